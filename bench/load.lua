@@ -1,0 +1,73 @@
+-- wrk script: one scenario a run, one JSON line at its end. From the environment:
+--   STATE     the file written by prep.mjs or fake.mjs
+--   SCENARIO  health | get | list | create | create_multiple
+--   PIN_BASE  first PIN this run may use; each request takes the next number
+--   CELL      JSON fields (without braces) copied into the line
+--   OUT       file the line is appended to; nothing is written when empty
+local state = dofile(os.getenv("STATE"))
+local scenario = os.getenv("SCENARIO")
+local pin = tonumber(os.getenv("PIN_BASE") or "0")
+local devices = state.devices
+local headers = {
+  ["Authorization"] = "Bearer " .. state.api_key,
+  ["Content-Type"] = "application/json",
+}
+
+local function post(path, body) return wrk.format("POST", path, headers, body) end
+
+local fixed, gets
+local at = 0
+
+local scenarios = {
+  health = function() return fixed end,
+  list = function() return fixed end,
+  get = function()
+    -- A prime stride, so that neighbouring requests do not ask for neighbouring rows.
+    at = (at + 7919) % #gets
+    return gets[at + 1]
+  end,
+  create = function()
+    pin = pin + 1
+    return post("/access_codes/create", string.format(
+      '{"device_id":"%s","name":"bench %d","code":"%d"}', devices[pin % #devices + 1], pin, pin))
+  end,
+  create_multiple = function()
+    pin = pin + 1
+    -- Rotating pairs: two fixed locks would measure the lock of two rows.
+    local first = pin * 2 % #devices
+    return post("/access_codes/create_multiple", string.format(
+      '{"device_ids":["%s","%s"],"name":"bench %d","code":"%d"}',
+      devices[first + 1], devices[(first + 1) % #devices + 1], pin, pin))
+  end,
+}
+
+request = scenarios[scenario]
+
+function init()
+  -- Built here and not above: wrk.format needs the host, which wrk sets just before init.
+  if scenario == "health" then
+    fixed = wrk.format("GET", "/health")
+  elseif scenario == "list" then
+    fixed = post("/access_codes/list", '{"device_id":"' .. state.list_device .. '"}')
+  elseif scenario == "get" then
+    gets = {}
+    for i, id in ipairs(state.ids) do
+      gets[i] = post("/access_codes/get", '{"access_code_id":"' .. id .. '"}')
+    end
+  end
+end
+
+function done(summary, latency)
+  local out = os.getenv("OUT")
+  if not out or out == "" then return end
+  local seconds = summary.duration / 1e6
+  local errors = summary.errors
+  local file = assert(io.open(out, "a"))
+  file:write(string.format(
+    '{%s,"seconds":%.2f,"requests":%d,"rps":%.1f,"p50_ms":%.3f,"p99_ms":%.3f,"max_ms":%.3f,'
+      .. '"bytes_each":%d,"non_2xx":%d,"socket_errors":%d}\n',
+    os.getenv("CELL"), seconds, summary.requests, summary.requests / seconds,
+    latency:percentile(50) / 1000, latency:percentile(99) / 1000, latency.max / 1000,
+    summary.bytes / math.max(1, summary.requests), errors.status, errors.connect + errors.read + errors.write + errors.timeout))
+  file:close()
+end

@@ -1,0 +1,252 @@
+//! The life of a code as a table of cases, in the order in which Seam documents it, and as properties.
+
+use super::*;
+use crate::clock::from_iso;
+use Happening::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
+use Status::{Removing, Set, Setting, Unset};
+use proptest::prelude::*;
+
+const LOCK: Lock = Lock { reachable_since: Some(Instant::MIN_UTC), programming: TimeDelta::milliseconds(250) };
+
+fn at(hours: i64) -> Instant {
+    from_iso("2026-03-01T00:00:00Z").unwrap() + TimeDelta::hours(hours)
+}
+
+fn after(hours: i64, milliseconds: i64) -> Instant {
+    at(hours) + TimeDelta::milliseconds(milliseconds)
+}
+
+/// A code made at hour 0, for these hours or for ever.
+fn code(native: bool, window: Option<(i64, i64)>) -> Life {
+    let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
+    Life::begin(at(0), Entry { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
+}
+
+fn lived(mut life: Life, until: Instant) -> Life {
+    life.live_until(&LOCK, until);
+    life
+}
+
+/// One row: a code, an instant of its life, and what Seam shows then.
+type Case = (&'static str, Life, Instant, Option<Status>, Option<PendingMutation>);
+
+#[test]
+fn the_status_and_pending_mutations_are_those_of_the_table() {
+    let (native, just_in_time, ongoing) = (true, false, None);
+    let deferred = |hours| Some(PendingMutation::DeferringCreation { scheduled_at: at(hours) });
+    let (creating, deleting) = (Some(PendingMutation::Creating), Some(PendingMutation::Deleting));
+    let far = Some((100, 200));
+    #[rustfmt::skip]
+    let cases: Vec<Case> = vec![
+        // created
+        ("ongoing, just made",                        code(native, ongoing), at(0), Some(Setting), creating),
+        ("native, start far away",                    code(native, far), at(0), Some(Unset), deferred(28)),
+        ("just in time, start far away",              code(just_in_time, far), at(0), Some(Unset), deferred(99)),
+        ("native, made within 72 h of its start",     code(native, Some((50, 60))), at(0), Some(Unset), creating),
+        ("just in time, made within 60 min",          code(just_in_time, Some((1, 2))), at(0), Some(Setting), creating),
+        ("native, made inside its window",            code(native, Some((-1, 2))), at(0), Some(Setting), creating),
+        ("just in time, made inside its window",      code(just_in_time, Some((-1, 2))), at(0), Some(Setting), creating),
+        // on the lock
+        ("ongoing, confirmed",                        code(native, ongoing), after(0, 250), Some(Set), None),
+        ("ongoing, a millisecond before",             code(native, ongoing), after(0, 249), Some(Setting), creating),
+        ("native, a millisecond before 72 h",         code(native, far), after(28, -1), Some(Unset), deferred(28)),
+        ("native, at 72 h",                           code(native, far), at(28), Some(Unset), creating),
+        ("native, on the lock and waiting",           code(native, far), after(28, 250), Some(Unset), None),
+        ("native, a millisecond before its start",    code(native, far), after(100, -1), Some(Unset), None),
+        ("native, at its start",                      code(native, far), at(100), Some(Set), None),
+        ("just in time, a millisecond before 60 min", code(just_in_time, far), after(99, -1), Some(Unset), deferred(99)),
+        ("just in time, at 60 min",                   code(just_in_time, far), at(99), Some(Setting), creating),
+        ("just in time, set before its start",        code(just_in_time, far), after(99, 250), Some(Set), None),
+        // the end
+        ("native, a millisecond before its end",      code(native, far), after(200, -1), Some(Set), None),
+        ("native, at its end",                        code(native, far), at(200), Some(Removing), deleting),
+        ("native, off the lock",                      code(native, far), after(200, 250), None, None),
+        ("just in time, at its end",                  code(just_in_time, far), at(200), Some(Removing), deleting),
+        ("just in time, off the lock",                code(just_in_time, far), after(200, 250), None, None),
+    ];
+    for (name, life, instant, status, mutation) in cases {
+        let life = lived(life, instant);
+        assert_eq!(life.gone_at.is_none().then(|| life.status()), status, "{name}");
+        if status.is_some() {
+            assert_eq!(life.pending_mutation().map(|(_, mutation)| mutation), mutation, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
+    let cases = [
+        ("ongoing", code(true, None), vec![(after(0, 250), SetOnDevice)]),
+        (
+            "native",
+            code(true, Some((100, 200))),
+            vec![
+                (after(28, 250), ScheduledOnDevice),
+                (at(100), SetOnDevice),
+                (after(200, 250), RemovedFromDevice),
+                (after(200, 250), Deleted),
+            ],
+        ),
+        (
+            "native, confirmed at the very instant of its start",
+            {
+                let mut life = code(true, Some((1, 2)));
+                life.asked.window = Some(Window { starts_at: after(0, 250), ends_at: at(2) });
+                life
+            },
+            vec![(after(0, 250), SetOnDevice), (after(2, 250), RemovedFromDevice), (after(2, 250), Deleted)],
+        ),
+        (
+            "just in time",
+            code(false, Some((100, 200))),
+            vec![(after(99, 250), SetOnDevice), (after(200, 250), RemovedFromDevice), (after(200, 250), Deleted)],
+        ),
+        (
+            "inside its window",
+            code(true, Some((-1, 2))),
+            vec![(after(0, 250), SetOnDevice), (after(2, 250), RemovedFromDevice), (after(2, 250), Deleted)],
+        ),
+    ];
+    for (name, mut life, events) in cases {
+        assert_eq!(life.live_until(&LOCK, at(1000)).happenings, events, "{name}");
+    }
+}
+
+#[test]
+fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
+    let mut life = lived(code(true, None), at(1));
+    life.request_deletion(at(5));
+    assert_eq!((life.status(), life.pending_mutation()), (Removing, Some((at(5), PendingMutation::Deleting))));
+    let lived = life.live_until(&LOCK, at(6));
+    assert_eq!(lived.happenings, [(after(5, 250), RemovedFromDevice), (after(5, 250), Deleted)]);
+    assert_eq!((life.gone_at, life.held), (Some(after(5, 250)), None));
+}
+
+#[test]
+fn a_code_that_never_reached_its_lock_is_deleted_without_being_removed_from_it() {
+    for mut life in [code(true, Some((100, 200))), code(false, Some((100, 200))), code(true, None)] {
+        life.request_deletion(at(0));
+        assert_eq!(life.live_until(&LOCK, at(999)).happenings, [(after(0, 250), Deleted)]);
+    }
+}
+
+#[test]
+fn deleting_twice_changes_nothing() {
+    let mut life = lived(code(true, None), at(1));
+    life.request_deletion(at(5));
+    let once = life.clone();
+    life.request_deletion(at(7));
+    assert_eq!(life, once);
+}
+
+#[test]
+fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_back() {
+    let offline = Lock { reachable_since: None, ..LOCK };
+    let mut life = code(true, Some((100, 200)));
+    assert_eq!(life.live_until(&offline, at(50)).happenings, []);
+    assert_eq!((life.status(), life.pending_mutation().map(|(_, m)| m)), (Unset, Some(PendingMutation::Creating)));
+    life.live_until(&offline, at(150));
+    assert_eq!(life.status(), Setting, "a native code that missed its start");
+    let back = Lock { reachable_since: Some(at(160)), ..LOCK };
+    assert_eq!(life.live_until(&back, at(170)).happenings, [(after(160, 250), SetOnDevice)]);
+    life.live_until(&offline, at(300));
+    assert_eq!((life.status(), life.held.is_some()), (Removing, true));
+}
+
+#[test]
+fn windows_that_only_touch_do_not_overlap() {
+    let window = |start, end| Some(Window { starts_at: at(start), ends_at: at(end) });
+    for (one, other, overlap) in [
+        (window(0, 2), window(2, 4), false),
+        (window(0, 3), window(2, 4), true),
+        (window(0, 9), window(2, 4), true),
+        (None, window(2, 4), true),
+        (None, None, true),
+    ] {
+        assert_eq!(Window::overlap(one, other), overlap);
+        assert_eq!(Window::overlap(other, one), overlap);
+    }
+}
+
+prop_compose! {
+    /// Any code, and the instant in milliseconds at which somebody deletes it, if anybody does.
+    fn any_code()(
+        native in any::<bool>(),
+        window in proptest::option::of((-200_000_i64..800_000_000, 1_i64..400_000_000)),
+        deletion in proptest::option::of(0_i64..1_500_000_000),
+    ) -> (Life, Option<i64>) {
+        let window = window.map(|(start, length)| Window { starts_at: after(0, start), ends_at: after(0, start + length) });
+        let ends_later = window.is_none_or(|window| window.ends_at > at(0));
+        let window = if ends_later { window } else { None };
+        (Life::begin(at(0), Entry { name: None, code: "1357".to_owned(), window }, native), deletion)
+    }
+}
+
+/// Lives a code through these strides, deleting it on the way, and hands each state on the way to `look`.
+fn walk(
+    mut life: Life,
+    deletion: Option<i64>,
+    strides: &[i64],
+    mut look: impl FnMut(&Life),
+) -> (Life, Vec<(Instant, Happening)>) {
+    let mut happenings = Vec::new();
+    let mut strides: Vec<i64> = strides.to_vec();
+    strides.extend(deletion);
+    strides.push(4_000_000_000);
+    strides.sort_unstable();
+    for now in strides {
+        happenings.extend(life.live_until(&LOCK, after(0, now)).happenings);
+        if deletion == Some(now) && life.gone_at.is_none() {
+            life.request_deletion(after(0, now));
+        }
+        look(&life);
+    }
+    (life, happenings)
+}
+
+proptest! {
+    #[test]
+    fn running_late_gives_the_same_end_and_the_same_instants(
+        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+    ) {
+        let in_one = walk(life.clone(), deletion, &[], |_| {});
+        let in_many = walk(life, deletion, &strides, |_| {});
+        prop_assert_eq!(in_one, in_many);
+    }
+
+    #[test]
+    fn no_native_code_is_set_before_it_starts_and_none_after_it_ended(
+        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+    ) {
+        let (end, happenings) = walk(life.clone(), deletion, &strides, |life| {
+            if let Some(window) = life.asked.window.filter(|_| life.gone_at.is_none()) {
+                assert!(!(life.is_natively_scheduled && life.status() == Set && life.as_of < window.starts_at));
+                assert!(!(life.status() == Set && life.as_of >= window.ends_at));
+            }
+        });
+        for (instant, happening) in &happenings {
+            if let (Some(window), SetOnDevice) = (life.asked.window, happening) {
+                prop_assert!(!life.is_natively_scheduled || *instant >= window.starts_at);
+                prop_assert!(*instant < window.ends_at);
+            }
+        }
+        prop_assert_eq!(end.gone_at.is_some(), life.asked.window.is_some() || deletion.is_some());
+        prop_assert!(end.gone_at.is_none() || end.held.is_none());
+    }
+
+    #[test]
+    fn the_lock_holds_only_what_was_asked_for_and_events_tell_what_it_holds(
+        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+    ) {
+        let (end, happenings) = walk(life, deletion, &strides, |life| {
+            assert!(life.held.is_none() || life.held.as_ref() == Some(&life.asked));
+            assert!(life.next(&LOCK).is_none_or(|(instant, _)| instant >= life.as_of), "steps do not lie in the past");
+            assert_eq!(life.pending_mutation().is_none(), life.held.is_some() && life.removing_since().is_none());
+        });
+        let count = |wanted| happenings.iter().filter(|(_, happening)| *happening == wanted).count();
+        prop_assert!(happenings.is_sorted_by_key(|(instant, _)| *instant));
+        prop_assert!(count(SetOnDevice) <= 1 && count(ScheduledOnDevice) <= 1);
+        prop_assert_eq!(count(Deleted), usize::from(end.gone_at.is_some()));
+        prop_assert_eq!(count(RemovedFromDevice), usize::from(end.gone_at.is_some() && end.first_held_at.is_some()));
+    }
+}

@@ -1,0 +1,256 @@
+//! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
+
+use super::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
+use super::pin::{self, PinRules};
+use crate::clock::Instant;
+use crate::devices::brands::{CANNOT_SPECIFY_PIN_CODE, PIN_CODE_MATCHES_EXISTING_SET};
+use crate::devices::model::Device;
+use crate::error::{Error, Result};
+use chrono::TimeDelta;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// The lock.
+    pub device_id: Uuid,
+    /// The PIN.
+    pub code: String,
+    /// When it counts.
+    pub window: Option<Window>,
+    /// Whether the lock keeps its schedule itself.
+    pub is_natively_scheduled: bool,
+}
+
+/// What is asked of all locks of a request alike.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// The PIN, where the caller or the group decides it.
+    pub code: Option<&'a str>,
+    /// The name, for messages.
+    pub name: Option<&'a str>,
+    /// The time frame.
+    pub window: Option<Window>,
+    /// The length to try first where the PIN is ours to choose.
+    pub preferred_code_length: Option<u8>,
+    /// Whether locks that keep schedules themselves should do so.
+    pub prefer_native_scheduling: bool,
+    /// The workspace's time.
+    pub now: Instant,
+}
+
+/// What to do with locks that cannot take the PIN of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenCodeCannotBeShared {
+    /// Refuse the request.
+    #[default]
+    Throw,
+    /// Give them PINs of their own.
+    CreateRandomCode,
+}
+
+/// The PIN of one lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The PIN.
+    pub code: String,
+    /// Whether it is the one that the locks of the request share.
+    pub is_shared: bool,
+}
+
+/// Refuses a lock that has no place for one more code at some instant of the wished time.
+pub fn check_capacity(device: &Device, claims: &[Claim], wish: &Wish<'_>) -> Result<()> {
+    let Some(capacity) = device.capacity() else {
+        return Ok(());
+    };
+    let native = wish.prefer_native_scheduling && device.schedules_natively();
+    let wanted = occupied(wish.window, native, wish.now);
+    let others: Vec<_> = claims
+        .iter()
+        .filter(|claim| claim.device_id == device.device_id)
+        .map(|claim| occupied(claim.window, claim.is_natively_scheduled, wish.now))
+        .filter(|(from, to)| *from <= wanted.1 && wanted.0 <= *to)
+        .collect();
+    // The most crowded instant is one at which a code comes on.
+    let crowd = |instant: Instant| others.iter().filter(|(from, to)| *from <= instant && instant <= *to).count();
+    let peak = others.iter().map(|(from, _)| (*from).max(wanted.0)).map(crowd).max().unwrap_or(0);
+    if u32::try_from(peak).unwrap_or(u32::MAX) >= capacity {
+        return Err(Error::NoSpace { device_id: device.device_id, capacity });
+    }
+    Ok(())
+}
+
+/// From when to when a code takes a place in the lock's memory: native codes lie there from 72 hours before their
+/// start on, and count (Seam's `max_active_codes_supported`).
+fn occupied(window: Option<Window>, native: bool, now: Instant) -> (Instant, Instant) {
+    let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
+    window.map_or((Instant::MIN_UTC, Instant::MAX_UTC), |window| {
+        let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Instant::MIN_UTC);
+        // What has ended and is not gone yet is still there.
+        (from, window.ends_at.max(now))
+    })
+}
+
+/// How long before its start a code can matter to others: the span by which claims are looked up.
+pub const LONGEST_LEAD: TimeDelta = NATIVE_LEAD;
+
+/// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
+pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
+    if device.has_constraint(CANNOT_SPECIFY_PIN_CODE) || device.has_constraint(PIN_CODE_MATCHES_EXISTING_SET) {
+        return Some("its provider chooses the code: leave code out".to_owned());
+    }
+    let lengths = device.code_lengths();
+    if !lengths.iter().any(|length| usize::from(*length) == code.len()) {
+        return Some(format!("it takes codes of {} digits", listed(&lengths)));
+    }
+    let rules = device.digit_rules();
+    rules.into_iter().find(|rule| !rule.allows(code)).map(|rule| rule.explain().to_owned())
+}
+
+fn listed(lengths: &[u8]) -> String {
+    lengths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn is_taken(device: &Device, code: &str, claims: &[Claim], window: Option<Window>) -> bool {
+    claims
+        .iter()
+        .any(|claim| claim.device_id == device.device_id && claim.code == code && Window::overlap(claim.window, window))
+}
+
+/// The PIN for one lock.
+///
+/// # Errors
+/// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one it already has to hold in an
+/// overlapping time frame, `no_code_left` where it is ours to choose and none is free.
+pub fn assign_one(device: &Device, claims: &[Claim], wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
+    let Some(code) = wish.code else {
+        return choose(&[device], claims, wish, draw).ok_or(Error::NoCodeLeft);
+    };
+    if let Some(reason) = broken_rule(device, code) {
+        return Err(Error::invalid("code", format!("The device cannot hold this code: {reason}")));
+    }
+    if is_taken(device, code, claims, wish.window) {
+        return Err(duplicate(code, wish));
+    }
+    Ok(code.to_owned())
+}
+
+fn duplicate(code: &str, wish: &Wish<'_>) -> Error {
+    Error::DuplicateAccessCode { code: code.to_owned(), name: wish.name.map(str::to_owned), window: wish.window }
+}
+
+/// The PINs for several locks, in their order: one for all, as far as they can share it.
+///
+/// Without a given PIN the locks are taken in their order, and one that leaves no PIN for those before it and
+/// itself cannot share. `draw` draws from `0..bound`.
+///
+/// # Errors
+/// [`Error::CodeCannotBeShared`] if some cannot and `behavior` is to refuse, [`Error::DuplicateAccessCode`] if a
+/// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
+pub fn assign_many(
+    devices: &[&Device],
+    claims: &[Claim],
+    wish: &Wish<'_>,
+    behavior: WhenCodeCannotBeShared,
+    mut draw: impl FnMut(u64) -> u64,
+) -> Result<Vec<Assigned>> {
+    let mut sharers: Vec<&Device> = Vec::with_capacity(devices.len());
+    let mut unable = Vec::new();
+    for device in devices {
+        match reason_against_sharing(device, &sharers, devices.len() == 1, claims, wish) {
+            None => sharers.push(device),
+            Some(reason) => unable.push((device.device_id, reason)),
+        }
+    }
+    if behavior == WhenCodeCannotBeShared::Throw {
+        if let Some(code) = wish.code
+            && unable.is_empty()
+            && sharers.iter().any(|device| is_taken(device, code, claims, wish.window))
+        {
+            return Err(duplicate(code, wish));
+        }
+        if !unable.is_empty() {
+            return Err(Error::CodeCannotBeShared(unable));
+        }
+    } else if let Some(code) = wish.code {
+        sharers.retain(|device| !is_taken(device, code, claims, wish.window));
+    }
+    let shared = match wish.code {
+        _ if sharers.is_empty() => None,
+        Some(code) => Some(code.to_owned()),
+        None => Some(choose(&sharers, claims, wish, &mut draw).ok_or(Error::NoCodeLeft)?),
+    };
+    let shares: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
+    let own = Wish { code: None, ..wish.clone() };
+    devices
+        .iter()
+        .map(|device| match &shared {
+            Some(code) if shares.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
+            _ => choose(&[device], claims, &own, &mut draw)
+                .map(|code| Assigned { code, is_shared: false })
+                .ok_or(Error::NoCodeLeft),
+        })
+        .collect()
+}
+
+/// Why a lock cannot join those that share already; `None`: it can.
+fn reason_against_sharing(
+    device: &Device,
+    sharers: &[&Device],
+    is_alone: bool,
+    claims: &[Claim],
+    wish: &Wish<'_>,
+) -> Option<String> {
+    if let Some(code) = wish.code {
+        return broken_rule(device, code);
+    }
+    if is_alone {
+        return None;
+    }
+    if device.has_constraint(CANNOT_SPECIFY_PIN_CODE) {
+        return Some("its provider chooses the code".to_owned());
+    }
+    let with: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
+    let lengths = common_lengths(&with, wish);
+    if lengths.is_empty() {
+        return Some(format!("it takes codes of {} digits, which the others do not", listed(&device.code_lengths())));
+    }
+    // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
+    let rules = group_rules(&with);
+    if lengths.iter().all(|length| rules.count(usize::from(*length)) == 0) {
+        return Some("no code satisfies its constraints and those of the others".to_owned());
+    }
+    let taken = taken_codes(&with, claims, wish.window);
+    let free = lengths.iter().any(|length| rules.choose(usize::from(*length), taken.iter().copied(), |_| 0).is_some());
+    (!free).then(|| "no code is free on it and on the others".to_owned())
+}
+
+fn common_lengths(devices: &[&Device], wish: &Wish<'_>) -> Vec<u8> {
+    let lengths: Vec<Vec<u8>> = devices.iter().map(|device| device.code_lengths()).collect();
+    pin::lengths_to_try(&lengths, wish.preferred_code_length)
+}
+
+fn group_rules(devices: &[&Device]) -> PinRules {
+    PinRules::new(devices.iter().flat_map(|device| device.digit_rules()))
+}
+
+fn taken_codes<'a>(devices: &[&Device], claims: &'a [Claim], window: Option<Window>) -> Vec<&'a str> {
+    let devices: HashSet<Uuid> = devices.iter().map(|device| device.device_id).collect();
+    claims
+        .iter()
+        .filter(|claim| devices.contains(&claim.device_id) && Window::overlap(claim.window, window))
+        .map(|claim| claim.code.as_str())
+        .collect()
+}
+
+/// A PIN drawn uniformly among those all these locks can hold and none of them has to hold in an overlapping time
+/// frame: of the preferred length if they share it, else of the shortest one they share that has any left.
+fn choose(devices: &[&Device], claims: &[Claim], wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
+    let rules = group_rules(devices);
+    let taken = taken_codes(devices, claims, wish.window);
+    common_lengths(devices, wish)
+        .into_iter()
+        .find_map(|length| rules.choose(usize::from(length), taken.iter().copied(), &mut draw))
+}

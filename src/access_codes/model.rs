@@ -1,0 +1,233 @@
+//! An access code: the facts that are stored, and what the API shows of them.
+
+use super::lifecycle::{Entry, Life, PendingMutation, Status, Window};
+use crate::clock::{Instant, iso, to_iso};
+use crate::devices::brands::{Brand, NameStyle};
+use crate::devices::model::Device;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// One access code.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessCode {
+    /// Its id.
+    pub access_code_id: Uuid,
+    /// The workspace it belongs to.
+    pub workspace_id: Uuid,
+    /// The lock it is for.
+    pub device_id: Uuid,
+    /// The key of the group of codes that share its PIN.
+    pub common_code_key: Option<String>,
+    /// Whether somebody at the lock may change it without Seam putting it right again.
+    pub is_external_modification_allowed: bool,
+    /// Its life so far.
+    pub life: Life,
+    /// Events and action attempts so far: the ordinal of the next one's id.
+    pub children: u32,
+}
+
+impl AccessCode {
+    /// The ordinal for the next event or action attempt of this code.
+    pub fn next_child(&mut self) -> u64 {
+        self.children += 1;
+        u64::from(self.children - 1)
+    }
+
+    /// The code as the API shows it on this device.
+    pub fn to_body<'a>(&'a self, device: &'a Device) -> AccessCodeBody<'a> {
+        let life = &self.life;
+        let status = life.status();
+        AccessCodeBody {
+            access_code_id: self.access_code_id,
+            device_id: self.device_id,
+            workspace_id: self.workspace_id,
+            name: life.asked.name.as_deref(),
+            code: Some(&life.asked.code),
+            common_code_key: self.common_code_key.as_deref(),
+            r#type: if life.asked.window.is_some() { "time_bound" } else { "ongoing" },
+            status,
+            starts_at: life.asked.window.map(|window| window.starts_at),
+            ends_at: life.asked.window.map(|window| window.ends_at),
+            created_at: life.created_at,
+            errors: device.errors(),
+            warnings: warnings(life),
+            pending_mutations: life.pending_mutation().map(pending_mutation).into_iter().collect(),
+            appearance: life.held.as_ref().and_then(|held| appearance(held, device.brand)),
+            is_managed: true,
+            is_backup: false,
+            is_backup_access_code_available: false,
+            pulled_backup_access_code_id: None,
+            is_external_modification_allowed: self.is_external_modification_allowed,
+            is_offline_access_code: false,
+            is_one_time_use: false,
+            is_scheduled_on_device: life.is_scheduled_on_device(),
+            is_waiting_for_code_assignment: false,
+        }
+    }
+}
+
+/// Seam's `access_code`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+#[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
+pub struct AccessCodeBody<'a> {
+    pub access_code_id: Uuid,
+    pub device_id: Uuid,
+    pub workspace_id: Uuid,
+    pub name: Option<&'a str>,
+    pub code: Option<&'a str>,
+    pub common_code_key: Option<&'a str>,
+    pub r#type: &'static str,
+    pub status: Status,
+    #[serde(with = "iso::option")]
+    pub starts_at: Option<Instant>,
+    #[serde(with = "iso::option")]
+    pub ends_at: Option<Instant>,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    pub errors: Vec<Value>,
+    pub warnings: Vec<Value>,
+    pub pending_mutations: Vec<Value>,
+    pub appearance: Option<Appearance>,
+    pub is_managed: bool,
+    pub is_backup: bool,
+    pub is_backup_access_code_available: bool,
+    pub pulled_backup_access_code_id: Option<Uuid>,
+    pub is_external_modification_allowed: bool,
+    pub is_offline_access_code: bool,
+    pub is_one_time_use: bool,
+    pub is_scheduled_on_device: bool,
+    pub is_waiting_for_code_assignment: bool,
+}
+
+fn warnings(life: &Life) -> Vec<Value> {
+    let being_deleted = life.removing_since().map(|since| {
+        json!({
+            "warning_code": "being_deleted",
+            "message": "The access code is being removed from the device.",
+            "created_at": to_iso(since),
+        })
+    });
+    being_deleted.into_iter().collect()
+}
+
+fn pending_mutation((since, mutation): (Instant, PendingMutation)) -> Value {
+    let (mutation_code, message) = match mutation {
+        PendingMutation::Creating => ("creating", "The access code is being put on the device."),
+        PendingMutation::DeferringCreation { .. } => {
+            ("deferring_creation", "The access code will be put on the device nearer its start.")
+        }
+        PendingMutation::Deleting => ("deleting", "The access code is being removed from the device."),
+    };
+    let mut body = json!({ "mutation_code": mutation_code, "message": message, "created_at": to_iso(since) });
+    if let PendingMutation::DeferringCreation { scheduled_at } = mutation {
+        body["scheduled_at"] = json!(to_iso(scheduled_at));
+    }
+    body
+}
+
+/// How the lock shows the name of a code on it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Appearance {
+    name: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+fn appearance(held: &Entry, brand: &Brand) -> Option<Appearance> {
+    let full = held.name.as_deref()?;
+    let (_, longest) = brand.name_length;
+    let name: String =
+        full.chars().take(longest.and_then(|longest| usize::try_from(longest).ok()).unwrap_or(usize::MAX)).collect();
+    let (first_name, last_name) = match brand.name_style {
+        NameStyle::Whole => (None, None),
+        NameStyle::FirstAndLast => {
+            let (first, last) = name.split_once(' ').unwrap_or((&name, ""));
+            (Some(first.to_owned()), Some(last.to_owned()))
+        }
+    };
+    Some(Appearance { name, first_name, last_name })
+}
+
+/// An access code as its row has it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migration")]
+pub struct AccessCodeRow {
+    pub access_code_id: Uuid,
+    pub workspace_id: Uuid,
+    pub device_id: Uuid,
+    pub created_at: Instant,
+    pub name: Option<String>,
+    pub code: String,
+    pub starts_at: Option<Instant>,
+    pub ends_at: Option<Instant>,
+    pub common_code_key: Option<String>,
+    pub is_natively_scheduled: bool,
+    pub is_external_modification_allowed: bool,
+    pub deletion_requested_at: Option<Instant>,
+    pub held_name: Option<String>,
+    pub held_code: Option<String>,
+    pub held_starts_at: Option<Instant>,
+    pub held_ends_at: Option<Instant>,
+    pub first_held_at: Option<Instant>,
+    pub as_of: Instant,
+    pub working_since: Option<Instant>,
+    pub due_at: Option<Instant>,
+    pub gone_at: Option<Instant>,
+    pub children: i32,
+}
+
+/// A window from its two columns.
+pub fn window(starts_at: Option<Instant>, ends_at: Option<Instant>) -> Option<Window> {
+    Some(Window { starts_at: starts_at?, ends_at: ends_at? })
+}
+
+impl From<AccessCodeRow> for AccessCode {
+    fn from(row: AccessCodeRow) -> Self {
+        let held_window = window(row.held_starts_at, row.held_ends_at);
+        let held_name = row.held_name;
+        let life = Life {
+            created_at: row.created_at,
+            asked: Entry { name: row.name, code: row.code, window: window(row.starts_at, row.ends_at) },
+            is_natively_scheduled: row.is_natively_scheduled,
+            deletion_requested_at: row.deletion_requested_at,
+            held: row.held_code.map(|code| Entry { name: held_name, code, window: held_window }),
+            first_held_at: row.first_held_at,
+            as_of: row.as_of,
+            working_since: row.working_since,
+            gone_at: row.gone_at,
+        };
+        Self {
+            access_code_id: row.access_code_id,
+            workspace_id: row.workspace_id,
+            device_id: row.device_id,
+            common_code_key: row.common_code_key,
+            is_external_modification_allowed: row.is_external_modification_allowed,
+            life,
+            children: u32::try_from(row.children).unwrap_or(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::devices::brands;
+
+    #[test]
+    fn a_name_appears_as_the_lock_shows_it() {
+        let shown = |device_type, name: &str| {
+            let held = Entry { name: Some(name.to_owned()), code: "1357".to_owned(), window: None };
+            serde_json::to_value(appearance(&held, brands::of(device_type).unwrap())).unwrap()
+        };
+        assert_eq!(
+            shown("august_lock", "my ongoing code"),
+            json!({ "name": "my ongoing code", "first_name": "my", "last_name": "ongoing code" })
+        );
+        assert_eq!(
+            shown("schlage_lock", "my ongoing code"),
+            json!({ "name": "my ongoin", "first_name": null, "last_name": null })
+        );
+    }
+}

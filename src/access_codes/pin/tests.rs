@@ -1,0 +1,325 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::DigitRule::{
+    AtLeastThreeUniqueDigits, CannotContain089, CannotContain0789, CannotStartWith12, NoAllSameDigits,
+    NoAscendingOrDescendingSequence, NoTripleConsecutiveInts, NoZeros, UniqueFirstFourDigits,
+};
+use super::*;
+
+/// A small deterministic generator (splitmix64).
+struct Draws(u64);
+
+impl Draws {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        bits ^= bits >> 31;
+        u64::try_from((u128::from(bits) * u128::from(bound)) >> 64).unwrap()
+    }
+}
+
+/// Every string of `length` digits, in order.
+fn all_pins(length: usize) -> impl Iterator<Item = String> {
+    let count = 10_u64.pow(u32::try_from(length).unwrap());
+    (0..count).map(move |number| format!("{number:0length$}"))
+}
+
+fn pins_allowed(rules: PinRules, length: usize) -> Vec<String> {
+    all_pins(length).filter(|pin| rules.broken_by(pin).next().is_none()).collect()
+}
+
+fn all_rule_sets() -> impl Iterator<Item = PinRules> {
+    (0..1 << DigitRule::ALL.len()).map(PinRules)
+}
+
+fn no_draw(_: u64) -> u64 {
+    unreachable!("nothing is left to draw from")
+}
+
+#[track_caller]
+fn assert_rule(rule: DigitRule, allowed: &[&str], refused: &[&str]) {
+    for pin in allowed {
+        assert!(rule.allows(pin), "{rule:?} should allow {pin}");
+    }
+    for pin in refused {
+        assert!(!rule.allows(pin), "{rule:?} should refuse {pin}");
+    }
+}
+
+#[test]
+fn each_rule_allows_and_refuses_what_its_wording_says() {
+    assert_rule(NoZeros, &["1234", "987654"], &["0123", "1230", "120034"]);
+    assert_rule(CannotStartWith12, &["1324", "2112", "3121"], &["1200", "123456"]);
+    assert_rule(AtLeastThreeUniqueDigits, &["1123", "111123"], &["1122", "1111", "121212"]);
+    assert_rule(NoAllSameDigits, &["1112", "2111"], &["1111", "000000"]);
+    assert_rule(UniqueFirstFourDigits, &["1234", "12344444"], &["1231", "112345", "12334567"]);
+    assert_rule(CannotContain089, &["1234", "777777"], &["1230", "8123", "1912"]);
+    assert_rule(CannotContain0789, &["1234", "666666"], &["1230", "1237", "8123", "1912"]);
+}
+
+#[test]
+fn a_whole_pin_in_sequence_is_refused_and_a_partial_or_wrapping_one_is_not() {
+    assert_rule(
+        NoAscendingOrDescendingSequence,
+        &["1235", "12343", "2468", "1111", "7890", "8901", "0987"],
+        &["1234", "9876", "0123", "3210", "0123456789", "987654"],
+    );
+}
+
+#[test]
+fn three_digits_of_one_run_are_allowed_and_four_are_not() {
+    assert_rule(
+        NoTripleConsecutiveInts,
+        &["1239", "3219", "1119", "123321", "7890", "111222333"],
+        &["1234", "4321", "1111", "912345", "990000", "76549999"],
+    );
+}
+
+#[test]
+fn consecutive_and_equal_digits_do_not_add_up_to_one_run() {
+    assert_rule(NoTripleConsecutiveInts, &["1123", "1122", "1212", "3211", "112233445566"], &[]);
+}
+
+#[test]
+fn every_rule_is_found_by_the_name_it_has_in_a_device() {
+    for rule in DigitRule::ALL {
+        assert_eq!(DigitRule::from_constraint_type(rule.constraint_type()), Some(rule));
+    }
+    assert_eq!(DigitRule::from_constraint_type("cannot_contain_0789"), Some(CannotContain0789));
+    for other in ["name_length", "cannot_specify_pin_code", "start_date_in_future", "NoZeros", ""] {
+        assert_eq!(DigitRule::from_constraint_type(other), None, "{other}");
+    }
+}
+
+#[test]
+fn only_the_rules_of_the_set_are_reported_broken() {
+    let rules = PinRules::new([NoAllSameDigits, NoZeros, CannotStartWith12, NoZeros]);
+    assert_eq!(rules.broken_by("0000").collect::<Vec<_>>(), [NoZeros, NoAllSameDigits]);
+    assert_eq!(rules.broken_by("8888").collect::<Vec<_>>(), [NoAllSameDigits]);
+    assert_eq!(rules.broken_by("8889").next(), None);
+    assert_eq!(PinRules::default().broken_by("0000").next(), None);
+}
+
+/// All 512 sets of rules at once: each PIN is judged by the plain rules, and the count asks the automaton.
+#[test]
+fn counts_are_those_of_trying_every_pin() {
+    let everything = PinRules::new(DigitRule::ALL);
+    for length in [4, 5] {
+        let mut pins_breaking: BTreeMap<u16, u64> = BTreeMap::new();
+        for pin in all_pins(length) {
+            *pins_breaking.entry(PinRules::new(everything.broken_by(&pin)).0).or_default() += 1;
+        }
+        for rules in all_rule_sets() {
+            let expected: u64 =
+                pins_breaking.iter().filter(|(broken, _)| *broken & rules.0 == 0).map(|(_, count)| count).sum();
+            assert_eq!(rules.count(length), expected, "{rules:?} at length {length}");
+        }
+    }
+}
+
+#[test]
+fn counts_of_long_pins_are_those_of_arithmetic() {
+    for length in 4..=12 {
+        let digits = u32::try_from(length).unwrap();
+        let all = 10_u64.pow(digits);
+        let sequences = 2 * 11_u64.saturating_sub(u64::from(digits));
+        let count = |rule| PinRules::new([rule]).count(length);
+        assert_eq!(PinRules::default().count(length), all);
+        assert_eq!(count(NoZeros), 9_u64.pow(digits));
+        assert_eq!(count(CannotContain089), 7_u64.pow(digits));
+        assert_eq!(count(CannotContain0789), 6_u64.pow(digits));
+        assert_eq!(count(CannotStartWith12), all - all / 100);
+        assert_eq!(count(NoAllSameDigits), all - 10);
+        assert_eq!(count(AtLeastThreeUniqueDigits), all - 10 - 45 * (2_u64.pow(digits) - 2));
+        assert_eq!(count(UniqueFirstFourDigits), 5_040 * all / 10_000);
+        assert_eq!(count(NoAscendingOrDescendingSequence), all - sequences);
+    }
+}
+
+#[test]
+fn no_string_of_another_length_is_a_pin() {
+    let rules = PinRules::default();
+    for length in [0, 1, 3, 13, 20, 1_000] {
+        assert_eq!(rules.count(length), 0);
+        assert_eq!(rules.unrank(length, 0), None);
+        assert_eq!(rules.rank(&"1".repeat(length)), None);
+        assert_eq!(rules.choose(length, [], no_draw), None);
+    }
+}
+
+#[test]
+fn a_string_that_is_no_allowed_pin_has_no_rank() {
+    let rules = PinRules::new([NoZeros, NoTripleConsecutiveInts]);
+    for pin in ["1230", "1234", "12a9", "12 9", "+129", "１２９", "é29", ":::::"] {
+        assert_eq!(rules.rank(pin), None, "{pin}");
+    }
+    assert_eq!(PinRules::default().rank("0042"), Some(42));
+}
+
+#[test]
+fn ranks_number_the_allowed_pins_in_order_without_gaps() {
+    let sets = [
+        PinRules::default(),
+        PinRules::new([NoTripleConsecutiveInts, CannotStartWith12]),
+        PinRules::new([NoAscendingOrDescendingSequence, AtLeastThreeUniqueDigits]),
+        PinRules::new(DigitRule::ALL),
+    ];
+    for rules in sets {
+        let numbering = Numbering::new(rules, 4).unwrap();
+        let pins: Vec<_> = (0..numbering.count()).map(|rank| numbering.unrank(rank).unwrap()).collect();
+        assert_eq!(pins, pins_allowed(rules, 4));
+        assert_eq!(numbering.unrank(numbering.count()), None);
+    }
+}
+
+/// Stands for a limit on time, which a test cannot measure well: the work grows with the states.
+#[test]
+fn no_set_of_rules_needs_many_states() {
+    let states = |rules| Numbering::new(rules, 4).unwrap().next.len();
+    assert_eq!(states(PinRules::default()), 2);
+    let most = all_rule_sets().map(states).max().unwrap();
+    assert!(most < 1_000, "{most} states");
+}
+
+#[test]
+fn every_draw_gives_a_different_free_pin() {
+    let rules = PinRules::new([CannotContain0789, UniqueFirstFourDigits, NoTripleConsecutiveInts, CannotStartWith12]);
+    let mut free = pins_allowed(rules, 4);
+    let taken: Vec<_> = free.iter().step_by(3).cloned().collect();
+    free.retain(|pin| !taken.contains(pin));
+    let foreign = ["1234", "0000", "99999", "door", "", "136425"];
+    let taken = || taken.iter().chain(&taken).map(String::as_str).chain(foreign);
+    for (rank, pin) in (0..).zip(&free) {
+        let chosen = rules.choose(4, taken(), |bound| {
+            assert_eq!(bound, free.len() as u64);
+            rank
+        });
+        assert_eq!(chosen.as_ref(), Some(pin));
+    }
+}
+
+#[test]
+fn choices_are_uniform_by_the_chi_square_test() {
+    const PER_PIN: u32 = 20;
+    let rules =
+        PinRules::new([CannotContain0789, UniqueFirstFourDigits, NoAscendingOrDescendingSequence, CannotStartWith12]);
+    let (taken, free): (Vec<_>, Vec<_>) = pins_allowed(rules, 4).into_iter().partition(|pin| pin.contains('3'));
+    let mut times: BTreeMap<String, u32> = free.into_iter().map(|pin| (pin, 0)).collect();
+    let mut draws = Draws(20_260_801);
+    let pins = u32::try_from(times.len()).unwrap();
+    for _ in 0..pins * PER_PIN {
+        let pin = rules.choose(4, taken.iter().map(String::as_str), |bound| draws.below(bound)).unwrap();
+        *times.get_mut(&pin).unwrap() += 1;
+    }
+    let expected = f64::from(PER_PIN);
+    let chi_square: f64 = times.values().map(|&times| (f64::from(times) - expected).powi(2) / expected).sum();
+    let freedom = f64::from(pins - 1);
+    // Four standard deviations either way: too even would be as wrong as too uneven.
+    let deviation = (chi_square - freedom) / (2.0 * freedom).sqrt();
+    assert!(deviation.abs() < 4.0, "{deviation} standard deviations");
+}
+
+#[test]
+fn each_of_the_last_ten_free_pins_is_found_and_then_none() {
+    let rules = PinRules::default();
+    let mut draws = Draws(7);
+    let mut taken: BTreeSet<String> = all_pins(4).collect();
+    let last: BTreeSet<String> = (0..10).map(|_| taken.pop_first().unwrap()).collect();
+    let mut found = BTreeSet::new();
+    for left in (1..=10).rev() {
+        let pin = rules
+            .choose(4, taken.iter().map(String::as_str), |bound| {
+                assert_eq!(bound, left);
+                draws.below(bound)
+            })
+            .unwrap();
+        taken.insert(pin.clone());
+        found.insert(pin);
+    }
+    assert_eq!(found, last);
+    assert_eq!(rules.choose(4, taken.iter().map(String::as_str), no_draw), None);
+}
+
+#[test]
+fn the_lengths_every_lock_takes_come_shortest_first() {
+    assert_eq!(lengths_to_try(&[vec![8, 6, 5, 4, 7], vec![6, 7, 8, 9]], None), [6, 7, 8]);
+    assert_eq!(lengths_to_try(&[vec![4, 5], vec![6]], None), [0; 0]);
+}
+
+#[test]
+fn a_preferred_length_comes_first_only_if_every_lock_takes_it() {
+    let locks: [&[u8]; 2] = [&[4, 5, 6, 7, 8], &[5, 6, 7]];
+    assert_eq!(lengths_to_try(&locks, Some(6)), [6, 5, 7]);
+    assert_eq!(lengths_to_try(&locks, Some(4)), [5, 6, 7]);
+    assert_eq!(lengths_to_try(&locks, Some(12)), [5, 6, 7]);
+}
+
+#[test]
+fn a_lock_that_reports_no_lengths_takes_four_to_twelve_digits() {
+    let silent: &[u8] = &[];
+    let all: Vec<u8> = (4..=12).collect();
+    assert_eq!(lengths_to_try(&[silent, &[6]], None), [6]);
+    assert_eq!(lengths_to_try(&[silent], None), all);
+    let no_locks: [&[u8]; 0] = [];
+    assert_eq!(lengths_to_try(&no_locks, None), all);
+}
+
+#[test]
+fn no_lock_takes_fewer_than_four_or_more_than_twelve_digits() {
+    let reported: Vec<u8> = (2..=20).collect();
+    assert_eq!(lengths_to_try(&[reported], Some(14)), (4..=12).collect::<Vec<_>>());
+}
+
+fn any_rules() -> impl Strategy<Value = PinRules> {
+    (0..1_u16 << DigitRule::ALL.len()).prop_map(PinRules)
+}
+
+proptest! {
+    #[test]
+    fn ranking_undoes_unranking(rules in any_rules(), length in 4_usize..=12, seed: u64) {
+        let count = rules.count(length);
+        prop_assume!(count > 0);
+        let rank = Draws(seed).below(count);
+        let pin = rules.unrank(length, rank).unwrap();
+        prop_assert_eq!(pin.len(), length);
+        prop_assert_eq!(rules.rank(&pin), Some(rank));
+        prop_assert_eq!(rules.broken_by(&pin).next(), None);
+    }
+
+    #[test]
+    fn a_pin_has_a_rank_just_when_it_breaks_no_rule(rules in any_rules(), pin in "[0-9]{4,12}|[1-4]{4,12}") {
+        match rules.rank(&pin) {
+            Some(rank) => {
+                prop_assert_eq!(rules.broken_by(&pin).next(), None);
+                prop_assert_eq!(rules.unrank(pin.len(), rank), Some(pin));
+            }
+            None => prop_assert!(rules.broken_by(&pin).next().is_some()),
+        }
+    }
+
+    #[test]
+    fn ranks_rise_with_the_pins(rules in any_rules(), mut pins in proptest::collection::vec("[1-6]{8}", 2)) {
+        pins.sort();
+        if let (Some(lower), Some(higher)) = (rules.rank(&pins[0]), rules.rank(&pins[1])) {
+            prop_assert_eq!(lower.cmp(&higher), pins[0].cmp(&pins[1]));
+        }
+    }
+
+    #[test]
+    fn a_chosen_pin_is_allowed_and_free(
+        rules in any_rules(),
+        length in 4_usize..=6,
+        taken in proptest::collection::vec("[0-9]{4,6}", 0..300),
+        seed: u64,
+    ) {
+        let chosen = rules.choose(length, taken.iter().map(String::as_str), |bound| Draws(seed).below(bound));
+        let pin = chosen.unwrap();
+        prop_assert_eq!(pin.len(), length);
+        prop_assert_eq!(rules.broken_by(&pin).next(), None);
+        prop_assert!(!taken.contains(&pin));
+    }
+}

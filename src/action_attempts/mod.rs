@@ -1,0 +1,58 @@
+//! Action attempts: what was asked of a device, and what has become of it.
+//!
+//! Of attempts on access codes nothing but their making is stored: whether one is over follows from the life of
+//! the code, and its result is the code itself.
+
+pub mod routes;
+pub mod store;
+
+use crate::access_codes::model::{AccessCode, AccessCodeBody};
+use crate::access_codes::store::NewActionAttempt;
+use crate::error::Result;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Seam's `action_attempt`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct ActionAttemptBody {
+    pub status: &'static str,
+    pub action_type: String,
+    pub action_attempt_id: Uuid,
+    pub result: Option<Value>,
+    pub error: Option<Value>,
+}
+
+impl ActionAttemptBody {
+    fn new(action_attempt_id: Uuid, action_type: &str, outcome: Outcome) -> Self {
+        let (status, result, error) = match outcome {
+            Outcome::Pending => ("pending", None, None),
+            Outcome::Success(result) => ("success", Some(result), None),
+            Outcome::Error(error) => ("error", None, Some(error)),
+        };
+        Self { status, action_type: action_type.to_owned(), action_attempt_id, result, error }
+    }
+
+    /// The attempt that comes with a new code. It is pending at first, also where the code only has to be
+    /// accepted, unless the caller waited for the lock.
+    pub fn of_access_code(attempt: &NewActionAttempt, code: &AccessCode, body: &AccessCodeBody<'_>) -> Result<Self> {
+        let outcome = match code.life.held {
+            Some(_) => Outcome::Success(json!({ "access_code": serde_json::to_value(body)? })),
+            None => Outcome::Pending,
+        };
+        Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
+    }
+
+    /// The attempt that comes with a deletion.
+    pub fn of_deletion(attempt: &NewActionAttempt) -> Self {
+        let outcome = attempt.resolved_at.map_or(Outcome::Pending, |_| Outcome::Success(json!({})));
+        Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
+    }
+}
+
+enum Outcome {
+    Pending,
+    Success(Value),
+    Error(Value),
+}

@@ -1,0 +1,64 @@
+//! What all requests of one server share.
+
+use crate::config::Settings;
+use crate::contract::Contract;
+use crate::workspaces::Workspaces;
+use sqlx::PgPool;
+use std::ops::Deref;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// A handle on the server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct App(Arc<Shared>);
+
+/// What is behind the handle.
+#[derive(Debug)]
+pub struct Shared {
+    /// The server's settings.
+    pub config: Settings,
+    /// The database.
+    pub pool: PgPool,
+    /// Seam's contract.
+    pub contract: Contract,
+    /// The contract of the control plane.
+    pub emulator_contract: Contract,
+    /// Workspaces of tokens that were seen lately.
+    pub workspaces: Workspaces,
+    wake: Notify,
+}
+
+impl App {
+    /// A server with these settings on this database.
+    ///
+    /// # Errors
+    /// If a contract that is built in does not parse.
+    pub fn new(config: Settings, pool: PgPool) -> Result<Self, crate::contract::ContractError> {
+        Ok(Self(Arc::new(Shared {
+            config,
+            pool,
+            contract: Contract::parse(crate::server::OPENAPI)?,
+            emulator_contract: Contract::parse(crate::emulator::OPENAPI)?,
+            workspaces: Workspaces::default(),
+            wake: Notify::new(),
+        })))
+    }
+
+    /// Tells the scheduler of this process that something may fall due sooner than it thinks.
+    pub fn wake_scheduler(&self) {
+        self.wake.notify_one();
+    }
+
+    /// Waits until [`App::wake_scheduler`] is called; a call that came before counts.
+    pub async fn scheduler_woken(&self) {
+        self.wake.notified().await;
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

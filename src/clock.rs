@@ -1,0 +1,210 @@
+//! Time: the machine's, and that of each workspace.
+//!
+//! This is the only file that asks the machine what time it is; everything else is handed an instant. All
+//! instants are whole milliseconds, the precision in which Seam writes them, so that an instant read from an
+//! answer compares equal to the one that is stored.
+
+use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+
+/// An instant, in UTC, of the machine or of a workspace.
+pub type Instant = DateTime<Utc>;
+
+/// The machine's time, cut to whole milliseconds.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
+pub fn machine_now() -> Instant {
+    whole_milliseconds(Utc::now())
+}
+
+/// Cuts an instant to whole milliseconds.
+pub fn whole_milliseconds(instant: Instant) -> Instant {
+    instant.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(instant)
+}
+
+/// Writes an instant as Seam does: UTC with milliseconds and `Z`.
+pub fn to_iso(instant: Instant) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// Reads an ISO 8601 instant with `Z` or an offset. `None`: it is not one, or lies outside the years 1 to 9999.
+pub fn from_iso(text: &str) -> Option<Instant> {
+    let instant = DateTime::parse_from_rfc3339(text.trim()).ok()?.with_timezone(&Utc);
+    let year = chrono::Datelike::year(&instant);
+    (1..=9999).contains(&year).then(|| whole_milliseconds(instant))
+}
+
+/// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
+/// millisecond. `None`: it is not one, it is negative, or it has years or months, whose length is not fixed.
+pub fn duration_from_iso(text: &str) -> Option<TimeDelta> {
+    let body = text.trim().strip_prefix('P')?;
+    let (date, time) = match body.split_once('T') {
+        Some((_, "")) => return None,
+        Some((date, time)) => (date, time),
+        None => (body, ""),
+    };
+    if date.is_empty() && time.is_empty() {
+        return None;
+    }
+    let days = milliseconds_of(date, &[('W', 7 * 86_400_000), ('D', 86_400_000)])?;
+    let hours = milliseconds_of(time, &[('H', 3_600_000), ('M', 60_000), ('S', 1_000)])?;
+    TimeDelta::try_milliseconds(days.checked_add(hours)?)
+}
+
+/// Sums up `3W2D` and the like; each unit at most once and in the given order.
+fn milliseconds_of(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
+    let mut total = 0_i64;
+    for (unit, length) in units {
+        let Some((number, rest)) = text.split_once(*unit) else {
+            continue;
+        };
+        text = rest;
+        let (whole, fraction) = number.split_once(['.', ',']).unwrap_or((number, "0"));
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+            return None;
+        }
+        let scale = 10_i64.pow(u32::try_from(fraction.len()).ok()?);
+        let part = fraction.parse::<i64>().ok()?.checked_mul(*length)? / scale;
+        total = whole.parse::<i64>().ok()?.checked_mul(*length)?.checked_add(part)?.checked_add(total)?;
+    }
+    text.is_empty().then_some(total)
+}
+
+/// How time passes in a workspace. It never goes backwards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum WorkspaceClock {
+    /// The machine's time.
+    Live,
+    /// Was `at` when the machine's time was `since`, and passes `rate` times as fast.
+    Running {
+        /// The workspace's time at `since`.
+        at: Instant,
+        /// The machine's time at which the workspace's was `at`.
+        since: Instant,
+        /// Workspace seconds per machine second; more than 0.
+        rate: f64,
+    },
+    /// Stands still until it is told to move.
+    Held {
+        /// The time it stands at.
+        at: Instant,
+    },
+}
+
+impl WorkspaceClock {
+    /// The workspace's time when the machine's is `machine_now`.
+    pub fn now(&self, machine_now: Instant) -> Instant {
+        match *self {
+            Self::Live => machine_now,
+            Self::Held { at } => at,
+            Self::Running { at, since, rate } => {
+                at.checked_add_signed(scaled(machine_now - since, rate).max(TimeDelta::zero())).unwrap_or(at)
+            }
+        }
+    }
+
+    /// The machine's time at which the workspace's will be `instant`; `None` where no passing of time leads there.
+    pub fn machine_time_of(&self, instant: Instant) -> Option<Instant> {
+        match *self {
+            Self::Live => Some(instant),
+            Self::Held { .. } => None,
+            // Rounded up by a millisecond: woken then, the workspace's time has surely come.
+            Self::Running { at, since, rate } => {
+                since.checked_add_signed(scaled(instant - at, rate.recip()) + TimeDelta::milliseconds(1))
+            }
+        }
+    }
+
+    /// When an event that happened at `occurred_at` counts as recorded. On a held clock each step is recorded at
+    /// its own instant, so that the width of the strides in which time is moved leaves no trace.
+    pub fn recorded_at(&self, occurred_at: Instant, machine_now: Instant) -> Instant {
+        match self {
+            Self::Held { .. } => occurred_at,
+            Self::Live | Self::Running { .. } => self.now(machine_now).max(occurred_at),
+        }
+    }
+}
+
+/// `span` times `factor`, to the millisecond, and never more than a TimeDelta can hold.
+fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "exact below 2^53 ms, 285,000 years"
+    )]
+    let milliseconds = (span.num_milliseconds() as f64 * factor) as i64;
+    TimeDelta::try_milliseconds(milliseconds).unwrap_or(TimeDelta::MAX)
+}
+
+/// Writes instants in JSON as [`to_iso`] does.
+pub mod iso {
+    use super::{Instant, to_iso};
+    use serde::Serializer;
+
+    /// For `#[serde(with = "iso")]` fields that are only written.
+    pub fn serialize<S: Serializer>(instant: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&to_iso(*instant))
+    }
+
+    /// The same for instants that may be missing: `null`.
+    pub mod option {
+        use super::{Instant, Serializer};
+
+        /// For `#[serde(with = "iso::option")]` fields that are only written.
+        pub fn serialize<S: Serializer>(instant: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+            match instant {
+                Some(instant) => super::serialize(instant, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Instant {
+        from_iso(text).unwrap()
+    }
+
+    #[test]
+    fn instants_are_read_with_any_offset_and_written_in_utc_with_milliseconds() {
+        assert_eq!(to_iso(at("2026-03-01T07:00:00-07:00")), "2026-03-01T14:00:00.000Z");
+        assert_eq!(to_iso(at("2026-03-01T07:00:00.123456Z")), "2026-03-01T07:00:00.123Z");
+        for wrong in ["", "tomorrow", "2026-03-01", "2026-03-01T07:00:00", "2026-13-01T07:00:00Z"] {
+            assert_eq!(from_iso(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_to_the_millisecond() {
+        for (text, milliseconds) in [
+            ("PT72H", 72 * 3_600_000),
+            ("PT0.25S", 250),
+            ("P1DT12H", 36 * 3_600_000),
+            ("P2W", 14 * 86_400_000),
+            ("PT0S", 0),
+        ] {
+            assert_eq!(duration_from_iso(text), TimeDelta::try_milliseconds(milliseconds), "{text}");
+        }
+        for wrong in
+            ["", "P", "PT", "72H", "-PT1H", "PT-1H", "P1Y", "P1M", "PT1H1H", "PT1S1M", "P1DT", "PT.5S", "PT1e3S"]
+        {
+            assert_eq!(duration_from_iso(wrong), None, "{wrong}");
+        }
+        assert_eq!(duration_from_iso("PT99999999999999999999H"), None);
+    }
+
+    #[test]
+    fn a_held_clock_stands_still_and_a_running_one_keeps_its_rate() {
+        let (start, later) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:10Z"));
+        assert_eq!(WorkspaceClock::Held { at: start }.now(later), start);
+        assert_eq!(WorkspaceClock::Held { at: start }.machine_time_of(later), None);
+        assert_eq!(WorkspaceClock::Live.now(later), later);
+        let fast = WorkspaceClock::Running { at: start, since: start, rate: 60.0 };
+        assert_eq!(fast.now(later), at("2026-01-01T00:10:00Z"));
+        let woken = fast.machine_time_of(at("2026-01-01T00:10:00Z")).unwrap();
+        assert!(fast.now(woken) >= at("2026-01-01T00:10:00Z"));
+        assert_eq!(fast.now(at("2025-01-01T00:00:00Z")), start, "time never goes backwards");
+    }
+}

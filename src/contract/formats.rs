@@ -1,0 +1,192 @@
+//! The string formats a contract may name, each as wide as the check Seam's servers run for it.
+//!
+//! They are written out here, rather than left to the validator's built-in ones, so that the answer yes or no and the
+//! text of the issue come from the same rule.
+
+use crate::clock;
+
+/// A format of the contract.
+pub(super) struct Format {
+    /// Its name in `format:`.
+    pub(super) name: &'static str,
+    /// What an issue says of a string that does not have it.
+    pub(super) issue: &'static str,
+    /// Whether a string has it.
+    pub(super) accepts: fn(&str) -> bool,
+}
+
+/// Every format that is checked; others (`float`, `int32`) are annotations.
+pub(super) const FORMATS: [Format; 4] = [
+    Format { name: "uuid", issue: "Invalid uuid", accepts: is_uuid },
+    Format { name: "date-time", issue: "Invalid datetime", accepts: is_date_time },
+    Format { name: "email", issue: "Invalid email", accepts: is_email },
+    Format { name: "uri", issue: "Invalid url", accepts: is_url },
+];
+
+/// The format called `name`, when it is one that is checked.
+pub(super) fn named(name: &str) -> Option<&'static Format> {
+    FORMATS.iter().find(|format| format.name == name)
+}
+
+/// Hexadecimal digits grouped 8-4-4-4-12, in either case; version and variant bits are not looked at.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// RFC 3339 in its upper-case spelling, with `Z` or an offset, and without leap seconds.
+///
+/// What is accepted here can be read by [`clock::from_iso`], so that no handler meets an instant it cannot read.
+fn is_date_time(text: &str) -> bool {
+    text.as_bytes().get(10) == Some(&b'T')
+        && text.get(17..19) != Some("60")
+        && text.ends_with(|last: char| last == 'Z' || last.is_ascii_digit())
+        && clock::from_iso(text).is_some()
+}
+
+/// An address with a plain local part (no quotes, no comments) at a domain of two labels or more.
+fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let Some((labels, top)) = domain.rsplit_once('.') else {
+        return false;
+    };
+    let is_label = |label: &str| {
+        label.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    local.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_'+-.".contains(&byte))
+        && !local.starts_with('.')
+        && !local.contains("..")
+        && local.ends_with(|last: char| last.is_ascii_alphanumeric() || "_+-".contains(last))
+        && labels.split('.').all(is_label)
+        && top.len() >= 2
+        && top.bytes().all(|byte| byte.is_ascii_alphabetic())
+}
+
+/// An absolute URL: a scheme, and for the web's schemes a host.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        return false;
+    };
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if !is_scheme || text.chars().any(char::is_whitespace) {
+        return false;
+    }
+    if !["http", "https", "ws", "wss"].contains(&scheme.to_ascii_lowercase().as_str()) {
+        return true;
+    }
+    rest.strip_prefix("//").is_some_and(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        !host.is_empty() && !host.starts_with(':')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accepts: fn(&str) -> bool, good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert!(accepts(text), "{text:?} should be accepted");
+        }
+        for text in bad {
+            assert!(!accepts(text), "{text:?} should be refused");
+        }
+    }
+
+    #[test]
+    fn a_uuid_is_hexadecimal_in_five_groups_of_any_version_and_case() {
+        check(
+            is_uuid,
+            &["00000000-0000-0000-0000-000000000000", "0190163D-3f5a-9abc-0def-0123456789AB"],
+            &[
+                "",
+                "not-a-uuid",
+                "0190163d3f5a9abc0def0123456789ab",
+                "0190163d-3f5a-9abc-0def-0123456789ag",
+                "{0190163d-3f5a-9abc-0def-0123456789ab}",
+                "0190163d-3f5a-9abc-0def-0123456789é",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_date_time_has_a_time_of_day_and_an_offset() {
+        check(
+            is_date_time,
+            &[
+                "2026-01-02T03:04:05Z",
+                "2026-01-02T03:04:05.678Z",
+                "2026-01-02T03:04:05+02:00",
+                "2024-02-29T00:00:00-11:30",
+            ],
+            &[
+                "",
+                "2026-01-02",
+                "2026-01-02T03:04:05",
+                "2026-01-02 03:04:05Z",
+                "2026-01-02t03:04:05z",
+                "2026-01-02T03:04:05z",
+                "2026-02-29T00:00:00Z",
+                "2026-12-31T23:59:60Z",
+                "0000-01-01T00:00:00Z",
+                "2026-01-02T03:04:05Z ",
+                " 2026-01-02T03:04:05Z",
+                "2026-01-02T24:00:00Z",
+                "tomorrow",
+            ],
+        );
+    }
+
+    #[test]
+    fn an_email_has_a_local_part_and_a_dotted_domain() {
+        check(
+            is_email,
+            &["jane@example.com", "jane.o'neil+locks@mail.example.co.uk"],
+            &[
+                "",
+                "jane",
+                "jane@",
+                "@example.com",
+                "jane@example",
+                "jane@example.c",
+                ".jane@example.com",
+                "jane.@example.com",
+                "ja..ne@example.com",
+                "jane@-example.com",
+                "jane@exam ple.com",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_url_is_absolute() {
+        check(
+            is_url,
+            &[
+                "https://example.com/hooks?x=1",
+                "http://localhost:9000",
+                "HTTP://user:secret@[::1]:80/",
+                "myapp:callback",
+            ],
+            &[
+                "",
+                "example.com",
+                "/hooks",
+                "https:example.com",
+                "https://",
+                "http://:80/",
+                "http://user@/",
+                "https://exam ple.com",
+                "1http://example.com",
+            ],
+        );
+    }
+}

@@ -1,0 +1,411 @@
+//! Reading a query string by the schema of an operation.
+//!
+//! Seam's clients write arrays as repeated keys, null and the empty list as an empty value, and objects with dotted
+//! names, and mark that strict form with `_strict=true`. Without the mark a query is read generously, as people write
+//! it: lists with commas or brackets, `yes` and `1` for true, blanks around values.
+//!
+//! Nothing is validated here: text that cannot be read as its schema's type stays text, for validation to refuse.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::number;
+use super::schema::{Schemas, list};
+
+/// The parameter by which a client asks for the strict form; it is never an input.
+const STRICT: &str = "_strict";
+
+/// Reads `query` into an object of the shape that `schema` describes.
+///
+/// Parameters the schema does not know are kept as text, after those it knows. The error names the parameter that
+/// cannot be read, and why.
+pub(super) fn parse(schemas: &Schemas, schema: &Value, query: &str) -> Result<Map<String, Value>, String> {
+    let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        values.entry(name.into_owned()).or_default().push(value.into_owned());
+    }
+    let strict = values.remove(STRICT).is_some_and(|mark| mark == ["true"]);
+    let mut reader = Reader { schemas, values, strict };
+    let mut input = Map::new();
+    for (name, property) in schemas.properties(schema) {
+        if let Some(value) = reader.property(name, property)? {
+            input.insert(name.to_owned(), value);
+        }
+    }
+    let unknown = reader.values.into_iter().map(|(name, mut values)| match values.as_mut_slice() {
+        [only] => (name, Value::String(std::mem::take(only))),
+        _ => (name, values.into()),
+    });
+    input.extend(unknown);
+    Ok(input)
+}
+
+/// How the text of a parameter is read.
+enum Form<'a> {
+    Scalar(Scalar),
+    /// With the schema of an item.
+    Array(&'a Value),
+    /// With the schema of the object.
+    Object(&'a Value),
+}
+
+/// The types one value may have.
+#[derive(Clone, Copy, Default)]
+struct Scalar {
+    string: bool,
+    number: bool,
+    boolean: bool,
+}
+
+struct Reader<'a> {
+    schemas: &'a Schemas,
+    /// What has not been read yet.
+    values: BTreeMap<String, Vec<String>>,
+    strict: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Takes the parameter `name` (a dotted path for a nested one); nothing when it is not there.
+    fn property(&mut self, name: &str, schema: &'a Value) -> Result<Option<Value>, String> {
+        match self.form(schema) {
+            Form::Scalar(scalar) => self.scalar(name, scalar),
+            Form::Array(items) => self.array(name, items),
+            Form::Object(schema) => self.object(name, schema),
+        }
+    }
+
+    fn scalar(&mut self, name: &str, scalar: Scalar) -> Result<Option<Value>, String> {
+        let Some(text) = self.single(name)? else {
+            return Ok(None);
+        };
+        Ok(Some(self.value(&text, scalar)))
+    }
+
+    /// Takes the one value of `name`.
+    fn single(&mut self, name: &str) -> Result<Option<String>, String> {
+        match self.values.remove(name).as_deref_mut() {
+            None | Some([]) => Ok(None),
+            Some([only]) => Ok(Some(std::mem::take(only))),
+            Some(_) => Err(format!("parameter \"{name}\" is given more than once, but takes a single value")),
+        }
+    }
+
+    fn array(&mut self, name: &str, items: &'a Value) -> Result<Option<Value>, String> {
+        let plain = self.values.remove(name);
+        let bracketed = if self.strict { None } else { self.values.remove(&format!("{name}[]")) };
+        let mut splits = !self.strict;
+        let texts = match (plain, bracketed) {
+            (None, None) => return Ok(None),
+            (Some(plain), None) => plain,
+            (None, Some(bracketed)) => {
+                splits = false;
+                bracketed
+            }
+            (Some(_), Some(_)) => {
+                return Err(format!("parameter \"{name}\" mixes repeated and bracketed values; use one form"));
+            }
+        };
+        if let [only] = texts.as_slice()
+            && self.is_empty(only)
+        {
+            return Ok(Some(Value::Array(Vec::new())));
+        }
+        let texts: Vec<&str> = match texts.as_slice() {
+            [only] if splits => only.split(',').collect(),
+            several => several.iter().map(String::as_str).collect(),
+        };
+        if texts.iter().any(|text| self.is_empty(text)) {
+            return Err(format!("parameter \"{name}\" mixes empty values with others; leave the empty ones out"));
+        }
+        if !self.strict && texts.iter().any(|text| text.contains(',')) {
+            return Err(format!(
+                "parameter \"{name}\" has a comma in one of several values, which may or may not separate two; \
+                 send it with _strict=true or in a JSON body"
+            ));
+        }
+        let scalar = self.item(items);
+        Ok(Some(texts.iter().map(|text| self.value(text, scalar)).collect()))
+    }
+
+    fn object(&mut self, name: &str, schema: &'a Value) -> Result<Option<Value>, String> {
+        let prefix = format!("{name}.");
+        let nested = self.nested(&prefix);
+        if let Some(text) = self.single(name)? {
+            return match nested {
+                Some(nested) => Err(format!(
+                    "parameter \"{name}\" is given as a value and, by \"{nested}\", as an object; use one form"
+                )),
+                None if self.is_empty(&text) => Ok(Some(Value::Null)),
+                None => Ok(Some(Value::String(text))),
+            };
+        }
+        if nested.is_none() {
+            return Ok(None);
+        }
+        let mut fields = Map::new();
+        for (key, property) in self.schemas.properties(schema) {
+            if let Some(value) = self.property(&format!("{prefix}{key}"), property)? {
+                fields.insert(key.to_owned(), value);
+            }
+        }
+        let others = self.schemas.resolve(schema).get("additionalProperties");
+        if let Some(others) = others.filter(|others| **others != Value::Bool(false)) {
+            self.record(&prefix, others, &mut fields)?;
+        }
+        Ok(Some(fields.into()))
+    }
+
+    /// Takes everything left under `prefix` into `fields`, as values of the schema `others`.
+    fn record(&mut self, prefix: &str, others: &'a Value, fields: &mut Map<String, Value>) -> Result<(), String> {
+        let scalar = self.item(others);
+        while let Some(name) = self.nested(prefix) {
+            let key = name.get(prefix.len()..).unwrap_or_default();
+            if key.contains('.') || key.ends_with("[]") {
+                return Err(format!("parameter \"{name}\" is nested too deeply: it can only be a single value"));
+            }
+            if let Some(value) = self.scalar(&name, scalar)? {
+                fields.insert(key.to_owned(), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// The types of a value inside a list or a record. A query has no form for lists or objects in there.
+    fn item(&self, schema: &'a Value) -> Scalar {
+        match self.form(schema) {
+            Form::Scalar(scalar) => scalar,
+            Form::Array(_) | Form::Object(_) => Scalar::default(),
+        }
+    }
+
+    /// The first unread name that begins with `prefix`.
+    fn nested(&self, prefix: &str) -> Option<String> {
+        let (name, _) = self.values.range(prefix.to_owned()..).next()?;
+        name.starts_with(prefix).then(|| name.clone())
+    }
+
+    fn value(&self, text: &str, scalar: Scalar) -> Value {
+        let read = if self.strict || scalar.string { text } else { text.trim() };
+        if read.is_empty() {
+            return Value::Null;
+        }
+        // Where text is as good an answer, only the exact spelling says that something else is meant.
+        let generous = !self.strict && !scalar.string;
+        if scalar.boolean {
+            match read {
+                "true" => return true.into(),
+                "false" => return false.into(),
+                "True" | "TRUE" | "yes" | "Yes" | "YES" | "1" if generous => return true.into(),
+                "False" | "FALSE" | "no" | "No" | "NO" | "0" if generous => return false.into(),
+                _ => {}
+            }
+        }
+        if scalar.number
+            && !scalar.string
+            && let Some(number) = number::from_text(read)
+        {
+            return number;
+        }
+        read.into()
+    }
+
+    /// Whether an array's value is the mark of the empty list.
+    fn is_empty(&self, text: &str) -> bool {
+        if self.strict { text.is_empty() } else { text.trim().is_empty() }
+    }
+
+    fn form(&self, schema: &'a Value) -> Form<'a> {
+        let schema = self.schemas.resolve(schema);
+        match schema.get("type").and_then(Value::as_str) {
+            Some("array") => return Form::Array(schema.get("items").unwrap_or(&Value::Null)),
+            Some("object") => return Form::Object(schema),
+            Some("number" | "integer") => {
+                return Form::Scalar(Scalar { number: true, ..Scalar::default() });
+            }
+            Some("boolean") => {
+                return Form::Scalar(Scalar { boolean: true, ..Scalar::default() });
+            }
+            Some(_) => {
+                return Form::Scalar(Scalar { string: true, ..Scalar::default() });
+            }
+            None => {}
+        }
+        let mut union = Scalar::default();
+        for branch in ["allOf", "oneOf", "anyOf"].iter().flat_map(|keyword| list(schema, keyword)) {
+            match self.form(branch) {
+                Form::Scalar(scalar) => {
+                    union.string |= scalar.string;
+                    union.number |= scalar.number;
+                    union.boolean |= scalar.boolean;
+                }
+                // A list or an object beside a scalar has a form of its own only when it is read as one.
+                composite => return composite,
+            }
+        }
+        if !union.number && !union.boolean {
+            union.string = true;
+        }
+        Form::Scalar(union)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(query: &str) -> Result<Value, String> {
+        let schemas = Schemas::new(json!({"components": {"schemas": {
+            "limit": {"type": "integer"},
+        }}}));
+        let schema = json!({"type": "object", "properties": {
+            "name": {"type": "string"},
+            "limit": {"$ref": "#/components/schemas/limit"},
+            "is_managed": {"type": "boolean"},
+            "ids": {"type": "array", "items": {"type": "string"}},
+            "lengths": {"type": "array", "items": {"type": "number"}},
+            "kind": {"oneOf": [{"type": "string", "enum": ["a"]}, {"type": "string", "enum": ["b"]}]},
+            "either": {"oneOf": [{"type": "string"}, {"type": "number"}]},
+            "has": {"type": "object", "additionalProperties": {
+                "nullable": true,
+                "oneOf": [{"type": "string"}, {"type": "boolean"}],
+            }},
+            "options": {"type": "object", "properties": {
+                "depth": {"type": "number"},
+                "style": {"type": "object", "properties": {"color": {"type": "string"}}},
+            }},
+        }});
+        parse(&schemas, &schema, query).map(Value::Object)
+    }
+
+    #[track_caller]
+    fn reads(query: &str, expected: &Value) {
+        assert_eq!(parsed(query).as_ref(), Ok(expected), "{query}");
+    }
+
+    #[track_caller]
+    fn refuses(query: &str, name: &str) {
+        let message = parsed(query).expect_err(query);
+        assert!(message.contains(&format!("\"{name}\"")), "{query}: {message}");
+    }
+
+    #[test]
+    fn values_are_read_by_their_type() {
+        reads(
+            "name=12&limit=12&is_managed=true&kind=a",
+            &json!({"name": "12", "limit": 12, "is_managed": true, "kind": "a"}),
+        );
+        reads("name=a%20b+c%C3%A9", &json!({"name": "a b cé"}));
+    }
+
+    #[test]
+    fn digits_stay_text_where_text_will_do() {
+        reads("either=12", &json!({"either": "12"}));
+    }
+
+    #[test]
+    fn text_that_is_not_of_the_type_stays_text() {
+        reads("limit=abc&is_managed=maybe", &json!({"limit": "abc", "is_managed": "maybe"}));
+    }
+
+    #[test]
+    fn an_empty_value_is_null_or_the_empty_list() {
+        for mark in ["", "&_strict=true"] {
+            reads(
+                &format!("name=&limit=&is_managed=&ids=&has={mark}"),
+                &json!({"name": null, "limit": null, "is_managed": null, "ids": [], "has": null}),
+            );
+        }
+    }
+
+    #[test]
+    fn repeated_keys_make_a_list() {
+        reads("ids=b&ids=a", &json!({"ids": ["b", "a"]}));
+        reads("ids=a", &json!({"ids": ["a"]}));
+        reads("lengths=4&lengths=5", &json!({"lengths": [4, 5]}));
+    }
+
+    #[test]
+    fn generous_lists_may_use_commas_or_brackets() {
+        reads("ids=a,b", &json!({"ids": ["a", "b"]}));
+        reads("ids[]=a&ids[]=b", &json!({"ids": ["a", "b"]}));
+        reads("ids[]=", &json!({"ids": []}));
+        reads("lengths=4,5", &json!({"lengths": [4, 5]}));
+    }
+
+    #[test]
+    fn strict_lists_use_repeated_keys_only() {
+        reads("_strict=true&ids=a,b", &json!({"ids": ["a,b"]}));
+        reads("_strict=true&ids=a,b&ids=c", &json!({"ids": ["a,b", "c"]}));
+        reads("_strict=true&ids[]=a", &json!({"ids[]": "a"}));
+    }
+
+    #[test]
+    fn generous_booleans_may_be_spelled_in_many_ways() {
+        for text in ["true", "True", "TRUE", "yes", "Yes", "YES", "1", "+true+"] {
+            reads(&format!("is_managed={text}"), &json!({"is_managed": true}));
+        }
+        for text in ["false", "False", "FALSE", "no", "No", "NO", "0"] {
+            reads(&format!("is_managed={text}"), &json!({"is_managed": false}));
+        }
+        reads("is_managed=tRue", &json!({"is_managed": "tRue"}));
+    }
+
+    #[test]
+    fn strict_values_are_taken_exactly() {
+        reads("_strict=true&is_managed=false", &json!({"is_managed": false}));
+        reads("_strict=true&is_managed=True&limit=+2+", &json!({"limit": " 2 ", "is_managed": "True"}));
+    }
+
+    #[test]
+    fn blanks_around_a_value_belong_to_text_only() {
+        reads("name=+a+&limit=+2+&is_managed=+", &json!({"name": " a ", "limit": 2, "is_managed": null}));
+    }
+
+    #[test]
+    fn only_true_asks_for_strictness_and_the_mark_is_never_an_input() {
+        reads("_strict=false&ids=a,b", &json!({"ids": ["a", "b"]}));
+        reads("_strict=true", &json!({}));
+        reads("", &json!({}));
+    }
+
+    #[test]
+    fn dotted_names_make_an_object() {
+        reads(
+            "has.floor=2&has.vip=true&has.gone=&has.said=yes",
+            &json!({"has": {"floor": "2", "gone": null, "said": "yes", "vip": true}}),
+        );
+        reads("options.style.color=red&options.depth=2", &json!({"options": {"depth": 2, "style": {"color": "red"}}}));
+    }
+
+    #[test]
+    fn parameters_nobody_knows_are_kept_as_text() {
+        reads("x=1&x=2&b.c=&a=1", &json!({"a": "1", "b.c": "", "x": ["1", "2"]}));
+        reads("options.other=1", &json!({"options": {}, "options.other": "1"}));
+    }
+
+    #[test]
+    fn a_single_value_given_twice_is_refused() {
+        refuses("limit=1&limit=1", "limit");
+        refuses("has.a=1&has.a=2", "has.a");
+        refuses("has=&has=", "has");
+    }
+
+    #[test]
+    fn mixed_forms_of_a_list_are_refused() {
+        for query in ["ids=a&ids[]=b", "ids=a,b&ids=c", "ids[]=a,b", "ids=a&ids=", "ids=a,", "ids=&ids="] {
+            refuses(query, "ids");
+        }
+        refuses("_strict=true&ids=a&ids=", "ids");
+    }
+
+    #[test]
+    fn conflicting_or_too_deep_nesting_is_refused() {
+        refuses("has=&has.a=1", "has");
+        refuses("options.style=x&options.style.color=red", "options.style");
+        refuses("has.a.b=1", "has.a.b");
+        refuses("has.a[]=1", "has.a[]");
+    }
+}

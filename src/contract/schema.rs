@@ -1,0 +1,292 @@
+//! Reading the schemas of an OpenAPI 3.0 document, and turning them into JSON Schema for the validator.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use jsonschema::{Draft, Validator};
+use serde_json::{Map, Value, json};
+
+use super::formats::FORMATS;
+
+/// Where a document keeps its named schemas, as a `$ref` writes it.
+const NAMED: &str = "#/components/schemas/";
+
+/// What an unresolvable reference stands for: a schema that asks for nothing.
+const ANYTHING: &Value = &Value::Bool(true);
+
+/// The schemas of one document, by which its references are followed.
+#[derive(Clone)]
+pub(super) struct Schemas(Arc<Value>);
+
+/// Without the document, which would drown whatever it is part of.
+impl fmt::Debug for Schemas {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Schemas").finish_non_exhaustive()
+    }
+}
+
+impl Schemas {
+    /// The schemas of `document`.
+    pub(super) fn new(document: Value) -> Self {
+        Self(Arc::new(document))
+    }
+
+    /// The document they are in.
+    pub(super) fn document(&self) -> &Value {
+        &self.0
+    }
+
+    /// What `node`, a schema or any other part of the document, refers to by `$ref`; itself when it refers to nothing.
+    pub(super) fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
+        let mut node = node;
+        while let Some(reference) = reference(node) {
+            node = self.target(reference);
+        }
+        node
+    }
+
+    /// The schema that `reference` names.
+    pub(super) fn target(&self, reference: &str) -> &Value {
+        let pointer = reference.strip_prefix('#').unwrap_or_default();
+        self.0.pointer(pointer).unwrap_or(ANYTHING)
+    }
+
+    /// The properties an object may have under `schema`, those of its branches and parts included, in the order of the
+    /// document and each name once.
+    pub(super) fn properties<'a>(&'a self, schema: &'a Value) -> Vec<(&'a str, &'a Value)> {
+        let schema = self.resolve(schema);
+        let mut found: Vec<(&str, &Value)> = Vec::new();
+        let own = schema.get("properties").and_then(Value::as_object);
+        found.extend(own.into_iter().flatten().map(|(name, property)| (name.as_str(), property)));
+        for part in ["allOf", "oneOf", "anyOf"].iter().flat_map(|keyword| list(schema, keyword)) {
+            for (name, property) in self.properties(part) {
+                if found.iter().all(|(known, _)| *known != name) {
+                    found.push((name, property));
+                }
+            }
+        }
+        found
+    }
+
+    /// Compiles `schema` into a validator, which checks formats too.
+    pub(super) fn compile(&self, schema: &Value) -> Result<Validator, jsonschema::ValidationError<'static>> {
+        let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+        FORMATS
+            .iter()
+            .fold(options, |options, format| options.with_format(format.name, format.accepts))
+            .build(&self.closed(schema))
+    }
+
+    /// The JSON Schema for `schema`, with the named schemas it leads to beside it. The others are left out: compiling
+    /// all of a large document for each operation would be most of the work.
+    fn closed(&self, schema: &Value) -> Value {
+        let root = translate(schema);
+        let mut named = Map::new();
+        let mut pending = BTreeSet::new();
+        collect_names(&root, &mut pending);
+        while let Some(name) = pending.pop_first() {
+            if named.contains_key(&name) {
+                continue;
+            }
+            let Some(schema) = self.0.pointer(&format!("/components/schemas/{name}")) else {
+                continue;
+            };
+            let schema = translate(schema);
+            collect_names(&schema, &mut pending);
+            named.insert(name, schema);
+        }
+        json!({"allOf": [root], "components": {"schemas": named}})
+    }
+}
+
+/// The `$ref` of a schema or another part of a document.
+pub(super) fn reference(node: &Value) -> Option<&str> {
+    node.get("$ref")?.as_str()
+}
+
+/// Whether `schema` admits null by OpenAPI's own keyword.
+pub(super) fn is_nullable(schema: &Value) -> bool {
+    schema.get("nullable") == Some(&Value::Bool(true))
+}
+
+/// The schemas listed under `keyword`.
+pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
+    schema.get(keyword).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Turns one OpenAPI 3.0 schema into JSON Schema 2020-12.
+///
+/// The two differ in `nullable`, in the boolean `exclusiveMinimum` and `exclusiveMaximum`, and in what stands beside a
+/// `$ref` (which OpenAPI ignores). A `oneOf` becomes an `anyOf`: in Seam's document it stands for a zod union, which
+/// takes a value that fits several of its branches.
+fn translate(schema: &Value) -> Value {
+    let Some(keywords) = schema.as_object() else {
+        return schema.clone();
+    };
+    let mut translated = Map::new();
+    if let Some(reference) = keywords.get("$ref") {
+        translated.insert("$ref".to_owned(), reference.clone());
+    } else {
+        for (keyword, value) in keywords {
+            translate_keyword(keyword, value, schema, &mut translated);
+        }
+    }
+    if is_nullable(schema) { or_null(translated) } else { translated.into() }
+}
+
+fn translate_keyword(keyword: &str, value: &Value, schema: &Value, into: &mut Map<String, Value>) {
+    let (keyword, value) = match (keyword, value) {
+        // Annotations, which only cost compile time, and what is dealt with elsewhere.
+        ("nullable" | "discriminator" | "description" | "title" | "default" | "example", _) => {
+            return;
+        }
+        ("exclusiveMinimum" | "exclusiveMaximum", Value::Bool(_)) => return,
+        ("minimum", limit) if schema.get("exclusiveMinimum") == Some(&Value::Bool(true)) => {
+            ("exclusiveMinimum", limit.clone())
+        }
+        ("maximum", limit) if schema.get("exclusiveMaximum") == Some(&Value::Bool(true)) => {
+            ("exclusiveMaximum", limit.clone())
+        }
+        ("properties", Value::Object(properties)) => {
+            let translated = properties.iter().map(|(name, property)| (name.clone(), translate(property)));
+            ("properties", Value::Object(translated.collect()))
+        }
+        ("items" | "additionalProperties" | "not", schema) => (keyword, translate(schema)),
+        ("allOf", Value::Array(parts)) => ("allOf", parts.iter().map(translate).collect()),
+        ("oneOf" | "anyOf", Value::Array(branches)) => ("anyOf", branches.iter().map(translate).collect()),
+        _ => (keyword, value.clone()),
+    };
+    into.insert(keyword.to_owned(), value);
+}
+
+/// Lets null pass beside whatever `schema` takes.
+fn or_null(mut schema: Map<String, Value>) -> Value {
+    if schema.is_empty() {
+        return schema.into();
+    }
+    let combines = ["$ref", "allOf", "anyOf", "not"].iter().any(|keyword| schema.contains_key(*keyword));
+    let Some(kind) = schema.get("type").filter(|_| !combines).cloned() else {
+        return json!({"anyOf": [schema, {"type": "null"}]});
+    };
+    schema.insert("type".to_owned(), json!([kind, "null"]));
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
+    schema.into()
+}
+
+fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
+    names.extend(reference(schema).and_then(|reference| reference.strip_prefix(NAMED)).map(str::to_owned));
+    match schema {
+        Value::Object(fields) => fields.values().for_each(|field| collect_names(field, names)),
+        Value::Array(items) => items.iter().for_each(|item| collect_names(item, names)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nullable_type_takes_null_too() {
+        assert_eq!(
+            translate(&json!({"type": "string", "nullable": true, "minLength": 1})),
+            json!({"type": ["string", "null"], "minLength": 1})
+        );
+        assert_eq!(translate(&json!({"type": "string", "nullable": false})), json!({"type": "string"}));
+    }
+
+    #[test]
+    fn a_nullable_enum_gains_null_once() {
+        let expected = json!({"type": ["string", "null"], "enum": ["a", null]});
+        assert_eq!(translate(&json!({"type": "string", "nullable": true, "enum": ["a"]})), expected);
+        assert_eq!(translate(&json!({"type": "string", "nullable": true, "enum": ["a", null]})), expected);
+    }
+
+    #[test]
+    fn a_nullable_reference_or_union_becomes_an_alternative() {
+        assert_eq!(
+            translate(&json!({"$ref": "#/components/schemas/a", "nullable": true, "minLength": 4})),
+            json!({"anyOf": [{"$ref": "#/components/schemas/a"}, {"type": "null"}]})
+        );
+        assert_eq!(
+            translate(&json!({"oneOf": [{"type": "string"}, {"type": "boolean"}], "nullable": true})),
+            json!({"anyOf": [{"anyOf": [{"type": "string"}, {"type": "boolean"}]}, {"type": "null"}]})
+        );
+    }
+
+    #[test]
+    fn nullable_alone_asks_for_nothing() {
+        assert_eq!(translate(&json!({"nullable": true, "description": "x"})), json!({}));
+    }
+
+    #[test]
+    fn a_boolean_exclusive_limit_becomes_a_number() {
+        assert_eq!(
+            translate(&json!({"minimum": 0, "exclusiveMinimum": true, "maximum": 9, "exclusiveMaximum": false})),
+            json!({"exclusiveMinimum": 0, "maximum": 9})
+        );
+        assert_eq!(translate(&json!({"exclusiveMaximum": true, "maximum": 9})), json!({"exclusiveMaximum": 9}));
+    }
+
+    #[test]
+    fn translation_reaches_every_place_a_schema_can_stand() {
+        let nullable = json!({"type": "string", "nullable": true});
+        let plain = json!({"type": ["string", "null"]});
+        assert_eq!(
+            translate(&json!({
+                "properties": {"a": nullable},
+                "items": nullable,
+                "additionalProperties": nullable,
+                "allOf": [nullable],
+                "oneOf": [nullable],
+            })),
+            json!({
+                "properties": {"a": plain},
+                "items": plain,
+                "additionalProperties": plain,
+                "allOf": [plain],
+                "anyOf": [plain],
+            })
+        );
+    }
+
+    #[test]
+    fn a_property_named_like_a_keyword_is_left_alone() {
+        let schema = json!({"properties": {"nullable": {"type": "boolean"}, "default": {"enum": ["nullable"]}}});
+        assert_eq!(translate(&schema), schema);
+    }
+
+    #[test]
+    fn only_the_named_schemas_that_are_led_to_come_along() {
+        let schemas = Schemas::new(json!({"components": {"schemas": {
+            "a": {"properties": {"b": {"$ref": "#/components/schemas/b"}}},
+            "b": {"items": {"$ref": "#/components/schemas/a"}},
+            "c": {},
+        }}}));
+        let closed = schemas.closed(&json!({"$ref": "#/components/schemas/a"}));
+        let kept = closed.pointer("/components/schemas").and_then(Value::as_object);
+        let names: Vec<&String> = kept.into_iter().flat_map(Map::keys).collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn properties_of_parts_and_branches_count_once() {
+        let schemas = Schemas::new(json!({"components": {"schemas": {
+            "a": {"properties": {"x": {"type": "string"}, "y": {}}},
+        }}}));
+        let schema = json!({
+            "properties": {"w": {}},
+            "allOf": [{"$ref": "#/components/schemas/a"}],
+            "oneOf": [{"properties": {"x": {"type": "number"}, "z": {}}}],
+        });
+        let properties = schemas.properties(&schema);
+        let names: Vec<&str> = properties.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["w", "x", "y", "z"]);
+        assert_eq!(properties[1].1, &json!({"type": "string"}));
+    }
+}

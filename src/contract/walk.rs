@@ -1,0 +1,320 @@
+//! Walking a value along its schema to say what is wrong with it, in the order and the words of zod 3.
+//!
+//! Whether a value is valid is the compiled validator's to say. This is for the values it has refused, where its own
+//! errors have neither zod's order (the order of declaration) nor its choice of what to report.
+
+use serde_json::{Map, Number, Value, json};
+
+use super::formats;
+use super::issues::{Issue, REQUIRED};
+use super::number;
+use super::schema::{Schemas, is_nullable, list, reference};
+
+#[cfg(test)]
+mod tests;
+
+/// How the issue begins with a value other than the only one there is.
+const LITERAL: &str = "Invalid literal value";
+
+/// How to report a value that fits no branch of a union.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Unions {
+    /// As zod does: `Invalid input`, unless the value is of the right kind for a branch.
+    AsZod,
+    /// By the branch that comes closest, which helps whoever debugs a response.
+    Closest,
+}
+
+/// Everything that is wrong with `value` under `schema`.
+pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, unions: Unions) -> Vec<Issue> {
+    let mut walk = Walk { schemas, unions, path: Vec::new(), issues: Vec::new() };
+    walk.visit(schema, value);
+    walk.issues
+}
+
+struct Walk<'a> {
+    schemas: &'a Schemas,
+    unions: Unions,
+    path: Vec<String>,
+    issues: Vec<Issue>,
+}
+
+impl<'a> Walk<'a> {
+    fn fatal(&mut self, message: impl Into<String>) {
+        self.issues.push(Issue::fatal(&self.path, message));
+    }
+
+    fn limit(&mut self, message: impl Into<String>) {
+        self.issues.push(Issue::limit(&self.path, message));
+    }
+
+    fn visit(&mut self, schema: &'a Value, value: &Value) {
+        if value.is_null() && is_nullable(schema) {
+            return;
+        }
+        if let Some(reference) = reference(schema) {
+            return self.visit(self.schemas.target(reference), value);
+        }
+        if let Some(options) = schema.get("enum").and_then(Value::as_array) {
+            return self.choice(options, value);
+        }
+        if let Some(kind) = schema.get("type").and_then(Value::as_str) {
+            // zod has no integers, only numbers with a check.
+            let expected = if kind == "integer" { "number" } else { kind };
+            if expected != kind_of(value) {
+                return self.fatal(format!("Expected {expected}, received {}", kind_of(value)));
+            }
+        }
+        match value {
+            Value::String(text) => self.string(schema, text),
+            Value::Number(number) => self.number(schema, number),
+            Value::Array(items) => self.array(schema, items),
+            Value::Object(fields) => self.object(schema, fields),
+            Value::Null | Value::Bool(_) => {}
+        }
+        for part in list(schema, "allOf") {
+            self.visit(part, value);
+        }
+        for keyword in ["oneOf", "anyOf"] {
+            if let branches @ [_, ..] = list(schema, keyword) {
+                self.union(schema, branches, value);
+            }
+        }
+    }
+
+    fn within(&mut self, step: impl Into<String>, schema: &'a Value, value: &Value) {
+        self.path.push(step.into());
+        self.visit(schema, value);
+        self.path.pop();
+    }
+
+    fn choice(&mut self, options: &[Value], value: &Value) {
+        if options.contains(value) {
+            return;
+        }
+        let options: Vec<&Value> = options.iter().filter(|option| !option.is_null()).collect();
+        let names: Vec<&str> = options.iter().filter_map(|option| option.as_str()).collect();
+        match (options.as_slice(), value) {
+            ([only], _) => self.fatal(literal(only)),
+            (all, _) if all.len() != names.len() => self.fatal("Invalid input"),
+            (_, Value::String(text)) => {
+                self.fatal(format!("Invalid enum value. Expected {}, received '{text}'", alternatives(&names)))
+            }
+            _ => self.fatal(format!("Expected {}, received {}", alternatives(&names), kind_of(value))),
+        }
+    }
+
+    fn string(&mut self, schema: &Value, text: &str) {
+        let length = text.chars().count() as u64;
+        if let Some(least) = count(schema, "minLength").filter(|least| length < *least) {
+            self.limit(format!("String must contain at least {least} character(s)"));
+        }
+        if let Some(most) = count(schema, "maxLength").filter(|most| length > *most) {
+            self.limit(format!("String must contain at most {most} character(s)"));
+        }
+        if schema.get("pattern").is_some_and(|pattern| !matches(pattern, text)) {
+            self.limit("Invalid");
+        }
+        let format = schema.get("format").and_then(Value::as_str).and_then(formats::named);
+        if let Some(format) = format.filter(|format| !(format.accepts)(text)) {
+            self.limit(format.issue);
+        }
+    }
+
+    fn number(&mut self, schema: &Value, number: &Number) {
+        let Some(value) = number.as_f64() else { return };
+        if schema.get("type") == Some(&json!("integer")) && value.fract() != 0.0 {
+            self.limit("Expected integer, received float");
+        }
+        let is_set = |keyword: &str| schema.get(keyword) == Some(&Value::Bool(true));
+        if let Some((text, least)) = bound(schema, "minimum") {
+            if is_set("exclusiveMinimum") {
+                if value <= least {
+                    self.limit(format!("Number must be greater than {text}"));
+                }
+            } else if value < least {
+                self.limit(format!("Number must be greater than or equal to {text}"));
+            }
+        }
+        if let Some((text, most)) = bound(schema, "maximum") {
+            if is_set("exclusiveMaximum") {
+                if value >= most {
+                    self.limit(format!("Number must be less than {text}"));
+                }
+            } else if value > most {
+                self.limit(format!("Number must be less than or equal to {text}"));
+            }
+        }
+    }
+
+    fn array(&mut self, schema: &'a Value, items: &[Value]) {
+        let length = items.len() as u64;
+        if let Some(least) = count(schema, "minItems").filter(|least| length < *least) {
+            self.limit(format!("Array must contain at least {least} element(s)"));
+        }
+        if let Some(most) = count(schema, "maxItems").filter(|most| length > *most) {
+            self.limit(format!("Array must contain at most {most} element(s)"));
+        }
+        if let Some(schema) = schema.get("items") {
+            for (index, item) in items.iter().enumerate() {
+                self.within(index.to_string(), schema, item);
+            }
+        }
+    }
+
+    fn object(&mut self, schema: &'a Value, fields: &Map<String, Value>) {
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let mut required: Vec<&str> = list(schema, "required").iter().filter_map(Value::as_str).collect();
+        for (name, property) in properties.into_iter().flatten() {
+            let is_required = required.contains(&name.as_str());
+            required.retain(|other| other != name);
+            match fields.get(name) {
+                Some(value) => self.within(name, property, value),
+                None if is_required => self.missing(name, property),
+                None => {}
+            }
+        }
+        for name in required.into_iter().filter(|name| !fields.contains_key(*name)) {
+            self.missing(name, &Value::Null);
+        }
+        let others = fields.iter().filter(|(name, _)| properties.is_none_or(|known| !known.contains_key(*name)));
+        match schema.get("additionalProperties") {
+            Some(Value::Bool(false)) => {
+                let names: Vec<String> = others.map(|(name, _)| format!("'{name}'")).collect();
+                if !names.is_empty() {
+                    self.limit(format!("Unrecognized key(s) in object: {}", names.join(", ")));
+                }
+            }
+            Some(schema @ Value::Object(_)) => {
+                for (name, value) in others {
+                    self.within(name, schema, value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn missing(&mut self, name: &str, schema: &Value) {
+        self.path.push(name.to_owned());
+        let issue = match self.unions {
+            Unions::AsZod => absent(self.schemas, schema, &self.path),
+            Unions::Closest => Issue::fatal(&self.path, REQUIRED),
+        };
+        self.issues.push(issue);
+        self.path.pop();
+    }
+
+    fn union(&mut self, schema: &Value, branches: &'a [Value], value: &Value) {
+        let mut attempts: Vec<(usize, Vec<Issue>)> =
+            branches.iter().map(|branch| self.attempt(branch, value)).enumerate().collect();
+        if attempts.iter().any(|(_, issues)| issues.is_empty()) {
+            return;
+        }
+        if let Some(tag) = schema.pointer("/discriminator/propertyName").and_then(Value::as_str) {
+            let Some(fields) = value.as_object() else {
+                return self.fatal(format!("Expected object, received {}", kind_of(value)));
+            };
+            let found = fields.get(tag).unwrap_or(&Value::Null);
+            attempts.retain(|(index, _)| self.tags(&branches[*index], tag).contains(&found));
+            if let Some(issues) = closest(attempts, |_| format!("{tag} {found}")) {
+                return self.issues.extend(issues);
+            }
+            let known = branches.iter().flat_map(|branch| self.tags(branch, tag));
+            let known: Vec<&str> = known.filter_map(Value::as_str).collect();
+            self.path.push(tag.to_owned());
+            self.fatal(format!("Invalid discriminator value. Expected {}", alternatives(&known)));
+            self.path.pop();
+            return;
+        }
+        if self.unions == Unions::Closest {
+            let variant = |index| format!("variant {} of {}", index + 1, branches.len());
+            return self.issues.extend(closest(attempts, variant).into_iter().flatten());
+        }
+        let right_kind = attempts.iter().position(|(_, issues)| issues.iter().all(|issue| !issue.fatal));
+        if let Some(index) = right_kind {
+            return self.issues.extend(attempts.swap_remove(index).1);
+        }
+        let branches = attempts.into_iter().map(|(_, issues)| issues).collect();
+        self.issues.push(Issue { branches, ..Issue::fatal(&self.path, "Invalid input") });
+    }
+
+    /// What `branch` has against `value`, without taking note of it.
+    fn attempt(&mut self, branch: &'a Value, value: &Value) -> Vec<Issue> {
+        let outer = std::mem::take(&mut self.issues);
+        self.visit(branch, value);
+        std::mem::replace(&mut self.issues, outer)
+    }
+
+    /// The values that `branch` takes for the property `tag`.
+    fn tags(&self, branch: &'a Value, tag: &str) -> Vec<&'a Value> {
+        let properties = self.schemas.properties(branch);
+        let property = properties.iter().find(|(name, _)| *name == tag);
+        property.map_or_else(Vec::new, |(_, property)| list(self.schemas.resolve(property), "enum").iter().collect())
+    }
+}
+
+/// The issues of the branch that comes closest, marked with the name of that branch: literals are what tells branches
+/// apart, so the one with the fewest other literals, and among those the one with the fewest issues.
+fn closest(attempts: Vec<(usize, Vec<Issue>)>, name: impl Fn(usize) -> String) -> Option<impl Iterator<Item = Issue>> {
+    let distance = |issues: &[Issue]| {
+        let other = issues.iter().filter(|issue| issue.message.starts_with(LITERAL));
+        (other.count(), issues.len())
+    };
+    let (index, issues) = attempts.into_iter().min_by_key(|(_, issues)| distance(issues))?;
+    let name = name(index);
+    Some(issues.into_iter().map(move |issue| Issue { variant: issue.variant.or_else(|| Some(name.clone())), ..issue }))
+}
+
+/// The issue with a value that is not there: zod compares it with a literal or tries it on a union like any other.
+fn absent(schemas: &Schemas, schema: &Value, path: &[String]) -> Issue {
+    let schema = schemas.resolve(schema);
+    if let [only] = list(schema, "enum") {
+        return Issue::fatal(path, literal(only));
+    }
+    let branches = [list(schema, "oneOf"), list(schema, "anyOf")].concat();
+    if branches.is_empty() || schema.get("discriminator").is_some() {
+        return Issue::fatal(path, REQUIRED);
+    }
+    Issue {
+        branches: branches.iter().map(|branch| vec![absent(schemas, branch, path)]).collect(),
+        ..Issue::fatal(path, "Invalid input")
+    }
+}
+
+fn literal(expected: &Value) -> String {
+    format!("{LITERAL}, expected {expected}")
+}
+
+fn alternatives(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("'{name}'")).collect();
+    quoted.join(" | ")
+}
+
+/// What zod calls the kind of a value.
+pub(super) fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn count(schema: &Value, keyword: &str) -> Option<u64> {
+    schema.get(keyword)?.as_u64()
+}
+
+fn bound(schema: &Value, keyword: &str) -> Option<(String, f64)> {
+    let Some(Value::Number(limit)) = schema.get(keyword) else {
+        return None;
+    };
+    Some((number::to_text(limit), limit.as_f64()?))
+}
+
+/// Whether `text` has `pattern`, by the validator's own reading of patterns. It is compiled anew each time: only
+/// input that has been refused gets here.
+fn matches(pattern: &Value, text: &str) -> bool {
+    jsonschema::validator_for(&json!({"pattern": pattern})).is_ok_and(|validator| validator.is_valid(&json!(text)))
+}

@@ -1,0 +1,121 @@
+//! `/devices/*`.
+
+use super::model::Device;
+use super::store::{self, Filter};
+use crate::clock::from_iso;
+use crate::error::{Error, Result};
+use crate::http::edge::{Call, Routes};
+use crate::http::pagination::{Page, Pagination, Position};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// How many devices a page has unless told otherwise, as at Seam.
+const DEFAULT_LIMIT: usize = 500;
+
+/// The routes of this resource.
+pub fn routes() -> Routes {
+    Routes::default().add("/devices/get", get).add("/devices/list", list)
+}
+
+#[derive(Deserialize)]
+struct Get {
+    device_id: Option<Uuid>,
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Found {
+    device: Value,
+}
+
+async fn get(call: Call<Get>) -> Result<Found> {
+    let Get { device_id, name } = &call.input;
+    if device_id.is_none() && name.is_none() {
+        return Err(Error::invalid_request("Either device_id or name is required"));
+    }
+    let filter = Filter {
+        device_ids: device_id.as_ref().map(std::slice::from_ref),
+        name: name.as_deref(),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let device = found.first().ok_or(Error::DeviceNotFound)?;
+    Ok(Found { device: device.to_json() })
+}
+
+#[derive(Deserialize)]
+struct List {
+    device_ids: Option<Vec<Uuid>>,
+    device_type: Option<String>,
+    device_types: Option<Vec<String>>,
+    manufacturer: Option<String>,
+    connected_account_id: Option<Uuid>,
+    connected_account_ids: Option<Vec<Uuid>>,
+    search: Option<String>,
+    created_before: Option<String>,
+    custom_metadata_has: Option<Value>,
+    include_if: Option<Vec<String>>,
+    exclude_if: Option<Vec<String>>,
+    connect_webview_id: Option<Uuid>,
+    customer_key: Option<String>,
+    space_id: Option<Uuid>,
+    unstable_location_id: Option<Uuid>,
+    user_identifier_key: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    devices: Vec<Value>,
+    pagination: Pagination,
+}
+
+async fn list(call: Call<List>) -> Result<Listed> {
+    let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
+    let input = &call.input;
+    // Nothing here is in a space, or belongs to a customer or a user.
+    let elsewhere = input.connect_webview_id.is_some()
+        || input.customer_key.is_some()
+        || input.space_id.is_some()
+        || input.unstable_location_id.is_some()
+        || input.user_identifier_key.is_some();
+    let one = |id: Option<Uuid>| id.map(|id| vec![id]);
+    let accounts = one(input.connected_account_id).or_else(|| input.connected_account_ids.clone());
+    let types = input.device_type.clone().map(|one| vec![one]).or_else(|| input.device_types.clone());
+    let created_before = input
+        .created_before
+        .as_deref()
+        .map(|text| from_iso(text).ok_or_else(|| Error::invalid("created_before", "Invalid datetime")));
+    let filter = Filter {
+        device_ids: if elsewhere { Some(&[]) } else { input.device_ids.as_deref() },
+        device_types: types.as_deref(),
+        connected_account_ids: accounts.as_deref(),
+        name: None,
+        search: input.search.as_deref(),
+        created_before: created_before.transpose()?,
+        custom_metadata_has: input.custom_metadata_has.as_ref(),
+        after: page.after,
+        limit: None,
+    };
+    let mut found: Vec<(Device, Value)> = store::list(&call.app.pool, call.workspace.workspace_id, &filter)
+        .await?
+        .into_iter()
+        .map(|device| {
+            let body = device.to_json();
+            (device, body)
+        })
+        .collect();
+    // These go by what a device can do, which its brand knows and no column has.
+    let flags = |names: &Option<Vec<String>>, body: &Value| {
+        names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
+    };
+    found.retain(|(device, body)| {
+        input.manufacturer.as_ref().is_none_or(|wanted| *wanted == device.brand.provider)
+            && flags(&input.include_if, body).is_none_or(|flags| flags.iter().all(|flag| *flag))
+            && flags(&input.exclude_if, body).is_none_or(|flags| !flags.iter().any(|flag| *flag))
+    });
+    let position = |(device, _): &(Device, _)| Position { created_at: device.created_at, id: device.device_id };
+    let (found, pagination) = page.cut(found, position, &call.base_url, "/devices/list");
+    Ok(Listed { devices: found.into_iter().map(|(_, body)| body).collect(), pagination })
+}

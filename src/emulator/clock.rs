@@ -1,0 +1,226 @@
+//! `/_emulator/clock*`: the workspace's time, held, moved and let go.
+//!
+//! Moving it makes everything happen that falls due on the way, each step at its own instant, and answers only
+//! when all of it is done.
+
+use super::Control;
+use super::worlds::Nothing;
+use crate::access_codes::store;
+use crate::app::App;
+use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
+use crate::devices::store as devices;
+use crate::error::{Error, Result};
+use crate::scheduler;
+use crate::workspaces::{Workspace, World, store as workspaces};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// How far `until: "quiet"` looks ahead.
+const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
+
+#[derive(Serialize)]
+pub(super) struct ClockBody {
+    mode: &'static str,
+    #[serde(with = "iso")]
+    now: Instant,
+    rate: Option<f64>,
+}
+
+impl ClockBody {
+    fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
+        let (mode, rate) = match clock {
+            WorkspaceClock::Live => ("live", Some(1.0)),
+            WorkspaceClock::Running { rate, .. } => ("running", Some(rate)),
+            WorkspaceClock::Held { .. } => ("held", None),
+        };
+        Self { mode, now: clock.now(machine_now), rate }
+    }
+}
+
+pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
+    let workspace = call.workspace().await?;
+    let mut connection = call.app.pool.acquire().await?;
+    let world = workspaces::world(&mut connection, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
+    Ok(ClockBody::of(world.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Hold {
+    at: Option<String>,
+}
+
+pub(super) async fn hold(call: Control<Hold>) -> Result<ClockBody> {
+    let at = call.input.at.as_deref().map(|text| instant("at", text)).transpose()?;
+    let workspace = call.workspace().await?;
+    let moved = change(&call.app, &workspace, |world, now, _| {
+        let at = not_before(now, at.unwrap_or(now), world)?;
+        Ok(Move::To(at, WorkspaceClock::Held { at }))
+    })
+    .await?;
+    Ok(ClockBody::of(moved.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Run {
+    from: Option<String>,
+    rate: Option<f64>,
+}
+
+pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
+    let from = call.input.from.as_deref().map(|text| instant("from", text)).transpose()?;
+    let rate = call.input.rate.unwrap_or(1.0);
+    let workspace = call.workspace().await?;
+    let moved = change(&call.app, &workspace, |world, now, machine_now| {
+        let at = not_before(now, from.unwrap_or(now), world)?;
+        Ok(Move::To(at, WorkspaceClock::Running { at, since: machine_now, rate }))
+    })
+    .await?;
+    call.app.wake_scheduler();
+    Ok(ClockBody::of(moved.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Advance {
+    by: Option<String>,
+    to: Option<String>,
+    until: Option<Until>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Until {
+    Next,
+    Quiet,
+}
+
+#[derive(Serialize)]
+pub(super) struct Advanced {
+    #[serde(with = "iso")]
+    now: Instant,
+    transitions: u64,
+    events: usize,
+}
+
+pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
+    enum Goal {
+        By(TimeDelta),
+        To(Instant),
+        Until(Until),
+    }
+    let goal = match &call.input {
+        Advance { by: Some(by), to: None, until: None } => {
+            let message = "Invalid duration: give ISO 8601 of at least nothing, like PT72H";
+            Goal::By(duration_from_iso(by).ok_or_else(|| Error::invalid("by", message))?)
+        }
+        Advance { by: None, to: Some(to), until: None } => Goal::To(instant("to", to)?),
+        Advance { by: None, to: None, until: Some(until) } => Goal::Until(*until),
+        _ => {
+            return Err(Error::invalid_request("Give exactly one of by, to and until"));
+        }
+    };
+    let workspace = call.workspace().await?;
+    let moved = change(&call.app, &workspace, |world, now, _| {
+        let WorkspaceClock::Held { .. } = world.clock else {
+            return Err(Error::Conflict(
+                "only a held clock can be advanced, and this one goes by itself. Hold it first: POST /_emulator/clock/hold."
+                    .to_owned(),
+            ));
+        };
+        let at = match goal {
+            Goal::By(by) => now.checked_add_signed(by).filter(|at| from_iso(&to_iso(*at)).is_some()),
+            Goal::To(to) => Some(not_before(now, to, world)?),
+            Goal::Until(Until::Next) => return Ok(Move::ToNext),
+            Goal::Until(Until::Quiet) => return Ok(Move::UntilQuiet),
+        };
+        let at = at.ok_or_else(|| Error::invalid("by", "That leads beyond the year 9999"))?;
+        Ok(Move::To(at, WorkspaceClock::Held { at }))
+    })
+    .await?;
+    Ok(Advanced { now: moved.clock.now(machine_now()), transitions: moved.transitions, events: moved.events })
+}
+
+fn instant(name: &str, text: &str) -> Result<Instant> {
+    from_iso(text).ok_or_else(|| {
+        Error::invalid(name, "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z")
+    })
+}
+
+fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instant> {
+    if wanted >= now {
+        return Ok(wanted);
+    }
+    let how = if matches!(world.clock, WorkspaceClock::Held { .. }) { "is held at" } else { "is already" };
+    Err(Error::Conflict(format!(
+        "time never goes backwards: the workspace's clock {how} {}, and {} is before that. Make a new workspace that \
+         begins there: POST /_emulator/workspaces/create with clock.held_at.",
+        to_iso(now),
+        to_iso(wanted)
+    )))
+}
+
+/// Where a clock is to go.
+enum Move {
+    /// To this instant, and on from there in this way.
+    To(Instant, WorkspaceClock),
+    /// To the next instant at which something falls due, if there is one.
+    ToNext,
+    /// To the last instant at which something happens.
+    UntilQuiet,
+}
+
+struct Moved {
+    clock: WorkspaceClock,
+    transitions: u64,
+    events: usize,
+}
+
+/// Moves a clock, with all devices of the workspace locked so that nobody decides by the old time meanwhile.
+async fn change(
+    app: &App,
+    workspace: &Workspace,
+    decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
+) -> Result<Moved> {
+    let mut tx = app.pool.begin().await?;
+    let workspace_id = workspace.workspace_id;
+    let device_ids = devices::ids(&mut tx, workspace_id).await?;
+    let mut locked = store::lock_devices(&mut tx, workspace_id, &device_ids).await?;
+    // Read again: while the locks were waited for, the clock may have moved.
+    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
+    let machine_now = machine_now();
+    let now = world.clock.now(machine_now);
+    let chosen = decide(&world, now, machine_now)?;
+    let target = match &chosen {
+        Move::To(at, _) => *at,
+        Move::ToNext => next_due(&mut tx, &device_ids).await?.map_or(now, |due_at| due_at.max(now)),
+        Move::UntilQuiet => now.checked_add_signed(QUIET_WITHIN).unwrap_or(now),
+    };
+    // Steps on the way are taken, and recorded, as on a held clock: each at its own instant.
+    for device in &mut locked {
+        device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
+    }
+    let lived = scheduler::live_on(&mut tx, &locked, |_| target, machine_now).await?;
+    let clock = match chosen {
+        Move::To(_, clock) => clock,
+        Move::ToNext => WorkspaceClock::Held { at: target },
+        Move::UntilQuiet => WorkspaceClock::Held { at: lived.last_step().unwrap_or(now).max(now) },
+    };
+    let moved = Moved { clock, transitions: lived.steps, events: lived.events() };
+    lived.save(&mut tx).await?;
+    workspaces::set_clock(&mut tx, workspace_id, clock).await?;
+    let clocks: Vec<_> = device_ids.iter().map(|device_id| (*device_id, clock)).collect();
+    scheduler::set_wake_times(&mut tx, &clocks).await?;
+    tx.commit().await?;
+    Ok(moved)
+}
+
+async fn next_due(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Option<Instant>> {
+    let due_at = sqlx::query_scalar!(
+        "select min(due_at) from access_code where device_id = any($1) and due_at is not null",
+        device_ids
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(due_at)
+}

@@ -1,0 +1,167 @@
+//! The control plane under `/_emulator`: what no cloud can give a tester.
+//!
+//! It has a contract of its own. On a loopback address it needs no credential, but then it answers only to a loopback
+//! `Host` and sends no CORS headers, so that no web page can reach it; on any other address it needs the admin
+//! token. A call acts on the workspace of the API key that comes with it, else on `workspace_id`, else on the
+//! default workspace.
+
+mod clock;
+mod devices;
+pub mod sandbox;
+pub mod worlds;
+
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::http::{edge, envelope};
+use crate::workspaces::{Workspace, store};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::IntoResponse;
+use axum::routing::any;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::net::IpAddr;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The contract of the control plane, as it is served at `/_emulator/openapi.json`.
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// Every route of the control plane's contract.
+pub fn routes() -> ControlRoutes {
+    ControlRoutes::default()
+        .add("/_emulator/workspaces/create", worlds::create)
+        .add("/_emulator/workspaces/delete", worlds::delete)
+        .add("/_emulator/clock", clock::get)
+        .add("/_emulator/clock/hold", clock::hold)
+        .add("/_emulator/clock/run", clock::run)
+        .add("/_emulator/clock/advance", clock::advance)
+        .add("/_emulator/devices/create", devices::create)
+        .add("/_emulator/devices/update", devices::update)
+}
+
+/// One request to the control plane.
+pub struct Control<I> {
+    /// The server.
+    pub app: App,
+    /// The parameters.
+    pub input: I,
+    /// The workspace whose API key came with the request.
+    keyed: Option<Arc<Workspace>>,
+    /// The workspace that was named.
+    named: Option<Uuid>,
+}
+
+impl<I> Control<I> {
+    /// The workspace this acts on.
+    pub async fn workspace(&self) -> Result<Arc<Workspace>> {
+        if let Some(keyed) = &self.keyed {
+            return match self.named {
+                Some(named) if named != keyed.workspace_id => Err(Error::invalid(
+                    "workspace_id",
+                    "The API key that came with the request belongs to another workspace: leave one of them out",
+                )),
+                _ => Ok(Arc::clone(keyed)),
+            };
+        }
+        let workspace_id = self.named.unwrap_or(sandbox::WORKSPACE_ID);
+        store::by_id(&self.app.pool, workspace_id).await?.map(Arc::new).ok_or(Error::WorkspaceNotFound)
+    }
+}
+
+/// Routes of the control plane under construction.
+#[derive(Default)]
+pub struct ControlRoutes {
+    router: Router<App>,
+    paths: Vec<&'static str>,
+}
+
+impl ControlRoutes {
+    fn add<I, O, H, F>(mut self, path: &'static str, handler: H) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        O: Serialize + Send + 'static,
+        H: Fn(Control<I>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<O>> + Send + 'static,
+    {
+        let serve = move |State(app): State<App>, request: Request| {
+            let handler = handler.clone();
+            async move {
+                match answer(app, path, request, handler).await {
+                    Ok(result) => envelope::ok(&result),
+                    Err(error) => error.into_response(),
+                }
+            }
+        };
+        self.router = self.router.route(path, any(serve));
+        self.paths.push(path);
+        self
+    }
+
+    /// The router and the paths in it.
+    pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
+        (self.router, self.paths)
+    }
+}
+
+async fn answer<I, O, H, F>(app: App, path: &'static str, request: Request, handler: H) -> Result<O>
+where
+    I: DeserializeOwned,
+    H: Fn(Control<I>) -> F,
+    F: Future<Output = Result<O>>,
+{
+    let endpoint = app.emulator_contract.endpoint(path).ok_or_else(|| edge::unknown_path(&request))?;
+    let (parts, body) = request.into_parts();
+    let keyed = admit(&app, &parts).await?;
+    let parameters = edge::read(&app, endpoint, &parts, body).await?;
+    let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
+    let input = I::deserialize(&Value::Object(parameters))?;
+    handler(Control { app, input, keyed, named }).await
+}
+
+/// Lets a request in, or not; gives the workspace of its API key, if it has one.
+async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
+    let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
+    if let Some(admin_token) = app.config.admin_token.as_deref().filter(|token| !token.is_empty()) {
+        if token == admin_token {
+            return Ok(None);
+        }
+        return Err(Error::Unauthorized("The control plane needs the admin token as Authorization: Bearer"));
+    }
+    if !is_loopback(text(header::HOST)) {
+        return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
+    }
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let workspace = app.workspaces.of_token(&app.pool, "api_key", token).await?;
+    workspace.map(Some).ok_or(Error::Unauthorized("API Key not found"))
+}
+
+/// Whether a `Host` header names this machine itself.
+fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_loopback() {
+        for host in ["localhost", "localhost:7326", "127.0.0.1:1", "127.1.2.3", "[::1]:7326"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in ["", "example.com", "localhost.example.com:80", "192.168.0.1", "[::2]:7326"] {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+}

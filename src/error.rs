@@ -1,0 +1,178 @@
+//! What can go wrong, in the words of the domain. [`crate::http::envelope`] decides once how each is answered.
+
+use crate::access_codes::lifecycle::Window;
+use crate::clock::to_iso;
+use crate::contract::{Issues, Rejection};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// The result of everything that serves a request.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong while a request is served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request does not fit the contract, or breaks a rule across parameters.
+    #[error("{message}")]
+    InvalidInput {
+        /// What is wrong, all issues in one sentence.
+        message: String,
+        /// The same as a tree along the request.
+        validation_errors: Value,
+    },
+    /// The query string itself cannot be read.
+    #[error("{0}")]
+    InvalidQuery(String),
+    /// The body is not JSON.
+    #[error("Error while parsing input: the body is not valid JSON ({0})")]
+    UnreadableBody(String),
+    /// A body without the JSON content type.
+    #[error("{0} requests must have Content-Type header with \"application/json\"")]
+    InvalidContentType(String),
+    /// A page cursor that was made up, or is used with other parameters than those it was made for.
+    #[error("{0}")]
+    MismatchedPageParameters(&'static str),
+    /// `create_multiple`: not all locks can take one PIN.
+    #[error("These devices cannot share one code: {}. Leave them out, or set behavior_when_code_cannot_be_shared to create_random_code.", sentence(.0))]
+    CodeCannotBeShared(Vec<(Uuid, String)>),
+    /// A lock is offline and the caller does not want to wait for it.
+    #[error("device {0} is offline. Set attempt_for_offline_device to true to have the code set when it is back.")]
+    DeviceOffline(Uuid),
+    /// The lock takes no codes from afar.
+    #[error("device {0} cannot program online access codes. See can_program_online_access_codes.")]
+    CannotProgramOnlineAccessCodes(Uuid),
+    /// The lock's memory is full.
+    #[error("device {device_id} already holds {capacity} access codes, as many as it can. Delete one first.")]
+    NoSpace {
+        /// The lock.
+        device_id: Uuid,
+        /// How many codes it can hold.
+        capacity: u32,
+    },
+    /// Every PIN that the locks can take is taken.
+    #[error("no code is left that the lock can take in this time frame. Delete codes, or choose another time frame.")]
+    NoCodeLeft,
+    /// The PIN is taken on this lock in an overlapping time frame.
+    #[error("Cannot set duplicate access code {code} named {}{}", name.as_deref().unwrap_or("null"), period(*window))]
+    DuplicateAccessCode {
+        /// The PIN.
+        code: String,
+        /// The name of the code that was asked for.
+        name: Option<String>,
+        /// Its time frame.
+        window: Option<Window>,
+    },
+    /// No credential, or one that is not accepted here.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// A client session token in a header of its own that does not look like one.
+    #[error("Invalid client session token")]
+    InvalidClientSessionToken,
+    /// A client session token nobody issued.
+    #[error("Unauthorized (client session not found)")]
+    ClientSessionNotFound,
+    /// A path nobody knows.
+    #[error("no such path: {method} {path}. GET /openapi.json lists the paths.")]
+    NoSuchPath {
+        /// The request's method.
+        method: String,
+        /// The request's path.
+        path: String,
+    },
+    /// A path of Seam's that Latchkey does not emulate.
+    #[error("Latchkey does not emulate /{0}")]
+    NotImplemented(String),
+    /// The path does not take this method.
+    #[error("only {0} accepted")]
+    MethodNotAllowed(String),
+    /// The body is larger than the server takes.
+    #[error("the body is larger than {0} bytes")]
+    PayloadTooLarge(usize),
+    /// The request took too long.
+    #[error("the request took longer than {0} seconds and was given up; nothing of it was kept")]
+    TimedOut(u64),
+    /// No such device in the workspace.
+    #[error("Device not found")]
+    DeviceNotFound,
+    /// No such code in the workspace; said of what the caller named.
+    #[error("Could not find an access_code with device_id or access_code_id")]
+    AccessCodeNotFound {
+        /// The device the caller named.
+        device_id: Option<Uuid>,
+        /// The code the caller named.
+        access_code_id: Uuid,
+    },
+    /// `/access_codes/get` found nothing.
+    #[error("Access Code Not Found")]
+    NotFound,
+    /// No such event in the workspace.
+    #[error("Event not found")]
+    EventNotFound,
+    /// No such action attempt in the workspace.
+    #[error("Action attempt not found")]
+    ActionAttemptNotFound,
+    /// No such workspace.
+    #[error("Workspace was not found")]
+    WorkspaceNotFound,
+    /// The control plane is asked for something that what is there stands against.
+    #[error("{0}")]
+    Conflict(String),
+    /// Anything nobody foresaw. Logged with its cause; the caller gets only the request id.
+    #[error("internal error: {0}")]
+    Internal(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// One issue with one parameter.
+    pub fn invalid(parameter: &str, message: impl Into<String>) -> Self {
+        Issues::new().at(&[parameter], message).into()
+    }
+
+    /// One issue with the request as a whole.
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Issues::new().root(message).into()
+    }
+
+    /// A stored row that no code of ours can have written.
+    pub fn inconsistent(table: &str, id: Uuid, column: &str) -> Self {
+        Self::Internal(format!("{table} {id} has an impossible {column}").into())
+    }
+}
+
+impl From<Issues> for Error {
+    fn from(issues: Issues) -> Self {
+        issues.into_rejection().into()
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::InvalidInput { message, validation_errors } => Self::InvalidInput { message, validation_errors },
+            Rejection::InvalidQuery { message } => Self::InvalidQuery(message),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+fn sentence(reasons: &[(Uuid, String)]) -> String {
+    reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
+}
+
+fn period(window: Option<Window>) -> String {
+    window.map_or_else(String::new, |window| {
+        format!(" for period {}-{}", to_iso(window.starts_at), to_iso(window.ends_at))
+    })
+}

@@ -1,0 +1,90 @@
+//! The SQL of reading events. They are written with what they tell of, see [`crate::access_codes::store`].
+
+use crate::clock::Instant;
+use crate::clock::iso;
+use crate::error::Result;
+use serde::Serialize;
+use sqlx::{PgPool, QueryBuilder};
+use uuid::Uuid;
+
+/// Seam's `event`.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct EventBody {
+    pub event_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<Uuid>,
+    pub event_type: String,
+    pub workspace_id: Uuid,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    #[serde(with = "iso")]
+    pub occurred_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected_account_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_code_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Which events to read; what is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only those that happened after this instant.
+    pub after: Option<Instant>,
+    /// Only those that happened before this instant.
+    pub before: Option<Instant>,
+    /// Only these.
+    pub event_ids: Option<Vec<Uuid>>,
+    /// Only those of these types.
+    pub event_types: Option<Vec<String>>,
+    /// Only those about these devices.
+    pub device_ids: Option<Vec<Uuid>>,
+    /// Only those about these codes.
+    pub access_code_ids: Option<Vec<Uuid>>,
+    /// Only those about this account.
+    pub connected_account_id: Option<Uuid>,
+    /// Newest first instead of oldest first.
+    pub newest_first: bool,
+    /// How many to pass over.
+    pub offset: i64,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The events of a workspace that pass the filter, as they occurred and, where together, as they were recorded.
+pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventBody>> {
+    let mut query = QueryBuilder::new(
+        "select event_id, device_id, event_type, workspace_id, created_at, occurred_at, connected_account_id,
+                access_code_id, code
+         from event where workspace_id = ",
+    );
+    query.push_bind(workspace_id);
+    if let Some(after) = filter.after {
+        query.push(" and occurred_at > ").push_bind(after);
+    }
+    if let Some(before) = filter.before {
+        query.push(" and occurred_at < ").push_bind(before);
+    }
+    if let Some(types) = filter.event_types {
+        query.push(" and event_type = any(").push_bind(types).push(")");
+    }
+    if let Some(account) = filter.connected_account_id {
+        query.push(" and connected_account_id = ").push_bind(account);
+    }
+    let of_ids =
+        [("event_id", filter.event_ids), ("device_id", filter.device_ids), ("access_code_id", filter.access_code_ids)];
+    for (column, ids) in of_ids {
+        if let Some(ids) = ids {
+            query.push(" and ").push(column).push(" = any(").push_bind(ids).push(")");
+        }
+    }
+    query.push(if filter.newest_first {
+        " order by occurred_at desc, sequence desc"
+    } else {
+        " order by occurred_at, sequence"
+    });
+    query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
+    Ok(query.build_query_as().fetch_all(pool).await?)
+}

@@ -1,0 +1,158 @@
+//! Endpoints: a handler together with the checks that come before it.
+
+use super::{caller, envelope};
+use crate::app::App;
+use crate::contract::Endpoint;
+use crate::error::{Error, Result};
+use crate::workspaces::Workspace;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::routing::any;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// One request as a handler gets it: checked against the contract, and the workspace it acts on.
+pub struct Call<I> {
+    /// The server.
+    pub app: App,
+    /// The workspace of the caller's credential.
+    pub workspace: Arc<Workspace>,
+    /// The parameters, from query and body alike.
+    pub input: I,
+    /// The parameters as they came, for what has to repeat or compare them.
+    pub parameters: Map<String, Value>,
+    /// Scheme and authority under which the caller reaches the server, for URLs in answers.
+    pub base_url: String,
+}
+
+/// Routes under construction, with the list of their paths for the test that compares it with the contract.
+#[derive(Default)]
+pub struct Routes {
+    router: Router<App>,
+    paths: Vec<&'static str>,
+}
+
+impl Routes {
+    /// Adds a path of the contract with its handler.
+    #[must_use]
+    pub fn add<I, O, H, F>(mut self, path: &'static str, handler: H) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        O: Serialize + Send + 'static,
+        H: Fn(Call<I>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<O>> + Send + 'static,
+    {
+        let serve = move |State(app): State<App>, request: Request| {
+            let handler = handler.clone();
+            async move {
+                let deadline = app.config.request_timeout;
+                let answer = tokio::time::timeout(deadline, answer(app, path, request, handler)).await;
+                match answer.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs()))) {
+                    Ok(result) => envelope::ok(&result),
+                    Err(error) => error.into_response(),
+                }
+            }
+        };
+        self.router = self.router.route(path, any(serve));
+        self.paths.push(path);
+        self
+    }
+
+    /// Takes over the routes of another resource.
+    #[must_use]
+    pub fn merge(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.paths.extend(other.paths);
+        self
+    }
+
+    /// The router and the paths in it.
+    pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
+        (self.router, self.paths)
+    }
+}
+
+async fn answer<I, O, H, F>(app: App, path: &'static str, request: Request, handler: H) -> Result<O>
+where
+    I: DeserializeOwned,
+    H: Fn(Call<I>) -> F,
+    F: Future<Output = Result<O>>,
+{
+    let endpoint = app.contract.endpoint(path).ok_or_else(|| unknown_path(&request))?;
+    let (parts, body) = request.into_parts();
+    let workspace = caller::authenticate(&app, endpoint, &parts.headers).await?;
+    let parameters = read(&app, endpoint, &parts, body).await?;
+    let input = I::deserialize(&Value::Object(parameters.clone()))?;
+    let base_url = base_url(&parts);
+    handler(Call { app, workspace, input, parameters, base_url }).await
+}
+
+/// Checks method, content type and parameters; gives the parameters of query and body as one object.
+pub(crate) async fn read(app: &App, endpoint: &Endpoint, parts: &Parts, body: Body) -> Result<Map<String, Value>> {
+    let method = parts.method.as_str();
+    let operation = endpoint.operation(method).ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))?;
+    let limit = app.config.body_limit;
+    let body = match Limited::new(body, limit).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => return Err(Error::PayloadTooLarge(limit)),
+        Err(error) => return Err(Error::UnreadableBody(error.to_string())),
+    };
+    let content_type =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !body.is_empty() && matches!(method, "POST" | "PATCH") && !content_type.contains("application/json") {
+        return Err(Error::InvalidContentType(method.to_owned()));
+    }
+    let body = match body.as_ref() {
+        [] => None,
+        body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
+    };
+    Ok(operation.check(parts.uri.query(), body)?)
+}
+
+fn base_url(parts: &Parts) -> String {
+    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let scheme = parts.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or("http");
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
+}
+
+pub(crate) fn unknown_path(request: &Request) -> Error {
+    Error::NoSuchPath { method: request.method().to_string(), path: request.uri().path().to_owned() }
+}
+
+/// Families of Seam's paths that are not here.
+const FAMILIES: &[&str] = &[
+    "access_grants",
+    "access_methods",
+    "acs",
+    "bridges",
+    "client_sessions",
+    "connect_webviews",
+    "connected_accounts",
+    "customers",
+    "instant_keys",
+    "locks",
+    "networks",
+    "noise_sensors",
+    "phones",
+    "seam",
+    "spaces",
+    "thermostats",
+    "user_identities",
+    "webhooks",
+];
+
+/// Answers what no route takes: 501 for a family of Seam's that is not emulated, else 404.
+pub async fn fallback(request: Request) -> Response {
+    let family = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
+    if FAMILIES.contains(&family) {
+        return Error::NotImplemented(family.to_owned()).into_response();
+    }
+    unknown_path(&request).into_response()
+}

@@ -1,0 +1,117 @@
+//! Where ids, PINs and keys come from: derived from the seed of the workspace, or random.
+//!
+//! In a seeded workspace nothing is drawn. Everything is a hash of (seed, kind, parent, ordinal under that
+//! parent), so that the same requests give the same answers on any server, whatever happens between them.
+//! This is the only file that asks the operating system for randomness.
+
+use crate::clock::Instant;
+use sha2::{Digest, Sha256};
+use uuid::{Builder, Uuid};
+
+/// The ids of one workspace.
+#[derive(Clone, Debug)]
+pub enum Ids {
+    /// Derived from this seed.
+    Derived(String),
+    /// Random; an id begins with the machine's time, so that ids made together lie together in an index.
+    Random,
+}
+
+impl Ids {
+    /// The ids of a workspace with this seed, or with none.
+    pub fn of(seed: Option<&str>) -> Self {
+        seed.map_or(Self::Random, |seed| Self::Derived(seed.to_owned()))
+    }
+
+    /// The id of the `ordinal`th thing of this `kind` under `parent`, a UUID.
+    pub fn id(&self, kind: &str, parent: Uuid, ordinal: u64, machine_now: Instant) -> Uuid {
+        match self {
+            Self::Derived(seed) => {
+                Builder::from_random_bytes(first(derive(seed, kind, parent, ordinal, 0))).into_uuid()
+            }
+            Self::Random => {
+                let milliseconds = u64::try_from(machine_now.timestamp_millis()).unwrap_or(0);
+                Builder::from_unix_timestamp_millis(milliseconds, &random_bytes()).into_uuid()
+            }
+        }
+    }
+
+    /// A number drawn uniformly from `0..bound`; `bound` is at least 1.
+    pub fn draw(&self, kind: &str, parent: Uuid, ordinal: u64, bound: u64) -> u64 {
+        // Numbers past the last whole multiple of the bound are passed over, so that none is likelier than another.
+        let limit = u64::MAX - u64::MAX % bound.max(1);
+        (0_u64..)
+            .map(|attempt| match self {
+                Self::Derived(seed) => u64::from_be_bytes(first(derive(seed, kind, parent, ordinal, attempt))),
+                Self::Random => u64::from_be_bytes(random_bytes()),
+            })
+            .find(|number| *number < limit)
+            .map_or(0, |number| number % bound.max(1))
+    }
+
+    /// `length` letters and digits for a key or token, without those that look alike.
+    pub fn token(&self, kind: &str, parent: Uuid, length: u64) -> String {
+        const LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+        let count = LETTERS.len() as u64;
+        (0..length)
+            .filter_map(|ordinal| usize::try_from(self.draw(kind, parent, ordinal, count)).ok())
+            .filter_map(|index| LETTERS.get(index).copied().map(char::from))
+            .collect()
+    }
+}
+
+/// An id of no workspace, for one request or one process.
+pub fn random_id() -> Uuid {
+    Builder::from_random_bytes(random_bytes()).into_uuid()
+}
+
+fn derive(seed: &str, kind: &str, parent: Uuid, ordinal: u64, attempt: u64) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in [seed.as_bytes(), kind.as_bytes()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(parent.as_bytes());
+    hash.update(ordinal.to_be_bytes());
+    hash.update(attempt.to_be_bytes());
+    hash.finalize().into()
+}
+
+fn first<const N: usize>(hash: [u8; 32]) -> [u8; N] {
+    std::array::from_fn(|index| hash[index % 32])
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system for randomness")]
+#[expect(clippy::expect_used, reason = "no sound server can go on without randomness")]
+fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system gives randomness");
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_iso;
+
+    #[test]
+    fn a_seed_derives_the_same_things_each_time_and_different_things_for_each_ordinal_kind_and_parent() {
+        let now = from_iso("2026-01-01T00:00:00Z").unwrap();
+        let (ids, parent) = (Ids::of(Some("a")), Uuid::nil());
+        let id = |kind, parent, ordinal| ids.id(kind, parent, ordinal, now);
+        assert_eq!(id("device", parent, 1), id("device", parent, 1));
+        assert_ne!(id("device", parent, 1), id("device", parent, 2));
+        assert_ne!(id("device", parent, 1), id("event", parent, 1));
+        assert_ne!(id("device", parent, 1), id("device", Uuid::max(), 1));
+        assert_ne!(id("device", parent, 1), Ids::of(Some("b")).id("device", parent, 1, now));
+        assert_eq!(ids.token("api_key", parent, 24).len(), 24);
+    }
+
+    #[test]
+    fn random_ids_made_later_sort_later() {
+        let ids = Ids::of(None);
+        let first = ids.id("event", Uuid::nil(), 0, from_iso("2026-01-01T00:00:00Z").unwrap());
+        let second = ids.id("event", Uuid::nil(), 0, from_iso("2026-01-01T00:00:01Z").unwrap());
+        assert!(first < second);
+    }
+}

@@ -1,0 +1,31 @@
+//! Latchkey: a local Seam Connect for smart-lock access codes.
+//!
+//! A map of the house, from the door inwards. `ARCHITECTURE.md` says why it is built so.
+//!
+//! - [`config`] has every setting, [`server`] puts the parts together, [`app`] is what all requests share.
+//! - [`contract`] is `openapi.json` at work: every request is checked against it before a handler runs.
+//! - [`http`] is the edge: authentication, envelopes, pages.
+//! - One folder for each resource of Seam's: [`access_codes`], [`devices`], [`events`], [`action_attempts`],
+//!   [`workspaces`]. In each the same words: `routes` (HTTP), `service` (rules in a transaction), `store` (SQL),
+//!   `model` (types).
+//! - [`scheduler`] makes due things happen, by the rules in [`access_codes::lifecycle`].
+//! - [`emulator`] is the control plane under `/_emulator`: worlds, clocks, locks.
+//! - [`clock`] and [`ids`] are the only places that read the time and draw randomness.
+//! - [`postgres`] finds the database, or runs one.
+
+pub mod access_codes;
+pub mod action_attempts;
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod contract;
+pub mod devices;
+pub mod emulator;
+pub mod error;
+pub mod events;
+pub mod http;
+pub mod ids;
+pub mod postgres;
+pub mod scheduler;
+pub mod server;
+pub mod workspaces;

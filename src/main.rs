@@ -1,0 +1,104 @@
+//! The command line: starts the database and the server, says where they are, and stops both.
+
+use clap::Parser;
+use latchkey::app::App;
+use latchkey::config::Config;
+use latchkey::devices::model::Device;
+use latchkey::emulator::sandbox;
+use latchkey::postgres::{self, Database};
+use latchkey::server;
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "latchkey: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), Box<dyn Error>> {
+    let config = Config::parse();
+    config.check()?;
+    log(&config);
+    let database = Database::open(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(run(&config, &database));
+    // The pool first, then the server it is connected to.
+    drop(runtime);
+    database.close()?;
+    served
+}
+
+async fn run(config: &Config, database: &Database) -> Result<(), Box<dyn Error>> {
+    // Before anything slow: whoever asks the server to stop while it starts is heard.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let pool = postgres::connect(&database.url(), config.settings.database_connections).await?;
+    let app = App::new(config.settings.clone(), pool.clone())?;
+    let locks = sandbox::ensure(&app).await?;
+    let address = SocketAddr::new(config.host, config.port);
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address}: {error}. Choose another port with --port, or 0 for any.")
+    })?;
+    welcome(config, database, &locks, listener.local_addr()?)?;
+    server::serve(app, listener, stop).await?;
+    pool.close().await;
+    Ok(())
+}
+
+fn log(config: &Config) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.settings.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+/// Says what is where, and what to try first.
+fn welcome(config: &Config, database: &Database, locks: &[Device], address: SocketAddr) -> std::io::Result<()> {
+    let base_url = format!("http://{address}");
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "Latchkey {}: a local Seam Connect\n", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  base url   {base_url}")?;
+    writeln!(out, "  api key    {}", sandbox::API_KEY)?;
+    writeln!(out, "  workspace  {}", sandbox::WORKSPACE_ID)?;
+    if let Database::Private(private) = database {
+        writeln!(out, "  database   psql '{}'", private.url())?;
+    }
+    if config.ephemeral {
+        writeln!(out, "  data       gone when the server stops")?;
+    }
+    writeln!(out, "\n  locks")?;
+    for lock in locks {
+        writeln!(out, "    {:<16} {:<12} {}", lock.name, lock.brand.display_name, lock.device_id)?;
+    }
+    if let [first, second, ..] = locks {
+        writeln!(out, "\n  one PIN on two locks:\n")?;
+        writeln!(
+            out,
+            "curl -s {base_url}/access_codes/create_multiple -H 'Authorization: Bearer {}' \
+             -H 'Content-Type: application/json' -d '{{\"device_ids\":[\"{}\",\"{}\"],\"name\":\"My guest\"}}'\n",
+            sandbox::API_KEY,
+            first.device_id,
+            second.device_id
+        )?;
+    }
+    writeln!(out, "ready on {base_url}")?;
+    out.flush()
+}

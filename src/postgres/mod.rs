@@ -1,0 +1,87 @@
+//! The database: one that is named, or a private one; connected to, and brought up to date.
+
+pub mod private;
+
+use crate::config::Config;
+use private::{Durability, Options, PrivatePostgres, StartError};
+use sqlx::PgPool;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use std::str::FromStr;
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// Where the data is.
+#[derive(Debug)]
+pub enum Database {
+    /// A server that somebody else runs.
+    Named(String),
+    /// One that lives and dies with this process.
+    Private(PrivatePostgres),
+}
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The private server did not start.
+    #[error(transparent)]
+    Private(#[from] StartError),
+    /// The database cannot be reached, or its address not be read.
+    #[error("cannot use the database: {0}")]
+    Connect(#[from] sqlx::Error),
+    /// The database's schema is not one of this program's.
+    #[error(
+        "cannot bring the database up to date: {0}. Was it made by a newer Latchkey? Then use that, or another database."
+    )]
+    Migrate(#[from] MigrateError),
+}
+
+impl Database {
+    /// Starts the private server, unless another one is named.
+    pub fn open(config: &Config) -> Result<Self, DatabaseError> {
+        if let Some(url) = &config.database_url {
+            return Ok(Self::Named(url.clone()));
+        }
+        let options = Options {
+            data_directory: config.data_dir.clone(),
+            bin_directory: config.pg_bin_dir.clone(),
+            durability: if config.ephemeral { Durability::ThrowAway } else { Durability::Kept },
+        };
+        Ok(Self::Private(PrivatePostgres::start(&options)?))
+    }
+
+    /// Its address, for people and for [`connect`].
+    pub fn url(&self) -> String {
+        match self {
+            Self::Named(url) => url.clone(),
+            Self::Private(postgres) => postgres.url(),
+        }
+    }
+
+    /// Stops the private server. A named one is left alone.
+    pub fn close(self) -> std::io::Result<()> {
+        match self {
+            Self::Named(_) => Ok(()),
+            Self::Private(postgres) => postgres.stop(),
+        }
+    }
+}
+
+/// Opens a pool of at most `connections` and brings the schema up to date.
+pub async fn connect(url: &str, connections: u32) -> Result<PgPool, DatabaseError> {
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("latchkey")
+        // Every statement is built in, so the server's plans are few and worth keeping.
+        .statement_cache_capacity(256);
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        // A connection that broke is found out by the statement that fails on it: asking first costs a round trip.
+        .test_before_acquire(false)
+        .connect_with(options)
+        .await?;
+    MIGRATIONS.run(&pool).await?;
+    Ok(pool)
+}

@@ -1,0 +1,146 @@
+//! The operating-system user that PostgreSQL runs as: it refuses to run as root.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::StartError;
+
+/// The user that owns the cluster's files and runs its processes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) name: String,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// Whether we are root and so have to become this user.
+    pub(super) switch: bool,
+}
+
+impl Account {
+    /// Ourselves, unless we are root. Root becomes whoever owns the existing `directory`, so that data stays readable when, say, a user
+    /// `postgres` is added later; else `postgres`, else `nobody`.
+    pub(super) fn to_run_as(directory: Option<&Path>) -> Result<Self, StartError> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+        if uid != 0 {
+            return Ok(Self::named(&users, uid, gid, false));
+        }
+        let owner = directory.and_then(|directory| fs::metadata(directory).ok());
+        match owner {
+            Some(owner) if owner.uid() != 0 => Ok(Self::named(&users, owner.uid(), owner.gid(), true)),
+            _ => ["postgres", "nobody"]
+                .iter()
+                .find_map(|name| entries(&users).find(|user| user.name == *name))
+                .ok_or(StartError::NoAccount),
+        }
+    }
+
+    fn named(users: &str, uid: u32, gid: u32, switch: bool) -> Self {
+        let name = entries(users).find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name);
+        Self { name, uid, gid, switch }
+    }
+
+    /// A command that runs as this user. Its working directory is `directory`, as ours may be closed to the user.
+    pub(super) fn command(&self, program: &Path, directory: &Path) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(directory);
+        if self.switch {
+            command.uid(self.uid).gid(self.gid);
+        }
+        // The person's own PGPORT, PGDATA and the like are meant for another server.
+        for (name, _) in std::env::vars_os() {
+            if name.as_encoded_bytes().starts_with(b"PG") {
+                command.env_remove(name);
+            }
+        }
+        command.env("LC_ALL", "C").env("TZ", "UTC");
+        command
+    }
+
+    /// Gives a file or directory that we have just made to the user.
+    pub(super) fn take(&self, path: &Path) -> std::io::Result<()> {
+        if self.switch {
+            std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
+        }
+        Ok(())
+    }
+
+    /// The first directory on the way to `path` that the user may not enter. Judges by mode bits alone, so it explains a refusal but does
+    /// not foretell one.
+    pub(super) fn closed_ancestor(&self, path: &Path) -> Option<PathBuf> {
+        let mut ancestors: Vec<&Path> = path.ancestors().collect();
+        ancestors.reverse();
+        ancestors
+            .into_iter()
+            .find(|directory| {
+                fs::metadata(directory).is_ok_and(|found| {
+                    let bit = if found.uid() == self.uid {
+                        0o100
+                    } else if found.gid() == self.gid {
+                        0o010
+                    } else {
+                        0o001
+                    };
+                    found.mode() & bit == 0
+                })
+            })
+            .map(Path::to_path_buf)
+    }
+}
+
+/// The users in the text of an `/etc/passwd`. Read by hand because the library call needs `unsafe`; `initdb` wants an entry there anyway.
+fn entries(users: &str) -> impl Iterator<Item = Account> + '_ {
+    users.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?.to_owned();
+        let uid = id(fields.nth(1)?)?;
+        let gid = id(fields.next()?)?;
+        Some(Account { name, uid, gid, switch: true })
+    })
+}
+
+/// macOS writes the ids of `nobody` as -2.
+fn id(text: &str) -> Option<u32> {
+    text.parse().ok().or_else(|| text.parse().ok().map(i32::cast_unsigned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn users_are_read_from_passwd_lines() {
+        let users = "# macos comment\nroot:x:0:0:root:/root:/bin/sh\nnobody:*:-2:-2::/var/empty:/bin/false\nbroken\npostgres:x:101:104::/:\n";
+        let found: Vec<(String, u32, u32)> = entries(users).map(|user| (user.name, user.uid, user.gid)).collect();
+        assert_eq!(
+            found,
+            [
+                ("root".to_owned(), 0, 0),
+                ("nobody".to_owned(), u32::MAX - 1, u32::MAX - 1),
+                ("postgres".to_owned(), 101, 104),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_user_without_an_entry_goes_by_its_number() {
+        assert_eq!(Account::named("", 1234, 5, false).name, "1234");
+    }
+
+    #[test]
+    fn the_first_closed_directory_on_the_way_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let closed = place.path().join("closed");
+        let inside = closed.join("inside");
+        fs::create_dir_all(&inside).unwrap();
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        let stranger = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, switch: true };
+        assert_eq!(stranger.closed_ancestor(&inside), Some(closed.clone()));
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(stranger.closed_ancestor(&inside), None);
+    }
+}

@@ -1,0 +1,194 @@
+//! Finding an installed PostgreSQL.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::StartError;
+
+/// The oldest major version that is supported.
+const OLDEST: u32 = 14;
+
+/// Where distributions put one installation per version: the parent directory, what the names in it start with, and where in each the
+/// programs are.
+const PLACES: [(&str, &str, &str); 5] = [
+    ("usr/lib/postgresql", "", "bin"),
+    ("usr", "pgsql-", "bin"),
+    ("opt/homebrew/opt", "postgresql", "bin"),
+    ("usr/local/opt", "postgresql", "bin"),
+    ("Applications/Postgres.app/Contents/Versions", "", "bin"),
+];
+
+/// An installation's directory with `initdb` and `postgres`, and its major version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Programs {
+    pub(super) directory: PathBuf,
+    pub(super) major: u32,
+}
+
+impl Programs {
+    pub(super) fn initdb(&self) -> PathBuf {
+        self.directory.join("initdb")
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.directory.join("postgres")
+    }
+
+    /// The installation in `directory`; asks `postgres` for its version unless it is known. Client packages install into the same
+    /// directories without these two programs.
+    fn in_directory(directory: PathBuf, known: Option<u32>) -> Option<Self> {
+        let complete = ["initdb", "postgres"].iter().all(|program| directory.join(program).is_file());
+        if !complete {
+            return None;
+        }
+        let major = known.or_else(|| version(&directory.join("postgres")))?;
+        (major >= OLDEST).then_some(Self { directory, major })
+    }
+}
+
+/// All usable installations, newest first: the one in `bin_directory` if it is given, else every one found.
+pub(super) fn find(bin_directory: Option<&Path>) -> Result<Vec<Programs>, StartError> {
+    let Some(directory) = bin_directory else {
+        let found = search(Path::new("/"), std::env::var_os("PATH").as_deref());
+        return if found.is_empty() { Err(StartError::NoPrograms) } else { Ok(found) };
+    };
+    Programs::in_directory(directory.to_path_buf(), None)
+        .map(|programs| vec![programs])
+        .ok_or_else(|| StartError::NotPrograms { directory: directory.to_path_buf() })
+}
+
+/// The installation to use, of those found by [`find`], for data `written_by` a major version or for new data (`None`). `directory` is
+/// where the data is.
+pub(super) fn choose(found: &[Programs], written_by: Option<u32>, directory: &Path) -> Result<Programs, StartError> {
+    match written_by {
+        None => found.first().cloned().ok_or(StartError::NoPrograms),
+        Some(written_by) => found.iter().find(|programs| programs.major == written_by).cloned().ok_or_else(|| {
+            StartError::MajorVersionMismatch {
+                directory: directory.to_path_buf(),
+                written_by,
+                found: found.iter().map(|programs| programs.major).collect(),
+            }
+        }),
+    }
+}
+
+/// Looks through [`PLACES`] under `root` and then through `path`, the value of a PATH variable.
+fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
+    let mut found = Vec::new();
+    for (parent, prefix, rest) in PLACES {
+        let Ok(entries) = fs::read_dir(root.join(parent)) else {
+            continue;
+        };
+        found.extend(entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let version = name.to_str()?.strip_prefix(prefix)?;
+            Programs::in_directory(entry.path().join(rest), major_in_name(version))
+        }));
+    }
+    if let Some(path) = path {
+        found.extend(
+            std::env::split_paths(path)
+                .filter(|directory| directory.is_absolute())
+                .filter_map(|directory| Programs::in_directory(directory, None)),
+        );
+    }
+    // A stable sort: of equal versions a distribution's own place comes before PATH.
+    found.sort_by_key(|programs| std::cmp::Reverse(programs.major));
+    found.dedup_by_key(|programs| programs.major);
+    found
+}
+
+/// The major version that the program itself tells.
+fn version(postgres: &Path) -> Option<u32> {
+    let answer = Command::new(postgres).arg("--version").output().ok()?;
+    major_in_answer(&String::from_utf8_lossy(&answer.stdout))
+}
+
+/// The major version in a directory's name less its prefix, as in `15`, `9.6` or `@16`.
+fn major_in_name(name: &str) -> Option<u32> {
+    let name = name.strip_prefix('@').unwrap_or(name);
+    name.split('.').next()?.parse().ok()
+}
+
+/// The major version in the answer to `postgres --version`, as in `postgres (PostgreSQL) 15.18 (Debian …)` or `… 19beta1`.
+fn major_in_answer(answer: &str) -> Option<u32> {
+    let (_, version) = answer.split_once("(PostgreSQL) ")?;
+    let end = version.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(version.len());
+    version[..end].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn install(directory: &Path, answer: &str) {
+        fs::create_dir_all(directory).unwrap();
+        for program in ["initdb", "postgres"] {
+            let program = directory.join(program);
+            fs::write(&program, format!("#!/bin/sh\necho '{answer}'\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
+    fn majors(found: &[Programs]) -> Vec<u32> {
+        found.iter().map(|programs| programs.major).collect()
+    }
+
+    #[test]
+    fn versions_are_read_from_names_and_answers() {
+        for (name, major) in [("15", Some(15)), ("9.6", Some(9)), ("@16", Some(16)), ("", None), ("latest", None)] {
+            assert_eq!(major_in_name(name), major, "{name}");
+        }
+        for (answer, major) in [
+            ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(15)),
+            ("postgres (PostgreSQL) 19beta1\n", Some(19)),
+            ("postgres (PostgreSQL) 17", Some(17)),
+            ("busybox", None),
+        ] {
+            assert_eq!(major_in_answer(answer), major, "{answer}");
+        }
+    }
+
+    #[test]
+    fn every_known_place_and_the_path_are_searched_and_the_newest_comes_first() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        for (directory, answer) in [
+            ("usr/lib/postgresql/14/bin", ""),
+            ("usr/lib/postgresql/9.6/bin", ""),
+            ("usr/pgsql-15/bin", ""),
+            ("opt/homebrew/opt/postgresql@16/bin", ""),
+            ("usr/local/opt/postgresql/bin", "postgres (PostgreSQL) 17.2 (Homebrew)"),
+            ("Applications/Postgres.app/Contents/Versions/18/bin", "postgres (PostgreSQL) 18.1"),
+            ("elsewhere", "postgres (PostgreSQL) 19.0"),
+        ] {
+            install(&root.join(directory), answer);
+        }
+        fs::create_dir_all(root.join("usr/lib/postgresql/20/bin")).unwrap();
+        let path = std::env::join_paths([root.join("nowhere"), root.join("elsewhere")]).unwrap();
+        let found = search(root, Some(&path));
+        assert_eq!(majors(&found), [19, 18, 17, 16, 15, 14]);
+    }
+
+    #[test]
+    fn nothing_is_found_where_nothing_is() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(search(root.path(), Some(root.path().as_os_str())), []);
+    }
+
+    #[test]
+    fn the_version_that_wrote_the_data_is_preferred_to_a_newer_one() {
+        let found = [16, 15].map(|major| Programs { directory: PathBuf::from("/"), major });
+        let chosen = |written_by| choose(&found, written_by, Path::new("/data"));
+        assert_eq!(chosen(None).unwrap().major, 16);
+        assert_eq!(chosen(Some(15)).unwrap().major, 15);
+        let refusal = chosen(Some(14)).unwrap_err().to_string();
+        assert!(
+            refusal.contains("postgresql 14") && refusal.contains("16, 15") && refusal.contains("rm -r /data"),
+            "{refusal}"
+        );
+    }
+}

@@ -1,0 +1,282 @@
+//! The server process: starting it, knowing when it is ready, stopping it.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::instance::Instance;
+use super::leftovers::stop_in_steps;
+use super::programs::Programs;
+use super::sockets::SocketDirectory;
+use super::{Durability, ROLE, StartError};
+
+/// How long the server may take to become ready; recovery after a crash is part of it.
+const READY_WITHIN: Duration = Duration::from_mins(1);
+
+/// PostgreSQL's own tool looks every 100 ms, which is most of the time it takes.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
+/// How much of the log goes into an error, in lines.
+const TAIL: usize = 20;
+
+/// A running server, stopped when dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    child: Child,
+    durability: Durability,
+    /// Lets the thread end that started the server.
+    _keeper: mpsc::Sender<()>,
+}
+
+impl Server {
+    /// Starts the server and waits until it answers.
+    pub(super) fn start(
+        instance: &Instance,
+        programs: &Programs,
+        sockets: &SocketDirectory,
+        durability: Durability,
+    ) -> Result<Self, StartError> {
+        let postgres = programs.postgres();
+        let mut command = instance.account.command(&postgres, &instance.directory);
+        command.arg("-D").arg(instance.data());
+        for (name, value) in settings(durability) {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command
+            .arg("-c")
+            .arg(socket_setting(&sockets.path))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(instance.new_log()?)
+            // Ctrl-C in a terminal goes to the whole process group, and would close the database under requests still being answered.
+            .process_group(0);
+        // A clean stop costs 20 ms and saves a recovery; what is thrown away need not be written first.
+        die_with_us(&mut command, durability.stop_signal());
+        let (child, keeper) = spawn_kept(command).map_err(|cause| not_spawned(instance, &postgres, cause))?;
+        let mut server = Self { child, durability, _keeper: keeper };
+        server.wait_until_ready(instance, &sockets.socket())?;
+        Ok(server)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Stops the server if it is still running, at first the way that suits its data, and at last by force.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        let pid = Pid::from_child(&self.child);
+        let gentle = self.durability.stop_signal();
+        let stopped = stop_in_steps(
+            &[
+                (gentle, Duration::from_secs(10)),
+                (Signal::QUIT, Duration::from_secs(5)),
+                (Signal::KILL, Duration::from_secs(5)),
+            ],
+            // It is our child and not yet waited for, so the process id cannot be another's.
+            |signal| {
+                let _ = kill_process(pid, signal);
+            },
+            || self.child.try_wait().map(|status| status.is_some()),
+        )?;
+        if stopped {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("postgresql (process {}) does not stop", self.child.id())))
+        }
+    }
+
+    fn wait_until_ready(&mut self, instance: &Instance, socket: &Path) -> Result<(), StartError> {
+        let begun = Instant::now();
+        let log = instance.log();
+        while !answers(socket).unwrap_or(false) {
+            let ended = self.child.try_wait().map_err(StartError::io("watch", &log))?;
+            if ended.is_some() {
+                let tail = tail(&log);
+                return Err(StartError::StartFailed { log, tail });
+            }
+            if begun.elapsed() > READY_WITHIN {
+                return Err(StartError::Timeout { what: "starting postgresql", after: READY_WITHIN, log });
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "could not stop the private postgresql");
+        }
+    }
+}
+
+/// The settings on the server's command line, which go before those in its files.
+fn settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
+    let mut settings = vec![
+        ("cluster_name", "latchkey"),
+        ("listen_addresses", ""),
+        ("port", "5432"),
+        ("unix_socket_permissions", "0700"),
+        ("max_connections", "64"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+        ("max_logical_replication_workers", "0"),
+        ("max_wal_size", "256MB"),
+        ("jit", "off"),
+        ("timezone", "UTC"),
+        ("log_timezone", "UTC"),
+        ("log_checkpoints", "off"),
+    ];
+    settings.extend(match durability {
+        Durability::Kept => [("shared_buffers", "32MB")].as_slice(),
+        Durability::ThrowAway => {
+            &[("shared_buffers", "64MB"), ("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]
+        }
+    });
+    settings
+}
+
+/// The setting is a list, so a path with a comma in it needs quotes.
+fn socket_setting(directory: &Path) -> OsString {
+    let quoted = directory.to_string_lossy().replace('"', "\"\"");
+    let mut setting = OsString::from("unix_socket_directories=\"");
+    setting.push(quoted);
+    setting.push("\"");
+    setting
+}
+
+/// Has the system send `signal` to the process when we die, even by `kill -9`. Where the system cannot do that (macOS), what is left
+/// running is stopped at the next start.
+pub(super) fn die_with_us(command: &mut Command, signal: Signal) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{getpid, getppid, set_parent_process_death_signal};
+
+        let us = getpid();
+        let request = move || {
+            set_parent_process_death_signal(Some(signal))?;
+            // If we died before the request was made, the signal never comes.
+            if getppid() == Some(us) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+        };
+        #[expect(unsafe_code, reason = "only the child itself can make this request, between fork and exec")]
+        // SAFETY: between fork and exec of a threaded program only async-signal-safe things are allowed; this makes two system calls
+        // and neither allocates nor locks.
+        unsafe {
+            command.pre_exec(request);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (command, signal);
+}
+
+/// Starts the process from a thread of its own that lives until the sender is dropped: the signal of [`die_with_us`] comes when the
+/// *thread* that started the process ends, and a caller's thread may be a worker that ends when idle.
+fn spawn_kept(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
+    let (hand_over, handed_over) = mpsc::channel();
+    let (keeper, kept) = mpsc::channel::<()>();
+    thread::Builder::new().name("postgres keeper".to_owned()).spawn(move || {
+        if hand_over.send(command.spawn()).is_ok() {
+            // Nothing is ever sent: this returns when the sender is gone.
+            let _ = kept.recv();
+        }
+    })?;
+    let child = handed_over.recv().map_err(|_| io::Error::other("the thread that starts it ended"))??;
+    Ok((child, keeper))
+}
+
+/// Explains why a program could not be started in the instance's directory.
+pub(super) fn not_spawned(instance: &Instance, program: &Path, cause: io::Error) -> StartError {
+    let account = &instance.account;
+    let closed = [instance.directory.as_path(), program]
+        .into_iter()
+        .filter(|_| account.switch && cause.kind() == io::ErrorKind::PermissionDenied)
+        .find_map(|path| Some((path, account.closed_ancestor(path)?)));
+    match closed {
+        Some((path, closed)) => {
+            StartError::Unreachable { path: path.to_path_buf(), closed, user: account.name.clone() }
+        }
+        None => StartError::io("run", program)(cause),
+    }
+}
+
+/// Whether the server lets the role in. It answers connections with an error while it is still recovering.
+fn answers(socket: &Path) -> io::Result<bool> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(&startup_packet()?)?;
+    let mut answer = [0; 9];
+    stream.read_exact(&mut answer)?;
+    let authentication_ok = *b"R\0\0\0\x08\0\0\0\0";
+    if answer != authentication_ok {
+        return Ok(false);
+    }
+    let terminate = b"X\0\0\0\x04";
+    stream.write_all(terminate)?;
+    Ok(true)
+}
+
+/// The first message of PostgreSQL's protocol 3.0.
+fn startup_packet() -> io::Result<Vec<u8>> {
+    let parameters = format!("user\0{ROLE}\0database\0postgres\0\0");
+    let length = u32::try_from(8 + parameters.len()).map_err(io::Error::other)?;
+    let mut packet = length.to_be_bytes().to_vec();
+    packet.extend(196_608_u32.to_be_bytes());
+    packet.extend(parameters.as_bytes());
+    Ok(packet)
+}
+
+fn tail(log: &PathBuf) -> String {
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_directory_with_a_comma_is_one_directory() {
+        assert_eq!(socket_setting(Path::new("/a, \"b\"")), "unix_socket_directories=\"/a, \"\"b\"\"\"");
+    }
+
+    #[test]
+    fn only_what_is_thrown_away_risks_its_data() {
+        let risky = |durability| {
+            settings(durability)
+                .iter()
+                .any(|(name, _)| ["fsync", "full_page_writes", "synchronous_commit"].contains(name))
+        };
+        assert!(!risky(Durability::Kept));
+        assert!(risky(Durability::ThrowAway));
+    }
+
+    #[test]
+    fn the_startup_packet_counts_itself() {
+        let packet = startup_packet().unwrap();
+        assert_eq!(packet[..4], u32::try_from(packet.len()).unwrap().to_be_bytes());
+    }
+
+    #[test]
+    fn a_process_started_by_a_thread_that_ended_lives_on() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        die_with_us(&mut command, Signal::KILL);
+        let (mut child, keeper) = thread::spawn(|| spawn_kept(command)).join().unwrap().unwrap();
+        assert_eq!(child.try_wait().unwrap(), None);
+        drop(keeper);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}

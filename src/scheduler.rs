@@ -1,0 +1,166 @@
+//! The loop that makes due things happen.
+//!
+//! The lock is the unit: its row says when anything on it is next due. A tick claims a batch of locks, lives their
+//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, events and the next due time
+//! in one transaction whose number of statements does not grow with the batch. Any number of processes may tick on
+//! one database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
+
+use crate::access_codes::service::record;
+use crate::access_codes::store::{self, LockedDevice, Placed};
+use crate::app::App;
+use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::error::Result;
+use crate::events::NewEvent;
+use sqlx::PgConnection;
+use std::collections::HashMap;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// How many locks one transaction takes; requests for these locks wait for it.
+const BATCH: i64 = 16;
+
+/// The shortest time between two rounds: under load many small pieces of work become few larger ones.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// The longest sleep: how late work is noticed that another process has left behind.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// Makes due things happen until the future is dropped.
+pub async fn run(app: App) {
+    loop {
+        let round = async {
+            while tick(&app).await? > 0 {}
+            next_wake(&app).await
+        };
+        let sleep = match round.await {
+            Ok(Some(wake_at)) => {
+                (wake_at - machine_now()).to_std().unwrap_or(Duration::ZERO).clamp(BREATH, LONGEST_SLEEP)
+            }
+            Ok(None) => LONGEST_SLEEP,
+            Err(error) => {
+                tracing::error!(%error, "the scheduler failed and will try again");
+                LONGEST_SLEEP
+            }
+        };
+        // A request that makes something due sooner than the sleep would end cuts it short, but not below the breath.
+        tokio::time::sleep(BREATH.min(sleep)).await;
+        tokio::select! {
+            () = tokio::time::sleep(sleep.saturating_sub(BREATH)) => {}
+            () = app.scheduler_woken() => {}
+        }
+    }
+}
+
+async fn next_wake(app: &App) -> Result<Option<Instant>> {
+    let wake_at = sqlx::query_scalar!(r#"select min(wake_at) from device where wake_at is not null"#)
+        .fetch_one(&app.pool)
+        .await?;
+    Ok(wake_at)
+}
+
+/// Does what is due on one batch of locks. Gives how many locks it was; 0: nothing is due any more.
+pub async fn tick(app: &App) -> Result<usize> {
+    let mut tx = app.pool.begin().await?;
+    let machine_now = machine_now();
+    let locked = store::lock_due_devices(&mut tx, machine_now, BATCH).await?;
+    if locked.is_empty() {
+        return Ok(0);
+    }
+    let until = |it: &LockedDevice| it.world.clock.now(machine_now);
+    live_on(&mut tx, &locked, until, machine_now).await?.save(&mut tx).await?;
+    let clocks: Vec<_> = locked.iter().map(|it| (it.device.device_id, it.world.clock)).collect();
+    set_wake_times(&mut tx, &clocks).await?;
+    tx.commit().await?;
+    Ok(locked.len())
+}
+
+/// Lives all codes of these locks on for which something falls due until the instant given for each lock.
+pub async fn live_on(
+    tx: &mut PgConnection,
+    locked: &[LockedDevice],
+    until: impl Fn(&LockedDevice) -> Instant,
+    machine_now: Instant,
+) -> Result<Lived> {
+    let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
+    let instants: Vec<Instant> = locked.iter().map(&until).collect();
+    let mut lived = Lived::default();
+    for mut code in store::due(tx, &device_ids, &instants).await? {
+        let Some(locked) = by_id.get(&code.device_id) else {
+            continue;
+        };
+        let lock = locked.device.lock(locked.world.programming);
+        let part = code.life.live_until(&lock, until(locked));
+        lived.steps += part.steps;
+        record(&mut lived.events, &mut code, locked, &part, machine_now);
+        let due_at = code.life.next(&lock).map(|(due_at, _)| due_at);
+        lived.placed.push(Placed { code, due_at });
+    }
+    Ok(lived)
+}
+
+/// Codes that were lived on, with what happened, to be written together.
+#[derive(Debug, Default)]
+pub struct Lived {
+    placed: Vec<Placed>,
+    events: Vec<NewEvent>,
+    /// How many steps were taken.
+    pub steps: u64,
+}
+
+impl Lived {
+    /// How many events there are.
+    pub fn events(&self) -> usize {
+        self.events.len()
+    }
+
+    /// The instant of the last thing that happened to any code.
+    pub fn last_step(&self) -> Option<Instant> {
+        self.placed.iter().map(|placed| placed.code.life.as_of).max()
+    }
+
+    /// Writes it all, events in the order in which they occurred; those of one instant lock by lock and code by
+    /// code, so that the order does not depend on how the work was cut into batches.
+    pub async fn save(mut self, tx: &mut PgConnection) -> Result<()> {
+        if self.placed.is_empty() {
+            return Ok(());
+        }
+        self.events.sort_by_key(|event| (event.occurred_at, event.device_id, event.access_code_id));
+        store::save(tx, &self.placed, &self.events).await
+    }
+}
+
+/// Sets when these devices are to be woken next, from what is due on them: two statements. To be called with the
+/// devices locked and their codes written.
+pub async fn set_wake_times(tx: &mut PgConnection, devices: &[(Uuid, WorkspaceClock)]) -> Result<()> {
+    let device_ids: Vec<Uuid> = devices.iter().map(|(device_id, _)| *device_id).collect();
+    let due: HashMap<Uuid, Instant> = sqlx::query!(
+        r#"select wanted.device_id as "device_id!", due.due_at as "due_at!"
+           from unnest($1::uuid[]) as wanted(device_id)
+           cross join lateral (
+               select a.due_at from access_code a
+               where a.device_id = wanted.device_id and a.due_at is not null
+               order by a.due_at limit 1
+           ) as due"#,
+        &device_ids,
+    )
+    .fetch_all(&mut *tx)
+    .await?
+    .into_iter()
+    .map(|row| (row.device_id, row.due_at))
+    .collect();
+    let wake_at: Vec<Option<Instant>> = devices
+        .iter()
+        .map(|(device_id, clock)| due.get(device_id).and_then(|due_at| clock.machine_time_of(*due_at)))
+        .collect();
+    sqlx::query!(
+        "update device set wake_at = new.wake_at
+         from unnest($1::uuid[], $2::timestamptz[]) as new(device_id, wake_at)
+         where device.device_id = new.device_id and device.wake_at is distinct from new.wake_at",
+        &device_ids,
+        &wake_at as &[Option<Instant>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! The server: its router, its middleware, and how it starts and stops.
+
+use crate::app::App;
+use crate::error::Error;
+use crate::http::edge::{self, Routes};
+use crate::{access_codes, action_attempts, devices, emulator, events, ids, scheduler, workspaces};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use serde_json::json;
+use std::any::Any;
+use std::io;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+/// The contract, as it is served at `/openapi.json`.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+/// Paths that are served and are not in the contract: Seam serves them too, and describes them nowhere.
+pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
+
+/// Every route of the contract.
+pub fn contract_routes() -> Routes {
+    Routes::default()
+        .merge(access_codes::routes::routes())
+        .merge(action_attempts::routes::routes())
+        .merge(devices::routes::routes())
+        .merge(events::routes::routes())
+        .merge(workspaces::routes::routes())
+}
+
+/// The whole server as a service.
+pub fn router(app: App) -> Router {
+    let (contract, _) = contract_routes().into_parts();
+    let (control_plane, _) = emulator::routes().into_parts();
+    let request_id = HeaderName::from_static("seam-request-id");
+    let open = Router::new()
+        .route("/health", any(health))
+        .route("/health/get_health", any(health))
+        .route("/openapi.json", get(|| async { document(OPENAPI) }))
+        .merge(contract)
+        .fallback(edge::fallback)
+        .layer(cors());
+    Router::new()
+        .merge(control_plane)
+        .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }))
+        .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
+        .merge(open)
+        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(PropagateRequestIdLayer::new(request_id.clone()))
+        .layer(SetRequestIdLayer::new(request_id, NewRequestId))
+        .with_state(app)
+}
+
+/// Serves until `stop` is done; then running requests are finished first.
+pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+    let scheduler = tokio::spawn(scheduler::run(app.clone()));
+    let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop).await;
+    scheduler.abort();
+    served
+}
+
+async fn health(request: Request) -> Response {
+    if !matches!(*request.method(), Method::GET | Method::POST) {
+        return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
+    }
+    crate::http::envelope::ok(&json!({
+        "msg": "Latchkey is serving.",
+        "last_service_evaluation_at": null,
+        "service_health_statuses": [],
+    }))
+}
+
+fn document(text: &'static str) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
+/// The headers that clients of Seam's send, besides those every browser may.
+const CLIENT_HEADERS: &[&str] = &[
+    "authorization",
+    "content-type",
+    "accept",
+    "seam-workspace",
+    "seam-lts-version",
+    "seam-sdk-name",
+    "seam-sdk-version",
+    "seam-publishable-key",
+    "seam-client-session-token",
+    "client-session-token",
+    "seam-api-key",
+    "seam-user-identifier-key",
+    "user-agent",
+    "x-requested-with",
+];
+
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
+        .allow_headers(AllowHeaders::list(CLIENT_HEADERS.iter().map(|name| HeaderName::from_static(name))))
+        .expose_headers([HeaderName::from_static("seam-request-id")])
+}
+
+#[derive(Clone, Copy)]
+struct NewRequestId;
+
+impl MakeRequestId for NewRequestId {
+    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
+        HeaderValue::from_str(&ids::random_id().to_string()).ok().map(RequestId::new)
+    }
+}
+
+fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
+    let request_id = request.headers().get("seam-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
+}
+
+fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    Error::Internal(format!("panic: {}", text.unwrap_or("no message")).into()).into_response()
+}

@@ -1,0 +1,127 @@
+//! Workspaces: worlds that know nothing of each other, each with its own clock, locks and keys.
+
+pub mod routes;
+pub mod store;
+
+use crate::clock::{Instant, WorkspaceClock};
+use crate::error::Result;
+use crate::ids::Ids;
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant as Monotonic};
+use uuid::Uuid;
+
+/// What of a workspace never changes while it exists.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// Its id.
+    pub workspace_id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// Whether its devices are virtual; here they always are.
+    pub is_sandbox: bool,
+    /// The key with which browsers may ask for client sessions.
+    pub publishable_key: String,
+    /// Where its ids, PINs and keys come from.
+    pub ids: Ids,
+}
+
+impl Workspace {
+    /// Whether everything in it is derived from a seed.
+    pub fn is_seeded(&self) -> bool {
+        matches!(self.ids, Ids::Derived(_))
+    }
+
+    /// The workspace as `/workspaces/get` shows it.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "workspace_id": self.workspace_id,
+            "name": self.name,
+            "company_name": self.name,
+            "connect_partner_name": self.name,
+            "organization_id": null,
+            "is_sandbox": self.is_sandbox,
+            "is_suspended": false,
+            "publishable_key": self.publishable_key,
+            "is_publishable_key_auth_enabled": true,
+            "connect_webview_customization": {},
+        })
+    }
+}
+
+/// What of a workspace changes: read anew, and under lock, by whatever goes by it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct World {
+    /// How time passes.
+    pub clock: WorkspaceClock,
+    /// Grows with each change of the clock.
+    pub clock_version: i64,
+    /// How long its locks take for one operation.
+    pub programming: TimeDelta,
+}
+
+/// A world as the columns of its workspace have it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migration")]
+pub struct WorldRow {
+    pub clock_mode: String,
+    pub clock_at: Option<Instant>,
+    pub clock_since: Option<Instant>,
+    pub clock_rate: Option<f64>,
+    pub clock_version: i64,
+    pub programming_ms: i64,
+}
+
+impl From<WorldRow> for World {
+    fn from(row: WorldRow) -> Self {
+        let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
+            ("held", Some(at), ..) => WorkspaceClock::Held { at },
+            ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
+            _ => WorkspaceClock::Live,
+        };
+        let programming = TimeDelta::milliseconds(row.programming_ms);
+        Self { clock, clock_version: row.clock_version, programming }
+    }
+}
+
+/// For how long a token that was looked up is believed without looking again. A workspace deleted through another
+/// process is gone at once with all its rows; only the 401 for its key may come this much later.
+const BELIEVED_FOR: Duration = Duration::from_secs(1);
+
+/// How many tokens are remembered before old ones are forgotten.
+const REMEMBERED: usize = 4096;
+
+/// The workspaces of tokens that were seen lately.
+#[derive(Debug, Default)]
+pub struct Workspaces {
+    seen: Mutex<HashMap<String, (Monotonic, Arc<Workspace>)>>,
+}
+
+impl Workspaces {
+    /// The workspace of a token of this kind, if there is one.
+    pub async fn of_token(&self, pool: &PgPool, kind: &str, token: &str) -> Result<Option<Arc<Workspace>>> {
+        if let Some((at, workspace)) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(token)
+            && at.elapsed() < BELIEVED_FOR
+        {
+            return Ok(Some(Arc::clone(workspace)));
+        }
+        let Some(workspace) = store::of_token(pool, kind, token).await?.map(Arc::new) else {
+            return Ok(None);
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= REMEMBERED {
+            seen.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+        }
+        seen.insert(token.to_owned(), (Monotonic::now(), Arc::clone(&workspace)));
+        Ok(Some(workspace))
+    }
+
+    /// Forgets the tokens of a workspace that is gone.
+    pub fn forget(&self, workspace_id: Uuid) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.retain(|_, (_, workspace)| workspace.workspace_id != workspace_id);
+    }
+}

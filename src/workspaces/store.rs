@@ -1,0 +1,160 @@
+//! The SQL of workspaces, their credentials and their clocks.
+
+use super::{Workspace, World, WorldRow};
+use crate::clock::{Instant, WorkspaceClock};
+use crate::error::Result;
+use crate::ids::Ids;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+/// The workspace whose token of this kind this is.
+pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<Workspace>> {
+    let row = sqlx::query!(
+        "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed
+         from credential c join workspace w using (workspace_id)
+         where c.token = $1 and c.kind = $2",
+        token,
+        kind,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Workspace {
+        workspace_id: row.workspace_id,
+        name: row.name,
+        is_sandbox: row.is_sandbox,
+        publishable_key: row.publishable_key,
+        ids: Ids::of(row.seed.as_deref()),
+    }))
+}
+
+/// The workspace with this id.
+pub async fn by_id(pool: &PgPool, workspace_id: Uuid) -> Result<Option<Workspace>> {
+    let row = sqlx::query!(
+        "select workspace_id, name, is_sandbox, publishable_key, seed from workspace where workspace_id = $1",
+        workspace_id,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Workspace {
+        workspace_id: row.workspace_id,
+        name: row.name,
+        is_sandbox: row.is_sandbox,
+        publishable_key: row.publishable_key,
+        ids: Ids::of(row.seed.as_deref()),
+    }))
+}
+
+/// A workspace about to be made.
+#[derive(Debug)]
+pub struct NewWorkspace<'a> {
+    /// What of it never changes.
+    pub workspace: &'a Workspace,
+    /// The seed of its ids, if it has one.
+    pub seed: Option<&'a str>,
+    /// How it begins.
+    pub world: World,
+    /// Its own time when it is made.
+    pub created_at: Instant,
+    /// The machine's time after which it may be removed.
+    pub expires_at: Option<Instant>,
+    /// Its API key.
+    pub api_key: &'a str,
+    /// Its personal access token.
+    pub personal_access_token: &'a str,
+}
+
+/// Writes a workspace and its credentials. A unique violation means that something in it is not free.
+pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
+    let (mode, at, since, rate) = columns(new.world.clock);
+    sqlx::query!(
+        "with made as (
+             insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
+                                    clock_mode, clock_at, clock_since, clock_rate, expires_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+         )
+         insert into credential (workspace_id, token, kind)
+         values ($1, $13, 'api_key'), ($1, $14, 'personal_access_token')",
+        new.workspace.workspace_id,
+        new.workspace.name,
+        new.workspace.is_sandbox,
+        new.workspace.publishable_key,
+        new.seed,
+        new.created_at,
+        new.world.programming.num_milliseconds(),
+        mode,
+        at,
+        since,
+        rate,
+        new.expires_at,
+        new.api_key,
+        new.personal_access_token,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Instant>, Option<f64>) {
+    match clock {
+        WorkspaceClock::Live => ("live", None, None, None),
+        WorkspaceClock::Held { at } => ("held", Some(at), None, None),
+        WorkspaceClock::Running { at, since, rate } => ("running", Some(at), Some(since), Some(rate)),
+    }
+}
+
+/// The workspace's clock and ways as they are now.
+pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Option<World>> {
+    let row = sqlx::query_as!(
+        WorldRow,
+        "select clock_mode, clock_at, clock_since, clock_rate, clock_version, programming_ms
+         from workspace where workspace_id = $1",
+        workspace_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.map(World::from))
+}
+
+/// Sets the workspace's clock. To be called with all its devices locked.
+pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
+    let (mode, at, since, rate) = columns(clock);
+    sqlx::query!(
+        "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5,
+                              clock_version = clock_version + 1
+         where workspace_id = $1",
+        workspace_id,
+        mode,
+        at,
+        since,
+        rate,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes a workspace with everything in it. `false`: there was none.
+pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+    // The devices first and in order: whoever is at work on one of them is waited for, and nobody for us.
+    sqlx::query!("select device_id from device where workspace_id = $1 order by device_id for update", workspace_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    sqlx::query!(
+        "delete from action_attempt using device
+         where device.workspace_id = $1 and action_attempt.device_id = device.device_id",
+        workspace_id
+    )
+    .execute(&mut *tx)
+    .await?;
+    let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(tx).await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// The workspaces whose time was up at this instant of the machine's.
+pub async fn expired(pool: &PgPool, machine_now: Instant) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
+        .fetch_all(pool)
+        .await?;
+    Ok(ids)
+}
