@@ -60,12 +60,9 @@ create table device (
     custom_metadata      jsonb not null,
     -- How many access codes were ever made here: the ordinal of the next.
     access_code_ordinal  bigint not null default 0,
-    -- Machine time at which the next thing falls due on this lock; null: nothing does, or the clock is held.
-    wake_at              timestamptz,
     unique (workspace_id, ordinal),
     check ((reachable_since is null) <> (unreachable_since is null))
 );
-create index device_wake_at on device (wake_at) where wake_at is not null;
 create index on device (connected_account_id);
 
 -- Codes of one common_code_key share one PIN. The row is what two first requests with one new key meet on.
@@ -80,7 +77,8 @@ create table pin_group (
 create table access_code (
     access_code_id                   uuid primary key,
     workspace_id                     uuid not null,
-    device_id                        uuid not null references device on delete cascade,
+    -- No foreign key: a code is written only under the lock of its device's row, and the check would read it again.
+    device_id                        uuid not null,
     created_at                       timestamptz not null,
 
     -- Asked for.
@@ -108,6 +106,8 @@ create table access_code (
     working_since                    timestamptz,
     -- When the next step of its life falls due. Follows from the columns above; stored to be found by.
     due_at                           timestamptz,
+    -- The same in machine time; null where no passing of time leads there, as on a held clock.
+    wake_at                          timestamptz,
     -- When it left the lock for good. Kept for action attempts and events that still speak of it.
     gone_at                          timestamptz,
     -- Events and action attempts of this code so far: the ordinal of the next.
@@ -118,7 +118,8 @@ create table access_code (
 );
 create index access_code_claim on access_code (device_id, code) where gone_at is null;
 create index access_code_listed on access_code (device_id, created_at desc, access_code_id desc) where gone_at is null;
-create index access_code_due on access_code (device_id, due_at) where due_at is not null;
+create index access_code_due on access_code (device_id, due_at);
+create index access_code_wake on access_code (wake_at) where wake_at is not null;
 create index access_code_linked on access_code (workspace_id, common_code_key)
     where common_code_key is not null and gone_at is null;
 
@@ -132,12 +133,12 @@ create table action_attempt (
     -- Set where the attempt was over when it was made; otherwise its outcome follows from the code's life.
     resolved_at       timestamptz
 );
-create index on action_attempt (device_id, created_at desc, action_attempt_id desc);
+create index on action_attempt (workspace_id, created_at desc, action_attempt_id desc);
 
 create table event (
     -- The order in which events were recorded; ids do not tell it.
-    sequence             bigint generated always as identity primary key,
-    event_id             uuid not null unique,
+    sequence             bigint generated always as identity,
+    event_id             uuid primary key,
     workspace_id         uuid not null,
     event_type           text not null,
     occurred_at          timestamptz not null,

@@ -1,14 +1,14 @@
 //! The loop that makes due things happen.
 //!
-//! The lock is the unit: its row says when anything on it is next due. A tick claims a batch of locks, lives their
-//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, events and the next due time
-//! in one transaction whose number of statements does not grow with the batch. Any number of processes may tick on
+//! The lock is the unit: it has one memory. A tick claims a batch of locks on which something is due, lives their
+//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes with their next due
+//! time and events in one transaction whose number of statements does not grow with the batch. Any number of processes may tick on
 //! one database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
 
 use crate::access_codes::service::record;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::clock::{Instant, machine_now};
 use crate::error::Result;
 use crate::events::NewEvent;
 use sqlx::PgConnection;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// How many locks one transaction takes; requests for these locks wait for it.
-const BATCH: i64 = 16;
+const BATCH: usize = 32;
 
 /// The shortest time between two rounds: under load many small pieces of work become few larger ones.
 const BREATH: Duration = Duration::from_millis(20);
@@ -29,8 +29,9 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 pub async fn run(app: App) {
     loop {
         let round = async {
-            while tick(&app).await? > 0 {}
-            next_wake(&app).await
+            // A batch that is not full was the last: what fell due meanwhile is left for the next round.
+            while tick(&app).await? == BATCH {}
+            store::next_wake(&app.pool).await
         };
         let sleep = match round.await {
             Ok(Some(wake_at)) => {
@@ -51,13 +52,6 @@ pub async fn run(app: App) {
     }
 }
 
-async fn next_wake(app: &App) -> Result<Option<Instant>> {
-    let wake_at = sqlx::query_scalar!(r#"select min(wake_at) from device where wake_at is not null"#)
-        .fetch_one(&app.pool)
-        .await?;
-    Ok(wake_at)
-}
-
 /// Does what is due on one batch of locks. Gives how many locks it was; 0: nothing is due any more.
 pub async fn tick(app: &App) -> Result<usize> {
     let mut tx = app.pool.begin().await?;
@@ -68,8 +62,6 @@ pub async fn tick(app: &App) -> Result<usize> {
     }
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
     live_on(&mut tx, &locked, until, machine_now).await?.save(&mut tx).await?;
-    let clocks: Vec<_> = locked.iter().map(|it| (it.device.device_id, it.world.clock)).collect();
-    set_wake_times(&mut tx, &clocks).await?;
     tx.commit().await?;
     Ok(locked.len())
 }
@@ -93,8 +85,7 @@ pub async fn live_on(
         let part = code.life.live_until(&lock, until(locked));
         lived.steps += part.steps;
         record(&mut lived.events, &mut code, locked, &part, machine_now);
-        let due_at = code.life.next(&lock).map(|(due_at, _)| due_at);
-        lived.placed.push(Placed { code, due_at });
+        lived.placed.push(Placed::new(code, &locked.device, &locked.world));
     }
     Ok(lived)
 }
@@ -128,39 +119,4 @@ impl Lived {
         self.events.sort_by_key(|event| (event.occurred_at, event.device_id, event.access_code_id));
         store::save(tx, &self.placed, &self.events).await
     }
-}
-
-/// Sets when these devices are to be woken next, from what is due on them: two statements. To be called with the
-/// devices locked and their codes written.
-pub async fn set_wake_times(tx: &mut PgConnection, devices: &[(Uuid, WorkspaceClock)]) -> Result<()> {
-    let device_ids: Vec<Uuid> = devices.iter().map(|(device_id, _)| *device_id).collect();
-    let due: HashMap<Uuid, Instant> = sqlx::query!(
-        r#"select wanted.device_id as "device_id!", due.due_at as "due_at!"
-           from unnest($1::uuid[]) as wanted(device_id)
-           cross join lateral (
-               select a.due_at from access_code a
-               where a.device_id = wanted.device_id and a.due_at is not null
-               order by a.due_at limit 1
-           ) as due"#,
-        &device_ids,
-    )
-    .fetch_all(&mut *tx)
-    .await?
-    .into_iter()
-    .map(|row| (row.device_id, row.due_at))
-    .collect();
-    let wake_at: Vec<Option<Instant>> = devices
-        .iter()
-        .map(|(device_id, clock)| due.get(device_id).and_then(|due_at| clock.machine_time_of(*due_at)))
-        .collect();
-    sqlx::query!(
-        "update device set wake_at = new.wake_at
-         from unnest($1::uuid[], $2::timestamptz[]) as new(device_id, wake_at)
-         where device.device_id = new.device_id and device.wake_at is distinct from new.wake_at",
-        &device_ids,
-        &wake_at as &[Option<Instant>],
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }

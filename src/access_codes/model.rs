@@ -1,11 +1,10 @@
 //! An access code: the facts that are stored, and what the API shows of them.
 
 use super::lifecycle::{Entry, Life, PendingMutation, Status, Window};
-use crate::clock::{Instant, iso, to_iso};
+use crate::clock::{Instant, iso};
 use crate::devices::brands::{Brand, NameStyle};
-use crate::devices::model::Device;
+use crate::devices::model::{DeviceError, DeviceSummary};
 use serde::Serialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// One access code.
@@ -35,24 +34,24 @@ impl AccessCode {
     }
 
     /// The code as the API shows it on this device.
-    pub fn to_body<'a>(&'a self, device: &'a Device) -> AccessCodeBody<'a> {
+    pub fn to_body(&self, device: &DeviceSummary) -> AccessCodeBody {
         let life = &self.life;
-        let status = life.status();
+        let asked = &life.asked;
         AccessCodeBody {
             access_code_id: self.access_code_id,
             device_id: self.device_id,
             workspace_id: self.workspace_id,
-            name: life.asked.name.as_deref(),
-            code: Some(&life.asked.code),
-            common_code_key: self.common_code_key.as_deref(),
-            r#type: if life.asked.window.is_some() { "time_bound" } else { "ongoing" },
-            status,
-            starts_at: life.asked.window.map(|window| window.starts_at),
-            ends_at: life.asked.window.map(|window| window.ends_at),
+            name: asked.name.clone(),
+            code: Some(asked.code.clone()),
+            common_code_key: self.common_code_key.clone(),
+            r#type: if asked.window.is_some() { "time_bound" } else { "ongoing" },
+            status: life.status(),
+            starts_at: asked.window.map(|window| window.starts_at),
+            ends_at: asked.window.map(|window| window.ends_at),
             created_at: life.created_at,
             errors: device.errors(),
             warnings: warnings(life),
-            pending_mutations: life.pending_mutation().map(pending_mutation).into_iter().collect(),
+            pending_mutations: life.pending_mutation().map(PendingMutationBody::from).into_iter().collect(),
             appearance: life.held.as_ref().and_then(|held| appearance(held, device.brand)),
             is_managed: true,
             is_backup: false,
@@ -71,13 +70,13 @@ impl AccessCode {
 #[derive(Debug, Serialize)]
 #[expect(missing_docs, reason = "the properties are documented in openapi.json")]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
-pub struct AccessCodeBody<'a> {
+pub struct AccessCodeBody {
     pub access_code_id: Uuid,
     pub device_id: Uuid,
     pub workspace_id: Uuid,
-    pub name: Option<&'a str>,
-    pub code: Option<&'a str>,
-    pub common_code_key: Option<&'a str>,
+    pub name: Option<String>,
+    pub code: Option<String>,
+    pub common_code_key: Option<String>,
     pub r#type: &'static str,
     pub status: Status,
     #[serde(with = "iso::option")]
@@ -86,9 +85,9 @@ pub struct AccessCodeBody<'a> {
     pub ends_at: Option<Instant>,
     #[serde(with = "iso")]
     pub created_at: Instant,
-    pub errors: Vec<Value>,
-    pub warnings: Vec<Value>,
-    pub pending_mutations: Vec<Value>,
+    pub errors: Vec<DeviceError>,
+    pub warnings: Vec<Warning>,
+    pub pending_mutations: Vec<PendingMutationBody>,
     pub appearance: Option<Appearance>,
     pub is_managed: bool,
     pub is_backup: bool,
@@ -101,30 +100,50 @@ pub struct AccessCodeBody<'a> {
     pub is_waiting_for_code_assignment: bool,
 }
 
-fn warnings(life: &Life) -> Vec<Value> {
-    let being_deleted = life.removing_since().map(|since| {
-        json!({
-            "warning_code": "being_deleted",
-            "message": "The access code is being removed from the device.",
-            "created_at": to_iso(since),
-        })
+/// One of Seam's `warnings` on a code.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct Warning {
+    pub warning_code: &'static str,
+    pub message: &'static str,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+}
+
+fn warnings(life: &Life) -> Vec<Warning> {
+    let being_deleted = life.removing_since().map(|created_at| Warning {
+        warning_code: "being_deleted",
+        message: "The access code is being removed from the device.",
+        created_at,
     });
     being_deleted.into_iter().collect()
 }
 
-fn pending_mutation((since, mutation): (Instant, PendingMutation)) -> Value {
-    let (mutation_code, message) = match mutation {
-        PendingMutation::Creating => ("creating", "The access code is being put on the device."),
-        PendingMutation::DeferringCreation { .. } => {
-            ("deferring_creation", "The access code will be put on the device nearer its start.")
-        }
-        PendingMutation::Deleting => ("deleting", "The access code is being removed from the device."),
-    };
-    let mut body = json!({ "mutation_code": mutation_code, "message": message, "created_at": to_iso(since) });
-    if let PendingMutation::DeferringCreation { scheduled_at } = mutation {
-        body["scheduled_at"] = json!(to_iso(scheduled_at));
+/// One of Seam's `pending_mutations`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct PendingMutationBody {
+    pub mutation_code: &'static str,
+    pub message: &'static str,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    #[serde(with = "iso::option", skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<Instant>,
+}
+
+impl From<(Instant, PendingMutation)> for PendingMutationBody {
+    fn from((created_at, mutation): (Instant, PendingMutation)) -> Self {
+        let (mutation_code, message, scheduled_at) = match mutation {
+            PendingMutation::Creating => ("creating", "The access code is being put on the device.", None),
+            PendingMutation::DeferringCreation { scheduled_at } => (
+                "deferring_creation",
+                "The access code will be put on the device nearer its start.",
+                Some(scheduled_at),
+            ),
+            PendingMutation::Deleting => ("deleting", "The access code is being removed from the device.", None),
+        };
+        Self { mutation_code, message, created_at, scheduled_at }
     }
-    body
 }
 
 /// How the lock shows the name of a code on it.
@@ -174,6 +193,7 @@ pub struct AccessCodeRow {
     pub as_of: Instant,
     pub working_since: Option<Instant>,
     pub due_at: Option<Instant>,
+    pub wake_at: Option<Instant>,
     pub gone_at: Option<Instant>,
     pub children: i32,
 }
@@ -214,6 +234,7 @@ impl From<AccessCodeRow> for AccessCode {
 mod tests {
     use super::*;
     use crate::devices::brands;
+    use serde_json::json;
 
     #[test]
     fn a_name_appears_as_the_lock_shows_it() {

@@ -9,8 +9,8 @@ use crate::action_attempts::ActionAttemptBody;
 use crate::clock::from_iso;
 use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
-use crate::http::pagination::{Page, Position};
-use serde::Deserialize;
+use crate::http::pagination::{Page, Pagination, Position};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -121,13 +121,19 @@ struct Create {
     wanted: Wanted,
 }
 
-async fn create(call: Call<Create>) -> Result<Value> {
+#[derive(Serialize)]
+struct Created {
+    action_attempt: ActionAttemptBody,
+    access_code: AccessCodeBody,
+}
+
+async fn create(call: Call<Create>) -> Result<Created> {
     refuse_what_comes_later(&call.parameters)?;
     let Create { device_id, wanted } = call.input;
     let made = service::create(&call.app, &call.workspace, device_id, &wanted.read()?).await?;
-    let body = made.code.to_body(&made.device);
-    let attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &body)?;
-    Ok(json!({ "action_attempt": attempt, "access_code": body }))
+    let access_code = made.code.to_body(&made.device.summary());
+    let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code)?;
+    Ok(Created { action_attempt, access_code })
 }
 
 #[derive(Deserialize)]
@@ -139,15 +145,20 @@ struct CreateMultiple {
     wanted: Wanted,
 }
 
-async fn create_multiple(call: Call<CreateMultiple>) -> Result<Value> {
+#[derive(Serialize)]
+struct CreatedMultiple {
+    access_codes: Vec<AccessCodeBody>,
+}
+
+async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
     refuse_what_comes_later(&call.parameters)?;
     let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, wanted } = call.input;
     service::check_device_ids(&device_ids)?;
     // These two are not parameters here: the key is set by what is made, and there is no attempt to wait for.
     let wanted = NewAccessCode { common_code_key: None, sync: false, ..wanted.read()? };
     let made = service::create_multiple(&call.app, &call.workspace, &device_ids, &wanted, behavior).await?;
-    let bodies: Vec<AccessCodeBody<'_>> = made.iter().map(|(code, device)| code.to_body(device)).collect();
-    Ok(json!({ "access_codes": bodies }))
+    let access_codes = made.iter().map(|(code, device)| code.to_body(&device.summary())).collect();
+    Ok(CreatedMultiple { access_codes })
 }
 
 #[derive(Deserialize)]
@@ -157,7 +168,12 @@ struct Get {
     code: Option<String>,
 }
 
-async fn get(call: Call<Get>) -> Result<Value> {
+#[derive(Serialize)]
+struct Found {
+    access_code: AccessCodeBody,
+}
+
+async fn get(call: Call<Get>) -> Result<Found> {
     let Get { access_code_id, device_id, code } = &call.input;
     let by_id = access_code_id.as_ref().map(std::slice::from_ref);
     let filter = match (by_id, device_id, code) {
@@ -178,7 +194,7 @@ async fn get(call: Call<Get>) -> Result<Value> {
     // One PIN may serve several codes in turn: the one whose time comes first is meant.
     let first = found.iter().min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or(Error::NotFound)?;
-    Ok(json!({ "access_code": code.to_body(device) }))
+    Ok(Found { access_code: code.to_body(device) })
 }
 
 #[derive(Deserialize)]
@@ -193,7 +209,13 @@ struct List {
     user_identifier_key: Option<String>,
 }
 
-async fn list(call: Call<List>) -> Result<Value> {
+#[derive(Serialize)]
+struct Listed {
+    access_codes: Vec<AccessCodeBody>,
+    pagination: Pagination,
+}
+
+async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
     // Nothing here comes from access grants, and nothing belongs to a customer or a user.
     let elsewhere = input.access_grant_id.is_some()
@@ -219,8 +241,8 @@ async fn list(call: Call<List>) -> Result<Value> {
         id: code.access_code_id,
     };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/list");
-    let bodies: Vec<AccessCodeBody<'_>> = found.iter().map(|(code, device)| code.to_body(device)).collect();
-    Ok(json!({ "access_codes": bodies, "pagination": pagination }))
+    let access_codes = found.iter().map(|(code, device)| code.to_body(device)).collect();
+    Ok(Listed { access_codes, pagination })
 }
 
 #[derive(Deserialize)]

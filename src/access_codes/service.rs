@@ -3,7 +3,7 @@
 use super::lifecycle::{Entry, Life, Lived, PendingMutation, Window};
 use super::linked::{self, Assigned, WhenCodeCannotBeShared, Wish};
 use super::model::AccessCode;
-use super::store::{self, LockedDevice, NewActionAttempt, Placed, Wake};
+use super::store::{self, LockedDevice, NewActionAttempt, Placed};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::devices::brands::START_DATE_IN_FUTURE;
@@ -261,7 +261,6 @@ struct Batch<'a> {
     placed: Vec<Placed>,
     attempts: Vec<NewActionAttempt>,
     events: Vec<NewEvent>,
-    wakes: Vec<Wake>,
 }
 
 impl<'a> Batch<'a> {
@@ -274,7 +273,6 @@ impl<'a> Batch<'a> {
             placed: Vec::new(),
             attempts: Vec::new(),
             events: Vec::new(),
-            wakes: Vec::new(),
         }
     }
 
@@ -320,20 +318,18 @@ impl<'a> Batch<'a> {
             access_code_id: code.access_code_id,
             resolved_at: (is_deferred || code.life.held.is_some()).then_some(self.now),
         });
-        let due_at = code.life.next(&device.lock(self.world.programming)).map(|(due_at, _)| due_at);
-        self.wakes.push(Wake {
-            device_id: device.device_id,
-            wake_at: due_at.and_then(|due_at| self.world.clock.machine_time_of(due_at)),
-            // Only seeded workspaces count: random ids need no ordinal, and a row less changes.
-            access_code_ordinal: locked.access_code_ordinal + i64::from(self.workspace.is_seeded()),
-        });
-        self.placed.push(Placed { code, due_at });
+        self.placed.push(Placed::new(code, device, self.world));
     }
 
     async fn write(&self, tx: &mut PgConnection, with_attempts: bool) -> Result<bool> {
         let attempts = if with_attempts { self.attempts.as_slice() } else { &[] };
+        // Random ids need no ordinal.
+        if self.workspace.is_seeded() {
+            let device_ids: Vec<Uuid> = self.placed.iter().map(|it| it.code.device_id).collect();
+            store::count(tx, &device_ids).await?;
+        }
         let workspace_id = self.workspace.workspace_id;
-        store::insert(tx, workspace_id, self.world, &self.placed, &self.events, attempts, &self.wakes).await
+        store::insert(tx, workspace_id, self.world, &self.placed, &self.events, attempts).await
     }
 }
 
@@ -389,10 +385,8 @@ pub async fn delete(
         resolved_at: code.life.gone_at,
     };
     store::insert_action_attempt(&mut tx, &code, &attempt, now).await?;
-    let due_at = code.life.next(&device.lock(world.programming)).map(|(due_at, _)| due_at);
-    let placed = [Placed { code, due_at }];
+    let placed = [Placed::new(code, device, world)];
     store::save(&mut tx, &placed, &events).await?;
-    crate::scheduler::set_wake_times(&mut tx, &[(device.device_id, world.clock)]).await?;
     tx.commit().await?;
     app.wake_scheduler();
     Ok(attempt)

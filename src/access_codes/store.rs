@@ -6,8 +6,9 @@
 use super::lifecycle::Window;
 use super::linked::{Claim, LONGEST_LEAD};
 use super::model::{AccessCode, AccessCodeRow, window};
-use crate::clock::Instant;
-use crate::devices::model::{Device, DeviceRow};
+use crate::clock::{Instant, WorkspaceClock};
+use crate::devices::brands;
+use crate::devices::model::{Device, DeviceRow, DeviceSummary};
 use crate::error::{Error, Result};
 use crate::events::NewEvent;
 use crate::http::pagination::Position;
@@ -70,7 +71,7 @@ macro_rules! select_locked {
     ($rest:literal) => {
         concat!(
             "select d.*, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate, w.clock_version, \
-             w.programming_ms from device d join workspace w using (workspace_id) ",
+             w.programming_ms ",
             $rest
         )
     };
@@ -79,18 +80,70 @@ macro_rules! select_locked {
 /// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
 /// answer.
 pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
-    let statement =
-        select_locked!("where d.device_id = any($1) and d.workspace_id = $2 order by d.device_id for update of d");
+    let statement = select_locked!(
+        "from unnest($1::uuid[]) as wanted(device_id) join device d using (device_id) \
+                        join workspace w on w.workspace_id = d.workspace_id and w.workspace_id = $2 \
+                        order by device_id for update of d"
+    );
     let rows: Vec<LockedRow> = sqlx::query_as(statement).bind(device_ids).bind(workspace_id).fetch_all(tx).await?;
     rows.into_iter().map(LockedDevice::try_from).collect()
 }
 
 /// Locks devices on which something is due, those that wait longest first, passing over those that somebody else
 /// is working on.
-pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: i64) -> Result<Vec<LockedDevice>> {
-    let statement = select_locked!("where d.wake_at <= $1 order by d.wake_at limit $2 for update of d skip locked");
-    let rows: Vec<LockedRow> = sqlx::query_as(statement).bind(machine_now).bind(limit).fetch_all(tx).await?;
+pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: usize) -> Result<Vec<LockedDevice>> {
+    let statement = concat!(
+        "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000), ",
+        "waiting as (select device_id from first group by device_id order by min(wake_at) limit $2) ",
+        select_locked!(
+            "from waiting join device d using (device_id) join workspace w using (workspace_id) \
+                        for update of d skip locked"
+        )
+    );
+    let rows: Vec<LockedRow> = sqlx::query_as(statement)
+        .bind(machine_now)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(tx)
+        .await?;
     rows.into_iter().map(LockedDevice::try_from).collect()
+}
+
+/// The machine's time at which something falls due next, anywhere.
+pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
+    let next =
+        sqlx::query_scalar!("select wake_at from access_code where wake_at is not null order by wake_at limit 1")
+            .fetch_optional(pool)
+            .await?;
+    Ok(next.flatten())
+}
+
+/// Sets when the codes of these devices are to be woken by this clock; for when the clock has changed.
+pub async fn set_wake_times(tx: &mut PgConnection, device_ids: &[Uuid], clock: WorkspaceClock) -> Result<()> {
+    let (ids, wake_at): (Vec<Uuid>, Vec<Option<Instant>>) = sqlx::query!(
+        r#"select access_code_id, due_at as "due_at!", wake_at from access_code
+           where device_id = any($1) and due_at is not null"#,
+        device_ids,
+    )
+    .fetch_all(&mut *tx)
+    .await?
+    .into_iter()
+    .map(|row| (row.access_code_id, clock.machine_time_of(row.due_at), row.wake_at))
+    .filter(|(_, wake_at, before)| wake_at != before)
+    .map(|(id, wake_at, _)| (id, wake_at))
+    .unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update access_code set wake_at = new.wake_at
+         from unnest($1::uuid[], $2::timestamptz[]) as new(access_code_id, wake_at)
+         where access_code.access_code_id = new.access_code_id",
+        &ids,
+        &wake_at as &[Option<Instant>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The codes that already have this PIN on these devices in an overlapping time frame.
@@ -223,28 +276,39 @@ pub async fn lock_access_code(
     Ok(locked.zip(code.map(AccessCode::from)))
 }
 
-/// A code that is made, with the instants that follow from its life.
+/// A code to be written, with the instants that follow from its life.
 #[derive(Debug)]
 pub struct Placed {
     /// The code.
     pub code: AccessCode,
     /// When the next step of its life falls due, in the workspace's time.
     pub due_at: Option<Instant>,
-}
-
-/// What a device's row has to know after codes were made on it.
-#[derive(Clone, Copy, Debug)]
-pub struct Wake {
-    /// The device.
-    pub device_id: Uuid,
-    /// The machine's time at which something falls due; `None`: nothing new does by itself.
+    /// The same in the machine's time; `None` where no passing of time leads there.
     pub wake_at: Option<Instant>,
-    /// How many codes were ever made on it.
-    pub access_code_ordinal: i64,
 }
 
-/// Writes new codes with their events and action attempts, and wakes their locks in time: one statement. Writes
-/// nothing and answers `false` if the workspace's clock was changed since `world` was read.
+impl Placed {
+    /// A code as its life stands, on this lock in this world.
+    pub fn new(code: AccessCode, device: &Device, world: &World) -> Self {
+        let due_at = code.life.next(&device.lock(world.programming)).map(|(due_at, _)| due_at);
+        let wake_at = due_at.and_then(|due_at| world.clock.machine_time_of(due_at));
+        Self { code, due_at, wake_at }
+    }
+}
+
+/// Numbers the codes that are made on these devices, one on each, behind those made before: for seeded workspaces.
+pub async fn count(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<()> {
+    sqlx::query!(
+        "update device set access_code_ordinal = access_code_ordinal + 1 where device_id = any($1)",
+        device_ids
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes new codes with their events and action attempts: one statement. Writes nothing and answers `false` if the
+/// workspace's clock was changed since `world` was read.
 pub async fn insert(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -252,7 +316,6 @@ pub async fn insert(
     placed: &[Placed],
     events: &[NewEvent],
     attempts: &[NewActionAttempt],
-    wakes: &[Wake],
 ) -> Result<bool> {
     let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
     let written = sqlx::query_scalar!(
@@ -262,27 +325,27 @@ pub async fn insert(
                insert into access_code
                    (access_code_id, workspace_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key,
                     is_natively_scheduled, is_external_modification_allowed, held_name, held_code, held_starts_at,
-                    held_ends_at, first_held_at, as_of, working_since, due_at, children)
+                    held_ends_at, first_held_at, as_of, working_since, due_at, wake_at, children)
                select new.access_code_id, $1, new.device_id, new.created_at, new.name, new.code, new.starts_at,
                       new.ends_at, new.common_code_key, new.native, new.external,
                       case when new.first_held_at is not null then new.name end,
                       case when new.first_held_at is not null then new.code end,
                       case when new.first_held_at is not null then new.starts_at end,
                       case when new.first_held_at is not null then new.ends_at end,
-                      new.first_held_at, new.as_of, new.working_since, new.due_at, new.children
+                      new.first_held_at, new.as_of, new.working_since, new.due_at, new.wake_at, new.children
                from world, unnest($3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::timestamptz[],
                            $9::timestamptz[], $10::text[], $11::bool[], $12::bool[], $13::timestamptz[],
-                           $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::int[])
+                           $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::int[])
                     as new(access_code_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key, native,
-                           external, first_held_at, as_of, working_since, due_at, children)
+                           external, first_held_at, as_of, working_since, due_at, wake_at, children)
                returning 1
            ), recorded as (
                insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
                                   connected_account_id, access_code_id, code)
                select new.event_id, $1, new.event_type, new.occurred_at, new.created_at, new.device_id,
                       new.connected_account_id, new.access_code_id, new.code
-               from world, unnest($18::uuid[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::uuid[],
-                           $23::uuid[], $24::uuid[], $25::text[])
+               from world, unnest($19::uuid[], $20::text[], $21::timestamptz[], $22::timestamptz[], $23::uuid[],
+                           $24::uuid[], $25::uuid[], $26::text[])
                     as new(event_id, event_type, occurred_at, created_at, device_id, connected_account_id,
                            access_code_id, code)
            ), attempted as (
@@ -290,16 +353,8 @@ pub async fn insert(
                                            created_at, resolved_at)
                select new.action_attempt_id, $1, new.action_type, new.device_id, new.access_code_id, new.created_at,
                       new.resolved_at
-               from world, unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::timestamptz[], $31::timestamptz[])
+               from world, unnest($27::uuid[], $28::text[], $29::uuid[], $30::uuid[], $31::timestamptz[], $32::timestamptz[])
                     as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at)
-           ), woken as (
-               update device set wake_at = least(device.wake_at, new.wake_at),
-                                 access_code_ordinal = new.access_code_ordinal
-               from world, unnest($32::uuid[], $33::timestamptz[], $34::bigint[])
-                    as new(device_id, wake_at, access_code_ordinal)
-               where device.device_id = new.device_id
-                 and (new.wake_at < device.wake_at or (device.wake_at is null and new.wake_at is not null)
-                      or new.access_code_ordinal <> device.access_code_ordinal)
            )
            select count(*) as "count!" from made"#,
         workspace_id,
@@ -318,6 +373,7 @@ pub async fn insert(
         &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
         &life(|it| it.code.life.working_since) as &[Option<Instant>],
         &life(|it| it.due_at) as &[Option<Instant>],
+        &life(|it| it.wake_at) as &[Option<Instant>],
         &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
@@ -333,9 +389,6 @@ pub async fn insert(
         &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
         &placed.iter().take(attempts.len()).map(|it| it.code.life.created_at).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
-        &wakes.iter().map(|it| it.device_id).collect::<Vec<_>>(),
-        &wakes.iter().map(|it| it.wake_at).collect::<Vec<_>>() as &[Option<Instant>],
-        &wakes.iter().map(|it| it.access_code_ordinal).collect::<Vec<_>>(),
     )
     .fetch_one(tx)
     .await?;
@@ -374,20 +427,20 @@ pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent])
                    deletion_requested_at = new.deletion_requested_at, held_name = new.held_name,
                    held_code = new.held_code, held_starts_at = new.held_starts_at, held_ends_at = new.held_ends_at,
                    first_held_at = new.first_held_at, as_of = new.as_of, working_since = new.working_since,
-                   due_at = new.due_at, gone_at = new.gone_at, children = new.children
+                   due_at = new.due_at, wake_at = new.wake_at, gone_at = new.gone_at, children = new.children
                from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                            $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[],
-                           $11::timestamptz[], $12::int[])
+                           $11::timestamptz[], $12::timestamptz[], $13::int[])
                     as new(access_code_id, deletion_requested_at, held_name, held_code, held_starts_at, held_ends_at,
-                           first_held_at, as_of, working_since, due_at, gone_at, children)
+                           first_held_at, as_of, working_since, due_at, wake_at, gone_at, children)
                where access_code.access_code_id = new.access_code_id
            )
            insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
                               connected_account_id, access_code_id, code)
            select event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
                   access_code_id, code
-           from unnest($13::uuid[], $14::uuid[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::uuid[],
-                       $19::uuid[], $20::uuid[], $21::text[]) with ordinality
+           from unnest($14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::uuid[],
+                       $20::uuid[], $21::uuid[], $22::text[]) with ordinality
                 as new(event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
                        access_code_id, code, place)
            order by place"#,
@@ -402,6 +455,7 @@ pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent])
         &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
         &life(|it| it.code.life.working_since) as &[Option<Instant>],
         &life(|it| it.due_at) as &[Option<Instant>],
+        &life(|it| it.wake_at) as &[Option<Instant>],
         &life(|it| it.code.life.gone_at) as &[Option<Instant>],
         &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
@@ -443,36 +497,25 @@ pub async fn insert_action_attempt(
     Ok(())
 }
 
-/// A code's row with that of its device.
+/// A code's row with what answers need to know of its device.
 #[derive(sqlx::FromRow)]
 struct WithDevice {
     #[sqlx(flatten)]
     code: AccessCodeRow,
-    connected_account_id: Uuid,
     device_type: String,
     device_name: String,
-    device_created_at: Instant,
-    reachable_since: Option<Instant>,
     unreachable_since: Option<Instant>,
-    overrides: sqlx::types::Json<crate::devices::model::Overrides>,
-    custom_metadata: sqlx::types::Json<serde_json::Map<String, serde_json::Value>>,
 }
 
-impl WithDevice {
-    fn split(self) -> Result<(AccessCode, Device)> {
-        let device = DeviceRow {
-            device_id: self.code.device_id,
-            workspace_id: self.code.workspace_id,
-            connected_account_id: self.connected_account_id,
-            device_type: self.device_type,
-            name: self.device_name,
-            created_at: self.device_created_at,
-            reachable_since: self.reachable_since,
-            unreachable_since: self.unreachable_since,
-            overrides: self.overrides,
-            custom_metadata: self.custom_metadata,
-        };
-        Ok((self.code.into(), device.try_into()?))
+impl TryFrom<WithDevice> for (AccessCode, DeviceSummary) {
+    type Error = Error;
+
+    fn try_from(row: WithDevice) -> Result<Self> {
+        let device_id = row.code.device_id;
+        let brand =
+            brands::of(&row.device_type).ok_or_else(|| Error::inconsistent("device", device_id, "device_type"))?;
+        let device = DeviceSummary { brand, name: row.device_name, unreachable_since: row.unreachable_since };
+        Ok((row.code.into(), device))
     }
 }
 
@@ -496,10 +539,9 @@ pub struct Filter<'a> {
 }
 
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
-pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, Device)>> {
+pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
     let mut query = QueryBuilder::new(
-        "select a.*, d.connected_account_id, d.device_type, d.name as device_name, d.created_at as device_created_at,
-                d.reachable_since, d.unreachable_since, d.overrides, d.custom_metadata
+        "select a.*, d.device_type, d.name as device_name, d.unreachable_since
          from access_code a join device d using (device_id)
          where a.workspace_id = ",
     );
@@ -531,5 +573,5 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(" limit ").push_bind(limit);
     }
     let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
-    rows.into_iter().map(WithDevice::split).collect()
+    rows.into_iter().map(TryInto::try_into).collect()
 }

@@ -36,7 +36,7 @@ impl ActionAttemptBody {
 
     /// The attempt that comes with a new code. It is pending at first, also where the code only has to be
     /// accepted, unless the caller waited for the lock.
-    pub fn of_access_code(attempt: &NewActionAttempt, code: &AccessCode, body: &AccessCodeBody<'_>) -> Result<Self> {
+    pub fn of_access_code(attempt: &NewActionAttempt, code: &AccessCode, body: &AccessCodeBody) -> Result<Self> {
         let outcome = match code.life.held {
             Some(_) => Outcome::Success(json!({ "access_code": serde_json::to_value(body)? })),
             None => Outcome::Pending,

@@ -5,7 +5,7 @@ use super::{ActionAttemptBody, Outcome};
 use crate::access_codes::model::AccessCode;
 use crate::access_codes::store as access_codes;
 use crate::app::App;
-use crate::devices::model::Device;
+use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
@@ -74,7 +74,7 @@ async fn list(call: Call<List>) -> Result<Listed> {
 async fn with_outcomes(app: &App, workspace_id: Uuid, rows: Vec<ActionAttemptRow>) -> Result<Vec<ActionAttemptBody>> {
     let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.access_code_id).collect();
     let filter = access_codes::Filter { access_code_ids: Some(&ids), even_if_gone: true, ..Default::default() };
-    let codes: HashMap<Uuid, (AccessCode, Device)> = access_codes::list(&app.pool, workspace_id, &filter)
+    let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, workspace_id, &filter)
         .await?
         .into_iter()
         .map(|(code, device)| (code.access_code_id, (code, device)))
@@ -87,7 +87,7 @@ async fn with_outcomes(app: &App, workspace_id: Uuid, rows: Vec<ActionAttemptRow
     rows.into_iter().map(body).collect()
 }
 
-fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, Device)>) -> Result<Outcome> {
+fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<Outcome> {
     let Some((code, device)) = code else {
         return Ok(if row.resolved_at.is_some() { Outcome::Success(json!({})) } else { Outcome::Pending });
     };

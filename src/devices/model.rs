@@ -3,7 +3,7 @@
 use super::brands::{self, Brand, CodeConstraint};
 use crate::access_codes::lifecycle::Lock;
 use crate::access_codes::pin::DigitRule;
-use crate::clock::{Instant, to_iso};
+use crate::clock::{Instant, iso, to_iso};
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -184,17 +184,9 @@ impl Device {
         Lock { reachable_since: self.reachable_since, programming }
     }
 
-    /// The device's errors in Seam's shape; each of its codes has them too.
-    pub fn errors(&self) -> Vec<Value> {
-        let offline = self.unreachable_since.map(|since| {
-            json!({
-                "error_code": "device_disconnected",
-                "is_device_error": true,
-                "message": format!("{} is offline. Access codes are put on it when it is back.", self.name),
-                "created_at": to_iso(since),
-            })
-        });
-        offline.into_iter().collect()
+    /// What answers about its codes need to know of it.
+    pub fn summary(&self) -> DeviceSummary {
+        DeviceSummary { brand: self.brand, name: self.name.clone(), unreachable_since: self.unreachable_since }
     }
 
     /// The device as `/devices/get` shows it.
@@ -224,7 +216,7 @@ impl Device {
                 "display_name": brand.display_name,
                 "image_url": image_url,
             },
-            "errors": self.errors(),
+            "errors": self.summary().errors(),
             "warnings": [],
             "created_at": to_iso(self.created_at),
             "is_managed": true,
@@ -284,6 +276,41 @@ impl Device {
         }
         properties
     }
+}
+
+/// What answers about a device's codes need to know of it.
+#[derive(Clone, Debug)]
+pub struct DeviceSummary {
+    /// What its maker says it can do.
+    pub brand: &'static Brand,
+    /// Its name.
+    pub name: String,
+    /// Since when it cannot be reached; `None` while it is online.
+    pub unreachable_since: Option<Instant>,
+}
+
+impl DeviceSummary {
+    /// The device's errors; each of its codes has them too.
+    pub fn errors(&self) -> Vec<DeviceError> {
+        let offline = self.unreachable_since.map(|created_at| DeviceError {
+            error_code: "device_disconnected",
+            is_device_error: true,
+            message: format!("{} is offline. Access codes are put on it when it is back.", self.name),
+            created_at,
+        });
+        offline.into_iter().collect()
+    }
+}
+
+/// One of Seam's `errors` that come from a device.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct DeviceError {
+    pub error_code: &'static str,
+    pub is_device_error: bool,
+    pub message: String,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
 }
 
 /// Seam's word for a charge from 0 to 1.

@@ -209,8 +209,7 @@ async fn change(
     let moved = Moved { clock, transitions: lived.steps, events: lived.events() };
     lived.save(&mut tx).await?;
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
-    let clocks: Vec<_> = device_ids.iter().map(|device_id| (*device_id, clock)).collect();
-    scheduler::set_wake_times(&mut tx, &clocks).await?;
+    store::set_wake_times(&mut tx, &device_ids, clock).await?;
     tx.commit().await?;
     Ok(moved)
 }

@@ -7,7 +7,7 @@ use crate::clock::machine_now;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
-use crate::scheduler::{live_on, set_wake_times};
+use crate::scheduler::live_on;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -62,7 +62,6 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
         device.unreachable_since = (!online).then_some(now);
     }
     devices::update(&mut tx, &device).await?;
-    let lock = device.lock(world.programming);
     let placed: Vec<Placed> = store::on_device(&mut tx, device.device_id)
         .await?
         .into_iter()
@@ -70,12 +69,10 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
             if device.reachable_since.is_none() {
                 code.life.break_off();
             }
-            let due_at = code.life.next(&lock).map(|(due_at, _)| due_at);
-            Placed { code, due_at }
+            Placed::new(code, &device, &world)
         })
         .collect();
     store::save(&mut tx, &placed, &[]).await?;
-    set_wake_times(&mut tx, &[(device.device_id, world.clock)]).await?;
     tx.commit().await?;
     call.app.wake_scheduler();
     Ok(Found { device: device.to_json() })

@@ -89,7 +89,7 @@ where
     let (parts, body) = request.into_parts();
     let workspace = caller::authenticate(&app, endpoint, &parts.headers).await?;
     let parameters = read(&app, endpoint, &parts, body).await?;
-    let input = I::deserialize(&Value::Object(parameters.clone()))?;
+    let input = I::deserialize(&parameters)?;
     let base_url = base_url(&parts);
     handler(Call { app, workspace, input, parameters, base_url }).await
 }

@@ -140,9 +140,10 @@ pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
         .fetch_all(&mut *tx)
         .await?;
     sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    sqlx::query!("delete from action_attempt where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!(
-        "delete from action_attempt using device
-         where device.workspace_id = $1 and action_attempt.device_id = device.device_id",
+        "delete from access_code using device
+         where device.workspace_id = $1 and access_code.device_id = device.device_id",
         workspace_id
     )
     .execute(&mut *tx)

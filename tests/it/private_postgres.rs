@@ -18,29 +18,17 @@ use tempfile::TempDir;
 /// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end. In memory where there is some.
 fn place() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let place = if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    }
-    .unwrap();
+    let place = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
     fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
     place
 }
 
 fn kept(directory: &Path) -> Options {
-    Options {
-        data_directory: Some(directory.to_path_buf()),
-        bin_directory: None,
-        durability: Durability::Kept,
-    }
+    Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Kept }
 }
 
 fn throw_away(place: &Path) -> Options {
-    Options {
-        durability: Durability::ThrowAway,
-        ..kept(place)
-    }
+    Options { durability: Durability::ThrowAway, ..kept(place) }
 }
 
 /// Starts on kept data, the refusal being the point.
@@ -69,11 +57,7 @@ fn run(server: &PrivatePostgres, statement: &'static str) {
 }
 
 fn wait_for<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap()
-        .block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
 fn we_are_root() -> bool {
@@ -96,10 +80,7 @@ fn lives(pid: u32) -> bool {
 
 #[cfg(not(target_os = "linux"))]
 fn lives(pid: u32) -> bool {
-    let state = Command::new("ps")
-        .args(["-o", "stat=", "-p", &pid.to_string()])
-        .output()
-        .unwrap();
+    let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
 }
 
@@ -134,20 +115,13 @@ impl Program {
 
     /// Waits for the program to be ready, or to end.
     fn is_ready(&mut self) -> bool {
-        BufReader::new(self.0.stdout.as_mut().unwrap())
-            .lines()
-            .any(|line| line.unwrap().starts_with("ready"))
+        BufReader::new(self.0.stdout.as_mut().unwrap()).lines().any(|line| line.unwrap().starts_with("ready"))
     }
 
     /// Waits for the program to end.
     fn complaint(&mut self) -> String {
         let mut complaint = String::new();
-        self.0
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut complaint)
-            .unwrap();
+        self.0.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
         complaint
     }
 
@@ -166,10 +140,7 @@ impl Drop for Program {
 
 /// Writes what a crashed server would have left, had it had the process id `pid`.
 fn leave_locks(directory: &Path, pid: u32) {
-    let text = format!(
-        "{pid}\n{0}/data\n1700000000\n5432\n{0}\n\n",
-        directory.display()
-    );
+    let text = format!("{pid}\n{0}/data\n1700000000\n5432\n{0}\n\n", directory.display());
     let owner = fs::metadata(directory.join("data")).unwrap();
     for lock in ["data/postmaster.pid", ".s.PGSQL.5432.lock"] {
         let lock = directory.join(lock);
@@ -183,10 +154,7 @@ fn leave_locks(directory: &Path, pid: u32) {
 fn stopped_cluster() -> (TempDir, PathBuf) {
     let place = place();
     let directory = place.path().join("kept");
-    PrivatePostgres::start(&kept(&directory))
-        .unwrap()
-        .stop()
-        .unwrap();
+    PrivatePostgres::start(&kept(&directory)).unwrap().stop().unwrap();
     (place, directory)
 }
 
@@ -214,10 +182,7 @@ fn kept_data_is_there_after_a_restart() {
     server.stop().unwrap();
     assert!(!lives(pid));
     let control = fs::read_to_string(directory.join("postgres.log")).unwrap();
-    assert!(
-        control.contains("database system is shut down"),
-        "{control}"
-    );
+    assert!(control.contains("database system is shut down"), "{control}");
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     assert_eq!(ask(&server, "select text from note").unwrap(), "remember");
 }
@@ -265,10 +230,7 @@ fn the_data_of_a_dead_throw_away_goes_when_the_next_one_starts() {
 fn it_outlives_the_thread_that_started_it() {
     let place = place();
     let options = throw_away(place.path());
-    let server = thread::spawn(move || PrivatePostgres::start(&options))
-        .join()
-        .unwrap()
-        .unwrap();
+    let server = thread::spawn(move || PrivatePostgres::start(&options)).join().unwrap().unwrap();
     assert_eq!(ask(&server, "select 'alive'").unwrap(), "alive");
 }
 
@@ -294,10 +256,7 @@ fn root_runs_it_as_another_user() {
     assert_eq!(owner.mode() & 0o777, 0o700);
     let process = fs::metadata(format!("/proc/{}", server.pid())).unwrap();
     assert_eq!(process.uid(), owner.uid());
-    assert_eq!(
-        ask(&server, "select 'root may connect'").unwrap(),
-        "root may connect"
-    );
+    assert_eq!(ask(&server, "select 'root may connect'").unwrap(), "root may connect");
 }
 
 #[test]
@@ -358,10 +317,7 @@ fn the_person_s_own_settings_for_postgresql_do_not_reach_it() {
     let place = place();
     let directory = place.path().join("kept");
     let mut command = Program::command(Path::new(env!("CARGO_BIN_EXE_latchkey")), &directory);
-    command
-        .env("PGPORT", "5999")
-        .env("PGDATESTYLE", "nonsense")
-        .env("PGSSLMODE", "require");
+    command.env("PGPORT", "5999").env("PGDATESTYLE", "nonsense").env("PGSSLMODE", "require");
     let mut latchkey = Program(command.spawn().unwrap());
     assert!(latchkey.is_ready(), "{}", latchkey.complaint());
     assert!(directory.join(".s.PGSQL.5432").exists());
@@ -459,18 +415,10 @@ fn what_was_committed_survives_the_killing_of_the_server_and_its_children_go() {
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     run(&server, "create table note as select 'remember' as text");
     let url = server.url();
-    let busy = thread::spawn(move || {
-        ask_at(
-            &url,
-            "select count(*)::text from generate_series(1, 100000000000)",
-        )
-    });
+    let busy = thread::spawn(move || ask_at(&url, "select count(*)::text from generate_series(1, 100000000000)"));
     let is_busy = "select count(*)::text from pg_stat_activity where query like 'select count(*)::text from gen%' and state = 'active'";
     eventually("it is busy", || ask(&server, is_busy).unwrap() == "1");
-    let killed = Command::new("kill")
-        .args(["-9", &server.pid().to_string()])
-        .status()
-        .unwrap();
+    let killed = Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
     assert!(killed.success());
     eventually("it is dead", || !lives(server.pid()));
     drop(server);
@@ -485,9 +433,8 @@ fn a_first_start_that_was_killed_is_begun_anew() {
     let directory = place.path().join("kept");
     let mut latchkey = Program::start(&directory);
     let unfinished = || {
-        fs::read_dir(&directory).is_ok_and(|mut entries| {
-            entries.any(|entry| entry.unwrap().path().join("PG_VERSION").exists())
-        })
+        fs::read_dir(&directory)
+            .is_ok_and(|mut entries| entries.any(|entry| entry.unwrap().path().join("PG_VERSION").exists()))
     };
     eventually("initdb is at work", unfinished);
     latchkey.kill();
@@ -561,13 +508,7 @@ fn data_of_another_major_version_is_not_touched() {
     fs::write(directory.join("data/PG_VERSION"), "13\n").unwrap();
     let error = refusal(&directory);
     let text = error.to_string();
-    assert!(
-        matches!(
-            error,
-            StartError::MajorVersionMismatch { written_by: 13, .. }
-        ),
-        "{text}"
-    );
+    assert!(matches!(error, StartError::MajorVersionMismatch { written_by: 13, .. }), "{text}");
     let remedy = format!("rm -r {}", directory.join("data").display());
     assert!(text.contains(&remedy), "{text}");
     assert!(directory.join("data/global").exists());
@@ -580,20 +521,14 @@ fn a_directory_of_other_things_is_not_touched() {
     fs::create_dir(place.path().join("data")).unwrap();
     fs::write(&precious, "mine").unwrap();
     let error = refusal(place.path());
-    assert!(
-        matches!(error, StartError::ForeignDirectory { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, StartError::ForeignDirectory { .. }), "{error}");
     assert!(precious.exists());
 }
 
 #[test]
 fn a_named_directory_without_the_programs_is_an_error_and_nothing_is_made() {
     let place = place();
-    let options = Options {
-        bin_directory: Some(place.path().to_path_buf()),
-        ..kept(&place.path().join("kept"))
-    };
+    let options = Options { bin_directory: Some(place.path().to_path_buf()), ..kept(&place.path().join("kept")) };
     let error = PrivatePostgres::start(&options).unwrap_err();
     assert!(matches!(error, StartError::NotPrograms { .. }), "{error}");
     assert!(!place.path().join("kept").exists());

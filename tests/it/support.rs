@@ -1,0 +1,215 @@
+//! One server for all tests, and a world of its own for each.
+//!
+//! Every answer a test sees is checked against the contract on its way.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response, header};
+use clap::Parser;
+use http_body_util::BodyExt;
+use latchkey::app::App;
+use latchkey::config::Config;
+use latchkey::postgres::{self, Database};
+use latchkey::{scheduler, server};
+use serde_json::{Value, json};
+use std::sync::OnceLock;
+use tokio::runtime::Runtime;
+use tower::ServiceExt;
+
+/// The instant at which the clock of a test's world is held unless it says otherwise.
+pub(crate) const START: &str = "2026-03-02T12:00:00.000Z";
+
+/// A device id that no world has.
+pub(crate) const UNKNOWN: &str = "00000000-0000-4000-8000-00000000dead";
+
+struct Server {
+    runtime: Runtime,
+    app: App,
+    router: Router,
+}
+
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let mut config = Config::parse_from(["latchkey", "--ephemeral"]);
+        config.settings.database_connections = 24;
+        let database = Database::open(&config).expect("a private PostgreSQL starts");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
+        let pool = runtime
+            .block_on(postgres::connect(&database.url(), config.settings.database_connections))
+            .expect("the database is up to date");
+        // The process's end ends it; nothing here lives longer.
+        std::mem::forget(database);
+        let app = App::new(config.settings, pool).expect("the contracts parse");
+        let router = server::router(app.clone());
+        Server { runtime, app, router }
+    })
+}
+
+/// Runs a test on the runtime that the server's connections belong to.
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    server().runtime.block_on(test)
+}
+
+/// The server's own handle, for what has no route.
+pub(crate) fn app() -> App {
+    server().app.clone()
+}
+
+/// Makes everything happen that is due in worlds whose clock is not held.
+pub(crate) async fn tick() {
+    while scheduler::tick(&server().app).await.expect("the scheduler works") > 0 {}
+}
+
+/// One answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The body of an answer that has to be a success.
+    #[track_caller]
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!((self.status, &self.body["ok"]), (200, &json!(true)), "{}", self.body);
+        self.body
+    }
+
+    /// The `error` of an answer that has to be this one.
+    #[track_caller]
+    pub(crate) fn error(self, status: u16, kind: &str) -> Value {
+        assert_eq!((self.status, &self.body["ok"]), (status, &json!(false)), "{}", self.body);
+        assert_eq!(self.body["error"]["type"], kind, "{}", self.body);
+        assert!(self.body["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
+        self.body["error"].clone()
+    }
+
+    /// The messages about one parameter of an answer that has to be `invalid_input`.
+    #[track_caller]
+    pub(crate) fn invalid(self, parameter: &str) -> Vec<String> {
+        let error = self.error(400, "invalid_input");
+        let messages = &error["validation_errors"][parameter]["_errors"];
+        serde_json::from_value(messages.clone()).unwrap_or_else(|_| panic!("nothing about {parameter} in {error}"))
+    }
+}
+
+/// Sends a request as it is and checks the answer against the contract that has its path, if one has.
+pub(crate) async fn send(request: Request<Body>) -> Reply {
+    let server = server();
+    let (path, method) = (request.uri().path().to_owned(), request.method().to_string());
+    let response: Response<Body> = server.router.clone().oneshot(request).await.expect("the router never fails");
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    assert!(headers.contains_key("seam-request-id"), "{method} {path} has no request id");
+    let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
+    let contracts = [&server.app.contract, &server.app.emulator_contract];
+    let endpoint = contracts.iter().find_map(|contract| contract.endpoint(&path));
+    if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(&method)) {
+        let checked = operation.check_response(status, &body);
+        assert_eq!(checked, Ok(()), "{method} {path} answered {status} {body}");
+    }
+    Reply { status, headers, body }
+}
+
+/// A POST with a JSON body and, unless empty, an API key.
+pub(crate) async fn post_as(api_key: &str, path: &str, body: Value) -> Reply {
+    let mut request =
+        Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "localhost");
+    if !api_key.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {api_key}"));
+    }
+    send(request.body(Body::from(body.to_string())).expect("a request")).await
+}
+
+/// A workspace of one test.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) api_key: String,
+    pub(crate) workspace_id: String,
+    pub(crate) personal_access_token: String,
+    pub(crate) devices: Vec<Value>,
+}
+
+impl World {
+    /// A world whose clock is held at [`START`], with so many August locks.
+    pub(crate) async fn with_locks(count: usize) -> Self {
+        Self::make(json!({ "locks": count })).await
+    }
+
+    /// A world whose clock is held at [`START`], with these locks (`device_type` and overrides).
+    pub(crate) async fn with(locks: Value) -> Self {
+        Self::make(json!({ "locks": locks })).await
+    }
+
+    /// A world as asked for; its clock is held at [`START`] unless `clock` says otherwise.
+    pub(crate) async fn make(mut wanted: Value) -> Self {
+        if wanted.get("clock").is_none() {
+            wanted["clock"] = json!({ "held_at": START });
+        }
+        let made = post_as("", "/_emulator/workspaces/create", wanted).await.ok();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        Self {
+            api_key: text(&made["api_key"]),
+            workspace_id: text(&made["workspace"]["workspace_id"]),
+            personal_access_token: text(&made["personal_access_token"]),
+            devices: made["devices"].as_array().expect("a list").clone(),
+        }
+    }
+
+    /// The id of the lock at this place.
+    pub(crate) fn lock(&self, place: usize) -> String {
+        self.devices[place]["device_id"].as_str().expect("an id").to_owned()
+    }
+
+    /// The ids of all locks.
+    pub(crate) fn locks(&self) -> Vec<String> {
+        (0..self.devices.len()).map(|place| self.lock(place)).collect()
+    }
+
+    /// A POST with this world's key.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        post_as(&self.api_key, path, body).await
+    }
+
+    /// A GET with this world's key.
+    pub(crate) async fn get(&self, path_and_query: &str) -> Reply {
+        self.request("GET", path_and_query).await
+    }
+
+    /// A request without a body and with this world's key.
+    pub(crate) async fn request(&self, method: &str, path_and_query: &str) -> Reply {
+        let request = Request::builder()
+            .method(method)
+            .uri(path_and_query)
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.api_key));
+        send(request.body(Body::empty()).expect("a request")).await
+    }
+
+    /// Moves the world's held clock by an ISO 8601 duration.
+    pub(crate) async fn advance(&self, by: &str) -> Value {
+        self.post("/_emulator/clock/advance", json!({ "by": by })).await.ok()
+    }
+
+    /// Makes a code from these parameters and gives it.
+    pub(crate) async fn create(&self, parameters: Value) -> Value {
+        self.post("/access_codes/create", parameters).await.ok()["access_code"].clone()
+    }
+
+    /// The code with this id as it is now.
+    pub(crate) async fn access_code(&self, access_code_id: &Value) -> Value {
+        self.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await.ok()["access_code"].clone()
+    }
+
+    /// The types of all events about a code, in order.
+    pub(crate) async fn events_of(&self, access_code_id: &Value) -> Vec<(String, String)> {
+        let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });
+        let events = self.post("/events/list", wanted).await.ok();
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let events = events["events"].as_array().expect("a list").iter();
+        events.map(|event| (text(&event["event_type"]), text(&event["occurred_at"]))).collect()
+    }
+}
