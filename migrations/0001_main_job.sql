@@ -116,12 +116,13 @@ create table access_code (
     check ((starts_at is null) = (ends_at is null)),
     check (ends_at > starts_at)
 );
-create index access_code_claim on access_code (device_id, code) where gone_at is null;
-create index access_code_listed on access_code (device_id, created_at desc, access_code_id desc) where gone_at is null;
-create index access_code_due on access_code (device_id, due_at);
+-- One index for each way to look codes up, and no two that begin with the same column: statements are planned once,
+-- while the tables may still be empty, and then nothing tells a good index from a bad one. A statement names the
+-- column its index begins with in an equation, and further ones with `is not distinct from`, which no index serves.
+create index access_code_on_device on access_code (device_id, code) where gone_at is null;
 create index access_code_wake on access_code (wake_at) where wake_at is not null;
-create index access_code_linked on access_code (workspace_id, common_code_key)
-    where common_code_key is not null and gone_at is null;
+create index access_code_due on access_code (workspace_id, due_at);
+create index access_code_linked on access_code (common_code_key) where common_code_key is not null and gone_at is null;
 
 create table action_attempt (
     action_attempt_id uuid primary key,
@@ -150,4 +151,4 @@ create table event (
     code                 text
 );
 create index on event (workspace_id, occurred_at, sequence);
-create index on event (access_code_id, occurred_at, sequence) where access_code_id is not null;
+create index on event (access_code_id) where access_code_id is not null;

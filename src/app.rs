@@ -1,12 +1,16 @@
 //! What all requests of one server share.
 
+use crate::access_codes::create::{Made, Making};
 use crate::config::Settings;
-use crate::contract::Contract;
+use crate::contract::{Contract, ContractError};
+use crate::error::Result;
+use crate::together::Together;
 use crate::workspaces::Workspaces;
 use sqlx::PgPool;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// A handle on the server; cheap to clone.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub struct Shared {
     pub emulator_contract: Contract,
     /// Workspaces of tokens that were seen lately.
     pub workspaces: Workspaces,
+    /// Requests for new codes, by workspace.
+    pub making: Arc<Together<Uuid, Making, Result<Vec<Made>>>>,
     wake: Notify,
 }
 
@@ -33,13 +39,14 @@ impl App {
     ///
     /// # Errors
     /// If a contract that is built in does not parse.
-    pub fn new(config: Settings, pool: PgPool) -> Result<Self, crate::contract::ContractError> {
+    pub fn new(config: Settings, pool: PgPool) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
             config,
             pool,
             contract: Contract::parse(crate::server::OPENAPI)?,
             emulator_contract: Contract::parse(crate::emulator::OPENAPI)?,
             workspaces: Workspaces::default(),
+            making: Arc::default(),
             wake: Notify::new(),
         })))
     }

@@ -90,7 +90,7 @@ pub enum Error {
     #[error("the body is larger than {0} bytes")]
     PayloadTooLarge(usize),
     /// The request took too long.
-    #[error("the request took longer than {0} seconds and was given up; nothing of it was kept")]
+    #[error("the request took longer than {0} seconds. Look whether it was carried out before you send it again.")]
     TimedOut(u64),
     /// No such device in the workspace.
     #[error("Device not found")]

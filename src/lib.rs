@@ -11,6 +11,7 @@
 //! - [`scheduler`] makes due things happen, by the rules in [`access_codes::lifecycle`].
 //! - [`emulator`] is the control plane under `/_emulator`: worlds, clocks, locks.
 //! - [`clock`] and [`ids`] are the only places that read the time and draw randomness.
+//! - [`together`] lets work that arrives together be done together.
 //! - [`postgres`] finds the database, or runs one.
 
 pub mod access_codes;
@@ -28,4 +29,5 @@ pub mod ids;
 pub mod postgres;
 pub mod scheduler;
 pub mod server;
+pub mod together;
 pub mod workspaces;

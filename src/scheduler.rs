@@ -5,6 +5,7 @@
 //! time and events in one transaction whose number of statements does not grow with the batch. Any number of processes may tick on
 //! one database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
 
+use crate::access_codes::model::AccessCode;
 use crate::access_codes::service::record;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
@@ -60,34 +61,31 @@ pub async fn tick(app: &App) -> Result<usize> {
     if locked.is_empty() {
         return Ok(0);
     }
+    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
+    let codes = store::due_on_devices(&mut tx, &device_ids, machine_now).await?;
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
-    live_on(&mut tx, &locked, until, machine_now).await?.save(&mut tx).await?;
+    live_on(codes, &locked, until, machine_now).save(&mut tx).await?;
     tx.commit().await?;
     Ok(locked.len())
 }
 
-/// Lives all codes of these locks on for which something falls due until the instant given for each lock.
-pub async fn live_on(
-    tx: &mut PgConnection,
+/// Lives codes on until the instant given for the lock of each.
+pub fn live_on(
+    codes: Vec<AccessCode>,
     locked: &[LockedDevice],
     until: impl Fn(&LockedDevice) -> Instant,
     machine_now: Instant,
-) -> Result<Lived> {
+) -> Lived {
     let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
-    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
-    let instants: Vec<Instant> = locked.iter().map(&until).collect();
     let mut lived = Lived::default();
-    for mut code in store::due(tx, &device_ids, &instants).await? {
-        let Some(locked) = by_id.get(&code.device_id) else {
-            continue;
-        };
-        let lock = locked.device.lock(locked.world.programming);
-        let part = code.life.live_until(&lock, until(locked));
+    for mut code in codes {
+        let Some(locked) = by_id.get(&code.device_id) else { continue };
+        let part = code.life.live_until(&locked.device.lock(locked.world.programming), until(locked));
         lived.steps += part.steps;
         record(&mut lived.events, &mut code, locked, &part, machine_now);
         lived.placed.push(Placed::new(code, &locked.device, &locked.world));
     }
-    Ok(lived)
+    lived
 }
 
 /// Codes that were lived on, with what happened, to be written together.

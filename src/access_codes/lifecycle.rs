@@ -32,6 +32,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// The shortest window that holds both.
+    #[must_use]
+    pub fn hull(self, other: Self) -> Self {
+        Self { starts_at: self.starts_at.min(other.starts_at), ends_at: self.ends_at.max(other.ends_at) }
+    }
+
     /// Whether two codes with these windows would be on a lock at the same time. No window means always.
     pub fn overlap(one: Option<Self>, other: Option<Self>) -> bool {
         match (one, other) {

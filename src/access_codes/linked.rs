@@ -7,7 +7,7 @@ use crate::devices::brands::{CANNOT_SPECIFY_PIN_CODE, PIN_CODE_MATCHES_EXISTING_
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
@@ -21,6 +21,30 @@ pub struct Claim {
     pub window: Option<Window>,
     /// Whether the lock keeps its schedule itself.
     pub is_natively_scheduled: bool,
+}
+
+/// The claims that matter to a request or to several, by lock.
+#[derive(Clone, Debug, Default)]
+pub struct Claims(HashMap<Uuid, Vec<Claim>>);
+
+impl Claims {
+    /// Adds a claim.
+    pub fn add(&mut self, claim: Claim) {
+        self.0.entry(claim.device_id).or_default().push(claim);
+    }
+
+    /// Those on one lock.
+    pub fn on(&self, device_id: Uuid) -> &[Claim] {
+        self.0.get(&device_id).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl FromIterator<Claim> for Claims {
+    fn from_iter<I: IntoIterator<Item = Claim>>(all: I) -> Self {
+        let mut claims = Self::default();
+        all.into_iter().for_each(|claim| claims.add(claim));
+        claims
+    }
 }
 
 /// What is asked of all locks of a request alike.
@@ -61,15 +85,15 @@ pub struct Assigned {
 }
 
 /// Refuses a lock that has no place for one more code at some instant of the wished time.
-pub fn check_capacity(device: &Device, claims: &[Claim], wish: &Wish<'_>) -> Result<()> {
+pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
     let native = wish.prefer_native_scheduling && device.schedules_natively();
     let wanted = occupied(wish.window, native, wish.now);
     let others: Vec<_> = claims
+        .on(device.device_id)
         .iter()
-        .filter(|claim| claim.device_id == device.device_id)
         .map(|claim| occupied(claim.window, claim.is_natively_scheduled, wish.now))
         .filter(|(from, to)| *from <= wanted.1 && wanted.0 <= *to)
         .collect();
@@ -113,10 +137,8 @@ fn listed(lengths: &[u8]) -> String {
     lengths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn is_taken(device: &Device, code: &str, claims: &[Claim], window: Option<Window>) -> bool {
-    claims
-        .iter()
-        .any(|claim| claim.device_id == device.device_id && claim.code == code && Window::overlap(claim.window, window))
+fn is_taken(device: &Device, code: &str, claims: &Claims, window: Option<Window>) -> bool {
+    claims.on(device.device_id).iter().any(|claim| claim.code == code && Window::overlap(claim.window, window))
 }
 
 /// The PIN for one lock.
@@ -124,7 +146,7 @@ fn is_taken(device: &Device, code: &str, claims: &[Claim], window: Option<Window
 /// # Errors
 /// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one it already has to hold in an
 /// overlapping time frame, `no_code_left` where it is ours to choose and none is free.
-pub fn assign_one(device: &Device, claims: &[Claim], wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
+pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
     let Some(code) = wish.code else {
         return choose(&[device], claims, wish, draw).ok_or(Error::NoCodeLeft);
     };
@@ -151,7 +173,7 @@ fn duplicate(code: &str, wish: &Wish<'_>) -> Error {
 /// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
 pub fn assign_many(
     devices: &[&Device],
-    claims: &[Claim],
+    claims: &Claims,
     wish: &Wish<'_>,
     behavior: WhenCodeCannotBeShared,
     mut draw: impl FnMut(u64) -> u64,
@@ -200,7 +222,7 @@ fn reason_against_sharing(
     device: &Device,
     sharers: &[&Device],
     is_alone: bool,
-    claims: &[Claim],
+    claims: &Claims,
     wish: &Wish<'_>,
 ) -> Option<String> {
     if let Some(code) = wish.code {
@@ -236,18 +258,18 @@ fn group_rules(devices: &[&Device]) -> PinRules {
     PinRules::new(devices.iter().flat_map(|device| device.digit_rules()))
 }
 
-fn taken_codes<'a>(devices: &[&Device], claims: &'a [Claim], window: Option<Window>) -> Vec<&'a str> {
-    let devices: HashSet<Uuid> = devices.iter().map(|device| device.device_id).collect();
-    claims
+fn taken_codes<'a>(devices: &[&Device], claims: &'a Claims, window: Option<Window>) -> Vec<&'a str> {
+    devices
         .iter()
-        .filter(|claim| devices.contains(&claim.device_id) && Window::overlap(claim.window, window))
+        .flat_map(|device| claims.on(device.device_id))
+        .filter(|claim| Window::overlap(claim.window, window))
         .map(|claim| claim.code.as_str())
         .collect()
 }
 
 /// A PIN drawn uniformly among those all these locks can hold and none of them has to hold in an overlapping time
 /// frame: of the preferred length if they share it, else of the shortest one they share that has any left.
-fn choose(devices: &[&Device], claims: &[Claim], wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
+fn choose(devices: &[&Device], claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
     let rules = group_rules(devices);
     let taken = taken_codes(devices, claims, wish.window);
     common_lengths(devices, wish)

@@ -1,9 +1,10 @@
 //! `/access_codes/*`: HTTP on one side, domain types on the other.
 
+use super::create::{self, Making, NewAccessCode};
 use super::lifecycle::Window;
 use super::linked::WhenCodeCannotBeShared;
 use super::model::AccessCodeBody;
-use super::service::{self, NewAccessCode};
+use super::service;
 use super::store::{self, Filter};
 use crate::action_attempts::ActionAttemptBody;
 use crate::clock::from_iso;
@@ -20,7 +21,7 @@ const DEFAULT_LIMIT: usize = 55_000;
 /// The routes of this resource.
 pub fn routes() -> Routes {
     Routes::default()
-        .add("/access_codes/create", create)
+        .add("/access_codes/create", create_one)
         .add("/access_codes/create_multiple", create_multiple)
         .add("/access_codes/get", get)
         .add("/access_codes/list", list)
@@ -127,11 +128,12 @@ struct Created {
     access_code: AccessCodeBody,
 }
 
-async fn create(call: Call<Create>) -> Result<Created> {
+async fn create_one(call: Call<Create>) -> Result<Created> {
     refuse_what_comes_later(&call.parameters)?;
     let Create { device_id, wanted } = call.input;
-    let made = service::create(&call.app, &call.workspace, device_id, &wanted.read()?).await?;
-    let access_code = made.code.to_body(&made.device.summary());
+    let making = Making { device_ids: vec![device_id], wanted: wanted.read()?, linking: None };
+    let made = create::create(&call.app, &call.workspace, making).await?.pop().ok_or(Error::DeviceNotFound)?;
+    let access_code = made.code.to_body(&made.device);
     let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code)?;
     Ok(Created { action_attempt, access_code })
 }
@@ -156,8 +158,9 @@ async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> 
     service::check_device_ids(&device_ids)?;
     // These two are not parameters here: the key is set by what is made, and there is no attempt to wait for.
     let wanted = NewAccessCode { common_code_key: None, sync: false, ..wanted.read()? };
-    let made = service::create_multiple(&call.app, &call.workspace, &device_ids, &wanted, behavior).await?;
-    let access_codes = made.iter().map(|(code, device)| code.to_body(&device.summary())).collect();
+    let making = Making { device_ids, wanted, linking: Some(behavior) };
+    let made = create::create(&call.app, &call.workspace, making).await?;
+    let access_codes = made.iter().map(|made| made.code.to_body(&made.device)).collect();
     Ok(CreatedMultiple { access_codes })
 }
 

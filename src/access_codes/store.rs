@@ -14,7 +14,9 @@ use crate::events::NewEvent;
 use crate::http::pagination::Position;
 use crate::ids::Ids;
 use crate::workspaces::{World, WorldRow};
-use sqlx::{PgConnection, PgPool, QueryBuilder};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row};
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// An action attempt that comes with a code.
@@ -26,6 +28,10 @@ pub struct NewActionAttempt {
     pub action_type: &'static str,
     /// The code it is about.
     pub access_code_id: Uuid,
+    /// That code's lock.
+    pub device_id: Uuid,
+    /// When it was made.
+    pub created_at: Instant,
     /// Set where it is over as soon as it is made.
     pub resolved_at: Option<Instant>,
 }
@@ -51,6 +57,13 @@ struct LockedRow {
     world: WorldRow,
     seed: Option<String>,
     access_code_ordinal: i64,
+}
+
+impl LockedDevice {
+    /// The ordinal of the next code made on it.
+    pub fn next_ordinal(&self) -> u64 {
+        u64::try_from(self.access_code_ordinal).unwrap_or(0)
+    }
 }
 
 impl TryFrom<LockedRow> for LockedDevice {
@@ -82,8 +95,8 @@ macro_rules! select_locked {
 pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
     let statement = select_locked!(
         "from unnest($1::uuid[]) as wanted(device_id) join device d using (device_id) \
-                        join workspace w on w.workspace_id = d.workspace_id and w.workspace_id = $2 \
-                        order by device_id for update of d"
+         join workspace w using (workspace_id) where w.workspace_id is not distinct from $2 \
+         order by device_id for update of d"
     );
     let rows: Vec<LockedRow> = sqlx::query_as(statement).bind(device_ids).bind(workspace_id).fetch_all(tx).await?;
     rows.into_iter().map(LockedDevice::try_from).collect()
@@ -97,7 +110,7 @@ pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit
         "waiting as (select device_id from first group by device_id order by min(wake_at) limit $2) ",
         select_locked!(
             "from waiting join device d using (device_id) join workspace w using (workspace_id) \
-                        for update of d skip locked"
+             for update of d skip locked"
         )
     );
     let rows: Vec<LockedRow> = sqlx::query_as(statement)
@@ -117,12 +130,12 @@ pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
     Ok(next.flatten())
 }
 
-/// Sets when the codes of these devices are to be woken by this clock; for when the clock has changed.
-pub async fn set_wake_times(tx: &mut PgConnection, device_ids: &[Uuid], clock: WorkspaceClock) -> Result<()> {
+/// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
+pub async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (ids, wake_at): (Vec<Uuid>, Vec<Option<Instant>>) = sqlx::query!(
         r#"select access_code_id, due_at as "due_at!", wake_at from access_code
-           where device_id = any($1) and due_at is not null"#,
-        device_ids,
+           where workspace_id = $1 and due_at is not null"#,
+        workspace_id,
     )
     .fetch_all(&mut *tx)
     .await?
@@ -146,103 +159,141 @@ pub async fn set_wake_times(tx: &mut PgConnection, device_ids: &[Uuid], clock: W
     Ok(())
 }
 
-/// The codes that already have this PIN on these devices in an overlapping time frame.
-pub async fn claims_of_code(
-    tx: &mut PgConnection,
-    device_ids: &[Uuid],
-    code: &str,
-    wanted: Option<Window>,
-) -> Result<Vec<Claim>> {
-    let rows = sqlx::query!(
-        "select device_id, code, starts_at, ends_at, is_natively_scheduled
-         from access_code
-         where device_id = any($1) and code = $2 and gone_at is null
-           and ($3::timestamptz is null or starts_at is null or (starts_at < $4 and ends_at > $3))",
-        device_ids,
-        code,
-        wanted.map(|window| window.starts_at),
-        wanted.map(|window| window.ends_at),
+/// A PIN somebody wants to have on a lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CodeWanted {
+    /// The lock.
+    pub device_id: Uuid,
+    /// The PIN.
+    pub code: String,
+}
+
+/// For each lock the time frame in which somebody wants codes on it; `None`: for ever.
+pub type TimesWanted = BTreeMap<Uuid, Option<Window>>;
+
+/// The codes that already have these PINs on these locks, at whatever time.
+///
+/// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
+pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
+    let claims = sqlx::query_as(
+        "select a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                             offset 0) as a",
+    )
+    .bind(wanted.iter().map(|it| it.device_id).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    Ok(claims.into_iter().map(|ClaimRow(claim)| claim).collect())
+}
+
+/// The codes that can stand in the way of one on these locks in these time frames: those that overlap one of them,
+/// and those that may lie in the lock's memory at the same time.
+pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Result<Vec<Claim>> {
+    let from = |window: &Option<Window>| window.and_then(|window| window.starts_at.checked_sub_signed(LONGEST_LEAD));
+    let to = |window: &Option<Window>| window.and_then(|window| window.ends_at.checked_add_signed(LONGEST_LEAD));
+    let claims = sqlx::query_as(
+        "select a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled
+         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as wanted(device_id, starts_at, ends_at)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.gone_at is null
+                             offset 0) as a
+         where wanted.starts_at is null or wanted.ends_at is null or a.starts_at is null
+               or (a.starts_at <= wanted.ends_at and a.ends_at >= wanted.starts_at)",
+    )
+    .bind(wanted.keys().copied().collect::<Vec<_>>())
+    .bind(wanted.values().map(from).collect::<Vec<_>>())
+    .bind(wanted.values().map(to).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    Ok(claims.into_iter().map(|ClaimRow(claim)| claim).collect())
+}
+
+struct ClaimRow(Claim);
+
+impl FromRow<'_, PgRow> for ClaimRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self(Claim {
+            device_id: row.try_get(0)?,
+            code: row.try_get(1)?,
+            window: window(row.try_get(2)?, row.try_get(3)?),
+            is_natively_scheduled: row.try_get(4)?,
+        }))
+    }
+}
+
+/// The PIN group of a key.
+#[derive(Debug)]
+pub struct PinGroup {
+    /// The key.
+    pub common_code_key: String,
+    /// Its PIN, if one was chosen.
+    pub code: Option<String>,
+    /// Whether any code has the key.
+    pub has_members: bool,
+}
+
+/// Locks the PIN groups of these keys, which are sorted, making those that are new.
+pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query!(
+        "insert into pin_group (workspace_id, common_code_key)
+         select $1, key from unnest($2::text[]) with ordinality as wanted(key, place) order by place
+         on conflict (workspace_id, common_code_key) do update set code = pin_group.code",
+        workspace_id,
+        keys,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
+/// waited for the lock saw is older.
+pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
+    let groups = sqlx::query_as!(
+        PinGroup,
+        r#"select common_code_key, code,
+                  exists (select from access_code a
+                          where a.common_code_key = g.common_code_key and a.gone_at is null
+                            and a.workspace_id is not distinct from $1)
+                      as "has_members!"
+           from pin_group g where workspace_id = $1 and common_code_key = any($2)"#,
+        workspace_id,
+        keys,
     )
     .fetch_all(tx)
     .await?;
-    let claims = rows.into_iter().map(|row| Claim {
-        device_id: row.device_id,
-        code: row.code,
-        window: window(row.starts_at, row.ends_at),
-        is_natively_scheduled: row.is_natively_scheduled,
-    });
-    Ok(claims.collect())
+    Ok(groups)
 }
 
-/// All codes of these devices that can stand in the way of one with this time frame: those that overlap it, and
-/// those that may lie in the lock's memory at the same time.
-pub async fn claims_of_devices(
-    tx: &mut PgConnection,
-    device_ids: &[Uuid],
-    wanted: Option<Window>,
-) -> Result<Vec<Claim>> {
-    let from = wanted.and_then(|window| window.starts_at.checked_sub_signed(LONGEST_LEAD));
-    let to = wanted.and_then(|window| window.ends_at.checked_add_signed(LONGEST_LEAD));
-    let rows = sqlx::query!(
-        "select device_id, code, starts_at, ends_at, is_natively_scheduled
-         from access_code
-         where device_id = any($1) and gone_at is null
-           and ($2::timestamptz is null or $3::timestamptz is null or starts_at is null
-                or (starts_at <= $3 and ends_at >= $2))",
-        device_ids,
-        from,
-        to,
-    )
-    .fetch_all(tx)
-    .await?;
-    let claims = rows.into_iter().map(|row| Claim {
-        device_id: row.device_id,
-        code: row.code,
-        window: window(row.starts_at, row.ends_at),
-        is_natively_scheduled: row.is_natively_scheduled,
-    });
-    Ok(claims.collect())
-}
-
-/// Locks the PIN group of a key, making it where it is new. Gives its PIN, if one was chosen.
-pub async fn lock_pin_group(
+/// Sets the PINs of groups.
+pub async fn set_pin_groups(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    common_code_key: &str,
-) -> Result<Option<String>> {
-    let code = sqlx::query_scalar!(
-        "insert into pin_group (workspace_id, common_code_key) values ($1, $2)
-         on conflict (workspace_id, common_code_key) do update set code = pin_group.code
-         returning code",
-        workspace_id,
-        common_code_key,
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(code)
-}
-
-/// Whether any code still has this key.
-pub async fn pin_group_has_members(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
-    let has = sqlx::query_scalar!(
-        r#"select exists (select from access_code
-                          where workspace_id = $1 and common_code_key = $2 and gone_at is null) as "has!""#,
-        workspace_id,
-        common_code_key,
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(has)
-}
-
-/// Sets the PIN of a group.
-pub async fn set_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str, code: &str) -> Result<()> {
+    keys: &[String],
+    codes: &[String],
+) -> Result<()> {
     sqlx::query!(
-        "insert into pin_group (workspace_id, common_code_key, code) values ($1, $2, $3)
+        "insert into pin_group (workspace_id, common_code_key, code)
+         select $1, key, code from unnest($2::text[], $3::text[]) as new(key, code)
          on conflict (workspace_id, common_code_key) do update set code = excluded.code",
         workspace_id,
-        common_code_key,
-        code,
+        keys,
+        codes,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes groups for which no PIN was chosen.
+pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query!(
+        "delete from pin_group where workspace_id = $1 and common_code_key = any($2) and code is null",
+        workspace_id,
+        keys,
     )
     .execute(tx)
     .await?;
@@ -256,7 +307,7 @@ pub async fn lock_access_code(
     access_code_id: Uuid,
 ) -> Result<Option<(LockedDevice, AccessCode)>> {
     let device_id = sqlx::query_scalar!(
-        "select device_id from access_code where access_code_id = $1 and workspace_id = $2",
+        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
         access_code_id,
         workspace_id,
     )
@@ -296,11 +347,14 @@ impl Placed {
     }
 }
 
-/// Numbers the codes that are made on these devices, one on each, behind those made before: for seeded workspaces.
-pub async fn count(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<()> {
+/// Sets how many codes were ever made on these devices.
+pub async fn set_ordinals(tx: &mut PgConnection, device_ids: &[Uuid], ordinals: &[i64]) -> Result<()> {
     sqlx::query!(
-        "update device set access_code_ordinal = access_code_ordinal + 1 where device_id = any($1)",
-        device_ids
+        "update device set access_code_ordinal = new.ordinal
+         from unnest($1::uuid[], $2::bigint[]) as new(device_id, ordinal)
+         where device.device_id = new.device_id and device.access_code_ordinal <> new.ordinal",
+        device_ids,
+        ordinals,
     )
     .execute(tx)
     .await?;
@@ -385,9 +439,9 @@ pub async fn insert(
         &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
         &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
-        &placed.iter().take(attempts.len()).map(|it| it.code.device_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
-        &placed.iter().take(attempts.len()).map(|it| it.code.life.created_at).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
     )
     .fetch_one(tx)
@@ -395,18 +449,45 @@ pub async fn insert(
     Ok(usize::try_from(written).is_ok_and(|written| written == placed.len()))
 }
 
-/// The codes of these devices for which something falls due until the instant given beside each device.
-pub async fn due(tx: &mut PgConnection, device_ids: &[Uuid], until: &[Instant]) -> Result<Vec<AccessCode>> {
+/// The codes of these devices that are to be woken by now.
+pub async fn due_on_devices(
+    tx: &mut PgConnection,
+    device_ids: &[Uuid],
+    machine_now: Instant,
+) -> Result<Vec<AccessCode>> {
     let rows = sqlx::query_as!(
         AccessCodeRow,
-        "select a.* from unnest($1::uuid[], $2::timestamptz[]) as due(device_id, until)
-         join access_code a on a.device_id = due.device_id and a.due_at <= due.until",
+        "select * from access_code where wake_at <= $1 and device_id = any($2)",
+        machine_now,
         device_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(AccessCode::from).collect())
+}
+
+/// The codes of a workspace for which something falls due until this instant of its time.
+pub async fn due_in_workspace(tx: &mut PgConnection, workspace_id: Uuid, until: Instant) -> Result<Vec<AccessCode>> {
+    let rows = sqlx::query_as!(
+        AccessCodeRow,
+        "select * from access_code where workspace_id = $1 and due_at <= $2",
+        workspace_id,
         until,
     )
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(AccessCode::from).collect())
+}
+
+/// The instant of a workspace's time at which something falls due next.
+pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Instant>> {
+    let next = sqlx::query_scalar!(
+        "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
+        workspace_id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(next.flatten())
 }
 
 /// All codes of a device that are not gone.
@@ -476,20 +557,19 @@ pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent])
 /// Records an action attempt on a code.
 pub async fn insert_action_attempt(
     tx: &mut PgConnection,
-    code: &AccessCode,
+    workspace_id: Uuid,
     attempt: &NewActionAttempt,
-    created_at: Instant,
 ) -> Result<()> {
     sqlx::query!(
         "insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
                                      created_at, resolved_at)
          values ($1, $2, $3, $4, $5, $6, $7)",
         attempt.action_attempt_id,
-        code.workspace_id,
+        workspace_id,
         attempt.action_type,
-        code.device_id,
-        code.access_code_id,
-        created_at,
+        attempt.device_id,
+        attempt.access_code_id,
+        attempt.created_at,
         attempt.resolved_at,
     )
     .execute(tx)
@@ -543,7 +623,7 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     let mut query = QueryBuilder::new(
         "select a.*, d.device_type, d.name as device_name, d.unreachable_since
          from access_code a join device d using (device_id)
-         where a.workspace_id = ",
+         where a.workspace_id is not distinct from ",
     );
     query.push_bind(workspace_id);
     if !filter.even_if_gone {

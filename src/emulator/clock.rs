@@ -14,8 +14,6 @@ use crate::scheduler;
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
-use uuid::Uuid;
 
 /// How far `until: "quiet"` looks ahead.
 const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
@@ -193,14 +191,15 @@ async fn change(
     let chosen = decide(&world, now, machine_now)?;
     let target = match &chosen {
         Move::To(at, _) => *at,
-        Move::ToNext => next_due(&mut tx, &device_ids).await?.map_or(now, |due_at| due_at.max(now)),
+        Move::ToNext => store::next_due(&mut tx, workspace_id).await?.map_or(now, |due_at| due_at.max(now)),
         Move::UntilQuiet => now.checked_add_signed(QUIET_WITHIN).unwrap_or(now),
     };
     // Steps on the way are taken, and recorded, as on a held clock: each at its own instant.
     for device in &mut locked {
         device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
     }
-    let lived = scheduler::live_on(&mut tx, &locked, |_| target, machine_now).await?;
+    let due = store::due_in_workspace(&mut tx, workspace_id, target).await?;
+    let lived = scheduler::live_on(due, &locked, |_| target, machine_now);
     let clock = match chosen {
         Move::To(_, clock) => clock,
         Move::ToNext => WorkspaceClock::Held { at: target },
@@ -209,17 +208,7 @@ async fn change(
     let moved = Moved { clock, transitions: lived.steps, events: lived.events() };
     lived.save(&mut tx).await?;
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
-    store::set_wake_times(&mut tx, &device_ids, clock).await?;
+    store::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;
     Ok(moved)
-}
-
-async fn next_due(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Option<Instant>> {
-    let due_at = sqlx::query_scalar!(
-        "select min(due_at) from access_code where device_id = any($1) and due_at is not null",
-        device_ids
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(due_at)
 }

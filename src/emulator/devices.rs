@@ -50,7 +50,8 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let machine_now = machine_now();
     let now = world.clock.now(machine_now);
     // What fell due before the change happened before it.
-    live_on(&mut tx, &locked, |_| now, machine_now).await?.save(&mut tx).await?;
+    let codes = store::on_device(&mut tx, input.device_id).await?;
+    live_on(codes, &locked, |_| now, machine_now).save(&mut tx).await?;
     let mut device = locked.pop().ok_or(Error::DeviceNotFound)?.device;
     let mut overrides = input.overrides;
     let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());

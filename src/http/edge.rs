@@ -113,7 +113,21 @@ pub(crate) async fn read(app: &App, endpoint: &Endpoint, parts: &Parts, body: Bo
         [] => None,
         body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
     };
-    Ok(operation.check(parts.uri.query(), body)?)
+    let parameters = operation.check(parts.uri.query(), body)?;
+    // PostgreSQL's text cannot hold it.
+    if let Some((name, _)) = parameters.iter().find(|(_, value)| has_nul(value)) {
+        return Err(Error::invalid(name, "String must not contain the character U+0000"));
+    }
+    Ok(parameters)
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        _ => false,
+    }
 }
 
 fn base_url(parts: &Parts) -> String {

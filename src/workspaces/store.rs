@@ -141,13 +141,7 @@ pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
         .await?;
     sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!("delete from action_attempt where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
-    sqlx::query!(
-        "delete from access_code using device
-         where device.workspace_id = $1 and access_code.device_id = device.device_id",
-        workspace_id
-    )
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query!("delete from access_code where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(tx).await?;
     Ok(deleted.rows_affected() > 0)
 }
