@@ -11,38 +11,44 @@ use uuid::Uuid;
 /// Nothing that was sent is a credential for this endpoint.
 const NOTHING_APPLIED: Error = Error::Unauthorized("No authentication methods succeeded");
 
+/// How the tokens begin that are no API keys: those of client sessions, of people, of web pages, and of the console.
+const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
+
 /// The workspace whose credential came with the request.
+///
+/// What the endpoint accepts is tried in its order. What does not apply is passed over; what applies and is not known
+/// ends the search.
 pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Arc<Workspace>> {
+    // Some clients send headers empty; then they are not there.
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
-    // Some clients send these two empty; then they are not there.
-    for name in ["seam-client-session-token", "client-session-token"] {
-        if let Some(token) = header(name) {
-            if !token.starts_with("seam_cst") {
-                return Err(Error::InvalidClientSessionToken);
+    let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    for scheme in endpoint.security() {
+        match scheme {
+            "client_session" | "client_session_with_customer" => {
+                let sent = header("seam-client-session-token").or_else(|| header("client-session-token"));
+                if sent.is_some_and(|token| !token.starts_with("seam_cst")) {
+                    return Err(Error::InvalidClientSessionToken);
+                }
+                if sent.unwrap_or(bearer).starts_with("seam_cst") {
+                    return Err(Error::ClientSessionNotFound);
+                }
             }
-            return Err(Error::ClientSessionNotFound);
+            "pat_with_workspace" if bearer.starts_with("seam_at") => {
+                let Some(workspace_id) = header("seam-workspace") else {
+                    continue;
+                };
+                let workspace = app.workspaces.of_token(&app.pool, "personal_access_token", bearer).await?;
+                let asked_for = Uuid::parse_str(workspace_id).ok();
+                return workspace
+                    .filter(|workspace| Some(workspace.workspace_id) == asked_for)
+                    .ok_or(Error::Unauthorized("Access token not found"));
+            }
+            "api_key" if !bearer.is_empty() && !OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) => {
+                let workspace = app.workspaces.of_token(&app.pool, "api_key", bearer).await?;
+                return workspace.ok_or(Error::Unauthorized("API Key not found"));
+            }
+            _ => {}
         }
     }
-    let token = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
-    if token.is_empty() {
-        return Err(NOTHING_APPLIED);
-    }
-    if token.starts_with("seam_cst") {
-        return Err(Error::ClientSessionNotFound);
-    }
-    if token.starts_with("seam_at") {
-        let workspace_id = header("seam-workspace").ok_or(NOTHING_APPLIED)?;
-        if !endpoint.allows("pat_with_workspace") {
-            return Err(NOTHING_APPLIED);
-        }
-        let workspace = app.workspaces.of_token(&app.pool, "personal_access_token", token).await?;
-        let asked_for = Uuid::parse_str(workspace_id).ok();
-        return workspace
-            .filter(|workspace| Some(workspace.workspace_id) == asked_for)
-            .ok_or(Error::Unauthorized("Access token not found"));
-    }
-    if token.starts_with("seam_pk") || token.starts_with("ey") || !endpoint.allows("api_key") {
-        return Err(NOTHING_APPLIED);
-    }
-    app.workspaces.of_token(&app.pool, "api_key", token).await?.ok_or(Error::Unauthorized("API Key not found"))
+    Err(NOTHING_APPLIED)
 }
