@@ -114,19 +114,21 @@ pub(crate) async fn read(app: &App, endpoint: &Endpoint, parts: &Parts, body: Bo
         body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
     };
     let parameters = operation.check(parts.uri.query(), body)?;
-    // PostgreSQL's text cannot hold it.
-    if let Some((name, _)) = parameters.iter().find(|(_, value)| has_nul(value)) {
-        return Err(Error::invalid(name, "String must not contain the character U+0000"));
+    match parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
+        Some((name, _)) => Err(Error::invalid(name, "String must not contain the character U+0000")),
+        None => Ok(parameters),
     }
-    Ok(parameters)
 }
+
+/// The one character that PostgreSQL can keep neither in text nor in JSON.
+const NUL: char = '\0';
 
 fn has_nul(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.contains('\0'),
+        Value::String(text) => text.contains(NUL),
         Value::Array(items) => items.iter().any(has_nul),
-        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
-        _ => false,
+        Value::Object(fields) => fields.iter().any(|(name, value)| name.contains(NUL) || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
