@@ -43,13 +43,13 @@ pub fn router(app: App) -> Router {
     let open = Router::new()
         .route("/health", any(health))
         .route("/health/get_health", any(health))
-        .route("/openapi.json", get(|| async { document(OPENAPI) }))
+        .route("/openapi.json", get(|| async { document(OPENAPI) }).fallback(only_get))
         .merge(contract)
         .fallback(edge::fallback)
         .layer(cors());
     Router::new()
         .merge(control_plane)
-        .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }))
+        .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(open)
         .layer(CatchPanicLayer::custom(after_panic))
@@ -76,6 +76,10 @@ async fn health(request: Request) -> Response {
         "last_service_evaluation_at": null,
         "service_health_statuses": [],
     }))
+}
+
+async fn only_get() -> Error {
+    Error::MethodNotAllowed("GET".to_owned())
 }
 
 fn document(text: &'static str) -> Response {
