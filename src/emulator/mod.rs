@@ -132,7 +132,7 @@ async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
         }
         return Err(Error::Unauthorized("The control plane needs the admin token as Authorization: Bearer"));
     }
-    if !is_loopback(text(header::HOST)) {
+    if !edge::host(parts).is_some_and(is_loopback) {
         return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
     }
     if token.is_empty() {

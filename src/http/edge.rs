@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -132,10 +133,15 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
+/// The name and port by which the caller knows the server. HTTP/2 has it in the URI and needs no header.
+pub(crate) fn host(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    header.or_else(|| parts.uri.authority().map(Authority::as_str))
+}
+
 fn base_url(parts: &Parts) -> String {
-    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
     let scheme = parts.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or("http");
-    format!("{scheme}://{}", host.unwrap_or("localhost"))
+    format!("{scheme}://{}", host(parts).unwrap_or("localhost"))
 }
 
 pub(crate) fn unknown_path(request: &Request) -> Error {
