@@ -1,7 +1,7 @@
 //! The control plane under `/_emulator`: what no cloud can give a tester.
 //!
 //! It has a contract of its own. On a loopback address it needs no credential, but then it answers only to a loopback
-//! `Host` and sends no CORS headers, so that no web page can reach it; on any other address it needs the admin
+//! `Host` and `Origin` and sends no CORS headers, so that no web page can reach it; on any other address it needs the admin
 //! token. A call acts on the workspace of the API key that comes with it, else on `workspace_id`, else on the
 //! default workspace.
 
@@ -134,6 +134,11 @@ async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     }
     if !edge::host(parts).is_some_and(is_loopback) {
         return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
+    }
+    // A page may send simple requests to anybody without asking first, but its browser says where it is from.
+    let origin = text(header::ORIGIN);
+    if !origin.is_empty() && !origin.split_once("://").is_some_and(|(_, host)| is_loopback(host)) {
+        return Err(Error::Unauthorized("The control plane answers only to pages from localhost, 127.0.0.1 and [::1]"));
     }
     if token.is_empty() {
         return Ok(None);
