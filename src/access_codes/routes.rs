@@ -18,6 +18,9 @@ use uuid::Uuid;
 /// How many codes a page has unless told otherwise, as at Seam.
 const DEFAULT_LIMIT: usize = 55_000;
 
+/// How many characters a `common_code_key` may have. Seam names no limit; this many fit into an index in any script.
+const LONGEST_KEY: usize = 500;
+
 /// The routes of this resource.
 pub fn routes() -> Routes {
     Routes::default()
@@ -61,6 +64,10 @@ impl Wanted {
             return Err(Error::invalid_request(
                 "is_external_modification_allowed and allow_external_modification mean the same and must not differ",
             ));
+        }
+        if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > LONGEST_KEY) {
+            let message = format!("String must contain at most {LONGEST_KEY} character(s)");
+            return Err(Error::invalid("common_code_key", message));
         }
         let preferred_code_length = self.preferred_code_length.map(|length| {
             #[expect(
