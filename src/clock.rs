@@ -109,7 +109,8 @@ impl WorkspaceClock {
             Self::Held { .. } => None,
             // Rounded up by a millisecond: woken then, the workspace's time has surely come.
             Self::Running { at, since, rate } => {
-                since.checked_add_signed(scaled(instant - at, rate.recip()) + TimeDelta::milliseconds(1))
+                let away = scaled(instant - at, rate.recip()).checked_add(&TimeDelta::milliseconds(1))?;
+                since.checked_add_signed(away)
             }
         }
     }
@@ -206,5 +207,7 @@ mod tests {
         let woken = fast.machine_time_of(at("2026-01-01T00:10:00Z")).unwrap();
         assert!(fast.now(woken) >= at("2026-01-01T00:10:00Z"));
         assert_eq!(fast.now(at("2025-01-01T00:00:00Z")), start, "time never goes backwards");
+        let slow = WorkspaceClock::Running { at: start, since: start, rate: 1e-300 };
+        assert_eq!(slow.machine_time_of(later), None, "the machine's time ends before that");
     }
 }
