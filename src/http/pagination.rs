@@ -85,25 +85,26 @@ impl Page {
 
     fn url(&self, cursor: &str, base_url: &str, path: &str) -> String {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        for (name, value) in self.parameters.iter().filter(|(name, _)| *name != "page_cursor") {
-            match value {
-                Value::Array(values) if values.is_empty() => {
-                    query.append_pair(name, "");
-                }
-                Value::Array(values) => {
-                    query.extend_pairs(values.iter().map(|value| (name, text(value))));
-                }
-                Value::Object(members) => {
-                    query.extend_pairs(members.iter().map(|(member, value)| (format!("{name}.{member}"), text(value))));
-                }
-                value => {
-                    query.append_pair(name, &text(value));
-                }
-            }
-        }
+        query.extend_pairs(pairs(&self.parameters));
         query.append_pair("page_cursor", cursor);
         format!("{base_url}{path}?{}", query.finish())
     }
+}
+
+/// What a request asks for besides the page, as a query has it.
+fn pairs(parameters: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (name, value) in parameters.iter().filter(|(name, _)| *name != "page_cursor") {
+        match value {
+            Value::Array(values) if values.is_empty() => pairs.push((name.clone(), String::new())),
+            Value::Array(values) => pairs.extend(values.iter().map(|value| (name.clone(), text(value)))),
+            Value::Object(members) => {
+                pairs.extend(members.iter().map(|(member, value)| (format!("{name}.{member}"), text(value))));
+            }
+            value => pairs.push((name.clone(), text(value))),
+        }
+    }
+    pairs
 }
 
 fn text(value: &Value) -> String {
@@ -114,11 +115,11 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// What a request asks for besides the page: the same however it is spelled.
+/// The same for all spellings of a request, in a body or in a query, whatever it names first.
 fn fingerprint(parameters: &Map<String, Value>) -> String {
-    let mut asked: Vec<_> = parameters.iter().filter(|(name, _)| *name != "page_cursor").collect();
-    asked.sort_by_key(|(name, _)| *name);
-    let hash = Sha256::digest(json!(asked).to_string());
+    let mut pairs = pairs(parameters);
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let hash = Sha256::digest(json!(pairs).to_string());
     URL_SAFE_NO_PAD.encode(&hash[..12])
 }
 
