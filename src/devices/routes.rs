@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// How many devices a page has unless told otherwise, as at Seam.
@@ -55,7 +55,7 @@ struct List {
     connected_account_ids: Option<Vec<Uuid>>,
     search: Option<String>,
     created_before: Option<String>,
-    custom_metadata_has: Option<Value>,
+    custom_metadata_has: Option<Map<String, Value>>,
     include_if: Option<Vec<String>>,
     exclude_if: Option<Vec<String>>,
     connect_webview_id: Option<Uuid>,
@@ -74,6 +74,10 @@ struct Listed {
 async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let input = &call.input;
+    if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
+        let message = "Custom metadata key names cannot contain a period (.)";
+        return Err(Error::invalid("custom_metadata_has", message));
+    }
     // Nothing here is in a space, or belongs to a customer or a user.
     let elsewhere = input.connect_webview_id.is_some()
         || input.customer_key.is_some()

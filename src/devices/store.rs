@@ -5,6 +5,7 @@ use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
 use crate::workspaces::{World, store as workspaces};
+use serde_json::{Map, Value};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, QueryBuilder};
 use uuid::Uuid;
@@ -24,8 +25,8 @@ pub struct Filter<'a> {
     pub search: Option<&'a str>,
     /// Only those made before this instant.
     pub created_before: Option<Instant>,
-    /// Only those whose custom metadata has all of this.
-    pub custom_metadata_has: Option<&'a serde_json::Value>,
+    /// Only those whose custom metadata has all of this. Null: the key is not set; an empty text asks for nothing.
+    pub custom_metadata_has: Option<&'a Map<String, Value>>,
     /// Only those behind this one.
     pub after: Option<Position>,
     /// At most so many.
@@ -62,7 +63,12 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(" and created_at < ").push_bind(before);
     }
     if let Some(metadata) = filter.custom_metadata_has {
-        query.push(" and custom_metadata @> ").push_bind(metadata.clone());
+        let is_asked = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
+        let set: Map<_, _> =
+            metadata.iter().filter(is_asked).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
+        query.push(" and custom_metadata @> ").push_bind(Json(set));
+        query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
     }
     if let Some(after) = filter.after {
         query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id).push(")");
