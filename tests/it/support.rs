@@ -114,6 +114,18 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     Reply { status, headers, body }
 }
 
+/// A request with these headers and this body; it is for `localhost` unless a header says otherwise.
+pub(crate) async fn ask(method: &str, path_and_query: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
+    let mut request = Request::builder().method(method).uri(path_and_query);
+    if headers.iter().all(|(name, _)| *name != "host") {
+        request = request.header(header::HOST, "localhost");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    send(request.body(body.into()).expect("a request")).await
+}
+
 /// A POST with a JSON body and, unless empty, an API key.
 pub(crate) async fn post_as(api_key: &str, path: &str, body: Value) -> Reply {
     let mut request =

@@ -1,0 +1,315 @@
+//! Input that nobody sends on purpose, and that is no reason to fail.
+
+use super::{JSON, ids};
+use crate::support::{START, UNKNOWN, World, app, run};
+use axum::body::Body;
+use axum::http::Request;
+use latchkey::contract::Contract;
+use latchkey::{emulator, server};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Map, Value, json};
+use tower::ServiceExt;
+
+#[test]
+fn deep_nesting_is_refused_however_it_is_built() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let deep = |open: &str, close: &str| [open.repeat(20_000), close.repeat(20_000)].join("1");
+        for body in [deep("[", "]"), deep("{\"a\":", "}"), "[".repeat(100_000)] {
+            for path in ["/devices/list", "/access_codes/create", "/_emulator/devices/create"] {
+                world.ask("POST", path, &[JSON], body.clone()).await.error(400, "invalid_input");
+            }
+        }
+        let name = format!("custom_metadata_has{}", ".a".repeat(10_000));
+        world.get(&format!("/devices/list?{name}=1")).await.error(400, "invalid_query_params");
+    });
+}
+
+#[test]
+fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let device_id = world.lock(0);
+        for (path, body, name) in [
+            ("/access_codes/create", json!({ "device_id": device_id, "name": "a\u{0}b" }), "name"),
+            ("/access_codes/create", json!({ "device_id": device_id, "common_code_key": "\u{0}" }), "common_code_key"),
+            ("/access_codes/list", json!({ "device_id": device_id, "search": "\u{0}" }), "search"),
+            ("/devices/get", json!({ "name": "\u{0}" }), "name"),
+            ("/devices/list", json!({ "custom_metadata_has": { "\u{0}": "x" } }), "custom_metadata_has"),
+            ("/devices/list", json!({ "custom_metadata_has": { "x": "\u{0}" } }), "custom_metadata_has"),
+            ("/_emulator/workspaces/create", json!({ "name": "\u{0}" }), "name"),
+            ("/_emulator/devices/update", json!({ "device_id": device_id, "name": "\u{0}" }), "name"),
+        ] {
+            let messages = world.post(path, body).await.invalid(name);
+            assert_eq!(messages, ["String must not contain the character U+0000"], "{path} {name}");
+        }
+        let messages = world.get("/devices/list?search=%00").await.invalid("search");
+        assert_eq!(messages, ["String must not contain the character U+0000"]);
+    });
+}
+
+/// Text that no compression makes shorter.
+fn long_text(length: usize) -> String {
+    let mut state = 0x9e37_79b9_u32;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        char::from_digit(state % 36, 36).unwrap()
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+#[test]
+fn names_may_be_long_and_keys_may_not() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let long = long_text(20_000);
+        let made = world.create(json!({ "device_id": world.lock(0), "name": long })).await;
+        assert_eq!(made["name"], long.as_str());
+        let found = world.post("/access_codes/list", json!({ "device_id": world.lock(0), "search": long })).await.ok();
+        assert_eq!(ids(&found, "access_codes", "access_code_id"), [made["access_code_id"].as_str().unwrap()]);
+        let too_long = ["String must contain at most 500 character(s)"];
+        for name in ["seed", "api_key"] {
+            let body = json!({ name: format!("seam_test_{long}") });
+            assert_eq!(world.post("/_emulator/workspaces/create", body).await.invalid(name), too_long);
+        }
+        let key = |length| "\u{1f511}".repeat(length);
+        let wanted = |place, length| json!({ "device_id": world.lock(place), "common_code_key": key(length) });
+        assert_eq!(world.post("/access_codes/create", wanted(0, 501)).await.invalid("common_code_key"), too_long);
+        let (one, other) = (world.create(wanted(0, 500)).await, world.create(wanted(1, 500)).await);
+        assert_eq!((&one["common_code_key"], &one["code"]), (&json!(key(500)), &other["code"]));
+    });
+}
+
+#[test]
+fn numbers_beyond_any_lock_are_refused() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for number in [json!(1_000_001), json!(5_000_000_000_u64), json!(1e300)] {
+            let body = json!({ "device_id": world.lock(0), "max_active_codes_supported": number });
+            let messages = world.post("/_emulator/devices/update", body).await.invalid("max_active_codes_supported");
+            assert_eq!(messages, ["Number must be less than or equal to 1000000"]);
+        }
+    });
+}
+
+#[test]
+fn a_clock_that_all_but_stands_is_a_clock() {
+    run(async {
+        let clock = json!({ "running_from": START, "rate": 1e-300 });
+        let world = World::make(json!({ "locks": 1, "clock": clock })).await;
+        let made = world.create(json!({ "device_id": world.lock(0) })).await;
+        assert_eq!((&made["status"], &made["created_at"]), (&json!("setting"), &json!(START)));
+    });
+}
+
+/// Texts that mean something here, and some that are hard to handle.
+fn texts() -> BoxedStrategy<String> {
+    let known = [
+        "",
+        " ",
+        "4821",
+        "000000000000",
+        "seam_test_x",
+        START,
+        "2026-03-02T13:00:00.000Z",
+        "2026-03-09T13:00:00+14:00",
+        "0001-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59.999Z",
+        "9999-12-31T23:59:59-23:59",
+        "PT1H",
+        "PT0S",
+        "P99999999D",
+        "P106751991167D",
+        "Europe/Berlin",
+        "\u{0}",
+        "a\u{0}b",
+        "\u{202e}\u{1f512}\u{fe0f}",
+        "%",
+        "_strict",
+        "../../etc",
+        "a.b",
+        "a,b",
+        "'; drop table device; --",
+    ];
+    prop_oneof![8 => proptest::sample::select(known.to_vec()).prop_map(str::to_owned), 1 => any::<String>(), 1 => Just(long_text(5000))]
+        .boxed()
+}
+
+fn numbers() -> BoxedStrategy<Value> {
+    let known = [
+        json!(-1),
+        json!(0),
+        json!(1),
+        json!(2),
+        json!(4),
+        json!(6),
+        json!(12),
+        json!(0.5),
+        json!(300),
+        json!(5_000_000_000_u64),
+        json!(i64::MIN),
+        json!(i64::MAX),
+        json!(u64::MAX),
+        json!(1e300),
+        json!(-1e300),
+        json!(1e-300),
+    ];
+    proptest::sample::select(known.to_vec()).boxed()
+}
+
+/// Any JSON, fitting or not.
+fn anything() -> BoxedStrategy<Value> {
+    let leaf =
+        prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), numbers(), texts().prop_map(Value::from)];
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..3).prop_map(Value::from),
+            vec((texts(), inner), 0..3).prop_map(|fields| fields.into_iter().collect()),
+        ]
+    })
+    .boxed()
+}
+
+/// Values that have the shape a schema asks for, mostly.
+fn shaped(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrategy<Value> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return shaped(document, document.pointer(&reference[1..]).unwrap(), known_ids);
+    }
+    let of = |schema: &Value| shaped(document, schema, known_ids);
+    if let Some(options) = schema["enum"].as_array() {
+        return proptest::sample::select(options.clone()).boxed();
+    }
+    for keyword in ["oneOf", "anyOf"] {
+        if let Some(branches) = schema[keyword].as_array() {
+            return proptest::strategy::Union::new(branches.iter().map(of)).boxed();
+        }
+    }
+    let is_object = schema.get("allOf").is_some() || schema["type"] == "object";
+    match schema["type"].as_str() {
+        _ if is_object => fields(document, schema, known_ids).prop_map(Value::from).boxed(),
+        Some("string") if schema["format"] == "uuid" => {
+            proptest::sample::select(known_ids.to_vec()).prop_map(Value::from).boxed()
+        }
+        Some("string") => texts().prop_map(Value::from).boxed(),
+        Some("number" | "integer") => numbers(),
+        Some("boolean") => any::<bool>().prop_map(Value::from).boxed(),
+        Some("array") => vec(of(&schema["items"]), 0..4).prop_map(Value::from).boxed(),
+        _ => anything(),
+    }
+}
+
+/// Objects with the properties a schema names, those of its parts included.
+fn fields(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrategy<Map<String, Value>> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return fields(document, document.pointer(&reference[1..]).unwrap(), known_ids);
+    }
+    let required = schema["required"].as_array().cloned().unwrap_or_default();
+    let mut all = Just(Map::new()).boxed();
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let likely = if required.contains(&json!(name)) { 0.97 } else { 0.2 };
+        let value = prop_oneof![12 => shaped(document, property, known_ids), 1 => anything()];
+        let name = name.clone();
+        all = (all, proptest::option::weighted(likely, value))
+            .prop_map(move |(mut fields, value)| {
+                fields.extend(value.map(|value| (name.clone(), value)));
+                fields
+            })
+            .boxed();
+    }
+    for part in schema["allOf"].as_array().into_iter().flatten() {
+        all = (all, fields(document, part, known_ids))
+            .prop_map(|(mut fields, more)| {
+                fields.extend(more);
+                fields
+            })
+            .boxed();
+    }
+    all
+}
+
+/// An object as a query, as clients write it.
+fn query_of(fields: &Map<String, Value>) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in fields {
+        match value {
+            Value::Null => drop(query.append_pair(name, "")),
+            Value::Array(items) if items.is_empty() => drop(query.append_pair(name, "")),
+            Value::Array(items) => drop(query.extend_pairs(items.iter().map(|item| (name, text(item))))),
+            Value::Object(members) => {
+                query.extend_pairs(members.iter().map(|(member, value)| (format!("{name}.{member}"), text(value))));
+            }
+            value => drop(query.append_pair(name, &text(value))),
+        }
+    }
+    query.finish()
+}
+
+/// A query and a body for an operation.
+fn requests(document: &Value, operation: &Value, known_ids: &[String]) -> BoxedStrategy<(String, String)> {
+    let schema = operation.pointer("/requestBody/content/application~1json/schema").cloned().unwrap_or_else(|| {
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        let properties: Map<String, Value> =
+            parameters.map(|it| (it["name"].as_str().unwrap().to_owned(), it["schema"].clone())).collect();
+        json!({ "type": "object", "properties": properties })
+    });
+    let shaped = fields(document, &schema, known_ids);
+    let bytes = vec(any::<u8>(), 0..20).prop_map(|bytes| form_urlencoded::byte_serialize(&bytes).collect::<String>());
+    prop_oneof![
+        4 => shaped.clone().prop_map(|fields| (String::new(), Value::from(fields).to_string())),
+        3 => shaped.clone().prop_map(|fields| (query_of(&fields), String::new())),
+        1 => (shaped, bytes).prop_map(|(fields, bytes)| (bytes, Value::from(fields).to_string())),
+        1 => anything().prop_map(|body| (String::new(), body.to_string())),
+    ]
+    .boxed()
+}
+
+#[test]
+fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
+    let router = server::router(app());
+    for text in [server::OPENAPI, emulator::OPENAPI] {
+        let contract = Contract::parse(text).unwrap();
+        let document = contract.document();
+        for path in contract.paths() {
+            // A world for each path, some of which end it or send its clock to the end of time.
+            let (world, known_ids) = run(async {
+                let locks = json!([{ "device_type": "august_lock" }, { "device_type": "nuki_lock" }]);
+                let world = World::with(locks).await;
+                let mut known_ids = world.locks();
+                let (starts_at, ends_at) = ("2026-03-05T12:00:00Z", "2026-03-06T12:00:00Z");
+                for window in [json!({}), json!({ "starts_at": starts_at, "ends_at": ends_at })] {
+                    let mut wanted = window;
+                    wanted["device_id"] = json!(world.lock(0));
+                    known_ids.push(world.create(wanted).await["access_code_id"].as_str().unwrap().to_owned());
+                }
+                known_ids.extend([UNKNOWN.to_owned(), world.workspace_id.clone()]);
+                (world, known_ids)
+            });
+            for method in contract.endpoint(path).unwrap().methods() {
+                let operation = &document["paths"][path][method.to_ascii_lowercase()];
+                let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
+                let answered =
+                    TestRunner::new(config).run(&requests(document, operation, &known_ids), |(query, body)| {
+                        let request = Request::builder()
+                            .method(method)
+                            .uri(format!("{path}?{query}"))
+                            .header("host", "localhost")
+                            .header("content-type", "application/json")
+                            .header("authorization", world.bearer())
+                            .body(Body::from(body))
+                            .unwrap();
+                        let status = run(router.clone().oneshot(request)).unwrap().status();
+                        prop_assert!(!status.is_server_error(), "{}", status);
+                        Ok(())
+                    });
+                assert!(answered.is_ok(), "{method} {path}: {}", answered.unwrap_err());
+            }
+            run(async { world.post("/_emulator/workspaces/delete", json!({})).await });
+        }
+    }
+}

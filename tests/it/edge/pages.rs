@@ -1,0 +1,150 @@
+//! Pages: each row once, a cursor for one request, and a URL that leads on.
+
+use super::ids;
+use crate::support::{World, run};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Every id that a list gives, page by page, with what the pages say of themselves.
+async fn walk(world: &World, path: &str, mut wanted: Value, list: &str, id: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    loop {
+        let page = world.post(path, wanted.clone()).await.ok();
+        let pagination = &page["pagination"];
+        let on_page = ids(&page, list, id);
+        let has_next_page = pagination["has_next_page"] == true;
+        assert!(if has_next_page { on_page.len() == 2 } else { on_page.len() <= 2 }, "{page}");
+        assert_eq!(pagination["next_page_cursor"].is_string(), has_next_page);
+        assert_eq!(pagination["next_page_url"].is_string(), has_next_page);
+        found.extend(on_page);
+        if !has_next_page {
+            return found;
+        }
+        wanted["page_cursor"] = pagination["next_page_cursor"].clone();
+        assert!(found.len() < 100, "{path} has no last page");
+    }
+}
+
+/// The same, by following `next_page_url`.
+async fn follow(world: &World, first: &str, list: &str, id: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut path = first.to_owned();
+    loop {
+        let page = world.get(&path).await.ok();
+        found.extend(ids(&page, list, id));
+        let Some(next) = page["pagination"]["next_page_url"].as_str() else {
+            return found;
+        };
+        next.strip_prefix("http://localhost").unwrap().clone_into(&mut path);
+        assert!(found.len() < 100, "{first} has no last page");
+    }
+}
+
+#[test]
+fn pages_show_each_row_once_whether_made_together_or_in_turn() {
+    run(async {
+        let world = World::with_locks(5).await;
+        let device_id = world.lock(0);
+        let mut made = Vec::new();
+        for place in 0..7 {
+            let code = world.create(json!({ "device_id": device_id })).await;
+            made.push(code["access_code_id"].as_str().unwrap().to_owned());
+            if place % 3 == 2 {
+                world.advance("PT1H").await;
+            }
+        }
+        for (path, list, id, of_device) in [
+            ("/access_codes/list", "access_codes", "access_code_id", true),
+            ("/action_attempts/list", "action_attempts", "action_attempt_id", true),
+            ("/devices/list", "devices", "device_id", false),
+        ] {
+            let mut wanted = if of_device { json!({ "device_id": device_id }) } else { json!({}) };
+            let at_once = ids(&world.post(path, wanted.clone()).await.ok(), list, id);
+            assert_eq!(at_once.len(), if of_device { 7 } else { 5 }, "{path}");
+            assert_eq!(at_once.iter().collect::<BTreeSet<_>>().len(), at_once.len(), "{path}");
+            wanted["limit"] = json!(2);
+            assert_eq!(walk(&world, path, wanted, list, id).await, at_once, "{path}");
+            let query = if of_device { format!("device_id={device_id}&limit=2") } else { "limit=2".to_owned() };
+            assert_eq!(follow(&world, &format!("{path}?{query}"), list, id).await, at_once, "{path}");
+        }
+        // However it was asked for, and with parameters nobody knows.
+        let odd = json!({ "limit": 2, "colour": 1, "x": { "y": [null] }, "none": [], "custom_metadata_has": { "vip": null } });
+        let first = world.post("/devices/list", odd).await.ok();
+        let next = first["pagination"]["next_page_url"].as_str().unwrap().strip_prefix("http://localhost").unwrap();
+        assert_eq!(follow(&world, next, "devices", "device_id").await, world.locks()[2..]);
+        // Newest first.
+        let listed = world.post("/access_codes/list", json!({ "device_id": device_id })).await.ok();
+        let times: Vec<&str> =
+            listed["access_codes"].as_array().unwrap().iter().map(|it| it["created_at"].as_str().unwrap()).collect();
+        assert!(times.is_sorted_by(|earlier, later| earlier >= later), "{times:?}");
+        let query = made.iter().map(|id| format!("access_code_ids={id}")).collect::<Vec<_>>().join("&");
+        let path = format!("/access_codes/list?{query}&limit=2");
+        assert_eq!(follow(&world, &path, "access_codes", "access_code_id").await.len(), 7);
+    });
+}
+
+#[test]
+fn a_row_that_comes_or_goes_between_pages_disturbs_no_other() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let device_id = world.lock(0);
+        let mut made = Vec::new();
+        for _ in 0..4 {
+            made.push(world.create(json!({ "device_id": device_id, "sync": true })).await["access_code_id"].clone());
+            world.advance("PT1M").await;
+        }
+        let first = world.post("/access_codes/list", json!({ "device_id": device_id, "limit": 2 })).await.ok();
+        let shown = ids(&first, "access_codes", "access_code_id");
+        assert_eq!(shown, [made[3].as_str().unwrap(), made[2].as_str().unwrap()]);
+        // The last row shown goes, and a new one comes before it.
+        world.post("/access_codes/delete", json!({ "access_code_id": made[2], "sync": true })).await.ok();
+        world.create(json!({ "device_id": device_id })).await;
+        let cursor = &first["pagination"]["next_page_cursor"];
+        let wanted = json!({ "device_id": device_id, "limit": 2, "page_cursor": cursor });
+        let second = world.post("/access_codes/list", wanted).await.ok();
+        let shown = ids(&second, "access_codes", "access_code_id");
+        assert_eq!(shown, [made[1].as_str().unwrap(), made[0].as_str().unwrap()]);
+        assert_eq!(second["pagination"]["has_next_page"], false);
+    });
+}
+
+#[test]
+fn a_cursor_belongs_to_the_request_it_came_from() {
+    run(async {
+        let world = World::with_locks(3).await;
+        let first = world.post("/devices/list", json!({ "limit": 1, "device_type": "august_lock" })).await.ok();
+        let cursor = &first["pagination"]["next_page_cursor"];
+        world
+            .post("/devices/list", json!({ "device_type": "august_lock", "limit": 1, "page_cursor": cursor }))
+            .await
+            .ok();
+        for other in [
+            json!({ "limit": 2, "device_type": "august_lock", "page_cursor": cursor }),
+            json!({ "limit": 1, "page_cursor": cursor }),
+            json!({ "limit": 1, "device_type": "august_lock", "search": "x", "page_cursor": cursor }),
+            json!({ "limit": 1, "device_type": "august_lock", "page_cursor": "made up" }),
+            json!({ "limit": 1, "device_type": "august_lock", "page_cursor": "bnVsbA" }),
+        ] {
+            world.post("/devices/list", other).await.error(400, "mismatched_page_parameters");
+        }
+    });
+}
+
+#[test]
+fn a_limit_is_a_whole_number_of_at_least_one() {
+    run(async {
+        let world = World::with_locks(2).await;
+        for limit in [json!(0), json!(-1), json!(1.5)] {
+            for path in ["/devices/list", "/access_codes/list", "/action_attempts/list"] {
+                let wanted = json!({ "device_id": world.lock(0), "limit": limit });
+                assert_eq!(world.post(path, wanted).await.invalid("limit").len(), 1, "{path} {limit}");
+            }
+        }
+        for limit in [json!(1e300), json!(u64::MAX), json!(2.0)] {
+            assert_eq!(
+                ids(&world.post("/devices/list", json!({ "limit": limit })).await.ok(), "devices", "device_id").len(),
+                2
+            );
+        }
+    });
+}
