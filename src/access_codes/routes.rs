@@ -138,10 +138,12 @@ struct Created {
 async fn create_one(call: Call<Create>) -> Result<Created> {
     refuse_what_comes_later(&call.parameters)?;
     let Create { device_id, wanted } = call.input;
-    let making = Making { device_ids: vec![device_id], wanted: wanted.read()?, linking: None };
+    let wanted = wanted.read()?;
+    let sync = wanted.sync;
+    let making = Making { device_ids: vec![device_id], wanted, linking: None };
     let made = create::create(&call.app, &call.workspace, making).await?.pop().ok_or(Error::DeviceNotFound)?;
     let access_code = made.code.to_body(&made.device);
-    let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code)?;
+    let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
     Ok(Created { action_attempt, access_code })
 }
 

@@ -35,11 +35,18 @@ impl ActionAttemptBody {
     }
 
     /// The attempt that comes with a new code. It is pending at first, also where the code only has to be
-    /// accepted, unless the caller waited for the lock.
-    pub fn of_access_code(attempt: &NewActionAttempt, code: &AccessCode, body: &AccessCodeBody) -> Result<Self> {
-        let outcome = match code.life.held {
-            Some(_) => Outcome::Success(json!({ "access_code": serde_json::to_value(body)? })),
-            None => Outcome::Pending,
+    /// accepted, unless the lock has the code already or the caller `waited` for what became of the attempt.
+    pub fn of_access_code(
+        attempt: &NewActionAttempt,
+        code: &AccessCode,
+        body: &AccessCodeBody,
+        waited: bool,
+    ) -> Result<Self> {
+        let is_over = code.life.held.is_some() || (waited && attempt.resolved_at.is_some());
+        let outcome = if is_over {
+            Outcome::Success(json!({ "access_code": serde_json::to_value(body)? }))
+        } else {
+            Outcome::Pending
         };
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
