@@ -4,6 +4,7 @@ use super::model::Device;
 use super::store::{self, Filter};
 use crate::clock::from_iso;
 use crate::error::{Error, Result};
+use crate::http::both;
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
 use serde::{Deserialize, Serialize};
@@ -84,9 +85,8 @@ async fn list(call: Call<List>) -> Result<Listed> {
         || input.space_id.is_some()
         || input.unstable_location_id.is_some()
         || input.user_identifier_key.is_some();
-    let one = |id: Option<Uuid>| id.map(|id| vec![id]);
-    let accounts = one(input.connected_account_id).or_else(|| input.connected_account_ids.clone());
-    let types = input.device_type.clone().map(|one| vec![one]).or_else(|| input.device_types.clone());
+    let accounts = both(input.connected_account_id, input.connected_account_ids.clone());
+    let types = both(input.device_type.clone(), input.device_types.clone());
     let created_before = input
         .created_before
         .as_deref()

@@ -3,6 +3,7 @@
 use super::store::{self, EventBody, Filter};
 use crate::clock::{Instant, from_iso};
 use crate::error::{Error, Result};
+use crate::http::both;
 use crate::http::edge::{Call, Routes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -125,14 +126,6 @@ async fn list(call: Call<List>) -> Result<Listed> {
     };
     let events = store::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
     Ok(Listed { events })
-}
-
-/// What one parameter and its plural ask for together: what fits both.
-fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
-    match (one, several) {
-        (Some(one), Some(several)) => Some(several.into_iter().filter(|it| *it == one).collect()),
-        (one, several) => one.map(|one| vec![one]).or(several),
-    }
 }
 
 fn instant(name: &str, text: &str) -> Result<Instant> {

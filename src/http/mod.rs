@@ -7,3 +7,11 @@ pub mod caller;
 pub mod edge;
 pub mod envelope;
 pub mod pagination;
+
+/// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
+pub fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
+    match (one, several) {
+        (Some(one), Some(several)) => Some(several.into_iter().filter(|it| *it == one).collect()),
+        (one, several) => one.map(|one| vec![one]).or(several),
+    }
+}
