@@ -19,8 +19,6 @@ create table workspace (
     clock_at        timestamptz,
     clock_since     timestamptz,
     clock_rate      double precision check (clock_rate > 0),
-    -- Grows with each change of the clock, so that a writer sees that the time it decided by is no longer true.
-    clock_version   bigint not null default 0,
     -- Machine time after which the workspace may be removed; null: it stays.
     expires_at      timestamptz,
     check ((clock_mode = 'live') = (clock_at is null)),

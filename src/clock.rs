@@ -125,7 +125,7 @@ impl WorkspaceClock {
     }
 }
 
-/// `span` times `factor`, to the millisecond, and never more than a TimeDelta can hold.
+/// `span` times `factor`, to the millisecond, and never more than a [`TimeDelta`] can hold.
 fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
     #[expect(
         clippy::cast_precision_loss,

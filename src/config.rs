@@ -65,7 +65,7 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16)]
     pub database_connections: u32,
 
-    /// Write the log as JSON, one object a line. RUST_LOG says what is logged.
+    /// Write the log as JSON, one object a line. `RUST_LOG` says what is logged.
     #[arg(long, env = "LATCHKEY_LOG_JSON")]
     pub log_json: bool,
 }

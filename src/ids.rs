@@ -40,13 +40,17 @@ impl Ids {
     pub fn draw(&self, kind: &str, parent: Uuid, ordinal: u64, bound: u64) -> u64 {
         // Numbers past the last whole multiple of the bound are passed over, so that none is likelier than another.
         let limit = u64::MAX - u64::MAX % bound.max(1);
-        (0_u64..)
-            .map(|attempt| match self {
+        let mut attempt = 0;
+        loop {
+            let number = match self {
                 Self::Derived(seed) => u64::from_be_bytes(first(derive(seed, kind, parent, ordinal, attempt))),
                 Self::Random => u64::from_be_bytes(random_bytes()),
-            })
-            .find(|number| *number < limit)
-            .map_or(0, |number| number % bound.max(1))
+            };
+            if number < limit {
+                return number % bound.max(1);
+            }
+            attempt += 1;
+        }
     }
 
     /// `length` letters and digits for a key or token, without those that look alike.

@@ -80,9 +80,9 @@ fn welcome(config: &Config, database: &Database, locks: &[Device], address: Sock
     writeln!(out, "  workspace  {}", sandbox::WORKSPACE_ID)?;
     if let Database::Private(private) = database {
         writeln!(out, "  database   psql '{}'", private.url())?;
-    }
-    if config.ephemeral {
-        writeln!(out, "  data       gone when the server stops")?;
+        if config.ephemeral {
+            writeln!(out, "  data       gone when the server stops")?;
+        }
     }
     writeln!(out, "\n  locks")?;
     for lock in locks {

@@ -62,8 +62,10 @@ pub fn router(app: App) -> Router {
 /// Serves until `stop` is done; then running requests are finished first.
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let scheduler = tokio::spawn(scheduler::run(app.clone()));
+    let expiry = tokio::spawn(emulator::worlds::remove_expired(app.clone()));
     let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop).await;
     scheduler.abort();
+    expiry.abort();
     served
 }
 
@@ -129,6 +131,7 @@ fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn after_panic(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Error::Internal(format!("panic: {}", text.unwrap_or("no message")).into()).into_response()

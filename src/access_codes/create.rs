@@ -20,11 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How often a batch starts again because somebody moved the workspace's clock under it, before it gives up.
-const ATTEMPTS: u32 = 16;
-
 /// What is asked of every code of a request.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "Seam's request has them")]
 pub struct NewAccessCode {
     /// The PIN; `None`: Latchkey chooses.
     pub code: Option<String>,
@@ -99,24 +97,19 @@ async fn create_together(app: &App, workspace: &Workspace, batch: &[Making]) -> 
     }
 }
 
-/// Decides and writes a batch, again if the clock was moved meanwhile. `Err`: nothing of it was written.
+/// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
-    for _ in 0..ATTEMPTS {
-        let mut tx = app.pool.begin().await?;
-        let Some(mut board) = Board::read(&mut tx, workspace, batch).await? else {
-            return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
-        };
-        let answers = batch.iter().map(|making| board.make(making)).collect();
-        if board.placed.is_empty() {
-            return Ok(answers);
-        }
-        if board.write(&mut tx).await? {
-            tx.commit().await?;
-            app.wake_scheduler();
-            return Ok(answers);
-        }
+    let mut tx = app.pool.begin().await?;
+    let Some(mut board) = Board::read(&mut tx, workspace, batch).await? else {
+        return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
+    };
+    let answers = batch.iter().map(|making| board.make(making)).collect();
+    if !board.placed.is_empty() {
+        board.write(&mut tx).await?;
+        tx.commit().await?;
+        app.wake_scheduler();
     }
-    Err(Error::Conflict("the workspace's clock was moved while the request was served. Send it again.".to_owned()))
+    Ok(answers)
 }
 
 /// The PIN group of a key while a batch is decided.
@@ -210,12 +203,12 @@ impl<'a> Board<'a> {
     /// The PIN a request has to take: its own, or its group's.
     fn code_of(&self, wanted: &NewAccessCode) -> Result<Option<String>> {
         let group = wanted.common_code_key.as_ref().and_then(|key| self.groups.get(key));
-        let Some((group, code)) = group.and_then(|group| Some((group, group.code.as_ref()?))) else {
+        // A group that nobody is in any more begins anew.
+        let Some(code) = group.filter(|group| group.has_members).and_then(|group| group.code.as_ref()) else {
             return Ok(wanted.code.clone());
         };
         match &wanted.code {
-            // A group that nobody is in any more may begin anew with another PIN.
-            Some(asked_for) if asked_for != code && group.has_members => {
+            Some(asked_for) if asked_for != code => {
                 let key = wanted.common_code_key.as_deref().unwrap_or_default();
                 let message =
                     format!("Codes with the common_code_key {key} have another code. Leave code out to share it");
@@ -238,6 +231,7 @@ impl<'a> Board<'a> {
         let code = self.code_of(wanted)?;
         let wish = Wish {
             code: code.as_deref(),
+            code_comes_from: if wanted.code.is_some() { "code" } else { "common_code_key" },
             name: wanted.name.as_deref(),
             window: wanted.window,
             preferred_code_length: wanted.preferred_code_length,
@@ -335,8 +329,8 @@ impl<'a> Board<'a> {
         Some(made)
     }
 
-    /// Writes what was decided. `false`: the clock was moved meanwhile, and nothing may be kept.
-    async fn write(&self, tx: &mut PgConnection) -> Result<bool> {
+    /// Writes what was decided.
+    async fn write(&self, tx: &mut PgConnection) -> Result<()> {
         let workspace_id = self.workspace.workspace_id;
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
         let (keys, codes): (Vec<String>, Vec<String>) =
@@ -356,7 +350,7 @@ impl<'a> Board<'a> {
             let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = touched.unzip();
             store::set_ordinals(tx, &device_ids, &ordinals).await?;
         }
-        store::insert(tx, workspace_id, &self.world, &self.placed, &self.events, &self.attempts).await
+        store::insert(tx, workspace_id, &self.placed, &self.events, &self.attempts).await
     }
 }
 

@@ -52,6 +52,8 @@ impl FromIterator<Claim> for Claims {
 pub struct Wish<'a> {
     /// The PIN, where the caller or the group decides it.
     pub code: Option<&'a str>,
+    /// The parameter that decides it, for messages.
+    pub code_comes_from: &'static str,
     /// The name, for messages.
     pub name: Option<&'a str>,
     /// The time frame.
@@ -151,7 +153,7 @@ pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl 
         return choose(&[device], claims, wish, draw).ok_or(Error::NoCodeLeft);
     };
     if let Some(reason) = broken_rule(device, code) {
-        return Err(Error::invalid("code", format!("The device cannot hold this code: {reason}")));
+        return Err(Error::invalid(wish.code_comes_from, format!("The device cannot hold this code: {reason}")));
     }
     if is_taken(device, code, claims, wish.window) {
         return Err(duplicate(code, wish));
@@ -204,12 +206,12 @@ pub fn assign_many(
         Some(code) => Some(code.to_owned()),
         None => Some(choose(&sharers, claims, wish, &mut draw).ok_or(Error::NoCodeLeft)?),
     };
-    let shares: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
+    let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
     let own = Wish { code: None, ..wish.clone() };
     devices
         .iter()
         .map(|device| match &shared {
-            Some(code) if shares.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
+            Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
             _ => choose(&[device], claims, &own, &mut draw)
                 .map(|code| Assigned { code, is_shared: false })
                 .ok_or(Error::NoCodeLeft),
@@ -234,17 +236,17 @@ fn reason_against_sharing(
     if device.has_constraint(CANNOT_SPECIFY_PIN_CODE) {
         return Some("its provider chooses the code".to_owned());
     }
-    let with: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
-    let lengths = common_lengths(&with, wish);
+    let group: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
+    let lengths = common_lengths(&group, wish);
     if lengths.is_empty() {
         return Some(format!("it takes codes of {} digits, which the others do not", listed(&device.code_lengths())));
     }
     // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
-    let rules = group_rules(&with);
+    let rules = group_rules(&group);
     if lengths.iter().all(|length| rules.count(usize::from(*length)) == 0) {
         return Some("no code satisfies its constraints and those of the others".to_owned());
     }
-    let taken = taken_codes(&with, claims, wish.window);
+    let taken = taken_codes(&group, claims, wish.window);
     let free = lengths.iter().any(|length| rules.choose(usize::from(*length), taken.iter().copied(), |_| 0).is_some());
     (!free).then(|| "no code is free on it and on the others".to_owned())
 }

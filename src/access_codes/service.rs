@@ -82,6 +82,7 @@ pub async fn generate_code(app: &App, workspace: &Workspace, device_id: Uuid) ->
         .ok_or(Error::DeviceNotFound)?;
     let wish = Wish {
         code: None,
+        code_comes_from: "code",
         name: None,
         window: None,
         preferred_code_length: None,

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::events::NewEvent;
 use crate::http::pagination::Position;
 use crate::ids::Ids;
-use crate::workspaces::{World, WorldRow};
+use crate::workspaces::{World, store as workspaces};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row};
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,9 +53,6 @@ pub struct LockedDevice {
 struct LockedRow {
     #[sqlx(flatten)]
     device: DeviceRow,
-    #[sqlx(flatten)]
-    world: WorldRow,
-    seed: Option<String>,
     access_code_ordinal: i64,
 }
 
@@ -66,59 +63,51 @@ impl LockedDevice {
     }
 }
 
-impl TryFrom<LockedRow> for LockedDevice {
-    type Error = Error;
-
-    fn try_from(row: LockedRow) -> Result<Self> {
-        Ok(Self {
-            device: row.device.try_into()?,
-            world: row.world.into(),
-            ids: Ids::of(row.seed.as_deref()),
-            access_code_ordinal: row.access_code_ordinal,
-        })
-    }
-}
-
-/// What of devices and their workspaces is read when devices are locked.
-macro_rules! select_locked {
-    ($rest:literal) => {
-        concat!(
-            "select d.*, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate, w.clock_version, \
-             w.programming_ms ",
-            $rest
-        )
-    };
-}
-
 /// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
 /// answer.
 pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
-    let statement = select_locked!(
-        "from unnest($1::uuid[]) as wanted(device_id) join device d using (device_id) \
-         join workspace w using (workspace_id) where w.workspace_id is not distinct from $2 \
-         order by device_id for update of d"
-    );
-    let rows: Vec<LockedRow> = sqlx::query_as(statement).bind(device_ids).bind(workspace_id).fetch_all(tx).await?;
-    rows.into_iter().map(LockedDevice::try_from).collect()
+    let rows = sqlx::query_as(
+        "select * from device where device_id = any($1) and workspace_id is not distinct from $2
+         order by device_id for update",
+    )
+    .bind(device_ids)
+    .bind(workspace_id)
+    .fetch_all(&mut *tx)
+    .await?;
+    with_worlds(tx, rows).await
 }
 
 /// Locks devices on which something is due, those that wait longest first, passing over those that somebody else
 /// is working on.
 pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: usize) -> Result<Vec<LockedDevice>> {
-    let statement = concat!(
-        "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000), ",
-        "waiting as (select device_id from first group by device_id order by min(wake_at) limit $2) ",
-        select_locked!(
-            "from waiting join device d using (device_id) join workspace w using (workspace_id) \
-             for update of d skip locked"
-        )
-    );
-    let rows: Vec<LockedRow> = sqlx::query_as(statement)
-        .bind(machine_now)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(tx)
-        .await?;
-    rows.into_iter().map(LockedDevice::try_from).collect()
+    let rows = sqlx::query_as(
+        "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000),
+              waiting as (select device_id from first group by device_id order by min(wake_at) limit $2)
+         select * from device where device_id = any(array(select device_id from waiting)) for update skip locked",
+    )
+    .bind(machine_now)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&mut *tx)
+    .await?;
+    with_worlds(tx, rows).await
+}
+
+/// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
+/// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
+async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+    let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
+    if workspace_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let worlds = workspaces::worlds(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut locked = Vec::with_capacity(rows.len());
+    for row in rows {
+        // A workspace that is gone takes its devices with it, and those are locked.
+        let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
+        let (device, access_code_ordinal) = (row.device.try_into()?, row.access_code_ordinal);
+        locked.push(LockedDevice { device, world: *world, ids: ids.clone(), access_code_ordinal });
+    }
+    Ok(locked)
 }
 
 /// The machine's time at which something falls due next, anywhere.
@@ -190,7 +179,8 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
 }
 
 /// The codes that can stand in the way of one on these locks in these time frames: those that overlap one of them,
-/// and those that may lie in the lock's memory at the same time.
+/// and those that may lie in the lock's memory at the same time, such as one that ended long ago on a lock that has been
+/// offline since.
 pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Result<Vec<Claim>> {
     let from = |window: &Option<Window>| window.and_then(|window| window.starts_at.checked_sub_signed(LONGEST_LEAD));
     let to = |window: &Option<Window>| window.and_then(|window| window.ends_at.checked_add_signed(LONGEST_LEAD));
@@ -201,7 +191,7 @@ pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Res
                              where a.device_id = wanted.device_id and a.gone_at is null
                              offset 0) as a
          where wanted.starts_at is null or wanted.ends_at is null or a.starts_at is null
-               or (a.starts_at <= wanted.ends_at and a.ends_at >= wanted.starts_at)",
+               or (a.starts_at <= wanted.ends_at and (a.ends_at >= wanted.starts_at or a.ends_at <= a.as_of))",
     )
     .bind(wanted.keys().copied().collect::<Vec<_>>())
     .bind(wanted.values().map(from).collect::<Vec<_>>())
@@ -361,21 +351,17 @@ pub async fn set_ordinals(tx: &mut PgConnection, device_ids: &[Uuid], ordinals: 
     Ok(())
 }
 
-/// Writes new codes with their events and action attempts: one statement. Writes nothing and answers `false` if the
-/// workspace's clock was changed since `world` was read.
+/// Writes new codes with their events and action attempts: one statement.
 pub async fn insert(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    world: &World,
     placed: &[Placed],
     events: &[NewEvent],
     attempts: &[NewActionAttempt],
-) -> Result<bool> {
+) -> Result<()> {
     let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
-    let written = sqlx::query_scalar!(
-        r#"with world as (
-               select from workspace where workspace_id = $1 and clock_version = $2
-           ), made as (
+    sqlx::query!(
+        r#"with made as (
                insert into access_code
                    (access_code_id, workspace_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key,
                     is_natively_scheduled, is_external_modification_allowed, held_name, held_code, held_starts_at,
@@ -387,32 +373,28 @@ pub async fn insert(
                       case when new.first_held_at is not null then new.starts_at end,
                       case when new.first_held_at is not null then new.ends_at end,
                       new.first_held_at, new.as_of, new.working_since, new.due_at, new.wake_at, new.children
-               from world, unnest($3::uuid[], $4::uuid[], $5::timestamptz[], $6::text[], $7::text[], $8::timestamptz[],
-                           $9::timestamptz[], $10::text[], $11::bool[], $12::bool[], $13::timestamptz[],
-                           $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::timestamptz[], $18::int[])
+               from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
+                           $8::timestamptz[], $9::text[], $10::bool[], $11::bool[], $12::timestamptz[],
+                           $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::int[])
                     as new(access_code_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key, native,
                            external, first_held_at, as_of, working_since, due_at, wake_at, children)
-               returning 1
            ), recorded as (
                insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
                                   connected_account_id, access_code_id, code)
                select new.event_id, $1, new.event_type, new.occurred_at, new.created_at, new.device_id,
                       new.connected_account_id, new.access_code_id, new.code
-               from world, unnest($19::uuid[], $20::text[], $21::timestamptz[], $22::timestamptz[], $23::uuid[],
-                           $24::uuid[], $25::uuid[], $26::text[])
+               from unnest($18::uuid[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::uuid[],
+                           $23::uuid[], $24::uuid[], $25::text[])
                     as new(event_id, event_type, occurred_at, created_at, device_id, connected_account_id,
                            access_code_id, code)
-           ), attempted as (
-               insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
-                                           created_at, resolved_at)
-               select new.action_attempt_id, $1, new.action_type, new.device_id, new.access_code_id, new.created_at,
-                      new.resolved_at
-               from world, unnest($27::uuid[], $28::text[], $29::uuid[], $30::uuid[], $31::timestamptz[], $32::timestamptz[])
-                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at)
            )
-           select count(*) as "count!" from made"#,
+           insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
+                                       created_at, resolved_at)
+           select new.action_attempt_id, $1, new.action_type, new.device_id, new.access_code_id, new.created_at,
+                      new.resolved_at
+               from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::timestamptz[], $31::timestamptz[])
+                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at)"#,
         workspace_id,
-        world.clock_version,
         &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
         &placed.iter().map(|it| it.code.device_id).collect::<Vec<_>>(),
         &placed.iter().map(|it| it.code.life.created_at).collect::<Vec<_>>(),
@@ -444,9 +426,9 @@ pub async fn insert(
         &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
     )
-    .fetch_one(tx)
+    .execute(tx)
     .await?;
-    Ok(usize::try_from(written).is_ok_and(|written| written == placed.len()))
+    Ok(())
 }
 
 /// The codes of these devices that are to be woken by now.

@@ -98,7 +98,7 @@ impl<'a> Walk<'a> {
             ([only], _) => self.fatal(literal(only)),
             (all, _) if all.len() != names.len() => self.fatal("Invalid input"),
             (_, Value::String(text)) => {
-                self.fatal(format!("Invalid enum value. Expected {}, received '{text}'", alternatives(&names)))
+                self.fatal(format!("Invalid enum value. Expected {}, received '{text}'", alternatives(&names)));
             }
             _ => self.fatal(format!("Expected {}, received {}", alternatives(&names), kind_of(value))),
         }

@@ -37,6 +37,7 @@ pub enum NameStyle {
 
 /// What the locks of one `device_type` can do.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a brand is a list of what it can do")]
 pub struct Brand {
     /// Seam's `device_type`.
     pub device_type: &'static str,

@@ -148,10 +148,7 @@ pub async fn insert(
 /// The ordinal of the next device of a workspace; the workspace is locked until the transaction ends, so that it
 /// is nobody else's. `None`: there is no such workspace.
 pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<i32>> {
-    let locked = sqlx::query!("select workspace_id from workspace where workspace_id = $1 for update", workspace_id)
-        .fetch_optional(&mut *tx)
-        .await?;
-    if locked.is_none() {
+    if !workspaces::lock(tx, workspace_id).await? {
         return Ok(None);
     }
     let next = sqlx::query_scalar!(

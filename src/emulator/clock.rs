@@ -182,6 +182,9 @@ async fn change(
 ) -> Result<Moved> {
     let mut tx = app.pool.begin().await?;
     let workspace_id = workspace.workspace_id;
+    if !workspaces::lock(&mut tx, workspace_id).await? {
+        return Err(Error::WorkspaceNotFound);
+    }
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
     let mut locked = store::lock_devices(&mut tx, workspace_id, &device_ids).await?;
     // Read again: while the locks were waited for, the clock may have moved.

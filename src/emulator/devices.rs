@@ -45,8 +45,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let input = call.input;
     let mut tx = call.app.pool.begin().await?;
     let mut locked = store::lock_devices(&mut tx, workspace.workspace_id, &[input.device_id]).await?;
-    // Read under the lock: before it the clock could have moved.
-    let world = workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
+    let world = locked.first().ok_or(Error::DeviceNotFound)?.world;
     let machine_now = machine_now();
     let now = world.clock.now(machine_now);
     // What fell due before the change happened before it.

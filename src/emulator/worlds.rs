@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
 use std::collections::HashMap;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A lock to be made.
@@ -186,7 +187,7 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         publishable_key: token("publishable_key", "seam_pk1"),
         ids,
     };
-    let world = World { clock: wanted.clock, clock_version: 0, programming: app.config.programming };
+    let world = World { clock: wanted.clock, programming: app.config.programming };
     let created_at = world.clock.now(machine_now);
     let mut tx = app.pool.begin().await?;
     let new = NewWorkspace {
@@ -249,6 +250,7 @@ fn not_free(error: sqlx::Error) -> Error {
         error.as_database_error().filter(|error| error.is_unique_violation()).and_then(|error| error.constraint());
     let what = match constraint {
         Some("workspace_pkey") => "workspace_id",
+        // The ids of a seeded workspace follow from the seed.
         Some("workspace_seed_key") => "seed",
         Some("credential_pkey") => "api_key",
         Some("device_pkey") => "device_id",
@@ -278,10 +280,20 @@ pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
     Ok(Done {})
 }
 
-/// Removes workspaces whose time is up.
-pub async fn remove_expired(app: &App) -> Result<()> {
-    let expired = store::expired(&app.pool, machine_now()).await?;
-    for workspace_id in expired {
+/// Removes workspaces whose time is up, until the future is dropped.
+pub async fn remove_expired(app: App) {
+    const EVERY: Duration = Duration::from_secs(1);
+    loop {
+        if let Err(error) = remove_expired_by(&app, machine_now()).await {
+            tracing::error!(%error, "workspaces whose time is up could not be removed");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Removes workspaces whose time was up at this instant of the machine's.
+pub async fn remove_expired_by(app: &App, machine_now: Instant) -> Result<()> {
+    for workspace_id in store::expired(&app.pool, machine_now).await? {
         let mut tx = app.pool.begin().await?;
         store::delete(&mut tx, workspace_id).await?;
         tx.commit().await?;

@@ -3,7 +3,7 @@
 pub mod routes;
 pub mod store;
 
-use crate::clock::{Instant, WorkspaceClock};
+use crate::clock::WorkspaceClock;
 use crate::error::Result;
 use crate::ids::Ids;
 use chrono::TimeDelta;
@@ -57,34 +57,8 @@ impl Workspace {
 pub struct World {
     /// How time passes.
     pub clock: WorkspaceClock,
-    /// Grows with each change of the clock.
-    pub clock_version: i64,
     /// How long its locks take for one operation.
     pub programming: TimeDelta,
-}
-
-/// A world as the columns of its workspace have it.
-#[derive(Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are documented in the migration")]
-pub struct WorldRow {
-    pub clock_mode: String,
-    pub clock_at: Option<Instant>,
-    pub clock_since: Option<Instant>,
-    pub clock_rate: Option<f64>,
-    pub clock_version: i64,
-    pub programming_ms: i64,
-}
-
-impl From<WorldRow> for World {
-    fn from(row: WorldRow) -> Self {
-        let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
-            ("held", Some(at), ..) => WorkspaceClock::Held { at },
-            ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
-            _ => WorkspaceClock::Live,
-        };
-        let programming = TimeDelta::milliseconds(row.programming_ms);
-        Self { clock, clock_version: row.clock_version, programming }
-    }
 }
 
 /// For how long a token that was looked up is believed without looking again. A workspace deleted through another

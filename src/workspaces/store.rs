@@ -1,10 +1,12 @@
 //! The SQL of workspaces, their credentials and their clocks.
 
-use super::{Workspace, World, WorldRow};
+use super::{Workspace, World};
 use crate::clock::{Instant, WorkspaceClock};
 use crate::error::Result;
 use crate::ids::Ids;
+use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The workspace whose token of this kind this is.
@@ -67,13 +69,9 @@ pub struct NewWorkspace<'a> {
 pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
     let (mode, at, since, rate) = columns(new.world.clock);
     sqlx::query!(
-        "with made as (
-             insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
-                                    clock_mode, clock_at, clock_since, clock_rate, expires_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-         )
-         insert into credential (workspace_id, token, kind)
-         values ($1, $13, 'api_key'), ($1, $14, 'personal_access_token')",
+        "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
+                                clock_mode, clock_at, clock_since, clock_rate, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         new.workspace.workspace_id,
         new.workspace.name,
         new.workspace.is_sandbox,
@@ -86,6 +84,13 @@ pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(),
         since,
         rate,
         new.expires_at,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into credential (workspace_id, token, kind)
+         values ($1, $2, 'api_key'), ($1, $3, 'personal_access_token')",
+        new.workspace.workspace_id,
         new.api_key,
         new.personal_access_token,
     )
@@ -102,25 +107,48 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Inst
     }
 }
 
-/// The workspace's clock and ways as they are now.
-pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Option<World>> {
-    let row = sqlx::query_as!(
-        WorldRow,
-        "select clock_mode, clock_at, clock_since, clock_rate, clock_version, programming_ms
-         from workspace where workspace_id = $1",
-        workspace_id,
+/// The clock and ways of workspaces as they are now, with where their ids come from.
+pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
+    let rows = sqlx::query!(
+        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms
+         from workspace where workspace_id = any($1)",
+        workspace_ids,
     )
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.map(World::from))
+    let worlds = rows.into_iter().map(|row| {
+        let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
+            ("held", Some(at), ..) => WorkspaceClock::Held { at },
+            ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
+            _ => WorkspaceClock::Live,
+        };
+        let world = World { clock, programming: TimeDelta::milliseconds(row.programming_ms) };
+        (row.workspace_id, (Ids::of(row.seed.as_deref()), world))
+    });
+    Ok(worlds.collect())
 }
 
-/// Sets the workspace's clock. To be called with all its devices locked.
+/// The clock and ways of one workspace as they are now.
+pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Option<World>> {
+    Ok(worlds(connection, &[workspace_id]).await?.remove(&workspace_id).map(|(_, world)| world))
+}
+
+/// Locks a workspace, so that it gets no further device and its clock is nobody else's to move until the transaction
+/// ends. To be called before any of its devices is locked. `false`: there is no such workspace.
+pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+    // Not `for update`: whoever works on its devices may still refer to it.
+    let locked =
+        sqlx::query!("select workspace_id from workspace where workspace_id = $1 for no key update", workspace_id)
+            .fetch_optional(tx)
+            .await?;
+    Ok(locked.is_some())
+}
+
+/// Sets the workspace's clock. To be called with it and all its devices locked.
 pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (mode, at, since, rate) = columns(clock);
     sqlx::query!(
-        "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5,
-                              clock_version = clock_version + 1
+        "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5
          where workspace_id = $1",
         workspace_id,
         mode,
@@ -135,7 +163,10 @@ pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: Workspa
 
 /// Removes a workspace with everything in it. `false`: there was none.
 pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
-    // The devices first and in order: whoever is at work on one of them is waited for, and nobody for us.
+    if !lock(tx, workspace_id).await? {
+        return Ok(false);
+    }
+    // Whoever is at work on one of its devices is waited for, and nobody waits for us.
     sqlx::query!("select device_id from device where workspace_id = $1 order by device_id for update", workspace_id)
         .fetch_all(&mut *tx)
         .await?;

@@ -1,10 +1,18 @@
 //! The tests at the edge: through HTTP, against a real PostgreSQL, a workspace for each test, in one binary.
-
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy's own exception ends at the functions that help tests"
+)]
 
 mod support;
 
+mod access_codes;
+mod concurrency;
 mod contract;
+mod devices;
 mod edge;
+mod linked_codes;
 mod private_postgres;
 mod smoke;

@@ -1,0 +1,224 @@
+//! What each brand's locks take.
+
+use super::{on, pin, rows};
+use crate::support::{START, World, run};
+use serde_json::{Value, json};
+
+const CREATE: &str = "/access_codes/create";
+
+/// A world with one lock of this type that differs from its brand by `overrides`.
+async fn lock_of(device_type: &str, overrides: Value) -> World {
+    let mut lock = overrides;
+    lock["device_type"] = json!(device_type);
+    World::with(json!([lock])).await
+}
+
+/// Checks that a lock takes these PINs and not those, and that what Latchkey chooses for it keeps to `rule`.
+async fn takes(world: &World, good: &[&str], bad: &[&str], rule: impl Fn(&str) -> bool) {
+    for code in bad {
+        assert!(!rule(code), "{code} is no example of what breaks the rule");
+        let messages = world.post(CREATE, on(world, 0, json!({ "code": code }))).await.invalid("code");
+        assert!(messages[0].starts_with("The device cannot hold this code: "), "{code}: {messages:?}");
+    }
+    assert_eq!(rows(world).await, [0; 4]);
+    for code in good {
+        assert!(rule(code), "{code} is no example of what keeps to the rule");
+        assert_eq!(world.create(on(world, 0, json!({ "code": code }))).await["code"], *code);
+    }
+    for _ in 0..40 {
+        let generated = world.post("/access_codes/generate_code", on(world, 0, json!({}))).await.ok();
+        let chosen = pin(&generated["generated_code"]);
+        assert!(rule(chosen), "{chosen} breaks the rule");
+    }
+    let chosen = world.create(on(world, 0, json!({}))).await;
+    assert!(rule(pin(&chosen)), "{chosen}");
+}
+
+fn different(digits: &str) -> usize {
+    digits.bytes().collect::<std::collections::BTreeSet<_>>().len()
+}
+
+#[test]
+fn nuki_takes_six_digits_without_zeros_that_do_not_begin_with_12() {
+    run(async {
+        let world = lock_of("nuki_lock", json!({})).await;
+        let properties = &world.devices[0]["properties"];
+        assert_eq!(
+            (&properties["supported_code_lengths"], &properties["max_active_codes_supported"]),
+            (&json!([6]), &json!(100))
+        );
+        let rule = |code: &str| code.len() == 6 && !code.contains('0') && !code.starts_with("12");
+        let bad = ["4826", "48261", "4826157", "123456", "129999", "482610", "048261"];
+        takes(&world, &["482615", "112345", "213456"], &bad, rule).await;
+    });
+}
+
+#[test]
+fn tedee_takes_five_to_eight_digits_of_at_least_three_kinds_in_no_sequence() {
+    run(async {
+        let world = lock_of("tedee_lock", json!({})).await;
+        let is_sequence = |code: &str| "0123456789".contains(code) || "9876543210".contains(code);
+        let rule = |code: &str| (5..=8).contains(&code.len()) && !is_sequence(code) && different(code) >= 3;
+        let bad = ["4826", "482615739", "12345", "98765", "0123456", "11221", "55555555"];
+        takes(&world, &["48261", "11223", "12346", "98764321"], &bad, rule).await;
+    });
+}
+
+#[test]
+fn schlage_takes_codes_whose_first_four_digits_all_differ() {
+    run(async {
+        let world = lock_of("schlage_lock", json!({})).await;
+        let rule = |code: &str| (4..=8).contains(&code.len()) && different(&code[..4]) == 4;
+        let bad = ["1123", "1213", "1231", "1224", "12243", "111122", "123456789"];
+        takes(&world, &["1234", "48264826", "12344"], &bad, rule).await;
+        let too_long = world.post(CREATE, on(&world, 0, json!({ "code": "123456789" }))).await.invalid("code");
+        assert_eq!(too_long, ["The device cannot hold this code: it takes codes of 4, 5, 6, 7, 8 digits"]);
+    });
+}
+
+#[test]
+fn brivo_takes_no_four_digits_in_a_row_that_follow_each_other_or_are_the_same() {
+    run(async {
+        let world = lock_of("brivo_access_point", json!({})).await;
+        for code in ["1234", "94321", "5555", "901119999"] {
+            world.post(CREATE, on(&world, 0, json!({ "code": code }))).await.invalid("code");
+        }
+        for code in ["1235", "5554", "123321"] {
+            world.post(CREATE, on(&world, 0, json!({ "code": code }))).await.ok();
+        }
+    });
+}
+
+#[test]
+fn keyincode_takes_neither_a_sequence_nor_one_digit_throughout() {
+    run(async {
+        let world = lock_of("keyincode_lock", json!({})).await;
+        let rule = |code: &str| different(code) > 1 && code != "1234" && code != "4321" && code != "0123456789";
+        takes(&world, &["1235", "1112", "901234"], &["1111", "1234", "4321", "0123456789", "99999"], rule).await;
+    });
+}
+
+#[test]
+fn a_lock_that_reports_no_lengths_takes_four_to_twelve_digits() {
+    run(async {
+        let world = lock_of("smartthings_lock", json!({})).await;
+        assert_eq!(world.devices[0]["properties"].get("supported_code_lengths"), None);
+        for length in 4..=12 {
+            let code = &"482615739042"[..length];
+            assert_eq!(world.create(on(&world, 0, json!({ "code": code }))).await["code"], code);
+        }
+        let longest = json!({ "preferred_code_length": 12 });
+        assert_eq!(pin(&world.create(on(&world, 0, longest)).await).len(), 12);
+    });
+}
+
+#[test]
+fn a_ttlock_that_cannot_hold_0_8_and_9_says_so_and_is_given_none() {
+    run(async {
+        let constraints = json!({ "code_constraints": [{ "constraint_type": "cannot_contain_089" }] });
+        let world = lock_of("ttlock_lock", constraints.clone()).await;
+        assert_eq!(world.devices[0]["properties"]["code_constraints"], constraints["code_constraints"]);
+        let messages = world.post(CREATE, on(&world, 0, json!({ "code": "1894" }))).await.invalid("code");
+        assert_eq!(messages, ["The device cannot hold this code: must not contain 0, 8 or 9"]);
+        let rule = |code: &str| !code.contains(['0', '8', '9']);
+        takes(&world, &["1234567", "7777"], &["1230", "8123", "1293", "4826"], rule).await;
+    });
+}
+
+#[test]
+fn constraints_inside_properties_are_the_same_as_beside_them() {
+    run(async {
+        let properties = json!({
+            "supported_code_lengths": [5],
+            "code_constraints": [{ "constraint_type": "cannot_contain_0789" }, { "constraint_type": "cannot_contain_089" }],
+        });
+        let world = lock_of("ttlock_lock", json!({ "properties": properties })).await;
+        let rule = |code: &str| code.len() == 5 && !code.contains(['0', '7', '8', '9']);
+        takes(&world, &["12345"], &["1234", "12347", "12340", "123456"], rule).await;
+    });
+}
+
+#[test]
+fn kwikset_takes_windows_that_start_in_the_future_and_any_ongoing_code() {
+    run(async {
+        let world = lock_of("kwikset_lock", json!({})).await;
+        let ends_at = "2026-03-05T00:00:00Z";
+        for starts_at in ["2026-03-02T11:59:59Z", START] {
+            let window = json!({ "starts_at": starts_at, "ends_at": ends_at });
+            let messages = world.post(CREATE, on(&world, 0, window)).await.invalid("starts_at");
+            assert_eq!(messages, ["starts_at must be in the future on Kwikset devices"]);
+        }
+        assert_eq!(rows(&world).await, [0; 4]);
+        let window = json!({ "starts_at": "2026-03-02T12:00:00.001Z", "ends_at": ends_at });
+        world.create(on(&world, 0, window)).await;
+        let name = "A name that is longer than fourteen characters";
+        let ongoing = world.create(on(&world, 0, json!({ "name": name }))).await;
+        world.advance("PT1S").await;
+        let set = world.access_code(&ongoing["access_code_id"]).await;
+        assert_eq!((&set["name"], &set["appearance"]["name"]), (&json!(name), &json!("A name that is")));
+    });
+}
+
+#[test]
+fn igloohome_takes_no_window_that_started_in_the_past() {
+    run(async {
+        let world = lock_of("igloohome_lock", json!({})).await;
+        let ends_at = "2026-03-05T00:00:00Z";
+        let past = json!({ "starts_at": "2026-03-02T11:59:59.999Z", "ends_at": ends_at });
+        world.post(CREATE, on(&world, 0, past)).await.invalid("starts_at");
+        world.create(on(&world, 0, json!({ "starts_at": START, "ends_at": ends_at }))).await;
+    });
+}
+
+#[test]
+fn ultraloq_needs_its_time_zone_for_windows_and_for_nothing_else() {
+    run(async {
+        let world = lock_of("ultraloq_lock", json!({})).await;
+        let window = json!({ "starts_at": "2026-03-03T00:00:00Z", "ends_at": "2026-03-05T00:00:00Z" });
+        let error = world.post(CREATE, on(&world, 0, window.clone())).await.error(400, "invalid_input");
+        assert_eq!(error["message"], "Time zone required for time-bound access codes on Ultraloq devices");
+        assert_eq!(rows(&world).await, [0; 4]);
+        world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        world.post(CREATE, on(&world, 0, json!({ "code": "482615739" }))).await.invalid("code");
+        let told = json!({ "device_id": world.lock(0), "time_zone": "Europe/Berlin" });
+        world.post("/_emulator/devices/update", told).await.ok();
+        world.create(on(&world, 0, window)).await;
+    });
+}
+
+#[test]
+fn salto_chooses_its_codes_itself() {
+    run(async {
+        let world = lock_of("salto_lock", json!({})).await;
+        let messages = world.post(CREATE, on(&world, 0, json!({ "code": "482615" }))).await.invalid("code");
+        assert_eq!(messages, ["The device cannot hold this code: its provider chooses the code: leave code out"]);
+        assert_eq!(rows(&world).await, [0; 4]);
+        let code = world.create(on(&world, 0, json!({}))).await;
+        assert_eq!((pin(&code).len(), &code["is_waiting_for_code_assignment"]), (6, &json!(false)));
+    });
+}
+
+#[test]
+fn oracode_takes_no_code_from_afar() {
+    run(async {
+        let world = lock_of("dormakaba_oracode_door", json!({})).await;
+        assert_eq!(world.devices[0]["can_program_online_access_codes"], false);
+        assert_eq!(world.devices[0]["can_program_offline_access_codes"], true);
+        let reply = world.post(CREATE, on(&world, 0, json!({}))).await;
+        let error = reply.error(400, "device_cannot_program_online_access_codes");
+        assert_eq!(error["data"], json!({ "device_id": world.lock(0) }));
+        assert_eq!(rows(&world).await, [0; 4]);
+        let world = lock_of("dormakaba_oracode_door", json!({ "can_program_online_access_codes": true })).await;
+        world.post(CREATE, on(&world, 0, json!({ "code": "482615" }))).await.invalid("code");
+        assert_eq!(pin(&world.create(on(&world, 0, json!({}))).await).len(), 6);
+    });
+}
+
+#[test]
+fn a_lock_of_any_brand_can_be_without_online_codes() {
+    run(async {
+        let world = lock_of("august_lock", json!({ "can_program_online_access_codes": false })).await;
+        let reply = world.post(CREATE, on(&world, 0, json!({}))).await;
+        reply.error(400, "device_cannot_program_online_access_codes");
+    });
+}

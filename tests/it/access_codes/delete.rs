@@ -1,0 +1,179 @@
+//! `/access_codes/delete`.
+
+use super::{on, rows};
+use crate::support::{UNKNOWN, World, run};
+use serde_json::{Value, json};
+
+const DELETE: &str = "/access_codes/delete";
+
+/// The types of the events about a code.
+async fn happened(world: &World, code: &Value) -> Vec<String> {
+    world.events_of(&code["access_code_id"]).await.into_iter().map(|(event_type, _)| event_type).collect()
+}
+
+#[test]
+fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({}))).await;
+        let id = &code["access_code_id"];
+        world.advance("PT1S").await;
+        let body = world.post(DELETE, json!({ "access_code_id": id })).await.ok();
+        let attempt = json!({
+            "status": "pending",
+            "action_type": "DELETE_ACCESS_CODE",
+            "action_attempt_id": body["action_attempt"]["action_attempt_id"],
+            "result": null,
+            "error": null,
+        });
+        assert_eq!(body, json!({ "action_attempt": attempt, "ok": true }));
+        let removing = world.access_code(id).await;
+        assert_eq!(removing["status"], "removing");
+        assert_eq!(removing["code"], code["code"]);
+        assert_eq!(removing["warnings"][0]["warning_code"], "being_deleted");
+        assert_eq!(removing["pending_mutations"][0]["mutation_code"], "deleting");
+        world.advance("PT0.249S").await;
+        assert_eq!(world.access_code(id).await["status"], "removing");
+        world.advance("PT0.001S").await;
+        world.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "not_found");
+        let listed = world.post("/access_codes/list", on(&world, 0, json!({}))).await.ok();
+        assert_eq!(listed["access_codes"], json!([]));
+    });
+}
+
+#[test]
+fn a_code_can_be_deleted_by_post_and_by_delete_in_body_and_query() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({}))).await;
+        let path = format!("{DELETE}?access_code_id={}&_strict=true", code["access_code_id"].as_str().unwrap());
+        let attempt = world.request("DELETE", &path).await.ok();
+        assert_eq!(attempt["action_attempt"]["action_type"], "DELETE_ACCESS_CODE");
+        assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "removing");
+        let code = world.create(on(&world, 0, json!({}))).await;
+        let path = format!(
+            "{DELETE}?access_code_id={}&device_id={}&sync=true",
+            code["access_code_id"].as_str().unwrap(),
+            world.lock(0)
+        );
+        assert_eq!(world.request("DELETE", &path).await.ok()["action_attempt"]["status"], "success");
+        assert_eq!(
+            world.request("GET", &path).await.error(405, "method_not_allowed")["message"],
+            "only DELETE,POST accepted"
+        );
+    });
+}
+
+#[test]
+fn with_sync_the_code_is_gone_when_the_answer_comes() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({ "sync": true }))).await;
+        let wanted = json!({ "access_code_id": code["access_code_id"], "sync": true });
+        let attempt = &world.post(DELETE, wanted).await.ok()["action_attempt"];
+        assert_eq!((&attempt["status"], &attempt["result"]), (&json!("success"), &json!({})));
+        let gone = json!({ "access_code_id": code["access_code_id"] });
+        world.post("/access_codes/get", gone).await.error(404, "not_found");
+    });
+}
+
+#[test]
+fn the_lock_has_to_be_the_codes_own() {
+    run(async {
+        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let code = world.create(on(&world, 0, json!({}))).await;
+        let id = &code["access_code_id"];
+        let before = rows(&world).await;
+        for device_id in [world.lock(1), other.lock(0), UNKNOWN.to_owned()] {
+            let wanted = json!({ "access_code_id": id, "device_id": device_id });
+            let error = world.post(DELETE, wanted.clone()).await.error(404, "access_code_not_found");
+            assert_eq!(error["message"], "Could not find an access_code with device_id or access_code_id");
+            assert_eq!(error["data"], wanted);
+        }
+        let error = other.post(DELETE, json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
+        assert_eq!(error["data"], json!({ "access_code_id": id, "device_id": null }));
+        assert_eq!(rows(&world).await, before);
+        assert_eq!(world.access_code(id).await["status"], "setting");
+        let right = json!({ "access_code_id": id, "device_id": world.lock(0) });
+        world.post(DELETE, right).await.ok();
+    });
+}
+
+#[test]
+fn deleting_again_is_accepted_while_the_code_is_removing_and_a_404_afterwards() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({}))).await;
+        world.advance("PT1S").await;
+        let wanted = json!({ "access_code_id": code["access_code_id"] });
+        let first = world.post(DELETE, wanted.clone()).await.ok();
+        world.advance("PT0.1S").await;
+        let second = world.post(DELETE, wanted.clone()).await.ok();
+        assert_ne!(first["action_attempt"]["action_attempt_id"], second["action_attempt"]["action_attempt_id"]);
+        world.advance("PT0.15S").await;
+        let error = world.post(DELETE, wanted.clone()).await.error(404, "access_code_not_found");
+        assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"], "device_id": null }));
+        for attempt in [first, second] {
+            let id = json!({ "action_attempt_id": attempt["action_attempt"]["action_attempt_id"] });
+            assert_eq!(world.post("/action_attempts/get", id).await.ok()["action_attempt"]["status"], "success");
+        }
+        let removed = [
+            "access_code.created",
+            "access_code.set_on_device",
+            "access_code.removed_from_device",
+            "access_code.deleted",
+        ];
+        assert_eq!(happened(&world, &code).await, removed, "asking twice removes it once");
+    });
+}
+
+#[test]
+fn a_code_that_never_was_on_the_lock_is_deleted_without_being_removed() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let far = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z" });
+        let deferred = world.create(on(&world, 0, far)).await;
+        let begun = world.create(on(&world, 0, json!({}))).await;
+        world.advance("PT0.1S").await;
+        for code in [&deferred, &begun] {
+            world.post(DELETE, json!({ "access_code_id": code["access_code_id"] })).await.ok();
+        }
+        world.advance("P200D").await;
+        for code in [&deferred, &begun] {
+            assert_eq!(happened(&world, code).await, ["access_code.created", "access_code.deleted"]);
+        }
+    });
+}
+
+#[test]
+fn a_code_on_an_offline_lock_is_removing_until_the_lock_is_back() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({ "sync": true }))).await;
+        let online = |online: bool| on(&world, 0, json!({ "online": online }));
+        world.post("/_emulator/devices/update", online(false)).await.ok();
+        let wanted = json!({ "access_code_id": code["access_code_id"], "sync": true });
+        assert_eq!(world.post(DELETE, wanted).await.ok()["action_attempt"]["status"], "pending");
+        world.advance("P3D").await;
+        let removing = world.access_code(&code["access_code_id"]).await;
+        assert_eq!(
+            (&removing["status"], &removing["errors"][0]["error_code"]),
+            (&json!("removing"), &json!("device_disconnected"))
+        );
+        world.post("/_emulator/devices/update", online(true)).await.ok();
+        world.advance("PT0.25S").await;
+        let gone = json!({ "access_code_id": code["access_code_id"] });
+        world.post("/access_codes/get", gone).await.error(404, "not_found");
+    });
+}
+
+#[test]
+fn an_id_that_is_missing_malformed_or_unknown_is_refused() {
+    run(async {
+        let world = World::with_locks(1).await;
+        assert_eq!(world.post(DELETE, json!({})).await.invalid("access_code_id"), ["Required"]);
+        let malformed = json!({ "access_code_id": "first" });
+        assert_eq!(world.post(DELETE, malformed).await.invalid("access_code_id"), ["Invalid uuid"]);
+        world.post(DELETE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
+    });
+}

@@ -1,0 +1,266 @@
+//! `/access_codes/get`, `/list` and `/generate_code`.
+
+use super::{about_the_whole, on, pin, rows};
+use crate::support::{UNKNOWN, World, run};
+use serde_json::{Value, json};
+
+/// The ids of the codes that a list gives, in its order.
+fn ids(listed: &Value) -> Vec<&str> {
+    listed["access_codes"].as_array().unwrap().iter().map(|code| code["access_code_id"].as_str().unwrap()).collect()
+}
+
+fn id(code: &Value) -> &str {
+    code["access_code_id"].as_str().unwrap()
+}
+
+#[test]
+fn a_code_is_found_by_its_id_or_by_its_lock_and_pin() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let code = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let elsewhere = world.create(on(&world, 1, json!({ "code": "4826" }))).await;
+        for (wanted, found) in [
+            (json!({ "access_code_id": code["access_code_id"] }), &code),
+            (json!({ "access_code_id": code["access_code_id"], "device_id": world.lock(0) }), &code),
+            (on(&world, 0, json!({ "code": "4826" })), &code),
+            (on(&world, 1, json!({ "code": "4826" })), &elsewhere),
+        ] {
+            let body = world.post("/access_codes/get", wanted).await.ok();
+            assert_eq!(body, json!({ "access_code": found, "ok": true }));
+        }
+        let path = format!("/access_codes/get?access_code_id={}&_strict=true", id(&code));
+        assert_eq!(world.get(&path).await.ok()["access_code"], code);
+        let path = format!("/access_codes/get?device_id={}&code=4826", world.lock(1));
+        assert_eq!(world.get(&path).await.ok()["access_code"], elsewhere);
+    });
+}
+
+#[test]
+fn of_several_codes_with_one_pin_the_one_whose_time_comes_first_is_found() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let window = |day: u32| {
+            let (starts_at, ends_at) = (format!("2026-04-{day}T12:00:00Z"), format!("2026-04-{day}T18:00:00Z"));
+            on(&world, 0, json!({ "code": "4826", "starts_at": starts_at, "ends_at": ends_at }))
+        };
+        world.create(window(20)).await;
+        let first = world.create(window(10)).await;
+        world.create(window(15)).await;
+        let found = world.post("/access_codes/get", on(&world, 0, json!({ "code": "4826" }))).await.ok();
+        assert_eq!(found["access_code"], first);
+    });
+}
+
+#[test]
+fn a_code_that_is_not_there_is_not_found() {
+    run(async {
+        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let code = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let id = &code["access_code_id"];
+        for wanted in [
+            json!({ "access_code_id": UNKNOWN }),
+            json!({ "access_code_id": id, "device_id": world.lock(1) }),
+            on(&world, 1, json!({ "code": "4826" })),
+            on(&world, 0, json!({ "code": "482" })),
+            json!({ "device_id": UNKNOWN, "code": "4826" }),
+        ] {
+            let error = world.post("/access_codes/get", wanted).await.error(404, "not_found");
+            assert_eq!(error["message"], "Access Code Not Found");
+        }
+        other.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "not_found");
+        let theirs = json!({ "device_id": world.lock(0), "code": "4826" });
+        other.post("/access_codes/get", theirs).await.error(404, "not_found");
+    });
+}
+
+#[test]
+fn get_wants_an_id_or_a_lock_with_a_pin_and_not_both() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for wanted in [json!({}), json!({ "code": "4826" }), on(&world, 0, json!({}))] {
+            let error = world.post("/access_codes/get", wanted).await.error(400, "invalid_input");
+            assert_eq!(about_the_whole(&error), ["Either access_code_id, or device_id and code, are required"]);
+        }
+        let both = json!({ "access_code_id": UNKNOWN, "code": "4826" });
+        let error = world.post("/access_codes/get", both).await.error(400, "invalid_input");
+        assert_eq!(about_the_whole(&error), ["Give access_code_id, or device_id and code, not both"]);
+        let wrong = json!({ "access_code_id": "4826" });
+        assert_eq!(world.post("/access_codes/get", wrong).await.invalid("access_code_id"), ["Invalid uuid"]);
+    });
+}
+
+#[test]
+fn codes_are_listed_newest_first_by_lock_and_by_id() {
+    run(async {
+        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let mut made = Vec::new();
+        for place in [0, 1, 0, 1, 0] {
+            made.push(world.create(on(&world, place, json!({}))).await);
+            world.advance("PT1M").await;
+        }
+        let list = async |wanted| world.post("/access_codes/list", wanted).await.ok();
+        let first = list(json!({ "device_id": world.lock(0) })).await;
+        assert_eq!(ids(&first), [id(&made[4]), id(&made[2]), id(&made[0])]);
+        assert_eq!(
+            first["pagination"],
+            json!({ "next_page_cursor": null, "has_next_page": false, "next_page_url": null })
+        );
+        assert_eq!(first["access_codes"][0], world.access_code(&made[4]["access_code_id"]).await);
+
+        let named = json!({ "access_code_ids": [id(&made[0]), id(&made[3]), id(&made[1]), UNKNOWN] });
+        assert_eq!(ids(&list(named.clone()).await), [id(&made[3]), id(&made[1]), id(&made[0])]);
+        let mut both = named.clone();
+        both["device_id"] = json!(world.lock(1));
+        assert_eq!(ids(&list(both).await), [id(&made[3]), id(&made[1])], "both selectors count");
+        assert_eq!(ids(&list(json!({ "access_code_ids": [] })).await), [""; 0]);
+        let path = format!("/access_codes/list?access_code_ids={}&access_code_ids={}", id(&made[0]), id(&made[1]));
+        assert_eq!(ids(&world.get(&path).await.ok()), [id(&made[1]), id(&made[0])]);
+        assert_eq!(ids(&other.post("/access_codes/list", named).await.ok()), [""; 0]);
+    });
+}
+
+#[test]
+fn selectors_for_what_is_not_emulated_select_nothing() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = world.create(on(&world, 0, json!({}))).await;
+        for name in ["access_grant_id", "access_grant_key", "access_method_id", "customer_key", "user_identifier_key"] {
+            for mut wanted in [json!({}), on(&world, 0, json!({})), json!({ "access_code_ids": [id(&code)] })] {
+                wanted[name] = json!(UNKNOWN);
+                assert_eq!(ids(&world.post("/access_codes/list", wanted).await.ok()), [""; 0], "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn list_wants_a_selector() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for wanted in [json!({}), json!({ "search": "4826" }), json!({ "limit": 5 })] {
+            let error = world.post("/access_codes/list", wanted).await.error(400, "invalid_input");
+            assert_eq!(error["message"], "Either 'device_id' or 'access_code_ids' is required");
+        }
+    });
+}
+
+#[test]
+fn search_looks_into_name_pin_and_id_for_a_part_as_it_is() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let anna = world.create(on(&world, 0, json!({ "name": "Anna 100%_sure", "code": "482615" }))).await;
+        let bob = world.create(on(&world, 0, json!({ "name": "Bob", "code": "937261" }))).await;
+        let nobody = world.create(on(&world, 0, json!({ "code": "555555" }))).await;
+        let part_of_id = &id(&bob)[20..];
+        for (search, found) in [
+            ("anna", vec![&anna]),
+            ("NNA 1", vec![&anna]),
+            ("261", vec![&anna, &bob]),
+            (part_of_id, vec![&bob]),
+            ("5555", vec![&nobody]),
+            ("%_s", vec![&anna]),
+            ("%", vec![&anna]),
+            ("A_n", vec![]),
+            ("\\", vec![]),
+            ("'", vec![]),
+        ] {
+            let listed = world.post("/access_codes/list", on(&world, 0, json!({ "search": search }))).await.ok();
+            let mut found: Vec<&str> = found.into_iter().map(id).collect();
+            let mut shown = ids(&listed);
+            found.sort_unstable();
+            shown.sort_unstable();
+            assert_eq!(shown, found, "{search}");
+        }
+        let empty = on(&world, 0, json!({ "search": "" }));
+        assert!(!world.post("/access_codes/list", empty).await.invalid("search").is_empty());
+        let nul = on(&world, 0, json!({ "search": "\u{0}" }));
+        assert!(!world.post("/access_codes/list", nul).await.invalid("search").is_empty());
+    });
+}
+
+#[test]
+fn pages_together_show_each_code_once_in_order_even_where_all_were_made_together() {
+    run(async {
+        let world = World::with_locks(7).await;
+        let made = world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
+        let wanted = json!({ "access_code_ids": ids(&made), "limit": 3 });
+        let all = world.post("/access_codes/list", json!({ "access_code_ids": ids(&made) })).await.ok();
+        assert_eq!(ids(&all).len(), 7);
+        let (mut seen, mut sizes, mut cursor) = (Vec::new(), Vec::new(), Value::Null);
+        loop {
+            let mut page = wanted.clone();
+            page["page_cursor"] = cursor;
+            let page = world.post("/access_codes/list", page).await.ok();
+            sizes.push(ids(&page).len());
+            seen.extend(ids(&page).into_iter().map(str::to_owned));
+            cursor = page["pagination"]["next_page_cursor"].clone();
+            assert_eq!(page["pagination"]["has_next_page"], !cursor.is_null());
+            if cursor.is_null() {
+                break;
+            }
+        }
+        assert_eq!((seen, sizes), (ids(&all).into_iter().map(str::to_owned).collect(), vec![3, 3, 1]));
+    });
+}
+
+#[test]
+fn the_url_of_the_next_page_leads_there() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for name in ["a & b", "b & c", "& d"] {
+            world.create(on(&world, 0, json!({ "name": name }))).await;
+            world.advance("PT1S").await;
+        }
+        let first = on(&world, 0, json!({ "search": "&", "limit": 2 }));
+        let first = world.post("/access_codes/list", first).await.ok();
+        assert_eq!(first["access_codes"][0]["name"], "& d");
+        let url = first["pagination"]["next_page_url"].as_str().unwrap();
+        let second = world.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
+        assert_eq!(second["access_codes"].as_array().unwrap().len(), 1);
+        assert_eq!(second["access_codes"][0]["name"], "a & b");
+    });
+}
+
+#[test]
+fn a_cursor_is_good_for_the_request_it_came_with_only() {
+    run(async {
+        let world = World::with_locks(2).await;
+        for _ in 0..2 {
+            world.create(on(&world, 0, json!({}))).await;
+        }
+        let page = world.post("/access_codes/list", on(&world, 0, json!({ "limit": 1 }))).await.ok();
+        let cursor = &page["pagination"]["next_page_cursor"];
+        for wanted in [
+            on(&world, 0, json!({ "limit": 2, "page_cursor": cursor })),
+            on(&world, 1, json!({ "limit": 1, "page_cursor": cursor })),
+            on(&world, 0, json!({ "limit": 1, "page_cursor": "made up" })),
+            on(&world, 0, json!({ "limit": 1, "page_cursor": "" })),
+        ] {
+            world.post("/access_codes/list", wanted).await.error(400, "mismatched_page_parameters");
+        }
+        for limit in [json!(0), json!(-1), json!(1.5)] {
+            let wanted = on(&world, 0, json!({ "limit": limit }));
+            assert_eq!(world.post("/access_codes/list", wanted).await.invalid("limit").len(), 1);
+        }
+    });
+}
+
+#[test]
+fn generate_code_gives_a_pin_the_lock_can_take_now_and_keeps_nothing() {
+    run(async {
+        let (world, other) = (World::with(json!([{ "device_type": "nuki_lock" }])).await, World::with_locks(1).await);
+        let body = world.post("/access_codes/generate_code", on(&world, 0, json!({}))).await.ok();
+        let code = pin(&body["generated_code"]);
+        assert_eq!(body, json!({ "generated_code": { "device_id": world.lock(0), "code": code }, "ok": true }));
+        assert_eq!(rows(&world).await, [0; 4]);
+        world.create(on(&world, 0, json!({ "code": code }))).await;
+        let path = format!("/access_codes/generate_code?device_id={}", world.lock(0));
+        assert_eq!(pin(&world.get(&path).await.ok()["generated_code"]).len(), 6);
+        for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
+            let reply = world.post("/access_codes/generate_code", json!({ "device_id": device_id })).await;
+            reply.error(404, "device_not_found");
+        }
+        let nothing = world.post("/access_codes/generate_code", json!({})).await;
+        assert_eq!(nothing.invalid("device_id"), ["Required"]);
+    });
+}

@@ -1,0 +1,252 @@
+//! `/devices/get` and `/devices/list`, and the locks of the default sandbox.
+
+use crate::support::{START, UNKNOWN, World, app, post_as, run};
+use latchkey::emulator::sandbox;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+async fn list(world: &World, wanted: Value) -> Vec<Value> {
+    world.post("/devices/list", wanted).await.ok()["devices"].as_array().unwrap().clone()
+}
+
+/// Locks of four brands, one of them offline and one that takes no code from afar.
+async fn house() -> World {
+    World::with(json!([
+        { "device_type": "august_lock", "name": "Front Door" },
+        { "device_type": "yale_lock", "name": "Back Door", "online": false },
+        { "device_type": "dormakaba_oracode_door", "name": "Garage 100%" },
+        { "device_type": "august_lock", "name": "Attic" },
+        { "device_type": "igloohome_lock", "name": "Shed" },
+    ]))
+    .await
+}
+
+#[test]
+fn devices_are_listed_in_the_order_in_which_they_were_made() {
+    run(async {
+        let world = World::with_locks(30).await;
+        assert_eq!(list(&world, json!({})).await, world.devices);
+        let later = world.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await.ok();
+        let listed = list(&world, json!({})).await;
+        assert_eq!((listed.len(), &listed[30]), (31, &later["device"]));
+        assert_eq!(world.get("/devices/list").await.ok()["devices"], json!(listed));
+    });
+}
+
+#[test]
+fn each_filter_restricts_and_all_of_them_count() {
+    run(async {
+        let world = house().await;
+        let account = |place: usize| world.devices[place]["connected_account_id"].clone();
+        assert_eq!(account(0), account(3), "locks of one brand are connected through one account");
+        assert_ne!(account(0), account(1));
+        let ids = |places: &[usize]| places.iter().map(|place| world.lock(*place)).collect::<Vec<_>>();
+        for (wanted, found) in [
+            (json!({ "device_ids": [world.lock(3), UNKNOWN, world.lock(1)] }), vec![1, 3]),
+            (json!({ "device_ids": [] }), vec![]),
+            (json!({ "device_type": "august_lock" }), vec![0, 3]),
+            (json!({ "device_types": ["yale_lock", "igloohome_lock", "ring_camera"] }), vec![1, 4]),
+            (json!({ "device_type": "august_lock", "device_types": ["yale_lock", "august_lock"] }), vec![0, 3]),
+            (json!({ "device_type": "august_lock", "device_types": ["yale_lock"] }), vec![]),
+            (json!({ "manufacturer": "august" }), vec![0, 3]),
+            (json!({ "manufacturer": "kwikset" }), vec![]),
+            (json!({ "connected_account_id": account(0) }), vec![0, 3]),
+            (json!({ "connected_account_ids": [account(1), account(4)] }), vec![1, 4]),
+            (json!({ "connected_account_id": account(0), "connected_account_ids": [account(1)] }), vec![]),
+            (json!({ "connected_account_id": UNKNOWN }), vec![]),
+            (json!({ "search": "door" }), vec![0, 1]),
+            (json!({ "search": "0%" }), vec![2]),
+            (json!({ "search": "a_t" }), vec![]),
+            (json!({ "search": world.lock(4)[10..] }), vec![4]),
+            (json!({ "include_if": ["can_program_online_access_codes"] }), vec![0, 1, 3, 4]),
+            (json!({ "include_if": ["can_program_offline_access_codes"] }), vec![2, 4]),
+            (json!({ "include_if": ["can_program_offline_access_codes", "can_program_online_access_codes"] }), vec![4]),
+            (json!({ "exclude_if": ["can_program_offline_access_codes"] }), vec![0, 1, 3]),
+            (json!({ "exclude_if": ["can_hvac_heat"] }), vec![0, 1, 2, 3, 4]),
+            (json!({ "include_if": ["can_hvac_heat"] }), vec![]),
+            (json!({ "created_before": START }), vec![]),
+            (json!({ "created_before": "2026-03-02T13:00:00.001+01:00" }), vec![0, 1, 2, 3, 4]),
+            (json!({ "custom_metadata_has": {} }), vec![0, 1, 2, 3, 4]),
+            (json!({ "custom_metadata_has": { "floor": "1" } }), vec![]),
+            (json!({ "customer_key": "somebody" }), vec![]),
+            (json!({ "space_id": UNKNOWN }), vec![]),
+            (json!({ "search": "door", "device_type": "yale_lock" }), vec![1]),
+            (json!({ "page_cursor": null }), vec![0, 1, 2, 3, 4]),
+        ] {
+            let listed = list(&world, wanted.clone()).await;
+            let listed: Vec<_> = listed.iter().map(|device| device["device_id"].as_str().unwrap()).collect();
+            assert_eq!(listed, ids(&found), "{wanted}");
+        }
+        let path = format!("/devices/list?device_ids={}&device_ids={}&search=door", world.lock(0), world.lock(4));
+        assert_eq!(world.get(&path).await.ok()["devices"], json!([world.devices[0]]));
+    });
+}
+
+#[test]
+fn filters_of_the_wrong_kind_are_refused() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for (name, value) in [
+            ("device_ids", json!(["front"])),
+            ("device_type", json!("cat_flap")),
+            ("device_types", json!(["cat_flap"])),
+            ("manufacturer", json!("nobody")),
+            ("include_if", json!(["can_fly"])),
+            ("created_before", json!("yesterday")),
+            ("search", json!("")),
+            ("custom_metadata_has", json!({ "a\u{0}": "b" })),
+            ("limit", json!(0)),
+        ] {
+            let error = world.post("/devices/list", json!({ name: value })).await.error(400, "invalid_input");
+            assert!(error["validation_errors"].get(name).is_some(), "{name}: {error}");
+        }
+    });
+}
+
+#[test]
+fn pages_of_devices_follow_each_other_also_where_a_flag_is_filtered_by() {
+    run(async {
+        let world = house().await;
+        let (mut seen, mut cursor) = (Vec::new(), Value::Null);
+        for size in [2, 2] {
+            let wanted =
+                json!({ "limit": 2, "include_if": ["can_program_online_access_codes"], "page_cursor": cursor });
+            let page = world.post("/devices/list", wanted).await.ok();
+            assert_eq!(page["devices"].as_array().unwrap().len(), size);
+            seen.extend(page["devices"].as_array().unwrap().iter().map(|device| device["device_id"].clone()));
+            cursor = page["pagination"]["next_page_cursor"].clone();
+            assert_eq!(page["pagination"]["has_next_page"], !cursor.is_null());
+        }
+        assert_eq!(cursor, Value::Null);
+        assert_eq!(json!(seen), json!([world.lock(0), world.lock(1), world.lock(3), world.lock(4)]));
+        let first = world.post("/devices/list", json!({ "limit": 4 })).await.ok();
+        let url = first["pagination"]["next_page_url"].as_str().unwrap();
+        let second = world.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
+        assert_eq!(second["devices"], json!([world.devices[4]]));
+        let made_up = json!({ "page_cursor": "made up" });
+        world.post("/devices/list", made_up).await.error(400, "mismatched_page_parameters");
+    });
+}
+
+#[test]
+fn a_device_is_got_by_its_id_or_its_name() {
+    run(async {
+        let (world, other) = (house().await, World::with_locks(1).await);
+        for (wanted, place) in [
+            (json!({ "device_id": world.lock(1) }), 1),
+            (json!({ "name": "Garage 100%" }), 2),
+            (json!({ "device_id": world.lock(3), "name": "Attic" }), 3),
+        ] {
+            let body = world.post("/devices/get", wanted).await.ok();
+            assert_eq!(body, json!({ "device": world.devices[place], "ok": true }));
+        }
+        let path = format!("/devices/get?device_id={}", world.lock(0));
+        assert_eq!(world.get(&path).await.ok()["device"], world.devices[0]);
+        for wanted in [
+            json!({ "device_id": UNKNOWN }),
+            json!({ "device_id": other.lock(0) }),
+            json!({ "name": "front door" }),
+            json!({ "device_id": world.lock(0), "name": "Attic" }),
+        ] {
+            let error = world.post("/devices/get", wanted).await.error(404, "device_not_found");
+            assert_eq!(error["message"], "Device not found");
+        }
+        world.post("/devices/get", json!({})).await.error(400, "invalid_input");
+    });
+}
+
+#[test]
+fn a_lock_says_what_it_can_do_and_whether_it_is_online() {
+    run(async {
+        let world = World::with(json!([
+            { "device_type": "august_lock" },
+            {
+                "device_type": "august_lock",
+                "name": "Odd one",
+                "online": false,
+                "supported_code_lengths": [7],
+                "max_active_codes_supported": 3,
+                "code_constraints": [{ "constraint_type": "name_length", "min_length": 1, "max_length": 5 }],
+                "battery_level": 0.05,
+                "time_zone": "Europe/Berlin",
+                "properties": { "serial_number": "X1", "door_open": true },
+            },
+            { "device_type": "august_lock", "battery_level": null, "supported_code_lengths": null, "time_zone": null },
+        ]))
+        .await;
+        let [usual, odd, bare] = &world.devices[..] else { panic!("three locks") };
+        assert_eq!(usual["properties"]["online"], true);
+        assert_eq!(
+            (&usual["errors"], &usual["is_managed"], &usual["created_at"]),
+            (&json!([]), &json!(true), &json!(START))
+        );
+        assert_eq!(usual["properties"]["supported_code_lengths"], json!([4, 5, 6, 7, 8]));
+        assert_eq!(usual["properties"].get("max_active_codes_supported"), None);
+
+        let properties = &odd["properties"];
+        assert_eq!((&odd["display_name"], &properties["online"]), (&json!("Odd one"), &json!(false)));
+        assert_eq!(odd["errors"][0]["error_code"], "device_disconnected");
+        assert_eq!(odd["can_program_online_access_codes"], true, "an offline lock takes codes for later");
+        assert_eq!(properties["supported_code_lengths"], json!([7]));
+        assert_eq!(properties["max_active_codes_supported"], 3);
+        assert_eq!(
+            properties["code_constraints"],
+            json!([{ "constraint_type": "name_length", "min_length": 1, "max_length": 5 }])
+        );
+        assert_eq!(properties["battery"], json!({ "level": 0.05, "status": "critical" }));
+        assert_eq!((&properties["serial_number"], &properties["door_open"]), (&json!("X1"), &json!(true)));
+        assert_eq!(odd["location"]["time_zone"], "Europe/Berlin");
+
+        for missing in ["battery", "battery_level", "supported_code_lengths"] {
+            assert_eq!(bare["properties"].get(missing), None, "{missing}");
+        }
+        assert_eq!(bare["location"].get("time_zone"), None);
+    });
+}
+
+#[test]
+fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
+    run(async {
+        let app = app();
+        let made = sandbox::ensure(&app).await.unwrap();
+        let again = sandbox::ensure(&app).await.unwrap();
+        let ids = |devices: &[latchkey::devices::model::Device]| -> Vec<String> {
+            devices.iter().map(|device| device.device_id.to_string()).collect()
+        };
+        assert_eq!((made.len(), ids(&again)), (10, ids(&made)), "it is made once");
+
+        let listed = post_as(sandbox::API_KEY, "/devices/list", json!({})).await.ok();
+        let locks = listed["devices"].as_array().unwrap();
+        let listed_ids: Vec<_> = locks.iter().map(|lock| lock["device_id"].as_str().unwrap()).collect();
+        assert_eq!(listed_ids, ids(&made));
+        assert_eq!(locks[0]["device_type"], "august_lock");
+        assert_eq!(locks[1]["device_type"], "august_lock");
+        assert!(locks.iter().all(|lock| lock["workspace_id"] == sandbox::WORKSPACE_ID.to_string()));
+
+        // Any well-formed six-digit PIN: the extremes of all rules a brand may have on digits.
+        let mut takes_any = Vec::new();
+        for lock in locks.iter().filter(|lock| lock["properties"]["online"] == true) {
+            let properties = &lock["properties"];
+            let lengths = properties.get("supported_code_lengths").and_then(Value::as_array);
+            let takes_six = lengths.is_none_or(|lengths| lengths.contains(&json!(6)));
+            if takes_six
+                && properties["code_constraints"] == json!([])
+                && properties.get("max_active_codes_supported").is_none()
+            {
+                takes_any.push(lock);
+            }
+        }
+        let brands: BTreeSet<_> = takes_any.iter().map(|lock| lock["device_type"].as_str().unwrap()).collect();
+        assert!(takes_any.len() >= 8 && brands.len() >= 6, "{brands:?}");
+        let device_ids: Vec<_> = takes_any.iter().map(|lock| &lock["device_id"]).collect();
+        for code in ["000000", "123456", "999999", "120890", "112233"] {
+            let wanted = json!({ "device_ids": device_ids, "code": code });
+            let codes = post_as(sandbox::API_KEY, "/access_codes/create_multiple", wanted).await.ok();
+            for made in codes["access_codes"].as_array().unwrap() {
+                assert_eq!(made["code"], code);
+                let gone = json!({ "access_code_id": made["access_code_id"], "sync": true });
+                post_as(sandbox::API_KEY, "/access_codes/delete", gone).await.ok();
+            }
+        }
+    });
+}

@@ -1,0 +1,3 @@
+//! Codes that share a PIN.
+mod groups;
+mod multiple;

@@ -1,0 +1,141 @@
+//! `common_code_key`: codes of one key have one PIN.
+
+use crate::access_codes::{on, pin, rows};
+use crate::support::{World, run};
+use serde_json::{Value, json};
+
+const CREATE: &str = "/access_codes/create";
+
+/// A wish for the lock at this place, in the group `guests`.
+fn guest(world: &World, place: usize, mut further: Value) -> Value {
+    further["common_code_key"] = json!("guests");
+    on(world, place, further)
+}
+
+async fn delete(world: &World, code: &Value) {
+    world.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"], "sync": true })).await.ok();
+}
+
+#[test]
+fn the_second_code_of_a_key_takes_the_pin_of_the_first() {
+    run(async {
+        let world = World::with_locks(3).await;
+        let first = world.create(guest(&world, 0, json!({ "preferred_code_length": 6 }))).await;
+        assert_eq!((&first["common_code_key"], pin(&first).len()), (&json!("guests"), 6));
+        let second = world.create(guest(&world, 1, json!({ "preferred_code_length": 8 }))).await;
+        assert_eq!((&second["code"], &second["common_code_key"]), (&first["code"], &json!("guests")));
+        let the_same = guest(&world, 2, json!({ "code": pin(&first) }));
+        assert_eq!(world.create(the_same).await["code"], first["code"]);
+        let stranger = on(&world, 1, json!({ "common_code_key": "staff" }));
+        assert_ne!(world.create(stranger).await["code"], first["code"], "another key is another group");
+    });
+}
+
+#[test]
+fn a_key_is_a_group_in_its_own_workspace_only() {
+    run(async {
+        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        world.create(guest(&world, 0, json!({ "code": "4826" }))).await;
+        assert_eq!(other.create(guest(&other, 0, json!({ "code": "5937" }))).await["code"], "5937");
+    });
+}
+
+#[test]
+fn a_code_that_differs_from_the_groups_is_refused() {
+    run(async {
+        let world = World::with_locks(2).await;
+        world.create(guest(&world, 0, json!({ "code": "4826" }))).await;
+        let before = rows(&world).await;
+        let messages = world.post(CREATE, guest(&world, 1, json!({ "code": "5937" }))).await.invalid("code");
+        assert!(messages[0].contains("guests"), "{messages:?}");
+        assert_eq!(rows(&world).await, before);
+        world.create(guest(&world, 1, json!({ "code": "4826" }))).await;
+    });
+}
+
+#[test]
+fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
+    run(async {
+        let locks = json!([
+            { "device_type": "august_lock" },
+            { "device_type": "nuki_lock" },
+            { "device_type": "salto_lock" },
+            { "device_type": "august_lock" },
+        ]);
+        let world = World::with(locks).await;
+        world.create(guest(&world, 0, json!({ "code": "4826" }))).await;
+        world.create(on(&world, 3, json!({ "code": "4826" }))).await;
+        let before = rows(&world).await;
+        for cannot in [1, 2] {
+            world.post(CREATE, guest(&world, cannot, json!({}))).await.invalid("code");
+        }
+        world.post(CREATE, guest(&world, 3, json!({}))).await.error(409, "duplicate_access_code");
+        world.post(CREATE, guest(&world, 0, json!({}))).await.error(409, "duplicate_access_code");
+        assert_eq!(rows(&world).await, before);
+    });
+}
+
+#[test]
+fn one_lock_can_have_the_groups_pin_in_windows_that_do_not_overlap() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let window = |day: u32| {
+            let day = format!("2026-04-{day}T");
+            guest(&world, 0, json!({ "starts_at": format!("{day}10:00:00Z"), "ends_at": format!("{day}18:00:00Z") }))
+        };
+        let first = world.create(window(10)).await;
+        assert_eq!(world.create(window(11)).await["code"], first["code"]);
+        world.post(CREATE, window(10)).await.error(409, "duplicate_access_code");
+    });
+}
+
+#[test]
+fn a_group_keeps_its_pin_while_anybody_is_in_it_and_may_begin_anew_afterwards() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let first = world.create(guest(&world, 0, json!({ "code": "4826" }))).await;
+        let second = world.create(guest(&world, 1, json!({}))).await;
+        let another = guest(&world, 0, json!({ "code": "5937" }));
+        delete(&world, &first).await;
+        world.post(CREATE, another.clone()).await.invalid("code");
+        delete(&world, &second).await;
+        assert_eq!(world.create(another).await["code"], "5937");
+        assert_eq!(world.create(guest(&world, 1, json!({}))).await["code"], "5937", "the group's PIN is the new one");
+    });
+}
+
+#[test]
+fn a_key_whose_codes_are_all_gone_can_be_used_again_without_naming_a_pin() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let first = world.create(guest(&world, 0, json!({}))).await;
+        delete(&world, &first).await;
+        let anew = world.create(guest(&world, 0, json!({}))).await;
+        assert_eq!(world.create(guest(&world, 1, json!({}))).await["code"], anew["code"]);
+    });
+}
+
+#[test]
+fn a_request_that_fails_leaves_no_group_behind() {
+    run(async {
+        let locks = json!([{ "device_type": "august_lock" }, { "device_type": "nuki_lock" }]);
+        let world = World::with(locks).await;
+        world.post(CREATE, guest(&world, 1, json!({ "code": "4826" }))).await.invalid("code");
+        assert_eq!(rows(&world).await, [0; 4]);
+        assert_eq!(world.create(guest(&world, 0, json!({ "code": "5937" }))).await["code"], "5937");
+    });
+}
+
+#[test]
+fn a_code_can_join_the_group_that_create_multiple_made() {
+    run(async {
+        let world = World::with_locks(3).await;
+        let two = &world.locks()[..2];
+        let made = world.post("/access_codes/create_multiple", json!({ "device_ids": two })).await.ok();
+        let key = &made["access_codes"][0]["common_code_key"];
+        let joined = world.create(on(&world, 2, json!({ "common_code_key": key }))).await;
+        assert_eq!(joined["code"], made["access_codes"][0]["code"]);
+        let empty = on(&world, 2, json!({ "common_code_key": "" }));
+        assert!(!world.post(CREATE, empty).await.invalid("common_code_key").is_empty());
+    });
+}

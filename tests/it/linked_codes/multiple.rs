@@ -1,0 +1,380 @@
+//! `/access_codes/create_multiple`: one PIN for several locks, as far as they can share it.
+
+use crate::access_codes::{about_the_whole, on, pin, rows};
+use crate::support::{START, UNKNOWN, World, post_as, run, send};
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const CREATE_MULTIPLE: &str = "/access_codes/create_multiple";
+
+/// A wish for all locks of a world.
+fn everywhere(world: &World, mut further: Value) -> Value {
+    further["device_ids"] = json!(world.locks());
+    further
+}
+
+/// The codes that are made on all locks of a world.
+async fn make(world: &World, further: Value) -> Vec<Value> {
+    let made = world.post(CREATE_MULTIPLE, everywhere(world, further)).await.ok();
+    assert_eq!(made.as_object().unwrap().len(), 2, "access_codes and ok");
+    made["access_codes"].as_array().unwrap().clone()
+}
+
+fn all<'a>(codes: &'a [Value], name: &str) -> BTreeSet<Option<&'a str>> {
+    codes.iter().map(|code| code[name].as_str()).collect()
+}
+
+fn random(mut further: Value) -> Value {
+    further["behavior_when_code_cannot_be_shared"] = json!("create_random_code");
+    further
+}
+
+#[test]
+fn without_a_code_all_locks_get_one_pin_and_one_key() {
+    run(async {
+        let world = World::with_locks(4).await;
+        let codes = make(&world, json!({ "name": "Guest" })).await;
+        let [Some(key)] = all(&codes, "common_code_key").into_iter().collect::<Vec<_>>()[..] else {
+            panic!("one key for all: {codes:?}");
+        };
+        let id = key.strip_prefix("auto_set_by_create_multiple_").unwrap();
+        assert_eq!(uuid::Uuid::parse_str(id).unwrap().hyphenated().to_string(), id);
+        assert_eq!(all(&codes, "code").len(), 1);
+        assert_eq!(all(&codes, "access_code_id").len(), 4);
+        for code in &codes {
+            assert_eq!(
+                (&code["name"], &code["status"], &code["created_at"]),
+                (&json!("Guest"), &json!("setting"), &json!(START))
+            );
+            assert_eq!(*code, world.access_code(&code["access_code_id"]).await);
+        }
+        assert_eq!(rows(&world).await[..2], [4, 4], "a code and an event each");
+        world.advance("PT0.25S").await;
+        for code in &codes {
+            assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "set");
+        }
+        let again = make(&world, json!({})).await;
+        assert_ne!(again[0]["common_code_key"], codes[0]["common_code_key"]);
+        assert_ne!(again[0]["code"], codes[0]["code"]);
+    });
+}
+
+#[test]
+fn with_a_custom_code_all_locks_get_it_and_no_key() {
+    run(async {
+        let world = World::with_locks(3).await;
+        let codes = make(&world, json!({ "code": "4826" })).await;
+        assert_eq!(all(&codes, "code"), [Some("4826")].into());
+        assert_eq!(all(&codes, "common_code_key"), [None].into());
+        assert_eq!(rows(&world).await[3], 0, "no group is made");
+    });
+}
+
+#[test]
+fn the_codes_come_in_the_order_of_the_device_ids() {
+    run(async {
+        let world = World::with_locks(6).await;
+        for order in [[5, 3, 1, 0, 2, 4], [0, 1, 2, 3, 4, 5], [2, 5, 0, 4, 1, 3]] {
+            let device_ids = order.map(|place| world.lock(place));
+            let made = world.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.ok();
+            let codes = made["access_codes"].as_array().unwrap();
+            let on: Vec<&str> = codes.iter().map(|code| code["device_id"].as_str().unwrap()).collect();
+            assert_eq!(on, device_ids);
+        }
+    });
+}
+
+#[test]
+fn put_does_what_post_does() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let request = Request::put(CREATE_MULTIPLE)
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {}", world.api_key))
+            .body(Body::from(everywhere(&world, json!({ "code": "4826" })).to_string()));
+        let made = send(request.unwrap()).await.ok();
+        assert_eq!(all(made["access_codes"].as_array().unwrap(), "code"), [Some("4826")].into());
+        let patch = world.request("PATCH", CREATE_MULTIPLE).await.error(405, "method_not_allowed");
+        assert_eq!(patch["message"], "only POST,PUT accepted");
+    });
+}
+
+#[test]
+fn windows_and_the_other_parameters_reach_every_code() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let wanted = json!({
+            "starts_at": "2026-09-10T07:00:00-07:00",
+            "ends_at": "2026-09-12T07:00:00-07:00",
+            "prefer_native_scheduling": false,
+            "allow_external_modification": true,
+        });
+        for code in make(&world, wanted).await {
+            assert_eq!((&code["type"], &code["status"]), (&json!("time_bound"), &json!("unset")));
+            assert_eq!(code["starts_at"], "2026-09-10T14:00:00.000Z");
+            assert_eq!(code["pending_mutations"][0]["scheduled_at"], "2026-09-10T13:00:00.000Z");
+            assert_eq!(code["is_external_modification_allowed"], true);
+        }
+        for (window, message) in [
+            (json!({ "ends_at": START }), "Both starts_at and ends_at must be provided if one is"),
+            (json!({ "starts_at": START, "ends_at": START }), "ends_at must be after starts_at"),
+        ] {
+            let error = world.post(CREATE_MULTIPLE, everywhere(&world, window)).await.error(400, "invalid_input");
+            assert_eq!(about_the_whole(&error), [message]);
+        }
+        let later = everywhere(&world, json!({ "use_backup_access_code_pool": true }));
+        world.post(CREATE_MULTIPLE, later).await.invalid("use_backup_access_code_pool");
+    });
+}
+
+#[test]
+fn the_preferred_length_counts_if_all_locks_take_it_and_else_the_shortest_they_share() {
+    run(async {
+        let locks = json!([
+            { "device_type": "wyze_lock", "supported_code_lengths": [4, 6, 8] },
+            { "device_type": "wyze_lock", "supported_code_lengths": [8, 6, 5] },
+            { "device_type": "smartthings_lock" },
+        ]);
+        let world = World::with(locks).await;
+        for (preferred, length) in [(8, 8), (6, 6), (4, 6), (5, 6), (7, 6), (12, 6)] {
+            let codes = make(&world, json!({ "preferred_code_length": preferred })).await;
+            assert_eq!((all(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "preferring {preferred}");
+        }
+        assert_eq!(pin(&make(&world, json!({})).await[0]).len(), 6);
+    });
+}
+
+#[test]
+fn the_shared_pin_satisfies_every_lock() {
+    run(async {
+        let locks = json!([
+            { "device_type": "nuki_lock" },
+            { "device_type": "schlage_lock" },
+            { "device_type": "tedee_lock" },
+            { "device_type": "ttlock_lock", "code_constraints": [{ "constraint_type": "cannot_contain_089" }] },
+        ]);
+        let world = World::with(locks).await;
+        for _ in 0..20 {
+            let codes = make(&world, json!({})).await;
+            assert_eq!(all(&codes, "code").len(), 1);
+            let code = pin(&codes[0]);
+            let first_four: BTreeSet<u8> = code.bytes().take(4).collect();
+            assert!(code.len() == 6 && !code.starts_with("12") && !code.contains(['0', '8', '9']), "{code}");
+            assert_eq!(first_four.len(), 4, "{code}");
+        }
+    });
+}
+
+/// Locks of which the first and third share, and the others cannot: one takes other lengths, of the other the
+/// provider chooses the PIN.
+async fn misfits() -> World {
+    let constraint = |name: &str| json!([{ "constraint_type": name }]);
+    World::with(json!([
+        { "device_type": "wyze_lock", "supported_code_lengths": [4], "code_constraints": constraint("cannot_contain_089") },
+        { "device_type": "wyze_lock", "supported_code_lengths": [6] },
+        { "device_type": "wyze_lock", "supported_code_lengths": [4, 5] },
+        { "device_type": "salto_lock" },
+    ]))
+    .await
+}
+
+#[test]
+fn where_locks_cannot_share_nothing_is_made_and_the_answer_names_them() {
+    run(async {
+        let world = misfits().await;
+        let unable = json!({ "device_ids": [world.lock(1), world.lock(3)] });
+        for wanted in [
+            json!({}),
+            json!({ "behavior_when_code_cannot_be_shared": "throw" }),
+            json!({ "code": "4726" }),
+            json!({ "preferred_code_length": 6 }),
+        ] {
+            let error =
+                world.post(CREATE_MULTIPLE, everywhere(&world, wanted)).await.error(400, "code_cannot_be_shared");
+            assert_eq!(error["data"], unable);
+            let message = error["message"].as_str().unwrap();
+            assert!(message.contains(&world.lock(1)) && message.contains(&world.lock(3)), "{message}");
+            assert!(!message.contains(&world.lock(0)) && !message.contains(&world.lock(2)), "{message}");
+        }
+        assert_eq!(rows(&world).await, [0; 4], "no code, no event, no attempt, no group");
+    });
+}
+
+#[test]
+fn where_locks_cannot_share_each_gets_a_pin_of_its_own_if_that_is_wanted() {
+    run(async {
+        let world = misfits().await;
+        let codes = make(&world, random(json!({}))).await;
+        assert_eq!(codes[0]["code"], codes[2]["code"]);
+        assert_eq!(codes[0]["common_code_key"], codes[2]["common_code_key"]);
+        assert!(codes[0]["common_code_key"].is_string());
+        assert_eq!((pin(&codes[0]).len(), pin(&codes[1]).len(), pin(&codes[3]).len()), (4, 6, 6));
+        for own in [&codes[1], &codes[3]] {
+            assert_eq!(own["common_code_key"], Value::Null);
+        }
+        let codes = make(&world, random(json!({ "code": "4726" }))).await;
+        assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4726"), &json!("4726")));
+        assert_eq!((pin(&codes[1]).len(), pin(&codes[3]).len()), (6, 6));
+        assert_eq!(all(&codes, "common_code_key"), [None].into());
+    });
+}
+
+#[test]
+fn a_lock_whose_provider_chooses_cannot_share_even_if_the_lengths_agree() {
+    run(async {
+        let locks = json!([
+            { "device_type": "wyze_lock", "supported_code_lengths": [6] },
+            { "device_type": "nuki_lock" },
+            { "device_type": "dormakaba_oracode_door", "can_program_online_access_codes": true },
+        ]);
+        let world = World::with(locks).await;
+        let error =
+            world.post(CREATE_MULTIPLE, everywhere(&world, json!({}))).await.error(400, "code_cannot_be_shared");
+        assert_eq!(error["data"], json!({ "device_ids": [world.lock(2)] }));
+        assert_eq!(rows(&world).await, [0; 4]);
+        let codes = make(&world, random(json!({}))).await;
+        assert_eq!(codes[0]["code"], codes[1]["code"]);
+        assert_eq!((pin(&codes[2]).len(), &codes[2]["common_code_key"]), (6, &Value::Null));
+    });
+}
+
+#[test]
+fn one_lock_alone_always_shares_with_itself() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "salto_lock" }])).await;
+        let codes = make(&world, json!({})).await;
+        assert_eq!(pin(&codes[0]).len(), 6);
+        assert!(codes[0]["common_code_key"].is_string());
+        let error = world.post(CREATE_MULTIPLE, everywhere(&world, json!({ "code": "482615" }))).await;
+        error.error(400, "code_cannot_be_shared");
+    });
+}
+
+#[test]
+fn a_custom_code_that_one_lock_has_already_is_a_duplicate_for_all_or_random_for_that_one() {
+    run(async {
+        let world = World::with_locks(3).await;
+        world.create(on(&world, 1, json!({ "code": "4826" }))).await;
+        let before = rows(&world).await;
+        let wanted = everywhere(&world, json!({ "code": "4826", "name": "Guest" }));
+        let error = world.post(CREATE_MULTIPLE, wanted).await.error(409, "duplicate_access_code");
+        assert_eq!(error["message"], "Cannot set duplicate access code 4826 named Guest");
+        assert_eq!(rows(&world).await, before);
+        let codes = make(&world, random(json!({ "code": "4826" }))).await;
+        assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4826"), &json!("4826")));
+        assert_ne!(codes[1]["code"], "4826");
+    });
+}
+
+#[test]
+fn a_chosen_pin_is_free_on_every_lock_in_its_window() {
+    run(async {
+        let lock = json!({ "device_type": "wyze_lock", "supported_code_lengths": [4], "code_constraints": [
+            { "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" },
+        ] });
+        // 360 PINs satisfy the lock: of the 24 with 1 to 4 each lock gets some, until one PIN of them is left for both.
+        let world = World::with(json!([lock, lock])).await;
+        let mut left = None;
+        for number in 1000..7000 {
+            let code = number.to_string();
+            let digits: BTreeSet<u8> = code.bytes().collect();
+            if digits.len() == 4 && code.bytes().all(|digit| (b'1'..=b'6').contains(&digit)) {
+                if left.is_none() && number > 3000 {
+                    left = Some(code);
+                    continue;
+                }
+                world.create(on(&world, usize::from(number % 2 == 0), json!({ "code": code }))).await;
+            }
+        }
+        let codes = make(&world, json!({})).await;
+        assert_eq!(all(&codes, "code"), [left.as_deref()].into());
+        let error = world.post(CREATE_MULTIPLE, everywhere(&world, json!({}))).await;
+        error.error(400, "code_cannot_be_shared");
+    });
+}
+
+#[test]
+fn one_bad_lock_spoils_the_request() {
+    run(async {
+        let locks = json!([
+            { "device_type": "august_lock" },
+            { "device_type": "august_lock", "online": false },
+            { "device_type": "august_lock", "max_active_codes_supported": 0 },
+            { "device_type": "dormakaba_oracode_door" },
+            { "device_type": "ultraloq_lock" },
+            { "device_type": "kwikset_lock" },
+        ]);
+        let (world, other) = (World::with(locks).await, World::with_locks(1).await);
+        let with = |device_id: String, mut further: Value| {
+            further["device_ids"] = json!([world.lock(0), device_id]);
+            random(further)
+        };
+        let offline = with(world.lock(1), json!({ "attempt_for_offline_device": false }));
+        let error = world.post(CREATE_MULTIPLE, offline).await.error(400, "device_offline");
+        assert_eq!(error["data"], json!({ "device_id": world.lock(1) }));
+        let error = world.post(CREATE_MULTIPLE, with(world.lock(2), json!({}))).await;
+        error.error(400, "no_space_for_access_code_on_device");
+        let error = world.post(CREATE_MULTIPLE, with(world.lock(3), json!({}))).await;
+        error.error(400, "device_cannot_program_online_access_codes");
+        let window = json!({ "starts_at": START, "ends_at": "2026-03-05T00:00:00Z" });
+        world.post(CREATE_MULTIPLE, with(world.lock(4), window.clone())).await.error(400, "invalid_input");
+        world.post(CREATE_MULTIPLE, with(world.lock(5), window)).await.invalid("starts_at");
+        for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
+            world.post(CREATE_MULTIPLE, with(device_id, json!({}))).await.error(404, "device_not_found");
+        }
+        assert_eq!(rows(&world).await, [0; 4]);
+        world.post(CREATE_MULTIPLE, with(world.lock(1), json!({}))).await.ok();
+    });
+}
+
+#[test]
+fn one_to_five_hundred_different_locks_can_be_named() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let lock = world.lock(0);
+        let upper = lock.to_uppercase();
+        let unknown = |count: u32| (0..count).map(|n| format!("00000000-0000-4000-8000-{n:012x}")).collect::<Vec<_>>();
+        for wrong in [json!([]), json!([lock, lock]), json!([lock, UNKNOWN, upper]), json!(unknown(501))] {
+            let messages = world.post(CREATE_MULTIPLE, json!({ "device_ids": wrong })).await.invalid("device_ids");
+            assert_eq!(messages.len(), 1, "{messages:?}");
+        }
+        let missing = world.post(CREATE_MULTIPLE, json!({})).await.invalid("device_ids");
+        assert_eq!(missing, ["Required"]);
+        let malformed = world.post(CREATE_MULTIPLE, json!({ "device_ids": [lock, "front"] })).await;
+        malformed.error(400, "invalid_input");
+        let no_list = world.post(CREATE_MULTIPLE, json!({ "device_ids": lock })).await.invalid("device_ids");
+        assert_eq!(no_list, ["Expected array, received string"]);
+        let five_hundred = json!({ "device_ids": unknown(500) });
+        world.post(CREATE_MULTIPLE, five_hundred).await.error(404, "device_not_found");
+        let behavior = json!({ "device_ids": [lock], "behavior_when_code_cannot_be_shared": "give_up" });
+        assert_eq!(world.post(CREATE_MULTIPLE, behavior).await.invalid("behavior_when_code_cannot_be_shared").len(), 1);
+        assert_eq!(rows(&world).await, [0; 4]);
+    });
+}
+
+#[test]
+fn five_hundred_locks_get_their_codes_in_one_request() {
+    run(async {
+        let world = World::with_locks(500).await;
+        let codes = make(&world, json!({})).await;
+        assert_eq!((codes.len(), all(&codes, "code").len(), all(&codes, "device_id").len()), (500, 1, 500));
+        assert_eq!(rows(&world).await[..2], [500, 500]);
+        world.advance("PT0.25S").await;
+        let ids: Vec<&Value> = codes.iter().map(|code| &code["access_code_id"]).collect();
+        let listed = world.post("/access_codes/list", json!({ "access_code_ids": ids })).await.ok();
+        assert_eq!(all(listed["access_codes"].as_array().unwrap(), "status"), [Some("set")].into());
+    });
+}
+
+#[test]
+fn two_hundred_locks_share_a_custom_code_and_nobody_without_a_key_gets_any() {
+    run(async {
+        let world = World::with_locks(200).await;
+        let codes = make(&world, json!({ "code": "4826" })).await;
+        assert_eq!((codes.len(), all(&codes, "code")), (200, [Some("4826")].into()));
+        let anonymous = post_as("", CREATE_MULTIPLE, everywhere(&world, json!({}))).await;
+        anonymous.error(401, "unauthorized");
+    });
+}
