@@ -67,7 +67,7 @@ fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
         world.create(on(&world, 3, json!({ "code": "4826" }))).await;
         let before = rows(&world).await;
         for cannot in [1, 2] {
-            world.post(CREATE, guest(&world, cannot, json!({}))).await.invalid("code");
+            world.post(CREATE, guest(&world, cannot, json!({}))).await.invalid("common_code_key");
         }
         world.post(CREATE, guest(&world, 3, json!({}))).await.error(409, "duplicate_access_code");
         world.post(CREATE, guest(&world, 0, json!({}))).await.error(409, "duplicate_access_code");
