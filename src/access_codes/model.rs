@@ -5,6 +5,8 @@ use crate::clock::{Instant, iso};
 use crate::devices::brands::{Brand, NameStyle};
 use crate::devices::model::{DeviceError, DeviceSummary};
 use serde::Serialize;
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
 /// One access code.
@@ -169,33 +171,59 @@ fn appearance(held: &Entry, brand: &Brand) -> Option<Appearance> {
     Some(Appearance { name, first_name, last_name })
 }
 
-/// An access code as its row has it.
-#[derive(Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are documented in the migration")]
-pub struct AccessCodeRow {
-    pub access_code_id: Uuid,
-    pub workspace_id: Uuid,
-    pub device_id: Uuid,
-    pub created_at: Instant,
-    pub name: Option<String>,
-    pub code: String,
-    pub starts_at: Option<Instant>,
-    pub ends_at: Option<Instant>,
-    pub common_code_key: Option<String>,
-    pub is_natively_scheduled: bool,
-    pub is_external_modification_allowed: bool,
-    pub deletion_requested_at: Option<Instant>,
-    pub held_name: Option<String>,
-    pub held_code: Option<String>,
-    pub held_starts_at: Option<Instant>,
-    pub held_ends_at: Option<Instant>,
-    pub first_held_at: Option<Instant>,
-    pub as_of: Instant,
-    pub working_since: Option<Instant>,
-    pub due_at: Option<Instant>,
-    pub wake_at: Option<Instant>,
-    pub gone_at: Option<Instant>,
-    pub children: i32,
+/// Declares a row together with the list of its columns, which are read by their place: looking each up by its name
+/// took a fifth of the time of a list of codes.
+macro_rules! row_by_place {
+    ($(#[$attribute:meta])* $row:ident { $first:ident: $first_type:ty, $($column:ident: $type:ty,)* }) => {
+        $(#[$attribute])*
+        pub struct $row { pub $first: $first_type, $(pub $column: $type,)* }
+
+        impl $row {
+            /// Its columns, of a table or alias `a`, for a `select` that begins with them.
+            pub const COLUMNS: &str = concat!("a.", stringify!($first), $(", a.", stringify!($column),)*);
+            /// How many they are: the place of the first column behind them.
+            pub const COUNT: usize = 1 $(+ { let _ = stringify!($column); 1 })*;
+        }
+
+        impl FromRow<'_, PgRow> for $row {
+            fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+                let mut places = 0..;
+                let mut place = || places.next().unwrap_or_default();
+                Ok(Self { $first: row.try_get(place())?, $($column: row.try_get(place())?,)* })
+            }
+        }
+    };
+}
+
+row_by_place! {
+    /// An access code as its row has it.
+    #[derive(Debug)]
+    #[expect(missing_docs, reason = "the columns are documented in the migration")]
+    AccessCodeRow {
+        access_code_id: Uuid,
+        workspace_id: Uuid,
+        device_id: Uuid,
+        created_at: Instant,
+        name: Option<String>,
+        code: String,
+        starts_at: Option<Instant>,
+        ends_at: Option<Instant>,
+        common_code_key: Option<String>,
+        is_natively_scheduled: bool,
+        is_external_modification_allowed: bool,
+        deletion_requested_at: Option<Instant>,
+        held_name: Option<String>,
+        held_code: Option<String>,
+        held_starts_at: Option<Instant>,
+        held_ends_at: Option<Instant>,
+        first_held_at: Option<Instant>,
+        as_of: Instant,
+        working_since: Option<Instant>,
+        due_at: Option<Instant>,
+        wake_at: Option<Instant>,
+        gone_at: Option<Instant>,
+        children: i32,
+    }
 }
 
 /// A window from its two columns.

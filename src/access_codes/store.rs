@@ -560,13 +560,22 @@ pub async fn insert_action_attempt(
 }
 
 /// A code's row with what answers need to know of its device.
-#[derive(sqlx::FromRow)]
 struct WithDevice {
-    #[sqlx(flatten)]
     code: AccessCodeRow,
     device_type: String,
     device_name: String,
     unreachable_since: Option<Instant>,
+}
+
+impl FromRow<'_, PgRow> for WithDevice {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            code: AccessCodeRow::from_row(row)?,
+            device_type: row.try_get(AccessCodeRow::COUNT)?,
+            device_name: row.try_get(AccessCodeRow::COUNT + 1)?,
+            unreachable_since: row.try_get(AccessCodeRow::COUNT + 2)?,
+        })
+    }
 }
 
 impl TryFrom<WithDevice> for (AccessCode, DeviceSummary) {
@@ -602,9 +611,9 @@ pub struct Filter<'a> {
 
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
-    let mut query = QueryBuilder::new(
-        "select a.*, d.device_type, d.name as device_name, d.unreachable_since
-         from access_code a join device d using (device_id)
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(
+        ", d.device_type, d.name, d.unreachable_since from access_code a join device d using (device_id)
          where a.workspace_id is not distinct from ",
     );
     query.push_bind(workspace_id);
