@@ -118,7 +118,9 @@ where
     let keyed = admit(&app, &parts).await?;
     let parameters = edge::read(&app, endpoint, &parts, body).await?;
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
-    let input = I::deserialize(&Value::Object(parameters))?;
+    // The contract knows no number too large; the types do.
+    let input = I::deserialize(&Value::Object(parameters))
+        .map_err(|error| Error::invalid_request(format!("A parameter does not fit: {error}")))?;
     handler(Control { app, input, keyed, named }).await
 }
 
