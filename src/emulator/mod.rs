@@ -116,7 +116,11 @@ where
     let endpoint = app.emulator_contract.endpoint(path).ok_or_else(|| edge::unknown_path(&request))?;
     let (parts, body) = request.into_parts();
     let keyed = admit(&app, &parts).await?;
-    let parameters = edge::read(&app, endpoint, &parts, body).await?;
+    // What moves a clock may take its time; only who sends a request is hurried.
+    let deadline = app.config.request_timeout;
+    let parameters = tokio::time::timeout(deadline, edge::read(&app, endpoint, &parts, body))
+        .await
+        .unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?;
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
     // The contract knows no number too large; the types do.
     let input = I::deserialize(&Value::Object(parameters))
