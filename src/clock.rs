@@ -9,6 +9,12 @@ use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 /// An instant, in UTC, of the machine or of a workspace.
 pub type Instant = DateTime<Utc>;
 
+/// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
+const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+    Some(last) => last,
+    None => Instant::MAX_UTC,
+};
+
 /// The machine's time, cut to whole milliseconds.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 pub fn machine_now() -> Instant {
@@ -97,7 +103,8 @@ impl WorkspaceClock {
             Self::Live => machine_now,
             Self::Held { at } => at,
             Self::Running { at, since, rate } => {
-                at.checked_add_signed(scaled(machine_now - since, rate).max(TimeDelta::zero())).unwrap_or(at)
+                let passed = scaled(machine_now - since, rate).max(TimeDelta::zero());
+                at.checked_add_signed(passed).map_or(LAST, |now| now.min(LAST))
             }
         }
     }
@@ -107,11 +114,11 @@ impl WorkspaceClock {
         match *self {
             Self::Live => Some(instant),
             Self::Held { .. } => None,
+            Self::Running { .. } if instant > LAST => None,
             // Rounded up by a millisecond: woken then, the workspace's time has surely come.
-            Self::Running { at, since, rate } => {
-                let away = scaled(instant - at, rate.recip()).checked_add(&TimeDelta::milliseconds(1))?;
-                since.checked_add_signed(away)
-            }
+            Self::Running { at, since, rate } => scaled(instant - at, rate.recip())
+                .checked_add(&TimeDelta::milliseconds(1))
+                .and_then(|passes| since.checked_add_signed(passes)),
         }
     }
 
@@ -209,5 +216,20 @@ mod tests {
         assert_eq!(fast.now(at("2025-01-01T00:00:00Z")), start, "time never goes backwards");
         let slow = WorkspaceClock::Running { at: start, since: start, rate: 1e-300 };
         assert_eq!(slow.machine_time_of(later), None, "the machine's time ends before that");
+    }
+
+    #[test]
+    fn a_running_clock_of_any_rate_stays_within_the_years_that_can_be_written() {
+        let (start, later) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:10Z"));
+        let of_rate = |rate| WorkspaceClock::Running { at: start, since: start, rate };
+        for rate in [1e12, 1e300, f64::MAX] {
+            assert_eq!(to_iso(of_rate(rate).now(later)), "9999-12-31T23:59:59.999Z");
+            let never = of_rate(rate).now(later) + TimeDelta::milliseconds(1);
+            assert_eq!(of_rate(rate).machine_time_of(never), None);
+        }
+        for rate in [1e-300, f64::MIN_POSITIVE] {
+            assert_eq!(of_rate(rate).now(later), start);
+            assert_eq!(of_rate(rate).machine_time_of(later), None);
+        }
     }
 }
