@@ -9,10 +9,14 @@
 mod support;
 
 mod access_codes;
+mod clock;
 mod concurrency;
 mod contract;
+mod determinism;
 mod devices;
 mod edge;
+mod lifecycle;
 mod linked_codes;
 mod private_postgres;
+mod process;
 mod smoke;

@@ -58,6 +58,9 @@ pub(crate) fn app() -> App {
 
 /// Makes everything happen that is due in worlds whose clock is not held.
 pub(crate) async fn tick() {
+    // One test at a time: the scheduler passes over locks that another one is at work on, and a test would look too soon.
+    static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _one = ONE.lock().await;
     while scheduler::tick(&server().app).await.expect("the scheduler works") > 0 {}
 }
 
@@ -67,6 +70,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: axum::http::HeaderMap,
     pub(crate) body: Value,
+    /// The body as it was sent.
+    pub(crate) text: String,
 }
 
 impl Reply {
@@ -104,6 +109,7 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     let headers = response.headers().clone();
     assert!(headers.contains_key("seam-request-id"), "{method} {path} has no request id");
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).expect("a text");
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
     let contracts = [&server.app.contract, &server.app.emulator_contract];
     let endpoint = contracts.iter().find_map(|contract| contract.endpoint(&path));
@@ -111,7 +117,7 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
         let checked = operation.check_response(status, &body);
         assert_eq!(checked, Ok(()), "{method} {path} answered {status} {body}");
     }
-    Reply { status, headers, body }
+    Reply { status, headers, body, text }
 }
 
 /// A request with these headers and this body; it is for `localhost` unless a header says otherwise.

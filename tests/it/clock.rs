@@ -1,0 +1,841 @@
+//! The control plane: worlds made to measure, and clocks that obey.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+use crate::support::{START, UNKNOWN, World, app, post_as, run, send, tick};
+use axum::body::Body;
+use axum::http::{Request, header};
+use latchkey::emulator::{sandbox, worlds};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+async fn make(wanted: Value) -> crate::support::Reply {
+    post_as("", "/_emulator/workspaces/create", wanted).await
+}
+
+async fn unmake(workspace_id: &str) {
+    post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": workspace_id })).await.ok();
+}
+
+async fn advance(world: &World, wanted: Value) -> crate::support::Reply {
+    world.post("/_emulator/clock/advance", wanted).await
+}
+
+/// Mode, instant and rate of a world's clock.
+async fn clock(world: &World) -> (String, String, Value) {
+    let clock = world.get("/_emulator/clock").await.ok();
+    let text = |name: &str| clock[name].as_str().unwrap().to_owned();
+    (text("mode"), text("now"), clock["rate"].clone())
+}
+
+fn held(at: &str) -> (String, String, Value) {
+    ("held".to_owned(), at.to_owned(), Value::Null)
+}
+
+// Making worlds.
+
+#[test]
+fn a_workspace_is_made_as_it_was_asked_for() {
+    run(async {
+        let wanted = json!({
+            "name": "Seaside",
+            "seed": "a workspace is made as it was asked for",
+            "ttl": "PT1H",
+            "workspace_id": "11111111-1111-4111-8111-111111111111",
+            "api_key": "seam_test_made_as_asked_for",
+            "clock": { "held_at": "2020-02-29T00:00:00+02:00" },
+            "locks": 2,
+        });
+        let made = make(wanted).await.ok();
+        assert_eq!(made["api_key"], "seam_test_made_as_asked_for");
+        assert_eq!(made["workspace"]["name"], "Seaside");
+        assert_eq!(made["workspace"]["workspace_id"], "11111111-1111-4111-8111-111111111111");
+        assert_eq!(made["workspace"]["is_sandbox"], true);
+        assert_eq!(made["workspace"]["publishable_key"], made["publishable_key"]);
+        let found = post_as("seam_test_made_as_asked_for", "/workspaces/get", json!({})).await.ok();
+        assert_eq!(found["workspace"], made["workspace"]);
+        let request = Request::post("/workspaces/get")
+            .header(header::AUTHORIZATION, format!("Bearer {}", made["personal_access_token"].as_str().unwrap()))
+            .header("seam-workspace", "11111111-1111-4111-8111-111111111111");
+        assert_eq!(send(request.body(Body::empty()).unwrap()).await.ok()["workspace"], made["workspace"]);
+        let now = post_as("seam_test_made_as_asked_for", "/_emulator/clock/hold", json!({})).await.ok()["now"].clone();
+        assert_eq!(now, "2020-02-28T22:00:00.000Z");
+        assert_eq!(made["devices"][1]["created_at"], now);
+        unmake("11111111-1111-4111-8111-111111111111").await;
+    });
+}
+
+#[test]
+fn nothing_needs_to_be_said_about_a_workspace() {
+    run(async {
+        let made = make(json!({})).await.ok();
+        assert_eq!(made["devices"], json!([]));
+        let key = made["api_key"].as_str().unwrap();
+        let before = latchkey::clock::to_iso(latchkey::clock::machine_now());
+        let clock = post_as(key, "/_emulator/clock/hold", json!({})).await.ok();
+        assert!(clock["now"].as_str().unwrap() >= before.as_str(), "{clock}");
+        let other = make(json!({})).await.ok();
+        for name in ["api_key", "publishable_key", "personal_access_token"] {
+            assert_ne!(made[name], other[name], "{name}");
+        }
+        assert_ne!(made["workspace"]["workspace_id"], other["workspace"]["workspace_id"]);
+    });
+}
+
+#[test]
+fn a_clock_can_be_asked_to_begin_live_running_or_held() {
+    run(async {
+        let live = World::make(json!({ "clock": "live" })).await;
+        let (mode, _, rate) = clock(&live).await;
+        assert_eq!((mode.as_str(), rate), ("live", json!(1.0)));
+        let running = World::make(json!({ "clock": { "running_from": START, "rate": 0.001 } })).await;
+        let (mode, now, rate) = clock(&running).await;
+        assert_eq!((mode.as_str(), rate), ("running", json!(0.001)));
+        assert!((START.."2026-03-02T12:00:05.000Z").contains(&now.as_str()), "{now}");
+        let running = World::make(json!({ "clock": { "running_from": START } })).await;
+        assert_eq!(clock(&running).await.2, json!(1.0));
+        let still = World::make(json!({ "clock": { "held_at": START } })).await;
+        assert_eq!(clock(&still).await, held(START));
+    });
+}
+
+#[test]
+fn clocks_that_make_no_sense_are_refused() {
+    run(async {
+        for setting in [
+            json!("held"),
+            json!({}),
+            json!({ "held_at": "tomorrow" }),
+            json!({ "held_at": "2026-02-30T00:00:00Z" }),
+            json!({ "held_at": 5 }),
+            json!({ "rate": 2 }),
+            json!({ "running_from": START, "rate": 0 }),
+            json!({ "running_from": START, "rate": -1 }),
+            json!({ "running_from": START, "rate": "fast" }),
+            json!({ "running_from": "2026-03-02" }),
+        ] {
+            let reply = make(json!({ "clock": setting })).await;
+            assert_eq!(reply.status, 400, "{setting}: {}", reply.body);
+            reply.invalid("clock");
+        }
+    });
+}
+
+#[test]
+fn what_is_in_use_already_is_refused_by_name_and_nothing_is_made() {
+    run(async {
+        let device_id = "22222222-2222-4222-8222-222222222222";
+        let first = json!({
+            "seed": "in use",
+            "workspace_id": "22222222-2222-4222-8222-000000000000",
+            "api_key": "seam_test_in_use",
+            "locks": [{ "device_type": "august_lock", "device_id": device_id }],
+        });
+        make(first.clone()).await.ok();
+        let lock = json!([{ "device_type": "yale_lock" }, { "device_type": "yale_lock", "device_id": device_id }]);
+        for (field, value, named) in [
+            ("seed", json!("in use"), "seed"),
+            ("workspace_id", first["workspace_id"].clone(), "workspace_id"),
+            ("api_key", first["api_key"].clone(), "api_key"),
+            ("locks", lock, "device_id"),
+        ] {
+            let mut second = json!({ "seed": "not in use", "api_key": "seam_test_not_in_use" });
+            second[field] = value;
+            let error = make(second).await.error(409, "conflict");
+            assert!(error["message"].as_str().unwrap().contains(named), "{field}: {error}");
+            let key = "seam_test_not_in_use";
+            post_as(key, "/devices/list", json!({})).await.error(401, "unauthorized");
+        }
+        let twice = json!({ "device_type": "august_lock", "device_id": UNKNOWN });
+        make(json!({ "locks": [twice, twice] })).await.error(409, "conflict");
+        // All of it is free again, and what was refused never took anything.
+        unmake("22222222-2222-4222-8222-000000000000").await;
+        make(first).await.ok();
+        unmake("22222222-2222-4222-8222-000000000000").await;
+        let free = json!({ "seed": "not in use", "api_key": "seam_test_not_in_use" });
+        let made = make(free).await.ok();
+        unmake(made["workspace"]["workspace_id"].as_str().unwrap()).await;
+    });
+}
+
+#[test]
+fn a_number_will_do_as_a_seed_and_is_the_same_as_its_digits() {
+    run(async {
+        let made = make(json!({ "seed": 7_171_717 })).await.ok();
+        make(json!({ "seed": "7171717" })).await.error(409, "conflict");
+        unmake(made["workspace"]["workspace_id"].as_str().unwrap()).await;
+    });
+}
+
+#[test]
+fn parameters_of_a_workspace_that_make_no_sense_are_refused_by_name() {
+    run(async {
+        for (field, value) in [
+            ("name", json!("")),
+            ("seed", json!("")),
+            ("seed", json!(1.5)),
+            ("ttl", json!("1h")),
+            ("ttl", json!("-PT1H")),
+            ("ttl", json!(60)),
+            ("workspace_id", json!("main")),
+            ("api_key", json!("my key")),
+            ("api_key", json!("seam_cst_key")),
+            ("api_key", json!("seam_at_key")),
+            ("locks", json!(-1)),
+            ("locks", json!(10_001)),
+            ("locks", json!("two")),
+            ("locks", json!(["august_lock"])),
+            ("locks", json!([{ "name": "Front Door" }])),
+            ("locks", json!([{ "device_type": "flying_lock" }])),
+            ("locks", json!([{ "device_type": "august_lock", "supported_code_lengths": [3] }])),
+            ("locks", json!([{ "device_type": "august_lock", "properties": { "battery_level": "full" } }])),
+        ] {
+            let reply = make(json!({ (field): value })).await;
+            assert_eq!(reply.status, 400, "{field} {value}: {}", reply.body);
+            let error = reply.error(400, "invalid_input");
+            assert!(error["validation_errors"].get(field).is_some(), "{field} {value}: {error}");
+        }
+    });
+}
+
+#[test]
+fn numbers_too_large_or_written_unusually_are_no_reason_to_fail() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for capacity in [json!(5_000_000_000_u64), json!(5.0)] {
+            let changed = json!({ "device_id": world.lock(0), "max_active_codes_supported": capacity });
+            assert!(world.post("/_emulator/devices/update", changed).await.status < 500, "{capacity}");
+            let made = json!({ "locks": [{ "device_type": "august_lock", "max_active_codes_supported": capacity }] });
+            assert!(make(made).await.status < 500, "{capacity}");
+        }
+        assert!(make(json!({ "locks": 3.0 })).await.status < 500);
+        assert!(make(json!({ "ttl": "P400000000D" })).await.status < 500);
+    });
+}
+
+#[test]
+fn locks_are_made_by_number_or_one_by_one_and_stand_in_the_order_of_the_request() {
+    run(async {
+        let many = World::with_locks(300).await;
+        let listed = many.post("/devices/list", json!({ "limit": 300 })).await.ok();
+        assert_eq!(listed["devices"].as_array().unwrap(), &many.devices);
+        assert!(many.devices.iter().all(|device| device["device_type"] == "august_lock"));
+        assert_eq!(many.locks().into_iter().collect::<BTreeSet<_>>().len(), 300);
+
+        let types = ["yale_lock", "august_lock", "nuki_lock", "august_lock", "smartthings_lock"];
+        let specs: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
+        let world = World::with(json!(specs)).await;
+        let made: Vec<_> = world.devices.iter().map(|device| device["device_type"].as_str().unwrap()).collect();
+        assert_eq!(made, types);
+        assert_eq!(world.post("/devices/list", json!({})).await.ok()["devices"], json!(world.devices));
+        let account = |place: usize| &world.devices[place]["connected_account_id"];
+        assert_eq!(account(1), account(3), "locks of one maker are of one account");
+        assert_ne!(account(0), account(1));
+        let made = world.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
+        assert_eq!(made["device"]["connected_account_id"], *account(1));
+        let listed = world.post("/devices/list", json!({})).await.ok();
+        assert_eq!(listed["devices"].as_array().unwrap().last().unwrap(), &made["device"]);
+    });
+}
+
+#[test]
+fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
+    run(async {
+        let spec = json!({
+            "device_type": "nuki_lock",
+            "device_id": "33333333-3333-4333-8333-333333333333",
+            "name": "Vault",
+            "online": false,
+            "supported_code_lengths": [5, 7],
+            "max_active_codes_supported": 3,
+            "code_constraints": [
+                { "constraint_type": "no_zeros" },
+                { "constraint_type": "name_length", "min_length": 2, "max_length": 5 },
+            ],
+            "can_program_online_access_codes": false,
+            "can_program_offline_access_codes": true,
+            "supports_backup_access_code_pool": false,
+            "battery_level": 0.05,
+            "time_zone": "Europe/Vienna",
+            "properties": { "door_open": true },
+        });
+        let world = World::with(json!([spec])).await;
+        let device = world.post("/devices/get", json!({ "device_id": world.lock(0) })).await.ok()["device"].clone();
+        assert_eq!(device, world.devices[0]);
+        let properties = &device["properties"];
+        for (seen, wanted) in [
+            (&device["device_id"], &spec["device_id"]),
+            (&device["display_name"], &spec["name"]),
+            (&properties["name"], &spec["name"]),
+            (&properties["online"], &spec["online"]),
+            (&device["errors"][0]["error_code"], &json!("device_disconnected")),
+            (&properties["supported_code_lengths"], &spec["supported_code_lengths"]),
+            (&properties["max_active_codes_supported"], &spec["max_active_codes_supported"]),
+            (&properties["code_constraints"], &spec["code_constraints"]),
+            (&device["can_program_online_access_codes"], &json!(false)),
+            (&properties["online_access_codes_enabled"], &json!(false)),
+            (&device["can_program_offline_access_codes"], &json!(true)),
+            (&properties["supports_backup_access_code_pool"], &json!(false)),
+            (&properties["battery_level"], &spec["battery_level"]),
+            (&properties["battery"]["status"], &json!("critical")),
+            (&device["location"]["time_zone"], &spec["time_zone"]),
+            (&properties["door_open"], &json!(true)),
+        ] {
+            assert_eq!(seen, wanted, "{device}");
+        }
+        unmake(&world.workspace_id).await;
+    });
+}
+
+#[test]
+fn null_takes_away_what_a_brand_reports_and_properties_mean_the_same_as_their_overrides() {
+    run(async {
+        let spec = json!({
+            "device_type": "nuki_lock",
+            "supported_code_lengths": null,
+            "max_active_codes_supported": null,
+            "battery_level": null,
+            "time_zone": null,
+        });
+        let within = json!({ "device_type": "nuki_lock", "properties": {
+            "online": false, "supported_code_lengths": [8], "max_active_codes_supported": 2, "battery_level": 0.5,
+        } });
+        let world = World::with(json!([spec, within])).await;
+        let properties = &world.devices[0]["properties"];
+        for name in ["supported_code_lengths", "max_active_codes_supported", "battery_level", "battery"] {
+            assert!(properties.get(name).is_none(), "{name}: {properties}");
+        }
+        assert!(world.devices[0]["location"].get("time_zone").is_none());
+        let properties = &world.devices[1]["properties"];
+        assert_eq!((&properties["online"], &properties["battery"]["level"]), (&json!(false), &json!(0.5)));
+        let wanted = json!({ "device_id": world.lock(1), "attempt_for_offline_device": true });
+        assert_eq!(world.create(wanted.clone()).await["code"].as_str().unwrap().len(), 8);
+        world.create(wanted.clone()).await;
+        world.post("/access_codes/create", wanted).await.error(400, "no_space_for_access_code_on_device");
+    });
+}
+
+#[test]
+fn native_scheduling_can_be_given_to_any_lock_and_taken_from_it() {
+    run(async {
+        let world = World::with(json!([
+            { "device_type": "august_lock", "native_scheduling": false },
+            { "device_type": "smartthings_lock", "native_scheduling": true },
+        ]))
+        .await;
+        for (place, scheduled_at) in [(0, "2026-04-01T11:00:00.000Z"), (1, "2026-03-29T12:00:00.000Z")] {
+            let window = ("2026-04-01T12:00:00Z", "2026-04-02T12:00:00Z");
+            let wanted = json!({ "device_id": world.lock(place), "starts_at": window.0, "ends_at": window.1 });
+            assert_eq!(world.create(wanted).await["pending_mutations"][0]["scheduled_at"], scheduled_at);
+        }
+    });
+}
+
+#[test]
+fn a_deleted_workspace_leaves_nothing_and_its_keys_stop_working_at_once() {
+    run(async {
+        let world = World::with_locks(2).await;
+        let bystander = World::with_locks(1).await;
+        bystander.create(json!({ "device_id": bystander.lock(0) })).await;
+        world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
+        let key = json!({ "device_id": world.lock(0), "common_code_key": "guests" });
+        let code = world.create(key).await;
+        world.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
+        world.advance("PT1S").await;
+        let tables = tables_of_workspaces().await;
+        for table in ["workspace", "device", "access_code", "event", "action_attempt", "credential", "pin_group"] {
+            assert!(rows_of(table, &world).await > 0, "{table}");
+            assert!(tables.iter().any(|name| name == table), "{table}");
+        }
+        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        for table in tables {
+            assert_eq!(rows_of(&table, &world).await, 0, "{table}");
+        }
+        for path in ["/devices/list", "/workspaces/get", "/_emulator/clock/hold", "/_emulator/workspaces/delete"] {
+            world.post(path, json!({})).await.error(401, "unauthorized");
+        }
+        let named = json!({ "workspace_id": world.workspace_id });
+        post_as("", "/_emulator/workspaces/delete", named).await.error(404, "workspace_not_found");
+        let listed = bystander.post("/access_codes/list", json!({ "device_id": bystander.lock(0) })).await.ok();
+        assert_eq!(listed["access_codes"].as_array().unwrap().len(), 1);
+    });
+}
+
+/// Every table that says which workspace its rows belong to.
+async fn tables_of_workspaces() -> Vec<String> {
+    let columns = "select table_name::text from information_schema.columns
+                   where column_name = 'workspace_id' and table_schema = 'public'";
+    sqlx::query_scalar(columns).fetch_all(&app().pool).await.unwrap()
+}
+
+async fn rows_of(table: &str, world: &World) -> i64 {
+    let count = format!("select count(*) from {table} where workspace_id::text = $1");
+    sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(&world.workspace_id).fetch_one(&app().pool).await.unwrap()
+}
+
+#[test]
+fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
+    run(async {
+        let over = World::make(json!({ "ttl": "PT0S", "locks": 1 })).await;
+        let lasting = World::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
+        worlds::remove_expired(&app()).await.unwrap();
+        over.post("/devices/list", json!({})).await.error(401, "unauthorized");
+        assert_eq!(rows_of("device", &over).await, 0);
+        lasting.post("/devices/list", json!({})).await.ok();
+    });
+}
+
+// Which world is meant.
+
+#[test]
+fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
+    run(async {
+        sandbox::ensure(&app()).await.unwrap();
+        let pat = World::with_locks(0).await.personal_access_token;
+        let bearer = format!("Bearer {pat}");
+        for credential in ["Bearer seam_test_wrong", "Basic c2VhbQ==", "seam_test_wrong", "Bearer ", &bearer] {
+            for path in ["/_emulator/clock/hold", "/_emulator/workspaces/create", "/_emulator/devices/update"] {
+                let request = Request::post(path)
+                    .header(header::HOST, "localhost")
+                    .header(header::CONTENT_TYPE, "application/json")
+                    .header(header::AUTHORIZATION, credential);
+                let reply = send(request.body(Body::from("{}")).unwrap()).await;
+                assert_eq!(reply.status, 401, "{credential} {path}: {}", reply.body);
+            }
+        }
+    });
+}
+
+#[test]
+fn without_a_key_a_call_acts_on_the_workspace_it_names_and_else_on_the_default_one() {
+    run(async {
+        let locks = sandbox::ensure(&app()).await.unwrap();
+        let world = World::with_locks(1).await;
+        let named = json!({ "workspace_id": world.workspace_id, "by": "PT1H" });
+        let advanced = post_as("", "/_emulator/clock/advance", named).await.ok();
+        assert_eq!(
+            (&advanced["now"], clock(&world).await.1),
+            (&json!("2026-03-02T13:00:00.000Z"), advanced["now"].as_str().unwrap().to_owned())
+        );
+        let by_query = Request::get(format!("/_emulator/clock?workspace_id={}", world.workspace_id))
+            .header(header::HOST, "[::1]:1");
+        assert_eq!(send(by_query.body(Body::empty()).unwrap()).await.ok()["mode"], "held");
+        let default = Request::get("/_emulator/clock").header(header::HOST, "127.0.0.1");
+        assert_eq!(send(default.body(Body::empty()).unwrap()).await.ok()["mode"], "live");
+        let update = json!({ "device_id": locks[0].device_id, "online": true });
+        post_as("", "/_emulator/devices/update", update.clone()).await.ok();
+        // With a key it is the key's workspace, where that lock is not.
+        world.post("/_emulator/devices/update", update).await.error(404, "device_not_found");
+    });
+}
+
+#[test]
+fn a_workspace_that_is_not_there_or_not_the_key_s_is_refused() {
+    run(async {
+        let (world, other) = (World::with_locks(0).await, World::with_locks(0).await);
+        for path in ["/_emulator/clock/hold", "/_emulator/clock/run", "/_emulator/workspaces/delete"] {
+            post_as("", path, json!({ "workspace_id": UNKNOWN })).await.error(404, "workspace_not_found");
+            post_as("", path, json!({ "workspace_id": "mine" })).await.invalid("workspace_id");
+            world.post(path, json!({ "workspace_id": other.workspace_id })).await.invalid("workspace_id");
+        }
+        world.post("/_emulator/clock/hold", json!({ "workspace_id": world.workspace_id })).await.ok();
+        assert_eq!(clock(&other).await, held(START), "the other one is unharmed");
+    });
+}
+
+#[test]
+fn web_pages_cannot_reach_the_control_plane() {
+    run(async {
+        for host in ["example.com", "localhost.example.com", "192.168.1.1:7326", ""] {
+            let request = Request::get("/_emulator/clock").header(header::HOST, host);
+            send(request.body(Body::empty()).unwrap()).await.error(401, "unauthorized");
+        }
+        for method in ["OPTIONS", "GET"] {
+            let request = Request::builder()
+                .method(method)
+                .uri("/_emulator/clock")
+                .header(header::HOST, "localhost")
+                .header(header::ORIGIN, "https://example.com")
+                .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET");
+            let reply = send(request.body(Body::empty()).unwrap()).await;
+            let cors = reply.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(cors, None, "{method}");
+        }
+    });
+}
+
+// Moving a clock.
+
+#[test]
+fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
+    run(async {
+        let world = World::with_locks(1).await;
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        let answer = |now: &str, transitions: u64, events: u64| json!({ "now": now, "transitions": transitions, "events": events, "ok": true });
+        for (wanted, expected) in [
+            (json!({ "by": "PT0S" }), answer(START, 0, 0)),
+            (json!({ "to": START }), answer(START, 0, 0)),
+            (json!({ "by": "PT0.249S" }), answer("2026-03-02T12:00:00.249Z", 0, 0)),
+            (json!({ "by": "PT0,001S" }), answer("2026-03-02T12:00:00.250Z", 1, 1)),
+            (json!({ "by": "P1W1DT1H1M1S" }), answer("2026-03-10T13:01:01.250Z", 0, 0)),
+            (json!({ "to": "2026-03-10T15:01:01.25+02:00" }), answer("2026-03-10T13:01:01.250Z", 0, 0)),
+            (json!({ "to": "2026-03-11T00:00:00Z" }), answer("2026-03-11T00:00:00.000Z", 0, 0)),
+            (json!({ "to": "9999-12-31T23:59:59.999Z" }), answer("9999-12-31T23:59:59.999Z", 0, 0)),
+        ] {
+            assert_eq!(advance(&world, wanted.clone()).await.ok(), expected, "{wanted}");
+            assert_eq!(clock(&world).await, held(expected["now"].as_str().unwrap()));
+        }
+    });
+}
+
+#[test]
+fn until_next_moves_to_what_falls_due_next_and_until_quiet_to_the_last_thing_that_happens() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let next = json!({ "until": "next" });
+        assert_eq!(advance(&world, next.clone()).await.ok()["now"], START, "nothing is due");
+        let window = ("2026-03-12T12:00:00Z", "2026-03-14T12:00:00Z");
+        let code =
+            world.create(json!({ "device_id": world.lock(0), "starts_at": window.0, "ends_at": window.1 })).await;
+        let mut counted = (0, 0);
+        for expected in [
+            "2026-03-09T12:00:00.000Z",
+            "2026-03-09T12:00:00.250Z",
+            "2026-03-12T12:00:00.000Z",
+            "2026-03-14T12:00:00.000Z",
+            "2026-03-14T12:00:00.250Z",
+        ] {
+            let advanced = advance(&world, next.clone()).await.ok();
+            assert_eq!(advanced["now"], expected);
+            assert!(advanced["transitions"].as_u64().unwrap() > 0, "{advanced}");
+            counted.0 += advanced["transitions"].as_u64().unwrap();
+            counted.1 += advanced["events"].as_u64().unwrap();
+        }
+        assert_eq!(advance(&world, next).await.ok()["transitions"], 0);
+        assert_eq!(world.events_of(&code["access_code_id"]).await.len() as u64, 1 + counted.1);
+
+        let other = World::with_locks(1).await;
+        other.create(json!({ "device_id": other.lock(0), "starts_at": window.0, "ends_at": window.1 })).await;
+        let quiet = advance(&other, json!({ "until": "quiet" })).await.ok();
+        assert_eq!(quiet["now"], "2026-03-14T12:00:00.250Z");
+        assert_eq!((quiet["transitions"].as_u64(), quiet["events"].as_u64()), (Some(counted.0), Some(counted.1)));
+        let again = advance(&other, json!({ "until": "quiet" })).await.ok();
+        assert_eq!((&again["now"], &again["transitions"]), (&quiet["now"], &json!(0)));
+    });
+}
+
+#[test]
+fn until_quiet_does_not_wait_for_a_lock_that_is_offline() {
+    run(async {
+        let world = World::with_locks(2).await;
+        world.create(json!({ "device_id": world.lock(1) })).await;
+        world.post("/_emulator/devices/update", json!({ "device_id": world.lock(0), "online": false })).await.ok();
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        assert_eq!(advance(&world, json!({ "until": "quiet" })).await.ok()["now"], "2026-03-02T12:00:00.250Z");
+    });
+}
+
+#[test]
+fn a_clock_that_goes_by_itself_cannot_be_advanced_and_the_message_says_how_to_hold_it() {
+    run(async {
+        for setting in [json!("live"), json!({ "running_from": START })] {
+            let world = World::make(json!({ "clock": setting })).await;
+            for wanted in [json!({ "by": "PT1S" }), json!({ "to": "9000-01-01T00:00:00Z" }), json!({ "until": "next" })]
+            {
+                let error = advance(&world, wanted).await.error(409, "conflict");
+                assert!(error["message"].as_str().unwrap().contains("POST /_emulator/clock/hold"), "{error}");
+            }
+            world.post("/_emulator/clock/hold", json!({})).await.ok();
+            advance(&world, json!({ "by": "PT1S" })).await.ok();
+        }
+    });
+}
+
+#[test]
+fn time_never_goes_backwards() {
+    run(async {
+        let earlier = "2026-03-02T11:59:59.999Z";
+        let world = World::with_locks(0).await;
+        for (path, wanted) in [
+            ("/_emulator/clock/advance", json!({ "to": earlier })),
+            ("/_emulator/clock/hold", json!({ "at": earlier })),
+            ("/_emulator/clock/run", json!({ "from": earlier })),
+        ] {
+            let error = world.post(path, wanted).await.error(409, "conflict");
+            assert!(error["message"].as_str().unwrap().contains("never goes backwards"), "{error}");
+            assert_eq!(clock(&world).await, held(START));
+        }
+        for setting in [json!("live"), json!({ "running_from": START })] {
+            let world = World::make(json!({ "clock": setting })).await;
+            world.post("/_emulator/clock/hold", json!({ "at": earlier })).await.error(409, "conflict");
+            world.post("/_emulator/clock/run", json!({ "from": earlier })).await.error(409, "conflict");
+        }
+    });
+}
+
+#[test]
+fn bad_input_about_time_is_refused_and_moves_nothing() {
+    run(async {
+        let world = World::with_locks(0).await;
+        for by in
+            ["", "P", "PT", "72H", "1h", "-PT1H", "PT-1H", "P1M", "P1Y", "PT1H1H", "PT1S1M", "PT1e3S", "P99999999999W"]
+        {
+            advance(&world, json!({ "by": by })).await.invalid("by");
+        }
+        for by in [json!(72), json!(["PT1H"]), json!({})] {
+            advance(&world, json!({ "by": by })).await.invalid("by");
+        }
+        advance(&world, json!({ "by": "P2913000D" })).await.invalid("by");
+        for to in ["", "tomorrow", "2026-03-03", "2026-03-03T00:00:00", "2026-02-30T00:00:00Z", "10000-01-01T00:00:00Z"]
+        {
+            advance(&world, json!({ "to": to })).await.invalid("to");
+            world.post("/_emulator/clock/hold", json!({ "at": to })).await.invalid("at");
+            world.post("/_emulator/clock/run", json!({ "from": to })).await.invalid("from");
+        }
+        advance(&world, json!({ "until": "doomsday" })).await.invalid("until");
+        for several in
+            [json!({}), json!({ "by": "PT1H", "to": "2026-03-03T00:00:00Z" }), json!({ "by": "PT1H", "until": "next" })]
+        {
+            advance(&world, several).await.error(400, "invalid_input");
+        }
+        for rate in [json!(0), json!(-1), json!("fast")] {
+            world.post("/_emulator/clock/run", json!({ "rate": rate })).await.invalid("rate");
+        }
+        assert_eq!(clock(&world).await, held(START));
+    });
+}
+
+#[test]
+fn a_clock_of_any_rate_works() {
+    run(async {
+        for rate in [f64::MIN_POSITIVE, 1e-300, 1e-9, 1e15, 1e300, f64::MAX] {
+            let world = World::make(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 })).await;
+            let code = world.post("/access_codes/create", json!({ "device_id": world.lock(0) })).await;
+            assert_eq!(code.status, 200, "rate {rate}: {}", code.body);
+            tick().await;
+            let mut before = START.to_owned();
+            for _ in 0..20 {
+                let (_, now, _) = clock(&world).await;
+                assert!((before.as_str()..="9999-12-31T23:59:59.999Z").contains(&now.as_str()), "rate {rate}: {now}");
+                before = now;
+            }
+            world.post("/_emulator/clock/hold", json!({})).await.ok();
+        }
+    });
+}
+
+#[test]
+fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
+    run(async {
+        let world = World::make(json!({ "clock": "live", "locks": 1 })).await;
+        let mut seen = vec![clock(&world).await.1];
+        let first = world.create(json!({ "device_id": world.lock(0) })).await;
+        seen.push(world.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
+        seen.push(clock(&world).await.1);
+        assert_eq!(seen[1], seen[2], "held");
+        // The scheduler has nothing to say here now, and this does what it would have done.
+        advance(&world, json!({ "by": "PT1H" })).await.ok();
+        assert_eq!(world.access_code(&first["access_code_id"]).await["status"], "set");
+        let second = world.create(json!({ "device_id": world.lock(0) })).await;
+        seen.push(clock(&world).await.1);
+        let clock_now = world.post("/_emulator/clock/run", json!({ "rate": 1e6 })).await.ok();
+        assert_eq!((&clock_now["mode"], &clock_now["rate"]), (&json!("running"), &json!(1e6)));
+        seen.push(clock_now["now"].as_str().unwrap().to_owned());
+        // A quarter of a second of this world's is less than a millisecond of the machine's.
+        let from = seen.last().unwrap().clone();
+        while clock(&world).await.1 == from {}
+        tick().await;
+        assert_eq!(world.access_code(&second["access_code_id"]).await["status"], "set", "letting go wakes codes");
+        seen.push(clock(&world).await.1);
+        seen.push(world.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
+        assert!(seen.is_sorted(), "{seen:?}");
+        let since = json!({ "since": "2000-01-01T00:00:00Z" });
+        let events = world.post("/events/list", since).await.ok()["events"].clone();
+        assert_eq!(events.as_array().unwrap().len(), 4);
+        for code in [first, second] {
+            let events = world.events_of(&code["access_code_id"]).await;
+            assert_eq!(events[1].1, later(&events[0].1, 250));
+        }
+    });
+}
+
+#[test]
+fn holding_or_running_from_a_later_instant_lives_through_what_falls_due_until_then() {
+    run(async {
+        for (path, name) in [("/_emulator/clock/hold", "at"), ("/_emulator/clock/run", "from")] {
+            for setting in [json!({ "held_at": START }), json!({ "running_from": START, "rate": 1e-9 })] {
+                let world = World::make(json!({ "clock": setting, "locks": 1 })).await;
+                let code = world.create(json!({ "device_id": world.lock(0) })).await;
+                let id = &code["access_code_id"];
+                world.post(path, json!({ (name): "2026-03-02T12:00:00.249Z" })).await.ok();
+                assert_eq!(world.access_code(id).await["status"], "setting");
+                world.post(path, json!({ (name): "2026-03-02T13:00:00.000Z", "rate": 1e-9 })).await.ok();
+                assert_eq!(world.access_code(id).await["status"], "set");
+                assert_eq!(world.events_of(id).await[1].1, "2026-03-02T12:00:00.250Z");
+                assert_eq!(clock(&world).await.1, "2026-03-02T13:00:00.000Z");
+            }
+        }
+    });
+}
+
+fn later(instant: &str, milliseconds: i64) -> String {
+    let instant = latchkey::clock::from_iso(instant).unwrap();
+    latchkey::clock::to_iso(instant + chrono::TimeDelta::milliseconds(milliseconds))
+}
+
+#[test]
+fn codes_made_while_the_clock_is_moved_are_made_at_one_time_or_the_other_and_none_is_forgotten() {
+    run(async {
+        let world = std::sync::Arc::new(World::with_locks(4).await);
+        let makers = (0..4).map(|place| {
+            let world = world.clone();
+            tokio::spawn(async move {
+                for _ in 0..12 {
+                    world.create(json!({ "device_id": world.lock(place) })).await;
+                }
+            })
+        });
+        let makers: Vec<_> = makers.collect();
+        for _ in 0..40 {
+            world.advance("PT0.1S").await;
+        }
+        for maker in makers {
+            maker.await.unwrap();
+        }
+        world.advance("PT0.25S").await;
+        let since = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 });
+        let events = world.post("/events/list", since).await.ok()["events"].clone();
+        assert_eq!(events.as_array().unwrap().len(), 2 * 48);
+        for place in 0..4 {
+            let codes = world.post("/access_codes/list", json!({ "device_id": world.lock(place) })).await.ok();
+            for code in codes["access_codes"].as_array().unwrap() {
+                assert_eq!(code["status"], "set");
+                let events = world.events_of(&code["access_code_id"]).await;
+                assert_eq!(events[1].1, later(&events[0].1, 250));
+            }
+        }
+    });
+}
+
+// One stride or many.
+
+#[derive(Clone, Debug)]
+enum Op {
+    Create { place: usize, window: Option<(i64, i64)>, native: bool },
+    CreateMultiple,
+    Delete(usize),
+    Online(usize, bool),
+    Advance(u32),
+}
+
+/// What may happen in a world of two locks whose clock moves so many milliseconds at a time: windows begin and end
+/// near the instants at which codes made there are put on their locks, become set, and are removed.
+fn operations(step: i64) -> impl Strategy<Value = Vec<Op>> {
+    let lead = prop::sample::select(vec![0, 60 * 60_000, 72 * 60 * 60_000]);
+    let window = (lead, -3 * step..12 * step, 1..8 * step).prop_map(|(lead, offset, length)| (lead + offset, length));
+    let operation = prop_oneof![
+        4 => (0..2_usize, prop::option::of(window), any::<bool>())
+            .prop_map(|(place, window, native)| Op::Create { place, window, native }),
+        1 => Just(Op::CreateMultiple),
+        2 => (0..8_usize).prop_map(Op::Delete),
+        2 => (0..2_usize, any::<bool>()).prop_map(|(place, online)| Op::Online(place, online)),
+        5 => (1..9_u32).prop_map(Op::Advance),
+    ];
+    prop::collection::vec(operation, 4..16)
+}
+
+/// Does it all in a new world and gives every answer, and in the end everything there is to see.
+async fn play(seed: &str, operations: &[Op], step: i64, in_one_stride: bool) -> Vec<Value> {
+    let locks = json!([{ "device_type": "august_lock" }, { "device_type": "ttlock_lock" }]);
+    let world = World::make(json!({ "seed": seed, "locks": locks })).await;
+    let mut now = latchkey::clock::from_iso(START).unwrap();
+    let mut answers = Vec::new();
+    let mut codes: Vec<Value> = Vec::new();
+    for operation in operations {
+        let (path, body) = match operation {
+            Op::Create { place, window, native } => {
+                let mut body = json!({ "device_id": world.lock(*place), "prefer_native_scheduling": native });
+                if let Some((offset, length)) = window {
+                    let starts_at = now + chrono::TimeDelta::milliseconds(*offset);
+                    body["starts_at"] = json!(latchkey::clock::to_iso(starts_at));
+                    body["ends_at"] = json!(later(body["starts_at"].as_str().unwrap(), *length));
+                }
+                ("/access_codes/create", body)
+            }
+            Op::CreateMultiple => ("/access_codes/create_multiple", json!({ "device_ids": world.locks() })),
+            Op::Delete(nth) => {
+                let Some(id) = codes.get(*nth) else { continue };
+                ("/access_codes/delete", json!({ "access_code_id": id }))
+            }
+            Op::Online(place, online) => {
+                ("/_emulator/devices/update", json!({ "device_id": world.lock(*place), "online": online }))
+            }
+            Op::Advance(steps) => {
+                let (strides, length) = if in_one_stride { (1, i64::from(*steps) * step) } else { (*steps, step) };
+                let mut counted = [0; 2];
+                for _ in 0..strides {
+                    now += chrono::TimeDelta::milliseconds(length);
+                    let moved = advance(&world, json!({ "to": latchkey::clock::to_iso(now) })).await.ok();
+                    counted[0] += moved["transitions"].as_u64().unwrap();
+                    counted[1] += moved["events"].as_u64().unwrap();
+                }
+                answers.push(json!(counted));
+                continue;
+            }
+        };
+        let answer = world.post(path, body).await.body;
+        let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
+        codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
+        answers.push(answer);
+    }
+    for (path, body) in [
+        ("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 10_000 })),
+        ("/access_codes/list", json!({ "device_id": world.lock(0) })),
+        ("/access_codes/list", json!({ "device_id": world.lock(1) })),
+        ("/action_attempts/list", json!({ "limit": 500 })),
+        ("/devices/list", json!({})),
+    ] {
+        answers.push(world.post(path, body).await.ok());
+    }
+    unmake(&world.workspace_id).await;
+    answers
+}
+
+/// Any life is the same whether time moves in one stride or in many of this length.
+fn strides_make_no_difference(step: i64) {
+    static SEEDS: AtomicUsize = AtomicUsize::new(0);
+    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&operations(step), |operations| {
+        let seed = format!("strides {}", SEEDS.fetch_add(1, Ordering::Relaxed));
+        let (one, many) =
+            run(async { (play(&seed, &operations, step, true).await, play(&seed, &operations, step, false).await) });
+        prop_assert_eq!(one, many);
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn stepping_by_a_tenth_of_a_second_is_the_same_as_one_stride() {
+    strides_make_no_difference(100);
+}
+
+#[test]
+fn stepping_by_a_second_is_the_same_as_one_stride() {
+    strides_make_no_difference(1000);
+}
+
+#[test]
+fn stepping_by_an_hour_is_the_same_as_one_stride() {
+    strides_make_no_difference(3_600_000);
+}
+
+#[test]
+fn stepping_by_a_day_is_the_same_as_one_stride() {
+    strides_make_no_difference(86_400_000);
+}

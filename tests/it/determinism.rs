@@ -1,0 +1,260 @@
+//! Same seed, same requests, held clock: the same answers, byte for byte.
+
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+use crate::support::{START, UNKNOWN, World, post_as, run};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+
+    fn one_of<T: Clone>(&mut self, list: &[T]) -> Option<T> {
+        let place = self.roll(list.len().max(1));
+        list.get(place).cloned()
+    }
+}
+
+/// What was learnt so far, and what to ask next: a function of the answers alone.
+struct Script {
+    dice: Dice,
+    locks: Vec<String>,
+    codes: Vec<Value>,
+    attempts: Vec<Value>,
+    events: Vec<Value>,
+    now: String,
+}
+
+impl Script {
+    fn window(&mut self) -> (String, String) {
+        let now = latchkey::clock::from_iso(&self.now).unwrap();
+        let hours = |count: usize| chrono::TimeDelta::hours(i64::try_from(count).unwrap());
+        let starts_at = now + hours(self.dice.roll(200)) - hours(self.dice.roll(2));
+        let ends_at = starts_at + hours(3 + self.dice.roll(100));
+        (latchkey::clock::to_iso(starts_at), latchkey::clock::to_iso(ends_at))
+    }
+
+    fn next(&mut self) -> (&'static str, Value) {
+        let lock = self.dice.one_of(&self.locks).unwrap();
+        let code = self.dice.one_of(&self.codes).unwrap_or(json!(UNKNOWN));
+        match self.dice.roll(24) {
+            0..=3 => ("/access_codes/create", json!({ "device_id": lock, "name": "guest" })),
+            4 | 5 => {
+                let (starts_at, ends_at) = self.window();
+                let native = self.dice.roll(2) == 0;
+                (
+                    "/access_codes/create",
+                    json!({ "device_id": lock, "starts_at": starts_at, "ends_at": ends_at,
+                            "prefer_native_scheduling": native, "preferred_code_length": 6 }),
+                )
+            }
+            6 => ("/access_codes/create", json!({ "device_id": lock, "common_code_key": "staff" })),
+            7 | 8 => {
+                let random =
+                    json!({ "device_ids": self.locks, "behavior_when_code_cannot_be_shared": "create_random_code" });
+                ("/access_codes/create_multiple", random)
+            }
+            9 => ("/access_codes/generate_code", json!({ "device_id": lock })),
+            10 => ("/access_codes/get", json!({ "access_code_id": code })),
+            11 => ("/access_codes/list", json!({ "device_id": lock, "limit": 5 })),
+            12 => ("/access_codes/delete", json!({ "access_code_id": code })),
+            13 => ("/access_codes/delete", json!({ "access_code_id": code, "sync": true })),
+            14 => ("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 50, "device_id": lock })),
+            15 => {
+                let event = self.dice.one_of(&self.events).unwrap_or(json!(UNKNOWN));
+                ("/events/get", json!({ "event_id": event }))
+            }
+            16 => {
+                let attempt = self.dice.one_of(&self.attempts).unwrap_or(json!(UNKNOWN));
+                ("/action_attempts/get", json!({ "action_attempt_id": attempt }))
+            }
+            17 => ("/action_attempts/list", json!({ "limit": 10 })),
+            18 => ("/devices/list", json!({ "limit": 3 })),
+            19 => ("/devices/get", json!({ "device_id": lock })),
+            20 => {
+                let by = ["PT0.1S", "PT1H", "P1D", "P3D"][self.dice.roll(4)];
+                ("/_emulator/clock/advance", json!({ "by": by }))
+            }
+            21 => ("/_emulator/clock/advance", json!({ "until": "next" })),
+            22 => {
+                let online = self.dice.roll(2) == 0;
+                ("/_emulator/devices/update", json!({ "device_id": lock, "online": online }))
+            }
+            _ => {
+                let bad = [
+                    ("/access_codes/create", json!({ "device_id": "door" })),
+                    ("/access_codes/create", json!({ "device_id": UNKNOWN })),
+                    ("/access_codes/create", json!({ "device_id": lock, "code": "12" })),
+                    ("/access_codes/create", json!({ "device_id": lock, "starts_at": START })),
+                    ("/access_codes/create_multiple", json!({ "device_ids": [lock, lock] })),
+                    ("/access_codes/list", json!({})),
+                    ("/_emulator/devices/create", json!({ "device_type": "ultraloq_lock", "online": false })),
+                ];
+                self.dice.one_of(&bad).unwrap()
+            }
+        }
+    }
+
+    fn learn(&mut self, answer: &Value) {
+        let many = answer["access_codes"].as_array().cloned().unwrap_or_default();
+        let codes = many.iter().chain(answer.get("access_code"));
+        self.codes.extend(codes.map(|code| code["access_code_id"].clone()));
+        self.attempts.extend(answer.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
+        let events = answer["events"].as_array().cloned().unwrap_or_default();
+        self.events.extend(events.iter().map(|event| event["event_id"].clone()));
+        if let Some(now) = answer["now"].as_str() {
+            now.clone_into(&mut self.now);
+        }
+    }
+}
+
+/// Plays the script in a new world with this seed and gives each request with the bytes of its answer.
+async fn play(seed: &str) -> Vec<(String, u16, String)> {
+    let types = ["august_lock", "schlage_lock", "nuki_lock", "smartthings_lock", "ttlock_lock", "lockly_lock"];
+    let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
+    let wanted = json!({ "seed": seed, "clock": { "held_at": START }, "locks": locks });
+    let made = post_as("", "/_emulator/workspaces/create", wanted).await;
+    let mut answers = vec![("make".to_owned(), made.status, made.text.clone())];
+    let made = made.ok();
+    let key = made["api_key"].as_str().unwrap().to_owned();
+    let devices = made["devices"].as_array().unwrap().iter();
+    let mut script = Script {
+        dice: Dice(42),
+        locks: devices.map(|device| device["device_id"].as_str().unwrap().to_owned()).collect(),
+        codes: Vec::new(),
+        attempts: Vec::new(),
+        events: Vec::new(),
+        now: START.to_owned(),
+    };
+    for _ in 0..360 {
+        let (path, body) = script.next();
+        let asked = format!("{path} {body}");
+        let answer = post_as(&key, path, body).await;
+        script.learn(&answer.body);
+        answers.push((asked, answer.status, answer.text));
+    }
+    let unmade = post_as(&key, "/_emulator/workspaces/delete", json!({})).await;
+    answers.push(("unmake".to_owned(), unmade.status, unmade.text));
+    answers
+}
+
+/// Every UUID in the answers.
+fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
+    fn collect(value: &Value, ids: &mut BTreeSet<String>) {
+        match value {
+            Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => {
+                ids.insert(text.clone());
+            }
+            Value::Array(values) => values.iter().for_each(|value| collect(value, ids)),
+            Value::Object(fields) => fields.values().for_each(|value| collect(value, ids)),
+            _ => {}
+        }
+    }
+    let mut found = BTreeSet::new();
+    for (_, _, text) in answers {
+        collect(&serde_json::from_str(text).unwrap(), &mut found);
+    }
+    found.remove(UNKNOWN);
+    found
+}
+
+#[test]
+fn the_same_requests_in_worlds_of_one_seed_get_the_same_answers_byte_for_byte() {
+    run(async {
+        let first = play("byte for byte").await;
+        let second = play("byte for byte").await;
+        assert_eq!(first.len(), 362);
+        for (one, other) in first.iter().zip(&second) {
+            assert_eq!(one, other);
+        }
+        // The script is worth its name: most of it succeeds, and some of it does not.
+        let successes = first.iter().filter(|(_, status, _)| *status == 200).count();
+        assert!((250..350).contains(&successes), "{successes}");
+        assert!(first.iter().all(|(_, status, _)| *status < 500));
+        let paths: BTreeSet<_> =
+            first.iter().filter(|it| it.1 == 200).filter_map(|it| it.0.split(' ').next()).collect();
+        assert_eq!(paths.len(), 17, "{paths:?}");
+        let ids = ids(&first);
+        assert!(ids.len() > 300, "{}", ids.len());
+        for id in ids {
+            let id = uuid::Uuid::parse_str(&id).unwrap();
+            assert_eq!((id.get_version_num(), id.get_variant()), (4, uuid::Variant::RFC4122), "{id}");
+        }
+    });
+}
+
+#[test]
+fn another_seed_gives_other_ids_keys_and_pins() {
+    run(async {
+        let (one, other) = (play("one seed").await, play("another seed").await);
+        let both: Vec<_> = ids(&one).intersection(&ids(&other)).cloned().collect();
+        assert_eq!(both, [""; 0]);
+        let (one, other): (Value, Value) =
+            (serde_json::from_str(&one[0].2).unwrap(), serde_json::from_str(&other[0].2).unwrap());
+        for name in ["api_key", "publishable_key", "personal_access_token"] {
+            assert_ne!(one[name], other[name], "{name}");
+        }
+        let pins = async |seed: &str| {
+            let world = World::make(json!({ "seed": seed, "locks": 1 })).await;
+            let mut pins = Vec::new();
+            for _ in 0..8 {
+                pins.push(world.create(json!({ "device_id": world.lock(0) })).await["code"].clone());
+            }
+            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            pins
+        };
+        assert_eq!(pins("one seed").await, pins("one seed").await);
+        assert_ne!(pins("one seed").await, pins("another seed").await);
+    });
+}
+
+#[test]
+fn a_seed_is_refused_while_a_world_has_it() {
+    run(async {
+        let wanted = json!({ "seed": "one at a time", "locks": 1 });
+        let world = World::make(wanted.clone()).await;
+        let error = post_as("", "/_emulator/workspaces/create", wanted.clone()).await.error(409, "conflict");
+        assert!(error["message"].as_str().unwrap().contains("seed"), "{error}");
+        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        let again = World::make(wanted).await;
+        assert_eq!((again.api_key.clone(), again.locks()), (world.api_key.clone(), world.locks()));
+        again.post("/_emulator/workspaces/delete", json!({})).await.ok();
+    });
+}
+
+#[test]
+fn what_happens_elsewhere_on_the_server_leaves_no_trace() {
+    run(async {
+        let wanted = json!({ "seed": "undisturbed", "locks": 2 });
+        let mut seen = Vec::new();
+        for disturbed in [false, true] {
+            let world = World::make(wanted.clone()).await;
+            let other = World::with_locks(1).await;
+            let mut answers = Vec::new();
+            for _ in 0..5 {
+                if disturbed {
+                    other.create(json!({ "device_id": other.lock(0) })).await;
+                    // Reads write nothing, and refused requests use nothing up.
+                    world.post("/access_codes/generate_code", json!({ "device_id": world.lock(0) })).await.ok();
+                    world.post("/events/list", json!({ "since": START })).await.ok();
+                    let refused = json!({ "device_id": world.lock(0), "code": "1" });
+                    world.post("/access_codes/create", refused).await.error(400, "invalid_input");
+                }
+                answers.push(
+                    world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.text,
+                );
+                answers.push(world.post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await.text);
+            }
+            answers.push(world.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.text);
+            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            seen.push(answers);
+        }
+        assert_eq!(seen[0], seen[1]);
+    });
+}

@@ -1,0 +1,599 @@
+//! The program itself: started, used, stopped and killed as people do it, in real time.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+
+use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end.
+fn place() -> TempDir {
+    let place = TempDir::new().unwrap();
+    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    place
+}
+
+fn wait_for<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
+}
+
+/// Waits until something is so, which has to be soon.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A zombie does not live: in a container there may be nobody who reaps it.
+fn lives(pid: &str) -> bool {
+    let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
+    !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
+}
+
+/// The process id of the PostgreSQL that has this data.
+fn postgres_of(directory: &Path) -> String {
+    fs::read_to_string(directory.join("data/postmaster.pid")).unwrap().lines().next().unwrap().to_owned()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LATCHKEY_") || name == "DATABASE_URL") {
+        command.env_remove(name);
+    }
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A Latchkey that serves; killed in the end.
+struct Latchkey {
+    child: Child,
+    /// What it printed until it was ready.
+    welcome: Vec<String>,
+    base_url: String,
+    api_key: String,
+}
+
+impl Latchkey {
+    fn start(arguments: &[&str]) -> Self {
+        Self::await_ready(command(arguments).args(["--port", "0"]))
+    }
+
+    fn with_data(directory: &Path) -> Self {
+        Self::start(&["--data-dir", directory.to_str().unwrap()])
+    }
+
+    fn await_ready(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut welcome = Vec::new();
+        for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
+            welcome.push(line.unwrap());
+            if let Some(base_url) = welcome.last().unwrap().strip_prefix("ready on ") {
+                let base_url = base_url.replace("0.0.0.0", "127.0.0.1");
+                let api_key = word_after(&welcome, "api key");
+                return Self { child, welcome, base_url, api_key };
+            }
+        }
+        panic!("it never was ready: {}", complaint(&mut child));
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        post(&self.base_url, &self.api_key, path, &body).await.unwrap()
+    }
+
+    fn authority(&self) -> &str {
+        self.base_url.strip_prefix("http://").unwrap()
+    }
+
+    /// A connection whose reads give up after a while.
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.authority()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until it has ended by itself.
+    fn ended(&mut self) -> ExitStatus {
+        eventually("it ends", || self.child.try_wait().unwrap().is_some());
+        self.child.wait().unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Latchkey {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn word_after(welcome: &[String], label: &str) -> String {
+    let line = welcome.iter().find_map(|line| line.trim().strip_prefix(label));
+    line.unwrap_or_else(|| panic!("no {label} in {welcome:#?}")).trim().to_owned()
+}
+
+fn complaint(child: &mut Child) -> String {
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    complaint
+}
+
+/// Runs it, the refusal being the point: it ends with an error, and this is what it says.
+fn refusal(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("ready"));
+    complaint
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+async fn post(base_url: &str, api_key: &str, path: &str, body: &Value) -> reqwest::Result<Value> {
+    client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body).send().await?.json().await
+}
+
+/// The codes on these locks.
+async fn codes_on(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
+    let mut codes = Vec::new();
+    for lock in locks {
+        let listed = latchkey.post("/access_codes/list", json!({ "device_id": lock })).await;
+        codes.extend(listed["access_codes"].as_array().unwrap().iter().cloned());
+    }
+    codes
+}
+
+/// The same, once no lock is at work on any of them.
+async fn codes_at_rest(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let codes = codes_on(latchkey, locks).await;
+        if codes.iter().all(|code| code["status"] == "set") {
+            return codes;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "the locks never come to rest");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How often there is an event of each type about each code.
+async fn events_by_code(latchkey: &Latchkey) -> BTreeMap<String, BTreeMap<String, usize>> {
+    let wanted = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1_000_000 });
+    let listed = latchkey.post("/events/list", wanted).await;
+    let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
+    for event in listed["events"].as_array().unwrap() {
+        let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        *counts.entry(text("access_code_id")).or_default().entry(text("event_type")).or_default() += 1;
+    }
+    counts
+}
+
+fn id_of(code: &Value) -> String {
+    code["access_code_id"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn it_says_where_it_is_and_what_to_try_and_keeps_what_it_is_told_until_the_next_start() {
+    let place = place();
+    let directory = place.path().join("kept");
+    let mut latchkey = Latchkey::with_data(&directory);
+    assert_eq!(word_after(&latchkey.welcome, "base url"), latchkey.base_url);
+    let workspace_id = word_after(&latchkey.welcome, "workspace");
+    let curl = latchkey.welcome.iter().find(|line| line.starts_with("curl ")).unwrap().clone();
+    let psql = word_after(&latchkey.welcome, "database");
+    let rows: i64 = wait_for(async {
+        let mut connection = sqlx::PgConnection::connect(psql.split('\'').nth(1).unwrap()).await.unwrap();
+        sqlx::query_scalar("select count(*) from device").fetch_one(&mut connection).await.unwrap()
+    });
+    assert_eq!(latchkey.welcome.last().unwrap(), &format!("ready on {}", latchkey.base_url));
+    let locks: Vec<String> = wait_for(async {
+        let found = latchkey.post("/workspaces/get", json!({})).await;
+        assert_eq!(found["workspace"]["workspace_id"], json!(workspace_id));
+        let found = latchkey.post("/devices/list", json!({})).await;
+        found["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect()
+    });
+    assert_eq!(usize::try_from(rows).unwrap(), locks.len());
+    let printed: Vec<_> = latchkey.welcome.iter().filter_map(|line| line.split_whitespace().last()).collect();
+    assert!(locks.len() >= 2 && locks.iter().all(|lock| printed.contains(&lock.as_str())), "{printed:?}");
+
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    let made = if has_curl {
+        let output = Command::new("bash").args(["-c", &curl]).env("NO_PROXY", "127.0.0.1").output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    } else {
+        wait_for(latchkey.post("/access_codes/create_multiple", json!({ "device_ids": locks[..2] })))
+    };
+    assert_eq!((&made["ok"], made["access_codes"].as_array().unwrap().len()), (&json!(true), 2), "{made}");
+    assert_eq!(made["access_codes"][0]["code"], made["access_codes"][1]["code"]);
+    let codes = wait_for(codes_at_rest(&latchkey, &locks));
+    assert_eq!(codes.len(), 2);
+    let late = wait_for(latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })))["access_code"].clone();
+    latchkey.signal(Signal::TERM);
+    assert!(latchkey.ended().success());
+
+    let latchkey = Latchkey::with_data(&directory);
+    let found = wait_for(codes_at_rest(&latchkey, &locks));
+    assert_eq!(found.len(), 3);
+    for code in &codes {
+        assert!(found.contains(code), "{code}");
+    }
+    let events = wait_for(events_by_code(&latchkey));
+    assert_eq!(events[&id_of(&late)], events[&id_of(&codes[0])], "what fell due meanwhile happened, and once");
+    assert_eq!(events[&id_of(&late)].values().collect::<Vec<_>>(), [&1, &1]);
+}
+
+#[test]
+fn ephemeral_data_is_gone_when_the_server_stops() {
+    let mut latchkey = Latchkey::start(&["--ephemeral"]);
+    assert!(latchkey.welcome.iter().any(|line| line.contains("gone when the server stops")));
+    let psql = word_after(&latchkey.welcome, "database");
+    let encoded = psql.split("host=").nth(1).unwrap().split('&').next().unwrap();
+    let directory = encoded.replace("%2F", "/").replace("%2D", "-").replace("%5F", "_");
+    let directory = Path::new(&directory);
+    let postgres = postgres_of(directory);
+    latchkey.signal(Signal::TERM);
+    assert!(latchkey.ended().success());
+    assert!(!directory.exists() && !lives(&postgres));
+}
+
+#[test]
+fn asked_to_stop_it_finishes_running_requests_lets_nobody_hold_it_up_and_takes_its_database_along() {
+    let place = place();
+    let directory = place.path().join("kept");
+    for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
+        let mut latchkey = Latchkey::with_data(&directory);
+        let postgres = postgres_of(&directory);
+        assert!(lives(&postgres));
+        let lock = word_after(&latchkey.welcome, "Front Door");
+        let lock = lock.split_whitespace().last().unwrap();
+
+        let mut silent = latchkey.connect();
+        let mut idle = latchkey.connect();
+        write!(idle, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut answered = [0; 12];
+        idle.read_exact(&mut answered).unwrap();
+        assert_eq!(&answered, b"HTTP/1.1 200");
+
+        let body = json!({ "device_id": lock, "name": format!("round {round}") }).to_string();
+        let mut running = latchkey.connect();
+        write!(
+            running,
+            "POST /access_codes/create HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+            latchkey.api_key,
+            body.len()
+        )
+        .unwrap();
+        // The server asks for the body: the request runs.
+        let mut go_on = [0; 25];
+        running.read_exact(&mut go_on).unwrap();
+        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+
+        latchkey.signal(signal);
+        eventually("it takes no more connections", || TcpStream::connect(latchkey.authority()).is_err());
+        assert!(latchkey.child.try_wait().unwrap().is_none(), "it waits for the request");
+        write!(running, "{body}").unwrap();
+        let mut answer = String::new();
+        running.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(latchkey.ended().success());
+        assert!(!lives(&postgres));
+        assert!(!directory.join("data/postmaster.pid").exists());
+        let _ = silent.write(b"x");
+    }
+    let latchkey = Latchkey::with_data(&directory);
+    let listed = wait_for(latchkey.post("/devices/list", json!({})));
+    let locks: Vec<_> =
+        listed["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect();
+    let names: BTreeSet<_> =
+        wait_for(codes_on(&latchkey, &locks)).iter().map(|code| code["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["round 0", "round 1"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
+    let mut latchkey = Latchkey::start(&["--ephemeral", "--request-timeout", "1"]);
+    let mut stuck = ["/access_codes/create", "/_emulator/workspaces/create"].map(|path| {
+        let mut stuck = latchkey.connect();
+        write!(
+            stuck,
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n",
+            latchkey.api_key,
+        )
+        .unwrap();
+        let mut go_on = [0; 25];
+        stuck.read_exact(&mut go_on).unwrap();
+        stuck
+    });
+    latchkey.signal(Signal::TERM);
+    for stuck in &mut stuck {
+        let mut answer = String::new();
+        stuck.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    }
+    assert!(latchkey.ended().success());
+}
+
+#[test]
+fn a_workspace_lives_as_long_as_it_was_asked_to() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let wanted = json!({ "ttl": "PT0.2S", "locks": 1 });
+        let made = post(&latchkey.base_url, &latchkey.api_key, "/_emulator/workspaces/create", &wanted).await.unwrap();
+        let key = made["api_key"].as_str().unwrap();
+        let begun = Instant::now();
+        while post(&latchkey.base_url, key, "/devices/list", &json!({})).await.unwrap()["ok"] == true {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it is never removed");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(latchkey.post("/devices/list", json!({})).await["ok"] == true);
+    });
+}
+
+#[test]
+fn a_port_in_use_is_named_with_a_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let complaint = refusal(&mut command(&["--ephemeral", "--port", &address.port().to_string()]));
+    assert!(complaint.contains(&address.to_string()) && complaint.contains("--port"), "{complaint}");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
+    let place = place();
+    let directory = place.path().join("kept");
+    let directory_text = directory.to_str().unwrap();
+    for (arguments, named) in [
+        (vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"),
+        (vec!["--host", "::"], "LATCHKEY_ADMIN_TOKEN"),
+        (vec!["--host", "0.0.0.0", "--admin-token", ""], "LATCHKEY_ADMIN_TOKEN"),
+    ] {
+        let complaint = refusal(command(&["--port", "0", "--data-dir", directory_text]).args(arguments));
+        assert!(complaint.contains(named), "{complaint}");
+    }
+    for arguments in [
+        ["--ephemeral", "--data-dir=/tmp/x"],
+        ["--port=0", "--host=somewhere"],
+        ["--port=0", "--programming=fast"],
+        ["--port=0", "--request-timeout=0"],
+    ] {
+        let output = command(&arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+    }
+    assert!(!directory.exists());
+}
+
+#[test]
+fn a_database_that_cannot_be_reached_is_an_error_that_says_so() {
+    let complaint = refusal(command(&["--port", "0"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
+    assert!(complaint.contains("cannot use the database"), "{complaint}");
+}
+
+#[test]
+fn reachable_from_other_machines_its_control_plane_asks_for_the_token_and_knows_no_cors() {
+    let mut command = command(&["--ephemeral", "--port", "0", "--host", "0.0.0.0"]);
+    let latchkey = Latchkey::await_ready(command.env("LATCHKEY_ADMIN_TOKEN", "open sesame"));
+    wait_for(async {
+        let clock = format!("{}/_emulator/clock", latchkey.base_url);
+        for token in ["", "sesame", &latchkey.api_key] {
+            let answer = client().get(&clock).bearer_auth(token).send().await.unwrap();
+            assert_eq!(answer.status(), 401, "{token}");
+        }
+        assert_eq!(client().get(&clock).send().await.unwrap().status(), 401);
+        let answer =
+            client().get(&clock).bearer_auth("open sesame").header("host", "latchkey.test").send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // What it emulates is open to whoever has a key, from web pages, too.
+        assert_eq!(latchkey.post("/devices/list", json!({})).await["ok"], true);
+        for (path, expected) in [("/devices/list", true), ("/_emulator/clock", false)] {
+            let asked = client()
+                .request(reqwest::Method::OPTIONS, format!("{}{path}", latchkey.base_url))
+                .header("origin", "https://example.com")
+                .header("access-control-request-method", "POST");
+            let answer = asked.send().await.unwrap();
+            let cors = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-allow"));
+            assert_eq!(cors, expected, "{path}");
+        }
+    });
+}
+
+/// Clients that create codes as fast as they are answered, each name once, and delete every fourth again, until the
+/// servers are gone.
+#[derive(Default)]
+struct Load {
+    next: AtomicUsize,
+    /// The names of codes of which the creation was answered, with their ids.
+    created: Mutex<BTreeMap<String, String>>,
+    /// The ids of codes of which the deletion was answered.
+    deleted: Mutex<BTreeSet<String>>,
+}
+
+impl Load {
+    fn answered(&self) -> usize {
+        self.created.lock().unwrap().len()
+    }
+
+    async fn client(self: Arc<Self>, base_url: String, api_key: String, locks: Vec<String>, enough: usize) {
+        let client = client();
+        let ask = async |path: &str, body: Value| -> Option<Value> {
+            let request = client.post(format!("{base_url}{path}")).bearer_auth(&api_key).json(&body);
+            let answer: Value = request.send().await.ok()?.json().await.ok()?;
+            assert_eq!(answer["ok"], true, "{path} {body} answered {answer}");
+            Some(answer)
+        };
+        let mut mine = Vec::new();
+        while self.answered() < enough {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let name = format!("guest {number}");
+            let code = (100_000 + number).to_string();
+            let wanted = json!({ "device_id": locks[number % locks.len()], "name": name, "code": code });
+            let Some(made) = ask("/access_codes/create", wanted).await else { return };
+            let id = id_of(&made["access_code"]);
+            assert_eq!(self.created.lock().unwrap().insert(name, id.clone()), None);
+            mine.push(id);
+            if mine.len() % 4 == 0 {
+                // An older one, which mostly is on its lock.
+                let id = mine.swap_remove(mine.len() / 3);
+                let Some(_) = ask("/access_codes/delete", json!({ "access_code_id": id })).await else { return };
+                self.deleted.lock().unwrap().insert(id);
+            }
+        }
+    }
+
+    /// Checks that nothing answered was lost, nothing is there twice, and each code has the events that it must have.
+    async fn check(&self, latchkey: &Latchkey, locks: &[String]) {
+        let codes = codes_at_rest(latchkey, locks).await;
+        let events = events_by_code(latchkey).await;
+        let ids: BTreeSet<String> = codes.iter().map(id_of).collect();
+        assert_eq!(ids.len(), codes.len());
+        let names: BTreeMap<_, _> =
+            codes.iter().map(|code| (code["name"].as_str().unwrap().to_owned(), id_of(code))).collect();
+        assert_eq!(names.len(), codes.len(), "a code is there twice");
+        let (created, deleted) = (self.created.lock().unwrap(), self.deleted.lock().unwrap());
+        for (name, id) in created.iter() {
+            assert!(events.contains_key(id), "{name} was answered and is lost");
+            assert_eq!(names.get(name), ids.get(id), "{name}");
+        }
+        assert!(deleted.is_disjoint(&ids), "a deletion was answered and is lost");
+        for id in &ids {
+            assert!(events.contains_key(id), "{id} has no events");
+        }
+        for (id, events) in events {
+            let count = |name: &str| events.get(&format!("access_code.{name}")).copied().unwrap_or(0);
+            assert_eq!(
+                events.values().sum::<usize>(),
+                ["created", "set_on_device", "removed_from_device", "deleted"].map(count).iter().sum::<usize>()
+            );
+            assert_eq!(count("created"), 1, "{id}: {events:?}");
+            if ids.contains(&id) {
+                assert_eq!((count("set_on_device"), events.len()), (1, 2), "{id}: {events:?}");
+            } else {
+                assert_eq!(
+                    (count("deleted"), count("removed_from_device")),
+                    (1, count("set_on_device")),
+                    "{id}: {events:?}"
+                );
+                assert!(count("set_on_device") < 2, "{id}: {events:?}");
+            }
+        }
+    }
+}
+
+/// A world of August locks on a live clock: its key and its locks.
+async fn world_of(latchkey: &Latchkey, locks: usize) -> (String, Vec<String>) {
+    let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", json!({ "locks": locks })).await;
+    let locks = made["devices"].as_array().unwrap().iter();
+    let locks = locks.map(|device| device["device_id"].as_str().unwrap().to_owned()).collect();
+    (made["api_key"].as_str().unwrap().to_owned(), locks)
+}
+
+async fn latchkey_unkeyed(latchkey: &Latchkey, path: &str, body: Value) -> Value {
+    client().post(format!("{}{path}", latchkey.base_url)).json(&body).send().await.unwrap().json().await.unwrap()
+}
+
+#[test]
+fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing_and_does_nothing_twice() {
+    let place = place();
+    let directory = place.path().join("kept");
+    let load = Arc::new(Load::default());
+    let mut latchkey = Latchkey::with_data(&directory);
+    let (api_key, locks) = wait_for(world_of(&latchkey, 20));
+    for enough in [350, 700, 1050] {
+        wait_for(async {
+            let clients = (0..16).map(|_| {
+                let (base_url, api_key, locks) = (latchkey.base_url.clone(), api_key.clone(), locks.clone());
+                tokio::spawn(load.clone().client(base_url, api_key, locks, usize::MAX))
+            });
+            let clients: Vec<_> = clients.collect();
+            let begun = Instant::now();
+            while load.answered() < enough {
+                assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.answered());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            latchkey.kill();
+            for client in clients {
+                client.await.unwrap();
+            }
+        });
+        latchkey = Latchkey::with_data(&directory);
+    }
+    latchkey.api_key = api_key;
+    wait_for(load.check(&latchkey, &locks));
+}
+
+#[test]
+fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work() {
+    let place = place();
+    let options = Options {
+        data_directory: Some(place.path().to_path_buf()),
+        bin_directory: None,
+        durability: Durability::ThrowAway,
+    };
+    let postgres = PrivatePostgres::start(&options).unwrap();
+    let url = postgres.url();
+    // Both find an empty database.
+    let start = || {
+        let url = url.clone();
+        thread::spawn(move || Latchkey::await_ready(command(&["--port", "0"]).env("DATABASE_URL", url)))
+    };
+    let both = [start(), start()].map(|started| started.join().unwrap());
+    let [mut one, mut other] = both;
+    assert_eq!(one.welcome.iter().filter(|line| line.contains("database")).count(), 0);
+    wait_for(async {
+        let (api_key, locks) = world_of(&one, 20).await;
+        (one.api_key, other.api_key) = (api_key.clone(), api_key.clone());
+        let load = Arc::new(Load::default());
+        let clients = |enough: usize| {
+            let servers = [one.base_url.clone(), other.base_url.clone()];
+            let clients = (0..16).map(|number| {
+                let client = load.clone().client(servers[number % 2].clone(), api_key.clone(), locks.clone(), enough);
+                tokio::spawn(client)
+            });
+            clients.collect::<Vec<_>>()
+        };
+        for client in clients(300) {
+            client.await.unwrap();
+        }
+        load.check(&one, &locks).await;
+        load.check(&other, &locks).await;
+        let clients = clients(900);
+        let begun = Instant::now();
+        while load.answered() < 600 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.answered());
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        one.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+        load.check(&other, &locks).await;
+    });
+    other.signal(Signal::TERM);
+    assert!(other.ended().success());
+    assert!(lives(&postgres.pid().to_string()), "the database is not theirs to stop");
+}
