@@ -62,7 +62,7 @@ pub fn router(app: App) -> Router {
 /// Serves until `stop` is done; then running requests are finished first.
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let scheduler = tokio::spawn(scheduler::run(app.clone()));
-    let expiry = tokio::spawn(emulator::worlds::remove_expired(app.clone()));
+    let expiry = tokio::spawn(emulator::worlds::remove_as_they_expire(app.clone()));
     let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop).await;
     scheduler.abort();
     expiry.abort();

@@ -281,19 +281,19 @@ pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
 }
 
 /// Removes workspaces whose time is up, until the future is dropped.
-pub async fn remove_expired(app: App) {
+pub async fn remove_as_they_expire(app: App) {
     const EVERY: Duration = Duration::from_secs(1);
     loop {
-        if let Err(error) = remove_expired_by(&app, machine_now()).await {
+        if let Err(error) = remove_expired(&app).await {
             tracing::error!(%error, "workspaces whose time is up could not be removed");
         }
         tokio::time::sleep(EVERY).await;
     }
 }
 
-/// Removes workspaces whose time was up at this instant of the machine's.
-pub async fn remove_expired_by(app: &App, machine_now: Instant) -> Result<()> {
-    for workspace_id in store::expired(&app.pool, machine_now).await? {
+/// Removes workspaces whose time is up.
+pub async fn remove_expired(app: &App) -> Result<()> {
+    for workspace_id in store::expired(&app.pool, machine_now()).await? {
         let mut tx = app.pool.begin().await?;
         store::delete(&mut tx, workspace_id).await?;
         tx.commit().await?;
