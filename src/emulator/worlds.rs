@@ -170,6 +170,8 @@ impl LockSpec {
 pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
     let machine_now = machine_now();
     let ids = Ids::of(wanted.seed.as_deref());
+    let is_seeded = wanted.seed.is_some();
+    let (chose_id, chose_key) = (wanted.workspace_id.is_some(), wanted.api_key.is_some());
     let workspace_id = wanted.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
     let token = |kind: &str, prefix: &str| {
         format!(
@@ -199,7 +201,14 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         api_key: &api_key,
         personal_access_token: &personal_access_token,
     };
-    store::insert(&mut tx, &new).await.map_err(not_free)?;
+    store::insert(&mut tx, &new).await.map_err(|error| match not_free(&error) {
+        // What follows from a seed can only be taken by another world of that seed.
+        Some("workspace_id") if is_seeded && !chose_id => in_use("seed"),
+        Some("api_key") if is_seeded && !chose_key => in_use("seed"),
+        Some("publishable_key") if is_seeded => in_use("seed"),
+        Some(what) => in_use(what),
+        None => error.into(),
+    })?;
     let devices = make_devices(&mut tx, &workspace, 0, wanted.locks, created_at).await?;
     tx.commit().await?;
     Ok(Made { workspace, api_key, personal_access_token, devices })
@@ -239,24 +248,27 @@ pub(super) async fn make_devices(
         });
     }
     if !made.is_empty() {
-        devices::insert(tx, workspace_id, first_ordinal, &made).await.map_err(not_free)?;
+        devices::insert(tx, workspace_id, first_ordinal, &made)
+            .await
+            .map_err(|error| not_free(&error).map_or_else(|| error.into(), in_use))?;
     }
     Ok(made)
 }
 
-/// Says which of the caller's choices is taken already.
-fn not_free(error: sqlx::Error) -> Error {
-    let constraint =
-        error.as_database_error().filter(|error| error.is_unique_violation()).and_then(|error| error.constraint());
-    let what = match constraint {
-        Some("workspace_pkey") => "workspace_id",
-        // The ids of a seeded workspace follow from the seed.
-        Some("workspace_seed_key") => "seed",
-        Some("credential_pkey") => "api_key",
-        Some("device_pkey") => "device_id",
-        Some("workspace_publishable_key_key") => "publishable_key",
-        _ => return error.into(),
-    };
+/// Which of the caller's choices was taken already, if that is what went wrong.
+fn not_free(error: &sqlx::Error) -> Option<&'static str> {
+    let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
+    match error.constraint()? {
+        "workspace_pkey" => Some("workspace_id"),
+        "workspace_seed_key" => Some("seed"),
+        "credential_pkey" => Some("api_key"),
+        "device_pkey" => Some("device_id"),
+        "workspace_publishable_key_key" => Some("publishable_key"),
+        _ => None,
+    }
+}
+
+fn in_use(what: &str) -> Error {
     Error::Conflict(format!(
         "this {what} is in use on this server. Choose another, or delete the workspace that has it."
     ))
