@@ -181,7 +181,7 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
         tickers.stop().await;
         let crowd = most_crowded(&world).await;
         assert!(crowd[1] <= 9 && crowd[4] <= 9, "{crowd:?}");
-        assert!(crowd[0] > 9, "the others are not capped: {crowd:?}");
+        assert!(crowd.iter().any(|most| *most > 9), "the others are not capped: {crowd:?}");
         // All that is due is long over on a held clock.
         world.post("/_emulator/clock/hold", json!({})).await.ok();
         world.advance("PT1H").await;
