@@ -687,20 +687,24 @@ fn later(instant: &str, milliseconds: i64) -> String {
 }
 
 #[test]
-fn codes_made_while_the_clock_is_moved_are_made_at_one_time_or_the_other_and_none_is_forgotten() {
+fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_due_has_happened() {
     run(async {
         let world = std::sync::Arc::new(World::with_locks(4).await);
         let makers = (0..4).map(|place| {
             let world = world.clone();
             tokio::spawn(async move {
-                for _ in 0..12 {
+                for _ in 0..25 {
                     world.create(json!({ "device_id": world.lock(place) })).await;
                 }
             })
         });
         let makers: Vec<_> = makers.collect();
-        for _ in 0..40 {
-            world.advance("PT0.1S").await;
+        while !makers.iter().all(tokio::task::JoinHandle::is_finished) {
+            let now = world.advance("PT1S").await["now"].as_str().unwrap().to_owned();
+            for code in codes(&world).await {
+                let due = later(code["created_at"].as_str().unwrap(), 250);
+                assert!(due > now || code["status"] == "set", "at {now}: {code}");
+            }
         }
         for maker in makers {
             maker.await.unwrap();
@@ -708,16 +712,56 @@ fn codes_made_while_the_clock_is_moved_are_made_at_one_time_or_the_other_and_non
         world.advance("PT0.25S").await;
         let since = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 });
         let events = world.post("/events/list", since).await.ok()["events"].clone();
-        assert_eq!(events.as_array().unwrap().len(), 2 * 48);
-        for place in 0..4 {
-            let codes = world.post("/access_codes/list", json!({ "device_id": world.lock(place) })).await.ok();
-            for code in codes["access_codes"].as_array().unwrap() {
-                assert_eq!(code["status"], "set");
-                let events = world.events_of(&code["access_code_id"]).await;
-                assert_eq!(events[1].1, later(&events[0].1, 250));
-            }
+        assert_eq!(events.as_array().unwrap().len(), 2 * 100);
+        for code in codes(&world).await {
+            let events = world.events_of(&code["access_code_id"]).await;
+            assert_eq!((&code["status"], &events[1].1), (&json!("set"), &later(&events[0].1, 250)));
         }
     });
+}
+
+#[test]
+fn codes_deleted_while_the_clock_is_moved_are_deleted_before_or_after_it_and_what_is_due_has_happened() {
+    run(async {
+        let world = std::sync::Arc::new(World::with_locks(4).await);
+        for _ in 0..25 {
+            world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
+        }
+        world.advance("PT1S").await;
+        let all = codes(&world).await;
+        let deleters = all.chunks(25).map(|codes| {
+            let (world, codes) = (world.clone(), codes.to_vec());
+            tokio::spawn(async move {
+                for code in codes {
+                    let id = &code["access_code_id"];
+                    world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+                }
+            })
+        });
+        let deleters: Vec<_> = deleters.collect();
+        while !deleters.iter().all(tokio::task::JoinHandle::is_finished) {
+            let now = world.advance("PT1S").await["now"].as_str().unwrap().to_owned();
+            for code in codes(&world).await.iter().filter(|code| code["status"] == "removing") {
+                let due = later(code["warnings"][0]["created_at"].as_str().unwrap(), 250);
+                assert!(due > now, "at {now}: {code}");
+            }
+        }
+        for deleter in deleters {
+            deleter.await.unwrap();
+        }
+        world.advance("PT0.25S").await;
+        assert_eq!(codes(&world).await, [Value::Null; 0]);
+    });
+}
+
+/// The codes on all locks.
+async fn codes(world: &World) -> Vec<Value> {
+    let mut codes = Vec::new();
+    for lock in world.locks() {
+        let listed = world.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
+        codes.extend(listed["access_codes"].as_array().unwrap().iter().cloned());
+    }
+    codes
 }
 
 // One stride or many.
