@@ -4,9 +4,9 @@ pub mod private;
 
 use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};
-use sqlx::PgPool;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions as _, PgPool};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -94,8 +94,13 @@ pub async fn connect(url: &str, connections: u32) -> Result<PgPool, DatabaseErro
         .acquire_timeout(Duration::from_secs(10))
         // A connection that broke is found out by the statement that fails on it: asking first costs a round trip.
         .test_before_acquire(false)
-        .connect_with(options)
-        .await?;
+        .connect_with(options.clone())
+        .await;
+    if let Err(sqlx::Error::PoolTimedOut) = pool {
+        // The pool keeps trying, since the database may be starting, and in the end does not say what was wrong.
+        options.connect().await?;
+    }
+    let pool = pool?;
     MIGRATIONS.run(&pool).await?;
     Ok(pool)
 }
