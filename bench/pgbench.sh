@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The statements of a request alone, by pgbench, against the same request through Latchkey: how much of what
 # the database can do does the server reach?
-#   DATABASE_URL=... [BASE_URL=...] [DURATION=5] [SQL="create create_multiple"] bench/pgbench.sh [-D name=value ...]
+#   DATABASE_URL=... BASE_URL=... [DURATION=5] [SQL="create create_multiple"] bench/pgbench.sh [-D name=value ...]
 # Runs bench/sql/NAME.sql for each NAME; further arguments go to pgbench (variables of the scripts).
-# BASE_URL is the running Latchkey whose database DATABASE_URL is; without it only the transactions per second of
-# pgbench are printed. With it the scenario NAME of run.sh is measured right before, 16 connections each.
+# BASE_URL is the running Latchkey whose database DATABASE_URL is. The scenario NAME of run.sh is measured right before,
+# 16 connections each.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 DURATION=${DURATION:-5}
@@ -25,6 +25,18 @@ measure_latchkey() { # scenario; prints its requests per second
   sed 's/.*"rps":\([0-9.]*\).*/\1/' "$work/$1.jsonl"
 }
 
+# The world that the scripts in sql/ name: 64 locks, and a held clock, so that no scheduler works on their codes.
+: "${BASE_URL:?set BASE_URL to the server on that database}"
+world=00000000-0000-4000-8000-0000000b0000
+post() { curl -fsS "$BASE_URL/_emulator/workspaces/$1" -H 'Content-Type: application/json' -d "$2" >/dev/null; }
+post delete "{\"workspace_id\":\"$world\"}" 2>/dev/null || true
+locks=$(for lock in $(seq 64); do
+  printf '{"device_type":"august_lock","device_id":"00000000-0000-4000-8000-%012d"},' "$lock"
+done)
+post create "{\"workspace_id\":\"$world\",\"clock\":{\"held_at\":\"2026-01-01T00:00:00Z\"},\"locks\":[${locks%,}]}"
+# As each connection of the server is set.
+export PGOPTIONS='-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c random_page_cost=0.1'
+
 echo "| statements | pgbench tps | Latchkey req/s | share |"
 echo "| --- | --- | --- | --- |"
 for file in "$here"/sql/*.sql; do
@@ -32,7 +44,7 @@ for file in "$here"/sql/*.sql; do
   name=$(basename "$file" .sql)
   [[ -z ${SQL:-} || " $SQL " == *" $name "* ]] || continue
   rps=
-  [ -z "${BASE_URL:-}" ] || rps=$(measure_latchkey "$name")
+  rps=$(measure_latchkey "$name")
   "$pgbench" -n -c 16 -j 1 -M prepared -T "$DURATION" -f "$file" "$@" "$DATABASE_URL" >"$work/pgbench.log" 2>&1 ||
     { cat "$work/pgbench.log" >&2; exit 1; }
   tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$work/pgbench.log" | tail -n 1)

@@ -9,9 +9,31 @@ use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
 
+/// What of a workspace never changes, as its row has it.
+struct WorkspaceRow {
+    workspace_id: Uuid,
+    name: String,
+    is_sandbox: bool,
+    publishable_key: String,
+    seed: Option<String>,
+}
+
+impl From<WorkspaceRow> for Workspace {
+    fn from(row: WorkspaceRow) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            name: row.name,
+            is_sandbox: row.is_sandbox,
+            publishable_key: row.publishable_key,
+            ids: Ids::of(row.seed.as_deref()),
+        }
+    }
+}
+
 /// The workspace whose token of this kind this is.
 pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<Workspace>> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        WorkspaceRow,
         "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed
          from credential c join workspace w using (workspace_id)
          where c.token = $1 and c.kind = $2",
@@ -20,30 +42,19 @@ pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<W
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| Workspace {
-        workspace_id: row.workspace_id,
-        name: row.name,
-        is_sandbox: row.is_sandbox,
-        publishable_key: row.publishable_key,
-        ids: Ids::of(row.seed.as_deref()),
-    }))
+    Ok(row.map(Workspace::from))
 }
 
 /// The workspace with this id.
 pub async fn by_id(pool: &PgPool, workspace_id: Uuid) -> Result<Option<Workspace>> {
-    let row = sqlx::query!(
+    let row = sqlx::query_as!(
+        WorkspaceRow,
         "select workspace_id, name, is_sandbox, publishable_key, seed from workspace where workspace_id = $1",
         workspace_id,
     )
     .fetch_optional(pool)
     .await?;
-    Ok(row.map(|row| Workspace {
-        workspace_id: row.workspace_id,
-        name: row.name,
-        is_sandbox: row.is_sandbox,
-        publishable_key: row.publishable_key,
-        ids: Ids::of(row.seed.as_deref()),
-    }))
+    Ok(row.map(Workspace::from))
 }
 
 /// A workspace about to be made.

@@ -1,0 +1,188 @@
+//! Locking: groups, devices, and what is read only under their locks.
+
+use crate::access_codes::model::{AccessCode, AccessCodeRow};
+use crate::clock::Instant;
+use crate::devices::model::{Device, DeviceRow};
+use crate::error::Result;
+use crate::ids::Ids;
+use crate::workspaces::{World, store as workspaces};
+use sqlx::PgConnection;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// A device whose row is locked until the transaction ends, with the world it is in.
+#[derive(Debug)]
+pub struct LockedDevice {
+    /// The device.
+    pub device: Device,
+    /// Its workspace's clock and ways.
+    pub world: World,
+    /// Where ids, PINs and keys of its workspace come from.
+    pub ids: Ids,
+    /// How many codes were ever made on it.
+    pub access_code_ordinal: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct LockedRow {
+    #[sqlx(flatten)]
+    device: DeviceRow,
+    access_code_ordinal: i64,
+}
+
+impl LockedDevice {
+    /// The ordinal of the next code made on it.
+    pub fn next_ordinal(&self) -> u64 {
+        u64::try_from(self.access_code_ordinal).unwrap_or(0)
+    }
+}
+
+/// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
+/// answer.
+pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
+    let rows = sqlx::query_as(
+        "select * from device where device_id = any($1) and workspace_id is not distinct from $2
+         order by device_id for update",
+    )
+    .bind(device_ids)
+    .bind(workspace_id)
+    .fetch_all(&mut *tx)
+    .await?;
+    with_worlds(tx, rows).await
+}
+
+/// Locks devices on which something is due, those that wait longest first, passing over those that somebody else
+/// is working on.
+pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: usize) -> Result<Vec<LockedDevice>> {
+    let rows = sqlx::query_as(
+        "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000),
+              waiting as (select device_id from first group by device_id order by min(wake_at) limit $2)
+         select * from device where device_id = any(array(select device_id from waiting)) for update skip locked",
+    )
+    .bind(machine_now)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&mut *tx)
+    .await?;
+    with_worlds(tx, rows).await
+}
+
+/// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
+/// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
+async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+    let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
+    if workspace_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let worlds = workspaces::worlds(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut locked = Vec::with_capacity(rows.len());
+    for row in rows {
+        // A workspace that is gone takes its devices with it, and those are locked.
+        let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
+        let (device, access_code_ordinal) = (row.device.try_into()?, row.access_code_ordinal);
+        locked.push(LockedDevice { device, world: *world, ids: ids.clone(), access_code_ordinal });
+    }
+    Ok(locked)
+}
+
+/// The PIN group of a key.
+#[derive(Debug)]
+pub struct PinGroup {
+    /// The key.
+    pub common_code_key: String,
+    /// Its PIN, if one was chosen.
+    pub code: Option<String>,
+    /// Whether any code has the key.
+    pub has_members: bool,
+}
+
+/// Locks the PIN groups of these keys, which are sorted, making those that are new.
+pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query!(
+        "insert into pin_group (workspace_id, common_code_key)
+         select $1, key from unnest($2::text[]) with ordinality as wanted(key, place) order by place
+         on conflict (workspace_id, common_code_key) do update set code = pin_group.code",
+        workspace_id,
+        keys,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
+/// waited for the lock saw is older.
+pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
+    let groups = sqlx::query_as!(
+        PinGroup,
+        r#"select common_code_key, code,
+                  exists (select from access_code a
+                          where a.common_code_key = g.common_code_key and a.gone_at is null
+                            and a.workspace_id is not distinct from $1)
+                      as "has_members!"
+           from pin_group g where workspace_id = $1 and common_code_key = any($2)"#,
+        workspace_id,
+        keys,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(groups)
+}
+
+/// Sets the PINs of groups.
+pub async fn set_pin_groups(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    keys: &[String],
+    codes: &[String],
+) -> Result<()> {
+    sqlx::query!(
+        "insert into pin_group (workspace_id, common_code_key, code)
+         select $1, key, code from unnest($2::text[], $3::text[]) as new(key, code)
+         on conflict (workspace_id, common_code_key) do update set code = excluded.code",
+        workspace_id,
+        keys,
+        codes,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes groups for which no PIN was chosen.
+pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query!(
+        "delete from pin_group where workspace_id = $1 and common_code_key = any($2) and code is null",
+        workspace_id,
+        keys,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The device of a code, locked, and the code as it is under that lock. `None`: there is no such code.
+pub async fn lock_access_code(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    access_code_id: Uuid,
+) -> Result<Option<(LockedDevice, AccessCode)>> {
+    let device_id = sqlx::query_scalar!(
+        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
+        access_code_id,
+        workspace_id,
+    )
+    .fetch_optional(&mut *tx)
+    .await?;
+    let Some(device_id) = device_id else {
+        return Ok(None);
+    };
+    let locked = lock_devices(tx, workspace_id, &[device_id]).await?.pop();
+    let code = sqlx::query_as!(
+        AccessCodeRow,
+        "select * from access_code where access_code_id = $1 and gone_at is null",
+        access_code_id
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(locked.zip(code.map(AccessCode::from)))
+}

@@ -1,0 +1,248 @@
+//! Writing codes with what happened to them.
+
+use crate::access_codes::model::AccessCode;
+use crate::clock::{Instant, WorkspaceClock};
+use crate::devices::model::Device;
+use crate::error::Result;
+use crate::events::NewEvent;
+use crate::workspaces::World;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// An action attempt that comes with a code.
+#[derive(Clone, Debug)]
+pub struct NewActionAttempt {
+    /// Its id.
+    pub action_attempt_id: Uuid,
+    /// Seam's `action_type`.
+    pub action_type: &'static str,
+    /// The code it is about.
+    pub access_code_id: Uuid,
+    /// That code's lock.
+    pub device_id: Uuid,
+    /// When it was made.
+    pub created_at: Instant,
+    /// Set where it is over as soon as it is made.
+    pub resolved_at: Option<Instant>,
+}
+
+/// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
+pub async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
+    let (ids, wake_at): (Vec<Uuid>, Vec<Option<Instant>>) = sqlx::query!(
+        r#"select access_code_id, due_at as "due_at!", wake_at from access_code
+           where workspace_id = $1 and due_at is not null"#,
+        workspace_id,
+    )
+    .fetch_all(&mut *tx)
+    .await?
+    .into_iter()
+    .map(|row| (row.access_code_id, clock.machine_time_of(row.due_at), row.wake_at))
+    .filter(|(_, wake_at, before)| wake_at != before)
+    .map(|(id, wake_at, _)| (id, wake_at))
+    .unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update access_code set wake_at = new.wake_at
+         from unnest($1::uuid[], $2::timestamptz[]) as new(access_code_id, wake_at)
+         where access_code.access_code_id = new.access_code_id",
+        &ids,
+        &wake_at as &[Option<Instant>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A code to be written, with the instants that follow from its life.
+#[derive(Debug)]
+pub struct Placed {
+    /// The code.
+    pub code: AccessCode,
+    /// When the next step of its life falls due, in the workspace's time.
+    pub due_at: Option<Instant>,
+    /// The same in the machine's time; `None` where no passing of time leads there.
+    pub wake_at: Option<Instant>,
+}
+
+impl Placed {
+    /// A code as its life stands, on this lock in this world.
+    pub fn new(code: AccessCode, device: &Device, world: &World) -> Self {
+        let due_at = code.life.next(&device.lock(world.programming)).map(|(due_at, _)| due_at);
+        let wake_at = due_at.and_then(|due_at| world.clock.machine_time_of(due_at));
+        Self { code, due_at, wake_at }
+    }
+}
+
+/// Sets how many codes were ever made on these devices.
+pub async fn set_ordinals(tx: &mut PgConnection, device_ids: &[Uuid], ordinals: &[i64]) -> Result<()> {
+    sqlx::query!(
+        "update device set access_code_ordinal = new.ordinal
+         from unnest($1::uuid[], $2::bigint[]) as new(device_id, ordinal)
+         where device.device_id = new.device_id and device.access_code_ordinal <> new.ordinal",
+        device_ids,
+        ordinals,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes new codes with their events and action attempts: one statement.
+pub async fn insert(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    placed: &[Placed],
+    events: &[NewEvent],
+    attempts: &[NewActionAttempt],
+) -> Result<()> {
+    let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
+    sqlx::query!(
+        r#"with made as (
+               insert into access_code
+                   (access_code_id, workspace_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key,
+                    is_natively_scheduled, is_external_modification_allowed, held_name, held_code, held_starts_at,
+                    held_ends_at, first_held_at, as_of, working_since, due_at, wake_at, children)
+               select new.access_code_id, $1, new.device_id, new.created_at, new.name, new.code, new.starts_at,
+                      new.ends_at, new.common_code_key, new.native, new.external,
+                      case when new.first_held_at is not null then new.name end,
+                      case when new.first_held_at is not null then new.code end,
+                      case when new.first_held_at is not null then new.starts_at end,
+                      case when new.first_held_at is not null then new.ends_at end,
+                      new.first_held_at, new.as_of, new.working_since, new.due_at, new.wake_at, new.children
+               from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
+                           $8::timestamptz[], $9::text[], $10::bool[], $11::bool[], $12::timestamptz[],
+                           $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::int[])
+                    as new(access_code_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key, native,
+                           external, first_held_at, as_of, working_since, due_at, wake_at, children)
+           ), recorded as (
+               insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
+                                  connected_account_id, access_code_id, code)
+               select new.event_id, $1, new.event_type, new.occurred_at, new.created_at, new.device_id,
+                      new.connected_account_id, new.access_code_id, new.code
+               from unnest($18::uuid[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::uuid[],
+                           $23::uuid[], $24::uuid[], $25::text[])
+                    as new(event_id, event_type, occurred_at, created_at, device_id, connected_account_id,
+                           access_code_id, code)
+           )
+           insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
+                                       created_at, resolved_at)
+           select new.action_attempt_id, $1, new.action_type, new.device_id, new.access_code_id, new.created_at,
+                      new.resolved_at
+               from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::timestamptz[], $31::timestamptz[])
+                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at)"#,
+        workspace_id,
+        &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.device_id).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.life.created_at).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
+        &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
+        &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
+        &placed.iter().map(|it| it.code.common_code_key.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
+        &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
+        &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
+        &life(|it| it.code.life.working_since) as &[Option<Instant>],
+        &life(|it| it.due_at) as &[Option<Instant>],
+        &life(|it| it.wake_at) as &[Option<Instant>],
+        &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Writes what has become of codes, with the events of it, in the order given: one statement.
+pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent]) -> Result<()> {
+    let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
+    sqlx::query!(
+        r#"with saved as (
+               update access_code set
+                   deletion_requested_at = new.deletion_requested_at, held_name = new.held_name,
+                   held_code = new.held_code, held_starts_at = new.held_starts_at, held_ends_at = new.held_ends_at,
+                   first_held_at = new.first_held_at, as_of = new.as_of, working_since = new.working_since,
+                   due_at = new.due_at, wake_at = new.wake_at, gone_at = new.gone_at, children = new.children
+               from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
+                           $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[],
+                           $11::timestamptz[], $12::timestamptz[], $13::int[])
+                    as new(access_code_id, deletion_requested_at, held_name, held_code, held_starts_at, held_ends_at,
+                           first_held_at, as_of, working_since, due_at, wake_at, gone_at, children)
+               where access_code.access_code_id = new.access_code_id
+           )
+           insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
+                              connected_account_id, access_code_id, code)
+           select event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
+                  access_code_id, code
+           from unnest($14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::uuid[],
+                       $20::uuid[], $21::uuid[], $22::text[]) with ordinality
+                as new(event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
+                       access_code_id, code, place)
+           order by place"#,
+        &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
+        &life(|it| it.code.life.deletion_requested_at) as &[Option<Instant>],
+        &placed.iter().map(|it| it.code.life.held.as_ref()?.name.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(|it| Some(it.code.life.held.as_ref()?.code.clone())).collect::<Vec<_>>()
+            as &[Option<String>],
+        &life(|it| Some(it.code.life.held.as_ref()?.window?.starts_at)) as &[Option<Instant>],
+        &life(|it| Some(it.code.life.held.as_ref()?.window?.ends_at)) as &[Option<Instant>],
+        &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
+        &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
+        &life(|it| it.code.life.working_since) as &[Option<Instant>],
+        &life(|it| it.due_at) as &[Option<Instant>],
+        &life(|it| it.wake_at) as &[Option<Instant>],
+        &life(|it| it.code.life.gone_at) as &[Option<Instant>],
+        &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.workspace_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Records an action attempt on a code.
+pub async fn insert_action_attempt(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    attempt: &NewActionAttempt,
+) -> Result<()> {
+    sqlx::query!(
+        "insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
+                                     created_at, resolved_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+        attempt.action_attempt_id,
+        workspace_id,
+        attempt.action_type,
+        attempt.device_id,
+        attempt.access_code_id,
+        attempt.created_at,
+        attempt.resolved_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
