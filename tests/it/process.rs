@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+use crate::support::check_answer;
 use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -153,8 +154,17 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
+/// The answer to a POST, checked against the contract.
+async fn answer(path: &str, request: reqwest::RequestBuilder) -> reqwest::Result<Value> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let body = response.json().await?;
+    check_answer("POST", path, status, &body);
+    Ok(body)
+}
+
 async fn post(base_url: &str, api_key: &str, path: &str, body: &Value) -> reqwest::Result<Value> {
-    client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body).send().await?.json().await
+    answer(path, client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body)).await
 }
 
 /// The codes on these locks.
@@ -442,7 +452,7 @@ impl Load {
         let client = client();
         let ask = async |path: &str, body: Value| -> Option<Value> {
             let request = client.post(format!("{base_url}{path}")).bearer_auth(&api_key).json(&body);
-            let answer: Value = request.send().await.ok()?.json().await.ok()?;
+            let answer = answer(path, request).await.ok()?;
             assert_eq!(answer["ok"], true, "{path} {body} answered {answer}");
             Some(answer)
         };
@@ -513,7 +523,7 @@ async fn world_of(latchkey: &Latchkey, locks: usize) -> (String, Vec<String>) {
 }
 
 async fn latchkey_unkeyed(latchkey: &Latchkey, path: &str, body: Value) -> Value {
-    client().post(format!("{}{path}", latchkey.base_url)).json(&body).send().await.unwrap().json().await.unwrap()
+    answer(path, client().post(format!("{}{path}", latchkey.base_url)).json(&body)).await.unwrap()
 }
 
 #[test]

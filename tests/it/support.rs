@@ -9,8 +9,9 @@ use clap::Parser;
 use http_body_util::BodyExt;
 use latchkey::app::App;
 use latchkey::config::Config;
+use latchkey::contract::Contract;
 use latchkey::postgres::{self, Database};
-use latchkey::{scheduler, server};
+use latchkey::{emulator, scheduler, server};
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use tokio::runtime::Runtime;
@@ -100,6 +101,19 @@ impl Reply {
     }
 }
 
+/// Checks an answer against the contract that has its path, if one has.
+pub(crate) fn check_answer(method: &str, path: &str, status: u16, body: &Value) {
+    static CONTRACTS: OnceLock<[Contract; 2]> = OnceLock::new();
+    let contracts = CONTRACTS.get_or_init(|| {
+        [server::OPENAPI, emulator::OPENAPI].map(|document| Contract::parse(document).expect("the contract parses"))
+    });
+    let endpoint = contracts.iter().find_map(|contract| contract.endpoint(path));
+    if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(method)) {
+        let checked = operation.check_response(status, body);
+        assert_eq!(checked, Ok(()), "{method} {path} answered {status} {body}");
+    }
+}
+
 /// Sends a request as it is and checks the answer against the contract that has its path, if one has.
 pub(crate) async fn send(request: Request<Body>) -> Reply {
     let server = server();
@@ -111,12 +125,7 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8(bytes.to_vec()).expect("a text");
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
-    let contracts = [&server.app.contract, &server.app.emulator_contract];
-    let endpoint = contracts.iter().find_map(|contract| contract.endpoint(&path));
-    if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(&method)) {
-        let checked = operation.check_response(status, &body);
-        assert_eq!(checked, Ok(()), "{method} {path} answered {status} {body}");
-    }
+    check_answer(&method, &path, status, &body);
     Reply { status, headers, body, text }
 }
 
