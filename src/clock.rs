@@ -31,11 +31,17 @@ pub fn to_iso(instant: Instant) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads an ISO 8601 instant with `Z` or an offset. `None`: it is not one, or lies outside the years 1 to 9999.
+/// Reads an ISO 8601 instant with `Z` or an offset; seconds, and the minutes or the colon of the offset, may be left
+/// out. `None`: it is not one, it is a leap second, or it lies outside the years 1 to 9999.
 pub fn from_iso(text: &str) -> Option<Instant> {
-    let instant = DateTime::parse_from_rfc3339(text.trim()).ok()?.with_timezone(&Utc);
+    const FORMS: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"];
+    let text = text.trim();
+    let text = text.strip_suffix('Z').map_or_else(|| text.to_owned(), |local| format!("{local}+00:00"));
+    let instant = FORMS.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok())?.with_timezone(&Utc);
     let year = chrono::Datelike::year(&instant);
-    (1..=9999).contains(&year).then(|| whole_milliseconds(instant))
+    // Nobody else's clock has a sixty-first second: most cannot read one.
+    let is_leap_second = instant.timestamp_subsec_nanos() >= 1_000_000_000;
+    ((1..=9999).contains(&year) && !is_leap_second).then(|| whole_milliseconds(instant))
 }
 
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
@@ -179,7 +185,20 @@ mod tests {
     fn instants_are_read_with_any_offset_and_written_in_utc_with_milliseconds() {
         assert_eq!(to_iso(at("2026-03-01T07:00:00-07:00")), "2026-03-01T14:00:00.000Z");
         assert_eq!(to_iso(at("2026-03-01T07:00:00.123456Z")), "2026-03-01T07:00:00.123Z");
-        for wrong in ["", "tomorrow", "2026-03-01", "2026-03-01T07:00:00", "2026-13-01T07:00:00Z"] {
+        for same in
+            ["2026-03-01T07:00:00+0000", "2026-03-01T07:00:00+00", "2026-03-01T07:00Z", "2026-03-01T08:00+01:00"]
+        {
+            assert_eq!(from_iso(same), Some(at("2026-03-01T07:00:00Z")), "{same}");
+        }
+        for wrong in [
+            "",
+            "tomorrow",
+            "2026-03-01",
+            "2026-03-01T07:00:00",
+            "2026-13-01T07:00:00Z",
+            "2026-03-01T23:59:60Z",
+            "2026-03-01 07:00:00Z",
+        ] {
             assert_eq!(from_iso(wrong), None, "{wrong}");
         }
     }

@@ -54,7 +54,7 @@ pub enum Error {
     #[error("no code is left that the lock can take in this time frame. Delete codes, or choose another time frame.")]
     NoCodeLeft,
     /// The PIN is taken on this lock in an overlapping time frame.
-    #[error("Cannot set duplicate access code {code} named {}{}", name.as_deref().unwrap_or("null"), period(*window))]
+    #[error("Cannot set duplicate access code {code}{}{}", named(name.as_deref()), period(*window))]
     DuplicateAccessCode {
         /// The PIN.
         code: String,
@@ -169,6 +169,10 @@ impl From<serde_json::Error> for Error {
 
 fn sentence(reasons: &[(Uuid, String)]) -> String {
     reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
+}
+
+fn named(name: Option<&str>) -> String {
+    name.map_or_else(String::new, |name| format!(" named {name}"))
 }
 
 fn period(window: Option<Window>) -> String {

@@ -138,6 +138,7 @@ fn whole(name: &str, number: Option<f64>, default: i64) -> Result<i64> {
         None => Ok(default),
         #[expect(clippy::cast_possible_truncation, reason = "saturating is what is meant")]
         Some(number) if number >= 0.0 && number.fract() == 0.0 => Ok(number as i64),
-        Some(_) => Err(Error::invalid(name, "Number must be a whole number of at least 0")),
+        Some(number) if number.fract() != 0.0 => Err(Error::invalid(name, "Expected integer, received float")),
+        Some(_) => Err(Error::invalid(name, "Number must be greater than or equal to 0")),
     }
 }

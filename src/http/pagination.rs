@@ -51,9 +51,10 @@ impl Page {
                 let limit = limit as usize;
                 limit.min(default_limit)
             }
-            Some(_) => {
-                return Err(Error::invalid("limit", "Number must be a whole number greater than 0"));
+            Some(limit) if limit.fract() != 0.0 => {
+                return Err(Error::invalid("limit", "Expected integer, received float"));
             }
+            Some(_) => return Err(Error::invalid("limit", "Number must be greater than 0")),
         };
         let after = match parameters.get("page_cursor").and_then(Value::as_str) {
             None => None,
