@@ -1,19 +1,22 @@
 //! The loop that makes due things happen.
 //!
 //! The lock is the unit: it has one memory. A tick claims a batch of locks on which something is due, lives their
-//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes with their next due
-//! time and events in one transaction whose number of statements does not grow with the batch. Any number of processes may tick on
-//! one database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
+//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, their next due times and events in
+//! one transaction whose number of statements does not grow with the batch. Any number of processes may tick on one
+//! database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
 
 use crate::access_codes::model::AccessCode;
 use crate::access_codes::service::record;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
+use crate::devices::model::Device;
 use crate::error::Result;
 use crate::events::NewEvent;
+use crate::workspaces::World;
 use sqlx::PgConnection;
 use std::collections::HashMap;
+use std::mem;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -98,6 +101,18 @@ pub struct Lived {
 }
 
 impl Lived {
+    /// Has the codes go on with their device as it is from now on: when they are next due depends on it, and one that
+    /// went offline breaks off what it was doing.
+    pub fn go_on_with(&mut self, device: &Device, world: &World) {
+        let go_on = |mut placed: Placed| {
+            if device.reachable_since.is_none() {
+                placed.code.life.break_off();
+            }
+            Placed::new(placed.code, device, world)
+        };
+        self.placed = mem::take(&mut self.placed).into_iter().map(go_on).collect();
+    }
+
     /// How many events there are.
     pub fn events(&self) -> usize {
         self.events.len()

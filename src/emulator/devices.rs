@@ -2,7 +2,7 @@
 
 use super::Control;
 use super::worlds::{self, LockSpec};
-use crate::access_codes::store::{self, Placed};
+use crate::access_codes::store;
 use crate::clock::machine_now;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
@@ -50,7 +50,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let now = world.clock.now(machine_now);
     // What fell due before the change happened before it.
     let codes = store::on_device(&mut tx, input.device_id).await?;
-    live_on(codes, &locked, |_| now, machine_now).save(&mut tx).await?;
+    let mut lived = live_on(codes, &locked, |_| now, machine_now);
     let mut device = locked.pop().ok_or(Error::DeviceNotFound)?.device;
     let mut overrides = input.overrides;
     let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());
@@ -62,17 +62,8 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
         device.unreachable_since = (!online).then_some(now);
     }
     devices::update(&mut tx, &device).await?;
-    let placed: Vec<Placed> = store::on_device(&mut tx, device.device_id)
-        .await?
-        .into_iter()
-        .map(|mut code| {
-            if device.reachable_since.is_none() {
-                code.life.break_off();
-            }
-            Placed::new(code, &device, &world)
-        })
-        .collect();
-    store::save(&mut tx, &placed, &[]).await?;
+    lived.go_on_with(&device, &world);
+    lived.save(&mut tx).await?;
     tx.commit().await?;
     call.app.wake_scheduler();
     Ok(Found { device: device.to_json() })
