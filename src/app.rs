@@ -1,6 +1,7 @@
 //! What all requests of one server share.
 
 use crate::access_codes::create::{Made, Making};
+use crate::access_codes::update::{Changed, Changing};
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
@@ -31,6 +32,8 @@ pub struct Shared {
     pub workspaces: Workspaces,
     /// Requests for new codes, by workspace.
     pub making: Arc<Together<Uuid, Making, Result<Vec<Made>>>>,
+    /// Changes of codes, by workspace.
+    pub changing: Arc<Together<Uuid, Changing, Result<Changed>>>,
     wake: Notify,
 }
 
@@ -47,6 +50,7 @@ impl App {
             emulator_contract: Contract::parse(crate::emulator::OPENAPI)?,
             workspaces: Workspaces::default(),
             making: Arc::default(),
+            changing: Arc::default(),
             wake: Notify::new(),
         })))
     }

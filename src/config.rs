@@ -49,6 +49,16 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = duration)]
     pub programming: TimeDelta,
 
+    /// After how long an operation that is not done counts as unusually slow, as an ISO 8601 duration. For workspaces
+    /// made from now on.
+    #[arg(long, env = "LATCHKEY_SLOW_AFTER", default_value = "PT1M", value_parser = duration)]
+    pub slow_after: TimeDelta,
+
+    /// Keep access codes to be seen when they have ended, as Seam plans to, instead of answering 404. For workspaces
+    /// made from now on.
+    #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES")]
+    pub keep_expired_access_codes: bool,
+
     /// The longest request body, in bytes.
     #[arg(long, env = "LATCHKEY_BODY_LIMIT", default_value_t = 1024 * 1024)]
     pub body_limit: usize,

@@ -39,6 +39,9 @@ pub enum Error {
     /// A lock is offline and the caller does not want to wait for it.
     #[error("device {0} is offline. Set attempt_for_offline_device to true to have the code set when it is back.")]
     DeviceOffline(Uuid),
+    /// The lock is no longer in the account of its maker.
+    #[error("device {0} was removed from the account of its maker: it takes no access codes any more")]
+    DeviceRemoved(Uuid),
     /// The lock takes no codes from afar.
     #[error("device {0} cannot program online access codes. See can_program_online_access_codes.")]
     CannotProgramOnlineAccessCodes(Uuid),
@@ -103,6 +106,33 @@ pub enum Error {
         /// The code the caller named.
         access_code_id: Uuid,
     },
+    /// No code has this `common_code_key`.
+    #[error("Could not find access_codes with common_code_key {0}")]
+    CommonCodeKeyNotFound(String),
+    /// Codes that the lock's maker computed can neither be changed nor deleted.
+    #[error("offline access codes can be neither updated nor deleted: they end by themselves. Create another one.")]
+    OfflineAccessCodeNotModifiable,
+    /// The maker lets nobody but its own app delete this code.
+    #[error("this unmanaged access code can only be deleted in the app of the lock's maker")]
+    CannotDeleteUnmanagedAccessCode,
+    /// Backups stand in for time-bound codes only.
+    #[error("Backups can only be used for time_bound access codes.")]
+    AccessCodeNotTimeBound,
+    /// The pool has no backup that could be pulled.
+    #[error("Backup access code not found")]
+    BackupAccessCodeNotFound,
+    /// This kind of lock has no use for what is asked.
+    #[error("Device type \"{0}\" is not supported here: the lock reports its code lengths itself")]
+    DeviceTypeNotSupported(&'static str),
+    /// The lock's memory has no such code.
+    #[error("the lock does not hold such an access code. GET /_emulator/locks/memory shows what it holds.")]
+    NotInMemory,
+    /// No such fault in the workspace.
+    #[error("Fault not found")]
+    FaultNotFound,
+    /// No such account in the workspace.
+    #[error("Connected account not found")]
+    ConnectedAccountNotFound,
     /// `/access_codes/get` found nothing.
     #[error("Access Code Not Found")]
     NotFound,

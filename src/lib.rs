@@ -27,6 +27,7 @@ pub mod events;
 pub mod http;
 pub mod ids;
 pub mod postgres;
+pub mod programming;
 pub mod scheduler;
 pub mod server;
 pub mod together;

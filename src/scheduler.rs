@@ -6,17 +6,12 @@
 //! database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
 
 use crate::access_codes::model::AccessCode;
-use crate::access_codes::service::record;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
-use crate::clock::{Instant, machine_now};
-use crate::devices::model::Device;
+use crate::clock::machine_now;
 use crate::error::Result;
-use crate::events::NewEvent;
-use crate::workspaces::World;
-use sqlx::PgConnection;
+use crate::programming::{Until, Workshop};
 use std::collections::HashMap;
-use std::mem;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -65,71 +60,25 @@ pub async fn tick(app: &App) -> Result<usize> {
         return Ok(0);
     }
     let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
-    let codes = store::due_on_devices(&mut tx, &device_ids, machine_now).await?;
+    let mut codes = store::due_on_devices(&mut tx, &device_ids, machine_now).await?;
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
-    live_on(codes, &locked, until, machine_now).save(&mut tx).await?;
+    let mut workshop = Workshop::open(&mut tx, &locked, &codes, until, machine_now).await?;
+    let mut events = Vec::new();
+    let steps = workshop.live_on(&mut codes, until, Until::Instant, &mut events);
+    workshop.close(&mut tx).await?;
+    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again.
+    let woken = |code: &AccessCode| code.blocked_on().is_none();
+    let placed: Vec<Placed> = codes
+        .into_iter()
+        .zip(steps.touched)
+        .filter(|(code, touched)| *touched || woken(code))
+        .filter_map(|(code, _)| {
+            let locked = locks.get(&code.device_id)?;
+            Some(Placed::new(code, &locked.device, &locked.world))
+        })
+        .collect();
+    store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     Ok(locked.len())
-}
-
-/// Lives codes on until the instant given for the lock of each.
-pub fn live_on(
-    codes: Vec<AccessCode>,
-    locked: &[LockedDevice],
-    until: impl Fn(&LockedDevice) -> Instant,
-    machine_now: Instant,
-) -> Lived {
-    let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
-    let mut lived = Lived::default();
-    for mut code in codes {
-        let Some(locked) = by_id.get(&code.device_id) else { continue };
-        let part = code.life.live_until(&locked.device.lock(locked.world.programming), until(locked));
-        lived.steps += part.steps;
-        record(&mut lived.events, &mut code, locked, &part, machine_now);
-        lived.placed.push(Placed::new(code, &locked.device, &locked.world));
-    }
-    lived
-}
-
-/// Codes that were lived on, with what happened, to be written together.
-#[derive(Debug, Default)]
-pub struct Lived {
-    placed: Vec<Placed>,
-    events: Vec<NewEvent>,
-    /// How many steps were taken.
-    pub steps: u64,
-}
-
-impl Lived {
-    /// Has the codes go on with their device as it is from now on: when they are next due depends on it, and one that
-    /// went offline breaks off what it was doing.
-    pub fn go_on_with(&mut self, device: &Device, world: &World) {
-        let go_on = |mut placed: Placed| {
-            if device.reachable_since.is_none() {
-                placed.code.life.break_off();
-            }
-            Placed::new(placed.code, device, world)
-        };
-        self.placed = mem::take(&mut self.placed).into_iter().map(go_on).collect();
-    }
-
-    /// How many events there are.
-    pub fn events(&self) -> usize {
-        self.events.len()
-    }
-
-    /// The instant of the last thing that happened to any code.
-    pub fn last_step(&self) -> Option<Instant> {
-        self.placed.iter().map(|placed| placed.code.life.as_of).max()
-    }
-
-    /// Writes it all, events in the order in which they occurred; those of one instant lock by lock and code by
-    /// code, so that the order does not depend on how the work was cut into batches.
-    pub async fn save(mut self, tx: &mut PgConnection) -> Result<()> {
-        if self.placed.is_empty() {
-            return Ok(());
-        }
-        self.events.sort_by_key(|event| (event.occurred_at, event.device_id, event.access_code_id));
-        store::save(tx, &self.placed, &self.events).await
-    }
 }

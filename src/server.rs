@@ -29,8 +29,11 @@ pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/o
 pub fn contract_routes() -> Routes {
     Routes::default()
         .merge(access_codes::routes::routes())
+        .merge(access_codes::timeline::routes())
+        .merge(access_codes::unmanaged_routes::routes())
         .merge(action_attempts::routes::routes())
         .merge(devices::routes::routes())
+        .merge(devices::simulate::routes())
         .merge(events::routes::routes())
         .merge(workspaces::routes::routes())
 }

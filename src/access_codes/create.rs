@@ -2,19 +2,23 @@
 //! transaction, whose number of statements does not grow with them: the locks they share are locked once, and what
 //! one of them takes the next one sees.
 
+use super::backup_pool;
 use super::lifecycle::{Entry, Life, PendingMutation, Window};
-use super::linked::{self, Assigned, Claim, Claims, WhenCodeCannotBeShared, Wish};
+use super::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
 use super::model::AccessCode;
-use super::service::record;
+use super::offline::{self, MaxTimeRounding, Plan, Registered};
 use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed, TimesWanted};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::devices::brands::START_DATE_IN_FUTURE;
 use crate::devices::model::{Device, DeviceSummary};
+use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
-use crate::events::{NewEvent, event_type};
+use crate::events::{NewEvent, Recorder, event_type};
+use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
+use serde_json::json;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -42,6 +46,23 @@ pub struct NewAccessCode {
     pub attempt_for_offline_device: bool,
     /// Whether the locks confirm before the request is answered.
     pub sync: bool,
+    /// Whether the locks are to keep backup codes from now on.
+    pub use_backup_pool: bool,
+    /// What is asked of a code that the lock's maker is to compute.
+    pub offline: Option<OfflineWish>,
+}
+
+/// What is asked of a code that the lock's maker is to compute.
+#[derive(Clone, Copy, Debug)]
+pub struct OfflineWish {
+    /// Its start.
+    pub starts_at: Instant,
+    /// Its end, where it has one.
+    pub ends_at: Option<Instant>,
+    /// Whether it is to open once only.
+    pub is_one_time_use: bool,
+    /// How far its ends may be moved.
+    pub max_time_rounding: MaxTimeRounding,
 }
 
 /// One request for codes.
@@ -103,13 +124,19 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<V
     let Some(mut board) = Board::read(&mut tx, workspace, batch).await? else {
         return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
     };
-    let answers = batch.iter().map(|making| board.make(making)).collect();
-    if !board.placed.is_empty() {
+    let mut decided = Vec::with_capacity(batch.len());
+    for making in batch {
+        decided.push(board.make(making));
+    }
+    if !board.drafts.is_empty() {
+        board.live(&mut tx).await?;
         board.write(&mut tx).await?;
         tx.commit().await?;
         app.wake_scheduler();
     }
-    Ok(answers)
+    let answer =
+        |decided: Result<Vec<usize>>| decided.map(|places| places.iter().filter_map(|it| board.made(*it)).collect());
+    Ok(decided.into_iter().map(answer).collect())
 }
 
 /// The PIN group of a key while a batch is decided.
@@ -132,9 +159,22 @@ struct Board<'a> {
     devices: HashMap<Uuid, LockedDevice>,
     claims: Claims,
     groups: BTreeMap<String, Group>,
-    placed: Vec<Placed>,
-    attempts: Vec<NewActionAttempt>,
+    registered: HashMap<Uuid, Vec<Registered>>,
+    /// Locks whose pool of backup codes is new.
+    new_pools: Vec<Uuid>,
+    drafts: Vec<Draft>,
     events: Vec<NewEvent>,
+}
+
+/// A code that is being made.
+#[derive(Debug)]
+struct Draft {
+    code: AccessCode,
+    attempt: NewActionAttempt,
+    /// Whether the attempt is kept: only that of a single code is.
+    keeps_attempt: bool,
+    /// Whether its lock confirms at once.
+    at_once: bool,
 }
 
 impl<'a> Board<'a> {
@@ -163,8 +203,9 @@ impl<'a> Board<'a> {
             devices: locked.into_iter().map(|it| (it.device.device_id, it)).collect(),
             claims: Claims::default(),
             groups,
-            placed: Vec::new(),
-            attempts: Vec::new(),
+            registered: HashMap::new(),
+            new_pools: Vec::new(),
+            drafts: Vec::new(),
             events: Vec::new(),
         };
         board.read_claims(tx, batch).await?;
@@ -178,15 +219,18 @@ impl<'a> Board<'a> {
             let wanted = &making.wanted;
             let code = self.code_of(wanted).ok().flatten();
             let may_choose = making.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
+            let chooses_backups = wanted.use_backup_pool;
             for device_id in &making.device_ids {
                 let Some(locked) = self.devices.get(device_id) else { continue };
+                // Backups are for ever, and so is what stands in their way.
+                let window = if chooses_backups { None } else { wanted.span() };
                 match &code {
-                    Some(code) if locked.device.capacity().is_none() && !may_choose => {
+                    Some(code) if locked.device.capacity().is_none() && !may_choose && !chooses_backups => {
                         of_codes.insert(CodeWanted { device_id: *device_id, code: code.clone() });
                     }
                     _ => {
-                        let hull = of_times.entry(*device_id).or_insert(wanted.window);
-                        *hull = hull.zip(wanted.window).map(|(one, other)| one.hull(other));
+                        let hull = of_times.entry(*device_id).or_insert(window);
+                        *hull = hull.zip(window).map(|(one, other)| one.hull(other));
                     }
                 }
             }
@@ -196,6 +240,11 @@ impl<'a> Board<'a> {
         }
         if !of_times.is_empty() {
             store::claims_of_times(tx, &of_times).await?.into_iter().for_each(|claim| self.claims.add(claim));
+        }
+        let offline = batch.iter().filter(|making| making.wanted.offline.is_some());
+        let offline: Vec<Uuid> = offline.flat_map(|making| making.device_ids.iter().copied()).collect();
+        if !offline.is_empty() {
+            self.registered = store::offline_on_devices(tx, &offline).await?;
         }
         Ok(())
     }
@@ -219,13 +268,16 @@ impl<'a> Board<'a> {
         }
     }
 
-    /// Decides one request; what it takes is taken for those behind it.
-    fn make(&mut self, making: &Making) -> Result<Vec<Made>> {
+    /// Decides one request; what it takes is taken for those behind it. Gives the places of its drafts.
+    fn make(&mut self, making: &Making) -> Result<Vec<usize>> {
         let wanted = &making.wanted;
         let in_order: Vec<&LockedDevice> =
             making.device_ids.iter().filter_map(|device_id| self.devices.get(device_id)).collect();
         if in_order.len() != making.device_ids.len() {
             return Err(Error::DeviceNotFound);
+        }
+        if wanted.offline.is_some() {
+            return self.make_offline(making);
         }
         check_time(&in_order, wanted, self.now)?;
         let code = self.code_of(wanted)?;
@@ -267,10 +319,104 @@ impl<'a> Board<'a> {
         if let (Some(key), Some(shared)) = (&key, assigned.iter().find(|assigned| assigned.is_shared)) {
             self.join_group(key, &shared.code);
         }
-        let made = making.device_ids.iter().zip(&assigned).filter_map(|(device_id, assigned)| {
-            self.place(*device_id, making, assigned, key.clone().filter(|_| assigned.is_shared))
-        });
-        Ok(made.collect())
+        let mut places = Vec::with_capacity(assigned.len());
+        for (device_id, assigned) in making.device_ids.iter().zip(&assigned) {
+            let key = key.clone().filter(|_| assigned.is_shared);
+            places.extend(self.place(*device_id, making, assigned, key));
+        }
+        if wanted.use_backup_pool {
+            making.device_ids.iter().for_each(|device_id| self.enable_pool(*device_id));
+        }
+        Ok(places)
+    }
+
+    /// Decides a request for a code that the lock's maker computes.
+    fn make_offline(&mut self, making: &Making) -> Result<Vec<usize>> {
+        let (Some(wish), Some(device_id)) = (making.wanted.offline, making.device_ids.first().copied()) else {
+            return Err(Error::DeviceNotFound);
+        };
+        let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
+        let ids = &self.workspace.ids;
+        let ordinal = locked.next_ordinal() + self.drafts.len() as u64;
+        let stay_id = 100_000 + i64::try_from(ids.draw("stay_id", device_id, ordinal, 900_000)).unwrap_or(0);
+        let asked = offline::Asked {
+            starts_at: wish.starts_at,
+            ends_at: wish.ends_at,
+            is_one_time_use: wish.is_one_time_use,
+            has_code: making.wanted.code.is_some() || making.wanted.common_code_key.is_some(),
+            max_time_rounding: wish.max_time_rounding,
+            stay_id,
+        };
+        let others = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
+        let plan = offline::plan(&locked.device, &asked, others, self.now)?;
+        if plan.window.ends_at <= self.now {
+            return Err(Error::invalid("ends_at", "ends_at must be in the future"));
+        }
+        let code = self.offline_pin(device_id, &plan, ordinal)?;
+        let wanted = NewAccessCode { window: Some(plan.window), ..making.wanted.clone() };
+        let wish = Wish {
+            code: Some(&code),
+            code_comes_from: "code",
+            name: wanted.name.as_deref(),
+            window: wanted.window,
+            preferred_code_length: None,
+            prefer_native_scheduling: false,
+            now: self.now,
+        };
+        let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
+        linked::check_capacity(&locked.device, &self.claims, &wish)?;
+        let making = Making { wanted, ..making.clone() };
+        let place = self.place(device_id, &making, &Assigned { code, is_shared: false }, None);
+        let place = place.ok_or(Error::DeviceNotFound)?;
+        let life = &mut self.drafts[place].code.life;
+        life.is_offline = true;
+        life.is_natively_scheduled = false;
+        life.particulars.offline = Some(json!({
+            "kind": plan.kind,
+            "is_one_time_use": asked.is_one_time_use,
+            "dormakaba_oracode_metadata": plan.stay,
+        }));
+        self.registered.entry(device_id).or_default().push(Registered { kind: plan.kind, window: plan.window });
+        Ok(vec![place])
+    }
+
+    /// A PIN as the maker would compute it, that no other code on the lock has.
+    fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: u64) -> Result<String> {
+        const TRIES: u64 = 1000;
+        let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
+        let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
+        let claims = self.claims.on(device_id);
+        (0..TRIES)
+            .map(|attempt| {
+                let number = self.workspace.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
+                format!("{}{number:0digits$}", plan.pin_prefix)
+            })
+            .find(|code| claims.iter().all(|claim| claim.code != *code))
+            .ok_or(Error::NoCodeLeft)
+    }
+
+    /// Has a lock keep backup codes from now on, and makes them. One that does already is left as it is.
+    fn enable_pool(&mut self, device_id: Uuid) {
+        let now = self.now;
+        let Some(locked) = self.devices.get_mut(&device_id) else { return };
+        if locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) {
+            return;
+        }
+        locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });
+        self.new_pools.push(device_id);
+        for _ in 0..locked.device.pool_size() {
+            let made = {
+                let Some(locked) = self.devices.get_mut(&device_id) else { return };
+                backup_pool::make(self.workspace, locked, &self.claims, (now, self.machine_now))
+            };
+            let Some((mut code, attempt)) = made else { return };
+            self.claims.add_life(&code);
+            if let Some(locked) = self.devices.get(&device_id) {
+                let recorder = Recorder { locked, machine_now: self.machine_now };
+                self.events.push(recorder.event(&mut code, now, event_type::CREATED));
+            }
+            self.drafts.push(Draft { code, attempt, keeps_attempt: false, at_once: true });
+        }
     }
 
     fn join_group(&mut self, key: &str, code: &str) {
@@ -279,54 +425,90 @@ impl<'a> Board<'a> {
         self.groups.insert(key.to_owned(), Group { code: Some(code.to_owned()), has_members: true, is_changed });
     }
 
-    /// Begins the life of one code and notes everything that is to be written of it.
-    fn place(&mut self, device_id: Uuid, making: &Making, assigned: &Assigned, key: Option<String>) -> Option<Made> {
+    /// Begins the life of one code and notes what is to be written of it. Gives the place of its draft.
+    fn place(&mut self, device_id: Uuid, making: &Making, assigned: &Assigned, key: Option<String>) -> Option<usize> {
         let ids = &self.workspace.ids;
         let wanted = &making.wanted;
         let locked = self.devices.get_mut(&device_id)?;
         let native = wanted.prefer_native_scheduling && locked.device.schedules_natively();
         let asked = Entry { name: wanted.name.clone(), code: assigned.code.clone(), window: wanted.window };
+        let mut life = Life::begin(self.now, asked, native);
+        life.particulars.awaits_code = locked.device.provider_chooses_codes();
         let mut code = AccessCode {
             access_code_id: ids.id("access_code", device_id, locked.next_ordinal(), self.machine_now),
             workspace_id: self.workspace.workspace_id,
             device_id,
+            sequence: 0,
             common_code_key: key,
             is_external_modification_allowed: wanted.is_external_modification_allowed,
-            life: Life::begin(self.now, asked, native),
+            pool_device_id: None,
+            pulled_backup_access_code_id: None,
+            life,
             children: 0,
         };
         locked.access_code_ordinal += 1;
         let locked = &*locked;
-        let attempt_id = ids.id("action_attempt", code.access_code_id, code.next_child(), self.machine_now);
-        let instants = (self.now, self.now);
-        let created =
-            NewEvent::of_access_code(&mut code, &locked.device, event_type::CREATED, instants, ids, self.machine_now);
-        self.events.push(created);
-        let programming = if wanted.sync { TimeDelta::zero() } else { self.world.programming };
-        let lived = code.life.live_until(&locked.device.lock(programming), self.now);
-        record(&mut self.events, &mut code, locked, &lived, self.machine_now);
-        // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
-        let is_deferred = matches!(code.life.pending_mutation(), Some((_, PendingMutation::DeferringCreation { .. })));
+        let action_attempt_id = ids.id("action_attempt", code.access_code_id, code.next_child(), self.machine_now);
+        let recorder = Recorder { locked, machine_now: self.machine_now };
+        self.events.push(recorder.event(&mut code, self.now, event_type::CREATED));
         let attempt = NewActionAttempt {
-            action_attempt_id: attempt_id,
+            action_attempt_id,
             action_type: "CREATE_ACCESS_CODE",
             access_code_id: code.access_code_id,
             device_id,
             created_at: self.now,
-            resolved_at: (is_deferred || code.life.held.is_some()).then_some(self.now),
+            resolved_at: None,
+            outcome: None,
         };
-        if making.linking.is_none() {
-            self.attempts.push(attempt.clone());
+        self.claims.add_life(&code);
+        self.drafts.push(Draft { code, attempt, keeps_attempt: making.linking.is_none(), at_once: wanted.sync });
+        Some(self.drafts.len() - 1)
+    }
+
+    /// Makes everything happen to the new codes that is due at once.
+    async fn live(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let now = self.now;
+        for at_once in [true, false] {
+            let places: Vec<usize> =
+                (0..self.drafts.len()).filter(|place| self.drafts[*place].at_once == at_once).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let mut codes: Vec<AccessCode> = places.iter().map(|place| self.drafts[*place].code.clone()).collect();
+            let mut locked: Vec<LockedDevice> = self.devices.values().cloned().collect();
+            if at_once {
+                for locked in &mut locked {
+                    locked.world.programming = locked.world.programming.map(|_| TimeDelta::zero());
+                }
+            }
+            let mut workshop = Workshop::open(tx, &locked, &codes, |_| now, self.machine_now).await?;
+            workshop.live_on(&mut codes, |_| now, Until::Instant, &mut self.events);
+            workshop.close(tx).await?;
+            for (place, code) in places.into_iter().zip(codes) {
+                self.drafts[place].code = code;
+            }
         }
-        self.claims.add(Claim {
-            device_id,
-            code: assigned.code.clone(),
-            window: wanted.window,
-            is_natively_scheduled: code.life.is_natively_scheduled,
-        });
-        let made = Made { code: code.clone(), device: locked.device.summary(), attempt };
-        self.placed.push(Placed::new(code, &locked.device, &self.world));
-        Some(made)
+        for draft in &mut self.drafts {
+            let life = &draft.code.life;
+            // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
+            let deferred =
+                |(_, it): &(Instant, PendingMutation)| matches!(it, PendingMutation::DeferringCreation { .. });
+            let is_deferred = life.pending_mutations().first().is_some_and(deferred);
+            draft.attempt.resolved_at = (is_deferred || life.held.is_some()).then_some(now);
+            let pool = draft.code.pool_device_id.filter(|_| life.held.is_some());
+            if let Some(locked) = pool.and_then(|device_id| self.devices.get_mut(&device_id)) {
+                locked.backups += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is answered of a draft.
+    fn made(&self, place: usize) -> Option<Made> {
+        let draft = self.drafts.get(place)?;
+        let locked = self.devices.get(&draft.code.device_id)?;
+        let device = locked.device.summary(locked.backups);
+        Some(Made { code: draft.code.clone(), device, attempt: draft.attempt.clone() })
     }
 
     /// Writes what was decided.
@@ -350,7 +532,28 @@ impl<'a> Board<'a> {
             let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = touched.unzip();
             store::set_ordinals(tx, &device_ids, &ordinals).await?;
         }
-        store::insert(tx, workspace_id, &self.placed, &self.events, &self.attempts).await
+        if !self.new_pools.is_empty() {
+            let pool = BackupPool { is_enabled: true, since: self.now };
+            crate::devices::store::set_backup_pools(tx, &self.new_pools, pool).await?;
+        }
+        let placed = self.drafts.iter().filter_map(|draft| {
+            let locked = self.devices.get(&draft.code.device_id)?;
+            Some(Placed::new(draft.code.clone(), &locked.device, &self.world))
+        });
+        let placed: Vec<Placed> = placed.collect();
+        let kept = self.drafts.iter().filter(|draft| draft.keeps_attempt);
+        let attempts: Vec<NewActionAttempt> = kept.map(|draft| draft.attempt.clone()).collect();
+        store::insert(tx, workspace_id, &placed, &self.events, &attempts).await
+    }
+}
+
+impl NewAccessCode {
+    /// The time in which others can stand in the way.
+    fn span(&self) -> Option<Window> {
+        let Some(offline) = self.offline else { return self.window };
+        let ends_at = offline.ends_at.unwrap_or(offline.starts_at);
+        let (day, starts_at) = (TimeDelta::days(2), offline.starts_at);
+        Some(Window { starts_at: starts_at.checked_sub_signed(day)?, ends_at: ends_at.checked_add_signed(day)? })
     }
 }
 
@@ -363,25 +566,43 @@ fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: Instant) ->
 }
 
 fn check_device(device: &Device, wanted: &NewAccessCode, now: Instant) -> Result<()> {
+    if device.trouble.removed_at.is_some() {
+        return Err(Error::DeviceRemoved(device.device_id));
+    }
     if !device.can_program_online_access_codes() {
         return Err(Error::CannotProgramOnlineAccessCodes(device.device_id));
     }
     if !wanted.attempt_for_offline_device && device.reachable_since.is_none() {
         return Err(Error::DeviceOffline(device.device_id));
     }
-    let Some(window) = wanted.window else { return Ok(()) };
-    let brand = device.brand.display_name;
-    if device.brand.needs_time_zone && device.time_zone().is_none() {
+    if wanted.use_backup_pool {
+        backup_pool::check(device, wanted.window)?;
+    }
+    check_time_zone(device, wanted.window)?;
+    check_start(device, wanted.window, now)
+}
+
+/// Refuses a time frame on a lock that needs to know its time zone for it and does not.
+pub(super) fn check_time_zone(device: &Device, window: Option<Window>) -> Result<()> {
+    if window.is_some() && device.brand.needs_time_zone && device.time_zone().is_none() {
+        let brand = device.brand.display_name;
         return Err(Error::invalid_request(format!(
             "Time zone required for time-bound access codes on {brand} devices"
         )));
     }
+    Ok(())
+}
+
+/// Refuses a time frame that starts too early for the lock.
+pub(super) fn check_start(device: &Device, window: Option<Window>, now: Instant) -> Result<()> {
+    let Some(window) = window else { return Ok(()) };
     let too_early = if device.has_constraint(START_DATE_IN_FUTURE) {
         window.starts_at <= now
     } else {
         device.brand.starts_not_in_the_past && window.starts_at < now
     };
     if too_early {
+        let brand = device.brand.display_name;
         return Err(Error::invalid("starts_at", format!("starts_at must be in the future on {brand} devices")));
     }
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! A code is two things: what was asked for, and what the lock holds. Everything else follows from the
 //! difference, and from how far its life has been lived ([`Life::as_of`]). Nothing in here reads a clock, a
-//! database or a request; the scheduler and the services move a life on with [`Life::live_until`], and reads show
-//! it as it stands.
+//! database or a request; [`crate::programming`] moves the lives of a lock's codes on together, and reads show
+//! them as they stand.
 //!
 //! ```text
 //!              opens_at            starts_at                ends_at
@@ -13,6 +13,13 @@
 //!  ongoing      setting ──► set ──────────────── (delete) ─────► removing ──► gone
 //! ```
 
+mod changes;
+pub mod particulars;
+mod steps;
+
+pub use self::changes::Change;
+pub use self::particulars::{Failure, Outcome, Particulars};
+
 use crate::clock::Instant;
 use chrono::TimeDelta;
 
@@ -21,6 +28,12 @@ pub const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 
 /// How long before its start a code is put on a lock that knows no schedule.
 pub const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
+
+/// How long after a failed attempt the next one begins; twice as long after each further one.
+pub const FIRST_RETRY: TimeDelta = TimeDelta::seconds(10);
+
+/// The longest time between two attempts: as often as Seam looks after its devices.
+pub const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(10);
 
 /// The time frame of a time-bound code; `starts_at` lies before `ends_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,19 +76,33 @@ pub struct Entry {
 pub struct Lock {
     /// Since when the lock can be reached; `None` while it is offline, and then nothing gets on it or off it.
     pub reachable_since: Option<Instant>,
-    /// How long one operation takes.
-    pub programming: TimeDelta,
+    /// Since when it cannot be reached; `None` while it can.
+    pub unreachable_since: Option<Instant>,
+    /// How long one operation takes; `None`: until somebody ends it by hand.
+    pub programming: Option<TimeDelta>,
+    /// After how long an operation that is not done is unusually slow.
+    pub slow_after: TimeDelta,
+    /// Whether codes that have ended stay to be seen.
+    pub keeps_expired: bool,
 }
 
 /// The facts of one code's life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Life {
     /// When the code was made.
     pub created_at: Instant,
     /// What was asked for.
     pub asked: Entry,
+    /// Whether it is ours; else it is what somebody else put on the lock.
+    pub is_managed: bool,
     /// Whether the lock keeps the schedule itself. True only for time-bound codes.
     pub is_natively_scheduled: bool,
+    /// Whether the code is registered with the lock's maker instead of being put on the lock, which may be out of
+    /// reach. "Held by the lock" then means: known to the maker.
+    pub is_offline: bool,
+    /// Whether it is a backup code.
+    pub is_backup: bool,
     /// When somebody asked for the code to go.
     pub deletion_requested_at: Option<Instant>,
     /// What the lock holds.
@@ -88,13 +115,15 @@ pub struct Life {
     pub working_since: Option<Instant>,
     /// When the code had left for good.
     pub gone_at: Option<Instant>,
+    /// What few codes have.
+    pub particulars: Particulars,
 }
 
 /// Seam's `status` of a code that is not gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Not usable yet: not on the lock, or on it and waiting for its start.
+    /// Not usable yet, or no longer: not on the lock, or on it and waiting for its start.
     Unset,
     /// Should be usable, and is being put on the lock.
     Setting,
@@ -102,10 +131,12 @@ pub enum Status {
     Set,
     /// Deleted or ended, and being taken off the lock.
     Removing,
+    /// The account is disconnected: nobody can tell.
+    Unknown,
 }
 
 /// Seam's `pending_mutations`: a difference between what was asked for and what the lock holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingMutation {
     /// Waiting until nearer the start before the code is put on the lock.
     DeferringCreation {
@@ -114,27 +145,63 @@ pub enum PendingMutation {
     },
     /// Being put on the lock.
     Creating,
+    /// The lock has another name.
+    UpdatingName {
+        /// What the lock has.
+        from: Option<String>,
+        /// What is asked for.
+        to: Option<String>,
+    },
+    /// The lock has another PIN.
+    UpdatingCode {
+        /// What the lock has.
+        from: String,
+        /// What is asked for.
+        to: String,
+    },
+    /// The lock has another time frame.
+    UpdatingTimeFrame {
+        /// What the lock has; none: it is ongoing there.
+        from: Option<Window>,
+        /// What is asked for; none: ongoing.
+        to: Option<Window>,
+    },
     /// Being taken off the lock.
     Deleting,
 }
 
-/// One step of a code's life. The passing of an instant is a step like any other.
+/// What a lock does with a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// The time has come to put the code on its lock.
-    Open,
-    /// The lock takes up the work.
-    Begin,
-    /// The lock confirms that it is done.
-    Confirm,
-    /// The window begins.
-    Start,
-    /// The window ends.
-    Expire,
+pub enum Operation {
+    /// Put it on.
+    Set,
+    /// Change it.
+    Update,
+    /// Take it off.
+    Remove,
 }
 
-/// What a step means to the world outside: an `access_code.*` event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One step of a code's life. The passing of an instant is a step like any other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// The window ends.
+    Expire,
+    /// The window begins.
+    Start,
+    /// The time has come to put the code on its lock.
+    Open,
+    /// The provider tells the PIN.
+    Assign,
+    /// The lock confirms that it is done.
+    Confirm,
+    /// The lock takes up the work.
+    Begin,
+    /// The lock is unusually slow.
+    Slow,
+}
+
+/// What a step means to the world outside: `access_code.*` events.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// `access_code.scheduled_on_device`
     ScheduledOnDevice,
@@ -144,10 +211,20 @@ pub enum Happening {
     RemovedFromDevice,
     /// `access_code.deleted`
     Deleted,
+    /// `access_code.changed`, and what of it is told in events of their own.
+    Changed(Change),
+    /// `access_code.delay_in_setting_on_device`
+    DelayInSetting,
+    /// `access_code.failed_to_set_on_device`
+    FailedToSet,
+    /// `access_code.failed_to_remove_from_device`
+    FailedToRemove,
+    /// `access_code.unmanaged.removed`
+    UnmanagedRemoved,
 }
 
 /// What [`Life::live_until`] did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Lived {
     /// How many steps were taken.
     pub steps: u64,
@@ -160,7 +237,10 @@ impl Life {
     pub fn begin(created_at: Instant, asked: Entry, is_natively_scheduled: bool) -> Self {
         Self {
             created_at,
+            is_managed: true,
             is_natively_scheduled: is_natively_scheduled && asked.window.is_some(),
+            is_offline: false,
+            is_backup: false,
             asked,
             deletion_requested_at: None,
             held: None,
@@ -168,12 +248,16 @@ impl Life {
             as_of: created_at,
             working_since: None,
             gone_at: None,
+            particulars: Particulars::default(),
         }
     }
 
     /// When the code is to be put on its lock: at once if it is ongoing, else 72 hours (native) or 60 minutes
     /// (just in time) before its start; at once again if that is past.
     pub fn opens_at(&self) -> Instant {
+        if self.is_offline {
+            return self.created_at;
+        }
         let lead = if self.is_natively_scheduled { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
         self.asked
             .window
@@ -181,8 +265,11 @@ impl Life {
             .map_or(self.created_at, |opens_at| opens_at.max(self.created_at))
     }
 
-    /// When the code was deleted or ended, if it was.
+    /// When the code was deleted or ended, if it was and has not left the lock since.
     pub fn removing_since(&self) -> Option<Instant> {
+        if self.particulars.has_expired || !self.is_managed {
+            return self.deletion_requested_at;
+        }
         let ended = self.asked.window.map(|window| window.ends_at).filter(|ends_at| self.as_of >= *ends_at);
         match (self.deletion_requested_at, ended) {
             (Some(deleted), Some(ended)) => Some(deleted.min(ended)),
@@ -190,34 +277,73 @@ impl Life {
         }
     }
 
-    /// Seam's status of the code, as far as its life has been lived.
-    pub fn status(&self) -> Status {
+    /// Whether the lock would open to the code.
+    fn is_usable(&self) -> bool {
+        let waits = self.is_natively_scheduled || self.is_offline || !self.is_managed;
+        self.held.as_ref().is_some_and(|held| !waits || held.window.is_none_or(|window| self.as_of >= window.starts_at))
+    }
+
+    /// Whether somebody took the code off the lock, and may.
+    fn is_left_off(&self) -> bool {
+        self.held.is_none()
+            && self.particulars.external.as_ref().is_some_and(|external| external.is_removed && external.is_honoured)
+    }
+
+    /// Seam's status of the code, as far as its life has been lived. `recreates`: its lock changes a code by deleting
+    /// it and making it anew, so that it is not there meanwhile.
+    pub fn status(&self, recreates: bool) -> Status {
+        if !self.is_managed {
+            return if self.is_usable() { Status::Set } else { Status::Unset };
+        }
         if self.removing_since().is_some() {
             return Status::Removing;
         }
+        if self.particulars.has_expired || self.is_left_off() {
+            return Status::Unset;
+        }
+        let is_put_right = self.particulars.external.as_ref().is_some_and(|external| !external.is_honoured);
         let started = self.asked.window.is_none_or(|window| self.as_of >= window.starts_at);
+        let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.opens_at();
         match self.held {
-            Some(_) if self.is_natively_scheduled && !started => Status::Unset,
-            Some(_) => Status::Set,
+            Some(_) if self.is_usable() && (is_put_right || (recreates && self.is_being_updated())) => Status::Setting,
+            Some(_) if self.is_usable() => Status::Set,
             // A native code that is late shows it only from its start on; a just-in-time one from its lead on.
-            None if started || (!self.is_natively_scheduled && self.as_of >= self.opens_at()) => Status::Setting,
-            None => Status::Unset,
+            _ if started || on_time => Status::Setting,
+            _ => Status::Unset,
         }
     }
 
-    /// The difference between what was asked for and what the lock holds, with the instant since when it is there.
-    pub fn pending_mutation(&self) -> Option<(Instant, PendingMutation)> {
+    /// Whether the lock is at work on a change of the code.
+    pub fn is_being_updated(&self) -> bool {
+        self.working_since.is_some() && self.work().is_some_and(|(operation, _)| operation == Operation::Update)
+    }
+
+    /// The differences between what was asked for and what the lock holds, each with the instant since when it is
+    /// there.
+    pub fn pending_mutations(&self) -> Vec<(Instant, PendingMutation)> {
         if let Some(since) = self.removing_since() {
-            return Some((since, PendingMutation::Deleting));
+            return vec![(since, PendingMutation::Deleting)];
         }
-        let opens_at = self.opens_at();
-        match self.held {
-            Some(_) => None,
-            None if self.as_of < opens_at => {
-                Some((self.created_at, PendingMutation::DeferringCreation { scheduled_at: opens_at }))
-            }
-            None => Some((opens_at, PendingMutation::Creating)),
+        if !self.is_managed || self.particulars.has_expired || self.is_left_off() {
+            return Vec::new();
         }
+        let external = self.particulars.external.as_ref().map(|external| external.since);
+        let Some(held) = &self.held else {
+            let opens_at = self.opens_at();
+            return vec![if self.as_of < opens_at {
+                (self.created_at, PendingMutation::DeferringCreation { scheduled_at: opens_at })
+            } else {
+                (external.map_or(opens_at, |external| external.max(opens_at)), PendingMutation::Creating)
+            }];
+        };
+        let Change { name, code, window, .. } = Change::between(held, &self.asked, true);
+        let since = |asked: Option<Instant>| asked.or(external).unwrap_or(self.as_of);
+        let updating = &self.particulars.updating;
+        let name = name.map(|(from, to)| (since(updating.name), PendingMutation::UpdatingName { from, to }));
+        let code = code.and_then(|(from, to)| from.zip(to));
+        let code = code.map(|(from, to)| (since(updating.code), PendingMutation::UpdatingCode { from, to }));
+        let window = window.map(|(from, to)| (since(updating.window), PendingMutation::UpdatingTimeFrame { from, to }));
+        [name, code, window].into_iter().flatten().collect()
     }
 
     /// Whether a natively scheduled code is stored on its lock (`is_scheduled_on_device`).
@@ -225,96 +351,27 @@ impl Life {
         self.is_natively_scheduled && self.held.is_some()
     }
 
-    /// The next step and the instant at which it falls due; `None` where nothing ever will by itself.
-    pub fn next(&self, lock: &Lock) -> Option<(Instant, Step)> {
+    /// What the lock has to do with the code, and since when or from when on.
+    pub fn work(&self) -> Option<(Operation, Instant)> {
         if self.gone_at.is_some() {
             return None;
         }
-        let removing_since = self.removing_since();
-        let mut steps = [None; 4];
-        if removing_since.is_none() {
-            if let Some(window) = self.asked.window {
-                steps[0] = Some((window.ends_at, Step::Expire));
-                steps[1] = (self.as_of < window.starts_at).then_some((window.starts_at, Step::Start));
-            }
-            let opens_at = self.opens_at();
-            steps[2] = (self.as_of < opens_at).then_some((opens_at, Step::Open));
+        if let Some(since) = self.removing_since() {
+            return Some((Operation::Remove, since));
         }
-        let work_is_due_at = match (removing_since, &self.held) {
-            (Some(since), _) => Some(since),
-            (None, None) => Some(self.opens_at()),
-            (None, Some(_)) => None,
-        };
-        if let (Some(due), Some(reachable_since)) = (work_is_due_at, lock.reachable_since) {
-            steps[3] = match self.working_since {
-                Some(since) => {
-                    since.checked_add_signed(lock.programming).map(|done| (done.max(self.as_of), Step::Confirm))
-                }
-                None => Some((due.max(reachable_since).max(self.as_of), Step::Begin)),
-            };
+        if !self.is_managed || self.particulars.has_expired || self.is_left_off() {
+            return None;
         }
-        // Of steps that fall due together the first in this order is taken: what has ended is not set any more.
-        steps.into_iter().flatten().min_by_key(|(instant, _)| *instant)
-    }
-
-    /// Takes one step.
-    fn take(&mut self, at: Instant, step: Step, happenings: &mut Vec<(Instant, Happening)>) {
-        self.as_of = at;
-        match step {
-            Step::Open => {}
-            Step::Begin => self.working_since = Some(at),
-            Step::Expire => self.working_since = None,
-            Step::Start => {
-                if self.held.is_some() && self.is_natively_scheduled {
-                    happenings.push((at, Happening::SetOnDevice));
-                }
-            }
-            Step::Confirm if self.removing_since().is_some() => {
-                if self.held.take().is_some() {
-                    happenings.push((at, Happening::RemovedFromDevice));
-                }
-                happenings.push((at, Happening::Deleted));
-                self.working_since = None;
-                self.gone_at = Some(at);
-            }
-            Step::Confirm => {
-                self.working_since = None;
-                self.held = Some(self.asked.clone());
-                self.first_held_at.get_or_insert(at);
-                happenings.push((
-                    at,
-                    match self.status() {
-                        Status::Unset => Happening::ScheduledOnDevice,
-                        _ => Happening::SetOnDevice,
-                    },
-                ));
-            }
+        let external = self.particulars.external.as_ref().map(|external| external.since);
+        let changed_at = self.particulars.updating.since().or(external).unwrap_or(self.as_of);
+        let opens_at = self.opens_at();
+        match &self.held {
+            None => Some((Operation::Set, external.map_or(opens_at, |external| external.max(opens_at)))),
+            // A lock that knows no schedule cannot keep what has been put off.
+            Some(_) if !self.is_natively_scheduled && self.as_of < opens_at => Some((Operation::Remove, changed_at)),
+            Some(held) if *held != self.asked => Some((Operation::Update, changed_at)),
+            Some(_) => None,
         }
-    }
-
-    /// Takes every step that falls due until `until`, that instant included, each at its own instant. Doing so in
-    /// one stride or in many makes no difference.
-    pub fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
-        let mut lived = Lived::default();
-        while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
-            self.take(at, step, &mut lived.happenings);
-            lived.steps += 1;
-        }
-        lived
-    }
-
-    /// Asks for the code to go. What the lock was doing with it is broken off.
-    pub fn request_deletion(&mut self, at: Instant) {
-        if self.removing_since().is_none() {
-            self.deletion_requested_at = Some(at);
-            self.as_of = self.as_of.max(at);
-            self.working_since = None;
-        }
-    }
-
-    /// The lock went offline: what it was doing with the code is broken off, to begin anew when it is back.
-    pub fn break_off(&mut self) {
-        self.working_since = None;
     }
 }
 

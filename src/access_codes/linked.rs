@@ -1,9 +1,9 @@
 //! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
 
-use super::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
+use super::lifecycle::{Entry, JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
+use super::model::AccessCode;
 use super::pin::{self, PinRules};
 use crate::clock::Instant;
-use crate::devices::brands::{CANNOT_SPECIFY_PIN_CODE, PIN_CODE_MATCHES_EXISTING_SET};
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
@@ -13,6 +13,8 @@ use uuid::Uuid;
 /// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
 #[derive(Clone, Debug)]
 pub struct Claim {
+    /// The code.
+    pub access_code_id: Uuid,
     /// The lock.
     pub device_id: Uuid,
     /// The PIN.
@@ -21,6 +23,10 @@ pub struct Claim {
     pub window: Option<Window>,
     /// Whether the lock keeps its schedule itself.
     pub is_natively_scheduled: bool,
+    /// Whether it is ours. What somebody else put on the lock may clash: that shows when ours is programmed.
+    pub is_managed: bool,
+    /// Whether it takes a place in the memory of its own.
+    pub needs_room: bool,
 }
 
 /// The claims that matter to a request or to several, by lock.
@@ -31,6 +37,32 @@ impl Claims {
     /// Adds a claim.
     pub fn add(&mut self, claim: Claim) {
         self.0.entry(claim.device_id).or_default().push(claim);
+    }
+
+    /// Adds what a code claims: what is asked for and, where that differs, what the lock holds.
+    pub fn add_life(&mut self, code: &AccessCode) {
+        let life = &code.life;
+        let claim = |entry: &Entry, needs_room| Claim {
+            access_code_id: code.access_code_id,
+            device_id: code.device_id,
+            code: entry.code.clone(),
+            window: entry.window,
+            is_natively_scheduled: life.is_natively_scheduled,
+            is_managed: life.is_managed,
+            needs_room,
+        };
+        // A backup that did not find room takes none from guests.
+        self.add(claim(&life.asked, !life.is_backup || life.held.is_some()));
+        if let Some(held) = life.held.as_ref().filter(|held| **held != life.asked) {
+            self.add(claim(held, false));
+        }
+    }
+
+    /// Takes away those of one code.
+    pub fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
+        if let Some(claims) = self.0.get_mut(&device_id) {
+            claims.retain(|claim| claim.access_code_id != access_code_id);
+        }
     }
 
     /// Those on one lock.
@@ -96,6 +128,7 @@ pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Resu
     let others: Vec<_> = claims
         .on(device.device_id)
         .iter()
+        .filter(|claim| claim.is_managed && claim.needs_room)
         .map(|claim| occupied(claim.window, claim.is_natively_scheduled, wish.now))
         .filter(|(from, to)| *from <= wanted.1 && wanted.0 <= *to)
         .collect();
@@ -124,9 +157,14 @@ pub const LONGEST_LEAD: TimeDelta = NATIVE_LEAD;
 
 /// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
 pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
-    if device.has_constraint(CANNOT_SPECIFY_PIN_CODE) || device.has_constraint(PIN_CODE_MATCHES_EXISTING_SET) {
+    if device.provider_chooses_codes() {
         return Some("its provider chooses the code: leave code out".to_owned());
     }
+    broken_digits(device, code)
+}
+
+/// Why a lock cannot hold a PIN, whoever chose it.
+pub fn broken_digits(device: &Device, code: &str) -> Option<String> {
     let lengths = device.code_lengths();
     if !lengths.iter().any(|length| usize::from(*length) == code.len()) {
         return Some(format!("it takes codes of {} digits", listed(&lengths)));
@@ -140,7 +178,10 @@ fn listed(lengths: &[u8]) -> String {
 }
 
 fn is_taken(device: &Device, code: &str, claims: &Claims, window: Option<Window>) -> bool {
-    claims.on(device.device_id).iter().any(|claim| claim.code == code && Window::overlap(claim.window, window))
+    claims
+        .on(device.device_id)
+        .iter()
+        .any(|claim| claim.is_managed && claim.code == code && Window::overlap(claim.window, window))
 }
 
 /// The PIN for one lock.
@@ -155,10 +196,16 @@ pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl 
     if let Some(reason) = broken_rule(device, code) {
         return Err(Error::invalid(wish.code_comes_from, format!("The device cannot hold this code: {reason}")));
     }
-    if is_taken(device, code, claims, wish.window) {
-        return Err(duplicate(code, wish));
-    }
+    check_not_taken(device, claims, wish)?;
     Ok(code.to_owned())
+}
+
+/// Refuses a given PIN that the lock already has to hold in an overlapping time frame.
+pub fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+    match wish.code {
+        Some(code) if is_taken(device, code, claims, wish.window) => Err(duplicate(code, wish)),
+        _ => Ok(()),
+    }
 }
 
 fn duplicate(code: &str, wish: &Wish<'_>) -> Error {
@@ -233,7 +280,7 @@ fn reason_against_sharing(
     if is_alone {
         return None;
     }
-    if device.has_constraint(CANNOT_SPECIFY_PIN_CODE) {
+    if device.provider_chooses_codes() {
         return Some("its provider chooses the code".to_owned());
     }
     let group: Vec<&Device> = sharers.iter().copied().chain([device]).collect();

@@ -1,13 +1,15 @@
 //! `/access_codes/*`: HTTP on one side, domain types on the other.
 
-use super::create::{self, Making, NewAccessCode};
+use super::create::{self, Making, NewAccessCode, OfflineWish};
 use super::lifecycle::Window;
 use super::linked::WhenCodeCannotBeShared;
 use super::model::AccessCodeBody;
-use super::service;
+use super::offline::MaxTimeRounding;
 use super::store::{self, Filter};
+use super::update::{self, Changing, Kind, Update};
+use super::{backup_pool, service};
 use crate::action_attempts::ActionAttemptBody;
-use crate::clock::from_iso;
+use crate::clock::{Instant, from_iso};
 use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
@@ -29,11 +31,16 @@ pub fn routes() -> Routes {
         .add("/access_codes/get", get)
         .add("/access_codes/list", list)
         .add("/access_codes/delete", delete)
+        .add("/access_codes/update", update_one)
+        .add("/access_codes/update_multiple", update_multiple)
         .add("/access_codes/generate_code", generate_code)
+        .add("/access_codes/pull_backup_access_code", pull_backup_access_code)
+        .add("/access_codes/report_device_constraints", report_device_constraints)
 }
 
 /// What `create` and `create_multiple` take alike.
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "Seam's request has them")]
 struct Wanted {
     code: Option<String>,
     name: Option<String>,
@@ -49,6 +56,16 @@ struct Wanted {
     allow_external_modification: Option<bool>,
     #[serde(default)]
     sync: bool,
+    #[serde(default)]
+    use_backup_access_code_pool: bool,
+    #[serde(default)]
+    is_offline_access_code: bool,
+    #[serde(default)]
+    use_offline_access_code: bool,
+    #[serde(default)]
+    is_one_time_use: bool,
+    #[serde(default)]
+    max_time_rounding: MaxTimeRounding,
 }
 
 fn yes() -> bool {
@@ -57,14 +74,7 @@ fn yes() -> bool {
 
 impl Wanted {
     fn read(self) -> Result<NewAccessCode> {
-        let external = (self.is_external_modification_allowed, self.allow_external_modification);
-        if let (Some(one), Some(other)) = external
-            && one != other
-        {
-            return Err(Error::invalid_request(
-                "is_external_modification_allowed and allow_external_modification mean the same and must not differ",
-            ));
-        }
+        let external = one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
         if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > LONGEST_KEY) {
             let message = format!("String must contain at most {LONGEST_KEY} character(s)");
             return Err(Error::invalid("common_code_key", message));
@@ -78,47 +88,76 @@ impl Wanted {
             let whole = if length.fract() == 0.0 { length as u8 } else { 0 };
             whole
         });
+        let offline = self.is_offline_access_code || self.use_offline_access_code;
+        if self.is_one_time_use && !offline {
+            let message = "Only offline access codes can be for one use: set is_offline_access_code";
+            return Err(Error::invalid("is_one_time_use", message));
+        }
+        let offline = if offline { Some(self.offline()?) } else { None };
+        let window = match offline {
+            Some(_) => None,
+            None => window(self.starts_at.as_deref(), self.ends_at.as_deref())?,
+        };
         Ok(NewAccessCode {
-            window: window(self.starts_at.as_deref(), self.ends_at.as_deref())?,
+            window,
+            offline,
+            use_backup_pool: self.use_backup_access_code_pool,
             code: self.code,
             name: self.name,
             common_code_key: self.common_code_key,
             preferred_code_length,
             prefer_native_scheduling: self.prefer_native_scheduling,
-            is_external_modification_allowed: external.0.or(external.1).unwrap_or(false),
+            is_external_modification_allowed: external.unwrap_or(false),
             attempt_for_offline_device: self.attempt_for_offline_device,
             sync: self.sync,
         })
     }
 }
 
+impl Wanted {
+    fn offline(&self) -> Result<OfflineWish> {
+        if self.use_backup_access_code_pool {
+            let message = "Offline access codes have no backups: leave use_backup_access_code_pool out";
+            return Err(Error::invalid("use_backup_access_code_pool", message));
+        }
+        let starts_at = instant("starts_at", self.starts_at.as_deref())?;
+        let ends_at = instant("ends_at", self.ends_at.as_deref())?;
+        let starts_at =
+            starts_at.ok_or_else(|| Error::invalid("starts_at", "An offline access code needs starts_at"))?;
+        if ends_at.is_some_and(|ends_at| ends_at <= starts_at) {
+            return Err(Error::invalid_request("ends_at must be after starts_at"));
+        }
+        Ok(OfflineWish {
+            starts_at,
+            ends_at,
+            is_one_time_use: self.is_one_time_use,
+            max_time_rounding: self.max_time_rounding,
+        })
+    }
+}
+
+/// The value of a parameter that has two names, which must not disagree.
+pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Result<Option<bool>> {
+    match (is_allowed, allow) {
+        (Some(one), Some(other)) if one != other => Err(Error::invalid_request(
+            "is_external_modification_allowed and allow_external_modification mean the same and must not differ",
+        )),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
+    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
+    text.map(|text| from_iso(text).ok_or_else(|| Error::invalid(name, message))).transpose()
+}
+
 /// The time frame from its two parameters: both or none, and in order.
 fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
-    let read = |name: &str, text: Option<&str>| {
-        text.map(|text| {
-            let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-            from_iso(text).ok_or_else(|| Error::invalid(name, message))
-        })
-        .transpose()
-    };
-    match (read("starts_at", starts_at)?, read("ends_at", ends_at)?) {
+    match (instant("starts_at", starts_at)?, instant("ends_at", ends_at)?) {
         (None, None) => Ok(None),
         (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
         (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
         _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
-    }
-}
-
-/// Refuses parameters of Seam's that would otherwise be accepted and ignored.
-fn refuse_what_comes_later(parameters: &serde_json::Map<String, Value>) -> Result<()> {
-    let switched_on =
-        ["is_offline_access_code", "use_offline_access_code", "is_one_time_use", "use_backup_access_code_pool"]
-            .into_iter()
-            .find(|name| parameters.get(*name) == Some(&Value::Bool(true)));
-    let given = parameters.contains_key("max_time_rounding").then_some("max_time_rounding");
-    match switched_on.or(given) {
-        Some(name) => Err(Error::invalid(name, "This parameter comes later: Latchkey does not emulate it yet")),
-        None => Ok(()),
     }
 }
 
@@ -136,7 +175,6 @@ struct Created {
 }
 
 async fn create_one(call: Call<Create>) -> Result<Created> {
-    refuse_what_comes_later(&call.parameters)?;
     let Create { device_id, wanted } = call.input;
     let wanted = wanted.read()?;
     let sync = wanted.sync;
@@ -162,11 +200,10 @@ struct CreatedMultiple {
 }
 
 async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
-    refuse_what_comes_later(&call.parameters)?;
     let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, wanted } = call.input;
     service::check_device_ids(&device_ids)?;
     // These two are not parameters here: the key is set by what is made, and there is no attempt to wait for.
-    let wanted = NewAccessCode { common_code_key: None, sync: false, ..wanted.read()? };
+    let wanted = NewAccessCode { common_code_key: None, sync: false, offline: None, ..wanted.read()? };
     let making = Making { device_ids, wanted, linking: Some(behavior) };
     let made = create::create(&call.app, &call.workspace, making).await?;
     let access_codes = made.iter().map(|made| made.code.to_body(&made.device)).collect();
@@ -204,7 +241,8 @@ async fn get(call: Call<Get>) -> Result<Found> {
     };
     let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
     // One PIN may serve several codes in turn: the one whose time comes first is meant.
-    let first = found.iter().min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
+    let found = found.iter().filter(|(it, _)| code.is_none() || it.known_code().is_some());
+    let first = found.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or(Error::NotFound)?;
     Ok(Found { access_code: code.to_body(device) })
 }
@@ -243,6 +281,7 @@ async fn list(call: Call<List>) -> Result<Listed> {
         access_code_ids: if elsewhere { Some(&[]) } else { input.access_code_ids.as_deref() },
         device_id: input.device_id,
         search: input.search.as_deref(),
+        without_pool: true,
         after: page.after,
         limit: Some(page.fetch()),
         ..Filter::default()
@@ -267,8 +306,116 @@ struct Delete {
 
 async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, device_id, sync } = call.input;
-    let attempt = service::delete(&call.app, &call.workspace, access_code_id, device_id, sync).await?;
+    let attempt = service::delete(&call.app, &call.workspace, (access_code_id, true), device_id, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))
+}
+
+#[derive(Deserialize)]
+struct UpdateOne {
+    access_code_id: Uuid,
+    device_id: Option<Uuid>,
+    name: Option<String>,
+    code: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    r#type: Option<Kind>,
+    is_external_modification_allowed: Option<bool>,
+    allow_external_modification: Option<bool>,
+    is_managed: Option<bool>,
+    #[serde(default = "yes")]
+    attempt_for_offline_device: bool,
+    #[serde(default)]
+    sync: bool,
+}
+
+async fn update_one(call: Call<UpdateOne>) -> Result<Value> {
+    let input = call.input;
+    let update = Update {
+        name: input.name,
+        code: input.code,
+        starts_at: instant("starts_at", input.starts_at.as_deref())?,
+        ends_at: instant("ends_at", input.ends_at.as_deref())?,
+        kind: input.r#type,
+        is_external_modification_allowed: one_of_two(
+            input.is_external_modification_allowed,
+            input.allow_external_modification,
+        )?,
+        is_managed: input.is_managed,
+        refuse_if_offline: !input.attempt_for_offline_device,
+    };
+    let UpdateOne { access_code_id, device_id, sync, .. } = input;
+    let changing = Changing { access_code_id, device_id, update, sync };
+    let (code, device, attempt) = update::update(&call.app, &call.workspace, changing).await?;
+    let action_attempt = ActionAttemptBody::of_update(&attempt, &code, &device, sync)?;
+    Ok(json!({ "action_attempt": action_attempt }))
+}
+
+#[derive(Deserialize)]
+struct UpdateMultiple {
+    common_code_key: String,
+    name: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Done {}
+
+async fn update_multiple(call: Call<UpdateMultiple>) -> Result<Done> {
+    let input = call.input;
+    let update = Update {
+        name: input.name,
+        starts_at: instant("starts_at", input.starts_at.as_deref())?,
+        ends_at: instant("ends_at", input.ends_at.as_deref())?,
+        ..Update::default()
+    };
+    update::update_multiple(&call.app, &call.workspace, &input.common_code_key, &update).await?;
+    Ok(Done {})
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    access_code_id: Uuid,
+}
+
+/// Both keys of the answer hold the backup: the guide says that it is what is answered, and SDKs unwrap `access_code`.
+#[derive(Serialize)]
+struct Pulled {
+    access_code: AccessCodeBody,
+    backup_access_code: AccessCodeBody,
+}
+
+async fn pull_backup_access_code(call: Call<Pull>) -> Result<Pulled> {
+    let (code, device) = backup_pool::pull(&call.app, &call.workspace, call.input.access_code_id).await?;
+    Ok(Pulled { access_code: code.to_body(&device), backup_access_code: code.to_body(&device) })
+}
+
+#[derive(Deserialize)]
+struct ReportConstraints {
+    device_id: Uuid,
+    min_code_length: Option<u8>,
+    max_code_length: Option<u8>,
+    supported_code_lengths: Option<Vec<u8>>,
+}
+
+/// Sets which lengths of PINs a lock takes that cannot tell itself. Seam asks for SmartThings locks only; any other
+/// knows better.
+async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<Done> {
+    let ReportConstraints { device_id, min_code_length, max_code_length, supported_code_lengths } = call.input;
+    let lengths = match (supported_code_lengths, min_code_length, max_code_length) {
+        (Some(lengths), None, None) => lengths,
+        (None, Some(shortest), Some(longest)) if shortest <= longest => (shortest..=longest).collect(),
+        (None, Some(_), Some(_)) => {
+            return Err(Error::invalid("max_code_length", "max_code_length must not be less than min_code_length"));
+        }
+        _ => {
+            return Err(Error::invalid_request(
+                "Give either supported_code_lengths, or min_code_length and max_code_length",
+            ));
+        }
+    };
+    service::report_code_lengths(&call.app, &call.workspace, device_id, lengths).await?;
+    Ok(Done {})
 }
 
 #[derive(Deserialize)]

@@ -1,76 +1,59 @@
 //! What the API does with access codes besides making them ([`super::create`]), each in one transaction.
 
-use super::lifecycle::Lived;
 use super::linked::{self, Wish};
-use super::model::AccessCode;
-use super::store::{self, LockedDevice, NewActionAttempt, Placed, TimesWanted};
+use super::locked_codes::{LockedCodes, Scope};
+use super::store::{self, NewActionAttempt, TimesWanted};
 use crate::app::App;
-use crate::clock::{Instant, machine_now};
+use crate::clock::machine_now;
 use crate::error::{Error, Result};
-use crate::events::{NewEvent, event_type};
 use crate::workspaces::Workspace;
-use chrono::TimeDelta;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Turns what happened to a code into events.
-pub fn record(
-    events: &mut Vec<NewEvent>,
-    code: &mut AccessCode,
-    locked: &LockedDevice,
-    lived: &Lived,
-    machine_now: Instant,
-) {
-    for (occurred_at, happening) in &lived.happenings {
-        let instants = (*occurred_at, locked.world.clock.recorded_at(*occurred_at, machine_now));
-        let event_type = event_type::of(*happening);
-        events.push(NewEvent::of_access_code(code, &locked.device, event_type, instants, &locked.ids, machine_now));
-    }
-}
-
-/// Asks for a code to go, and gives the attempt to take it off its lock.
+/// Asks for a code to go, ours or (`is_managed` false) somebody else's, and gives the attempt to take it off its lock.
 ///
 /// # Errors
-/// [`Error::AccessCodeNotFound`] where there is none, or not on the device the caller named.
+/// [`Error::AccessCodeNotFound`] where there is none, or not on the device the caller named;
+/// [`Error::OfflineAccessCodeNotModifiable`] and [`Error::CannotDeleteUnmanagedAccessCode`] where nobody can.
 pub async fn delete(
     app: &App,
     workspace: &Workspace,
-    access_code_id: Uuid,
+    (access_code_id, is_managed): (Uuid, bool),
     device_id: Option<Uuid>,
     sync: bool,
 ) -> Result<NewActionAttempt> {
-    let mut tx = app.pool.begin().await?;
-    let found = store::lock_access_code(&mut tx, workspace.workspace_id, access_code_id).await?;
-    let (locked, mut code) = found
-        .filter(|(locked, _)| device_id.is_none_or(|device_id| device_id == locked.device.device_id))
-        .ok_or(Error::AccessCodeNotFound { device_id, access_code_id })?;
-    let machine_now = machine_now();
-    let LockedDevice { device, world, .. } = &locked;
-    let now = world.clock.now(machine_now);
-    let mut events = Vec::new();
-    // What fell due before the request came is lived through first, so that each event keeps its instant.
-    let lived = code.life.live_until(&device.lock(world.programming), now);
-    record(&mut events, &mut code, &locked, &lived, machine_now);
-    if code.life.gone_at.is_some() {
-        return Err(Error::AccessCodeNotFound { device_id, access_code_id });
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let is_asked_for = |place: &usize| {
+        let code = &all.codes[*place];
+        code.life.is_managed == is_managed && device_id.is_none_or(|device_id| device_id == code.device_id)
+    };
+    let found = all.find(access_code_id).filter(is_asked_for);
+    let place = found.ok_or(Error::AccessCodeNotFound { device_id, access_code_id })?;
+    let now = all.now;
+    let code = &mut all.codes[place];
+    if code.life.is_offline && !code.life.particulars.has_expired {
+        return Err(Error::OfflineAccessCodeNotModifiable);
     }
+    if code.life.particulars.cannot_delete {
+        return Err(Error::CannotDeleteUnmanagedAccessCode);
+    }
+    let ordinal = code.next_child();
+    let action_attempt_id = workspace.ids.id("action_attempt", access_code_id, ordinal, all.machine_now);
     code.life.request_deletion(now);
-    let programming = if sync { TimeDelta::zero() } else { world.programming };
-    let lived = code.life.live_until(&device.lock(programming), now);
-    record(&mut events, &mut code, &locked, &lived, machine_now);
+    all.touch(place);
+    all.live(sync).await?;
+    let code = &all.codes[place];
     let attempt = NewActionAttempt {
-        action_attempt_id: workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
+        action_attempt_id,
         action_type: "DELETE_ACCESS_CODE",
         access_code_id,
         device_id: code.device_id,
         created_at: now,
         resolved_at: code.life.gone_at,
+        outcome: None,
     };
-    store::insert_action_attempt(&mut tx, workspace.workspace_id, &attempt).await?;
-    let placed = [Placed::new(code, device, world)];
-    store::save(&mut tx, &placed, &events).await?;
-    tx.commit().await?;
-    app.wake_scheduler();
+    all.attempts.push(attempt.clone());
+    all.finish(app).await?;
     Ok(attempt)
 }
 
@@ -109,4 +92,33 @@ pub fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
         Some(double) => Err(Error::invalid("device_ids", format!("Each device can be named once; {double} is twice"))),
         None => Ok(()),
     }
+}
+
+/// Sets which lengths of PINs a lock takes, as somebody reports who knows it.
+///
+/// # Errors
+/// [`Error::DeviceNotFound`]; `device_type_not_supported` for a lock that tells itself.
+pub async fn report_code_lengths(
+    app: &App,
+    workspace: &Workspace,
+    device_id: Uuid,
+    mut lengths: Vec<u8>,
+) -> Result<()> {
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+    let now = all.now;
+    let device = &mut all.locked.first_mut().ok_or(Error::DeviceNotFound)?.device;
+    if !device.brand.takes_reported_code_lengths {
+        return Err(Error::DeviceTypeNotSupported(device.brand.device_type));
+    }
+    lengths.sort_unstable();
+    lengths.dedup();
+    device.overrides.supported_code_lengths = Some(Some(lengths));
+    let device = device.clone();
+    crate::devices::store::update(&mut all.tx, &[device]).await?;
+    // What did not fit before may fit now.
+    all.codes.iter_mut().for_each(|code| code.life.try_again(now));
+    all.touch_all();
+    all.live(false).await?;
+    all.finish(app).await?;
+    Ok(())
 }

@@ -7,20 +7,24 @@ mod claims;
 mod locks;
 mod write;
 
-pub use self::claims::{CodeWanted, TimesWanted, claims_of_codes, claims_of_times};
-pub use self::locks::{
-    LockedDevice, PinGroup, delete_pin_groups, lock_access_code, lock_devices, lock_due_devices, lock_pin_groups,
-    pin_groups, set_pin_groups,
+pub use self::claims::{
+    CodeWanted, TimesWanted, claims_of_codes, claims_of_times, held_counts, held_with_codes, offline_on_devices,
 };
-pub use self::write::{NewActionAttempt, Placed, insert, insert_action_attempt, save, set_ordinals, set_wake_times};
+pub use self::locks::{
+    LockedDevice, PinGroup, delete_pin_groups, lock_access_codes, lock_devices, lock_due_devices, lock_pin_group,
+    lock_pin_groups, members, pin_groups, set_pin_groups,
+};
+pub use self::write::{NewActionAttempt, Placed, StoredOutcome, insert, save, set_ordinals, set_wake_times};
 
 use super::model::{AccessCode, AccessCodeRow};
 use crate::clock::Instant;
 use crate::devices::brands;
-use crate::devices::model::DeviceSummary;
+use crate::devices::model::{DeviceSummary, Overrides};
+use crate::devices::trouble::{BackupPool, Trouble};
 use crate::error::{Error, Result};
 use crate::http::pagination::Position;
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row};
 use uuid::Uuid;
 
@@ -33,7 +37,7 @@ pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
     Ok(next.flatten())
 }
 
-/// The codes of these devices that are to be woken by now.
+/// The codes of these devices that are to be woken by now, and those that wait for something to leave their lock's memory.
 pub async fn due_on_devices(
     tx: &mut PgConnection,
     device_ids: &[Uuid],
@@ -41,7 +45,17 @@ pub async fn due_on_devices(
 ) -> Result<Vec<AccessCode>> {
     let rows = sqlx::query_as!(
         AccessCodeRow,
-        "select * from access_code where wake_at <= $1 and device_id = any($2)",
+        r#"select access_code_id as "access_code_id!", workspace_id as "workspace_id!", device_id as "device_id!",
+                  created_at as "created_at!", name, code as "code!", starts_at, ends_at, common_code_key,
+                  is_natively_scheduled as "is_natively_scheduled!",
+                  is_external_modification_allowed as "is_external_modification_allowed!", deletion_requested_at,
+                  held_name, held_code, held_starts_at, held_ends_at, first_held_at, as_of as "as_of!", working_since,
+                  due_at, wake_at, gone_at, children as "children!", sequence as "sequence!",
+                  is_managed as "is_managed!", is_offline as "is_offline!", is_backup as "is_backup!", pool_device_id,
+                  pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
+           from (select * from access_code where wake_at <= $1 and device_id = any($2)
+                 union all
+                 select * from access_code where blocked_on = any($2) and (wake_at is null or wake_at > $1)) as due"#,
         machine_now,
         device_ids,
     )
@@ -50,13 +64,30 @@ pub async fn due_on_devices(
     Ok(rows.into_iter().map(AccessCode::from).collect())
 }
 
-/// The codes of a workspace for which something falls due until this instant of its time.
-pub async fn due_in_workspace(tx: &mut PgConnection, workspace_id: Uuid, until: Instant) -> Result<Vec<AccessCode>> {
+/// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,
+/// which are `device_ids`, that wait for something to leave a lock's memory.
+pub async fn due_in_workspace(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+    until: Instant,
+) -> Result<Vec<AccessCode>> {
     let rows = sqlx::query_as!(
         AccessCodeRow,
-        "select * from access_code where workspace_id = $1 and due_at <= $2",
+        r#"select access_code_id as "access_code_id!", workspace_id as "workspace_id!", device_id as "device_id!",
+                  created_at as "created_at!", name, code as "code!", starts_at, ends_at, common_code_key,
+                  is_natively_scheduled as "is_natively_scheduled!",
+                  is_external_modification_allowed as "is_external_modification_allowed!", deletion_requested_at,
+                  held_name, held_code, held_starts_at, held_ends_at, first_held_at, as_of as "as_of!", working_since,
+                  due_at, wake_at, gone_at, children as "children!", sequence as "sequence!",
+                  is_managed as "is_managed!", is_offline as "is_offline!", is_backup as "is_backup!", pool_device_id,
+                  pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
+           from (select * from access_code where workspace_id = $1 and due_at <= $2
+                 union all
+                 select * from access_code where blocked_on = any($3) and (due_at is null or due_at > $2)) as due"#,
         workspace_id,
         until,
+        device_ids,
     )
     .fetch_all(tx)
     .await?;
@@ -74,21 +105,41 @@ pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Optio
     Ok(next.flatten())
 }
 
-/// All codes of a device that are not gone.
-pub async fn on_device(tx: &mut PgConnection, device_id: Uuid) -> Result<Vec<AccessCode>> {
-    let rows =
-        sqlx::query_as!(AccessCodeRow, "select * from access_code where device_id = $1 and gone_at is null", device_id)
-            .fetch_all(tx)
-            .await?;
+/// All codes of these devices that are not gone, in the order in which they were made.
+pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
+    query.push_bind(device_ids).push(") order by a.sequence");
+    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
     Ok(rows.into_iter().map(AccessCode::from).collect())
 }
+
+/// The device of a code, gone or not.
+pub async fn device_of(pool: &PgPool, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Uuid>> {
+    let device_id = sqlx::query_scalar!(
+        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
+        access_code_id,
+        workspace_id,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(device_id)
+}
+
+/// How many backup codes of a device, the alias `d`, can be pulled: a column for a `select`.
+pub const BACKUPS: &str = "case when d.backup_pool is null then 0 else
+    (select count(*) from access_code b
+     where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
 
 /// A code's row with what answers need to know of its device.
 struct WithDevice {
     code: AccessCodeRow,
     device_type: String,
     device_name: String,
-    unreachable_since: Option<Instant>,
+    trouble: Option<Json<Trouble>>,
+    overrides: Option<Json<Overrides>>,
+    backup_pool: Option<Json<BackupPool>>,
+    backups: i64,
 }
 
 impl FromRow<'_, PgRow> for WithDevice {
@@ -97,7 +148,10 @@ impl FromRow<'_, PgRow> for WithDevice {
             code: AccessCodeRow::from_row(row)?,
             device_type: row.try_get(AccessCodeRow::COUNT)?,
             device_name: row.try_get(AccessCodeRow::COUNT + 1)?,
-            unreachable_since: row.try_get(AccessCodeRow::COUNT + 2)?,
+            trouble: row.try_get(AccessCodeRow::COUNT + 2)?,
+            overrides: row.try_get(AccessCodeRow::COUNT + 3)?,
+            backup_pool: row.try_get(AccessCodeRow::COUNT + 4)?,
+            backups: row.try_get(AccessCodeRow::COUNT + 5)?,
         })
     }
 }
@@ -109,9 +163,28 @@ impl TryFrom<WithDevice> for (AccessCode, DeviceSummary) {
         let device_id = row.code.device_id;
         let brand =
             brands::of(&row.device_type).ok_or_else(|| Error::inconsistent("device", device_id, "device_type"))?;
-        let device = DeviceSummary { brand, name: row.device_name, unreachable_since: row.unreachable_since };
+        let device = DeviceSummary {
+            brand,
+            name: row.device_name,
+            trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            overrides: row.overrides.map(|overrides| overrides.0).unwrap_or_default(),
+            backup_pool: row.backup_pool.map(|pool| pool.0),
+            backups: row.backups,
+        };
         Ok((row.code.into(), device))
     }
+}
+
+/// Which of a workspace's codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Those that are ours.
+    #[default]
+    Managed,
+    /// Those that somebody else put on the locks.
+    Unmanaged,
+    /// All.
+    Any,
 }
 
 /// Which codes to read; what is `None` does not restrict.
@@ -125,6 +198,10 @@ pub struct Filter<'a> {
     pub code: Option<&'a str>,
     /// Only those with this text in their name, PIN or id.
     pub search: Option<&'a str>,
+    /// Whose they are.
+    pub whose: Whose,
+    /// Without backup codes that wait to be pulled.
+    pub without_pool: bool,
     /// Those that are gone, too.
     pub even_if_gone: bool,
     /// Only those behind this row.
@@ -136,11 +213,21 @@ pub struct Filter<'a> {
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(
-        ", d.device_type, d.name, d.unreachable_since from access_code a join device d using (device_id)
-         where a.workspace_id is not distinct from ",
+    query
+        .push(AccessCodeRow::COLUMNS)
+        .push(", d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ");
+    query.push(BACKUPS).push(
+        " as backups from access_code a join device d using (device_id) where a.workspace_id is not distinct from ",
     );
     query.push_bind(workspace_id);
+    match filter.whose {
+        Whose::Managed => drop(query.push(" and a.is_managed")),
+        Whose::Unmanaged => drop(query.push(" and not a.is_managed")),
+        Whose::Any => {}
+    }
+    if filter.without_pool {
+        query.push(" and a.pool_device_id is null");
+    }
     if !filter.even_if_gone {
         query.push(" and a.gone_at is null");
     }

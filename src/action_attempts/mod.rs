@@ -7,7 +7,8 @@ pub mod routes;
 pub mod store;
 
 use crate::access_codes::model::{AccessCode, AccessCodeBody};
-use crate::access_codes::store::NewActionAttempt;
+use crate::access_codes::store::{NewActionAttempt, StoredOutcome};
+use crate::devices::model::DeviceSummary;
 use crate::error::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -51,6 +52,32 @@ impl ActionAttemptBody {
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
 
+    /// The attempt that comes with a change. It is pending at first unless nothing changed, the lock has the change
+    /// already, or the caller `waited` for what became of it.
+    pub fn of_update(
+        attempt: &NewActionAttempt,
+        code: &AccessCode,
+        device: &DeviceSummary,
+        waited: bool,
+    ) -> Result<Self> {
+        if attempt.outcome.is_some() {
+            return Ok(Self::of_outcome(attempt));
+        }
+        let is_over = attempt.resolved_at.is_some() && (waited || code.life.held.is_some());
+        let outcome = if is_over {
+            Outcome::Success(json!({ "access_code": serde_json::to_value(code.to_body(device))? }))
+        } else {
+            Outcome::Pending
+        };
+        Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
+    }
+
+    /// An attempt whose outcome is known.
+    pub fn of_outcome(attempt: &NewActionAttempt) -> Self {
+        let outcome = attempt.outcome.as_ref().map_or(Outcome::Pending, |outcome| outcome.0.clone().into());
+        Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
+    }
+
     /// The attempt that comes with a deletion.
     pub fn of_deletion(attempt: &NewActionAttempt) -> Self {
         let outcome = attempt.resolved_at.map_or(Outcome::Pending, |_| Outcome::Success(json!({})));
@@ -62,4 +89,13 @@ enum Outcome {
     Pending,
     Success(Value),
     Error(Value),
+}
+
+impl From<StoredOutcome> for Outcome {
+    fn from(stored: StoredOutcome) -> Self {
+        match stored {
+            StoredOutcome::Result(result) => Self::Success(result),
+            StoredOutcome::Error(error) => Self::Error(error),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use super::store::{self, ActionAttemptRow, Filter};
 use super::{ActionAttemptBody, Outcome};
 use crate::access_codes::model::AccessCode;
-use crate::access_codes::store as access_codes;
+use crate::access_codes::store::{self as access_codes, Whose};
 use crate::app::App;
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
@@ -73,7 +73,12 @@ async fn list(call: Call<List>) -> Result<Listed> {
 /// Finds out what has become of attempts from the lives of the codes they are about.
 async fn with_outcomes(app: &App, workspace_id: Uuid, rows: Vec<ActionAttemptRow>) -> Result<Vec<ActionAttemptBody>> {
     let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.access_code_id).collect();
-    let filter = access_codes::Filter { access_code_ids: Some(&ids), even_if_gone: true, ..Default::default() };
+    let filter = access_codes::Filter {
+        access_code_ids: Some(&ids),
+        whose: Whose::Any,
+        even_if_gone: true,
+        ..Default::default()
+    };
     let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, workspace_id, &filter)
         .await?
         .into_iter()
@@ -88,6 +93,9 @@ async fn with_outcomes(app: &App, workspace_id: Uuid, rows: Vec<ActionAttemptRow
 }
 
 fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<Outcome> {
+    if let Some(stored) = &row.outcome {
+        return Ok(stored.0.clone().into());
+    }
     let Some((code, device)) = code else {
         return Ok(if row.resolved_at.is_some() { Outcome::Success(json!({})) } else { Outcome::Pending });
     };
@@ -100,6 +108,16 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
         "CREATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before it was set on the device.",
+        })),
+        // What was asked for later keeps this attempt from nothing.
+        "UPDATE_ACCESS_CODE"
+            if is_over || life.particulars.updating.since().is_none_or(|since| since > row.created_at) =>
+        {
+            Outcome::Success(json!({ "access_code": serde_json::to_value(code.to_body(device))? }))
+        }
+        "UPDATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
+            "type": "access_code_deleted",
+            "message": "The access code was deleted or ended before the device had the change.",
         })),
         "DELETE_ACCESS_CODE" if is_over || life.gone_at.is_some() => Outcome::Success(json!({})),
         _ => Outcome::Pending,

@@ -1,8 +1,10 @@
 //! The SQL of reading action attempts. They are written with what they are about.
 
+use crate::access_codes::store::StoredOutcome;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
+use sqlx::types::Json;
 use sqlx::{PgPool, QueryBuilder};
 use uuid::Uuid;
 
@@ -15,6 +17,7 @@ pub struct ActionAttemptRow {
     pub access_code_id: Option<Uuid>,
     pub created_at: Instant,
     pub resolved_at: Option<Instant>,
+    pub outcome: Option<Json<StoredOutcome>>,
 }
 
 /// Which attempts to read; what is `None` does not restrict.
@@ -33,7 +36,7 @@ pub struct Filter<'a> {
 /// The attempts of a workspace that pass the filter, newest first.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new(
-        "select action_attempt_id, action_type, access_code_id, created_at, resolved_at
+        "select action_attempt_id, action_type, access_code_id, created_at, resolved_at, outcome
          from action_attempt where workspace_id ",
     );
     // Ids find their attempts by an index of their own; see the migration on why the workspace must not offer another.

@@ -63,6 +63,18 @@ pub struct Brand {
     pub online_codes: bool,
     /// Whether the provider computes codes that work without contact to the lock.
     pub offline_codes: bool,
+    /// Whether a code is changed by deleting it and making it anew, so that it is not there meanwhile.
+    pub recreates: bool,
+    /// Whether Seam can take over codes that somebody else put on the lock.
+    pub adopts_foreign_codes: bool,
+    /// Whether the PINs of such codes cannot be read.
+    pub hides_foreign_codes: bool,
+    /// Whether such codes can be seen at all.
+    pub shows_foreign_codes: bool,
+    /// Whether the lock does not tell which lengths of PINs it takes, and its user may.
+    pub takes_reported_code_lengths: bool,
+    /// Whether the lock tells nobody its time zone.
+    pub tells_no_time_zone: bool,
     /// Whether Seam can keep a pool of backup codes on it.
     pub backup_pool: bool,
     /// Whether time-bound codes need the lock's time zone to be known.
@@ -84,6 +96,12 @@ const PLAIN: Brand = Brand {
     capacity: None,
     online_codes: true,
     offline_codes: false,
+    recreates: false,
+    adopts_foreign_codes: true,
+    hides_foreign_codes: false,
+    shows_foreign_codes: true,
+    takes_reported_code_lengths: false,
+    tells_no_time_zone: false,
     backup_pool: true,
     needs_time_zone: false,
     starts_not_in_the_past: false,
@@ -99,12 +117,14 @@ pub const BRANDS: &[Brand] = &[
         native_scheduling: true,
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
+        recreates: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {
         native_scheduling: true,
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
+        recreates: true,
         ..plain("yale_lock", "Yale", "yale")
     },
     Brand {
@@ -112,6 +132,8 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         digit_rules: &[DigitRule::UniqueFirstFourDigits],
         name_length: (None, Some(9)),
+        recreates: true,
+        tells_no_time_zone: true,
         ..plain("schlage_lock", "Schlage", "schlage")
     },
     Brand {
@@ -119,6 +141,8 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         other_rules: &[START_DATE_IN_FUTURE],
         name_length: (Some(2), Some(14)),
+        adopts_foreign_codes: false,
+        shows_foreign_codes: false,
         ..plain("kwikset_lock", "Kwikset", "kwikset")
     },
     Brand {
@@ -134,6 +158,7 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6]),
         capacity: Some(199),
         offline_codes: true,
+        adopts_foreign_codes: false,
         starts_not_in_the_past: true,
         ..plain("igloohome_lock", "igloohome", "igloohome")
     },
@@ -152,7 +177,7 @@ pub const BRANDS: &[Brand] = &[
         ..plain("salto_lock", "Salto", "salto_ks")
     },
     Brand { native_scheduling: true, ..plain("ttlock_lock", "TTLock", "ttlock") },
-    Brand { native_scheduling: true, ..plain("wyze_lock", "Wyze", "wyze") },
+    Brand { native_scheduling: true, hides_foreign_codes: true, ..plain("wyze_lock", "Wyze", "wyze") },
     Brand { native_scheduling: true, code_lengths: Some(&[4, 5, 6, 7, 8]), ..plain("two_n_intercom", "2N", "two_n") },
     Brand { code_lengths: Some(&[6, 7, 8]), offline_codes: true, ..plain("lockly_lock", "Lockly", "lockly") },
     Brand {
@@ -163,7 +188,12 @@ pub const BRANDS: &[Brand] = &[
         backup_pool: false,
         ..plain("dormakaba_oracode_door", "dormakaba Oracode", "dormakaba_oracode")
     },
-    plain("smartthings_lock", "SmartThings", "smartthings"),
+    Brand {
+        adopts_foreign_codes: false,
+        hides_foreign_codes: true,
+        takes_reported_code_lengths: true,
+        ..plain("smartthings_lock", "SmartThings", "smartthings")
+    },
     Brand {
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         needs_time_zone: true,
@@ -196,6 +226,11 @@ pub fn of(device_type: &str) -> Option<&'static Brand> {
 }
 
 impl Brand {
+    /// The time zone of its locks unless they say otherwise; `None`: it is unknown.
+    pub fn default_time_zone(&self) -> Option<&'static str> {
+        (!self.needs_time_zone && !self.tells_no_time_zone).then_some("America/Los_Angeles")
+    }
+
     /// The brand's `code_constraints`, in Seam's shape.
     pub fn code_constraints(&self) -> Vec<CodeConstraint> {
         let plain = |constraint_type: &str| CodeConstraint {

@@ -1,12 +1,15 @@
 //! A device: what it is, what it can do, and how the API shows it.
 
-use super::brands::{self, Brand, CodeConstraint};
+use super::brands::{self, Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET};
 use crate::access_codes::lifecycle::Lock;
+use crate::access_codes::offline;
 use crate::access_codes::pin::DigitRule;
-use crate::clock::{Instant, iso, to_iso};
-use chrono::TimeDelta;
+use crate::clock::{Instant, to_iso};
+use crate::devices::trouble::{BackupPool, Census, Trouble};
+use crate::workspaces::World;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
+use sqlx::types::Json;
 use uuid::Uuid;
 
 /// What a device has different from its brand. Absent: as the brand. For those that may also be absent from a
@@ -38,6 +41,9 @@ pub struct Overrides {
     /// Battery charge from 0 to 1; `null`: the lock reports none.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub battery_level: Option<Option<f64>>,
+    /// How many backup codes the lock's pool has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup_access_code_pool_size: Option<u32>,
     /// The lock's IANA time zone; `null`: unknown.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Option<String>>,
@@ -65,6 +71,7 @@ impl Overrides {
             can_program_online_access_codes,
             can_program_offline_access_codes,
             supports_backup_access_code_pool,
+            backup_access_code_pool_size,
             battery_level,
             time_zone
         );
@@ -104,14 +111,18 @@ pub struct Device {
     pub name: String,
     /// When it was made.
     pub created_at: Instant,
-    /// Since when it can be reached; `None` while it is offline.
+    /// Since when it can be reached; `None` while it cannot.
     pub reachable_since: Option<Instant>,
-    /// Since when it cannot be reached; `None` while it is online.
-    pub unreachable_since: Option<Instant>,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+    /// Its pool of backup codes, if it ever had one.
+    pub backup_pool: Option<BackupPool>,
     /// What it has different from its brand.
     pub overrides: Overrides,
     /// What the API's user keeps with it.
     pub custom_metadata: Map<String, Value>,
+    /// How many events of its own it has: the ordinal of the next.
+    pub events_made: i64,
 }
 
 impl Device {
@@ -166,6 +177,20 @@ impl Device {
         }
     }
 
+    /// Whether the provider chooses PINs: a caller has to leave them out, and learns them later. With Salto's
+    /// subscription for custom PINs callers may choose.
+    pub fn provider_chooses_codes(&self) -> bool {
+        let subscription = self.overrides.properties.get("salto_ks_metadata");
+        let has_subscription = subscription.is_some_and(|metadata| metadata["has_custom_pin_subscription"] == true);
+        !has_subscription
+            && (self.has_constraint(CANNOT_SPECIFY_PIN_CODE) || self.has_constraint(PIN_CODE_MATCHES_EXISTING_SET))
+    }
+
+    /// Whether the maker's server computes codes that work without contact to the lock.
+    pub fn can_program_offline_access_codes(&self) -> bool {
+        self.overrides.can_program_offline_access_codes.unwrap_or(self.brand.offline_codes)
+    }
+
     /// Whether codes can be programmed from afar. Stays true while the lock is merely offline.
     pub fn can_program_online_access_codes(&self) -> bool {
         self.overrides.can_program_online_access_codes.unwrap_or(self.brand.online_codes)
@@ -173,28 +198,55 @@ impl Device {
 
     /// The lock's IANA time zone, if it is known.
     pub fn time_zone(&self) -> Option<&str> {
-        self.overrides.time_zone.as_ref().map_or_else(
-            || (!self.brand.needs_time_zone).then_some("America/Los_Angeles"),
-            |time_zone| time_zone.as_deref(),
-        )
+        self.overrides
+            .time_zone
+            .as_ref()
+            .map_or_else(|| self.brand.default_time_zone(), |time_zone| time_zone.as_deref())
     }
 
-    /// What the lock contributes to the life of its codes, where one operation takes `programming`.
-    pub fn lock(&self, programming: TimeDelta) -> Lock {
-        Lock { reachable_since: self.reachable_since, programming }
+    /// What the lock contributes to the life of its codes in this world.
+    pub fn lock(&self, world: &World) -> Lock {
+        Lock {
+            reachable_since: self.reachable_since,
+            unreachable_since: self.trouble.unreachable_since(),
+            programming: world.programming,
+            slow_after: world.slow_after,
+            keeps_expired: world.keeps_expired,
+        }
     }
 
-    /// What answers about its codes need to know of it.
-    pub fn summary(&self) -> DeviceSummary {
-        DeviceSummary { brand: self.brand, name: self.name.clone(), unreachable_since: self.unreachable_since }
+    /// Changes what is wrong with the device; it can be reached again from `at` on if nothing keeps it from being.
+    pub fn change_trouble(&mut self, at: Instant, change: impl FnOnce(&mut Trouble)) {
+        change(&mut self.trouble);
+        self.reachable_since = match self.trouble.unreachable_since() {
+            None => Some(self.reachable_since.unwrap_or(at)),
+            Some(_) => None,
+        };
     }
 
-    /// The device as `/devices/get` shows it.
-    pub fn to_json(&self) -> Value {
+    /// Whether Seam can keep a pool of backup codes on the lock.
+    pub fn supports_backup_pool(&self) -> bool {
+        self.overrides.supports_backup_access_code_pool.unwrap_or(self.brand.backup_pool)
+    }
+
+    /// What answers about its codes need to know of it; `backups` is how many of its pool can be pulled.
+    pub fn summary(&self, backups: i64) -> DeviceSummary {
+        DeviceSummary {
+            brand: self.brand,
+            name: self.name.clone(),
+            trouble: self.trouble.clone(),
+            overrides: self.overrides.clone(),
+            backup_pool: self.backup_pool,
+            backups,
+        }
+    }
+
+    /// The device as `/devices/get` shows it, with what its codes make of it.
+    pub fn to_json(&self, census: &Census) -> Value {
         let brand = self.brand;
         let image_url = format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type);
         let battery_level = self.overrides.battery_level.unwrap_or(Some(0.9));
-        let offline_codes = self.overrides.can_program_offline_access_codes.unwrap_or(brand.offline_codes);
+        let offline_codes = self.can_program_offline_access_codes();
         let mut device = json!({
             "device_id": self.device_id,
             "device_type": brand.device_type,
@@ -216,8 +268,8 @@ impl Device {
                 "display_name": brand.display_name,
                 "image_url": image_url,
             },
-            "errors": self.summary().errors(),
-            "warnings": [],
+            "errors": self.summary(census.backups).errors(),
+            "warnings": self.warnings(census),
             "created_at": to_iso(self.created_at),
             "is_managed": true,
             "custom_metadata": self.custom_metadata,
@@ -226,6 +278,9 @@ impl Device {
             "can_program_online_access_codes": self.can_program_online_access_codes(),
             "can_unlock_with_code": true,
         });
+        for flag in ["removal", "connection", "disconnection", "hub_connection", "hub_disconnection"] {
+            device[format!("can_simulate_{flag}")] = Value::Bool(true);
+        }
         if offline_codes {
             device["can_program_offline_access_codes"] = Value::Bool(true);
         }
@@ -258,9 +313,15 @@ impl Device {
             "online_access_codes_enabled": online_codes,
             "offline_access_codes_enabled": offline_codes,
             "supports_backup_access_code_pool":
-                self.overrides.supports_backup_access_code_pool.unwrap_or(brand.backup_pool),
+                self.supports_backup_pool(),
             "code_constraints": self.code_constraints(),
         });
+        if let Some(pool) = self.backup_pool {
+            properties["backup_access_code_pool_enabled"] = json!(pool.is_enabled);
+        }
+        if let Some(options) = offline::time_frame_options(self) {
+            properties["offline_time_frame_options"] = options;
+        }
         if let Some(lengths) = self.reported_code_lengths() {
             properties["supported_code_lengths"] = json!(lengths);
         }
@@ -285,32 +346,31 @@ pub struct DeviceSummary {
     pub brand: &'static Brand,
     /// Its name.
     pub name: String,
-    /// Since when it cannot be reached; `None` while it is online.
-    pub unreachable_since: Option<Instant>,
+    /// What is wrong with it.
+    pub trouble: Trouble,
+    /// What it has different from its brand.
+    pub overrides: Overrides,
+    /// Its pool of backup codes, if it ever had one.
+    pub backup_pool: Option<BackupPool>,
+    /// How many backup codes can be pulled.
+    pub backups: i64,
 }
 
 impl DeviceSummary {
-    /// The device's errors; each of its codes has them too.
-    pub fn errors(&self) -> Vec<DeviceError> {
-        let offline = self.unreachable_since.map(|created_at| DeviceError {
-            error_code: "device_disconnected",
-            is_device_error: true,
-            message: format!("{} is offline. Access codes are put on it when it is back.", self.name),
-            created_at,
-        });
-        offline.into_iter().collect()
+    /// Whether time-bound codes are given an hour more over a change of the clocks: the lock tells nobody its time
+    /// zone, and nobody told us.
+    pub fn needs_daylight_buffer(&self) -> bool {
+        self.brand.tells_no_time_zone && !matches!(self.overrides.time_zone, Some(Some(_)))
     }
-}
 
-/// One of Seam's `errors` that come from a device.
-#[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
-pub struct DeviceError {
-    pub error_code: &'static str,
-    pub is_device_error: bool,
-    pub message: String,
-    #[serde(with = "iso")]
-    pub created_at: Instant,
+    /// Shortest and longest name the lock takes.
+    pub fn name_length(&self) -> (Option<u32>, Option<u32>) {
+        let Some(constraints) = &self.overrides.code_constraints else {
+            return self.brand.name_length;
+        };
+        let limits = constraints.iter().find(|rule| rule.constraint_type == "name_length");
+        limits.map_or((None, None), |rule| (rule.min_length, rule.max_length))
+    }
 }
 
 /// Seam's word for a charge from 0 to 1.
@@ -324,7 +384,7 @@ fn battery_status(level: f64) -> &'static str {
 }
 
 /// The API user's own data on a device, as its column has it.
-pub type CustomMetadata = sqlx::types::Json<Map<String, Value>>;
+pub type CustomMetadata = Json<Map<String, Value>>;
 
 /// A device as its row has it.
 #[derive(Debug, sqlx::FromRow)]
@@ -337,9 +397,11 @@ pub struct DeviceRow {
     pub name: String,
     pub created_at: Instant,
     pub reachable_since: Option<Instant>,
-    pub unreachable_since: Option<Instant>,
-    pub overrides: sqlx::types::Json<Overrides>,
+    pub trouble: Option<Json<Trouble>>,
+    pub backup_pool: Option<Json<BackupPool>>,
+    pub overrides: Json<Overrides>,
     pub custom_metadata: CustomMetadata,
+    pub events_made: i64,
 }
 
 impl TryFrom<DeviceRow> for Device {
@@ -356,9 +418,11 @@ impl TryFrom<DeviceRow> for Device {
             name: row.name,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
-            unreachable_since: row.unreachable_since,
+            trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            backup_pool: row.backup_pool.map(|pool| pool.0),
             overrides: row.overrides.0,
             custom_metadata: row.custom_metadata.0,
+            events_made: row.events_made,
         })
     }
 }

@@ -43,7 +43,9 @@ async fn get(call: Call<Get>) -> Result<Found> {
     };
     let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
     let device = found.first().ok_or(Error::DeviceNotFound)?;
-    Ok(Found { device: device.to_json() })
+    let censuses = store::censuses(&call.app.pool, std::slice::from_ref(device)).await?;
+    let census = censuses.get(&device.device_id).copied().unwrap_or_default();
+    Ok(Found { device: device.to_json(&census) })
 }
 
 #[derive(Deserialize)]
@@ -102,11 +104,12 @@ async fn list(call: Call<List>) -> Result<Listed> {
         after: page.after,
         limit: None,
     };
-    let mut found: Vec<(Device, Value)> = store::list(&call.app.pool, call.workspace.workspace_id, &filter)
-        .await?
+    let devices = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let censuses = store::censuses(&call.app.pool, &devices).await?;
+    let mut found: Vec<(Device, Value)> = devices
         .into_iter()
         .map(|device| {
-            let body = device.to_json();
+            let body = device.to_json(&censuses.get(&device.device_id).copied().unwrap_or_default());
             (device, body)
         })
         .collect();

@@ -1,6 +1,7 @@
 //! The SQL of devices.
 
 use super::model::{CustomMetadata, Device, DeviceRow, Overrides};
+use super::trouble::{BackupPool, Census, Trouble};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
@@ -8,6 +9,7 @@ use crate::workspaces::{World, store as workspaces};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool, QueryBuilder};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Which devices to read; what is `None` does not restrict.
@@ -36,8 +38,8 @@ pub struct Filter<'a> {
 /// The devices of a workspace that pass the filter, in the order in which they were made.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new(
-        "select device_id, workspace_id, connected_account_id, device_type, name, created_at, reachable_since,
-                unreachable_since, overrides, custom_metadata
+        "select device_id, workspace_id, connected_account_id, device_type, name, created_at, reachable_since, trouble,
+                backup_pool, overrides, custom_metadata, events_made
          from device where workspace_id ",
     );
     // Ids find their devices by an index of their own; see the migration on why the workspace must not offer another.
@@ -90,8 +92,9 @@ pub async fn with_world(
     let row = sqlx::query_as!(
         DeviceRow,
         r#"select device_id, workspace_id, connected_account_id, device_type, name, created_at, reachable_since,
-                  unreachable_since, overrides as "overrides: Json<Overrides>",
-                  custom_metadata as "custom_metadata: CustomMetadata"
+                  trouble as "trouble: Json<Trouble>", backup_pool as "backup_pool: Json<BackupPool>",
+                  overrides as "overrides: Json<Overrides>",
+                  custom_metadata as "custom_metadata: CustomMetadata", events_made
            from device where device_id = $1 and workspace_id is not distinct from $2"#,
         device_id,
         workspace_id,
@@ -121,13 +124,13 @@ pub async fn insert(
              on conflict (workspace_id, provider) do nothing
          )
          insert into device (device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at,
-                             reachable_since, unreachable_since, overrides, custom_metadata)
+                             reachable_since, trouble, overrides, custom_metadata)
          select new.device_id, $1, new.connected_account_id, new.device_type, new.name, $2 + (new.place - 1)::int,
-                new.created_at, new.reachable_since, new.unreachable_since, new.overrides, '{}'
+                new.created_at, new.reachable_since, new.trouble, new.overrides, '{}'
          from unnest($3::uuid[], $4::uuid[], $7::text[], $8::text[], $6::timestamptz[], $9::timestamptz[],
-                     $10::timestamptz[], $11::jsonb[]) with ordinality
+                     $10::jsonb[], $11::jsonb[]) with ordinality
               as new(device_id, connected_account_id, device_type, name, created_at, reachable_since,
-                     unreachable_since, overrides, place)",
+                     trouble, overrides, place)",
         workspace_id,
         first_ordinal,
         &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
@@ -137,7 +140,7 @@ pub async fn insert(
         &devices.iter().map(|device| device.brand.device_type.to_owned()).collect::<Vec<_>>(),
         &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
         &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
-        &devices.iter().map(|device| device.unreachable_since).collect::<Vec<_>>() as &[Option<Instant>],
+        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
         &overrides as &[Json<Overrides>],
     )
     .execute(tx)
@@ -160,31 +163,116 @@ pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<O
     Ok(Some(next))
 }
 
-/// The accounts of a workspace by provider.
-pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<(String, Uuid)>> {
-    let rows = sqlx::query!(
-        "select provider, connected_account_id from connected_account where workspace_id = $1",
+/// The accounts of a workspace.
+pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
+    let accounts = sqlx::query_as!(
+        Account,
+        "select connected_account_id, provider, disconnected_at, events_made from connected_account
+         where workspace_id = $1",
         workspace_id
     )
     .fetch_all(tx)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.provider, row.connected_account_id)).collect())
+    Ok(accounts)
 }
 
-/// Writes what of a device can be changed.
-pub async fn update(tx: &mut PgConnection, device: &Device) -> Result<()> {
+/// Writes what of devices can be changed.
+pub async fn update(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
+    let overrides: Vec<_> = devices.iter().map(|device| Json(device.overrides.clone())).collect();
     sqlx::query!(
-        "update device set name = $2, reachable_since = $3, unreachable_since = $4, overrides = $5
-         where device_id = $1",
-        device.device_id,
-        device.name,
-        device.reachable_since,
-        device.unreachable_since,
-        Json(&device.overrides) as _,
+        "update device set name = new.name, reachable_since = new.reachable_since, trouble = new.trouble,
+                           overrides = new.overrides, events_made = new.events_made
+         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[], $5::jsonb[], $6::bigint[])
+              as new(device_id, name, reachable_since, trouble, overrides, events_made)
+         where device.device_id = new.device_id",
+        &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
+        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
+        &overrides as &[Json<Overrides>],
+        &devices.iter().map(|device| device.events_made).collect::<Vec<_>>(),
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// What the codes on these devices make of them; devices on which that changes nothing are passed over.
+pub async fn censuses(pool: &PgPool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
+    let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_census()).map(|device| device.device_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"select device_id,
+                  count(*) filter (where pool_device_id is not null and held_code is not null
+                                     and deletion_requested_at is null) as "backups!",
+                  count(*) filter (where pool_device_id is not null and held_code is null
+                                     and particulars -> 'failure' is not null) as "failed_refills!",
+                  count(*) filter (where is_backup and pool_device_id is null and deletion_requested_at is null)
+                      as "pulled_backups!",
+                  count(*) filter (where held_code is not null and not is_offline) as "held!"
+           from access_code where device_id = any($1) and gone_at is null group by device_id"#,
+        &ids,
+    )
+    .fetch_all(pool)
+    .await?;
+    let census = rows.into_iter().map(|row| {
+        let (backups, failed_refills, pulled_backups, held) =
+            (row.backups, row.failed_refills, row.pulled_backups, row.held);
+        (row.device_id, Census { backups, failed_refills, pulled_backups, held })
+    });
+    Ok(census.collect())
+}
+
+/// An account of a workspace.
+#[derive(Debug)]
+pub struct Account {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+    /// How many events of its own it has: the ordinal of the next.
+    pub events_made: i64,
+}
+
+/// The account of a device, and with it whether the device is there.
+pub async fn account_of(pool: &PgPool, workspace_id: Uuid, device_id: Uuid) -> Result<Option<Uuid>> {
+    let account = sqlx::query_scalar!(
+        "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
+        device_id,
+        workspace_id,
+    )
+    .fetch_optional(pool)
+    .await?;
+    Ok(account)
+}
+
+/// The ids of the devices of an account.
+pub async fn ids_of_account(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
+        .fetch_all(tx)
+        .await?)
+}
+
+/// Writes what of an account can be changed.
+pub async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<()> {
+    sqlx::query!(
+        "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",
+        account.connected_account_id,
+        account.disconnected_at,
+        account.events_made,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What is wrong with a device, as its column has it.
+fn trouble(device: &Device) -> Option<Json<Trouble>> {
+    (device.trouble != Trouble::default()).then(|| Json(device.trouble.clone()))
 }
 
 /// The ids of all devices of a workspace.
@@ -192,4 +280,12 @@ pub async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
     Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
         .fetch_all(connection)
         .await?)
+}
+
+/// Sets the pools of backup codes of devices, all to the same.
+pub async fn set_backup_pools(tx: &mut PgConnection, device_ids: &[Uuid], pool: BackupPool) -> Result<()> {
+    sqlx::query!("update device set backup_pool = $2 where device_id = any($1)", device_ids, Json(pool) as _)
+        .execute(tx)
+        .await?;
+    Ok(())
 }

@@ -5,15 +5,18 @@
 
 use super::Control;
 use super::worlds::Nothing;
-use crate::access_codes::store;
+use crate::access_codes::model::AccessCode;
+use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
-use crate::scheduler;
+use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use uuid::Uuid;
 
 /// How far `until: "quiet"` looks ahead.
 const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
@@ -83,12 +86,12 @@ pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
 pub(super) struct Advance {
     by: Option<String>,
     to: Option<String>,
-    until: Option<Until>,
+    until: Option<Stop>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Until {
+enum Stop {
     Next,
     Quiet,
 }
@@ -105,7 +108,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
     enum Goal {
         By(TimeDelta),
         To(Instant),
-        Until(Until),
+        Until(Stop),
     }
     let goal = match &call.input {
         Advance { by: Some(by), to: None, until: None } => {
@@ -129,8 +132,8 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         let at = match goal {
             Goal::By(by) => now.checked_add_signed(by).filter(|at| from_iso(&to_iso(*at)).is_some()),
             Goal::To(to) => Some(not_before(now, to, world)?),
-            Goal::Until(Until::Next) => return Ok(Move::ToNext),
-            Goal::Until(Until::Quiet) => return Ok(Move::UntilQuiet),
+            Goal::Until(Stop::Next) => return Ok(Move::ToNext),
+            Goal::Until(Stop::Quiet) => return Ok(Move::UntilQuiet),
         };
         let at = at.ok_or_else(|| Error::invalid("by", "That leads beyond the year 9999"))?;
         Ok(Move::To(at, WorkspaceClock::Held { at }))
@@ -201,15 +204,28 @@ async fn change(
     for device in &mut locked {
         device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
     }
-    let due = store::due_in_workspace(&mut tx, workspace_id, target).await?;
-    let lived = scheduler::live_on(due, &locked, |_| target, machine_now);
+    let mut codes = store::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
+    let mut workshop = Workshop::open(&mut tx, &locked, &codes, |_| target, machine_now).await?;
+    let goal = if matches!(chosen, Move::UntilQuiet) { Until::Quiet } else { Until::Instant };
+    let mut events = Vec::new();
+    let steps = workshop.live_on(&mut codes, |_| target, goal, &mut events);
+    workshop.close(&mut tx).await?;
     let clock = match chosen {
         Move::To(_, clock) => clock,
         Move::ToNext => WorkspaceClock::Held { at: target },
-        Move::UntilQuiet => WorkspaceClock::Held { at: lived.last_step().unwrap_or(now).max(now) },
+        Move::UntilQuiet => WorkspaceClock::Held { at: steps.last.unwrap_or(now).max(now) },
     };
-    let moved = Moved { clock, transitions: lived.steps, events: lived.events() };
-    lived.save(&mut tx).await?;
+    let moved = Moved { clock, transitions: steps.taken, events: events.len() };
+    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    let place = |(code, _): (AccessCode, bool)| {
+        let locked = locks.get(&code.device_id)?;
+        Some(Placed::new(code, &locked.device, &locked.world))
+    };
+    let touched = codes.into_iter().zip(steps.touched).filter(|(_, touched)| *touched);
+    let placed: Vec<Placed> = touched.filter_map(place).collect();
+    if !placed.is_empty() {
+        store::save(&mut tx, workspace_id, &placed, &events, &[]).await?;
+    }
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     store::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;

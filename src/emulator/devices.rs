@@ -2,12 +2,15 @@
 
 use super::Control;
 use super::worlds::{self, LockSpec};
-use crate::access_codes::store;
-use crate::clock::machine_now;
-use crate::devices::model::{Device, Overrides};
+use crate::access_codes::backup_pool;
+use crate::access_codes::lifecycle::particulars::Condition;
+use crate::access_codes::locked_codes::{LockedCodes, Scope};
+use crate::clock::{Instant, machine_now};
+use crate::devices::connectivity;
+use crate::devices::model::Overrides;
 use crate::devices::store as devices;
+use crate::devices::trouble::Census;
 use crate::error::{Error, Result};
-use crate::scheduler::live_on;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,7 +30,7 @@ pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let now = world.clock.now(machine_now());
     let made = worlds::make_devices(&mut tx, &workspace, ordinal, vec![spec], now).await?;
     tx.commit().await?;
-    Ok(Found { device: made.first().map_or(Value::Null, Device::to_json) })
+    Ok(Found { device: made.first().map_or(Value::Null, |device| device.to_json(&Census::default())) })
 }
 
 #[derive(Deserialize)]
@@ -35,36 +38,77 @@ pub(super) struct Update {
     device_id: Uuid,
     name: Option<String>,
     online: Option<bool>,
+    hub_connected: Option<bool>,
+    account_connected: Option<bool>,
+    removed: Option<bool>,
+    backup_access_code_pool_enabled: Option<bool>,
+    errors: Option<Vec<Injected>>,
+    warnings: Option<Vec<Injected>>,
     #[serde(flatten)]
     overrides: Overrides,
+}
+
+#[derive(Deserialize)]
+struct Injected {
+    #[serde(alias = "error_code", alias = "warning_code")]
+    code: String,
+    message: Option<String>,
+}
+
+impl Injected {
+    fn read(self, created_at: Instant) -> Condition {
+        let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
+        Condition { code: self.code, message, created_at }
+    }
 }
 
 /// Changes a device. One that goes offline breaks off what it was doing; one that comes back takes it up again.
 pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    let mut tx = call.app.pool.begin().await?;
-    let mut locked = store::lock_devices(&mut tx, workspace.workspace_id, &[input.device_id]).await?;
-    let world = locked.first().ok_or(Error::DeviceNotFound)?.world;
-    let machine_now = machine_now();
-    let now = world.clock.now(machine_now);
-    // What fell due before the change happened before it.
-    let codes = store::on_device(&mut tx, input.device_id).await?;
-    let mut lived = live_on(codes, &locked, |_| now, machine_now);
-    let mut device = locked.pop().ok_or(Error::DeviceNotFound)?.device;
     let mut overrides = input.overrides;
     let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());
     let overrides = overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?;
-    device.overrides.merge(overrides);
-    device.name = input.name.unwrap_or(device.name);
-    if let Some(online) = online.filter(|online| *online != device.reachable_since.is_some()) {
-        device.reachable_since = online.then_some(now);
-        device.unreachable_since = (!online).then_some(now);
+    let device_id = input.device_id;
+    if let Some(connected) = input.account_connected {
+        let account = devices::account_of(&call.app.pool, workspace.workspace_id, device_id).await?;
+        connectivity::set_account(&call.app, &workspace, account.ok_or(Error::DeviceNotFound)?, connected).await?;
     }
-    devices::update(&mut tx, &device).await?;
-    lived.go_on_with(&device, &world);
-    lived.save(&mut tx).await?;
-    tx.commit().await?;
-    call.app.wake_scheduler();
-    Ok(Found { device: device.to_json() })
+    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+    let now = all.now;
+    let device = &mut all.locked.first_mut().ok_or(Error::DeviceNotFound)?.device;
+    device.overrides.merge(overrides);
+    device.name = input.name.unwrap_or_else(|| device.name.clone());
+    if let Some(errors) = input.errors {
+        device.trouble.errors = errors.into_iter().map(|it| it.read(now)).collect();
+    }
+    if let Some(warnings) = input.warnings {
+        device.trouble.warnings = warnings.into_iter().map(|it| it.read(now)).collect();
+    }
+    connectivity::change(&mut all, |trouble| {
+        let since = |wrong: bool, since: Option<Instant>| wrong.then(|| since.unwrap_or(now));
+        if let Some(online) = online {
+            trouble.disconnected_at = since(!online, trouble.disconnected_at);
+        }
+        if let Some(connected) = input.hub_connected {
+            trouble.hub_disconnected_at = since(!connected, trouble.hub_disconnected_at);
+        }
+        if let Some(removed) = input.removed {
+            trouble.removed_at = since(removed, trouble.removed_at);
+        }
+    })
+    .await?;
+    if let Some(is_enabled) = input.backup_access_code_pool_enabled {
+        backup_pool::switch(&mut all, &workspace, is_enabled).await?;
+    }
+    // The lock may be able to hold now what it could not before, or the other way round.
+    for place in 0..all.codes.len() {
+        all.codes[place].life.try_again(now);
+    }
+    all.touch_all();
+    all.live(false).await?;
+    let (_, locked) = all.finish(&call.app).await?;
+    let device = &locked.first().ok_or(Error::DeviceNotFound)?.device;
+    let censuses = devices::censuses(&call.app.pool, std::slice::from_ref(device)).await?;
+    Ok(Found { device: device.to_json(&censuses.get(&device_id).copied().unwrap_or_default()) })
 }

@@ -5,8 +5,12 @@
 //! token. A call acts on the workspace of the API key that comes with it, else on `workspace_id`, else on the
 //! default workspace.
 
+mod access_codes;
 mod clock;
 mod devices;
+pub mod faults;
+mod locks;
+mod programming;
 pub mod sandbox;
 pub mod worlds;
 
@@ -41,6 +45,18 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/clock/advance", clock::advance)
         .add("/_emulator/devices/create", devices::create)
         .add("/_emulator/devices/update", devices::update)
+        .add("/_emulator/faults/create", faults::create)
+        .add("/_emulator/faults/list", faults::list)
+        .add("/_emulator/faults/delete", faults::delete)
+        .add("/_emulator/locks/memory", locks::memory)
+        .add("/_emulator/locks/add_code", locks::add_code)
+        .add("/_emulator/locks/change_code", locks::change_code)
+        .add("/_emulator/locks/remove_code", locks::remove_code)
+        .add("/_emulator/programming/set", programming::set)
+        .add("/_emulator/access_codes/add_error", access_codes::add_error)
+        .add("/_emulator/access_codes/add_warning", access_codes::add_warning)
+        .add("/_emulator/access_codes/clear", access_codes::clear)
+        .add("/_emulator/access_codes/step", access_codes::step)
 }
 
 /// One request to the control plane.

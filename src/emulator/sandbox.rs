@@ -56,6 +56,8 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         seed: None,
         expires_at: None,
         clock: WorkspaceClock::Live,
+        programming: Some(app.config.programming),
+        keeps_expired: app.config.keep_expired_access_codes,
     };
     match worlds::make(app, wanted).await {
         Ok(made) => Ok(made.devices),

@@ -1,15 +1,18 @@
 //! `/_emulator/workspaces/*`: throw-away worlds.
 
 use super::Control;
+use super::programming::Programming;
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, machine_now};
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
+use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::workspaces::store::{self, NewWorkspace};
 use crate::workspaces::{Workspace, World};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
@@ -42,6 +45,8 @@ pub(super) struct Wanted {
     pub(super) workspace_id: Option<Uuid>,
     pub(super) api_key: Option<String>,
     pub(super) clock: WorkspaceClock,
+    pub(super) programming: Option<TimeDelta>,
+    pub(super) keeps_expired: bool,
     pub(super) locks: Vec<LockSpec>,
 }
 
@@ -62,6 +67,8 @@ pub(super) struct Create {
     workspace_id: Option<Uuid>,
     api_key: Option<String>,
     clock: Option<Value>,
+    programming: Option<Programming>,
+    keep_expired_access_codes: Option<bool>,
     locks: Option<Locks>,
 }
 
@@ -111,6 +118,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         workspace_id: input.workspace_id,
         api_key: input.api_key,
         clock,
+        programming: input.programming.map_or(Ok(Some(call.app.config.programming)), |it| it.read())?,
+        keeps_expired: input.keep_expired_access_codes.unwrap_or(call.app.config.keep_expired_access_codes),
         locks,
     };
     let made = make(&call.app, wanted).await?;
@@ -119,7 +128,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         publishable_key: made.workspace.publishable_key,
         api_key: made.api_key,
         personal_access_token: made.personal_access_token,
-        devices: made.devices.iter().map(Device::to_json).collect(),
+        devices: made.devices.iter().map(|device| device.to_json(&Census::default())).collect(),
     })
 }
 
@@ -189,7 +198,13 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         publishable_key: token("publishable_key", "seam_pk1"),
         ids,
     };
-    let world = World { clock: wanted.clock, programming: app.config.programming };
+    let world = World {
+        clock: wanted.clock,
+        programming: wanted.programming,
+        slow_after: app.config.slow_after,
+        keeps_expired: wanted.keeps_expired,
+        has_faults: false,
+    };
     let created_at = world.clock.now(machine_now);
     let mut tx = app.pool.begin().await?;
     let new = NewWorkspace {
@@ -224,16 +239,21 @@ pub(super) async fn make_devices(
 ) -> Result<Vec<Device>> {
     let workspace_id = workspace.workspace_id;
     let machine_now = machine_now();
-    let mut accounts: HashMap<String, Uuid> = devices::accounts(tx, workspace_id).await?.into_iter().collect();
+    let mut accounts: HashMap<String, (Uuid, Option<Instant>)> = devices::accounts(tx, workspace_id)
+        .await?
+        .into_iter()
+        .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
+        .collect();
     let mut made = Vec::with_capacity(locks.len());
     for (ordinal, spec) in (u64::try_from(first_ordinal).unwrap_or(0)..).zip(locks) {
         let brand = brands::of(&spec.device_type)
             .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
         let next_account = accounts.len() as u64;
-        let connected_account_id = *accounts
+        let (connected_account_id, account_disconnected_at) = *accounts
             .entry(brand.provider.to_owned())
-            .or_insert_with(|| workspace.ids.id("connected_account", workspace_id, next_account, machine_now));
-        let online = spec.online.unwrap_or(true);
+            .or_insert_with(|| (workspace.ids.id("connected_account", workspace_id, next_account, machine_now), None));
+        let disconnected_at = (!spec.online.unwrap_or(true)).then_some(now);
+        let trouble = Trouble { disconnected_at, account_disconnected_at, ..Trouble::default() };
         made.push(Device {
             device_id: spec.device_id.unwrap_or_else(|| workspace.ids.id("device", workspace_id, ordinal, machine_now)),
             workspace_id,
@@ -241,10 +261,12 @@ pub(super) async fn make_devices(
             brand,
             name: spec.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
             created_at: now,
-            reachable_since: online.then_some(now),
-            unreachable_since: (!online).then_some(now),
+            reachable_since: trouble.unreachable_since().is_none().then_some(now),
+            trouble,
+            backup_pool: None,
             overrides: spec.overrides,
             custom_metadata: Map::new(),
+            events_made: 0,
         });
     }
     if !made.is_empty() {

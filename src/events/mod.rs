@@ -1,35 +1,45 @@
 //! Events: what happened, each once, at its own instant.
 
+pub mod payload;
 pub mod routes;
 pub mod store;
 
 use crate::access_codes::lifecycle::Happening;
 use crate::access_codes::model::AccessCode;
+use crate::access_codes::store::LockedDevice;
 use crate::clock::Instant;
 use crate::devices::model::Device;
 use crate::ids::Ids;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// Seam's names of the events there are here.
+#[expect(missing_docs, reason = "they are Seam's own names")]
 pub mod event_type {
-    use super::Happening;
-
-    /// A code was made.
     pub const CREATED: &str = "access_code.created";
-
-    /// The event that tells of a happening.
-    pub fn of(happening: Happening) -> &'static str {
-        match happening {
-            Happening::ScheduledOnDevice => "access_code.scheduled_on_device",
-            Happening::SetOnDevice => "access_code.set_on_device",
-            Happening::RemovedFromDevice => "access_code.removed_from_device",
-            Happening::Deleted => "access_code.deleted",
-        }
-    }
+    pub const CHANGED: &str = "access_code.changed";
+    pub const NAME_CHANGED: &str = "access_code.name_changed";
+    pub const CODE_CHANGED: &str = "access_code.code_changed";
+    pub const TIME_FRAME_CHANGED: &str = "access_code.time_frame_changed";
+    pub const MUTATIONS_REQUESTED: &str = "access_code.mutations_requested";
+    pub const SCHEDULED_ON_DEVICE: &str = "access_code.scheduled_on_device";
+    pub const SET_ON_DEVICE: &str = "access_code.set_on_device";
+    pub const REMOVED_FROM_DEVICE: &str = "access_code.removed_from_device";
+    pub const DELETED: &str = "access_code.deleted";
+    pub const DELAY_IN_SETTING: &str = "access_code.delay_in_setting_on_device";
+    pub const FAILED_TO_SET: &str = "access_code.failed_to_set_on_device";
+    pub const FAILED_TO_REMOVE: &str = "access_code.failed_to_remove_from_device";
+    pub const MODIFIED_EXTERNAL: &str = "access_code.modified_external_to_seam";
+    pub const DELETED_EXTERNAL: &str = "access_code.deleted_external_to_seam";
+    pub const BACKUP_PULLED: &str = "access_code.backup_access_code_pulled";
+    pub const UNMANAGED_CREATED: &str = "access_code.unmanaged.created";
+    pub const UNMANAGED_REMOVED: &str = "access_code.unmanaged.removed";
+    pub const UNMANAGED_CONVERTED: &str = "access_code.unmanaged.converted_to_managed";
+    pub const UNMANAGED_FAILED_TO_CONVERT: &str = "access_code.unmanaged.failed_to_convert_to_managed";
 
     /// Whether events of this type carry the PIN.
     pub fn carries_code(event_type: &str) -> bool {
-        matches!(event_type, "access_code.scheduled_on_device" | "access_code.set_on_device" | "access_code.deleted")
+        matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
     }
 }
 
@@ -46,14 +56,16 @@ pub struct NewEvent {
     pub occurred_at: Instant,
     /// When it is recorded; never earlier.
     pub created_at: Instant,
-    /// The device it is about.
-    pub device_id: Uuid,
+    /// The device it is about; none for events of an account.
+    pub device_id: Option<Uuid>,
     /// That device's account.
     pub connected_account_id: Uuid,
-    /// The code it is about.
-    pub access_code_id: Uuid,
+    /// The code it is about, if it is about one.
+    pub access_code_id: Option<Uuid>,
     /// The PIN, for types that carry it.
     pub code: Option<String>,
+    /// What else its type carries.
+    pub payload: Option<Value>,
 }
 
 impl NewEvent {
@@ -72,10 +84,65 @@ impl NewEvent {
             event_type,
             occurred_at: instants.0,
             created_at: instants.1,
-            device_id: device.device_id,
+            device_id: Some(device.device_id),
             connected_account_id: device.connected_account_id,
-            access_code_id: code.access_code_id,
-            code: event_type::carries_code(event_type).then(|| code.life.asked.code.clone()),
+            access_code_id: Some(code.access_code_id),
+            code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
+            payload: None,
         }
+    }
+
+    /// The same with what its type carries.
+    #[must_use]
+    pub fn carrying(self, payload: Value) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
+/// Where the events of codes of one lock are written down.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorder<'a> {
+    /// The lock.
+    pub locked: &'a LockedDevice,
+    /// The machine's time.
+    pub machine_now: Instant,
+}
+
+impl Recorder<'_> {
+    /// An event of a code.
+    pub fn event(&self, code: &mut AccessCode, occurred_at: Instant, event_type: &'static str) -> NewEvent {
+        let LockedDevice { device, world, ids, .. } = self.locked;
+        let instants = (occurred_at, world.clock.recorded_at(occurred_at, self.machine_now));
+        NewEvent::of_access_code(code, device, event_type, instants, ids, self.machine_now)
+    }
+
+    /// The events by which a happening is told.
+    pub fn happened(&self, code: &mut AccessCode, at: Instant, happening: Happening, events: &mut Vec<NewEvent>) {
+        let event_type = match happening {
+            Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
+            Happening::SetOnDevice => event_type::SET_ON_DEVICE,
+            Happening::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
+            Happening::Deleted => event_type::DELETED,
+            Happening::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
+            Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
+            Happening::FailedToSet => event_type::FAILED_TO_SET,
+            Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
+            Happening::Changed(change) => {
+                for (event_type, payload) in payload::of_change(&change) {
+                    events.push(self.event(code, at, event_type).carrying(payload));
+                }
+                return;
+            }
+        };
+        let event = self.event(code, at, event_type);
+        let tells_issues = matches!(
+            event_type,
+            event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE
+        );
+        events.push(if tells_issues {
+            event.carrying(payload::issues(code, &self.locked.device.summary(self.locked.backups)))
+        } else {
+            event
+        });
     }
 }

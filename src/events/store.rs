@@ -4,6 +4,8 @@ use crate::clock::Instant;
 use crate::clock::iso;
 use crate::error::Result;
 use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use sqlx::{PgPool, QueryBuilder};
 use uuid::Uuid;
 
@@ -26,6 +28,9 @@ pub struct EventBody {
     pub access_code_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// What else its type carries.
+    #[serde(flatten)]
+    pub payload: Option<Json<Map<String, Value>>>,
 }
 
 /// Which events to read; what is `None` does not restrict.
@@ -57,7 +62,7 @@ pub struct Filter {
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventBody>> {
     let mut query = QueryBuilder::new(
         "select event_id, device_id, event_type, workspace_id, created_at, occurred_at, connected_account_id,
-                access_code_id, code
+                access_code_id, code, payload
          from event where workspace_id ",
     );
     // Ids find their events by an index of their own; see the migration on why the workspace must not offer another.

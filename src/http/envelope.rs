@@ -47,13 +47,24 @@ impl Error {
                 (StatusCode::BAD_REQUEST, "device_cannot_program_online_access_codes")
             }
             Self::NoSpace { .. } => (StatusCode::BAD_REQUEST, "no_space_for_access_code_on_device"),
+            Self::DeviceRemoved(_) => (StatusCode::BAD_REQUEST, "device_removed"),
+            Self::OfflineAccessCodeNotModifiable => (StatusCode::BAD_REQUEST, "offline_access_code_not_modifiable"),
+            Self::CannotDeleteUnmanagedAccessCode => (StatusCode::BAD_REQUEST, "cannot_delete_unmanaged_access_code"),
+            Self::DeviceTypeNotSupported(_) => (StatusCode::BAD_REQUEST, "device_type_not_supported"),
+            Self::AccessCodeNotTimeBound => (StatusCode::BAD_REQUEST, "access_code_not_time_bound"),
             Self::NoCodeLeft => (StatusCode::BAD_REQUEST, "no_code_left"),
             Self::InvalidClientSessionToken => (StatusCode::BAD_REQUEST, "invalid_client_session_token"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::ClientSessionNotFound => (StatusCode::UNAUTHORIZED, "client_session_not_found"),
             Self::NoSuchPath { .. } | Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::DeviceNotFound => (StatusCode::NOT_FOUND, "device_not_found"),
-            Self::AccessCodeNotFound { .. } => (StatusCode::NOT_FOUND, "access_code_not_found"),
+            Self::BackupAccessCodeNotFound => (StatusCode::NOT_FOUND, "backup_access_code_not_found"),
+            Self::NotInMemory => (StatusCode::NOT_FOUND, "access_code_not_found"),
+            Self::FaultNotFound => (StatusCode::NOT_FOUND, "fault_not_found"),
+            Self::ConnectedAccountNotFound => (StatusCode::NOT_FOUND, "connected_account_not_found"),
+            Self::AccessCodeNotFound { .. } | Self::CommonCodeKeyNotFound(_) => {
+                (StatusCode::NOT_FOUND, "access_code_not_found")
+            }
             Self::EventNotFound => (StatusCode::NOT_FOUND, "event_not_found"),
             Self::ActionAttemptNotFound => (StatusCode::NOT_FOUND, "action_attempt_not_found"),
             Self::WorkspaceNotFound => (StatusCode::NOT_FOUND, "workspace_not_found"),
@@ -76,6 +87,7 @@ impl Error {
             }
             Self::DeviceOffline(device_id)
             | Self::CannotProgramOnlineAccessCodes(device_id)
+            | Self::DeviceRemoved(device_id)
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
             Self::AccessCodeNotFound { device_id, access_code_id } => {
                 Some(json!({ "device_id": device_id, "access_code_id": access_code_id }))

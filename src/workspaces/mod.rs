@@ -57,8 +57,14 @@ impl Workspace {
 pub struct World {
     /// How time passes.
     pub clock: WorkspaceClock,
-    /// How long its locks take for one operation.
-    pub programming: TimeDelta,
+    /// How long its locks take for one operation; `None`: until somebody ends it by hand.
+    pub programming: Option<TimeDelta>,
+    /// After how long an operation that is not done is unusually slow.
+    pub slow_after: TimeDelta,
+    /// Whether codes that have ended stay to be seen.
+    pub keeps_expired: bool,
+    /// Whether a tester has arranged for operations to go otherwise than usual.
+    pub has_faults: bool,
 }
 
 /// For how long a token that was looked up is believed without looking again. A workspace deleted through another

@@ -81,20 +81,23 @@ pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(),
     let (mode, at, since, rate) = columns(new.world.clock);
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
-                                clock_mode, clock_at, clock_since, clock_rate, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                                clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
+                                keeps_expired)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         new.workspace.workspace_id,
         new.workspace.name,
         new.workspace.is_sandbox,
         new.workspace.publishable_key,
         new.seed,
         new.created_at,
-        new.world.programming.num_milliseconds(),
+        new.world.programming.map(|programming| programming.num_milliseconds()),
         mode,
         at,
         since,
         rate,
         new.expires_at,
+        new.world.slow_after.num_milliseconds(),
+        new.world.keeps_expired,
     )
     .execute(&mut *tx)
     .await?;
@@ -121,7 +124,8 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Inst
 /// The clock and ways of workspaces as they are now, with where their ids come from.
 pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
     let rows = sqlx::query!(
-        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms
+        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms, slow_after_ms,
+                keeps_expired, has_faults
          from workspace where workspace_id = any($1)",
         workspace_ids,
     )
@@ -133,7 +137,13 @@ pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Re
             ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
             _ => WorkspaceClock::Live,
         };
-        let world = World { clock, programming: TimeDelta::milliseconds(row.programming_ms) };
+        let world = World {
+            clock,
+            programming: row.programming_ms.map(TimeDelta::milliseconds),
+            slow_after: TimeDelta::milliseconds(row.slow_after_ms),
+            keeps_expired: row.keeps_expired,
+            has_faults: row.has_faults,
+        };
         (row.workspace_id, (Ids::of(row.seed.as_deref()), world))
     });
     Ok(worlds.collect())
@@ -169,6 +179,16 @@ pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: Workspa
     )
     .execute(tx)
     .await?;
+    Ok(())
+}
+
+/// Sets how long operations take in a workspace; `None`: until somebody ends them. To be called with it and all its
+/// devices locked.
+pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+    let milliseconds = takes.map(|takes| takes.num_milliseconds());
+    sqlx::query!("update workspace set programming_ms = $2 where workspace_id = $1", workspace_id, milliseconds)
+        .execute(tx)
+        .await?;
     Ok(())
 }
 

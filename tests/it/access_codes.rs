@@ -35,6 +35,15 @@ pub(crate) fn about_the_whole(error: &Value) -> Vec<String> {
     serde_json::from_value(error["validation_errors"]["_errors"].clone()).unwrap()
 }
 
+/// A code whose PIN the provider chooses, when the provider has told it.
+pub(crate) async fn told(world: &World, access_code: &Value) -> Value {
+    assert_eq!((&access_code["code"], &access_code["is_waiting_for_code_assignment"]), (&Value::Null, &json!(true)));
+    world.advance("PT0.25S").await;
+    let told = world.access_code(&access_code["access_code_id"]).await;
+    assert_eq!(told["is_waiting_for_code_assignment"], false);
+    told
+}
+
 /// The digits of a code.
 pub(crate) fn pin(access_code: &Value) -> &str {
     let pin = access_code["code"].as_str().unwrap();

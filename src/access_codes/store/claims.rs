@@ -3,10 +3,13 @@
 use crate::access_codes::lifecycle::Window;
 use crate::access_codes::linked::{Claim, LONGEST_LEAD};
 use crate::access_codes::model::window;
+use crate::access_codes::offline::{Kind, Registered};
+use crate::clock::Instant;
 use crate::error::Result;
-use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, Row};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::programming::Held;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// A PIN somebody wants to have on a lock.
@@ -25,18 +28,27 @@ pub type TimesWanted = BTreeMap<Uuid, Option<Window>>;
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
 pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
-    let claims = sqlx::query_as(
-        "select a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled
+    let claims: Vec<ClaimRow> = sqlx::query_as(
+        "select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
+                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                             offset 0) as a
+         union all
+         select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
+                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
+                               and a.held_code <> a.code and a.gone_at is null
                              offset 0) as a",
     )
     .bind(wanted.iter().map(|it| it.device_id).collect::<Vec<_>>())
     .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    Ok(claims.into_iter().map(|ClaimRow(claim)| claim).collect())
+    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
 }
 
 /// The codes that can stand in the way of one on these locks in these time frames: those that overlap one of them,
@@ -45,32 +57,138 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
 pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Result<Vec<Claim>> {
     let from = |window: &Option<Window>| window.and_then(|window| window.starts_at.checked_sub_signed(LONGEST_LEAD));
     let to = |window: &Option<Window>| window.and_then(|window| window.ends_at.checked_add_signed(LONGEST_LEAD));
-    let claims = sqlx::query_as(
-        "select a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled
+    let claims: Vec<ClaimRow> = sqlx::query_as(
+        "select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
+                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as wanted(device_id, starts_at, ends_at)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.gone_at is null
                              offset 0) as a
          where wanted.starts_at is null or wanted.ends_at is null or a.starts_at is null
-               or (a.starts_at <= wanted.ends_at and (a.ends_at >= wanted.starts_at or a.ends_at <= a.as_of))",
+               or (a.starts_at <= wanted.ends_at and (a.ends_at >= wanted.starts_at or a.ends_at <= a.as_of))
+               or (a.held_code is not null and (a.held_starts_at is distinct from a.starts_at
+                                                or a.held_ends_at is distinct from a.ends_at))",
     )
     .bind(wanted.keys().copied().collect::<Vec<_>>())
     .bind(wanted.values().map(from).collect::<Vec<_>>())
     .bind(wanted.values().map(to).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    Ok(claims.into_iter().map(|ClaimRow(claim)| claim).collect())
+    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
 }
 
-struct ClaimRow(Claim);
+#[derive(FromRow)]
+struct ClaimRow {
+    access_code_id: Uuid,
+    device_id: Uuid,
+    code: String,
+    starts_at: Option<Instant>,
+    ends_at: Option<Instant>,
+    is_natively_scheduled: bool,
+    is_managed: bool,
+    held_code: Option<String>,
+    held_starts_at: Option<Instant>,
+    held_ends_at: Option<Instant>,
+    is_backup: bool,
+}
 
-impl FromRow<'_, PgRow> for ClaimRow {
-    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self(Claim {
-            device_id: row.try_get(0)?,
-            code: row.try_get(1)?,
-            window: window(row.try_get(2)?, row.try_get(3)?),
-            is_natively_scheduled: row.try_get(4)?,
-        }))
+impl ClaimRow {
+    /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
+    fn claims(self) -> Vec<Claim> {
+        let held = self.held_code.clone().map(|code| (code, window(self.held_starts_at, self.held_ends_at)));
+        let asked = Claim {
+            access_code_id: self.access_code_id,
+            device_id: self.device_id,
+            code: self.code,
+            window: window(self.starts_at, self.ends_at),
+            is_natively_scheduled: self.is_natively_scheduled,
+            is_managed: self.is_managed,
+            // A backup that did not find room takes none from guests.
+            needs_room: !self.is_backup || held.is_some(),
+        };
+        let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
+        let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
+        [asked].into_iter().chain(held).collect()
     }
+}
+
+/// What these locks hold with these PINs.
+pub async fn held_with_codes(
+    tx: &mut PgConnection,
+    wanted: &BTreeSet<(Uuid, String)>,
+) -> Result<HashMap<Uuid, Vec<Held>>> {
+    #[derive(FromRow)]
+    struct Row {
+        access_code_id: Uuid,
+        device_id: Uuid,
+        is_managed: bool,
+        held_code: String,
+        held_starts_at: Option<Instant>,
+        held_ends_at: Option<Instant>,
+    }
+    let (device_ids, codes): (Vec<Uuid>, Vec<String>) = wanted.iter().cloned().unzip();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select a.access_code_id, a.device_id, a.is_managed, a.held_code, a.held_starts_at, a.held_ends_at
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                             offset 0) as a
+         where a.held_code = wanted.code and not a.is_offline
+         union all
+         select a.access_code_id, a.device_id, a.is_managed, a.held_code, a.held_starts_at, a.held_ends_at
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
+                               and a.held_code <> a.code and a.gone_at is null
+                             offset 0) as a
+         where not a.is_offline",
+    )
+    .bind(device_ids)
+    .bind(codes)
+    .fetch_all(tx)
+    .await?;
+    let mut held: HashMap<Uuid, Vec<Held>> = HashMap::new();
+    for row in rows {
+        held.entry(row.device_id).or_default().push(Held {
+            access_code_id: row.access_code_id,
+            is_managed: row.is_managed,
+            code: row.held_code,
+            window: window(row.held_starts_at, row.held_ends_at),
+        });
+    }
+    Ok(held)
+}
+
+/// How many codes these locks hold.
+pub async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, usize>> {
+    let rows = sqlx::query!(
+        r#"select device_id, count(*) as "count!" from access_code
+           where device_id = any($1) and gone_at is null and held_code is not null and not is_offline
+           group by device_id"#,
+        device_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    let counts = rows.into_iter().map(|row| (row.device_id, usize::try_from(row.count).unwrap_or(usize::MAX)));
+    let none = device_ids.iter().map(|device_id| (*device_id, 0));
+    Ok(none.chain(counts).collect())
+}
+
+/// The codes on these locks that their makers computed.
+pub async fn offline_on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Registered>>> {
+    let rows = sqlx::query!(
+        r#"select device_id, starts_at as "starts_at!", ends_at as "ends_at!",
+                  particulars -> 'offline' -> 'kind' as "kind!: Json<Kind>"
+           from access_code
+           where device_id = any($1) and gone_at is null and is_offline and starts_at is not null"#,
+        device_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut registered: HashMap<Uuid, Vec<Registered>> = HashMap::new();
+    for row in rows {
+        let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
+        registered.entry(row.device_id).or_default().push(Registered { kind: row.kind.0, window });
+    }
+    Ok(registered)
 }

@@ -6,12 +6,12 @@ use crate::devices::model::{Device, DeviceRow};
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::workspaces::{World, store as workspaces};
-use sqlx::PgConnection;
-use std::collections::BTreeSet;
+use sqlx::{PgConnection, QueryBuilder};
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// A device whose row is locked until the transaction ends, with the world it is in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LockedDevice {
     /// The device.
     pub device: Device,
@@ -21,6 +21,8 @@ pub struct LockedDevice {
     pub ids: Ids,
     /// How many codes were ever made on it.
     pub access_code_ordinal: i64,
+    /// How many backup codes of its pool can be pulled.
+    pub backups: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -28,6 +30,7 @@ struct LockedRow {
     #[sqlx(flatten)]
     device: DeviceRow,
     access_code_ordinal: i64,
+    backups: i64,
 }
 
 impl LockedDevice {
@@ -40,8 +43,8 @@ impl LockedDevice {
 /// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
 /// answer.
 pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
-    let rows = sqlx::query_as(
-        "select * from device where device_id = any($1) and workspace_id is not distinct from $2
+    let rows: Vec<LockedRow> = sqlx::query_as(
+        "select *, 0::bigint as backups from device where device_id = any($1) and workspace_id is not distinct from $2
          order by device_id for update",
     )
     .bind(device_ids)
@@ -54,10 +57,10 @@ pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids:
 /// Locks devices on which something is due, those that wait longest first, passing over those that somebody else
 /// is working on.
 pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: usize) -> Result<Vec<LockedDevice>> {
-    let rows = sqlx::query_as(
+    let rows: Vec<LockedRow> = sqlx::query_as(
         "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000),
               waiting as (select device_id from first group by device_id order by min(wake_at) limit $2)
-         select * from device where device_id = any(array(select device_id from waiting)) for update skip locked",
+         select *, 0::bigint as backups from device where device_id = any(array(select device_id from waiting)) for update skip locked",
     )
     .bind(machine_now)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -68,7 +71,8 @@ pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit
 
 /// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
 /// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
-async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+    count_backups(tx, &mut rows).await?;
     let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
     if workspace_ids.is_empty() {
         return Ok(Vec::new());
@@ -78,10 +82,35 @@ async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<
     for row in rows {
         // A workspace that is gone takes its devices with it, and those are locked.
         let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
-        let (device, access_code_ordinal) = (row.device.try_into()?, row.access_code_ordinal);
-        locked.push(LockedDevice { device, world: *world, ids: ids.clone(), access_code_ordinal });
+        let LockedRow { device, access_code_ordinal, backups } = row;
+        let device = device.try_into()?;
+        locked.push(LockedDevice { device, world: *world, ids: ids.clone(), access_code_ordinal, backups });
     }
     Ok(locked)
+}
+
+/// Counts the backup codes that can be pulled, under the locks and where there are pools at all.
+async fn count_backups(tx: &mut PgConnection, rows: &mut [LockedRow]) -> Result<()> {
+    let with_pool: Vec<Uuid> =
+        rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
+    if with_pool.is_empty() {
+        return Ok(());
+    }
+    let counts: HashMap<Uuid, i64> = sqlx::query!(
+        r#"select pool_device_id as "device_id!", count(*) as "backups!" from access_code
+           where pool_device_id = any($1) and held_code is not null and deletion_requested_at is null
+           group by pool_device_id"#,
+        &with_pool,
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(|row| (row.device_id, row.backups))
+    .collect();
+    for row in rows {
+        row.backups = counts.get(&row.device.device_id).copied().unwrap_or(0);
+    }
+    Ok(())
 }
 
 /// The PIN group of a key.
@@ -160,29 +189,55 @@ pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: 
     Ok(())
 }
 
-/// The device of a code, locked, and the code as it is under that lock. `None`: there is no such code.
-pub async fn lock_access_code(
+/// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are
+/// missing from the answer.
+pub async fn lock_access_codes(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    access_code_id: Uuid,
-) -> Result<Option<(LockedDevice, AccessCode)>> {
-    let device_id = sqlx::query_scalar!(
-        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
-        access_code_id,
+    access_code_ids: &[Uuid],
+) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
+    // A code never moves to another device.
+    let device_ids = sqlx::query_scalar!(
+        "select distinct device_id from access_code
+         where access_code_id = any($1) and workspace_id is not distinct from $2",
+        access_code_ids,
         workspace_id,
     )
-    .fetch_optional(&mut *tx)
+    .fetch_all(&mut *tx)
     .await?;
-    let Some(device_id) = device_id else {
-        return Ok(None);
-    };
-    let locked = lock_devices(tx, workspace_id, &[device_id]).await?.pop();
-    let code = sqlx::query_as!(
-        AccessCodeRow,
-        "select * from access_code where access_code_id = $1 and gone_at is null",
-        access_code_id
+    if device_ids.is_empty() {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let locked = lock_devices(tx, workspace_id, &device_ids).await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.access_code_id = any(");
+    query.push_bind(access_code_ids).push(") and a.workspace_id is not distinct from ").push_bind(workspace_id);
+    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
+    Ok((locked, rows.into_iter().map(AccessCode::from).collect()))
+}
+
+/// Locks the PIN group of a key. `false`: there is none.
+pub async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
+    let found = sqlx::query!(
+        "select common_code_key from pin_group where workspace_id = $1 and common_code_key = $2 for update",
+        workspace_id,
+        common_code_key,
     )
     .fetch_optional(tx)
     .await?;
-    Ok(locked.zip(code.map(AccessCode::from)))
+    Ok(found.is_some())
+}
+
+/// The ids of the codes of a group. To be read with the group locked: it gets no further members then.
+pub async fn members(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query_scalar!(
+        "select access_code_id from access_code
+         where common_code_key = $1 and gone_at is null and workspace_id is not distinct from $2
+         order by access_code_id",
+        common_code_key,
+        workspace_id,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids)
 }

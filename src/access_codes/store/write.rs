@@ -1,12 +1,16 @@
 //! Writing codes with what happened to them.
 
+use crate::access_codes::lifecycle::Particulars;
 use crate::access_codes::model::AccessCode;
 use crate::clock::{Instant, WorkspaceClock};
 use crate::devices::model::Device;
 use crate::error::Result;
 use crate::events::NewEvent;
 use crate::workspaces::World;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 /// An action attempt that comes with a code.
@@ -24,6 +28,18 @@ pub struct NewActionAttempt {
     pub created_at: Instant,
     /// Set where it is over as soon as it is made.
     pub resolved_at: Option<Instant>,
+    /// What came of it, where that does not follow from the code's life.
+    pub outcome: Option<Json<StoredOutcome>>,
+}
+
+/// The outcome of an attempt, where it is stored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StoredOutcome {
+    /// It succeeded with this result.
+    Result(Value),
+    /// It failed with this error.
+    Error(Value),
 }
 
 /// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
@@ -69,9 +85,14 @@ pub struct Placed {
 impl Placed {
     /// A code as its life stands, on this lock in this world.
     pub fn new(code: AccessCode, device: &Device, world: &World) -> Self {
-        let due_at = code.life.next(&device.lock(world.programming)).map(|(due_at, _)| due_at);
+        let due_at = code.life.next(&device.lock(world)).map(|(due_at, _)| due_at);
         let wake_at = due_at.and_then(|due_at| world.clock.machine_time_of(due_at));
         Self { code, due_at, wake_at }
+    }
+
+    fn particulars(&self) -> Option<Json<Particulars>> {
+        let particulars = &self.code.life.particulars;
+        (*particulars != Particulars::default()).then(|| Json(particulars.clone()))
     }
 }
 
@@ -103,35 +124,43 @@ pub async fn insert(
                insert into access_code
                    (access_code_id, workspace_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key,
                     is_natively_scheduled, is_external_modification_allowed, held_name, held_code, held_starts_at,
-                    held_ends_at, first_held_at, as_of, working_since, due_at, wake_at, children)
+                    held_ends_at, first_held_at, as_of, working_since, due_at, wake_at, children, is_managed, is_offline,
+                    is_backup, pool_device_id, particulars, blocked_on)
                select new.access_code_id, $1, new.device_id, new.created_at, new.name, new.code, new.starts_at,
                       new.ends_at, new.common_code_key, new.native, new.external,
                       case when new.first_held_at is not null then new.name end,
                       case when new.first_held_at is not null then new.code end,
                       case when new.first_held_at is not null then new.starts_at end,
                       case when new.first_held_at is not null then new.ends_at end,
-                      new.first_held_at, new.as_of, new.working_since, new.due_at, new.wake_at, new.children
+                      new.first_held_at, new.as_of, new.working_since, new.due_at, new.wake_at, new.children, new.is_managed,
+                      new.is_offline, new.is_backup, new.pool_device_id, new.particulars, new.blocked_on
                from unnest($2::uuid[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::timestamptz[],
                            $8::timestamptz[], $9::text[], $10::bool[], $11::bool[], $12::timestamptz[],
-                           $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::int[])
+                           $13::timestamptz[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[], $17::int[],
+                           $33::bool[], $34::bool[], $35::bool[], $36::uuid[], $37::jsonb[], $38::uuid[])
+                    with ordinality
                     as new(access_code_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key, native,
-                           external, first_held_at, as_of, working_since, due_at, wake_at, children)
+                           external, first_held_at, as_of, working_since, due_at, wake_at, children, is_managed,
+                           is_offline, is_backup, pool_device_id, particulars, blocked_on, place)
+               order by place
            ), recorded as (
                insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
-                                  connected_account_id, access_code_id, code)
+                                  connected_account_id, access_code_id, code, payload)
                select new.event_id, $1, new.event_type, new.occurred_at, new.created_at, new.device_id,
-                      new.connected_account_id, new.access_code_id, new.code
+                      new.connected_account_id, new.access_code_id, new.code, new.payload
                from unnest($18::uuid[], $19::text[], $20::timestamptz[], $21::timestamptz[], $22::uuid[],
-                           $23::uuid[], $24::uuid[], $25::text[])
+                           $23::uuid[], $24::uuid[], $25::text[], $39::jsonb[])
                     as new(event_id, event_type, occurred_at, created_at, device_id, connected_account_id,
-                           access_code_id, code)
+                           access_code_id, code, payload)
            )
            insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
-                                       created_at, resolved_at)
+                                       created_at, resolved_at, outcome)
            select new.action_attempt_id, $1, new.action_type, new.device_id, new.access_code_id, new.created_at,
-                      new.resolved_at
-               from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::timestamptz[], $31::timestamptz[])
-                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at)"#,
+                      new.resolved_at, new.outcome
+               from unnest($26::uuid[], $27::text[], $28::uuid[], $29::uuid[], $30::timestamptz[], $31::timestamptz[],
+                           $32::jsonb[])
+                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at,
+                           outcome)"#,
         workspace_id,
         &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
         &placed.iter().map(|it| it.code.device_id).collect::<Vec<_>>(),
@@ -153,9 +182,9 @@ pub async fn insert(
         &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
         &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
         &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
         &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
         &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
         &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
@@ -163,37 +192,68 @@ pub async fn insert(
         &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
         &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
+        &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
+        &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.life.is_offline).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.life.is_backup).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
+        &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
+        &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Writes what has become of codes, with the events of it, in the order given: one statement.
-pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent]) -> Result<()> {
+/// Writes what has become of codes, with the events of it and the attempts of a workspace that asked for it, in the
+/// order given: one statement.
+pub async fn save(
+    tx: &mut PgConnection,
+    attempts_of: Uuid,
+    placed: &[Placed],
+    events: &[NewEvent],
+    attempts: &[NewActionAttempt],
+) -> Result<()> {
     let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
     sqlx::query!(
         r#"with saved as (
                update access_code set
+                   name = new.name, code = new.code, starts_at = new.starts_at, ends_at = new.ends_at,
+                   common_code_key = new.common_code_key, is_natively_scheduled = new.native,
+                   is_external_modification_allowed = new.external, is_managed = new.is_managed,
+                   pool_device_id = new.pool_device_id, pulled_backup_access_code_id = new.pulled,
+                   particulars = new.particulars, blocked_on = new.blocked_on,
                    deletion_requested_at = new.deletion_requested_at, held_name = new.held_name,
                    held_code = new.held_code, held_starts_at = new.held_starts_at, held_ends_at = new.held_ends_at,
                    first_held_at = new.first_held_at, as_of = new.as_of, working_since = new.working_since,
                    due_at = new.due_at, wake_at = new.wake_at, gone_at = new.gone_at, children = new.children
                from unnest($1::uuid[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::timestamptz[],
                            $7::timestamptz[], $8::timestamptz[], $9::timestamptz[], $10::timestamptz[],
-                           $11::timestamptz[], $12::timestamptz[], $13::int[])
+                           $11::timestamptz[], $12::timestamptz[], $13::int[], $24::text[], $25::text[],
+                           $26::timestamptz[], $27::timestamptz[], $28::text[], $29::bool[], $30::bool[], $31::bool[],
+                           $32::uuid[], $33::uuid[], $34::jsonb[], $35::uuid[])
                     as new(access_code_id, deletion_requested_at, held_name, held_code, held_starts_at, held_ends_at,
-                           first_held_at, as_of, working_since, due_at, wake_at, gone_at, children)
+                           first_held_at, as_of, working_since, due_at, wake_at, gone_at, children, name, code,
+                           starts_at, ends_at, common_code_key, native, external, is_managed, pool_device_id, pulled,
+                           particulars, blocked_on)
                where access_code.access_code_id = new.access_code_id
+           ), attempted as (
+               insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
+                                           created_at, resolved_at, outcome)
+               select action_attempt_id, $37, action_type, device_id, access_code_id, created_at, resolved_at, outcome
+               from unnest($36::uuid[], $38::text[], $39::uuid[], $40::uuid[],
+                           $41::timestamptz[], $42::timestamptz[], $43::jsonb[])
+                    as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at, outcome)
            )
            insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id,
-                              connected_account_id, access_code_id, code)
+                              connected_account_id, access_code_id, code, payload)
            select event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
-                  access_code_id, code
+                  access_code_id, code, payload
            from unnest($14::uuid[], $15::uuid[], $16::text[], $17::timestamptz[], $18::timestamptz[], $19::uuid[],
-                       $20::uuid[], $21::uuid[], $22::text[]) with ordinality
+                       $20::uuid[], $21::uuid[], $22::text[], $23::jsonb[]) with ordinality
                 as new(event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
-                       access_code_id, code, place)
+                       access_code_id, code, payload, place)
            order by place"#,
         &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
         &life(|it| it.code.life.deletion_requested_at) as &[Option<Instant>],
@@ -214,33 +274,31 @@ pub async fn save(tx: &mut PgConnection, placed: &[Placed], events: &[NewEvent])
         &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
         &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
         &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
         &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
         &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-/// Records an action attempt on a code.
-pub async fn insert_action_attempt(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    attempt: &NewActionAttempt,
-) -> Result<()> {
-    sqlx::query!(
-        "insert into action_attempt (action_attempt_id, workspace_id, action_type, device_id, access_code_id,
-                                     created_at, resolved_at)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        attempt.action_attempt_id,
-        workspace_id,
-        attempt.action_type,
-        attempt.device_id,
-        attempt.access_code_id,
-        attempt.created_at,
-        attempt.resolved_at,
+        &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
+        &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
+        &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
+        &placed.iter().map(|it| it.code.common_code_key.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &placed.iter().map(|it| it.code.pulled_backup_access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
+        &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
+        &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
+        &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
+        attempts_of,
+        &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+        &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
+        &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
     )
     .execute(tx)
     .await?;

@@ -157,7 +157,7 @@ fn a_code_on_an_offline_lock_is_removing_until_the_lock_is_back() {
         world.advance("P3D").await;
         let removing = world.access_code(&code["access_code_id"]).await;
         assert_eq!(
-            (&removing["status"], &removing["errors"][0]["error_code"]),
+            (&removing["status"], &removing["errors"][1]["error_code"]),
             (&json!("removing"), &json!("device_disconnected"))
         );
         world.post("/_emulator/devices/update", online(true)).await.ok();

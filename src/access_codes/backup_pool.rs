@@ -1,0 +1,206 @@
+//! Backup codes: a lock's spare PINs, on it before they are needed.
+//!
+//! A pool has a fixed number of places. Each is a code like any other, ongoing until it is pulled, that the scheduler
+//! puts on the lock; one that is pulled leaves its place to a new one.
+
+use super::lifecycle::{Entry, Life, Window};
+use super::linked::{self, Claims, Wish};
+use super::locked_codes::{LockedCodes, Scope};
+use super::model::AccessCode;
+use super::store::{self, LockedDevice, NewActionAttempt, Placed, TimesWanted};
+use super::update::summary;
+use crate::app::App;
+use crate::clock::Instant;
+use crate::devices::model::{Device, DeviceSummary};
+use crate::devices::store as devices;
+use crate::devices::trouble::BackupPool;
+use crate::error::{Error, Result};
+use crate::events::{Recorder, event_type};
+use crate::workspaces::Workspace;
+use serde_json::json;
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// Refuses a pool for a code or a lock that can have none.
+pub fn check(device: &Device, window: Option<Window>) -> Result<()> {
+    if window.is_none() {
+        return Err(Error::invalid_request("Cannot use the backup pool for ongoing codes"));
+    }
+    if !device.supports_backup_pool() {
+        let message = "The device has no backup access code pool. See properties.supports_backup_access_code_pool";
+        return Err(Error::invalid("use_backup_access_code_pool", message));
+    }
+    Ok(())
+}
+
+/// Begins the life of one backup code, with the attempt to put it on the lock, which nobody keeps. `None`: no PIN is
+/// left for it.
+pub fn make(
+    workspace: &Workspace,
+    locked: &mut LockedDevice,
+    claims: &Claims,
+    (now, machine_now): (Instant, Instant),
+) -> Option<(AccessCode, NewActionAttempt)> {
+    let device_id = locked.device.device_id;
+    let ordinal = locked.next_ordinal();
+    let wish = Wish {
+        code: None,
+        code_comes_from: "code",
+        name: None,
+        window: None,
+        preferred_code_length: None,
+        prefer_native_scheduling: false,
+        now,
+    };
+    let mut draws = 0;
+    let draw = |bound| {
+        draws += 1;
+        workspace.ids.draw("backup_pin", device_id, (ordinal << 16) + draws, bound)
+    };
+    let code = linked::assign_one(&locked.device, claims, &wish, draw).ok()?;
+    let access_code_id = workspace.ids.id("access_code", device_id, ordinal, machine_now);
+    locked.access_code_ordinal += 1;
+    let name = Some(format!("Backup {access_code_id} (Seam)"));
+    let mut life = Life::begin(now, Entry { name, code, window: None }, false);
+    life.is_backup = true;
+    let mut code = AccessCode {
+        access_code_id,
+        workspace_id: workspace.workspace_id,
+        device_id,
+        sequence: 0,
+        common_code_key: None,
+        is_external_modification_allowed: false,
+        pool_device_id: Some(device_id),
+        pulled_backup_access_code_id: None,
+        life,
+        children: 0,
+    };
+    let attempt = NewActionAttempt {
+        action_attempt_id: workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
+        action_type: "CREATE_ACCESS_CODE",
+        access_code_id,
+        device_id,
+        created_at: now,
+        resolved_at: None,
+        outcome: None,
+    };
+    Some((code, attempt))
+}
+
+/// Pulls a backup for a code: it works at once, and until the code's own end. Pulled again, it is the same.
+///
+/// # Errors
+/// 404 for an unknown code, 400 `access_code_not_time_bound`, 404 `backup_access_code_not_found` where the pool is off
+/// or has none left.
+pub async fn pull(app: &App, workspace: &Workspace, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
+    let not_found = || Error::AccessCodeNotFound { device_id: None, access_code_id };
+    let device_id = store::device_of(&app.pool, workspace.workspace_id, access_code_id).await?.ok_or_else(not_found)?;
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+    let original = all.find(access_code_id).ok_or_else(not_found)?;
+    let code = &all.codes[original];
+    if !code.life.is_managed || code.life.is_backup {
+        return Err(not_found());
+    }
+    let Some(window) = code.life.asked.window else { return Err(Error::AccessCodeNotTimeBound) };
+    if let Some(pulled) = code.pulled_backup_access_code_id {
+        let backup = all.find(pulled).ok_or(Error::BackupAccessCodeNotFound)?;
+        let (codes, locked) = all.finish(app).await?;
+        return Ok((codes[backup].clone(), summary(&locked, device_id)?));
+    }
+    if code.life.removing_since().is_some() || code.life.particulars.has_expired {
+        return Err(not_found());
+    }
+    let pool = all.lock_of(original)?.device.backup_pool.filter(|pool| pool.is_enabled);
+    // Those that came first are pulled first.
+    let ready = all.codes.iter().position(|code| {
+        let life = &code.life;
+        code.pool_device_id.is_some() && life.held.is_some() && life.gone_at.is_none() && life.work().is_none()
+    });
+    let (Some(_), Some(backup)) = (pool, ready) else { return Err(Error::BackupAccessCodeNotFound) };
+    let now = all.now;
+    let code = &mut all.codes[backup];
+    let backup_id = code.access_code_id;
+    code.pool_device_id = None;
+    // The lock opens to it already: nothing has to be done there.
+    let window = Some(Window { starts_at: now, ends_at: window.ends_at });
+    code.life.asked.window = window;
+    if let Some(held) = &mut code.life.held {
+        held.window = window;
+    }
+    all.touch(backup);
+    let code = &mut all.codes[original];
+    code.pulled_backup_access_code_id = Some(backup_id);
+    code.life.particulars.backup_pulled_at = Some(now);
+    all.tell(original, event_type::BACKUP_PULLED, Some(json!({ "backup_access_code_id": backup_id })))?;
+    for locked in &mut all.locked {
+        locked.backups -= 1;
+        locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });
+    }
+    devices::set_backup_pools(&mut all.tx, &[device_id], BackupPool { is_enabled: true, since: now }).await?;
+    refill(&mut all, workspace).await?;
+    let (codes, locked) = all.finish(app).await?;
+    Ok((codes[backup].clone(), summary(&locked, device_id)?))
+}
+
+/// Makes new backup codes where the pools of the locks have free places; the scheduler puts them on the locks.
+pub async fn refill(all: &mut LockedCodes, workspace: &Workspace) -> Result<()> {
+    // What was pulled or removed must be known to be so before anything is put in its place.
+    all.write().await?;
+    let (now, machine_now, world) = (all.now, all.machine_now, all.locked.first().map(|it| it.world));
+    let Some(world) = world else { return Ok(()) };
+    let wanted: TimesWanted = all.locked.iter().map(|it| (it.device.device_id, None)).collect();
+    let mut claims: Claims = store::claims_of_times(&mut all.tx, &wanted).await?.into_iter().collect();
+    let (mut placed, mut events) = (Vec::new(), Vec::new());
+    for locked in &mut all.locked {
+        let device_id = locked.device.device_id;
+        if !locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) {
+            continue;
+        }
+        let is_in_pool = |code: &&AccessCode| code.pool_device_id == Some(device_id) && code.life.gone_at.is_none();
+        let there = all.codes.iter().filter(is_in_pool).count();
+        for _ in there..usize::try_from(locked.device.pool_size()).unwrap_or(0) {
+            let Some((mut code, _)) = make(workspace, locked, &claims, (now, machine_now)) else { break };
+            claims.add_life(&code);
+            let recorder = Recorder { locked, machine_now };
+            events.push(recorder.event(&mut code, now, event_type::CREATED));
+            placed.push(Placed::new(code, &locked.device, &world));
+        }
+    }
+    if workspace.is_seeded() {
+        let ordinals = all.locked.iter().map(|it| (it.device.device_id, it.access_code_ordinal));
+        let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = ordinals.unzip();
+        store::set_ordinals(&mut all.tx, &device_ids, &ordinals).await?;
+    }
+    if !placed.is_empty() {
+        store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+    }
+    Ok(())
+}
+
+/// Switches the pool of locked devices on or off. Off: backup codes that nobody pulled are removed, and none are made.
+pub async fn switch(all: &mut LockedCodes, workspace: &Workspace, is_enabled: bool) -> Result<()> {
+    let now = all.now;
+    let mut changed = HashSet::new();
+    for locked in &mut all.locked {
+        if locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) != is_enabled {
+            locked.device.backup_pool = Some(BackupPool { is_enabled, since: now });
+            changed.insert(locked.device.device_id);
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = changed.iter().copied().collect();
+    devices::set_backup_pools(&mut all.tx, &ids, BackupPool { is_enabled, since: now }).await?;
+    if is_enabled {
+        return refill(all, workspace).await;
+    }
+    for place in 0..all.codes.len() {
+        if all.codes[place].pool_device_id.is_some_and(|device_id| changed.contains(&device_id)) {
+            all.codes[place].life.request_deletion(now);
+            all.touch(place);
+        }
+    }
+    all.locked.iter_mut().for_each(|locked| locked.backups = 0);
+    Ok(())
+}

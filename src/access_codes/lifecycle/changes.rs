@@ -1,0 +1,154 @@
+//! What the API and people at the lock do to a code's life, at an instant up to which it has been lived.
+
+use super::particulars::{External, ModifiedField, Updating, modified_fields};
+use super::{Entry, Life, Window};
+use crate::clock::Instant;
+
+/// A change of a code's properties: from what to what. What is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Of the name.
+    pub name: Option<(Option<String>, Option<String>)>,
+    /// Of the PIN; from `None` where the provider tells it for the first time.
+    pub code: Option<(Option<String>, Option<String>)>,
+    /// Of the time frame; `None` on the side on which the code is ongoing.
+    pub window: Option<(Option<Window>, Option<Window>)>,
+    /// Whether the lock has it, or only Seam.
+    pub is_on_device: bool,
+}
+
+impl Change {
+    /// What differs between two entries.
+    pub fn between(from: &Entry, to: &Entry, is_on_device: bool) -> Self {
+        let name = (from.name != to.name).then(|| (from.name.clone(), to.name.clone()));
+        let code = (from.code != to.code).then(|| (Some(from.code.clone()), Some(to.code.clone())));
+        let window = (from.window != to.window).then_some((from.window, to.window));
+        Self { name, code, window, is_on_device }
+    }
+
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.name.is_none() && self.code.is_none() && self.window.is_none()
+    }
+}
+
+impl Life {
+    /// Asks for the code to go. What the lock was doing with it is broken off.
+    pub fn request_deletion(&mut self, at: Instant) {
+        if self.removing_since().is_none() {
+            self.deletion_requested_at = Some(at);
+            self.as_of = self.as_of.max(at);
+            self.begin_anew();
+        }
+    }
+
+    /// Asks for the code to be otherwise. What the lock was doing with it is broken off and begins anew.
+    ///
+    /// Gives what is asked to change; the lock has it only once it confirms. Where the lock does not hold the code
+    /// yet there is nothing to confirm.
+    pub fn request_update(&mut self, at: Instant, asked: Entry, is_natively_scheduled: bool) -> Change {
+        let change = Change::between(&self.asked, &asked, false);
+        if change.is_empty() {
+            return change;
+        }
+        self.as_of = self.as_of.max(at);
+        self.is_natively_scheduled = is_natively_scheduled && asked.window.is_some();
+        self.asked = asked;
+        self.particulars.external = None;
+        self.begin_anew();
+        self.note_what_is_pending(at);
+        change
+    }
+
+    /// Notes since when the lock's entry differs from what is asked for.
+    fn note_what_is_pending(&mut self, at: Instant) {
+        let before = self.particulars.updating;
+        let since = |differs: bool, since: Option<Instant>| differs.then(|| since.unwrap_or(at));
+        self.particulars.updating = self.held.as_ref().map_or_else(Updating::default, |held| Updating {
+            name: since(held.name != self.asked.name, before.name),
+            code: since(held.code != self.asked.code, before.code),
+            window: since(held.window != self.asked.window, before.window),
+        });
+    }
+
+    /// Breaks off what the lock is doing with the code, and forgets what went wrong so far.
+    fn begin_anew(&mut self) {
+        self.break_off();
+        self.particulars.failure = None;
+        self.particulars.slow_since = None;
+    }
+
+    /// The lock went offline: what it was doing with the code is broken off, to begin anew when it is back.
+    pub fn break_off(&mut self) {
+        self.working_since = None;
+        self.particulars.fate = None;
+    }
+
+    /// What stood in the way is gone: the next attempt begins at once.
+    pub fn try_again(&mut self, at: Instant) {
+        if let Some(failure) = &mut self.particulars.failure
+            && failure.retry_at.is_some()
+        {
+            failure.retry_at = Some(at);
+        }
+    }
+
+    /// Somebody changed the code at the lock, or removed it (`None`). Honoured where that `is_allowed`: then it is
+    /// what is asked for from now on.
+    pub fn change_outside(&mut self, at: Instant, now_held: Option<Entry>, is_allowed: bool) {
+        self.as_of = self.as_of.max(at);
+        let Some(was) = self.held.take() else {
+            return;
+        };
+        self.held = now_held;
+        self.begin_anew();
+        let Some(held) = &self.held else {
+            let since = self.particulars.external.as_ref().map_or(at, |external| external.since);
+            self.particulars.external =
+                Some(External { since, is_removed: true, modified_fields: Vec::new(), is_honoured: is_allowed });
+            self.particulars.updating = Updating::default();
+            return;
+        };
+        let earlier = self.particulars.external.take();
+        let since = earlier.as_ref().map_or(at, |external| external.since);
+        let mut fields = earlier.map_or_else(Vec::new, |external| external.modified_fields);
+        for new in modified_fields(&was, held) {
+            match fields.iter_mut().find(|field| field.field == new.field) {
+                Some(known) => known.to = new.to,
+                None => fields.push(new),
+            }
+        }
+        // Whoever changes it back has changed nothing.
+        fields.retain(|ModifiedField { from, to, .. }| from != to);
+        if is_allowed {
+            self.asked = held.clone();
+            self.particulars.updating = Updating::default();
+        }
+        if !fields.is_empty() {
+            self.particulars.external =
+                Some(External { since, is_removed: false, modified_fields: fields, is_honoured: is_allowed });
+        }
+    }
+
+    /// Seam takes over a code that somebody else put on the lock.
+    pub fn adopt(&mut self, at: Instant, is_natively_scheduled: bool) {
+        self.as_of = self.as_of.max(at);
+        self.is_managed = true;
+        self.is_natively_scheduled = is_natively_scheduled && self.asked.window.is_some();
+    }
+
+    /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock holds nothing, and so
+    /// nothing is left.
+    pub fn let_go(&mut self, at: Instant) -> bool {
+        self.as_of = self.as_of.max(at);
+        self.begin_anew();
+        self.particulars.updating = Updating::default();
+        self.particulars.external = None;
+        self.is_managed = false;
+        match &self.held {
+            Some(held) => self.asked = held.clone(),
+            None => self.gone_at = Some(at),
+        }
+        self.held.is_some()
+    }
+}

@@ -1,0 +1,277 @@
+//! The steps of a code's life: which comes next and when, and what becomes of the code by it.
+
+use super::particulars::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
+use super::{Change, Entry, FIRST_RETRY, Happening, LONGEST_RETRY, Life, Lived, Lock, Operation, Outcome, Step};
+use crate::clock::{Instant, duration_from_iso};
+use chrono::TimeDelta;
+
+impl Life {
+    /// The next step and the instant at which it falls due; `None` where nothing ever will by itself.
+    pub fn next(&self, lock: &Lock) -> Option<(Instant, Step)> {
+        if self.gone_at.is_some() {
+            return None;
+        }
+        let mut next: Option<(Instant, Step)> = None;
+        // Of steps that fall due together the first in the order of `Step` is taken: what has ended is not set any more.
+        let mut consider = |step: (Instant, Step)| next = Some(next.map_or(step, |earliest| earliest.min(step)));
+        if self.removing_since().is_none() && !self.particulars.has_expired {
+            if let Some(window) = self.asked.window {
+                consider((window.ends_at, Step::Expire));
+            }
+            let held_window = self.held.as_ref().and_then(|held| held.window).filter(|_| self.is_natively_scheduled);
+            for window in [self.asked.window, held_window].into_iter().flatten() {
+                if self.as_of < window.starts_at {
+                    consider((window.starts_at, Step::Start));
+                }
+            }
+            let opens_at = self.opens_at();
+            if self.as_of < opens_at && (self.held.is_none() || !self.is_natively_scheduled) && self.is_managed {
+                consider((opens_at, Step::Open));
+            }
+            let told_at = lock.programming.and_then(|programming| self.created_at.checked_add_signed(programming));
+            if let Some(told_at) = told_at.filter(|_| self.particulars.awaits_code) {
+                consider((told_at.max(self.as_of), Step::Assign));
+            }
+        }
+        if let Some((operation, due)) = self.work() {
+            let reachable_since = if self.is_offline { Some(self.created_at) } else { lock.reachable_since };
+            self.work_steps(lock, reachable_since, due).map(&mut consider);
+            self.slow_step(lock, reachable_since, operation, due).map(consider);
+        }
+        next
+    }
+
+    /// When the lock takes up the work or is done with it.
+    fn work_steps(&self, lock: &Lock, reachable_since: Option<Instant>, due: Instant) -> Option<(Instant, Step)> {
+        let reachable_since = reachable_since?;
+        let Some(since) = self.working_since else {
+            let due = match &self.particulars.failure {
+                Some(failure) if failure.is_final => return None,
+                Some(failure) => failure.retry_at.unwrap_or(due),
+                None => due,
+            };
+            return Some((due.max(reachable_since).max(self.as_of), Step::Begin));
+        };
+        let takes = match &self.particulars.fate {
+            Some(Outcome::Never) => return None,
+            Some(Outcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
+            _ => lock.programming?,
+        };
+        since.checked_add_signed(takes).map(|done| (done.max(self.as_of), Step::Confirm))
+    }
+
+    /// When it is to be noticed that the lock is slow.
+    fn slow_step(
+        &self,
+        lock: &Lock,
+        reachable_since: Option<Instant>,
+        operation: Operation,
+        due: Instant,
+    ) -> Option<(Instant, Step)> {
+        if self.particulars.failure.is_some() || self.particulars.slow_since.is_some() {
+            return None;
+        }
+        let noticed_at = match (operation, reachable_since) {
+            // Whoever deletes a code from a lock that is out of reach is told at once.
+            (Operation::Remove, None) if self.held.is_some() => lock.unreachable_since.unwrap_or(due).max(due),
+            (Operation::Remove, _) if self.held.is_none() => return None,
+            (_, reachable_since) => due.max(reachable_since?).checked_add_signed(lock.slow_after)?,
+        };
+        Some((noticed_at.max(self.as_of), Step::Slow))
+    }
+
+    /// Whether the next step only tries again what has failed.
+    pub fn is_retry(&self, step: Step) -> bool {
+        matches!(step, Step::Begin | Step::Confirm) && self.particulars.failure.is_some()
+    }
+
+    /// Takes one step. `fate` is what is to become of an operation that begins; `obstacle` what the lock finds in the
+    /// way of one that it confirms.
+    pub fn take(
+        &mut self,
+        lock: &Lock,
+        at: Instant,
+        step: Step,
+        (fate, obstacle): (Option<Outcome>, Option<Fail>),
+        happenings: &mut Vec<(Instant, Happening)>,
+    ) {
+        let was_usable = self.is_usable();
+        self.as_of = at;
+        match step {
+            Step::Open => {
+                if self.held.is_some() {
+                    self.break_off();
+                }
+            }
+            Step::Begin => {
+                self.working_since = Some(at);
+                self.particulars.fate = fate;
+            }
+            Step::Assign => {
+                self.particulars.awaits_code = false;
+                let code = Some((None, Some(self.asked.code.clone())));
+                happenings.push((at, Happening::Changed(Change { code, ..Change::default() })));
+            }
+            Step::Expire => self.expire(lock, at, happenings),
+            Step::Start => {
+                if !was_usable && self.is_usable() && self.is_managed {
+                    happenings.push((at, Happening::SetOnDevice));
+                }
+            }
+            Step::Slow => self.be_slow(at, happenings),
+            Step::Confirm => {
+                self.working_since = None;
+                let Some((operation, _)) = self.work() else { return };
+                let fails = match self.particulars.fate.take() {
+                    Some(Outcome::Fail(fail)) => Some(fail),
+                    _ => obstacle,
+                };
+                match fails {
+                    Some(fail) => self.fail(at, operation, fail, happenings),
+                    None => self.confirm(lock, at, operation, was_usable, happenings),
+                }
+            }
+        }
+    }
+
+    fn expire(&mut self, lock: &Lock, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+        self.break_off();
+        self.particulars.failure = None;
+        self.particulars.slow_since = None;
+        // What the maker computed ends by itself, and so does what somebody else put on the lock.
+        if self.is_offline || !self.is_managed {
+            self.held = None;
+            if lock.keeps_expired && self.is_managed {
+                self.particulars.has_expired = true;
+                return;
+            }
+            self.gone_at = Some(at);
+            let gone = if self.is_managed { Happening::Deleted } else { Happening::UnmanagedRemoved };
+            happenings.push((at, gone));
+        }
+    }
+
+    fn be_slow(&mut self, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+        if self.removing_since().is_some() {
+            self.particulars.failure = Some(Failure {
+                error_code: FAILED_TO_REMOVE.to_owned(),
+                message: "The device has not confirmed yet that the access code is gone. Seam keeps trying.".to_owned(),
+                since: at,
+                attempts: 0,
+                retry_at: None,
+                is_final: false,
+                duplicate_of: None,
+            });
+            happenings.push((at, Happening::FailedToRemove));
+        } else {
+            self.particulars.slow_since = Some(at);
+            happenings.push((at, Happening::DelayInSetting));
+        }
+    }
+
+    fn fail(&mut self, at: Instant, operation: Operation, fail: Fail, happenings: &mut Vec<(Instant, Happening)>) {
+        let is_removal = operation == Operation::Remove;
+        let (usual, message, happening) = if is_removal {
+            (FAILED_TO_REMOVE, "could not be removed from the device", Happening::FailedToRemove)
+        } else {
+            (FAILED_TO_SET, "could not be set on the device", Happening::FailedToSet)
+        };
+        let error_code = fail.error_code.unwrap_or_else(|| usual.to_owned());
+        let before = self.particulars.failure.take();
+        let attempts = before.as_ref().map_or(0, |before| before.attempts) + 1;
+        let known_since = before.filter(|before| before.error_code == error_code).map(|before| before.since);
+        if known_since.is_none() {
+            happenings.push((at, happening));
+        }
+        self.particulars.failure = Some(Failure {
+            is_final: !is_removal && error_code == CODE_CONSTRAINTS_VIOLATED,
+            message: fail.message.unwrap_or_else(|| format!("The access code {message}. Seam keeps trying.")),
+            error_code,
+            since: known_since.unwrap_or(at),
+            attempts,
+            retry_at: at.checked_add_signed(retry_after(attempts)),
+            duplicate_of: fail.duplicate_of,
+        });
+    }
+
+    fn confirm(
+        &mut self,
+        lock: &Lock,
+        at: Instant,
+        operation: Operation,
+        was_usable: bool,
+        happenings: &mut Vec<(Instant, Happening)>,
+    ) {
+        self.particulars.failure = None;
+        self.particulars.slow_since = None;
+        match operation {
+            Operation::Remove => self.removed(lock, at, happenings),
+            Operation::Set | Operation::Update => {
+                let was = self.held.replace(self.asked.clone());
+                self.first_held_at.get_or_insert(at);
+                if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
+                    happenings.push((at, Happening::Changed(change)));
+                }
+                self.particulars.external = None;
+                if !was_usable && self.is_usable() {
+                    happenings.push((at, Happening::SetOnDevice));
+                } else if operation == Operation::Set && !self.is_offline {
+                    happenings.push((at, Happening::ScheduledOnDevice));
+                }
+            }
+        }
+    }
+
+    /// What the lock has now as it was asked for. What somebody did to it there and was put right is no change.
+    fn confirmed_change(&mut self, was: &Entry) -> Option<Change> {
+        let updating = std::mem::take(&mut self.particulars.updating);
+        let change = Change::between(was, &self.asked, true);
+        let change = Change {
+            name: change.name.filter(|_| updating.name.is_some()),
+            code: change.code.filter(|_| updating.code.is_some()),
+            window: change.window.filter(|_| updating.window.is_some()),
+            is_on_device: true,
+        };
+        (!change.is_empty()).then_some(change)
+    }
+
+    fn removed(&mut self, lock: &Lock, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+        let was = self.held.take();
+        if !self.is_managed {
+            self.gone_at = Some(at);
+            happenings.push((at, Happening::UnmanagedRemoved));
+            return;
+        }
+        if was.is_some() && !self.is_offline {
+            happenings.push((at, Happening::RemovedFromDevice));
+        }
+        if self.removing_since().is_none() {
+            // Put off: it is set again nearer its new start.
+            if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
+                happenings.push((at, Happening::Changed(change)));
+            }
+        } else if lock.keeps_expired && self.deletion_requested_at.is_none() {
+            self.particulars.has_expired = true;
+        } else {
+            happenings.push((at, Happening::Deleted));
+            self.gone_at = Some(at);
+        }
+    }
+
+    /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
+    /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
+    pub fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
+        let mut lived = Lived::default();
+        while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
+            self.take(lock, at, step, (None, None), &mut lived.happenings);
+            lived.steps += 1;
+        }
+        lived
+    }
+}
+
+/// How long after this many failed attempts in a row the next one begins.
+fn retry_after(attempts: u32) -> TimeDelta {
+    let doublings = attempts.saturating_sub(1).min(16);
+    FIRST_RETRY.checked_mul(1 << doublings).map_or(LONGEST_RETRY, |after| after.min(LONGEST_RETRY))
+}

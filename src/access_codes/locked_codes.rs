@@ -1,0 +1,187 @@
+//! Codes whose locks are locked: lived up to now, to be changed, and written with everything that happened.
+
+use super::model::AccessCode;
+use super::store::{self, LockedDevice, NewActionAttempt, Placed};
+use crate::app::App;
+use crate::clock::{Instant, machine_now};
+use crate::devices::store as devices;
+use crate::error::{Error, Result};
+use crate::events::{NewEvent, Recorder};
+use crate::programming::{Until, Workshop};
+use crate::workspaces::{World, store as workspaces};
+use chrono::TimeDelta;
+use sqlx::{PgConnection, Postgres, Transaction};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// What to lock.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// These codes, and so their locks.
+    Codes(&'a [Uuid]),
+    /// These locks with all their codes.
+    Devices(&'a [Uuid]),
+    /// The workspace itself and all its locks with all their codes.
+    Workspace,
+}
+
+/// Codes whose locks are locked until this is written or dropped.
+#[derive(Debug)]
+pub struct LockedCodes {
+    /// The transaction.
+    pub tx: Transaction<'static, Postgres>,
+    /// The workspace.
+    pub workspace_id: Uuid,
+    /// The locks.
+    pub locked: Vec<LockedDevice>,
+    /// The codes that are not gone, each lived up to now.
+    pub codes: Vec<AccessCode>,
+    /// What happened, in order.
+    pub events: Vec<NewEvent>,
+    /// What was asked for.
+    pub attempts: Vec<NewActionAttempt>,
+    /// The workspace's time.
+    pub now: Instant,
+    /// The machine's.
+    pub machine_now: Instant,
+    touched: Vec<bool>,
+}
+
+impl LockedCodes {
+    /// Locks and reads. What fell due until now happens first, so that each event keeps its instant.
+    ///
+    /// # Errors
+    /// [`Error::WorkspaceNotFound`] where the workspace is to be locked and is gone.
+    pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
+        let tx = app.pool.begin().await?;
+        Self::begin_in(tx, workspace_id, scope).await
+    }
+
+    /// The same in a transaction that has locked what comes before locks.
+    pub async fn begin_in(
+        mut tx: Transaction<'static, Postgres>,
+        workspace_id: Uuid,
+        scope: Scope<'_>,
+    ) -> Result<Self> {
+        let (locked, codes) = match scope {
+            Scope::Codes(access_code_ids) => store::lock_access_codes(&mut tx, workspace_id, access_code_ids).await?,
+            Scope::Devices(device_ids) => with_codes(&mut tx, workspace_id, device_ids).await?,
+            Scope::Workspace => {
+                if !workspaces::lock(&mut tx, workspace_id).await? {
+                    return Err(Error::WorkspaceNotFound);
+                }
+                let device_ids = devices::ids(&mut tx, workspace_id).await?;
+                with_codes(&mut tx, workspace_id, &device_ids).await?
+            }
+        };
+        let machine_now = machine_now();
+        let now = locked.first().map_or(machine_now, |it| it.world.clock.now(machine_now));
+        let touched = vec![false; codes.len()];
+        let (events, attempts) = (Vec::new(), Vec::new());
+        let mut all = Self { tx, workspace_id, locked, codes, events, attempts, now, machine_now, touched };
+        all.live(false).await?;
+        Ok(all)
+    }
+
+    /// The place of a code that is not gone.
+    pub fn find(&self, access_code_id: Uuid) -> Option<usize> {
+        let is_it = |code: &AccessCode| code.access_code_id == access_code_id && code.life.gone_at.is_none();
+        self.codes.iter().position(is_it)
+    }
+
+    /// The lock of the code at this place.
+    pub fn lock_of(&self, place: usize) -> Result<&LockedDevice> {
+        self.locked
+            .iter()
+            .find(|it| it.device.device_id == self.codes[place].device_id)
+            .ok_or_else(|| Error::inconsistent("access_code", self.codes[place].access_code_id, "device_id"))
+    }
+
+    /// Notes that the code at this place is to be written.
+    pub fn touch(&mut self, place: usize) {
+        self.touched[place] = true;
+    }
+
+    /// Notes that all codes are to be written: their locks are not what they were.
+    pub fn touch_all(&mut self) {
+        self.touched.fill(true);
+    }
+
+    /// Records something that happens now to the code at this place, with what such events carry.
+    pub fn tell(&mut self, place: usize, event_type: &'static str, payload: Option<serde_json::Value>) -> Result<()> {
+        let device_id = self.codes[place].device_id;
+        let locked = self.locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
+        let recorder = Recorder { locked, machine_now: self.machine_now };
+        let event = recorder.event(&mut self.codes[place], self.now, event_type);
+        self.events.push(NewEvent { payload, ..event });
+        self.touched[place] = true;
+        Ok(())
+    }
+
+    /// Makes everything happen that is due by now. `at_once`: operations take no time, as for a caller who waits.
+    pub async fn live(&mut self, at_once: bool) -> Result<()> {
+        let now = self.now;
+        let worlds: Vec<World> = self.locked.iter().map(|it| it.world).collect();
+        if at_once {
+            for locked in &mut self.locked {
+                locked.world.programming = locked.world.programming.map(|_| TimeDelta::zero());
+            }
+        }
+        let locks: HashMap<Uuid, _> =
+            self.locked.iter().map(|it| (it.device.device_id, it.device.lock(&it.world))).collect();
+        let is_due = |code: &AccessCode| {
+            locks.get(&code.device_id).and_then(|lock| code.life.next(lock)).is_some_and(|(at, _)| at <= now)
+        };
+        if self.codes.iter().any(is_due) {
+            let mut workshop =
+                Workshop::open(&mut self.tx, &self.locked, &self.codes, |_| now, self.machine_now).await?;
+            let steps = workshop.live_on(&mut self.codes, |_| now, Until::Instant, &mut self.events);
+            workshop.close(&mut self.tx).await?;
+            for (touched, stepped) in self.touched.iter_mut().zip(steps.touched) {
+                *touched |= stepped;
+            }
+        }
+        for (locked, world) in self.locked.iter_mut().zip(worlds) {
+            locked.world = world;
+        }
+        Ok(())
+    }
+
+    /// Writes what was changed, and lets go. Gives the codes as they are then, and their locks.
+    pub async fn finish(mut self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>)> {
+        self.write().await?;
+        self.tx.commit().await?;
+        app.wake_scheduler();
+        Ok((self.codes, self.locked))
+    }
+
+    /// Writes what was changed; everything stays locked.
+    pub async fn write(&mut self) -> Result<()> {
+        let locks: HashMap<Uuid, &LockedDevice> = self.locked.iter().map(|it| (it.device.device_id, it)).collect();
+        let touched = self.codes.iter().zip(&self.touched).filter(|(_, touched)| **touched);
+        let placed: Vec<Placed> = touched
+            .filter_map(|(code, _)| {
+                let locked = locks.get(&code.device_id)?;
+                Some(Placed::new(code.clone(), &locked.device, &locked.world))
+            })
+            .collect();
+        if !placed.is_empty() || !self.events.is_empty() || !self.attempts.is_empty() {
+            store::save(&mut self.tx, self.workspace_id, &placed, &self.events, &self.attempts).await?;
+        }
+        self.events.clear();
+        self.attempts.clear();
+        self.touched.fill(false);
+        Ok(())
+    }
+}
+
+async fn with_codes(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
+    let locked = store::lock_devices(tx, workspace_id, device_ids).await?;
+    let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
+    let codes = store::on_devices(tx, &ids).await?;
+    Ok((locked, codes))
+}

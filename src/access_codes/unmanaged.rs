@@ -1,0 +1,181 @@
+//! Codes that somebody else put on a lock: how they come to be, and how Seam takes them over.
+
+use super::lifecycle::{Entry, Life};
+use super::linked::{self, Claims, Wish};
+use super::locked_codes::{LockedCodes, Scope};
+use super::model::AccessCode;
+use super::store::{self, CodeWanted, NewActionAttempt, Placed, StoredOutcome};
+use super::update::summary;
+use crate::app::App;
+use crate::clock::machine_now;
+use crate::devices::model::DeviceSummary;
+use crate::error::{Error, Result};
+use crate::events::{Recorder, event_type, payload};
+use crate::workspaces::Workspace;
+use serde_json::json;
+use sqlx::types::Json;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// A code that somebody puts on a lock.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// The lock.
+    pub device_id: Uuid,
+    /// What its memory has from now on.
+    pub entry: Entry,
+    /// Seam cannot take it over.
+    pub cannot_be_managed: bool,
+    /// Only the maker's app can delete it.
+    pub cannot_delete: bool,
+}
+
+/// Puts a code on a lock, as a person with the maker's app does.
+///
+/// # Errors
+/// An unknown lock; one that holds this PIN already for that time, or has no room.
+pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
+    let device_id = foreign.device_id;
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+    let (now, machine_now) = (all.now, all.machine_now);
+    refuse_what_the_lock_would(&all, device_id, None, &foreign.entry)?;
+    let locked = all.locked.first_mut().ok_or(Error::DeviceNotFound)?;
+    let native = locked.device.schedules_natively();
+    let access_code_id = workspace.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
+    locked.access_code_ordinal += 1;
+    let mut life = Life::begin(now, foreign.entry, native);
+    life.is_managed = false;
+    life.held = Some(life.asked.clone());
+    life.first_held_at = Some(now);
+    life.particulars.cannot_be_managed = foreign.cannot_be_managed;
+    life.particulars.cannot_delete = foreign.cannot_delete;
+    let mut code = AccessCode {
+        access_code_id,
+        workspace_id: workspace.workspace_id,
+        device_id,
+        sequence: 0,
+        common_code_key: None,
+        is_external_modification_allowed: false,
+        pool_device_id: None,
+        pulled_backup_access_code_id: None,
+        life,
+        children: 0,
+    };
+    let locked = &*locked;
+    let recorder = Recorder { locked, machine_now };
+    let events = [recorder.event(&mut code, now, event_type::UNMANAGED_CREATED)];
+    let placed = [Placed::new(code.clone(), &locked.device, &locked.world)];
+    if workspace.is_seeded() {
+        store::set_ordinals(&mut all.tx, &[device_id], &[locked.access_code_ordinal]).await?;
+    }
+    let device = locked.device.summary(locked.backups);
+    store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+    all.finish(app).await?;
+    Ok((code, device))
+}
+
+/// Refuses what the lock itself would: a PIN it holds already for that time, one it cannot hold, one more than it has
+/// room for. `except` is the code that is changed.
+pub fn refuse_what_the_lock_would(
+    all: &LockedCodes,
+    device_id: Uuid,
+    except: Option<Uuid>,
+    entry: &Entry,
+) -> Result<()> {
+    let locked = all.locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
+    if let Some(reason) = linked::broken_digits(&locked.device, &entry.code) {
+        return Err(Error::invalid("code", format!("The device cannot hold this code: {reason}")));
+    }
+    let held: Vec<&AccessCode> = all
+        .codes
+        .iter()
+        .filter(|code| code.device_id == device_id && Some(code.access_code_id) != except)
+        .filter(|code| code.life.held.is_some() && !code.life.is_offline && code.life.gone_at.is_none())
+        .collect();
+    let clashes =
+        |held: &Entry| held.code == entry.code && super::lifecycle::Window::overlap(held.window, entry.window);
+    if held.iter().any(|code| code.life.held.as_ref().is_some_and(clashes)) {
+        return Err(Error::DuplicateAccessCode {
+            code: entry.code.clone(),
+            name: entry.name.clone(),
+            window: entry.window,
+        });
+    }
+    match locked.device.capacity() {
+        Some(capacity) if except.is_none() && held.len() >= usize::try_from(capacity).unwrap_or(usize::MAX) => {
+            Err(Error::NoSpace { device_id, capacity })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a code over: Seam manages it from now on, with the id it has. Whether that succeeds shows in the attempt and
+/// in an event.
+///
+/// # Errors
+/// [`Error::AccessCodeNotFound`] where nobody put such a code on a lock.
+pub async fn convert(
+    app: &App,
+    workspace: &Workspace,
+    access_code_id: Uuid,
+    is_external_modification_allowed: bool,
+) -> Result<NewActionAttempt> {
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let found = all.find(access_code_id).filter(|place| !all.codes[*place].life.is_managed);
+    let place = found.ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
+    let (now, machine_now) = (all.now, all.machine_now);
+    let obstacle = obstacle(&mut all, place).await?;
+    let native = all.lock_of(place)?.device.schedules_natively();
+    let code = &mut all.codes[place];
+    let action_attempt_id = workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
+    let device_id = code.device_id;
+    let outcome = if let Some((kind, message)) = obstacle {
+        let device = summary(&all.locked, device_id)?;
+        let issues = payload::issues(&all.codes[place], &device);
+        all.tell(place, event_type::UNMANAGED_FAILED_TO_CONVERT, Some(issues))?;
+        StoredOutcome::Error(json!({ "type": kind, "message": message }))
+    } else {
+        code.is_external_modification_allowed = is_external_modification_allowed;
+        code.life.adopt(now, native);
+        all.tell(place, event_type::UNMANAGED_CONVERTED, None)?;
+        StoredOutcome::Result(json!({}))
+    };
+    let attempt = NewActionAttempt {
+        action_attempt_id,
+        action_type: "CONVERT_ACCESS_CODE_TO_MANAGED",
+        access_code_id,
+        device_id,
+        created_at: now,
+        resolved_at: Some(now),
+        outcome: Some(Json(outcome)),
+    };
+    all.attempts.push(attempt.clone());
+    all.live(false).await?;
+    all.finish(app).await?;
+    Ok(attempt)
+}
+
+/// Why a code cannot be taken over, if it cannot.
+async fn obstacle(all: &mut LockedCodes, place: usize) -> Result<Option<(&'static str, String)>> {
+    let locked = all.lock_of(place)?.clone();
+    let code = &all.codes[place];
+    if code.cannot_be_managed(locked.device.brand) {
+        let brand = locked.device.brand.display_name;
+        let message = format!("{brand} does not let Seam manage access codes that it did not create");
+        return Ok(Some(("cannot_be_managed", message)));
+    }
+    let asked = code.life.asked.clone();
+    let wanted = BTreeSet::from([CodeWanted { device_id: code.device_id, code: asked.code.clone() }]);
+    let claims: Claims = store::claims_of_codes(&mut all.tx, &wanted).await?.into_iter().collect();
+    let wish = Wish {
+        code: Some(&asked.code),
+        code_comes_from: "code",
+        name: asked.name.as_deref(),
+        window: asked.window,
+        preferred_code_length: None,
+        prefer_native_scheduling: true,
+        now: machine_now(),
+    };
+    let taken = linked::check_not_taken(&locked.device, &claims, &wish).err();
+    Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))
+}

@@ -1,0 +1,371 @@
+//! Changing codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
+
+use super::lifecycle::{Entry, Window};
+use super::linked::{self, Claims, Wish};
+use super::locked_codes::{LockedCodes, Scope};
+use super::model::AccessCode;
+use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, StoredOutcome, TimesWanted};
+use crate::app::App;
+use crate::clock::Instant;
+use crate::devices::model::DeviceSummary;
+use crate::error::{Error, Result};
+use crate::events::{event_type, payload};
+use crate::workspaces::Workspace;
+use serde::Deserialize;
+use serde_json::json;
+use sqlx::types::Json;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Seam's `type` of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// For ever.
+    Ongoing,
+    /// For a time frame.
+    TimeBound,
+}
+
+/// What is to change; what is `None` stays.
+#[derive(Clone, Debug, Default)]
+pub struct Update {
+    /// The name.
+    pub name: Option<String>,
+    /// The PIN.
+    pub code: Option<String>,
+    /// The start of the time frame.
+    pub starts_at: Option<Instant>,
+    /// Its end.
+    pub ends_at: Option<Instant>,
+    /// Whether it has one.
+    pub kind: Option<Kind>,
+    /// Whether somebody at the lock may change the code.
+    pub is_external_modification_allowed: Option<bool>,
+    /// `Some(false)`: let go of the code.
+    pub is_managed: Option<bool>,
+    /// Whether to refuse where the lock is offline.
+    pub refuse_if_offline: bool,
+}
+
+/// One request to change a code.
+#[derive(Clone, Debug)]
+pub struct Changing {
+    /// The code.
+    pub access_code_id: Uuid,
+    /// Its lock, where the caller named one.
+    pub device_id: Option<Uuid>,
+    /// What is to change.
+    pub update: Update,
+    /// Whether the lock confirms before the request is answered.
+    pub sync: bool,
+}
+
+/// A code that was changed, its lock, and the attempt to change it there.
+pub type Changed = (AccessCode, DeviceSummary, NewActionAttempt);
+
+/// Changes one code.
+///
+/// # Errors
+/// Those of an unknown, ended, deleted or offline code, of a PIN or time frame the lock cannot take, and of an offline lock
+/// where the caller does not want to wait. Then nothing is written.
+pub async fn update(app: &App, workspace: &Arc<Workspace>, changing: Changing) -> Result<Changed> {
+    // Whoever waits for the lock must not have others wait along.
+    if changing.sync {
+        let mut answers = attempt(app, workspace, &[changing]).await?;
+        return answers.pop().unwrap_or_else(|| Err(Error::Internal("a change without an answer".into())));
+    }
+    let (work_app, work_workspace) = (app.clone(), Arc::clone(workspace));
+    let work = move |batch: Vec<Changing>| {
+        let (app, workspace) = (work_app.clone(), Arc::clone(&work_workspace));
+        async move { update_together(&app, &workspace, &batch).await }
+    };
+    let answer = app.changing.done(workspace.workspace_id, changing, work).await;
+    answer.unwrap_or_else(|| Err(Error::Internal("the work on changes broke off".into())))
+}
+
+async fn update_together(app: &App, workspace: &Workspace, batch: &[Changing]) -> Vec<Result<Changed>> {
+    match attempt(app, workspace, batch).await {
+        Ok(answers) => answers,
+        Err(error) if batch.len() == 1 => vec![Err(error)],
+        // Whichever of them broke the transaction, the others shall not suffer from it.
+        Err(_) => {
+            let mut answers = Vec::with_capacity(batch.len());
+            for changing in batch {
+                let alone = attempt(app, workspace, std::slice::from_ref(changing)).await;
+                answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or(Err(Error::NotFound))));
+            }
+            answers
+        }
+    }
+}
+
+/// Decides and writes a batch. `Err`: nothing of it was written.
+async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result<Vec<Result<Changed>>> {
+    let ids: BTreeSet<Uuid> = batch.iter().map(|changing| changing.access_code_id).collect();
+    let ids: Vec<Uuid> = ids.into_iter().collect();
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&ids)).await?;
+    let mut targets = Vec::with_capacity(batch.len());
+    for changing in batch {
+        targets.push(target(&all, changing));
+    }
+    let wanted: Vec<(usize, &Update)> = targets
+        .iter()
+        .zip(batch)
+        .filter_map(|(target, changing)| Some((*target.as_ref().ok()?, &changing.update)))
+        .collect();
+    let mut claims = read_claims(&mut all, &wanted).await?;
+    let mut attempts: Vec<Result<(usize, NewActionAttempt)>> = Vec::with_capacity(batch.len());
+    for (target, changing) in targets.into_iter().zip(batch) {
+        attempts.push(match target {
+            Ok(place) => change(&mut all, &mut claims, workspace, place, &changing.update).map(|it| (place, it)),
+            Err(error) => Err(error),
+        });
+    }
+    all.live(batch.iter().any(|changing| changing.sync)).await?;
+    for attempt in attempts.iter_mut().flatten() {
+        let (place, attempt) = attempt;
+        let life = &all.codes[*place].life;
+        if attempt.resolved_at.is_none() && life.particulars.updating.since().is_none() {
+            attempt.resolved_at = Some(all.now);
+        }
+        all.attempts.push(attempt.clone());
+    }
+    let (codes, locked) = all.finish(app).await?;
+    let answer = |attempt: Result<(usize, NewActionAttempt)>| {
+        let (place, attempt) = attempt?;
+        let code = codes[place].clone();
+        let device = summary(&locked, code.device_id)?;
+        Ok((code, device, attempt))
+    };
+    Ok(attempts.into_iter().map(answer).collect())
+}
+
+/// What answers need to know of the device of a code.
+pub fn summary(locked: &[LockedDevice], device_id: Uuid) -> Result<DeviceSummary> {
+    let locked = locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
+    Ok(locked.device.summary(locked.backups))
+}
+
+/// The place of the code that is to change, if it can.
+fn target(all: &LockedCodes, changing: &Changing) -> Result<usize> {
+    let not_found =
+        || Error::AccessCodeNotFound { device_id: changing.device_id, access_code_id: changing.access_code_id };
+    let place = all.find(changing.access_code_id).ok_or_else(not_found)?;
+    let code = &all.codes[place];
+    let is_elsewhere = changing.device_id.is_some_and(|device_id| device_id != code.device_id);
+    // Only active and upcoming codes can be changed, and a backup only once it was pulled.
+    let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
+    if is_elsewhere || is_over || !code.life.is_managed || code.pool_device_id.is_some() {
+        return Err(not_found());
+    }
+    if code.life.is_offline {
+        return Err(Error::OfflineAccessCodeNotModifiable);
+    }
+    Ok(place)
+}
+
+/// Reads what stands in the way of changes of codes at these places.
+async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Result<Claims> {
+    let (mut of_codes, mut of_times) = (BTreeSet::new(), TimesWanted::new());
+    for (place, update) in wanted {
+        let code = &all.codes[*place];
+        let Ok(asked) = asked_entry(code, update) else { continue };
+        if asked.code == code.life.asked.code && asked.window == code.life.asked.window {
+            continue;
+        }
+        if all.lock_of(*place)?.device.capacity().is_some() {
+            let hull = of_times.entry(code.device_id).or_insert(asked.window);
+            *hull = hull.zip(asked.window).map(|(one, other)| one.hull(other));
+        }
+        of_codes.insert(CodeWanted { device_id: code.device_id, code: asked.code });
+    }
+    // What is read by time has what is read by PIN in it.
+    of_codes.retain(|wanted| !of_times.contains_key(&wanted.device_id));
+    let mut claims = Claims::default();
+    if !of_codes.is_empty() {
+        store::claims_of_codes(&mut all.tx, &of_codes).await?.into_iter().for_each(|claim| claims.add(claim));
+    }
+    if !of_times.is_empty() {
+        store::claims_of_times(&mut all.tx, &of_times).await?.into_iter().for_each(|claim| claims.add(claim));
+    }
+    Ok(claims)
+}
+
+/// Changes the code at this place, and tells of it. Gives the attempt, which is not written yet.
+fn change(
+    all: &mut LockedCodes,
+    claims: &mut Claims,
+    workspace: &Workspace,
+    place: usize,
+    update: &Update,
+) -> Result<NewActionAttempt> {
+    let (now, machine_now) = (all.now, all.machine_now);
+    let locked = all.lock_of(place)?;
+    let code = &all.codes[place];
+    if update.refuse_if_offline && locked.device.reachable_since.is_none() {
+        return Err(Error::DeviceOffline(code.device_id));
+    }
+    let asked = asked_entry(code, update)?;
+    check(locked, code, &asked, claims, now)?;
+    let native = match (code.life.asked.window, asked.window) {
+        // An ongoing code has no way of being scheduled yet.
+        (None, Some(_)) => locked.device.schedules_natively(),
+        _ => code.life.is_natively_scheduled,
+    };
+    let mut is_noop = true;
+    let code = &mut all.codes[place];
+    let action_attempt_id = workspace.ids.id("action_attempt", code.access_code_id, code.next_child(), machine_now);
+    let is_allowed = code.is_external_modification_allowed;
+    if let Some(allowed) = update.is_external_modification_allowed.filter(|allowed| *allowed != is_allowed) {
+        is_noop = false;
+        code.is_external_modification_allowed = allowed;
+        let (from, to) = (is_allowed.to_string(), allowed.to_string());
+        let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
+        all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
+    }
+    let code = &mut all.codes[place];
+    let change = code.life.request_update(now, asked, native);
+    if !change.is_empty() {
+        is_noop = false;
+        if change.code.is_some() {
+            // Codes with one key have one PIN: this one no longer has it.
+            code.common_code_key = None;
+        }
+        claims.remove(code.device_id, code.access_code_id);
+        claims.add_life(code);
+        let is_on_device = code.life.held.is_some();
+        all.tell(place, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
+        if !is_on_device {
+            for (event_type, payload) in payload::of_change(&change) {
+                all.tell(place, event_type, Some(payload))?;
+            }
+        }
+    }
+    if update.is_managed == Some(false) {
+        is_noop = false;
+        let let_go = all.codes[place].life.let_go(now);
+        let property = payload::changed_property("is_managed", Some("true"), Some("false"));
+        all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
+        if !let_go {
+            all.tell(place, event_type::DELETED, None)?;
+        }
+    }
+    all.touch(place);
+    let code = &all.codes[place];
+    Ok(NewActionAttempt {
+        action_attempt_id,
+        action_type: "UPDATE_ACCESS_CODE",
+        access_code_id: code.access_code_id,
+        device_id: code.device_id,
+        created_at: now,
+        resolved_at: is_noop.then_some(now),
+        outcome: is_noop.then(|| Json(StoredOutcome::Result(json!({})))),
+    })
+}
+
+/// The code as it is to be.
+fn asked_entry(code: &AccessCode, update: &Update) -> Result<Entry> {
+    let asked = &code.life.asked;
+    let window = match (update.kind, asked.window) {
+        (Some(Kind::Ongoing), _) if update.starts_at.is_some() || update.ends_at.is_some() => {
+            return Err(Error::invalid("type", "An ongoing code has no starts_at and ends_at: leave them out"));
+        }
+        (Some(Kind::Ongoing), _) => None,
+        (_, Some(window)) => Some(Window {
+            starts_at: update.starts_at.unwrap_or(window.starts_at),
+            ends_at: update.ends_at.unwrap_or(window.ends_at),
+        }),
+        (kind, None) => match (update.starts_at, update.ends_at) {
+            (Some(starts_at), Some(ends_at)) => Some(Window { starts_at, ends_at }),
+            (None, None) if kind.is_none() => None,
+            (None, None) => {
+                return Err(Error::invalid("type", "A time_bound code needs starts_at and ends_at"));
+            }
+            _ => {
+                return Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is"));
+            }
+        },
+    };
+    if window.is_some_and(|window| window.starts_at >= window.ends_at) {
+        return Err(Error::invalid_request("ends_at must be after starts_at"));
+    }
+    Ok(Entry {
+        name: update.name.clone().or_else(|| asked.name.clone()),
+        code: update.code.clone().unwrap_or_else(|| asked.code.clone()),
+        window,
+    })
+}
+
+/// Refuses what the lock cannot take, or has to hold already for somebody else.
+fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut Claims, now: Instant) -> Result<()> {
+    let was = &code.life.asked;
+    if asked.window != was.window {
+        if asked.window.is_some_and(|window| window.ends_at <= now) {
+            return Err(Error::invalid("ends_at", "ends_at must be in the future"));
+        }
+        super::create::check_time_zone(&locked.device, asked.window)?;
+        let start = |window: Option<Window>| window.map(|window| window.starts_at);
+        if start(asked.window) != start(was.window) {
+            super::create::check_start(&locked.device, asked.window, now)?;
+        }
+    } else if asked.code == was.code {
+        return Ok(());
+    }
+    let wish = Wish {
+        code: Some(&asked.code),
+        code_comes_from: "code",
+        name: asked.name.as_deref(),
+        window: asked.window,
+        preferred_code_length: None,
+        prefer_native_scheduling: code.life.is_natively_scheduled,
+        now,
+    };
+    claims.remove(code.device_id, code.access_code_id);
+    let free = linked::check_capacity(&locked.device, claims, &wish).and_then(|()| {
+        if asked.code == was.code {
+            linked::check_not_taken(&locked.device, claims, &wish)
+        } else {
+            linked::assign_one(&locked.device, claims, &wish, |_| 0).map(drop)
+        }
+    });
+    claims.add_life(code);
+    free
+}
+
+/// Moves or renames all codes of a group, or none of them.
+///
+/// # Errors
+/// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
+pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: &str, update: &Update) -> Result<()> {
+    let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
+    let mut tx = app.pool.begin().await?;
+    // With the group locked no code joins it any more.
+    if !store::lock_pin_group(&mut tx, workspace.workspace_id, common_code_key).await? {
+        return Err(not_found());
+    }
+    let members = store::members(&mut tx, workspace.workspace_id, common_code_key).await?;
+    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Codes(&members)).await?;
+    let places: Vec<usize> = (0..all.codes.len())
+        .filter(|place| {
+            let code = &all.codes[*place];
+            let is_here = code.life.gone_at.is_none() && code.life.removing_since().is_none();
+            is_here && code.life.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
+        })
+        .collect();
+    if places.is_empty() {
+        return Err(not_found());
+    }
+    if places.iter().any(|place| all.codes[*place].life.is_offline) {
+        return Err(Error::OfflineAccessCodeNotModifiable);
+    }
+    let wanted: Vec<(usize, &Update)> = places.iter().map(|place| (*place, update)).collect();
+    let mut claims = read_claims(&mut all, &wanted).await?;
+    for place in places {
+        change(&mut all, &mut claims, workspace, place, update)?;
+    }
+    all.live(false).await?;
+    all.finish(app).await?;
+    Ok(())
+}

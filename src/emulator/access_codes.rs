@@ -1,0 +1,133 @@
+//! `/_emulator/access_codes/*`: conditions that have no natural cause here, and progress by hand.
+
+use super::Control;
+use crate::access_codes::lifecycle::Step;
+use crate::access_codes::lifecycle::particulars::Condition;
+use crate::access_codes::locked_codes::{LockedCodes, Scope};
+use crate::access_codes::update::summary;
+use crate::app::App;
+use crate::error::{Error, Result};
+use crate::programming::Workshop;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    access_code: Value,
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct AddError {
+    access_code_id: Uuid,
+    error_code: String,
+    message: Option<String>,
+}
+
+pub(super) async fn add_error(call: Control<AddError>) -> Result<Found> {
+    let AddError { access_code_id, error_code, message } = call.input.clone();
+    change(&call, access_code_id, |all, place| {
+        let condition = condition(error_code, message, all);
+        all.codes[place].life.particulars.errors.push(condition);
+    })
+    .await
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct AddWarning {
+    access_code_id: Uuid,
+    warning_code: String,
+    message: Option<String>,
+}
+
+pub(super) async fn add_warning(call: Control<AddWarning>) -> Result<Found> {
+    let AddWarning { access_code_id, warning_code, message } = call.input.clone();
+    change(&call, access_code_id, |all, place| {
+        let condition = condition(warning_code, message, all);
+        all.codes[place].life.particulars.warnings.push(condition);
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+pub(super) struct One {
+    access_code_id: Uuid,
+}
+
+/// Takes back what a tester put on a code.
+pub(super) async fn clear(call: Control<One>) -> Result<Found> {
+    change(&call, call.input.access_code_id, |all, place| {
+        let particulars = &mut all.codes[place].life.particulars;
+        particulars.errors.clear();
+        particulars.warnings.clear();
+    })
+    .await
+}
+
+fn condition(code: String, message: Option<String>, all: &LockedCodes) -> Condition {
+    let message = message.unwrap_or_else(|| format!("{code}, as arranged by a tester."));
+    Condition { code, message, created_at: all.now }
+}
+
+async fn change<I>(
+    call: &Control<I>,
+    access_code_id: Uuid,
+    change: impl FnOnce(&mut LockedCodes, usize),
+) -> Result<Found> {
+    let (mut all, place) = begin(call, access_code_id).await?;
+    change(&mut all, place);
+    all.touch(place);
+    finish(&call.app, all, place).await
+}
+
+async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<(LockedCodes, usize)> {
+    let workspace = call.workspace().await?;
+    let all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let place = all.find(access_code_id).ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
+    Ok((all, place))
+}
+
+async fn finish(app: &App, all: LockedCodes, place: usize) -> Result<Found> {
+    let (codes, locked) = all.finish(app).await?;
+    let code = &codes[place];
+    let device = summary(&locked, code.device_id)?;
+    let access_code = match (code.life.gone_at, code.life.is_managed) {
+        (Some(_), _) => Value::Null,
+        (None, true) => serde_json::to_value(code.to_body(&device))?,
+        (None, false) => serde_json::to_value(code.to_unmanaged_body(&device))?,
+    };
+    Ok(Found { access_code })
+}
+
+/// Takes one step by hand: the lock finishes what it is doing with the code, or what it is about to do; else the
+/// provider tells the PIN.
+pub(super) async fn step(call: Control<One>) -> Result<Found> {
+    let (mut all, place) = begin(&call, call.input.access_code_id).await?;
+    let now = all.now;
+    let life = &all.codes[place].life;
+    let locked = all.lock_of(place)?.clone();
+    let lock = locked.device.lock(&locked.world);
+    let is_due = life.work().is_some_and(|(_, due)| due <= now) && (life.is_offline || lock.reachable_since.is_some());
+    let steps: &[Step] = match (is_due, life.working_since, life.particulars.awaits_code) {
+        (true, Some(_), _) => &[Step::Confirm],
+        (true, None, _) => &[Step::Begin, Step::Confirm],
+        (false, _, true) => &[Step::Assign],
+        _ => {
+            return Err(Error::Conflict(
+                "the lock has nothing to do with this access code now. Move the clock, bring the lock online, or ask \
+                 for a change first."
+                    .to_owned(),
+            ));
+        }
+    };
+    let LockedCodes { tx, locked: locks, codes, events, machine_now, .. } = &mut all;
+    // Whatever falls due until then, the lock's memory is needed: it may confirm now.
+    let far = crate::clock::Instant::MAX_UTC;
+    let mut workshop = Workshop::open(tx, locks, codes, |_| far, *machine_now).await?;
+    for step in steps {
+        workshop.step(&locked, &lock, &mut codes[place], now, *step, events);
+    }
+    workshop.close(tx).await?;
+    all.touch(place);
+    finish(&call.app, all, place).await
+}

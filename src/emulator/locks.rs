@@ -1,0 +1,250 @@
+//! `/_emulator/locks/*`: what a lock truly holds, and what a person with the maker's app does to it.
+
+use super::Control;
+use super::worlds::Done;
+use crate::access_codes::lifecycle::{Entry, Window};
+use crate::access_codes::locked_codes::{LockedCodes, Scope};
+use crate::access_codes::model::AccessCode;
+use crate::access_codes::unmanaged::{self, Foreign};
+use crate::access_codes::{daylight, store};
+use crate::clock::{Instant, from_iso, iso};
+use crate::devices::store as devices;
+use crate::error::{Error, Result};
+use crate::events::event_type;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Memory {
+    device_id: Uuid,
+}
+
+#[derive(Serialize)]
+pub(super) struct MemoryBody {
+    device_id: Uuid,
+    capacity: Option<u32>,
+    codes: Vec<Slot>,
+}
+
+#[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "slot is what it is called everywhere")]
+struct Slot {
+    slot: usize,
+    access_code_id: Uuid,
+    code: String,
+    name: Option<String>,
+    #[serde(with = "iso::option")]
+    starts_at: Option<Instant>,
+    #[serde(with = "iso::option")]
+    ends_at: Option<Instant>,
+    is_managed: bool,
+    is_backup: bool,
+}
+
+/// What the lock holds, in the order in which it came there. Where a code is deleted and made anew to change it, it is
+/// not there meanwhile.
+pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
+    let workspace = call.workspace().await?;
+    let device_id = call.input.device_id;
+    let mut connection = call.app.pool.acquire().await?;
+    let found = devices::with_world(&mut connection, workspace.workspace_id, device_id).await?;
+    let (_, device) = found.ok_or(Error::DeviceNotFound)?;
+    let mut codes = store::on_devices(&mut connection, &[device_id]).await?;
+    codes.retain(|code| {
+        let is_being_made_anew = device.brand.recreates && code.life.is_being_updated();
+        code.life.held.is_some() && !code.life.is_offline && !is_being_made_anew
+    });
+    codes.sort_by_key(|code| (code.life.first_held_at, code.sequence));
+    let slot = |(place, code): (usize, AccessCode)| {
+        let held = code.life.held?;
+        let buffered =
+            || held.window.and_then(daylight::buffered).filter(|_| device.summary(0).needs_daylight_buffer());
+        let window = if code.life.is_managed { buffered().or(held.window) } else { held.window };
+        Some(Slot {
+            slot: place + 1,
+            access_code_id: code.access_code_id,
+            code: held.code,
+            name: held.name,
+            starts_at: window.map(|window| window.starts_at),
+            ends_at: window.map(|window| window.ends_at),
+            is_managed: code.life.is_managed,
+            is_backup: code.life.is_backup,
+        })
+    };
+    let codes = codes.into_iter().enumerate().filter_map(slot).collect();
+    Ok(MemoryBody { device_id, capacity: device.capacity(), codes })
+}
+
+#[derive(Deserialize)]
+pub(super) struct AddCode {
+    device_id: Uuid,
+    code: String,
+    name: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    #[serde(default)]
+    cannot_be_managed: bool,
+    #[serde(default)]
+    cannot_delete_unmanaged_access_code: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    access_code: Value,
+}
+
+pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
+    let workspace = call.workspace().await?;
+    let input = call.input;
+    let window = match (instant("starts_at", input.starts_at)?, instant("ends_at", input.ends_at)?) {
+        (None, None) => None,
+        (Some(starts_at), Some(ends_at)) => Some(in_order(Window { starts_at, ends_at })?),
+        _ => return Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
+    };
+    let foreign = Foreign {
+        device_id: input.device_id,
+        entry: Entry { name: input.name, code: input.code, window },
+        cannot_be_managed: input.cannot_be_managed,
+        cannot_delete: input.cannot_delete_unmanaged_access_code,
+    };
+    let (code, device) = unmanaged::add(&call.app, &workspace, foreign).await?;
+    Ok(Found { access_code: serde_json::to_value(code.to_unmanaged_body(&device))? })
+}
+
+#[derive(Deserialize)]
+pub(super) struct ChangeCode {
+    device_id: Uuid,
+    access_code_id: Option<Uuid>,
+    code: Option<String>,
+    new_code: Option<String>,
+    name: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+}
+
+/// Somebody changes a code at the lock.
+pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
+    let workspace = call.workspace().await?;
+    let input = call.input;
+    let starts_at = instant("starts_at", input.starts_at)?;
+    let ends_at = instant("ends_at", input.ends_at)?;
+    let scope = [input.device_id];
+    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Devices(&scope)).await?;
+    let (place, was) = find(&all, input.access_code_id, input.code.as_deref())?;
+    let window = match (was.window, starts_at, ends_at) {
+        (window, None, None) => window,
+        (Some(window), starts_at, ends_at) => Some(in_order(Window {
+            starts_at: starts_at.unwrap_or(window.starts_at),
+            ends_at: ends_at.unwrap_or(window.ends_at),
+        })?),
+        (None, Some(starts_at), Some(ends_at)) => Some(in_order(Window { starts_at, ends_at })?),
+        (None, ..) => {
+            return Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is"));
+        }
+    };
+    let now_held = Entry {
+        name: input.name.or_else(|| was.name.clone()),
+        code: input.new_code.unwrap_or(was.code.clone()),
+        window,
+    };
+    unmanaged::refuse_what_the_lock_would(&all, input.device_id, Some(all.codes[place].access_code_id), &now_held)?;
+    if now_held != was {
+        let now = all.now;
+        let code = &mut all.codes[place];
+        if code.life.is_managed {
+            code.life.change_outside(now, Some(now_held), code.is_external_modification_allowed);
+            all.tell(place, event_type::MODIFIED_EXTERNAL, None)?;
+        } else {
+            code.life.asked = now_held.clone();
+            code.life.held = Some(now_held);
+        }
+        all.touch(place);
+        try_blocked_again(&mut all);
+    }
+    finish(call.app, all, place).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct RemoveCode {
+    device_id: Uuid,
+    access_code_id: Option<Uuid>,
+    code: Option<String>,
+}
+
+/// Somebody takes a code off the lock.
+pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<Done> {
+    let workspace = call.workspace().await?;
+    let input = call.input;
+    let scope = [input.device_id];
+    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Devices(&scope)).await?;
+    let (place, _) = find(&all, input.access_code_id, input.code.as_deref())?;
+    let now = all.now;
+    let code = &mut all.codes[place];
+    if code.life.is_managed {
+        code.life.change_outside(now, None, code.is_external_modification_allowed);
+        all.tell(place, event_type::DELETED_EXTERNAL, None)?;
+    } else {
+        code.life.held = None;
+        code.life.as_of = now;
+        code.life.gone_at = Some(now);
+        all.tell(place, event_type::UNMANAGED_REMOVED, None)?;
+    }
+    try_blocked_again(&mut all);
+    all.live(false).await?;
+    all.finish(&call.app).await?;
+    Ok(Done {})
+}
+
+/// What is not in the memory any more stands in nobody's way.
+fn try_blocked_again(all: &mut LockedCodes) {
+    let now = all.now;
+    for place in 0..all.codes.len() {
+        if all.codes[place].blocked_on().is_some() {
+            all.codes[place].life.try_again(now);
+            all.touch(place);
+        }
+    }
+}
+
+/// The code in the lock's memory that is meant, by its id or its PIN.
+fn find(all: &LockedCodes, access_code_id: Option<Uuid>, code: Option<&str>) -> Result<(usize, Entry)> {
+    if all.locked.is_empty() {
+        return Err(Error::DeviceNotFound);
+    }
+    if access_code_id.is_some() == code.is_some() {
+        return Err(Error::invalid_request("Give either access_code_id or code, the PIN that the lock holds"));
+    }
+    let held = all.codes.iter().enumerate().filter(|(_, code)| !code.life.is_offline && code.life.gone_at.is_none());
+    let held = held.filter_map(|(place, it)| Some((place, it, it.life.held.clone()?)));
+    let is_meant = |it: &AccessCode, held: &Entry| {
+        access_code_id.is_none_or(|id| id == it.access_code_id) && code.is_none_or(|code| code == held.code)
+    };
+    let found = held.filter(|(_, it, held)| is_meant(it, held)).map(|(place, _, held)| (place, held)).next();
+    found.ok_or(Error::NotInMemory)
+}
+
+async fn finish(app: crate::app::App, mut all: LockedCodes, place: usize) -> Result<Found> {
+    all.live(false).await?;
+    let (codes, locked) = all.finish(&app).await?;
+    let code = &codes[place];
+    let device = crate::access_codes::update::summary(&locked, code.device_id)?;
+    let body = if code.life.is_managed {
+        serde_json::to_value(code.to_body(&device))?
+    } else {
+        serde_json::to_value(code.to_unmanaged_body(&device))?
+    };
+    Ok(Found { access_code: body })
+}
+
+fn instant(name: &str, text: Option<String>) -> Result<Option<Instant>> {
+    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
+    text.map(|text| from_iso(&text).ok_or_else(|| Error::invalid(name, message))).transpose()
+}
+
+fn in_order(window: Window) -> Result<Window> {
+    if window.starts_at < window.ends_at {
+        return Ok(window);
+    }
+    Err(Error::invalid_request("ends_at must be after starts_at"))
+}

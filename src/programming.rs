@@ -1,0 +1,316 @@
+//! What locks do with the codes on them, step by step and all together.
+//!
+//! The rules of one code's life are in [`crate::access_codes::lifecycle`]; here the codes of a lock meet: they share
+//! its memory, and faults that testers arranged for its operations. Nothing in here but [`Workshop::open`] and
+//! [`Workshop::close`] reads or writes the database.
+
+use crate::access_codes::lifecycle::particulars::{
+    CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
+};
+use crate::access_codes::lifecycle::{Entry, Life, Lock, Operation, Step, Window};
+use crate::access_codes::linked::broken_digits;
+use crate::access_codes::model::AccessCode;
+use crate::access_codes::store::{self, LockedDevice};
+use crate::clock::Instant;
+use crate::devices::model::Device;
+use crate::emulator::faults::{self, Fault};
+use crate::error::Result;
+use crate::events::{NewEvent, Recorder};
+use sqlx::PgConnection;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use uuid::Uuid;
+
+/// A code in a lock's memory.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The code.
+    pub access_code_id: Uuid,
+    /// Whether it is ours.
+    pub is_managed: bool,
+    /// Its PIN.
+    pub code: String,
+    /// When it opens the door; none: always.
+    pub window: Option<Window>,
+}
+
+/// As much of the memory of locks as the operations on them can run into.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// By lock: codes with PINs that are to be set.
+    held: HashMap<Uuid, Vec<Held>>,
+    /// By lock with a limit: how many codes it holds.
+    counts: HashMap<Uuid, usize>,
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Everything that falls due until the instant given.
+    Instant,
+    /// The same, but no further than to the last step that does not only try again what has failed.
+    Quiet,
+}
+
+/// What [`Workshop::live_on`] did.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// How many steps were taken.
+    pub taken: u64,
+    /// For each code whether it took any.
+    pub touched: Vec<bool>,
+    /// The instant of the last one.
+    pub last: Option<Instant>,
+}
+
+/// Locks at work, with their rows locked.
+#[derive(Debug)]
+pub struct Workshop<'a> {
+    locked: HashMap<Uuid, &'a LockedDevice>,
+    faults: Vec<Fault>,
+    memory: Memory,
+    machine_now: Instant,
+}
+
+/// A step that is to come: instant, lock, kind (of those that confirm, removals first), code.
+type Coming = Reverse<(Instant, Uuid, (Step, bool), i64, usize, u32)>;
+
+impl<'a> Workshop<'a> {
+    /// Reads what operations on these codes until the instant given for the lock of each can run into.
+    pub async fn open(
+        tx: &mut PgConnection,
+        locked: &'a [LockedDevice],
+        codes: &[AccessCode],
+        until: impl Fn(&LockedDevice) -> Instant,
+        machine_now: Instant,
+    ) -> Result<Self> {
+        let mut workspaces: Vec<Uuid> =
+            locked.iter().filter(|it| it.world.has_faults).map(|it| it.device.workspace_id).collect();
+        workspaces.sort_unstable();
+        workspaces.dedup();
+        let faults = if workspaces.is_empty() { Vec::new() } else { faults::lock(tx, &workspaces).await? };
+        let locked: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+        let may_be_set = codes.iter().filter(|code| {
+            let Some(locked) = locked.get(&code.device_id) else { return false };
+            comes_to_the_lock(&code.life, &locked.device.lock(&locked.world), until(locked))
+        });
+        let memory = Memory::read(tx, &locked, may_be_set).await?;
+        Ok(Self { locked, faults, memory, machine_now })
+    }
+
+    /// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
+    /// what happens at one instant the order is that of the locks' ids and, on a lock, of the codes' making.
+    pub fn live_on(
+        &mut self,
+        codes: &mut [AccessCode],
+        until: impl Fn(&LockedDevice) -> Instant,
+        goal: Until,
+        events: &mut Vec<NewEvent>,
+    ) -> Steps {
+        let mut steps = Steps { touched: vec![false; codes.len()], ..Steps::default() };
+        let locks: HashMap<Uuid, (Lock, Instant)> =
+            self.locked.values().map(|it| (it.device.device_id, (it.device.lock(&it.world), until(it)))).collect();
+        let mut versions = vec![0_u32; codes.len()];
+        let mut coming: BinaryHeap<Coming> = BinaryHeap::with_capacity(codes.len());
+        let mut others = 0_usize;
+        for (place, code) in codes.iter().enumerate() {
+            push(&mut coming, &mut others, &locks, code, place, 0);
+        }
+        let mut blocked = codes.iter().filter(|code| code.blocked_on().is_some()).count();
+        while let Some(Reverse((at, device_id, (step, _), _, place, version))) = coming.pop() {
+            if version != versions[place] {
+                continue;
+            }
+            let Some((lock, locked)) = locks.get(&device_id).zip(self.locked.get(&device_id).copied()) else {
+                continue;
+            };
+            let code = &mut codes[place];
+            if code.life.is_retry(step) {
+                if goal == Until::Quiet && others == 0 {
+                    break;
+                }
+            } else {
+                others -= 1;
+            }
+            let was_blocked = code.blocked_on().is_some();
+            let frees = self.step(locked, &lock.0, code, at, step, events);
+            steps.taken += 1;
+            steps.touched[place] = true;
+            steps.last = Some(at);
+            blocked = blocked + usize::from(code.blocked_on().is_some()) - usize::from(was_blocked);
+            versions[place] += 1;
+            push(&mut coming, &mut others, &locks, code, place, versions[place]);
+            if !frees || blocked == 0 {
+                continue;
+            }
+            // What stood in the way may be gone.
+            for (place, code) in codes.iter_mut().enumerate() {
+                if code.blocked_on() == Some(device_id) {
+                    code.life.try_again(at);
+                    steps.touched[place] = true;
+                    versions[place] += 1;
+                    push(&mut coming, &mut others, &locks, code, place, versions[place]);
+                }
+            }
+        }
+        steps
+    }
+
+    /// Takes one step of one code. Gives whether it freed something in the lock's memory.
+    pub fn step(
+        &mut self,
+        locked: &LockedDevice,
+        lock: &Lock,
+        code: &mut AccessCode,
+        at: Instant,
+        step: Step,
+        events: &mut Vec<NewEvent>,
+    ) -> bool {
+        let operation = code.life.work().map(|(operation, _)| operation);
+        let fate = operation
+            .filter(|_| step == Step::Begin)
+            .and_then(|operation| faults::strike(&mut self.faults, &locked.device, name_of(operation, &code.life)));
+        let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
+        let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code) } else { None };
+        let held_before = code.life.held.clone();
+        let mut happenings = Vec::new();
+        code.life.take(lock, at, step, (fate, obstacle), &mut happenings);
+        let recorder = Recorder { locked, machine_now: self.machine_now };
+        for (at, happening) in happenings {
+            recorder.happened(code, at, happening, events);
+        }
+        held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
+    }
+
+    /// Writes how often faults struck.
+    pub async fn close(self, tx: &mut PgConnection) -> Result<()> {
+        faults::save(tx, &self.faults).await
+    }
+}
+
+/// Puts the next step of a code on the list, if it falls due in time.
+fn push(
+    coming: &mut BinaryHeap<Coming>,
+    others: &mut usize,
+    locks: &HashMap<Uuid, (Lock, Instant)>,
+    code: &AccessCode,
+    place: usize,
+    version: u32,
+) {
+    let Some((lock, until)) = locks.get(&code.device_id) else { return };
+    let Some((at, step)) = code.life.next(lock).filter(|(at, _)| at <= until) else { return };
+    *others += usize::from(!code.life.is_retry(step));
+    let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
+    coming.push(Reverse((at, code.device_id, (step, is_no_removal), code.sequence, place, version)));
+}
+
+/// The name by which faults know an operation.
+fn name_of(operation: Operation, life: &Life) -> &'static str {
+    match operation {
+        Operation::Set if life.is_backup => "refill",
+        Operation::Set => "set",
+        Operation::Update => "update",
+        Operation::Remove => "remove",
+    }
+}
+
+/// Whether a lock may confirm, until this instant, that it holds the PIN asked for, which it does not hold yet.
+fn comes_to_the_lock(life: &Life, lock: &Lock, until: Instant) -> bool {
+    let holds_it =
+        life.held.as_ref().is_some_and(|held| held.code == life.asked.code && held.window == life.asked.window);
+    if holds_it || life.is_offline || !life.is_managed {
+        return false;
+    }
+    let since = life.working_since.unwrap_or(life.as_of);
+    lock.programming.and_then(|takes| since.checked_add_signed(takes)).is_none_or(|done| done <= until)
+}
+
+impl Memory {
+    async fn read<'a>(
+        tx: &mut PgConnection,
+        locked: &HashMap<Uuid, &LockedDevice>,
+        may_be_set: impl Iterator<Item = &'a AccessCode>,
+    ) -> Result<Self> {
+        let mut memory = Self::default();
+        let (mut wanted, mut limited) = (BTreeSet::new(), BTreeSet::new());
+        for code in may_be_set {
+            wanted.insert((code.device_id, code.life.asked.code.clone()));
+            let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
+            if capacity.is_some() && code.life.held.is_none() {
+                limited.insert(code.device_id);
+            }
+        }
+        if !wanted.is_empty() {
+            memory.held = store::held_with_codes(tx, &wanted).await?;
+        }
+        if !limited.is_empty() {
+            memory.counts = store::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
+        }
+        Ok(memory)
+    }
+
+    /// What keeps a lock from holding a code as it is asked for.
+    fn obstacle(&self, device: &Device, code: &AccessCode) -> Option<Fail> {
+        let life = &code.life;
+        if life.is_offline {
+            return None;
+        }
+        let holds_it = life.held.as_ref().is_some_and(|held| held.code == life.asked.code);
+        if !holds_it && let Some(reason) = broken_digits(device, &life.asked.code) {
+            return Some(Fail {
+                error_code: Some(CODE_CONSTRAINTS_VIOLATED.to_owned()),
+                message: Some(format!("The device cannot hold this code: {reason}. Change the code.")),
+                duplicate_of: None,
+            });
+        }
+        let others = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
+        let same = others.iter().find(|other| {
+            other.access_code_id != code.access_code_id
+                && other.code == life.asked.code
+                && Window::overlap(other.window, life.asked.window)
+        });
+        if let Some(other) = same {
+            let Held { access_code_id, is_managed, .. } = *other;
+            return Some(Fail {
+                error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
+                message: Some(
+                    "The device already has an access code with this PIN. Delete or adopt that one.".to_owned(),
+                ),
+                duplicate_of: Some(Duplicate { access_code_id, is_managed }),
+            });
+        }
+        let is_full = device.capacity().is_some_and(|capacity| {
+            let count = self.counts.get(&device.device_id).copied().unwrap_or(0);
+            u32::try_from(count).unwrap_or(u32::MAX) >= capacity
+        });
+        (is_full && life.held.is_none()).then(|| Fail {
+            error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
+            message: Some("The device holds as many access codes as it can. Delete one first.".to_owned()),
+            duplicate_of: None,
+        })
+    }
+
+    /// Takes note of what a lock holds now of a code. Gives whether something became free.
+    fn changed(&mut self, code: &AccessCode, before: Option<&Entry>) -> bool {
+        let life = &code.life;
+        if life.is_offline {
+            return false;
+        }
+        let held = self.held.entry(code.device_id).or_default();
+        held.retain(|other| other.access_code_id != code.access_code_id);
+        if let Some(entry) = &life.held {
+            held.push(Held {
+                access_code_id: code.access_code_id,
+                is_managed: life.is_managed,
+                code: entry.code.clone(),
+                window: entry.window,
+            });
+        }
+        if let Some(count) = self.counts.get_mut(&code.device_id) {
+            *count = (*count + usize::from(life.held.is_some())).saturating_sub(usize::from(before.is_some()));
+        }
+        before.is_some_and(|before| {
+            life.held.as_ref().is_none_or(|held| held.code != before.code || held.window != before.window)
+        })
+    }
+}
