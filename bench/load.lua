@@ -1,6 +1,6 @@
 -- wrk script: one scenario a run, one JSON line at its end. From the environment:
 --   STATE     the file written by prep.mjs or fake.mjs
---   SCENARIO  health | get | list | create | create_multiple
+--   SCENARIO  health | get | list | create | create_multiple | update
 --   PIN_BASE  first PIN this run may use; each request takes the next number
 --   CELL      JSON fields (without braces) copied into the line
 --   OUT       file the line is appended to; nothing is written when empty
@@ -38,6 +38,13 @@ local scenarios = {
     return post("/access_codes/create_multiple", string.format(
       '{"device_ids":["%s","%s"],"name":"bench %d","code":"%d"}',
       devices[first + 1], devices[(first + 1) % #devices + 1], pin, pin))
+  end,
+  update = function()
+    -- Name and PIN of one code after the other; far apart, so that none is changed again before its lock has confirmed.
+    pin = pin + 1
+    at = (at + 7919) % #state.ids
+    return post("/access_codes/update", string.format(
+      '{"access_code_id":"%s","name":"bench %d","code":"%d"}', state.ids[at + 1], pin, pin))
   end,
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The load test: one wrk run a cell (store size x scenario x connections). README.md says what a cell is.
 #   DURATION=5 CONCURRENCY="1 16 64" STORED="0 10000 100000" ROUNDS=1 WARMUP=2
-#   SCENARIOS="health get list create create_multiple"
+#   SCENARIOS="health get list create create_multiple"; update as well, where codes are stored
 #   BASE_URL, API_KEY, DEVICE_IDS   a server that is running already, instead of a fresh one a cell that writes
 #   WITH_FAKE=1 STORED_FAKE=$STORED     Seam's npm fake beside it, cell by cell
 #   OUT=target/bench/results.jsonl      JSON lines, appended
@@ -111,7 +111,7 @@ cell() { # target stored scenario connections round
   # A cell that wrote has changed the store; a key's own workspace is the only one there is.
   # The fake goes on with the large lists that wrk no longer waits for.
   case $1/$3 in
-  latchkey/create*) [ -n "${API_KEY:-}" ] || prepared[$1]= ;;
+  latchkey/create* | latchkey/update) [ -n "${API_KEY:-}" ] || prepared[$1]= ;;
   fake/create* | fake/list) prepared[$1]= ;;
   esac
 }

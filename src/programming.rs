@@ -72,8 +72,11 @@ pub struct Workshop<'a> {
     machine_now: Instant,
 }
 
+/// A lock, how far its codes are to be lived on, and its place among the locks.
+type AtWork = (Lock, Instant, i32);
+
 /// A step that is to come: instant, lock, kind (of those that confirm, removals first), code.
-type Coming = Reverse<(Instant, Uuid, (Step, bool), i64, usize, u32)>;
+type Coming = Reverse<(Instant, (i32, Uuid), (Step, bool), i64, usize, u32)>;
 
 impl<'a> Workshop<'a> {
     /// Reads what operations on these codes until the instant given for the lock of each can run into.
@@ -99,7 +102,7 @@ impl<'a> Workshop<'a> {
     }
 
     /// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
-    /// what happens at one instant the order is that of the locks' ids and, on a lock, of the codes' making.
+    /// what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
     pub fn live_on(
         &mut self,
         codes: &mut [AccessCode],
@@ -108,8 +111,9 @@ impl<'a> Workshop<'a> {
         events: &mut Vec<NewEvent>,
     ) -> Steps {
         let mut steps = Steps { touched: vec![false; codes.len()], ..Steps::default() };
-        let locks: HashMap<Uuid, (Lock, Instant)> =
-            self.locked.values().map(|it| (it.device.device_id, (it.device.lock(&it.world), until(it)))).collect();
+        let at_work =
+            |it: &&LockedDevice| (it.device.device_id, (it.device.lock(&it.world), until(it), it.device.ordinal));
+        let locks: HashMap<Uuid, AtWork> = self.locked.values().map(at_work).collect();
         let mut versions = vec![0_u32; codes.len()];
         let mut coming: BinaryHeap<Coming> = BinaryHeap::with_capacity(codes.len());
         let mut others = 0_usize;
@@ -117,7 +121,7 @@ impl<'a> Workshop<'a> {
             push(&mut coming, &mut others, &locks, code, place, 0);
         }
         let mut blocked = codes.iter().filter(|code| code.blocked_on().is_some()).count();
-        while let Some(Reverse((at, device_id, (step, _), _, place, version))) = coming.pop() {
+        while let Some(Reverse((at, (_, device_id), (step, _), _, place, version))) = coming.pop() {
             if version != versions[place] {
                 continue;
             }
@@ -192,16 +196,16 @@ impl<'a> Workshop<'a> {
 fn push(
     coming: &mut BinaryHeap<Coming>,
     others: &mut usize,
-    locks: &HashMap<Uuid, (Lock, Instant)>,
+    locks: &HashMap<Uuid, AtWork>,
     code: &AccessCode,
     place: usize,
     version: u32,
 ) {
-    let Some((lock, until)) = locks.get(&code.device_id) else { return };
+    let Some((lock, until, ordinal)) = locks.get(&code.device_id) else { return };
     let Some((at, step)) = code.life.next(lock).filter(|(at, _)| at <= until) else { return };
     *others += usize::from(!code.life.is_retry(step));
     let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
-    coming.push(Reverse((at, code.device_id, (step, is_no_removal), code.sequence, place, version)));
+    coming.push(Reverse((at, (*ordinal, code.device_id), (step, is_no_removal), code.sequence, place, version)));
 }
 
 /// The name by which faults know an operation.

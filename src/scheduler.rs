@@ -1,7 +1,7 @@
 //! The loop that makes due things happen.
 //!
-//! The lock is the unit: it has one memory. A tick claims a batch of locks on which something is due, lives their
-//! due codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, their next due times and events in
+//! The lock is the unit: it has one memory. A tick takes a batch of codes that are due, claims their locks, lives the
+//! codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, their next due times and events in
 //! one transaction whose number of statements does not grow with the batch. Any number of processes may tick on one
 //! database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
 
@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How many locks one transaction takes; requests for these locks wait for it.
-const BATCH: usize = 32;
+/// How many codes one transaction takes; requests for their locks wait for it.
+const BATCH: usize = 2000;
 
 /// The shortest time between two rounds: under load many small pieces of work become few larger ones.
 const BREATH: Duration = Duration::from_millis(20);
@@ -51,7 +51,7 @@ pub async fn run(app: App) {
     }
 }
 
-/// Does what is due on one batch of locks. Gives how many locks it was; 0: nothing is due any more.
+/// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more.
 pub async fn tick(app: &App) -> Result<usize> {
     let mut tx = app.pool.begin().await?;
     let machine_now = machine_now();
@@ -60,7 +60,8 @@ pub async fn tick(app: &App) -> Result<usize> {
         return Ok(0);
     }
     let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
-    let mut codes = store::due_on_devices(&mut tx, &device_ids, machine_now).await?;
+    let mut codes = store::due_on_devices(&mut tx, &device_ids, machine_now, BATCH).await?;
+    let due = codes.len();
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
     let mut workshop = Workshop::open(&mut tx, &locked, &codes, until, machine_now).await?;
     let mut events = Vec::new();
@@ -80,5 +81,5 @@ pub async fn tick(app: &App) -> Result<usize> {
         .collect();
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
-    Ok(locked.len())
+    Ok(due)
 }

@@ -37,11 +37,12 @@ pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
     Ok(next.flatten())
 }
 
-/// The codes of these devices that are to be woken by now, and those that wait for something to leave their lock's memory.
+/// Of the codes that are to be woken by now, the `first` that wait longest, those of these devices; and those that wait for something to leave their lock's memory.
 pub async fn due_on_devices(
     tx: &mut PgConnection,
     device_ids: &[Uuid],
     machine_now: Instant,
+    first: usize,
 ) -> Result<Vec<AccessCode>> {
     let rows = sqlx::query_as!(
         AccessCodeRow,
@@ -53,11 +54,13 @@ pub async fn due_on_devices(
                   due_at, wake_at, gone_at, children as "children!", sequence as "sequence!",
                   is_managed as "is_managed!", is_offline as "is_offline!", is_backup as "is_backup!", pool_device_id,
                   pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
-           from (select * from access_code where wake_at <= $1 and device_id = any($2)
+           from (select * from (select * from access_code where wake_at <= $1 order by wake_at limit $3) as first
+                 where device_id = any($2)
                  union all
                  select * from access_code where blocked_on = any($2) and (wake_at is null or wake_at > $1)) as due"#,
         machine_now,
         device_ids,
+        i64::try_from(first).unwrap_or(i64::MAX),
     )
     .fetch_all(tx)
     .await?;

@@ -185,6 +185,8 @@ pub struct Operation {
     schemas: Schemas,
     /// Nothing for an operation that names no input: it takes any object.
     input: Option<Checker>,
+    /// The parameter that a body stands for which is no object (`x-latchkey-bare-body`).
+    bare: Option<String>,
     /// The JSON bodies, by status code as the document writes it.
     responses: Vec<(String, Checker)>,
 }
@@ -205,6 +207,7 @@ impl Operation {
             id: operation.get("operationId")?.as_str()?.to_owned(),
             schemas: schemas.clone(),
             input: input.map(Checker::new),
+            bare: operation.get("x-latchkey-bare-body").and_then(Value::as_str).map(str::to_owned),
             responses: responses.collect(),
         })
     }
@@ -237,8 +240,11 @@ impl Operation {
             Some(Value::Object(body)) if input.is_empty() => input = body,
             Some(Value::Object(body)) => input.extend(body),
             Some(other) => {
-                let message = format!("Expected object, received {}", walk::kind_of(&other));
-                return Err(Issues::new().root(message).into_rejection());
+                let Some(name) = &self.bare else {
+                    let message = format!("Expected object, received {}", walk::kind_of(&other));
+                    return Err(Issues::new().root(message).into_rejection());
+                };
+                input.insert(name.clone(), other);
             }
         }
         let mut input = Value::Object(input);

@@ -313,3 +313,22 @@ fn a_response_is_checked_and_measured_against_the_variant_it_names() {
     assert_eq!(operation.check_response(400, &json!([])), Ok(()));
     assert_eq!(operation.check_response(500, &json!([])), Ok(()));
 }
+
+#[test]
+fn a_body_that_is_no_object_can_stand_for_a_parameter() {
+    let document = json!({
+        "paths": { "/set": { "post": {
+            "operationId": "set",
+            "x-latchkey-bare-body": "mode",
+            "requestBody": { "content": { "application/json": { "schema": {
+                "type": "object",
+                "properties": { "mode": { "type": "string", "enum": ["on", "off"] } },
+            } } } },
+        } } },
+    });
+    let contract = Contract::parse(&document.to_string()).unwrap();
+    let set = contract.endpoint("/set").unwrap().operation("POST").unwrap();
+    assert_eq!(set.check(None, Some(json!("on"))).unwrap()["mode"], "on");
+    assert!(set.check(None, Some(json!("dim"))).is_err());
+    assert!(set.check(None, Some(json!(7))).is_err());
+}

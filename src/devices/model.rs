@@ -109,6 +109,8 @@ pub struct Device {
     pub brand: &'static Brand,
     /// Its name.
     pub name: String,
+    /// Its place in the order in which the workspace's devices were made.
+    pub ordinal: i32,
     /// When it was made.
     pub created_at: Instant,
     /// Since when it can be reached; `None` while it cannot.
@@ -395,6 +397,7 @@ pub struct DeviceRow {
     pub connected_account_id: Uuid,
     pub device_type: String,
     pub name: String,
+    pub ordinal: i32,
     pub created_at: Instant,
     pub reachable_since: Option<Instant>,
     pub trouble: Option<Json<Trouble>>,
@@ -416,6 +419,7 @@ impl TryFrom<DeviceRow> for Device {
             connected_account_id: row.connected_account_id,
             brand,
             name: row.name,
+            ordinal: row.ordinal,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
             trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),

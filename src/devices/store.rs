@@ -38,7 +38,7 @@ pub struct Filter<'a> {
 /// The devices of a workspace that pass the filter, in the order in which they were made.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new(
-        "select device_id, workspace_id, connected_account_id, device_type, name, created_at, reachable_since, trouble,
+        "select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since, trouble,
                 backup_pool, overrides, custom_metadata, events_made
          from device where workspace_id ",
     );
@@ -91,7 +91,7 @@ pub async fn with_world(
 ) -> Result<Option<(World, Device)>> {
     let row = sqlx::query_as!(
         DeviceRow,
-        r#"select device_id, workspace_id, connected_account_id, device_type, name, created_at, reachable_since,
+        r#"select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since,
                   trouble as "trouble: Json<Trouble>", backup_pool as "backup_pool: Json<BackupPool>",
                   overrides as "overrides: Json<Overrides>",
                   custom_metadata as "custom_metadata: CustomMetadata", events_made

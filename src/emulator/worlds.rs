@@ -260,6 +260,7 @@ pub(super) async fn make_devices(
             connected_account_id,
             brand,
             name: spec.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
+            ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
             created_at: now,
             reachable_since: trouble.unreachable_since().is_none().then_some(now),
             trouble,

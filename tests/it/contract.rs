@@ -313,9 +313,14 @@ fn drop_texts(value: &mut Value) {
 /// Takes away what a pointer leads to, in which `*` stands for any key, and gives it with the places it was at.
 fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
     fn within(value: &mut Value, steps: &[String], place: &str, taken: &mut Vec<(String, Value)>) {
-        let (Some((step, rest)), Some(fields)) = (steps.split_first(), value.as_object_mut()) else {
+        let Some((step, rest)) = steps.split_first() else { return };
+        if let Some(items) = value.as_array_mut() {
+            if let Some(index) = step.parse().ok().filter(|index| rest.is_empty() && *index < items.len()) {
+                taken.push((format!("{place}/{index}"), items.remove(index)));
+            }
             return;
-        };
+        }
+        let Some(fields) = value.as_object_mut() else { return };
         let names: Vec<String> = fields.keys().filter(|name| step == "*" || *name == step).cloned().collect();
         for name in names {
             let place = format!("{place}/{name}");

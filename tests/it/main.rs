@@ -19,4 +19,5 @@ mod lifecycle;
 mod linked_codes;
 mod private_postgres;
 mod process;
+mod properties;
 mod smoke;

@@ -20,6 +20,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         connected_account_id: Uuid::nil(),
         brand: brands::of(device_type).unwrap(),
         name: "Front Door".to_owned(),
+        ordinal: 0,
         created_at: at(NOW),
         reachable_since: None,
         trouble: Trouble { disconnected_at: Some(at(NOW)), ..Trouble::default() },

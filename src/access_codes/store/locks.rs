@@ -54,16 +54,16 @@ pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids:
     with_worlds(tx, rows).await
 }
 
-/// Locks devices on which something is due, those that wait longest first, passing over those that somebody else
+/// Locks the devices of the codes that are due, of the `first` that wait longest, passing over those that somebody else
 /// is working on.
-pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, limit: usize) -> Result<Vec<LockedDevice>> {
+pub async fn lock_due_devices(tx: &mut PgConnection, machine_now: Instant, first: usize) -> Result<Vec<LockedDevice>> {
     let rows: Vec<LockedRow> = sqlx::query_as(
-        "with first as (select device_id, wake_at from access_code where wake_at <= $1 order by wake_at limit 1000),
-              waiting as (select device_id from first group by device_id order by min(wake_at) limit $2)
-         select *, 0::bigint as backups from device where device_id = any(array(select device_id from waiting)) for update skip locked",
+        "with first as (select device_id from access_code where wake_at <= $1 order by wake_at limit $2)
+         select *, 0::bigint as backups from device
+         where device_id = any(array(select distinct device_id from first)) for update skip locked",
     )
     .bind(machine_now)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(i64::try_from(first).unwrap_or(i64::MAX))
     .fetch_all(&mut *tx)
     .await?;
     with_worlds(tx, rows).await

@@ -1,0 +1,106 @@
+// Codes that all start at the same instant: how long until every one is set, and what requests feel of it meanwhile.
+// From the environment:
+//   BASE_URL    the server
+//   DATABASE    psql's arguments for its database, to count events
+//   CODES       how many codes (100000)
+//   LOCKS       on how many locks (1000)
+//   KIND        native: on the locks already, waiting for their start; just_in_time: to be put on the locks then
+import { execFile, spawn } from "node:child_process"
+import http from "node:http"
+import { promisify } from "node:util"
+
+const env = process.env
+const codes = Number(env.CODES ?? 100_000)
+const locks = Number(env.LOCKS ?? 1_000)
+const native = (env.KIND ?? "native") === "native"
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+let apiKey
+
+function post(path, body) {
+  const data = JSON.stringify(body)
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
+  if (apiKey) headers.authorization = `Bearer ${apiKey}`
+  return new Promise((resolve, reject) => {
+    const request = http.request(new URL(path, env.BASE_URL), { method: "POST", agent, headers }, (response) => {
+      const chunks = []
+      response.on("data", (chunk) => chunks.push(chunk))
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString()
+        if (response.statusCode !== 200) reject(new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 300)}`))
+        else resolve(JSON.parse(text))
+      })
+    })
+    request.on("error", reject)
+    request.end(data)
+  })
+}
+
+const count = async () => {
+  const statement = "select count(*) from event where event_type = 'access_code.set_on_device'"
+  const { stdout } = await promisify(execFile)("psql", ["-qAt", env.DATABASE, "-c", statement])
+  return Number(stdout)
+}
+
+const lock = { device_type: "august_lock", supported_code_lengths: [8], native_scheduling: native }
+const day = 86_400_000
+const now = Date.parse("2026-06-01T12:00:00Z")
+const startsAt = now + 10 * day
+const iso = (instant) => new Date(instant).toISOString()
+const clock = { held_at: iso(now) }
+const world = await post("/_emulator/workspaces/create", { clock, locks: Array(locks).fill(lock) })
+apiKey = world.api_key
+const ids = world.devices.map((device) => device.device_id)
+const sample = []
+let pin = 10_000_000
+for (let made = 0; made < codes; ) {
+  for (let first = 0; first < ids.length && made < codes; first += 500) {
+    const device_ids = ids.slice(first, Math.min(first + 500, first + codes - made))
+    const frame = { starts_at: iso(startsAt), ends_at: iso(startsAt + day) }
+    const { access_codes } = await post("/access_codes/create_multiple", { device_ids, code: `${pin++}`, ...frame })
+    sample.push(access_codes[0].access_code_id)
+    made += device_ids.length
+  }
+}
+// Close to the instant at which the work begins, with everything before it done.
+const begins = native ? startsAt : startsAt - 3_600_000
+const moved = performance.now()
+await post("/_emulator/clock/advance", { to: iso(begins - 2_000) })
+const advanced = (performance.now() - moved) / 1000
+const before = await count()
+
+// The requests meanwhile: as fast as 8 connections get answers, for 20 seconds.
+const script = `
+  local ids, at = { ${sample.map((id) => `"${id}"`).join(",")} }, 0
+  request = function()
+    at = at % #ids + 1
+    return wrk.format("POST", "/access_codes/get",
+      { ["Authorization"] = "Bearer ${apiKey}", ["Content-Type"] = "application/json" },
+      '{"access_code_id":"' .. ids[at] .. '"}')
+  end
+  done = function(summary, latency)
+    io.write(string.format("RESULT %.3f %.3f %d %d\\n", latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+      summary.requests, summary.errors.status))
+  end`
+const { mkdtempSync, writeFileSync } = await import("node:fs")
+const file = `${mkdtempSync("/tmp/latchkey-bench-")}/get.lua`
+writeFileSync(file, script)
+
+await post("/_emulator/clock/run", { rate: 1 })
+const due = performance.now() + 2_000
+const connections = env.CONNECTIONS ?? "8"
+const wrk = spawn("wrk", ["-t1", `-c${connections}`, `-d${env.DURATION ?? 14}s`, "--timeout", "30s", "-s", file, env.BASE_URL])
+let output = ""
+wrk.stdout.on("data", (chunk) => (output += chunk))
+const finished = new Promise((resolve) => wrk.on("close", resolve))
+let done = null
+while (done === null && performance.now() < due + 120_000) {
+  await new Promise((resolve) => setTimeout(resolve, 250))
+  if ((await count()) - before >= codes) done = (performance.now() - due) / 1000
+}
+await finished
+agent.destroy()
+const [, p50, p99, requests, errors] = /RESULT (\S+) (\S+) (\d+) (\d+)/.exec(output) ?? []
+console.log(JSON.stringify({
+  kind: native ? "native" : "just_in_time", codes, locks, advance_s: advanced.toFixed(1),
+  all_set_s: done?.toFixed(1) ?? "not within 120 s", get_p50_ms: p50, get_p99_ms: p99, gets: requests, non_2xx: errors,
+}))
