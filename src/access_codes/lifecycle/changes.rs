@@ -84,12 +84,13 @@ impl Life {
         self.particulars.fate = None;
     }
 
-    /// What stood in the way is gone: the next attempt begins at once.
+    /// What stood in the way is gone: the next attempt begins at once, and counts as the first.
     pub fn try_again(&mut self, at: Instant) {
         if let Some(failure) = &mut self.particulars.failure
             && failure.retry_at.is_some()
         {
             failure.retry_at = Some(at);
+            failure.attempts = 0;
         }
     }
 

@@ -80,9 +80,10 @@ impl Life {
         Some((noticed_at.max(self.as_of), Step::Slow))
     }
 
-    /// Whether the next step only tries again what has failed.
+    /// Whether the next step only tries again what has failed, with nothing else than time gone by since.
     pub fn is_retry(&self, step: Step) -> bool {
-        matches!(step, Step::Begin | Step::Confirm) && self.particulars.failure.is_some()
+        let has_failed = self.particulars.failure.as_ref().is_some_and(|failure| failure.attempts > 0);
+        matches!(step, Step::Begin | Step::Confirm) && has_failed
     }
 
     /// Takes one step. `fate` is what is to become of an operation that begins; `obstacle` what the lock finds in the
