@@ -150,6 +150,9 @@ impl<'a> Workshop<'a> {
             // What stood in the way may be gone.
             for (place, code) in codes.iter_mut().enumerate() {
                 if code.blocked_on() == Some(device_id) {
+                    // What was on the list for it is on it no longer.
+                    let was_next = coming_step(&locks, code);
+                    others -= usize::from(was_next.is_some_and(|(_, step)| !code.life.is_retry(step)));
                     code.life.try_again(at);
                     steps.touched[place] = true;
                     versions[place] += 1;
@@ -201,11 +204,17 @@ fn push(
     place: usize,
     version: u32,
 ) {
-    let Some((lock, until, ordinal)) = locks.get(&code.device_id) else { return };
-    let Some((at, step)) = code.life.next(lock).filter(|(at, _)| at <= until) else { return };
+    let Some((at, step)) = coming_step(locks, code) else { return };
+    let ordinal = locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
     *others += usize::from(!code.life.is_retry(step));
     let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
-    coming.push(Reverse((at, (*ordinal, code.device_id), (step, is_no_removal), code.sequence, place, version)));
+    coming.push(Reverse((at, (ordinal, code.device_id), (step, is_no_removal), code.sequence, place, version)));
+}
+
+/// The next step of a code, if it falls due in time.
+fn coming_step(locks: &HashMap<Uuid, AtWork>, code: &AccessCode) -> Option<(Instant, Step)> {
+    let (lock, until, _) = locks.get(&code.device_id)?;
+    code.life.next(lock).filter(|(at, _)| at <= until)
 }
 
 /// The name by which faults know an operation.
