@@ -95,7 +95,12 @@ impl<'a> Workshop<'a> {
         let locked: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
         let may_be_set = codes.iter().filter(|code| {
             let Some(locked) = locked.get(&code.device_id) else { return false };
-            comes_to_the_lock(&code.life, &locked.device.lock(&locked.world), until(locked))
+            let mut lock = locked.device.lock(&locked.world);
+            if locked.world.has_faults {
+                // A fault may have it done sooner than usual.
+                lock.programming = None;
+            }
+            comes_to_the_lock(&code.life, &lock, until(locked))
         });
         let memory = Memory::read(tx, &locked, may_be_set).await?;
         Ok(Self { locked, faults, memory, machine_now })
