@@ -58,6 +58,9 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
     let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Workspace).await?;
     workspaces::set_programming(&mut all.tx, workspace.workspace_id, takes).await?;
     all.locked.iter_mut().for_each(|locked| locked.world.programming = takes);
+    // What is done sooner now is done now, not before it was asked for.
+    let now = all.now;
+    all.codes.iter_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
     all.touch_all();
     all.live(false).await?;
     all.finish(&call.app).await?;
