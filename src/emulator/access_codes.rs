@@ -99,8 +99,8 @@ async fn finish(app: &App, all: LockedCodes, place: usize) -> Result<Found> {
     Ok(Found { access_code })
 }
 
-/// Takes one step by hand: the lock finishes what it is doing with the code, or what it is about to do; else the
-/// provider tells the PIN.
+/// Takes one step by hand: the provider tells the PIN; else the lock finishes what it is doing with the code, or what it
+/// is about to do.
 pub(super) async fn step(call: Control<One>) -> Result<Found> {
     let (mut all, place) = begin(&call, call.input.access_code_id).await?;
     let now = all.now;
@@ -108,11 +108,12 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
     let locked = all.lock_of(place)?.clone();
     let lock = locked.device.lock(&locked.world);
     let is_due = life.work().is_some_and(|(_, due)| due <= now) && (life.is_offline || lock.reachable_since.is_some());
-    let steps: &[Step] = match (is_due, life.working_since, life.particulars.awaits_code) {
-        (true, Some(_), _) => &[Step::Confirm],
-        (true, None, _) => &[Step::Begin, Step::Confirm],
-        (false, _, true) => &[Step::Assign],
-        _ => {
+    let is_assigned = life.removing_since().is_none() && life.particulars.awaits_code;
+    let steps: &[Step] = match (is_assigned, is_due, life.working_since) {
+        (true, ..) => &[Step::Assign],
+        (false, true, Some(_)) => &[Step::Confirm],
+        (false, true, None) => &[Step::Begin, Step::Confirm],
+        (false, false, _) => {
             return Err(Error::Conflict(
                 "the lock has nothing to do with this access code now. Move the clock, bring the lock online, or ask \
                  for a change first."
@@ -124,10 +125,17 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
     // Whatever falls due until then, the lock's memory is needed: it may confirm now.
     let far = crate::clock::Instant::MAX_UTC;
     let mut workshop = Workshop::open(tx, locks, codes, |_| far, *machine_now).await?;
+    let mut frees = false;
     for step in steps {
-        workshop.step(&locked, &lock, &mut codes[place], now, *step, events);
+        frees |= workshop.step(&locked, &lock, &mut codes[place], now, *step, events);
     }
     workshop.close(tx).await?;
     all.touch(place);
+    for other in 0..all.codes.len() {
+        if frees && all.codes[other].blocked_on() == Some(locked.device.device_id) {
+            all.codes[other].life.try_again(now);
+            all.touch(other);
+        }
+    }
     finish(&call.app, all, place).await
 }
