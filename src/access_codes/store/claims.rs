@@ -24,7 +24,8 @@ pub struct CodeWanted {
 /// For each lock the time frame in which somebody wants codes on it; `None`: for ever.
 pub type TimesWanted = BTreeMap<Uuid, Option<Window>>;
 
-/// The codes that already have these PINs on these locks, at whatever time.
+/// The codes that already have these PINs on these locks, at whatever time. Those that have ended and are only kept to
+/// be seen have nothing any more.
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
 pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
@@ -34,6 +35,7 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                                   and (a.particulars is null or not a.particulars ? 'has_expired')
                              offset 0) as a
          union all
          select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
@@ -63,6 +65,7 @@ pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Res
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as wanted(device_id, starts_at, ends_at)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.gone_at is null
+                                   and (a.particulars is null or not a.particulars ? 'has_expired')
                              offset 0) as a
          where wanted.starts_at is null or wanted.ends_at is null or a.starts_at is null
                or (a.starts_at <= wanted.ends_at and (a.ends_at >= wanted.starts_at or a.ends_at <= a.as_of))
