@@ -52,6 +52,10 @@ impl Life {
             };
             return Some((due.max(reachable_since).max(self.as_of), Step::Begin));
         };
+        if self.particulars.awaits_code && self.removing_since().is_none() {
+            // The lock cannot have a PIN that nobody has told.
+            return None;
+        }
         let takes = match &self.particulars.fate {
             Some(Outcome::Never) => return None,
             Some(Outcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
