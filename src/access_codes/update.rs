@@ -350,7 +350,8 @@ pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: 
     let places: Vec<usize> = (0..all.codes.len())
         .filter(|place| {
             let code = &all.codes[*place];
-            let is_here = code.life.gone_at.is_none() && code.life.removing_since().is_none();
+            let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
+            let is_here = code.life.gone_at.is_none() && !is_over;
             is_here && code.life.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
         })
         .collect();
