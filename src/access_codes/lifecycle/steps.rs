@@ -79,7 +79,11 @@ impl Life {
             // Whoever deletes a code from a lock that is out of reach is told at once.
             (Operation::Remove, None) if self.held.is_some() => lock.unreachable_since.unwrap_or(due).max(due),
             (Operation::Remove, _) if self.held.is_none() => return None,
-            (_, reachable_since) => due.max(reachable_since?).checked_add_signed(lock.slow_after)?,
+            // What begins anew has its time anew.
+            (_, reachable_since) => {
+                let begun_at = due.max(reachable_since?).max(self.working_since.unwrap_or(due));
+                begun_at.checked_add_signed(lock.slow_after)?
+            }
         };
         Some((noticed_at.max(self.as_of), Step::Slow))
     }
