@@ -134,7 +134,7 @@ impl<'a> Workshop<'a> {
                 continue;
             };
             let code = &mut codes[place];
-            if code.life.is_retry(step) {
+            if code.life.is_retry(step, lock.1) {
                 if goal == Until::Quiet && others == 0 {
                     break;
                 }
@@ -156,8 +156,7 @@ impl<'a> Workshop<'a> {
             for (place, code) in codes.iter_mut().enumerate() {
                 if code.blocked_on() == Some(device_id) {
                     // What was on the list for it is on it no longer.
-                    let was_next = coming_step(&locks, code);
-                    others -= usize::from(was_next.is_some_and(|(_, step)| !code.life.is_retry(step)));
+                    others -= usize::from(coming_step(&locks, code).is_some_and(|(.., counts)| counts));
                     code.life.try_again(at);
                     steps.touched[place] = true;
                     versions[place] += 1;
@@ -209,17 +208,18 @@ fn push(
     place: usize,
     version: u32,
 ) {
-    let Some((at, step)) = coming_step(locks, code) else { return };
+    let Some((at, step, counts)) = coming_step(locks, code) else { return };
     let ordinal = locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
-    *others += usize::from(!code.life.is_retry(step));
+    *others += usize::from(counts);
     let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
     coming.push(Reverse((at, (ordinal, code.device_id), (step, is_no_removal), code.sequence, place, version)));
 }
 
-/// The next step of a code, if it falls due in time.
-fn coming_step(locks: &HashMap<Uuid, AtWork>, code: &AccessCode) -> Option<(Instant, Step)> {
+/// The next step of a code, if it falls due in time, and whether it is more than a retry.
+fn coming_step(locks: &HashMap<Uuid, AtWork>, code: &AccessCode) -> Option<(Instant, Step, bool)> {
     let (lock, until, _) = locks.get(&code.device_id)?;
-    code.life.next(lock).filter(|(at, _)| at <= until)
+    let (at, step) = code.life.next(lock).filter(|(at, _)| at <= until)?;
+    Some((at, step, !code.life.is_retry(step, *until)))
 }
 
 /// The name by which faults know an operation.

@@ -88,10 +88,13 @@ impl Life {
         Some((noticed_at.max(self.as_of), Step::Slow))
     }
 
-    /// Whether the next step only tries again what has failed, with nothing else than time gone by since.
-    pub fn is_retry(&self, step: Step) -> bool {
+    /// Whether this step, the next one, only tries again what has failed, with nothing else than time gone by since
+    /// and nothing else to come until `until`.
+    pub fn is_retry(&self, step: Step, until: Instant) -> bool {
         let has_failed = self.particulars.failure.as_ref().is_some_and(|failure| failure.attempts > 0);
-        matches!(step, Step::Begin | Step::Confirm) && has_failed
+        let is_over = self.removing_since().is_some() || self.particulars.has_expired;
+        let ends = !is_over && self.asked.window.is_some_and(|window| window.ends_at <= until);
+        matches!(step, Step::Begin | Step::Confirm) && has_failed && !ends
     }
 
     /// Takes one step. `fate` is what is to become of an operation that begins; `obstacle` what the lock finds in the
