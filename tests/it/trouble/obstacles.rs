@@ -1,0 +1,191 @@
+//! What stands in a code's way on the lock itself.
+
+use super::{
+    DAY, HOUR, after, change, delete, device, events, fault, go_to, kinds, own_error, seen, told, update, used, window,
+};
+use crate::support::{World, run};
+use serde_json::{Value, json};
+
+/// A code for ten days later on the first lock, which it gets to three days before.
+async fn far_ahead(world: &World, code: &str) -> Value {
+    let mut wanted = window(world, 0, 10 * DAY, 12 * DAY);
+    wanted["code"] = json!(code);
+    world.create(wanted).await["access_code_id"].clone()
+}
+
+/// When the lock has told what it makes of such a code.
+const TRIED: i64 = 7 * DAY + 250;
+
+async fn add_foreign(world: &World, code: &str) -> Value {
+    let added = json!({ "device_id": world.lock(0), "code": code });
+    world.post("/_emulator/locks/add_code", added).await.ok()["access_code"]["access_code_id"].clone()
+}
+
+async fn remove_at_the_lock(world: &World, code: &str) {
+    let removed = json!({ "device_id": world.lock(0), "code": code });
+    world.post("/_emulator/locks/remove_code", removed).await.ok();
+}
+
+/// A managed code that got the PIN 2222 at the lock, and one that is to have it from the tenth day on.
+async fn doubled(world: &World) -> (Value, Value) {
+    let wanted = json!({ "device_id": world.lock(0), "code": "1111", "is_external_modification_allowed": true });
+    let first = world.create(wanted).await["access_code_id"].clone();
+    go_to(world, 250).await;
+    let second = far_ahead(world, "2222").await;
+    let changed = json!({ "device_id": world.lock(0), "code": "1111", "new_code": "2222" });
+    world.post("/_emulator/locks/change_code", changed).await.ok();
+    go_to(world, TRIED).await;
+    (first, second)
+}
+
+#[test]
+fn a_pin_that_breaks_the_locks_rules_on_the_lock_is_not_tried_again_until_it_is_changed() {
+    run(async {
+        let rules = [
+            json!({ "code_constraints": [{ "constraint_type": "cannot_start_with_12" }] }),
+            json!({ "supported_code_lengths": [6] }),
+        ];
+        for (rule, allowed) in rules.into_iter().zip(["4321", "123456"]) {
+            let world = World::with_locks(1).await;
+            let id = &far_ahead(&world, "1234").await;
+            // Counts the attempts and changes nothing else.
+            fault(&world, json!({ "operation": "set", "outcome": { "delay": "PT0.25S" } })).await;
+            change(&world, 0, rule).await;
+            for at in [TRIED, TRIED + DAY] {
+                go_to(&world, at).await;
+                let code = world.access_code(id).await;
+                let error = own_error(&code["errors"][0], "code_constraints_violated", TRIED);
+                assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([error])));
+                assert_eq!(used(&world).await, [1], "tried once");
+            }
+            let failures = told(&world, "access_code.failed_to_set_on_device").await;
+            assert_eq!(failures.len(), 1);
+            assert_eq!(kinds(&failures[0]["access_code_errors"]), ["code_constraints_violated"]);
+            update(&world, id, json!({ "code": allowed })).await;
+            assert_eq!(seen(&world, id).await, "unset creating");
+            go_to(&world, TRIED + DAY + 250).await;
+            assert_eq!(seen(&world, id).await, "unset");
+            assert_eq!(
+                (&world.access_code(id).await["is_scheduled_on_device"], used(&world).await),
+                (&json!(true), vec![2])
+            );
+        }
+    });
+}
+
+#[test]
+fn a_full_memory_is_an_error_of_the_code_and_a_warning_of_the_lock_until_there_is_room() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 2 }])).await;
+        let id = &far_ahead(&world, "1357").await;
+        assert_eq!(device(&world, 0).await["warnings"], json!([]));
+        for pin in ["1111", "2222"] {
+            add_foreign(&world, pin).await;
+        }
+        go_to(&world, TRIED).await;
+        let code = world.access_code(id).await;
+        let error = own_error(&code["errors"][0], "no_space_for_access_code_on_device", TRIED);
+        assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([error])));
+        let full = |device: &Value| {
+            let warning = &device["warnings"][0];
+            let counts =
+                (warning["active_access_code_count"].as_i64(), warning["max_active_access_code_count"].as_i64());
+            (kinds(&device["warnings"]).join(" "), counts)
+        };
+        let is_full = ("max_access_codes_reached".to_owned(), (Some(2), Some(2)));
+        assert_eq!(full(&device(&world, 0).await), is_full);
+        go_to(&world, TRIED + HOUR).await;
+        assert_eq!(told(&world, "access_code.failed_to_set_on_device").await.len(), 1);
+
+        remove_at_the_lock(&world, "1111").await;
+        assert_eq!(device(&world, 0).await["warnings"], json!([]));
+        go_to(&world, TRIED + HOUR + 249).await;
+        assert_eq!(seen(&world, id).await, "unset creating no_space_for_access_code_on_device");
+        go_to(&world, TRIED + HOUR + 250).await;
+        assert_eq!(seen(&world, id).await, "unset");
+        // It waits for its start, and counts.
+        assert_eq!(world.access_code(id).await["is_scheduled_on_device"], true);
+        assert_eq!(full(&device(&world, 0).await), is_full);
+        assert_eq!(events(&world, id).await.last().unwrap(), &format!("scheduled_on_device@{}", TRIED + HOUR + 250));
+    });
+}
+
+#[test]
+fn a_pin_that_is_on_the_lock_already_is_a_duplicate_until_the_other_is_gone() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        let (first, second) = doubled(&world).await;
+        let code = world.access_code(&second).await;
+        let mut error = own_error(&code["errors"][0], "duplicate_code_on_device", TRIED);
+        error["managed_access_code_id"] = first.clone();
+        assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([error])));
+        go_to(&world, TRIED + HOUR).await;
+        delete(&world, &first).await;
+        go_to(&world, TRIED + HOUR + 250).await;
+        assert_eq!(seen(&world, &first).await, "gone");
+        assert_eq!(seen(&world, &second).await, "unset creating duplicate_code_on_device", "tried, not confirmed");
+        go_to(&world, TRIED + HOUR + 500).await;
+        assert_eq!(seen(&world, &second).await, "unset");
+        assert_eq!(world.access_code(&second).await["is_scheduled_on_device"], true);
+        assert_eq!(told(&world, "access_code.failed_to_set_on_device").await.len(), 1);
+
+        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        let ours = &far_ahead(&world, "2222").await;
+        let foreign = add_foreign(&world, "2222").await;
+        go_to(&world, TRIED).await;
+        let code = world.access_code(ours).await;
+        let mut error = own_error(&code["errors"][0], "duplicate_code_on_device", TRIED);
+        error["unmanaged_access_code_id"] = foreign;
+        assert_eq!((&code["status"], &code["errors"]), (&json!("unset"), &json!([error])));
+        go_to(&world, TRIED + HOUR).await;
+        remove_at_the_lock(&world, "2222").await;
+        go_to(&world, TRIED + HOUR + 250).await;
+        assert_eq!(seen(&world, ours).await, "unset");
+        assert_eq!(world.access_code(ours).await["is_scheduled_on_device"], true);
+    });
+}
+
+#[test]
+fn however_a_pin_is_given_up_the_code_that_waits_for_it_is_tried_at_once() {
+    run(async {
+        for way in ["deleted", "changed", "by hand"] {
+            let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+            let (first, second) = doubled(&world).await;
+            // Its next attempt of its own is minutes away.
+            go_to(&world, TRIED + HOUR).await;
+            assert_eq!(seen(&world, &second).await, "unset creating duplicate_code_on_device");
+            let mut request = json!({ "access_code_id": first, "sync": true });
+            match way {
+                "deleted" => drop(world.post("/access_codes/delete", request).await.ok()),
+                "changed" => {
+                    request["code"] = json!("3333");
+                    world.post("/access_codes/update", request).await.ok();
+                }
+                _ => {
+                    delete(&world, &first).await;
+                    world.post("/_emulator/access_codes/step", json!({ "access_code_id": first })).await.ok();
+                }
+            }
+            go_to(&world, TRIED + HOUR + 250).await;
+            assert_eq!(seen(&world, &second).await, "unset", "{way}");
+        }
+    });
+}
+
+#[test]
+fn codes_of_one_pin_whose_windows_do_not_overlap_do_not_clash_on_the_lock() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let mut ids = Vec::new();
+        for (starts_at, ends_at) in [(0, DAY), (DAY, 2 * DAY)] {
+            let mut wanted = window(&world, 0, starts_at, ends_at);
+            wanted["code"] = json!("1357");
+            ids.push(world.create(wanted).await["access_code_id"].clone());
+        }
+        go_to(&world, 250).await;
+        assert_eq!((seen(&world, &ids[0]).await, seen(&world, &ids[1]).await), ("set".to_owned(), "unset".to_owned()));
+        assert_eq!(world.access_code(&ids[1]).await["starts_at"], after(DAY));
+        go_to(&world, DAY + 250).await;
+        assert_eq!((seen(&world, &ids[0]).await, seen(&world, &ids[1]).await), ("gone".to_owned(), "set".to_owned()));
+    });
+}
