@@ -12,7 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
 
 /// Sends all of these at the same moment, each in a task of its own, and gives the answers in their order.
-async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
+pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
     let start = Arc::new(Barrier::new(requests.len()));
     let mut tasks = JoinSet::new();
     for (place, (path, body)) in requests.into_iter().enumerate() {

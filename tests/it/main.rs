@@ -9,6 +9,7 @@
 mod support;
 
 mod access_codes;
+mod backup_pool;
 mod clock;
 mod concurrency;
 mod contract;
@@ -16,6 +17,7 @@ mod determinism;
 mod devices;
 mod edge;
 mod emulator_faults;
+mod foreign_codes;
 mod lifecycle;
 mod linked_codes;
 mod private_postgres;
