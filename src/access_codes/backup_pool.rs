@@ -121,6 +121,7 @@ pub async fn pull(app: &App, workspace: &Workspace, access_code_id: Uuid) -> Res
     let code = &mut all.codes[backup];
     let backup_id = code.access_code_id;
     code.pool_device_id = None;
+    code.life.as_of = now;
     // The lock opens to it already: nothing has to be done there.
     let window = Some(Window { starts_at: now, ends_at: window.ends_at });
     code.life.asked.window = window;
