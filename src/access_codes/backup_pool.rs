@@ -157,7 +157,8 @@ pub async fn refill(all: &mut LockedCodes, workspace: &Workspace) -> Result<()> 
         if !locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) {
             continue;
         }
-        let is_in_pool = |code: &&AccessCode| code.pool_device_id == Some(device_id) && code.life.gone_at.is_none();
+        let is_there = |life: &Life| life.gone_at.is_none() && life.deletion_requested_at.is_none();
+        let is_in_pool = |code: &&AccessCode| code.pool_device_id == Some(device_id) && is_there(&code.life);
         let there = all.codes.iter().filter(is_in_pool).count();
         for _ in there..usize::try_from(locked.device.pool_size()).unwrap_or(0) {
             let Some((mut code, _)) = make(workspace, locked, &claims, (now, machine_now)) else { break };
