@@ -26,11 +26,15 @@ pub fn check(device: &Device, window: Option<Window>) -> Result<()> {
     if window.is_none() {
         return Err(Error::invalid_request("Cannot use the backup pool for ongoing codes"));
     }
-    if !device.supports_backup_pool() {
-        let message = "The device has no backup access code pool. See properties.supports_backup_access_code_pool";
-        return Err(Error::invalid("use_backup_access_code_pool", message));
+    check_support(device, "use_backup_access_code_pool")
+}
+
+fn check_support(device: &Device, parameter: &str) -> Result<()> {
+    if device.supports_backup_pool() {
+        return Ok(());
     }
-    Ok(())
+    let message = "The device has no backup access code pool. See properties.supports_backup_access_code_pool";
+    Err(Error::invalid(parameter, message))
 }
 
 /// Begins the life of one backup code, with the attempt to put it on the lock, which nobody keeps. `None`: no PIN is
@@ -184,6 +188,9 @@ pub async fn switch(all: &mut LockedCodes, workspace: &Workspace, is_enabled: bo
     let now = all.now;
     let mut changed = HashSet::new();
     for locked in &mut all.locked {
+        if is_enabled {
+            check_support(&locked.device, "backup_access_code_pool_enabled")?;
+        }
         if locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) != is_enabled {
             locked.device.backup_pool = Some(BackupPool { is_enabled, since: now });
             changed.insert(locked.device.device_id);
