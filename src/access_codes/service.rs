@@ -25,7 +25,10 @@ pub async fn delete(
     let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
     let is_asked_for = |place: &usize| {
         let code = &all.codes[*place];
-        code.life.is_managed == is_managed && device_id.is_none_or(|device_id| device_id == code.device_id)
+        code.life.is_managed == is_managed
+            // A backup that waits in its pool is nobody's yet.
+            && code.pool_device_id.is_none()
+            && device_id.is_none_or(|device_id| device_id == code.device_id)
     };
     let found = all.find(access_code_id).filter(is_asked_for);
     let place = found.ok_or(Error::AccessCodeNotFound { device_id, access_code_id })?;
