@@ -209,8 +209,8 @@ pub async fn censuses(pool: &PgPool, devices: &[Device]) -> Result<HashMap<Uuid,
                                      and deletion_requested_at is null) as "backups!",
                   count(*) filter (where pool_device_id is not null and held_code is null
                                      and particulars -> 'failure' is not null) as "failed_refills!",
-                  count(*) filter (where is_backup and pool_device_id is null and deletion_requested_at is null)
-                      as "pulled_backups!",
+                  count(*) filter (where is_backup and pool_device_id is null and held_code is not null
+                                     and deletion_requested_at is null) as "pulled_backups!",
                   count(*) filter (where held_code is not null and not is_offline) as "held!"
            from access_code where device_id = any($1) and gone_at is null group by device_id"#,
         &ids,
