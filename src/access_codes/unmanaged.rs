@@ -125,7 +125,6 @@ pub async fn convert(
     let place = found.ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
     let (now, machine_now) = (all.now, all.machine_now);
     let obstacle = obstacle(&mut all, place).await?;
-    let native = all.lock_of(place)?.device.schedules_natively();
     let code = &mut all.codes[place];
     let action_attempt_id = workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
     let device_id = code.device_id;
@@ -136,7 +135,7 @@ pub async fn convert(
         StoredOutcome::Error(json!({ "type": kind, "message": message }))
     } else {
         code.is_external_modification_allowed = is_external_modification_allowed;
-        code.life.adopt(now, native);
+        code.life.adopt(now);
         all.tell(place, event_type::UNMANAGED_CONVERTED, None)?;
         StoredOutcome::Result(json!({}))
     };

@@ -131,11 +131,12 @@ impl Life {
         }
     }
 
-    /// Seam takes over a code that somebody else put on the lock.
-    pub fn adopt(&mut self, at: Instant, is_natively_scheduled: bool) {
+    /// Seam takes over a code that somebody else put on the lock. One with a time frame has shown that the lock keeps
+    /// schedules.
+    pub fn adopt(&mut self, at: Instant) {
         self.as_of = self.as_of.max(at);
         self.is_managed = true;
-        self.is_natively_scheduled = is_natively_scheduled && self.asked.window.is_some();
+        self.is_natively_scheduled = self.asked.window.is_some();
     }
 
     /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock holds nothing, and so
