@@ -1,13 +1,13 @@
 //! Codes that somebody else put on a lock: how they come to be, and how Seam takes them over.
 
-use super::lifecycle::{Entry, Life};
+use super::lifecycle::{Entry, Life, Window};
 use super::linked::{self, Claims, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::model::AccessCode;
 use super::store::{self, CodeWanted, NewActionAttempt, Placed, StoredOutcome};
 use super::update::summary;
 use crate::app::App;
-use crate::clock::machine_now;
+use crate::clock::{Instant, machine_now};
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
 use crate::events::{Recorder, event_type, payload};
@@ -39,6 +39,7 @@ pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(
     let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
     let (now, machine_now) = (all.now, all.machine_now);
     refuse_what_the_lock_would(&all, device_id, None, &foreign.entry)?;
+    refuse_what_is_over(foreign.entry.window, now)?;
     let locked = all.locked.first_mut().ok_or(Error::DeviceNotFound)?;
     let native = locked.device.schedules_natively();
     let access_code_id = workspace.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
@@ -74,6 +75,14 @@ pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(
     Ok((code, device))
 }
 
+/// Refuses a time frame that has ended: the lock has dropped such a code already.
+pub fn refuse_what_is_over(window: Option<Window>, now: Instant) -> Result<()> {
+    match window {
+        Some(window) if window.ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
+        _ => Ok(()),
+    }
+}
+
 /// Refuses what the lock itself would: a PIN it holds already for that time, one it cannot hold, one more than it has
 /// room for. `except` is the code that is changed.
 pub fn refuse_what_the_lock_would(
@@ -92,8 +101,7 @@ pub fn refuse_what_the_lock_would(
         .filter(|code| code.device_id == device_id && Some(code.access_code_id) != except)
         .filter(|code| code.life.held.is_some() && !code.life.is_offline && code.life.gone_at.is_none())
         .collect();
-    let clashes =
-        |held: &Entry| held.code == entry.code && super::lifecycle::Window::overlap(held.window, entry.window);
+    let clashes = |held: &Entry| held.code == entry.code && Window::overlap(held.window, entry.window);
     if held.iter().any(|code| code.life.held.as_ref().is_some_and(clashes)) {
         return Err(Error::DuplicateAccessCode {
             code: entry.code.clone(),

@@ -149,8 +149,11 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
         window,
     };
     unmanaged::refuse_what_the_lock_would(&all, input.device_id, Some(all.codes[place].access_code_id), &now_held)?;
+    let now = all.now;
+    if now_held.window != was.window {
+        unmanaged::refuse_what_is_over(now_held.window, now)?;
+    }
     if now_held != was {
-        let now = all.now;
         let code = &mut all.codes[place];
         if code.life.is_managed {
             code.life.change_outside(now, Some(now_held), code.is_external_modification_allowed);
