@@ -129,7 +129,8 @@ pub async fn convert(
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
     let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
-    let found = all.find(access_code_id).filter(|place| !all.codes[*place].life.is_managed);
+    let is_foreign = |life: &Life| !life.is_managed && life.removing_since().is_none();
+    let found = all.find(access_code_id).filter(|place| is_foreign(&all.codes[*place].life));
     let place = found.ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
     let (now, machine_now) = (all.now, all.machine_now);
     let obstacle = obstacle(&mut all, place).await?;
