@@ -37,7 +37,7 @@ pub async fn delete(
     if code.life.is_offline && !code.life.particulars.has_expired {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
-    if code.life.particulars.cannot_delete {
+    if !is_managed && code.life.particulars.cannot_delete {
         return Err(Error::CannotDeleteUnmanagedAccessCode);
     }
     let ordinal = code.next_child();
