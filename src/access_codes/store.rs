@@ -246,8 +246,11 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(" and a.code = ").push_bind(code.to_owned());
     }
     if let Some(search) = filter.search {
+        let hiding = brands::BRANDS.iter().filter(|brand| brand.hides_foreign_codes);
+        let hiding: Vec<&str> = hiding.map(|brand| brand.device_type).collect();
         query.push(" and position(lower(").push_bind(search.to_owned());
-        query.push(") in lower(concat_ws(' ', a.name, a.code, a.access_code_id))) > 0");
+        query.push(") in lower(concat_ws(' ', a.name, case when a.is_managed or d.device_type <> all(");
+        query.push_bind(hiding).push(") then a.code end, a.access_code_id))) > 0");
     }
     if let Some(after) = filter.after {
         query.push(" and (a.created_at, a.access_code_id) < (").push_bind(after.created_at);
