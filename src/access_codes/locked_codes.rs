@@ -166,7 +166,7 @@ impl LockedCodes {
         if device_ids.is_empty() {
             return Ok(());
         }
-        for mut code in store::due_on_devices(&mut self.tx, &device_ids, self.machine_now).await? {
+        for mut code in store::due_on_devices(&mut self.tx, &device_ids, self.machine_now, 0).await? {
             let is_here = |other: &AccessCode| other.access_code_id == code.access_code_id;
             if code.blocked_on().is_some() && !self.codes.iter().chain(&self.bystanders).any(is_here) {
                 code.life.try_again(self.now);
