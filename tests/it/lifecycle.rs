@@ -6,7 +6,7 @@ use crate::support::{START, World, run, tick};
 use serde_json::{Value, json};
 
 /// What a client sees of a code: its status, its pending mutations, and whether the lock keeps it for later.
-fn seen(code: &Value) -> String {
+pub(crate) fn seen(code: &Value) -> String {
     let mutations = code["pending_mutations"].as_array().unwrap().iter();
     let mutations = mutations.map(|mutation| mutation["mutation_code"].as_str().unwrap());
     let scheduled = code["is_scheduled_on_device"].as_bool().unwrap().then_some("scheduled");
@@ -15,7 +15,7 @@ fn seen(code: &Value) -> String {
 }
 
 /// The same of the code with this id, or `gone`.
-async fn seen_of(world: &World, access_code_id: &Value) -> String {
+pub(crate) async fn seen_of(world: &World, access_code_id: &Value) -> String {
     let reply = world.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await;
     if reply.status == 404 {
         reply.error(404, "not_found");
@@ -25,7 +25,7 @@ async fn seen_of(world: &World, access_code_id: &Value) -> String {
 }
 
 /// Moves the clock to each instant and compares what is seen there.
-async fn follow(world: &World, access_code_id: &Value, life: &[(&str, &str)]) {
+pub(crate) async fn follow(world: &World, access_code_id: &Value, life: &[(&str, &str)]) {
     for (instant, expected) in life {
         world.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
         assert_eq!(seen_of(world, access_code_id).await, *expected, "at {instant}");
@@ -33,7 +33,7 @@ async fn follow(world: &World, access_code_id: &Value, life: &[(&str, &str)]) {
 }
 
 /// Events as `name@instant`, without the part of the name that they share.
-async fn events(world: &World, access_code_id: &Value) -> Vec<String> {
+pub(crate) async fn events(world: &World, access_code_id: &Value) -> Vec<String> {
     let events = world.events_of(access_code_id).await.into_iter();
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
@@ -63,7 +63,7 @@ async fn attempt(world: &World, attempt: &Value) -> Value {
     world.post("/action_attempts/get", wanted).await.ok()["action_attempt"].clone()
 }
 
-fn error_codes(resource: &Value) -> Vec<&str> {
+pub(crate) fn error_codes(resource: &Value) -> Vec<&str> {
     resource["errors"].as_array().unwrap().iter().map(|error| error["error_code"].as_str().unwrap()).collect()
 }
 

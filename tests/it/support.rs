@@ -231,6 +231,23 @@ impl World {
         self.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await.ok()["access_code"].clone()
     }
 
+    /// What the lock at this place holds, slot by slot.
+    pub(crate) async fn memory(&self, place: usize) -> Vec<Value> {
+        let memory = self.post("/_emulator/locks/memory", json!({ "device_id": self.lock(place) })).await.ok();
+        memory["codes"].as_array().expect("a list").clone()
+    }
+
+    /// Changes the lock at this place and gives it.
+    pub(crate) async fn change_lock(&self, place: usize, mut changes: Value) -> Value {
+        changes["device_id"] = json!(self.lock(place));
+        self.post("/_emulator/devices/update", changes).await.ok()["device"].clone()
+    }
+
+    /// Moves the world's held clock to an instant.
+    pub(crate) async fn advance_to(&self, instant: &str) {
+        self.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
+    }
+
     /// The types of all events about a code, in order.
     pub(crate) async fn events_of(&self, access_code_id: &Value) -> Vec<(String, String)> {
         let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });
