@@ -5,6 +5,7 @@ use crate::clock::{Instant, from_iso, to_iso};
 use crate::error::{Error, Result};
 use crate::events::store::{self, EventBody, Filter};
 use crate::http::edge::{Call, Routes};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -51,22 +52,28 @@ async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         limit: limit + 1,
         ..Filter::default()
     };
-    let mut events = store::list(&call.app.pool, workspace_id, filter).await?;
+    let is_first = filter.before.is_none();
+    let mut events = store::list(&call.app.pool, workspace_id, filter.clone()).await?;
     let page = usize::try_from(limit).unwrap_or(0);
-    let has_more = events.len() > page;
+    let mut has_more = events.len() > page;
     if has_more {
-        // What happened at one instant stays together: a cursor is an instant.
+        // What happened at one instant stays together, be it more than asked for: a cursor is an instant.
         let beyond = events[page].occurred_at;
-        events.truncate(page);
         if events.first().is_some_and(|first| first.occurred_at != beyond) {
-            events.retain(|event| event.occurred_at != beyond);
+            events.retain(|event| event.occurred_at > beyond);
+        } else {
+            let after = beyond.checked_sub_signed(TimeDelta::milliseconds(1));
+            let together = Filter { after, limit: i64::MAX, ..filter.clone() };
+            events = store::list(&call.app.pool, workspace_id, together).await?;
+            let older = Filter { before: Some(beyond), limit: 1, ..filter };
+            has_more = !store::list(&call.app.pool, workspace_id, older).await?.is_empty();
         }
     }
     let cursor = |event: Option<&EventBody>| event.map(|event| to_iso(event.occurred_at));
     let pagination = json!({
         "has_more": has_more,
         "next_cursor": cursor(events.last().filter(|_| has_more)),
-        "prev_cursor": cursor(events.first()),
+        "prev_cursor": cursor(events.first().filter(|_| !is_first)),
     });
     Ok(Timeline { timeline_events: events.iter().map(timeline_event).collect(), pagination })
 }
