@@ -202,8 +202,17 @@ struct CreatedMultiple {
 async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
     let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, wanted } = call.input;
     service::check_device_ids(&device_ids)?;
-    // These two are not parameters here: the key is set by what is made, and there is no attempt to wait for.
-    let wanted = NewAccessCode { common_code_key: None, sync: false, offline: None, ..wanted.read()? };
+    // These are not parameters here: the key is set by what is made, there is no attempt to wait for, and offline codes
+    // share no PIN.
+    let wanted = Wanted {
+        common_code_key: None,
+        sync: false,
+        is_offline_access_code: false,
+        use_offline_access_code: false,
+        is_one_time_use: false,
+        ..wanted
+    };
+    let wanted = wanted.read()?;
     let making = Making { device_ids, wanted, linking: Some(behavior) };
     let made = create::create(&call.app, &call.workspace, making).await?;
     let access_codes = made.iter().map(|made| made.code.to_body(&made.device)).collect();
