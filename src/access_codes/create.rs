@@ -343,7 +343,7 @@ impl<'a> Board<'a> {
             starts_at: wish.starts_at,
             ends_at: wish.ends_at,
             is_one_time_use: wish.is_one_time_use,
-            has_code: making.wanted.code.is_some() || making.wanted.common_code_key.is_some(),
+            has_code: making.wanted.code.is_some(),
             max_time_rounding: wish.max_time_rounding,
             stay_id,
         };

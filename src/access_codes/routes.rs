@@ -120,6 +120,10 @@ impl Wanted {
             let message = "Offline access codes have no backups: leave use_backup_access_code_pool out";
             return Err(Error::invalid("use_backup_access_code_pool", message));
         }
+        if self.common_code_key.is_some() {
+            let message = "Offline access codes have codes of their own: leave common_code_key out";
+            return Err(Error::invalid("common_code_key", message));
+        }
         let starts_at = instant("starts_at", self.starts_at.as_deref())?;
         let ends_at = instant("ends_at", self.ends_at.as_deref())?;
         let starts_at =
