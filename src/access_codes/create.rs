@@ -336,6 +336,9 @@ impl<'a> Board<'a> {
             return Err(Error::DeviceNotFound);
         };
         let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
+        if locked.device.trouble.removed_at.is_some() {
+            return Err(Error::DeviceRemoved(device_id));
+        }
         let ids = &self.workspace.ids;
         let ordinal = locked.next_ordinal() + self.drafts.len() as u64;
         let stay_id = 100_000 + i64::try_from(ids.draw("stay_id", device_id, ordinal, 900_000)).unwrap_or(0);
