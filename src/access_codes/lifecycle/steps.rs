@@ -224,8 +224,14 @@ impl Life {
                 if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
                     happenings.push((at, Happening::Changed(change)));
                 }
-                self.particulars.external = None;
+                // Whoever moved its start at the lock kept it from opening the door for a while; it was told to be set before.
+                let was_told = self.particulars.external.take().is_some_and(|external| {
+                    !external.is_removed && self.asked.window.is_none_or(|window| external.since >= window.starts_at)
+                });
                 if !was_usable && self.is_usable() {
+                    if was_told {
+                        return;
+                    }
                     happenings.push((at, Happening::SetOnDevice));
                 } else if operation == Operation::Set && !self.is_offline {
                     happenings.push((at, Happening::ScheduledOnDevice));
