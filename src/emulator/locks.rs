@@ -159,6 +159,7 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
             code.life.change_outside(now, Some(now_held), code.is_external_modification_allowed);
             all.tell(place, event_type::MODIFIED_EXTERNAL, None)?;
         } else {
+            code.life.as_of = now;
             code.life.asked = now_held.clone();
             code.life.held = Some(now_held);
         }

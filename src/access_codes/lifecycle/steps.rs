@@ -16,7 +16,8 @@ impl Life {
         let mut consider = |step: (Instant, Step)| next = Some(next.map_or(step, |earliest| earliest.min(step)));
         if self.removing_since().is_none() && !self.particulars.has_expired {
             if let Some(window) = self.asked.window {
-                consider((window.ends_at, Step::Expire));
+                // Somebody at the lock may have moved the end to before now.
+                consider((window.ends_at.max(self.as_of), Step::Expire));
             }
             let held_window = self.held.as_ref().and_then(|held| held.window).filter(|_| self.is_natively_scheduled);
             for window in [self.asked.window, held_window].into_iter().flatten() {
