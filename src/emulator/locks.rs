@@ -156,6 +156,10 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
     if now_held != was {
         let code = &mut all.codes[place];
         if code.life.is_managed {
+            if code.is_external_modification_allowed && now_held.code != was.code {
+                // Codes with one key have one PIN: this one no longer has it.
+                code.common_code_key = None;
+            }
             code.life.change_outside(now, Some(now_held), code.is_external_modification_allowed);
             all.tell(place, event_type::MODIFIED_EXTERNAL, None)?;
         } else {
