@@ -93,7 +93,8 @@ pub fn refuse_what_the_lock_would(
 ) -> Result<()> {
     let locked = all.locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
     if let Some(reason) = linked::broken_digits(&locked.device, &entry.code) {
-        return Err(Error::invalid("code", format!("The device cannot hold this code: {reason}")));
+        let parameter = if except.is_some() { "new_code" } else { "code" };
+        return Err(Error::invalid(parameter, format!("The device cannot hold this code: {reason}")));
     }
     let held: Vec<&AccessCode> = all
         .codes
