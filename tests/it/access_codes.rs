@@ -2,10 +2,12 @@
 
 mod attempts;
 mod brands;
+mod constraints;
 mod create;
 mod delete;
 mod read;
 mod taken;
+mod timeline;
 
 use crate::support::{World, app};
 use serde_json::{Value, json};

@@ -9,17 +9,22 @@
 mod support;
 
 mod access_codes;
+mod assigned_pins;
 mod backup_pool;
 mod clock;
 mod concurrency;
 mod contract;
+mod daylight;
 mod determinism;
 mod devices;
 mod edge;
 mod emulator_faults;
+mod external;
 mod foreign_codes;
 mod lifecycle;
 mod linked_codes;
+mod names;
+mod offline_codes;
 mod private_postgres;
 mod process;
 mod properties;

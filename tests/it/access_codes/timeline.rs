@@ -1,0 +1,169 @@
+//! `/access_codes/get_timeline`: what has happened to one code.
+
+use super::on;
+use crate::support::{UNKNOWN, World, run};
+use serde_json::{Value, json};
+
+const TIMELINE: &str = "/access_codes/get_timeline";
+
+/// A world with one lock, and a code that has been made at 12:00, renamed at 13:00 and deleted at 14:00.
+async fn lived() -> (World, Value) {
+    let world = World::with_locks(1).await;
+    let id = world.create(on(&world, 0, json!({ "name": "guest" }))).await["access_code_id"].clone();
+    world.advance("PT1H").await;
+    world.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();
+    world.advance("PT1H").await;
+    world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+    world.advance("PT1S").await;
+    (world, id)
+}
+
+/// What has happened to that code, newest first.
+const LIFE: [&str; 7] = [
+    "access_code.deleted",
+    "access_code.removed_from_device",
+    "access_code.name_changed",
+    "access_code.changed",
+    "access_code.mutations_requested",
+    "access_code.set_on_device",
+    "access_code.created",
+];
+
+async fn timeline(world: &World, access_code_id: &Value, further: Value) -> Value {
+    let mut wanted = further;
+    wanted["access_code_id"] = access_code_id.clone();
+    world.post(TIMELINE, wanted).await.ok()
+}
+
+fn types(timeline: &Value) -> Vec<&str> {
+    let events = timeline["timeline_events"].as_array().unwrap().iter();
+    events.map(|event| event["event_type"].as_str().unwrap()).collect()
+}
+
+fn cursors(timeline: &Value) -> [&Value; 3] {
+    ["has_more", "next_cursor", "prev_cursor"].map(|name| &timeline["pagination"][name])
+}
+
+#[test]
+fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
+    run(async {
+        let (world, id) = lived().await;
+        world.create(on(&world, 0, json!({}))).await;
+        let whole = timeline(&world, &id, json!({})).await;
+        assert_eq!(types(&whole), LIFE);
+        assert_eq!(cursors(&whole), [&json!(false), &Value::Null, &Value::Null]);
+        let events = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": id });
+        let events = world.post("/events/list", events).await.ok()["events"].clone();
+        let told = whole["timeline_events"].as_array().unwrap();
+        for (event, told) in events.as_array().unwrap().iter().rev().zip(told) {
+            let related = &told["related_resource_ids"];
+            for property in ["event_id", "device_id", "connected_account_id"] {
+                assert_eq!(related[property], event[property], "{told}");
+            }
+            assert_eq!((&told["event_type"], &told["occurred_at"]), (&event["event_type"], &event["occurred_at"]));
+            assert!(!told["description"].as_str().unwrap().is_empty());
+        }
+        let actors: Vec<_> = told.iter().map(|told| told["actor"]["type"].as_str().unwrap()).collect();
+        assert_eq!(actors, ["system", "system", "system", "system", "api_key", "system", "api_key"]);
+        let by_get = world.get(&format!("{TIMELINE}?access_code_id={}", id.as_str().unwrap())).await.ok();
+        assert_eq!(by_get, whole);
+    });
+}
+
+#[test]
+fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() {
+    run(async {
+        let (world, id) = lived().await;
+        for (narrowed, expected) in [
+            (json!({ "event_types": ["access_code.deleted", "access_code.created"] }), vec![LIFE[0], LIFE[6]]),
+            (json!({ "event_types": ["access_code.code_changed"] }), vec![]),
+            (json!({ "after": "2026-03-02T13:00:00Z" }), LIFE[..4].to_vec()),
+            (json!({ "after": "2026-03-02T12:59:59.999Z" }), LIFE[..5].to_vec()),
+            (json!({ "before": "2026-03-02T13:00:00Z" }), LIFE[5..].to_vec()),
+            (json!({ "before": "2026-03-02T13:00:00.001Z" }), LIFE[4..].to_vec()),
+            (json!({ "after": "2026-03-02T12:00:00Z", "before": "2026-03-02T14:00:00Z" }), LIFE[2..6].to_vec()),
+            (json!({ "after": "2026-03-02T14:00:00+01:00", "limit": 200 }), LIFE[..4].to_vec()),
+            (json!({ "after": "2026-03-02T15:00:00Z" }), vec![]),
+        ] {
+            assert_eq!(types(&timeline(&world, &id, narrowed.clone()).await), expected, "{narrowed}");
+        }
+        for (wrong, parameter) in [
+            (json!({ "access_code_id": id, "limit": 0 }), "limit"),
+            (json!({ "access_code_id": id, "limit": 201 }), "limit"),
+            (json!({ "access_code_id": id, "after": "yesterday" }), "after"),
+            (json!({ "access_code_id": id, "before": 5 }), "before"),
+            (json!({ "access_code_id": id, "event_types": ["device.connected"] }), "event_types"),
+            (json!({}), "access_code_id"),
+        ] {
+            let error = world.post(TIMELINE, wrong).await.error(400, "invalid_input");
+            assert!(error["validation_errors"].get(parameter).is_some(), "{error}");
+        }
+    });
+}
+
+#[test]
+fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
+    run(async {
+        let (world, id) = lived().await;
+        for limit in 1..=8 {
+            let mut told: Vec<String> = Vec::new();
+            let mut wanted = json!({ "limit": limit });
+            let mut starts = Vec::new();
+            loop {
+                let page = timeline(&world, &id, wanted.clone()).await;
+                let on_page = types(&page);
+                assert!(!on_page.is_empty(), "limit {limit}: {page}");
+                let first = page["timeline_events"][0]["occurred_at"].clone();
+                // What happened at one instant is on one page.
+                assert!(on_page.len() <= limit.max(2), "limit {limit}: {on_page:?}");
+                told.extend(on_page.into_iter().map(str::to_owned));
+                let [has_more, next, previous] = cursors(&page);
+                assert_eq!(*previous, if starts.is_empty() { Value::Null } else { first.clone() }, "limit {limit}");
+                starts.push(first);
+                assert_eq!(has_more == true, next.is_string(), "limit {limit}: {page}");
+                if has_more == false {
+                    break;
+                }
+                wanted["before"] = next.clone();
+            }
+            assert_eq!(told, LIFE, "limit {limit}");
+            // And back: what is newer than a page.
+            if let Some(second) = starts.get(1) {
+                let newer = timeline(&world, &id, json!({ "after": second })).await;
+                let newer = types(&newer);
+                assert_eq!(newer, LIFE[..newer.len()], "limit {limit}");
+                assert!(!newer.is_empty() && newer.len() <= limit.max(2), "limit {limit}: {newer:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_code_that_is_not_here_has_no_timeline() {
+    run(async {
+        let (world, id) = lived().await;
+        world.post(TIMELINE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
+        let other = World::with_locks(1).await;
+        other.post(TIMELINE, json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
+        assert_eq!(types(&timeline(&world, &id, json!({})).await), LIFE);
+    });
+}
+
+#[test]
+fn a_timeline_tells_who_caused_what() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let foreign = on(&world, 0, json!({ "code": "9753", "name": "owner" }));
+        let foreign =
+            world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"]["access_code_id"].clone();
+        let ours = world.create(on(&world, 0, json!({ "sync": true }))).await["access_code_id"].clone();
+        for id in [&foreign, &ours] {
+            let removed = on(&world, 0, json!({ "access_code_id": id }));
+            world.post("/_emulator/locks/remove_code", removed).await.ok();
+            let newest = timeline(&world, id, json!({})).await["timeline_events"][0].clone();
+            assert_eq!(newest["actor"]["type"], "external", "{newest}");
+        }
+        let told = timeline(&world, &foreign, json!({})).await;
+        assert_eq!(types(&told), ["access_code.unmanaged.removed", "access_code.unmanaged.created"]);
+    });
+}
