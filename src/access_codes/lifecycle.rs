@@ -96,7 +96,8 @@ pub struct Life {
     pub asked: Entry,
     /// Whether it is ours; else it is what somebody else put on the lock.
     pub is_managed: bool,
-    /// Whether the lock keeps the schedule itself. True only for time-bound codes.
+    /// Whether the lock keeps the schedule itself. True only for time-bound codes, and those that become ongoing until
+    /// the lock confirms.
     pub is_natively_scheduled: bool,
     /// Whether the code is registered with the lock's maker instead of being put on the lock, which may be out of
     /// reach. "Held by the lock" then means: known to the maker.
@@ -348,7 +349,7 @@ impl Life {
 
     /// Whether a natively scheduled code is stored on its lock (`is_scheduled_on_device`).
     pub fn is_scheduled_on_device(&self) -> bool {
-        self.is_natively_scheduled && self.held.is_some()
+        self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some())
     }
 
     /// What the lock has to do with the code, and since when or from when on.

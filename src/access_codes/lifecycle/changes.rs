@@ -52,7 +52,9 @@ impl Life {
             return change;
         }
         self.as_of = self.as_of.max(at);
-        self.is_natively_scheduled = is_natively_scheduled && asked.window.is_some();
+        // The schedule of a code that becomes ongoing stays on the lock until that confirms.
+        let is_kept = self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some());
+        self.is_natively_scheduled = if asked.window.is_some() { is_natively_scheduled } else { is_kept };
         self.asked = asked;
         self.particulars.external = None;
         self.begin_anew();

@@ -221,6 +221,7 @@ impl Life {
             Operation::Remove => self.removed(lock, at, happenings),
             Operation::Set | Operation::Update => {
                 let was = self.held.replace(self.asked.clone());
+                self.is_natively_scheduled &= self.asked.window.is_some();
                 self.first_held_at.get_or_insert(at);
                 if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
                     happenings.push((at, Happening::Changed(change)));
