@@ -106,22 +106,17 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     let ids: BTreeSet<Uuid> = batch.iter().map(|changing| changing.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&ids)).await?;
-    let mut targets = Vec::with_capacity(batch.len());
-    for changing in batch {
-        targets.push(target(&all, changing));
-    }
-    let wanted: Vec<(usize, &Update)> = targets
-        .iter()
-        .zip(batch)
-        .filter_map(|(target, changing)| Some((*target.as_ref().ok()?, &changing.update)))
-        .collect();
+    let wanted = batch.iter().filter_map(|changing| Some((target(&all, changing).ok()?, &changing.update)));
+    let wanted: Vec<(usize, &Update)> = wanted.collect();
     let mut claims = read_claims(&mut all, &wanted).await?;
     let mut attempts: Vec<Result<(usize, NewActionAttempt)>> = Vec::with_capacity(batch.len());
-    for (target, changing) in targets.into_iter().zip(batch) {
-        attempts.push(match target {
-            Ok(place) => change(&mut all, &mut claims, workspace, place, &changing.update).map(|it| (place, it)),
-            Err(error) => Err(error),
-        });
+    for changing in batch {
+        // One before it may have let go of the code.
+        attempts.push(
+            target(&all, changing).and_then(|place| {
+                change(&mut all, &mut claims, workspace, place, &changing.update).map(|it| (place, it))
+            }),
+        );
     }
     all.live(batch.iter().any(|changing| changing.sync)).await?;
     for attempt in attempts.iter_mut().flatten() {
@@ -170,16 +165,20 @@ fn target(all: &LockedCodes, changing: &Changing) -> Result<usize> {
 async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Result<Claims> {
     let (mut of_codes, mut of_times) = (BTreeSet::new(), TimesWanted::new());
     for (place, update) in wanted {
-        let code = &all.codes[*place];
-        let Ok(asked) = asked_entry(code, update) else { continue };
-        if asked.code == code.life.asked.code && asked.window == code.life.asked.window {
+        let Update { code: pin, starts_at, ends_at, kind, .. } = update;
+        if pin.is_none() && starts_at.is_none() && ends_at.is_none() && kind.is_none() {
             continue;
         }
+        let code = &all.codes[*place];
+        let (device_id, was) = (code.device_id, &code.life.asked);
         if all.lock_of(*place)?.device.capacity().is_some() {
-            let hull = of_times.entry(code.device_id).or_insert(asked.window);
-            *hull = hull.zip(asked.window).map(|(one, other)| one.hull(other));
+            let window = asked_entry(code, update).ok().and_then(|asked| asked.window);
+            let hull = of_times.entry(device_id).or_insert(was.window);
+            *hull = hull.zip(window).map(|(one, other)| one.hull(other));
         }
-        of_codes.insert(CodeWanted { device_id: code.device_id, code: asked.code });
+        // Others of the batch may change the code first: what it has then is one of these.
+        let codes = [Some(&was.code), pin.as_ref()].into_iter().flatten().cloned();
+        of_codes.extend(codes.map(|code| CodeWanted { device_id, code }));
     }
     // What is read by time has what is read by PIN in it.
     of_codes.retain(|wanted| !of_times.contains_key(&wanted.device_id));
