@@ -244,7 +244,10 @@ fn change(
     }
     if update.is_managed == Some(false) {
         is_noop = false;
-        let let_go = all.codes[place].life.let_go(now);
+        let code = &mut all.codes[place];
+        // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
+        code.common_code_key = None;
+        let let_go = code.life.let_go(now);
         let property = payload::changed_property("is_managed", Some("true"), Some("false"));
         all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
         if !let_go {
@@ -253,14 +256,16 @@ fn change(
     }
     all.touch(place);
     let code = &all.codes[place];
+    // There is no managed code to show where nothing changed or it was let go.
+    let has_result = !is_noop && code.life.is_managed;
     Ok(NewActionAttempt {
         action_attempt_id,
         action_type: "UPDATE_ACCESS_CODE",
         access_code_id: code.access_code_id,
         device_id: code.device_id,
         created_at: now,
-        resolved_at: is_noop.then_some(now),
-        outcome: is_noop.then(|| Json(StoredOutcome::Result(json!({})))),
+        resolved_at: (!has_result).then_some(now),
+        outcome: (!has_result).then(|| Json(StoredOutcome::Result(json!({})))),
     })
 }
 
