@@ -189,8 +189,9 @@ pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: 
     Ok(())
 }
 
-/// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are
-/// missing from the answer; those that wait for something to leave the memory of these devices are in it.
+/// The devices of these codes, locked, and the codes as they are under those locks, in the order in which they were made.
+/// Codes that are not there are missing from the answer; those that wait for something to leave the memory of these
+/// devices are in it.
 pub async fn lock_access_codes(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -210,9 +211,12 @@ pub async fn lock_access_codes(
     }
     let locked = lock_devices(tx, workspace_id, &device_ids).await?;
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and (a.access_code_id = any(");
-    query.push_bind(access_code_ids).push(") or a.blocked_on = any(").push_bind(&device_ids);
-    query.push(")) and a.workspace_id is not distinct from ").push_bind(workspace_id);
+    // Two lookups: no index serves both at once.
+    query.push(AccessCodeRow::COLUMNS).push(" from (select * from access_code where access_code_id = any(");
+    query.push_bind(access_code_ids).push(") union all select * from access_code where blocked_on = any(");
+    query.push_bind(&device_ids).push(") and not access_code_id = any(").push_bind(access_code_ids);
+    query.push(")) as a where a.gone_at is null and a.workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" order by a.sequence");
     let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
     Ok((locked, rows.into_iter().map(AccessCode::from).collect()))
 }
