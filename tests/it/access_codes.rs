@@ -8,6 +8,7 @@ mod delete;
 mod read;
 mod taken;
 mod timeline;
+mod updates;
 
 use crate::support::{World, app};
 use serde_json::{Value, json};

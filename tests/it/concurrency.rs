@@ -28,13 +28,13 @@ pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>)
 }
 
 /// Schedulers that tick without a pause until they are told to stop.
-struct Tickers {
+pub(crate) struct Tickers {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Tickers {
-    fn start(count: usize) -> Self {
+    pub(crate) fn start(count: usize) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = |stop: Arc<AtomicBool>| async move {
             while !stop.load(Ordering::Relaxed) {
@@ -46,7 +46,7 @@ impl Tickers {
         Self { stop, tasks }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await.unwrap();
@@ -55,7 +55,7 @@ impl Tickers {
 }
 
 /// A live world whose scheduler is [`Tickers`] alone.
-async fn live(locks: Value) -> World {
+pub(crate) async fn live(locks: Value) -> World {
     World::make(json!({ "locks": locks, "clock": "live" })).await
 }
 
@@ -105,7 +105,7 @@ async fn broken_stories(world: &World) -> Vec<(Uuid, String)> {
 }
 
 /// Checks that each answer is a success or one of these refusals, and counts them by type.
-fn tally(replies: &[Reply], refusals: &[(u16, &str)]) -> BTreeMap<String, usize> {
+pub(crate) fn tally(replies: &[Reply], refusals: &[(u16, &str)]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for Reply { status, body, .. } in replies {
         let kind = body["error"]["type"].as_str().unwrap_or("ok");

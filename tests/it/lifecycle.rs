@@ -38,7 +38,7 @@ pub(crate) async fn events(world: &World, access_code_id: &Value) -> Vec<String>
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
 
-async fn set_online(world: &World, online: bool) -> Value {
+pub(crate) async fn set_online(world: &World, online: bool) -> Value {
     let changed = json!({ "device_id": world.lock(0), "online": online });
     world.post("/_emulator/devices/update", changed).await.ok()["device"].clone()
 }
@@ -53,12 +53,12 @@ fn far_ahead(world: &World) -> Value {
     })
 }
 
-async fn delete(world: &World, access_code_id: &Value) -> Value {
+pub(crate) async fn delete(world: &World, access_code_id: &Value) -> Value {
     let deleted = world.post("/access_codes/delete", json!({ "access_code_id": access_code_id })).await.ok();
     deleted["action_attempt"].clone()
 }
 
-async fn attempt(world: &World, attempt: &Value) -> Value {
+pub(crate) async fn attempt(world: &World, attempt: &Value) -> Value {
     let wanted = json!({ "action_attempt_id": attempt["action_attempt_id"] });
     world.post("/action_attempts/get", wanted).await.ok()["action_attempt"].clone()
 }

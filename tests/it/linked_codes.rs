@@ -1,3 +1,4 @@
 //! Codes that share a PIN.
 mod groups;
 mod multiple;
+mod update_multiple;

@@ -177,3 +177,20 @@ fn an_id_that_is_missing_malformed_or_unknown_is_refused() {
         world.post(DELETE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
     });
 }
+
+#[test]
+fn with_sync_what_the_code_stood_in_the_way_of_is_tried_at_once() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "ttlock_lock" }])).await;
+        let foreign = on(&world, 0, json!({ "code": "4826" }));
+        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let blocked = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        world.advance("PT0.25S").await;
+        let error = &world.access_code(&blocked["access_code_id"]).await["errors"][0];
+        assert_eq!(error["error_code"], "duplicate_code_on_device");
+        let wanted = json!({ "access_code_id": foreign["access_code_id"], "sync": true });
+        world.post("/access_codes/unmanaged/delete", wanted).await.ok();
+        let set = world.access_code(&blocked["access_code_id"]).await;
+        assert_eq!((&set["status"], &set["errors"]), (&json!("set"), &json!([])));
+    });
+}
