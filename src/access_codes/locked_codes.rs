@@ -1,6 +1,5 @@
 //! Codes whose locks are locked: lived up to now, to be changed, and written with everything that happened.
 
-use super::lifecycle::Entry;
 use super::model::AccessCode;
 use super::store::{self, LockedDevice, NewActionAttempt, Placed};
 use crate::app::App;
@@ -46,10 +45,6 @@ pub struct LockedCodes {
     /// The machine's.
     pub machine_now: Instant,
     touched: Vec<bool>,
-    /// Codes that are not asked for, for which something has left the memory of one of the locks.
-    bystanders: Vec<AccessCode>,
-    /// Whether all codes on the locks are here.
-    has_all: bool,
 }
 
 impl LockedCodes {
@@ -83,9 +78,7 @@ impl LockedCodes {
         let now = locked.first().map_or(machine_now, |it| it.world.clock.now(machine_now));
         let touched = vec![false; codes.len()];
         let (events, attempts) = (Vec::new(), Vec::new());
-        let (bystanders, has_all) = (Vec::new(), !matches!(scope, Scope::Codes(_)));
-        let mut all =
-            Self { tx, workspace_id, locked, codes, events, attempts, now, machine_now, touched, bystanders, has_all };
+        let mut all = Self { tx, workspace_id, locked, codes, events, attempts, now, machine_now, touched };
         all.live(false).await?;
         Ok(all)
     }
@@ -140,7 +133,6 @@ impl LockedCodes {
             locks.get(&code.device_id).and_then(|lock| code.life.next(lock)).is_some_and(|(at, _)| at <= now)
         };
         if self.codes.iter().any(is_due) {
-            let before: Vec<Option<Entry>> = self.codes.iter().map(|code| code.life.held.clone()).collect();
             let mut workshop =
                 Workshop::open(&mut self.tx, &self.locked, &self.codes, |_| now, self.machine_now).await?;
             let steps = workshop.live_on(&mut self.codes, |_| now, Until::Instant, &mut self.events);
@@ -148,30 +140,9 @@ impl LockedCodes {
             for (touched, stepped) in self.touched.iter_mut().zip(steps.touched) {
                 *touched |= stepped;
             }
-            if !self.has_all {
-                self.free_bystanders(&before).await?;
-            }
         }
         for (locked, world) in self.locked.iter_mut().zip(worlds) {
             locked.world = world;
-        }
-        Ok(())
-    }
-
-    /// Has those codes tried again that waited for what the locks do not hold any more. `before` is what they held.
-    async fn free_bystanders(&mut self, before: &[Option<Entry>]) -> Result<()> {
-        let freed =
-            self.codes.iter().zip(before).filter(|(code, before)| before.is_some() && code.life.held != **before);
-        let device_ids: Vec<Uuid> = freed.map(|(code, _)| code.device_id).collect();
-        if device_ids.is_empty() {
-            return Ok(());
-        }
-        for mut code in store::due_on_devices(&mut self.tx, &device_ids, self.machine_now, 0).await? {
-            let is_here = |other: &AccessCode| other.access_code_id == code.access_code_id;
-            if code.blocked_on().is_some() && !self.codes.iter().chain(&self.bystanders).any(is_here) {
-                code.life.try_again(self.now);
-                self.bystanders.push(code);
-            }
         }
         Ok(())
     }
@@ -190,7 +161,6 @@ impl LockedCodes {
         let touched = self.codes.iter().zip(&self.touched).filter(|(_, touched)| **touched);
         let placed: Vec<Placed> = touched
             .map(|(code, _)| code)
-            .chain(&self.bystanders)
             .filter_map(|code| {
                 let locked = locks.get(&code.device_id)?;
                 Some(Placed::new(code.clone(), &locked.device, &locked.world))
@@ -201,7 +171,6 @@ impl LockedCodes {
         }
         self.events.clear();
         self.attempts.clear();
-        self.bystanders.clear();
         self.touched.fill(false);
         Ok(())
     }

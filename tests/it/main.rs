@@ -21,6 +21,7 @@ mod edge;
 mod emulator_faults;
 mod external;
 mod foreign_codes;
+mod ledger;
 mod lifecycle;
 mod linked_codes;
 mod names;

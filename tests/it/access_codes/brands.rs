@@ -223,3 +223,38 @@ fn a_lock_of_any_brand_can_be_without_online_codes() {
         reply.error(400, "device_cannot_program_online_access_codes");
     });
 }
+
+#[test]
+fn brands_keep_the_schedule_of_a_code_themselves_or_not_and_no_property_tells() {
+    let native = [
+        "two_n_intercom",
+        "august_lock",
+        "igloohome_lock",
+        "kwikset_lock",
+        "nuki_lock",
+        "salto_lock",
+        "schlage_lock",
+        "tedee_lock",
+        "ttlock_lock",
+        "yale_lock",
+        "wyze_lock",
+    ];
+    run(async {
+        let types: Vec<_> = latchkey::devices::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
+        let locks = types.iter().map(|device_type| {
+            json!({ "device_type": device_type, "can_program_online_access_codes": true, "time_zone": "Europe/Berlin" })
+        });
+        let world = World::with(locks.collect()).await;
+        for (place, device_type) in types.iter().enumerate() {
+            let window = json!({ "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z" });
+            let code = world.create(on(&world, place, window)).await;
+            let begins =
+                if native.contains(device_type) { "2026-03-29T12:00:00.000Z" } else { "2026-04-01T11:00:00.000Z" };
+            assert_eq!(code["pending_mutations"][0]["scheduled_at"], begins, "{device_type}");
+            let properties = world.devices[place]["properties"].as_object().unwrap();
+            let telling: Vec<_> =
+                properties.keys().filter(|name| name.contains("native") || name.contains("schedul")).collect();
+            assert!(telling.iter().all(|name| *name == "has_native_entry_events"), "{device_type}: {telling:?}");
+        }
+    });
+}
