@@ -40,11 +40,16 @@ local scenarios = {
       devices[first + 1], devices[(first + 1) % #devices + 1], pin, pin))
   end,
   update = function()
-    -- Name and PIN of one code after the other; far apart, so that none is changed again before its lock has confirmed.
+    -- One property of one code after the other, name, PIN and time frame in turn; far apart, so that none is changed
+    -- again before its lock has confirmed.
     pin = pin + 1
     at = (at + 7919) % #state.ids
-    return post("/access_codes/update", string.format(
-      '{"access_code_id":"%s","name":"bench %d","code":"%d"}', state.ids[at + 1], pin, pin))
+    local change = ({
+      string.format('"name":"bench %d"', pin),
+      string.format('"code":"%d"', pin),
+      string.format('"starts_at":"2026-01-01T00:00:00Z","ends_at":"2036-01-01T00:%02d:%02dZ"', pin / 60 % 60, pin % 60),
+    })[pin % 3 + 1]
+    return post("/access_codes/update", string.format('{"access_code_id":"%s",%s}', state.ids[at + 1], change))
   end,
 }
 

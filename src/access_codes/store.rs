@@ -57,7 +57,9 @@ pub async fn due_on_devices(
            from (select * from (select * from access_code where wake_at <= $1 order by wake_at limit $3) as first
                  where device_id = any($2)
                  union all
-                 select * from access_code where blocked_on = any($2) and (wake_at is null or wake_at > $1)) as due"#,
+                 select a.* from unnest($2::uuid[]) as locked(id)
+                 cross join lateral (select * from access_code a where a.blocked_on = locked.id offset 0) as a
+                 where a.wake_at is null or a.wake_at > $1) as due"#,
         machine_now,
         device_ids,
         i64::try_from(first).unwrap_or(i64::MAX),
@@ -87,7 +89,9 @@ pub async fn due_in_workspace(
                   pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
            from (select * from access_code where workspace_id = $1 and due_at <= $2
                  union all
-                 select * from access_code where blocked_on = any($3) and (due_at is null or due_at > $2)) as due"#,
+                 select a.* from unnest($3::uuid[]) as locked(id)
+                 cross join lateral (select * from access_code a where a.blocked_on = locked.id offset 0) as a
+                 where a.due_at is null or a.due_at > $2) as due"#,
         workspace_id,
         until,
         device_ids,

@@ -197,26 +197,31 @@ pub async fn lock_access_codes(
     workspace_id: Uuid,
     access_code_ids: &[Uuid],
 ) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
-    // A code never moves to another device.
-    let device_ids = sqlx::query_scalar!(
-        "select distinct device_id from access_code
-         where access_code_id = any($1) and workspace_id is not distinct from $2",
-        access_code_ids,
-        workspace_id,
+    // A code never moves to another device: where it is need not be read anew under the lock.
+    let rows: Vec<LockedRow> = sqlx::query_as(
+        "select *, 0::bigint as backups from device
+         where device_id = any(array(select device_id from access_code where access_code_id = any($1)))
+           and workspace_id is not distinct from $2
+         order by device_id for update",
     )
+    .bind(access_code_ids)
+    .bind(workspace_id)
     .fetch_all(&mut *tx)
     .await?;
+    let locked = with_worlds(tx, rows).await?;
+    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
     if device_ids.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let locked = lock_devices(tx, workspace_id, &device_ids).await?;
     let mut query = QueryBuilder::new("select ");
-    // Two lookups: no index serves both at once.
-    query.push(AccessCodeRow::COLUMNS).push(" from (select * from access_code where access_code_id = any(");
-    query.push_bind(access_code_ids).push(") union all select * from access_code where blocked_on = any(");
-    query.push_bind(&device_ids).push(") and not access_code_id = any(").push_bind(access_code_ids);
-    query.push(")) as a where a.gone_at is null and a.workspace_id is not distinct from ").push_bind(workspace_id);
-    query.push(" order by a.sequence");
+    // Two lookups, each by an index of its own: `offset 0` keeps them apart.
+    query.push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(access_code_ids);
+    query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
+    query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
+    query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(&device_ids);
+    query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
+    query.push("locked.id offset 0) as a where a.gone_at is null and not a.access_code_id = any(");
+    query.push_bind(access_code_ids).push(") order by sequence");
     let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
     Ok((locked, rows.into_iter().map(AccessCode::from).collect()))
 }
