@@ -68,16 +68,8 @@ pub fn make(
     let mut life = Life::begin(now, Entry { name, code, window: None }, false);
     life.is_backup = true;
     let mut code = AccessCode {
-        access_code_id,
-        workspace_id: workspace.workspace_id,
-        device_id,
-        sequence: 0,
-        common_code_key: None,
-        is_external_modification_allowed: false,
         pool_device_id: Some(device_id),
-        pulled_backup_access_code_id: None,
-        life,
-        children: 0,
+        ..AccessCode::new((access_code_id, device_id), workspace.workspace_id, life)
     };
     let attempt = NewActionAttempt {
         action_attempt_id: workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),

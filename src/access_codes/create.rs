@@ -2,15 +2,19 @@
 //! transaction, whose number of statements does not grow with them: the locks they share are locked once, and what
 //! one of them takes the next one sees.
 
+mod checks;
+mod offline;
+
+pub(super) use self::checks::{check_start, check_time_zone};
+
 use super::backup_pool;
 use super::lifecycle::{Entry, Life, PendingMutation, Window};
 use super::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
 use super::model::AccessCode;
-use super::offline::{self, MaxTimeRounding, Plan, Registered};
+use super::offline::{MaxTimeRounding, Registered};
 use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed, TimesWanted};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
-use crate::devices::brands::START_DATE_IN_FUTURE;
 use crate::devices::model::{Device, DeviceSummary};
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
@@ -18,7 +22,6 @@ use crate::events::{NewEvent, Recorder, event_type};
 use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
-use serde_json::json;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -279,7 +282,7 @@ impl<'a> Board<'a> {
         if wanted.offline.is_some() {
             return self.make_offline(making);
         }
-        check_time(&in_order, wanted, self.now)?;
+        checks::check_time(&in_order, wanted, self.now)?;
         let code = self.code_of(wanted)?;
         let wish = Wish {
             code: code.as_deref(),
@@ -330,74 +333,6 @@ impl<'a> Board<'a> {
         Ok(places)
     }
 
-    /// Decides a request for a code that the lock's maker computes.
-    fn make_offline(&mut self, making: &Making) -> Result<Vec<usize>> {
-        let (Some(wish), Some(device_id)) = (making.wanted.offline, making.device_ids.first().copied()) else {
-            return Err(Error::DeviceNotFound);
-        };
-        let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
-        if locked.device.trouble.removed_at.is_some() {
-            return Err(Error::DeviceRemoved(device_id));
-        }
-        let ids = &self.workspace.ids;
-        let ordinal = locked.next_ordinal() + self.drafts.len() as u64;
-        let stay_id = 100_000 + i64::try_from(ids.draw("stay_id", device_id, ordinal, 900_000)).unwrap_or(0);
-        let asked = offline::Asked {
-            starts_at: wish.starts_at,
-            ends_at: wish.ends_at,
-            is_one_time_use: wish.is_one_time_use,
-            has_code: making.wanted.code.is_some(),
-            max_time_rounding: wish.max_time_rounding,
-            stay_id,
-        };
-        let others = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
-        let plan = offline::plan(&locked.device, &asked, others, self.now)?;
-        if plan.window.ends_at <= self.now {
-            return Err(Error::invalid("ends_at", "ends_at must be in the future"));
-        }
-        let code = self.offline_pin(device_id, &plan, ordinal)?;
-        let wanted = NewAccessCode { window: Some(plan.window), ..making.wanted.clone() };
-        let wish = Wish {
-            code: Some(&code),
-            code_comes_from: "code",
-            name: wanted.name.as_deref(),
-            window: wanted.window,
-            preferred_code_length: None,
-            prefer_native_scheduling: false,
-            now: self.now,
-        };
-        let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
-        linked::check_capacity(&locked.device, &self.claims, &wish)?;
-        let making = Making { wanted, ..making.clone() };
-        let place = self.place(device_id, &making, &Assigned { code, is_shared: false }, None);
-        let place = place.ok_or(Error::DeviceNotFound)?;
-        let life = &mut self.drafts[place].code.life;
-        life.is_offline = true;
-        life.is_natively_scheduled = false;
-        life.particulars.offline = Some(json!({
-            "kind": plan.kind,
-            "is_one_time_use": asked.is_one_time_use,
-            "dormakaba_oracode_metadata": plan.stay,
-        }));
-        self.registered.entry(device_id).or_default().push(Registered { kind: plan.kind, window: plan.window });
-        Ok(vec![place])
-    }
-
-    /// A PIN as the maker would compute it, that no other code on the lock has.
-    fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: u64) -> Result<String> {
-        const TRIES: u64 = 1000;
-        let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
-        let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
-        let claims = self.claims.on(device_id);
-        (0..TRIES)
-            .map(|attempt| {
-                let number = self.workspace.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
-                format!("{}{number:0digits$}", plan.pin_prefix)
-            })
-            .find(|code| claims.iter().all(|claim| claim.code != *code))
-            .ok_or(Error::NoCodeLeft)
-    }
-
     /// Has a lock keep backup codes from now on, and makes them. One that does already is left as it is.
     fn enable_pool(&mut self, device_id: Uuid) {
         let now = self.now;
@@ -437,17 +372,11 @@ impl<'a> Board<'a> {
         let asked = Entry { name: wanted.name.clone(), code: assigned.code.clone(), window: wanted.window };
         let mut life = Life::begin(self.now, asked, native);
         life.particulars.awaits_code = locked.device.provider_chooses_codes();
+        let access_code_id = ids.id("access_code", device_id, locked.next_ordinal(), self.machine_now);
         let mut code = AccessCode {
-            access_code_id: ids.id("access_code", device_id, locked.next_ordinal(), self.machine_now),
-            workspace_id: self.workspace.workspace_id,
-            device_id,
-            sequence: 0,
             common_code_key: key,
             is_external_modification_allowed: wanted.is_external_modification_allowed,
-            pool_device_id: None,
-            pulled_backup_access_code_id: None,
-            life,
-            children: 0,
+            ..AccessCode::new((access_code_id, device_id), self.workspace.workspace_id, life)
         };
         locked.access_code_ordinal += 1;
         let locked = &*locked;
@@ -558,55 +487,4 @@ impl NewAccessCode {
         let (day, starts_at) = (TimeDelta::days(2), offline.starts_at);
         Some(Window { starts_at: starts_at.checked_sub_signed(day)?, ends_at: ends_at.checked_add_signed(day)? })
     }
-}
-
-/// Refuses a time frame, or a lock for it, that no PIN could mend.
-fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: Instant) -> Result<()> {
-    if wanted.window.is_some_and(|window| window.ends_at <= now) {
-        return Err(Error::invalid("ends_at", "ends_at must be in the future"));
-    }
-    locked.iter().try_for_each(|locked| check_device(&locked.device, wanted, now))
-}
-
-fn check_device(device: &Device, wanted: &NewAccessCode, now: Instant) -> Result<()> {
-    if device.trouble.removed_at.is_some() {
-        return Err(Error::DeviceRemoved(device.device_id));
-    }
-    if !device.can_program_online_access_codes() {
-        return Err(Error::CannotProgramOnlineAccessCodes(device.device_id));
-    }
-    if !wanted.attempt_for_offline_device && device.reachable_since.is_none() {
-        return Err(Error::DeviceOffline(device.device_id));
-    }
-    if wanted.use_backup_pool {
-        backup_pool::check(device, wanted.window)?;
-    }
-    check_time_zone(device, wanted.window)?;
-    check_start(device, wanted.window, now)
-}
-
-/// Refuses a time frame on a lock that needs to know its time zone for it and does not.
-pub(super) fn check_time_zone(device: &Device, window: Option<Window>) -> Result<()> {
-    if window.is_some() && device.brand.needs_time_zone && device.time_zone().is_none() {
-        let brand = device.brand.display_name;
-        return Err(Error::invalid_request(format!(
-            "Time zone required for time-bound access codes on {brand} devices"
-        )));
-    }
-    Ok(())
-}
-
-/// Refuses a time frame that starts too early for the lock.
-pub(super) fn check_start(device: &Device, window: Option<Window>, now: Instant) -> Result<()> {
-    let Some(window) = window else { return Ok(()) };
-    let too_early = if device.has_constraint(START_DATE_IN_FUTURE) {
-        window.starts_at <= now
-    } else {
-        device.brand.starts_not_in_the_past && window.starts_at < now
-    };
-    if too_early {
-        let brand = device.brand.display_name;
-        return Err(Error::invalid("starts_at", format!("starts_at must be in the future on {brand} devices")));
-    }
-    Ok(())
 }

@@ -41,6 +41,22 @@ pub struct AccessCode {
 }
 
 impl AccessCode {
+    /// A code that nobody has heard of yet.
+    pub fn new((access_code_id, device_id): (Uuid, Uuid), workspace_id: Uuid, life: Life) -> Self {
+        Self {
+            access_code_id,
+            workspace_id,
+            device_id,
+            sequence: 0,
+            common_code_key: None,
+            is_external_modification_allowed: false,
+            pool_device_id: None,
+            pulled_backup_access_code_id: None,
+            life,
+            children: 0,
+        }
+    }
+
     /// The ordinal for the next event or action attempt of this code.
     pub fn next_child(&mut self) -> u64 {
         self.children += 1;

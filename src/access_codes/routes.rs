@@ -5,7 +5,7 @@ use super::lifecycle::Window;
 use super::linked::WhenCodeCannotBeShared;
 use super::model::AccessCodeBody;
 use super::offline::MaxTimeRounding;
-use super::store::{self, Filter};
+use super::store::{self, Filter, Whose};
 use super::update::{self, Changing, Kind, Update};
 use super::{backup_pool, service};
 use crate::action_attempts::ActionAttemptBody;
@@ -223,11 +223,31 @@ async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> 
     Ok(CreatedMultiple { access_codes })
 }
 
+/// Which code is meant: by its id, or by its lock and PIN.
 #[derive(Deserialize)]
-struct Get {
+pub(super) struct Get {
     access_code_id: Option<Uuid>,
     device_id: Option<Uuid>,
-    code: Option<String>,
+    pub(super) code: Option<String>,
+}
+
+impl Get {
+    pub(super) fn filter(&self, whose: Whose) -> Result<Filter<'_>> {
+        let either = "Either access_code_id, or device_id and code, are required";
+        match (&self.access_code_id, &self.device_id, &self.code) {
+            (Some(_), _, Some(_)) => {
+                Err(Error::invalid_request("Give access_code_id, or device_id and code, not both"))
+            }
+            (None, None, _) | (None, _, None) => Err(Error::invalid_request(either)),
+            (access_code_id, device_id, code) => Ok(Filter {
+                access_code_ids: access_code_id.as_ref().map(std::slice::from_ref),
+                device_id: *device_id,
+                code: code.as_deref(),
+                whose,
+                ..Filter::default()
+            }),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -236,25 +256,10 @@ struct Found {
 }
 
 async fn get(call: Call<Get>) -> Result<Found> {
-    let Get { access_code_id, device_id, code } = &call.input;
-    let by_id = access_code_id.as_ref().map(std::slice::from_ref);
-    let filter = match (by_id, device_id, code) {
-        (Some(_), _, Some(_)) => {
-            return Err(Error::invalid_request("Give access_code_id, or device_id and code, not both"));
-        }
-        (Some(ids), device_id, None) => {
-            Filter { access_code_ids: Some(ids), device_id: *device_id, ..Filter::default() }
-        }
-        (None, Some(device_id), Some(code)) => {
-            Filter { device_id: Some(*device_id), code: Some(code), ..Filter::default() }
-        }
-        _ => {
-            return Err(Error::invalid_request("Either access_code_id, or device_id and code, are required"));
-        }
-    };
+    let filter = call.input.filter(Whose::Managed)?;
     let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
     // One PIN may serve several codes in turn: the one whose time comes first is meant.
-    let found = found.iter().filter(|(it, _)| code.is_none() || it.known_code().is_some());
+    let found = found.iter().filter(|(it, _)| call.input.code.is_none() || it.known_code().is_some());
     let first = found.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or(Error::NotFound)?;
     Ok(Found { access_code: code.to_body(device) })

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::http::pagination::Position;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool, QueryBuilder, Row};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// The machine's time at which something falls due next, anywhere.
@@ -37,36 +37,21 @@ pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
     Ok(next.flatten())
 }
 
-/// Of the codes that are to be woken by now, the `first` that wait longest, those of these devices; and those that wait for something to leave their lock's memory.
+/// Of the codes that are to be woken by now, the `first` that wait longest, those of these devices; and those that wait
+/// for something to leave their lock's memory.
 pub async fn due_on_devices(
     tx: &mut PgConnection,
     device_ids: &[Uuid],
     machine_now: Instant,
     first: usize,
 ) -> Result<Vec<AccessCode>> {
-    let rows = sqlx::query_as!(
-        AccessCodeRow,
-        r#"select access_code_id as "access_code_id!", workspace_id as "workspace_id!", device_id as "device_id!",
-                  created_at as "created_at!", name, code as "code!", starts_at, ends_at, common_code_key,
-                  is_natively_scheduled as "is_natively_scheduled!",
-                  is_external_modification_allowed as "is_external_modification_allowed!", deletion_requested_at,
-                  held_name, held_code, held_starts_at, held_ends_at, first_held_at, as_of as "as_of!", working_since,
-                  due_at, wake_at, gone_at, children as "children!", sequence as "sequence!",
-                  is_managed as "is_managed!", is_offline as "is_offline!", is_backup as "is_backup!", pool_device_id,
-                  pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
-           from (select * from (select * from access_code where wake_at <= $1 order by wake_at limit $3) as first
-                 where device_id = any($2)
-                 union all
-                 select a.* from unnest($2::uuid[]) as locked(id)
-                 cross join lateral (select * from access_code a where a.blocked_on = locked.id offset 0) as a
-                 where a.wake_at is null or a.wake_at > $1) as due"#,
-        machine_now,
-        device_ids,
-        i64::try_from(first).unwrap_or(i64::MAX),
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(rows.into_iter().map(AccessCode::from).collect())
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from (select * from access_code where wake_at <= ");
+    query.push_bind(machine_now).push(" order by wake_at limit ").push_bind(i64::try_from(first).unwrap_or(i64::MAX));
+    query.push(") as a where a.device_id = any(").push_bind(device_ids).push(") union all ");
+    push_blocked_on(&mut query, device_ids);
+    query.push(" where a.wake_at is null or a.wake_at > ").push_bind(machine_now);
+    codes(tx, query).await
 }
 
 /// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,
@@ -77,27 +62,24 @@ pub async fn due_in_workspace(
     device_ids: &[Uuid],
     until: Instant,
 ) -> Result<Vec<AccessCode>> {
-    let rows = sqlx::query_as!(
-        AccessCodeRow,
-        r#"select access_code_id as "access_code_id!", workspace_id as "workspace_id!", device_id as "device_id!",
-                  created_at as "created_at!", name, code as "code!", starts_at, ends_at, common_code_key,
-                  is_natively_scheduled as "is_natively_scheduled!",
-                  is_external_modification_allowed as "is_external_modification_allowed!", deletion_requested_at,
-                  held_name, held_code, held_starts_at, held_ends_at, first_held_at, as_of as "as_of!", working_since,
-                  due_at, wake_at, gone_at, children as "children!", sequence as "sequence!",
-                  is_managed as "is_managed!", is_offline as "is_offline!", is_backup as "is_backup!", pool_device_id,
-                  pulled_backup_access_code_id, particulars as "particulars: _", blocked_on
-           from (select * from access_code where workspace_id = $1 and due_at <= $2
-                 union all
-                 select a.* from unnest($3::uuid[]) as locked(id)
-                 cross join lateral (select * from access_code a where a.blocked_on = locked.id offset 0) as a
-                 where a.due_at is null or a.due_at > $2) as due"#,
-        workspace_id,
-        until,
-        device_ids,
-    )
-    .fetch_all(tx)
-    .await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.workspace_id = ").push_bind(workspace_id);
+    query.push(" and a.due_at <= ").push_bind(until).push(" union all ");
+    push_blocked_on(&mut query, device_ids);
+    query.push(" where a.due_at is null or a.due_at > ").push_bind(until);
+    codes(tx, query).await
+}
+
+/// Selects the codes `a` that something in the memory of these locks stands in the way of. `offset 0` makes it a look-up
+/// for each lock: a list of them would not be looked up by the index, which is one of few codes.
+fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {
+    query.push("select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(device_ids.to_vec());
+    query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
+    query.push("locked.id offset 0) as a");
+}
+
+async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<AccessCode>> {
+    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
     Ok(rows.into_iter().map(AccessCode::from).collect())
 }
 
@@ -116,9 +98,8 @@ pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Optio
 pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
-    query.push_bind(device_ids).push(") order by a.sequence");
-    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
-    Ok(rows.into_iter().map(AccessCode::from).collect())
+    query.push_bind(device_ids.to_vec()).push(") order by a.sequence");
+    codes(tx, query).await
 }
 
 /// The device of a code, gone or not.

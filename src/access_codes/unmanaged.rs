@@ -50,18 +50,7 @@ pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(
     life.first_held_at = Some(now);
     life.particulars.cannot_be_managed = foreign.cannot_be_managed;
     life.particulars.cannot_delete = foreign.cannot_delete;
-    let mut code = AccessCode {
-        access_code_id,
-        workspace_id: workspace.workspace_id,
-        device_id,
-        sequence: 0,
-        common_code_key: None,
-        is_external_modification_allowed: false,
-        pool_device_id: None,
-        pulled_backup_access_code_id: None,
-        life,
-        children: 0,
-    };
+    let mut code = AccessCode::new((access_code_id, device_id), workspace.workspace_id, life);
     let locked = &*locked;
     let recorder = Recorder { locked, machine_now };
     let events = [recorder.event(&mut code, now, event_type::UNMANAGED_CREATED)];

@@ -2,7 +2,7 @@
 
 use super::lifecycle::Entry;
 use super::model::UnmanagedAccessCodeBody;
-use super::routes::one_of_two;
+use super::routes::{Get, one_of_two};
 use super::service;
 use super::store::{self, Filter, Whose};
 use super::unmanaged::{self, Foreign};
@@ -48,34 +48,11 @@ async fn simulate(call: Call<Simulate>) -> Result<Found> {
     Ok(Found { access_code: code.to_unmanaged_body(&device) })
 }
 
-#[derive(Deserialize)]
-struct Get {
-    access_code_id: Option<Uuid>,
-    device_id: Option<Uuid>,
-    code: Option<String>,
-}
-
 async fn get(call: Call<Get>) -> Result<Found> {
-    let Get { access_code_id, device_id, code } = &call.input;
-    let by_id = access_code_id.as_ref().map(std::slice::from_ref);
-    let filter = match (by_id, device_id, code) {
-        (Some(_), _, Some(_)) => {
-            return Err(Error::invalid_request("Give access_code_id, or device_id and code, not both"));
-        }
-        (None, None, _) | (None, _, None) => {
-            return Err(Error::invalid_request("Either access_code_id, or device_id and code, are required"));
-        }
-        (access_code_ids, device_id, code) => Filter {
-            access_code_ids,
-            device_id: *device_id,
-            code: code.as_deref(),
-            whose: Whose::Unmanaged,
-            ..Filter::default()
-        },
-    };
+    let filter = call.input.filter(Whose::Unmanaged)?;
     let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
     let visible = found.iter().filter(|(_, device)| {
-        device.brand.shows_foreign_codes && (code.is_none() || !device.brand.hides_foreign_codes)
+        device.brand.shows_foreign_codes && (call.input.code.is_none() || !device.brand.hides_foreign_codes)
     });
     let first = visible.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or(Error::NotFound)?;

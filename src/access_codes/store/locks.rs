@@ -215,15 +215,15 @@ pub async fn lock_access_codes(
     }
     let mut query = QueryBuilder::new("select ");
     // Two lookups, each by an index of its own: `offset 0` keeps them apart.
-    query.push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(access_code_ids);
+    query.push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
-    query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(&device_ids);
-    query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
-    query.push("locked.id offset 0) as a where a.gone_at is null and not a.access_code_id = any(");
-    query.push_bind(access_code_ids).push(") order by sequence");
-    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
-    Ok((locked, rows.into_iter().map(AccessCode::from).collect()))
+    query.push(" union all ");
+    super::push_blocked_on(&mut query, &device_ids);
+    query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
+    query.push(") order by sequence");
+    let codes = super::codes(tx, query).await?;
+    Ok((locked, codes))
 }
 
 /// Locks the PIN group of a key. `false`: there is none.
