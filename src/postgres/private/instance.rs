@@ -255,7 +255,8 @@ mod tests {
         sweep(place.path(), &nobody_else());
         assert!(!dead.exists());
         assert!(newborn.exists() && living.exists() && foreign.exists());
-        drop(held);
+        // Not by dropping it: a process that another test is just starting has the file open, too, for a moment.
+        held.unlock().unwrap();
         sweep(place.path(), &nobody_else());
         assert!(!living.exists());
     }
@@ -267,7 +268,7 @@ mod tests {
         let refusal = lock(place.path(), &nobody_else()).unwrap_err();
         let pid = std::process::id();
         assert!(matches!(refusal, StartError::AlreadyRunning { pid: Some(found), .. } if found == pid), "{refusal}");
-        drop(held);
+        held.unlock().unwrap();
         assert!(lock(place.path(), &nobody_else()).is_ok());
     }
 
