@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+mod statements;
+
 use crate::support::check_answer;
 use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};

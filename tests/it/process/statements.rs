@@ -1,0 +1,90 @@
+//! How many SQL statements a request takes: the same, however many locks and codes it is about.
+
+use super::{Latchkey, command, place, post, wait_for};
+use serde_json::{Value, json};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A Latchkey that writes down each statement.
+struct Watched {
+    latchkey: Latchkey,
+    log: PathBuf,
+}
+
+impl Watched {
+    fn start(place: &Path) -> Self {
+        let log = place.join("log");
+        let mut command = command(&["--ephemeral", "--port", "0", "--log-json"]);
+        command.env("RUST_LOG", "warn,sqlx::query=debug").stderr(File::create(&log).unwrap());
+        Self { latchkey: Latchkey::await_ready(&mut command), log }
+    }
+
+    /// The answer to a request and its statements.
+    async fn ask(&self, api_key: &str, path: &str, wanted: Value) -> (Value, Vec<String>) {
+        let before = self.statements().len();
+        let answer = post(&self.latchkey.base_url, api_key, path, &wanted).await.unwrap();
+        assert_eq!(answer["ok"], true, "{answer}");
+        // The last statement may be written down after the answer.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (answer, self.statements()[before..].to_vec())
+    }
+
+    /// All statements so far, without those of the loops that look for what is due, and without the look-up of a key,
+    /// which is made once a second.
+    fn statements(&self) -> Vec<String> {
+        const OTHERS: [&str; 4] = [
+            "with first as",
+            "select wake_at from access_code",
+            "select workspace_id from workspace where expires_at",
+            "select w.workspace_id",
+        ];
+        let log = fs::read_to_string(&self.log).unwrap();
+        let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines
+            .filter_map(|line| Some(line["fields"]["db.statement"].as_str()?.trim().to_owned()))
+            .filter(|statement| OTHERS.iter().all(|other| !statement.starts_with(other)))
+            .collect()
+    }
+
+    /// How many statements each request of a day with so many locks takes.
+    async fn day(&self, locks: usize) -> Vec<(&'static str, usize)> {
+        let world = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": locks });
+        let (world, made) = self.ask(&self.latchkey.api_key, "/_emulator/workspaces/create", world).await;
+        let api_key = world["api_key"].as_str().unwrap();
+        let devices = world["devices"].as_array().unwrap();
+        let device_ids: Vec<&Value> = devices.iter().map(|device| &device["device_id"]).collect();
+        let window = json!({ "starts_at": "2026-03-02T11:00:00Z", "ends_at": "2026-03-03T12:00:00Z",
+                             "device_ids": device_ids, "use_backup_access_code_pool": true });
+        let (codes, created) = self.ask(api_key, "/access_codes/create_multiple", window).await;
+        let key = &codes["access_codes"][0]["common_code_key"];
+        let mut day = vec![("workspaces/create", made.len()), ("create_multiple", created.len())];
+        let moved = json!({ "common_code_key": key, "name": "moved", "starts_at": "2026-03-02T13:00:00Z",
+                            "ends_at": "2026-03-04T12:00:00Z" });
+        let account = json!({ "connected_account_id": devices[0]["connected_account_id"] });
+        let requests = [
+            ("/_emulator/clock/advance", json!({ "by": "PT1M" })),
+            ("/access_codes/update_multiple", moved),
+            ("/_emulator/clock/advance", json!({ "by": "PT2H" })),
+            ("/access_codes/list", json!({ "device_id": device_ids[0] })),
+            ("/devices/list", json!({})),
+            ("/connected_accounts/simulate/disconnect", account),
+            ("/_emulator/programming/set", json!({ "programming": "at_once" })),
+            ("/_emulator/clock/advance", json!({ "by": "P3D" })),
+        ];
+        for (path, wanted) in requests {
+            day.push((path, self.ask(api_key, path, wanted).await.1.len()));
+        }
+        day
+    }
+}
+
+#[test]
+fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two() {
+    let place = place();
+    let watched = Watched::start(place.path());
+    let (two, two_hundred) = wait_for(async { (watched.day(2).await, watched.day(200).await) });
+    assert_eq!(two, two_hundred);
+    let update_multiple = two.iter().find(|(path, _)| *path == "/access_codes/update_multiple").unwrap();
+    assert!((1..=12).contains(&update_multiple.1), "{two:?}");
+}
