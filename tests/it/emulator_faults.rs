@@ -416,3 +416,17 @@ fn a_world_begins_with_its_own_programming() {
         }
     });
 }
+
+#[test]
+fn programming_can_be_set_by_a_bare_word() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for (word, status) in [("at_once", "set"), ("by_hand", "setting")] {
+            let set = world.post("/_emulator/programming/set", json!(word)).await.ok();
+            assert_eq!(set["programming"], word);
+            let code = world.create(json!({ "device_id": world.lock(0) })).await;
+            assert_eq!(code["status"], status, "{word}");
+        }
+        world.post("/_emulator/programming/set", json!("later")).await.error(400, "invalid_input");
+    });
+}
