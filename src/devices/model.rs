@@ -337,6 +337,9 @@ impl Device {
         if let Some(properties) = properties.as_object_mut() {
             properties.extend(self.overrides.properties.clone());
         }
+        if let Some(metadata) = offline::oracode::device_metadata(self) {
+            properties["dormakaba_oracode_metadata"] = metadata;
+        }
         properties
     }
 }

@@ -495,3 +495,16 @@ fn several_codes_at_once_are_never_offline_ones() {
         assert_eq!((&made["type"], times(&made)), (&json!("time_bound"), (starts_at, ends_at)));
     });
 }
+
+#[test]
+fn an_oracode_door_shows_the_slots_that_its_codes_fit_into() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "dormakaba_oracode_door" }])).await;
+        let properties = &world.devices[0]["properties"];
+        let slots = properties["dormakaba_oracode_metadata"]["predefined_time_slots"].as_array().unwrap();
+        assert!(!slots.is_empty());
+        let named: Vec<&Value> = slots.iter().map(|slot| &slot["name"]).collect();
+        let pairs = properties["offline_time_frame_options"][0]["time_pairs"].as_array().unwrap();
+        assert_eq!(pairs.iter().map(|pair| &pair["display_name"]).collect::<Vec<_>>(), named);
+    });
+}

@@ -108,6 +108,31 @@ pub fn predefined_time_slots(device: &Device) -> Result<Vec<TimeSlot>> {
         .map_or_else(|| Ok(default_slots()), |slots| Vec::deserialize(slots).map_err(|error| unreadable(&error)))
 }
 
+/// The door's own `dormakaba_oracode_metadata`, with what nobody has set made up; `None`: it is no such door, or what was
+/// set cannot be read.
+pub fn device_metadata(device: &Device) -> Option<Value> {
+    if device.brand.device_type != "dormakaba_oracode_door" {
+        return None;
+    }
+    let slots = predefined_time_slots(device).ok()?;
+    let mut shown = json!({
+        "device_id": device.device_id,
+        "door_id": device.ordinal + 1,
+        "door_is_wireless": false,
+        "door_name": device.name,
+        "site_name": site_name(device),
+        "predefined_time_slots": slots,
+    });
+    if let Some(zone) = device.time_zone() {
+        shown["iana_timezone"] = json!(zone);
+    }
+    let set = device.overrides.properties.get("dormakaba_oracode_metadata").and_then(Value::as_object);
+    if let (Some(shown), Some(set)) = (shown.as_object_mut(), set) {
+        shown.extend(set.clone());
+    }
+    Some(shown)
+}
+
 /// The door's site: that of its `dormakaba_oracode_metadata`, else that of Seam's sample account.
 pub fn site_name(device: &Device) -> &str {
     metadata(device, "site_name").and_then(Value::as_str).unwrap_or(SITE_NAME)
