@@ -368,6 +368,36 @@ fn a_workspace_lives_as_long_as_it_was_asked_to() {
 }
 
 #[test]
+fn new_workspaces_go_by_the_settings_that_the_server_was_started_with() {
+    let settings = ["--ephemeral", "--programming=PT10M", "--slow-after=PT5M", "--keep-expired-access-codes"];
+    let latchkey = Latchkey::start(&settings);
+    wait_for(async {
+        let wanted =
+            json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": [{ "device_type": "wyze_lock" }] });
+        let made = latchkey.post("/_emulator/workspaces/create", wanted).await;
+        let key = made["api_key"].as_str().unwrap();
+        let post = async |path, body| post(&latchkey.base_url, key, path, &body).await.unwrap();
+        let device_id = &made["devices"][0]["device_id"];
+        let wanted =
+            json!({ "device_id": device_id, "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
+        let code = &post("/access_codes/create", wanted).await["access_code"];
+        for (instant, status, warning) in [
+            ("2026-03-02T12:04:59Z", "setting", None),
+            ("2026-03-02T12:05:00Z", "setting", Some("delay_in_setting_on_device")),
+            ("2026-03-02T12:09:59Z", "setting", Some("delay_in_setting_on_device")),
+            ("2026-03-02T12:10:00Z", "set", None),
+            ("2026-03-02T13:10:00Z", "unset", None),
+        ] {
+            post("/_emulator/clock/advance", json!({ "to": instant })).await;
+            let wanted = json!({ "access_code_id": code["access_code_id"] });
+            let code = &post("/access_codes/get", wanted).await["access_code"];
+            let shown = (code["status"].as_str(), code["warnings"][0]["warning_code"].as_str());
+            assert_eq!(shown, (Some(status), warning), "{instant}");
+        }
+    });
+}
+
+#[test]
 fn a_port_in_use_is_named_with_a_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
