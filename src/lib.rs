@@ -8,8 +8,9 @@
 //! - One folder for each resource of Seam's: [`access_codes`], [`devices`], [`events`], [`action_attempts`],
 //!   [`workspaces`]. In each the same words: `routes` (HTTP), `service` (rules in a transaction), `store` (SQL),
 //!   `model` (types).
-//! - [`scheduler`] makes due things happen, by the rules in [`access_codes::lifecycle`].
-//! - [`emulator`] is the control plane under `/_emulator`: worlds, clocks, locks.
+//! - [`scheduler`] makes due things happen, by the rules in [`access_codes::lifecycle`]; [`programming`] is where the
+//!   codes of one lock meet.
+//! - [`emulator`] is the control plane under `/_emulator`: worlds, clocks, locks, faults.
 //! - [`clock`] and [`ids`] are the only places that read the time and draw randomness.
 //! - [`together`] lets work that arrives together be done together.
 //! - [`postgres`] finds the database, or runs one.

@@ -1,7 +1,8 @@
 //! Backup codes: a lock's spare PINs, on it before they are needed.
 //!
-//! A pool has a fixed number of places. Each is a code like any other, ongoing until it is pulled, that the scheduler
-//! puts on the lock; one that is pulled leaves its place to a new one.
+//! A pool has a fixed number of places. Each is a code like any other, ongoing until it is pulled. The first ones are put
+//! on the lock in the request that asks for the pool, if the lock can be reached; all others by the scheduler. One that is
+//! pulled leaves its place to a new one.
 
 use super::lifecycle::{Entry, Life, Window};
 use super::linked::{self, Claims, Wish};

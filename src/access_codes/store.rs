@@ -1,7 +1,7 @@
 //! The SQL of access codes.
 //!
-//! One order of locking: PIN group, then devices by id, then nothing more — a code changes only under the lock of
-//! its device, and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
+//! One order of locking: PIN group, then devices by id, then faults — a code changes only under the lock of its device,
+//! and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
 
 mod claims;
 mod locks;

@@ -1,7 +1,7 @@
 //! Action attempts: what was asked of a device, and what has become of it.
 //!
-//! Of attempts on access codes nothing but their making is stored: whether one is over follows from the life of
-//! the code, and its result is the code itself.
+//! Whether an attempt on an access code is over follows from the life of the code, and its result is the code itself. An
+//! outcome is stored only where that is not so: one that is over as soon as it is made, such as a take-over.
 
 pub mod routes;
 pub mod store;
