@@ -224,15 +224,6 @@ pub enum Happening {
     UnmanagedRemoved,
 }
 
-/// What [`Life::live_until`] did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Lived {
-    /// How many steps were taken.
-    pub steps: u64,
-    /// What happened, in order, each at its own instant.
-    pub happenings: Vec<(Instant, Happening)>,
-}
-
 impl Life {
     /// A life that begins at `created_at` with nothing on the lock.
     pub fn begin(created_at: Instant, asked: Entry, is_natively_scheduled: bool) -> Self {

@@ -7,7 +7,7 @@ use super::model::AccessCode;
 use super::store::{self, CodeWanted, NewActionAttempt, Placed, StoredOutcome};
 use super::update::summary;
 use crate::app::App;
-use crate::clock::{Instant, machine_now};
+use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
 use crate::events::{Recorder, event_type, payload};
@@ -172,7 +172,7 @@ async fn obstacle(all: &mut LockedCodes, place: usize) -> Result<Option<(&'stati
         window: asked.window,
         preferred_code_length: None,
         prefer_native_scheduling: true,
-        now: machine_now(),
+        now: all.now,
     };
     let taken = linked::check_not_taken(&locked.device, &claims, &wish).err();
     Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))

@@ -317,6 +317,7 @@ fn a_response_is_checked_and_measured_against_the_variant_it_names() {
 #[test]
 fn a_body_that_is_no_object_can_stand_for_a_parameter() {
     let document = json!({
+        "openapi": "3.0.0",
         "paths": { "/set": { "post": {
             "operationId": "set",
             "x-latchkey-bare-body": "mode",

@@ -1,7 +1,7 @@
 //! The steps of a code's life: which comes next and when, and what becomes of the code by it.
 
 use super::particulars::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
-use super::{Change, Entry, FIRST_RETRY, Happening, LONGEST_RETRY, Life, Lived, Lock, Operation, Outcome, Step};
+use super::{Change, Entry, FIRST_RETRY, Happening, LONGEST_RETRY, Life, Lock, Operation, Outcome, Step};
 use crate::clock::{Instant, duration_from_iso};
 use chrono::TimeDelta;
 
@@ -276,17 +276,6 @@ impl Life {
             happenings.push((at, Happening::Deleted));
             self.gone_at = Some(at);
         }
-    }
-
-    /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
-    /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
-    pub fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
-        let mut lived = Lived::default();
-        while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
-            self.take(lock, at, step, (None, None), &mut lived.happenings);
-            lived.steps += 1;
-        }
-        lived
     }
 }
 

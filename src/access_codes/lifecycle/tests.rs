@@ -6,6 +6,28 @@ use Happening::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
 use Status::{Removing, Set, Setting, Unset};
 use proptest::prelude::*;
 
+/// What [`Life::live_until`] did.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Lived {
+    /// How many steps were taken.
+    steps: u64,
+    /// What happened, in order, each at its own instant.
+    happenings: Vec<(Instant, Happening)>,
+}
+
+impl Life {
+    /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
+    /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
+    fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
+        let mut lived = Lived::default();
+        while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
+            self.take(lock, at, step, (None, None), &mut lived.happenings);
+            lived.steps += 1;
+        }
+        lived
+    }
+}
+
 const LOCK: Lock = Lock {
     reachable_since: Some(Instant::MIN_UTC),
     unreachable_since: None,
