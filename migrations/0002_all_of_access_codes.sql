@@ -47,6 +47,11 @@ alter table access_code
     add column particulars jsonb,
     -- The lock, while something in its memory stands in the way of this code.
     add column blocked_on uuid;
+-- Codes that are gone have no key any more: with `gone_at is null` in here the planner of an empty table would as
+-- soon read all of access_code_on_device.
+update access_code set common_code_key = null where gone_at is not null;
+drop index access_code_linked;
+create index access_code_linked on access_code (common_code_key) where common_code_key is not null;
 create index access_code_in_pool on access_code (pool_device_id) where pool_device_id is not null;
 create index access_code_blocked on access_code (blocked_on) where blocked_on is not null;
 -- While a PIN is being changed both the old and the new one are taken.

@@ -26,6 +26,7 @@ mod lifecycle;
 mod linked_codes;
 mod names;
 mod offline_codes;
+mod plans;
 mod private_postgres;
 mod process;
 mod properties;

@@ -114,7 +114,7 @@ async fn count_backups(tx: &mut PgConnection, rows: &mut [LockedRow]) -> Result<
 }
 
 /// The PIN group of a key.
-#[derive(Debug)]
+#[derive(Debug, sqlx::FromRow)]
 pub struct PinGroup {
     /// The key.
     pub common_code_key: String,
@@ -141,17 +141,17 @@ pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[
 /// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
 /// waited for the lock saw is older.
 pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
-    let groups = sqlx::query_as!(
-        PinGroup,
-        r#"select common_code_key, code,
-                  exists (select from access_code a
-                          where a.common_code_key = g.common_code_key and a.gone_at is null
-                            and a.workspace_id is not distinct from $1)
-                      as "has_members!"
-           from pin_group g where workspace_id = $1 and common_code_key = any($2)"#,
-        workspace_id,
-        keys,
+    // `offset 0`, here and below, keeps each look-up to the one index that is made for it: see the migrations.
+    let groups = sqlx::query_as(
+        "select g.common_code_key, g.code,
+                exists (select from (select * from access_code a where a.common_code_key = wanted.key offset 0) as a
+                        where a.gone_at is null and a.workspace_id is not distinct from $1) as has_members
+         from unnest($2::text[]) as wanted(key)
+         cross join lateral (select * from pin_group
+                             where workspace_id = $1 and common_code_key = wanted.key offset 0) as g",
     )
+    .bind(workspace_id)
+    .bind(keys)
     .fetch_all(tx)
     .await?;
     Ok(groups)
@@ -179,11 +179,16 @@ pub async fn set_pin_groups(
 
 /// Removes groups for which no PIN was chosen.
 pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
-    sqlx::query!(
-        "delete from pin_group where workspace_id = $1 and common_code_key = any($2) and code is null",
-        workspace_id,
-        keys,
+    sqlx::query(
+        "delete from pin_group
+         where ctid = any(array(select g.ctid from unnest($2::text[]) as wanted(key)
+                                cross join lateral (select ctid from pin_group
+                                                    where workspace_id = $1 and common_code_key = wanted.key
+                                                    offset 0) as g))
+           and code is null",
     )
+    .bind(workspace_id)
+    .bind(keys)
     .execute(tx)
     .await?;
     Ok(())
@@ -240,13 +245,13 @@ pub async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_co
 
 /// The ids of the codes of a group. To be read with the group locked: it gets no further members then.
 pub async fn members(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<Vec<Uuid>> {
-    let ids = sqlx::query_scalar!(
-        "select access_code_id from access_code
-         where common_code_key = $1 and gone_at is null and workspace_id is not distinct from $2
+    let ids = sqlx::query_scalar(
+        "select access_code_id from (select * from access_code where common_code_key = $1 offset 0) as a
+         where gone_at is null and workspace_id is not distinct from $2
          order by access_code_id",
-        common_code_key,
-        workspace_id,
     )
+    .bind(common_code_key)
+    .bind(workspace_id)
     .fetch_all(tx)
     .await?;
     Ok(ids)

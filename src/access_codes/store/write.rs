@@ -90,6 +90,11 @@ impl Placed {
         Self { code, due_at, wake_at }
     }
 
+    /// The key by which others of its group find the code: none, once it is gone.
+    fn common_code_key(&self) -> Option<String> {
+        self.code.common_code_key.clone().filter(|_| self.code.life.gone_at.is_none())
+    }
+
     fn particulars(&self) -> Option<Json<Particulars>> {
         let particulars = &self.code.life.particulars;
         (*particulars != Particulars::default()).then(|| Json(particulars.clone()))
@@ -283,7 +288,7 @@ pub async fn save(
         &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
         &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
         &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.common_code_key.clone()).collect::<Vec<_>>() as &[Option<String>],
+        &placed.iter().map(Placed::common_code_key).collect::<Vec<_>>() as &[Option<String>],
         &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
         &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
         &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),

@@ -1,0 +1,145 @@
+//! How PostgreSQL finds what our statements ask for: by an index and by what is looked up, never by reading on and on.
+
+use crate::support::{app, run, tick_with};
+use axum::body::Body;
+use axum::http::{Request, header};
+use http_body_util::BodyExt;
+use latchkey::app::App;
+use latchkey::server;
+use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::{AssertSqlSafe, Row};
+use tower::ServiceExt;
+
+/// Statements that read an index from its beginning and stop early, or run once in a while over what is small.
+const EXCEPT: [&str; 2] = ["order by wake_at limit 1", "where expires_at <="];
+
+/// A server of its own on few connections, so that all its prepared statements can be looked at.
+struct Few {
+    app: App,
+    router: axum::Router,
+    api_key: String,
+}
+
+impl Few {
+    async fn new() -> Self {
+        let shared = app();
+        let options = shared.pool.connect_options().as_ref().clone();
+        let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
+        let app = App::new(shared.config.clone(), pool).unwrap();
+        let router = server::router(app.clone());
+        Self { app, router, api_key: String::new() }
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let mut request =
+            Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "localhost");
+        if !self.api_key.is_empty() {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.api_key));
+        }
+        let request = request.body(Body::from(body.to_string())).unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let answer: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(answer["ok"], true, "{path}: {answer}");
+        answer
+    }
+
+    /// Every statement that was prepared, with its plan.
+    async fn plans(&self) -> Vec<(String, Vec<String>)> {
+        let mut plans = Vec::new();
+        let mut connections = vec![self.app.pool.acquire().await.unwrap(), self.app.pool.acquire().await.unwrap()];
+        for connection in &mut connections {
+            let prepared =
+                "select name, statement, cardinality(parameter_types) as parameters from pg_prepared_statements";
+            for row in sqlx::raw_sql(prepared).fetch_all(&mut **connection).await.unwrap() {
+                let (name, statement): (String, String) = (row.get("name"), row.get("statement"));
+                let parameters = vec!["null"; usize::try_from(row.get::<i32, _>("parameters")).unwrap()].join(", ");
+                let parameters = if parameters.is_empty() { parameters } else { format!("({parameters})") };
+                let explain = AssertSqlSafe(format!("explain (costs off) execute \"{name}\"{parameters}"));
+                // What is no query has no plan.
+                let Ok(plan) = sqlx::raw_sql(explain).fetch_all(&mut **connection).await else { continue };
+                plans.push((statement, plan.iter().map(|line| line.get(0)).collect()));
+            }
+        }
+        plans
+    }
+}
+
+#[test]
+fn every_statement_finds_its_rows_by_what_it_looks_up() {
+    run(async {
+        let mut few = Few::new().await;
+        let types = ["august_lock", "igloohome_lock", "salto_lock", "schlage_lock"];
+        let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
+        let made = few.post("/_emulator/workspaces/create", json!({ "seed": "plans", "locks": locks })).await;
+        few.api_key = made["api_key"].as_str().unwrap().to_owned();
+        let lock = |place: usize| made["devices"][place]["device_id"].clone();
+        let fault = json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 });
+        let fault = few.post("/_emulator/faults/create", fault).await["fault"]["fault_id"].clone();
+        few.post("/_emulator/faults/list", json!({})).await;
+        let id = |answer: &Value| answer["access_code"]["access_code_id"].clone();
+        let window = json!({ "device_id": lock(3), "starts_at": "2030-01-01T00:00:00Z",
+                             "ends_at": "2030-01-02T00:00:00Z", "use_backup_access_code_pool": true });
+        let bound = id(&few.post("/access_codes/create", window).await);
+        few.post("/_emulator/programming/set", json!({ "after": "PT0S" })).await;
+        tick_with(&few.app).await;
+        few.post("/access_codes/pull_backup_access_code", json!({ "access_code_id": bound })).await;
+        few.post("/access_codes/update", json!({ "access_code_id": bound, "code": "97531" })).await;
+        let wanted = json!({ "device_id": lock(0), "common_code_key": "staff", "code": "135790", "sync": true });
+        let code = id(&few.post("/access_codes/create", wanted).await);
+        let renamed = json!({ "common_code_key": "staff", "ends_at": "2031-01-01T00:00:00Z",
+                              "starts_at": "2030-01-01T00:00:00Z" });
+        few.post("/access_codes/update_multiple", renamed).await;
+        few.post("/access_codes/create_multiple", json!({ "device_ids": [lock(0), lock(3)] })).await;
+        few.post("/access_codes/generate_code", json!({ "device_id": lock(0) })).await;
+        few.post("/access_codes/get", json!({ "access_code_id": code })).await;
+        few.post("/access_codes/get", json!({ "device_id": lock(0), "code": "135790" })).await;
+        few.post("/access_codes/list", json!({ "access_code_ids": [code] })).await;
+        few.post("/access_codes/list", json!({ "device_id": lock(0), "limit": 1, "search": "a" })).await;
+        few.post("/access_codes/get_timeline", json!({ "access_code_id": code })).await;
+        let foreign = json!({ "device_id": lock(0), "code": "246801" });
+        let foreign = id(&few.post("/_emulator/locks/add_code", foreign).await);
+        few.post("/access_codes/unmanaged/list", json!({ "device_id": lock(0) })).await;
+        few.post("/access_codes/unmanaged/get", json!({ "access_code_id": foreign })).await;
+        few.post("/access_codes/unmanaged/convert_to_managed", json!({ "access_code_id": foreign })).await;
+        few.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
+        few.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
+        let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
+                              "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });
+        few.post("/access_codes/create", offline).await;
+        few.post(
+            "/_emulator/access_codes/add_error",
+            json!({ "access_code_id": code, "error_code": "provider_issue" }),
+        )
+        .await;
+        few.post("/access_codes/delete", json!({ "access_code_id": code })).await;
+        few.post("/action_attempts/list", json!({})).await;
+        few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await;
+        few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code })).await;
+        few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "device_id": lock(0) })).await;
+        few.post("/devices/list", json!({})).await;
+        few.post("/devices/get", json!({ "device_id": lock(3) })).await;
+        few.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;
+        few.post("/devices/simulate/disconnect", json!({ "device_id": lock(3) })).await;
+        few.post("/_emulator/clock/hold", json!({})).await;
+        few.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
+        few.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
+        few.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
+        few.post("/_emulator/workspaces/delete", json!({})).await;
+        latchkey::emulator::worlds::remove_expired(&few.app).await.unwrap();
+        let plans = few.plans().await;
+        assert!(plans.len() > 60, "{}", plans.len());
+        let mut wrong = Vec::new();
+        for (statement, plan) in plans.iter().filter(|(statement, _)| !EXCEPT.iter().any(|it| statement.contains(it))) {
+            let reads_on = |(place, line): (usize, &String)| {
+                line.contains("Seq Scan")
+                    || (line.contains("Scan using") && !plan.get(place + 1).is_some_and(|it| it.contains("Index Cond")))
+            };
+            if plan.iter().enumerate().any(reads_on) {
+                wrong.push(format!("{statement}\n{}", plan.join("\n")));
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), plans.len(), wrong.join("\n\n"));
+    });
+}
