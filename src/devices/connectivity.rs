@@ -14,12 +14,17 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Changes what is wrong with devices that are locked, writes them, and tells of it. A device that can no longer be
-/// reached breaks off what it was doing; one that can be again takes it up.
+/// reached breaks off what it was doing; one that can be again takes it up, and what failed there is tried at once.
 pub async fn change(all: &mut LockedCodes, mut change: impl FnMut(&mut Trouble)) -> Result<()> {
     let now = all.now;
+    let mut back = HashSet::new();
     for place in 0..all.locked.len() {
         let before = all.locked[place].device.trouble.clone();
-        all.locked[place].device.change_trouble(now, &mut change);
+        let device = &mut all.locked[place].device;
+        device.change_trouble(now, &mut change);
+        if before.unreachable_since().is_some() && device.reachable_since.is_some() {
+            back.insert(device.device_id);
+        }
         tell(all, place, &before);
     }
     let devices: Vec<Device> = all.locked.iter().map(|locked| locked.device.clone()).collect();
@@ -29,6 +34,9 @@ pub async fn change(all: &mut LockedCodes, mut change: impl FnMut(&mut Trouble))
     for code in all.codes.iter_mut().filter(|code| !code.life.is_offline) {
         if out_of_reach.contains(&code.device_id) {
             code.life.break_off();
+        } else if back.contains(&code.device_id) {
+            // Whatever failed before: a lock that comes back is asked again.
+            code.life.try_again(now);
         }
     }
     all.touch_all();

@@ -335,3 +335,55 @@ fn each_error_of_a_device_or_its_account_is_passed_on_to_its_codes() {
         }
     });
 }
+
+#[test]
+fn what_failed_is_tried_at_once_when_the_lock_its_bridge_or_its_account_is_back() {
+    run(async {
+        for (leave, come_back) in [
+            (json!({ "online": false }), json!({ "online": true })),
+            (json!({ "hub_connected": false }), json!({ "hub_connected": true })),
+            (json!({ "account_connected": false }), json!({ "account_connected": true })),
+            (json!(null), json!(null)),
+        ] {
+            let world = World::with_locks(1).await;
+            let fault = json!({ "operation": "set", "outcome": { "fail": {} }, "times": 3 });
+            super::fault(&world, fault).await;
+            let code = world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"].clone();
+            // The third attempt has failed; the next would be forty seconds later.
+            go_to(&world, 31_000).await;
+            assert_eq!(super::used(&world).await, [3]);
+            if leave.is_null() {
+                simulate(&world, "disconnect", 0).await;
+                simulate(&world, "connect", 0).await;
+            } else {
+                change(&world, 0, leave).await;
+                change(&world, 0, come_back).await;
+            }
+            go_to(&world, 31_250).await;
+            assert_eq!(seen(&world, &code).await, "set");
+        }
+    });
+}
+
+#[test]
+fn what_is_changed_or_deleted_on_a_removed_lock_waits_for_it() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let wanted = json!({ "device_id": world.lock(0) });
+        let [one, other] = [world.create(wanted.clone()).await, world.create(wanted).await];
+        let [one, other] = [&one["access_code_id"], &other["access_code_id"]];
+        go_to(&world, 1000).await;
+        simulate(&world, "remove", 0).await;
+        update(&world, one, json!({ "name": "later", "sync": true })).await;
+        let deleted = json!({ "access_code_id": other, "sync": true });
+        let attempt = world.post("/access_codes/delete", deleted).await.ok()["action_attempt"].clone();
+        assert_eq!(attempt["status"], "pending");
+        go_to(&world, DAY).await;
+        assert_eq!(seen(&world, one).await, "set updating_name device_removed");
+        let removing = "removing deleting failed_to_remove_from_device device_removed being_deleted";
+        assert_eq!(seen(&world, other).await, removing);
+        change(&world, 0, json!({ "removed": false })).await;
+        go_to(&world, DAY + 250).await;
+        assert_eq!((seen(&world, one).await, seen(&world, other).await), ("set".to_owned(), "gone".to_owned()));
+    });
+}
