@@ -45,6 +45,8 @@ pub struct LockedCodes {
     /// The machine's.
     pub machine_now: Instant,
     touched: Vec<bool>,
+    /// Whether codes came to locks or left them since the last write, so that the database does not know.
+    memory_has_changed: bool,
 }
 
 impl LockedCodes {
@@ -78,7 +80,18 @@ impl LockedCodes {
         let now = locked.first().map_or(machine_now, |it| it.world.clock.now(machine_now));
         let touched = vec![false; codes.len()];
         let (events, attempts) = (Vec::new(), Vec::new());
-        let mut all = Self { tx, workspace_id, locked, codes, events, attempts, now, machine_now, touched };
+        let mut all = Self {
+            tx,
+            workspace_id,
+            locked,
+            codes,
+            events,
+            attempts,
+            now,
+            machine_now,
+            touched,
+            memory_has_changed: false,
+        };
         all.live(false).await?;
         Ok(all)
     }
@@ -133,12 +146,14 @@ impl LockedCodes {
             locks.get(&code.device_id).and_then(|lock| code.life.next(lock)).is_some_and(|(at, _)| at <= now)
         };
         if self.codes.iter().any(is_due) {
+            self.settle().await?;
             let mut workshop =
                 Workshop::open(&mut self.tx, &self.locked, &self.codes, |_| now, self.machine_now).await?;
             let steps = workshop.live_on(&mut self.codes, |_| now, Until::Instant, &mut self.events);
             workshop.close(&mut self.tx).await?;
             for (touched, stepped) in self.touched.iter_mut().zip(steps.touched) {
                 *touched |= stepped;
+                self.memory_has_changed |= stepped;
             }
         }
         for (locked, world) in self.locked.iter_mut().zip(worlds) {
@@ -153,6 +168,16 @@ impl LockedCodes {
         self.tx.commit().await?;
         app.wake_scheduler();
         Ok((self.codes, self.locked))
+    }
+
+    /// Notes that what locks hold was changed other than by their own work.
+    pub fn memory_changed(&mut self) {
+        self.memory_has_changed = true;
+    }
+
+    /// Sees to it that the database knows what the locks hold: whoever works on them reads it there.
+    pub async fn settle(&mut self) -> Result<()> {
+        if self.memory_has_changed { self.write().await } else { Ok(()) }
     }
 
     /// Writes what was changed; everything stays locked.
@@ -172,6 +197,7 @@ impl LockedCodes {
         self.events.clear();
         self.attempts.clear();
         self.touched.fill(false);
+        self.memory_has_changed = false;
         Ok(())
     }
 }

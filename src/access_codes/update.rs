@@ -220,6 +220,9 @@ fn change(
     if let Some(allowed) = update.is_external_modification_allowed.filter(|allowed| *allowed != is_allowed) {
         is_noop = false;
         code.is_external_modification_allowed = allowed;
+        if !allowed {
+            code.life.forbid_changes_outside(now);
+        }
         let (from, to) = (is_allowed.to_string(), allowed.to_string());
         let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
         all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;

@@ -121,6 +121,7 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
             ));
         }
     };
+    all.settle().await?;
     let LockedCodes { tx, locked: locks, codes, events, machine_now, .. } = &mut all;
     // Whatever falls due until then, the lock's memory is needed: it may confirm now.
     let far = crate::clock::Instant::MAX_UTC;

@@ -206,6 +206,7 @@ pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<Done> {
 
 /// What is not in the memory any more stands in nobody's way.
 fn try_blocked_again(all: &mut LockedCodes) {
+    all.memory_changed();
     let now = all.now;
     for place in 0..all.codes.len() {
         if all.codes[place].blocked_on().is_some() {

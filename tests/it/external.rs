@@ -384,3 +384,41 @@ fn what_cannot_be_done_at_a_lock_is_refused_by_name() {
         assert_eq!(world.access_code(id).await, code);
     });
 }
+
+#[test]
+fn a_code_that_was_removed_at_the_lock_is_set_again_once_that_is_forbidden() {
+    run(async {
+        let (world, code) = with_code("wyze_lock", true).await;
+        let id = &code["access_code_id"];
+        remove(&world, id).await;
+        world.advance("PT1H").await;
+        assert_eq!(seen_of(&world, id).await, "unset");
+        let forbidden = json!({ "access_code_id": id, "is_external_modification_allowed": false });
+        world.post("/access_codes/update", forbidden).await.ok();
+        let setting = world.access_code(id).await;
+        assert_eq!((&setting["status"], &setting["warnings"]), (&json!("setting"), &json!([])));
+        world.advance("PT0.25S").await;
+        assert_eq!(seen_of(&world, id).await, "set scheduled");
+        assert_eq!(world.memory(0).await.len(), 1);
+        assert_eq!(events(&world, id).await.last().unwrap(), "set_on_device@2026-03-02T13:00:01.250Z");
+        // From now on it is put back.
+        remove(&world, id).await;
+        world.advance("PT0.25S").await;
+        assert_eq!(seen_of(&world, id).await, "set scheduled");
+    });
+}
+
+#[test]
+fn a_code_takes_the_place_of_one_that_somebody_removed_even_where_locks_take_no_time() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        world.post("/_emulator/locks/add_code", on(&world, 0, json!({ "code": "135790" }))).await.ok();
+        world.post("/_emulator/programming/set", json!({ "after": "PT0S" })).await.ok();
+        let code = world.create(on(&world, 0, json!({ "code": "135790" }))).await;
+        let id = &code["access_code_id"];
+        world.advance("PT1S").await;
+        assert_eq!(error_codes(&world.access_code(id).await), ["duplicate_code_on_device"]);
+        world.post(REMOVE, on(&world, 0, json!({ "code": "135790" }))).await.ok();
+        assert_eq!(seen_of(&world, id).await, "set");
+    });
+}

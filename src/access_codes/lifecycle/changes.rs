@@ -133,6 +133,16 @@ impl Life {
         }
     }
 
+    /// From now on nobody may change the code at the lock: what somebody changed stays, as it has become what is asked
+    /// for, and what somebody removed is set again.
+    pub fn forbid_changes_outside(&mut self, at: Instant) {
+        if self.particulars.external.as_ref().is_some_and(|external| external.is_honoured) {
+            self.as_of = self.as_of.max(at);
+            self.particulars.external = None;
+            self.begin_anew();
+        }
+    }
+
     /// Seam takes over a code that somebody else put on the lock. One with a time frame has shown that the lock keeps
     /// schedules.
     pub fn adopt(&mut self, at: Instant) {
