@@ -1075,3 +1075,26 @@ fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_world_only() {
         world.request("GET", &query.replace("memory", "add_code")).await.error(405, "method_not_allowed");
     });
 }
+
+#[test]
+fn a_foreign_code_that_cannot_be_taken_off_still_ends_when_the_lock_drops_it() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let code = add_for_a_day(&world, 0, "135790").await;
+        set(&world, 0, json!({ "online": false })).await;
+        world.post(DELETE, named(&code)).await.ok();
+        advance_to(&world, "2026-03-13T11:59:59.999Z").await;
+        assert_eq!(memory(&world, 0).await.len(), 1);
+        advance_to(&world, DAY[1]).await;
+        assert_eq!(memory(&world, 0).await.len(), 0);
+        world.post(GET, named(&code)).await.error(404, "not_found");
+        let last = last_event(&world, &code).await;
+        assert_eq!(
+            (&last["event_type"], &last["occurred_at"]),
+            (&json!("access_code.unmanaged.removed"), &json!(DAY[1]))
+        );
+        set(&world, 0, json!({ "online": true })).await;
+        let events = events(&world, &code).await;
+        assert_eq!(events.iter().filter(|event| event.contains("unmanaged.removed")).count(), 1, "{events:?}");
+    });
+}

@@ -34,6 +34,10 @@ impl Life {
                 consider((told_at.max(self.as_of), Step::Assign));
             }
         }
+        if let Some(window) = self.asked.window.filter(|_| !self.is_managed && self.deletion_requested_at.is_some()) {
+            // The lock drops it at its end, whether or not it can be reached to take it off sooner.
+            consider((window.ends_at.max(self.as_of), Step::Expire));
+        }
         if let Some((operation, due)) = self.work() {
             let reachable_since = if self.is_offline { Some(self.created_at) } else { lock.reachable_since };
             self.work_steps(lock, reachable_since, due).map(&mut consider);
