@@ -70,6 +70,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());
     let overrides = overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?;
     let device_id = input.device_id;
+    let changes_pool_size = overrides.backup_access_code_pool_size.is_some();
     if let Some(connected) = input.account_connected {
         let account = devices::account_of(&call.app.pool, workspace.workspace_id, device_id).await?;
         connectivity::set_account(&call.app, &workspace, account.ok_or(Error::DeviceNotFound)?, connected).await?;
@@ -100,6 +101,10 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     .await?;
     if let Some(is_enabled) = input.backup_access_code_pool_enabled {
         backup_pool::switch(&mut all, &workspace, is_enabled).await?;
+    }
+    if changes_pool_size {
+        // A smaller pool keeps what it has until that is pulled.
+        backup_pool::refill(&mut all, &workspace).await?;
     }
     // The lock may be able to hold now what it could not before, or the other way round.
     for place in 0..all.codes.len() {

@@ -777,3 +777,22 @@ fn a_guest_whose_code_cannot_be_set_gets_a_backup_instead() {
         );
     });
 }
+
+#[test]
+fn a_pool_that_is_enlarged_is_filled_and_one_that_is_made_smaller_keeps_what_it_has() {
+    run(async {
+        let world = with_pool(2).await;
+        world.create(guest(&world, 0)).await;
+        set(&world, 0, json!({ "backup_access_code_pool_size": 4 })).await;
+        assert_eq!(waiting(&world).await, 4);
+        world.advance("PT1S").await;
+        assert_eq!(backups(&world, 0).await.len(), 4);
+        set(&world, 0, json!({ "backup_access_code_pool_size": 1 })).await;
+        world.advance("PT1S").await;
+        assert_eq!(backups(&world, 0).await.len(), 4);
+        set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        set(&world, 0, json!({ "backup_access_code_pool_size": 3 })).await;
+        world.advance("PT1S").await;
+        assert_eq!(waiting(&world).await, 0, "a pool that is off has no size");
+    });
+}
