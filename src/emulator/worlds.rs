@@ -306,11 +306,9 @@ pub(super) struct Done {}
 
 pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
     let workspace = call.workspace().await?;
-    let mut tx = call.app.pool.begin().await?;
-    if !store::delete(&mut tx, workspace.workspace_id).await? {
+    if !store::delete(&call.app.pool, workspace.workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
-    tx.commit().await?;
     call.app.workspaces.forget(workspace.workspace_id);
     Ok(Done {})
 }
@@ -329,9 +327,7 @@ pub async fn remove_as_they_expire(app: App) {
 /// Removes workspaces whose time is up.
 pub async fn remove_expired(app: &App) -> Result<()> {
     for workspace_id in store::expired(&app.pool, machine_now()).await? {
-        let mut tx = app.pool.begin().await?;
-        store::delete(&mut tx, workspace_id).await?;
-        tx.commit().await?;
+        store::delete(&app.pool, workspace_id).await?;
         app.workspaces.forget(workspace_id);
     }
     Ok(())

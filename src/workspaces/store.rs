@@ -193,7 +193,27 @@ pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: O
 }
 
 /// Removes a workspace with everything in it. `false`: there was none.
-pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+pub async fn delete(pool: &PgPool, workspace_id: Uuid) -> Result<bool> {
+    // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
+    // workspace, may wait for one of them.
+    let mut tx = pool.begin().await?;
+    if !delete_devices(&mut tx, workspace_id).await? {
+        return Ok(false);
+    }
+    tx.commit().await?;
+    let mut tx = pool.begin().await?;
+    // A lock may have been added meanwhile.
+    if !delete_devices(&mut tx, workspace_id).await? {
+        return Ok(false);
+    }
+    let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// Removes the devices of a workspace, with all that is told of them; the workspace is locked until the transaction
+/// ends. `false`: there is no such workspace.
+async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
     if !lock(tx, workspace_id).await? {
         return Ok(false);
     }
@@ -204,8 +224,8 @@ pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
     sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!("delete from action_attempt where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!("delete from access_code where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
-    let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(tx).await?;
-    Ok(deleted.rows_affected() > 0)
+    sqlx::query("delete from device where workspace_id = $1").bind(workspace_id).execute(tx).await?;
+    Ok(true)
 }
 
 /// The workspaces whose time was up at this instant of the machine's.

@@ -394,3 +394,41 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
         tickers.stop().await;
     });
 }
+
+#[test]
+fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
+    run(async {
+        let world = World::with_locks(1).await;
+        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
+        let device_id: Uuid = world.lock(0).parse().unwrap();
+        let mut busy = app().pool.begin().await.unwrap();
+        let lock = "select device_id from device where device_id = $1 for update";
+        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
+        let until_waiting = async |count: i64| {
+            let waiting = "select count(*) from pg_stat_activity a
+                where $1 = any(pg_blocking_pids(a.pid))
+                      or exists (select from pg_stat_activity b
+                                 where b.pid = any(pg_blocking_pids(a.pid)) and $1 = any(pg_blocking_pids(b.pid)))";
+            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() < count {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        let ask = |path: &'static str, body: Value| {
+            let key = world.api_key.clone();
+            tokio::spawn(async move { post_as(&key, path, body).await })
+        };
+        let unmade = ask("/_emulator/workspaces/delete", json!({}));
+        until_waiting(1).await;
+        let made = ask("/access_codes/create", json!({ "device_id": world.lock(0), "common_code_key": "new" }));
+        until_waiting(2).await;
+        busy.rollback().await.unwrap();
+        unmade.await.unwrap().ok();
+        made.await.unwrap().error(404, "device_not_found");
+        for table in ["workspace", "device", "fault", "pin_group", "access_code", "event"] {
+            let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
+            let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
+            assert_eq!(left, 0, "{table}");
+        }
+    });
+}
