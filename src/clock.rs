@@ -10,7 +10,7 @@ use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
 pub type Instant = DateTime<Utc>;
 
 /// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
-const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+pub const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
     Some(last) => last,
     None => Instant::MAX_UTC,
 };

@@ -43,6 +43,10 @@ pub struct Memory {
     counts: HashMap<Uuid, usize>,
 }
 
+/// How many steps one code takes in one go: enough for ten years of trying again what fails for ever. Whoever needs more
+/// goes in shorter strides.
+const MOST_STEPS: u32 = 1_000_000;
+
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -61,6 +65,8 @@ pub struct Steps {
     pub touched: Vec<bool>,
     /// The instant of the last one.
     pub last: Option<Instant>,
+    /// Whether a code had more to do than can be done in one go; then not everything is done.
+    pub is_cut_short: bool,
 }
 
 /// Locks at work, with their rows locked.
@@ -129,6 +135,10 @@ impl<'a> Workshop<'a> {
         while let Some(Reverse((at, (_, device_id), (step, _), _, place, version))) = coming.pop() {
             if version != versions[place] {
                 continue;
+            }
+            if version >= MOST_STEPS {
+                steps.is_cut_short = true;
+                break;
             }
             let Some((lock, locked)) = locks.get(&device_id).zip(self.locked.get(&device_id).copied()) else {
                 continue;

@@ -8,7 +8,7 @@ use super::worlds::Nothing;
 use crate::access_codes::model::AccessCode;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
+use crate::clock::{Instant, LAST, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::programming::{Until, Workshop};
@@ -197,8 +197,11 @@ async fn change(
     let chosen = decide(&world, now, machine_now)?;
     let target = match &chosen {
         Move::To(at, _) => *at,
-        Move::ToNext => store::next_due(&mut tx, workspace_id).await?.map_or(now, |due_at| due_at.max(now)),
-        Move::UntilQuiet => now.checked_add_signed(QUIET_WITHIN).unwrap_or(now),
+        Move::ToNext => {
+            let due_at = store::next_due(&mut tx, workspace_id).await?.filter(|due_at| *due_at <= LAST);
+            due_at.map_or(now, |due_at| due_at.max(now))
+        }
+        Move::UntilQuiet => now.checked_add_signed(QUIET_WITHIN).map_or(LAST, |until| until.min(LAST)),
     };
     // Steps on the way are taken, and recorded, as on a held clock: each at its own instant.
     for device in &mut locked {
@@ -209,6 +212,13 @@ async fn change(
     let goal = if matches!(chosen, Move::UntilQuiet) { Until::Quiet } else { Until::Instant };
     let mut events = Vec::new();
     let steps = workshop.live_on(&mut codes, |_| target, goal, &mut events);
+    if steps.is_cut_short {
+        return Err(Error::Conflict(
+            "on the way an access code takes more than a million steps, most of them to try again what fails for ever. \
+             Take back the fault, or what else is in its way, or move the clock in shorter strides."
+                .to_owned(),
+        ));
+    }
     workshop.close(&mut tx).await?;
     let clock = match chosen {
         Move::To(_, clock) => clock,

@@ -883,3 +883,75 @@ fn stepping_by_an_hour_is_the_same_as_one_stride() {
 fn stepping_by_a_day_is_the_same_as_one_stride() {
     strides_make_no_difference(86_400_000);
 }
+
+#[test]
+fn nothing_breaks_at_the_end_of_time() {
+    run(async {
+        const LAST: &str = "9999-12-31T23:59:59.999Z";
+        let world =
+            World::make(json!({ "locks": [{ "device_type": "nuki_lock" }, { "device_type": "igloohome_lock" }] ,
+                                        "clock": { "held_at": "9999-12-31T20:00:00Z" } }))
+            .await;
+        let [native, offline] = [0, 1].map(|place| {
+            json!({ "device_id": world.lock(place), "ends_at": LAST,
+                                                           "starts_at": "9999-12-31T22:00:00Z" })
+        });
+        world.post("/access_codes/create", native).await.ok();
+        let offline = json!({ "is_offline_access_code": true, "device_id": offline["device_id"], "max_time_rounding": "1d",
+                              "starts_at": offline["starts_at"], "ends_at": offline["ends_at"] });
+        assert!(world.post("/access_codes/create", offline).await.status < 500);
+        for outcome in [json!({ "delay": "P9999D" }), json!({ "delay": "P9999999D" }), json!({ "fail": {} })] {
+            let fault = json!({ "operation": "set", "outcome": outcome, "times": 1 });
+            world.post("/_emulator/faults/create", fault).await.ok();
+        }
+        for _ in 0..4 {
+            world.create(json!({ "device_id": world.lock(0) })).await;
+        }
+        world.advance_to("9999-12-31T23:59:59.998Z").await;
+        let fault = json!({ "operation": "set", "outcome": { "fail": {} } });
+        world.post("/_emulator/faults/create", fault).await.ok();
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        for _ in 0..4 {
+            world.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
+        }
+        for until in ["quiet", "next"] {
+            let moved = world.post("/_emulator/clock/advance", json!({ "until": until })).await.ok();
+            assert!(moved["now"].as_str().unwrap() <= LAST, "{moved}");
+        }
+        world.advance_to(LAST).await;
+        let list = world.post("/access_codes/list", json!({ "device_id": world.lock(0) })).await.ok();
+        assert_eq!(
+            list["access_codes"].as_array().unwrap().len(),
+            6,
+            "the one that has ended is on its way off the lock"
+        );
+        world.post("/_emulator/clock/advance", json!({ "by": "PT0.001S" })).await.invalid("by");
+    });
+}
+
+#[test]
+fn the_next_thing_may_be_a_retry_and_a_year_of_retries_is_no_matter() {
+    run(async {
+        let world = World::with_locks(1).await;
+        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
+        let code = world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"].clone();
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let moved = world.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
+            seen.push(moved["now"].as_str().unwrap().strip_prefix("2026-03-02T12:00:").unwrap().to_owned());
+        }
+        assert_eq!(seen, ["00.250Z", "10.250Z", "10.500Z", "30.500Z"]);
+        let year = world.advance("P365D").await;
+        assert!(year["transitions"].as_u64().unwrap() > 100_000, "{year}");
+        assert_eq!(year["events"], 0);
+        assert_eq!(world.events_of(&code).await.len(), 2);
+        let faults = world.get("/_emulator/faults/list").await.ok();
+        let used = faults["faults"][0]["used"].as_u64().unwrap();
+        assert!(used > 50_000, "{faults}");
+        // Nobody waits for eight thousand of them.
+        let end = json!({ "to": "9999-01-01T00:00:00Z" });
+        let error = world.post("/_emulator/clock/advance", end).await.error(409, "conflict");
+        assert!(error["message"].as_str().unwrap().contains("shorter strides"), "{error}");
+        assert_eq!(world.get("/_emulator/faults/list").await.ok()["faults"][0]["used"], used, "nothing has happened");
+    });
+}
