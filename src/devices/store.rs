@@ -211,16 +211,17 @@ pub async fn censuses(pool: &PgPool, devices: &[Device]) -> Result<HashMap<Uuid,
                                      and particulars -> 'failure' is not null) as "failed_refills!",
                   count(*) filter (where is_backup and pool_device_id is null and held_code is not null
                                      and deletion_requested_at is null) as "pulled_backups!",
-                  count(*) filter (where held_code is not null and not is_offline) as "held!"
+                  count(*) filter (where held_code is not null and not is_offline) as "held!",
+                  max(first_held_at) filter (where held_code is not null and not is_offline) as held_since
            from access_code where device_id = any($1) and gone_at is null group by device_id"#,
         &ids,
     )
     .fetch_all(pool)
     .await?;
     let census = rows.into_iter().map(|row| {
-        let (backups, failed_refills, pulled_backups, held) =
-            (row.backups, row.failed_refills, row.pulled_backups, row.held);
-        (row.device_id, Census { backups, failed_refills, pulled_backups, held })
+        let (backups, failed_refills, pulled_backups, held, held_since) =
+            (row.backups, row.failed_refills, row.pulled_backups, row.held, row.held_since);
+        (row.device_id, Census { backups, failed_refills, pulled_backups, held, held_since })
     });
     Ok(census.collect())
 }

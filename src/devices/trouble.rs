@@ -50,6 +50,8 @@ pub struct Census {
     pub pulled_backups: i64,
     /// Codes in the lock's memory, whoever put them there.
     pub held: i64,
+    /// When the last of these came there.
+    pub held_since: Option<Instant>,
 }
 
 /// How many backup codes a pool has unless the device says otherwise; Seam names no number, its samples show four and
@@ -107,7 +109,7 @@ impl Device {
         }
         if let Some(capacity) = self.capacity().filter(|capacity| census.held >= i64::from(*capacity)) {
             let message = "The device holds as many access codes as it can.";
-            warn("max_access_codes_reached", message, self.created_at);
+            warn("max_access_codes_reached", message, census.held_since.unwrap_or(self.created_at));
             if let Some(body) = all.last_mut() {
                 body["active_access_code_count"] = json!(census.held);
                 body["max_active_access_code_count"] = json!(capacity);

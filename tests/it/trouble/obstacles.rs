@@ -105,7 +105,9 @@ fn a_full_memory_is_an_error_of_the_code_and_a_warning_of_the_lock_until_there_i
         assert_eq!(seen(&world, id).await, "unset");
         // It waits for its start, and counts.
         assert_eq!(world.access_code(id).await["is_scheduled_on_device"], true);
-        assert_eq!(full(&device(&world, 0).await), is_full);
+        let device = device(&world, 0).await;
+        assert_eq!(full(&device), is_full);
+        assert_eq!(device["warnings"][0]["created_at"], after(TRIED + HOUR + 250), "full since the last code came");
         assert_eq!(events(&world, id).await.last().unwrap(), &format!("scheduled_on_device@{}", TRIED + HOUR + 250));
     });
 }
