@@ -29,7 +29,7 @@ pub async fn run(app: App) {
     loop {
         let round = async {
             // A batch that is not full was the last: what fell due meanwhile is left for the next round.
-            while tick(&app).await? == BATCH {}
+            while tick(&app).await? >= BATCH {}
             store::next_wake(&app.pool).await
         };
         let sleep = match round.await {
