@@ -213,50 +213,15 @@ fn change(
         (None, Some(_)) => locked.device.schedules_natively(),
         _ => code.life.is_natively_scheduled,
     };
-    let mut is_noop = true;
     let code = &mut all.codes[place];
     let action_attempt_id = workspace.ids.id("action_attempt", code.access_code_id, code.next_child(), machine_now);
-    let is_allowed = code.is_external_modification_allowed;
-    if let Some(allowed) = update.is_external_modification_allowed.filter(|allowed| *allowed != is_allowed) {
-        is_noop = false;
-        code.is_external_modification_allowed = allowed;
-        if !allowed {
-            code.life.forbid_changes_outside(now);
-        }
-        let (from, to) = (is_allowed.to_string(), allowed.to_string());
-        let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
-        all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
-    }
-    let code = &mut all.codes[place];
-    let change = code.life.request_update(now, asked, native);
-    if !change.is_empty() {
-        is_noop = false;
-        if change.code.is_some() {
-            // Codes with one key have one PIN: this one no longer has it.
-            code.common_code_key = None;
-        }
-        claims.remove(code.device_id, code.access_code_id);
-        claims.add_life(code);
-        let is_on_device = code.life.held.is_some();
-        all.tell(place, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
-        if !is_on_device {
-            for (event_type, payload) in payload::of_change(&change) {
-                all.tell(place, event_type, Some(payload))?;
-            }
-        }
-    }
-    if update.is_managed == Some(false) {
-        is_noop = false;
-        let code = &mut all.codes[place];
-        // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
-        code.common_code_key = None;
-        let let_go = code.life.let_go(now);
-        let property = payload::changed_property("is_managed", Some("true"), Some("false"));
-        all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
-        if !let_go {
-            all.tell(place, event_type::DELETED, None)?;
-        }
-    }
+    let is_noop = [
+        change_who_may(all, place, update.is_external_modification_allowed)?,
+        change_asked(all, claims, place, asked, native)?,
+        update.is_managed == Some(false) && let_go(all, place)?,
+    ]
+    .iter()
+    .all(|changed| !changed);
     all.touch(place);
     let code = &all.codes[place];
     // There is no managed code to show where nothing changed or it was let go.
@@ -270,6 +235,61 @@ fn change(
         resolved_at: (!has_result).then_some(now),
         outcome: (!has_result).then(|| Json(StoredOutcome::Result(json!({})))),
     })
+}
+
+/// Changes whether somebody at the lock may change the code. Gives whether that is a change.
+fn change_who_may(all: &mut LockedCodes, place: usize, allowed: Option<bool>) -> Result<bool> {
+    let now = all.now;
+    let code = &mut all.codes[place];
+    let was = code.is_external_modification_allowed;
+    let Some(allowed) = allowed.filter(|allowed| *allowed != was) else { return Ok(false) };
+    code.is_external_modification_allowed = allowed;
+    if !allowed {
+        code.life.forbid_changes_outside(now);
+    }
+    let (from, to) = (was.to_string(), allowed.to_string());
+    let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
+    all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
+    Ok(true)
+}
+
+/// Changes what is asked of the code. Gives whether that is a change.
+fn change_asked(all: &mut LockedCodes, claims: &mut Claims, place: usize, asked: Entry, native: bool) -> Result<bool> {
+    let now = all.now;
+    let code = &mut all.codes[place];
+    let change = code.life.request_update(now, asked, native);
+    if change.is_empty() {
+        return Ok(false);
+    }
+    if change.code.is_some() {
+        // Codes with one key have one PIN: this one no longer has it.
+        code.common_code_key = None;
+    }
+    claims.remove(code.device_id, code.access_code_id);
+    claims.add_life(code);
+    let is_on_device = code.life.held.is_some();
+    all.tell(place, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
+    if !is_on_device {
+        for (event_type, payload) in payload::of_change(&change) {
+            all.tell(place, event_type, Some(payload))?;
+        }
+    }
+    Ok(true)
+}
+
+/// Lets go of the code: it is somebody else's from now on, or gone where the lock does not have it.
+fn let_go(all: &mut LockedCodes, place: usize) -> Result<bool> {
+    let now = all.now;
+    let code = &mut all.codes[place];
+    // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
+    code.common_code_key = None;
+    let is_left = code.life.let_go(now);
+    let property = payload::changed_property("is_managed", Some("true"), Some("false"));
+    all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
+    if !is_left {
+        all.tell(place, event_type::DELETED, None)?;
+    }
+    Ok(true)
 }
 
 /// The code as it is to be.
