@@ -233,6 +233,25 @@ fn what_may_be_changed_at_the_lock_is_honoured_with_a_warning() {
 }
 
 #[test]
+fn what_was_changed_at_the_lock_and_back_again_leaves_no_warning() {
+    run(async {
+        let (world, code) = with_code("wyze_lock", true).await;
+        let id = &code["access_code_id"];
+        let call_it = async |name: &str| {
+            let renamed = on(&world, 0, json!({ "access_code_id": id, "name": name }));
+            world.post(CHANGE, renamed).await.ok()["access_code"].clone()
+        };
+        for name in ["somebody", "nobody"] {
+            let renamed = call_it(name).await;
+            let fields = json!([{ "field": "name", "from": "guest", "to": name }]);
+            assert_eq!(renamed["warnings"][0]["modified_fields"], fields);
+        }
+        assert_eq!(call_it("guest").await, code, "as if nothing had been");
+        assert_eq!(events(&world, id).await.len(), 5, "each change is told");
+    });
+}
+
+#[test]
 fn what_was_changed_at_the_lock_stays_until_seam_updates_the_code() {
     run(async {
         for device_type in ["wyze_lock", "august_lock"] {

@@ -109,6 +109,32 @@ fn a_failure_is_told_once_and_again_only_when_its_reason_changes() {
 }
 
 #[test]
+fn a_failure_tells_the_errors_of_code_device_and_account_apart() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let put = ["missing_device_credentials", "insufficient_permissions"];
+        let put = put.map(|error_code| json!({ "error_code": error_code, "message": "as told" }));
+        let warning = json!({ "warning_code": "power_saving_mode", "message": "as told" });
+        change(&world, 0, json!({ "errors": put, "warnings": [warning] })).await;
+        fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+        go_to(&world, 250).await;
+        let inherited = "failed_to_set_on_device missing_device_credentials insufficient_permissions";
+        assert_eq!(seen(&world, id).await, format!("setting creating {inherited}"));
+        let failures = told(&world, "access_code.failed_to_set_on_device").await;
+        let expected = [
+            ("connected_account_errors", vec!["insufficient_permissions"]),
+            ("connected_account_warnings", vec![]),
+            ("device_errors", vec!["missing_device_credentials"]),
+            ("device_warnings", vec!["power_saving_mode"]),
+            ("access_code_errors", vec!["failed_to_set_on_device"]),
+            ("access_code_warnings", vec![]),
+        ];
+        assert_eq!(issues(&failures[0], &ALL), expected.map(|(list, kinds)| (list.to_owned(), kinds)));
+    });
+}
+
+#[test]
 fn an_update_that_fails_is_tried_again_and_the_old_values_stay_on_the_lock() {
     run(async {
         let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
