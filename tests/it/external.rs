@@ -289,6 +289,32 @@ fn what_was_changed_at_the_lock_stays_until_seam_updates_the_code() {
 }
 
 #[test]
+fn an_update_by_seam_ends_what_was_changed_or_removed_at_the_lock() {
+    run(async {
+        for is_removed in [true, false] {
+            let (world, code) = with_code("wyze_lock", true).await;
+            let id = &code["access_code_id"];
+            if is_removed {
+                remove(&world, id).await;
+            } else {
+                let change = json!({ "access_code_id": id, "new_code": "246800" });
+                world.post(CHANGE, on(&world, 0, change)).await.ok();
+            }
+            world.advance("PT1H").await;
+            world.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();
+            let updated = world.access_code(id).await;
+            let expected = if is_removed { "setting creating" } else { "set updating_name scheduled" };
+            assert_eq!((seen(&updated).as_str(), &updated["warnings"]), (expected, &json!([])));
+            world.advance("PT0.25S").await;
+            assert_eq!(seen_of(&world, id).await, "set scheduled");
+            let held = &world.memory(0).await[0];
+            let code = if is_removed { "135790" } else { "246800" };
+            assert_eq!((&held["name"], &held["code"]), (&json!("cleaner"), &json!(code)));
+        }
+    });
+}
+
+#[test]
 fn a_code_that_may_be_removed_at_the_lock_stays_away() {
     run(async {
         for is_deleted in [true, false] {

@@ -307,6 +307,25 @@ fn a_code_on_its_way_out_carries_the_being_deleted_warning_with_the_instant_it_b
 }
 
 #[test]
+fn a_deleted_code_whose_window_ends_meanwhile_is_on_its_way_out_since_its_deletion() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let id = &world.create(far_ahead(&world)).await["access_code_id"];
+        world.advance_to("2026-03-13T12:00:00Z").await;
+        set_online(&world, false).await;
+        delete(&world, id).await;
+        // In the end the lock is back and at work on it.
+        for (instant, is_online) in [("2026-03-14T11:00:00Z", false), ("2026-03-14T13:00:00Z", true)] {
+            world.advance_to(instant).await;
+            set_online(&world, is_online).await;
+            let removing = world.access_code(id).await;
+            assert_eq!(removing["warnings"][0]["created_at"], "2026-03-13T12:00:00.000Z", "at {instant}");
+            assert_eq!(removing["pending_mutations"][0]["created_at"], "2026-03-13T12:00:00.000Z", "at {instant}");
+        }
+    });
+}
+
+#[test]
 fn deleting_breaks_off_the_programming_and_a_code_that_never_was_on_the_lock_is_not_removed_from_it() {
     run(async {
         let world = World::with_locks(1).await;

@@ -184,6 +184,24 @@ fn where_expired_codes_are_kept_they_read_unset_and_can_still_be_found() {
 }
 
 #[test]
+fn where_expired_codes_are_kept_offline_ones_are_too() {
+    run(async {
+        let locks = json!([{ "device_type": "igloohome_lock" }]);
+        let world = World::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
+        let mut wanted = window(&world, 0, HOUR, 2 * HOUR);
+        wanted["is_offline_access_code"] = json!(true);
+        let id = &world.create(wanted).await["access_code_id"];
+        go_to(&world, 2 * HOUR - 1).await;
+        assert_eq!(seen(&world, id).await, "set");
+        for at in [2 * HOUR, DAY] {
+            go_to(&world, at).await;
+            assert_eq!(seen(&world, id).await, "unset", "at {at}");
+        }
+        assert_eq!(events(&world, id).await, ["created@0", "set_on_device@3600000"]);
+    });
+}
+
+#[test]
 fn a_code_that_fails_to_leave_is_kept_only_when_it_has_left() {
     run(async {
         let world = World::make(json!({ "keep_expired_access_codes": true, "locks": 1 })).await;

@@ -235,6 +235,21 @@ fn programming_that_takes_over_a_minute_is_called_slow_until_it_is_done() {
 }
 
 #[test]
+fn programming_that_begins_anew_is_slow_a_minute_after_that() {
+    run(async {
+        let world = World::with_locks(1).await;
+        fault(&world, json!({ "operation": "set", "outcome": "never" })).await;
+        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+        go_to(&world, MINUTE / 2).await;
+        update(&world, id, json!({ "name": "another" })).await;
+        go_to(&world, 3 * MINUTE / 2 - 1).await;
+        assert_eq!(seen(&world, id).await, "setting creating");
+        go_to(&world, 3 * MINUTE / 2).await;
+        assert_eq!(seen(&world, id).await, "setting creating delay_in_setting_on_device");
+    });
+}
+
+#[test]
 fn a_lock_out_of_reach_is_not_called_slow() {
     run(async {
         let world = World::with_locks(1).await;
