@@ -30,8 +30,11 @@ pub async fn delete(
             && code.pool_device_id.is_none()
             && device_id.is_none_or(|device_id| device_id == code.device_id)
     };
-    let found = all.find(access_code_id).filter(is_asked_for);
-    let place = found.ok_or(Error::AccessCodeNotFound { device_id, access_code_id })?;
+    let Some(place) = all.find(access_code_id).filter(is_asked_for) else {
+        // It may have ended meanwhile: then that has happened, whoever asks next.
+        all.finish(app).await?;
+        return Err(Error::AccessCodeNotFound { device_id, access_code_id });
+    };
     let now = all.now;
     let code = &mut all.codes[place];
     if code.life.is_offline && !code.life.particulars.has_expired {
