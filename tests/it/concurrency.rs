@@ -2,7 +2,7 @@
 //!
 //! What must hold is asked of the database, not of the answers.
 
-use crate::support::{Reply, START, World, app, post_as, run, tick};
+use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run, tick};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -429,6 +429,57 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
             let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
             let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
             assert_eq!(left, 0, "{table}");
+        }
+    });
+}
+
+#[test]
+fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let mut codes = Vec::new();
+        for place in 0..12 {
+            let wanted =
+                json!({ "device_id": world.lock(0), "code": format!("{}", 135_700 + place), "name": "before" });
+            codes.push(world.create(wanted).await["access_code_id"].clone());
+        }
+        let device_id: Uuid = world.lock(0).parse().unwrap();
+        let mut busy = app().pool.begin().await.unwrap();
+        let lock = "select device_id from device where device_id = $1 for update";
+        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
+        let mut asked = Vec::new();
+        for (place, code) in codes.iter().enumerate() {
+            let change = match place % 4 {
+                // The PIN of the first.
+                1 => json!({ "access_code_id": code, "name": "after", "code": "135700" }),
+                2 => json!({ "access_code_id": code, "name": "after", "device_id": UNKNOWN }),
+                _ => json!({ "access_code_id": code, "name": "after" }),
+            };
+            let key = world.api_key.clone();
+            asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
+            let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
+            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        }
+        // Some of those who wait go away.
+        asked.iter().skip(3).step_by(4).for_each(JoinHandle::abort);
+        for task in asked.iter_mut().skip(3).step_by(4) {
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        busy.rollback().await.unwrap();
+        for (place, task) in asked.into_iter().enumerate().filter(|(place, _)| place % 4 != 3) {
+            let reply = task.await.unwrap();
+            match place % 4 {
+                0 => drop(reply.ok()),
+                1 => drop(reply.error(409, "duplicate_access_code")),
+                _ => drop(reply.error(404, "access_code_not_found")),
+            }
+        }
+        for (place, code) in codes.iter().enumerate() {
+            let expected = if place % 4 == 0 { "after" } else { "before" };
+            assert_eq!(world.access_code(code).await["name"], expected, "{place}");
         }
     });
 }
