@@ -59,14 +59,14 @@ pub(crate) fn app() -> App {
 
 /// Makes everything happen that is due in worlds whose clock is not held.
 pub(crate) async fn tick() {
+    tick_with(&server().app).await;
+}
+
+/// Has this server do so, which may be another one on the same database.
+pub(crate) async fn tick_with(app: &App) {
     // One test at a time: the scheduler passes over locks that another one is at work on, and a test would look too soon.
     static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
     let _one = ONE.lock().await;
-    while scheduler::tick(&server().app).await.expect("the scheduler works") > 0 {}
-}
-
-/// Has another server on the same database make everything happen that is due.
-pub(crate) async fn tick_with(app: &App) {
     while scheduler::tick(app).await.expect("the scheduler works") > 0 {}
 }
 
