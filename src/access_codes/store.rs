@@ -204,10 +204,21 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     query
         .push(AccessCodeRow::COLUMNS)
         .push(", d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ");
-    query.push(BACKUPS).push(
-        " as backups from access_code a join device d using (device_id) where a.workspace_id is not distinct from ",
-    );
-    query.push_bind(workspace_id);
+    query.push(BACKUPS).push(" as backups from ");
+    // Ids are looked up by themselves: the planner of a small table would as soon read all of access_code_on_device for
+    // `gone_at is null`.
+    match filter.access_code_ids {
+        Some([access_code_id]) => {
+            query.push("(select * from access_code where access_code_id = ").push_bind(*access_code_id);
+            query.push(" offset 0) as a");
+        }
+        Some(ids) => {
+            query.push("(select * from access_code where access_code_id = any(").push_bind(ids.to_vec());
+            query.push(") offset 0) as a");
+        }
+        None => drop(query.push("access_code a")),
+    }
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ").push_bind(workspace_id);
     match filter.whose {
         Whose::Managed => drop(query.push(" and a.is_managed")),
         Whose::Unmanaged => drop(query.push(" and not a.is_managed")),
@@ -218,11 +229,6 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     }
     if !filter.even_if_gone {
         query.push(" and a.gone_at is null");
-    }
-    match filter.access_code_ids {
-        Some([access_code_id]) => drop(query.push(" and a.access_code_id = ").push_bind(*access_code_id)),
-        Some(ids) => drop(query.push(" and a.access_code_id = any(").push_bind(ids.to_vec()).push(")")),
-        None => {}
     }
     if let Some(device_id) = filter.device_id {
         query.push(" and a.device_id = ").push_bind(device_id);
