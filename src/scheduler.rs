@@ -11,7 +11,6 @@ use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::Result;
 use crate::programming::{Until, Workshop};
-use std::collections::HashMap;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -67,18 +66,10 @@ pub async fn tick(app: &App) -> Result<usize> {
     let mut events = Vec::new();
     let steps = workshop.live_on(&mut codes, until, Until::Instant, &mut events);
     workshop.close(&mut tx).await?;
-    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
     // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again.
-    let woken = |code: &AccessCode| code.blocked_on().is_none();
-    let placed: Vec<Placed> = codes
-        .into_iter()
-        .zip(steps.touched)
-        .filter(|(code, touched)| *touched || woken(code))
-        .filter_map(|(code, _)| {
-            let locked = locks.get(&code.device_id)?;
-            Some(Placed::new(code, &locked.device, &locked.world))
-        })
-        .collect();
+    let is_written = |(code, touched): &(AccessCode, bool)| *touched || code.blocked_on().is_none();
+    let written = codes.into_iter().zip(steps.touched).filter(is_written).map(|(code, _)| code);
+    let placed = Placed::all(written, &locked);
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     Ok(due)

@@ -182,15 +182,8 @@ impl LockedCodes {
 
     /// Writes what was changed; everything stays locked.
     pub async fn write(&mut self) -> Result<()> {
-        let locks: HashMap<Uuid, &LockedDevice> = self.locked.iter().map(|it| (it.device.device_id, it)).collect();
         let touched = self.codes.iter().zip(&self.touched).filter(|(_, touched)| **touched);
-        let placed: Vec<Placed> = touched
-            .map(|(code, _)| code)
-            .filter_map(|code| {
-                let locked = locks.get(&code.device_id)?;
-                Some(Placed::new(code.clone(), &locked.device, &locked.world))
-            })
-            .collect();
+        let placed = Placed::all(touched.map(|(code, _)| code.clone()), &self.locked);
         if !placed.is_empty() || !self.events.is_empty() || !self.attempts.is_empty() {
             store::save(&mut self.tx, self.workspace_id, &placed, &self.events, &self.attempts).await?;
         }

@@ -5,8 +5,7 @@
 
 use super::Control;
 use super::worlds::Nothing;
-use crate::access_codes::model::AccessCode;
-use crate::access_codes::store::{self, LockedDevice, Placed};
+use crate::access_codes::store::{self, Placed};
 use crate::app::App;
 use crate::clock::{Instant, LAST, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
@@ -15,8 +14,6 @@ use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use uuid::Uuid;
 
 /// How far `until: "quiet"` looks ahead.
 const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
@@ -226,13 +223,8 @@ async fn change(
         Move::UntilQuiet => WorkspaceClock::Held { at: steps.last.unwrap_or(now).max(now) },
     };
     let moved = Moved { clock, transitions: steps.taken, events: events.len() };
-    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
-    let place = |(code, _): (AccessCode, bool)| {
-        let locked = locks.get(&code.device_id)?;
-        Some(Placed::new(code, &locked.device, &locked.world))
-    };
-    let touched = codes.into_iter().zip(steps.touched).filter(|(_, touched)| *touched);
-    let placed: Vec<Placed> = touched.filter_map(place).collect();
+    let touched = codes.into_iter().zip(steps.touched).filter(|(_, touched)| *touched).map(|(code, _)| code);
+    let placed = Placed::all(touched, &locked);
     if !placed.is_empty() {
         store::save(&mut tx, workspace_id, &placed, &events, &[]).await?;
     }

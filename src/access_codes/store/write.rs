@@ -1,5 +1,6 @@
 //! Writing codes with what happened to them.
 
+use super::LockedDevice;
 use crate::access_codes::lifecycle::Particulars;
 use crate::access_codes::model::AccessCode;
 use crate::clock::{Instant, WorkspaceClock};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// An action attempt that comes with a code.
@@ -93,6 +95,16 @@ impl Placed {
     /// The key by which others of its group find the code: none, once it is gone.
     fn common_code_key(&self) -> Option<String> {
         self.code.common_code_key.clone().filter(|_| self.code.life.gone_at.is_none())
+    }
+
+    /// The same for each of these codes whose lock is among those that are locked.
+    pub fn all(codes: impl Iterator<Item = AccessCode>, locked: &[LockedDevice]) -> Vec<Self> {
+        let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+        let place = |code: AccessCode| {
+            let locked = locks.get(&code.device_id)?;
+            Some(Self::new(code, &locked.device, &locked.world))
+        };
+        codes.filter_map(place).collect()
     }
 
     fn particulars(&self) -> Option<Json<Particulars>> {
