@@ -121,17 +121,29 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Inst
     }
 }
 
-/// The clock and ways of workspaces as they are now, with where their ids come from.
-pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
-    let rows = sqlx::query!(
-        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms, slow_after_ms,
-                keeps_expired, has_faults
-         from workspace where workspace_id = any($1)",
-        workspace_ids,
-    )
-    .fetch_all(connection)
-    .await?;
-    let worlds = rows.into_iter().map(|row| {
+/// The clock and ways of a workspace, as its row has them.
+#[derive(Debug, sqlx::FromRow)]
+pub struct WorldRow {
+    workspace_id: Uuid,
+    seed: Option<String>,
+    clock_mode: String,
+    clock_at: Option<Instant>,
+    clock_since: Option<Instant>,
+    clock_rate: Option<f64>,
+    programming_ms: Option<i64>,
+    slow_after_ms: i64,
+    keeps_expired: bool,
+    has_faults: bool,
+}
+
+impl WorldRow {
+    /// The columns of a workspace, the alias `w`, for a `select`.
+    pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
+        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults";
+}
+
+impl From<WorldRow> for (Ids, World) {
+    fn from(row: WorldRow) -> Self {
         let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
             ("held", Some(at), ..) => WorkspaceClock::Held { at },
             ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
@@ -144,9 +156,22 @@ pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Re
             keeps_expired: row.keeps_expired,
             has_faults: row.has_faults,
         };
-        (row.workspace_id, (Ids::of(row.seed.as_deref()), world))
-    });
-    Ok(worlds.collect())
+        (Ids::of(row.seed.as_deref()), world)
+    }
+}
+
+/// The clock and ways of workspaces as they are now, with where their ids come from.
+pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
+    let rows = sqlx::query_as!(
+        WorldRow,
+        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms, slow_after_ms,
+                keeps_expired, has_faults
+         from workspace where workspace_id = any($1)",
+        workspace_ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.workspace_id, row.into())).collect())
 }
 
 /// The clock and ways of one workspace as they are now.

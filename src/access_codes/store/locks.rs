@@ -5,8 +5,10 @@ use crate::clock::Instant;
 use crate::devices::model::{Device, DeviceRow};
 use crate::error::Result;
 use crate::ids::Ids;
-use crate::workspaces::{World, store as workspaces};
-use sqlx::{PgConnection, QueryBuilder};
+use crate::workspaces::World;
+use crate::workspaces::store::{self as workspaces, WorldRow};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, QueryBuilder};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -31,6 +33,25 @@ struct LockedRow {
     device: DeviceRow,
     access_code_ordinal: i64,
     backups: i64,
+}
+
+impl LockedRow {
+    fn in_world(self, ids: Ids, world: World) -> Result<LockedDevice> {
+        let Self { device, access_code_ordinal, backups } = self;
+        Ok(LockedDevice { device: device.try_into()?, world, ids, access_code_ordinal, backups })
+    }
+}
+
+/// A code's row with its workspace's.
+struct WithWorld {
+    code: AccessCodeRow,
+    world: WorldRow,
+}
+
+impl FromRow<'_, PgRow> for WithWorld {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { code: AccessCodeRow::from_row(row)?, world: WorldRow::from_row(row)? })
+    }
 }
 
 impl LockedDevice {
@@ -82,9 +103,7 @@ async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<
     for row in rows {
         // A workspace that is gone takes its devices with it, and those are locked.
         let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
-        let LockedRow { device, access_code_ordinal, backups } = row;
-        let device = device.try_into()?;
-        locked.push(LockedDevice { device, world: *world, ids: ids.clone(), access_code_ordinal, backups });
+        locked.push(row.in_world(ids.clone(), *world)?);
     }
     Ok(locked)
 }
@@ -203,7 +222,7 @@ pub async fn lock_access_codes(
     access_code_ids: &[Uuid],
 ) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
     // A code never moves to another device: where it is need not be read anew under the lock.
-    let rows: Vec<LockedRow> = sqlx::query_as(
+    let mut rows: Vec<LockedRow> = sqlx::query_as(
         "select *, 0::bigint as backups from device
          where device_id = any(array(select device_id from access_code where access_code_id = any($1)))
            and workspace_id is not distinct from $2
@@ -213,21 +232,32 @@ pub async fn lock_access_codes(
     .bind(workspace_id)
     .fetch_all(&mut *tx)
     .await?;
-    let locked = with_worlds(tx, rows).await?;
-    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
+    let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
     if device_ids.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
+    count_backups(tx, &mut rows).await?;
+    // Two lookups, each by an index of its own: `offset 0` keeps them apart. With the codes comes their world.
     let mut query = QueryBuilder::new("select ");
-    // Two lookups, each by an index of its own: `offset 0` keeps them apart.
+    query.push(AccessCodeRow::COLUMNS).push(", ").push(WorldRow::COLUMNS).push(" from (select ");
     query.push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
     query.push(" union all ");
     super::push_blocked_on(&mut query, &device_ids);
     query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
-    query.push(") order by sequence");
-    let codes = super::codes(tx, query).await?;
+    query.push(")) as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
+    query.push(") as w order by a.sequence");
+    let found: Vec<WithWorld> = query.build_query_as().fetch_all(tx).await?;
+    let mut world = None;
+    let codes = found.into_iter().map(|WithWorld { code, world: of_it }| {
+        world = Some(of_it);
+        AccessCode::from(code)
+    });
+    let codes: Vec<AccessCode> = codes.collect();
+    // Where there is none of the codes, nobody asks for their locks.
+    let Some((ids, world)) = world.map(<(Ids, World)>::from) else { return Ok((Vec::new(), Vec::new())) };
+    let locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
     Ok((locked, codes))
 }
 
