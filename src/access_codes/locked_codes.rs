@@ -1,7 +1,7 @@
 //! Codes whose locks are locked: lived up to now, to be changed, and written with everything that happened.
 
 use super::model::AccessCode;
-use super::store::{self, LockedDevice, NewActionAttempt, Placed};
+use super::store::{self, LockedAccessCodes, LockedDevice, NewActionAttempt, PinWanted, Placed};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::devices::store as devices;
@@ -19,6 +19,8 @@ use uuid::Uuid;
 pub enum Scope<'a> {
     /// These codes, and so their locks.
     Codes(&'a [Uuid]),
+    /// The same, with what may stand in the way of the PINs that they are to have.
+    Changes(&'a [Uuid], &'a [PinWanted]),
     /// These locks with all their codes.
     Devices(&'a [Uuid]),
     /// The workspace itself and all its locks with all their codes.
@@ -36,6 +38,8 @@ pub struct LockedCodes {
     pub locked: Vec<LockedDevice>,
     /// The codes that are not gone, each lived up to now.
     pub codes: Vec<AccessCode>,
+    /// The codes that may stand in the way of the PINs wanted, as they are stored.
+    pub rivals: Vec<AccessCode>,
     /// What happened, in order.
     pub events: Vec<NewEvent>,
     /// What was asked for.
@@ -65,8 +69,9 @@ impl LockedCodes {
         workspace_id: Uuid,
         scope: Scope<'_>,
     ) -> Result<Self> {
-        let (locked, codes) = match scope {
-            Scope::Codes(access_code_ids) => store::lock_access_codes(&mut tx, workspace_id, access_code_ids).await?,
+        let LockedAccessCodes { locked, codes, rivals } = match scope {
+            Scope::Codes(ids) => store::lock_access_codes(&mut tx, workspace_id, ids, &[]).await?,
+            Scope::Changes(ids, wanted) => store::lock_access_codes(&mut tx, workspace_id, ids, wanted).await?,
             Scope::Devices(device_ids) => with_codes(&mut tx, workspace_id, device_ids).await?,
             Scope::Workspace => {
                 if !workspaces::lock(&mut tx, workspace_id).await? {
@@ -85,6 +90,7 @@ impl LockedCodes {
             workspace_id,
             locked,
             codes,
+            rivals,
             events,
             attempts,
             now,
@@ -195,13 +201,9 @@ impl LockedCodes {
     }
 }
 
-async fn with_codes(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    device_ids: &[Uuid],
-) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
+async fn with_codes(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<LockedAccessCodes> {
     let locked = store::lock_devices(tx, workspace_id, device_ids).await?;
     let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
     let codes = store::on_devices(tx, &ids).await?;
-    Ok((locked, codes))
+    Ok(LockedAccessCodes { locked, codes, rivals: Vec::new() })
 }

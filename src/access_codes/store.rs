@@ -11,8 +11,8 @@ pub use self::claims::{
     CodeWanted, TimesWanted, claims_of_codes, claims_of_times, held_counts, held_with_codes, offline_on_devices,
 };
 pub use self::locks::{
-    LockedDevice, PinGroup, delete_pin_groups, lock_access_codes, lock_devices, lock_due_devices, lock_pin_group,
-    lock_pin_groups, members, pin_groups, set_pin_groups,
+    LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
+    lock_due_devices, lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
 };
 pub use self::write::{NewActionAttempt, Placed, StoredOutcome, insert, save, set_ordinals, set_wake_times};
 

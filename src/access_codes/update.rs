@@ -4,7 +4,7 @@ use super::lifecycle::{Entry, Window};
 use super::linked::{self, Claims, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::model::AccessCode;
-use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, StoredOutcome, TimesWanted};
+use super::store::{self, LockedDevice, NewActionAttempt, PinWanted, StoredOutcome, TimesWanted};
 use crate::app::App;
 use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
@@ -105,7 +105,9 @@ async fn update_together(app: &App, workspace: &Workspace, batch: &[Changing]) -
 async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result<Vec<Result<Changed>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|changing| changing.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&ids)).await?;
+    let pins: Vec<PinWanted> =
+        batch.iter().filter_map(|changing| pin_wanted(changing.access_code_id, &changing.update)).collect();
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Changes(&ids, &pins)).await?;
     let wanted = batch.iter().filter_map(|changing| Some((target(&all, changing).ok()?, &changing.update)));
     let wanted: Vec<(usize, &Update)> = wanted.collect();
     let mut claims = read_claims(&mut all, &wanted).await?;
@@ -161,31 +163,29 @@ fn target(all: &LockedCodes, changing: &Changing) -> Result<usize> {
     Ok(place)
 }
 
-/// Reads what stands in the way of changes of codes at these places.
+/// The PIN that a code must have free after this change, if the change is of PIN or times.
+fn pin_wanted(access_code_id: Uuid, update: &Update) -> Option<PinWanted> {
+    let Update { code, starts_at, ends_at, kind, .. } = update;
+    let matters = code.is_some() || starts_at.is_some() || ends_at.is_some() || kind.is_some();
+    matters.then(|| PinWanted { access_code_id, code: code.clone() })
+}
+
+/// What stands in the way of changes of codes at these places. On locks with room for so many codes only, all codes of
+/// the time count, and those are read.
 async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Result<Claims> {
-    let (mut of_codes, mut of_times) = (BTreeSet::new(), TimesWanted::new());
+    let mut of_times = TimesWanted::new();
     for (place, update) in wanted {
-        let Update { code: pin, starts_at, ends_at, kind, .. } = update;
-        if pin.is_none() && starts_at.is_none() && ends_at.is_none() && kind.is_none() {
-            continue;
-        }
         let code = &all.codes[*place];
-        let (device_id, was) = (code.device_id, &code.life.asked);
-        if all.lock_of(*place)?.device.capacity().is_some() {
+        if pin_wanted(code.access_code_id, update).is_some() && all.lock_of(*place)?.device.capacity().is_some() {
             let window = asked_entry(code, update).ok().and_then(|asked| asked.window);
-            let hull = of_times.entry(device_id).or_insert(was.window);
+            let was = code.life.asked.window;
+            let hull = of_times.entry(code.device_id).or_insert(was);
             *hull = hull.zip(window).map(|(one, other)| one.hull(other));
         }
-        // Others of the batch may change the code first: what it has then is one of these.
-        let codes = [Some(&was.code), pin.as_ref()].into_iter().flatten().cloned();
-        of_codes.extend(codes.map(|code| CodeWanted { device_id, code }));
     }
-    // What is read by time has what is read by PIN in it.
-    of_codes.retain(|wanted| !of_times.contains_key(&wanted.device_id));
     let mut claims = Claims::default();
-    if !of_codes.is_empty() {
-        store::claims_of_codes(&mut all.tx, &of_codes).await?.into_iter().for_each(|claim| claims.add(claim));
-    }
+    // What is read by time has what is read by PIN in it.
+    all.rivals.iter().filter(|rival| !of_times.contains_key(&rival.device_id)).for_each(|rival| claims.add_life(rival));
     if !of_times.is_empty() {
         store::claims_of_times(&mut all.tx, &of_times).await?.into_iter().for_each(|claim| claims.add(claim));
     }
@@ -373,7 +373,8 @@ pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: 
         return Err(not_found());
     }
     let members = store::members(&mut tx, workspace.workspace_id, common_code_key).await?;
-    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Codes(&members)).await?;
+    let pins: Vec<PinWanted> = members.iter().filter_map(|member| pin_wanted(*member, update)).collect();
+    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Changes(&members, &pins)).await?;
     let places: Vec<usize> = (0..all.codes.len())
         .filter(|place| {
             let code = &all.codes[*place];

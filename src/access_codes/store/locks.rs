@@ -8,7 +8,7 @@ use crate::ids::Ids;
 use crate::workspaces::World;
 use crate::workspaces::store::{self as workspaces, WorldRow};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, PgConnection, QueryBuilder};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
@@ -43,14 +43,16 @@ impl LockedRow {
 }
 
 /// A code's row with its workspace's.
-struct WithWorld {
+struct Found {
     code: AccessCodeRow,
+    is_rival: bool,
     world: WorldRow,
 }
 
-impl FromRow<'_, PgRow> for WithWorld {
+impl FromRow<'_, PgRow> for Found {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self { code: AccessCodeRow::from_row(row)?, world: WorldRow::from_row(row)? })
+        let is_rival = row.try_get(AccessCodeRow::COUNT)?;
+        Ok(Self { code: AccessCodeRow::from_row(row)?, is_rival, world: WorldRow::from_row(row)? })
     }
 }
 
@@ -213,14 +215,35 @@ pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: 
     Ok(())
 }
 
-/// The devices of these codes, locked, and the codes as they are under those locks, in the order in which they were made.
-/// Codes that are not there are missing from the answer; those that wait for something to leave the memory of these
-/// devices are in it.
+/// A PIN that a code is to have.
+#[derive(Clone, Debug)]
+pub struct PinWanted {
+    /// The code.
+    pub access_code_id: Uuid,
+    /// The PIN; `None`: the one it has, for other times.
+    pub code: Option<String>,
+}
+
+/// What [`lock_access_codes`] found.
+#[derive(Debug, Default)]
+pub struct LockedAccessCodes {
+    /// The devices, locked.
+    pub locked: Vec<LockedDevice>,
+    /// The codes, in the order in which they were made.
+    pub codes: Vec<AccessCode>,
+    /// The codes, of all on the devices, that have a PIN that is wanted, or that one of `codes` has and wants to keep.
+    pub rivals: Vec<AccessCode>,
+}
+
+/// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
+/// from the answer; those that wait for something to leave the memory of these devices are in it. With them come those
+/// that may stand in the way of the PINs wanted: one statement less than to ask for them later.
 pub async fn lock_access_codes(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     access_code_ids: &[Uuid],
-) -> Result<(Vec<LockedDevice>, Vec<AccessCode>)> {
+    wanted: &[PinWanted],
+) -> Result<LockedAccessCodes> {
     // A code never moves to another device: where it is need not be read anew under the lock.
     let mut rows: Vec<LockedRow> = sqlx::query_as(
         "select *, 0::bigint as backups from device
@@ -234,31 +257,58 @@ pub async fn lock_access_codes(
     .await?;
     let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
     if device_ids.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
+        return Ok(LockedAccessCodes::default());
     }
     count_backups(tx, &mut rows).await?;
-    // Two lookups, each by an index of its own: `offset 0` keeps them apart. With the codes comes their world.
+    let mut query = codes_with_world(workspace_id, access_code_ids, &device_ids, wanted);
+    let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
+    let mut all = LockedAccessCodes::default();
+    let mut world = None;
+    for Found { code, is_rival, world: of_it } in found {
+        world = Some(of_it);
+        if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.into());
+    }
+    // Where there is none of the codes, nobody asks for their locks.
+    let Some((ids, world)) = world.map(<(Ids, World)>::from) else { return Ok(all) };
+    all.locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
+    Ok(all)
+}
+
+/// Selects codes, those that wait for a place on these devices, and rivals for PINs, each with its world. Each kind is
+/// looked up by an index of its own: `offset 0` keeps them apart.
+fn codes_with_world(
+    workspace_id: Uuid,
+    access_code_ids: &[Uuid],
+    device_ids: &[Uuid],
+    wanted: &[PinWanted],
+) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(", ").push(WorldRow::COLUMNS).push(" from (select ");
-    query.push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(access_code_ids.to_vec());
+    query.push(AccessCodeRow::COLUMNS).push(", a.is_rival, ").push(WorldRow::COLUMNS).push(" from (select ");
+    query.push(AccessCodeRow::COLUMNS).push(", false as is_rival from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
-    query.push(" union all ");
-    super::push_blocked_on(&mut query, &device_ids);
+    query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", false from (");
+    super::push_blocked_on(&mut query, device_ids);
     query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
-    query.push(")) as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
+    query.push(")) as a");
+    if !wanted.is_empty() {
+        for has_pin in [
+            "a.device_id = own.device_id and a.code = any(array[own.code, wanted.code]) and (a.particulars is null
+             or not a.particulars ? 'has_expired')",
+            "a.held_code = any(array[own.code, wanted.code]) and a.device_id is not distinct from own.device_id
+             and a.held_code <> a.code",
+        ] {
+            query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", true from unnest(");
+            query.push_bind(wanted.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
+            query.push_bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
+            query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
+            query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (select * from ");
+            query.push("access_code a where a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
+        }
+    }
+    query.push(") as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
     query.push(") as w order by a.sequence");
-    let found: Vec<WithWorld> = query.build_query_as().fetch_all(tx).await?;
-    let mut world = None;
-    let codes = found.into_iter().map(|WithWorld { code, world: of_it }| {
-        world = Some(of_it);
-        AccessCode::from(code)
-    });
-    let codes: Vec<AccessCode> = codes.collect();
-    // Where there is none of the codes, nobody asks for their locks.
-    let Some((ids, world)) = world.map(<(Ids, World)>::from) else { return Ok((Vec::new(), Vec::new())) };
-    let locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
-    Ok((locked, codes))
+    query
 }
 
 /// Locks the PIN group of a key. `false`: there is none.
