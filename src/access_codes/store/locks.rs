@@ -293,17 +293,18 @@ fn codes_with_world(
     query.push(")) as a");
     if !wanted.is_empty() {
         for has_pin in [
-            "a.device_id = own.device_id and a.code = any(array[own.code, wanted.code]) and (a.particulars is null
+            "a.device_id = own.device_id and a.code = pin.code and (a.particulars is null
              or not a.particulars ? 'has_expired')",
-            "a.held_code = any(array[own.code, wanted.code]) and a.device_id is not distinct from own.device_id
+            "a.held_code = pin.code and a.device_id is not distinct from own.device_id
              and a.held_code <> a.code",
         ] {
             query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", true from unnest(");
             query.push_bind(wanted.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
             query.push_bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
             query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
-            query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (select * from ");
-            query.push("access_code a where a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
+            query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (values (own.code), ");
+            query.push("(wanted.code)) as pin(code) cross join lateral (select * from access_code a where ");
+            query.push("a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
         }
     }
     query.push(") as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
