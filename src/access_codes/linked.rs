@@ -325,3 +325,35 @@ fn choose(devices: &[&Device], claims: &Claims, wish: &Wish<'_>, mut draw: impl 
         .into_iter()
         .find_map(|length| rules.choose(usize::from(length), taken.iter().copied(), &mut draw))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access_codes::lifecycle::Life;
+
+    #[test]
+    fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
+        let entry = Entry { name: None, code: "1357".to_owned(), window: None };
+        let life = Life { is_backup: true, ..Life::begin(Instant::default(), entry.clone(), false) };
+        let mut backup = AccessCode {
+            access_code_id: Uuid::nil(),
+            workspace_id: Uuid::nil(),
+            device_id: Uuid::nil(),
+            sequence: 0,
+            common_code_key: None,
+            is_external_modification_allowed: false,
+            pool_device_id: Some(Uuid::nil()),
+            pulled_backup_access_code_id: None,
+            life,
+            children: 0,
+        };
+        let needs_room = |code: &AccessCode| {
+            let mut claims = Claims::default();
+            claims.add_life(code);
+            claims.on(code.device_id).iter().any(|claim| claim.needs_room)
+        };
+        assert!(!needs_room(&backup));
+        backup.life.held = Some(entry);
+        assert!(needs_room(&backup));
+    }
+}
