@@ -76,12 +76,14 @@ pub enum Error {
     #[error("Unauthorized (client session not found)")]
     ClientSessionNotFound,
     /// A path nobody knows.
-    #[error("no such path: {method} {path}. GET /openapi.json lists the paths.")]
+    #[error("no such path: {method} {path}. GET {contract} lists the paths.")]
     NoSuchPath {
         /// The request's method.
         method: String,
         /// The request's path.
         path: String,
+        /// Where the paths are that there are.
+        contract: &'static str,
     },
     /// A path of Seam's that Latchkey does not emulate.
     #[error("Latchkey does not emulate /{0}")]

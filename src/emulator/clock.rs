@@ -109,7 +109,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
     }
     let goal = match &call.input {
         Advance { by: Some(by), to: None, until: None } => {
-            let message = "Invalid duration: give ISO 8601 of at least nothing, like PT72H";
+            let message = "Invalid duration: give an ISO 8601 duration that is not negative, like PT72H";
             Goal::By(duration_from_iso(by).ok_or_else(|| Error::invalid("by", message))?)
         }
         Advance { by: None, to: Some(to), until: None } => Goal::To(instant("to", to)?),

@@ -150,7 +150,10 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay(delay) = &input.outcome
         && duration_from_iso(delay).is_none()
     {
-        return Err(Error::invalid("outcome", "Invalid duration: give ISO 8601 of at least nothing, like PT5M"));
+        return Err(Error::invalid(
+            "outcome",
+            "Invalid duration: give an ISO 8601 duration that is not negative, like PT5M",
+        ));
     }
     let mut tx = call.app.pool.begin().await?;
     if !workspaces::lock(&mut tx, workspace.workspace_id).await? {

@@ -28,7 +28,10 @@ impl Programming {
             Self::AtOnce => Ok(Some(TimeDelta::zero())),
             Self::ByHand => Ok(None),
             Self::After(after) => duration_from_iso(after).map(Some).ok_or_else(|| {
-                Error::invalid("after", "Invalid duration: give ISO 8601 of at least nothing, like PT0.25S")
+                Error::invalid(
+                    "after",
+                    "Invalid duration: give an ISO 8601 duration that is not negative, like PT0.25S",
+                )
             }),
         }
     }

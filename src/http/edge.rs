@@ -145,7 +145,9 @@ fn base_url(parts: &Parts) -> String {
 }
 
 pub(crate) fn unknown_path(request: &Request) -> Error {
-    Error::NoSuchPath { method: request.method().to_string(), path: request.uri().path().to_owned() }
+    let path = request.uri().path().to_owned();
+    let contract = if path.starts_with("/_emulator") { "/_emulator/openapi.json" } else { "/openapi.json" };
+    Error::NoSuchPath { method: request.method().to_string(), path, contract }
 }
 
 /// Families of Seam's paths that are not here.
