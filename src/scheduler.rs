@@ -10,6 +10,7 @@ use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::Result;
+use crate::postgres;
 use crate::programming::{Until, Workshop};
 use std::time::Duration;
 use uuid::Uuid;
@@ -52,7 +53,7 @@ pub async fn run(app: App) {
 
 /// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more.
 pub async fn tick(app: &App) -> Result<usize> {
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     let machine_now = machine_now();
     let locked = store::lock_due_devices(&mut tx, machine_now, BATCH).await?;
     if locked.is_empty() {

@@ -19,6 +19,7 @@ use crate::devices::model::{Device, DeviceSummary};
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
 use crate::events::{NewEvent, Recorder, event_type};
+use crate::postgres;
 use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
@@ -123,7 +124,7 @@ async fn create_together(app: &App, workspace: &Workspace, batch: &[Making]) -> 
 
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     let Some(mut board) = Board::read(&mut tx, workspace, batch).await? else {
         return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
     };

@@ -7,6 +7,7 @@ use crate::clock::{Instant, machine_now};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::events::{NewEvent, Recorder};
+use crate::postgres;
 use crate::programming::{Until, Workshop};
 use crate::workspaces::{World, store as workspaces};
 use chrono::TimeDelta;
@@ -59,7 +60,7 @@ impl LockedCodes {
     /// # Errors
     /// [`Error::WorkspaceNotFound`] where the workspace is to be locked and is gone.
     pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let tx = app.pool.begin().await?;
+        let tx = postgres::begin(&app.pool).await?;
         Self::begin_in(tx, workspace_id, scope).await
     }
 

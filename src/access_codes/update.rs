@@ -10,6 +10,7 @@ use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
 use crate::events::{event_type, payload};
+use crate::postgres;
 use crate::workspaces::Workspace;
 use serde::Deserialize;
 use serde_json::json;
@@ -367,7 +368,7 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
 /// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
 pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     // With the group locked no code joins it any more.
     if !store::lock_pin_group(&mut tx, workspace.workspace_id, common_code_key).await? {
         return Err(not_found());

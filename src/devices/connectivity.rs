@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::events::{NewEvent, payload};
+use crate::postgres;
 use crate::workspaces::{Workspace, store as workspaces};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
@@ -54,7 +55,7 @@ pub async fn set_account(
     is_connected: bool,
 ) -> Result<()> {
     let workspace_id = workspace.workspace_id;
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     // The workspace first: nobody shall add a device to the account meanwhile.
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);

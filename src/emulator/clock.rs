@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::clock::{Instant, LAST, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
+use crate::postgres;
 use crate::programming::{Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
@@ -180,7 +181,7 @@ async fn change(
     workspace: &Workspace,
     decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
 ) -> Result<Moved> {
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     let workspace_id = workspace.workspace_id;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);

@@ -11,6 +11,7 @@ use crate::devices::model::Overrides;
 use crate::devices::store as devices;
 use crate::devices::trouble::Census;
 use crate::error::{Error, Result};
+use crate::postgres;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -24,7 +25,7 @@ pub(super) struct Found {
 pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let spec = LockSpec::read(call.input.clone(), 0)?;
     let workspace = call.workspace().await?;
-    let mut tx = call.app.pool.begin().await?;
+    let mut tx = postgres::begin(&call.app.pool).await?;
     let ordinal = devices::next_ordinal(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let world = workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let now = world.clock.now(machine_now());

@@ -6,6 +6,7 @@ use crate::access_codes::lifecycle::Outcome;
 use crate::clock::{Instant, duration_from_iso, iso, machine_now};
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
+use crate::postgres;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -155,7 +156,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
             "Invalid duration: give an ISO 8601 duration that is not negative, like PT5M",
         ));
     }
-    let mut tx = call.app.pool.begin().await?;
+    let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace.workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }

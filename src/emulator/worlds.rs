@@ -10,6 +10,7 @@ use crate::devices::store as devices;
 use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
+use crate::postgres;
 use crate::workspaces::store::{self, NewWorkspace};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
@@ -206,7 +207,7 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         has_faults: false,
     };
     let created_at = world.clock.now(machine_now);
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     let new = NewWorkspace {
         workspace: &workspace,
         seed: wanted.seed.as_deref(),

@@ -6,7 +6,7 @@ use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool};
+use sqlx::{ConnectOptions as _, PgPool, Postgres, Transaction};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -83,6 +83,21 @@ const PLANNER: [(&str, &str); 7] = [
     // What is switched off costs very much to the planner, and what costs much it would compile first: a tenth of a second.
     ("jit", "off"),
 ];
+
+/// Begins a transaction, which is given up unless it is committed.
+///
+/// The connection begins it in a task of its own. A request can end at any moment, since its client may hang up; if
+/// that were in the middle of `begin`, sqlx would not know of the transaction and return the connection with it open:
+/// single statements would then be done in it that nobody commits.
+///
+/// # Errors
+/// Whatever is wrong with the database.
+pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    let pool = pool.clone();
+    #[expect(clippy::disallowed_methods, reason = "this is what is used instead")]
+    let begun = tokio::spawn(async move { pool.begin().await });
+    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+}
 
 /// Opens a pool of at most `connections` and brings the schema up to date.
 pub async fn connect(url: &str, connections: u32) -> Result<PgPool, DatabaseError> {

@@ -4,6 +4,7 @@ use super::{Workspace, World};
 use crate::clock::{Instant, WorkspaceClock};
 use crate::error::Result;
 use crate::ids::Ids;
+use crate::postgres;
 use chrono::TimeDelta;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
@@ -221,12 +222,12 @@ pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: O
 pub async fn delete(pool: &PgPool, workspace_id: Uuid) -> Result<bool> {
     // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
     // workspace, may wait for one of them.
-    let mut tx = pool.begin().await?;
+    let mut tx = postgres::begin(pool).await?;
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);
     }
     tx.commit().await?;
-    let mut tx = pool.begin().await?;
+    let mut tx = postgres::begin(pool).await?;
     // A lock may have been added meanwhile.
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);

@@ -3,10 +3,13 @@
 //! What must hold is asked of the database, not of the answers.
 
 use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run, tick};
+use latchkey::postgres;
 use serde_json::{Value, json};
+use sqlx::postgres::PgPoolOptions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, JoinSet};
 use uuid::Uuid;
@@ -401,7 +404,7 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
         let world = World::with_locks(1).await;
         world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = app().pool.begin().await.unwrap();
+        let mut busy = postgres::begin(&app().pool).await.unwrap();
         let lock = "select device_id from device where device_id = $1 for update";
         sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
@@ -411,7 +414,7 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
                       or exists (select from pg_stat_activity b
                                  where b.pid = any(pg_blocking_pids(a.pid)) and $1 = any(pg_blocking_pids(b.pid)))";
             while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() < count {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let ask = |path: &'static str, body: Value| {
@@ -444,7 +447,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             codes.push(world.create(wanted).await["access_code_id"].clone());
         }
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = app().pool.begin().await.unwrap();
+        let mut busy = postgres::begin(&app().pool).await.unwrap();
         let lock = "select device_id from device where device_id = $1 for update";
         sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
@@ -460,7 +463,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
             let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
             while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() == 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
         // Some of those who wait go away.
@@ -481,5 +484,22 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             let expected = if place % 4 == 0 { "after" } else { "before" };
             assert_eq!(world.access_code(code).await["name"], expected, "{place}");
         }
+    });
+}
+
+#[test]
+fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
+    run(async {
+        let options = app().pool.connect_options().as_ref().clone();
+        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let given_up = tokio::time::timeout(Duration::ZERO, postgres::begin(&pool)).await;
+        assert!(given_up.is_err(), "no database answers as fast");
+        let transaction =
+            async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(&pool).await;
+        assert_ne!(
+            transaction().await.unwrap(),
+            transaction().await.unwrap(),
+            "each statement is a transaction of its own"
+        );
     });
 }
