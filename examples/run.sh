@@ -28,7 +28,7 @@ sed -nE 's/^([0-9.]+)s call +(.*)/\1 \2/p' "$log" | awk '{ $1 *= 1000; print }' 
 echo "== node:test"
 mkdir -p "$target/examples-node"
 # Beside the packages, because node looks for them from where the test is.
-cp "$here"/node-test/* "$target/examples-node/"
+cp "$here"/node-test/*.js "$here/node-test/package.json" "$target/examples-node/"
 cd "$target/examples-node"
 npm install --silent --no-audit --no-fund --no-package-lock
 node --test --test-reporter=spec | tee "$log"
