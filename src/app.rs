@@ -5,12 +5,13 @@ use crate::access_codes::update::{Changed, Changing};
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
+use crate::http::log::RequestLog;
 use crate::together::Together;
 use crate::workspaces::Workspaces;
 use sqlx::PgPool;
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 /// A handle on the server; cheap to clone.
@@ -34,7 +35,10 @@ pub struct Shared {
     pub making: Arc<Together<Uuid, Making, Result<Vec<Made>>>>,
     /// Changes of codes, by workspace.
     pub changing: Arc<Together<Uuid, Changing, Result<Changed>>>,
+    /// What was asked and answered lately.
+    pub requests: RequestLog,
     wake: Notify,
+    stopping: watch::Sender<bool>,
 }
 
 impl App {
@@ -44,6 +48,7 @@ impl App {
     /// If a contract that is built in does not parse.
     pub fn new(config: Settings, pool: PgPool) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
+            requests: RequestLog::new(config.request_log),
             config,
             pool,
             contract: Contract::parse(crate::server::OPENAPI)?,
@@ -52,12 +57,24 @@ impl App {
             making: Arc::default(),
             changing: Arc::default(),
             wake: Notify::new(),
+            stopping: watch::Sender::new(false),
         })))
     }
 
     /// Tells the scheduler of this process that something may fall due sooner than it thinks.
     pub fn wake_scheduler(&self) {
         self.wake.notify_one();
+    }
+
+    /// Tells answers that have no end of their own that the server is about to stop.
+    pub fn stop(&self) {
+        self.stopping.send_replace(true);
+    }
+
+    /// Waits until [`App::stop`] is called, or has been.
+    pub async fn stopping(&self) {
+        // Who would stop it is here as long as this is.
+        drop(self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await);
     }
 
     /// Waits until [`App::wake_scheduler`] is called; a call that came before counts.

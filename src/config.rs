@@ -78,6 +78,10 @@ pub struct Settings {
     /// Write the log as JSON, one object a line. `RUST_LOG` says what is logged.
     #[arg(long, env = "LATCHKEY_LOG_JSON")]
     pub log_json: bool,
+
+    /// How many requests are kept in memory, to be looked at through /_emulator/requests.
+    #[arg(long, env = "LATCHKEY_REQUEST_LOG", default_value_t = 1000)]
+    pub request_log: usize,
 }
 
 impl Config {

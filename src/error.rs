@@ -132,6 +132,36 @@ pub enum Error {
     /// No such fault in the workspace.
     #[error("Fault not found")]
     FaultNotFound,
+    /// No such HTTP fault in the workspace.
+    #[error("HTTP fault not found")]
+    HttpFaultNotFound,
+    /// A device has had as many requests of this kind as it takes.
+    #[error("device {device_id} takes no more {} requests before {again_at}, on the clock of the workspace", kind(action_type))]
+    RateLimited {
+        /// The device.
+        device_id: Uuid,
+        /// The kind, as Seam's `action_type`.
+        action_type: &'static str,
+        /// When it takes one again, in the workspace's time.
+        again_at: String,
+        /// In how many seconds that is, rounded up.
+        retry_after: u64,
+    },
+    /// What a tester arranged for requests to be answered.
+    #[error("the HTTP fault {http_fault_id} answers this request. POST /_emulator/http_faults/delete ends it.")]
+    Arranged {
+        /// The HTTP fault.
+        http_fault_id: Uuid,
+        /// The status.
+        status: u16,
+        /// The body; `None`: the one every error has.
+        body: Option<Value>,
+        /// After how many seconds the caller may try again.
+        retry_after: Option<u64>,
+    },
+    /// A tester arranged for the connection to be reset. Nobody gets to read it but who came without a connection.
+    #[error("the HTTP fault {0} resets the connection of this request. POST /_emulator/http_faults/delete ends it.")]
+    ConnectionReset(Uuid),
     /// No such account in the workspace.
     #[error("Connected account not found")]
     ConnectedAccountNotFound,
@@ -196,6 +226,18 @@ impl From<sqlx::Error> for Error {
 impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Internal(error.into())
+    }
+}
+
+/// What an attempt of this type is called in a sentence.
+fn kind(action_type: &str) -> &'static str {
+    match action_type {
+        "CREATE_ACCESS_CODE" => "create",
+        "UPDATE_ACCESS_CODE" => "update",
+        "DELETE_ACCESS_CODE" => "delete",
+        "LOCK_DOOR" => "lock",
+        "UNLOCK_DOOR" => "unlock",
+        _ => "such",
     }
 }
 

@@ -73,5 +73,6 @@ pub async fn tick(app: &App) -> Result<usize> {
     let placed = Placed::all(written, &locked);
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
+    app.requests.recorded(&events);
     Ok(due)
 }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::connection::{Connection, Resettable};
 use crate::http::edge::{self, Routes};
 use crate::{access_codes, action_attempts, devices, emulator, events, ids, scheduler, workspaces};
 use axum::Router;
@@ -66,7 +67,13 @@ pub fn router(app: App) -> Router {
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
     let scheduler = tokio::spawn(scheduler::run(app.clone()));
     let expiry = tokio::spawn(emulator::worlds::remove_as_they_expire(app.clone()));
-    let served = axum::serve(listener, router(app)).with_graceful_shutdown(stop).await;
+    let stopping = app.clone();
+    let stop = async move {
+        stop.await;
+        stopping.stop();
+    };
+    let service = router(app).into_make_service_with_connect_info::<Connection>();
+    let served = axum::serve(Resettable(listener), service).with_graceful_shutdown(stop).await;
     scheduler.abort();
     expiry.abort();
     served
@@ -81,6 +88,7 @@ async fn health(request: Request) -> Response {
         "last_service_evaluation_at": null,
         "service_health_statuses": [],
     }))
+    .into_response()
 }
 
 async fn only_get() -> Error {

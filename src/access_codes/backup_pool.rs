@@ -172,6 +172,7 @@ pub async fn refill(all: &mut LockedCodes, workspace: &Workspace) -> Result<()> 
     }
     if !placed.is_empty() {
         store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+        all.wrote(events);
     }
     Ok(())
 }

@@ -15,9 +15,11 @@ use super::offline::{MaxTimeRounding, Registered};
 use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed, TimesWanted};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
+use crate::action_attempts::limits::Recent;
 use crate::devices::model::{Device, DeviceSummary};
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
+use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder, event_type};
 use crate::postgres;
 use crate::programming::{Until, Workshop};
@@ -78,6 +80,8 @@ pub struct Making {
     pub wanted: NewAccessCode,
     /// For codes that are to share a PIN: what to do where they cannot. `None`: it is a single code.
     pub linking: Option<WhenCodeCannotBeShared>,
+    /// The request itself.
+    pub cause: Cause,
 }
 
 /// A code that was made.
@@ -129,7 +133,8 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<V
         return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
     };
     let mut decided = Vec::with_capacity(batch.len());
-    for making in batch {
+    for (job, making) in batch.iter().enumerate() {
+        board.job = job;
         decided.push(board.make(making));
     }
     if !board.drafts.is_empty() {
@@ -137,6 +142,8 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<V
         board.write(&mut tx).await?;
         tx.commit().await?;
         app.wake_scheduler();
+        app.requests.recorded(&board.events);
+        board.attribute(batch);
     }
     let answer =
         |decided: Result<Vec<usize>>| decided.map(|places| places.iter().filter_map(|it| board.made(*it)).collect());
@@ -166,6 +173,10 @@ struct Board<'a> {
     registered: HashMap<Uuid, Vec<Registered>>,
     /// Locks whose pool of backup codes is new.
     new_pools: Vec<Uuid>,
+    /// Codes that were made lately.
+    recent: Recent,
+    /// The place in the batch of the request that is decided.
+    job: usize,
     drafts: Vec<Draft>,
     events: Vec<NewEvent>,
 }
@@ -175,7 +186,9 @@ struct Board<'a> {
 struct Draft {
     code: AccessCode,
     attempt: NewActionAttempt,
-    /// Whether the attempt is kept: only that of a single code is.
+    /// The place in the batch of the request that made it.
+    job: usize,
+    /// Whether the attempt is kept: that of a single code is, and where requests are limited they all count.
     keeps_attempt: bool,
     /// Whether its lock confirms at once.
     at_once: bool,
@@ -199,16 +212,21 @@ impl<'a> Board<'a> {
         let locked = store::lock_devices(tx, workspace.workspace_id, &device_ids).await?;
         let Some(world) = locked.first().map(|it| it.world) else { return Ok(None) };
         let machine_now = machine_now();
+        let now = world.clock.now(machine_now);
+        let recent =
+            Recent::read(tx, workspace.workspace_id, &world, now, &device_ids, "CREATE_ACCESS_CODE").await?;
         let mut board = Self {
             workspace,
             world,
-            now: world.clock.now(machine_now),
+            now,
             machine_now,
             devices: locked.into_iter().map(|it| (it.device.device_id, it)).collect(),
             claims: Claims::default(),
             groups,
             registered: HashMap::new(),
             new_pools: Vec::new(),
+            recent,
+            job: 0,
             drafts: Vec::new(),
             events: Vec::new(),
         };
@@ -274,6 +292,13 @@ impl<'a> Board<'a> {
 
     /// Decides one request; what it takes is taken for those behind it. Gives the places of its drafts.
     fn make(&mut self, making: &Making) -> Result<Vec<usize>> {
+        making.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
+        let places = self.place_all(making)?;
+        making.device_ids.iter().for_each(|device_id| self.recent.note(*device_id));
+        Ok(places)
+    }
+
+    fn place_all(&mut self, making: &Making) -> Result<Vec<usize>> {
         let wanted = &making.wanted;
         let in_order: Vec<&LockedDevice> =
             making.device_ids.iter().filter_map(|device_id| self.devices.get(device_id)).collect();
@@ -354,7 +379,7 @@ impl<'a> Board<'a> {
                 let recorder = Recorder { locked, machine_now: self.machine_now };
                 self.events.push(recorder.event(&mut code, now, event_type::CREATED));
             }
-            self.drafts.push(Draft { code, attempt, keeps_attempt: false, at_once: true });
+            self.drafts.push(Draft { code, attempt, job: self.job, keeps_attempt: false, at_once: true });
         }
     }
 
@@ -394,7 +419,8 @@ impl<'a> Board<'a> {
             outcome: None,
         };
         self.claims.add_life(&code);
-        self.drafts.push(Draft { code, attempt, keeps_attempt: making.linking.is_none(), at_once: wanted.sync });
+        let keeps_attempt = making.linking.is_none() || self.world.rate_limits.is_some();
+        self.drafts.push(Draft { code, attempt, job: self.job, keeps_attempt, at_once: wanted.sync });
         Some(self.drafts.len() - 1)
     }
 
@@ -434,6 +460,18 @@ impl<'a> Board<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Tells the requests of a batch which events they caused: those of their codes.
+    fn attribute(&self, batch: &[Making]) {
+        let jobs: HashMap<Uuid, usize> =
+            self.drafts.iter().map(|draft| (draft.code.access_code_id, draft.job)).collect();
+        for event in &self.events {
+            let job = event.access_code_id.and_then(|access_code_id| jobs.get(&access_code_id));
+            if let Some(making) = job.and_then(|job| batch.get(*job)) {
+                making.cause.note([event]);
+            }
+        }
     }
 
     /// What is answered of a draft.

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
+use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder};
 use crate::postgres;
 use crate::programming::{Until, Workshop};
@@ -50,6 +51,10 @@ pub struct LockedCodes {
     /// The machine's.
     pub machine_now: Instant,
     touched: Vec<bool>,
+    /// How many of the events, the first, fell due before anything was asked.
+    overdue: usize,
+    /// Events that fell due before anything was asked, and those that were caused by it: written already.
+    written: [Vec<NewEvent>; 2],
     /// Whether codes came to locks or left them since the last write, so that the database does not know.
     memory_has_changed: bool,
 }
@@ -97,9 +102,12 @@ impl LockedCodes {
             now,
             machine_now,
             touched,
+            overdue: 0,
+            written: [Vec::new(), Vec::new()],
             memory_has_changed: false,
         };
         all.live(false).await?;
+        all.overdue = all.events.len();
         Ok(all)
     }
 
@@ -170,11 +178,31 @@ impl LockedCodes {
     }
 
     /// Writes what was changed, and lets go. Gives the codes as they are then, and their locks.
-    pub async fn finish(mut self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>)> {
+    pub async fn finish(self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>)> {
+        let (codes, locked, caused) = self.commit(app).await?;
+        Cause::current().note(&caused);
+        Ok((codes, locked))
+    }
+
+    /// The same for several requests: gives also the events that they caused, in order.
+    pub async fn commit(mut self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>, Vec<NewEvent>)> {
         self.write().await?;
         self.tx.commit().await?;
         app.wake_scheduler();
-        Ok((self.codes, self.locked))
+        let [overdue, caused] = self.written;
+        app.requests.recorded(&overdue);
+        app.requests.recorded(&caused);
+        Ok((self.codes, self.locked, caused))
+    }
+
+    /// How many events were caused so far.
+    pub fn caused(&self) -> usize {
+        self.written[1].len() + self.events.len() - self.overdue
+    }
+
+    /// Takes note of events that were written otherwise.
+    pub fn wrote(&mut self, events: impl IntoIterator<Item = NewEvent>) {
+        self.written[1].extend(events);
     }
 
     /// Notes that what locks hold was changed other than by their own work.
@@ -194,7 +222,9 @@ impl LockedCodes {
         if !placed.is_empty() || !self.events.is_empty() || !self.attempts.is_empty() {
             store::save(&mut self.tx, self.workspace_id, &placed, &self.events, &self.attempts).await?;
         }
-        self.events.clear();
+        self.written[0].extend(self.events.drain(..self.overdue));
+        self.written[1].append(&mut self.events);
+        self.overdue = 0;
         self.attempts.clear();
         self.touched.fill(false);
         self.memory_has_changed = false;

@@ -11,6 +11,7 @@ use super::{backup_pool, service};
 use crate::action_attempts::ActionAttemptBody;
 use crate::clock::{Instant, from_iso};
 use crate::error::{Error, Result};
+use crate::events::cause::Cause;
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
 use serde::{Deserialize, Serialize};
@@ -182,7 +183,7 @@ async fn create_one(call: Call<Create>) -> Result<Created> {
     let Create { device_id, wanted } = call.input;
     let wanted = wanted.read()?;
     let sync = wanted.sync;
-    let making = Making { device_ids: vec![device_id], wanted, linking: None };
+    let making = Making { device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
     let made = create::create(&call.app, &call.workspace, making).await?.pop().ok_or(Error::DeviceNotFound)?;
     let access_code = made.code.to_body(&made.device);
     let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
@@ -217,7 +218,7 @@ async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> 
         ..wanted
     };
     let wanted = wanted.read()?;
-    let making = Making { device_ids, wanted, linking: Some(behavior) };
+    let making = Making { device_ids, wanted, linking: Some(behavior), cause: Cause::current() };
     let made = create::create(&call.app, &call.workspace, making).await?;
     let access_codes = made.iter().map(|made| made.code.to_body(&made.device)).collect();
     Ok(CreatedMultiple { access_codes })
@@ -362,7 +363,7 @@ async fn update_one(call: Call<UpdateOne>) -> Result<Value> {
         refuse_if_offline: !input.attempt_for_offline_device,
     };
     let UpdateOne { access_code_id, device_id, sync, .. } = input;
-    let changing = Changing { access_code_id, device_id, update, sync };
+    let changing = Changing { access_code_id, device_id, update, sync, cause: Cause::current() };
     let (code, device, attempt) = update::update(&call.app, &call.workspace, changing).await?;
     let action_attempt = ActionAttemptBody::of_update(&attempt, &code, &device, sync)?;
     Ok(json!({ "action_attempt": action_attempt }))

@@ -3,6 +3,7 @@
 use super::linked::{self, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::store::{self, NewActionAttempt, TimesWanted};
+use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::{Error, Result};
@@ -36,6 +37,9 @@ pub async fn delete(
         return Err(Error::AccessCodeNotFound { device_id, access_code_id });
     };
     let now = all.now;
+    let (world, lock) = (all.lock_of(place)?.world, [all.codes[place].device_id]);
+    let recent = Recent::read(&mut all.tx, all.workspace_id, &world, now, &lock, "DELETE_ACCESS_CODE").await?;
+    recent.check(lock[0])?;
     let code = &mut all.codes[place];
     if code.life.is_offline && !code.life.particulars.has_expired {
         return Err(Error::OfflineAccessCodeNotModifiable);

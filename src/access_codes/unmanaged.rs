@@ -60,6 +60,7 @@ pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(
     }
     let device = locked.device.summary(locked.backups);
     store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+    all.wrote(events);
     all.finish(app).await?;
     Ok((code, device))
 }

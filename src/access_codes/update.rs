@@ -5,11 +5,13 @@ use super::linked::{self, Claims, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::model::AccessCode;
 use super::store::{self, LockedDevice, NewActionAttempt, PinWanted, StoredOutcome, TimesWanted};
+use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
-use crate::events::{event_type, payload};
+use crate::events::cause::Cause;
+use crate::events::{NewEvent, event_type, payload};
 use crate::postgres;
 use crate::workspaces::Workspace;
 use serde::Deserialize;
@@ -61,6 +63,8 @@ pub struct Changing {
     pub update: Update,
     /// Whether the lock confirms before the request is answered.
     pub sync: bool,
+    /// The request itself.
+    pub cause: Cause,
 }
 
 /// A code that was changed, its lock, and the attempt to change it there.
@@ -112,25 +116,23 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     let wanted = batch.iter().filter_map(|changing| Some((target(&all, changing).ok()?, &changing.update)));
     let wanted: Vec<(usize, &Update)> = wanted.collect();
     let mut claims = read_claims(&mut all, &wanted).await?;
+    let mut recent = recent(&mut all).await?;
     let mut attempts: Vec<Result<(usize, NewActionAttempt)>> = Vec::with_capacity(batch.len());
+    let mut caused_until = Vec::with_capacity(batch.len());
     for changing in batch {
         // One before it may have let go of the code.
-        attempts.push(
-            target(&all, changing).and_then(|place| {
-                change(&mut all, &mut claims, workspace, place, &changing.update).map(|it| (place, it))
-            }),
-        );
+        let attempt = target(&all, changing)
+            .and_then(|place| Ok((place, change(&mut all, &mut claims, &mut recent, workspace, place, &changing.update)?)));
+        attempts.push(attempt);
+        caused_until.push(all.caused());
     }
     all.live(batch.iter().any(|changing| changing.sync)).await?;
-    for attempt in attempts.iter_mut().flatten() {
-        let (place, attempt) = attempt;
-        let life = &all.codes[*place].life;
-        if attempt.resolved_at.is_none() && life.particulars.updating.since().is_none() {
-            attempt.resolved_at = Some(all.now);
-        }
+    for (place, attempt) in attempts.iter_mut().flatten() {
+        resolve(&all, *place, attempt);
         all.attempts.push(attempt.clone());
     }
-    let (codes, locked) = all.finish(app).await?;
+    let (codes, locked, events) = all.commit(app).await?;
+    attribute(batch, &attempts, &caused_until, &events);
     let answer = |attempt: Result<(usize, NewActionAttempt)>| {
         let (place, attempt) = attempt?;
         let code = codes[place].clone();
@@ -138,6 +140,40 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
         Ok((code, device, attempt))
     };
     Ok(attempts.into_iter().map(answer).collect())
+}
+
+/// Notes that an attempt is over where nothing of it is pending any more.
+fn resolve(all: &LockedCodes, place: usize, attempt: &mut NewActionAttempt) {
+    if attempt.resolved_at.is_none() && all.codes[place].life.particulars.updating.since().is_none() {
+        attempt.resolved_at = Some(all.now);
+    }
+}
+
+/// Tells the requests of a batch which events they caused: those of the change itself, and of what then happened at
+/// once those of their code, or else of its lock. Of several the last is meant.
+fn attribute(
+    batch: &[Changing],
+    attempts: &[Result<(usize, NewActionAttempt)>],
+    caused_until: &[usize],
+    events: &[NewEvent],
+) {
+    let jobs = || batch.iter().zip(attempts).filter_map(|(it, attempt)| Some((it, &attempt.as_ref().ok()?.1))).rev();
+    for (place, event) in events.iter().enumerate() {
+        let of_change = caused_until.iter().position(|until| place < *until).and_then(|job| batch.get(job));
+        let of_code = || jobs().find(|(_, attempt)| Some(attempt.access_code_id) == event.access_code_id);
+        let of_lock = || jobs().find(|(_, attempt)| Some(attempt.device_id) == event.device_id);
+        let changing = of_change.or_else(|| of_code().or_else(of_lock).map(|(changing, _)| changing));
+        if let Some(changing) = changing {
+            changing.cause.note([event]);
+        }
+    }
+}
+
+/// The changes that were asked of the locked devices lately.
+async fn recent(all: &mut LockedCodes) -> Result<Recent> {
+    let Some(world) = all.locked.first().map(|it| it.world) else { return Ok(Recent::default()) };
+    let device_ids: Vec<Uuid> = all.locked.iter().map(|it| it.device.device_id).collect();
+    Recent::read(&mut all.tx, all.workspace_id, &world, all.now, &device_ids, "UPDATE_ACCESS_CODE").await
 }
 
 /// What answers need to know of the device of a code.
@@ -197,6 +233,7 @@ async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Resu
 fn change(
     all: &mut LockedCodes,
     claims: &mut Claims,
+    recent: &mut Recent,
     workspace: &Workspace,
     place: usize,
     update: &Update,
@@ -204,6 +241,7 @@ fn change(
     let (now, machine_now) = (all.now, all.machine_now);
     let locked = all.lock_of(place)?;
     let code = &all.codes[place];
+    recent.check(code.device_id)?;
     if update.refuse_if_offline && locked.device.reachable_since.is_none() {
         return Err(Error::DeviceOffline(code.device_id));
     }
@@ -225,6 +263,7 @@ fn change(
     .all(|changed| !changed);
     all.touch(place);
     let code = &all.codes[place];
+    recent.note(code.device_id);
     // There is no managed code to show where nothing changed or it was let go.
     let has_result = !is_noop && code.life.is_managed;
     Ok(NewActionAttempt {
@@ -392,10 +431,19 @@ pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: 
     }
     let wanted: Vec<(usize, &Update)> = places.iter().map(|place| (*place, update)).collect();
     let mut claims = read_claims(&mut all, &wanted).await?;
+    let mut recent = recent(&mut all).await?;
+    let mut attempts = Vec::with_capacity(places.len());
     for place in places {
-        change(&mut all, &mut claims, workspace, place, update)?;
+        attempts.push((place, change(&mut all, &mut claims, &mut recent, workspace, place, update)?));
     }
     all.live(false).await?;
+    // Where requests are limited they all count.
+    if all.locked.iter().any(|it| it.world.rate_limits.is_some()) {
+        for (place, mut attempt) in attempts {
+            resolve(&all, place, &mut attempt);
+            all.attempts.push(attempt);
+        }
+    }
     all.finish(app).await?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Whether an attempt on an access code is over follows from the life of the code, and its result is the code itself. An
 //! outcome is stored only where that is not so: one that is over as soon as it is made, such as a take-over.
 
+pub mod limits;
 pub mod routes;
 pub mod store;
 

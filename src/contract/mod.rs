@@ -14,6 +14,7 @@ mod query;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod unknown;
 mod walk;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use serde_json::{Map, Value, json};
 use self::issues::Issue;
 pub use self::issues::{Issues, Rejection};
 use self::schema::Schemas;
+pub use self::unknown::UnknownParameter;
 use self::walk::Unions;
 
 /// The methods an endpoint may take, in the order in which they are listed.
@@ -228,6 +230,36 @@ impl Operation {
     /// [`Rejection::InvalidQuery`] for a query that cannot be read (a single value given twice, forms of a list
     /// mixed), and [`Rejection::InvalidInput`] for an input that breaks the contract.
     pub fn check(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
+        self.checked(self.read(query, body)?, Vec::new())
+    }
+
+    /// The same, but parameters that the contract does not know are refused too, before anything else.
+    pub fn check_strictly(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
+        let input = self.read(query, body)?;
+        let unknown = self.unknown_parameters(&input);
+        let issues = unknown.iter().map(|it| Issue::fatal(&it.path, it.message())).collect();
+        self.checked(input, issues)
+    }
+
+    /// Gives the input back if there are no issues with it.
+    fn checked(&self, input: Map<String, Value>, mut issues: Vec<Issue>) -> Result<Map<String, Value>, Rejection> {
+        let input = Value::Object(input);
+        if let Some(checker) = &self.input
+            && !checker.accepts(&self.schemas, &input)
+        {
+            issues.extend(checker.issues(&self.schemas, &input, Unions::AsZod));
+        }
+        match input {
+            Value::Object(input) if issues.is_empty() => Ok(input),
+            _ => Err(Issues::from(issues).into_rejection()),
+        }
+    }
+
+    /// Reads the input as [`Operation::check`] does, and does not check it.
+    ///
+    /// # Errors
+    /// [`Rejection::InvalidQuery`], and [`Rejection::InvalidInput`] for a body that is no object.
+    pub fn read(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         let mut input = match query {
             Some(query) => {
                 let schema = self.input.as_ref().map_or(&Value::Null, |checker| &checker.schema);
@@ -249,24 +281,17 @@ impl Operation {
         }
         let mut input = Value::Object(input);
         number::settle(&mut input);
-        if let Some(checker) = &self.input
-            && !checker.accepts(&self.schemas, &input)
-        {
-            let issues = checker.issues(&self.schemas, &input, Unions::AsZod);
-            return Err(Issues::from(issues).into_rejection());
-        }
         Ok(match input {
             Value::Object(input) => input,
             _ => Map::new(),
         })
     }
 
-    /// The top-level parameters in `input` that the contract does not know. Seam's servers ignore such ones; they are
-    /// mostly typing errors of the caller's.
-    pub fn unknown_parameters(&self, input: &Map<String, Value>) -> Vec<String> {
-        let known = self.input.as_ref().map_or_else(Vec::new, |checker| self.schemas.properties(&checker.schema));
-        let is_unknown = |name: &&String| known.iter().all(|(other, _)| other != name);
-        input.keys().filter(is_unknown).cloned().collect()
+    /// The parameters in `input`, nested ones included, that the contract does not know. Seam's servers ignore such
+    /// ones; they are mostly typing errors of the caller's.
+    pub fn unknown_parameters(&self, input: &Map<String, Value>) -> Vec<UnknownParameter> {
+        let schema = self.input.as_ref().map_or(&Value::Null, |checker| &checker.schema);
+        unknown::parameters(&self.schemas, schema, input)
     }
 
     /// Checks a response body against what the contract says of `status`, and lists what is wrong with it, one line

@@ -280,7 +280,12 @@ fn parameters_the_contract_does_not_know_are_named() {
     let contract = contract();
     let operation = contract.endpoint("/codes/list").unwrap().operation("GET").unwrap();
     let input = operation.check(Some(&format!("device_id={ID}&devcie_id=1&limit=2")), None).unwrap();
-    assert_eq!(operation.unknown_parameters(&input), ["devcie_id"]);
+    let unknown = operation.unknown_parameters(&input);
+    assert_eq!(unknown.iter().map(|it| it.path.join(".")).collect::<Vec<_>>(), ["devcie_id"]);
+    let strictly = operation.check_strictly(Some("devcie_id=1"), None);
+    let (message, tree) = invalid(strictly.map(Value::Object));
+    assert!(message.contains("did you mean \"device_id\"? for \"devcie_id\""), "{message}");
+    assert!(tree["devcie_id"]["_errors"][0].is_string() && tree["device_id"]["_errors"][0].is_string(), "{tree}");
     let operation = contract.endpoint("/accounts/get").unwrap().operation("POST").unwrap();
     let input = operation.check(None, Some(json!({"email": "jane@example.com"}))).unwrap();
     assert!(operation.unknown_parameters(&input).is_empty());

@@ -232,5 +232,6 @@ async fn change(
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     store::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;
+    app.requests.recorded(&events);
     Ok(moved)
 }

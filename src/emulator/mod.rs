@@ -9,9 +9,14 @@ mod access_codes;
 mod clock;
 mod devices;
 pub mod faults;
+pub mod http_faults;
 mod locks;
 mod programming;
+mod rate_limits;
+mod requests;
 pub mod sandbox;
+mod stream;
+mod strictness;
 pub mod worlds;
 
 use crate::app::App;
@@ -20,7 +25,7 @@ use crate::http::{edge, envelope};
 use crate::workspaces::{Workspace, store};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::routing::any;
@@ -48,6 +53,13 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/faults/create", faults::create)
         .add("/_emulator/faults/list", faults::list)
         .add("/_emulator/faults/delete", faults::delete)
+        .add("/_emulator/http_faults/create", http_faults::create)
+        .add("/_emulator/http_faults/list", http_faults::list)
+        .add("/_emulator/http_faults/delete", http_faults::delete)
+        .add("/_emulator/requests", requests::list)
+        .add_response("/_emulator/stream", stream::listen)
+        .add("/_emulator/rate_limits/set", rate_limits::set)
+        .add("/_emulator/strictness/set", strictness::set)
         .add("/_emulator/locks/memory", locks::memory)
         .add("/_emulator/locks/add_code", locks::add_code)
         .add("/_emulator/locks/change_code", locks::change_code)
@@ -67,6 +79,8 @@ pub struct Control<I> {
     pub input: I,
     /// The workspace whose API key came with the request.
     keyed: Option<Arc<Workspace>>,
+    /// What else came in the head of the request.
+    headers: HeaderMap,
     /// The workspace that was named.
     named: Option<Uuid>,
 }
@@ -96,21 +110,31 @@ pub struct ControlRoutes {
 }
 
 impl ControlRoutes {
-    fn add<I, O, H, F>(mut self, path: &'static str, handler: H) -> Self
+    /// Adds a path with its handler, whose result is answered in the envelope.
+    fn add<I, O, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
         O: Serialize + Send + 'static,
         H: Fn(Control<I>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<O>> + Send + 'static,
     {
+        self.add_response(path, move |call| {
+            let answering = handler(call);
+            async move { Ok(envelope::ok(&answering.await?)) }
+        })
+    }
+
+    /// Adds a path with its handler, which gives the response itself.
+    fn add_response<I, R, H, F>(mut self, path: &'static str, handler: H) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        R: IntoResponse + Send + 'static,
+        H: Fn(Control<I>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+    {
         let serve = move |State(app): State<App>, request: Request| {
             let handler = handler.clone();
-            async move {
-                match answer(app, path, request, handler).await {
-                    Ok(result) => envelope::ok(&result),
-                    Err(error) => error.into_response(),
-                }
-            }
+            async move { answer(app, path, request, handler).await.into_response() }
         };
         self.router = self.router.route(path, any(serve));
         self.paths.push(path);
@@ -134,14 +158,15 @@ where
     let keyed = admit(&app, &parts).await?;
     // What moves a clock may take its time; only who sends a request is hurried.
     let deadline = app.config.request_timeout;
-    let parameters = tokio::time::timeout(deadline, edge::read(&app, endpoint, &parts, body))
-        .await
-        .unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?;
+    let operation = edge::operation(endpoint, &parts)?;
+    let body = tokio::time::timeout(deadline, edge::receive(&app, body)).await;
+    let body = body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?;
+    let parameters = edge::read(operation, &parts, &body, false)?;
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
     // The contract knows no number too large; the types do.
     let input = I::deserialize(&Value::Object(parameters))
         .map_err(|error| Error::invalid_request(format!("A parameter does not fit: {error}")))?;
-    handler(Control { app, input, keyed, named }).await
+    handler(Control { app, input, keyed, headers: parts.headers, named }).await
 }
 
 /// Lets a request in, or not; gives the workspace of its API key, if it has one.

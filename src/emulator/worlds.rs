@@ -198,6 +198,8 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         is_sandbox: true,
         publishable_key: token("publishable_key", "seam_pk1"),
         ids,
+        has_http_faults: false,
+        is_strict: false,
     };
     let world = World {
         clock: wanted.clock,
@@ -205,6 +207,7 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         slow_after: app.config.slow_after,
         keeps_expired: wanted.keeps_expired,
         has_faults: false,
+        rate_limits: None,
     };
     let created_at = world.clock.now(machine_now);
     let mut tx = postgres::begin(&app.pool).await?;

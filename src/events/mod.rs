@@ -1,5 +1,6 @@
 //! Events: what happened, each once, at its own instant.
 
+pub mod cause;
 pub mod payload;
 pub mod routes;
 pub mod store;

@@ -1,5 +1,6 @@
 //! The SQL of reading events. They are written with what they tell of, see [`crate::access_codes::store`].
 
+use super::NewEvent;
 use crate::clock::Instant;
 use crate::clock::iso;
 use crate::error::Result;
@@ -31,6 +32,24 @@ pub struct EventBody {
     /// What else its type carries.
     #[serde(flatten)]
     pub payload: Option<Json<Map<String, Value>>>,
+}
+
+impl From<&NewEvent> for EventBody {
+    fn from(event: &NewEvent) -> Self {
+        let payload = event.payload.as_ref().and_then(Value::as_object);
+        Self {
+            event_id: event.event_id,
+            device_id: event.device_id,
+            event_type: event.event_type.to_owned(),
+            workspace_id: event.workspace_id,
+            created_at: event.created_at,
+            occurred_at: event.occurred_at,
+            connected_account_id: Some(event.connected_account_id),
+            access_code_id: event.access_code_id,
+            code: event.code.clone(),
+            payload: payload.cloned().map(Json),
+        }
+    }
 }
 
 /// Which events to read; what is `None` does not restrict.

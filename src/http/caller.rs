@@ -14,6 +14,15 @@ const NOTHING_APPLIED: Error = Error::Unauthorized("No authentication methods su
 /// How the tokens begin that are no API keys: those of client sessions, of people, of web pages, and of the console.
 const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 
+/// The workspace of the API key that came with the request, if it is one.
+pub async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match header.strip_prefix("Bearer ") {
+        Some(token) => app.workspaces.of_token(&app.pool, "api_key", token).await,
+        None => Ok(None),
+    }
+}
+
 /// The workspace whose credential came with the request.
 ///
 /// What the endpoint accepts is tried in its order. What does not apply is passed over; what applies and is not known

@@ -1,12 +1,14 @@
 //! Endpoints: a handler together with the checks that come before it.
 
+use super::log::{Kept, Pending};
 use super::{caller, envelope};
 use crate::app::App;
-use crate::contract::Endpoint;
+use crate::contract::{Endpoint, Operation};
+use crate::emulator::http_faults;
 use crate::error::{Error, Result};
 use crate::workspaces::Workspace;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
@@ -17,6 +19,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// One request as a handler gets it: checked against the contract, and the workspace it acts on.
@@ -53,12 +56,17 @@ impl Routes {
         let serve = move |State(app): State<App>, request: Request| {
             let handler = handler.clone();
             async move {
+                let mut pending = Pending::new(&request, Cow::Borrowed(path));
                 let deadline = app.config.request_timeout;
-                let answer = tokio::time::timeout(deadline, answer(app, path, request, handler)).await;
-                match answer.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs()))) {
+                let cause = pending.entry.cause.clone();
+                let answering = cause.of(answer(&app, path, request, handler, &mut pending));
+                let result = tokio::time::timeout(deadline, answering).await;
+                let answer = match result.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs()))) {
                     Ok(result) => envelope::ok(&result),
-                    Err(error) => error.into_response(),
-                }
+                    Err(error) => error.into(),
+                };
+                app.requests.keep(pending, &answer);
+                answer.into_response()
             }
         };
         self.router = self.router.route(path, any(serve));
@@ -80,7 +88,14 @@ impl Routes {
     }
 }
 
-async fn answer<I, O, H, F>(app: App, path: &'static str, request: Request, handler: H) -> Result<O>
+/// Answers a request, and writes into the log what becomes known of it.
+async fn answer<I, O, H, F>(
+    app: &App,
+    path: &'static str,
+    request: Request,
+    handler: H,
+    pending: &mut Pending,
+) -> Result<O>
 where
     I: DeserializeOwned,
     H: Fn(Call<I>) -> F,
@@ -88,25 +103,51 @@ where
 {
     let endpoint = app.contract.endpoint(path).ok_or_else(|| unknown_path(&request))?;
     let (parts, body) = request.into_parts();
-    let workspace = caller::authenticate(&app, endpoint, &parts.headers).await?;
-    let parameters = read(&app, endpoint, &parts, body).await?;
+    let workspace = caller::authenticate(app, endpoint, &parts.headers).await?;
+    pending.entry.workspace_id = Some(workspace.workspace_id);
+    let body = receive(app, body).await;
+    pending.entry.body = body.as_ref().ok().map(|body| Kept::copy(body));
+    if workspace.has_http_faults
+        && let Some(struck) = http_faults::strike(app, &workspace, &parts).await?
+    {
+        pending.entry.http_fault_id = Some(struck.http_fault_id);
+        pending.is_reset = struck.resets();
+        struck.befall(&parts).await?;
+    }
+    let operation = operation(endpoint, &parts)?;
+    let parameters = read(operation, &parts, &body?, workspace.is_strict)?;
     let input = I::deserialize(&parameters)?;
     let base_url = base_url(&parts);
-    handler(Call { app, workspace, input, parameters, base_url }).await
+    handler(Call { app: app.clone(), workspace, input, parameters, base_url }).await
 }
 
-/// Checks method, content type and parameters; gives the parameters of query and body as one object.
-pub(crate) async fn read(app: &App, endpoint: &Endpoint, parts: &Parts, body: Body) -> Result<Map<String, Value>> {
-    let method = parts.method.as_str();
-    let operation = endpoint.operation(method).ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))?;
+/// What the request's method does at this endpoint.
+pub(crate) fn operation<'a>(endpoint: &'a Endpoint, parts: &Parts) -> Result<&'a Operation> {
+    let operation = endpoint.operation(parts.method.as_str());
+    operation.ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))
+}
+
+/// Reads a body to its end, if that is not too far.
+pub(crate) async fn receive(app: &App, body: Body) -> Result<Bytes> {
     let limit = app.config.body_limit;
-    let body = match Limited::new(body, limit).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => return Err(Error::PayloadTooLarge(limit)),
-        Err(error) => return Err(Error::UnreadableBody(error.to_string())),
-    };
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Error::PayloadTooLarge(limit)),
+        Err(error) => Err(Error::UnreadableBody(error.to_string())),
+    }
+}
+
+/// Checks content type and parameters; gives the parameters of query and body as one object. `is_strict`: what the
+/// contract does not know is refused.
+pub(crate) fn read(
+    operation: &Operation,
+    parts: &Parts,
+    body: &Bytes,
+    is_strict: bool,
+) -> Result<Map<String, Value>> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let method = parts.method.as_str();
     if !body.is_empty() && matches!(method, "POST" | "PATCH") && !content_type.contains("application/json") {
         return Err(Error::InvalidContentType(method.to_owned()));
     }
@@ -114,7 +155,11 @@ pub(crate) async fn read(app: &App, endpoint: &Endpoint, parts: &Parts, body: Bo
         [] => None,
         body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
     };
-    let parameters = operation.check(parts.uri.query(), body)?;
+    let parameters = if is_strict {
+        operation.check_strictly(parts.uri.query(), body)?
+    } else {
+        operation.check(parts.uri.query(), body)?
+    };
     match parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
         Some((name, _)) => Err(Error::invalid(name, "String must not contain the character U+0000")),
         None => Ok(parameters),
@@ -173,10 +218,20 @@ const FAMILIES: &[&str] = &[
 ];
 
 /// Answers what no route takes: 501 for a family of Seam's that is not emulated, else 404.
-pub async fn fallback(request: Request) -> Response {
-    let family = request.uri().path().trim_start_matches('/').split('/').next().unwrap_or_default();
-    if FAMILIES.contains(&family) {
-        return Error::NotImplemented(family.to_owned()).into_response();
+pub async fn fallback(State(app): State<App>, request: Request) -> Response {
+    let path = request.uri().path();
+    let mut pending = Pending::new(&request, Cow::Owned(path.to_owned()));
+    // It is in the log of whoever has asked, if that is known; it does not matter otherwise.
+    if let Ok(Some(workspace)) = caller::of_api_key(&app, request.headers()).await {
+        pending.entry.workspace_id = Some(workspace.workspace_id);
     }
-    unknown_path(&request).into_response()
+    let family = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    let error = if FAMILIES.contains(&family) {
+        Error::NotImplemented(family.to_owned())
+    } else {
+        unknown_path(&request)
+    };
+    let answer = error.into();
+    app.requests.keep(pending, &answer);
+    answer.into_response()
 }

@@ -1,17 +1,28 @@
 //! How results and errors are answered: one envelope for each, decided in one place.
 
 use crate::error::Error;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// What is answered, before it is a response.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The body, JSON.
+    pub body: Bytes,
+    /// After how many seconds the caller may try again.
+    pub retry_after: Option<u64>,
+}
+
 /// Answers a result: the object itself with `"ok": true` as its last member.
-pub fn ok(result: &impl Serialize) -> Response {
+pub fn ok(result: &impl Serialize) -> Answer {
     match ok_body(result) {
-        Ok(body) => json_response(StatusCode::OK, body),
-        Err(error) => Error::from(error).into_response(),
+        Ok(body) => Answer { status: StatusCode::OK, body: body.into(), retry_after: None },
+        Err(error) => Error::from(error).into(),
     }
 }
 
@@ -26,11 +37,36 @@ fn ok_body(result: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
     Ok(body)
 }
 
-fn json_response(status: StatusCode, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    response
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The `error.type` of an error that a tester asks for by its status alone.
+fn type_of_status(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        400 => "invalid_input",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not_found",
+        408 => "request_timeout",
+        409 => "conflict",
+        429 => "rate_limit_exceeded",
+        501 => "not_implemented",
+        502 => "bad_gateway",
+        503 => "service_unavailable",
+        504 => "gateway_timeout",
+        400..=499 => "bad_request",
+        _ => "internal_server_error",
+    }
 }
 
 impl Error {
@@ -61,6 +97,7 @@ impl Error {
             Self::BackupAccessCodeNotFound => (StatusCode::NOT_FOUND, "backup_access_code_not_found"),
             Self::NotInMemory => (StatusCode::NOT_FOUND, "access_code_not_found"),
             Self::FaultNotFound => (StatusCode::NOT_FOUND, "fault_not_found"),
+            Self::HttpFaultNotFound => (StatusCode::NOT_FOUND, "http_fault_not_found"),
             Self::ConnectedAccountNotFound => (StatusCode::NOT_FOUND, "connected_account_not_found"),
             Self::AccessCodeNotFound { .. } | Self::CommonCodeKeyNotFound(_) => {
                 (StatusCode::NOT_FOUND, "access_code_not_found")
@@ -72,6 +109,12 @@ impl Error {
             Self::TimedOut(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::DuplicateAccessCode { .. } => (StatusCode::CONFLICT, "duplicate_access_code"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
+            Self::Arranged { status, .. } => {
+                let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                (status, type_of_status(status))
+            }
+            Self::ConnectionReset(_) => (StatusCode::BAD_GATEWAY, "connection_reset"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
@@ -88,6 +131,7 @@ impl Error {
             Self::DeviceOffline(device_id)
             | Self::CannotProgramOnlineAccessCodes(device_id)
             | Self::DeviceRemoved(device_id)
+            | Self::RateLimited { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
             Self::AccessCodeNotFound { device_id, access_code_id } => {
                 Some(json!({ "device_id": device_id, "access_code_id": access_code_id }))
@@ -95,24 +139,43 @@ impl Error {
             _ => None,
         }
     }
+
+    /// After how many seconds the caller may try again, where that is known.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::Arranged { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        let (status, kind) = self.status_and_type();
-        let mut error = json!({ "type": kind, "message": self.to_string() });
-        if let Some(data) = self.data() {
+        Answer::from(self).into_response()
+    }
+}
+
+impl From<Error> for Answer {
+    fn from(failure: Error) -> Self {
+        let (status, kind) = failure.status_and_type();
+        let retry_after = failure.retry_after();
+        if let Error::Arranged { body: Some(body), .. } = failure {
+            return Self { status, body: body.to_string().into(), retry_after };
+        }
+        let mut error = json!({ "type": kind, "message": failure.to_string() });
+        if let Some(data) = failure.data() {
             error["data"] = data;
         }
-        match self {
-            Self::InvalidInput { validation_errors, .. } => error["validation_errors"] = validation_errors,
-            Self::Internal(cause) => {
+        match failure {
+            Error::InvalidInput { validation_errors, .. } => error["validation_errors"] = validation_errors,
+            Error::Internal(cause) => {
                 tracing::error!(%cause, "a request failed");
                 error["message"] = json!("Something went wrong. The server's log has more under the request id.");
             }
             _ => {}
         }
-        json_response(status, json!({ "error": error, "ok": false }).to_string().into_bytes())
+        Self { status, body: json!({ "error": error, "ok": false }).to_string().into(), retry_after }
     }
 }
 

@@ -4,8 +4,10 @@
 //! validation → handler. A failure at any of them is answered in the one envelope.
 
 pub mod caller;
+pub mod connection;
 pub mod edge;
 pub mod envelope;
+pub mod log;
 pub mod pagination;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.

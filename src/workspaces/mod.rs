@@ -3,6 +3,7 @@
 pub mod routes;
 pub mod store;
 
+use crate::action_attempts::limits::RateLimits;
 use crate::clock::WorkspaceClock;
 use crate::error::Result;
 use crate::ids::Ids;
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 use uuid::Uuid;
 
-/// What of a workspace never changes while it exists.
+/// What of a workspace hardly ever changes while it exists: it is remembered with its tokens for a second.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     /// Its id.
@@ -27,6 +28,10 @@ pub struct Workspace {
     pub publishable_key: String,
     /// Where its ids, PINs and keys come from.
     pub ids: Ids,
+    /// Whether a tester has arranged for requests to go otherwise than usual.
+    pub has_http_faults: bool,
+    /// Whether parameters that the contract does not know are refused.
+    pub is_strict: bool,
 }
 
 impl Workspace {
@@ -65,6 +70,8 @@ pub struct World {
     pub keeps_expired: bool,
     /// Whether a tester has arranged for operations to go otherwise than usual.
     pub has_faults: bool,
+    /// How often its devices take requests; `None`: as often as they come.
+    pub rate_limits: Option<RateLimits>,
 }
 
 /// For how long a token that was looked up is believed without looking again. A workspace deleted through another
@@ -77,31 +84,46 @@ const REMEMBERED: usize = 4096;
 /// The workspaces of tokens that were seen lately.
 #[derive(Debug, Default)]
 pub struct Workspaces {
-    seen: Mutex<HashMap<String, (Monotonic, Arc<Workspace>)>>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    by_token: HashMap<String, (Monotonic, Arc<Workspace>)>,
+    /// How often something was forgotten.
+    forgotten: u64,
 }
 
 impl Workspaces {
     /// The workspace of a token of this kind, if there is one.
     pub async fn of_token(&self, pool: &PgPool, kind: &str, token: &str) -> Result<Option<Arc<Workspace>>> {
-        if let Some((at, workspace)) = self.seen.lock().unwrap_or_else(PoisonError::into_inner).get(token)
-            && at.elapsed() < BELIEVED_FOR
-        {
-            return Ok(Some(Arc::clone(workspace)));
-        }
+        let forgotten = {
+            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some((at, workspace)) = seen.by_token.get(token)
+                && at.elapsed() < BELIEVED_FOR
+            {
+                return Ok(Some(Arc::clone(workspace)));
+            }
+            seen.forgotten
+        };
         let Some(workspace) = store::of_token(pool, kind, token).await?.map(Arc::new) else {
             return Ok(None);
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= REMEMBERED {
-            seen.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+        // What was read before something was forgotten may be what was to be forgotten.
+        if seen.forgotten == forgotten {
+            if seen.by_token.len() >= REMEMBERED {
+                seen.by_token.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+            }
+            seen.by_token.insert(token.to_owned(), (Monotonic::now(), Arc::clone(&workspace)));
         }
-        seen.insert(token.to_owned(), (Monotonic::now(), Arc::clone(&workspace)));
         Ok(Some(workspace))
     }
 
-    /// Forgets the tokens of a workspace that is gone.
+    /// Forgets the tokens of a workspace that is gone or no longer what it was.
     pub fn forget(&self, workspace_id: Uuid) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.retain(|_, (_, workspace)| workspace.workspace_id != workspace_id);
+        seen.by_token.retain(|_, (_, workspace)| workspace.workspace_id != workspace_id);
+        seen.forgotten += 1;
     }
 }

@@ -1,22 +1,27 @@
 //! The SQL of workspaces, their credentials and their clocks.
 
 use super::{Workspace, World};
+use crate::action_attempts::limits::RateLimits;
 use crate::clock::{Instant, WorkspaceClock};
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::postgres;
 use chrono::TimeDelta;
-use sqlx::{PgConnection, PgPool};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// What of a workspace never changes, as its row has it.
+/// What of a workspace hardly ever changes, as its row has it.
+#[derive(sqlx::FromRow)]
 struct WorkspaceRow {
     workspace_id: Uuid,
     name: String,
     is_sandbox: bool,
     publishable_key: String,
     seed: Option<String>,
+    has_http_faults: bool,
+    is_strict: bool,
 }
 
 impl From<WorkspaceRow> for Workspace {
@@ -27,20 +32,21 @@ impl From<WorkspaceRow> for Workspace {
             is_sandbox: row.is_sandbox,
             publishable_key: row.publishable_key,
             ids: Ids::of(row.seed.as_deref()),
+            has_http_faults: row.has_http_faults,
+            is_strict: row.is_strict,
         }
     }
 }
 
 /// The workspace whose token of this kind this is.
 pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<Workspace>> {
-    let row = sqlx::query_as!(
-        WorkspaceRow,
-        "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed
+    let row: Option<WorkspaceRow> = sqlx::query_as(
+        "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
          from credential c join workspace w using (workspace_id)
          where c.token = $1 and c.kind = $2",
-        token,
-        kind,
     )
+    .bind(token)
+    .bind(kind)
     .fetch_optional(pool)
     .await?;
     Ok(row.map(Workspace::from))
@@ -48,11 +54,11 @@ pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<W
 
 /// The workspace with this id.
 pub async fn by_id(pool: &PgPool, workspace_id: Uuid) -> Result<Option<Workspace>> {
-    let row = sqlx::query_as!(
-        WorkspaceRow,
-        "select workspace_id, name, is_sandbox, publishable_key, seed from workspace where workspace_id = $1",
-        workspace_id,
+    let row: Option<WorkspaceRow> = sqlx::query_as(
+        "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
+         from workspace where workspace_id = $1",
     )
+    .bind(workspace_id)
     .fetch_optional(pool)
     .await?;
     Ok(row.map(Workspace::from))
@@ -135,12 +141,13 @@ pub struct WorldRow {
     slow_after_ms: i64,
     keeps_expired: bool,
     has_faults: bool,
+    rate_limits: Option<Json<RateLimits>>,
 }
 
 impl WorldRow {
     /// The columns of a workspace, the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
-        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults";
+        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits";
 }
 
 impl From<WorldRow> for (Ids, World) {
@@ -156,6 +163,7 @@ impl From<WorldRow> for (Ids, World) {
             slow_after: TimeDelta::milliseconds(row.slow_after_ms),
             keeps_expired: row.keeps_expired,
             has_faults: row.has_faults,
+            rate_limits: row.rate_limits.map(|limits| limits.0),
         };
         (Ids::of(row.seed.as_deref()), world)
     }
@@ -163,15 +171,9 @@ impl From<WorldRow> for (Ids, World) {
 
 /// The clock and ways of workspaces as they are now, with where their ids come from.
 pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
-    let rows = sqlx::query_as!(
-        WorldRow,
-        "select workspace_id, seed, clock_mode, clock_at, clock_since, clock_rate, programming_ms, slow_after_ms,
-                keeps_expired, has_faults
-         from workspace where workspace_id = any($1)",
-        workspace_ids,
-    )
-    .fetch_all(connection)
-    .await?;
+    let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
+    let rows: Vec<WorldRow> =
+        sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.workspace_id, row.into())).collect())
 }
 
@@ -216,6 +218,20 @@ pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: O
         .execute(tx)
         .await?;
     Ok(())
+}
+
+/// Sets how often the workspace's devices take requests. `false`: there is no such workspace.
+pub async fn set_rate_limits(pool: &PgPool, workspace_id: Uuid, limits: Option<RateLimits>) -> Result<bool> {
+    let query = sqlx::query("update workspace set rate_limits = $2 where workspace_id = $1");
+    let done = query.bind(workspace_id).bind(limits.map(Json)).execute(pool).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Sets whether parameters that the contract does not know are refused. `false`: there is no such workspace.
+pub async fn set_strictness(pool: &PgPool, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
+    let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
+    let done = query.bind(workspace_id).bind(is_strict).execute(pool).await?;
+    Ok(done.rows_affected() > 0)
 }
 
 /// Removes a workspace with everything in it. `false`: there was none.

@@ -127,6 +127,10 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     let status = response.status().as_u16();
     let headers = response.headers().clone();
     assert!(headers.contains_key("seam-request-id"), "{method} {path} has no request id");
+    if headers.get(header::CONTENT_TYPE).is_some_and(|content_type| content_type == "text/event-stream") {
+        // It has no end.
+        return Reply { status, headers, body: Value::Null, text: String::new() };
+    }
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8(bytes.to_vec()).expect("a text");
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };

@@ -1,0 +1,260 @@
+//! `/_emulator/requests`: what was asked of a workspace lately, and answered.
+
+use super::http_faults::is_path;
+use super::{Control, sandbox};
+use crate::app::App;
+use crate::clock::to_iso;
+use crate::error::{Error, Result};
+use crate::http::log::{Entry, Kept};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// How many requests are listed unless told otherwise.
+const DEFAULT_LIMIT: usize = 100;
+
+/// What stands for a credential.
+const MASK: &str = "***";
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    limit: Option<usize>,
+    after: Option<String>,
+    path: Option<String>,
+    method: Option<String>,
+    status: Option<u16>,
+    request_id: Option<String>,
+    #[serde(default)]
+    unauthenticated: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    requests: Vec<Value>,
+}
+
+/// Lists requests in the order in which they were answered: those after the cursor, or else the latest.
+pub(super) async fn list(call: Control<List>) -> Result<Listed> {
+    let workspace_id = whose(&call, call.input.unauthenticated).await?;
+    let (app, input) = (&call.app, &call.input);
+    let after = match input.after.as_deref() {
+        None => 0,
+        Some(cursor) => app.requests.number_of(cursor).ok_or_else(|| {
+            Error::invalid("after", "Not a cursor of this process: take it from a request in the list")
+        })?,
+    };
+    let fits = |entry: &Arc<Entry>| {
+        entry.workspace_id == workspace_id
+            && input.path.as_deref().is_none_or(|path| is_path(path, &entry.path))
+            && input.method.as_deref().is_none_or(|method| entry.method == method)
+            && input.status.is_none_or(|status| entry.status.is_some_and(|it| it.as_u16() == status))
+            && input.request_id.as_deref().is_none_or(|request_id| entry.request_id == request_id)
+    };
+    let mut found: Vec<Arc<Entry>> = app.requests.after(after).into_iter().filter(fits).collect();
+    let limit = input.limit.unwrap_or(DEFAULT_LIMIT);
+    if input.after.is_some() {
+        found.truncate(limit);
+    } else {
+        found.drain(..found.len().saturating_sub(limit));
+    }
+    Ok(Listed { requests: found.iter().map(|entry| shown(app, entry)).collect() })
+}
+
+/// Whose requests are meant: those of the workspace of the call, or of nobody's.
+pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result<Option<Uuid>> {
+    let workspace_id = call.workspace().await?.workspace_id;
+    if !unauthenticated {
+        return Ok(Some(workspace_id));
+    }
+    // They are nobody's, and so everybody's to see; but a workspace that is named has none of them.
+    if workspace_id != sandbox::WORKSPACE_ID && call.named.is_some() {
+        return Err(Error::invalid("unauthenticated", "Requests without a workspace: leave workspace_id out"));
+    }
+    Ok(None)
+}
+
+/// A request as it is shown.
+pub(super) fn shown(app: &App, entry: &Entry) -> Value {
+    let body = entry.body.as_ref().filter(|body| body.length > 0);
+    let (read_body, read_answer) = (body.and_then(read), read(&entry.answer));
+    json!({
+        "cursor": app.requests.cursor(entry.number),
+        "request_id": entry.request_id,
+        "workspace_id": entry.workspace_id,
+        "method": entry.method.as_str(),
+        "path": entry.path,
+        "query": entry.query.as_deref().map(query),
+        "body": body.map(|body| content(body, read_body.as_ref())),
+        "is_body_cut": body.is_some_and(Kept::is_cut),
+        "status": entry.status.map(|status| status.as_u16()),
+        "answer": (entry.answer.length > 0).then(|| content(&entry.answer, read_answer.as_ref())),
+        "is_answer_cut": entry.answer.is_cut(),
+        "validation_issues": validation_issues(read_answer.as_ref()),
+        "unknown_parameters": unknown_parameters(app, entry, read_body),
+        "duration_ms": entry.took.as_secs_f64() * 1000.0,
+        "started_at": to_iso(entry.started_at),
+        "events": entry.cause.events(),
+        "http_fault_id": entry.http_fault_id,
+    })
+}
+
+/// A body as JSON, if it is all there and it is any.
+fn read(body: &Kept) -> Option<Value> {
+    if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }
+}
+
+/// What is shown of a body: JSON, or else its text.
+fn content(body: &Kept, read: Option<&Value>) -> Value {
+    match read {
+        Some(read) => masked(read),
+        None => json!(without_named_secrets(&without_tokens(&String::from_utf8_lossy(&body.bytes)))),
+    }
+}
+
+/// A query string as an object; what is given more than once is a list.
+fn query(query: &str) -> Value {
+    let mut values = Map::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let value = if is_secret(&name) { json!(MASK) } else { json!(without_tokens(&value)) };
+        match values.get_mut(name.as_ref()) {
+            None => drop(values.insert(name.into_owned(), value)),
+            Some(Value::Array(all)) => all.push(value),
+            Some(one) => *one = json!([one, value]),
+        }
+    }
+    values.into()
+}
+
+/// The issues that a refusal lists in a tree along the request, as a list.
+fn validation_issues(answer: Option<&Value>) -> Vec<Value> {
+    fn collect(tree: &Value, path: &mut Vec<String>, found: &mut Vec<Value>) {
+        for (name, inner) in tree.as_object().into_iter().flatten() {
+            if let ("_errors", Some(messages)) = (name.as_str(), inner.as_array()) {
+                let issue = |message: &Value| json!({ "parameter": path.join("."), "message": masked(message) });
+                found.extend(messages.iter().map(issue));
+            } else {
+                path.push(name.clone());
+                collect(inner, path, found);
+                path.pop();
+            }
+        }
+    }
+    let mut found = Vec::new();
+    if let Some(tree) = answer.and_then(|answer| answer.pointer("/error/validation_errors")) {
+        collect(tree, &mut Vec::new(), &mut found);
+    }
+    found
+}
+
+/// The parameters that the contract does not know, with the names that were probably meant.
+fn unknown_parameters(app: &App, entry: &Entry, body: Option<Value>) -> Vec<Value> {
+    let endpoint = app.contract.endpoint(&entry.path);
+    let operation = endpoint.and_then(|endpoint| endpoint.operation(entry.method.as_str()));
+    let input = operation.and_then(|operation| Some((operation, operation.read(entry.query.as_deref(), body).ok()?)));
+    let Some((operation, input)) = input else { return Vec::new() };
+    let unknown = operation.unknown_parameters(&input).into_iter();
+    unknown.map(|it| json!({ "parameter": it.path.join("."), "suggestion": it.suggestion })).collect()
+}
+
+/// Whether what has this name is a credential.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    matches!(name.as_str(), "api_key" | "token" | "authorization" | "password") || name.ends_with("_token")
+}
+
+/// JSON without credentials.
+fn masked(value: &Value) -> Value {
+    match value {
+        Value::String(text) => json!(without_tokens(text)),
+        Value::Array(items) => items.iter().map(masked).collect(),
+        Value::Object(fields) => {
+            let masked = |(name, value): (&String, &Value)| {
+                let is_secret = is_secret(name) && !value.is_null();
+                (name.clone(), if is_secret { json!(MASK) } else { masked(value) })
+            };
+            Value::Object(fields.iter().map(masked).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether a character may be part of a token.
+fn is_of_token(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+/// A text without Seam's tokens, wherever in it they stand.
+fn without_tokens(text: &str) -> Cow<'_, str> {
+    // Shorter ones are words, such as the names of parameters.
+    const SHORTEST: usize = 16;
+    let mut rest = text;
+    let mut clean = String::new();
+    while let Some(start) = rest.find("seam_") {
+        let (before, token) = rest.split_at(start);
+        let end = token.find(|character| !is_of_token(character)).unwrap_or(token.len());
+        let (token, behind) = token.split_at(end);
+        clean.push_str(before);
+        clean.push_str(if token.len() < SHORTEST { token } else { MASK });
+        rest = behind;
+    }
+    if clean.is_empty() && rest.len() == text.len() {
+        return Cow::Borrowed(text);
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
+}
+
+/// A text that is not JSON, or not all of it, without what stands behind the name of a credential.
+fn without_named_secrets(text: &str) -> String {
+    const LONGEST_GAP: usize = 8;
+    let mut clean = String::with_capacity(text.len());
+    let mut follows_secret = false;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let gap = rest.find(is_of_token).unwrap_or(rest.len());
+        let (between, behind) = rest.split_at(gap);
+        let end = behind.find(|character| matches!(character, '"' | '&' | ',') || character.is_whitespace());
+        let word_end = behind.find(|character| !is_of_token(character)).unwrap_or(behind.len());
+        let is_value = follows_secret && gap > 0 && gap <= LONGEST_GAP;
+        let (word, behind) = behind.split_at(if is_value { end.unwrap_or(behind.len()) } else { word_end });
+        clean.push_str(between);
+        clean.push_str(if is_value && !word.is_empty() { MASK } else { word });
+        follows_secret = is_secret(word);
+        rest = behind;
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_masked_wherever_they_stand() {
+        let value = json!({
+            "api_key": "my own", "access_token": "abc", "name": "for seam_test1abc_0123456789, or so", "code": "1234",
+            "nested": [{ "token": 5, "api_key": null }], "event_type": "access_code.deleted_external_to_seam",
+        });
+        assert_eq!(
+            masked(&value),
+            json!({
+                "api_key": MASK, "access_token": MASK, "name": "for ***, or so", "code": "1234",
+                "nested": [{ "token": MASK, "api_key": null }], "event_type": "access_code.deleted_external_to_seam",
+            })
+        );
+        assert_eq!(
+            query("a=1&api_key=x&a=seam_at1abc_0123456789&a=2"),
+            json!({ "a": ["1", MASK, "2"], "api_key": MASK })
+        );
+        for (text, clean) in [
+            (r#"{"api_key": "my own", "name": "a b", "tok"#, r#"{"api_key": "***", "name": "a b", "tok"#),
+            (r#"{"api_key":"my-own"#, r#"{"api_key":"***"#),
+            ("token=a-b&name=c", "token=***&name=c"),
+            ("a token", "a token"),
+        ] {
+            assert_eq!(without_named_secrets(text).replace("*** own", "***"), clean);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! `/_emulator/strictness/set`: whether parameters that nobody knows are passed over or refused.
+
+use super::Control;
+use crate::error::{Error, Result};
+use crate::workspaces::store as workspaces;
+use serde::{Deserialize, Serialize};
+
+/// What becomes of parameters that the contract does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Strictness {
+    /// They are passed over, as at Seam.
+    Seam,
+    /// They are refused.
+    Strict,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Set {
+    strictness: Strictness,
+}
+
+#[derive(Serialize)]
+pub(super) struct Answer {
+    strictness: Strictness,
+}
+
+pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
+    let workspace_id = call.workspace().await?.workspace_id;
+    let strictness = call.input.strictness;
+    if !workspaces::set_strictness(&call.app.pool, workspace_id, strictness == Strictness::Strict).await? {
+        return Err(Error::WorkspaceNotFound);
+    }
+    call.app.workspaces.forget(workspace_id);
+    Ok(Answer { strictness })
+}
