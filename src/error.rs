@@ -136,7 +136,10 @@ pub enum Error {
     #[error("HTTP fault not found")]
     HttpFaultNotFound,
     /// A device has had as many requests of this kind as it takes.
-    #[error("device {device_id} takes no more {} requests before {again_at}, on the clock of the workspace", kind(action_type))]
+    #[error(
+        "device {device_id} takes no more {} requests before {again_at}, on the clock of the workspace",
+        kind(action_type)
+    )]
     RateLimited {
         /// The device.
         device_id: Uuid,

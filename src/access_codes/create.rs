@@ -13,9 +13,9 @@ use super::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
 use super::model::AccessCode;
 use super::offline::{MaxTimeRounding, Registered};
 use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed, TimesWanted};
+use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
-use crate::action_attempts::limits::Recent;
 use crate::devices::model::{Device, DeviceSummary};
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
@@ -213,8 +213,7 @@ impl<'a> Board<'a> {
         let Some(world) = locked.first().map(|it| it.world) else { return Ok(None) };
         let machine_now = machine_now();
         let now = world.clock.now(machine_now);
-        let recent =
-            Recent::read(tx, workspace.workspace_id, &world, now, &device_ids, "CREATE_ACCESS_CODE").await?;
+        let recent = Recent::read(tx, workspace.workspace_id, &world, now, &device_ids, "CREATE_ACCESS_CODE").await?;
         let mut board = Self {
             workspace,
             world,

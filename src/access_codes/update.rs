@@ -121,8 +121,9 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     let mut caused_until = Vec::with_capacity(batch.len());
     for changing in batch {
         // One before it may have let go of the code.
-        let attempt = target(&all, changing)
-            .and_then(|place| Ok((place, change(&mut all, &mut claims, &mut recent, workspace, place, &changing.update)?)));
+        let attempt = target(&all, changing).and_then(|place| {
+            Ok((place, change(&mut all, &mut claims, &mut recent, workspace, place, &changing.update)?))
+        });
         attempts.push(attempt);
         caused_until.push(all.caused());
     }

@@ -31,14 +31,8 @@ pub struct RateLimits {
 
 impl RateLimits {
     /// Those that Seam documents: per device and minute.
-    pub const SEAM: Self = Self {
-        create: Some(10),
-        update: Some(10),
-        delete: Some(20),
-        lock: Some(15),
-        unlock: Some(15),
-        per_ms: 60_000,
-    };
+    pub const SEAM: Self =
+        Self { create: Some(10), update: Some(10), delete: Some(20), lock: Some(15), unlock: Some(15), per_ms: 60_000 };
 
     /// How many attempts of this type; `None`: as many as come.
     fn of(&self, action_type: &str) -> Option<u32> {

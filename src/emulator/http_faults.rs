@@ -311,11 +311,12 @@ pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
-    let deleted = sqlx::query("delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2")
-        .bind(call.input.http_fault_id)
-        .bind(workspace_id)
-        .execute(&mut *tx)
-        .await?;
+    let deleted =
+        sqlx::query("delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2")
+            .bind(call.input.http_fault_id)
+            .bind(workspace_id)
+            .execute(&mut *tx)
+            .await?;
     if deleted.rows_affected() == 0 {
         return Err(Error::HttpFaultNotFound);
     }

@@ -139,12 +139,7 @@ pub(crate) async fn receive(app: &App, body: Body) -> Result<Bytes> {
 
 /// Checks content type and parameters; gives the parameters of query and body as one object. `is_strict`: what the
 /// contract does not know is refused.
-pub(crate) fn read(
-    operation: &Operation,
-    parts: &Parts,
-    body: &Bytes,
-    is_strict: bool,
-) -> Result<Map<String, Value>> {
+pub(crate) fn read(operation: &Operation, parts: &Parts, body: &Bytes, is_strict: bool) -> Result<Map<String, Value>> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let method = parts.method.as_str();
@@ -226,11 +221,8 @@ pub async fn fallback(State(app): State<App>, request: Request) -> Response {
         pending.entry.workspace_id = Some(workspace.workspace_id);
     }
     let family = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let error = if FAMILIES.contains(&family) {
-        Error::NotImplemented(family.to_owned())
-    } else {
-        unknown_path(&request)
-    };
+    let error =
+        if FAMILIES.contains(&family) { Error::NotImplemented(family.to_owned()) } else { unknown_path(&request) };
     let answer = error.into();
     app.requests.keep(pending, &answer);
     answer.into_response()

@@ -172,8 +172,7 @@ impl From<WorldRow> for (Ids, World) {
 /// The clock and ways of workspaces as they are now, with where their ids come from.
 pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
     let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
-    let rows: Vec<WorldRow> =
-        sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
+    let rows: Vec<WorldRow> = sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
     Ok(rows.into_iter().map(|row| (row.workspace_id, row.into())).collect())
 }
 

@@ -118,6 +118,13 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await;
         few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code })).await;
         few.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "device_id": lock(0) })).await;
+        few.post("/_emulator/rate_limits/set", json!("seam")).await;
+        few.post("/_emulator/strictness/set", json!("strict")).await;
+        let wait = json!({ "outcome": { "delay": "PT0S" }, "probability": 0.5 });
+        let wait = few.post("/_emulator/http_faults/create", wait).await["http_fault"]["http_fault_id"].clone();
+        few.post("/_emulator/http_faults/list", json!({})).await;
+        few.post("/access_codes/create_multiple", json!({ "device_ids": [lock(0), lock(3)] })).await;
+        few.post("/_emulator/http_faults/delete", json!({ "http_fault_id": wait })).await;
         few.post("/devices/list", json!({})).await;
         few.post("/devices/get", json!({ "device_id": lock(3) })).await;
         few.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;

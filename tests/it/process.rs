@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+mod edge;
 mod statements;
 
 use crate::support::check_answer;

@@ -37,7 +37,7 @@ impl Watched {
             "with first as",
             "select wake_at from access_code",
             "select workspace_id from workspace where expires_at",
-            "select w.workspace_id",
+            "select w.workspace_id, w.name",
         ];
         let log = fs::read_to_string(&self.log).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -87,4 +87,29 @@ fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two()
     assert_eq!(two, two_hundred);
     let update_multiple = two.iter().find(|(path, _)| *path == "/access_codes/update_multiple").unwrap();
     assert!((1..=12).contains(&update_multiple.1), "{two:?}");
+}
+
+#[test]
+fn what_a_workspace_does_not_use_costs_its_requests_no_statement() {
+    let place = place();
+    let watched = Watched::start(place.path());
+    wait_for(async {
+        let world = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": 1 });
+        let world = watched.ask(&watched.latchkey.api_key, "/_emulator/workspaces/create", world).await.0;
+        let api_key = world["api_key"].as_str().unwrap();
+        let lock = json!({ "device_id": world["devices"][0]["device_id"] });
+        let ask = async |path: &str, wanted: Value| watched.ask(api_key, path, wanted).await;
+        let count = async |path: &str| ask(path, lock.clone()).await.1.len();
+        let (get, create) = (count("/devices/get").await, count("/access_codes/create").await);
+        let fault = json!({ "outcome": "reset", "path": "/nowhere" });
+        let fault = ask("/_emulator/http_faults/create", fault).await.0;
+        ask("/_emulator/rate_limits/set", json!("seam")).await;
+        ask("/_emulator/strictness/set", json!("strict")).await;
+        assert!(count("/devices/get").await > get && count("/access_codes/create").await > create);
+        let id = json!({ "http_fault_id": fault["http_fault"]["http_fault_id"] });
+        ask("/_emulator/http_faults/delete", id).await;
+        assert_eq!((count("/devices/get").await, count("/access_codes/create").await), (get, create + 1));
+        ask("/_emulator/rate_limits/set", json!("off")).await;
+        assert_eq!((count("/devices/get").await, count("/access_codes/create").await), (get, create));
+    });
 }
