@@ -49,6 +49,7 @@ pub enum Name {
 
 /// An HTTP fault, with how often it was considered and struck so far.
 #[derive(Clone, Debug, sqlx::FromRow)]
+#[expect(clippy::struct_field_names, reason = "http_fault_id is what it is called everywhere")]
 struct HttpFault {
     http_fault_id: Uuid,
     path: Option<String>,

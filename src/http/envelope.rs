@@ -64,7 +64,7 @@ fn type_of_status(status: StatusCode) -> &'static str {
         502 => "bad_gateway",
         503 => "service_unavailable",
         504 => "gateway_timeout",
-        400..=499 => "bad_request",
+        _ if status.is_client_error() => "bad_request",
         _ => "internal_server_error",
     }
 }

@@ -55,13 +55,9 @@ fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_c
         for _ in 0..9 {
             ids.push(id(create(&world, 0).await));
         }
-        for place in 0..20 {
-            world.post("/access_codes/delete", json!({ "access_code_id": ids[place] })).await.ok();
-        }
-        world.advance("PT1M").await;
-        ids.truncate(0);
-        for _ in 0..4 {
-            ids.push(id(create(&world, 0).await));
+        assert_eq!(ids.len(), 20);
+        for id in &ids {
+            world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
         }
     });
 }

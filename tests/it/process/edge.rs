@@ -8,8 +8,9 @@ use std::net::TcpStream;
 
 /// Sends a GET.
 fn get(stream: &mut TcpStream, path: &str, headers: &[(&str, &str)]) {
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n").unwrap();
+    let mut lines = vec![format!("GET {path} HTTP/1.1"), "Host: localhost".to_owned()];
+    lines.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+    write!(stream, "{}\r\n\r\n", lines.join("\r\n")).unwrap();
 }
 
 /// A stream of server-sent events.
