@@ -1,8 +1,17 @@
 //! The log of what was asked and answered.
 
 use crate::concurrency::at_once;
-use crate::support::{UNKNOWN, World, ask, post_as, run};
+use crate::support::{UNKNOWN, World, app, ask, post_as, run};
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use latchkey::app::App;
+use latchkey::http::envelope::Answer;
+use latchkey::http::log::Pending;
+use latchkey::server;
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use tower::ServiceExt;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -249,6 +258,39 @@ fn a_request_that_was_struck_names_the_fault() {
         world.post("/devices/list", json!({})).await;
         let entry = last(&world).await;
         assert_eq!((&entry["http_fault_id"], &entry["status"], &entry["answer"]), (&reset, &Value::Null, &Value::Null));
+    });
+}
+
+#[test]
+fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nobody_up() {
+    run(async {
+        const MANY: u64 = 3000;
+        let world = World::with_locks(0).await;
+        let shared = app();
+        let app = App::new(shared.config.clone(), shared.pool.clone()).unwrap();
+        let request = Request::get("/_emulator/stream")
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, format!("Bearer {}", world.api_key))
+            .body(Body::empty())
+            .unwrap();
+        let mut stream = server::router(app.clone()).oneshot(request).await.unwrap().into_body();
+        for _ in 0..MANY {
+            let mut pending = Pending::new(&Request::new(Body::empty()), Cow::Borrowed("/devices/list"));
+            pending.entry.workspace_id = Some(world.workspace_id.parse().unwrap());
+            let answer = Answer { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
+            app.requests.keep(pending, &answer);
+        }
+        let (mut told, mut missed) = (0, 0);
+        while told + missed < MANY {
+            let text = stream.frame().await.unwrap().unwrap().into_data().unwrap();
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            told += u64::from(text.contains("event: request"));
+            if text.contains("event: missed") {
+                let (_, data) = text.split_once("data: ").unwrap();
+                missed += serde_json::from_str::<Value>(data).unwrap()["missed"].as_u64().unwrap();
+            }
+        }
+        assert!(told + missed == MANY && missed > 0, "{told} told and {missed} missed");
     });
 }
 
