@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::clock::{Instant, duration_from_iso, iso, machine_now};
 use crate::error::{Error, Result};
 use crate::http::connection::Connection;
+use crate::postgres;
 use crate::workspaces::{Workspace, store as workspaces};
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
@@ -115,7 +116,7 @@ pub struct Struck {
 /// The HTTP fault that strikes a request of a workspace that has any: the oldest that is about it, is not used up and does
 /// not let it pass. It counts it.
 pub async fn strike(app: &App, workspace: &Workspace, parts: &Parts) -> Result<Option<Struck>> {
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     let rows: Vec<HttpFault> = sqlx::query_as(concat!(
         "select ",
         columns!(),
@@ -240,7 +241,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     {
         return Err(Error::invalid("outcome", "Invalid duration: give ISO 8601 of at least nothing, like PT2S"));
     }
-    let mut tx = call.app.pool.begin().await?;
+    let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -308,7 +309,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = call.app.pool.begin().await?;
+    let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
