@@ -492,8 +492,8 @@ fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
     run(async {
         let options = app().pool.connect_options().as_ref().clone();
         let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-        let given_up = tokio::time::timeout(Duration::ZERO, postgres::begin(&pool)).await;
-        assert!(given_up.is_err(), "no database answers as fast");
+        // Given up as soon as it waits for the database, which may have answered already.
+        while tokio::time::timeout(Duration::ZERO, postgres::begin(&pool)).await.is_ok() {}
         let transaction =
             async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(&pool).await;
         assert_ne!(
