@@ -18,10 +18,16 @@ const SANDBOX_KEY = 'seam_testsand_LatchkeySandbox'
 /** Finds a server, or starts one: `{ url, stop() }`. */
 export async function startLatchkey() {
   const { LATCHKEY_URL, LATCHKEY_BIN } = process.env
-  if (LATCHKEY_URL) return { url: LATCHKEY_URL, stop() {} }
+  const latchkey = LATCHKEY_URL ? { url: LATCHKEY_URL, stop() {} } : await start(LATCHKEY_BIN)
+  // Whether it answers is said here, once, and the first test does not pay for the first request.
+  await SeamHttp.fromApiKey(SANDBOX_KEY, { endpoint: latchkey.url }).workspaces.get()
+  return latchkey
+}
+
+async function start(chosen) {
   const isOnPath = spawnSync('latchkey', ['--version']).status === 0
   const built = fileURLToPath(new URL('../../target/debug/latchkey', import.meta.url))
-  const program = LATCHKEY_BIN || (isOnPath ? 'latchkey' : built)
+  const program = chosen || (isOnPath ? 'latchkey' : built)
   const server = spawn(program, ['--ephemeral', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(server, 'spawn')
   for await (const line of createInterface({ input: server.stdout })) {
