@@ -63,6 +63,10 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_BODY_LIMIT", default_value_t = 1024 * 1024)]
     pub body_limit: usize,
 
+    /// The longest body of a request to import a snapshot, in bytes.
+    #[arg(long, env = "LATCHKEY_SNAPSHOT_LIMIT", default_value_t = 256 * 1024 * 1024)]
+    pub snapshot_limit: usize,
+
     /// After how many seconds a request is given up.
     #[arg(long, env = "LATCHKEY_REQUEST_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub request_timeout: Duration,

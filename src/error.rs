@@ -165,6 +165,9 @@ pub enum Error {
     /// A tester arranged for the connection to be reset. Nobody gets to read it but who came without a connection.
     #[error("the HTTP fault {0} resets the connection of this request. POST /_emulator/http_faults/delete ends it.")]
     ConnectionReset(Uuid),
+    /// No such snapshot of the workspace.
+    #[error("Snapshot not found. GET /_emulator/snapshots/list shows what there is.")]
+    SnapshotNotFound,
     /// No such account in the workspace.
     #[error("Connected account not found")]
     ConnectedAccountNotFound,

@@ -15,6 +15,7 @@ mod programming;
 mod rate_limits;
 mod requests;
 pub mod sandbox;
+pub mod snapshots;
 mod stream;
 mod strictness;
 pub mod worlds;
@@ -44,6 +45,7 @@ pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
         .add("/_emulator/workspaces/create", worlds::create)
         .add("/_emulator/workspaces/delete", worlds::delete)
+        .add("/_emulator/workspaces/reset", snapshots::reset)
         .add("/_emulator/clock", clock::get)
         .add("/_emulator/clock/hold", clock::hold)
         .add("/_emulator/clock/run", clock::run)
@@ -65,6 +67,12 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/locks/change_code", locks::change_code)
         .add("/_emulator/locks/remove_code", locks::remove_code)
         .add("/_emulator/programming/set", programming::set)
+        .add("/_emulator/snapshots/create", snapshots::create)
+        .add("/_emulator/snapshots/restore", snapshots::restore)
+        .add("/_emulator/snapshots/list", snapshots::list)
+        .add("/_emulator/snapshots/delete", snapshots::delete)
+        .add("/_emulator/snapshots/export", snapshots::export)
+        .add(snapshots::IMPORT, snapshots::import)
         .add("/_emulator/access_codes/add_error", access_codes::add_error)
         .add("/_emulator/access_codes/add_warning", access_codes::add_warning)
         .add("/_emulator/access_codes/clear", access_codes::clear)
@@ -158,8 +166,9 @@ where
     let keyed = admit(&app, &parts).await?;
     // What moves a clock may take its time; only who sends a request is hurried.
     let deadline = app.config.request_timeout;
+    let limit = if path == snapshots::IMPORT { app.config.snapshot_limit } else { app.config.body_limit };
     let operation = edge::operation(endpoint, &parts)?;
-    let body = tokio::time::timeout(deadline, edge::receive(&app, body)).await;
+    let body = tokio::time::timeout(deadline, edge::receive(limit, body)).await;
     let body = body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?;
     let parameters = edge::read(operation, &parts, &body, false)?;
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());

@@ -2,6 +2,7 @@
 
 use super::Control;
 use super::programming::Programming;
+use super::snapshots;
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, machine_now};
 use crate::devices::brands;
@@ -229,6 +230,7 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         None => error.into(),
     })?;
     let devices = make_devices(&mut tx, &workspace, 0, wanted.locks, created_at).await?;
+    snapshots::record_beginning(&mut tx, &workspace, world.clock, machine_now).await?;
     tx.commit().await?;
     Ok(Made { workspace, api_key, personal_access_token, devices })
 }

@@ -105,7 +105,7 @@ where
     let (parts, body) = request.into_parts();
     let workspace = caller::authenticate(app, endpoint, &parts.headers).await?;
     pending.entry.workspace_id = Some(workspace.workspace_id);
-    let body = receive(app, body).await;
+    let body = receive(app.config.body_limit, body).await;
     pending.entry.body = body.as_ref().ok().map(|body| Kept::copy(body));
     if workspace.has_http_faults
         && let Some(struck) = http_faults::strike(app, &workspace, &parts).await?
@@ -127,9 +127,8 @@ pub(crate) fn operation<'a>(endpoint: &'a Endpoint, parts: &Parts) -> Result<&'a
     operation.ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))
 }
 
-/// Reads a body to its end, if that is not too far.
-pub(crate) async fn receive(app: &App, body: Body) -> Result<Bytes> {
-    let limit = app.config.body_limit;
+/// Reads a body to its end, if that is not farther than this many bytes.
+pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::PayloadTooLarge(limit)),

@@ -259,14 +259,24 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<boo
         return Ok(false);
     }
     // Whoever is at work on one of its devices is waited for, and nobody waits for us.
-    sqlx::query!("select device_id from device where workspace_id = $1 order by device_id for update", workspace_id)
-        .fetch_all(&mut *tx)
-        .await?;
+    lock_devices(tx, workspace_id).await?;
     sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!("delete from action_attempt where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query!("delete from access_code where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     sqlx::query("delete from device where workspace_id = $1").bind(workspace_id).execute(tx).await?;
     Ok(true)
+}
+
+/// Locks all devices of a workspace, which is locked, in the order of their ids, and gives these: nothing happens in it
+/// until the transaction ends.
+pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query!(
+        "select device_id from device where workspace_id = $1 order by device_id for update",
+        workspace_id
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids.into_iter().map(|row| row.device_id).collect())
 }
 
 /// The workspaces whose time was up at this instant of the machine's.

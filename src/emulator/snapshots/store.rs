@@ -1,0 +1,347 @@
+//! The SQL of snapshots: rows to documents, and documents to rows.
+
+use super::document::{Clock, Column, Columns, Document, FORMAT, VERSION, is_held};
+use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
+use crate::access_codes::store as access_codes;
+use crate::clock::{Instant, iso};
+use crate::devices::store as devices;
+use crate::error::{Error, Result};
+use crate::workspaces::store as workspaces;
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
+use uuid::Uuid;
+
+/// The workspace `$1` with the clock `$2` as a document, for a `select`.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let left_out = COLUMNS_LEFT_OUT.join(",");
+    let rows = |table: &Table| {
+        let Table { name, order, .. } = table;
+        format!(
+            "'{name}', coalesce((select json_agg(to_jsonb(t) - '{{{left_out}}}'::text[] order by {order})
+                                 from {name} t where workspace_id = $1), '[]')"
+        )
+    };
+    let tables: Vec<String> = TABLES.iter().map(rows).collect();
+    format!(
+        "json_build_object('format', '{FORMAT}', 'version', {VERSION}, 'workspace_id', $1::uuid, 'clock', $2::text::json,
+             'workspace', (select to_jsonb(t) - '{{{left_out}}}'::text[] from workspace t where workspace_id = $1),
+             'tables', json_build_object({}))",
+        tables.join(", ")
+    )
+});
+
+static TAKE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "insert into snapshot (workspace_id, snapshot_id, ordinal, created_at, instant, is_imported, document)
+         values ($1, $3, $4, $5, $5, false, {})
+         on conflict (workspace_id, ordinal) do update
+         set created_at = excluded.created_at, instant = excluded.instant, document = excluded.document",
+        *DOCUMENT
+    )
+});
+
+static COPY: LazyLock<String> = LazyLock::new(|| format!("select ({})::text", *DOCUMENT));
+
+/// Which snapshot of a workspace.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    /// Its id.
+    pub(super) snapshot_id: Uuid,
+    /// Its place in the order in which the workspace's snapshots came; 0: its beginning.
+    pub(super) ordinal: i64,
+}
+
+/// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
+/// anybody knows it.
+pub(super) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place, clock: &Clock) -> Result<()> {
+    sqlx::query(TAKE.as_str())
+        .bind(workspace_id)
+        .bind(serde_json::to_string(clock)?)
+        .bind(place.snapshot_id)
+        .bind(place.ordinal)
+        .bind(clock.instant())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A workspace as it is, as a document. To be called with all its devices locked.
+pub(super) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Document> {
+    let document: String =
+        sqlx::query_scalar(COPY.as_str()).bind(workspace_id).bind(serde_json::to_string(clock)?).fetch_one(tx).await?;
+    read(&document)
+}
+
+/// Puts an imported document among a workspace's snapshots.
+pub(super) async fn keep(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    place: Place,
+    created_at: Instant,
+    document: &Document,
+) -> Result<()> {
+    sqlx::query(
+        "insert into snapshot (snapshot_id, workspace_id, ordinal, created_at, instant, is_imported, document)
+         values ($1, $2, $3, $4, $5, true, $6::text::json)",
+    )
+    .bind(place.snapshot_id)
+    .bind(workspace_id)
+    .bind(place.ordinal)
+    .bind(created_at)
+    .bind(document.clock.instant())
+    .bind(document.to_json().to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The ordinal of the next snapshot of a workspace, which is locked.
+pub(super) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+    let ordinal = sqlx::query_scalar(
+        "update workspace set snapshots_made = snapshots_made + 1 where workspace_id = $1 returning snapshots_made",
+    )
+    .bind(workspace_id)
+    .fetch_one(tx)
+    .await?;
+    Ok(ordinal)
+}
+
+/// A snapshot as it is listed.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub(super) struct Listed {
+    snapshot_id: Uuid,
+    #[serde(with = "iso")]
+    created_at: Instant,
+    #[serde(with = "iso")]
+    now: Instant,
+    is_imported: bool,
+}
+
+/// The snapshots of a workspace in the order in which they came.
+pub(super) async fn list(pool: &PgPool, workspace_id: Uuid) -> Result<Vec<Listed>> {
+    let found = sqlx::query_as(
+        "select snapshot_id, created_at, instant as now, is_imported from snapshot
+         where workspace_id = $1 and ordinal > 0 order by ordinal",
+    )
+    .bind(workspace_id)
+    .fetch_all(pool)
+    .await?;
+    Ok(found)
+}
+
+/// One snapshot of a workspace.
+pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Document>> {
+    let document: Option<String> = sqlx::query_scalar(
+        "select document::text from snapshot
+         where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
+    )
+    .bind(snapshot_id)
+    .bind(workspace_id)
+    .fetch_optional(tx)
+    .await?;
+    document.as_deref().map(read).transpose()
+}
+
+/// How a workspace began, if that was recorded.
+pub(super) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Document>> {
+    let document: Option<String> =
+        sqlx::query_scalar("select document::text from snapshot where workspace_id = $1 and ordinal = 0")
+            .bind(workspace_id)
+            .fetch_optional(tx)
+            .await?;
+    document.as_deref().map(read).transpose()
+}
+
+/// Removes a snapshot. `false`: the workspace has no such snapshot.
+pub(super) async fn delete(pool: &PgPool, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
+    let deleted = sqlx::query(
+        "delete from snapshot where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
+    )
+    .bind(snapshot_id)
+    .bind(workspace_id)
+    .execute(pool)
+    .await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+fn read(document: &str) -> Result<Document> {
+    let document: Map<String, Value> = serde_json::from_str(document)?;
+    Document::read(document).map_err(|wrong| Error::Internal(format!("a snapshot that is kept: {wrong}").into()))
+}
+
+/// The columns of all tables that a snapshot has.
+pub(super) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
+    let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([WORKSPACE.name]).collect();
+    let found: Vec<Column> = sqlx::query_as(
+        "select t.name as table_name, a.attname::text as column_name, a.atttypid::regtype::text as type_name,
+                not a.attnotnull as is_nullable, a.atthasdef as has_default
+         from unnest($1::text[]) as t(name)
+         cross join lateral (select * from pg_attribute where attrelid = t.name::regclass and attnum > 0 offset 0) as a
+         where not a.attisdropped and a.attidentity = '' and a.attgenerated = ''
+         order by t.name, a.attnum",
+    )
+    .bind(names)
+    .fetch_all(tx)
+    .await?;
+    let mut columns = Columns::new();
+    for column in found.into_iter().filter(|column| is_held(&column.column_name)) {
+        columns.entry(column.table_name.clone()).or_default().push(column);
+    }
+    Ok(columns)
+}
+
+/// Makes a workspace what a document says, whatever it was: the same number of statements however large it is. The
+/// workspace is locked, and nothing below it; afterwards all of it is, in the order in which everybody locks.
+pub(super) async fn put(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    document: &Document,
+    columns: &Columns,
+    machine_now: Instant,
+) -> Result<()> {
+    let no_clock = || Error::inconsistent("snapshot", workspace_id, "clock");
+    let clock = document.clock.going_on(machine_now).ok_or_else(no_clock)?;
+    // First, while nothing is locked that others may wait for: another seed waits for all who refer to the workspace.
+    put_workspace(tx, workspace_id, &document.workspace, columns).await?;
+    workspaces::set_clock(tx, workspace_id, clock).await?;
+    lock_pin_groups(tx, workspace_id, document).await?;
+    let there = workspaces::lock_devices(tx, workspace_id).await?;
+    // What nobody waits for is replaced; what is locked stays where it is.
+    for table in TABLES.iter().rev().filter(|table| !table.is_locked) {
+        let delete = format!("delete from {} where workspace_id = $1", table.name);
+        sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
+    }
+    let mut there: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", there)]);
+    let accounts = devices::accounts(tx, workspace_id).await?;
+    there.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
+    for (table, rows) in TABLES.iter().zip(&document.rows).rev().filter(|(table, _)| table.is_locked) {
+        let stay: HashSet<Uuid> = ids(table, rows).collect();
+        let go = there.remove(table.name).unwrap_or_default().into_iter().filter(|id| !stay.contains(id));
+        let go: Vec<Uuid> = go.collect();
+        let delete = format!("delete from {} where {} = any($1)", table.name, table.key);
+        sqlx::query(AssertSqlSafe(delete)).bind(go).execute(&mut *tx).await?;
+        refuse_what_others_have(tx, workspace_id, table, &stay).await?;
+    }
+    for (table, rows) in TABLES.iter().zip(&document.rows) {
+        put_rows(tx, workspace_id, table, rows, columns).await?;
+    }
+    access_codes::set_wake_times(tx, workspace_id, clock).await
+}
+
+fn ids<'a>(table: &Table, rows: &'a [Value]) -> impl Iterator<Item = Uuid> + use<'a> {
+    let key = table.key;
+    rows.iter().filter_map(move |row| Uuid::parse_str(row[key].as_str()?).ok())
+}
+
+/// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
+fn told(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
+    let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
+    let told = columns.iter().filter(|column| row.get(&column.column_name).is_some());
+    told.map(|column| format!("\"{}\"", column.column_name)).collect()
+}
+
+async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &Value, columns: &Columns) -> Result<()> {
+    let set: Vec<String> = told(&WORKSPACE, row, columns).iter().map(|it| format!("{it} = new.{it}")).collect();
+    if set.is_empty() {
+        return Ok(());
+    }
+    let update = format!(
+        "update workspace set {} from json_populate_record(null::workspace, $2::text::json) as new
+         where workspace.workspace_id = $1",
+        set.join(", ")
+    );
+    sqlx::query(AssertSqlSafe(update)).bind(workspace_id).bind(row.to_string()).execute(tx).await?;
+    Ok(())
+}
+
+/// Locks all PIN groups of a workspace, and those that it is to have, in the order of their keys.
+async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document) -> Result<()> {
+    let there: Vec<String> = sqlx::query_scalar("select common_code_key from pin_group where workspace_id = $1")
+        .bind(workspace_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut keys: BTreeSet<String> = there.into_iter().collect();
+    for (table, rows) in TABLES.iter().zip(&document.rows).filter(|(table, _)| table.name == "pin_group") {
+        keys.extend(rows.iter().filter_map(|row| Some(row[table.key].as_str()?.to_owned())));
+    }
+    access_codes::lock_pin_groups(tx, workspace_id, &keys.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Looks before it writes: what it would overwrite, it would lock.
+async fn refuse_what_others_have(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    table: &Table,
+    ids: &HashSet<Uuid>,
+) -> Result<()> {
+    let Table { name, key, .. } = table;
+    let look = format!(
+        "select t.{key} from unnest($1::uuid[]) as wanted(id)
+         cross join lateral (select * from {name} where {key} = wanted.id offset 0) as t
+         where t.workspace_id <> $2 limit 1"
+    );
+    let ids: Vec<Uuid> = ids.iter().copied().collect();
+    let of_another: Option<Uuid> =
+        sqlx::query_scalar(AssertSqlSafe(look)).bind(ids).bind(workspace_id).fetch_optional(tx).await?;
+    of_another.map_or(Ok(()), |id| Err(in_use(&format!("{key} {id}"))))
+}
+
+/// Writes rows in this order. The database numbers them anew, so that they stand behind each other as before.
+async fn put_rows(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    table: &Table,
+    rows: &[Value],
+    columns: &Columns,
+) -> Result<()> {
+    let Some(first) = rows.first() else { return Ok(()) };
+    let told = told(table, first, columns);
+    let (names, Table { name, key, .. }) = (told.join(", "), table);
+    let mut insert = format!(
+        "insert into {name} as kept (workspace_id, {names})
+         select $1, {names} from json_populate_recordset(null::{name}, $2::text::json) with ordinality as new
+         order by ordinality"
+    );
+    if table.is_locked {
+        let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
+        insert += &format!(" on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
+    }
+    let written =
+        sqlx::query(AssertSqlSafe(insert)).bind(workspace_id).bind(serde_json::to_string(rows)?).execute(tx).await?;
+    // One of them became another workspace's after they were looked for.
+    if usize::try_from(written.rows_affected()) == Ok(rows.len()) { Ok(()) } else { Err(in_use(key)) }
+}
+
+fn in_use(what: &str) -> Error {
+    Error::Conflict(format!(
+        "the snapshot cannot be restored here: its {what} is in use in another workspace of this server. Delete that \
+         workspace, or use another server."
+    ))
+}
+
+/// What stands against writing a document, where that is not the server's fault.
+pub(super) fn refusal(error: Error) -> Error {
+    let Error::Internal(cause) = error else { return error };
+    let cause = match cause.downcast::<sqlx::Error>() {
+        Ok(cause) => cause,
+        Err(cause) => return Error::Internal(cause),
+    };
+    let Some(refused) = cause.as_database_error() else { return (*cause).into() };
+    let (state, constraint) = (refused.code().unwrap_or_default(), refused.constraint().unwrap_or_default());
+    let is_of_the_server = constraint == "workspace_seed_key" || constraint.ends_with("_pkey");
+    match state.get(..2) {
+        Some("23") if refused.is_unique_violation() && is_of_the_server => {
+            let table = constraint.strip_suffix("_pkey");
+            in_use(&table.map_or_else(|| "seed".to_owned(), |table| format!("{table}_id")))
+        }
+        // What breaks a rule, does not fit its type, or is too large to be kept.
+        Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database refuses it: {refused}")),
+        _ if state == "40P01" => {
+            Error::Conflict("another workspace is given what is in the snapshot just now. Try again.".to_owned())
+        }
+        _ => (*cause).into(),
+    }
+}
