@@ -32,8 +32,12 @@ impl Few {
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
-        let mut request =
-            Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "localhost");
+        self.ask("POST", path, body).await
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Value {
+        let mut request = Request::builder().method(method).uri(path);
+        request = request.header(header::CONTENT_TYPE, "application/json").header(header::HOST, "localhost");
         if !self.api_key.is_empty() {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.api_key));
         }
@@ -129,6 +133,15 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         few.post("/devices/get", json!({ "device_id": lock(3) })).await;
         few.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;
         few.post("/devices/simulate/disconnect", json!({ "device_id": lock(3) })).await;
+        few.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never", "times": 1 })).await;
+        let snapshot = few.post("/_emulator/snapshots/create", json!({})).await["snapshot_id"].clone();
+        let exported = few.ask("GET", "/_emulator/snapshots/export", json!({})).await;
+        let imported = few.post("/_emulator/snapshots/import", exported).await["snapshot_id"].clone();
+        few.ask("GET", "/_emulator/snapshots/export", json!({ "snapshot_id": imported })).await;
+        few.post("/_emulator/snapshots/list", json!({})).await;
+        few.post("/_emulator/workspaces/reset", json!({})).await;
+        few.post("/_emulator/snapshots/restore", json!({ "snapshot_id": snapshot })).await;
+        few.post("/_emulator/snapshots/delete", json!({ "snapshot_id": snapshot })).await;
         few.post("/_emulator/clock/hold", json!({})).await;
         few.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
         few.post("/_emulator/clock/advance", json!({ "until": "next" })).await;

@@ -75,6 +75,12 @@ impl Watched {
         for (path, wanted) in requests {
             day.push((path, self.ask(api_key, path, wanted).await.1.len()));
         }
+        let (taken, statements) = self.ask(api_key, "/_emulator/snapshots/create", json!({})).await;
+        day.push(("snapshots/create", statements.len()));
+        for path in ["/_emulator/snapshots/restore", "/_emulator/workspaces/reset"] {
+            let wanted = json!({ "snapshot_id": taken["snapshot_id"] });
+            day.push((path, self.ask(api_key, path, wanted).await.1.len()));
+        }
         day
     }
 }

@@ -1,0 +1,251 @@
+//! Documents that are not as they were exported: refused, with what is wrong, and nothing is kept.
+
+use super::*;
+use latchkey::emulator::snapshots::checksum;
+
+/// The document with a checksum that fits, so that it is read further.
+fn signed(mut document: Value) -> Value {
+    let checksum = checksum(document.as_object().unwrap());
+    document["checksum"] = json!(checksum);
+    document
+}
+
+/// Says no with a 400 that names what is wrong; gives the message.
+async fn refuses(world: &World, document: &Value) -> String {
+    world.import(document).await.invalid("snapshot").join(", ")
+}
+
+#[test]
+fn a_document_that_was_changed_is_refused() {
+    run(async {
+        let world = World::lived_in(json!({})).await;
+        let (before, good) = (world.sight().await, world.export().await);
+        assert_eq!(signed(good.clone()), good, "the checksum is the one that is exported");
+        let mut edited = good.clone();
+        edited["tables"]["device"][0]["name"] = json!("Another");
+        let mut truncated = good.clone();
+        truncated["tables"]["event"].as_array_mut().unwrap().pop();
+        let mut unsigned = good.clone();
+        unsigned.as_object_mut().unwrap().remove("checksum");
+        for damaged in [edited, truncated, unsigned] {
+            let said = refuses(&world, &damaged).await;
+            assert!(said.starts_with("checksum"), "{said}");
+        }
+        // How it is laid out does not matter: other programs may write it.
+        let mut sorted: serde_json::Map<String, Value> = serde_json::Map::new();
+        for (name, value) in good.as_object().unwrap().iter().rev() {
+            sorted.insert(name.clone(), value.clone());
+        }
+        world.import(&Value::Object(sorted)).await.ok();
+        assert_eq!((world.snapshots().await.len(), world.sight().await), (1, before));
+    });
+}
+
+#[test]
+fn a_request_without_a_document_is_refused() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let path = "/_emulator/snapshots/import";
+        world.post(path, json!({})).await.invalid("snapshot");
+        for wrong in [json!(null), json!([]), json!("text"), json!(7)] {
+            world.import(&wrong).await.invalid("snapshot");
+        }
+        assert!(refuses(&world, &json!({})).await.contains("none of Latchkey's"));
+        let exported = world.export().await.to_string();
+        let bearer = format!("Bearer {}", world.api_key);
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let half = format!("{{\"snapshot\":{}", &exported[..exported.len() / 2]);
+        ask("POST", path, &headers, half).await.error(400, "invalid_input");
+        post_as("seam_test_nobody", path, json!({ "snapshot": {} })).await.error(401, "unauthorized");
+        let nowhere = json!({ "snapshot": world.export().await, "workspace_id": UNKNOWN });
+        post_as("", path, nowhere).await.error(404, "workspace_not_found");
+        assert!(world.snapshots().await.is_empty());
+    });
+}
+
+/// One change of a document: where, to what (`None`: away with it), and what is said of it.
+type Damage = (&'static str, Option<Value>, &'static str);
+
+/// A text that is too long for an index, however it is packed.
+fn incompressible() -> String {
+    let numbers = (0..5000_u64).scan(7_u64, |dice, _| {
+        *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Some(dice.to_string())
+    });
+    numbers.collect()
+}
+
+fn damages() -> Vec<Damage> {
+    let id = || Some(json!(UNKNOWN));
+    vec![
+        ("/format", Some(json!("zip")), "format"),
+        ("/version", Some(json!(2)), "version 2 is unknown"),
+        ("/version", None, "version null"),
+        ("/workspace_id", Some(json!("mine")), "workspace_id"),
+        ("/clock", None, "clock is missing"),
+        ("/clock/mode", Some(json!("stopped")), "clock: unknown variant"),
+        ("/clock/mode", Some(json!("running")), "clock: there is no such clock"),
+        ("/clock/now", Some(json!("yesterday")), "clock: there is no such clock"),
+        ("/clock/now", Some(json!("+12026-01-01T00:00:00Z")), "clock"),
+        ("/workspace", Some(json!([])), "workspace is no object"),
+        ("/workspace/name", None, "workspace.name: is missing"),
+        ("/workspace/name", Some(Value::Null), "workspace.name: is not a text"),
+        ("/workspace/seed", Some(json!(7)), "workspace.seed: is not a text"),
+        ("/workspace/slow_after_ms", Some(json!(-1)), "workspace.slow_after_ms: is not a number"),
+        ("/workspace/faults_made", Some(json!(i64::MAX)), "workspace.faults_made: is not a number"),
+        ("/workspace/publishable_key", Some(json!("seam_pk")), "workspace.publishable_key is unknown"),
+        ("/tables", Some(json!([])), "tables is no object"),
+        ("/tables/device", Some(json!({})), "tables.device is no list"),
+        ("/tables/robot", Some(json!([])), "tables.robot is unknown"),
+        ("/tables/device/0", Some(json!("lock")), "tables.device[0] is no object"),
+        ("/tables/device/1/color", Some(json!("red")), "tables.device[1] has other columns"),
+        ("/tables/device/0/workspace_id", id(), "tables.device[0].workspace_id is unknown"),
+        ("/tables/device/0/device_type", Some(json!("toaster")), "tables.device[0].device_type: toaster is no lock"),
+        ("/tables/device/0/device_id", Some(json!("front")), "tables.device[0].device_id: is not a UUID"),
+        ("/tables/device/0/ordinal", Some(json!(2_147_483_647)), "tables.device[0].ordinal: is not a number"),
+        ("/tables/device/0/ordinal", Some(json!(1)), "device_workspace_id_ordinal_key"),
+        ("/tables/device/0/trouble", Some(json!({ "disconnected_at": "soon" })), "tables.device[0].trouble"),
+        ("/tables/device/0/trouble", Some(Value::Null), "refuses"),
+        ("/tables/device/0/overrides", Some(json!({ "battery_level": "low" })), "tables.device[0].overrides"),
+        ("/tables/device/0/custom_metadata", Some(json!([])), "tables.device[0].custom_metadata"),
+        ("/tables/device/1/backup_pool", Some(json!({})), "tables.device[1].backup_pool"),
+        ("/tables/device/1/connected_account_id", id(), "there is no connected_account"),
+        ("/tables/access_code/0/device_id", id(), "tables.access_code[0].device_id: there is no device"),
+        ("/tables/access_code/0/code", Some(json!(1357)), "tables.access_code[0].code: is not a text"),
+        ("/tables/access_code/0/code", Some(json!(incompressible())), "refuses"),
+        ("/tables/access_code/0/starts_at", Some(json!("2026-03-05T12:00:00Z")), "access_code_check"),
+        ("/tables/access_code/0/as_of", Some(json!("infinity")), "tables.access_code[0].as_of: is not an instant"),
+        ("/tables/access_code/0/children", Some(json!(0.5)), "tables.access_code[0].children: is not a number"),
+        ("/tables/access_code/0/is_managed", Some(json!("yes")), "tables.access_code[0].is_managed: is not true"),
+        ("/tables/access_code/0/particulars", Some(json!({ "fate": "doom" })), "tables.access_code[0].particulars"),
+        (
+            "/tables/access_code/0/particulars",
+            Some(json!({ "slow_since": "+12026-01-01T00:00:00Z" })),
+            "tables.access_code[0].particulars",
+        ),
+        ("/tables/action_attempt/0/access_code_id", id(), "there is no access_code"),
+        ("/tables/action_attempt/0/outcome", Some(json!({ "maybe": 1 })), "tables.action_attempt[0].outcome"),
+        ("/tables/event/0/device_id", id(), "there is no device"),
+        ("/tables/event/0/event_type", Some(Value::Null), "tables.event[0].event_type: is not a text"),
+        ("/tables/event/0/payload", Some(json!("none")), "tables.event[0].payload"),
+        ("/tables/fault/0/outcome", Some(json!({ "delay": "long" })), "tables.fault[0].outcome: long is no ISO"),
+        ("/tables/fault/0/after", Some(json!(-1)), "tables.fault[0].after: is not a number"),
+        ("/tables/fault/0/times", Some(json!(0)), "fault_times_check"),
+        ("/tables/fault/0/fault_id", None, "tables.fault[0].fault_id: is missing"),
+    ]
+}
+
+fn apply(document: &Value, (place, value, _): &Damage) -> Value {
+    let mut document = document.clone();
+    let (parent, name) = place.rsplit_once('/').unwrap();
+    let parent = document.pointer_mut(parent).unwrap();
+    match (parent, value) {
+        (Value::Object(fields), Some(value)) => drop(fields.insert(name.to_owned(), value.clone())),
+        (Value::Object(fields), None) => drop(fields.remove(name).unwrap()),
+        (parent, value) => parent[name.parse::<usize>().unwrap()] = value.clone().unwrap(),
+    }
+    signed(document)
+}
+
+#[test]
+fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
+    run(async {
+        let world = World::lived_in(json!({})).await;
+        let (before, good) = (world.sight().await, world.export().await);
+        for damage in damages() {
+            let reply = world.import(&apply(&good, &damage)).await;
+            assert_eq!(reply.status, 400, "{}: {}", damage.0, reply.body);
+            let said = reply.invalid("snapshot").join(", ");
+            assert!(said.contains(damage.2), "{}: {said}", damage.0);
+        }
+        let mut doubled = good.clone();
+        let event = doubled["tables"]["event"][0].clone();
+        doubled["tables"]["event"].as_array_mut().unwrap().push(event);
+        assert!(refuses(&world, &signed(doubled)).await.contains("is there twice"));
+        assert_eq!((world.snapshots().await.len(), world.sight().await), (0, before));
+        // An id that another world has is no damage, but it is in the way.
+        let other = World::with_locks(1).await;
+        let damage = ("/tables/device/2/device_id", Some(json!(other.lock(0))), "");
+        let error = world.import(&apply(&good, &damage)).await.error(409, "conflict");
+        assert!(error["message"].as_str().unwrap().contains(&other.lock(0)), "{error}");
+    });
+}
+
+#[test]
+fn what_a_snapshot_from_before_an_update_does_not_tell_takes_its_usual_value() {
+    run(async {
+        let world = World::lived_in(json!({})).await;
+        let (before, mut old) = (world.sight().await, world.export().await);
+        old["workspace"].as_object_mut().unwrap().remove("keeps_expired");
+        old["tables"].as_object_mut().unwrap().remove("pin_group");
+        for code in old["tables"]["access_code"].as_array_mut().unwrap() {
+            code.as_object_mut().unwrap().remove("blocked_on");
+        }
+        let imported = world.import(&signed(old)).await.ok()["snapshot_id"].clone();
+        world.restore(&imported).await;
+        assert_eq!(world.sight().await, before);
+    });
+}
+
+/// Every place in a value, with the value there.
+fn places(value: &Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), found))
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(place, value)| places(value, &format!("{path}/{place}"), found));
+        }
+        _ => {}
+    }
+    found.push(path.to_owned());
+}
+
+#[test]
+fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
+    run(async {
+        let world = World::lived_in(json!({})).await;
+        let good = world.export().await;
+        let mut all = Vec::new();
+        places(&good, "", &mut all);
+        let values = [
+            json!(null),
+            json!(-1),
+            json!(999_999_999),
+            json!(1e300),
+            json!(""),
+            json!("x".repeat(5000)),
+            json!([]),
+            json!({}),
+            json!(true),
+            json!("9999-12-31T23:59:59.999Z"),
+            json!("0001-01-01T00:00:00Z"),
+        ];
+        let mut dice = 1_usize;
+        let mut taken = 0;
+        for turn in 0..240 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut document = good.clone();
+            *document.pointer_mut(&all[(dice >> 33) % all.len()]).unwrap() = values[turn % values.len()].clone();
+            if !document.is_object() {
+                continue;
+            }
+            let reply = world.import(&signed(document)).await;
+            assert!(matches!(reply.status, 200 | 400 | 409), "{}", reply.body);
+            if reply.status != 200 {
+                continue;
+            }
+            taken += 1;
+            world.restore(&reply.body["snapshot_id"]).await;
+            // Answers need not fit the contract any more, but there are answers.
+            let code = json!({ "device_id": world.lock(1) });
+            let goes_on = [("/_emulator/clock/advance", json!({ "by": "P1D" })), ("/access_codes/create", code)];
+            for (path, wanted) in goes_on {
+                assert!(world.post(path, wanted).await.status < 500, "{path}");
+            }
+            world.export().await;
+            world.post("/_emulator/snapshots/delete", json!({ "snapshot_id": reply.body["snapshot_id"] })).await.ok();
+        }
+        assert!(taken > 10, "{taken}");
+    });
+}
