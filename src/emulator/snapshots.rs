@@ -16,6 +16,7 @@ use super::worlds::{Done, Nothing};
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
 use crate::error::{Error, Result};
+use crate::postgres;
 use crate::workspaces::{Workspace, store as workspaces};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -64,7 +65,7 @@ async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Plac
 /// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
 async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction<'static, Postgres>, Clock)> {
     let workspace_id = workspace.workspace_id;
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -123,7 +124,7 @@ pub(super) async fn reset(call: Control<Nothing>) -> Result<Restored> {
 }
 
 async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction<'static, Postgres>> {
-    let mut tx = app.pool.begin().await?;
+    let mut tx = postgres::begin(&app.pool).await?;
     if workspaces::lock(&mut tx, workspace.workspace_id).await? { Ok(tx) } else { Err(Error::WorkspaceNotFound) }
 }
 

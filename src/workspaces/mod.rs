@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
 use uuid::Uuid;
 
-/// What of a workspace hardly ever changes while it exists: it is remembered with its tokens for a second.
+/// What of a workspace hardly ever changes while it exists: it is remembered with its tokens for a second. Name and seed
+/// change only when a snapshot of another workspace is restored in it.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     /// Its id.
@@ -120,7 +121,8 @@ impl Workspaces {
         Ok(Some(workspace))
     }
 
-    /// Forgets the tokens of a workspace that is gone or no longer what it was.
+    /// What of a workspace hardly ever changes while it exists: it is remembered with its tokens for a second. Name and seed
+    /// change only when a snapshot of another workspace is restored in it.
     pub fn forget(&self, workspace_id: Uuid) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.by_token.retain(|_, (_, workspace)| workspace.workspace_id != workspace_id);

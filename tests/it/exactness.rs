@@ -50,7 +50,7 @@ impl Server {
     /// One with a database of its own, in which nothing ever happened.
     async fn fresh() -> Self {
         let shared = app();
-        let name = format!("exactness_{}", uuid::Uuid::now_v7().simple());
+        let name = format!("exactness_{}", latchkey::ids::random_id().simple());
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&shared.pool).await.unwrap();
         let url = shared.pool.connect_options().as_ref().clone().database(&name).to_url_lossy();
         let pool = postgres::connect(url.as_str(), 4).await.unwrap();
@@ -176,7 +176,7 @@ impl Story {
     /// What is asked next: each kind of call in turn, so that none is left out, about whatever the dice say.
     fn next(&mut self) -> (&'static str, Value) {
         self.calls += 1;
-        if self.calls % 5 == 0 {
+        if self.calls.is_multiple_of(5) {
             // Something always happens, and time always goes on.
             return match self.roll(8) {
                 0 => ("/_emulator/clock/advance", json!({ "until": "next" })),
@@ -192,14 +192,14 @@ impl Story {
         let lock = self.one_of(&self.locks.clone());
         let code = self.late(&self.codes.clone());
         match (self.calls - self.calls / 5) % 3 {
-            0 => self.about_codes(lock, code),
-            1 => self.at_the_lock(lock, code),
-            _ => self.reading(lock, code),
+            0 => self.about_codes(&lock, &code),
+            1 => self.at_the_lock(&lock, &code),
+            _ => self.reading(&lock, &code),
         }
     }
 
     /// Making and changing codes.
-    fn about_codes(&mut self, lock: Value, code: Value) -> (&'static str, Value) {
+    fn about_codes(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let (starts_at, ends_at) = self.window();
         let pin = format!("{:06}", 246_801 + self.roll(3));
         match self.turn(0, 16) {
@@ -249,7 +249,7 @@ impl Story {
     }
 
     /// What happens to locks and codes other than by the API, and what is arranged to.
-    fn at_the_lock(&mut self, lock: Value, code: Value) -> (&'static str, Value) {
+    fn at_the_lock(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let pin = format!("{:06}", 135_790 + self.roll(3));
         let foreign = self.late(&self.foreign.clone());
         match self.turn(1, 24) {
@@ -300,7 +300,7 @@ impl Story {
     }
 
     /// What changes nothing.
-    fn reading(&mut self, lock: Value, code: Value) -> (&'static str, Value) {
+    fn reading(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         if self.roll(4) == 0
             && let Some(page) = self.pages.pop()
         {

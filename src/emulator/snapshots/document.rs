@@ -79,9 +79,9 @@ pub(super) struct Document {
 /// A column as the database has it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct Column {
-    pub(super) table_name: String,
-    pub(super) column_name: String,
-    pub(super) type_name: String,
+    pub(super) table: String,
+    pub(super) name: String,
+    pub(super) kind: String,
     pub(super) is_nullable: bool,
     pub(super) has_default: bool,
 }
@@ -241,11 +241,11 @@ fn check_rows(
         if *first.get_or_insert_with(|| names.clone()) != names {
             return Err(format!("{} has other columns than the rows before it", place(number)));
         }
-        if let Some(unknown) = names.iter().find(|name| columns.iter().all(|column| column.column_name != **name)) {
+        if let Some(unknown) = names.iter().find(|name| columns.iter().all(|column| column.name != **name)) {
             return Err(format!("{}.{unknown} is unknown: was it made by a newer Latchkey?", place(number)));
         }
         for column in columns {
-            let name = &column.column_name;
+            let name = &column.name;
             let wrong = |what: String| Err(format!("{}.{name}: {what}", place(number)));
             match fields.get_mut(name) {
                 None if column.is_nullable || column.has_default => {}
@@ -264,7 +264,7 @@ fn check_rows(
 }
 
 fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
-    let expected = match column.type_name.as_str() {
+    let expected = match column.kind.as_str() {
         "uuid" => {
             let id = value.as_str().and_then(|id| Uuid::parse_str(id).ok());
             if let Some(id) = id {
@@ -284,7 +284,7 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
             "an instant between the years 1 and 9999"
         }
         "integer" | "bigint" => {
-            let most = if column.column_name.ends_with("_ms") { i64::MAX } else { MOST };
+            let most = if column.name.ends_with("_ms") { i64::MAX } else { MOST };
             if value.as_i64().is_some_and(|number| (0..=most).contains(&number)) {
                 return Ok(());
             }

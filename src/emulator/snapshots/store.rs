@@ -176,19 +176,19 @@ fn read(document: &str) -> Result<Document> {
 pub(super) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([WORKSPACE.name]).collect();
     let found: Vec<Column> = sqlx::query_as(
-        "select t.name as table_name, a.attname::text as column_name, a.atttypid::regtype::text as type_name,
+        r#"select t.name as "table", a.attname::text as name, a.atttypid::regtype::text as kind,
                 not a.attnotnull as is_nullable, a.atthasdef as has_default
          from unnest($1::text[]) as t(name)
          cross join lateral (select * from pg_attribute where attrelid = t.name::regclass and attnum > 0 offset 0) as a
          where not a.attisdropped and a.attidentity = '' and a.attgenerated = ''
-         order by t.name, a.attnum",
+         order by t.name, a.attnum"#,
     )
     .bind(names)
     .fetch_all(tx)
     .await?;
     let mut columns = Columns::new();
-    for column in found.into_iter().filter(|column| is_held(&column.column_name)) {
-        columns.entry(column.table_name.clone()).or_default().push(column);
+    for column in found.into_iter().filter(|column| is_held(&column.name)) {
+        columns.entry(column.table.clone()).or_default().push(column);
     }
     Ok(columns)
 }
@@ -239,8 +239,8 @@ fn ids<'a>(table: &Table, rows: &'a [Value]) -> impl Iterator<Item = Uuid> + use
 /// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
 fn told(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
     let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
-    let told = columns.iter().filter(|column| row.get(&column.column_name).is_some());
-    told.map(|column| format!("\"{}\"", column.column_name)).collect()
+    let told = columns.iter().filter(|column| row.get(&column.name).is_some());
+    told.map(|column| format!("\"{}\"", column.name)).collect()
 }
 
 async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &Value, columns: &Columns) -> Result<()> {
@@ -300,15 +300,14 @@ async fn put_rows(
     let Some(first) = rows.first() else { return Ok(()) };
     let told = told(table, first, columns);
     let (names, Table { name, key, .. }) = (told.join(", "), table);
-    let mut insert = format!(
+    let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
+    let meeting = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
+    let insert = format!(
         "insert into {name} as kept (workspace_id, {names})
          select $1, {names} from json_populate_recordset(null::{name}, $2::text::json) with ordinality as new
-         order by ordinality"
+         order by ordinality {}",
+        if table.is_locked { &meeting } else { "" }
     );
-    if table.is_locked {
-        let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
-        insert += &format!(" on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
-    }
     let written =
         sqlx::query(AssertSqlSafe(insert)).bind(workspace_id).bind(serde_json::to_string(rows)?).execute(tx).await?;
     // One of them became another workspace's after they were looked for.

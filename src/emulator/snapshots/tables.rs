@@ -2,10 +2,12 @@
 
 use crate::access_codes::lifecycle::particulars::{Outcome, Particulars};
 use crate::access_codes::store::StoredOutcome;
+use crate::action_attempts::limits::RateLimits;
 use crate::clock::duration_from_iso;
 use crate::devices::brands;
 use crate::devices::model::Overrides;
 use crate::devices::trouble::{BackupPool, Trouble};
+use crate::emulator::http_faults;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -31,11 +33,17 @@ pub struct Table {
 }
 
 /// The workspace's own row.
-pub const WORKSPACE: Table =
-    Table { name: "workspace", key: "workspace_id", order: "workspace_id", is_locked: true, refers: &[], checks: &[] };
+pub const WORKSPACE: Table = Table {
+    name: "workspace",
+    key: "workspace_id",
+    order: "workspace_id",
+    is_locked: true,
+    refers: &[],
+    checks: &[("rate_limits", is::<RateLimits>)],
+};
 
 /// What belongs to a workspace; what others refer to comes first.
-pub const TABLES: [Table; 7] = [
+pub const TABLES: [Table; 8] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
@@ -108,6 +116,14 @@ pub const TABLES: [Table; 7] = [
         refers: &[],
         checks: &[("outcome", is_outcome)],
     },
+    Table {
+        name: "http_fault",
+        key: "http_fault_id",
+        order: "sequence",
+        is_locked: false,
+        refers: &[],
+        checks: &[("outcome", is_http_outcome)],
+    },
 ];
 
 /// Tables with a `workspace_id` that no snapshot has: keys stay as they are, and snapshots are not in snapshots.
@@ -144,5 +160,18 @@ fn is_outcome(value: &Value) -> Result<(), String> {
             Err(format!("{delay} is no ISO 8601 duration"))
         }
         outcome => outcome.map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+fn is_http_outcome(value: &Value) -> Result<(), String> {
+    match http_faults::Outcome::deserialize(value) {
+        Ok(http_faults::Outcome::Delay { delay }) if duration_from_iso(&delay).is_none() => {
+            Err(format!("{delay} is no ISO 8601 duration"))
+        }
+        Ok(http_faults::Outcome::Status { status, .. }) if !(400..600).contains(&status) => {
+            Err(format!("{status} is no status of an error"))
+        }
+        Ok(_) => Ok(()),
+        Err(_) => Err("it is neither a status nor a delay nor a reset".to_owned()),
     }
 }

@@ -191,7 +191,7 @@ fn what_a_snapshot_from_before_an_update_does_not_tell_takes_its_usual_value() {
 fn places(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), found))
+            fields.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), found));
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(place, value)| places(value, &format!("{path}/{place}"), found));
