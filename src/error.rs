@@ -168,6 +168,9 @@ pub enum Error {
     /// No such snapshot of the workspace.
     #[error("Snapshot not found. GET /_emulator/snapshots/list shows what there is.")]
     SnapshotNotFound,
+    /// No such webhook delivery in the workspace.
+    #[error("Webhook delivery not found")]
+    WebhookDeliveryNotFound,
     /// No such account in the workspace.
     #[error("Connected account not found")]
     ConnectedAccountNotFound,

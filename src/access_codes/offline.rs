@@ -184,6 +184,11 @@ pub fn must_be_used_within_24_hours(kind: Kind, window: Window) -> bool {
     matches!(kind, Kind::Hourly | Kind::Daily) && window.ends_at - window.starts_at > ACTIVATION
 }
 
+/// When such a code is dead if it was not entered before; none for codes that live on.
+pub fn dies_unused_at(kind: Kind, window: Window) -> Option<Instant> {
+    must_be_used_within_24_hours(kind, window).then(|| window.starts_at.checked_add_signed(ACTIVATION)).flatten()
+}
+
 fn igloohome(device: &Device, asked: &Asked, others: &[Registered], now: Instant) -> Result<Plan> {
     if asked.starts_at < now {
         return Err(Error::invalid("starts_at", "starts_at must not be in the past on igloohome devices"));

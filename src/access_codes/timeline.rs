@@ -47,6 +47,8 @@ async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         after: instant("after", input.after.as_deref())?,
         before: instant("before", input.before.as_deref())?,
         event_types: input.event_types,
+        // What people at the keypad do with the code is no part of it.
+        type_prefix: Some("access_code."),
         access_code_ids: Some(ids.to_vec()),
         newest_first: true,
         limit: limit + 1,

@@ -81,6 +81,11 @@ pub struct Brand {
     pub needs_time_zone: bool,
     /// Whether a time-bound code may not start in the past.
     pub starts_not_in_the_past: bool,
+    /// Whether it tells which code it was opened with.
+    pub tells_whose_code: bool,
+    /// After how many wrong codes in a row it tells of them. After more than one its keypad is dead for a while, too.
+    /// `None`: it never tells.
+    pub denial_told_after: Option<u32>,
 }
 
 const PLAIN: Brand = Brand {
@@ -105,6 +110,8 @@ const PLAIN: Brand = Brand {
     backup_pool: true,
     needs_time_zone: false,
     starts_not_in_the_past: false,
+    tells_whose_code: false,
+    denial_told_after: None,
 };
 
 const fn plain(device_type: &'static str, display_name: &'static str, provider: &'static str) -> Brand {
@@ -118,6 +125,7 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
         recreates: true,
+        tells_whose_code: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {
@@ -125,6 +133,7 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
         recreates: true,
+        tells_whose_code: true,
         ..plain("yale_lock", "Yale", "yale")
     },
     Brand {
@@ -134,6 +143,7 @@ pub const BRANDS: &[Brand] = &[
         name_length: (None, Some(9)),
         recreates: true,
         tells_no_time_zone: true,
+        tells_whose_code: true,
         ..plain("schlage_lock", "Schlage", "schlage")
     },
     Brand {
@@ -143,6 +153,8 @@ pub const BRANDS: &[Brand] = &[
         name_length: (Some(2), Some(14)),
         adopts_foreign_codes: false,
         shows_foreign_codes: false,
+        denial_told_after: Some(3),
+        tells_whose_code: true,
         ..plain("kwikset_lock", "Kwikset", "kwikset")
     },
     Brand {
@@ -160,12 +172,14 @@ pub const BRANDS: &[Brand] = &[
         offline_codes: true,
         adopts_foreign_codes: false,
         starts_not_in_the_past: true,
+        denial_told_after: Some(1),
         ..plain("igloohome_lock", "igloohome", "igloohome")
     },
     Brand {
         native_scheduling: true,
         code_lengths: Some(&[5, 6, 7, 8]),
         digit_rules: &[DigitRule::NoAscendingOrDescendingSequence, DigitRule::AtLeastThreeUniqueDigits],
+        tells_whose_code: true,
         ..plain("tedee_lock", "Tedee", "tedee")
     },
     Brand {
@@ -174,9 +188,10 @@ pub const BRANDS: &[Brand] = &[
         other_rules: &[CANNOT_SPECIFY_PIN_CODE, PIN_CODE_MATCHES_EXISTING_SET],
         capacity: Some(100),
         backup_pool: false,
+        tells_whose_code: true,
         ..plain("salto_lock", "Salto", "salto_ks")
     },
-    Brand { native_scheduling: true, ..plain("ttlock_lock", "TTLock", "ttlock") },
+    Brand { native_scheduling: true, tells_whose_code: true, ..plain("ttlock_lock", "TTLock", "ttlock") },
     Brand { native_scheduling: true, hides_foreign_codes: true, ..plain("wyze_lock", "Wyze", "wyze") },
     Brand { native_scheduling: true, code_lengths: Some(&[4, 5, 6, 7, 8]), ..plain("two_n_intercom", "2N", "two_n") },
     Brand { code_lengths: Some(&[6, 7, 8]), offline_codes: true, ..plain("lockly_lock", "Lockly", "lockly") },

@@ -126,20 +126,7 @@ fn tell(all: &mut LockedCodes, place: usize, before: &Trouble) {
     }
     let (now, machine_now) = (all.now, all.machine_now);
     for (event_type, carried) in events {
-        let locked = &mut all.locked[place];
-        let ordinal = u64::try_from(locked.device.events_made).unwrap_or(0);
-        locked.device.events_made += 1;
-        all.events.push(NewEvent {
-            event_id: locked.ids.id("event", locked.device.device_id, ordinal, machine_now),
-            workspace_id: locked.device.workspace_id,
-            event_type,
-            occurred_at: now,
-            created_at: locked.world.clock.recorded_at(now, machine_now),
-            device_id: Some(locked.device.device_id),
-            connected_account_id: locked.device.connected_account_id,
-            access_code_id: None,
-            code: None,
-            payload: carried,
-        });
+        let event = NewEvent::of_device(&mut all.locked[place], event_type, now, machine_now);
+        all.events.push(NewEvent { payload: carried, ..event });
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod brands;
 pub mod connectivity;
+pub mod keypad;
 pub mod model;
 pub mod routes;
 pub mod simulate;

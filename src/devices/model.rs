@@ -224,6 +224,11 @@ impl Device {
             None => Some(self.reachable_since.unwrap_or(at)),
             Some(_) => None,
         };
+        if self.reachable_since.is_some()
+            && let Some(is_locked) = self.trouble.locked_unseen.take()
+        {
+            self.set_locked(is_locked);
+        }
     }
 
     /// Whether Seam can keep a pool of backup codes on the lock.

@@ -22,12 +22,26 @@ pub struct Trouble {
     /// Since when that account cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_disconnected_at: Option<Instant>,
+    /// How many codes in a row were wrong at its keypad, for brands that count them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub wrong_codes: u32,
+    /// Until when its keypad takes nothing after too many of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keypad_dead_until: Option<Instant>,
+    /// Whether somebody locked or unlocked it while it could not be reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked_unseen: Option<bool>,
     /// Errors that a tester put on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Condition>,
     /// Warnings that a tester put on it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Condition>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The pool of backup codes of a device.

@@ -85,6 +85,9 @@ pub(super) struct Advance {
     by: Option<String>,
     to: Option<String>,
     until: Option<Stop>,
+    /// Whether to wait for the first attempts of what was sent on the way; nothing is sent yet.
+    #[serde(rename = "wait_for_webhooks")]
+    _wait_for_webhooks: Option<bool>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -109,12 +112,12 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         Until(Stop),
     }
     let goal = match &call.input {
-        Advance { by: Some(by), to: None, until: None } => {
+        Advance { by: Some(by), to: None, until: None, .. } => {
             let message = "Invalid duration: give an ISO 8601 duration that is not negative, like PT72H";
             Goal::By(duration_from_iso(by).ok_or_else(|| Error::invalid("by", message))?)
         }
-        Advance { by: None, to: Some(to), until: None } => Goal::To(instant("to", to)?),
-        Advance { by: None, to: None, until: Some(until) } => Goal::Until(*until),
+        Advance { by: None, to: Some(to), until: None, .. } => Goal::To(instant("to", to)?),
+        Advance { by: None, to: None, until: Some(until), .. } => Goal::Until(*until),
         _ => {
             return Err(Error::invalid_request("Give exactly one of by, to and until"));
         }

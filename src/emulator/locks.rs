@@ -5,10 +5,10 @@ use super::worlds::Done;
 use crate::access_codes::lifecycle::{Entry, Window};
 use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::access_codes::model::AccessCode;
+use crate::access_codes::store;
 use crate::access_codes::unmanaged::{self, Foreign};
-use crate::access_codes::{daylight, store};
 use crate::clock::{Instant, from_iso, iso};
-use crate::devices::store as devices;
+use crate::devices::{keypad, store as devices};
 use crate::error::{Error, Result};
 use crate::events::event_type;
 use serde::{Deserialize, Serialize};
@@ -51,28 +51,20 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let found = devices::with_world(&mut connection, workspace.workspace_id, device_id).await?;
     let (_, device) = found.ok_or(Error::DeviceNotFound)?;
     let mut codes = store::on_devices(&mut connection, &[device_id]).await?;
-    codes.retain(|code| {
-        let is_being_made_anew = device.brand.recreates && code.life.is_being_updated();
-        code.life.held.is_some() && !code.life.is_offline && !is_being_made_anew
-    });
+    codes.retain(|code| !code.life.is_offline);
     codes.sort_by_key(|code| (code.life.first_held_at, code.sequence));
-    let slot = |(place, code): (usize, AccessCode)| {
-        let held = code.life.held?;
-        let buffered =
-            || held.window.and_then(daylight::buffered).filter(|_| device.summary(0).needs_daylight_buffer());
-        let window = if code.life.is_managed { buffered().or(held.window) } else { held.window };
-        Some(Slot {
-            slot: place + 1,
-            access_code_id: code.access_code_id,
-            code: held.code,
-            name: held.name,
-            starts_at: window.map(|window| window.starts_at),
-            ends_at: window.map(|window| window.ends_at),
-            is_managed: code.life.is_managed,
-            is_backup: code.life.is_backup,
-        })
+    let held = codes.iter().filter_map(|code| Some((code, keypad::in_memory(code, &device)?)));
+    let slot = |(place, (code, held)): (usize, (&AccessCode, Entry))| Slot {
+        slot: place + 1,
+        access_code_id: code.access_code_id,
+        code: held.code,
+        name: held.name,
+        starts_at: held.window.map(|window| window.starts_at),
+        ends_at: held.window.map(|window| window.ends_at),
+        is_managed: code.life.is_managed,
+        is_backup: code.life.is_backup,
     };
-    let codes = codes.into_iter().enumerate().filter_map(slot).collect();
+    let codes = held.enumerate().map(slot).collect();
     Ok(MemoryBody { device_id, capacity: device.capacity(), codes })
 }
 

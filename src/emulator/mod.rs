@@ -10,6 +10,7 @@ mod clock;
 mod devices;
 pub mod faults;
 pub mod http_faults;
+mod keypad;
 mod locks;
 mod programming;
 mod rate_limits;
@@ -18,6 +19,7 @@ pub mod sandbox;
 pub mod snapshots;
 mod stream;
 mod strictness;
+mod webhook_deliveries;
 pub mod worlds;
 
 use crate::app::App;
@@ -66,6 +68,8 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/locks/add_code", locks::add_code)
         .add("/_emulator/locks/change_code", locks::change_code)
         .add("/_emulator/locks/remove_code", locks::remove_code)
+        .add("/_emulator/locks/enter_code", keypad::enter_code)
+        .add("/_emulator/locks/press_lock", keypad::press_lock)
         .add("/_emulator/programming/set", programming::set)
         .add("/_emulator/snapshots/create", snapshots::create)
         .add("/_emulator/snapshots/restore", snapshots::restore)
@@ -77,6 +81,9 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/access_codes/add_warning", access_codes::add_warning)
         .add("/_emulator/access_codes/clear", access_codes::clear)
         .add("/_emulator/access_codes/step", access_codes::step)
+        .add("/_emulator/webhook_deliveries/list", webhook_deliveries::list)
+        .add("/_emulator/webhook_deliveries/redeliver", webhook_deliveries::redeliver)
+        .add("/_emulator/webhook_deliveries/wait", webhook_deliveries::wait)
 }
 
 /// One request to the control plane.

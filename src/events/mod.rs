@@ -93,6 +93,30 @@ impl NewEvent {
         }
     }
 
+    /// The next event of a device, which counts it.
+    pub fn of_device(
+        locked: &mut LockedDevice,
+        event_type: &'static str,
+        occurred_at: Instant,
+        machine_now: Instant,
+    ) -> Self {
+        let LockedDevice { device, world, ids, .. } = locked;
+        let ordinal = u64::try_from(device.events_made).unwrap_or(0);
+        device.events_made += 1;
+        Self {
+            event_id: ids.id("event", device.device_id, ordinal, machine_now),
+            workspace_id: device.workspace_id,
+            event_type,
+            occurred_at,
+            created_at: world.clock.recorded_at(occurred_at, machine_now),
+            device_id: Some(device.device_id),
+            connected_account_id: device.connected_account_id,
+            access_code_id: None,
+            code: None,
+            payload: None,
+        }
+    }
+
     /// The same with what its type carries.
     #[must_use]
     pub fn carrying(self, payload: Value) -> Self {

@@ -121,6 +121,7 @@ async fn list(call: Call<List>) -> Result<Listed> {
         access_code_ids: both(input.access_code_id, input.access_code_ids),
         connected_account_id: input.connected_account_id,
         newest_first: false,
+        type_prefix: None,
         offset: whole("unstable_offset", input.unstable_offset, 0)?,
         limit: whole("limit", input.limit, DEFAULT_LIMIT)?,
     };

@@ -63,6 +63,8 @@ pub struct Filter {
     pub event_ids: Option<Vec<Uuid>>,
     /// Only those of these types.
     pub event_types: Option<Vec<String>>,
+    /// Only those whose type begins so.
+    pub type_prefix: Option<&'static str>,
     /// Only those about these devices.
     pub device_ids: Option<Vec<Uuid>>,
     /// Only those about these codes.
@@ -95,6 +97,9 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<V
     }
     if let Some(types) = filter.event_types {
         query.push(" and event_type = any(").push_bind(types).push(")");
+    }
+    if let Some(prefix) = filter.type_prefix {
+        query.push(" and starts_with(event_type, ").push_bind(prefix).push(")");
     }
     if let Some(account) = filter.connected_account_id {
         query.push(" and connected_account_id = ").push_bind(account);

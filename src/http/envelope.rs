@@ -99,6 +99,7 @@ impl Error {
             Self::FaultNotFound => (StatusCode::NOT_FOUND, "fault_not_found"),
             Self::HttpFaultNotFound => (StatusCode::NOT_FOUND, "http_fault_not_found"),
             Self::SnapshotNotFound => (StatusCode::NOT_FOUND, "snapshot_not_found"),
+            Self::WebhookDeliveryNotFound => (StatusCode::NOT_FOUND, "webhook_delivery_not_found"),
             Self::ConnectedAccountNotFound => (StatusCode::NOT_FOUND, "connected_account_not_found"),
             Self::AccessCodeNotFound { .. } | Self::CommonCodeKeyNotFound(_) => {
                 (StatusCode::NOT_FOUND, "access_code_not_found")

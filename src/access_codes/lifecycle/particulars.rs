@@ -49,6 +49,9 @@ pub struct Particulars {
     /// What an offline code is: its kind and whatever its maker tells of it.
     #[serde(skip_serializing_if = "is_default")]
     pub offline: Option<Value>,
+    /// When an offline code first opened its lock.
+    #[serde(skip_serializing_if = "is_default")]
+    pub first_used_at: Option<Instant>,
     /// A foreign code that Seam cannot take over.
     #[serde(skip_serializing_if = "is_default")]
     pub cannot_be_managed: bool,
