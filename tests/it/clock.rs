@@ -6,11 +6,8 @@ use crate::support::{START, UNKNOWN, World, app, post_as, run, send, tick};
 use axum::body::Body;
 use axum::http::{Request, header};
 use latchkey::emulator::{sandbox, worlds};
-use proptest::prelude::*;
-use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 async fn make(wanted: Value) -> crate::support::Reply {
     post_as("", "/_emulator/workspaces/create", wanted).await
@@ -762,126 +759,6 @@ async fn codes(world: &World) -> Vec<Value> {
         codes.extend(listed["access_codes"].as_array().unwrap().iter().cloned());
     }
     codes
-}
-
-// One stride or many.
-
-#[derive(Clone, Debug)]
-enum Op {
-    Create { place: usize, window: Option<(i64, i64)>, native: bool },
-    CreateMultiple,
-    Delete(usize),
-    Online(usize, bool),
-    Advance(u32),
-}
-
-/// What may happen in a world of two locks whose clock moves so many milliseconds at a time: windows begin and end
-/// near the instants at which codes made there are put on their locks, become set, and are removed.
-fn operations(step: i64) -> impl Strategy<Value = Vec<Op>> {
-    let lead = prop::sample::select(vec![0, 60 * 60_000, 72 * 60 * 60_000]);
-    let window = (lead, -3 * step..12 * step, 1..8 * step).prop_map(|(lead, offset, length)| (lead + offset, length));
-    let operation = prop_oneof![
-        4 => (0..2_usize, prop::option::of(window), any::<bool>())
-            .prop_map(|(place, window, native)| Op::Create { place, window, native }),
-        1 => Just(Op::CreateMultiple),
-        2 => (0..8_usize).prop_map(Op::Delete),
-        2 => (0..2_usize, any::<bool>()).prop_map(|(place, online)| Op::Online(place, online)),
-        5 => (1..9_u32).prop_map(Op::Advance),
-    ];
-    prop::collection::vec(operation, 4..16)
-}
-
-/// Does it all in a new world and gives every answer, and in the end everything there is to see.
-async fn play(seed: &str, operations: &[Op], step: i64, in_one_stride: bool) -> Vec<Value> {
-    let locks = json!([{ "device_type": "august_lock" }, { "device_type": "ttlock_lock" }]);
-    let world = World::make(json!({ "seed": seed, "locks": locks })).await;
-    let mut now = latchkey::clock::from_iso(START).unwrap();
-    let mut answers = Vec::new();
-    let mut codes: Vec<Value> = Vec::new();
-    for operation in operations {
-        let (path, body) = match operation {
-            Op::Create { place, window, native } => {
-                let mut body = json!({ "device_id": world.lock(*place), "prefer_native_scheduling": native });
-                if let Some((offset, length)) = window {
-                    let starts_at = now + chrono::TimeDelta::milliseconds(*offset);
-                    body["starts_at"] = json!(latchkey::clock::to_iso(starts_at));
-                    body["ends_at"] = json!(later(body["starts_at"].as_str().unwrap(), *length));
-                }
-                ("/access_codes/create", body)
-            }
-            Op::CreateMultiple => ("/access_codes/create_multiple", json!({ "device_ids": world.locks() })),
-            Op::Delete(nth) => {
-                let Some(id) = codes.get(*nth) else { continue };
-                ("/access_codes/delete", json!({ "access_code_id": id }))
-            }
-            Op::Online(place, online) => {
-                ("/_emulator/devices/update", json!({ "device_id": world.lock(*place), "online": online }))
-            }
-            Op::Advance(steps) => {
-                let (strides, length) = if in_one_stride { (1, i64::from(*steps) * step) } else { (*steps, step) };
-                let mut counted = [0; 2];
-                for _ in 0..strides {
-                    now += chrono::TimeDelta::milliseconds(length);
-                    let moved = advance(&world, json!({ "to": latchkey::clock::to_iso(now) })).await.ok();
-                    counted[0] += moved["transitions"].as_u64().unwrap();
-                    counted[1] += moved["events"].as_u64().unwrap();
-                }
-                answers.push(json!(counted));
-                continue;
-            }
-        };
-        let answer = world.post(path, body).await.body;
-        let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
-        codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
-        answers.push(answer);
-    }
-    for (path, body) in [
-        ("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 10_000 })),
-        ("/access_codes/list", json!({ "device_id": world.lock(0) })),
-        ("/access_codes/list", json!({ "device_id": world.lock(1) })),
-        ("/action_attempts/list", json!({ "limit": 500 })),
-        ("/devices/list", json!({})),
-    ] {
-        answers.push(world.post(path, body).await.ok());
-    }
-    unmake(&world.workspace_id).await;
-    answers
-}
-
-/// Any life is the same whether time moves in one stride or in many of this length.
-fn strides_make_no_difference(step: i64) {
-    static SEEDS: AtomicUsize = AtomicUsize::new(0);
-    let config = ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() };
-    let outcome = TestRunner::new(config).run(&operations(step), |operations| {
-        let seed = format!("strides {}", SEEDS.fetch_add(1, Ordering::Relaxed));
-        let (one, many) =
-            run(async { (play(&seed, &operations, step, true).await, play(&seed, &operations, step, false).await) });
-        prop_assert_eq!(one, many);
-        Ok(())
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
-    }
-}
-
-#[test]
-fn stepping_by_a_tenth_of_a_second_is_the_same_as_one_stride() {
-    strides_make_no_difference(100);
-}
-
-#[test]
-fn stepping_by_a_second_is_the_same_as_one_stride() {
-    strides_make_no_difference(1000);
-}
-
-#[test]
-fn stepping_by_an_hour_is_the_same_as_one_stride() {
-    strides_make_no_difference(3_600_000);
-}
-
-#[test]
-fn stepping_by_a_day_is_the_same_as_one_stride() {
-    strides_make_no_difference(86_400_000);
 }
 
 #[test]

@@ -1,0 +1,308 @@
+//! The same story lived in one stride and in many: the same answers on the way, and in the end the same tables.
+
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+use crate::support::{START, World, app, post_as, run};
+use chrono::TimeDelta;
+use latchkey::clock::{Instant, from_iso, to_iso};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+const PINS: [&str; 6] = ["135790", "246801", "135791", "975310", "864209", "112358"];
+const HOUR: i64 = 3_600_000;
+const LOCKS: usize = 5;
+
+/// One thing that happens; numbers choose among what is there.
+#[derive(Clone, Debug)]
+enum Deed {
+    Create { lock: usize, pin: Option<usize>, window: Option<(i64, i64)>, native: bool, external: bool, pool: bool },
+    CreateMultiple { window: Option<(i64, i64)> },
+    Offline { hours: i64, once: bool },
+    Update { code: usize, pin: Option<usize>, window: Option<(i64, i64)>, name: Option<u8> },
+    Delete { code: usize },
+    Pull { code: usize },
+    AddAtLock { lock: usize, pin: usize, window: Option<(i64, i64)> },
+    ChangeAtLock { lock: usize, pin: usize, new_pin: usize },
+    RemoveAtLock { lock: usize, pin: usize },
+    Enter { lock: usize, pin: usize },
+    Convert { code: usize },
+    DeleteForeign { code: usize },
+    Fault { operation: usize, outcome: usize, times: u8, after: u8 },
+    Device { lock: usize, property: usize, value: bool },
+    Programming { after: usize },
+    Advance { steps: u32, cuts: Vec<u16> },
+}
+
+/// Deeds in a world whose clock moves so many milliseconds at a time: windows begin and end near the instants at which
+/// codes made there are put on their locks, become set, and are removed.
+fn deeds(step: i64) -> impl Strategy<Value = Vec<Deed>> {
+    let (lock, pin, code) = (0..LOCKS, 0..PINS.len(), 0..12_usize);
+    let lead = prop::sample::select(vec![0, HOUR, 72 * HOUR]);
+    let window = (lead, -3 * step..12 * step, 1..8 * step).prop_map(|(lead, offset, length)| (lead + offset, length));
+    let window = prop::option::weighted(0.6, window);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let deed = prop_oneof![
+        6 => (lock.clone(), prop::option::of(pin.clone()), window.clone(), flags).prop_map(
+            |(lock, pin, window, (native, external, pool))| Deed::Create { lock, pin, window, native, external, pool }
+        ),
+        1 => window.clone().prop_map(|window| Deed::CreateMultiple { window }),
+        1 => (1..40_i64, any::<bool>()).prop_map(|(hours, once)| Deed::Offline { hours, once }),
+        4 => (code.clone(), prop::option::of(pin.clone()), window.clone(), prop::option::of(any::<u8>()))
+            .prop_map(|(code, pin, window, name)| Deed::Update { code, pin, window, name }),
+        2 => code.clone().prop_map(|code| Deed::Delete { code }),
+        1 => code.clone().prop_map(|code| Deed::Pull { code }),
+        1 => (lock.clone(), pin.clone(), window).prop_map(|(lock, pin, window)| Deed::AddAtLock { lock, pin, window }),
+        1 => (lock.clone(), pin.clone(), pin.clone())
+            .prop_map(|(lock, pin, new_pin)| Deed::ChangeAtLock { lock, pin, new_pin }),
+        1 => (lock.clone(), pin.clone()).prop_map(|(lock, pin)| Deed::RemoveAtLock { lock, pin }),
+        1 => (lock.clone(), pin).prop_map(|(lock, pin)| Deed::Enter { lock, pin }),
+        1 => code.clone().prop_map(|code| Deed::Convert { code }),
+        1 => code.prop_map(|code| Deed::DeleteForeign { code }),
+        3 => (0..4_usize, 0..5_usize, 1..5_u8, 0..2_u8)
+            .prop_map(|(operation, outcome, times, after)| Deed::Fault { operation, outcome, times, after }),
+        3 => (lock, 0..3_usize, any::<bool>()).prop_map(|(lock, property, value)| Deed::Device { lock, property, value }),
+        1 => (0..4_usize).prop_map(|after| Deed::Programming { after }),
+        8 => (1..13_u32, prop::collection::vec(any::<u16>(), 0..8)).prop_map(|(steps, cuts)| Deed::Advance { steps, cuts }),
+    ];
+    prop::collection::vec(deed, 12..40)
+}
+
+/// In what strides time moves over the span of one [`Deed::Advance`].
+#[derive(Clone, Copy, Debug)]
+enum Strides {
+    One,
+    Steps,
+    Cuts,
+}
+
+impl Strides {
+    /// Where the clock stops on a span of so many steps of this length.
+    fn stops(self, steps: u32, step: i64, cuts: &[u16]) -> Vec<i64> {
+        let span = i64::from(steps) * step;
+        let mut stops: Vec<i64> = match self {
+            Self::One => Vec::new(),
+            Self::Steps => (1..steps).map(|count| i64::from(count) * step).collect(),
+            Self::Cuts => cuts.iter().map(|cut| span * i64::from(*cut) / i64::from(u16::MAX)).collect(),
+        };
+        stops.push(span);
+        stops.sort_unstable();
+        stops
+    }
+}
+
+fn put_window(wanted: &mut Value, now: Instant, window: Option<(i64, i64)>) {
+    if let Some((offset, length)) = window {
+        let starts_at = now + TimeDelta::milliseconds(offset);
+        wanted["starts_at"] = json!(to_iso(starts_at));
+        wanted["ends_at"] = json!(to_iso(starts_at + TimeDelta::milliseconds(length)));
+    }
+}
+
+/// What is asked for, as far as it can be with what is there.
+fn request(deed: &Deed, world: &World, codes: &[Value], now: Instant) -> Option<(&'static str, Value)> {
+    let of_code = |code: &usize| codes.get(*code).map(|id| json!({ "access_code_id": id }));
+    let of_lock = |lock: &usize, pin: &usize| json!({ "device_id": world.lock(*lock), "code": PINS[*pin] });
+    Some(match deed {
+        Deed::Create { lock, pin, window, native, external, pool } => {
+            let mut wanted = json!({ "device_id": world.lock(*lock), "name": "guest", "prefer_native_scheduling": native,
+                                     "is_external_modification_allowed": external });
+            if let Some(pin) = pin {
+                wanted["code"] = json!(PINS[*pin]);
+            }
+            put_window(&mut wanted, now, *window);
+            wanted["use_backup_access_code_pool"] = json!(*pool && window.is_some());
+            ("/access_codes/create", wanted)
+        }
+        Deed::CreateMultiple { window } => {
+            let mut wanted = json!({ "device_ids": [world.lock(0), world.lock(1), world.lock(2)],
+                                     "behavior_when_code_cannot_be_shared": "create_random_code" });
+            put_window(&mut wanted, now, *window);
+            ("/access_codes/create_multiple", wanted)
+        }
+        Deed::Offline { hours, once } => {
+            let starts_at = now + TimeDelta::hours(1);
+            let mut wanted = json!({ "device_id": world.lock(3), "is_offline_access_code": true,
+                                     "is_one_time_use": once, "starts_at": to_iso(starts_at) });
+            if !once {
+                wanted["ends_at"] = json!(to_iso(starts_at + TimeDelta::hours(*hours)));
+            }
+            ("/access_codes/create", wanted)
+        }
+        Deed::Update { code, pin, window, name } => {
+            let mut wanted = of_code(code)?;
+            if let Some(pin) = pin {
+                wanted["code"] = json!(PINS[*pin]);
+            }
+            if let Some(name) = name {
+                wanted["name"] = json!(format!("guest {name}"));
+            }
+            put_window(&mut wanted, now, *window);
+            ("/access_codes/update", wanted)
+        }
+        Deed::Delete { code } => ("/access_codes/delete", of_code(code)?),
+        Deed::Pull { code } => ("/access_codes/pull_backup_access_code", of_code(code)?),
+        Deed::AddAtLock { lock, pin, window } => {
+            let mut wanted = of_lock(lock, pin);
+            put_window(&mut wanted, now, *window);
+            ("/_emulator/locks/add_code", wanted)
+        }
+        Deed::ChangeAtLock { lock, pin, new_pin } => {
+            let mut wanted = of_lock(lock, pin);
+            wanted["new_code"] = json!(PINS[*new_pin]);
+            ("/_emulator/locks/change_code", wanted)
+        }
+        Deed::RemoveAtLock { lock, pin } => ("/_emulator/locks/remove_code", of_lock(lock, pin)),
+        Deed::Enter { lock, pin } => ("/_emulator/locks/enter_code", of_lock(lock, pin)),
+        Deed::Convert { code } => ("/access_codes/unmanaged/convert_to_managed", of_code(code)?),
+        Deed::DeleteForeign { code } => ("/access_codes/unmanaged/delete", of_code(code)?),
+        Deed::Fault { operation, outcome, times, after } => {
+            let outcome = [
+                json!({ "fail": {} }),
+                json!({ "fail": { "error_code": "provider_issue", "message": "broken" } }),
+                json!({ "fail": { "error_code": "code_constraints_violated" } }),
+                json!({ "delay": "PT5M" }),
+                json!({ "delay": "PT0.05S" }),
+            ][*outcome]
+                .clone();
+            let operation = ["set", "update", "remove", "refill"][*operation];
+            let wanted = json!({ "operation": operation, "outcome": outcome, "times": times, "after": after });
+            ("/_emulator/faults/create", wanted)
+        }
+        Deed::Device { lock, property, value } => {
+            let property = ["online", "hub_connected", "account_connected"][*property];
+            ("/_emulator/devices/update", json!({ "device_id": world.lock(*lock), property: value }))
+        }
+        Deed::Programming { after } => {
+            let programming =
+                [json!("at_once"), json!("by_hand"), json!({ "after": "PT3S" }), json!({ "after": "PT0.25S" })];
+            ("/_emulator/programming/set", json!({ "programming": programming[*after] }))
+        }
+        Deed::Advance { .. } => return None,
+    })
+}
+
+/// Does it all in a new world. Gives every answer and, in the end, everything that is kept of it.
+async fn play(seed: &str, deeds: &[Deed], step: i64, strides: Strides) -> Vec<Value> {
+    let locks = json!([
+        { "device_type": "august_lock", "backup_access_code_pool_size": 2 },
+        { "device_type": "ttlock_lock", "native_scheduling": false, "max_active_codes_supported": 3 },
+        { "device_type": "nuki_lock", "code_constraints": [], "backup_access_code_pool_size": 2 },
+        { "device_type": "igloohome_lock" },
+        { "device_type": "salto_lock" },
+    ]);
+    let world = World::make(json!({ "seed": seed, "locks": locks })).await;
+    let mut now = from_iso(START).unwrap();
+    let mut answers = Vec::new();
+    let mut codes: Vec<Value> = Vec::new();
+    for deed in deeds {
+        if let Deed::Advance { steps, cuts } = deed {
+            let begun = now;
+            let mut counted = [0; 2];
+            for stop in strides.stops(*steps, step, cuts) {
+                now = begun + TimeDelta::milliseconds(stop);
+                let moved = world.post("/_emulator/clock/advance", json!({ "to": to_iso(now) })).await.ok();
+                counted[0] += moved["transitions"].as_u64().unwrap();
+                counted[1] += moved["events"].as_u64().unwrap();
+            }
+            answers.push(json!(counted));
+            continue;
+        }
+        let Some((path, wanted)) = request(deed, &world, &codes, now) else { continue };
+        let answer = world.post(path, wanted).await.body;
+        let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
+        codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
+        answers.push(answer);
+    }
+    answers.extend(tables(&world).await);
+    post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": world.workspace_id })).await.ok();
+    answers
+}
+
+/// All rows of a world in the order in which they were made, without the numbers that count what all worlds make.
+async fn tables(world: &World) -> Vec<Value> {
+    const ALL: [(&str, &str); 8] = [
+        ("workspace", "workspace_id"),
+        ("connected_account", "connected_account_id"),
+        ("device", "ordinal"),
+        ("pin_group", "common_code_key"),
+        ("access_code", "sequence"),
+        ("action_attempt", "action_attempt_id"),
+        ("event", "sequence"),
+        ("fault", "sequence"),
+    ];
+    let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+    let mut tables = Vec::new();
+    for (table, order) in ALL {
+        let query = format!(
+            "select to_jsonb(t) - 'sequence' - 'publishable_key' from {table} t where workspace_id = $1 order by t.{order}"
+        );
+        let rows: Vec<Value> =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(workspace_id).fetch_all(&app().pool).await.unwrap();
+        tables.push(json!({ table: rows }));
+    }
+    tables
+}
+
+/// Any life is the same whether time moves in one stride, in many of this length, or in some of any length.
+fn strides_make_no_difference(step: i64) {
+    static SEEDS: AtomicUsize = AtomicUsize::new(0);
+    let cases = std::env::var("LATCHKEY_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(8);
+    let config = Config { cases, max_shrink_iters: 300, failure_persistence: None, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&deeds(step), |deeds| {
+        let seed = format!("strides {}", SEEDS.fetch_add(1, Ordering::Relaxed));
+        let lived = |strides| run(play(&seed, &deeds, step, strides));
+        let one = lived(Strides::One);
+        for strides in [Strides::Steps, Strides::Cuts] {
+            let many = lived(strides);
+            if let Some((one, many)) = one.iter().zip(&many).find_map(|(one, many)| first_difference(one, many)) {
+                return Err(TestCaseError::fail(format!("in one stride:\n{one}\nin {strides:?}:\n{many}")));
+            }
+            prop_assert_eq!(one.len(), many.len());
+        }
+        Ok(())
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
+
+/// The innermost things in which two values differ.
+fn first_difference(one: &Value, other: &Value) -> Option<(Value, Value)> {
+    match (one, other) {
+        _ if one == other => None,
+        (Value::Array(ones), Value::Array(others)) if ones.len() == others.len() => {
+            ones.iter().zip(others).find_map(|(one, other)| first_difference(one, other))
+        }
+        (Value::Object(ones), Value::Object(others)) if ones.len() == 1 && others.len() == 1 => {
+            ones.values().zip(others.values()).find_map(|(one, other)| first_difference(one, other))
+        }
+        _ => Some((one.clone(), other.clone())),
+    }
+}
+
+#[test]
+fn stepping_by_a_tenth_of_a_second_is_the_same_as_one_stride() {
+    strides_make_no_difference(100);
+}
+
+#[test]
+fn stepping_by_a_second_is_the_same_as_one_stride() {
+    strides_make_no_difference(1000);
+}
+
+#[test]
+fn stepping_by_a_minute_is_the_same_as_one_stride() {
+    strides_make_no_difference(60_000);
+}
+
+#[test]
+fn stepping_by_an_hour_is_the_same_as_one_stride() {
+    strides_make_no_difference(HOUR);
+}
+
+#[test]
+fn stepping_by_a_day_is_the_same_as_one_stride() {
+    strides_make_no_difference(24 * HOUR);
+}

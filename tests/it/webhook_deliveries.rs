@@ -1,0 +1,62 @@
+//! What can be asked about webhook deliveries while there are none.
+
+use crate::support::{UNKNOWN, World, ask, post_as, run};
+use serde_json::{Value, json};
+
+#[test]
+fn without_webhooks_nothing_is_listed_nothing_is_outstanding_and_nothing_is_sent_again() {
+    run(async {
+        let world = World::with_locks(1).await;
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        let moved = json!({ "by": "PT1S", "wait_for_webhooks": true });
+        assert_eq!(world.post("/_emulator/clock/advance", moved).await.ok()["events"], 1);
+        for wanted in [json!({}), json!({ "event_id": UNKNOWN, "webhook_id": UNKNOWN, "status": "failed", "limit": 5 })]
+        {
+            let listed = world.post("/_emulator/webhook_deliveries/list", wanted).await.ok();
+            assert_eq!(listed["webhook_deliveries"], json!([]));
+        }
+        for wanted in [json!({}), json!({ "timeout": "PT0S" }), json!({ "timeout": "PT1H" })] {
+            assert_eq!(world.post("/_emulator/webhook_deliveries/wait", wanted).await.ok()["outstanding"], 0);
+        }
+        let wanted = json!({ "webhook_delivery_id": UNKNOWN });
+        world.post("/_emulator/webhook_deliveries/redeliver", wanted).await.error(404, "webhook_delivery_not_found");
+    });
+}
+
+#[test]
+fn bad_input_about_webhook_deliveries_is_refused() {
+    run(async {
+        let world = World::with_locks(0).await;
+        let refused: [(&str, &str, Value); 12] = [
+            ("list", "webhook_id", json!("mine")),
+            ("list", "event_id", json!(5)),
+            ("list", "status", json!("lost")),
+            ("list", "limit", json!(0)),
+            ("list", "limit", json!(-1)),
+            ("list", "limit", json!(1.5)),
+            ("redeliver", "webhook_delivery_id", json!("that one")),
+            ("redeliver", "webhook_delivery_id", Value::Null),
+            ("wait", "timeout", json!("-PT1S")),
+            ("wait", "timeout", json!("soon")),
+            ("wait", "timeout", json!("P1M")),
+            ("wait", "timeout", json!(5)),
+        ];
+        for (route, name, value) in refused {
+            let path = format!("/_emulator/webhook_deliveries/{route}");
+            world.post(&path, json!({ name: value })).await.invalid(name);
+        }
+        let wanted = json!({ "webhook_delivery_id": UNKNOWN, "timeout": "PT1S" });
+        for route in ["list", "redeliver", "wait"] {
+            let path = format!("/_emulator/webhook_deliveries/{route}");
+            post_as("seam_testwrong_key", &path, wanted.clone()).await.error(401, "unauthorized");
+            ask("GET", &path, &[], "").await.error(405, "method_not_allowed");
+            let mut elsewhere = wanted.clone();
+            elsewhere["workspace_id"] = json!(UNKNOWN);
+            post_as("", &path, elsewhere).await.error(404, "workspace_not_found");
+        }
+        world
+            .post("/_emulator/clock/advance", json!({ "by": "PT1S", "wait_for_webhooks": "yes" }))
+            .await
+            .invalid("wait_for_webhooks");
+    });
+}
