@@ -260,10 +260,15 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<boo
     }
     // Whoever is at work on one of its devices is waited for, and nobody waits for us.
     lock_devices(tx, workspace_id).await?;
-    sqlx::query!("delete from event where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
-    sqlx::query!("delete from action_attempt where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
-    sqlx::query!("delete from access_code where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
-    sqlx::query("delete from device where workspace_id = $1").bind(workspace_id).execute(tx).await?;
+    sqlx::query(
+        "with e as (delete from event where workspace_id = $1),
+              a as (delete from action_attempt where workspace_id = $1),
+              c as (delete from access_code where workspace_id = $1)
+         delete from device where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .execute(tx)
+    .await?;
     Ok(true)
 }
 
