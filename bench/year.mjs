@@ -1,0 +1,84 @@
+// How long it takes to advance a clock over a year in which ten thousand codes are put on their locks, begin, end and are
+// taken off, and how much memory that takes. From the environment:
+//   BASE_URL    the server
+//   PID         its process, to look at its memory
+//   CODES       how many codes (10000)
+//   LOCKS       on how many locks (100): half of them keep schedules, half do not
+import { readFileSync } from "node:fs"
+import http from "node:http"
+
+const env = process.env
+const codes = Number(env.CODES ?? 10_000)
+const locks = Number(env.LOCKS ?? 100)
+const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+let apiKey
+
+function post(path, body) {
+  const data = JSON.stringify(body)
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
+  if (apiKey) headers.authorization = `Bearer ${apiKey}`
+  return new Promise((resolve, reject) => {
+    const request = http.request(new URL(path, env.BASE_URL), { method: "POST", agent, headers }, (response) => {
+      const chunks = []
+      response.on("data", (chunk) => chunks.push(chunk))
+      response.on("end", () => {
+        const text = Buffer.concat(chunks).toString()
+        if (response.statusCode !== 200) reject(new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 300)}`))
+        else resolve(JSON.parse(text))
+      })
+    })
+    request.on("error", reject)
+    request.end(data)
+  })
+}
+
+const memory = (name) =>
+  env.PID ? Math.round(Number(readFileSync(`/proc/${env.PID}/status`, "utf8").match(new RegExp(`${name}:\\s+(\\d+)`))[1]) / 1024) : null
+
+const hour = 3_600_000
+const day = 24 * hour
+const now = Date.parse("2026-01-01T12:00:00Z")
+const iso = (instant) => new Date(instant).toISOString()
+const specs = Array.from({ length: locks }, (_, place) => ({
+  device_type: place % 2 ? "ttlock_lock" : "august_lock",
+  supported_code_lengths: [8],
+  native_scheduling: place % 4 < 2,
+}))
+const world = await post("/_emulator/workspaces/create", { seed: "a year", clock: { held_at: iso(now) }, locks: specs })
+apiKey = world.api_key
+const ids = world.devices.map((device) => device.device_id)
+
+// A tenth is ongoing; half of these are then changed and half deleted, which is what is pending when the year begins.
+// The others begin and end throughout the year, each group of a few locks at its own hour.
+const ongoing = []
+const groups = 5
+const perGroup = Math.ceil(locks / groups)
+let made = 0
+for (let pin = 10_000_000; made < codes; pin++) {
+  const first = ((pin - 10_000_000) % groups) * perGroup
+  const device_ids = ids.slice(first, Math.min(first + perGroup, first + codes - made))
+  if (!device_ids.length) continue
+  const wanted = { device_ids, code: `${pin}`, name: `guest ${pin}` }
+  if (made >= codes / 10) {
+    const startsAt = now + ((made * 7919) % (350 * 24)) * hour
+    wanted.starts_at = iso(startsAt)
+    wanted.ends_at = iso(startsAt + (1 + (pin % 14)) * day)
+  }
+  const { access_codes } = await post("/access_codes/create_multiple", wanted)
+  if (!wanted.starts_at) ongoing.push(...access_codes)
+  made += device_ids.length
+}
+await post("/_emulator/clock/advance", { by: "PT1S" })
+for (const [place, { access_code_id }] of ongoing.entries()) {
+  if (place % 2) await post("/access_codes/update", { access_code_id, name: `moved ${place}` })
+  else await post("/access_codes/delete", { access_code_id })
+}
+await post("/_emulator/faults/create", { operation: "set", outcome: { fail: {} }, times: Math.ceil(codes / 100) })
+
+const before = memory("VmRSS")
+const began = performance.now()
+const { transitions, events } = await post("/_emulator/clock/advance", { by: "P366D" })
+const seconds = (performance.now() - began) / 1000
+agent.destroy()
+console.log(JSON.stringify({ codes: made, locks, transitions, events, advance_s: seconds.toFixed(2),
+  steps_per_s: Math.round(transitions / seconds), rss_before_mb: before, rss_peak_mb: memory("VmHWM"), rss_after_mb: memory("VmRSS") }))
