@@ -1,6 +1,6 @@
 //! The control plane: worlds made to measure, and clocks that obey.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "this is a test")]
 
 use crate::support::{START, UNKNOWN, World, app, post_as, run, send, tick};
 use axum::body::Body;

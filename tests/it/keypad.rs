@@ -15,8 +15,8 @@ async fn enter(world: &World, place: usize, code: &str) -> Value {
 /// What comes of it, in a word: `unlocked`, or why not.
 async fn outcome(world: &World, place: usize, code: &str) -> String {
     let entered = enter(world, place, code).await;
-    let word = if entered["result"] == "unlocked" { &entered["result"] } else { &entered["reason"] };
-    word.as_str().unwrap_or_else(|| panic!("{entered}")).to_owned()
+    let told = if entered["result"] == "unlocked" { &entered["result"] } else { &entered["reason"] };
+    told.as_str().unwrap_or_else(|| panic!("{entered}")).to_owned()
 }
 
 /// Presses the button that locks.

@@ -108,6 +108,10 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         few.post("/access_codes/unmanaged/get", json!({ "access_code_id": foreign })).await;
         few.post("/access_codes/unmanaged/convert_to_managed", json!({ "access_code_id": foreign })).await;
         few.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
+        few.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
+        few.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
+        few.post("/_emulator/webhook_deliveries/list", json!({})).await;
+        few.post("/_emulator/webhook_deliveries/wait", json!({})).await;
         few.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
                               "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });

@@ -79,11 +79,11 @@ enum Strides {
 
 impl Strides {
     /// Where the clock stops on a span of so many steps of this length.
-    fn stops(self, steps: u32, step: i64, cuts: &[u16]) -> Vec<i64> {
-        let span = i64::from(steps) * step;
+    fn stops(self, count: u32, step: i64, cuts: &[u16]) -> Vec<i64> {
+        let span = i64::from(count) * step;
         let mut stops: Vec<i64> = match self {
             Self::One => Vec::new(),
-            Self::Steps => (1..steps).map(|count| i64::from(count) * step).collect(),
+            Self::Steps => (1..count).map(|nth| i64::from(nth) * step).collect(),
             Self::Cuts => cuts.iter().map(|cut| span * i64::from(*cut) / i64::from(u16::MAX)).collect(),
         };
         stops.push(span);
