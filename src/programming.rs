@@ -75,6 +75,8 @@ pub struct Workshop<'a> {
     locked: HashMap<Uuid, &'a LockedDevice>,
     faults: Vec<Fault>,
     memory: Memory,
+    /// By lock: how many backup codes of its pool can be pulled by now.
+    backups: HashMap<Uuid, i64>,
     machine_now: Instant,
 }
 
@@ -109,7 +111,8 @@ impl<'a> Workshop<'a> {
             comes_to_the_lock(&code.life, &lock, until(locked))
         });
         let memory = Memory::read(tx, &locked, may_be_set).await?;
-        Ok(Self { locked, faults, memory, machine_now })
+        let backups = locked.iter().map(|(device_id, it)| (*device_id, it.backups)).collect();
+        Ok(Self { locked, faults, memory, backups, machine_now })
     }
 
     /// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
@@ -194,18 +197,22 @@ impl<'a> Workshop<'a> {
         let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
         let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code) } else { None };
         let held_before = code.life.held.clone();
+        let could_be_pulled = code.can_be_pulled();
         let mut happenings = Vec::new();
         code.life.take(lock, at, step, (fate, obstacle), &mut happenings);
+        let backups = self.backups.entry(locked.device.device_id).or_default();
+        *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
         let recorder = Recorder { locked, machine_now: self.machine_now };
-        for (at, happening) in happenings {
-            recorder.happened(code, at, happening, events);
+        for happened in happenings {
+            recorder.happened(code, happened, *backups, events);
         }
         held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
     }
 
-    /// Writes how often faults struck.
-    pub async fn close(self, tx: &mut PgConnection) -> Result<()> {
-        faults::save(tx, &self.faults).await
+    /// Writes how often faults struck. Gives how many backup codes of each lock can be pulled now.
+    pub async fn close(self, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
+        faults::save(tx, &self.faults).await?;
+        Ok(self.backups)
     }
 }
 

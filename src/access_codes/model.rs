@@ -63,6 +63,11 @@ impl AccessCode {
         u64::from(self.children - 1)
     }
 
+    /// Whether it is a backup code that the lock holds and nobody has pulled.
+    pub fn can_be_pulled(&self) -> bool {
+        self.pool_device_id.is_some() && self.life.held.is_some() && self.life.deletion_requested_at.is_none()
+    }
+
     /// The lock, while something in its memory stands in the way of this code.
     pub fn blocked_on(&self) -> Option<Uuid> {
         let is_blocked = self.life.particulars.failure.as_ref().is_some_and(Failure::is_blocked);

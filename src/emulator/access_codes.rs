@@ -130,7 +130,8 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
     for step in steps {
         frees |= workshop.step(&locked, &lock, &mut codes[place], now, *step, events);
     }
-    workshop.close(tx).await?;
+    let backups = workshop.close(tx).await?;
+    locks.iter_mut().for_each(|it| it.count_backups(&backups));
     all.touch(place);
     for other in 0..all.codes.len() {
         if frees && all.codes[other].blocked_on() == Some(locked.device.device_id) {

@@ -141,8 +141,14 @@ impl Recorder<'_> {
         NewEvent::of_access_code(code, device, event_type, instants, ids, self.machine_now)
     }
 
-    /// The events by which a happening is told.
-    pub fn happened(&self, code: &mut AccessCode, at: Instant, happening: Happening, events: &mut Vec<NewEvent>) {
+    /// The events by which a happening is told; `backups` is how many backup codes of its lock can be pulled by then.
+    pub fn happened(
+        &self,
+        code: &mut AccessCode,
+        (at, happening): (Instant, Happening),
+        backups: i64,
+        events: &mut Vec<NewEvent>,
+    ) {
         let event_type = match happening {
             Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
             Happening::SetOnDevice => event_type::SET_ON_DEVICE,
@@ -165,7 +171,7 @@ impl Recorder<'_> {
             event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE
         );
         events.push(if tells_issues {
-            event.carrying(payload::issues(code, &self.locked.device.summary(self.locked.backups)))
+            event.carrying(payload::issues(code, &self.locked.device.summary(backups)))
         } else {
             event
         });

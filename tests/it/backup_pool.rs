@@ -796,3 +796,33 @@ fn a_pool_that_is_enlarged_is_filled_and_one_that_is_made_smaller_keeps_what_it_
         assert_eq!(waiting(&world).await, 0, "a pool that is off has no size");
     });
 }
+
+#[test]
+fn an_event_of_trouble_knows_the_pool_as_it_is_by_then_however_wide_the_stride() {
+    run(async {
+        let mut told = Vec::new();
+        for strides in [vec!["PT10M"], vec!["PT0.25S", "PT9M59.75S"]] {
+            let lock = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 }]);
+            let world = World::with(lock).await;
+            let fault = json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 });
+            world.post("/_emulator/faults/create", fault).await.ok();
+            // The backup fails once and is there after ten seconds; the code fails after it.
+            let stay = json!({ "device_id": world.lock(0), "use_backup_access_code_pool": true,
+                               "starts_at": "2026-03-02T13:05:00Z", "ends_at": "2026-03-03T12:00:00Z",
+                               "prefer_native_scheduling": false });
+            let stay = world.create(stay).await["access_code_id"].clone();
+            let fails = json!({ "operation": "set", "outcome": { "fail": {} }, "times": 1 });
+            world.post("/_emulator/faults/create", fails).await.ok();
+            for by in strides {
+                world.advance(by).await;
+            }
+            let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": stay,
+                                 "event_type": "access_code.failed_to_set_on_device" });
+            let event = world.post("/events/list", wanted).await.ok()["events"][0].clone();
+            assert_eq!(event["occurred_at"], "2026-03-02T12:05:00.250Z");
+            assert_eq!(event["device_errors"], json!([]), "the pool is filled by then");
+            told.push(event["device_errors"].clone());
+        }
+        assert_eq!(told[0], told[1]);
+    });
+}

@@ -57,6 +57,11 @@ impl FromRow<'_, PgRow> for Found {
 }
 
 impl LockedDevice {
+    /// Notes how many backup codes can be pulled, where that is said of it.
+    pub fn count_backups(&mut self, backups: &HashMap<Uuid, i64>) {
+        self.backups = backups.get(&self.device.device_id).copied().unwrap_or(self.backups);
+    }
+
     /// The ordinal of the next code made on it.
     pub fn next_ordinal(&self) -> u64 {
         u64::try_from(self.access_code_ordinal).unwrap_or(0)
