@@ -166,7 +166,9 @@ impl LockedCodes {
                 Workshop::open(&mut self.tx, &self.locked, &self.codes, |_| now, self.machine_now).await?;
             let steps = workshop.live_on(&mut self.codes, |_| now, Until::Instant, &mut self.events);
             let backups = workshop.close(&mut self.tx).await?;
-            self.locked.iter_mut().for_each(|it| it.count_backups(&backups));
+            for locked in &mut self.locked {
+                locked.count_backups(&backups);
+            }
             for (touched, stepped) in self.touched.iter_mut().zip(steps.touched) {
                 *touched |= stepped;
                 self.memory_has_changed |= stepped;

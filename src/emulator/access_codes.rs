@@ -131,7 +131,9 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
         frees |= workshop.step(&locked, &lock, &mut codes[place], now, *step, events);
     }
     let backups = workshop.close(tx).await?;
-    locks.iter_mut().for_each(|it| it.count_backups(&backups));
+    for locked in locks.iter_mut() {
+        locked.count_backups(&backups);
+    }
     all.touch(place);
     for other in 0..all.codes.len() {
         if frees && all.codes[other].blocked_on() == Some(locked.device.device_id) {
