@@ -1,18 +1,48 @@
 //! Every setting, with its default and its environment variable.
 
-use crate::clock::duration_from_iso;
+use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
 use chrono::TimeDelta;
-use clap::Parser;
-use std::net::IpAddr;
+use clap::{Args, Parser, Subcommand};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Where a clock stands that is held from the start without a word on where: always the same, so that the same
+/// requests get the same answers whenever they are sent.
+pub const HELD_AT: &str = "2026-01-01T00:00:00Z";
 
 /// A local Seam Connect for smart-lock access codes.
 ///
 /// With no options at all: a server on 127.0.0.1:7326 with a PostgreSQL of its own and a sandbox workspace.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about)]
-pub struct Config {
+#[command(version, about, args_conflicts_with_subcommands = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    #[expect(missing_docs, reason = "clap would print it")]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it")]
+    pub config: Config,
+}
+
+/// What to do; without one of these, `serve`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Serve. So it is without a command, too.
+    Serve(Box<Config>),
+    /// Ask a running server how it is; ends with 0 if it serves and with 1 if not.
+    Health(Health),
+    /// Look for what keeps a server with these settings from starting, and say how to mend it. Changes nothing; ends
+    /// with 0 if one could start and with 1 if not.
+    Doctor(Box<Config>),
+    /// Print the JSON Schema of the files that --fixtures takes.
+    FixturesSchema,
+}
+
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Address {
     /// The address to listen on. Any other than a loopback address needs --admin-token.
     #[arg(long, env = "LATCHKEY_HOST", default_value = "127.0.0.1")]
     pub host: IpAddr,
@@ -20,6 +50,43 @@ pub struct Config {
     /// The port to listen on; 0 takes a free one and prints it.
     #[arg(long, env = "LATCHKEY_PORT", default_value_t = 7326)]
     pub port: u16,
+}
+
+impl Address {
+    /// The socket to listen on.
+    pub fn socket(self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// The URL under which a server that listens here is reached from this machine.
+    pub fn url(self) -> String {
+        let host = match self.host {
+            IpAddr::V4(host) if host.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(host) if host.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            host => host,
+        };
+        format!("http://{}", SocketAddr::new(host, self.port))
+    }
+}
+
+/// Which server to ask how it is.
+#[derive(Clone, Debug, Args)]
+pub struct Health {
+    /// The server's URL; left out, the one that a server with the same --host and --port has.
+    #[arg(long, env = "LATCHKEY_URL")]
+    pub url: Option<String>,
+
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it")]
+    pub address: Address,
+}
+
+/// A server to start. What it does without options is said at [`CommandLine`].
+#[derive(Clone, Debug, Parser)]
+pub struct Config {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "clap would print it")]
+    pub address: Address,
 
     /// A PostgreSQL (14 or newer) to use instead of a private one.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
@@ -36,6 +103,11 @@ pub struct Config {
     /// Keep nothing: a private PostgreSQL that is gone when the server stops, and faster for it.
     #[arg(long, env = "LATCHKEY_EPHEMERAL", conflicts_with = "data_dir")]
     pub ephemeral: bool,
+
+    /// A JSON file of workspaces to begin with; `latchkey fixtures-schema` prints what may be in it. Those that are
+    /// there already are left as they are.
+    #[arg(long, env = "LATCHKEY_FIXTURES", value_name = "FILE")]
+    pub fixtures: Option<PathBuf>,
 
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would print it")]
@@ -58,6 +130,20 @@ pub struct Settings {
     /// made from now on.
     #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES")]
     pub keep_expired_access_codes: bool,
+
+    /// How time passes in workspaces made from now on, unless they say so themselves: live, held (at 2026-01-01T00:00:00Z),
+    /// or held:INSTANT.
+    #[arg(long, env = "LATCHKEY_CLOCK", default_value = "live", value_parser = clock)]
+    pub clock: WorkspaceClock,
+
+    /// Derive ids, PINs and keys in workspaces made from now on from this, unless they have seeds of their own.
+    #[arg(long, env = "LATCHKEY_SEED", value_parser = seed)]
+    pub seed: Option<String>,
+
+    /// Remove events and action attempts that are older than this ISO 8601 duration, and codes that are gone as long.
+    /// Left out, they stay. Workspaces whose clock is held keep all.
+    #[arg(long, env = "LATCHKEY_RETENTION", value_parser = retention)]
+    pub retention: Option<TimeDelta>,
 
     /// The longest request body, in bytes.
     #[arg(long, env = "LATCHKEY_BODY_LIMIT", default_value_t = 1024 * 1024)]
@@ -94,11 +180,11 @@ impl Config {
     /// # Errors
     /// A sentence that says what to do.
     pub fn check(&self) -> Result<(), String> {
-        if !self.host.is_loopback() && self.settings.admin_token.as_deref().is_none_or(str::is_empty) {
+        if !self.address.host.is_loopback() && self.settings.admin_token.as_deref().is_none_or(str::is_empty) {
             return Err(format!(
                 "{} can be reached from other machines, and then the control plane needs a token: \
                  set LATCHKEY_ADMIN_TOKEN, or listen on 127.0.0.1",
-                self.host
+                self.address.host
             ));
         }
         Ok(())
@@ -107,6 +193,32 @@ impl Config {
 
 fn duration(text: &str) -> Result<TimeDelta, String> {
     duration_from_iso(text).ok_or_else(|| "not an ISO 8601 duration like PT0.25S".to_owned())
+}
+
+fn clock(text: &str) -> Result<WorkspaceClock, String> {
+    let at = match (text, text.strip_prefix("held:")) {
+        ("live", _) => return Ok(WorkspaceClock::Live),
+        ("held", _) => from_iso(HELD_AT),
+        (_, at) => at.and_then(from_iso),
+    };
+    at.map(|at| WorkspaceClock::Held { at }).ok_or_else(|| {
+        "neither live nor held nor held: with an ISO 8601 instant, like held:2026-03-01T12:00:00Z".to_owned()
+    })
+}
+
+fn seed(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        1..=500 => Ok(text.to_owned()),
+        _ => Err("not a number or text of 1 to 500 characters".to_owned()),
+    }
+}
+
+fn retention(text: &str) -> Result<TimeDelta, String> {
+    let retention = duration(text)?;
+    if retention < TimeDelta::seconds(1) {
+        return Err("less than a second, PT1S: nobody could read anything any more".to_owned());
+    }
+    Ok(retention)
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

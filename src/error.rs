@@ -189,6 +189,9 @@ pub enum Error {
     /// The control plane is asked for something that what is there stands against.
     #[error("{0}")]
     Conflict(String),
+    /// Something that the caller chose and that somebody else has; the name of the parameter.
+    #[error("this {0} is in use on this server. Choose another, or delete the workspace that has it.")]
+    InUse(&'static str),
     /// Anything nobody foresaw. Logged with its cause; the caller gets only the request id.
     #[error("internal error: {0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),

@@ -13,7 +13,8 @@
 //! - [`emulator`] is the control plane under `/_emulator`: worlds, clocks, locks, faults.
 //! - [`clock`] and [`ids`] are the only places that read the time and draw randomness.
 //! - [`together`] lets work that arrives together be done together.
-//! - [`postgres`] finds the database, or runs one.
+//! - [`postgres`] finds the database, or runs one; [`retention`] removes what is older than it is to be kept.
+//! - [`doctor`] and [`health`] are the program's other commands.
 
 pub mod access_codes;
 pub mod action_attempts;
@@ -22,13 +23,16 @@ pub mod clock;
 pub mod config;
 pub mod contract;
 pub mod devices;
+pub mod doctor;
 pub mod emulator;
 pub mod error;
 pub mod events;
+pub mod health;
 pub mod http;
 pub mod ids;
 pub mod postgres;
 pub mod programming;
+pub mod retention;
 pub mod scheduler;
 pub mod server;
 pub mod together;

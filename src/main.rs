@@ -2,11 +2,13 @@
 
 use clap::Parser;
 use latchkey::app::App;
-use latchkey::config::Config;
+use latchkey::clock::{WorkspaceClock, to_iso};
+use latchkey::config::{Command, CommandLine, Config};
 use latchkey::devices::model::Device;
+use latchkey::emulator::fixtures::{self, Fixtures, Loaded};
 use latchkey::emulator::sandbox;
 use latchkey::postgres::{self, Database};
-use latchkey::server;
+use latchkey::{doctor, health, server};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -20,8 +22,17 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match start() {
-        Ok(()) => ExitCode::SUCCESS,
+    let CommandLine { command, config } = CommandLine::parse();
+    let done = match command {
+        None => start(&config).map(|()| true),
+        Some(Command::Serve(config)) => start(&config).map(|()| true),
+        Some(Command::Health(asked)) => ask_health(&asked.url.unwrap_or_else(|| asked.address.url())),
+        Some(Command::Doctor(config)) => examine(&config),
+        Some(Command::FixturesSchema) => say(fixtures::SCHEMA.trim_end()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey: {error}");
             ExitCode::FAILURE
@@ -29,20 +40,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> Result<(), Box<dyn Error>> {
-    let config = Config::parse();
+fn say(text: impl std::fmt::Display) -> Result<bool, Box<dyn Error>> {
+    writeln!(std::io::stdout(), "{text}")?;
+    Ok(true)
+}
+
+fn ask_health(url: &str) -> Result<bool, Box<dyn Error>> {
+    say(health::ask(url)?)
+}
+
+/// Says what keeps a server from starting; gives whether one could.
+fn examine(config: &Config) -> Result<bool, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let findings = runtime.block_on(doctor::look(config));
+    for finding in &findings {
+        say(finding)?;
+    }
+    Ok(findings.iter().all(doctor::Finding::is_fine))
+}
+
+fn start(config: &Config) -> Result<(), Box<dyn Error>> {
     config.check()?;
-    log(&config);
-    let database = Database::open(&config)?;
+    log(config);
+    // Before a database is started for what cannot be loaded.
+    let fixtures = config.fixtures.as_deref().map(|file| Fixtures::read(file, &config.settings)).transpose()?;
+    let database = Database::open(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(run(&config, &database));
+    let served = runtime.block_on(run(config, &database, fixtures));
     // The pool first, then the server it is connected to.
     drop(runtime);
     database.close()?;
     served
 }
 
-async fn run(config: &Config, database: &Database) -> Result<(), Box<dyn Error>> {
+async fn run(config: &Config, database: &Database, fixtures: Option<Fixtures>) -> Result<(), Box<dyn Error>> {
     // Before anything slow: whoever asks the server to stop while it starts is heard.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {
@@ -54,11 +85,15 @@ async fn run(config: &Config, database: &Database) -> Result<(), Box<dyn Error>>
     let pool = postgres::connect(&database.url(), config.settings.database_connections).await?;
     let app = App::new(config.settings.clone(), pool.clone())?;
     let locks = sandbox::ensure(&app).await?;
-    let address = SocketAddr::new(config.host, config.port);
+    let loaded = match fixtures {
+        Some(fixtures) => fixtures.load(&app).await?,
+        None => Loaded::default(),
+    };
+    let address = config.address.socket();
     let listener = TcpListener::bind(address).await.map_err(|error| {
         format!("cannot listen on {address}: {error}. Choose another port with --port, or 0 for any.")
     })?;
-    welcome(config, database, &locks, listener.local_addr()?)?;
+    welcome(config, database, &locks, &loaded, listener.local_addr()?)?;
     server::serve(app, listener, stop).await?;
     pool.close().await;
     Ok(())
@@ -75,13 +110,22 @@ fn log(config: &Config) {
 }
 
 /// Says what is where, and what to try first.
-fn welcome(config: &Config, database: &Database, locks: &[Device], address: SocketAddr) -> std::io::Result<()> {
+fn welcome(
+    config: &Config,
+    database: &Database,
+    locks: &[Device],
+    loaded: &Loaded,
+    address: SocketAddr,
+) -> std::io::Result<()> {
     let base_url = format!("http://{address}");
     let mut out = std::io::stdout().lock();
     writeln!(out, "Latchkey {}: a local Seam Connect\n", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  base url   {base_url}")?;
     writeln!(out, "  api key    {}", sandbox::API_KEY)?;
     writeln!(out, "  workspace  {}", sandbox::WORKSPACE_ID)?;
+    if let WorkspaceClock::Held { at } = config.settings.clock {
+        writeln!(out, "  clock      held at {} in new workspaces", to_iso(at))?;
+    }
     if let Database::Private(private) = database {
         writeln!(out, "  database   psql '{}'", private.url())?;
         if config.ephemeral {
@@ -91,6 +135,15 @@ fn welcome(config: &Config, database: &Database, locks: &[Device], address: Sock
     writeln!(out, "\n  locks")?;
     for lock in locks {
         writeln!(out, "    {:<16} {:<12} {}", lock.name, lock.brand.display_name, lock.device_id)?;
+    }
+    if config.fixtures.is_some() {
+        writeln!(out, "\n  fixtures")?;
+        for (workspace, api_key) in &loaded.made {
+            writeln!(out, "    loaded   {}  {api_key}  {}", workspace.workspace_id, workspace.name)?;
+        }
+        for workspace_id in &loaded.left {
+            writeln!(out, "    was here {workspace_id}  left as it is")?;
+        }
     }
     if let [first, second, ..] = locks {
         writeln!(out, "\n  one PIN on two locks:\n")?;

@@ -129,8 +129,27 @@ async fn create_together(app: &App, workspace: &Workspace, batch: &[Making]) -> 
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
     let mut tx = postgres::begin(&app.pool).await?;
-    let Some(mut board) = Board::read(&mut tx, workspace, batch).await? else {
-        return Ok(batch.iter().map(|_| Err(Error::DeviceNotFound)).collect());
+    let (answers, events) = create_in(&mut tx, workspace, batch).await?;
+    if answers.iter().any(Result::is_ok) {
+        tx.commit().await?;
+        app.wake_scheduler();
+        app.requests.recorded(&events);
+    }
+    Ok(answers)
+}
+
+/// Decides a batch, each request after those before it, and writes what is not refused, in the transaction of whoever
+/// has more to write. An answer for each, and the events.
+///
+/// # Errors
+/// What nobody foresaw; the transaction can only be given up.
+pub async fn create_in(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    batch: &[Making],
+) -> Result<(Vec<Result<Vec<Made>>>, Vec<NewEvent>)> {
+    let Some(mut board) = Board::read(tx, workspace, batch).await? else {
+        return Ok((batch.iter().map(|_| Err(Error::DeviceNotFound)).collect(), Vec::new()));
     };
     let mut decided = Vec::with_capacity(batch.len());
     for (job, making) in batch.iter().enumerate() {
@@ -138,16 +157,14 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<V
         decided.push(board.make(making));
     }
     if !board.drafts.is_empty() {
-        board.live(&mut tx).await?;
-        board.write(&mut tx).await?;
-        tx.commit().await?;
-        app.wake_scheduler();
-        app.requests.recorded(&board.events);
+        board.live(tx).await?;
+        board.write(tx).await?;
         board.attribute(batch);
     }
     let answer =
         |decided: Result<Vec<usize>>| decided.map(|places| places.iter().filter_map(|it| board.made(*it)).collect());
-    Ok(decided.into_iter().map(answer).collect())
+    let answers = decided.into_iter().map(answer).collect();
+    Ok((answers, board.events))
 }
 
 /// The PIN group of a key while a batch is decided.

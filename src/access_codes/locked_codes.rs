@@ -125,6 +125,12 @@ impl LockedCodes {
             .ok_or_else(|| Error::inconsistent("access_code", self.codes[place].access_code_id, "device_id"))
     }
 
+    /// Takes up a code that was just written: the next one is decided with it in mind.
+    pub fn admit(&mut self, code: AccessCode) {
+        self.codes.push(code);
+        self.touched.push(false);
+    }
+
     /// Notes that the code at this place is to be written.
     pub fn touch(&mut self, place: usize) {
         self.touched[place] = true;

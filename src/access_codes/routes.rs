@@ -15,7 +15,7 @@ use crate::events::cause::Cause;
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// How many codes a page has unless told otherwise, as at Seam.
@@ -164,6 +164,14 @@ fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Windo
         (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
         _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
     }
+}
+
+/// What the parameters of `/access_codes/create` ask for, which passed the contract.
+///
+/// # Errors
+/// What of them does not go together.
+pub fn wanted(parameters: Map<String, Value>) -> Result<NewAccessCode> {
+    Wanted::deserialize(Value::Object(parameters))?.read()
 }
 
 #[derive(Deserialize)]

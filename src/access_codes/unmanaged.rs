@@ -35,12 +35,25 @@ pub struct Foreign {
 /// # Errors
 /// An unknown lock; one that holds this PIN already for that time, or has no room.
 pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
+    let scope = [foreign.device_id];
+    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&scope)).await?;
+    let added = add_to(&mut all, workspace, foreign).await?;
+    all.finish(app).await?;
+    Ok(added)
+}
+
+/// The same on locks that are locked already; `all` knows of the code from then on.
+pub async fn add_to(
+    all: &mut LockedCodes,
+    workspace: &Workspace,
+    foreign: Foreign,
+) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = foreign.device_id;
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
     let (now, machine_now) = (all.now, all.machine_now);
-    refuse_what_the_lock_would(&all, device_id, None, &foreign.entry)?;
+    refuse_what_the_lock_would(all, device_id, None, &foreign.entry)?;
     refuse_what_is_over(foreign.entry.window, now)?;
-    let locked = all.locked.first_mut().ok_or(Error::DeviceNotFound)?;
+    let mut locks = all.locked.iter_mut();
+    let locked = locks.find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
     let native = locked.device.schedules_natively();
     let access_code_id = workspace.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
@@ -61,7 +74,7 @@ pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(
     let device = locked.device.summary(locked.backups);
     store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
     all.wrote(events);
-    all.finish(app).await?;
+    all.admit(code.clone());
     Ok((code, device))
 }
 

@@ -122,6 +122,18 @@ impl Contract {
     }
 }
 
+/// Compiles a JSON Schema that is no part of a contract. Formats are checked as in contracts, and `duration` besides.
+///
+/// # Errors
+/// If it is no schema.
+pub fn compile(schema: &Value) -> Result<Validator, ContractError> {
+    let is_duration = |text: &str| crate::clock::duration_from_iso(text).is_some();
+    schema::options()
+        .with_format("duration", is_duration)
+        .build(schema)
+        .map_err(|error| ContractError::malformed("schema", format!("cannot be compiled: {error}")))
+}
+
 /// One path of a contract.
 #[derive(Debug)]
 pub struct Endpoint {

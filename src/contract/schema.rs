@@ -71,11 +71,7 @@ impl Schemas {
 
     /// Compiles `schema` into a validator, which checks formats too.
     pub(super) fn compile(&self, schema: &Value) -> Result<Validator, jsonschema::ValidationError<'static>> {
-        let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-        FORMATS
-            .iter()
-            .fold(options, |options, format| options.with_format(format.name, format.accepts))
-            .build(&self.closed(schema))
+        options().build(&self.closed(schema))
     }
 
     /// The JSON Schema for `schema`, with the named schemas it leads to beside it. The others are left out: compiling
@@ -98,6 +94,12 @@ impl Schemas {
         }
         json!({"allOf": [root], "components": {"schemas": named}})
     }
+}
+
+/// How schemas are compiled: with the formats of contracts.
+pub(super) fn options<'a>() -> jsonschema::ValidationOptions<'a> {
+    let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
+    FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.accepts))
 }
 
 /// The `$ref` of a schema or another part of a document.

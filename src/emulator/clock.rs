@@ -28,7 +28,7 @@ pub(super) struct ClockBody {
 }
 
 impl ClockBody {
-    fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
+    pub(super) fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
         let (mode, rate) = match clock {
             WorkspaceClock::Live => ("live", Some(1.0)),
             WorkspaceClock::Running { rate, .. } => ("running", Some(rate)),

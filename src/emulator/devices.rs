@@ -29,8 +29,17 @@ pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let ordinal = devices::next_ordinal(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let world = workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let now = world.clock.now(machine_now());
-    let made = worlds::make_devices(&mut tx, &workspace, ordinal, vec![spec], now).await?;
+    let account_connected = spec.account_connected;
+    let mut made = worlds::make_devices(&mut tx, &workspace, ordinal, vec![spec], now).await?;
     tx.commit().await?;
+    let account = made.first().map(|device| device.connected_account_id);
+    if let Some((account, connected)) = account.zip(account_connected) {
+        // It may be an account that others have, too.
+        connectivity::set_account(&call.app, &workspace, account, connected).await?;
+        let ids: Vec<Uuid> = made.iter().map(|device| device.device_id).collect();
+        let filter = devices::Filter { device_ids: Some(&ids), ..devices::Filter::default() };
+        made = devices::list(&call.app.pool, workspace.workspace_id, &filter).await?;
+    }
     Ok(Found { device: made.first().map_or(Value::Null, |device| device.to_json(&Census::default())) })
 }
 
@@ -49,15 +58,16 @@ pub(super) struct Update {
     overrides: Overrides,
 }
 
-#[derive(Deserialize)]
-struct Injected {
+/// An error or a warning that a tester puts on a device.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Injected {
     #[serde(alias = "error_code", alias = "warning_code")]
     code: String,
     message: Option<String>,
 }
 
 impl Injected {
-    fn read(self, created_at: Instant) -> Condition {
+    pub(super) fn read(self, created_at: Instant) -> Condition {
         let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
         Condition { code: self.code, message, created_at }
     }

@@ -9,6 +9,7 @@ mod access_codes;
 mod clock;
 mod devices;
 pub mod faults;
+pub mod fixtures;
 pub mod http_faults;
 mod keypad;
 mod locks;
@@ -46,6 +47,7 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
         .add("/_emulator/workspaces/create", worlds::create)
+        .add("/_emulator/workspaces/list", worlds::list)
         .add("/_emulator/workspaces/delete", worlds::delete)
         .add("/_emulator/workspaces/reset", snapshots::reset)
         .add("/_emulator/clock", clock::get)
@@ -101,6 +103,11 @@ pub struct Control<I> {
 }
 
 impl<I> Control<I> {
+    /// The workspace whose API key came with the request.
+    pub(super) fn keyed(&self) -> Option<&Workspace> {
+        self.keyed.as_deref()
+    }
+
     /// The workspace this acts on.
     pub async fn workspace(&self) -> Result<Arc<Workspace>> {
         if let Some(keyed) = &self.keyed {

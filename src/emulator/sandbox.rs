@@ -3,8 +3,7 @@
 
 use super::worlds::{self, LockSpec, Wanted};
 use crate::app::App;
-use crate::clock::WorkspaceClock;
-use crate::devices::model::{Device, Overrides};
+use crate::devices::model::Device;
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use uuid::{Uuid, uuid};
@@ -42,27 +41,28 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         return Ok(found);
     }
     let locks = LOCKS.iter().map(|(device_type, name, digits)| LockSpec {
-        device_type: (*device_type).to_owned(),
         name: Some((*name).to_owned()),
         device_id: Some(device_id(*digits)),
-        online: None,
-        overrides: Overrides::default(),
+        ..LockSpec::of_type(device_type)
     });
     let wanted = Wanted {
         name: Some("Latchkey Sandbox".to_owned()),
         workspace_id: Some(WORKSPACE_ID),
         api_key: Some(API_KEY.to_owned()),
+        publishable_key: None,
+        personal_access_token: None,
         locks: locks.collect(),
         seed: None,
         expires_at: None,
-        clock: WorkspaceClock::Live,
+        clock: app.config.clock,
         programming: Some(app.config.programming),
         keeps_expired: app.config.keep_expired_access_codes,
+        accounts: Vec::new(),
     };
     match worlds::make(app, wanted).await {
         Ok(made) => Ok(made.devices),
         // Another process that starts on the same database was quicker.
-        Err(Error::Conflict(_)) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
+        Err(Error::InUse(_)) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
         Err(error) => Err(error),
     }
 }

@@ -1,10 +1,13 @@
 //! `/_emulator/workspaces/*`: throw-away worlds.
 
 use super::Control;
+use super::clock::ClockBody;
+use super::devices::Injected;
 use super::programming::Programming;
 use super::snapshots;
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, machine_now};
+use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now};
+use crate::config::Settings;
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
@@ -12,13 +15,14 @@ use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres;
-use crate::workspaces::store::{self, NewWorkspace};
+use crate::retention::Retention;
+use crate::workspaces::store::{self, NewAccount, NewWorkspace};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -33,9 +37,34 @@ pub struct LockSpec {
     pub device_id: Option<Uuid>,
     /// Whether it is online; it is unless told otherwise.
     pub online: Option<bool>,
+    /// Whether its hub can be reached; it can unless told otherwise.
+    pub hub_connected: Option<bool>,
+    /// Whether its maker's account is connected; it is, or is as it was, unless told otherwise.
+    pub account_connected: Option<bool>,
+    /// Whether it was removed from that account; it was not unless told otherwise.
+    pub removed: Option<bool>,
+    /// Errors without a cause.
+    #[serde(default)]
+    pub(super) errors: Vec<Injected>,
+    /// Warnings without a cause.
+    #[serde(default)]
+    pub(super) warnings: Vec<Injected>,
     /// What it has different from its brand.
     #[serde(flatten)]
     pub overrides: Overrides,
+}
+
+/// An account whose id or connection is chosen.
+#[derive(Debug, Deserialize)]
+pub(super) struct AccountSpec {
+    pub(super) provider: String,
+    pub(super) connected_account_id: Option<Uuid>,
+    #[serde(default = "yes")]
+    pub(super) connected: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// A workspace to be made.
@@ -46,9 +75,12 @@ pub(super) struct Wanted {
     pub(super) expires_at: Option<Instant>,
     pub(super) workspace_id: Option<Uuid>,
     pub(super) api_key: Option<String>,
+    pub(super) publishable_key: Option<String>,
+    pub(super) personal_access_token: Option<String>,
     pub(super) clock: WorkspaceClock,
     pub(super) programming: Option<TimeDelta>,
     pub(super) keeps_expired: bool,
+    pub(super) accounts: Vec<AccountSpec>,
     pub(super) locks: Vec<LockSpec>,
 }
 
@@ -91,39 +123,7 @@ pub(super) struct Created {
 }
 
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
-    let input = call.input;
-    let machine_now = machine_now();
-    let expires_at = match input.ttl.as_deref() {
-        None => None,
-        Some(ttl) => {
-            let ttl = duration_from_iso(ttl)
-                .ok_or_else(|| Error::invalid("ttl", "Invalid duration: give ISO 8601, like PT1H"))?;
-            machine_now.checked_add_signed(ttl)
-        }
-    };
-    let locks = match input.locks {
-        None => Vec::new(),
-        Some(Locks::Some(count)) => vec![LockSpec::of_type("august_lock"); count],
-        Some(Locks::These(specs)) => {
-            specs.into_iter().enumerate().map(|(place, spec)| LockSpec::read(spec, place)).collect::<Result<_>>()?
-        }
-    };
-    let seed = input.seed.map(|seed| match seed {
-        Value::String(seed) => seed,
-        number => number.to_string(),
-    });
-    let clock = clock_setting(input.clock.as_ref(), machine_now)?;
-    let wanted = Wanted {
-        name: input.name,
-        seed,
-        expires_at,
-        workspace_id: input.workspace_id,
-        api_key: input.api_key,
-        clock,
-        programming: input.programming.map_or(Ok(Some(call.app.config.programming)), |it| it.read())?,
-        keeps_expired: input.keep_expired_access_codes.unwrap_or(call.app.config.keep_expired_access_codes),
-        locks,
-    };
+    let wanted = call.input.read(&call.app.config)?;
     let made = make(&call.app, wanted).await?;
     Ok(Created {
         workspace: made.workspace.to_json(),
@@ -134,15 +134,55 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     })
 }
 
-fn clock_setting(setting: Option<&Value>, machine_now: Instant) -> Result<WorkspaceClock> {
+impl Create {
+    /// What is wanted, on a server with these settings.
+    pub(super) fn read(self, config: &Settings) -> Result<Wanted> {
+        let machine_now = machine_now();
+        let expires_at = match self.ttl.as_deref() {
+            None => None,
+            Some(ttl) => {
+                let ttl = duration_from_iso(ttl)
+                    .ok_or_else(|| Error::invalid("ttl", "Invalid duration: give ISO 8601, like PT1H"))?;
+                machine_now.checked_add_signed(ttl)
+            }
+        };
+        let locks = match self.locks {
+            None => Vec::new(),
+            Some(Locks::Some(count)) => vec![LockSpec::of_type("august_lock"); count],
+            Some(Locks::These(specs)) => {
+                specs.into_iter().enumerate().map(|(place, spec)| LockSpec::read(spec, place)).collect::<Result<_>>()?
+            }
+        };
+        let seed = self.seed.map(|seed| match seed {
+            Value::String(seed) => seed,
+            number => number.to_string(),
+        });
+        Ok(Wanted {
+            name: self.name,
+            seed,
+            expires_at,
+            workspace_id: self.workspace_id,
+            api_key: self.api_key,
+            publishable_key: None,
+            personal_access_token: None,
+            clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
+            programming: self.programming.map_or(Ok(Some(config.programming)), |it| it.read())?,
+            keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
+            accounts: Vec::new(),
+            locks,
+        })
+    }
+}
+
+fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock> {
     let instant = |text: &Value| {
         text.as_str()
             .and_then(from_iso)
             .ok_or_else(|| Error::invalid("clock", "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z"))
     };
-    let Some(setting) = setting.filter(|setting| setting.is_object()) else {
+    if !setting.is_object() {
         return Ok(WorkspaceClock::Live);
-    };
+    }
     if let Some(at) = setting.get("held_at") {
         return Ok(WorkspaceClock::Held { at: instant(at)? });
     }
@@ -152,13 +192,34 @@ fn clock_setting(setting: Option<&Value>, machine_now: Instant) -> Result<Worksp
 }
 
 impl LockSpec {
-    fn of_type(device_type: &str) -> Self {
+    /// A lock that is as usual for its type.
+    pub(super) fn of_type(device_type: &str) -> Self {
         Self {
             device_type: device_type.to_owned(),
             name: None,
             device_id: None,
             online: None,
+            hub_connected: None,
+            account_connected: None,
+            removed: None,
+            errors: Vec::new(),
+            warnings: Vec::new(),
             overrides: Overrides::default(),
+        }
+    }
+
+    /// What is wrong with the lock from the beginning.
+    fn trouble(&self, now: Instant, account_disconnected_at: Option<Instant>) -> Trouble {
+        let since = |is_wrong: bool| is_wrong.then_some(now);
+        let injected = |all: &[Injected]| all.iter().cloned().map(|it| it.read(now)).collect();
+        Trouble {
+            disconnected_at: since(self.online == Some(false)),
+            hub_disconnected_at: since(self.hub_connected == Some(false)),
+            removed_at: since(self.removed == Some(true)),
+            account_disconnected_at,
+            errors: injected(&self.errors),
+            warnings: injected(&self.warnings),
+            ..Trouble::default()
         }
     }
 
@@ -177,11 +238,23 @@ impl LockSpec {
 /// Makes a workspace with its locks in one transaction.
 ///
 /// # Errors
-/// [`Error::Conflict`] where an id, key or seed is not free.
+/// [`Error::InUse`] where an id, key or seed is not free.
 pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
+    let mut tx = postgres::begin(&app.pool).await?;
+    let made = make_in(&mut tx, &app.config, wanted).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// The same in a transaction; after an error it can only be given up.
+pub(super) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wanted) -> Result<Made> {
     let machine_now = machine_now();
-    let ids = Ids::of(wanted.seed.as_deref());
-    let is_seeded = wanted.seed.is_some();
+    let seed = match wanted.seed {
+        None => seed_of_server(tx, config, wanted.workspace_id).await?,
+        chosen => chosen,
+    };
+    let ids = Ids::of(seed.as_deref());
+    let is_seeded = seed.is_some();
     let (chose_id, chose_key) = (wanted.workspace_id.is_some(), wanted.api_key.is_some());
     let workspace_id = wanted.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
     let token = |kind: &str, prefix: &str| {
@@ -192,12 +265,14 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
         )
     };
     let api_key = wanted.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
-    let personal_access_token = token("personal_access_token", "seam_at1");
+    let personal_access_token =
+        wanted.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
+    let chose_publishable_key = wanted.publishable_key.is_some();
     let workspace = Workspace {
         workspace_id,
         name: wanted.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
         is_sandbox: true,
-        publishable_key: token("publishable_key", "seam_pk1"),
+        publishable_key: wanted.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
         ids,
         has_http_faults: false,
         is_strict: false,
@@ -205,34 +280,72 @@ pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
     let world = World {
         clock: wanted.clock,
         programming: wanted.programming,
-        slow_after: app.config.slow_after,
+        slow_after: config.slow_after,
         keeps_expired: wanted.keeps_expired,
         has_faults: false,
         rate_limits: None,
     };
     let created_at = world.clock.now(machine_now);
-    let mut tx = postgres::begin(&app.pool).await?;
     let new = NewWorkspace {
         workspace: &workspace,
-        seed: wanted.seed.as_deref(),
+        seed: seed.as_deref(),
         world,
         created_at,
         expires_at: wanted.expires_at,
         api_key: &api_key,
         personal_access_token: &personal_access_token,
     };
-    store::insert(&mut tx, &new).await.map_err(|error| match not_free(&error) {
+    store::insert(tx, &new).await.map_err(|error| match not_free(&error) {
         // What follows from a seed can only be taken by another world of that seed.
-        Some("workspace_id") if is_seeded && !chose_id => in_use("seed"),
-        Some("api_key") if is_seeded && !chose_key => in_use("seed"),
-        Some("publishable_key") if is_seeded => in_use("seed"),
-        Some(what) => in_use(what),
+        Some("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
+        Some("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
+        Some("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
+        Some(what) => Error::InUse(what),
         None => error.into(),
     })?;
-    let devices = make_devices(&mut tx, &workspace, 0, wanted.locks, created_at).await?;
-    snapshots::record_beginning(&mut tx, &workspace, world.clock, machine_now).await?;
-    tx.commit().await?;
+    make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
+    let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
+    snapshots::record_beginning(tx, &workspace, world.clock, machine_now).await?;
     Ok(Made { workspace, api_key, personal_access_token, devices })
+}
+
+/// The seed of a workspace that has none of its own, on a server that has one. With an id that was chosen it follows
+/// from that, else from how many there were before.
+async fn seed_of_server(
+    tx: &mut PgConnection,
+    config: &Settings,
+    workspace_id: Option<Uuid>,
+) -> Result<Option<String>> {
+    let Some(seed) = &config.seed else { return Ok(None) };
+    let (parent, ordinal) = match workspace_id {
+        Some(workspace_id) => (workspace_id, 0),
+        None => (Uuid::nil(), store::next_seedless(tx).await?),
+    };
+    Ok(Some(Ids::of(Some(seed)).id("seed", parent, ordinal, machine_now()).to_string()))
+}
+
+/// Makes the accounts that are asked for by themselves; those that locks need besides come with the locks.
+async fn make_accounts(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    accounts: Vec<AccountSpec>,
+    now: Instant,
+) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let (workspace_id, machine_now) = (workspace.workspace_id, machine_now());
+    let new = (0_u64..).zip(accounts).map(|(ordinal, account)| NewAccount {
+        connected_account_id: account
+            .connected_account_id
+            .unwrap_or_else(|| workspace.ids.id("connected_account", workspace_id, ordinal, machine_now)),
+        provider: account.provider,
+        disconnected_at: (!account.connected).then_some(now),
+    });
+    let new: Vec<NewAccount> = new.collect();
+    store::insert_accounts(tx, workspace_id, now, &new)
+        .await
+        .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))
 }
 
 /// Makes locks in a workspace, in this order, from this ordinal on.
@@ -250,16 +363,27 @@ pub(super) async fn make_devices(
         .into_iter()
         .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
         .collect();
+    let cut_off = locks.iter().filter(|spec| spec.account_connected == Some(false));
+    let cut_off: HashSet<&str> =
+        cut_off.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
+    let mut new_accounts = Vec::new();
     let mut made = Vec::with_capacity(locks.len());
     for (ordinal, spec) in (u64::try_from(first_ordinal).unwrap_or(0)..).zip(locks) {
         let brand = brands::of(&spec.device_type)
             .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
         let next_account = accounts.len() as u64;
-        let (connected_account_id, account_disconnected_at) = *accounts
-            .entry(brand.provider.to_owned())
-            .or_insert_with(|| (workspace.ids.id("connected_account", workspace_id, next_account, machine_now), None));
-        let disconnected_at = (!spec.online.unwrap_or(true)).then_some(now);
-        let trouble = Trouble { disconnected_at, account_disconnected_at, ..Trouble::default() };
+        let (connected_account_id, account_disconnected_at) =
+            *accounts.entry(brand.provider.to_owned()).or_insert_with(|| {
+                let id = workspace.ids.id("connected_account", workspace_id, next_account, machine_now);
+                let disconnected_at = cut_off.contains(brand.provider).then_some(now);
+                new_accounts.push(NewAccount {
+                    connected_account_id: id,
+                    provider: brand.provider.to_owned(),
+                    disconnected_at,
+                });
+                (id, disconnected_at)
+            });
+        let trouble = spec.trouble(now, account_disconnected_at);
         made.push(Device {
             device_id: spec.device_id.unwrap_or_else(|| workspace.ids.id("device", workspace_id, ordinal, machine_now)),
             workspace_id,
@@ -276,10 +400,15 @@ pub(super) async fn make_devices(
             events_made: 0,
         });
     }
+    // The others come with their locks, in one statement.
+    new_accounts.retain(|account| account.disconnected_at.is_some());
+    if !new_accounts.is_empty() {
+        store::insert_accounts(tx, workspace_id, now, &new_accounts).await?;
+    }
     if !made.is_empty() {
         devices::insert(tx, workspace_id, first_ordinal, &made)
             .await
-            .map_err(|error| not_free(&error).map_or_else(|| error.into(), in_use))?;
+            .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))?;
     }
     Ok(made)
 }
@@ -292,15 +421,10 @@ fn not_free(error: &sqlx::Error) -> Option<&'static str> {
         "workspace_seed_key" => Some("seed"),
         "credential_pkey" => Some("api_key"),
         "device_pkey" => Some("device_id"),
+        "connected_account_pkey" => Some("connected_account_id"),
         "workspace_publishable_key_key" => Some("publishable_key"),
         _ => None,
     }
-}
-
-fn in_use(what: &str) -> Error {
-    Error::Conflict(format!(
-        "this {what} is in use on this server. Choose another, or delete the workspace that has it."
-    ))
 }
 
 #[derive(Deserialize)]
@@ -319,12 +443,63 @@ pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
     Ok(Done {})
 }
 
-/// Removes workspaces whose time is up, until the future is dropped.
+#[derive(Serialize)]
+pub(super) struct Listed {
+    workspaces: Vec<ListedBody>,
+}
+
+#[derive(Serialize)]
+struct ListedBody {
+    workspace_id: Uuid,
+    name: String,
+    #[serde(with = "iso")]
+    created_at: Instant,
+    #[serde(with = "iso::option")]
+    expires_at: Option<Instant>,
+    seed: Option<String>,
+    clock: ClockBody,
+    api_key: Option<String>,
+    publishable_key: String,
+    personal_access_token: Option<String>,
+    #[serde(flatten)]
+    contents: store::Contents,
+}
+
+/// All workspaces on the server, or the one whose API key came with the request.
+pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+    let only = call.keyed().map(|workspace| workspace.workspace_id);
+    let rows = store::list(&call.app.pool, only).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.world.workspace_id()).collect();
+    let contents = store::contents(&call.app.pool, &ids).await?;
+    let machine_now = machine_now();
+    let workspaces = rows.into_iter().zip(ids).zip(contents).map(|((row, workspace_id), contents)| {
+        let (_, world) = row.world.into();
+        ListedBody {
+            workspace_id,
+            name: row.name,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            seed: row.seed,
+            clock: ClockBody::of(world.clock, machine_now),
+            api_key: row.api_key,
+            publishable_key: row.publishable_key,
+            personal_access_token: row.personal_access_token,
+            contents,
+        }
+    });
+    Ok(Listed { workspaces: workspaces.collect() })
+}
+
+/// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.
 pub async fn remove_as_they_expire(app: App) {
     const EVERY: Duration = Duration::from_secs(1);
+    let mut retention = Retention::of(&app.config);
     loop {
         if let Err(error) = remove_expired(&app).await {
             tracing::error!(%error, "workspaces whose time is up could not be removed");
+        }
+        if let Some(retention) = &mut retention {
+            retention.look(&app).await;
         }
         tokio::time::sleep(EVERY).await;
     }
@@ -332,9 +507,13 @@ pub async fn remove_as_they_expire(app: App) {
 
 /// Removes workspaces whose time is up.
 pub async fn remove_expired(app: &App) -> Result<()> {
+    let mut failed = Ok(());
     for workspace_id in store::expired(&app.pool, machine_now()).await? {
-        store::delete(&app.pool, workspace_id).await?;
-        app.workspaces.forget(workspace_id);
+        // One that cannot be removed keeps none of the others.
+        match store::delete(&app.pool, workspace_id).await {
+            Ok(_) => app.workspaces.forget(workspace_id),
+            Err(error) => failed = Err(error),
+        }
     }
-    Ok(())
+    failed
 }

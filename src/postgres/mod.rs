@@ -44,12 +44,7 @@ impl Database {
         if let Some(url) = &config.database_url {
             return Ok(Self::Named(url.clone()));
         }
-        let options = Options {
-            data_directory: config.data_dir.clone(),
-            bin_directory: config.pg_bin_dir.clone(),
-            durability: if config.ephemeral { Durability::ThrowAway } else { Durability::Kept },
-        };
-        Ok(Self::Private(PrivatePostgres::start(&options)?))
+        Ok(Self::Private(PrivatePostgres::start(&options(config))?))
     }
 
     /// Its address, for people and for [`connect`].
@@ -67,6 +62,57 @@ impl Database {
             Self::Private(postgres) => postgres.stop(),
         }
     }
+}
+
+/// How a private server is started by these settings.
+pub fn options(config: &Config) -> Options {
+    Options {
+        data_directory: config.data_dir.clone(),
+        bin_directory: config.pg_bin_dir.clone(),
+        durability: if config.ephemeral { Durability::ThrowAway } else { Durability::Kept },
+    }
+}
+
+/// What a start would find in a database that somebody else runs.
+#[derive(Debug)]
+pub struct Found {
+    /// The server's version as it says it, and as a number: 140005 is 14.5.
+    pub version: (String, i32),
+    /// Whether the role may make tables.
+    pub may_create: bool,
+    /// How many of this program's migrations have been run, and how many there are.
+    pub migrations: (usize, usize),
+    /// A migration that this program does not have.
+    pub unknown_migration: Option<i64>,
+}
+
+/// Looks at a database without changing it.
+///
+/// # Errors
+/// If it cannot be reached within some seconds.
+pub async fn look_at(url: &str) -> Result<Found, sqlx::Error> {
+    let options = PgConnectOptions::from_str(url)?.application_name("latchkey doctor");
+    let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
+    let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    let version = sqlx::query_as(
+        "select current_setting('server_version'), current_setting('server_version_num')::int,
+                coalesce(has_schema_privilege(current_schema(), 'create'), false),
+                to_regclass('_sqlx_migrations') is not null",
+    );
+    let (version, number, may_create, has_migrations): (String, i32, bool, bool) =
+        version.fetch_one(&mut connection).await?;
+    let run: Vec<i64> = if has_migrations {
+        sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(&mut connection).await?
+    } else {
+        Vec::new()
+    };
+    let ours: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    Ok(Found {
+        version: (version, number),
+        may_create,
+        migrations: (ours.iter().filter(|version| run.contains(version)).count(), ours.len()),
+        unknown_migration: run.into_iter().find(|version| !ours.contains(version)),
+    })
 }
 
 /// How PostgreSQL plans our statements: once, and always by index. Planning a statement with many arrays costs more than

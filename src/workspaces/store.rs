@@ -8,8 +8,8 @@ use crate::ids::Ids;
 use crate::postgres;
 use chrono::TimeDelta;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
-use std::collections::HashMap;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, QueryBuilder};
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What of a workspace hardly ever changes, as its row has it.
@@ -145,6 +145,11 @@ pub struct WorldRow {
 }
 
 impl WorldRow {
+    /// The workspace.
+    pub fn workspace_id(&self) -> Uuid {
+        self.workspace_id
+    }
+
     /// The columns of a workspace, the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
         w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits";
@@ -282,6 +287,128 @@ pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<V
     .fetch_all(tx)
     .await?;
     Ok(ids.into_iter().map(|row| row.device_id).collect())
+}
+
+/// A workspace as a list of all shows it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migrations")]
+pub struct ListedRow {
+    #[sqlx(flatten)]
+    pub world: WorldRow,
+    pub name: String,
+    pub seed: Option<String>,
+    pub publishable_key: String,
+    pub created_at: Instant,
+    pub expires_at: Option<Instant>,
+    pub api_key: Option<String>,
+    pub personal_access_token: Option<String>,
+}
+
+/// All workspaces, or only this one, in the order in which they were made.
+pub async fn list(pool: &PgPool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
+    let token = |kind| {
+        format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
+    };
+    let mut query = QueryBuilder::new("select ");
+    query.push(WorldRow::COLUMNS).push(", w.name, w.publishable_key, w.created_at, w.expires_at, ");
+    query.push(token("api_key")).push(" as api_key, ");
+    query.push(token("personal_access_token")).push(" as personal_access_token from workspace w");
+    if let Some(workspace_id) = only {
+        query.push(" where w.workspace_id = ").push_bind(workspace_id);
+    }
+    query.push(" order by w.sequence");
+    Ok(query.build_query_as().fetch_all(pool).await?)
+}
+
+/// How much there is in a workspace.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, sqlx::FromRow)]
+#[expect(clippy::struct_field_names, reason = "they are called so in answers")]
+pub struct Contents {
+    /// Its devices.
+    pub device_count: i64,
+    /// Its codes that are not gone, without backups that wait in pools.
+    pub access_code_count: i64,
+    /// Codes on its locks that somebody else put there.
+    pub unmanaged_access_code_count: i64,
+}
+
+/// How much there is in each of these workspaces, in this order.
+pub async fn contents(pool: &PgPool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
+    // `gone_at is null` is asked for of what was found: as a condition it would make other indexes look as good.
+    let rows = sqlx::query_as(
+        "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
+         from unnest($1::uuid[]) with ordinality as w(id, place)
+              cross join lateral (select count(*) from device where workspace_id = w.id) as d
+              cross join lateral (
+                  select count(*) filter (where is_managed and gone_at is null and pool_device_id is null) as managed,
+                         count(*) filter (where not is_managed and gone_at is null) as unmanaged
+                  from access_code where workspace_id = w.id
+              ) as a
+         order by w.place",
+    )
+    .bind(workspace_ids)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows)
+}
+
+/// Which of the workspaces that chose neither seed nor id the next one is, from 1 on.
+pub async fn next_seedless(tx: &mut PgConnection) -> Result<u64> {
+    let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
+    Ok(u64::try_from(ordinal).unwrap_or(0))
+}
+
+/// Those of `workspace_ids` and `device_ids` that are in use.
+pub async fn in_use(tx: &mut PgConnection, workspace_ids: &[Uuid], device_ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "select workspace_id from workspace where workspace_id = any($1)
+         union all select device_id from device where device_id = any($2)",
+    )
+    .bind(workspace_ids)
+    .bind(device_ids)
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Lets nobody else load fixtures until the transaction ends.
+pub async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
+    // Any number will do that nobody else has; these are the letters "fixtures".
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
+    Ok(())
+}
+
+/// An account about to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+}
+
+/// Writes accounts. A unique violation means that an id is not free.
+pub async fn insert_accounts(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    created_at: Instant,
+    accounts: &[NewAccount],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
+         select id, $1, provider, $2, disconnected_at
+         from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
+    )
+    .bind(workspace_id)
+    .bind(created_at)
+    .bind(accounts.iter().map(|account| account.connected_account_id).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.provider.clone()).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// The workspaces whose time was up at this instant of the machine's.

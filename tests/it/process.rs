@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+mod commands;
 mod edge;
+mod settings;
 mod statements;
 
 use crate::support::check_answer;

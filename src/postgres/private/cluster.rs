@@ -13,17 +13,16 @@ use super::{Durability, ROLE, StartError, leftovers, server, sockets};
 /// What an unfinished cluster is called; the process id of its maker follows.
 const UNFINISHED: &str = "data.new";
 
-/// The major version that wrote the cluster, or `None` if there is no cluster yet.
-pub(super) fn written_by(instance: &Instance) -> Result<Option<u32>, StartError> {
-    let data = instance.data();
-    let foreign = || StartError::ForeignDirectory { directory: data.clone() };
+/// The major version that wrote the cluster in this directory, or `None` if there is no cluster yet.
+pub(super) fn written_by(data: &Path) -> Result<Option<u32>, StartError> {
+    let foreign = || StartError::ForeignDirectory { directory: data.to_path_buf() };
     match fs::read_to_string(data.join("PG_VERSION")) {
         Ok(text) => text.trim().parse().map(Some).map_err(|_| foreign()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            let empty = fs::read_dir(&data).map_or(true, |mut entries| entries.next().is_none());
+            let empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
             if empty { Ok(None) } else { Err(foreign()) }
         }
-        Err(cause) => Err(StartError::io("read", &data)(cause)),
+        Err(cause) => Err(StartError::io("read", data)(cause)),
     }
 }
 

@@ -11,7 +11,10 @@ use std::path::{Path, PathBuf};
 use super::account::Account;
 use super::{StartError, leftovers};
 
-const LOCK: &str = "latchkey.lock";
+pub(super) const LOCK: &str = "latchkey.lock";
+/// Files here lie in memory, on Linux.
+pub(super) const IN_MEMORY: &str = "/dev/shm";
+
 const THROW_AWAY: &str = "latchkey-throwaway-";
 
 /// A cluster takes 30 MB when new. Containers often have a `/dev/shm` of 64 MB in all, which its first write-ahead log would fill.
@@ -53,7 +56,7 @@ impl Instance {
     /// Creates a fresh directory in `place`, or in memory if `place` is `None` and there is room, and deletes those of dead owners there.
     pub(super) fn throw_away(place: Option<&Path>) -> Result<Self, StartError> {
         let account = Account::to_run_as(None)?;
-        let in_memory = Path::new("/dev/shm");
+        let in_memory = Path::new(IN_MEMORY);
         if place.is_none() && has_space(in_memory) {
             // It may still be closed to us.
             if let Ok(instance) = Self::throw_away_in(in_memory, &account) {
@@ -116,7 +119,7 @@ pub(super) fn make(directory: &Path, account: &Account) -> io::Result<()> {
     account.take(directory)
 }
 
-fn default_directory() -> Result<PathBuf, StartError> {
+pub(super) fn default_directory() -> Result<PathBuf, StartError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/latchkey/postgres"));
     }
@@ -161,7 +164,7 @@ fn lock(directory: &Path, account: &Account) -> Result<File, StartError> {
 }
 
 /// The process id in a lock file; `None` if nothing is written yet.
-fn holder(file: &mut File) -> Option<u32> {
+pub(super) fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
@@ -184,7 +187,7 @@ fn open(path: &Path, account: &Account) -> io::Result<File> {
     Ok(file)
 }
 
-fn has_space(place: &Path) -> bool {
+pub(super) fn has_space(place: &Path) -> bool {
     rustix::fs::statvfs(place).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= ENOUGH_SPACE)
 }
 

@@ -8,6 +8,7 @@
 //! Everything here blocks and is meant to happen once, before the asynchronous runtime has work.
 
 mod account;
+mod checkup;
 mod cluster;
 mod error;
 mod instance;
@@ -22,6 +23,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
+pub use checkup::{Checkup, Data, checkup};
 pub use error::StartError;
 use instance::Instance;
 use server::Server;
@@ -93,7 +95,7 @@ impl PrivatePostgres {
             Durability::Kept => Instance::kept(named)?,
             Durability::ThrowAway => Instance::throw_away(named)?,
         };
-        let written_by = cluster::written_by(&instance)?;
+        let written_by = cluster::written_by(&instance.data())?;
         let programs = programs::choose(&found, written_by, &instance.data())?;
         let sockets = SocketDirectory::of(&instance.directory, &instance.account)?;
         cluster::clear(&instance, &sockets.path)?;

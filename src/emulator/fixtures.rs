@@ -1,0 +1,516 @@
+//! Fixtures: workspaces that a server begins with, from a file.
+//!
+//! The file is checked against `fixtures.schema.json`, and then for what no schema can state, before anything is
+//! written. Then all of it is made in one transaction, codes by the rules of the API. Whatever is wrong is named by its
+//! place in the file, and nothing is loaded.
+
+use super::sandbox;
+use super::snapshots;
+use super::worlds::{self, AccountSpec, Create, LockSpec, Wanted};
+use crate::access_codes::create::{self, Making, NewAccessCode};
+use crate::access_codes::lifecycle::{Entry, Window};
+use crate::access_codes::locked_codes::{LockedCodes, Scope};
+use crate::access_codes::routes;
+use crate::access_codes::unmanaged::{self, Foreign};
+use crate::app::App;
+use crate::clock::{from_iso, machine_now};
+use crate::config::Settings;
+use crate::contract;
+use crate::devices::brands::BRANDS;
+use crate::error::Error;
+use crate::events::cause::Cause;
+use crate::postgres;
+use crate::workspaces::{Workspace, store};
+use jsonschema::ValidationError;
+use jsonschema::error::ValidationErrorKind;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sqlx::{Postgres, Transaction};
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// The JSON Schema of the file.
+pub const SCHEMA: &str = include_str!("fixtures.schema.json");
+
+/// Why fixtures were not loaded; nothing of them was.
+#[derive(Debug, thiserror::Error)]
+pub enum FixturesError {
+    /// The file cannot be read.
+    #[error("cannot read the fixtures in {}: {cause}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The file is not JSON.
+    #[error("the fixtures in {} are not JSON: {cause}", file.display())]
+    NotJson {
+        /// The file.
+        file: PathBuf,
+        /// What and where.
+        cause: serde_json::Error,
+    },
+    /// The file asks for what cannot be.
+    #[error("the fixtures in {} are wrong, so nothing was loaded:\n  {}", file.display(), mistakes.join("\n  "))]
+    Wrong {
+        /// The file.
+        file: PathBuf,
+        /// Each with its place: `workspaces[0].locks[2].device_type: what is wrong`.
+        mistakes: Vec<String>,
+    },
+    /// Something nobody foresaw, most likely of the database's.
+    #[error("the fixtures could not be loaded: {0}")]
+    Failed(#[from] Error),
+}
+
+impl From<sqlx::Error> for FixturesError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// What is wrong in a file, and where.
+type Mistake = (String, String);
+
+/// Workspaces that were read, and can be made for all that the file itself shows.
+#[derive(Debug)]
+pub struct Fixtures {
+    file: PathBuf,
+    workspaces: Vec<Fixture>,
+}
+
+/// One workspace of a file.
+#[derive(Debug)]
+struct Fixture {
+    workspace_id: Uuid,
+    wanted: Wanted,
+    /// In the order of the locks.
+    codes: Vec<Codes>,
+}
+
+/// The codes of one lock of a file.
+#[derive(Debug)]
+struct Codes {
+    foreign: Vec<ForeignSpec>,
+    managed: Vec<NewAccessCode>,
+}
+
+/// A code that somebody else put on a lock.
+#[derive(Debug, Deserialize)]
+struct ForeignSpec {
+    code: String,
+    name: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    #[serde(default)]
+    cannot_be_managed: bool,
+    #[serde(default)]
+    cannot_delete_unmanaged_access_code: bool,
+}
+
+/// What has become of the fixtures.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Workspaces that were made, each with its API key.
+    pub made: Vec<(Workspace, String)>,
+    /// Workspaces that were there already, and were left as they were.
+    pub left: Vec<Uuid>,
+}
+
+impl Fixtures {
+    /// Reads and checks a file, for a server with these settings.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read(file: &Path, config: &Settings) -> Result<Self, FixturesError> {
+        let text =
+            fs::read_to_string(file).map_err(|cause| FixturesError::Unreadable { file: file.to_owned(), cause })?;
+        let document: Value =
+            serde_json::from_str(&text).map_err(|cause| FixturesError::NotJson { file: file.to_owned(), cause })?;
+        let wrong = |mistakes: Vec<Mistake>| FixturesError::Wrong {
+            file: file.to_owned(),
+            mistakes: mistakes.into_iter().map(|(place, what)| format!("{place}: {what}")).collect(),
+        };
+        let mut mistakes = against_schema(&document)?;
+        if mistakes.is_empty() {
+            mistakes = doubles(&document);
+        }
+        if !mistakes.is_empty() {
+            return Err(wrong(mistakes));
+        }
+        let workspaces = document.get("workspaces").and_then(Value::as_array).into_iter().flatten().enumerate();
+        let workspaces = workspaces.map(|(place, workspace)| {
+            let workspace = workspace.as_object().cloned().unwrap_or_default();
+            Fixture::read(&format!("workspaces[{place}]"), workspace, config)
+        });
+        let workspaces = workspaces.collect::<Result<_, Mistake>>().map_err(|mistake| wrong(vec![mistake]))?;
+        Ok(Self { file: file.to_owned(), workspaces })
+    }
+
+    /// How many workspaces there are in the file.
+    pub fn count(&self) -> usize {
+        self.workspaces.len()
+    }
+
+    /// Makes the workspaces that are not there yet, all of them or none.
+    ///
+    /// # Errors
+    /// What cannot be made, by its place in the file.
+    pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
+        let mut tx = postgres::begin(&app.pool).await?;
+        // Of two servers that start together, the second one shall find what the first one made.
+        store::lock_fixtures(&mut tx).await?;
+        let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();
+        let locks = self.workspaces.iter().flat_map(|it| &it.wanted.locks);
+        let device_ids: Vec<Uuid> = locks.filter_map(|lock| lock.device_id).collect();
+        let taken = store::in_use(&mut tx, &workspace_ids, &device_ids).await?;
+        let mut loaded = Loaded::default();
+        for (place, fixture) in self.workspaces.into_iter().enumerate() {
+            if taken.contains(&fixture.workspace_id) {
+                loaded.left.push(fixture.workspace_id);
+                continue;
+            }
+            let made = fixture.make(tx, &app.config, &format!("workspaces[{place}]"), &taken).await;
+            let (workspace, api_key);
+            (tx, workspace, api_key) = made.map_err(|failure| match failure {
+                Failure::Mistake((place, what)) => {
+                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{place}: {what}")] }
+                }
+                Failure::Error(error) => FixturesError::Failed(error),
+            })?;
+            loaded.made.push((workspace, api_key));
+        }
+        tx.commit().await?;
+        Ok(loaded)
+    }
+}
+
+/// Why a workspace was not made.
+enum Failure {
+    /// The file is to blame.
+    Mistake(Mistake),
+    /// It is not.
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+impl Failure {
+    /// A refusal of what is at this place.
+    fn at(place: &str, error: Error) -> Self {
+        match error {
+            Error::Internal(_) => Self::Error(error),
+            error => Self::Mistake(refused(place, error)),
+        }
+    }
+}
+
+/// A refusal as a mistake in the file: at the parameter that it names, if it names one.
+fn refused(place: &str, error: Error) -> Mistake {
+    match error {
+        Error::InUse(parameter) => {
+            (format!("{place}.{parameter}"), "is in use on this server, by another workspace".to_owned())
+        }
+        Error::InvalidInput { message, validation_errors } => {
+            let (mut place, mut tree) = (place.to_owned(), &validation_errors);
+            while let Some((name, child)) = only_child(tree) {
+                let _ = write!(place, ".{name}");
+                tree = child;
+            }
+            let own = tree.get("_errors").and_then(|errors| errors.get(0)).and_then(Value::as_str);
+            let message = own.map_or(message, str::to_owned);
+            (place, message)
+        }
+        error => (place.to_owned(), error.to_string()),
+    }
+}
+
+/// The one parameter that is to blame.
+fn only_child(tree: &Value) -> Option<(&str, &Value)> {
+    let mut children = tree.as_object()?.iter().filter(|(name, _)| *name != "_errors");
+    match (children.next(), children.next()) {
+        (Some((name, child)), None) => Some((name, child)),
+        _ => None,
+    }
+}
+
+impl Fixture {
+    /// Reads a workspace that fits the schema.
+    fn read(place: &str, mut spec: Map<String, Value>, config: &Settings) -> Result<Self, Mistake> {
+        let at = |error: Error| refused(place, error);
+        let list = |value: Option<Value>| match value {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let locks = list(spec.shift_remove("locks"));
+        let accounts = list(spec.shift_remove("connected_accounts"));
+        let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
+        let publishable_key = text(spec.shift_remove("publishable_key"));
+        let personal_access_token = text(spec.shift_remove("personal_access_token"));
+        let create: Create = Create::deserialize(Value::Object(spec)).map_err(|error| at(error.into()))?;
+        let mut wanted = create.read(config).map_err(at)?;
+        let workspace_id = wanted.workspace_id.unwrap_or_default();
+        wanted.publishable_key = publishable_key;
+        wanted.personal_access_token = personal_access_token;
+        for (number, account) in accounts.into_iter().enumerate() {
+            let place = format!("{place}.connected_accounts[{number}]");
+            let account = AccountSpec::deserialize(account).map_err(|error| refused(&place, error.into()))?;
+            let makers: BTreeSet<&str> = BRANDS.iter().map(|brand| brand.provider).collect();
+            if !makers.contains(account.provider.as_str()) {
+                let makers: Vec<&str> = makers.into_iter().collect();
+                return Err((
+                    format!("{place}.provider"),
+                    format!("no maker of locks; these are: {}", makers.join(", ")),
+                ));
+            }
+            wanted.accounts.push(account);
+        }
+        let mut codes = Vec::with_capacity(locks.len());
+        for (number, lock) in locks.into_iter().enumerate() {
+            let place = format!("{place}.locks[{number}]");
+            let Value::Object(mut lock) = lock else { continue };
+            let foreign = list(lock.shift_remove("unmanaged_access_codes")).into_iter().enumerate();
+            let managed = list(lock.shift_remove("access_codes")).into_iter().enumerate();
+            let foreign = foreign.map(|(number, code)| {
+                ForeignSpec::deserialize(code)
+                    .map_err(|error| refused(&format!("{place}.unmanaged_access_codes[{number}]"), error.into()))
+            });
+            let managed = managed.map(|(number, code)| {
+                let mut parameters = code.as_object().cloned().unwrap_or_default();
+                parameters.entry("sync").or_insert(Value::Bool(true));
+                routes::wanted(parameters).map_err(|error| refused(&format!("{place}.access_codes[{number}]"), error))
+            });
+            codes.push(Codes {
+                foreign: foreign.collect::<Result<_, _>>()?,
+                managed: managed.collect::<Result<_, _>>()?,
+            });
+            // Where in the list it stands is said by its place in the file.
+            wanted.locks.push(LockSpec::read(lock, number).map_err(|error| refused(&place, error))?);
+        }
+        Ok(Self { workspace_id, wanted, codes })
+    }
+
+    /// Makes the workspace with everything in it.
+    async fn make(
+        self,
+        mut tx: Transaction<'static, Postgres>,
+        config: &Settings,
+        place: &str,
+        taken: &HashSet<Uuid>,
+    ) -> Result<(Transaction<'static, Postgres>, Workspace, String), Failure> {
+        for (number, lock) in self.wanted.locks.iter().enumerate() {
+            if lock.device_id.is_some_and(|device_id| taken.contains(&device_id)) {
+                return Err(Failure::at(&format!("{place}.locks[{number}]"), Error::InUse("device_id")));
+            }
+        }
+        let made = worlds::make_in(&mut tx, config, self.wanted).await.map_err(|error| Failure::at(place, error))?;
+        let device_ids: Vec<Uuid> = made.devices.iter().map(|device| device.device_id).collect();
+        let tx = put_foreign(tx, &made.workspace, place, &device_ids, &self.codes).await?;
+        let mut tx = put_managed(tx, &made.workspace, place, &device_ids, self.codes).await?;
+        // It began with its codes, too.
+        let clock = store::world(&mut tx, made.workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?.clock;
+        snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
+        Ok((tx, made.workspace, made.api_key))
+    }
+}
+
+/// Puts codes on locks as somebody with the makers' apps does.
+async fn put_foreign(
+    tx: Transaction<'static, Postgres>,
+    workspace: &Workspace,
+    place: &str,
+    device_ids: &[Uuid],
+    codes: &[Codes],
+) -> Result<Transaction<'static, Postgres>, Failure> {
+    if codes.iter().all(|codes| codes.foreign.is_empty()) {
+        return Ok(tx);
+    }
+    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Devices(device_ids)).await?;
+    for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
+        for (number, spec) in codes.foreign.iter().enumerate() {
+            let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
+            let window = window(spec).map_err(|error| Failure::at(&place, error))?;
+            let foreign = Foreign {
+                device_id: *device_id,
+                entry: Entry { name: spec.name.clone(), code: spec.code.clone(), window },
+                cannot_be_managed: spec.cannot_be_managed,
+                cannot_delete: spec.cannot_delete_unmanaged_access_code,
+            };
+            unmanaged::add_to(&mut all, workspace, foreign).await.map_err(|error| Failure::at(&place, error))?;
+        }
+    }
+    Ok(all.tx)
+}
+
+fn window(spec: &ForeignSpec) -> Result<Option<Window>, Error> {
+    // The schema let only instants pass.
+    match (spec.starts_at.as_deref().and_then(from_iso), spec.ends_at.as_deref().and_then(from_iso)) {
+        (None, None) => Ok(None),
+        (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
+        (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
+        _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
+    }
+}
+
+/// Makes codes as the API does.
+async fn put_managed(
+    mut tx: Transaction<'static, Postgres>,
+    workspace: &Workspace,
+    place: &str,
+    device_ids: &[Uuid],
+    codes: Vec<Codes>,
+) -> Result<Transaction<'static, Postgres>, Failure> {
+    let (mut places, mut batch) = (Vec::new(), Vec::new());
+    for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
+        for (number, wanted) in codes.managed.into_iter().enumerate() {
+            places.push(format!("{place}.locks[{lock}].access_codes[{number}]"));
+            let cause = Cause::default();
+            batch.push(Making { device_ids: vec![*device_id], wanted, linking: None, cause });
+        }
+    }
+    if !batch.is_empty() {
+        let (answers, _) = create::create_in(&mut tx, workspace, &batch).await?;
+        for (place, answer) in places.iter().zip(answers) {
+            answer.map_err(|error| Failure::at(place, error))?;
+        }
+    }
+    Ok(tx)
+}
+
+/// How a document departs from the schema.
+fn against_schema(document: &Value) -> Result<Vec<Mistake>, FixturesError> {
+    let schema: Value = serde_json::from_str(SCHEMA).map_err(Error::from)?;
+    let validator = contract::compile(&schema).map_err(|error| Error::Internal(error.into()))?;
+    let mut mistakes: Vec<Mistake> = validator.iter_errors(document).flat_map(|error| told(&schema, &error)).collect();
+    has_nul("", document, &mut mistakes);
+    Ok(mistakes)
+}
+
+/// One departure, in words; several properties nobody knows are several mistakes.
+fn told(schema: &Value, error: &ValidationError<'_>) -> Vec<Mistake> {
+    let steps: Vec<&str> = error.instance_path().as_str().split('/').skip(1).collect();
+    let place = path(&steps);
+    match error.kind() {
+        ValidationErrorKind::AdditionalProperties { unexpected } => {
+            let known = described(schema, &steps).and_then(|schema| schema.get("properties")?.as_object());
+            let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+            let known = known.join(", ");
+            unexpected
+                .iter()
+                .map(|name| (join(&place, name), format!("no such property; these are: {known}")))
+                .collect()
+        }
+        ValidationErrorKind::Required { property } => {
+            vec![(join(&place, property.as_str().unwrap_or_default()), "is required".to_owned())]
+        }
+        ValidationErrorKind::OneOfNotValid { .. }
+        | ValidationErrorKind::AnyOf { .. }
+        | ValidationErrorKind::Pattern { .. }
+        | ValidationErrorKind::Format { .. } => {
+            let description = described(schema, &steps).and_then(|schema| schema.get("description")?.as_str());
+            vec![(place, format!("{} does not fit. {}", error.instance(), description.unwrap_or_default()))]
+        }
+        _ => vec![(place, error.to_string())],
+    }
+}
+
+/// The schema of what is at this place of a document.
+fn described<'a>(schema: &'a Value, steps: &[&str]) -> Option<&'a Value> {
+    let mut here = schema;
+    for step in steps {
+        here = here.get("items").or_else(|| here.get("properties")?.get(step))?;
+        if let Some(reference) = here.get("$ref").and_then(Value::as_str) {
+            here = schema.pointer(reference.strip_prefix('#')?)?;
+        }
+    }
+    Some(here)
+}
+
+/// A place in a document as people write it: `workspaces[0].locks[2].name`.
+fn path(steps: &[&str]) -> String {
+    steps.iter().fold(String::new(), |path, step| {
+        if step.bytes().all(|byte| byte.is_ascii_digit()) { format!("{path}[{step}]") } else { join(&path, step) }
+    })
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
+
+/// Finds the one character that the database cannot keep.
+fn has_nul(place: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            mistakes.push((place.to_owned(), "must not contain the character U+0000".to_owned()));
+        }
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(number, item)| has_nul(&format!("{place}[{number}]"), item, mistakes));
+        }
+        Value::Object(fields) => {
+            fields.iter().for_each(|(name, item)| has_nul(&join(place, name), item, mistakes));
+            if fields.keys().any(|name| name.contains('\0')) {
+                mistakes.push((place.to_owned(), "has a name with the character U+0000".to_owned()));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What is there twice in a file and can only be there once, and what only the default sandbox has.
+fn doubles(document: &Value) -> Vec<Mistake> {
+    let mut seen =
+        HashSet::from([("workspace_id", sandbox::WORKSPACE_ID.to_string()), ("api_key", sandbox::API_KEY.to_owned())]);
+    let mut mistakes = Vec::new();
+    let mut once = |kind: &'static str, place: &str, holder: &Value| {
+        let value = match holder.get(kind) {
+            Some(Value::String(text)) if kind.ends_with("_id") => text.to_lowercase(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => return,
+        };
+        let is_sandbox = value == sandbox::WORKSPACE_ID.to_string() || value == sandbox::API_KEY;
+        if !seen.insert((kind, value)) {
+            let whose =
+                if is_sandbox { "is that of the default sandbox, which each server has" } else { "is there twice" };
+            mistakes.push((format!("{place}.{kind}"), whose.to_owned()));
+        }
+    };
+    let list = |holder: &Value, name: &str| holder.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
+    for (place, workspace) in list(document, "workspaces").iter().enumerate() {
+        let place = format!("workspaces[{place}]");
+        for kind in ["workspace_id", "api_key", "publishable_key", "personal_access_token", "seed"] {
+            once(kind, &place, workspace);
+        }
+        for (number, lock) in list(workspace, "locks").iter().enumerate() {
+            once("device_id", &format!("{place}.locks[{number}]"), lock);
+        }
+        for (number, account) in list(workspace, "connected_accounts").iter().enumerate() {
+            once("connected_account_id", &format!("{place}.connected_accounts[{number}]"), account);
+        }
+    }
+    for (place, workspace) in list(document, "workspaces").iter().enumerate() {
+        let mut makers = HashSet::new();
+        for (number, account) in list(workspace, "connected_accounts").iter().enumerate() {
+            if !makers.insert(account["provider"].to_string()) {
+                let place = format!("workspaces[{place}].connected_accounts[{number}].provider");
+                mistakes.push((place, "has an account in this workspace already".to_owned()));
+            }
+        }
+    }
+    mistakes
+}

@@ -1,0 +1,438 @@
+//! Worlds from a file: what is loaded, and what is refused and where.
+
+use crate::support::{app, post_as, run};
+use latchkey::config::Settings;
+use latchkey::emulator::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
+use latchkey::emulator::{self};
+use latchkey::server;
+use serde_json::{Map, Value, json};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+/// The ids of this file's worlds: `1`, `2` and so on.
+fn world_id(number: u128) -> String {
+    Uuid::from_u128(0xf1f1_f1f1_0000_4000_8000_0000_0000_0000 + number).to_string()
+}
+
+fn read(document: &Value) -> Result<Fixtures, FixturesError> {
+    let place = TempDir::new().unwrap();
+    let file = place.path().join("fixtures.json");
+    fs::write(&file, document.to_string()).unwrap();
+    Fixtures::read(&file, &app().config)
+}
+
+async fn load(document: &Value) -> Result<Loaded, FixturesError> {
+    read(document)?.load(&app()).await
+}
+
+/// The mistakes in a file that has to be refused.
+async fn mistakes(document: &Value) -> Vec<String> {
+    match load(document).await {
+        Err(FixturesError::Wrong { mistakes, .. }) => mistakes,
+        other => panic!("{document}: {other:?}"),
+    }
+}
+
+async fn is_there(workspace_id: &str) -> bool {
+    let asked = json!({ "workspace_id": workspace_id });
+    post_as("", "/_emulator/programming/set", json!({ "workspace_id": asked["workspace_id"], "after": "PT0.25S" }))
+        .await
+        .status
+        == 200
+}
+
+#[test]
+fn the_example_says_what_a_server_has_then() {
+    let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/fixtures.json"));
+    let text = fs::read_to_string(file).unwrap();
+    // Loaded under other ids and keys: another test loads it as it is.
+    let text = text.replace("0a0a0a0a-0000", "0a0a0a0a-1111").replace("seam_test", "seam_test1");
+    let mut document: Value = serde_json::from_str(&text.replace("\"seaside\"", "\"seaside again\"")).unwrap();
+    assert!(document.as_object_mut().unwrap().contains_key("$schema"));
+    run(async {
+        let loaded = load(&document).await.unwrap();
+        let names: Vec<_> = loaded.made.iter().map(|(workspace, _)| workspace.name.as_str()).collect();
+        assert_eq!((names, loaded.left.len()), (vec!["Seaside Rentals", "Full House"], 0));
+        let key = "seam_test1sea_SeasideRentals";
+        let post = async |path: &str, body: Value| post_as(key, path, body).await.ok();
+        let devices = post("/devices/list", json!({})).await["devices"].clone();
+        let house = &devices[0];
+        assert_eq!(house["device_id"], "0a0a0a0a-1111-4000-8000-000000000101");
+        assert_eq!(house["connected_account_id"], "0a0a0a0a-1111-4000-8000-0000000000a1");
+        assert_eq!(house["properties"]["online"], true);
+        assert_eq!(devices[1]["properties"]["online"], false);
+        assert_eq!(devices[1]["properties"]["battery_level"], 0.15);
+        let codes = async |place: usize| {
+            let listed = post("/access_codes/list", json!({ "device_id": devices[place]["device_id"] })).await;
+            let mut codes = listed["access_codes"].as_array().unwrap().clone();
+            codes.sort_by_key(|code| code["name"].to_string());
+            codes
+        };
+        let at_the_house = codes(0).await;
+        assert_eq!(at_the_house.len(), 2);
+        assert_eq!((&at_the_house[0]["name"], &at_the_house[0]["status"]), (&json!("Guest in July"), &json!("unset")));
+        assert_eq!(at_the_house[0]["starts_at"], "2026-07-03T22:00:00.000Z");
+        assert_eq!((&at_the_house[1]["code"], &at_the_house[1]["status"]), (&json!("135790"), &json!("set")));
+        let at_the_shed = codes(1).await;
+        assert_eq!((&at_the_shed[0]["code"], &at_the_shed[0]["status"]), (&json!("135790"), &json!("setting")));
+        assert_eq!(at_the_shed[0]["common_code_key"], "owner");
+        let foreign = post("/access_codes/unmanaged/list", json!({ "device_id": devices[1]["device_id"] })).await;
+        assert_eq!(foreign["access_codes"][0]["code"], "2468");
+        assert_eq!(foreign["access_codes"].as_array().unwrap().len(), 1);
+        let events = post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await;
+        assert_eq!(events["events"][0]["occurred_at"], "2026-06-01T09:00:00.000Z");
+        let full = json!({ "device_id": null });
+        let other = post_as("seam_test1ful_FullHouse", "/devices/list", json!({})).await.ok();
+        let full =
+            json!({ "device_id": other["devices"][0]["device_id"], "name": full["device_id"].as_str().unwrap_or("x") });
+        post_as("seam_test1ful_FullHouse", "/access_codes/create", full)
+            .await
+            .error(400, "no_space_for_access_code_on_device");
+        // The same file again: those that are there are left as they are.
+        document["workspaces"][0]["name"] = json!("Renamed");
+        document["workspaces"].as_array_mut().unwrap().push(json!({ "workspace_id": world_id(1) }));
+        let again = load(&document).await.unwrap();
+        assert_eq!((again.made.len(), again.left.len()), (1, 2));
+        assert_eq!(post("/workspaces/get", json!({})).await["workspace"]["name"], "Seaside Rentals");
+        assert_eq!(codes(0).await, at_the_house);
+    });
+}
+
+#[test]
+fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
+    run(async {
+        let document = json!({ "workspaces": [{
+            "workspace_id": world_id(10),
+            "api_key": "seam_test_fixture_ten",
+            "publishable_key": "seam_pk_fixture_ten",
+            "personal_access_token": "seam_at_fixture_ten",
+            "programming": { "after": "PT1M" },
+            "clock": { "held_at": "2026-03-02T12:00:00Z" },
+            "ttl": "P1D",
+            "keep_expired_access_codes": true,
+            "connected_accounts": [{ "provider": "wyze", "connected": false }],
+            "locks": [
+                { "device_type": "wyze_lock", "access_codes": [{ "name": "cut off" }] },
+                { "device_type": "august_lock", "access_codes": [{ "sync": false }, {}] },
+                { "device_type": "igloohome_lock", "access_codes": [{
+                    "is_offline_access_code": true, "starts_at": "2026-03-02T13:00:00Z",
+                    "ends_at": "2026-03-03T13:00:00Z" }] },
+            ],
+        }] });
+        load(&document).await.unwrap();
+        let key = "seam_test_fixture_ten";
+        let listed = post_as(key, "/_emulator/workspaces/list", json!({})).await.ok()["workspaces"][0].clone();
+        assert_eq!(listed["publishable_key"], "seam_pk_fixture_ten");
+        assert_eq!(listed["personal_access_token"], "seam_at_fixture_ten");
+        assert!(listed["expires_at"].is_string());
+        let devices = post_as(key, "/devices/list", json!({})).await.ok()["devices"].clone();
+        assert_eq!(devices[0]["errors"][0]["error_code"], "account_disconnected");
+        let mut statuses = Vec::new();
+        for device in devices.as_array().unwrap() {
+            let wanted = json!({ "device_id": device["device_id"] });
+            let codes = post_as(key, "/access_codes/list", wanted).await.ok()["access_codes"].clone();
+            let mut of_device: Vec<String> =
+                codes.as_array().unwrap().iter().map(|code| code["status"].as_str().unwrap().to_owned()).collect();
+            of_device.sort();
+            statuses.push(of_device);
+        }
+        assert_eq!(statuses, [vec!["unknown"], vec!["set", "setting"], vec!["unset"]]);
+        post_as(key, "/_emulator/clock/advance", json!({ "by": "PT59S" })).await.ok();
+        post_as(key, "/_emulator/workspaces/delete", json!({})).await.ok();
+    });
+}
+
+#[test]
+fn what_does_not_fit_the_schema_is_named_by_its_path() {
+    let workspace = |more: Value| {
+        let mut workspace = json!({ "workspace_id": world_id(20) });
+        workspace.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "workspaces": [workspace] })
+    };
+    let lock = |more: Value| {
+        let mut lock = json!({ "device_type": "august_lock" });
+        lock.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        workspace(json!({ "locks": [{ "device_type": "yale_lock" }, lock] }))
+    };
+    let code = |code: Value| lock(json!({ "access_codes": [{}, code] }));
+    let foreign = |code: Value| lock(json!({ "unmanaged_access_codes": [code] }));
+    let in_lock = "workspaces[0].locks[1]";
+    let cases = [
+        (json!({}), "workspaces: is required".to_owned()),
+        (
+            json!({ "worlds": [], "workspaces": [] }),
+            "worlds: no such property; these are: $schema, workspaces".to_owned(),
+        ),
+        (json!({ "workspaces": {} }), "workspaces: ".to_owned()),
+        (json!({ "workspaces": [{}] }), "workspaces[0].workspace_id: is required".to_owned()),
+        (
+            json!({ "workspaces": [{ "workspace_id": "mine" }] }),
+            "workspaces[0].workspace_id: \"mine\" does not fit".to_owned(),
+        ),
+        (
+            workspace(json!({ "api_key": "secret" })),
+            "workspaces[0].api_key: \"secret\" does not fit. The API key".to_owned(),
+        ),
+        (workspace(json!({ "api_key": "seam_at_x" })), "workspaces[0].api_key: ".to_owned()),
+        (workspace(json!({ "publishable_key": "x" })), "workspaces[0].publishable_key: ".to_owned()),
+        (workspace(json!({ "personal_access_token": "x" })), "workspaces[0].personal_access_token: ".to_owned()),
+        (workspace(json!({ "clock": "held" })), "workspaces[0].clock: \"held\" does not fit. How the clock".to_owned()),
+        (workspace(json!({ "clock": { "held_at": "today" } })), "workspaces[0].clock: ".to_owned()),
+        (workspace(json!({ "programming": { "after": "soon" } })), "workspaces[0].programming: ".to_owned()),
+        (workspace(json!({ "ttl": "-PT1H" })), "workspaces[0].ttl: ".to_owned()),
+        (workspace(json!({ "seed": "" })), "workspaces[0].seed: ".to_owned()),
+        (workspace(json!({ "name": "a\u{0}b" })), "workspaces[0].name: must not contain".to_owned()),
+        (workspace(json!({ "locks": 3 })), "workspaces[0].locks: ".to_owned()),
+        (
+            workspace(json!({ "connected_accounts": [{}] })),
+            "workspaces[0].connected_accounts[0].provider: is required".to_owned(),
+        ),
+        (
+            workspace(json!({ "connected_accounts": [{ "provider": "acme" }] })),
+            "workspaces[0].connected_accounts[0].provider: no maker of locks".to_owned(),
+        ),
+        (
+            workspace(json!({ "connected_accounts": [{ "provider": "wyze" }, { "provider": "wyze" }] })),
+            "workspaces[0].connected_accounts[1].provider: ".to_owned(),
+        ),
+        (lock(json!({ "device_type": "barn_door" })), format!("{in_lock}.device_type: \"barn_door\" is not one of")),
+        (lock(json!({ "colour": "red" })), format!("{in_lock}.colour: no such property; these are: device_type, name")),
+        (lock(json!({ "device_id": 7 })), format!("{in_lock}.device_id: ")),
+        (lock(json!({ "battery_level": 80 })), format!("{in_lock}.battery_level: ")),
+        (
+            lock(json!({ "code_constraints": [{ "constraint_type": "pretty" }] })),
+            format!("{in_lock}.code_constraints[0].constraint_type: "),
+        ),
+        (lock(json!({ "errors": [{ "error_code": "tired" }] })), format!("{in_lock}.errors[0].error_code: ")),
+        (lock(json!({ "access_codes": {} })), format!("{in_lock}.access_codes: ")),
+        (code(json!({ "code": "12" })), format!("{in_lock}.access_codes[1].code: ")),
+        (code(json!({ "code": 1234 })), format!("{in_lock}.access_codes[1].code: ")),
+        (code(json!({ "starts_at": "tomorrow" })), format!("{in_lock}.access_codes[1].starts_at: ")),
+        (
+            code(json!({ "starts_at": "2026-03-02T12:00:00Z" })),
+            format!("{in_lock}.access_codes[1]: Both starts_at and"),
+        ),
+        (code(json!({ "is_one_time_use": true })), format!("{in_lock}.access_codes[1].is_one_time_use: Only offline")),
+        (code(json!({ "device_id": world_id(1) })), format!("{in_lock}.access_codes[1].device_id: no such property")),
+        (foreign(json!({})), format!("{in_lock}.unmanaged_access_codes[0].code: is required")),
+        (foreign(json!({ "code": "12345", "ends_at": 5 })), format!("{in_lock}.unmanaged_access_codes[0].ends_at: ")),
+    ];
+    for (document, expected) in cases {
+        match read(&document) {
+            Err(FixturesError::Wrong { mistakes, .. }) => {
+                assert!(mistakes.iter().any(|mistake| mistake.starts_with(&expected)), "{expected}: {mistakes:?}");
+                assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+            }
+            other => panic!("{document}: {other:?}"),
+        }
+    }
+    let several = read(&json!({ "workspaces": [{ "nam": "x" }, { "workspace_id": 1 }] })).unwrap_err().to_string();
+    for place in ["workspaces[0].nam:", "workspaces[0].workspace_id:", "workspaces[1].workspace_id:"] {
+        assert!(several.contains(place), "{several}");
+    }
+}
+
+#[test]
+fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it() {
+    run(async {
+        let device_id = world_id(0x101);
+        let account_id = world_id(0x102);
+        let first = json!({
+            "workspace_id": world_id(30), "api_key": "seam_test_fixture_thirty", "seed": "fixture thirty",
+            "publishable_key": "seam_pk_fixture_thirty", "personal_access_token": "seam_at_fixture_thirty",
+            "locks": [{ "device_type": "august_lock", "device_id": device_id }],
+            "connected_accounts": [{ "provider": "wyze", "connected_account_id": account_id }],
+        });
+        let second = |field: &str, value: Value| {
+            let mut second = Map::from_iter([("workspace_id".to_owned(), json!(world_id(31)))]);
+            second.insert(field.to_owned(), value);
+            Value::Object(second)
+        };
+        let lock = json!([{ "device_type": "wyze_lock" }, { "device_type": "yale_lock", "device_id": device_id }]);
+        let account = json!([{ "provider": "august", "connected_account_id": account_id }]);
+        let cases = [
+            (second("api_key", first["api_key"].clone()), "api_key"),
+            (second("publishable_key", first["publishable_key"].clone()), "publishable_key"),
+            (second("seed", first["seed"].clone()), "seed"),
+            (second("personal_access_token", first["personal_access_token"].clone()), "personal_access_token"),
+            (second("locks", lock), "locks[1].device_id"),
+            (second("connected_accounts", account), "connected_accounts[0].connected_account_id"),
+        ];
+        for (second, path) in &cases {
+            let found = mistakes(&json!({ "workspaces": [first, second] })).await;
+            assert_eq!(found, [format!("workspaces[1].{path}: is there twice")]);
+        }
+        let found = mistakes(&json!({ "workspaces": [first, first] })).await;
+        assert!(found[0].starts_with("workspaces[1].workspace_id: is there twice"), "{found:?}");
+        load(&json!({ "workspaces": [first] })).await.unwrap();
+        for (second, path) in &cases {
+            let found = mistakes(&json!({ "workspaces": [{ "workspace_id": world_id(32) }, second] })).await;
+            // The database has one table for both kinds of credentials, and accounts are named by their list.
+            let path = match *path {
+                "personal_access_token" => "api_key",
+                "connected_accounts[0].connected_account_id" => "connected_account_id",
+                path => path,
+            };
+            assert_eq!(found, [format!("workspaces[1].{path}: is in use on this server, by another workspace")]);
+            assert!(!is_there(&world_id(32)).await && !is_there(&world_id(31)).await);
+        }
+        for (field, value) in
+            [("workspace_id", "00000000-0000-4000-8000-000000000001"), ("api_key", "seam_testsand_LatchkeySandbox")]
+        {
+            let found = mistakes(&json!({ "workspaces": [second(field, json!(value))] })).await;
+            assert!(
+                found[0].starts_with(&format!("workspaces[0].{field}: is that of the default sandbox")),
+                "{found:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_loaded() {
+    run(async {
+        let cases = [
+            (
+                json!({ "device_type": "august_lock", "access_codes": [{ "code": "1234" }, { "code": "1234" }] }),
+                "access_codes[1]: Cannot set duplicate",
+            ),
+            (
+                json!({ "device_type": "august_lock", "access_codes": [{ "code": "1234567890" }] }),
+                "access_codes[0].code: ",
+            ),
+            (
+                json!({ "device_type": "august_lock", "max_active_codes_supported": 1, "access_codes": [{}, {}] }),
+                "access_codes[1]: device ",
+            ),
+            (
+                json!({ "device_type": "august_lock", "access_codes": [
+                    { "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2020-01-02T00:00:00Z" }] }),
+                "access_codes[0]",
+            ),
+            (
+                json!({ "device_type": "august_lock", "unmanaged_access_codes": [{ "code": "4444" }, { "code": "4444" }] }),
+                "unmanaged_access_codes[1]: Cannot set duplicate",
+            ),
+            (
+                json!({ "device_type": "august_lock", "max_active_codes_supported": 1,
+                        "unmanaged_access_codes": [{ "code": "4444" }, { "code": "5555" }] }),
+                "unmanaged_access_codes[1]: device ",
+            ),
+            (
+                json!({ "device_type": "august_lock", "unmanaged_access_codes": [
+                    { "code": "4444", "starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-01T00:00:00Z" }] }),
+                "unmanaged_access_codes[0]: ends_at must be after starts_at",
+            ),
+            (
+                json!({ "device_type": "tedee_lock", "unmanaged_access_codes": [{ "code": "1111" }] }),
+                "unmanaged_access_codes[0].code: The device cannot hold this code",
+            ),
+        ];
+        for (lock, expected) in cases {
+            let document = json!({ "workspaces": [
+                { "workspace_id": world_id(40), "locks": [{ "device_type": "august_lock", "access_codes": [{}] }] },
+                { "workspace_id": world_id(41), "locks": [{ "device_type": "yale_lock" }, lock] },
+            ] });
+            let found = mistakes(&document).await;
+            assert!(found[0].starts_with(&format!("workspaces[1].locks[1].{expected}")), "{expected}: {found:?}");
+            assert!(!is_there(&world_id(40)).await && !is_there(&world_id(41)).await);
+        }
+    });
+}
+
+#[test]
+fn a_world_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
+    run(async {
+        let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
+        let seeded = latchkey::app::App::new(config, app().pool.clone()).unwrap();
+        let document = json!({ "workspaces": [{ "workspace_id": world_id(50), "locks": [
+            { "device_type": "august_lock", "access_codes": [{}] }] }] });
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let loaded = read(&document).unwrap().load(&seeded).await.unwrap();
+            let key = &loaded.made[0].1;
+            let device = post_as(key, "/devices/list", json!({})).await.ok()["devices"][0]["device_id"].clone();
+            let codes = post_as(key, "/access_codes/list", json!({ "device_id": device })).await.ok();
+            seen.push((key.clone(), device, codes["access_codes"][0]["code"].clone()));
+            post_as(key, "/_emulator/workspaces/delete", json!({})).await.ok();
+        }
+        assert_eq!(seen[0], seen[1]);
+    });
+}
+
+/// A schema of a contract as one of a file: without what only tells, and in the words of JSON Schema.
+fn plain(document: &Value, schema: &Value) -> Value {
+    let Some(fields) = schema.as_object() else { return schema.clone() };
+    if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+        return plain(document, document.pointer(&reference[1..]).unwrap());
+    }
+    let list = |items: &Value| items.as_array().unwrap().iter().map(|it| plain(document, it)).collect::<Value>();
+    let mut out = Map::new();
+    for (keyword, value) in fields {
+        let is_exclusive = fields.get("exclusiveMinimum") == Some(&json!(true));
+        match keyword.as_str() {
+            "description" | "default" | "format" | "nullable" | "additionalProperties" => {}
+            "exclusiveMinimum" if value == &json!(true) => {}
+            "minimum" if is_exclusive => drop(out.insert("exclusiveMinimum".to_owned(), value.clone())),
+            "type" if fields.get("nullable") == Some(&json!(true)) => {
+                out.insert("type".to_owned(), json!([value, "null"]));
+            }
+            "properties" => {
+                let properties = value.as_object().unwrap().iter();
+                let properties = properties.map(|(name, it)| (name.clone(), plain(document, it)));
+                out.insert(keyword.clone(), Value::Object(properties.collect()));
+            }
+            "oneOf" => drop(out.insert(keyword.clone(), list(value))),
+            "items" => drop(out.insert(keyword.clone(), plain(document, value))),
+            _ if keyword.starts_with("x-") => {}
+            _ => drop(out.insert(keyword.clone(), value.clone())),
+        }
+    }
+    Value::Object(out)
+}
+
+#[test]
+fn the_schema_of_the_file_says_the_same_as_the_contracts() {
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let emulator: Value = serde_json::from_str(emulator::OPENAPI).unwrap();
+    let api: Value = serde_json::from_str(server::OPENAPI).unwrap();
+    let body =
+        |path: &str| format!("/paths/{}/post/requestBody/content/application~1json/schema", path.replace('/', "~1"));
+    let create = body("/_emulator/workspaces/create");
+    let lock = "/components/schemas/lock_spec/allOf/1".to_owned();
+    let overrides = "/components/schemas/lock_overrides".to_owned();
+    let mut compared = 0;
+    for (document, pointer, of_file) in [
+        (&emulator, &create, "workspace"),
+        (&emulator, &lock, "lock"),
+        (&emulator, &overrides, "lock"),
+        (&api, &body("/access_codes/create"), "access_code"),
+        (&emulator, &body("/_emulator/locks/add_code"), "unmanaged_access_code"),
+    ] {
+        let theirs = document.pointer(pointer).unwrap()["properties"].as_object().unwrap();
+        let ours = schema["$defs"][of_file]["properties"].as_object().unwrap();
+        for (name, property) in theirs {
+            // The account has a place of its own; some are for requests only, or old names.
+            let elsewhere = [
+                "account_connected",
+                "device_id",
+                "workspace_id",
+                "locks",
+                "allow_external_modification",
+                "attempt_for_offline_device",
+                "use_offline_access_code",
+            ];
+            let Some(own) = ours.get(name) else {
+                assert!(elsewhere.contains(&name.as_str()), "{of_file} has no {name}");
+                continue;
+            };
+            if name != "locks" {
+                assert_eq!(plain(&schema, own), plain(document, property), "{of_file}.{name}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 45, "{compared}");
+}
