@@ -322,7 +322,6 @@ pub async fn list(pool: &PgPool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
 
 /// How much there is in a workspace.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, sqlx::FromRow)]
-#[expect(clippy::struct_field_names, reason = "they are called so in answers")]
 pub struct Contents {
     /// Its devices.
     pub device_count: i64,
