@@ -74,8 +74,10 @@ fn exchange(address: &str, host: &str, path: &str) -> io::Result<String> {
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(PATIENCE))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
-                // HTTP/1.0: the answer comes in one piece, and the connection ends with it.
-                write!(stream, "GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n")?;
+                // HTTP/1.0: the answer comes in one piece, and the connection ends with it. The request goes in one
+                // piece, too, since who is no Latchkey may hang up after the first.
+                let request = format!("GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n");
+                stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
                 stream.take(LONGEST).read_to_end(&mut answer)?;
                 return Ok(String::from_utf8_lossy(&answer).into_owned());

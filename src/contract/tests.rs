@@ -284,7 +284,7 @@ fn parameters_the_contract_does_not_know_are_named() {
     assert_eq!(unknown.iter().map(|it| it.path.join(".")).collect::<Vec<_>>(), ["devcie_id"]);
     let strictly = operation.check_strictly(Some("devcie_id=1"), None);
     let (message, tree) = invalid(strictly.map(Value::Object));
-    assert!(message.contains("did you mean \"device_id\"? for \"devcie_id\""), "{message}");
+    assert!(message.contains("(did you mean \"device_id\"?) for \"devcie_id\""), "{message}");
     assert!(tree["devcie_id"]["_errors"][0].is_string() && tree["device_id"]["_errors"][0].is_string(), "{tree}");
     let operation = contract.endpoint("/accounts/get").unwrap().operation("POST").unwrap();
     let input = operation.check(None, Some(json!({"email": "jane@example.com"}))).unwrap();

@@ -16,7 +16,7 @@ impl UnknownParameter {
     /// What to say of it.
     pub(super) fn message(&self) -> String {
         match &self.suggestion {
-            Some(suggestion) => format!("Unknown parameter, did you mean \"{suggestion}\"?"),
+            Some(suggestion) => format!("Unknown parameter (did you mean \"{suggestion}\"?)"),
             None => "Unknown parameter".to_owned(),
         }
     }

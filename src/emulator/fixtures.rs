@@ -168,7 +168,9 @@ impl Fixtures {
         let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();
         let locks = self.workspaces.iter().flat_map(|it| &it.wanted.locks);
         let device_ids: Vec<Uuid> = locks.filter_map(|lock| lock.device_id).collect();
-        let taken = store::in_use(&mut tx, &workspace_ids, &device_ids).await?;
+        let accounts = self.workspaces.iter().flat_map(|it| &it.wanted.accounts);
+        let account_ids: Vec<Uuid> = accounts.filter_map(|account| account.connected_account_id).collect();
+        let taken = store::in_use(&mut tx, &workspace_ids, &device_ids, &account_ids).await?;
         let mut loaded = Loaded::default();
         for (place, fixture) in self.workspaces.into_iter().enumerate() {
             if taken.contains(&fixture.workspace_id) {
@@ -313,12 +315,28 @@ impl Fixture {
         place: &str,
         taken: &HashSet<Uuid>,
     ) -> Result<(Transaction<'static, Postgres>, Workspace, String), Failure> {
-        for (number, lock) in self.wanted.locks.iter().enumerate() {
+        let wanted = self.wanted;
+        for (number, lock) in wanted.locks.iter().enumerate() {
             if lock.device_id.is_some_and(|device_id| taken.contains(&device_id)) {
                 return Err(Failure::at(&format!("{place}.locks[{number}]"), Error::InUse("device_id")));
             }
         }
-        let made = worlds::make_in(&mut tx, config, self.wanted).await.map_err(|error| Failure::at(place, error))?;
+        for (number, account) in wanted.accounts.iter().enumerate() {
+            if account.connected_account_id.is_some_and(|account_id| taken.contains(&account_id)) {
+                let place = format!("{place}.connected_accounts[{number}]");
+                return Err(Failure::at(&place, Error::InUse("connected_account_id")));
+            }
+        }
+        let chose = (wanted.api_key.is_some(), wanted.personal_access_token.is_some());
+        let made = worlds::make_in(&mut tx, config, wanted).await.map_err(|error| match (error, chose) {
+            // They are kept together, and the database does not tell which of them it was.
+            (Error::InUse("api_key"), (false, true)) => Failure::at(place, Error::InUse("personal_access_token")),
+            (Error::InUse("api_key"), (true, true)) => {
+                let what = "its api_key or personal_access_token is in use on this server, by another workspace";
+                Failure::Mistake((place.to_owned(), what.to_owned()))
+            }
+            (error, _) => Failure::at(place, error),
+        })?;
         let device_ids: Vec<Uuid> = made.devices.iter().map(|device| device.device_id).collect();
         let tx = put_foreign(tx, &made.workspace, place, &device_ids, &self.codes).await?;
         let mut tx = put_managed(tx, &made.workspace, place, &device_ids, self.codes).await?;

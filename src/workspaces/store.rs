@@ -357,14 +357,21 @@ pub async fn next_seedless(tx: &mut PgConnection) -> Result<u64> {
     Ok(u64::try_from(ordinal).unwrap_or(0))
 }
 
-/// Those of `workspace_ids` and `device_ids` that are in use.
-pub async fn in_use(tx: &mut PgConnection, workspace_ids: &[Uuid], device_ids: &[Uuid]) -> Result<HashSet<Uuid>> {
+/// Those of these ids of workspaces, devices and accounts that are in use.
+pub async fn in_use(
+    tx: &mut PgConnection,
+    workspace_ids: &[Uuid],
+    device_ids: &[Uuid],
+    account_ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
     let found: Vec<Uuid> = sqlx::query_scalar(
         "select workspace_id from workspace where workspace_id = any($1)
-         union all select device_id from device where device_id = any($2)",
+         union all select device_id from device where device_id = any($2)
+         union all select connected_account_id from connected_account where connected_account_id = any($3)",
     )
     .bind(workspace_ids)
     .bind(device_ids)
+    .bind(account_ids)
     .fetch_all(tx)
     .await?;
     Ok(found.into_iter().collect())

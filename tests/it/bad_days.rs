@@ -248,8 +248,13 @@ fn http_faults_that_make_no_sense_are_refused() {
         let unknown = json!({ "http_fault_id": UNKNOWN });
         world.post("/_emulator/http_faults/delete", unknown).await.error(404, "http_fault_not_found");
         for path in ["create", "list", "delete"] {
+            let mut wanted = json!({ "workspace_id": UNKNOWN });
+            match path {
+                "create" => wanted["outcome"] = json!("reset"),
+                "delete" => wanted["http_fault_id"] = json!(UNKNOWN),
+                _ => {}
+            }
             let path = format!("/_emulator/http_faults/{path}");
-            let wanted = json!({ "workspace_id": UNKNOWN, "outcome": "reset", "http_fault_id": UNKNOWN });
             post_as("", &path, wanted.clone()).await.error(404, "workspace_not_found");
             world.post(&path, wanted).await.invalid("workspace_id");
         }

@@ -320,23 +320,29 @@ fn bad_input_at_the_keypad_is_refused() {
             world.post("/_emulator/locks/enter_code", wanted).await.invalid("code");
         }
         world.post("/_emulator/locks/enter_code", json!({ "device_id": lock })).await.invalid("code");
-        for path in ["/_emulator/locks/enter_code", "/_emulator/locks/press_lock"] {
+        for (path, wanted) in
+            [("/_emulator/locks/enter_code", json!({ "code": "1234" })), ("/_emulator/locks/press_lock", json!({}))]
+        {
             for (id, status) in [(UNKNOWN, 404), (&other.lock(0), 404), ("front door", 400)] {
-                let reply = world.post(path, json!({ "device_id": id, "code": "1234" })).await;
+                let mut wanted = wanted.clone();
+                wanted["device_id"] = json!(id);
+                let reply = world.post(path, wanted).await;
                 reply.error(status, if status == 404 { "device_not_found" } else { "invalid_input" });
             }
-            world.post(path, json!({ "code": "1234" })).await.invalid("device_id");
-            let wanted = json!({ "device_id": lock, "code": "1234" });
+            world.post(path, wanted.clone()).await.invalid("device_id");
+            let mut wanted = wanted;
+            wanted["device_id"] = json!(lock);
             post_as("seam_testwrong_key", path, wanted.clone()).await.error(401, "unauthorized");
             ask("GET", path, &[], "").await.error(405, "method_not_allowed");
-            let named = json!({ "device_id": lock, "code": "1234", "workspace_id": other.workspace_id });
+            let mut named = wanted;
+            named["workspace_id"] = json!(other.workspace_id);
             world.post(path, named.clone()).await.invalid("workspace_id");
             post_as("", path, named).await.error(404, "device_not_found");
         }
         world.change_lock(0, json!({ "removed": true })).await;
-        for path in ["/_emulator/locks/enter_code", "/_emulator/locks/press_lock"] {
-            world.post(path, json!({ "device_id": lock, "code": "1234" })).await.error(404, "device_not_found");
-        }
+        let entered = json!({ "device_id": lock, "code": "1234" });
+        world.post("/_emulator/locks/enter_code", entered).await.error(404, "device_not_found");
+        world.post("/_emulator/locks/press_lock", json!({ "device_id": lock })).await.error(404, "device_not_found");
         assert_eq!(lock_events(&world).await, [Value::Null; 0]);
     });
 }

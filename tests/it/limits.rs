@@ -189,12 +189,12 @@ fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() 
         world.post("/access_codes/create", misspelt(&world)).await.ok();
         assert_eq!(strict(json!("strict")).await["strictness"], "strict");
         let meant = world.post("/access_codes/create", misspelt(&world)).await.invalid("preferred_code_lenght");
-        assert_eq!(meant, [r#"Unknown parameter, did you mean "preferred_code_length"?"#]);
+        assert_eq!(meant, [r#"Unknown parameter (did you mean "preferred_code_length"?)"#]);
         other.post("/access_codes/create", misspelt(&other)).await.ok();
         // What is missing because of it is told too.
         let error = world.post("/access_codes/create", json!({ "devcie_id": 1 })).await.error(400, "invalid_input");
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains(r#"did you mean "device_id"? for "devcie_id""#), "{message}");
+        assert!(message.contains(r#"(did you mean "device_id"?) for "devcie_id""#), "{message}");
         assert!(message.contains("device_id is required"), "{message}");
         assert_eq!(world.get("/devices/list?limti=1").await.invalid("limti").len(), 1);
         assert_eq!(world.get("/devices/list?x=1").await.invalid("x"), ["Unknown parameter"]);
@@ -202,9 +202,11 @@ fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() 
         let free = json!({ "custom_metadata_has": { "any": "thing" }, "limit": 5 });
         world.post("/devices/list", free).await.ok();
         world.get("/devices/list?custom_metadata_has.any=thing&_strict=true").await.ok();
-        // The control plane is not Seam's.
-        world.post("/_emulator/faults/list", json!({ "x": 1 })).await.ok();
         assert_eq!(strict(json!({ "strictness": "seam" })).await["strictness"], "seam");
+        // The control plane is always strict.
+        let time = json!({ "operation": "set", "outcome": "never", "time": 1 });
+        let said = world.post("/_emulator/faults/create", time).await.invalid("time");
+        assert_eq!(said, [r#"Unknown parameter (did you mean "times"?)"#]);
         world.post("/access_codes/create", misspelt(&world)).await.ok();
 
         for wrong in [json!({}), json!("lax"), json!(true), json!({ "strictness": null })] {

@@ -34,9 +34,9 @@ async fn live_through(world: &World, is_live: bool) -> Value {
     let staying = world.create(json!({ "device_id": world.lock(0), "sync": true })).await;
     world.post("/access_codes/delete", json!({ "access_code_id": passing["access_code_id"], "sync": true })).await.ok();
     if is_live {
-        tick().await
+        tick().await;
     } else {
-        drop(world.advance("PT1S").await)
+        drop(world.advance("PT1S").await);
     }
     world.access_code(&staying["access_code_id"]).await
 }

@@ -40,7 +40,7 @@ fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
             ("/devices/list", json!({ "custom_metadata_has": { "\u{0}": "x" } }), "custom_metadata_has"),
             ("/devices/list", json!({ "custom_metadata_has": { "x": "\u{0}" } }), "custom_metadata_has"),
             ("/_emulator/workspaces/create", json!({ "name": "\u{0}" }), "name"),
-            ("/_emulator/devices/update", json!({ "device_id": device_id, "name": "\u{0}" }), "name"),
+            ("/_emulator/devices/create", json!({ "device_type": "august_lock", "name": "\u{0}" }), "name"),
         ] {
             let messages = world.post(path, body).await.invalid(name);
             assert_eq!(messages, ["String must not contain the character U+0000"], "{path} {name}");

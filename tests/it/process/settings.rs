@@ -1,1 +1,157 @@
+//! Settings that worlds begin by: the clock, the seed, how long things are kept.
 
+use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
+use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// What a fresh server answers to a day of requests, one after the other.
+async fn day(latchkey: &Latchkey) -> Vec<Value> {
+    let mut answers = Vec::new();
+    let sandbox = &latchkey.api_key;
+    let mut keys = vec![sandbox.clone()];
+    for wanted in [
+        json!({ "locks": 2 }),
+        json!({ "name": "named", "locks": [{ "device_type": "schlage_lock" }] }),
+        json!({ "workspace_id": "33333333-3333-4333-8333-333333333333", "locks": 1 }),
+        json!({ "seed": "own", "locks": 1 }),
+        // A refusal takes nothing that the next one misses.
+        json!({ "workspace_id": "33333333-3333-4333-8333-333333333333" }),
+        json!({ "locks": 1 }),
+    ] {
+        let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", wanted).await;
+        keys.extend(made["api_key"].as_str().map(str::to_owned));
+        answers.push(made);
+    }
+    for key in &keys {
+        let post = async |path: &str, body: Value| post(&latchkey.base_url, key, path, &body).await.unwrap();
+        let devices = post("/devices/list", json!({})).await;
+        let device_id = devices["devices"][0]["device_id"].clone();
+        answers.push(devices);
+        for _ in 0..3 {
+            answers.push(post("/access_codes/create", json!({ "device_id": device_id, "name": "guest" })).await);
+        }
+        answers.push(post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await);
+        answers.push(post("/access_codes/list", json!({ "device_id": device_id })).await);
+        answers.push(post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await);
+    }
+    answers.push(latchkey_unkeyed(latchkey, "/_emulator/workspaces/list", json!({})).await);
+    for answer in &mut answers {
+        // An error names the request it answers.
+        drop(answer.get_mut("error").and_then(|error| error.as_object_mut()?.remove("request_id")));
+    }
+    answers
+}
+
+#[test]
+fn fresh_servers_of_one_seed_with_held_clocks_give_the_same_answers_and_another_seed_gives_others() {
+    let served = |seed: &str| {
+        let latchkey = Latchkey::start(&["--ephemeral", "--clock", "held", "--seed", seed]);
+        wait_for(day(&latchkey))
+    };
+    let (first, again, other) = (served("1"), served("1"), served("2"));
+    assert_eq!(first, again);
+    for (place, (one, other)) in first.iter().zip(&other).enumerate() {
+        // What has a seed of its own, what is refused, and how far a clock was moved are no matter of the server's.
+        let api_key = one["api_key"].as_str().filter(|_| one["workspace"].is_object());
+        if let Some(api_key) = api_key.filter(|_| place != 3) {
+            assert_ne!(json!(api_key), other["api_key"]);
+        }
+    }
+    assert_eq!(first[3], other[3]);
+    assert_eq!(first[4]["error"]["type"], "conflict");
+    let last = first.last().unwrap()["workspaces"].as_array().unwrap();
+    let now = |workspace: &Value| workspace["clock"]["now"].as_str().unwrap().to_owned();
+    assert!(last.iter().all(|it| now(it) == "2026-01-01T00:00:01.000Z"), "{last:?}");
+}
+
+#[test]
+fn clocks_begin_as_the_server_was_told_unless_a_world_says_otherwise() {
+    let latchkey = Latchkey::start(&["--ephemeral", "--clock=held:2026-03-02T12:00:00+01:00"]);
+    assert!(latchkey.welcome.iter().any(|line| line.contains("held at 2026-03-02T11:00:00.000Z")));
+    wait_for(async {
+        for (wanted, mode) in [
+            (json!({}), "held"),
+            (json!({ "clock": "live" }), "live"),
+            (json!({ "clock": { "running_from": "2026-01-01T00:00:00Z" } }), "running"),
+        ] {
+            let made = latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", wanted).await;
+            let list = "/_emulator/workspaces/list";
+            let listed = post(&latchkey.base_url, made["api_key"].as_str().unwrap(), list, &json!({})).await.unwrap();
+            assert_eq!(listed["workspaces"][0]["clock"]["mode"], mode);
+        }
+        // The sandbox is as it always is, but for its time.
+        let code = latchkey.post("/access_codes/create", json!({ "device_id": lock(&latchkey).await })).await;
+        assert_eq!(code["access_code"]["created_at"], "2026-03-02T11:00:00.000Z");
+        latchkey.post("/_emulator/clock/advance", json!({ "by": "PT0.25S" })).await;
+        let wanted = json!({ "access_code_id": code["access_code"]["access_code_id"] });
+        assert_eq!(latchkey.post("/access_codes/get", wanted).await["access_code"]["status"], "set");
+    });
+}
+
+async fn lock(latchkey: &Latchkey) -> Value {
+    latchkey.post("/devices/list", json!({})).await["devices"][0]["device_id"].clone()
+}
+
+#[test]
+fn clocks_seeds_and_periods_that_make_no_sense_are_refused_before_anything_is_started() {
+    for argument in [
+        "--clock=",
+        "--clock=still",
+        "--clock=held:",
+        "--clock=held:tomorrow",
+        "--clock=running",
+        "--seed=",
+        "--retention=P1M",
+        "--retention=-P1D",
+        "--retention=PT0.5S",
+        "--retention=",
+    ] {
+        let output = command(&["--ephemeral", "--port=0", argument]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{argument}");
+    }
+}
+
+#[test]
+fn servers_of_one_seed_on_one_database_give_no_two_worlds_the_same() {
+    let place = super::place();
+    let options = Options {
+        data_directory: Some(place.path().to_path_buf()),
+        bin_directory: None,
+        durability: Durability::ThrowAway,
+    };
+    let postgres = PrivatePostgres::start(&options).unwrap();
+    let start = || Latchkey::await_ready(command(&["--port", "0", "--seed", "7"]).env("DATABASE_URL", postgres.url()));
+    let (one, other) = (start(), start());
+    wait_for(async {
+        let mut keys = std::collections::BTreeSet::new();
+        for _ in 0..5 {
+            let (first, second) = tokio::join!(
+                latchkey_unkeyed(&one, "/_emulator/workspaces/create", json!({ "locks": 1 })),
+                latchkey_unkeyed(&other, "/_emulator/workspaces/create", json!({ "locks": 1 })),
+            );
+            for made in [first, second] {
+                assert_eq!(made["ok"], true, "{made}");
+                keys.insert(made["api_key"].to_string());
+            }
+        }
+        assert_eq!(keys.len(), 10);
+    });
+}
+
+#[test]
+fn what_is_older_than_it_is_to_be_kept_goes_by_itself() {
+    let latchkey = Latchkey::start(&["--ephemeral", "--retention=PT1S", "--programming=PT0S"]);
+    wait_for(async {
+        let lock = lock(&latchkey).await;
+        let code = latchkey.post("/access_codes/create", json!({ "device_id": lock })).await["access_code"].clone();
+        let since = json!({ "since": "2000-01-01T00:00:00Z" });
+        let begun = Instant::now();
+        while latchkey.post("/events/list", since.clone()).await["events"] != json!([]) {
+            assert!(begun.elapsed() < Duration::from_secs(20), "they never go");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let wanted = json!({ "access_code_id": code["access_code_id"] });
+        assert_eq!(latchkey.post("/access_codes/get", wanted).await["ok"], true);
+    });
+}
