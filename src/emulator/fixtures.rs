@@ -4,6 +4,8 @@
 //! written. Then all of it is made in one transaction, codes by the rules of the API. Whatever is wrong is named by its
 //! place in the file, and nothing is loaded.
 
+mod checks;
+
 use super::sandbox;
 use super::snapshots;
 use super::worlds::{self, AccountSpec, Create, LockSpec, Wanted};
@@ -15,14 +17,11 @@ use crate::access_codes::unmanaged::{self, Foreign};
 use crate::app::App;
 use crate::clock::{from_iso, machine_now};
 use crate::config::Settings;
-use crate::contract;
 use crate::devices::brands::BRANDS;
 use crate::error::Error;
 use crate::events::cause::Cause;
 use crate::postgres;
 use crate::workspaces::{Workspace, store};
-use jsonschema::ValidationError;
-use jsonschema::error::ValidationErrorKind;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::{Postgres, Transaction};
@@ -136,9 +135,9 @@ impl Fixtures {
             file: file.to_owned(),
             mistakes: mistakes.into_iter().map(|(place, what)| format!("{place}: {what}")).collect(),
         };
-        let mut mistakes = against_schema(&document)?;
+        let mut mistakes = checks::against_schema(&document)?;
         if mistakes.is_empty() {
-            mistakes = doubles(&document);
+            mistakes = checks::doubles(&document);
         }
         if !mistakes.is_empty() {
             return Err(wrong(mistakes));
@@ -408,127 +407,4 @@ async fn put_managed(
         }
     }
     Ok(tx)
-}
-
-/// How a document departs from the schema.
-fn against_schema(document: &Value) -> Result<Vec<Mistake>, FixturesError> {
-    let schema: Value = serde_json::from_str(SCHEMA).map_err(Error::from)?;
-    let validator = contract::compile(&schema).map_err(|error| Error::Internal(error.into()))?;
-    let mut mistakes: Vec<Mistake> = validator.iter_errors(document).flat_map(|error| told(&schema, &error)).collect();
-    has_nul("", document, &mut mistakes);
-    Ok(mistakes)
-}
-
-/// One departure, in words; several properties nobody knows are several mistakes.
-fn told(schema: &Value, error: &ValidationError<'_>) -> Vec<Mistake> {
-    let steps: Vec<&str> = error.instance_path().as_str().split('/').skip(1).collect();
-    let place = path(&steps);
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let known = described(schema, &steps).and_then(|schema| schema.get("properties")?.as_object());
-            let known: Vec<&str> = known.into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-            let known = known.join(", ");
-            unexpected
-                .iter()
-                .map(|name| (join(&place, name), format!("no such property; these are: {known}")))
-                .collect()
-        }
-        ValidationErrorKind::Required { property } => {
-            vec![(join(&place, property.as_str().unwrap_or_default()), "is required".to_owned())]
-        }
-        ValidationErrorKind::OneOfNotValid { .. }
-        | ValidationErrorKind::AnyOf { .. }
-        | ValidationErrorKind::Pattern { .. }
-        | ValidationErrorKind::Format { .. } => {
-            let description = described(schema, &steps).and_then(|schema| schema.get("description")?.as_str());
-            vec![(place, format!("{} does not fit. {}", error.instance(), description.unwrap_or_default()))]
-        }
-        _ => vec![(place, error.to_string())],
-    }
-}
-
-/// The schema of what is at this place of a document.
-fn described<'a>(schema: &'a Value, steps: &[&str]) -> Option<&'a Value> {
-    let mut here = schema;
-    for step in steps {
-        here = here.get("items").or_else(|| here.get("properties")?.get(step))?;
-        if let Some(reference) = here.get("$ref").and_then(Value::as_str) {
-            here = schema.pointer(reference.strip_prefix('#')?)?;
-        }
-    }
-    Some(here)
-}
-
-/// A place in a document as people write it: `workspaces[0].locks[2].name`.
-fn path(steps: &[&str]) -> String {
-    steps.iter().fold(String::new(), |path, step| {
-        if step.bytes().all(|byte| byte.is_ascii_digit()) { format!("{path}[{step}]") } else { join(&path, step) }
-    })
-}
-
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
-}
-
-/// Finds the one character that the database cannot keep.
-fn has_nul(place: &str, value: &Value, mistakes: &mut Vec<Mistake>) {
-    match value {
-        Value::String(text) if text.contains('\0') => {
-            mistakes.push((place.to_owned(), "must not contain the character U+0000".to_owned()));
-        }
-        Value::Array(items) => {
-            items.iter().enumerate().for_each(|(number, item)| has_nul(&format!("{place}[{number}]"), item, mistakes));
-        }
-        Value::Object(fields) => {
-            fields.iter().for_each(|(name, item)| has_nul(&join(place, name), item, mistakes));
-            if fields.keys().any(|name| name.contains('\0')) {
-                mistakes.push((place.to_owned(), "has a name with the character U+0000".to_owned()));
-            }
-        }
-        _ => {}
-    }
-}
-
-/// What is there twice in a file and can only be there once, and what only the default sandbox has.
-fn doubles(document: &Value) -> Vec<Mistake> {
-    let mut seen =
-        HashSet::from([("workspace_id", sandbox::WORKSPACE_ID.to_string()), ("api_key", sandbox::API_KEY.to_owned())]);
-    let mut mistakes = Vec::new();
-    let mut once = |kind: &'static str, place: &str, holder: &Value| {
-        let value = match holder.get(kind) {
-            Some(Value::String(text)) if kind.ends_with("_id") => text.to_lowercase(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-            None => return,
-        };
-        let is_sandbox = value == sandbox::WORKSPACE_ID.to_string() || value == sandbox::API_KEY;
-        if !seen.insert((kind, value)) {
-            let whose =
-                if is_sandbox { "is that of the default sandbox, which each server has" } else { "is there twice" };
-            mistakes.push((format!("{place}.{kind}"), whose.to_owned()));
-        }
-    };
-    let list = |holder: &Value, name: &str| holder.get(name).and_then(Value::as_array).cloned().unwrap_or_default();
-    for (place, workspace) in list(document, "workspaces").iter().enumerate() {
-        let place = format!("workspaces[{place}]");
-        for kind in ["workspace_id", "api_key", "publishable_key", "personal_access_token", "seed"] {
-            once(kind, &place, workspace);
-        }
-        for (number, lock) in list(workspace, "locks").iter().enumerate() {
-            once("device_id", &format!("{place}.locks[{number}]"), lock);
-        }
-        for (number, account) in list(workspace, "connected_accounts").iter().enumerate() {
-            once("connected_account_id", &format!("{place}.connected_accounts[{number}]"), account);
-        }
-    }
-    for (place, workspace) in list(document, "workspaces").iter().enumerate() {
-        let mut makers = HashSet::new();
-        for (number, account) in list(workspace, "connected_accounts").iter().enumerate() {
-            if !makers.insert(account["provider"].to_string()) {
-                let place = format!("workspaces[{place}].connected_accounts[{number}].provider");
-                mistakes.push((place, "has an account in this workspace already".to_owned()));
-            }
-        }
-    }
-    mistakes
 }

@@ -12,6 +12,7 @@ pub mod faults;
 pub mod fixtures;
 pub mod http_faults;
 mod keypad;
+mod list;
 mod locks;
 mod programming;
 mod rate_limits;
@@ -47,7 +48,7 @@ pub const OPENAPI: &str = include_str!("openapi.json");
 pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
         .add("/_emulator/workspaces/create", worlds::create)
-        .add("/_emulator/workspaces/list", worlds::list)
+        .add("/_emulator/workspaces/list", list::list)
         .add("/_emulator/workspaces/delete", worlds::delete)
         .add("/_emulator/workspaces/reset", snapshots::reset)
         .add("/_emulator/clock", clock::get)

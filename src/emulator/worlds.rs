@@ -1,12 +1,11 @@
 //! `/_emulator/workspaces/*`: throw-away worlds.
 
 use super::Control;
-use super::clock::ClockBody;
 use super::devices::Injected;
 use super::programming::Programming;
 use super::snapshots;
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now};
+use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, machine_now};
 use crate::config::Settings;
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
@@ -441,53 +440,6 @@ pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
     }
     call.app.workspaces.forget(workspace.workspace_id);
     Ok(Done {})
-}
-
-#[derive(Serialize)]
-pub(super) struct Listed {
-    workspaces: Vec<ListedBody>,
-}
-
-#[derive(Serialize)]
-struct ListedBody {
-    workspace_id: Uuid,
-    name: String,
-    #[serde(with = "iso")]
-    created_at: Instant,
-    #[serde(with = "iso::option")]
-    expires_at: Option<Instant>,
-    seed: Option<String>,
-    clock: ClockBody,
-    api_key: Option<String>,
-    publishable_key: String,
-    personal_access_token: Option<String>,
-    #[serde(flatten)]
-    contents: store::Contents,
-}
-
-/// All workspaces on the server, or the one whose API key came with the request.
-pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
-    let only = call.keyed().map(|workspace| workspace.workspace_id);
-    let rows = store::list(&call.app.pool, only).await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.world.workspace_id()).collect();
-    let contents = store::contents(&call.app.pool, &ids).await?;
-    let machine_now = machine_now();
-    let workspaces = rows.into_iter().zip(ids).zip(contents).map(|((row, workspace_id), contents)| {
-        let (_, world) = row.world.into();
-        ListedBody {
-            workspace_id,
-            name: row.name,
-            created_at: row.created_at,
-            expires_at: row.expires_at,
-            seed: row.seed,
-            clock: ClockBody::of(world.clock, machine_now),
-            api_key: row.api_key,
-            publishable_key: row.publishable_key,
-            personal_access_token: row.personal_access_token,
-            contents,
-        }
-    });
-    Ok(Listed { workspaces: workspaces.collect() })
 }
 
 /// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.

@@ -364,7 +364,7 @@ fn deleting_an_unmanaged_code_takes_it_off_the_lock() {
     run(async {
         let world = World::with_locks(1).await;
         let code = add(&world, 0, "4826", json!({})).await;
-        let managed = world.create(on(&world, 0, json!({}))).await;
+        let managed = world.create(on(&world, 0, json!({ "code": "1357" }))).await;
         world.advance("PT1S").await;
         let pending = world.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
         assert_eq!((&pending["action_type"], &pending["status"]), (&json!("DELETE_ACCESS_CODE"), &json!("pending")));
