@@ -45,8 +45,11 @@ fn bad_input_about_webhook_deliveries_is_refused() {
             let path = format!("/_emulator/webhook_deliveries/{route}");
             world.post(&path, json!({ name: value })).await.invalid(name);
         }
-        let wanted = json!({ "webhook_delivery_id": UNKNOWN, "timeout": "PT1S" });
-        for route in ["list", "redeliver", "wait"] {
+        for (route, wanted) in [
+            ("list", json!({})),
+            ("redeliver", json!({ "webhook_delivery_id": UNKNOWN })),
+            ("wait", json!({ "timeout": "PT1S" })),
+        ] {
             let path = format!("/_emulator/webhook_deliveries/{route}");
             post_as("seam_testwrong_key", &path, wanted.clone()).await.error(401, "unauthorized");
             ask("GET", &path, &[], "").await.error(405, "method_not_allowed");

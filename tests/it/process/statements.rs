@@ -77,8 +77,10 @@ impl Watched {
         }
         let (taken, statements) = self.ask(api_key, "/_emulator/snapshots/create", json!({})).await;
         day.push(("snapshots/create", statements.len()));
-        for path in ["/_emulator/snapshots/restore", "/_emulator/workspaces/reset"] {
-            let wanted = json!({ "snapshot_id": taken["snapshot_id"] });
+        for (path, wanted) in [
+            ("/_emulator/snapshots/restore", json!({ "snapshot_id": taken["snapshot_id"] })),
+            ("/_emulator/workspaces/reset", json!({})),
+        ] {
             day.push((path, self.ask(api_key, path, wanted).await.1.len()));
         }
         day
