@@ -117,9 +117,10 @@ pub struct Config {
 /// The settings that requests go by.
 #[derive(Clone, Debug, Parser)]
 pub struct Settings {
-    /// How long a lock takes for one operation, as an ISO 8601 duration. For workspaces made from now on.
-    #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = duration)]
-    pub programming: TimeDelta,
+    /// How long a lock takes for one operation: an ISO 8601 duration, `at_once`, or `by_hand` until somebody ends it. For
+    /// workspaces made from now on.
+    #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = programming)]
+    pub programming: Programming,
 
     /// After how long an operation that is not done counts as unusually slow, as an ISO 8601 duration. For workspaces
     /// made from now on.
@@ -189,6 +190,19 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// How long a lock takes for one operation; `None`: until somebody ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Programming(pub Option<TimeDelta>);
+
+fn programming(text: &str) -> Result<Programming, String> {
+    let takes = match text {
+        "at_once" => Some(TimeDelta::zero()),
+        "by_hand" => None,
+        text => Some(duration(text).map_err(|_| "neither at_once nor by_hand nor an ISO 8601 duration like PT0.25S")?),
+    };
+    Ok(Programming(takes))
 }
 
 fn duration(text: &str) -> Result<TimeDelta, String> {

@@ -239,7 +239,10 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay { delay } = &input.outcome
         && duration_from_iso(delay).is_none()
     {
-        return Err(Error::invalid("outcome", "Invalid duration: give ISO 8601 of at least nothing, like PT2S"));
+        return Err(Error::invalid(
+            "outcome",
+            "Invalid duration: give an ISO 8601 duration that is not negative, like PT2S",
+        ));
     }
     let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {

@@ -55,7 +55,7 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         seed: None,
         expires_at: None,
         clock: app.config.clock,
-        programming: Some(app.config.programming),
+        programming: app.config.programming.0,
         keeps_expired: app.config.keep_expired_access_codes,
         accounts: Vec::new(),
     };

@@ -56,7 +56,10 @@ pub(super) struct Waited {
 pub(super) async fn wait(call: Control<Wait>) -> Result<Waited> {
     let timeout = call.input.timeout.as_deref().unwrap_or(WAIT);
     if duration_from_iso(timeout).is_none() {
-        return Err(Error::invalid("timeout", "Invalid duration: give ISO 8601 of at least nothing, like PT10S"));
+        return Err(Error::invalid(
+            "timeout",
+            "Invalid duration: give an ISO 8601 duration that is not negative, like PT10S",
+        ));
     }
     call.workspace().await?;
     Ok(Waited { outstanding: 0 })

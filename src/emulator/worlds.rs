@@ -165,7 +165,7 @@ impl Create {
             publishable_key: None,
             personal_access_token: None,
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
-            programming: self.programming.map_or(Ok(Some(config.programming)), |it| it.read())?,
+            programming: self.programming.map_or(Ok(config.programming.0), |it| it.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
             accounts: Vec::new(),
             locks,

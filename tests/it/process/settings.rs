@@ -155,3 +155,18 @@ fn what_is_older_than_it_is_to_be_kept_goes_by_itself() {
         assert_eq!(latchkey.post("/access_codes/get", wanted).await["ok"], true);
     });
 }
+
+#[test]
+fn locks_can_be_told_at_the_start_to_be_done_at_once_or_by_hand() {
+    for (flag, status, stepped) in [("at_once", "set", false), ("by_hand", "setting", true)] {
+        let latchkey = Latchkey::start(&["--ephemeral", "--programming", flag]);
+        wait_for(async {
+            let lock = lock(&latchkey).await;
+            let code = latchkey.post("/access_codes/create", json!({ "device_id": lock })).await["access_code"].clone();
+            assert_eq!(code["status"], status, "{flag}");
+            let step = json!({ "access_code_id": code["access_code_id"] });
+            let answer = latchkey_unkeyed(&latchkey, "/_emulator/access_codes/step", step).await;
+            assert_eq!(answer["ok"], stepped, "{flag}: {answer}");
+        });
+    }
+}
