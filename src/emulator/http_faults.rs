@@ -165,7 +165,7 @@ impl Struck {
     }
 
     /// Lets it happen to the request. `Ok`: the request goes on.
-    pub async fn befall(self, parts: &Parts) -> Result<()> {
+    pub async fn befall(self, app: &App, parts: &Parts) -> Result<()> {
         let http_fault_id = self.http_fault_id;
         match self.outcome {
             Outcome::Status { status, body, retry_after } => {
@@ -173,7 +173,11 @@ impl Struck {
             }
             Outcome::Delay { delay } => {
                 let delay = duration_from_iso(&delay).and_then(|delay| delay.to_std().ok());
-                tokio::time::sleep(delay.unwrap_or_default()).await;
+                tokio::select! {
+                    () = tokio::time::sleep(delay.unwrap_or_default()) => {}
+                    // A server that is about to stop waits for its requests, and does not wait for nothing.
+                    () = app.stopping() => {}
+                }
                 Ok(())
             }
             Outcome::Named(Name::Reset) => {

@@ -31,7 +31,7 @@ use crate::workspaces::{Workspace, store};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::IntoResponse;
 use axum::routing::any;
 use serde::Serialize;
@@ -214,7 +214,7 @@ async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
         return Err(Error::Unauthorized("The control plane answers only to pages from localhost, 127.0.0.1 and [::1]"));
     }
     // Only who sends no credential at all means the default workspace; a garbled one is a wrong one.
-    if authorization.is_empty() {
+    if parts.headers.get(header::AUTHORIZATION).is_none_or(HeaderValue::is_empty) {
         return Ok(None);
     }
     let workspace = app.workspaces.of_token(&app.pool, "api_key", token).await?;

@@ -84,7 +84,7 @@ pub(super) fn shown(app: &App, entry: &Entry) -> Value {
         "request_id": entry.request_id,
         "workspace_id": entry.workspace_id,
         "method": entry.method.as_str(),
-        "path": entry.path,
+        "path": without_tokens(&entry.path),
         "query": entry.query.as_deref().map(query),
         "body": body.map(|body| content(body, read_body.as_ref())),
         "is_body_cut": body.is_some_and(Kept::is_cut),
@@ -119,7 +119,7 @@ fn query(query: &str) -> Value {
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = if is_secret(&name) { json!(MASK) } else { json!(without_tokens(&value)) };
         match values.get_mut(name.as_ref()) {
-            None => drop(values.insert(name.into_owned(), value)),
+            None => drop(values.insert(without_tokens(&name).into_owned(), value)),
             Some(Value::Array(all)) => all.push(value),
             Some(one) => *one = json!([one, value]),
         }
@@ -155,13 +155,14 @@ fn unknown_parameters(app: &App, entry: &Entry, body: Option<Value>) -> Vec<Valu
     let input = operation.and_then(|operation| Some((operation, operation.read(entry.query.as_deref(), body).ok()?)));
     let Some((operation, input)) = input else { return Vec::new() };
     let unknown = operation.unknown_parameters(&input).into_iter();
-    unknown.map(|it| json!({ "parameter": it.path.join("."), "suggestion": it.suggestion })).collect()
+    unknown.map(|it| json!({ "parameter": without_tokens(&it.path.join(".")), "suggestion": it.suggestion })).collect()
 }
 
 /// Whether what has this name is a credential.
 fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "api_key" | "token" | "authorization" | "password") || name.ends_with("_token")
+    // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials, too.
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    ["apikey", "token", "secret", "password", "authorization"].iter().any(|end| name.ends_with(end))
 }
 
 /// JSON without credentials.
@@ -172,7 +173,7 @@ fn masked(value: &Value) -> Value {
         Value::Object(fields) => {
             let masked = |(name, value): (&String, &Value)| {
                 let is_secret = is_secret(name) && !value.is_null();
-                (name.clone(), if is_secret { json!(MASK) } else { masked(value) })
+                (without_tokens(name).into_owned(), if is_secret { json!(MASK) } else { masked(value) })
             };
             Value::Object(fields.iter().map(masked).collect())
         }
@@ -251,6 +252,10 @@ mod tests {
         assert_eq!(
             query("a=1&api_key=x&a=seam_at1abc_0123456789&a=2"),
             json!({ "a": ["1", MASK, "2"], "api_key": MASK })
+        );
+        assert_eq!(
+            query("a[token]=x&api_key[]=x&apiKey=x&client-secret=x&seam_test1abc_0123456789=1"),
+            json!({ "a[token]": MASK, "api_key[]": MASK, "apiKey": MASK, "client-secret": MASK, MASK: "1" })
         );
         for (text, clean) in [
             (r#"{"api_key": "my own", "name": "a b", "tok"#, r#"{"api_key": "***", "name": "a b", "tok"#),

@@ -183,6 +183,10 @@ fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock
         return Ok(WorkspaceClock::Live);
     }
     if let Some(at) = setting.get("held_at") {
+        if setting.get("running_from").or_else(|| setting.get("rate")).is_some() {
+            let message = "Give either held_at, for a clock that stands still, or running_from with rate";
+            return Err(Error::invalid("clock", message));
+        }
         return Ok(WorkspaceClock::Held { at: instant(at)? });
     }
     let at = instant(setting.get("running_from").unwrap_or(&Value::Null))?;

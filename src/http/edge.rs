@@ -112,7 +112,7 @@ where
     {
         pending.entry.http_fault_id = Some(struck.http_fault_id);
         pending.is_reset = struck.resets();
-        struck.befall(&parts).await?;
+        struck.befall(app, &parts).await?;
     }
     let operation = operation(endpoint, &parts)?;
     let parameters = read(operation, &parts, &body?, workspace.is_strict)?;

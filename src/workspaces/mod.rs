@@ -90,18 +90,20 @@ pub struct Workspaces {
 
 #[derive(Debug, Default)]
 struct Seen {
-    by_token: HashMap<String, (Monotonic, Arc<Workspace>)>,
+    /// With the kind of the token: one that opens this door does not open another.
+    by_token: HashMap<String, (Monotonic, &'static str, Arc<Workspace>)>,
     /// How often something was forgotten.
     forgotten: u64,
 }
 
 impl Workspaces {
     /// The workspace of a token of this kind, if there is one.
-    pub async fn of_token(&self, pool: &PgPool, kind: &str, token: &str) -> Result<Option<Arc<Workspace>>> {
+    pub async fn of_token(&self, pool: &PgPool, kind: &'static str, token: &str) -> Result<Option<Arc<Workspace>>> {
         let forgotten = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((at, workspace)) = seen.by_token.get(token)
+            if let Some((at, kind_seen, workspace)) = seen.by_token.get(token)
                 && at.elapsed() < BELIEVED_FOR
+                && *kind_seen == kind
             {
                 return Ok(Some(Arc::clone(workspace)));
             }
@@ -114,9 +116,9 @@ impl Workspaces {
         // What was read before something was forgotten may be what was to be forgotten.
         if seen.forgotten == forgotten {
             if seen.by_token.len() >= REMEMBERED {
-                seen.by_token.retain(|_, (at, _)| at.elapsed() < BELIEVED_FOR);
+                seen.by_token.retain(|_, (at, ..)| at.elapsed() < BELIEVED_FOR);
             }
-            seen.by_token.insert(token.to_owned(), (Monotonic::now(), Arc::clone(&workspace)));
+            seen.by_token.insert(token.to_owned(), (Monotonic::now(), kind, Arc::clone(&workspace)));
         }
         Ok(Some(workspace))
     }
@@ -125,7 +127,7 @@ impl Workspaces {
     /// change only when a snapshot of another workspace is restored in it.
     pub fn forget(&self, workspace_id: Uuid) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.by_token.retain(|_, (_, workspace)| workspace.workspace_id != workspace_id);
+        seen.by_token.retain(|_, (.., workspace)| workspace.workspace_id != workspace_id);
         seen.forgotten += 1;
     }
 }

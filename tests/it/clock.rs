@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, UNKNOWN, World, app, post_as, run, send, tick};
+use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send, tick};
 use axum::body::Body;
 use axum::http::{Request, header};
 use latchkey::emulator::{sandbox, worlds};
@@ -109,6 +109,8 @@ fn clocks_that_make_no_sense_are_refused() {
             json!({ "held_at": "2026-02-30T00:00:00Z" }),
             json!({ "held_at": 5 }),
             json!({ "rate": 2 }),
+            json!({ "held_at": START, "rate": 2 }),
+            json!({ "held_at": START, "running_from": START }),
             json!({ "running_from": START, "rate": 0 }),
             json!({ "running_from": START, "rate": -1 }),
             json!({ "running_from": START, "rate": "fast" }),
@@ -391,9 +393,14 @@ fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
 fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
-        let pat = World::with_locks(0).await.personal_access_token;
-        let bearer = format!("Bearer {pat}");
-        for credential in ["Bearer seam_test_wrong", "Basic c2VhbQ==", "seam_test_wrong", "Bearer ", &bearer] {
+        let world = World::with_locks(0).await;
+        let bearer = format!("Bearer {}", world.personal_access_token);
+        // A token that was just seen to be good is good for what it is, and no key.
+        let headers = [("authorization", bearer.as_str()), ("seam-workspace", world.workspace_id.as_str())];
+        ask("GET", "/devices/list", &headers, "").await.ok();
+        for credential in
+            ["Bearer seam_test_wrong", "Bearer seam_käse", "Basic c2VhbQ==", "seam_test_wrong", "Bearer ", &bearer]
+        {
             for path in ["/_emulator/clock/hold", "/_emulator/workspaces/create", "/_emulator/devices/update"] {
                 let request = Request::post(path)
                     .header(header::HOST, "localhost")
