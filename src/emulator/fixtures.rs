@@ -326,6 +326,7 @@ impl Fixture {
                 return Err(Failure::at(&place, Error::InUse("connected_account_id")));
             }
         }
+        let clock = wanted.clock;
         let chose = (wanted.api_key.is_some(), wanted.personal_access_token.is_some());
         let made = worlds::make_in(&mut tx, config, wanted).await.map_err(|error| match (error, chose) {
             // They are kept together, and the database does not tell which of them it was.
@@ -340,7 +341,6 @@ impl Fixture {
         let tx = put_foreign(tx, &made.workspace, place, &device_ids, &self.codes).await?;
         let mut tx = put_managed(tx, &made.workspace, place, &device_ids, self.codes).await?;
         // It began with its codes, too.
-        let clock = store::world(&mut tx, made.workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?.clock;
         snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
         Ok((tx, made.workspace, made.api_key))
     }

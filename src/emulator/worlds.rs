@@ -244,12 +244,14 @@ impl LockSpec {
 /// [`Error::InUse`] where an id, key or seed is not free.
 pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
     let mut tx = postgres::begin(&app.pool).await?;
+    let clock = wanted.clock;
     let made = make_in(&mut tx, &app.config, wanted).await?;
+    snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
     tx.commit().await?;
     Ok(made)
 }
 
-/// The same in a transaction; after an error it can only be given up.
+/// The same in a transaction of the caller, who then records the beginning; after an error it can only be given up.
 pub(super) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wanted) -> Result<Made> {
     let machine_now = machine_now();
     let seed = match wanted.seed {
@@ -308,7 +310,6 @@ pub(super) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
     })?;
     make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
     let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
-    snapshots::record_beginning(tx, &workspace, world.clock, machine_now).await?;
     Ok(Made { workspace, api_key, personal_access_token, devices })
 }
 
