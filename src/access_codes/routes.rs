@@ -157,7 +157,10 @@ fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
 }
 
 /// The time frame from its two parameters: both or none, and in order.
-fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
+///
+/// # Errors
+/// What of them does not go together.
+pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
     match (instant("starts_at", starts_at)?, instant("ends_at", ends_at)?) {
         (None, None) => Ok(None),
         (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),

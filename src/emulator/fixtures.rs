@@ -10,12 +10,12 @@ use super::sandbox;
 use super::snapshots;
 use super::worlds::{self, AccountSpec, Create, LockSpec, Wanted};
 use crate::access_codes::create::{self, Making, NewAccessCode};
-use crate::access_codes::lifecycle::{Entry, Window};
+use crate::access_codes::lifecycle::Entry;
 use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::access_codes::routes;
 use crate::access_codes::unmanaged::{self, Foreign};
 use crate::app::App;
-use crate::clock::{from_iso, machine_now};
+use crate::clock::machine_now;
 use crate::config::Settings;
 use crate::devices::brands::BRANDS;
 use crate::error::Error;
@@ -361,7 +361,8 @@ async fn put_foreign(
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, spec) in codes.foreign.iter().enumerate() {
             let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
-            let window = window(spec).map_err(|error| Failure::at(&place, error))?;
+            let window = routes::window(spec.starts_at.as_deref(), spec.ends_at.as_deref());
+            let window = window.map_err(|error| Failure::at(&place, error))?;
             let foreign = Foreign {
                 device_id: *device_id,
                 entry: Entry { name: spec.name.clone(), code: spec.code.clone(), window },
@@ -372,16 +373,6 @@ async fn put_foreign(
         }
     }
     Ok(all.tx)
-}
-
-fn window(spec: &ForeignSpec) -> Result<Option<Window>, Error> {
-    // The schema let only instants pass.
-    match (spec.starts_at.as_deref().and_then(from_iso), spec.ends_at.as_deref().and_then(from_iso)) {
-        (None, None) => Ok(None),
-        (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
-        (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
-        _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
-    }
 }
 
 /// Makes codes as the API does.
