@@ -4,7 +4,7 @@
 //! instants are whole milliseconds, the precision in which Seam writes them, so that an instant read from an
 //! answer compares equal to the one that is stored.
 
-use chrono::{DateTime, DurationRound, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 /// An instant, in UTC, of the machine or of a workspace.
 pub type Instant = DateTime<Utc>;
@@ -31,17 +31,77 @@ pub fn to_iso(instant: Instant) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// Reads an ISO 8601 instant with `Z` or an offset; seconds, and the minutes or the colon of the offset, may be left
-/// out. `None`: it is not one, it is a leap second, or it lies outside the years 1 to 9999.
+/// The text of the issue with a text that is no instant.
+pub const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
+
+/// Reads an instant as JavaScript's `new Date()` reads ISO 8601: a date, or a date and a time of day behind `T` or a
+/// blank, with `Z`, an offset with or without a colon, or neither. Without an offset it is in UTC; fractions of a second
+/// are cut to milliseconds. `None`: it is not one, or it lies outside the years 1 to 9999.
+///
+/// Unlike JavaScript it refuses dates that the calendar does not have, and dates that are not ISO 8601: nobody means
+/// what becomes of them there.
 pub fn from_iso(text: &str) -> Option<Instant> {
-    const FORMS: [&str; 2] = ["%Y-%m-%dT%H:%M:%S%.f%#z", "%Y-%m-%dT%H:%M%#z"];
-    let text = text.trim();
-    let text = text.strip_suffix('Z').map_or_else(|| text.to_owned(), |local| format!("{local}+00:00"));
-    let instant = FORMS.iter().find_map(|form| DateTime::parse_from_str(&text, form).ok())?.with_timezone(&Utc);
-    let year = chrono::Datelike::year(&instant);
-    // Nobody else's clock has a sixty-first second: most cannot read one.
-    let is_leap_second = instant.timestamp_subsec_nanos() >= 1_000_000_000;
-    ((1..=9999).contains(&year) && !is_leap_second).then(|| whole_milliseconds(instant))
+    let (year, rest) = (number(text.get(..4)?)?, text.get(4..)?);
+    let (month, rest) = (number(rest.get(1..3).filter(|_| rest.starts_with('-'))?)?, rest.get(3..)?);
+    let (day, rest) = match rest.strip_prefix('-') {
+        Some(rest) => (number(rest.get(..2)?)?, rest.get(2..)?),
+        None if rest.is_empty() => (1, rest),
+        None => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
+    let since_midnight = match rest.strip_prefix(['T', 't', ' ']) {
+        Some(time) => time_of_day(time)?,
+        None if rest.is_empty() => TimeDelta::zero(),
+        None => return None,
+    };
+    let instant = date.and_time(NaiveTime::MIN).and_utc().checked_add_signed(since_midnight)?;
+    (1..=9999).contains(&instant.year()).then_some(instant)
+}
+
+/// Reads a time of day with its offset: the time since midnight in UTC.
+fn time_of_day(text: &str) -> Option<TimeDelta> {
+    let (hours, rest) = (number(text.get(..2)?)?, text.get(2..)?);
+    let (minutes, rest) = (number(rest.strip_prefix(':')?.get(..2)?)?, rest.get(3..)?);
+    let (seconds, rest) = match rest.strip_prefix(':') {
+        Some(rest) => (number(rest.get(..2)?)?, rest.get(2..)?),
+        None => (0, rest),
+    };
+    let (milliseconds, rest) = match rest.strip_prefix('.').filter(|_| text.get(5..6) == Some(":")) {
+        Some(fraction) => {
+            let end = fraction.find(|character: char| !character.is_ascii_digit()).unwrap_or(fraction.len());
+            (
+                number(&format!("{:0<3}", fraction.get(..end.min(3)).filter(|digits| !digits.is_empty())?))?,
+                fraction.get(end..)?,
+            )
+        }
+        None => (0, rest),
+    };
+    let is_midnight = (hours, minutes, seconds, milliseconds) == (24, 0, 0, 0);
+    if !(hours < 24 || is_midnight) || minutes > 59 || seconds > 59 {
+        return None;
+    }
+    let in_milliseconds = |hours: u32, minutes: u32| i64::from(hours) * 3_600_000 + i64::from(minutes) * 60_000;
+    let local = in_milliseconds(hours, minutes) + i64::from(seconds) * 1000 + i64::from(milliseconds);
+    let offset = match rest {
+        "" | "Z" | "z" => 0,
+        offset => {
+            let sign = if offset.starts_with('-') { -1 } else { 1 };
+            let digits = offset.strip_prefix(['+', '-'])?;
+            let (hours, minutes) = digits.split_once(':').or_else(|| digits.split_at_checked(2))?;
+            let is_written_out = hours.len() == 2 && minutes.len() == 2;
+            let (hours, minutes) = (number(hours)?, number(minutes)?);
+            if !is_written_out || hours > 23 || minutes > 59 {
+                return None;
+            }
+            sign * in_milliseconds(hours, minutes)
+        }
+    };
+    Some(TimeDelta::milliseconds(local - offset))
+}
+
+/// A number of nothing but digits.
+fn number(digits: &str) -> Option<u32> {
+    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
@@ -182,22 +242,67 @@ mod tests {
     }
 
     #[test]
-    fn instants_are_read_with_any_offset_and_written_in_utc_with_milliseconds() {
-        assert_eq!(to_iso(at("2026-03-01T07:00:00-07:00")), "2026-03-01T14:00:00.000Z");
-        assert_eq!(to_iso(at("2026-03-01T07:00:00.123456Z")), "2026-03-01T07:00:00.123Z");
-        for same in
-            ["2026-03-01T07:00:00+0000", "2026-03-01T07:00:00+00", "2026-03-01T07:00Z", "2026-03-01T08:00+01:00"]
-        {
-            assert_eq!(from_iso(same), Some(at("2026-03-01T07:00:00Z")), "{same}");
+    fn an_instant_is_read_as_javascript_reads_it_and_written_as_seam_writes_it() {
+        for (text, written) in [
+            ("2026-03-01T07:00:00Z", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00:00-07:00", "2026-03-01T14:00:00.000Z"),
+            ("2026-03-01T07:00:00-00:00", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00:00+0000", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00:00-0600", "2026-03-01T13:00:00.000Z"),
+            ("2026-03-01 07:00:00+00:00", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00:00", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01 07:00:00", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T07:00+01:00", "2026-03-01T06:00:00.000Z"),
+            ("3001-01-01", "3001-01-01T00:00:00.000Z"),
+            ("2026-03", "2026-03-01T00:00:00.000Z"),
+            ("2026-03-01T07:00:00.123456789012Z", "2026-03-01T07:00:00.123Z"),
+            ("2026-03-01T07:00:00.5", "2026-03-01T07:00:00.500Z"),
+            ("2026-03-01t07:00:00z", "2026-03-01T07:00:00.000Z"),
+            ("2026-03-01T24:00:00Z", "2026-03-02T00:00:00.000Z"),
+            ("9999-12-31T23:59:59.999Z", "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(from_iso(text).map(to_iso).as_deref(), Some(written), "{text}");
         }
+    }
+
+    #[test]
+    fn an_instant_that_javascript_does_not_read_or_nobody_means_is_refused() {
         for wrong in [
             "",
             "tomorrow",
-            "2026-03-01",
-            "2026-03-01T07:00:00",
-            "2026-13-01T07:00:00Z",
+            "2026",
+            "1767225600",
+            "20260305T150000Z",
+            "2026-W10-4",
+            "2026-064",
+            "2026-3-1",
+            "2026/03/05",
+            "March 5, 2026",
+            "2026-03-01T07:00:00+00",
+            "2026-03-01T07:00:00 +00:00",
+            "2026-03-01T07:00:00+00:00:00",
+            "2026-03-01T07:00:00+0:00",
+            "2026-03-01T07:00:00+24:00",
+            "2026-03-01T07:00:00,5Z",
+            "2026-03-01T07:00:00.Z",
+            "2026-03-01T07:00.5Z",
+            "2026-03-01T07Z",
+            "2026-03-01T",
+            "2026-03-01Z",
+            " 2026-03-01T07:00:00Z",
+            "2026-03-01T07:00:00Z ",
+            "2026-03-01  07:00:00Z",
+            "2026-03-01T25:00:00Z",
+            "2026-03-01T24:00:01Z",
+            "2026-03-01T23:60:00Z",
             "2026-03-01T23:59:60Z",
-            "2026-03-01 07:00:00Z",
+            "2026-13-01T07:00:00Z",
+            "2026-02-30",
+            "0000-01-01",
+            "9999-12-31T23:59:59-01:00",
+            "0001-01-01T00:00:00+01:00",
+            "2026-03-0\u{661}",
         ] {
             assert_eq!(from_iso(wrong), None, "{wrong}");
         }

@@ -1,5 +1,6 @@
 //! Every setting, with its default and its environment variable.
 
+use crate::access_codes::linked::SameCode;
 use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand};
@@ -116,6 +117,7 @@ pub struct Config {
 
 /// The settings that requests go by.
 #[derive(Clone, Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Settings {
     /// How long a lock takes for one operation: an ISO 8601 duration, `at_once`, or `by_hand` until somebody ends it. For
     /// workspaces made from now on.
@@ -131,6 +133,16 @@ pub struct Settings {
     /// made from now on.
     #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES")]
     pub keep_expired_access_codes: bool,
+
+    /// Allow managed access codes on one lock to have the same PIN while they are not on the lock at the same time, instead
+    /// of answering 409. For workspaces made from now on.
+    #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS")]
+    pub allow_same_code_in_disjoint_windows: bool,
+
+    /// Refuse time frames that have begun on locks that take no start in the past, instead of starting them now. For
+    /// workspaces made from now on.
+    #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS")]
+    pub refuse_begun_windows: bool,
 
     /// How time passes in workspaces made from now on, unless they say so themselves: live, held (at 2026-01-01T00:00:00Z),
     /// or held:INSTANT.
@@ -173,6 +185,17 @@ pub struct Settings {
     /// How many requests are kept in memory, to be looked at through /_emulator/requests.
     #[arg(long, env = "LATCHKEY_REQUEST_LOG", default_value_t = 1000)]
     pub request_log: usize,
+}
+
+impl Settings {
+    /// Whether managed codes on one lock may have the same PIN, in a workspace that says so or does not.
+    pub fn same_code(&self, allowed: Option<bool>) -> SameCode {
+        if allowed.unwrap_or(self.allow_same_code_in_disjoint_windows) {
+            SameCode::InDisjointWindows
+        } else {
+            SameCode::Never
+        }
+    }
 }
 
 impl Config {

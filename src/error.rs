@@ -56,8 +56,8 @@ pub enum Error {
     /// Every PIN that the locks can take is taken.
     #[error("no code is left that the lock can take in this time frame. Delete codes, or choose another time frame.")]
     NoCodeLeft,
-    /// The PIN is taken on this lock in an overlapping time frame.
-    #[error("Cannot set duplicate access code {code}{}{}", named(name.as_deref()), period(*window))]
+    /// A code on the lock has this PIN already.
+    #[error("Cannot set duplicate access code {code}{}{}{}", named(name.as_deref()), period(*window), because(hint))]
     DuplicateAccessCode {
         /// The PIN.
         code: String,
@@ -65,6 +65,10 @@ pub enum Error {
         name: Option<String>,
         /// Its time frame.
         window: Option<Window>,
+        /// The code that has the PIN.
+        access_code_id: Uuid,
+        /// Why that stands in the way, where it is not plain; may be empty.
+        hint: &'static str,
     },
     /// No credential, or one that is not accepted here.
     #[error("{0}")]
@@ -86,7 +90,7 @@ pub enum Error {
         contract: &'static str,
     },
     /// A path of Seam's that Latchkey does not emulate.
-    #[error("Latchkey does not emulate /{0}")]
+    #[error("{0} is not emulated. GET /openapi.json lists the paths that are.")]
     NotImplemented(String),
     /// The path does not take this method.
     #[error("only {0} accepted")]
@@ -100,13 +104,13 @@ pub enum Error {
     /// No such device in the workspace.
     #[error("Device not found")]
     DeviceNotFound,
-    /// No such code in the workspace; said of what the caller named.
+    /// No such code in the workspace. It tells what the caller named, and nothing else.
     #[error("Could not find an access_code with device_id or access_code_id")]
     AccessCodeNotFound {
         /// The device the caller named.
         device_id: Option<Uuid>,
         /// The code the caller named.
-        access_code_id: Uuid,
+        access_code_id: Option<Uuid>,
     },
     /// No code has this `common_code_key`.
     #[error("Could not find access_codes with common_code_key {0}")]
@@ -174,9 +178,6 @@ pub enum Error {
     /// No such account in the workspace.
     #[error("Connected account not found")]
     ConnectedAccountNotFound,
-    /// `/access_codes/get` found nothing.
-    #[error("Access Code Not Found")]
-    NotFound,
     /// No such event in the workspace.
     #[error("Event not found")]
     EventNotFound,
@@ -198,6 +199,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// No code with this id.
+    pub fn no_access_code(access_code_id: Uuid) -> Self {
+        Self::AccessCodeNotFound { device_id: None, access_code_id: Some(access_code_id) }
+    }
+
     /// One issue with one parameter.
     pub fn invalid(parameter: &str, message: impl Into<String>) -> Self {
         Issues::new().at(&[parameter], message).into()
@@ -255,6 +261,10 @@ fn kind(action_type: &str) -> &'static str {
 
 fn sentence(reasons: &[(Uuid, String)]) -> String {
     reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
+}
+
+fn because(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!(". {hint}.") }
 }
 
 fn named(name: Option<&str>) -> String {

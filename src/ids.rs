@@ -23,6 +23,11 @@ impl Ids {
         seed.map_or(Self::Random, |seed| Self::Derived(seed.to_owned()))
     }
 
+    /// Whether ids are derived from a seed.
+    pub fn is_derived(&self) -> bool {
+        matches!(self, Self::Derived(_))
+    }
+
     /// The id of the `ordinal`th thing of this `kind` under `parent`, a UUID.
     pub fn id(&self, kind: &str, parent: Uuid, ordinal: u64, machine_now: Instant) -> Uuid {
         match self {

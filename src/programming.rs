@@ -7,8 +7,8 @@
 use crate::access_codes::lifecycle::particulars::{
     CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
 };
-use crate::access_codes::lifecycle::{Entry, Life, Lock, Operation, Step, Window};
-use crate::access_codes::linked::broken_digits;
+use crate::access_codes::lifecycle::{Entry, Life, Lock, Operation, Step};
+use crate::access_codes::linked::{Claims, Period, broken_digits, peak};
 use crate::access_codes::model::AccessCode;
 use crate::access_codes::store::{self, LockedDevice};
 use crate::clock::Instant;
@@ -16,6 +16,7 @@ use crate::devices::model::Device;
 use crate::emulator::faults::{self, Fault};
 use crate::error::Result;
 use crate::events::{NewEvent, Recorder};
+use chrono::TimeDelta;
 use sqlx::PgConnection;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
@@ -30,8 +31,6 @@ pub struct Held {
     pub is_managed: bool,
     /// Its PIN.
     pub code: String,
-    /// When it opens the door; none: always.
-    pub window: Option<Window>,
 }
 
 /// As much of the memory of locks as the operations on them can run into.
@@ -41,6 +40,29 @@ pub struct Memory {
     held: HashMap<Uuid, Vec<Held>>,
     /// By lock with a limit: how many codes it holds.
     counts: HashMap<Uuid, usize>,
+    /// By lock with a limit that is to hold backup codes: the codes that come first, whether it holds them or is to hold
+    /// them later.
+    guests: HashMap<Uuid, HashMap<Uuid, Period>>,
+}
+
+/// How long operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As long as the workspace says.
+    Usual,
+    /// No time, as for a caller who waits.
+    Immediate,
+}
+
+impl Pace {
+    /// What a lock contributes to the life of its codes at this pace.
+    pub fn lock(self, locked: &LockedDevice) -> Lock {
+        let lock = locked.device.lock(&locked.world);
+        match self {
+            Self::Usual => lock,
+            Self::Immediate => Lock { programming: lock.programming.map(|_| TimeDelta::zero()), ..lock },
+        }
+    }
 }
 
 /// How many steps one code takes in one go: enough for ten years of trying again what fails for ever. Whoever needs more
@@ -87,11 +109,11 @@ type AtWork = (Lock, Instant, i32);
 type Coming = Reverse<(Instant, (i32, Uuid), (Step, bool), i64, usize, u32)>;
 
 impl<'a> Workshop<'a> {
-    /// Reads what operations on these codes until the instant given for the lock of each can run into.
+    /// Reads what operations on these codes, each at its pace, until the instant given for its lock can run into.
     pub async fn open(
         tx: &mut PgConnection,
         locked: &'a [LockedDevice],
-        codes: &[AccessCode],
+        codes: &[(&[AccessCode], Pace)],
         until: impl Fn(&LockedDevice) -> Instant,
         machine_now: Instant,
     ) -> Result<Self> {
@@ -101,16 +123,22 @@ impl<'a> Workshop<'a> {
         workspaces.dedup();
         let faults = if workspaces.is_empty() { Vec::new() } else { faults::lock(tx, &workspaces).await? };
         let locked: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
-        let may_be_set = codes.iter().filter(|code| {
+        let mut all: Vec<(&AccessCode, Pace)> = Vec::new();
+        for (codes, pace) in codes {
+            all.extend(codes.iter().map(|code| (code, *pace)));
+        }
+        let may_be_set = all.iter().filter(|(code, pace)| {
             let Some(locked) = locked.get(&code.device_id) else { return false };
-            let mut lock = locked.device.lock(&locked.world);
+            let mut lock = pace.lock(locked);
             if locked.world.has_faults {
                 // A fault may have it done sooner than usual.
                 lock.programming = None;
             }
             comes_to_the_lock(&code.life, &lock, until(locked))
         });
-        let memory = Memory::read(tx, &locked, may_be_set).await?;
+        let may_be_set: Vec<&AccessCode> = may_be_set.map(|(code, _)| *code).collect();
+        let all: Vec<&AccessCode> = all.into_iter().map(|(code, _)| code).collect();
+        let memory = Memory::read(tx, &locked, &may_be_set, &all).await?;
         let backups = locked.iter().map(|(device_id, it)| (*device_id, it.backups)).collect();
         Ok(Self { locked, faults, memory, backups, machine_now })
     }
@@ -119,14 +147,13 @@ impl<'a> Workshop<'a> {
     /// what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
     pub fn live_on(
         &mut self,
-        codes: &mut [AccessCode],
+        (codes, pace): (&mut [AccessCode], Pace),
         until: impl Fn(&LockedDevice) -> Instant,
         goal: Until,
         events: &mut Vec<NewEvent>,
     ) -> Steps {
         let mut steps = Steps { touched: vec![false; codes.len()], ..Steps::default() };
-        let at_work =
-            |it: &&LockedDevice| (it.device.device_id, (it.device.lock(&it.world), until(it), it.device.ordinal));
+        let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
         let locks: HashMap<Uuid, AtWork> = self.locked.values().map(at_work).collect();
         let mut versions = vec![0_u32; codes.len()];
         let mut coming: BinaryHeap<Coming> = BinaryHeap::with_capacity(codes.len());
@@ -195,13 +222,18 @@ impl<'a> Workshop<'a> {
             .filter(|_| step == Step::Begin)
             .and_then(|operation| faults::strike(&mut self.faults, &locked.device, name_of(operation, &code.life)));
         let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
-        let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code) } else { None };
+        let spares = self.backups.get(&locked.device.device_id).copied().unwrap_or(0);
+        let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code, spares) } else { None };
         let held_before = code.life.held.clone();
         let could_be_pulled = code.can_be_pulled();
         let mut happenings = Vec::new();
         code.life.take(lock, at, step, (fate, obstacle), &mut happenings);
         let backups = self.backups.entry(locked.device.device_id).or_default();
         *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
+        if !code.life.is_managed {
+            // Nobody keeps its PIN like that of the others any more.
+            code.common_code_key = None;
+        }
         let recorder = Recorder { locked, machine_now: self.machine_now };
         for happened in happenings {
             recorder.happened(code, happened, *backups, events);
@@ -261,18 +293,22 @@ fn comes_to_the_lock(life: &Life, lock: &Lock, until: Instant) -> bool {
 }
 
 impl Memory {
-    async fn read<'a>(
+    async fn read(
         tx: &mut PgConnection,
         locked: &HashMap<Uuid, &LockedDevice>,
-        may_be_set: impl Iterator<Item = &'a AccessCode>,
+        may_be_set: &[&AccessCode],
+        all: &[&AccessCode],
     ) -> Result<Self> {
         let mut memory = Self::default();
-        let (mut wanted, mut limited) = (BTreeSet::new(), BTreeSet::new());
+        let (mut wanted, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for code in may_be_set {
             wanted.insert((code.device_id, code.life.asked.code.clone()));
             let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
             if capacity.is_some() && code.life.held.is_none() {
                 limited.insert(code.device_id);
+                if code.pool_device_id.is_some() {
+                    with_spares.insert(code.device_id);
+                }
             }
         }
         if !wanted.is_empty() {
@@ -281,11 +317,29 @@ impl Memory {
         if !limited.is_empty() {
             memory.counts = store::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
         }
+        if !with_spares.is_empty() {
+            memory.guests = guests(tx, &with_spares, all).await?;
+        }
         Ok(memory)
     }
 
+    /// Whether a lock has no place for one more code. A backup code takes only what the guests leave, those included that
+    /// the lock is to hold later; `spares` is how many backup codes it holds.
+    fn is_full(&self, device: &Device, code: &AccessCode, spares: i64) -> bool {
+        let Some(capacity) = device.capacity().and_then(|capacity| usize::try_from(capacity).ok()) else {
+            return false;
+        };
+        let held = self.counts.get(&device.device_id).copied().unwrap_or(0);
+        let guests = self.guests.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
+        let promised = guests.map_or(0, |guests| {
+            let spares = usize::try_from(spares).unwrap_or(0);
+            peak(guests.values().copied(), (Instant::MIN_UTC, Instant::MAX_UTC)) + spares
+        });
+        held.max(promised) >= capacity
+    }
+
     /// What keeps a lock from holding a code as it is asked for.
-    fn obstacle(&self, device: &Device, code: &AccessCode) -> Option<Fail> {
+    fn obstacle(&self, device: &Device, code: &AccessCode, spares: i64) -> Option<Fail> {
         let life = &code.life;
         if life.is_offline {
             return None;
@@ -299,11 +353,8 @@ impl Memory {
             });
         }
         let others = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
-        let same = others.iter().find(|other| {
-            other.access_code_id != code.access_code_id
-                && other.code == life.asked.code
-                && Window::overlap(other.window, life.asked.window)
-        });
+        let same =
+            others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == life.asked.code);
         if let Some(other) = same {
             let Held { access_code_id, is_managed, .. } = *other;
             return Some(Fail {
@@ -314,11 +365,7 @@ impl Memory {
                 duplicate_of: Some(Duplicate { access_code_id, is_managed }),
             });
         }
-        let is_full = device.capacity().is_some_and(|capacity| {
-            let count = self.counts.get(&device.device_id).copied().unwrap_or(0);
-            u32::try_from(count).unwrap_or(u32::MAX) >= capacity
-        });
-        (is_full && life.held.is_none()).then(|| Fail {
+        (life.held.is_none() && self.is_full(device, code, spares)).then(|| Fail {
             error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
             message: Some("The device holds as many access codes as it can. Delete one first.".to_owned()),
             duplicate_of: None,
@@ -338,14 +385,37 @@ impl Memory {
                 access_code_id: code.access_code_id,
                 is_managed: life.is_managed,
                 code: entry.code.clone(),
-                window: entry.window,
             });
+        }
+        if life.gone_at.is_some()
+            && let Some(guests) = self.guests.get_mut(&code.device_id)
+        {
+            guests.remove(&code.access_code_id);
         }
         if let Some(count) = self.counts.get_mut(&code.device_id) {
             *count = (*count + usize::from(life.held.is_some())).saturating_sub(usize::from(before.is_some()));
         }
-        before.is_some_and(|before| {
-            life.held.as_ref().is_none_or(|held| held.code != before.code || held.window != before.window)
-        })
+        before.is_some_and(|before| life.held.as_ref().is_none_or(|held| held.code != before.code))
     }
+}
+
+/// The codes on these locks that come before backup codes, each with when it takes a place: those that are written, as
+/// these ones are by now, and these ones.
+async fn guests(
+    tx: &mut PgConnection,
+    device_ids: &BTreeSet<Uuid>,
+    codes: &[&AccessCode],
+) -> Result<HashMap<Uuid, HashMap<Uuid, Period>>> {
+    let mut claims: Claims = store::claims_on_devices(tx, device_ids).await?.into_iter().collect();
+    for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {
+        claims.remove(code.device_id, code.access_code_id);
+        if code.life.gone_at.is_none() && !code.life.is_offline {
+            claims.add_life(code);
+        }
+    }
+    let of_device = |device_id: &Uuid| {
+        let guests = claims.on(*device_id).iter().filter(|claim| claim.needs_room && !claim.is_in_pool);
+        (*device_id, guests.map(|claim| (claim.access_code_id, claim.occupies(Instant::MIN_UTC))).collect())
+    };
+    Ok(device_ids.iter().map(of_device).collect())
 }

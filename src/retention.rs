@@ -91,9 +91,9 @@ async fn passing_by_themselves(app: &App, behind: Uuid) -> Result<Vec<(Uuid, Wor
     let rows: Vec<WorldRow> = query.build_query_as().fetch_all(&app.pool).await?;
     let world = |row: WorldRow| {
         let workspace_id = row.workspace_id();
-        (workspace_id, <(crate::ids::Ids, World)>::from(row).1)
+        Ok((workspace_id, <(crate::ids::Ids, World)>::try_from(row)?.1))
     };
-    Ok(rows.into_iter().map(world).collect())
+    rows.into_iter().map(world).collect()
 }
 
 /// Removes some of what is too old in these workspaces. Gives how many rows it was, and whether it was all.

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::Result;
 use crate::postgres;
-use crate::programming::{Until, Workshop};
+use crate::programming::{Pace, Until, Workshop};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -63,9 +63,9 @@ pub async fn tick(app: &App) -> Result<usize> {
     let mut codes = store::due_on_devices(&mut tx, &device_ids, machine_now, BATCH).await?;
     let due = codes.len();
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
-    let mut workshop = Workshop::open(&mut tx, &locked, &codes, until, machine_now).await?;
+    let mut workshop = Workshop::open(&mut tx, &locked, &[(&codes, Pace::Usual)], until, machine_now).await?;
     let mut events = Vec::new();
-    let steps = workshop.live_on(&mut codes, until, Until::Instant, &mut events);
+    let steps = workshop.live_on((&mut codes, Pace::Usual), until, Until::Instant, &mut events);
     workshop.close(&mut tx).await?;
     // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again.
     let is_written = |(code, touched): &(AccessCode, bool)| *touched || code.blocked_on().is_none();

@@ -4,20 +4,22 @@ use crate::app::App;
 use crate::error::Error;
 use crate::http::connection::{Connection, Resettable};
 use crate::http::edge::{self, Routes};
-use crate::{access_codes, action_attempts, devices, emulator, events, ids, scheduler, workspaces};
+use crate::http::request_id;
+use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde_json::json;
 use std::any::Any;
 use std::io;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use tower_http::request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
 /// The contract, as it is served at `/openapi.json`.
@@ -43,7 +45,6 @@ pub fn contract_routes() -> Routes {
 pub fn router(app: App) -> Router {
     let (contract, _) = contract_routes().into_parts();
     let (control_plane, _) = emulator::routes().into_parts();
-    let request_id = HeaderName::from_static("seam-request-id");
     let open = Router::new()
         .route("/health", any(health))
         .route("/health/get_health", any(health))
@@ -57,9 +58,8 @@ pub fn router(app: App) -> Router {
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(open)
         .layer(CatchPanicLayer::custom(after_panic))
-        .layer(TraceLayer::new_for_http().make_span_with(span))
-        .layer(PropagateRequestIdLayer::new(request_id.clone()))
-        .layer(SetRequestIdLayer::new(request_id, NewRequestId))
+        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure))
+        .layer(axum::middleware::from_fn(request_id::set))
         .with_state(app)
 }
 
@@ -125,21 +125,20 @@ fn cors() -> CorsLayer {
         .allow_credentials(true)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS])
         .allow_headers(AllowHeaders::list(CLIENT_HEADERS.iter().map(|name| HeaderName::from_static(name))))
-        .expose_headers([HeaderName::from_static("seam-request-id")])
-}
-
-#[derive(Clone, Copy)]
-struct NewRequestId;
-
-impl MakeRequestId for NewRequestId {
-    fn make_request_id<B>(&mut self, _: &axum::http::Request<B>) -> Option<RequestId> {
-        HeaderValue::from_str(&ids::random_id().to_string()).ok().map(RequestId::new)
-    }
+        .expose_headers([request_id::HEADER])
 }
 
 fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
-    let request_id = request.headers().get("seam-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let request_id = request.headers().get(request_id::HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default();
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
+}
+
+/// Logs a server error. A path that is not served is none: the client asked for more than there is.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+fn log_failure(failure: ServerErrorsFailureClass, took: Duration, _: &tracing::Span) {
+    if !matches!(failure, ServerErrorsFailureClass::StatusCode(StatusCode::NOT_IMPLEMENTED)) {
+        tracing::error!(%failure, took_ms = took.as_millis(), "response failed");
+    }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]

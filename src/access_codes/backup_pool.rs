@@ -8,7 +8,7 @@ use super::lifecycle::{Entry, Life, Window};
 use super::linked::{self, Claims, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::model::AccessCode;
-use super::store::{self, LockedDevice, NewActionAttempt, Placed, TimesWanted};
+use super::store::{self, LockedDevice, NewActionAttempt, Placed};
 use super::update::summary;
 use crate::app::App;
 use crate::clock::Instant;
@@ -17,9 +17,8 @@ use crate::devices::store as devices;
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
 use crate::events::{Recorder, event_type};
-use crate::workspaces::Workspace;
 use serde_json::json;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Refuses a pool for a code or a lock that can have none.
@@ -41,39 +40,31 @@ fn check_support(device: &Device, parameter: &str) -> Result<()> {
 /// Begins the life of one backup code, with the attempt to put it on the lock, which nobody keeps. `None`: no PIN is
 /// left for it.
 pub fn make(
-    workspace: &Workspace,
     locked: &mut LockedDevice,
     claims: &Claims,
     (now, machine_now): (Instant, Instant),
 ) -> Option<(AccessCode, NewActionAttempt)> {
     let device_id = locked.device.device_id;
     let ordinal = locked.next_ordinal();
-    let wish = Wish {
-        code: None,
-        code_comes_from: "code",
-        name: None,
-        window: None,
-        preferred_code_length: None,
-        prefer_native_scheduling: false,
-        now,
-    };
+    let wish = Wish { prefer_native_scheduling: false, ..Wish::at(now) };
+    let ids = locked.ids.clone();
     let mut draws = 0;
     let draw = |bound| {
         draws += 1;
-        workspace.ids.draw("backup_pin", device_id, (ordinal << 16) + draws, bound)
+        ids.draw("backup_pin", device_id, (ordinal << 16) + draws, bound)
     };
     let code = linked::assign_one(&locked.device, claims, &wish, draw).ok()?;
-    let access_code_id = workspace.ids.id("access_code", device_id, ordinal, machine_now);
+    let access_code_id = ids.id("access_code", device_id, ordinal, machine_now);
     locked.access_code_ordinal += 1;
     let name = Some(format!("Backup {access_code_id} (Seam)"));
     let mut life = Life::begin(now, Entry { name, code, window: None }, false);
     life.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
-        ..AccessCode::new((access_code_id, device_id), workspace.workspace_id, life)
+        ..AccessCode::new((access_code_id, device_id), locked.device.workspace_id, life)
     };
     let attempt = NewActionAttempt {
-        action_attempt_id: workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
+        action_attempt_id: ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
         action_type: "CREATE_ACCESS_CODE",
         access_code_id,
         device_id,
@@ -89,10 +80,10 @@ pub fn make(
 /// # Errors
 /// 404 for an unknown code, 400 `access_code_not_time_bound`, 404 `backup_access_code_not_found` where the pool is off
 /// or has none left.
-pub async fn pull(app: &App, workspace: &Workspace, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
-    let not_found = || Error::AccessCodeNotFound { device_id: None, access_code_id };
-    let device_id = store::device_of(&app.pool, workspace.workspace_id, access_code_id).await?.ok_or_else(not_found)?;
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+pub async fn pull(app: &App, workspace_id: Uuid, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
+    let not_found = || Error::no_access_code(access_code_id);
+    let device_id = store::device_of(&app.pool, workspace_id, access_code_id).await?.ok_or_else(not_found)?;
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
     let original = all.find(access_code_id).ok_or_else(not_found)?;
     let code = &all.codes[original];
     if !code.life.is_managed || code.life.is_backup {
@@ -135,19 +126,19 @@ pub async fn pull(app: &App, workspace: &Workspace, access_code_id: Uuid) -> Res
         locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });
     }
     devices::set_backup_pools(&mut all.tx, &[device_id], BackupPool { is_enabled: true, since: now }).await?;
-    refill(&mut all, workspace).await?;
+    refill(&mut all).await?;
     let (codes, locked) = all.finish(app).await?;
     Ok((codes[backup].clone(), summary(&locked, device_id)?))
 }
 
 /// Makes new backup codes where the pools of the locks have free places; the scheduler puts them on the locks.
-pub async fn refill(all: &mut LockedCodes, workspace: &Workspace) -> Result<()> {
+pub async fn refill(all: &mut LockedCodes) -> Result<()> {
     // What was pulled or removed must be known to be so before anything is put in its place.
     all.write().await?;
     let (now, machine_now, world) = (all.now, all.machine_now, all.locked.first().map(|it| it.world));
     let Some(world) = world else { return Ok(()) };
-    let wanted: TimesWanted = all.locked.iter().map(|it| (it.device.device_id, None)).collect();
-    let mut claims: Claims = store::claims_of_times(&mut all.tx, &wanted).await?.into_iter().collect();
+    let device_ids: BTreeSet<Uuid> = all.locked.iter().map(|it| it.device.device_id).collect();
+    let mut claims: Claims = store::claims_on_devices(&mut all.tx, &device_ids).await?.into_iter().collect();
     let (mut placed, mut events) = (Vec::new(), Vec::new());
     for locked in &mut all.locked {
         let device_id = locked.device.device_id;
@@ -158,27 +149,27 @@ pub async fn refill(all: &mut LockedCodes, workspace: &Workspace) -> Result<()> 
         let is_in_pool = |code: &&AccessCode| code.pool_device_id == Some(device_id) && is_there(&code.life);
         let there = all.codes.iter().filter(is_in_pool).count();
         for _ in there..usize::try_from(locked.device.pool_size()).unwrap_or(0) {
-            let Some((mut code, _)) = make(workspace, locked, &claims, (now, machine_now)) else { break };
+            let Some((mut code, _)) = make(locked, &claims, (now, machine_now)) else { break };
             claims.add_life(&code);
             let recorder = Recorder { locked, machine_now };
             events.push(recorder.event(&mut code, now, event_type::CREATED));
             placed.push(Placed::new(code, &locked.device, &world));
         }
     }
-    if workspace.is_seeded() {
+    if all.ids.is_derived() {
         let ordinals = all.locked.iter().map(|it| (it.device.device_id, it.access_code_ordinal));
         let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = ordinals.unzip();
         store::set_ordinals(&mut all.tx, &device_ids, &ordinals).await?;
     }
     if !placed.is_empty() {
-        store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+        store::insert(&mut all.tx, all.workspace_id, &placed, &events, &[]).await?;
         all.wrote(events);
     }
     Ok(())
 }
 
 /// Switches the pool of locked devices on or off. Off: backup codes that nobody pulled are removed, and none are made.
-pub async fn switch(all: &mut LockedCodes, workspace: &Workspace, is_enabled: bool) -> Result<()> {
+pub async fn switch(all: &mut LockedCodes, is_enabled: bool) -> Result<()> {
     let now = all.now;
     let mut changed = HashSet::new();
     for locked in &mut all.locked {
@@ -196,7 +187,7 @@ pub async fn switch(all: &mut LockedCodes, workspace: &Workspace, is_enabled: bo
     let ids: Vec<Uuid> = changed.iter().copied().collect();
     devices::set_backup_pools(&mut all.tx, &ids, BackupPool { is_enabled, since: now }).await?;
     if is_enabled {
-        return refill(all, workspace).await;
+        return refill(all).await;
     }
     for place in 0..all.codes.len() {
         if all.codes[place].pool_device_id.is_some_and(|device_id| changed.contains(&device_id)) {

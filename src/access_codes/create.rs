@@ -12,7 +12,7 @@ use super::lifecycle::{Entry, Life, PendingMutation, Window};
 use super::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
 use super::model::AccessCode;
 use super::offline::{MaxTimeRounding, Registered};
-use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed, TimesWanted};
+use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed};
 use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
@@ -21,13 +21,12 @@ use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder, event_type};
+use crate::ids::Ids;
 use crate::postgres;
-use crate::programming::{Until, Workshop};
-use crate::workspaces::{Workspace, World};
-use chrono::TimeDelta;
+use crate::programming::{Pace, Until, Workshop};
+use crate::workspaces::World;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// What is asked of every code of a request.
@@ -100,26 +99,28 @@ pub struct Made {
 /// # Errors
 /// Those of [`linked::assign_one`] and [`linked::assign_many`]; an unknown, full, offline or unfit lock; a time frame
 /// that makes no sense. Then nothing is written.
-pub async fn create(app: &App, workspace: &Arc<Workspace>, making: Making) -> Result<Vec<Made>> {
-    let (work_app, work_workspace) = (app.clone(), Arc::clone(workspace));
+pub async fn create(app: &App, workspace_id: Uuid, making: Making) -> Result<Vec<Made>> {
+    let work_app = app.clone();
     let work = move |batch: Vec<Making>| {
-        let (app, workspace) = (work_app.clone(), Arc::clone(&work_workspace));
-        async move { create_together(&app, &workspace, &batch).await }
+        let app = work_app.clone();
+        async move { create_together(&app, workspace_id, &batch).await }
     };
-    let answer = app.making.done(workspace.workspace_id, making, work).await;
+    let answer = app.making.done(workspace_id, making, work).await;
     answer.unwrap_or_else(|| Err(Error::Internal("the work on new codes broke off".into())))
 }
 
-async fn create_together(app: &App, workspace: &Workspace, batch: &[Making]) -> Vec<Result<Vec<Made>>> {
-    match attempt(app, workspace, batch).await {
+async fn create_together(app: &App, workspace_id: Uuid, batch: &[Making]) -> Vec<Result<Vec<Made>>> {
+    match attempt(app, workspace_id, batch).await {
         Ok(answers) => answers,
         Err(error) if batch.len() == 1 => vec![Err(error)],
         // Whichever of them broke the transaction, the others shall not suffer from it.
         Err(_) => {
             let mut answers = Vec::with_capacity(batch.len());
             for making in batch {
-                let alone = attempt(app, workspace, std::slice::from_ref(making)).await;
-                answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or(Ok(Vec::new()))));
+                let alone = attempt(app, workspace_id, std::slice::from_ref(making)).await;
+                answers.push(alone.and_then(|mut answers| {
+                    answers.pop().unwrap_or_else(|| Err(Error::Internal("new codes without an answer".into())))
+                }));
             }
             answers
         }
@@ -127,9 +128,9 @@ async fn create_together(app: &App, workspace: &Workspace, batch: &[Making]) -> 
 }
 
 /// Decides and writes a batch. `Err`: nothing of it was written.
-async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
+async fn attempt(app: &App, workspace_id: Uuid, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
     let mut tx = postgres::begin(&app.pool).await?;
-    let (answers, events) = create_in(&mut tx, workspace, batch).await?;
+    let (answers, events) = create_in(&mut tx, workspace_id, batch).await?;
     if answers.iter().any(Result::is_ok) {
         tx.commit().await?;
         app.wake_scheduler();
@@ -145,10 +146,10 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Making]) -> Result<V
 /// What nobody foresaw; the transaction can only be given up.
 pub async fn create_in(
     tx: &mut PgConnection,
-    workspace: &Workspace,
+    workspace_id: Uuid,
     batch: &[Making],
 ) -> Result<(Vec<Result<Vec<Made>>>, Vec<NewEvent>)> {
-    let Some(mut board) = Board::read(tx, workspace, batch).await? else {
+    let Some(mut board) = Board::read(tx, workspace_id, batch).await? else {
         return Ok((batch.iter().map(|_| Err(Error::DeviceNotFound)).collect(), Vec::new()));
     };
     let mut decided = Vec::with_capacity(batch.len());
@@ -179,8 +180,10 @@ struct Group {
 }
 
 /// Everything a batch is decided by, locked, and what has been decided so far.
-struct Board<'a> {
-    workspace: &'a Workspace,
+struct Board {
+    workspace_id: Uuid,
+    /// Where ids and PINs of the workspace come from, as it is under the locks.
+    ids: Ids,
     world: World,
     now: Instant,
     machine_now: Instant,
@@ -211,28 +214,29 @@ struct Draft {
     at_once: bool,
 }
 
-impl<'a> Board<'a> {
+impl Board {
     /// Locks groups and devices and reads the claims on them. `None`: none of the devices is there.
-    async fn read(tx: &mut PgConnection, workspace: &'a Workspace, batch: &[Making]) -> Result<Option<Self>> {
+    async fn read(tx: &mut PgConnection, workspace_id: Uuid, batch: &[Making]) -> Result<Option<Self>> {
         let keys: BTreeSet<&str> = batch.iter().filter_map(|it| it.wanted.common_code_key.as_deref()).collect();
         let mut groups = BTreeMap::new();
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
-            store::lock_pin_groups(tx, workspace.workspace_id, &keys).await?;
-            for group in store::pin_groups(tx, workspace.workspace_id, &keys).await? {
+            store::lock_pin_groups(tx, workspace_id, &keys).await?;
+            for group in store::pin_groups(tx, workspace_id, &keys).await? {
                 let state = Group { code: group.code, has_members: group.has_members, is_changed: false };
                 groups.insert(group.common_code_key, state);
             }
         }
         let device_ids: BTreeSet<Uuid> = batch.iter().flat_map(|making| making.device_ids.iter().copied()).collect();
         let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
-        let locked = store::lock_devices(tx, workspace.workspace_id, &device_ids).await?;
-        let Some(world) = locked.first().map(|it| it.world) else { return Ok(None) };
+        let locked = store::lock_devices(tx, workspace_id, &device_ids).await?;
+        let Some((ids, world)) = locked.first().map(|it| (it.ids.clone(), it.world)) else { return Ok(None) };
         let machine_now = machine_now();
         let now = world.clock.now(machine_now);
-        let recent = Recent::read(tx, workspace.workspace_id, &world, now, &device_ids, "CREATE_ACCESS_CODE").await?;
+        let recent = Recent::read(tx, workspace_id, &world, now, &device_ids, "CREATE_ACCESS_CODE").await?;
         let mut board = Self {
-            workspace,
+            workspace_id,
+            ids,
             world,
             now,
             machine_now,
@@ -252,32 +256,28 @@ impl<'a> Board<'a> {
 
     /// Reads what stands in the way. Where the PIN is given and the lock has no limit, only its own doubles do.
     async fn read_claims(&mut self, tx: &mut PgConnection, batch: &[Making]) -> Result<()> {
-        let (mut of_codes, mut of_times) = (BTreeSet::new(), TimesWanted::new());
+        let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
         for making in batch {
             let wanted = &making.wanted;
             let code = self.code_of(wanted).ok().flatten();
             let may_choose = making.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
-            let chooses_backups = wanted.use_backup_pool;
             for device_id in &making.device_ids {
                 let Some(locked) = self.devices.get(device_id) else { continue };
-                // Backups are for ever, and so is what stands in their way.
-                let window = if chooses_backups { None } else { wanted.span() };
                 match &code {
-                    Some(code) if locked.device.capacity().is_none() && !may_choose && !chooses_backups => {
+                    Some(code) if locked.device.capacity().is_none() && !may_choose && !wanted.use_backup_pool => {
                         of_codes.insert(CodeWanted { device_id: *device_id, code: code.clone() });
                     }
-                    _ => {
-                        let hull = of_times.entry(*device_id).or_insert(window);
-                        *hull = hull.zip(window).map(|(one, other)| one.hull(other));
-                    }
+                    _ => drop(of_devices.insert(*device_id)),
                 }
             }
         }
+        // What is read by lock has what is read by PIN in it.
+        of_codes.retain(|wanted| !of_devices.contains(&wanted.device_id));
         if !of_codes.is_empty() {
             store::claims_of_codes(tx, &of_codes).await?.into_iter().for_each(|claim| self.claims.add(claim));
         }
-        if !of_times.is_empty() {
-            store::claims_of_times(tx, &of_times).await?.into_iter().for_each(|claim| self.claims.add(claim));
+        if !of_devices.is_empty() {
+            store::claims_on_devices(tx, &of_devices).await?.into_iter().for_each(|claim| self.claims.add(claim));
         }
         let offline = batch.iter().filter(|making| making.wanted.offline.is_some());
         let offline: Vec<Uuid> = offline.flat_map(|making| making.device_ids.iter().copied()).collect();
@@ -333,6 +333,7 @@ impl<'a> Board<'a> {
             window: wanted.window,
             preferred_code_length: wanted.preferred_code_length,
             prefer_native_scheduling: wanted.prefer_native_scheduling,
+            same_code: self.world.same_code,
             now: self.now,
         };
         for locked in &in_order {
@@ -343,7 +344,7 @@ impl<'a> Board<'a> {
         let mut draws = 0;
         let mut draw = |bound| {
             draws += 1;
-            self.workspace.ids.draw("pin", first_id, (first_ordinal << 16) + draws, bound)
+            self.ids.draw("pin", first_id, (first_ordinal << 16) + draws, bound)
         };
         let (assigned, key) = match making.linking {
             None => {
@@ -355,7 +356,7 @@ impl<'a> Board<'a> {
                 let assigned = linked::assign_many(&devices, &self.claims, &wish, behavior, &mut draw)?;
                 // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
                 let key = wanted.code.is_none().then(|| {
-                    let id = self.workspace.ids.id("common_code_key", first_id, first_ordinal, self.machine_now);
+                    let id = self.ids.id("common_code_key", first_id, first_ordinal, self.machine_now);
                     format!("auto_set_by_create_multiple_{id}")
                 });
                 (assigned, key)
@@ -387,7 +388,7 @@ impl<'a> Board<'a> {
         for _ in 0..locked.device.pool_size() {
             let made = {
                 let Some(locked) = self.devices.get_mut(&device_id) else { return };
-                backup_pool::make(self.workspace, locked, &self.claims, (now, self.machine_now))
+                backup_pool::make(locked, &self.claims, (now, self.machine_now))
             };
             let Some((mut code, attempt)) = made else { return };
             self.claims.add_life(&code);
@@ -407,7 +408,7 @@ impl<'a> Board<'a> {
 
     /// Begins the life of one code and notes what is to be written of it. Gives the place of its draft.
     fn place(&mut self, device_id: Uuid, making: &Making, assigned: &Assigned, key: Option<String>) -> Option<usize> {
-        let ids = &self.workspace.ids;
+        let ids = &self.ids;
         let wanted = &making.wanted;
         let locked = self.devices.get_mut(&device_id)?;
         let native = wanted.prefer_native_scheduling && locked.device.schedules_natively();
@@ -418,7 +419,7 @@ impl<'a> Board<'a> {
         let mut code = AccessCode {
             common_code_key: key,
             is_external_modification_allowed: wanted.is_external_modification_allowed,
-            ..AccessCode::new((access_code_id, device_id), self.workspace.workspace_id, life)
+            ..AccessCode::new((access_code_id, device_id), self.workspace_id, life)
         };
         locked.access_code_ordinal += 1;
         let locked = &*locked;
@@ -440,25 +441,29 @@ impl<'a> Board<'a> {
         Some(self.drafts.len() - 1)
     }
 
-    /// Makes everything happen to the new codes that is due at once.
+    /// Makes everything happen to the new codes that is due at once: the guests' first, and backup codes take what they
+    /// leave of a lock's memory.
     async fn live(&mut self, tx: &mut PgConnection) -> Result<()> {
         let now = self.now;
-        for at_once in [true, false] {
-            let places: Vec<usize> =
-                (0..self.drafts.len()).filter(|place| self.drafts[*place].at_once == at_once).collect();
-            if places.is_empty() {
-                continue;
-            }
-            let mut codes: Vec<AccessCode> = places.iter().map(|place| self.drafts[*place].code.clone()).collect();
-            let mut locked: Vec<LockedDevice> = self.devices.values().cloned().collect();
-            if at_once {
-                for locked in &mut locked {
-                    locked.world.programming = locked.world.programming.map(|_| TimeDelta::zero());
-                }
-            }
-            let mut workshop = Workshop::open(tx, &locked, &codes, |_| now, self.machine_now).await?;
-            workshop.live_on(&mut codes, |_| now, Until::Instant, &mut self.events);
-            workshop.close(tx).await?;
+        let mut groups: [(Vec<usize>, Vec<AccessCode>, Pace); 3] =
+            [Pace::Immediate, Pace::Usual, Pace::Immediate].map(|pace| (Vec::new(), Vec::new(), pace));
+        for (place, draft) in self.drafts.iter().enumerate() {
+            let group = match (draft.code.life.is_backup, draft.at_once) {
+                (true, _) => 2,
+                (false, true) => 0,
+                (false, false) => 1,
+            };
+            groups[group].0.push(place);
+            groups[group].1.push(draft.code.clone());
+        }
+        let locked: Vec<LockedDevice> = self.devices.values().cloned().collect();
+        let all = groups.each_ref().map(|(_, codes, pace)| (codes.as_slice(), *pace));
+        let mut workshop = Workshop::open(tx, &locked, &all, |_| now, self.machine_now).await?;
+        for (_, codes, pace) in &mut groups {
+            workshop.live_on((codes, *pace), |_| now, Until::Instant, &mut self.events);
+        }
+        workshop.close(tx).await?;
+        for (places, codes, _) in groups {
             for (place, code) in places.into_iter().zip(codes) {
                 self.drafts[place].code = code;
             }
@@ -500,7 +505,7 @@ impl<'a> Board<'a> {
 
     /// Writes what was decided.
     async fn write(&self, tx: &mut PgConnection) -> Result<()> {
-        let workspace_id = self.workspace.workspace_id;
+        let workspace_id = self.workspace_id;
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
         let (keys, codes): (Vec<String>, Vec<String>) =
             changed.filter_map(|(key, group)| Some((key.clone(), group.code.clone()?))).unzip();
@@ -514,7 +519,7 @@ impl<'a> Board<'a> {
             store::delete_pin_groups(tx, workspace_id, &unused).await?;
         }
         // Random ids need no ordinal.
-        if self.workspace.is_seeded() {
+        if self.ids.is_derived() {
             let touched = self.devices.values().map(|it| (it.device.device_id, it.access_code_ordinal));
             let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = touched.unzip();
             store::set_ordinals(tx, &device_ids, &ordinals).await?;
@@ -531,15 +536,5 @@ impl<'a> Board<'a> {
         let kept = self.drafts.iter().filter(|draft| draft.keeps_attempt);
         let attempts: Vec<NewActionAttempt> = kept.map(|draft| draft.attempt.clone()).collect();
         store::insert(tx, workspace_id, &placed, &self.events, &attempts).await
-    }
-}
-
-impl NewAccessCode {
-    /// The time in which others can stand in the way.
-    fn span(&self) -> Option<Window> {
-        let Some(offline) = self.offline else { return self.window };
-        let ends_at = offline.ends_at.unwrap_or(offline.starts_at);
-        let (day, starts_at) = (TimeDelta::days(2), offline.starts_at);
-        Some(Window { starts_at: starts_at.checked_sub_signed(day)?, ends_at: ends_at.checked_add_signed(day)? })
     }
 }

@@ -19,9 +19,11 @@ mod steps;
 
 pub use self::changes::Change;
 pub use self::particulars::{Failure, Outcome, Particulars};
+pub use self::steps::begun;
 
 use crate::clock::Instant;
 use chrono::TimeDelta;
+use uuid::Uuid;
 
 /// How long before its start a natively scheduled code is put on its lock, which then waits for the start itself.
 pub const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
@@ -84,6 +86,9 @@ pub struct Lock {
     pub slow_after: TimeDelta,
     /// Whether codes that have ended stay to be seen.
     pub keeps_expired: bool,
+    /// For a lock that takes no start in the past: how long after the present a schedule starts that it is given in place
+    /// of one that has begun. `None`: it takes any start.
+    pub begun_start_lead: Option<TimeDelta>,
 }
 
 /// The facts of one code's life.
@@ -222,6 +227,8 @@ pub enum Happening {
     FailedToRemove,
     /// `access_code.unmanaged.removed`
     UnmanagedRemoved,
+    /// `access_code.changed`: the code has become unmanaged.
+    Unmanaged,
 }
 
 impl Life {
@@ -242,6 +249,19 @@ impl Life {
             gone_at: None,
             particulars: Particulars::default(),
         }
+    }
+
+    /// What is asked of the lock: what was asked for, with the start that the lock takes where the asked one had begun.
+    pub fn asked_of_lock(&self) -> Entry {
+        let starts_at = self.particulars.lock_starts_at.filter(|_| self.is_natively_scheduled);
+        let window =
+            self.asked.window.map(|window| Window { starts_at: starts_at.unwrap_or(window.starts_at), ..window });
+        Entry { window, ..self.asked.clone() }
+    }
+
+    /// Whether the lock holds the code as it is asked of it.
+    fn is_as_asked(&self, held: &Entry) -> bool {
+        *held == self.asked || (self.particulars.lock_starts_at.is_some() && *held == self.asked_of_lock())
     }
 
     /// When the code is to be put on its lock: at once if it is ongoing, else 72 hours (native) or 60 minutes
@@ -305,6 +325,12 @@ impl Life {
         }
     }
 
+    /// Whether this action attempt is one to make the code unmanaged that came before its lock held it.
+    pub fn waits_to_unmanage(&self, action_attempt_id: Uuid) -> bool {
+        let unmanage = self.particulars.unmanage.as_ref();
+        unmanage.is_some_and(|unmanage| unmanage.action_attempt_ids.contains(&action_attempt_id))
+    }
+
     /// Whether the lock is at work on a change of the code.
     pub fn is_being_updated(&self) -> bool {
         self.working_since.is_some() && self.work().is_some_and(|(operation, _)| operation == Operation::Update)
@@ -329,6 +355,7 @@ impl Life {
             }];
         };
         let Change { name, code, window, .. } = Change::between(held, &self.asked, true);
+        let window = window.filter(|_| held.window != self.asked_of_lock().window);
         let since = |asked: Option<Instant>| asked.or(external).unwrap_or(self.as_of);
         let updating = &self.particulars.updating;
         let name = name.map(|(from, to)| (since(updating.name), PendingMutation::UpdatingName { from, to }));
@@ -361,7 +388,7 @@ impl Life {
             None => Some((Operation::Set, external.map_or(opens_at, |external| external.max(opens_at)))),
             // A lock that knows no schedule cannot keep what has been put off.
             Some(_) if !self.is_natively_scheduled && self.as_of < opens_at => Some((Operation::Remove, changed_at)),
-            Some(held) if *held != self.asked => Some((Operation::Update, changed_at)),
+            Some(held) if !self.is_as_asked(held) => Some((Operation::Update, changed_at)),
             Some(_) => None,
         }
     }

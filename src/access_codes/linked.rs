@@ -6,12 +6,12 @@ use super::pin::{self, PinRules};
 use crate::clock::Instant;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
-use chrono::TimeDelta;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Claim {
     /// The code.
     pub access_code_id: Uuid,
@@ -27,6 +27,28 @@ pub struct Claim {
     pub is_managed: bool,
     /// Whether it takes a place in the memory of its own.
     pub needs_room: bool,
+    /// Whether it is a backup code that waits in its pool.
+    pub is_in_pool: bool,
+    /// Whether it is deleted or has ended, and the lock has not let go of it: nobody knows when it will.
+    pub is_being_removed: bool,
+}
+
+/// From when to when a code is on its lock, both ends included.
+pub type Period = (Instant, Instant);
+
+impl Claim {
+    /// When the code is on its lock, as far as that can be known.
+    fn on_lock(&self, now: Instant) -> Period {
+        if self.is_being_removed {
+            return (Instant::MIN_UTC, Instant::MAX_UTC);
+        }
+        self.occupies(now)
+    }
+
+    /// When it takes a place in the lock's memory.
+    pub fn occupies(&self, now: Instant) -> Period {
+        occupied(self.window, self.is_natively_scheduled, now)
+    }
 }
 
 /// The claims that matter to a request or to several, by lock.
@@ -50,6 +72,8 @@ impl Claims {
             is_natively_scheduled: life.is_natively_scheduled,
             is_managed: life.is_managed,
             needs_room,
+            is_in_pool: code.pool_device_id.is_some(),
+            is_being_removed: life.removing_since().is_some() && life.held.is_some(),
         };
         // A backup that did not find room takes none from guests.
         self.add(claim(&life.asked, !life.is_backup || life.held.is_some()));
@@ -94,8 +118,49 @@ pub struct Wish<'a> {
     pub preferred_code_length: Option<u8>,
     /// Whether locks that keep schedules themselves should do so.
     pub prefer_native_scheduling: bool,
+    /// Whether the lock may have one PIN twice.
+    pub same_code: SameCode,
     /// The workspace's time.
     pub now: Instant,
+}
+
+impl Wish<'_> {
+    /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
+    pub fn at(now: Instant) -> Self {
+        Self {
+            code: None,
+            code_comes_from: "code",
+            name: None,
+            window: None,
+            preferred_code_length: None,
+            prefer_native_scheduling: true,
+            same_code: SameCode::Never,
+            now,
+        }
+    }
+
+    /// From when to when the code would be on this lock.
+    fn on_lock(&self, device: &Device) -> Period {
+        occupied(self.window, self.prefer_native_scheduling && device.schedules_natively(), self.now)
+    }
+
+    /// Whether a code with the same PIN stands in the way of one that is on the lock in this period.
+    fn conflicts_with(&self, claim: &Claim, period: Period) -> bool {
+        let (from, to) = claim.on_lock(self.now);
+        match self.same_code {
+            SameCode::Never => true,
+            SameCode::InDisjointWindows => from < period.1 && period.0 < to,
+        }
+    }
+}
+
+/// Whether managed codes on one lock may have the same PIN (access-codes-api, 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameCode {
+    /// A PIN is taken, whatever the time frame, until its code is gone.
+    Never,
+    /// A PIN is taken while its code is on the lock: from 72 hours or 60 minutes before its start until it is off.
+    InDisjointWindows,
 }
 
 /// What to do with locks that cannot take the PIN of the others.
@@ -123,27 +188,35 @@ pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Resu
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
-    let native = wish.prefer_native_scheduling && device.schedules_natively();
-    let wanted = occupied(wish.window, native, wish.now);
-    let others: Vec<_> = claims
-        .on(device.device_id)
-        .iter()
-        .filter(|claim| claim.is_managed && claim.needs_room)
-        .map(|claim| occupied(claim.window, claim.is_natively_scheduled, wish.now))
-        .filter(|(from, to)| *from <= wanted.1 && wanted.0 <= *to)
-        .collect();
-    // The most crowded instant is one at which a code comes on.
-    let crowd = |instant: Instant| others.iter().filter(|(from, to)| *from <= instant && instant <= *to).count();
-    let peak = others.iter().map(|(from, _)| (*from).max(wanted.0)).map(crowd).max().unwrap_or(0);
+    let wanted = wish.on_lock(device);
+    let others = claims.on(device.device_id).iter().filter(|claim| claim.is_managed && claim.needs_room);
+    let peak = peak(others.map(|claim| claim.occupies(wish.now)), wanted);
     if u32::try_from(peak).unwrap_or(u32::MAX) >= capacity {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
 }
 
+/// How many of these codes are on their lock at the most crowded instant of a period.
+pub fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
+    let overlapping = codes.filter(|(from, to)| *from <= within.1 && within.0 <= *to);
+    let (mut starts, mut ends): (Vec<Instant>, Vec<Instant>) = overlapping.unzip();
+    starts.sort_unstable();
+    ends.sort_unstable();
+    // The most crowded instant is one at which a code comes on.
+    let mut gone = 0;
+    let crowd = |(place, start): (usize, &Instant)| {
+        while ends.get(gone).is_some_and(|end| end < start.max(&within.0)) {
+            gone += 1;
+        }
+        place + 1 - gone
+    };
+    starts.iter().enumerate().map(crowd).max().unwrap_or(0)
+}
+
 /// From when to when a code takes a place in the lock's memory: native codes lie there from 72 hours before their
 /// start on, and count (Seam's `max_active_codes_supported`).
-fn occupied(window: Option<Window>, native: bool, now: Instant) -> (Instant, Instant) {
+fn occupied(window: Option<Window>, native: bool, now: Instant) -> Period {
     let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
     window.map_or((Instant::MIN_UTC, Instant::MAX_UTC), |window| {
         let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Instant::MIN_UTC);
@@ -151,9 +224,6 @@ fn occupied(window: Option<Window>, native: bool, now: Instant) -> (Instant, Ins
         (from, window.ends_at.max(now))
     })
 }
-
-/// How long before its start a code can matter to others: the span by which claims are looked up.
-pub const LONGEST_LEAD: TimeDelta = NATIVE_LEAD;
 
 /// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
 pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
@@ -177,18 +247,18 @@ fn listed(lengths: &[u8]) -> String {
     lengths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn is_taken(device: &Device, code: &str, claims: &Claims, window: Option<Window>) -> bool {
-    claims
-        .on(device.device_id)
-        .iter()
-        .any(|claim| claim.is_managed && claim.code == code && Window::overlap(claim.window, window))
+/// The managed code that has this PIN already and stands in the way of one more.
+fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>) -> Option<&'a Claim> {
+    let period = wish.on_lock(device);
+    let has_it = |claim: &&Claim| claim.is_managed && claim.code == code && wish.conflicts_with(claim, period);
+    claims.on(device.device_id).iter().find(has_it)
 }
 
 /// The PIN for one lock.
 ///
 /// # Errors
-/// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one it already has to hold in an
-/// overlapping time frame, `no_code_left` where it is ours to choose and none is free.
+/// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one that a managed code on it has
+/// already, `no_code_left` where it is ours to choose and none is free.
 pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
     let Some(code) = wish.code else {
         return choose(&[device], claims, wish, draw).ok_or(Error::NoCodeLeft);
@@ -200,16 +270,34 @@ pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl 
     Ok(code.to_owned())
 }
 
-/// Refuses a given PIN that the lock already has to hold in an overlapping time frame.
+/// Refuses a given PIN that a managed code on the lock has already.
 pub fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
     match wish.code {
-        Some(code) if is_taken(device, code, claims, wish.window) => Err(duplicate(code, wish)),
-        _ => Ok(()),
+        Some(code) => taken_by(device, code, claims, wish).map_or(Ok(()), |other| Err(duplicate(code, wish, other))),
+        None => Ok(()),
     }
 }
 
-fn duplicate(code: &str, wish: &Wish<'_>) -> Error {
-    Error::DuplicateAccessCode { code: code.to_owned(), name: wish.name.map(str::to_owned), window: wish.window }
+fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
+    let is_disjoint = !Window::overlap(other.window, wish.window);
+    let hint = if wish.code_comes_from == "common_code_key" {
+        "Codes with one common_code_key have one PIN, and an access code on this device has it already: use another \
+         common_code_key, or delete that one first"
+    } else if wish.same_code == SameCode::InDisjointWindows && is_disjoint {
+        "The time frames do not overlap, but the access codes would be on the device at the same time"
+    } else if is_disjoint {
+        "An access code on this device has it in another time frame; the workspace's setting \
+         allow_same_code_in_disjoint_windows allows that"
+    } else {
+        ""
+    };
+    Error::DuplicateAccessCode {
+        code: code.to_owned(),
+        name: wish.name.map(str::to_owned),
+        window: wish.window,
+        access_code_id: other.access_code_id,
+        hint,
+    }
 }
 
 /// The PINs for several locks, in their order: one for all, as far as they can share it.
@@ -236,17 +324,14 @@ pub fn assign_many(
         }
     }
     if behavior == WhenCodeCannotBeShared::Throw {
-        if let Some(code) = wish.code
-            && unable.is_empty()
-            && sharers.iter().any(|device| is_taken(device, code, claims, wish.window))
-        {
-            return Err(duplicate(code, wish));
+        if unable.is_empty() {
+            sharers.iter().try_for_each(|device| check_not_taken(device, claims, wish))?;
         }
         if !unable.is_empty() {
             return Err(Error::CodeCannotBeShared(unable));
         }
     } else if let Some(code) = wish.code {
-        sharers.retain(|device| !is_taken(device, code, claims, wish.window));
+        sharers.retain(|device| taken_by(device, code, claims, wish).is_none());
     }
     let shared = match wish.code {
         _ if sharers.is_empty() => None,
@@ -293,7 +378,7 @@ fn reason_against_sharing(
     if lengths.iter().all(|length| rules.count(usize::from(*length)) == 0) {
         return Some("no code satisfies its constraints and those of the others".to_owned());
     }
-    let taken = taken_codes(&group, claims, wish.window);
+    let taken = taken_codes(&group, claims, wish);
     let free = lengths.iter().any(|length| rules.choose(usize::from(*length), taken.iter().copied(), |_| 0).is_some());
     (!free).then(|| "no code is free on it and on the others".to_owned())
 }
@@ -307,20 +392,19 @@ fn group_rules(devices: &[&Device]) -> PinRules {
     PinRules::new(devices.iter().flat_map(|device| device.digit_rules()))
 }
 
-fn taken_codes<'a>(devices: &[&Device], claims: &'a Claims, window: Option<Window>) -> Vec<&'a str> {
-    devices
-        .iter()
-        .flat_map(|device| claims.on(device.device_id))
-        .filter(|claim| Window::overlap(claim.window, window))
-        .map(|claim| claim.code.as_str())
-        .collect()
+/// The PINs that are not free on one of these locks, unmanaged codes' too.
+fn taken_codes<'a>(devices: &[&Device], claims: &'a Claims, wish: &Wish<'_>) -> Vec<&'a str> {
+    let on_device = |device: &&Device| {
+        let period = wish.on_lock(device);
+        claims.on(device.device_id).iter().filter(move |claim| wish.conflicts_with(claim, period))
+    };
+    devices.iter().flat_map(on_device).map(|claim| claim.code.as_str()).collect()
 }
 
-/// A PIN drawn uniformly among those all these locks can hold and none of them has to hold in an overlapping time
-/// frame: of the preferred length if they share it, else of the shortest one they share that has any left.
+/// A PIN drawn uniformly among those all these locks can hold and that is free on all of them: of the preferred length if they share it, else of the shortest one they share that has any left.
 fn choose(devices: &[&Device], claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
     let rules = group_rules(devices);
-    let taken = taken_codes(devices, claims, wish.window);
+    let taken = taken_codes(devices, claims, wish);
     common_lengths(devices, wish)
         .into_iter()
         .find_map(|length| rules.choose(usize::from(length), taken.iter().copied(), &mut draw))

@@ -3,15 +3,15 @@
 use super::model::AccessCode;
 use super::store::{self, LockedAccessCodes, LockedDevice, NewActionAttempt, PinWanted, Placed};
 use crate::app::App;
-use crate::clock::{Instant, machine_now};
+use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder};
+use crate::ids::Ids;
 use crate::postgres;
-use crate::programming::{Until, Workshop};
-use crate::workspaces::{World, store as workspaces};
-use chrono::TimeDelta;
+use crate::programming::{Pace, Until, Workshop};
+use crate::workspaces::store as workspaces;
 use sqlx::{PgConnection, Postgres, Transaction};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -46,6 +46,10 @@ pub struct LockedCodes {
     pub events: Vec<NewEvent>,
     /// What was asked for.
     pub attempts: Vec<NewActionAttempt>,
+    /// Where ids of the workspace come from.
+    pub ids: Ids,
+    /// The workspace's clock.
+    pub clock: WorkspaceClock,
     /// The workspace's time.
     pub now: Instant,
     /// The machine's.
@@ -87,8 +91,12 @@ impl LockedCodes {
                 with_codes(&mut tx, workspace_id, &device_ids).await?
             }
         };
+        let (ids, clock) = match locked.first() {
+            Some(locked) => (locked.ids.clone(), locked.world.clock),
+            None => read_clock(&mut tx, workspace_id).await?,
+        };
         let machine_now = machine_now();
-        let now = locked.first().map_or(machine_now, |it| it.world.clock.now(machine_now));
+        let now = clock.now(machine_now);
         let touched = vec![false; codes.len()];
         let (events, attempts) = (Vec::new(), Vec::new());
         let mut all = Self {
@@ -99,6 +107,8 @@ impl LockedCodes {
             rivals,
             events,
             attempts,
+            ids,
+            clock,
             now,
             machine_now,
             touched,
@@ -155,22 +165,16 @@ impl LockedCodes {
     /// Makes everything happen that is due by now. `at_once`: operations take no time, as for a caller who waits.
     pub async fn live(&mut self, at_once: bool) -> Result<()> {
         let now = self.now;
-        let worlds: Vec<World> = self.locked.iter().map(|it| it.world).collect();
-        if at_once {
-            for locked in &mut self.locked {
-                locked.world.programming = locked.world.programming.map(|_| TimeDelta::zero());
-            }
-        }
-        let locks: HashMap<Uuid, _> =
-            self.locked.iter().map(|it| (it.device.device_id, it.device.lock(&it.world))).collect();
+        let pace = if at_once { Pace::Immediate } else { Pace::Usual };
+        let locks: HashMap<Uuid, _> = self.locked.iter().map(|it| (it.device.device_id, pace.lock(it))).collect();
         let is_due = |code: &AccessCode| {
             locks.get(&code.device_id).and_then(|lock| code.life.next(lock)).is_some_and(|(at, _)| at <= now)
         };
         if self.codes.iter().any(is_due) {
             self.settle().await?;
             let mut workshop =
-                Workshop::open(&mut self.tx, &self.locked, &self.codes, |_| now, self.machine_now).await?;
-            let steps = workshop.live_on(&mut self.codes, |_| now, Until::Instant, &mut self.events);
+                Workshop::open(&mut self.tx, &self.locked, &[(&self.codes, pace)], |_| now, self.machine_now).await?;
+            let steps = workshop.live_on((&mut self.codes, pace), |_| now, Until::Instant, &mut self.events);
             let backups = workshop.close(&mut self.tx).await?;
             for locked in &mut self.locked {
                 locked.count_backups(&backups);
@@ -179,9 +183,6 @@ impl LockedCodes {
                 *touched |= stepped;
                 self.memory_has_changed |= stepped;
             }
-        }
-        for (locked, world) in self.locked.iter_mut().zip(worlds) {
-            locked.world = world;
         }
         Ok(())
     }
@@ -239,6 +240,13 @@ impl LockedCodes {
         self.memory_has_changed = false;
         Ok(())
     }
+}
+
+/// Where a workspace's ids come from and how its time passes, where nothing of it is locked.
+async fn read_clock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, WorkspaceClock)> {
+    let (ids, world) =
+        workspaces::worlds(tx, &[workspace_id]).await?.remove(&workspace_id).ok_or(Error::WorkspaceNotFound)?;
+    Ok((ids, world.clock))
 }
 
 async fn with_codes(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<LockedAccessCodes> {

@@ -132,6 +132,7 @@ impl AccessCode {
         let particulars = &life.particulars;
         let offline = particulars.offline.as_ref();
         let is_unknown = device.trouble.account_disconnected_at.is_some();
+        let status = if is_unknown { Status::Unknown } else { life.status(device.brand.recreates) };
         AccessCodeBody {
             access_code_id: self.access_code_id,
             device_id: self.device_id,
@@ -140,7 +141,8 @@ impl AccessCode {
             code: self.known_code().map(str::to_owned),
             common_code_key: self.common_code_key.clone(),
             r#type: kind(asked),
-            status: if is_unknown { Status::Unknown } else { life.status(device.brand.recreates) },
+            status,
+            display_status: display_status(life, status),
             starts_at: asked.window.map(|window| window.starts_at),
             ends_at: asked.window.map(|window| window.ends_at),
             created_at: life.created_at,
@@ -175,6 +177,7 @@ impl AccessCode {
             code: Some(asked.code.clone()).filter(|_| !device.brand.hides_foreign_codes),
             r#type: kind(asked),
             status: self.life.status(false),
+            display_status: if self.life.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
             starts_at: asked.window.map(|window| window.starts_at),
             ends_at: asked.window.map(|window| window.ends_at),
             created_at: self.life.created_at,
@@ -189,6 +192,27 @@ impl AccessCode {
     /// Whether Seam cannot take the code over.
     pub fn cannot_be_managed(&self, brand: &Brand) -> bool {
         self.life.particulars.cannot_be_managed || !brand.adopts_foreign_codes
+    }
+}
+
+const ACTIVE: &str = "Active";
+const NOT_ACTIVE: &str = "Not active";
+
+/// Seam's `display_status` of a managed code with this status: a label for people. It says nothing that the other
+/// properties do not say (access-code-object, 1.2).
+fn display_status(life: &Life, status: Status) -> &'static str {
+    let is_inactive = life.particulars.errors.iter().any(|error| error.code == "access_code_inactive");
+    let has_started = life.asked.window.is_none_or(|window| life.as_of >= window.starts_at);
+    match status {
+        _ if life.deletion_requested_at.is_some() => "Being deleted",
+        _ if life.removing_since().is_some() || life.particulars.has_expired => "Expired",
+        Status::Unknown => "Unknown",
+        _ if is_inactive => NOT_ACTIVE,
+        Status::Set => ACTIVE,
+        // Somebody took it off the lock, and may.
+        Status::Unset if has_started => NOT_ACTIVE,
+        Status::Unset => "Upcoming",
+        Status::Setting | Status::Removing => "Issuing",
     }
 }
 
@@ -243,6 +267,7 @@ pub struct AccessCodeBody {
     pub common_code_key: Option<String>,
     pub r#type: &'static str,
     pub status: Status,
+    pub display_status: &'static str,
     #[serde(with = "iso::option")]
     pub starts_at: Option<Instant>,
     #[serde(with = "iso::option")]
@@ -277,6 +302,7 @@ pub struct UnmanagedAccessCodeBody {
     pub code: Option<String>,
     pub r#type: &'static str,
     pub status: Status,
+    pub display_status: &'static str,
     #[serde(with = "iso::option")]
     pub starts_at: Option<Instant>,
     #[serde(with = "iso::option")]

@@ -9,11 +9,11 @@ use super::store::{self, Filter, Whose};
 use super::update::{self, Changing, Kind, Update};
 use super::{backup_pool, service};
 use crate::action_attempts::ActionAttemptBody;
-use crate::clock::{Instant, from_iso};
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
+use crate::http::params::optional_instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -125,8 +125,8 @@ impl Wanted {
             let message = "Offline access codes have codes of their own: leave common_code_key out";
             return Err(Error::invalid("common_code_key", message));
         }
-        let starts_at = instant("starts_at", self.starts_at.as_deref())?;
-        let ends_at = instant("ends_at", self.ends_at.as_deref())?;
+        let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
+        let ends_at = optional_instant("ends_at", self.ends_at.as_deref())?;
         let starts_at =
             starts_at.ok_or_else(|| Error::invalid("starts_at", "An offline access code needs starts_at"))?;
         if ends_at.is_some_and(|ends_at| ends_at <= starts_at) {
@@ -151,17 +151,12 @@ pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Resul
     }
 }
 
-fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
-    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-    text.map(|text| from_iso(text).ok_or_else(|| Error::invalid(name, message))).transpose()
-}
-
 /// The time frame from its two parameters: both or none, and in order.
 ///
 /// # Errors
 /// What of them does not go together.
 pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
-    match (instant("starts_at", starts_at)?, instant("ends_at", ends_at)?) {
+    match (optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?) {
         (None, None) => Ok(None),
         (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
         (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
@@ -195,7 +190,8 @@ async fn create_one(call: Call<Create>) -> Result<Created> {
     let wanted = wanted.read()?;
     let sync = wanted.sync;
     let making = Making { device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
-    let made = create::create(&call.app, &call.workspace, making).await?.pop().ok_or(Error::DeviceNotFound)?;
+    let made =
+        create::create(&call.app, call.workspace.workspace_id, making).await?.pop().ok_or(Error::DeviceNotFound)?;
     let access_code = made.code.to_body(&made.device);
     let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
     Ok(Created { action_attempt, access_code })
@@ -230,7 +226,7 @@ async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> 
     };
     let wanted = wanted.read()?;
     let making = Making { device_ids, wanted, linking: Some(behavior), cause: Cause::current() };
-    let made = create::create(&call.app, &call.workspace, making).await?;
+    let made = create::create(&call.app, call.workspace.workspace_id, making).await?;
     let access_codes = made.iter().map(|made| made.code.to_body(&made.device)).collect();
     Ok(CreatedMultiple { access_codes })
 }
@@ -244,6 +240,11 @@ pub(super) struct Get {
 }
 
 impl Get {
+    /// What is answered where there is no such code.
+    pub(super) fn not_found(&self) -> Error {
+        Error::AccessCodeNotFound { device_id: self.device_id, access_code_id: self.access_code_id }
+    }
+
     pub(super) fn filter(&self, whose: Whose) -> Result<Filter<'_>> {
         let either = "Either access_code_id, or device_id and code, are required";
         match (&self.access_code_id, &self.device_id, &self.code) {
@@ -273,7 +274,7 @@ async fn get(call: Call<Get>) -> Result<Found> {
     // One PIN may serve several codes in turn: the one whose time comes first is meant.
     let found = found.iter().filter(|(it, _)| call.input.code.is_none() || it.known_code().is_some());
     let first = found.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
-    let (code, device) = first.ok_or(Error::NotFound)?;
+    let (code, device) = first.ok_or_else(|| call.input.not_found())?;
     Ok(Found { access_code: code.to_body(device) })
 }
 
@@ -309,14 +310,20 @@ async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let filter = Filter {
         access_code_ids: if elsewhere { Some(&[]) } else { input.access_code_ids.as_deref() },
-        device_id: input.device_id,
         search: input.search.as_deref(),
         without_pool: true,
         after: page.after,
         limit: Some(page.fetch()),
         ..Filter::default()
     };
-    let found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let (pool, workspace_id) = (&call.app.pool, call.workspace.workspace_id);
+    let found = match input.device_id {
+        None => store::list(pool, workspace_id, &filter).await?,
+        Some(device_id) => {
+            let found = store::list_on_device(pool, workspace_id, device_id, &filter).await?;
+            found.ok_or(Error::DeviceNotFound)?
+        }
+    };
     let position = |(code, _): &(super::model::AccessCode, _)| Position {
         created_at: code.life.created_at,
         id: code.access_code_id,
@@ -336,7 +343,8 @@ struct Delete {
 
 async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, device_id, sync } = call.input;
-    let attempt = service::delete(&call.app, &call.workspace, (access_code_id, true), device_id, sync).await?;
+    let attempt =
+        service::delete(&call.app, call.workspace.workspace_id, (access_code_id, true), device_id, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))
 }
 
@@ -363,8 +371,8 @@ async fn update_one(call: Call<UpdateOne>) -> Result<Value> {
     let update = Update {
         name: input.name,
         code: input.code,
-        starts_at: instant("starts_at", input.starts_at.as_deref())?,
-        ends_at: instant("ends_at", input.ends_at.as_deref())?,
+        starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,
+        ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
         kind: input.r#type,
         is_external_modification_allowed: one_of_two(
             input.is_external_modification_allowed,
@@ -375,7 +383,7 @@ async fn update_one(call: Call<UpdateOne>) -> Result<Value> {
     };
     let UpdateOne { access_code_id, device_id, sync, .. } = input;
     let changing = Changing { access_code_id, device_id, update, sync, cause: Cause::current() };
-    let (code, device, attempt) = update::update(&call.app, &call.workspace, changing).await?;
+    let (code, device, attempt) = update::update(&call.app, call.workspace.workspace_id, changing).await?;
     let action_attempt = ActionAttemptBody::of_update(&attempt, &code, &device, sync)?;
     Ok(json!({ "action_attempt": action_attempt }))
 }
@@ -395,11 +403,11 @@ async fn update_multiple(call: Call<UpdateMultiple>) -> Result<Done> {
     let input = call.input;
     let update = Update {
         name: input.name,
-        starts_at: instant("starts_at", input.starts_at.as_deref())?,
-        ends_at: instant("ends_at", input.ends_at.as_deref())?,
+        starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,
+        ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
         ..Update::default()
     };
-    update::update_multiple(&call.app, &call.workspace, &input.common_code_key, &update).await?;
+    update::update_multiple(&call.app, call.workspace.workspace_id, &input.common_code_key, &update).await?;
     Ok(Done {})
 }
 
@@ -416,7 +424,7 @@ struct Pulled {
 }
 
 async fn pull_backup_access_code(call: Call<Pull>) -> Result<Pulled> {
-    let (code, device) = backup_pool::pull(&call.app, &call.workspace, call.input.access_code_id).await?;
+    let (code, device) = backup_pool::pull(&call.app, call.workspace.workspace_id, call.input.access_code_id).await?;
     Ok(Pulled { access_code: code.to_body(&device), backup_access_code: code.to_body(&device) })
 }
 
@@ -444,7 +452,7 @@ async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<Done
             ));
         }
     };
-    service::report_code_lengths(&call.app, &call.workspace, device_id, lengths).await?;
+    service::report_code_lengths(&call.app, call.workspace.workspace_id, device_id, lengths).await?;
     Ok(Done {})
 }
 
@@ -455,6 +463,6 @@ struct GenerateCode {
 
 async fn generate_code(call: Call<GenerateCode>) -> Result<Value> {
     let device_id = call.input.device_id;
-    let code = service::generate_code(&call.app, &call.workspace, device_id).await?;
+    let code = service::generate_code(&call.app, call.workspace.workspace_id, device_id).await?;
     Ok(json!({ "generated_code": { "device_id": device_id, "code": code } }))
 }

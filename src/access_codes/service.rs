@@ -2,13 +2,12 @@
 
 use super::linked::{self, Wish};
 use super::locked_codes::{LockedCodes, Scope};
-use super::store::{self, NewActionAttempt, TimesWanted};
+use super::store::{self, NewActionAttempt};
 use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::{Error, Result};
-use crate::workspaces::Workspace;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Asks for a code to go, ours or (`is_managed` false) somebody else's, and gives the attempt to take it off its lock.
@@ -18,12 +17,12 @@ use uuid::Uuid;
 /// [`Error::OfflineAccessCodeNotModifiable`] and [`Error::CannotDeleteUnmanagedAccessCode`] where nobody can.
 pub async fn delete(
     app: &App,
-    workspace: &Workspace,
+    workspace_id: Uuid,
     (access_code_id, is_managed): (Uuid, bool),
     device_id: Option<Uuid>,
     sync: bool,
 ) -> Result<NewActionAttempt> {
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
     let is_asked_for = |place: &usize| {
         let code = &all.codes[*place];
         code.life.is_managed == is_managed
@@ -34,7 +33,7 @@ pub async fn delete(
     let Some(place) = all.find(access_code_id).filter(is_asked_for) else {
         // It may have ended meanwhile: then that has happened, whoever asks next.
         all.finish(app).await?;
-        return Err(Error::AccessCodeNotFound { device_id, access_code_id });
+        return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };
     let now = all.now;
     let (world, lock) = (all.lock_of(place)?.world, [all.codes[place].device_id]);
@@ -48,7 +47,7 @@ pub async fn delete(
         return Err(Error::CannotDeleteUnmanagedAccessCode);
     }
     let ordinal = code.next_child();
-    let action_attempt_id = workspace.ids.id("action_attempt", access_code_id, ordinal, all.machine_now);
+    let action_attempt_id = all.ids.id("action_attempt", access_code_id, ordinal, all.machine_now);
     code.life.request_deletion(now);
     all.touch(place);
     all.live(sync).await?;
@@ -68,23 +67,15 @@ pub async fn delete(
 }
 
 /// A PIN that the device could take now, without keeping it.
-pub async fn generate_code(app: &App, workspace: &Workspace, device_id: Uuid) -> Result<String> {
+pub async fn generate_code(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<String> {
     let mut connection = app.pool.acquire().await?;
-    let (world, device) = crate::devices::store::with_world(&mut connection, workspace.workspace_id, device_id)
+    let (ids, world, device) = crate::devices::store::with_world(&mut connection, workspace_id, device_id)
         .await?
         .ok_or(Error::DeviceNotFound)?;
-    let wish = Wish {
-        code: None,
-        code_comes_from: "code",
-        name: None,
-        window: None,
-        preferred_code_length: None,
-        prefer_native_scheduling: true,
-        now: world.clock.now(machine_now()),
-    };
-    let claims = store::claims_of_times(&mut connection, &TimesWanted::from([(device_id, None)])).await?;
+    let wish = Wish::at(world.clock.now(machine_now()));
+    let claims = store::claims_on_devices(&mut connection, &BTreeSet::from([device_id])).await?;
     let made = claims.len() as u64;
-    let draw = |bound| workspace.ids.draw("generated_code", device_id, made, bound);
+    let draw = |bound| ids.draw("generated_code", device_id, made, bound);
     linked::assign_one(&device, &claims.into_iter().collect(), &wish, draw)
 }
 
@@ -108,13 +99,8 @@ pub fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::DeviceNotFound`]; `device_type_not_supported` for a lock that tells itself.
-pub async fn report_code_lengths(
-    app: &App,
-    workspace: &Workspace,
-    device_id: Uuid,
-    mut lengths: Vec<u8>,
-) -> Result<()> {
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+pub async fn report_code_lengths(app: &App, workspace_id: Uuid, device_id: Uuid, mut lengths: Vec<u8>) -> Result<()> {
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
     let now = all.now;
     let device = &mut all.locked.first_mut().ok_or(Error::DeviceNotFound)?.device;
     if !device.brand.takes_reported_code_lengths {

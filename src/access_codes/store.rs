@@ -8,7 +8,7 @@ mod locks;
 mod write;
 
 pub use self::claims::{
-    CodeWanted, TimesWanted, claims_of_codes, claims_of_times, held_counts, held_with_codes, offline_on_devices,
+    CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
 };
 pub use self::locks::{
     LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
@@ -119,9 +119,10 @@ pub const BACKUPS: &str = "case when d.backup_pool is null then 0 else
     (select count(*) from access_code b
      where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
 
-/// A code's row with what answers need to know of its device.
+/// A code's row with what answers need to know of its device; no code where a device has none.
 struct WithDevice {
-    code: AccessCodeRow,
+    code: Option<AccessCodeRow>,
+    device_id: Uuid,
     device_type: String,
     device_name: String,
     trouble: Option<Json<Trouble>>,
@@ -132,34 +133,38 @@ struct WithDevice {
 
 impl FromRow<'_, PgRow> for WithDevice {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let has_code = row.try_get::<Option<Uuid>, _>(0)?.is_some();
         Ok(Self {
-            code: AccessCodeRow::from_row(row)?,
-            device_type: row.try_get(AccessCodeRow::COUNT)?,
-            device_name: row.try_get(AccessCodeRow::COUNT + 1)?,
-            trouble: row.try_get(AccessCodeRow::COUNT + 2)?,
-            overrides: row.try_get(AccessCodeRow::COUNT + 3)?,
-            backup_pool: row.try_get(AccessCodeRow::COUNT + 4)?,
-            backups: row.try_get(AccessCodeRow::COUNT + 5)?,
+            code: has_code.then(|| AccessCodeRow::from_row(row)).transpose()?,
+            device_id: row.try_get(AccessCodeRow::COUNT)?,
+            device_type: row.try_get(AccessCodeRow::COUNT + 1)?,
+            device_name: row.try_get(AccessCodeRow::COUNT + 2)?,
+            trouble: row.try_get(AccessCodeRow::COUNT + 3)?,
+            overrides: row.try_get(AccessCodeRow::COUNT + 4)?,
+            backup_pool: row.try_get(AccessCodeRow::COUNT + 5)?,
+            backups: row.try_get(AccessCodeRow::COUNT + 6)?,
         })
     }
 }
 
-impl TryFrom<WithDevice> for (AccessCode, DeviceSummary) {
-    type Error = Error;
+/// The columns of a [`WithDevice`] behind those of the code, of the device `d`.
+const OF_DEVICE: &str =
+    ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
-    fn try_from(row: WithDevice) -> Result<Self> {
-        let device_id = row.code.device_id;
-        let brand =
-            brands::of(&row.device_type).ok_or_else(|| Error::inconsistent("device", device_id, "device_type"))?;
+impl WithDevice {
+    /// The code with its device; `None`: the device has none.
+    fn read(self) -> Result<Option<(AccessCode, DeviceSummary)>> {
+        let Some(code) = self.code else { return Ok(None) };
+        let unknown_type = || Error::inconsistent("device", self.device_id, "device_type");
         let device = DeviceSummary {
-            brand,
-            name: row.device_name,
-            trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
-            overrides: row.overrides.map(|overrides| overrides.0).unwrap_or_default(),
-            backup_pool: row.backup_pool.map(|pool| pool.0),
-            backups: row.backups,
+            brand: brands::of(&self.device_type).ok_or_else(unknown_type)?,
+            name: self.device_name,
+            trouble: self.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            overrides: self.overrides.map(|overrides| overrides.0).unwrap_or_default(),
+            backup_pool: self.backup_pool.map(|pool| pool.0),
+            backups: self.backups,
         };
-        Ok((row.code.into(), device))
+        Ok(Some((code.into(), device)))
     }
 }
 
@@ -201,12 +206,43 @@ pub struct Filter<'a> {
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
 pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
     let mut query = QueryBuilder::new("select ");
-    query
-        .push(AccessCodeRow::COLUMNS)
-        .push(", d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ");
-    query.push(BACKUPS).push(" as backups from ");
-    // Ids are looked up by themselves: the planner of a small table would as soon read all of access_code_on_device for
-    // `gone_at is null`.
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    push_source(&mut query, filter);
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ").push_bind(workspace_id);
+    if let Some(device_id) = filter.device_id {
+        query.push(" and a.device_id = ").push_bind(device_id);
+    }
+    push_conditions(&mut query, filter);
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect()
+}
+
+/// The same of one device, which the filter need not name; `None`: the workspace has no such device. One statement too.
+pub async fn list_on_device(
+    pool: &PgPool,
+    workspace_id: Uuid,
+    device_id: Uuid,
+    filter: &Filter<'_>,
+) -> Result<Option<Vec<(AccessCode, DeviceSummary)>>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    query.push("(select * from device where device_id = ").push_bind(device_id);
+    query.push(" and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" offset 0) as d left join lateral (select a.* from ");
+    push_source(&mut query, filter);
+    query.push(" where a.device_id = d.device_id");
+    push_conditions(&mut query, filter);
+    query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+}
+
+/// The codes `a` to choose from. Ids are looked up by themselves: the planner of a small table would as soon read all of
+/// `access_code_on_device` for `gone_at is null`.
+fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     match filter.access_code_ids {
         Some([access_code_id]) => {
             query.push("(select * from access_code where access_code_id = ").push_bind(*access_code_id);
@@ -218,7 +254,10 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         }
         None => drop(query.push("access_code a")),
     }
-    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ").push_bind(workspace_id);
+}
+
+/// Which of the codes `a`, on devices `d`, and in which order.
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     match filter.whose {
         Whose::Managed => drop(query.push(" and a.is_managed")),
         Whose::Unmanaged => drop(query.push(" and not a.is_managed")),
@@ -229,9 +268,6 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     }
     if !filter.even_if_gone {
         query.push(" and a.gone_at is null");
-    }
-    if let Some(device_id) = filter.device_id {
-        query.push(" and a.device_id = ").push_bind(device_id);
     }
     if let Some(code) = filter.code {
         query.push(" and a.code = ").push_bind(code.to_owned());
@@ -251,6 +287,4 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     if let Some(limit) = filter.limit {
         query.push(" limit ").push_bind(limit);
     }
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
-    rows.into_iter().map(TryInto::try_into).collect()
 }

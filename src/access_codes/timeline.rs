@@ -1,10 +1,11 @@
 //! `/access_codes/get_timeline`: the events of one code as Seam's console tells them. Seam has the route unreleased.
 
 use super::store::{self as access_codes, Filter as Codes, Whose};
-use crate::clock::{Instant, from_iso, to_iso};
+use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::events::store::{self, EventBody, Filter};
 use crate::http::edge::{Call, Routes};
+use crate::http::params::optional_instant;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -39,13 +40,13 @@ async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     let ids = [input.access_code_id];
     let codes = Codes { access_code_ids: Some(&ids), whose: Whose::Any, even_if_gone: true, ..Codes::default() };
     if access_codes::list(&call.app.pool, workspace_id, &codes).await?.is_empty() {
-        return Err(Error::AccessCodeNotFound { device_id: None, access_code_id: input.access_code_id });
+        return Err(Error::no_access_code(input.access_code_id));
     }
     #[expect(clippy::cast_possible_truncation, reason = "the contract has it between 1 and 200")]
     let limit = input.limit.map_or(DEFAULT_LIMIT, |limit| limit as i64);
     let filter = Filter {
-        after: instant("after", input.after.as_deref())?,
-        before: instant("before", input.before.as_deref())?,
+        after: optional_instant("after", input.after.as_deref())?,
+        before: optional_instant("before", input.before.as_deref())?,
         event_types: input.event_types,
         // What people at the keypad do with the code is no part of it.
         type_prefix: Some("access_code."),
@@ -78,11 +79,6 @@ async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         "prev_cursor": cursor(events.first().filter(|_| !is_first)),
     });
     Ok(Timeline { timeline_events: events.iter().map(timeline_event).collect(), pagination })
-}
-
-fn instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
-    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-    text.map(|text| from_iso(text).ok_or_else(|| Error::invalid(name, message))).transpose()
 }
 
 fn timeline_event(event: &EventBody) -> Value {

@@ -11,7 +11,6 @@ use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
 use crate::error::{Error, Result};
 use crate::events::{Recorder, event_type, payload};
-use crate::workspaces::Workspace;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::BTreeSet;
@@ -33,21 +32,17 @@ pub struct Foreign {
 /// Puts a code on a lock, as a person with the maker's app does.
 ///
 /// # Errors
-/// An unknown lock; one that holds this PIN already for that time, or has no room.
-pub async fn add(app: &App, workspace: &Workspace, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
+/// An unknown lock; one that holds this PIN already, or has no room.
+pub async fn add(app: &App, workspace_id: Uuid, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
     let scope = [foreign.device_id];
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Devices(&scope)).await?;
-    let added = add_to(&mut all, workspace, foreign).await?;
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Devices(&scope)).await?;
+    let added = add_to(&mut all, foreign).await?;
     all.finish(app).await?;
     Ok(added)
 }
 
 /// The same on locks that are locked already; `all` knows of the code from then on.
-pub async fn add_to(
-    all: &mut LockedCodes,
-    workspace: &Workspace,
-    foreign: Foreign,
-) -> Result<(AccessCode, DeviceSummary)> {
+pub async fn add_to(all: &mut LockedCodes, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = foreign.device_id;
     let (now, machine_now) = (all.now, all.machine_now);
     refuse_what_the_lock_would(all, device_id, None, &foreign.entry)?;
@@ -55,7 +50,7 @@ pub async fn add_to(
     let mut locks = all.locked.iter_mut();
     let locked = locks.find(|it| it.device.device_id == device_id).ok_or(Error::DeviceNotFound)?;
     let native = locked.device.schedules_natively();
-    let access_code_id = workspace.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
+    let access_code_id = locked.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
     let mut life = Life::begin(now, foreign.entry, native);
     life.is_managed = false;
@@ -63,16 +58,16 @@ pub async fn add_to(
     life.first_held_at = Some(now);
     life.particulars.cannot_be_managed = foreign.cannot_be_managed;
     life.particulars.cannot_delete = foreign.cannot_delete;
-    let mut code = AccessCode::new((access_code_id, device_id), workspace.workspace_id, life);
+    let mut code = AccessCode::new((access_code_id, device_id), all.workspace_id, life);
     let locked = &*locked;
     let recorder = Recorder { locked, machine_now };
     let events = [recorder.event(&mut code, now, event_type::UNMANAGED_CREATED)];
     let placed = [Placed::new(code.clone(), &locked.device, &locked.world)];
-    if workspace.is_seeded() {
+    if locked.ids.is_derived() {
         store::set_ordinals(&mut all.tx, &[device_id], &[locked.access_code_ordinal]).await?;
     }
     let device = locked.device.summary(locked.backups);
-    store::insert(&mut all.tx, workspace.workspace_id, &placed, &events, &[]).await?;
+    store::insert(&mut all.tx, all.workspace_id, &placed, &events, &[]).await?;
     all.wrote(events);
     all.admit(code.clone());
     Ok((code, device))
@@ -86,7 +81,7 @@ pub fn refuse_what_is_over(window: Option<Window>, now: Instant) -> Result<()> {
     }
 }
 
-/// Refuses what the lock itself would: a PIN it holds already for that time, one it cannot hold, one more than it has
+/// Refuses what the lock itself would: a PIN it holds already, one it cannot hold, one more than it has
 /// room for. `except` is the code that is changed.
 pub fn refuse_what_the_lock_would(
     all: &LockedCodes,
@@ -105,12 +100,14 @@ pub fn refuse_what_the_lock_would(
         .filter(|code| code.device_id == device_id && Some(code.access_code_id) != except)
         .filter(|code| code.life.held.is_some() && !code.life.is_offline && code.life.gone_at.is_none())
         .collect();
-    let clashes = |held: &Entry| held.code == entry.code && Window::overlap(held.window, entry.window);
-    if held.iter().any(|code| code.life.held.as_ref().is_some_and(clashes)) {
+    let has_pin = |code: &&&AccessCode| code.life.held.as_ref().is_some_and(|held| held.code == entry.code);
+    if let Some(other) = held.iter().find(has_pin) {
         return Err(Error::DuplicateAccessCode {
             code: entry.code.clone(),
             name: entry.name.clone(),
             window: entry.window,
+            access_code_id: other.access_code_id,
+            hint: "",
         });
     }
     match locked.device.capacity() {
@@ -128,18 +125,18 @@ pub fn refuse_what_the_lock_would(
 /// [`Error::AccessCodeNotFound`] where nobody put such a code on a lock.
 pub async fn convert(
     app: &App,
-    workspace: &Workspace,
+    workspace_id: Uuid,
     access_code_id: Uuid,
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
     let is_foreign = |life: &Life| !life.is_managed && life.removing_since().is_none();
     let found = all.find(access_code_id).filter(|place| is_foreign(&all.codes[*place].life));
-    let place = found.ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
+    let place = found.ok_or(Error::no_access_code(access_code_id))?;
     let (now, machine_now) = (all.now, all.machine_now);
     let obstacle = obstacle(&mut all, place).await?;
     let code = &mut all.codes[place];
-    let action_attempt_id = workspace.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
+    let action_attempt_id = all.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
     let device_id = code.device_id;
     let outcome = if let Some((kind, message)) = obstacle {
         let device = summary(&all.locked, device_id)?;
@@ -181,12 +178,10 @@ async fn obstacle(all: &mut LockedCodes, place: usize) -> Result<Option<(&'stati
     let claims: Claims = store::claims_of_codes(&mut all.tx, &wanted).await?.into_iter().collect();
     let wish = Wish {
         code: Some(&asked.code),
-        code_comes_from: "code",
         name: asked.name.as_deref(),
         window: asked.window,
-        preferred_code_length: None,
-        prefer_native_scheduling: true,
-        now: all.now,
+        same_code: locked.world.same_code,
+        ..Wish::at(all.now)
     };
     let taken = linked::check_not_taken(&locked.device, &claims, &wish).err();
     Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))

@@ -44,7 +44,7 @@ async fn simulate(call: Call<Simulate>) -> Result<Found> {
     let Simulate { device_id, code, name } = call.input;
     let entry = Entry { name: Some(name), code, window: None };
     let foreign = Foreign { device_id, entry, cannot_be_managed: false, cannot_delete: false };
-    let (code, device) = unmanaged::add(&call.app, &call.workspace, foreign).await?;
+    let (code, device) = unmanaged::add(&call.app, call.workspace.workspace_id, foreign).await?;
     Ok(Found { access_code: code.to_unmanaged_body(&device) })
 }
 
@@ -55,7 +55,7 @@ async fn get(call: Call<Get>) -> Result<Found> {
         device.brand.shows_foreign_codes && (call.input.code.is_none() || !device.brand.hides_foreign_codes)
     });
     let first = visible.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
-    let (code, device) = first.ok_or(Error::NotFound)?;
+    let (code, device) = first.ok_or_else(|| call.input.not_found())?;
     Ok(Found { access_code: code.to_unmanaged_body(device) })
 }
 
@@ -78,14 +78,15 @@ async fn list(call: Call<List>) -> Result<Listed> {
     let filter = Filter {
         // Nothing here belongs to a user.
         access_code_ids: input.user_identifier_key.as_ref().map(|_| &[][..]),
-        device_id: Some(input.device_id),
         search: input.search.as_deref(),
         whose: Whose::Unmanaged,
         after: page.after,
         limit: Some(page.fetch()),
         ..Filter::default()
     };
-    let mut found = store::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let workspace_id = call.workspace.workspace_id;
+    let found = store::list_on_device(&call.app.pool, workspace_id, input.device_id, &filter).await?;
+    let mut found = found.ok_or(Error::DeviceNotFound)?;
     found.retain(|(_, device)| device.brand.shows_foreign_codes);
     let position = |(code, _): &(super::model::AccessCode, _)| Position {
         created_at: code.life.created_at,
@@ -115,7 +116,7 @@ async fn update(call: Call<Update>) -> Result<Done> {
         return Err(Error::invalid("is_managed", message));
     }
     let allowed = allowed.unwrap_or(false);
-    unmanaged::convert(&call.app, &call.workspace, input.access_code_id, allowed).await?;
+    unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
     Ok(Done {})
 }
 
@@ -128,7 +129,7 @@ struct Delete {
 
 async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, sync } = call.input;
-    let attempt = service::delete(&call.app, &call.workspace, (access_code_id, false), None, sync).await?;
+    let attempt = service::delete(&call.app, call.workspace.workspace_id, (access_code_id, false), None, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))
 }
 
@@ -145,6 +146,6 @@ async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
     let input = call.input;
     let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
     let allowed = allowed.unwrap_or(false);
-    let attempt = unmanaged::convert(&call.app, &call.workspace, input.access_code_id, allowed).await?;
+    let attempt = unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_outcome(&attempt) }))
 }

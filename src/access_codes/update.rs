@@ -1,24 +1,23 @@
 //! Changing codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
 
 use super::lifecycle::{Entry, Window};
-use super::linked::{self, Claims, Wish};
+use super::linked::{self, Claims, SameCode, Wish};
 use super::locked_codes::{LockedCodes, Scope};
 use super::model::AccessCode;
-use super::store::{self, LockedDevice, NewActionAttempt, PinWanted, StoredOutcome, TimesWanted};
+use super::store::{self, LockedDevice, NewActionAttempt, PinWanted, StoredOutcome};
 use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::Instant;
 use crate::devices::model::DeviceSummary;
+use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, event_type, payload};
 use crate::postgres;
-use crate::workspaces::Workspace;
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use uuid::Uuid;
 
 /// Seam's `type` of a code.
@@ -75,31 +74,35 @@ pub type Changed = (AccessCode, DeviceSummary, NewActionAttempt);
 /// # Errors
 /// Those of an unknown, ended, deleted or offline code, of a PIN or time frame the lock cannot take, and of an offline lock
 /// where the caller does not want to wait. Then nothing is written.
-pub async fn update(app: &App, workspace: &Arc<Workspace>, changing: Changing) -> Result<Changed> {
+pub async fn update(app: &App, workspace_id: Uuid, changing: Changing) -> Result<Changed> {
     // Whoever waits for the lock must not have others wait along.
     if changing.sync {
-        let mut answers = attempt(app, workspace, &[changing]).await?;
-        return answers.pop().unwrap_or_else(|| Err(Error::Internal("a change without an answer".into())));
+        let mut answers = attempt(app, workspace_id, &[changing]).await?;
+        return answers.pop().unwrap_or_else(|| Err(no_answer()));
     }
-    let (work_app, work_workspace) = (app.clone(), Arc::clone(workspace));
+    let work_app = app.clone();
     let work = move |batch: Vec<Changing>| {
-        let (app, workspace) = (work_app.clone(), Arc::clone(&work_workspace));
-        async move { update_together(&app, &workspace, &batch).await }
+        let app = work_app.clone();
+        async move { update_together(&app, workspace_id, &batch).await }
     };
-    let answer = app.changing.done(workspace.workspace_id, changing, work).await;
+    let answer = app.changing.done(workspace_id, changing, work).await;
     answer.unwrap_or_else(|| Err(Error::Internal("the work on changes broke off".into())))
 }
 
-async fn update_together(app: &App, workspace: &Workspace, batch: &[Changing]) -> Vec<Result<Changed>> {
-    match attempt(app, workspace, batch).await {
+fn no_answer() -> Error {
+    Error::Internal("a change without an answer".into())
+}
+
+async fn update_together(app: &App, workspace_id: Uuid, batch: &[Changing]) -> Vec<Result<Changed>> {
+    match attempt(app, workspace_id, batch).await {
         Ok(answers) => answers,
         Err(error) if batch.len() == 1 => vec![Err(error)],
         // Whichever of them broke the transaction, the others shall not suffer from it.
         Err(_) => {
             let mut answers = Vec::with_capacity(batch.len());
             for changing in batch {
-                let alone = attempt(app, workspace, std::slice::from_ref(changing)).await;
-                answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or(Err(Error::NotFound))));
+                let alone = attempt(app, workspace_id, std::slice::from_ref(changing)).await;
+                answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(no_answer()))));
             }
             answers
         }
@@ -107,12 +110,12 @@ async fn update_together(app: &App, workspace: &Workspace, batch: &[Changing]) -
 }
 
 /// Decides and writes a batch. `Err`: nothing of it was written.
-async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result<Vec<Result<Changed>>> {
+async fn attempt(app: &App, workspace_id: Uuid, batch: &[Changing]) -> Result<Vec<Result<Changed>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|changing| changing.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let pins: Vec<PinWanted> =
         batch.iter().filter_map(|changing| pin_wanted(changing.access_code_id, &changing.update)).collect();
-    let mut all = LockedCodes::begin(app, workspace.workspace_id, Scope::Changes(&ids, &pins)).await?;
+    let mut all = LockedCodes::begin(app, workspace_id, Scope::Changes(&ids, &pins)).await?;
     let wanted = batch.iter().filter_map(|changing| Some((target(&all, changing).ok()?, &changing.update)));
     let wanted: Vec<(usize, &Update)> = wanted.collect();
     let mut claims = read_claims(&mut all, &wanted).await?;
@@ -121,9 +124,8 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     let mut caused_until = Vec::with_capacity(batch.len());
     for changing in batch {
         // One before it may have let go of the code.
-        let attempt = target(&all, changing).and_then(|place| {
-            Ok((place, change(&mut all, &mut claims, &mut recent, workspace, place, &changing.update)?))
-        });
+        let attempt = target(&all, changing)
+            .and_then(|place| Ok((place, change(&mut all, &mut claims, &mut recent, place, &changing.update)?)));
         attempts.push(attempt);
         caused_until.push(all.caused());
     }
@@ -134,6 +136,12 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     }
     let (codes, locked, events) = all.commit(app).await?;
     attribute(batch, &attempts, &caused_until, &events);
+    for (changing, attempt) in batch.iter().zip(&mut attempts) {
+        if let Err(error @ Error::AccessCodeNotFound { device_id: Some(_), .. }) = attempt {
+            // What was written stays written, whatever becomes of this look.
+            *error = missing(app, workspace_id, changing).await.unwrap_or_else(|error| error);
+        }
+    }
     let answer = |attempt: Result<(usize, NewActionAttempt)>| {
         let (place, attempt) = attempt?;
         let code = codes[place].clone();
@@ -143,9 +151,28 @@ async fn attempt(app: &App, workspace: &Workspace, batch: &[Changing]) -> Result
     Ok(attempts.into_iter().map(answer).collect())
 }
 
+/// What of a code and a device that were named together is not there.
+async fn missing(app: &App, workspace_id: Uuid, changing: &Changing) -> Result<Error> {
+    if let Some(device_id) = changing.device_id
+        && devices::account_of(&app.pool, workspace_id, device_id).await?.is_none()
+    {
+        return Ok(Error::DeviceNotFound);
+    }
+    Ok(Error::AccessCodeNotFound { device_id: changing.device_id, access_code_id: Some(changing.access_code_id) })
+}
+
 /// Notes that an attempt is over where nothing of it is pending any more.
 fn resolve(all: &LockedCodes, place: usize, attempt: &mut NewActionAttempt) {
-    if attempt.resolved_at.is_none() && all.codes[place].life.particulars.updating.since().is_none() {
+    let life = &all.codes[place].life;
+    if attempt.resolved_at.is_some() {
+        return;
+    }
+    if life.waits_to_unmanage(attempt.action_attempt_id) {
+        if !life.is_managed {
+            attempt.resolved_at = Some(all.now);
+            attempt.outcome = Some(Json(StoredOutcome::Result(json!({}))));
+        }
+    } else if life.particulars.updating.since().is_none() {
         attempt.resolved_at = Some(all.now);
     }
 }
@@ -186,7 +213,7 @@ pub fn summary(locked: &[LockedDevice], device_id: Uuid) -> Result<DeviceSummary
 /// The place of the code that is to change, if it can.
 fn target(all: &LockedCodes, changing: &Changing) -> Result<usize> {
     let not_found =
-        || Error::AccessCodeNotFound { device_id: changing.device_id, access_code_id: changing.access_code_id };
+        || Error::AccessCodeNotFound { device_id: changing.device_id, access_code_id: Some(changing.access_code_id) };
     let place = all.find(changing.access_code_id).ok_or_else(not_found)?;
     let code = &all.codes[place];
     let is_elsewhere = changing.device_id.is_some_and(|device_id| device_id != code.device_id);
@@ -208,24 +235,21 @@ fn pin_wanted(access_code_id: Uuid, update: &Update) -> Option<PinWanted> {
     matters.then(|| PinWanted { access_code_id, code: code.clone() })
 }
 
-/// What stands in the way of changes of codes at these places. On locks with room for so many codes only, all codes of
-/// the time count, and those are read.
+/// What stands in the way of changes of codes at these places. On locks with room for so many codes only, all codes
+/// count, and those are read.
 async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Result<Claims> {
-    let mut of_times = TimesWanted::new();
+    let mut limited = BTreeSet::new();
     for (place, update) in wanted {
         let code = &all.codes[*place];
         if pin_wanted(code.access_code_id, update).is_some() && all.lock_of(*place)?.device.capacity().is_some() {
-            let window = asked_entry(code, update).ok().and_then(|asked| asked.window);
-            let was = code.life.asked.window;
-            let hull = of_times.entry(code.device_id).or_insert(was);
-            *hull = hull.zip(window).map(|(one, other)| one.hull(other));
+            limited.insert(code.device_id);
         }
     }
     let mut claims = Claims::default();
-    // What is read by time has what is read by PIN in it.
-    all.rivals.iter().filter(|rival| !of_times.contains_key(&rival.device_id)).for_each(|rival| claims.add_life(rival));
-    if !of_times.is_empty() {
-        store::claims_of_times(&mut all.tx, &of_times).await?.into_iter().for_each(|claim| claims.add(claim));
+    // What is read by lock has what is read by PIN in it.
+    all.rivals.iter().filter(|rival| !limited.contains(&rival.device_id)).for_each(|rival| claims.add_life(rival));
+    if !limited.is_empty() {
+        store::claims_on_devices(&mut all.tx, &limited).await?.into_iter().for_each(|claim| claims.add(claim));
     }
     Ok(claims)
 }
@@ -235,7 +259,6 @@ fn change(
     all: &mut LockedCodes,
     claims: &mut Claims,
     recent: &mut Recent,
-    workspace: &Workspace,
     place: usize,
     update: &Update,
 ) -> Result<NewActionAttempt> {
@@ -254,18 +277,18 @@ fn change(
         _ => code.life.is_natively_scheduled,
     };
     let code = &mut all.codes[place];
-    let action_attempt_id = workspace.ids.id("action_attempt", code.access_code_id, code.next_child(), machine_now);
+    let action_attempt_id = all.ids.id("action_attempt", code.access_code_id, code.next_child(), machine_now);
     let is_noop = [
         change_who_may(all, place, update.is_external_modification_allowed)?,
         change_asked(all, claims, place, asked, native)?,
-        update.is_managed == Some(false) && let_go(all, place)?,
+        update.is_managed == Some(false) && unmanage(all, place, action_attempt_id)?,
     ]
     .iter()
     .all(|changed| !changed);
     all.touch(place);
     let code = &all.codes[place];
     recent.note(code.device_id);
-    // There is no managed code to show where nothing changed or it was let go.
+    // There is no managed code to show where nothing changed or it is unmanaged now.
     let has_result = !is_noop && code.life.is_managed;
     Ok(NewActionAttempt {
         action_attempt_id,
@@ -318,17 +341,14 @@ fn change_asked(all: &mut LockedCodes, claims: &mut Claims, place: usize, asked:
     Ok(true)
 }
 
-/// Lets go of the code: it is somebody else's from now on, or gone where the lock does not have it.
-fn let_go(all: &mut LockedCodes, place: usize) -> Result<bool> {
+/// Makes the code unmanaged, at once or as soon as its lock holds it.
+fn unmanage(all: &mut LockedCodes, place: usize, action_attempt_id: Uuid) -> Result<bool> {
     let now = all.now;
     let code = &mut all.codes[place];
-    // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
-    code.common_code_key = None;
-    let is_left = code.life.let_go(now);
-    let property = payload::changed_property("is_managed", Some("true"), Some("false"));
-    all.tell(place, event_type::CHANGED, Some(json!({ "changed_properties": [property] })))?;
-    if !is_left {
-        all.tell(place, event_type::DELETED, None)?;
+    if code.life.request_unmanaging(now, action_attempt_id) {
+        // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
+        code.common_code_key = None;
+        all.tell(place, event_type::CHANGED, Some(payload::unmanaged()))?;
     }
     Ok(true)
 }
@@ -376,23 +396,24 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
         super::create::check_time_zone(&locked.device, asked.window)?;
         let start = |window: Option<Window>| window.map(|window| window.starts_at);
         if start(asked.window) != start(was.window) {
-            super::create::check_start(&locked.device, asked.window, now)?;
+            super::create::check_start(locked, asked.window, now)?;
         }
     } else if asked.code == was.code {
         return Ok(());
     }
+    // A code that keeps its PIN may have shared it for long.
+    let keeps_pin = asked.code == was.code;
     let wish = Wish {
         code: Some(&asked.code),
-        code_comes_from: "code",
         name: asked.name.as_deref(),
         window: asked.window,
-        preferred_code_length: None,
-        prefer_native_scheduling: code.life.is_natively_scheduled,
-        now,
+        prefer_native_scheduling: code.life.is_natively_scheduled || was.window.is_none(),
+        same_code: if keeps_pin { SameCode::InDisjointWindows } else { locked.world.same_code },
+        ..Wish::at(now)
     };
     claims.remove(code.device_id, code.access_code_id);
     let free = linked::check_capacity(&locked.device, claims, &wish).and_then(|()| {
-        if asked.code == was.code {
+        if keeps_pin {
             linked::check_not_taken(&locked.device, claims, &wish)
         } else {
             linked::assign_one(&locked.device, claims, &wish, |_| 0).map(drop)
@@ -406,16 +427,16 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
 ///
 /// # Errors
 /// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
-pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: &str, update: &Update) -> Result<()> {
+pub async fn update_multiple(app: &App, workspace_id: Uuid, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
     let mut tx = postgres::begin(&app.pool).await?;
     // With the group locked no code joins it any more.
-    if !store::lock_pin_group(&mut tx, workspace.workspace_id, common_code_key).await? {
+    if !store::lock_pin_group(&mut tx, workspace_id, common_code_key).await? {
         return Err(not_found());
     }
-    let members = store::members(&mut tx, workspace.workspace_id, common_code_key).await?;
+    let members = store::members(&mut tx, workspace_id, common_code_key).await?;
     let pins: Vec<PinWanted> = members.iter().filter_map(|member| pin_wanted(*member, update)).collect();
-    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Changes(&members, &pins)).await?;
+    let mut all = LockedCodes::begin_in(tx, workspace_id, Scope::Changes(&members, &pins)).await?;
     let places: Vec<usize> = (0..all.codes.len())
         .filter(|place| {
             let code = &all.codes[*place];
@@ -435,7 +456,7 @@ pub async fn update_multiple(app: &App, workspace: &Workspace, common_code_key: 
     let mut recent = recent(&mut all).await?;
     let mut attempts = Vec::with_capacity(places.len());
     for place in places {
-        attempts.push((place, change(&mut all, &mut claims, &mut recent, workspace, place, update)?));
+        attempts.push((place, change(&mut all, &mut claims, &mut recent, place, update)?));
     }
     all.live(false).await?;
     // Where requests are limited they all count.

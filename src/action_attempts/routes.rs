@@ -102,6 +102,18 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
     let life = &code.life;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
+        "UPDATE_ACCESS_CODE" if life.waits_to_unmanage(row.action_attempt_id) => {
+            if !life.is_managed {
+                Outcome::Success(json!({}))
+            } else if life.gone_at.is_some() || life.removing_since().is_some() || life.particulars.has_expired {
+                Outcome::Error(json!({
+                    "type": "access_code_deleted",
+                    "message": "The access code was deleted or ended before the device had it, so it did not become unmanaged.",
+                }))
+            } else {
+                Outcome::Pending
+            }
+        }
         "CREATE_ACCESS_CODE" if is_over || life.first_held_at.is_some() => {
             Outcome::Success(json!({ "access_code": serde_json::to_value(code.to_body(device))? }))
         }

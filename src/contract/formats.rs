@@ -1,8 +1,11 @@
 //! The string formats a contract may name, each as wide as the check Seam's servers run for it.
 //!
+//! An instant is the exception: a request may write it as generously as JavaScript reads it, an answer may not.
+//!
 //! They are written out here, rather than left to the validator's built-in ones, so that the answer yes or no and the
 //! text of the issue come from the same rule.
 
+use super::walk::Side;
 use crate::clock;
 
 /// A format of the contract.
@@ -11,16 +14,42 @@ pub(super) struct Format {
     pub(super) name: &'static str,
     /// What an issue says of a string that does not have it.
     pub(super) issue: &'static str,
-    /// Whether a string has it.
-    pub(super) accepts: fn(&str) -> bool,
+    /// Whether a string of a request has it.
+    in_request: fn(&str) -> bool,
+    /// Whether a string of a response has it.
+    in_response: fn(&str) -> bool,
+}
+
+impl Format {
+    const fn new(name: &'static str, issue: &'static str, has_it: fn(&str) -> bool) -> Self {
+        Self { name, issue, in_request: has_it, in_response: has_it }
+    }
+
+    /// The check of strings that go this way.
+    pub(super) fn check(&self, side: Side) -> fn(&str) -> bool {
+        match side {
+            Side::Request => self.in_request,
+            Side::Response => self.in_response,
+        }
+    }
+
+    /// Whether a string that goes this way has it.
+    pub(super) fn accepts(&self, side: Side, text: &str) -> bool {
+        self.check(side)(text)
+    }
 }
 
 /// Every format that is checked; others (`float`, `int32`) are annotations.
 pub(super) const FORMATS: [Format; 4] = [
-    Format { name: "uuid", issue: "Invalid uuid", accepts: is_uuid },
-    Format { name: "date-time", issue: "Invalid datetime", accepts: is_date_time },
-    Format { name: "email", issue: "Invalid email", accepts: is_email },
-    Format { name: "uri", issue: "Invalid url", accepts: is_url },
+    Format::new("uuid", "Invalid uuid", is_uuid),
+    Format {
+        name: "date-time",
+        issue: "Invalid datetime",
+        in_request: |text| clock::from_iso(text).is_some(),
+        in_response: is_date_time,
+    },
+    Format::new("email", "Invalid email", is_email),
+    Format::new("uri", "Invalid url", is_url),
 ];
 
 /// The format called `name`, when it is one that is checked.
@@ -37,14 +66,16 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// RFC 3339 in its upper-case spelling, with `Z` or an offset, and without leap seconds.
-///
-/// What is accepted here can be read by [`clock::from_iso`], so that no handler meets an instant it cannot read.
+/// RFC 3339 in its upper-case spelling, with `Z` or an offset, and without leap seconds: an instant in an answer.
 fn is_date_time(text: &str) -> bool {
-    text.as_bytes().get(10) == Some(&b'T')
-        && text.get(17..19) != Some("60")
-        && text.ends_with(|last: char| last == 'Z' || last.is_ascii_digit())
-        && clock::from_iso(text).is_some()
+    let Some((date, time)) = text.split_once('T') else {
+        return false;
+    };
+    let has_offset = time.ends_with('Z')
+        || time
+            .rsplit_once(['+', '-'])
+            .is_some_and(|(_, offset)| offset.len() == "00:00".len() && offset.contains(':'));
+    has_offset && date.len() == "2026-01-01".len() && !time.starts_with("24") && clock::from_iso(text).is_some()
 }
 
 /// An address with a plain local part (no quotes, no comments) at a domain of two labels or more.

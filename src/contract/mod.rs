@@ -11,13 +11,14 @@ mod number;
 #[cfg(test)]
 mod properties;
 mod query;
+mod renamed;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod unknown;
 mod walk;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
@@ -27,7 +28,7 @@ use self::issues::Issue;
 pub use self::issues::{Issues, Rejection};
 use self::schema::Schemas;
 pub use self::unknown::UnknownParameter;
-use self::walk::Unions;
+use self::walk::Side;
 
 /// The methods an endpoint may take, in the order in which they are listed.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
@@ -112,7 +113,7 @@ impl Contract {
             endpoints.flat_map(|endpoint| endpoint.operations.iter().map(move |operation| (endpoint, operation)))
         {
             for checker in operation.input.iter().chain(operation.responses.iter().map(|(_, checker)| checker)) {
-                self.schemas.compile(&checker.schema).map_err(|error| {
+                self.schemas.compile(&checker.schema, checker.side).map_err(|error| {
                     let part = format!("{method} {}", endpoint.path);
                     ContractError::malformed(part, format!("has a schema that cannot be compiled: {error}"))
                 })?;
@@ -128,7 +129,7 @@ impl Contract {
 /// If it is no schema.
 pub fn compile(schema: &Value) -> Result<Validator, ContractError> {
     let is_duration = |text: &str| crate::clock::duration_from_iso(text).is_some();
-    schema::options()
+    schema::options(Side::Request)
         .with_format("duration", is_duration)
         .build(schema)
         .map_err(|error| ContractError::malformed("schema", format!("cannot be compiled: {error}")))
@@ -199,6 +200,8 @@ pub struct Operation {
     schemas: Schemas,
     /// Nothing for an operation that names no input: it takes any object.
     input: Option<Checker>,
+    /// The names of its parameters.
+    known: HashSet<String>,
     /// The parameter that a body stands for which is no object (`x-latchkey-bare-body`).
     bare: Option<String>,
     /// The JSON bodies, by status code as the document writes it.
@@ -215,12 +218,16 @@ impl Operation {
         };
         let responses = operation.get("responses").and_then(Value::as_object);
         let responses = responses.into_iter().flatten().filter_map(|(status, response)| {
-            Some((status.clone(), Checker::new(json_content(schemas, response)?.clone())))
+            Some((status.clone(), Checker::new(json_content(schemas, response)?.clone(), Side::Response)))
+        });
+        let known = input.as_ref().map_or_else(HashSet::new, |schema| {
+            schemas.properties(schema).into_iter().map(|(name, _)| name.to_owned()).collect()
         });
         Some(Self {
             id: operation.get("operationId")?.as_str()?.to_owned(),
             schemas: schemas.clone(),
-            input: input.map(Checker::new),
+            input: input.map(|schema| Checker::new(schema, Side::Request)),
+            known,
             bare: operation.get("x-latchkey-bare-body").and_then(Value::as_str).map(str::to_owned),
             responses: responses.collect(),
         })
@@ -259,7 +266,7 @@ impl Operation {
         if let Some(checker) = &self.input
             && !checker.accepts(&self.schemas, &input)
         {
-            issues.extend(checker.issues(&self.schemas, &input, Unions::AsZod));
+            issues.extend(checker.issues(&self.schemas, &input));
         }
         match input {
             Value::Object(input) if issues.is_empty() => Ok(input),
@@ -280,7 +287,8 @@ impl Operation {
             None => Map::new(),
         };
         match body {
-            None => {}
+            // A `null` body says as little as none: Seam's Go client sends it for a request without parameters.
+            None | Some(Value::Null) => {}
             Some(Value::Object(body)) if input.is_empty() => input = body,
             Some(Value::Object(body)) => input.extend(body),
             Some(other) => {
@@ -291,12 +299,19 @@ impl Operation {
                 input.insert(name.clone(), other);
             }
         }
+        renamed::translate(&mut input);
         let mut input = Value::Object(input);
         number::settle(&mut input);
         Ok(match input {
             Value::Object(input) => input,
             _ => Map::new(),
         })
+    }
+
+    /// Drops the parameters that the contract does not know, as Seam's servers do: no handler must meet one, whatever
+    /// its type.
+    pub fn retain_known(&self, input: &mut Map<String, Value>) {
+        input.retain(|name, _| self.known.contains(name));
     }
 
     /// The parameters in `input`, nested ones included, that the contract does not know. Seam's servers ignore such
@@ -316,7 +331,7 @@ impl Operation {
         if checker.accepts(&self.schemas, body) {
             return Ok(());
         }
-        let issues = checker.issues(&self.schemas, body, Unions::Closest);
+        let issues = checker.issues(&self.schemas, body);
         Err(issues.iter().map(Issue::line).collect())
     }
 }
@@ -325,30 +340,32 @@ impl Operation {
 #[derive(Debug)]
 struct Checker {
     schema: Value,
+    /// Which way the values go that it checks.
+    side: Side,
     /// Compiled when first needed. Nothing when that fails, which [`Contract::verify`] rules out: then the walk
     /// decides alone.
     validator: OnceLock<Option<Validator>>,
 }
 
 impl Checker {
-    fn new(schema: Value) -> Self {
-        Self { schema, validator: OnceLock::new() }
+    fn new(schema: Value, side: Side) -> Self {
+        Self { schema, side, validator: OnceLock::new() }
     }
 
     fn validator(&self, schemas: &Schemas) -> Option<&Validator> {
-        self.validator.get_or_init(|| schemas.compile(&self.schema).ok()).as_ref()
+        self.validator.get_or_init(|| schemas.compile(&self.schema, self.side).ok()).as_ref()
     }
 
     fn accepts(&self, schemas: &Schemas, value: &Value) -> bool {
         match self.validator(schemas) {
             Some(validator) => validator.is_valid(value),
-            None => walk::issues(schemas, &self.schema, value, Unions::AsZod).is_empty(),
+            None => walk::issues(schemas, &self.schema, value, self.side).is_empty(),
         }
     }
 
     /// What is wrong with a value that is not accepted: one issue at least.
-    fn issues(&self, schemas: &Schemas, value: &Value, unions: Unions) -> Vec<Issue> {
-        let issues = walk::issues(schemas, &self.schema, value, unions);
+    fn issues(&self, schemas: &Schemas, value: &Value) -> Vec<Issue> {
+        let issues = walk::issues(schemas, &self.schema, value, self.side);
         if !issues.is_empty() {
             return issues;
         }

@@ -8,6 +8,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::formats::FORMATS;
+use super::walk::Side;
 
 /// Where a document keeps its named schemas, as a `$ref` writes it.
 const NAMED: &str = "#/components/schemas/";
@@ -70,8 +71,12 @@ impl Schemas {
     }
 
     /// Compiles `schema` into a validator, which checks formats too.
-    pub(super) fn compile(&self, schema: &Value) -> Result<Validator, jsonschema::ValidationError<'static>> {
-        options().build(&self.closed(schema))
+    pub(super) fn compile(
+        &self,
+        schema: &Value,
+        side: Side,
+    ) -> Result<Validator, jsonschema::ValidationError<'static>> {
+        options(side).build(&self.closed(schema))
     }
 
     /// The JSON Schema for `schema`, with the named schemas it leads to beside it. The others are left out: compiling
@@ -97,9 +102,9 @@ impl Schemas {
 }
 
 /// How schemas are compiled: with the formats of contracts.
-pub(super) fn options<'a>() -> jsonschema::ValidationOptions<'a> {
+pub(super) fn options<'a>(side: Side) -> jsonschema::ValidationOptions<'a> {
     let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-    FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.accepts))
+    FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.check(side)))
 }
 
 /// The `$ref` of a schema or another part of a document.

@@ -197,10 +197,17 @@ fn issues_come_in_the_order_of_the_contract() {
 
 #[test]
 fn a_body_that_is_no_object_is_an_issue_of_the_root() {
-    for (body, kind) in [(json!([]), "array"), (json!("x"), "string"), (json!(null), "null")] {
+    for (body, kind) in [(json!([]), "array"), (json!("x"), "string"), (json!(7), "number")] {
         let message = format!("Expected object, received {kind}");
         assert_eq!(invalid(create(body)), (message.clone(), json!({"_errors": [message]})));
     }
+}
+
+#[test]
+fn a_null_body_is_an_empty_one_and_the_query_still_counts() {
+    let query = format!("device_id={ID}");
+    assert_eq!(check("/codes/create", "POST", Some(&query), Some(json!(null))), Ok(json!({ "device_id": ID })));
+    assert_eq!(invalid(create(json!(null))).0, "device_id is required");
 }
 
 #[test]

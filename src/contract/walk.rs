@@ -16,25 +16,26 @@ mod tests;
 /// How the issue begins with a value other than the only one there is.
 const LITERAL: &str = "Invalid literal value";
 
-/// How to report a value that fits no branch of a union.
+/// Which way a value goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Unions {
-    /// As zod does: `Invalid input`, unless the value is of the right kind for a branch.
-    AsZod,
-    /// By the branch that comes closest, which helps whoever debugs a response.
-    Closest,
+pub(super) enum Side {
+    /// From a client. A value that fits no branch of a union is reported as zod does: `Invalid input`, unless the value
+    /// is of the right kind for a branch.
+    Request,
+    /// To a client. It is reported by the branch that comes closest, which helps whoever debugs a response.
+    Response,
 }
 
 /// Everything that is wrong with `value` under `schema`.
-pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, unions: Unions) -> Vec<Issue> {
-    let mut walk = Walk { schemas, unions, path: Vec::new(), issues: Vec::new() };
+pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Vec<Issue> {
+    let mut walk = Walk { schemas, side, path: Vec::new(), issues: Vec::new() };
     walk.visit(schema, value);
     walk.issues
 }
 
 struct Walk<'a> {
     schemas: &'a Schemas,
-    unions: Unions,
+    side: Side,
     path: Vec<String>,
     issues: Vec<Issue>,
 }
@@ -116,7 +117,7 @@ impl<'a> Walk<'a> {
             self.limit("Invalid");
         }
         let format = schema.get("format").and_then(Value::as_str).and_then(formats::named);
-        if let Some(format) = format.filter(|format| !(format.accepts)(text)) {
+        if let Some(format) = format.filter(|format| !format.accepts(self.side, text)) {
             self.limit(format.issue);
         }
     }
@@ -196,9 +197,9 @@ impl<'a> Walk<'a> {
 
     fn missing(&mut self, name: &str, schema: &Value) {
         self.path.push(name.to_owned());
-        let issue = match self.unions {
-            Unions::AsZod => absent(self.schemas, schema, &self.path),
-            Unions::Closest => Issue::fatal(&self.path, REQUIRED),
+        let issue = match self.side {
+            Side::Request => absent(self.schemas, schema, &self.path),
+            Side::Response => Issue::fatal(&self.path, REQUIRED),
         };
         self.issues.push(issue);
         self.path.pop();
@@ -226,7 +227,7 @@ impl<'a> Walk<'a> {
             self.path.pop();
             return;
         }
-        if self.unions == Unions::Closest {
+        if self.side == Side::Response {
             let variant = |index| format!("variant {} of {}", index + 1, branches.len());
             return self.issues.extend(closest(attempts, variant).into_iter().flatten());
         }

@@ -83,6 +83,10 @@ pub struct Brand {
     pub starts_not_in_the_past: bool,
     /// Whether it tells which code it was opened with.
     pub tells_whose_code: bool,
+    /// Whether it reports entries itself (`has_native_entry_events`).
+    pub tells_entries: bool,
+    /// Whether it tells whether its door is open (`door_open`).
+    pub tells_door_open: bool,
     /// After how many wrong codes in a row it tells of them. After more than one its keypad is dead for a while, too.
     /// `None`: it never tells.
     pub denial_told_after: Option<u32>,
@@ -111,6 +115,8 @@ const PLAIN: Brand = Brand {
     needs_time_zone: false,
     starts_not_in_the_past: false,
     tells_whose_code: false,
+    tells_entries: false,
+    tells_door_open: false,
     denial_told_after: None,
 };
 
@@ -126,6 +132,8 @@ pub const BRANDS: &[Brand] = &[
         name_style: NameStyle::FirstAndLast,
         recreates: true,
         tells_whose_code: true,
+        tells_entries: true,
+        tells_door_open: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {
@@ -134,6 +142,8 @@ pub const BRANDS: &[Brand] = &[
         name_style: NameStyle::FirstAndLast,
         recreates: true,
         tells_whose_code: true,
+        tells_entries: true,
+        tells_door_open: true,
         ..plain("yale_lock", "Yale", "yale")
     },
     Brand {
@@ -144,6 +154,7 @@ pub const BRANDS: &[Brand] = &[
         recreates: true,
         tells_no_time_zone: true,
         tells_whose_code: true,
+        tells_entries: true,
         ..plain("schlage_lock", "Schlage", "schlage")
     },
     Brand {
@@ -155,6 +166,7 @@ pub const BRANDS: &[Brand] = &[
         shows_foreign_codes: false,
         denial_told_after: Some(3),
         tells_whose_code: true,
+        tells_entries: true,
         ..plain("kwikset_lock", "Kwikset", "kwikset")
     },
     Brand {
@@ -163,6 +175,7 @@ pub const BRANDS: &[Brand] = &[
         digit_rules: &[DigitRule::CannotStartWith12, DigitRule::NoZeros],
         name_length: (None, Some(20)),
         capacity: Some(100),
+        tells_entries: true,
         ..plain("nuki_lock", "Nuki", "nuki")
     },
     Brand {
@@ -180,6 +193,7 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[5, 6, 7, 8]),
         digit_rules: &[DigitRule::NoAscendingOrDescendingSequence, DigitRule::AtLeastThreeUniqueDigits],
         tells_whose_code: true,
+        tells_entries: true,
         ..plain("tedee_lock", "Tedee", "tedee")
     },
     Brand {
@@ -189,9 +203,15 @@ pub const BRANDS: &[Brand] = &[
         capacity: Some(100),
         backup_pool: false,
         tells_whose_code: true,
+        tells_entries: true,
         ..plain("salto_lock", "Salto", "salto_ks")
     },
-    Brand { native_scheduling: true, tells_whose_code: true, ..plain("ttlock_lock", "TTLock", "ttlock") },
+    Brand {
+        native_scheduling: true,
+        tells_whose_code: true,
+        tells_entries: true,
+        ..plain("ttlock_lock", "TTLock", "ttlock")
+    },
     Brand { native_scheduling: true, hides_foreign_codes: true, ..plain("wyze_lock", "Wyze", "wyze") },
     Brand { native_scheduling: true, code_lengths: Some(&[4, 5, 6, 7, 8]), ..plain("two_n_intercom", "2N", "two_n") },
     Brand { code_lengths: Some(&[6, 7, 8]), offline_codes: true, ..plain("lockly_lock", "Lockly", "lockly") },

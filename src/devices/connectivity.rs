@@ -71,7 +71,7 @@ pub async fn set_account(
     let (now, machine_now) = (all.now, all.machine_now);
     account.disconnected_at = (!is_connected).then_some(now);
     let event_id =
-        workspace.ids.id("event", connected_account_id, u64::try_from(account.events_made).unwrap_or(0), machine_now);
+        all.ids.id("event", connected_account_id, u64::try_from(account.events_made).unwrap_or(0), machine_now);
     account.events_made += 1;
     store::update_account(&mut all.tx, &account).await?;
     let since = account.disconnected_at;
@@ -85,7 +85,7 @@ pub async fn set_account(
             "connected_account.disconnected"
         },
         occurred_at: now,
-        created_at: all.locked.first().map_or(now, |it| it.world.clock.recorded_at(now, machine_now)),
+        created_at: all.clock.recorded_at(now, machine_now),
         device_id: None,
         connected_account_id,
         access_code_id: None,

@@ -3,6 +3,7 @@
 pub mod brands;
 pub mod connectivity;
 pub mod keypad;
+pub mod metadata;
 pub mod model;
 pub mod routes;
 pub mod simulate;

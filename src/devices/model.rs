@@ -1,16 +1,24 @@
 //! A device: what it is, what it can do, and how the API shows it.
 
-use super::brands::{self, Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET};
+use super::brands::{
+    self, Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET, START_DATE_IN_FUTURE,
+};
+use super::metadata;
 use crate::access_codes::lifecycle::Lock;
 use crate::access_codes::offline;
 use crate::access_codes::pin::DigitRule;
 use crate::clock::{Instant, to_iso};
 use crate::devices::trouble::{BackupPool, Census, Trouble};
 use crate::workspaces::World;
+use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
+
+/// How long after the present a lock with `start_date_in_future` starts a code whose window has begun: Seam's own remedy
+/// for Kwikset.
+const START_IN_FUTURE_LEAD: TimeDelta = TimeDelta::minutes(3);
 
 /// What a device has different from its brand. Absent: as the brand. For those that may also be absent from a
 /// device there are two layers: `null` takes the property away.
@@ -206,6 +214,16 @@ impl Device {
             .map_or_else(|| self.brand.default_time_zone(), |time_zone| time_zone.as_deref())
     }
 
+    /// For a lock that takes no start in the past: how long after the present a schedule starts that it is given instead
+    /// (lifecycle, 6.1). `None`: it takes any start.
+    pub fn begun_start_lead(&self) -> Option<TimeDelta> {
+        if self.has_constraint(START_DATE_IN_FUTURE) {
+            Some(START_IN_FUTURE_LEAD)
+        } else {
+            self.brand.starts_not_in_the_past.then(TimeDelta::zero)
+        }
+    }
+
     /// What the lock contributes to the life of its codes in this world.
     pub fn lock(&self, world: &World) -> Lock {
         Lock {
@@ -214,6 +232,7 @@ impl Device {
             programming: world.programming,
             slow_after: world.slow_after,
             keeps_expired: world.keeps_expired,
+            begun_start_lead: self.begun_start_lead(),
         }
     }
 
@@ -308,7 +327,7 @@ impl Device {
             "manufacturer": brand.provider,
             "image_url": image_url,
             "image_alt_text": format!("{} lock", brand.display_name),
-            "serial_number": self.device_id.simple().to_string()[..12].to_uppercase(),
+            "serial_number": metadata::serial_number(self),
             "locked": true,
             "model": {
                 "display_name": brand.display_name,
@@ -339,11 +358,15 @@ impl Device {
             properties["battery_level"] = json!(level);
             properties["battery"] = json!({ "level": level, "status": battery_status(level) });
         }
+        if brand.tells_door_open {
+            properties["door_open"] = json!(false);
+        }
+        if brand.tells_entries {
+            properties["has_native_entry_events"] = json!(true);
+        }
         if let Some(properties) = properties.as_object_mut() {
             properties.extend(self.overrides.properties.clone());
-        }
-        if let Some(metadata) = offline::oracode::device_metadata(self) {
-            properties["dormakaba_oracode_metadata"] = metadata;
+            metadata::extend(properties, self);
         }
         properties
     }
@@ -383,12 +406,12 @@ impl DeviceSummary {
     }
 }
 
-/// Seam's word for a charge from 0 to 1.
+/// Seam's word for a charge from 0 to 1 (devices, 2.1).
 fn battery_status(level: f64) -> &'static str {
     match level {
         level if level < 0.1 => "critical",
         level if level < 0.25 => "low",
-        level if level < 0.9 => "good",
+        level if level < 0.75 => "good",
         _ => "full",
     }
 }

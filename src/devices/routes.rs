@@ -2,11 +2,11 @@
 
 use super::model::Device;
 use super::store::{self, Filter};
-use crate::clock::from_iso;
 use crate::error::{Error, Result};
 use crate::http::both;
 use crate::http::edge::{Call, Routes};
 use crate::http::pagination::{Page, Pagination, Position};
+use crate::http::params::optional_instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -89,17 +89,14 @@ async fn list(call: Call<List>) -> Result<Listed> {
         || input.user_identifier_key.is_some();
     let accounts = both(input.connected_account_id, input.connected_account_ids.clone());
     let types = both(input.device_type.clone(), input.device_types.clone());
-    let created_before = input
-        .created_before
-        .as_deref()
-        .map(|text| from_iso(text).ok_or_else(|| Error::invalid("created_before", "Invalid datetime")));
+    let created_before = optional_instant("created_before", input.created_before.as_deref())?;
     let filter = Filter {
         device_ids: if elsewhere { Some(&[]) } else { input.device_ids.as_deref() },
         device_types: types.as_deref(),
         connected_account_ids: accounts.as_deref(),
         name: None,
         search: input.search.as_deref(),
-        created_before: created_before.transpose()?,
+        created_before,
         custom_metadata_has: input.custom_metadata_has.as_ref(),
         after: page.after,
         limit: None,

@@ -5,6 +5,7 @@ use super::trouble::{BackupPool, Census, Trouble};
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
+use crate::ids::Ids;
 use crate::workspaces::{World, store as workspaces};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
@@ -73,7 +74,8 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
     }
     if let Some(after) = filter.after {
-        query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id).push(")");
+        query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);
+        query.push(" and workspace_id is not distinct from ").push_bind(workspace_id).push(")");
     }
     query.push(" order by ordinal");
     if let Some(limit) = filter.limit {
@@ -83,12 +85,12 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     rows.into_iter().map(Device::try_from).collect()
 }
 
-/// A device and the world it is in.
+/// A device and the world it is in, with where ids and PINs come from there.
 pub async fn with_world(
     connection: &mut PgConnection,
     workspace_id: Uuid,
     device_id: Uuid,
-) -> Result<Option<(World, Device)>> {
+) -> Result<Option<(Ids, World, Device)>> {
     let row = sqlx::query_as!(
         DeviceRow,
         r#"select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since,
@@ -101,10 +103,9 @@ pub async fn with_world(
     )
     .fetch_optional(&mut *connection)
     .await?;
-    let (Some(row), Some(world)) = (row, workspaces::world(connection, workspace_id).await?) else {
-        return Ok(None);
-    };
-    Ok(Some((world, row.try_into()?)))
+    let worlds = workspaces::worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
+    let (Some(row), Some((ids, world))) = (row, worlds) else { return Ok(None) };
+    Ok(Some((ids, world, row.try_into()?)))
 }
 
 /// Writes devices in this order behind those the workspace has, with the accounts they need. A unique violation

@@ -7,7 +7,7 @@ use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::access_codes::update::summary;
 use crate::app::App;
 use crate::error::{Error, Result};
-use crate::programming::Workshop;
+use crate::programming::{Pace, Workshop};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -83,7 +83,7 @@ async fn change<I>(
 async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<(LockedCodes, usize)> {
     let workspace = call.workspace().await?;
     let all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
-    let place = all.find(access_code_id).ok_or(Error::AccessCodeNotFound { device_id: None, access_code_id })?;
+    let place = all.find(access_code_id).ok_or(Error::no_access_code(access_code_id))?;
     Ok((all, place))
 }
 
@@ -125,7 +125,7 @@ pub(super) async fn step(call: Control<One>) -> Result<Found> {
     let LockedCodes { tx, locked: locks, codes, events, machine_now, .. } = &mut all;
     // Whatever falls due until then, the lock's memory is needed: it may confirm now.
     let far = crate::clock::Instant::MAX_UTC;
-    let mut workshop = Workshop::open(tx, locks, codes, |_| far, *machine_now).await?;
+    let mut workshop = Workshop::open(tx, locks, &[(codes, Pace::Usual)], |_| far, *machine_now).await?;
     let mut frees = false;
     for step in steps {
         frees |= workshop.step(&locked, &lock, &mut codes[place], now, *step, events);

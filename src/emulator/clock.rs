@@ -10,8 +10,9 @@ use crate::app::App;
 use crate::clock::{Instant, LAST, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
+use crate::http::params::{instant, optional_instant};
 use crate::postgres;
-use crate::programming::{Until, Workshop};
+use crate::programming::{Pace, Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ pub(super) struct Hold {
 }
 
 pub(super) async fn hold(call: Control<Hold>) -> Result<ClockBody> {
-    let at = call.input.at.as_deref().map(|text| instant("at", text)).transpose()?;
+    let at = optional_instant("at", call.input.at.as_deref())?;
     let workspace = call.workspace().await?;
     let moved = change(&call.app, &workspace, |world, now, _| {
         let at = not_before(now, at.unwrap_or(now), world)?;
@@ -68,7 +69,7 @@ pub(super) struct Run {
 }
 
 pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
-    let from = call.input.from.as_deref().map(|text| instant("from", text)).transpose()?;
+    let from = optional_instant("from", call.input.from.as_deref())?;
     let rate = call.input.rate.unwrap_or(1.0);
     let workspace = call.workspace().await?;
     let moved = change(&call.app, &workspace, |world, now, machine_now| {
@@ -143,12 +144,6 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
     Ok(Advanced { now: moved.clock.now(machine_now()), transitions: moved.transitions, events: moved.events })
 }
 
-fn instant(name: &str, text: &str) -> Result<Instant> {
-    from_iso(text).ok_or_else(|| {
-        Error::invalid(name, "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z")
-    })
-}
-
 fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instant> {
     if wanted >= now {
         return Ok(wanted);
@@ -209,10 +204,10 @@ async fn change(
         device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
     }
     let mut codes = store::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
-    let mut workshop = Workshop::open(&mut tx, &locked, &codes, |_| target, machine_now).await?;
+    let mut workshop = Workshop::open(&mut tx, &locked, &[(&codes, Pace::Usual)], |_| target, machine_now).await?;
     let goal = if matches!(chosen, Move::UntilQuiet) { Until::Quiet } else { Until::Instant };
     let mut events = Vec::new();
-    let steps = workshop.live_on(&mut codes, |_| target, goal, &mut events);
+    let steps = workshop.live_on((&mut codes, Pace::Usual), |_| target, goal, &mut events);
     if steps.is_cut_short {
         return Err(Error::Conflict(
             "on the way an access code takes more than a million steps, most of them to try again what fails for ever. \

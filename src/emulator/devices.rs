@@ -111,11 +111,11 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     })
     .await?;
     if let Some(is_enabled) = input.backup_access_code_pool_enabled {
-        backup_pool::switch(&mut all, &workspace, is_enabled).await?;
+        backup_pool::switch(&mut all, is_enabled).await?;
     }
     if changes_pool_size {
         // A smaller pool keeps what it has until that is pulled.
-        backup_pool::refill(&mut all, &workspace).await?;
+        backup_pool::refill(&mut all).await?;
     }
     // The lock may be able to hold now what it could not before, or the other way round.
     for place in 0..all.codes.len() {

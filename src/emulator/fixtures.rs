@@ -369,7 +369,7 @@ async fn put_foreign(
                 cannot_be_managed: spec.cannot_be_managed,
                 cannot_delete: spec.cannot_delete_unmanaged_access_code,
             };
-            unmanaged::add_to(&mut all, workspace, foreign).await.map_err(|error| Failure::at(&place, error))?;
+            unmanaged::add_to(&mut all, foreign).await.map_err(|error| Failure::at(&place, error))?;
         }
     }
     Ok(all.tx)
@@ -392,7 +392,7 @@ async fn put_managed(
         }
     }
     if !batch.is_empty() {
-        let (answers, _) = create::create_in(&mut tx, workspace, &batch).await?;
+        let (answers, _) = create::create_in(&mut tx, workspace.workspace_id, &batch).await?;
         for (place, answer) in places.iter().zip(answers) {
             answer.map_err(|error| Failure::at(place, error))?;
         }

@@ -39,8 +39,8 @@ pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
     let contents = store::contents(&call.app.pool, &ids).await?;
     let machine_now = machine_now();
     let workspaces = rows.into_iter().zip(ids).zip(contents).map(|((row, workspace_id), contents)| {
-        let (_, world) = row.world.into();
-        ListedBody {
+        let (_, world) = row.world.try_into()?;
+        Ok(ListedBody {
             workspace_id,
             name: row.name,
             created_at: row.created_at,
@@ -51,7 +51,7 @@ pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
             publishable_key: row.publishable_key,
             personal_access_token: row.personal_access_token,
             contents,
-        }
+        })
     });
-    Ok(Listed { workspaces: workspaces.collect() })
+    Ok(Listed { workspaces: workspaces.collect::<Result<_>>()? })
 }

@@ -7,10 +7,11 @@ use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::access_codes::model::AccessCode;
 use crate::access_codes::store;
 use crate::access_codes::unmanaged::{self, Foreign};
-use crate::clock::{Instant, from_iso, iso};
+use crate::clock::{Instant, iso};
 use crate::devices::{keypad, store as devices};
 use crate::error::{Error, Result};
 use crate::events::event_type;
+use crate::http::params::optional_instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -49,7 +50,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let device_id = call.input.device_id;
     let mut connection = call.app.pool.acquire().await?;
     let found = devices::with_world(&mut connection, workspace.workspace_id, device_id).await?;
-    let (_, device) = found.ok_or(Error::DeviceNotFound)?;
+    let (_, _, device) = found.ok_or(Error::DeviceNotFound)?;
     let mut codes = store::on_devices(&mut connection, &[device_id]).await?;
     codes.retain(|code| !code.life.is_offline);
     codes.sort_by_key(|code| (code.life.first_held_at, code.sequence));
@@ -89,7 +90,10 @@ pub(super) struct Found {
 pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    let window = match (instant("starts_at", input.starts_at)?, instant("ends_at", input.ends_at)?) {
+    let window = match (
+        optional_instant("starts_at", input.starts_at.as_deref())?,
+        optional_instant("ends_at", input.ends_at.as_deref())?,
+    ) {
         (None, None) => None,
         (Some(starts_at), Some(ends_at)) => Some(in_order(Window { starts_at, ends_at })?),
         _ => return Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
@@ -100,7 +104,7 @@ pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
         cannot_be_managed: input.cannot_be_managed,
         cannot_delete: input.cannot_delete_unmanaged_access_code,
     };
-    let (code, device) = unmanaged::add(&call.app, &workspace, foreign).await?;
+    let (code, device) = unmanaged::add(&call.app, workspace.workspace_id, foreign).await?;
     Ok(Found { access_code: serde_json::to_value(code.to_unmanaged_body(&device))? })
 }
 
@@ -119,8 +123,8 @@ pub(super) struct ChangeCode {
 pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    let starts_at = instant("starts_at", input.starts_at)?;
-    let ends_at = instant("ends_at", input.ends_at)?;
+    let starts_at = optional_instant("starts_at", input.starts_at.as_deref())?;
+    let ends_at = optional_instant("ends_at", input.ends_at.as_deref())?;
     let scope = [input.device_id];
     let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Devices(&scope)).await?;
     let (place, was) = find(&all, input.access_code_id, input.code.as_deref())?;
@@ -236,11 +240,6 @@ async fn finish(app: crate::app::App, mut all: LockedCodes, place: usize) -> Res
         serde_json::to_value(code.to_unmanaged_body(&device))?
     };
     Ok(Found { access_code: body })
-}
-
-fn instant(name: &str, text: Option<String>) -> Result<Option<Instant>> {
-    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-    text.map(|text| from_iso(&text).ok_or_else(|| Error::invalid(name, message))).transpose()
 }
 
 fn in_order(window: Window) -> Result<Window> {

@@ -18,6 +18,7 @@ mod programming;
 mod rate_limits;
 mod requests;
 pub mod sandbox;
+mod settings;
 pub mod snapshots;
 mod stream;
 mod strictness;
@@ -49,6 +50,7 @@ pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
         .add("/_emulator/workspaces/create", worlds::create)
         .add("/_emulator/workspaces/list", list::list)
+        .add("/_emulator/workspaces/update", settings::update)
         .add("/_emulator/workspaces/delete", worlds::delete)
         .add("/_emulator/workspaces/reset", snapshots::reset)
         .add("/_emulator/clock", clock::get)

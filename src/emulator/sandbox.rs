@@ -57,6 +57,8 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         clock: app.config.clock,
         programming: app.config.programming.0,
         keeps_expired: app.config.keep_expired_access_codes,
+        same_code: app.config.same_code(None),
+        refuse_begun_windows: app.config.refuse_begun_windows,
         accounts: Vec::new(),
     };
     match worlds::make(app, wanted).await {

@@ -4,18 +4,20 @@ use super::Control;
 use super::devices::Injected;
 use super::programming::Programming;
 use super::snapshots;
+use crate::access_codes::linked::SameCode;
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, duration_from_iso, from_iso, machine_now};
+use crate::clock::{Instant, WorkspaceClock, duration_from_iso, machine_now};
 use crate::config::Settings;
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
 use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
+use crate::http::params::instant;
 use crate::ids::Ids;
 use crate::postgres;
 use crate::retention::Retention;
-use crate::workspaces::store::{self, NewAccount, NewWorkspace};
+use crate::workspaces::store::{self, NewAccount, NewWorkspace, WorkspaceSettings};
 use crate::workspaces::{Workspace, World};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -79,6 +81,8 @@ pub(super) struct Wanted {
     pub(super) clock: WorkspaceClock,
     pub(super) programming: Option<TimeDelta>,
     pub(super) keeps_expired: bool,
+    pub(super) same_code: SameCode,
+    pub(super) refuse_begun_windows: bool,
     pub(super) accounts: Vec<AccountSpec>,
     pub(super) locks: Vec<LockSpec>,
 }
@@ -102,6 +106,8 @@ pub(super) struct Create {
     clock: Option<Value>,
     programming: Option<Programming>,
     keep_expired_access_codes: Option<bool>,
+    #[serde(flatten)]
+    settings: WorkspaceSettings,
     locks: Option<Locks>,
 }
 
@@ -167,6 +173,8 @@ impl Create {
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
             programming: self.programming.map_or(Ok(config.programming.0), |it| it.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
+            same_code: config.same_code(self.settings.allow_same_code_in_disjoint_windows),
+            refuse_begun_windows: self.settings.refuse_begun_windows.unwrap_or(config.refuse_begun_windows),
             accounts: Vec::new(),
             locks,
         })
@@ -174,11 +182,7 @@ impl Create {
 }
 
 fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock> {
-    let instant = |text: &Value| {
-        text.as_str()
-            .and_then(from_iso)
-            .ok_or_else(|| Error::invalid("clock", "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z"))
-    };
+    let instant = |text: &Value| instant("clock", text.as_str().unwrap_or_default());
     if !setting.is_object() {
         return Ok(WorkspaceClock::Live);
     }
@@ -289,6 +293,8 @@ pub(super) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         keeps_expired: wanted.keeps_expired,
         has_faults: false,
         rate_limits: None,
+        same_code: wanted.same_code,
+        refuse_begun_windows: wanted.refuse_begun_windows,
     };
     let created_at = world.clock.now(machine_now);
     let new = NewWorkspace {

@@ -38,6 +38,44 @@ pub mod event_type {
     pub const UNMANAGED_CONVERTED: &str = "access_code.unmanaged.converted_to_managed";
     pub const UNMANAGED_FAILED_TO_CONVERT: &str = "access_code.unmanaged.failed_to_convert_to_managed";
 
+    /// Seam's `event_description`: what happened, for people. `None` for a type that nothing here records.
+    pub fn description(event_type: &str) -> Option<&'static str> {
+        Some(match event_type {
+            CREATED => "An access code was created.",
+            CHANGED => "An access code was changed.",
+            NAME_CHANGED => "The name of an access code was changed on the device.",
+            CODE_CHANGED => "The PIN of an access code was changed on the device.",
+            TIME_FRAME_CHANGED => "The time frame of an access code was changed on the device.",
+            MUTATIONS_REQUESTED => "Changes of an access code were requested.",
+            SCHEDULED_ON_DEVICE => "An access code was stored on the device for later.",
+            SET_ON_DEVICE => "An access code was set on the device.",
+            REMOVED_FROM_DEVICE => "An access code was removed from the device.",
+            DELETED => "An access code was deleted.",
+            DELAY_IN_SETTING => "Setting an access code on the device takes unusually long.",
+            FAILED_TO_SET => "An access code could not be set on the device.",
+            FAILED_TO_REMOVE => "An access code could not be removed from the device.",
+            MODIFIED_EXTERNAL => "An access code was changed outside Seam.",
+            DELETED_EXTERNAL => "An access code was removed from the device outside Seam.",
+            BACKUP_PULLED => "A backup access code was pulled for an access code.",
+            UNMANAGED_CREATED => "An unmanaged access code appeared on the device.",
+            UNMANAGED_REMOVED => "An unmanaged access code disappeared from the device.",
+            UNMANAGED_CONVERTED => "An unmanaged access code was converted to a managed one.",
+            UNMANAGED_FAILED_TO_CONVERT => "An unmanaged access code could not be converted to a managed one.",
+            "connected_account.disconnected" => "A connected account was disconnected.",
+            "connected_account.completed_first_sync_after_reconnection" => {
+                "A connected account was synchronized for the first time after its reconnection."
+            }
+            "device.added" => "A device was added.",
+            "device.connected" => "A device came online.",
+            "device.disconnected" => "A device went offline.",
+            "device.removed" => "A device was removed from its provider account.",
+            "lock.access_denied" => "A lock denied access.",
+            "lock.locked" => "A lock was locked.",
+            "lock.unlocked" => "A lock was unlocked.",
+            _ => return None,
+        })
+    }
+
     /// Whether events of this type carry the PIN.
     pub fn carries_code(event_type: &str) -> bool {
         matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
@@ -158,6 +196,10 @@ impl Recorder<'_> {
             Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
             Happening::FailedToSet => event_type::FAILED_TO_SET,
             Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
+            Happening::Unmanaged => {
+                events.push(self.event(code, at, event_type::CHANGED).carrying(payload::unmanaged()));
+                return;
+            }
             Happening::Changed(change) => {
                 for (event_type, payload) in payload::of_change(&change) {
                     events.push(self.event(code, at, event_type).carrying(payload));

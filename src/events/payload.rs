@@ -35,6 +35,11 @@ pub fn changed_property(property: &str, from: Option<&str>, to: Option<&str>) ->
     json!({ "property": property, "from": from, "to": to })
 }
 
+/// What `access_code.changed` carries where a code has become unmanaged.
+pub fn unmanaged() -> Value {
+    json!({ "changed_properties": [changed_property("is_managed", Some("true"), Some("false"))] })
+}
+
 fn changed_properties(change: &Change) -> Vec<Value> {
     let mut all = Vec::new();
     let mut add = |property: &str, from: Option<String>, to: Option<String>| {

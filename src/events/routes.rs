@@ -1,16 +1,19 @@
 //! `/events/*`.
 
 use super::store::{self, EventBody, Filter};
-use crate::clock::{Instant, from_iso};
 use crate::error::{Error, Result};
 use crate::http::both;
 use crate::http::edge::{Call, Routes};
+use crate::http::params::instant;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
 /// How many events `/events/list` gives unless told otherwise, as at Seam.
 const DEFAULT_LIMIT: i64 = 500;
+
+/// How many events it gives at most: a larger `limit` counts as this.
+const MAX_LIMIT: i64 = 10_000;
 
 /// The routes of this resource.
 pub fn routes() -> Routes {
@@ -123,15 +126,10 @@ async fn list(call: Call<List>) -> Result<Listed> {
         newest_first: false,
         type_prefix: None,
         offset: whole("unstable_offset", input.unstable_offset, 0)?,
-        limit: whole("limit", input.limit, DEFAULT_LIMIT)?,
+        limit: whole("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
     };
     let events = store::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
     Ok(Listed { events })
-}
-
-fn instant(name: &str, text: &str) -> Result<Instant> {
-    let message = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-    from_iso(text).ok_or_else(|| Error::invalid(name, message))
 }
 
 fn whole(name: &str, number: Option<f64>, default: i64) -> Result<i64> {

@@ -1,6 +1,6 @@
 //! The SQL of reading events. They are written with what they tell of, see [`crate::access_codes::store`].
 
-use super::NewEvent;
+use super::{NewEvent, event_type};
 use crate::clock::Instant;
 use crate::clock::iso;
 use crate::error::Result;
@@ -23,6 +23,9 @@ pub struct EventBody {
     pub created_at: Instant,
     #[serde(with = "iso")]
     pub occurred_at: Instant,
+    #[sqlx(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_description: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connected_account_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,7 @@ impl From<&NewEvent> for EventBody {
             workspace_id: event.workspace_id,
             created_at: event.created_at,
             occurred_at: event.occurred_at,
+            event_description: event_type::description(event.event_type),
             connected_account_id: Some(event.connected_account_id),
             access_code_id: event.access_code_id,
             code: event.code.clone(),
@@ -117,5 +121,9 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<V
         " order by occurred_at, sequence"
     });
     query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
-    Ok(query.build_query_as().fetch_all(pool).await?)
+    let mut events: Vec<EventBody> = query.build_query_as().fetch_all(pool).await?;
+    for event in &mut events {
+        event.event_description = event_type::description(&event.event_type);
+    }
+    Ok(events)
 }

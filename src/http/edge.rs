@@ -1,7 +1,7 @@
 //! Endpoints: a handler together with the checks that come before it.
 
 use super::log::{Kept, Pending};
-use super::{caller, envelope};
+use super::{caller, envelope, seam_paths};
 use crate::app::App;
 use crate::contract::{Endpoint, Operation};
 use crate::emulator::http_faults;
@@ -115,7 +115,8 @@ where
         struck.befall(app, &parts).await?;
     }
     let operation = operation(endpoint, &parts)?;
-    let parameters = read(operation, &parts, &body?, workspace.is_strict)?;
+    let mut parameters = read(operation, &parts, &body?, workspace.is_strict)?;
+    operation.retain_known(&mut parameters);
     let input = I::deserialize(&parameters)?;
     let base_url = base_url(&parts);
     handler(Call { app: app.clone(), workspace, input, parameters, base_url }).await
@@ -189,29 +190,7 @@ pub(crate) fn unknown_path(request: &Request) -> Error {
     Error::NoSuchPath { method: request.method().to_string(), path, contract }
 }
 
-/// Families of Seam's paths that are not here.
-const FAMILIES: &[&str] = &[
-    "access_grants",
-    "access_methods",
-    "acs",
-    "bridges",
-    "client_sessions",
-    "connect_webviews",
-    "connected_accounts",
-    "customers",
-    "instant_keys",
-    "locks",
-    "networks",
-    "noise_sensors",
-    "phones",
-    "seam",
-    "spaces",
-    "thermostats",
-    "user_identities",
-    "webhooks",
-];
-
-/// Answers what no route takes: 501 for a family of Seam's that is not emulated, else 404.
+/// Answers what no route takes: 501 for a path of Seam's that is not served, else 404.
 pub async fn fallback(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
     let mut pending = Pending::new(&request, Cow::Owned(path.to_owned()));
@@ -219,9 +198,8 @@ pub async fn fallback(State(app): State<App>, request: Request) -> Response {
     if let Ok(Some(workspace)) = caller::of_api_key(&app, request.headers()).await {
         pending.entry.workspace_id = Some(workspace.workspace_id);
     }
-    let family = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     let error =
-        if FAMILIES.contains(&family) { Error::NotImplemented(family.to_owned()) } else { unknown_path(&request) };
+        if seam_paths::is_known(path) { Error::NotImplemented(path.to_owned()) } else { unknown_path(&request) };
     let answer = error.into();
     app.requests.keep(pending, &answer);
     answer.into_response()

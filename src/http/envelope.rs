@@ -92,7 +92,7 @@ impl Error {
             Self::InvalidClientSessionToken => (StatusCode::BAD_REQUEST, "invalid_client_session_token"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
             Self::ClientSessionNotFound => (StatusCode::UNAUTHORIZED, "client_session_not_found"),
-            Self::NoSuchPath { .. } | Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::NoSuchPath { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::DeviceNotFound => (StatusCode::NOT_FOUND, "device_not_found"),
             Self::BackupAccessCodeNotFound => (StatusCode::NOT_FOUND, "backup_access_code_not_found"),
             Self::NotInMemory => (StatusCode::NOT_FOUND, "access_code_not_found"),
@@ -135,8 +135,11 @@ impl Error {
             | Self::DeviceRemoved(device_id)
             | Self::RateLimited { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
+            Self::DuplicateAccessCode { access_code_id, .. } => Some(json!({ "access_code_id": access_code_id })),
             Self::AccessCodeNotFound { device_id, access_code_id } => {
-                Some(json!({ "device_id": device_id, "access_code_id": access_code_id }))
+                let named = [("device_id", device_id), ("access_code_id", access_code_id)];
+                let named = named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), json!(id.as_ref()?))));
+                Some(Value::Object(named.collect()))
             }
             _ => None,
         }

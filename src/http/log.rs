@@ -93,7 +93,7 @@ pub struct Pending {
 impl Pending {
     /// A request that has just come.
     pub fn new(request: &Request, path: Cow<'static, str>) -> Self {
-        let request_id = request.headers().get("seam-request-id").and_then(|id| id.to_str().ok());
+        let request_id = request.headers().get(super::request_id::HEADER).and_then(|id| id.to_str().ok());
         let entry = Entry {
             number: 0,
             request_id: request_id.unwrap_or_default().to_owned(),

@@ -9,6 +9,9 @@ pub mod edge;
 pub mod envelope;
 pub mod log;
 pub mod pagination;
+pub mod params;
+pub mod request_id;
+mod seam_paths;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
 pub fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {

@@ -3,6 +3,7 @@
 pub mod routes;
 pub mod store;
 
+use crate::access_codes::linked::SameCode;
 use crate::action_attempts::limits::RateLimits;
 use crate::clock::WorkspaceClock;
 use crate::error::Result;
@@ -36,11 +37,6 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// Whether everything in it is derived from a seed.
-    pub fn is_seeded(&self) -> bool {
-        matches!(self.ids, Ids::Derived(_))
-    }
-
     /// The workspace as `/workspaces/get` shows it.
     pub fn to_json(&self) -> Value {
         json!({
@@ -73,6 +69,10 @@ pub struct World {
     pub has_faults: bool,
     /// How often its devices take requests; `None`: as often as they come.
     pub rate_limits: Option<RateLimits>,
+    /// Whether managed codes on one lock may have the same PIN.
+    pub same_code: SameCode,
+    /// Whether a window that has begun is refused on locks that take no start in the past.
+    pub refuse_begun_windows: bool,
 }
 
 /// For how long a token that was looked up is believed without looking again. A workspace deleted through another

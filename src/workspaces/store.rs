@@ -1,12 +1,14 @@
 //! The SQL of workspaces, their credentials and their clocks.
 
 use super::{Workspace, World};
+use crate::access_codes::linked::SameCode;
 use crate::action_attempts::limits::RateLimits;
 use crate::clock::{Instant, WorkspaceClock};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres;
 use chrono::TimeDelta;
+use serde::Deserialize;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, QueryBuilder};
 use std::collections::{HashMap, HashSet};
@@ -89,8 +91,8 @@ pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(),
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
                                 clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
-                                keeps_expired)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                                keeps_expired, allow_same_code_in_disjoint_windows, refuse_begun_windows)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         new.workspace.workspace_id,
         new.workspace.name,
         new.workspace.is_sandbox,
@@ -105,6 +107,8 @@ pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(),
         new.expires_at,
         new.world.slow_after.num_milliseconds(),
         new.world.keeps_expired,
+        new.world.same_code == SameCode::InDisjointWindows,
+        new.world.refuse_begun_windows,
     )
     .execute(&mut *tx)
     .await?;
@@ -130,6 +134,7 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Inst
 
 /// The clock and ways of a workspace, as its row has them.
 #[derive(Debug, sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
 pub struct WorldRow {
     workspace_id: Uuid,
     seed: Option<String>,
@@ -142,6 +147,8 @@ pub struct WorldRow {
     keeps_expired: bool,
     has_faults: bool,
     rate_limits: Option<Json<RateLimits>>,
+    allow_same_code_in_disjoint_windows: bool,
+    refuse_begun_windows: bool,
 }
 
 impl WorldRow {
@@ -152,15 +159,19 @@ impl WorldRow {
 
     /// The columns of a workspace, the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
-        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits";
+        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits,
+        w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
 }
 
-impl From<WorldRow> for (Ids, World) {
-    fn from(row: WorldRow) -> Self {
+impl TryFrom<WorldRow> for (Ids, World) {
+    type Error = Error;
+
+    fn try_from(row: WorldRow) -> Result<Self> {
         let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
+            ("live", ..) => WorkspaceClock::Live,
             ("held", Some(at), ..) => WorkspaceClock::Held { at },
             ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
-            _ => WorkspaceClock::Live,
+            _ => return Err(Error::inconsistent("workspace", row.workspace_id, "clock")),
         };
         let world = World {
             clock,
@@ -169,8 +180,14 @@ impl From<WorldRow> for (Ids, World) {
             keeps_expired: row.keeps_expired,
             has_faults: row.has_faults,
             rate_limits: row.rate_limits.map(|limits| limits.0),
+            same_code: if row.allow_same_code_in_disjoint_windows {
+                SameCode::InDisjointWindows
+            } else {
+                SameCode::Never
+            },
+            refuse_begun_windows: row.refuse_begun_windows,
         };
-        (Ids::of(row.seed.as_deref()), world)
+        Ok((Ids::of(row.seed.as_deref()), world))
     }
 }
 
@@ -178,7 +195,7 @@ impl From<WorldRow> for (Ids, World) {
 pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
     let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
     let rows: Vec<WorldRow> = sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|row| (row.workspace_id, row.into())).collect())
+    rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
 }
 
 /// The clock and ways of one workspace as they are now.
@@ -236,6 +253,36 @@ pub async fn set_strictness(pool: &PgPool, workspace_id: Uuid, is_strict: bool) 
     let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
     let done = query.bind(workspace_id).bind(is_strict).execute(pool).await?;
     Ok(done.rows_affected() > 0)
+}
+
+/// Settings that decide what is answered where Seam's own answer is uncertain; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct WorkspaceSettings {
+    /// Whether managed codes on one lock may have the same PIN while they are not on the lock at the same time.
+    pub allow_same_code_in_disjoint_windows: Option<bool>,
+    /// Whether a window that has begun is refused on locks that take no start in the past.
+    pub refuse_begun_windows: Option<bool>,
+}
+
+/// Changes settings of a workspace, and gives both as they are then. `None`: there is no such workspace.
+pub async fn update_settings(
+    pool: &PgPool,
+    workspace_id: Uuid,
+    settings: WorkspaceSettings,
+) -> Result<Option<(bool, bool)>> {
+    let row = sqlx::query_as(
+        "update workspace
+         set allow_same_code_in_disjoint_windows = coalesce($2, allow_same_code_in_disjoint_windows),
+             refuse_begun_windows = coalesce($3, refuse_begun_windows)
+         where workspace_id = $1
+         returning allow_same_code_in_disjoint_windows, refuse_begun_windows",
+    )
+    .bind(workspace_id)
+    .bind(settings.allow_same_code_in_disjoint_windows)
+    .bind(settings.refuse_begun_windows)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row)
 }
 
 /// Removes a workspace with everything in it. `false`: there was none.

@@ -477,7 +477,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             match place % 4 {
                 0 => drop(reply.ok()),
                 1 => drop(reply.error(409, "duplicate_access_code")),
-                _ => drop(reply.error(404, "access_code_not_found")),
+                _ => drop(reply.error(404, "device_not_found")),
             }
         }
         for (place, code) in codes.iter().enumerate() {

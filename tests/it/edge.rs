@@ -312,14 +312,40 @@ fn a_body_that_is_not_json_is_refused_without_a_tree() {
 fn a_body_that_is_no_object_is_refused_as_a_whole() {
     run(async {
         let world = World::with_locks(0).await;
-        for (body, kind) in
-            [("[]", "array"), ("\"x\"", "string"), ("1", "number"), ("true", "boolean"), ("null", "null")]
-        {
+        for (body, kind) in [("[]", "array"), ("\"x\"", "string"), ("1", "number"), ("true", "boolean")] {
             let error = world.ask("POST", "/devices/list", &[JSON], body).await.error(400, "invalid_input");
             let expected = format!("Expected object, received {kind}");
             assert_eq!(error["message"], expected.as_str());
             assert_eq!(error["validation_errors"], json!({ "_errors": [expected] }));
         }
+    });
+}
+
+#[test]
+fn a_body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let lock = world.lock(0);
+        for method in ["GET", "POST"] {
+            for null in ["null", " null\n"] {
+                let all = world.ask(method, "/devices/list", &[JSON], null).await.ok();
+                assert_eq!(all["devices"].as_array().unwrap().len(), 1);
+                let by_query = format!("/devices/get?device_id={lock}");
+                let found = world.ask(method, &by_query, &[JSON], null).await.ok();
+                assert_eq!(found["device"]["device_id"], lock, "the query still counts");
+                let missing = world.ask(method, "/access_codes/generate_code", &[JSON], null).await;
+                assert_eq!(missing.invalid("device_id"), ["Required"]);
+            }
+        }
+        for (path, required) in [
+            ("/access_codes/create", "device_id"),
+            ("/access_codes/create_multiple", "device_ids"),
+            ("/access_codes/delete", "access_code_id"),
+            ("/_emulator/locks/add_code", "device_id"),
+        ] {
+            assert_eq!(world.ask("POST", path, &[JSON], "null").await.invalid(required), ["Required"], "{path}");
+        }
+        world.ask("POST", "/_emulator/clock/hold", &[JSON], "null").await.ok();
     });
 }
 

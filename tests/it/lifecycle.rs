@@ -18,7 +18,7 @@ pub(crate) fn seen(code: &Value) -> String {
 pub(crate) async fn seen_of(world: &World, access_code_id: &Value) -> String {
     let reply = world.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await;
     if reply.status == 404 {
-        reply.error(404, "not_found");
+        reply.error(404, "access_code_not_found");
         return "gone".to_owned();
     }
     seen(&reply.ok()["access_code"])
@@ -276,7 +276,7 @@ fn an_ended_code_is_no_longer_found_in_any_way_but_its_events_are() {
         world.advance("P13D").await;
         assert_eq!(seen_of(&world, id).await, "gone");
         let by_pin = json!({ "device_id": world.lock(0), "code": "2468" });
-        world.post("/access_codes/get", by_pin).await.error(404, "not_found");
+        world.post("/access_codes/get", by_pin).await.error(404, "access_code_not_found");
         let listed = world.post("/access_codes/list", json!({ "device_id": world.lock(0) })).await.ok();
         assert_eq!(listed["access_codes"], json!([]));
         let listed = world.post("/access_codes/list", json!({ "access_code_ids": [id] })).await.ok();

@@ -18,7 +18,7 @@ fn two_locks_get_one_pin_that_becomes_set_and_is_removed_when_deleted() {
         world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
         assert_eq!(world.access_code(id).await["status"], "removing");
         world.advance("PT1S").await;
-        world.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "not_found");
+        world.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
         let types: Vec<_> = world.events_of(id).await.into_iter().map(|(event_type, _)| event_type).collect();
         assert_eq!(
             types,

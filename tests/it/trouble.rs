@@ -42,7 +42,7 @@ pub(crate) fn kinds(issues: &Value) -> Vec<&str> {
 pub(crate) async fn seen(world: &World, access_code_id: &Value) -> String {
     let reply = world.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await;
     if reply.status == 404 {
-        reply.error(404, "not_found");
+        reply.error(404, "access_code_not_found");
         return "gone".to_owned();
     }
     let code = reply.ok()["access_code"].clone();

@@ -2,10 +2,9 @@
 
 use super::NewAccessCode;
 use crate::access_codes::backup_pool;
-use crate::access_codes::lifecycle::Window;
+use crate::access_codes::lifecycle::{Window, begun};
 use crate::access_codes::store::LockedDevice;
 use crate::clock::Instant;
-use crate::devices::brands::START_DATE_IN_FUTURE;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
 
@@ -14,10 +13,11 @@ pub(super) fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: 
     if wanted.window.is_some_and(|window| window.ends_at <= now) {
         return Err(Error::invalid("ends_at", "ends_at must be in the future"));
     }
-    locked.iter().try_for_each(|locked| check_device(&locked.device, wanted, now))
+    locked.iter().try_for_each(|locked| check_device(locked, wanted, now))
 }
 
-fn check_device(device: &Device, wanted: &NewAccessCode, now: Instant) -> Result<()> {
+fn check_device(locked: &LockedDevice, wanted: &NewAccessCode, now: Instant) -> Result<()> {
+    let device = &locked.device;
     if device.trouble.removed_at.is_some() {
         return Err(Error::DeviceRemoved(device.device_id));
     }
@@ -31,7 +31,7 @@ fn check_device(device: &Device, wanted: &NewAccessCode, now: Instant) -> Result
         backup_pool::check(device, wanted.window)?;
     }
     check_time_zone(device, wanted.window)?;
-    check_start(device, wanted.window, now)
+    check_start(locked, wanted.window, now)
 }
 
 /// Refuses a time frame on a lock that needs to know its time zone for it and does not.
@@ -45,17 +45,21 @@ pub(in crate::access_codes) fn check_time_zone(device: &Device, window: Option<W
     Ok(())
 }
 
-/// Refuses a time frame that starts too early for the lock.
-pub(in crate::access_codes) fn check_start(device: &Device, window: Option<Window>, now: Instant) -> Result<()> {
-    let Some(window) = window else { return Ok(()) };
-    let too_early = if device.has_constraint(START_DATE_IN_FUTURE) {
-        window.starts_at <= now
-    } else {
-        device.brand.starts_not_in_the_past && window.starts_at < now
-    };
-    if too_early {
-        let brand = device.brand.display_name;
-        return Err(Error::invalid("starts_at", format!("starts_at must be in the future on {brand} devices")));
+/// Refuses a time frame that has begun on a lock that takes no start in the past: where the workspace refuses these, or
+/// where it is over before the start that the lock is given instead (lifecycle, 6.1).
+pub(in crate::access_codes) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Instant) -> Result<()> {
+    let Some((window, lead)) = window.zip(locked.device.begun_start_lead()) else { return Ok(()) };
+    if !begun(window.starts_at, lead, now) {
+        return Ok(());
+    }
+    if locked.world.refuse_begun_windows {
+        let message = "Invalid access code time range, start time must be a value greater than the current time";
+        return Err(Error::invalid("starts_at", message));
+    }
+    if now.checked_add_signed(lead).is_none_or(|starts_at| window.ends_at <= starts_at) {
+        let (brand, minutes) = (locked.device.brand.display_name, lead.num_minutes());
+        let message = format!("ends_at must be more than {minutes} minutes in the future on {brand} devices");
+        return Err(Error::invalid("ends_at", message));
     }
     Ok(())
 }

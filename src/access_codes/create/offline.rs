@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use serde_json::json;
 use uuid::Uuid;
 
-impl Board<'_> {
+impl Board {
     /// Decides a request for a code that the lock's maker computes.
     pub(super) fn make_offline(&mut self, making: &Making) -> Result<Vec<usize>> {
         let (Some(wish), Some(device_id)) = (making.wanted.offline, making.device_ids.first().copied()) else {
@@ -17,7 +17,7 @@ impl Board<'_> {
         if locked.device.trouble.removed_at.is_some() {
             return Err(Error::DeviceRemoved(device_id));
         }
-        let ids = &self.workspace.ids;
+        let ids = &self.ids;
         let ordinal = locked.next_ordinal();
         let stay_id = 100_000 + i64::try_from(ids.draw("stay_id", device_id, ordinal, 900_000)).unwrap_or(0);
         let asked = offline::Asked {
@@ -37,12 +37,10 @@ impl Board<'_> {
         let wanted = NewAccessCode { window: Some(plan.window), ..making.wanted.clone() };
         let wish = Wish {
             code: Some(&code),
-            code_comes_from: "code",
             name: wanted.name.as_deref(),
             window: wanted.window,
-            preferred_code_length: None,
             prefer_native_scheduling: false,
-            now: self.now,
+            ..Wish::at(self.now)
         };
         let locked = self.devices.get(&device_id).ok_or(Error::DeviceNotFound)?;
         linked::check_capacity(&locked.device, &self.claims, &wish)?;
@@ -69,7 +67,7 @@ impl Board<'_> {
         let claims = self.claims.on(device_id);
         (0..TRIES)
             .map(|attempt| {
-                let number = self.workspace.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
+                let number = self.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
                 format!("{}{number:0digits$}", plan.pin_prefix)
             })
             .find(|code| claims.iter().all(|claim| claim.code != *code))

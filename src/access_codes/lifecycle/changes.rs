@@ -3,6 +3,7 @@
 use super::particulars::{External, ModifiedField, Updating, modified_fields};
 use super::{Entry, Life, Window};
 use crate::clock::Instant;
+use uuid::Uuid;
 
 /// A change of a code's properties: from what to what. What is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +56,9 @@ impl Life {
         // The schedule of a code that becomes ongoing stays on the lock until that confirms.
         let is_kept = self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some());
         self.is_natively_scheduled = if asked.window.is_some() { is_natively_scheduled } else { is_kept };
+        if change.window.is_some_and(|(from, to)| from.map(|it| it.starts_at) != to.map(|it| it.starts_at)) {
+            self.particulars.lock_starts_at = None;
+        }
         self.asked = asked;
         self.particulars.external = None;
         self.begin_anew();
@@ -64,12 +68,12 @@ impl Life {
 
     /// Notes since when the lock's entry differs from what is asked for.
     fn note_what_is_pending(&mut self, at: Instant) {
-        let before = self.particulars.updating;
+        let (before, asked_of_lock) = (self.particulars.updating, self.asked_of_lock());
         let since = |differs: bool, since: Option<Instant>| differs.then(|| since.unwrap_or(at));
         self.particulars.updating = self.held.as_ref().map_or_else(Updating::default, |held| Updating {
             name: since(held.name != self.asked.name, before.name),
             code: since(held.code != self.asked.code, before.code),
-            window: since(held.window != self.asked.window, before.window),
+            window: since(held.window != asked_of_lock.window, before.window),
         });
     }
 
@@ -125,6 +129,7 @@ impl Life {
         fields.retain(|ModifiedField { from, to, .. }| from != to);
         if is_allowed {
             self.asked = held.clone();
+            self.particulars.lock_starts_at = None;
             self.particulars.updating = Updating::default();
         }
         if !fields.is_empty() {
@@ -151,18 +156,28 @@ impl Life {
         self.is_natively_scheduled = self.asked.window.is_some();
     }
 
-    /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock holds nothing, and so
-    /// nothing is left.
+    /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock does not hold it yet, so it
+    /// stays managed.
     pub fn let_go(&mut self, at: Instant) -> bool {
+        let Some(held) = self.held.clone() else { return false };
         self.as_of = self.as_of.max(at);
         self.begin_anew();
         self.particulars.updating = Updating::default();
         self.particulars.external = None;
+        self.particulars.lock_starts_at = None;
         self.is_managed = false;
-        match &self.held {
-            Some(held) => self.asked = held.clone(),
-            None => self.gone_at = Some(at),
+        self.asked = held;
+        true
+    }
+
+    /// Asks for the code to become unmanaged, by this action attempt: at once where the lock holds it, else as soon as it
+    /// does. Gives whether it is unmanaged now. To delete the code, or its end, comes before that.
+    pub fn request_unmanaging(&mut self, at: Instant, action_attempt_id: Uuid) -> bool {
+        if self.let_go(at) {
+            return true;
         }
-        self.held.is_some()
+        let unmanage = self.particulars.unmanage.get_or_insert_default();
+        unmanage.action_attempt_ids.push(action_attempt_id);
+        false
     }
 }

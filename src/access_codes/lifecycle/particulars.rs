@@ -22,6 +22,12 @@ pub const FAILED_TO_REMOVE: &str = "failed_to_remove_from_device";
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct Particulars {
+    /// The start that the lock is given in place of one that had begun when it was programmed.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lock_starts_at: Option<Instant>,
+    /// That the code is to become unmanaged as soon as the lock holds it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub unmanage: Option<Unmanage>,
     /// Which changes the lock does not have yet, and since when.
     #[serde(skip_serializing_if = "is_default")]
     pub updating: Updating,
@@ -68,6 +74,13 @@ pub struct Particulars {
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
+}
+
+/// Requests for a code to become unmanaged that came before its lock held it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmanage {
+    /// Their action attempts, whose outcome follows from what becomes of the code.
+    pub action_attempt_ids: Vec<Uuid>,
 }
 
 /// Since when each property waits for the lock to have it as asked for.

@@ -123,6 +123,7 @@ impl Life {
             Step::Begin => {
                 self.working_since = Some(at);
                 self.particulars.fate = fate;
+                self.choose_lock_start(lock, at);
             }
             Step::Assign => {
                 self.particulars.awaits_code = false;
@@ -149,6 +150,20 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// Decides which start the lock is given: its brand may take none in the past (lifecycle, 6.1). A start that the lock
+    /// has already stays.
+    fn choose_lock_start(&mut self, lock: &Lock, at: Instant) {
+        let Some(window) = self.asked.window.filter(|_| self.is_natively_scheduled && !self.is_offline) else { return };
+        let held = self.held.as_ref().and_then(|held| held.window).map(|window| window.starts_at);
+        if held.is_some() && held == self.particulars.lock_starts_at {
+            return;
+        }
+        let is_held = held == Some(window.starts_at);
+        let lead = lock.begun_start_lead.filter(|lead| !is_held && begun(window.starts_at, *lead, at));
+        let starts_at = lead.and_then(|lead| at.checked_add_signed(lead));
+        self.particulars.lock_starts_at = starts_at.map(|starts_at| starts_at.min(window.ends_at));
     }
 
     fn expire(&mut self, lock: &Lock, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
@@ -224,7 +239,7 @@ impl Life {
         match operation {
             Operation::Remove => self.removed(lock, at, happenings),
             Operation::Set | Operation::Update => {
-                let was = self.held.replace(self.asked.clone());
+                let was = self.held.replace(self.asked_of_lock());
                 self.is_natively_scheduled &= self.asked.window.is_some();
                 self.first_held_at.get_or_insert(at);
                 if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
@@ -235,12 +250,14 @@ impl Life {
                     !external.is_removed && self.asked.window.is_none_or(|window| external.since >= window.starts_at)
                 });
                 if !was_usable && self.is_usable() {
-                    if was_told {
-                        return;
+                    if !was_told {
+                        happenings.push((at, Happening::SetOnDevice));
                     }
-                    happenings.push((at, Happening::SetOnDevice));
                 } else if operation == Operation::Set && !self.is_offline {
                     happenings.push((at, Happening::ScheduledOnDevice));
+                }
+                if self.particulars.unmanage.is_some() && self.let_go(at) {
+                    happenings.push((at, Happening::Unmanaged));
                 }
             }
         }
@@ -281,6 +298,12 @@ impl Life {
             self.gone_at = Some(at);
         }
     }
+}
+
+/// Whether a start lies in the past for a lock that is given one with this lead instead. One that needs a lead takes no
+/// start at the present instant either.
+pub fn begun(starts_at: Instant, lead: TimeDelta, now: Instant) -> bool {
+    if lead.is_zero() { starts_at < now } else { starts_at <= now }
 }
 
 /// How long after this many failed attempts in a row the next one begins.

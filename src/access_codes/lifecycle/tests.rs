@@ -34,6 +34,7 @@ const LOCK: Lock = Lock {
     programming: Some(TimeDelta::milliseconds(250)),
     slow_after: TimeDelta::minutes(1),
     keeps_expired: false,
+    begun_start_lead: None,
 };
 
 fn at(hours: i64) -> Instant {

@@ -1,7 +1,7 @@
 //! Claims: the codes that stand in the way of new ones.
 
 use crate::access_codes::lifecycle::Window;
-use crate::access_codes::linked::{Claim, LONGEST_LEAD};
+use crate::access_codes::linked::Claim;
 use crate::access_codes::model::window;
 use crate::access_codes::offline::{Kind, Registered};
 use crate::clock::Instant;
@@ -9,8 +9,17 @@ use crate::error::Result;
 use crate::programming::Held;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
+
+/// The columns of a [`ClaimRow`], of the code `a`.
+macro_rules! claim_columns {
+    () => {
+        "a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
+         a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup, a.pool_device_id is not null as is_in_pool,
+         a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as is_ended"
+    };
+}
 
 /// A PIN somebody wants to have on a lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,31 +30,30 @@ pub struct CodeWanted {
     pub code: String,
 }
 
-/// For each lock the time frame in which somebody wants codes on it; `None`: for ever.
-pub type TimesWanted = BTreeMap<Uuid, Option<Window>>;
-
 /// The codes that already have these PINs on these locks, at whatever time. Those that have ended and are only kept to
 /// be seen have nothing any more.
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
 pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
-    let claims: Vec<ClaimRow> = sqlx::query_as(
-        "select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
-                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
+    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
+        "select ",
+        claim_columns!(),
+        "
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
                                    and (a.particulars is null or not a.particulars ? 'has_expired')
                              offset 0) as a
          union all
-         select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
-                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
+         select ",
+        claim_columns!(),
+        "
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
                                and a.held_code <> a.code and a.gone_at is null
-                             offset 0) as a",
-    )
+                             offset 0) as a"
+    ))
     .bind(wanted.iter().map(|it| it.device_id).collect::<Vec<_>>())
     .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
     .fetch_all(tx)
@@ -53,34 +61,26 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
     Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
 }
 
-/// The codes that can stand in the way of one on these locks in these time frames: those that overlap one of them,
-/// and those that may lie in the lock's memory at the same time, such as one that ended long ago on a lock that has been
-/// offline since.
-pub async fn claims_of_times(tx: &mut PgConnection, wanted: &TimesWanted) -> Result<Vec<Claim>> {
-    let from = |window: &Option<Window>| window.and_then(|window| window.starts_at.checked_sub_signed(LONGEST_LEAD));
-    let to = |window: &Option<Window>| window.and_then(|window| window.ends_at.checked_add_signed(LONGEST_LEAD));
-    let claims: Vec<ClaimRow> = sqlx::query_as(
-        "select a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
-                a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup
-         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as wanted(device_id, starts_at, ends_at)
+/// All codes on these locks that have a PIN or take a place there.
+pub async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
+    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
+        "select ",
+        claim_columns!(),
+        "
+         from unnest($1::uuid[]) as wanted(device_id)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.gone_at is null
                                    and (a.particulars is null or not a.particulars ? 'has_expired')
-                             offset 0) as a
-         where wanted.starts_at is null or wanted.ends_at is null or a.starts_at is null
-               or (a.starts_at <= wanted.ends_at and (a.ends_at >= wanted.starts_at or a.ends_at <= a.as_of))
-               or (a.held_code is not null and (a.held_starts_at is distinct from a.starts_at
-                                                or a.held_ends_at is distinct from a.ends_at))",
-    )
-    .bind(wanted.keys().copied().collect::<Vec<_>>())
-    .bind(wanted.values().map(from).collect::<Vec<_>>())
-    .bind(wanted.values().map(to).collect::<Vec<_>>())
+                             offset 0) as a"
+    ))
+    .bind(device_ids.iter().copied().collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
     Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
 }
 
 #[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
 struct ClaimRow {
     access_code_id: Uuid,
     device_id: Uuid,
@@ -93,6 +93,8 @@ struct ClaimRow {
     held_starts_at: Option<Instant>,
     held_ends_at: Option<Instant>,
     is_backup: bool,
+    is_in_pool: bool,
+    is_ended: bool,
 }
 
 impl ClaimRow {
@@ -108,6 +110,8 @@ impl ClaimRow {
             is_managed: self.is_managed,
             // A backup that did not find room takes none from guests.
             needs_room: !self.is_backup || held.is_some(),
+            is_in_pool: self.is_in_pool,
+            is_being_removed: self.is_ended && held.is_some(),
         };
         let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
         let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
@@ -126,19 +130,17 @@ pub async fn held_with_codes(
         device_id: Uuid,
         is_managed: bool,
         held_code: String,
-        held_starts_at: Option<Instant>,
-        held_ends_at: Option<Instant>,
     }
     let (device_ids, codes): (Vec<Uuid>, Vec<String>) = wanted.iter().cloned().unzip();
     let rows: Vec<Row> = sqlx::query_as(
-        "select a.access_code_id, a.device_id, a.is_managed, a.held_code, a.held_starts_at, a.held_ends_at
+        "select a.access_code_id, a.device_id, a.is_managed, a.held_code
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
                              offset 0) as a
          where a.held_code = wanted.code and not a.is_offline
          union all
-         select a.access_code_id, a.device_id, a.is_managed, a.held_code, a.held_starts_at, a.held_ends_at
+         select a.access_code_id, a.device_id, a.is_managed, a.held_code
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
@@ -156,7 +158,6 @@ pub async fn held_with_codes(
             access_code_id: row.access_code_id,
             is_managed: row.is_managed,
             code: row.held_code,
-            window: window(row.held_starts_at, row.held_ends_at),
         });
     }
     Ok(held)

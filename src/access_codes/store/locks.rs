@@ -274,7 +274,7 @@ pub async fn lock_access_codes(
         if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.into());
     }
     // Where there is none of the codes, nobody asks for their locks.
-    let Some((ids, world)) = world.map(<(Ids, World)>::from) else { return Ok(all) };
+    let Some((ids, world)) = world.map(<(Ids, World)>::try_from).transpose()? else { return Ok(all) };
     all.locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
     Ok(all)
 }

@@ -3,21 +3,21 @@
 use super::*;
 
 /// The lines that the walk has to say of `value` under `schema`.
-fn said(unions: Unions, schema: &Value, value: &Value) -> Vec<String> {
+fn said(side: Side, schema: &Value, value: &Value) -> Vec<String> {
     let schemas = Schemas::new(json!({"components": {"schemas": {
         "id": {"type": "string", "format": "uuid"},
     }}}));
-    issues(&schemas, schema, value, unions).iter().map(Issue::line).collect()
+    issues(&schemas, schema, value, side).iter().map(Issue::line).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
 fn zod(schema: Value, value: Value) -> Vec<String> {
-    said(Unions::AsZod, &schema, &value)
+    said(Side::Request, &schema, &value)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
 fn closest(schema: Value, value: Value) -> Vec<String> {
-    said(Unions::Closest, &schema, &value)
+    said(Side::Response, &schema, &value)
 }
 
 const NOTHING: [&str; 0] = [];

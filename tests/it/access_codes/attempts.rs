@@ -3,6 +3,7 @@
 use super::on;
 use crate::support::{START, UNKNOWN, World, run};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 const SINCE: &str = "2000-01-01T00:00:00Z";
 
@@ -134,10 +135,14 @@ fn each_event_tells_what_happened_to_which_code_where_and_when() {
             ("access_code.deleted", "2026-03-02T14:00:00.250Z", true),
         ];
         assert_eq!(found.len(), expected.len());
+        let mut descriptions = BTreeSet::new();
         for (event, (event_type, occurred_at, carries_code)) in found.iter().zip(expected) {
+            let description = event["event_description"].as_str().unwrap();
+            assert!(description.ends_with('.') && descriptions.insert(description.to_owned()), "{event}");
             let mut whole = json!({
                 "event_id": event["event_id"],
                 "event_type": event_type,
+                "event_description": description,
                 "workspace_id": world.workspace_id,
                 "device_id": world.lock(0),
                 "connected_account_id": world.devices[0]["connected_account_id"],

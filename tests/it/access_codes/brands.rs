@@ -138,35 +138,132 @@ fn constraints_inside_properties_are_the_same_as_beside_them() {
     });
 }
 
+/// A window that began before the world's clock was held, and one that begins right then.
+const BEGUN: [&str; 2] = ["2026-03-01T09:00:00.000Z", START];
+
 #[test]
-fn kwikset_takes_windows_that_start_in_the_future_and_any_ongoing_code() {
+fn a_kwikset_starts_a_window_that_has_begun_three_minutes_from_now() {
+    run(async {
+        for starts_at in BEGUN {
+            let world = lock_of("kwikset_lock", json!({})).await;
+            let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-05T00:00:00Z" });
+            let code = world.create(on(&world, 0, window)).await;
+            let id = &code["access_code_id"];
+            assert_eq!((&code["starts_at"], &code["status"]), (&json!(starts_at), &json!("setting")));
+            world.advance("PT0.25S").await;
+            assert_eq!(world.access_code(id).await["status"], "setting", "until the lock's own start");
+            assert_eq!(world.memory(0).await[0]["starts_at"], "2026-03-02T12:03:00.000Z");
+            world.advance_to("2026-03-02T12:02:59.999Z").await;
+            assert_eq!(world.access_code(id).await["status"], "setting");
+            world.advance_to("2026-03-02T12:03:00.000Z").await;
+            let set = world.access_code(id).await;
+            assert_eq!(
+                (&set["status"], &set["starts_at"], &set["errors"]),
+                (&json!("set"), &json!(starts_at), &json!([]))
+            );
+            let told = world.events_of(id).await.pop().unwrap();
+            assert_eq!(told, ("access_code.set_on_device".to_owned(), "2026-03-02T12:03:00.000Z".to_owned()));
+        }
+        let world = lock_of("kwikset_lock", json!({})).await;
+        let constraints = &world.devices[0]["properties"]["code_constraints"];
+        assert!(
+            constraints.to_string().contains("start_date_in_future"),
+            "it still says what Seam says: {constraints}"
+        );
+        let short = json!({ "starts_at": START, "ends_at": "2026-03-02T12:03:00Z" });
+        world.post(CREATE, on(&world, 0, short)).await.invalid("ends_at");
+        assert_eq!(rows(&world).await, [0; 4]);
+    });
+}
+
+#[test]
+fn an_igloohome_starts_a_window_that_has_begun_at_once() {
+    run(async {
+        let world = lock_of("igloohome_lock", json!({})).await;
+        let window = json!({ "starts_at": BEGUN[0], "ends_at": "2026-03-05T00:00:00Z" });
+        let code = world.create(on(&world, 0, window.clone())).await;
+        world.advance("PT0.25S").await;
+        let set = world.access_code(&code["access_code_id"]).await;
+        assert_eq!((&set["status"], &set["starts_at"]), (&json!("set"), &json!(BEGUN[0])));
+        let told_to_the_lock = world.memory(0).await[0]["starts_at"].clone();
+        assert!((START.."2026-03-02T12:00:01Z").contains(&told_to_the_lock.as_str().unwrap()), "{told_to_the_lock}");
+        let mut offline = on(&world, 0, window);
+        offline["is_offline_access_code"] = json!(true);
+        world.post(CREATE, offline).await.invalid("starts_at");
+    });
+}
+
+#[test]
+fn a_window_that_has_begun_is_accepted_in_every_way_a_code_gets_one() {
+    run(async {
+        for device_type in ["kwikset_lock", "igloohome_lock"] {
+            let world = lock_of(device_type, json!({})).await;
+            let ends_at = "2026-03-05T00:00:00Z";
+            let many = json!({ "device_ids": world.locks(), "starts_at": BEGUN[0], "ends_at": ends_at });
+            world.post("/access_codes/create_multiple", many).await.ok();
+            let ongoing = world.create(on(&world, 0, json!({}))).await;
+            let window =
+                json!({ "access_code_id": ongoing["access_code_id"], "starts_at": BEGUN[0], "ends_at": ends_at });
+            world.post("/access_codes/update", window).await.ok();
+            world.advance("PT4M").await;
+            for held in world.memory(0).await {
+                let code = world.access_code(&held["access_code_id"]).await;
+                assert_eq!((&code["status"], &code["starts_at"]), (&json!("set"), &json!(BEGUN[0])), "{code}");
+                assert_eq!(code["pending_mutations"], json!([]), "{code}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_window_that_has_begun_is_refused_where_a_setting_says_so() {
+    run(async {
+        for (device_type, refused) in
+            [("kwikset_lock", &BEGUN[..]), ("igloohome_lock", &BEGUN[..1]), ("august_lock", &[])]
+        {
+            let locks = json!([{ "device_type": device_type }]);
+            let world = World::make(json!({ "locks": locks, "refuse_begun_windows": true })).await;
+            let ongoing = world.create(on(&world, 0, json!({}))).await;
+            let before = rows(&world).await;
+            for starts_at in BEGUN {
+                let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-05T00:00:00Z" });
+                let mut change = window.clone();
+                change["access_code_id"] = ongoing["access_code_id"].clone();
+                let mut many = window.clone();
+                many["device_ids"] = json!(world.locks());
+                if !refused.contains(&starts_at) {
+                    world.create(on(&world, 0, window)).await;
+                    continue;
+                }
+                for (path, wanted) in [
+                    (CREATE, on(&world, 0, window)),
+                    ("/access_codes/create_multiple", many),
+                    ("/access_codes/update", change),
+                ] {
+                    let messages = world.post(path, wanted).await.invalid("starts_at");
+                    let message =
+                        "Invalid access code time range, start time must be a value greater than the current time";
+                    assert_eq!(messages, [message], "{device_type} {path}");
+                }
+                assert_eq!(rows(&world).await, before);
+            }
+            let on_after_all = json!({ "refuse_begun_windows": false });
+            world.post("/_emulator/workspaces/update", on_after_all).await.ok();
+            let window = json!({ "starts_at": BEGUN[0], "ends_at": "2026-03-05T00:00:00Z" });
+            world.create(on(&world, 0, window)).await;
+        }
+    });
+}
+
+#[test]
+fn a_kwikset_shows_fourteen_characters_of_a_name() {
     run(async {
         let world = lock_of("kwikset_lock", json!({})).await;
-        let ends_at = "2026-03-05T00:00:00Z";
-        for starts_at in ["2026-03-02T11:59:59Z", START] {
-            let window = json!({ "starts_at": starts_at, "ends_at": ends_at });
-            let messages = world.post(CREATE, on(&world, 0, window)).await.invalid("starts_at");
-            assert_eq!(messages, ["starts_at must be in the future on Kwikset devices"]);
-        }
-        assert_eq!(rows(&world).await, [0; 4]);
-        let window = json!({ "starts_at": "2026-03-02T12:00:00.001Z", "ends_at": ends_at });
-        world.create(on(&world, 0, window)).await;
         let name = "A name that is longer than fourteen characters";
         let ongoing = world.create(on(&world, 0, json!({ "name": name }))).await;
         world.advance("PT1S").await;
         let set = world.access_code(&ongoing["access_code_id"]).await;
         assert_eq!((&set["name"], &set["appearance"]["name"]), (&json!(name), &json!("A name that is")));
-    });
-}
-
-#[test]
-fn igloohome_takes_no_window_that_started_in_the_past() {
-    run(async {
-        let world = lock_of("igloohome_lock", json!({})).await;
-        let ends_at = "2026-03-05T00:00:00Z";
-        let past = json!({ "starts_at": "2026-03-02T11:59:59.999Z", "ends_at": ends_at });
-        world.post(CREATE, on(&world, 0, past)).await.invalid("starts_at");
-        world.create(on(&world, 0, json!({ "starts_at": START, "ends_at": ends_at }))).await;
     });
 }
 

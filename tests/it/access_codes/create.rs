@@ -21,6 +21,7 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
             "common_code_key": null,
             "type": "ongoing",
             "status": "setting",
+            "display_status": "Issuing",
             "starts_at": null,
             "ends_at": null,
             "created_at": START,
@@ -145,8 +146,9 @@ fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
         }
         let past = json!({ "starts_at": "2026-03-01T00:00:00Z", "ends_at": START });
         assert_eq!(world.post(CREATE, on(&world, 0, past)).await.invalid("ends_at"), ["ends_at must be in the future"]);
-        let invalid = "Invalid datetime: give ISO 8601 with Z or an offset, like 2026-01-31T15:00:00Z";
-        for wrong in ["", "tomorrow", "2026-04-01", "2026-04-01T00:00:00", "2026-02-30T00:00:00Z", "10000-01-01T00:00Z"]
+        let invalid = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
+        for wrong in
+            ["", "tomorrow", "2026-13-01", "2026-04-01T00:00:00+00", "2026-02-30T00:00:00Z", "10000-01-01T00:00Z"]
         {
             let window = json!({ "starts_at": wrong, "ends_at": later });
             assert_eq!(world.post(CREATE, on(&world, 0, window)).await.invalid("starts_at"), [invalid], "{wrong}");

@@ -38,7 +38,7 @@ fn a_code_is_found_by_its_id_or_by_its_lock_and_pin() {
 #[test]
 fn of_several_codes_with_one_pin_the_one_whose_time_comes_first_is_found() {
     run(async {
-        let world = World::with_locks(1).await;
+        let world = World::make(json!({ "locks": 1, "allow_same_code_in_disjoint_windows": true })).await;
         let window = |day: u32| {
             let (starts_at, ends_at) = (format!("2026-04-{day}T12:00:00Z"), format!("2026-04-{day}T18:00:00Z"));
             on(&world, 0, json!({ "code": "4826", "starts_at": starts_at, "ends_at": ends_at }))
@@ -64,12 +64,15 @@ fn a_code_that_is_not_there_is_not_found() {
             on(&world, 0, json!({ "code": "482" })),
             json!({ "device_id": UNKNOWN, "code": "4826" }),
         ] {
-            let error = world.post("/access_codes/get", wanted).await.error(404, "not_found");
-            assert_eq!(error["message"], "Access Code Not Found");
+            let error = world.post("/access_codes/get", wanted.clone()).await.error(404, "access_code_not_found");
+            assert_eq!(error["message"], "Could not find an access_code with device_id or access_code_id");
+            let mut named = wanted;
+            named.as_object_mut().unwrap().remove("code");
+            assert_eq!(error["data"], named, "only ids that were named");
         }
-        other.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "not_found");
+        other.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
         let theirs = json!({ "device_id": world.lock(0), "code": "4826" });
-        other.post("/access_codes/get", theirs).await.error(404, "not_found");
+        other.post("/access_codes/get", theirs).await.error(404, "access_code_not_found");
     });
 }
 
@@ -116,6 +119,25 @@ fn codes_are_listed_newest_first_by_lock_and_by_id() {
         let path = format!("/access_codes/list?access_code_ids={}&access_code_ids={}", id(&made[0]), id(&made[1]));
         assert_eq!(ids(&world.get(&path).await.ok()), [id(&made[1]), id(&made[0])]);
         assert_eq!(ids(&other.post("/access_codes/list", named).await.ok()), [""; 0]);
+    });
+}
+
+#[test]
+fn a_list_of_a_device_that_is_not_there_is_not_found() {
+    run(async {
+        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let code = world.create(on(&world, 0, json!({}))).await;
+        for path in ["/access_codes/list", "/access_codes/unmanaged/list"] {
+            for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
+                let wanted = json!({ "device_id": device_id });
+                world.post(path, wanted).await.error(404, "device_not_found");
+                world.get(&format!("{path}?device_id={device_id}")).await.error(404, "device_not_found");
+            }
+            assert_eq!(ids(&world.post(path, on(&world, 1, json!({}))).await.ok()), [""; 0], "{path}");
+        }
+        world.change_lock(0, json!({ "removed": true })).await;
+        let listed = world.post("/access_codes/list", on(&world, 0, json!({}))).await.ok();
+        assert_eq!(ids(&listed), [id(&code)], "a device that was removed is known while it has codes");
     });
 }
 

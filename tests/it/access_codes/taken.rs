@@ -53,13 +53,15 @@ fn a_pin_is_refused_on_a_lock_that_has_it_and_fine_on_others() {
 }
 
 #[test]
-fn overlapping_windows_cannot_share_a_pin_and_disjoint_or_touching_ones_can() {
+fn a_pin_of_a_managed_code_is_taken_whatever_the_windows_are() {
     run(async {
         let world = World::with_locks(1).await;
         let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
-        world.create(pinned(days(10, 12))).await;
-        for overlapping in [days(10, 12), days(9, 11), days(11, 13), days(8, 14), json!({})] {
-            world.post(CREATE, pinned(overlapping)).await.error(409, "duplicate_access_code");
+        let first = world.create(pinned(days(10, 12))).await;
+        let before = rows(&world).await;
+        for window in [days(10, 12), days(9, 11), days(11, 13), days(8, 14), json!({}), days(20, 22), days(5, 6)] {
+            let error = world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+            assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
         }
         let named = with(pinned(days(11, 13)), "name", json!("B"));
         let error = world.post(CREATE, named).await.error(409, "duplicate_access_code");
@@ -67,11 +69,106 @@ fn overlapping_windows_cannot_share_a_pin_and_disjoint_or_touching_ones_can() {
             error["message"],
             "Cannot set duplicate access code 4826 named B for period 2026-03-11T12:00:00.000Z-2026-03-13T12:00:00.000Z"
         );
-        world.create(pinned(days(20, 22))).await;
-        world.create(pinned(days(12, 14))).await;
-        world.create(pinned(days(8, 10))).await;
-        let by_a_hair = json!({ "starts_at": "2026-03-14T11:59:59.999Z", "ends_at": "2026-03-15T00:00:00Z" });
-        world.post(CREATE, pinned(by_a_hair)).await.error(409, "duplicate_access_code");
+        let error = world.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("allow_same_code_in_disjoint_windows"), "{message}");
+        assert_eq!(rows(&world).await, before);
+    });
+}
+
+#[test]
+fn disjoint_windows_share_a_pin_by_setting_where_the_lock_never_holds_both() {
+    run(async {
+        // A lock that keeps schedules has a code 72 hours before its start, another one 60 minutes.
+        for (device_type, apart, together) in [
+            ("august_lock", [days(16, 17), days(4, 5)], [days(13, 14), days(8, 9)]),
+            ("smartthings_lock", [days(13, 14), days(8, 9)], [days(12, 13), days(9, 10)]),
+        ] {
+            let locks = json!([{ "device_type": device_type }]);
+            let world = World::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
+            let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
+            let first = world.create(pinned(days(10, 12))).await;
+            for window in together {
+                let error = world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+                assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
+                let message = error["message"].as_str().unwrap();
+                assert!(message.contains("on the device at the same time"), "{message}");
+            }
+            for window in [days(10, 12), days(11, 13), days(9, 30), json!({})] {
+                world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+            }
+            for window in apart {
+                world.create(pinned(window)).await;
+            }
+            let mut seen = 0;
+            for day in 2..20 {
+                world.advance_to(&format!("2026-03-{day:02}T12:00:01Z")).await;
+                let held = world.memory(0).await;
+                assert!(held.len() <= 1, "{device_type} on {day} March: {held:?}");
+                seen += held.len();
+            }
+            assert!(seen > 3, "{device_type}: the lock had {seen}");
+        }
+    });
+}
+
+#[test]
+fn the_setting_about_one_pin_can_be_changed_and_shows() {
+    run(async {
+        const SETTINGS: &str = "/_emulator/workspaces/update";
+        let world = World::with(json!([{ "device_type": "smartthings_lock" }])).await;
+        let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
+        world.create(pinned(days(10, 12))).await;
+        world.post(CREATE, pinned(days(14, 16))).await.error(409, "duplicate_access_code");
+        let on = json!({ "allow_same_code_in_disjoint_windows": true });
+        let shown = world.post(SETTINGS, on).await.ok()["settings"].clone();
+        assert_eq!(shown, json!({ "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": false }));
+        let second = world.create(pinned(days(14, 16))).await;
+        let off = json!({ "allow_same_code_in_disjoint_windows": false });
+        assert_eq!(world.post(SETTINGS, off).await.ok()["settings"]["allow_same_code_in_disjoint_windows"], false);
+        world.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
+        // What has its PIN already keeps it, and is checked by the time on the lock alone.
+        let moved = json!({ "access_code_id": second["access_code_id"], "ends_at": "2026-03-17T12:00:00Z" });
+        world.post("/access_codes/update", moved).await.ok();
+        let clashing = json!({ "access_code_id": second["access_code_id"], "starts_at": "2026-03-11T12:00:00Z" });
+        world.post("/access_codes/update", clashing).await.error(409, "duplicate_access_code");
+        for wrong in [json!({ "allow_same_code_in_disjoint_windows": "yes" }), json!({ "refuse_begun_windows": 1 })] {
+            world.post(SETTINGS, wrong).await.error(400, "invalid_input");
+        }
+    });
+}
+
+#[test]
+fn every_way_to_a_pin_finds_it_taken_and_names_the_code_that_has_it() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
+        let first = world.create(on(&world, 0, with(days(10, 12), "code", json!("4826")))).await;
+        let in_the_way = json!({ "access_code_id": first["access_code_id"] });
+        let taken = async |path: &str, wanted: Value| {
+            let before = rows(&world).await;
+            let error = world.post(path, wanted).await.error(409, "duplicate_access_code");
+            assert_eq!(error["data"], in_the_way, "{path}");
+            assert_eq!(rows(&world).await, before, "{path}");
+        };
+        let mut multiple = with(days(20, 22), "code", json!("4826"));
+        multiple["device_ids"] = json!(world.locks());
+        taken("/access_codes/create_multiple", multiple).await;
+        let other = world.create(on(&world, 0, with(days(20, 22), "code", json!("5937")))).await;
+        let changed = json!({ "access_code_id": other["access_code_id"], "code": "4826" });
+        taken("/access_codes/update", changed).await;
+        // Nobody is told that an unmanaged code has a PIN: it never causes a 409.
+        let foreign = on(&world, 1, json!({ "code": "4826", "name": "Cleaner" }));
+        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let managed = world.create(on(&world, 1, with(days(20, 22), "code", json!("4826")))).await;
+        // But a code can be managed only where its PIN is free.
+        let convert = json!({ "access_code_id": foreign["access_code_id"] });
+        let attempt = world.post("/access_codes/unmanaged/convert_to_managed", convert.clone()).await.ok();
+        assert_eq!(attempt["action_attempt"]["status"], "error");
+        let gone = json!({ "access_code_id": managed["access_code_id"] });
+        world.post("/access_codes/delete", gone).await.ok();
+        world.advance("PT1S").await;
+        let attempt = world.post("/access_codes/unmanaged/convert_to_managed", convert).await.ok();
+        assert_eq!(attempt["action_attempt"]["status"], "success");
     });
 }
 

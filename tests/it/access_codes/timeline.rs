@@ -167,3 +167,41 @@ fn a_timeline_tells_who_caused_what() {
         assert_eq!(types(&told), ["access_code.unmanaged.removed", "access_code.unmanaged.created"]);
     });
 }
+
+#[test]
+fn display_status_names_each_stage_of_a_code_for_people() {
+    run(async {
+        let locks = json!([{ "device_type": "august_lock" }]);
+        let world = World::make(json!({ "locks": locks, "keep_expired_access_codes": true })).await;
+        let window = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-13T12:00:00Z" });
+        let code = world.create(on(&world, 0, window)).await;
+        assert_eq!(code["display_status"], "Upcoming");
+        for (instant, expected) in [
+            ("2026-03-12T11:59:59.999Z", "Upcoming"),
+            ("2026-03-12T12:00:00.000Z", "Active"),
+            ("2026-03-13T12:00:00.000Z", "Expired"),
+            ("2026-03-14T12:00:00.000Z", "Expired"),
+        ] {
+            world.advance_to(instant).await;
+            assert_eq!(world.access_code(&code["access_code_id"]).await["display_status"], expected, "{instant}");
+        }
+        let now = world.create(on(&world, 0, json!({}))).await;
+        assert_eq!(now["display_status"], "Issuing");
+        world.advance("PT1S").await;
+        let put = json!({ "access_code_id": now["access_code_id"], "error_code": "access_code_inactive" });
+        let inactive = world.post("/_emulator/access_codes/add_error", put).await.ok()["access_code"].clone();
+        assert_eq!(inactive["display_status"], "Not active");
+        world.post("/access_codes/delete", json!({ "access_code_id": now["access_code_id"] })).await.ok();
+        assert_eq!(world.access_code(&now["access_code_id"]).await["display_status"], "Being deleted");
+        for (further, expected) in [
+            (json!({ "code": "4826" }), "Active"),
+            (
+                json!({ "code": "5937", "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z" }),
+                "Not active",
+            ),
+        ] {
+            let added = world.post("/_emulator/locks/add_code", on(&world, 0, further)).await.ok();
+            assert_eq!(added["access_code"]["display_status"], expected);
+        }
+    });
+}

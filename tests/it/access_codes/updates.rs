@@ -317,7 +317,7 @@ fn allowing_external_modification_takes_effect_at_once_and_only_changed_tells_of
 }
 
 #[test]
-fn a_code_handed_over_to_the_lock_stays_there_unmanaged_and_one_not_there_yet_is_gone() {
+fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
     run(async {
         let world = lock_of("ttlock_lock").await;
         let linked = json!({ "common_code_key": "guests", "ends_at": "2026-03-04T11:00:00Z", "starts_at": START });
@@ -327,7 +327,7 @@ fn a_code_handed_over_to_the_lock_stays_there_unmanaged_and_one_not_there_yet_is
         let over = update(&world, &code, json!({ "is_managed": false })).await;
         assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})), "no managed code is left");
         assert_eq!(attempt(&world, &over).await, over);
-        world.post("/access_codes/get", by_id.clone()).await.error(404, "not_found");
+        world.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
         world.post(UPDATE, of(&code, json!({ "name": "cleaner" }))).await.error(404, "access_code_not_found");
         let unmanaged = world.post("/access_codes/unmanaged/get", by_id.clone()).await.ok()["access_code"].clone();
         for name in ["access_code_id", "status", "code", "name", "starts_at", "ends_at", "type", "created_at"] {
@@ -340,19 +340,69 @@ fn a_code_handed_over_to_the_lock_stays_there_unmanaged_and_one_not_there_yet_is
         assert_eq!(told[0]["changed_properties"], json!([{ "property": "is_managed", "from": "true", "to": "false" }]));
         world.post("/access_codes/unmanaged/convert_to_managed", by_id).await.ok();
         assert_eq!(now(&world, &code).await["common_code_key"], Value::Null, "nobody kept its PIN like the others'");
+    });
+}
 
+#[test]
+fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
+    run(async {
         let deferred = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-14T12:00:00Z" });
-        for wanted in [deferred, json!({ "code": "5937" })] {
+        for (wanted, on_the_lock_at) in
+            [(deferred, "2026-03-09T12:00:00.250Z"), (json!({ "code": "5937" }), "2026-03-02T12:00:00.250Z")]
+        {
+            let world = lock_of("ttlock_lock").await;
             let code = world.create(on(&world, 0, wanted)).await;
-            let over = update(&world, &code, json!({ "is_managed": false })).await;
-            assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
             let by_id = json!({ "access_code_id": code["access_code_id"] });
-            for path in ["/access_codes/get", "/access_codes/unmanaged/get"] {
-                assert_eq!(world.post(path, by_id.clone()).await.status, 404);
+            let pending = update(&world, &code, json!({ "is_managed": false })).await;
+            assert_eq!((&pending["status"], &pending["result"]), (&json!("pending"), &Value::Null));
+            assert_eq!(now(&world, &code).await, code, "managed until the lock has it");
+            let again = update(&world, &code, json!({ "is_managed": false })).await;
+            world.post("/access_codes/unmanaged/get", by_id.clone()).await.error(404, "access_code_not_found");
+            let before: latchkey::clock::Instant = on_the_lock_at.parse().unwrap();
+            world.advance_to(&latchkey::clock::to_iso(before - chrono::TimeDelta::milliseconds(1))).await;
+            assert_eq!(now(&world, &code).await["is_managed"], true);
+            assert_eq!(attempt(&world, &pending).await, pending);
+            world.advance_to(on_the_lock_at).await;
+            world.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
+            let unmanaged = world.post("/access_codes/unmanaged/get", by_id).await.ok()["access_code"].clone();
+            for name in ["access_code_id", "code", "starts_at", "ends_at", "type", "created_at"] {
+                assert_eq!(unmanaged[name], code[name], "{name}");
             }
-            world.advance("P30D").await;
-            assert_eq!(types(&self::told(&world, &code, 0).await), ["created", "changed", "deleted"]);
+            for asked in [pending, again] {
+                let over = attempt(&world, &asked).await;
+                assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
+            }
+            let held = &memory(&world).await[0];
+            assert_eq!((&held["code"], &held["is_managed"]), (&code["code"], &json!(false)));
+            let told = told(&world, &code, 0).await;
+            let last = told.last().unwrap();
+            assert_eq!(
+                (&last["event_type"], &last["occurred_at"]),
+                (&json!("access_code.changed"), &json!(on_the_lock_at))
+            );
+            let handed_over = json!([{ "property": "is_managed", "from": "true", "to": "false" }]);
+            assert_eq!(last["changed_properties"], handed_over);
         }
+    });
+}
+
+#[test]
+fn deleting_a_code_that_is_to_be_unmanaged_ends_that_attempt_with_an_error() {
+    run(async {
+        let world = lock_of("ttlock_lock").await;
+        let code = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
+        let pending = update(&world, &code, json!({ "is_managed": false })).await;
+        delete(&world, &code["access_code_id"]).await;
+        world.advance("PT1S").await;
+        let over = attempt(&world, &pending).await;
+        assert_eq!((&over["status"], &over["result"]), (&json!("error"), &Value::Null));
+        assert_eq!(over["error"]["type"], "access_code_deleted");
+        let by_id = json!({ "access_code_id": code["access_code_id"] });
+        for path in ["/access_codes/get", "/access_codes/unmanaged/get"] {
+            world.post(path, by_id.clone()).await.error(404, "access_code_not_found");
+        }
+        assert_eq!(types(&told(&world, &code, 0).await), ["created", "deleted"]);
+        assert_eq!(memory(&world).await, [json!(null); 0]);
     });
 }
 
@@ -386,7 +436,7 @@ fn a_code_that_ended_is_being_removed_or_is_gone_cannot_be_updated() {
         let refused = async |world: &World, code: &Value| {
             let before = rows(world).await;
             let error = world.post(UPDATE, of(code, change.clone())).await.error(404, "access_code_not_found");
-            assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"], "device_id": null }));
+            assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"] }));
             assert_eq!(rows(world).await, before);
         };
         refused(&world, &json!({ "access_code_id": UNKNOWN })).await;
@@ -758,18 +808,19 @@ fn with_sync_the_lock_has_the_change_when_the_answer_comes() {
 #[test]
 fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
     run(async {
-        let world = World::with_locks(1).await;
+        let lock = json!([{ "device_type": "smartthings_lock" }]);
+        let world = World::make(json!({ "locks": lock, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32| json!({ "starts_at": format!("2026-03-{from}T12:00:00Z"), "ends_at": format!("2026-03-{to}T12:00:00Z") });
         let pinned = |code: &str, mut window: Value| {
             window["code"] = json!(code);
             on(&world, 0, window)
         };
         world.create(pinned("4826", days(10, 12))).await;
-        let next = world.create(pinned("4826", days(12, 14))).await;
+        let next = world.create(pinned("4826", days(13, 14))).await;
         let other = world.create(pinned("5937", days(11, 13))).await;
         let before = rows(&world).await;
         let clashes = [
-            (&next, json!({ "starts_at": "2026-03-12T11:59:59Z" })),
+            (&next, json!({ "starts_at": "2026-03-12T12:59:59Z" })),
             (&next, json!({ "type": "ongoing" })),
             (&next, json!({ "code": "5937" })),
             (&other, json!({ "code": "4826" })),
@@ -779,11 +830,11 @@ fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
             world.post(UPDATE, of(code, change)).await.error(409, "duplicate_access_code");
             check_untouched(&world, code, before).await;
         }
-        for bad in ["123456789", "123", "48a6", ""] {
+        for bad in ["1234567890123", "123", "48a6", ""] {
             world.post(UPDATE, of(&other, json!({ "code": bad }))).await.invalid("code");
         }
         check_untouched(&world, &other, before).await;
-        let mut moved = days(14, 16);
+        let mut moved = days(15, 16);
         moved["code"] = json!("4826");
         update(&world, &other, moved).await;
         assert_eq!(now(&world, &other).await["code"], "4826");
@@ -879,13 +930,13 @@ fn what_is_wrong_with_a_request_is_named_and_nothing_is_changed() {
         let both = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
         let error = world.post(UPDATE, of(&code, both)).await.error(400, "invalid_input");
         assert!(about_the_whole(&error)[0].contains("allow_external_modification"), "{error}");
-        for device_id in [world.lock(1), UNKNOWN.to_owned()] {
-            let elsewhere = json!({ "access_code_id": code["access_code_id"], "device_id": device_id });
-            let mut wanted = elsewhere.clone();
-            wanted["name"] = json!("cleaner");
-            let error = world.post(UPDATE, wanted).await.error(404, "access_code_not_found");
-            assert_eq!(error["data"], elsewhere);
-        }
+        let elsewhere = json!({ "access_code_id": code["access_code_id"], "device_id": world.lock(1) });
+        let mut wanted = elsewhere.clone();
+        wanted["name"] = json!("cleaner");
+        let error = world.post(UPDATE, wanted).await.error(404, "access_code_not_found");
+        assert_eq!(error["data"], elsewhere);
+        let nowhere = json!({ "access_code_id": code["access_code_id"], "device_id": UNKNOWN, "name": "cleaner" });
+        world.post(UPDATE, nowhere).await.error(404, "device_not_found");
         check_untouched(&world, &code, before).await;
         update(&world, &code, json!({ "device_id": world.lock(0), "name": "cleaner" })).await;
     });
@@ -1029,7 +1080,8 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
 #[test]
 fn changes_of_one_code_at_once_are_decided_one_after_the_other() {
     run(async {
-        let world = lock_of("wyze_lock").await;
+        let locks = json!([{ "device_type": "wyze_lock" }]);
+        let world = World::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32, code: &str| {
             let at = |day: u32| format!("2026-03-{day}T12:00:00Z");
             json!({ "starts_at": at(from), "ends_at": at(to), "code": code })
@@ -1037,7 +1089,7 @@ fn changes_of_one_code_at_once_are_decided_one_after_the_other() {
         for round in 0..20 {
             let [first, second, third] = [0, 1, 2].map(|place| format!("{}", 1000 + round * 10 + place));
             world.create(on(&world, 0, days(10, 12, &first))).await;
-            let code = world.create(on(&world, 0, days(14, 16, &first))).await;
+            let code = world.create(on(&world, 0, days(18, 19, &first))).await;
             // Of these two either alone is fine, and the second is not once the first was done.
             let [away, back] = [days(10, 12, &second), json!({ "code": first })];
             let name = json!({ "name": "cleaner" });

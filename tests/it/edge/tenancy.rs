@@ -17,12 +17,14 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
         assert!(event.is_string());
         for (path, wanted, kind) in [
             ("/devices/get", json!({ "device_id": device_id }), "device_not_found"),
-            ("/access_codes/get", json!({ "access_code_id": code }), "not_found"),
-            ("/access_codes/get", json!({ "device_id": device_id, "code": "4821" }), "not_found"),
+            ("/access_codes/get", json!({ "access_code_id": code }), "access_code_not_found"),
+            ("/access_codes/get", json!({ "device_id": device_id, "code": "4821" }), "access_code_not_found"),
             ("/access_codes/delete", json!({ "access_code_id": code }), "access_code_not_found"),
             ("/access_codes/create", json!({ "device_id": device_id }), "device_not_found"),
             ("/access_codes/create_multiple", json!({ "device_ids": [mine.lock(0), device_id] }), "device_not_found"),
             ("/access_codes/generate_code", json!({ "device_id": device_id }), "device_not_found"),
+            ("/access_codes/list", json!({ "device_id": device_id }), "device_not_found"),
+            ("/access_codes/unmanaged/list", json!({ "device_id": device_id }), "device_not_found"),
             ("/events/get", json!({ "event_id": event }), "event_not_found"),
             ("/events/get", json!({ "device_id": device_id }), "event_not_found"),
             ("/action_attempts/get", json!({ "action_attempt_id": attempt }), "action_attempt_not_found"),
@@ -33,7 +35,6 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
         for (path, wanted, list) in [
             ("/devices/list", json!({ "device_ids": [device_id] }), "devices"),
             ("/devices/list", json!({ "search": device_id }), "devices"),
-            ("/access_codes/list", json!({ "device_id": device_id }), "access_codes"),
             ("/access_codes/list", json!({ "access_code_ids": [code] }), "access_codes"),
             ("/events/list", json!({ "since": since }), "events"),
             ("/events/list", json!({ "event_ids": [event] }), "events"),

@@ -76,7 +76,7 @@ fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
 }
 
 #[test]
-fn one_lock_can_have_the_groups_pin_in_windows_that_do_not_overlap() {
+fn a_second_stay_of_a_group_on_one_lock_is_refused_unless_a_setting_allows_it() {
     run(async {
         let world = World::with_locks(1).await;
         let window = |day: u32| {
@@ -84,7 +84,13 @@ fn one_lock_can_have_the_groups_pin_in_windows_that_do_not_overlap() {
             guest(&world, 0, json!({ "starts_at": format!("{day}10:00:00Z"), "ends_at": format!("{day}18:00:00Z") }))
         };
         let first = world.create(window(10)).await;
-        assert_eq!(world.create(window(11)).await["code"], first["code"]);
+        let error = world.post(CREATE, window(20)).await.error(409, "duplicate_access_code");
+        assert!(error["message"].as_str().unwrap().contains("common_code_key"), "{error}");
+        assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
+        let on = json!({ "allow_same_code_in_disjoint_windows": true });
+        world.post("/_emulator/workspaces/update", on).await.ok();
+        assert_eq!(world.create(window(20)).await["code"], first["code"]);
+        world.post(CREATE, window(11)).await.error(409, "duplicate_access_code");
         world.post(CREATE, window(10)).await.error(409, "duplicate_access_code");
     });
 }

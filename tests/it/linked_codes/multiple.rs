@@ -324,7 +324,8 @@ fn one_bad_lock_spoils_the_request() {
         error.error(400, "device_cannot_program_online_access_codes");
         let window = json!({ "starts_at": START, "ends_at": "2026-03-05T00:00:00Z" });
         world.post(CREATE_MULTIPLE, with(world.lock(4), window.clone())).await.error(400, "invalid_input");
-        world.post(CREATE_MULTIPLE, with(world.lock(5), window)).await.invalid("starts_at");
+        let soon_over = json!({ "starts_at": START, "ends_at": "2026-03-02T12:01:00Z" });
+        world.post(CREATE_MULTIPLE, with(world.lock(5), soon_over)).await.invalid("ends_at");
         for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
             world.post(CREATE_MULTIPLE, with(device_id, json!({}))).await.error(404, "device_not_found");
         }

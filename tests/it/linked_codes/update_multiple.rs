@@ -109,18 +109,22 @@ fn one_lock_that_cannot_take_the_change_keeps_the_whole_group_as_it_was() {
     run(async {
         // Whichever of them is asked first.
         for (types, clashing) in [(["wyze_lock", "kwikset_lock"], 0), (["kwikset_lock", "wyze_lock"], 1)] {
-            let world = locks_of(&types).await;
+            let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
+            let settings = json!({
+                "locks": locks, "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": true,
+            });
+            let world = World::make(settings).await;
             let codes = group(&world, "2026-03-10T12:00:00Z", "2026-03-12T12:00:00Z").await;
             let key = &codes[0]["common_code_key"];
             let stranger = json!({
-                "code": codes[0]["code"], "starts_at": "2026-03-14T12:00:00Z", "ends_at": "2026-03-16T12:00:00Z",
+                "code": codes[0]["code"], "starts_at": "2026-03-19T12:00:00Z", "ends_at": "2026-03-20T12:00:00Z",
             });
             world.create(on(&world, clashing, stranger)).await;
             let before = rows(&world).await;
             let past = json!({ "name": "cleaner", "starts_at": "2026-03-02T11:00:00Z" });
             let messages = world.post(UPDATE_MULTIPLE, keyed(key, past)).await.invalid("starts_at");
-            assert!(messages[0].contains("Kwikset"), "{messages:?}");
-            let longer = keyed(key, json!({ "name": "cleaner", "ends_at": "2026-03-15T12:00:00Z" }));
+            assert!(messages[0].contains("start time must be"), "{messages:?}");
+            let longer = keyed(key, json!({ "name": "cleaner", "ends_at": "2026-03-17T12:00:00Z" }));
             world.post(UPDATE_MULTIPLE, longer).await.error(409, "duplicate_access_code");
             for time in ["2026-03-10T11:00:00Z", "soon"] {
                 let bad = keyed(key, json!({ "name": "cleaner", "ends_at": time }));

@@ -12,7 +12,7 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
     run(async {
         let world = World::with_locks(1).await;
         let errors =
-            ["access_code_inactive", "provider_issue", "failed_to_issue", "failed_to_update", "failed_to_expire"];
+            ["access_code_inactive", "provider_issue", "failed_to_issue", "failed_to_update", "failed_to_delete"];
         let warnings = [
             "delay_in_removing_from_device",
             "management_transferred",
@@ -67,12 +67,26 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
 }
 
 #[test]
+fn a_condition_under_its_old_name_is_put_on_a_code_under_its_new_one() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+        for old in ["failed_to_expire", "failed_to_remove"] {
+            let put = json!({ "access_code_id": id, "error_code": old });
+            let put = world.post("/_emulator/access_codes/add_error", put).await.ok();
+            assert_eq!(kinds(&put["access_code"]["errors"]), ["failed_to_delete"], "{old}");
+            world.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
+        }
+    });
+}
+
+#[test]
 fn nothing_unreleased_or_deprecated_is_told_by_itself() {
     run(async {
         let never = [
             "failed_to_issue",
             "failed_to_update",
-            "failed_to_expire",
+            "failed_to_delete",
             "delay_in_issuing",
             "delay_in_removing_from_device",
             "device_offline",
