@@ -6,6 +6,7 @@ use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
 use crate::http::log::RequestLog;
+use crate::http::service_health::SchedulerRound;
 use crate::together::Together;
 use crate::workspaces::Workspaces;
 use sqlx::PgPool;
@@ -39,6 +40,7 @@ pub struct Shared {
     pub requests: RequestLog,
     wake: Notify,
     stopping: watch::Sender<bool>,
+    last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
 }
 
 impl App {
@@ -58,12 +60,23 @@ impl App {
             changing: Arc::default(),
             wake: Notify::new(),
             stopping: watch::Sender::new(false),
+            last_scheduler_round: watch::Sender::new(None),
         })))
     }
 
     /// Tells the scheduler of this process that something may fall due sooner than it thinks.
     pub fn wake_scheduler(&self) {
         self.wake.notify_one();
+    }
+
+    /// Notes how the scheduler's round ended.
+    pub fn scheduler_went_round(&self, round: SchedulerRound) {
+        self.last_scheduler_round.send_replace(Some(round));
+    }
+
+    /// How the scheduler's last round in this process ended. `None`: there was none yet.
+    pub fn last_scheduler_round(&self) -> Option<SchedulerRound> {
+        *self.last_scheduler_round.borrow()
     }
 
     /// Tells answers that have no end of their own that the server is about to stop.

@@ -104,8 +104,13 @@ fn number(digits: &str) -> Option<u32> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
+/// The longest duration that is taken, a hundred years: no sum of an instant and some of these leaves what the database
+/// can keep.
+pub const LONGEST_DURATION: TimeDelta = TimeDelta::days(36_525);
+
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
-/// millisecond. `None`: it is not one, it is negative, or it has years or months, whose length is not fixed.
+/// millisecond. `None`: it is not one, it is negative, it is longer than [`LONGEST_DURATION`], or it has years or months,
+/// whose length is not fixed.
 pub fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     let body = text.trim().strip_prefix('P')?;
     let (date, time) = match body.split_once('T') {
@@ -118,7 +123,7 @@ pub fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     }
     let days = milliseconds_of(date, &[('W', 7 * 86_400_000), ('D', 86_400_000)])?;
     let hours = milliseconds_of(time, &[('H', 3_600_000), ('M', 60_000), ('S', 1_000)])?;
-    TimeDelta::try_milliseconds(days.checked_add(hours)?)
+    TimeDelta::try_milliseconds(days.checked_add(hours)?).filter(|duration| *duration <= LONGEST_DURATION)
 }
 
 /// Sums up `3W2D` and the like; each unit at most once and in the given order.

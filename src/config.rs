@@ -44,7 +44,7 @@ pub enum Command {
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Address {
-    /// The address to listen on. Any other than a loopback address needs --admin-token.
+    /// The address to listen on. Any other than a loopback address needs --admin-token, or --control-plane open.
     #[arg(long, env = "LATCHKEY_HOST", default_value = "127.0.0.1")]
     pub host: IpAddr,
 
@@ -170,9 +170,15 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_REQUEST_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub request_timeout: Duration,
 
-    /// The token that the control plane (/_emulator) asks for as `Authorization: Bearer`, when not on loopback.
+    /// The token that is good for all of the control plane (/_emulator), as `Authorization: Bearer`. A workspace's API key is
+    /// good for the control plane of that workspace.
     #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
+
+    /// Who may use the control plane without a credential: callers on this machine where there is no admin token
+    /// (guarded), or everybody who reaches the server (open), which is for closed networks.
+    #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
+    pub control_plane: ControlPlane,
 
     /// How many connections to the database the server opens at most.
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16)]
@@ -204,15 +210,26 @@ impl Config {
     /// # Errors
     /// A sentence that says what to do.
     pub fn check(&self) -> Result<(), String> {
-        if !self.address.host.is_loopback() && self.settings.admin_token.as_deref().is_none_or(str::is_empty) {
+        let is_guarded = self.settings.control_plane == ControlPlane::Guarded;
+        let has_no_token = self.settings.admin_token.as_deref().is_none_or(str::is_empty);
+        if !self.address.host.is_loopback() && is_guarded && has_no_token {
             return Err(format!(
                 "{} can be reached from other machines, and then the control plane needs a token: \
-                 set LATCHKEY_ADMIN_TOKEN, or listen on 127.0.0.1",
+                 set LATCHKEY_ADMIN_TOKEN, or listen on 127.0.0.1, or in a closed network give --control-plane open",
                 self.address.host
             ));
         }
         Ok(())
     }
+}
+
+/// Who may use the control plane without a credential.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum ControlPlane {
+    /// Callers on this machine, where there is no admin token.
+    Guarded,
+    /// Everybody who reaches the server.
+    Open,
 }
 
 /// How long a lock takes for one operation; `None`: until somebody ends it.

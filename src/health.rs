@@ -61,7 +61,10 @@ pub fn ask(url: &str) -> Result<String, HealthError> {
     let message = said.get("msg").and_then(Value::as_str);
     match message.filter(|_| status.split(' ').nth(1) == Some("200") && said.get("ok") == Some(&Value::Bool(true))) {
         Some(message) => Ok(message.to_owned()),
-        None => Err(HealthError::Other { url: url.to_owned(), answer: status.chars().take(200).collect() }),
+        None => {
+            let answer = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
+            Err(HealthError::Other { url: url.to_owned(), answer: answer.chars().take(200).collect() })
+        }
     }
 }
 

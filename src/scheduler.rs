@@ -10,6 +10,7 @@ use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::Result;
+use crate::http::service_health::SchedulerRound;
 use crate::postgres;
 use crate::programming::{Pace, Until, Workshop};
 use std::time::Duration;
@@ -32,7 +33,9 @@ pub async fn run(app: App) {
             while tick(&app).await? >= BATCH {}
             store::next_wake(&app.pool).await
         };
-        let sleep = match round.await {
+        let outcome = round.await;
+        app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
+        let sleep = match outcome {
             Ok(Some(wake_at)) => {
                 (wake_at - machine_now()).to_std().unwrap_or(Duration::ZERO).clamp(BREATH, LONGEST_SLEEP)
             }

@@ -4,15 +4,14 @@ use crate::app::App;
 use crate::error::Error;
 use crate::http::connection::{Connection, Resettable};
 use crate::http::edge::{self, Routes};
-use crate::http::request_id;
+use crate::http::{request_id, service_health};
 use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use serde_json::json;
 use std::any::Any;
 use std::io;
 use std::time::Duration;
@@ -79,16 +78,11 @@ pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = (
     served
 }
 
-async fn health(request: Request) -> Response {
+async fn health(State(app): State<App>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
     }
-    crate::http::envelope::ok(&json!({
-        "msg": "Latchkey is serving.",
-        "last_service_evaluation_at": null,
-        "service_health_statuses": [],
-    }))
-    .into_response()
+    service_health::evaluate(&app).await.into_response()
 }
 
 async fn only_get() -> Error {

@@ -2,7 +2,7 @@
 
 use super::lifecycle::{Entry, JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
 use super::model::AccessCode;
-use super::pin::{self, PinRules};
+use super::pin::{self, CodeLengths, PinRules};
 use crate::clock::Instant;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
@@ -236,15 +236,11 @@ pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
 /// Why a lock cannot hold a PIN, whoever chose it.
 pub fn broken_digits(device: &Device, code: &str) -> Option<String> {
     let lengths = device.code_lengths();
-    if !lengths.iter().any(|length| usize::from(*length) == code.len()) {
-        return Some(format!("it takes codes of {} digits", listed(&lengths)));
+    if !u8::try_from(code.len()).is_ok_and(|length| lengths.takes(length)) {
+        return Some(format!("it takes codes of {lengths} digits"));
     }
     let rules = device.digit_rules();
     rules.into_iter().find(|rule| !rule.allows(code)).map(|rule| rule.explain().to_owned())
-}
-
-fn listed(lengths: &[u8]) -> String {
-    lengths.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The managed code that has this PIN already and stands in the way of one more.
@@ -371,7 +367,7 @@ fn reason_against_sharing(
     let group: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
     let lengths = common_lengths(&group, wish);
     if lengths.is_empty() {
-        return Some(format!("it takes codes of {} digits, which the others do not", listed(&device.code_lengths())));
+        return Some(format!("it takes codes of {} digits, which the others do not", device.code_lengths()));
     }
     // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
     let rules = group_rules(&group);
@@ -384,7 +380,7 @@ fn reason_against_sharing(
 }
 
 fn common_lengths(devices: &[&Device], wish: &Wish<'_>) -> Vec<u8> {
-    let lengths: Vec<Vec<u8>> = devices.iter().map(|device| device.code_lengths()).collect();
+    let lengths: Vec<CodeLengths> = devices.iter().map(|device| device.code_lengths()).collect();
     pin::lengths_to_try(&lengths, wish.preferred_code_length)
 }
 

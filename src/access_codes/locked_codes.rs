@@ -121,6 +121,20 @@ impl LockedCodes {
         Ok(all)
     }
 
+    /// Writes what was changed, and goes on in the same transaction with other locks. What happened so far is told
+    /// when all of it is committed.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::begin`].
+    pub async fn go_on_with(mut self, scope: Scope<'_>) -> Result<Self> {
+        self.write().await?;
+        let [overdue, caused] = self.written;
+        let mut next = Self::begin_in(self.tx, self.workspace_id, scope).await?;
+        next.written[0].splice(0..0, overdue);
+        next.written[1].splice(0..0, caused);
+        Ok(next)
+    }
+
     /// The place of a code that is not gone.
     pub fn find(&self, access_code_id: Uuid) -> Option<usize> {
         let is_it = |code: &AccessCode| code.access_code_id == access_code_id && code.life.gone_at.is_none();

@@ -8,6 +8,7 @@
 //! time when a single PIN is left as when all are free, and says for certain that none is left.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 #[cfg(test)]
@@ -211,20 +212,42 @@ impl PinRules {
     }
 }
 
-/// The lengths of PIN to try for a code shared by several locks, best first: `preferred` if every lock takes it, then the others that
-/// every lock takes, shortest first. Empty when the locks have no length in common.
-///
-/// `supported` has the lengths that each lock reports, in any order. A lock that reports none takes all of [`PIN_LENGTHS`], and no
-/// lock takes others.
-pub fn lengths_to_try(supported: &[impl AsRef<[u8]>], preferred: Option<u8>) -> Vec<u8> {
-    let mut common: Vec<u8> = PIN_LENGTHS
-        .filter(|length| {
-            supported.iter().all(|lock| {
-                let lengths = lock.as_ref();
-                lengths.is_empty() || lengths.contains(length)
-            })
-        })
-        .collect();
+/// The numbers of digits that a lock takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodeLengths {
+    /// All of [`PIN_LENGTHS`]: the lock reports none.
+    Any,
+    /// These, ascending, all within [`PIN_LENGTHS`]; at least one.
+    Only(Vec<u8>),
+}
+
+impl CodeLengths {
+    /// What a lock takes that reports these. `None`: no PIN has any of these lengths, so it is no report.
+    pub fn of_report(reported: &[u8]) -> Option<Self> {
+        let lengths: Vec<u8> = PIN_LENGTHS.filter(|length| reported.contains(length)).collect();
+        (!lengths.is_empty()).then_some(Self::Only(lengths))
+    }
+
+    /// Whether a PIN of so many digits fits.
+    pub fn takes(&self, length: u8) -> bool {
+        match self {
+            Self::Any => PIN_LENGTHS.contains(&length),
+            Self::Only(lengths) => lengths.contains(&length),
+        }
+    }
+}
+
+impl fmt::Display for CodeLengths {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lengths = PIN_LENGTHS.filter(|length| self.takes(*length)).map(|length| length.to_string());
+        formatter.write_str(&lengths.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The lengths of PIN to try for a code shared by several locks, best first: `preferred` if every lock takes it, then the
+/// others that every lock takes, shortest first. Empty when the locks have no length in common.
+pub fn lengths_to_try(locks: &[CodeLengths], preferred: Option<u8>) -> Vec<u8> {
+    let mut common: Vec<u8> = PIN_LENGTHS.filter(|length| locks.iter().all(|lock| lock.takes(*length))).collect();
     // The sort is stable: among the rest the ascending order stays.
     common.sort_by_key(|&length| Some(length) != preferred);
     common

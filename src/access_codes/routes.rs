@@ -5,6 +5,7 @@ use super::lifecycle::Window;
 use super::linked::WhenCodeCannotBeShared;
 use super::model::AccessCodeBody;
 use super::offline::MaxTimeRounding;
+use super::pin::CodeLengths;
 use super::store::{self, Filter, Whose};
 use super::update::{self, Changing, Kind, Update};
 use super::{backup_pool, service};
@@ -440,9 +441,11 @@ struct ReportConstraints {
 /// knows better.
 async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<Done> {
     let ReportConstraints { device_id, min_code_length, max_code_length, supported_code_lengths } = call.input;
-    let lengths = match (supported_code_lengths, min_code_length, max_code_length) {
-        (Some(lengths), None, None) => lengths,
-        (None, Some(shortest), Some(longest)) if shortest <= longest => (shortest..=longest).collect(),
+    let (lengths, parameter): (Vec<u8>, _) = match (supported_code_lengths, min_code_length, max_code_length) {
+        (Some(lengths), None, None) => (lengths, "supported_code_lengths"),
+        (None, Some(shortest), Some(longest)) if shortest <= longest => {
+            ((shortest..=longest).collect(), "min_code_length")
+        }
         (None, Some(_), Some(_)) => {
             return Err(Error::invalid("max_code_length", "max_code_length must not be less than min_code_length"));
         }
@@ -452,6 +455,10 @@ async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<Done
             ));
         }
     };
+    if CodeLengths::of_report(&lengths).is_none() {
+        let message = "A PIN has 4 to 12 digits: give a length among these";
+        return Err(Error::invalid(parameter, message));
+    }
     service::report_code_lengths(&call.app, call.workspace.workspace_id, device_id, lengths).await?;
     Ok(Done {})
 }

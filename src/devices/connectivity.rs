@@ -4,13 +4,12 @@ use super::model::Device;
 use super::store;
 use super::trouble::{ACCOUNT_DISCONNECTED, Trouble};
 use crate::access_codes::locked_codes::{LockedCodes, Scope};
-use crate::app::App;
 use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::events::{NewEvent, payload};
-use crate::postgres;
-use crate::workspaces::{Workspace, store as workspaces};
+use crate::workspaces::store as workspaces;
 use serde_json::{Map, Value, json};
+use sqlx::{Postgres, Transaction};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -44,18 +43,16 @@ pub async fn change(all: &mut LockedCodes, mut change: impl FnMut(&mut Trouble))
     Ok(())
 }
 
-/// Connects or disconnects an account, and with it its devices.
+/// Connects or disconnects an account, and with it its devices, in a transaction of the caller, who finishes it.
 ///
 /// # Errors
 /// [`Error::ConnectedAccountNotFound`] where the workspace has no such account.
 pub async fn set_account(
-    app: &App,
-    workspace: &Workspace,
+    mut tx: Transaction<'static, Postgres>,
+    workspace_id: Uuid,
     connected_account_id: Uuid,
     is_connected: bool,
-) -> Result<()> {
-    let workspace_id = workspace.workspace_id;
-    let mut tx = postgres::begin(&app.pool).await?;
+) -> Result<LockedCodes> {
     // The workspace first: nobody shall add a device to the account meanwhile.
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
@@ -64,7 +61,7 @@ pub async fn set_account(
     let account = accounts.into_iter().find(|account| account.connected_account_id == connected_account_id);
     let mut account = account.ok_or(Error::ConnectedAccountNotFound)?;
     if account.disconnected_at.is_none() == is_connected {
-        return Ok(());
+        return LockedCodes::begin_in(tx, workspace_id, Scope::Devices(&[])).await;
     }
     let ids = store::ids_of_account(&mut tx, connected_account_id).await?;
     let mut all = LockedCodes::begin_in(tx, workspace_id, Scope::Devices(&ids)).await?;
@@ -99,8 +96,7 @@ pub async fn set_account(
     all.events.push(event);
     change(&mut all, |trouble| trouble.account_disconnected_at = since).await?;
     all.live(false).await?;
-    all.finish(app).await?;
-    Ok(())
+    Ok(all)
 }
 
 /// Tells what has become of a device.

@@ -6,11 +6,12 @@ use super::brands::{
 use super::metadata;
 use crate::access_codes::lifecycle::Lock;
 use crate::access_codes::offline;
-use crate::access_codes::pin::DigitRule;
+use crate::access_codes::pin::{CodeLengths, DigitRule};
 use crate::clock::{Instant, to_iso};
 use crate::devices::trouble::{BackupPool, Census, Trouble};
 use crate::workspaces::World;
 use chrono::TimeDelta;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 use sqlx::types::Json;
@@ -88,7 +89,7 @@ impl Overrides {
 
     /// Moves those of `properties` that have an override of their own there, so that
     /// `properties.supported_code_lengths` and `supported_code_lengths` are one thing. Errors if one of them has
-    /// a type that does not fit.
+    /// a type that does not fit, or there are lengths and no PIN has one of them.
     pub fn normalise(mut self) -> Result<Self, serde_json::Error> {
         const OWN: [&str; 5] = [
             "supported_code_lengths",
@@ -100,6 +101,11 @@ impl Overrides {
         let own: Map<String, Value> = OWN.iter().filter_map(|name| self.properties.shift_remove_entry(*name)).collect();
         let mut normal: Self = serde_json::from_value(Value::Object(own))?;
         normal.merge(self);
+        if let Some(Some(lengths)) = &normal.supported_code_lengths
+            && CodeLengths::of_report(lengths).is_none()
+        {
+            return Err(serde_json::Error::custom("supported_code_lengths needs a length from 4 to 12"));
+        }
         Ok(normal)
     }
 }
@@ -143,20 +149,17 @@ impl Device {
 
     /// The PIN lengths the lock reports, if it does.
     pub fn reported_code_lengths(&self) -> Option<&[u8]> {
-        match &self.overrides.supported_code_lengths {
+        let reported = match &self.overrides.supported_code_lengths {
             Some(lengths) => lengths.as_deref(),
             None => self.brand.code_lengths,
-        }
+        };
+        // An older version kept reports without a length that a PIN can have: they are none.
+        reported.filter(|lengths| CodeLengths::of_report(lengths).is_some())
     }
 
-    /// The PIN lengths the lock takes: what it reports, else 4 to 12; never more than 12.
-    pub fn code_lengths(&self) -> Vec<u8> {
-        let reported = self.reported_code_lengths().filter(|lengths| !lengths.is_empty());
-        let mut lengths: Vec<u8> = reported.map_or_else(|| (4..=12).collect(), <[u8]>::to_vec);
-        lengths.retain(|length| (4..=12).contains(length));
-        lengths.sort_unstable();
-        lengths.dedup();
-        lengths
+    /// The PIN lengths the lock takes.
+    pub fn code_lengths(&self) -> CodeLengths {
+        self.reported_code_lengths().and_then(CodeLengths::of_report).unwrap_or(CodeLengths::Any)
     }
 
     /// How many codes the lock holds; `None`: as many as one likes.

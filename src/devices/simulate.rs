@@ -9,6 +9,7 @@ use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
+use crate::postgres;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -70,6 +71,8 @@ struct OneAccount {
 }
 
 async fn disconnect_account(call: Call<OneAccount>) -> Result<Done> {
-    connectivity::set_account(&call.app, &call.workspace, call.input.connected_account_id, false).await?;
+    let tx = postgres::begin(&call.app.pool).await?;
+    let account = call.input.connected_account_id;
+    connectivity::set_account(tx, call.workspace.workspace_id, account, false).await?.finish(&call.app).await?;
     Ok(Done {})
 }

@@ -7,10 +7,10 @@ use super::Control;
 use super::worlds::Nothing;
 use crate::access_codes::store::{self, Placed};
 use crate::app::App;
-use crate::clock::{Instant, LAST, WorkspaceClock, duration_from_iso, from_iso, iso, machine_now, to_iso};
+use crate::clock::{Instant, LAST, WorkspaceClock, from_iso, iso, machine_now, to_iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
-use crate::http::params::{instant, optional_instant};
+use crate::http::params::{duration, instant, optional_instant};
 use crate::postgres;
 use crate::programming::{Pace, Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
@@ -113,10 +113,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         Until(Stop),
     }
     let goal = match &call.input {
-        Advance { by: Some(by), to: None, until: None, .. } => {
-            let message = "Invalid duration: give an ISO 8601 duration that is not negative, like PT72H";
-            Goal::By(duration_from_iso(by).ok_or_else(|| Error::invalid("by", message))?)
-        }
+        Advance { by: Some(by), to: None, until: None, .. } => Goal::By(duration("by", by)?),
         Advance { by: None, to: Some(to), until: None, .. } => Goal::To(instant("to", to)?),
         Advance { by: None, to: None, until: Some(until), .. } => Goal::Until(*until),
         _ => {

@@ -7,7 +7,7 @@ use crate::access_codes::lifecycle::particulars::Condition;
 use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::clock::{Instant, machine_now};
 use crate::devices::connectivity;
-use crate::devices::model::Overrides;
+use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
 use crate::devices::trouble::Census;
 use crate::error::{Error, Result};
@@ -22,6 +22,12 @@ pub(super) struct Found {
     device: Value,
 }
 
+impl Found {
+    fn new(device: Option<&Device>) -> Self {
+        Self { device: device.map_or(Value::Null, |device| device.to_json(&Census::default())) }
+    }
+}
+
 pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let spec = LockSpec::read(call.input.clone(), 0)?;
     let workspace = call.workspace().await?;
@@ -31,16 +37,18 @@ pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let now = world.clock.now(machine_now());
     let account_connected = spec.account_connected;
     let mut made = worlds::make_devices(&mut tx, &workspace, ordinal, vec![spec], now).await?;
-    tx.commit().await?;
     let account = made.first().map(|device| device.connected_account_id);
-    if let Some((account, connected)) = account.zip(account_connected) {
-        // It may be an account that others have, too.
-        connectivity::set_account(&call.app, &workspace, account, connected).await?;
-        let ids: Vec<Uuid> = made.iter().map(|device| device.device_id).collect();
-        let filter = devices::Filter { device_ids: Some(&ids), ..devices::Filter::default() };
-        made = devices::list(&call.app.pool, workspace.workspace_id, &filter).await?;
-    }
-    Ok(Found { device: made.first().map_or(Value::Null, |device| device.to_json(&Census::default())) })
+    let Some((account, connected)) = account.zip(account_connected) else {
+        tx.commit().await?;
+        return Ok(Found::new(made.first()));
+    };
+    // It may be an account that others have, too.
+    let all = connectivity::set_account(tx, workspace.workspace_id, account, connected).await?;
+    all.finish(&call.app).await?;
+    let ids: Vec<Uuid> = made.iter().map(|device| device.device_id).collect();
+    let filter = devices::Filter { device_ids: Some(&ids), ..devices::Filter::default() };
+    made = devices::list(&call.app.pool, workspace.workspace_id, &filter).await?;
+    Ok(Found::new(made.first()))
 }
 
 #[derive(Deserialize)]
@@ -82,11 +90,17 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let overrides = overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?;
     let device_id = input.device_id;
     let changes_pool_size = overrides.backup_access_code_pool_size.is_some();
-    if let Some(connected) = input.account_connected {
-        let account = devices::account_of(&call.app.pool, workspace.workspace_id, device_id).await?;
-        connectivity::set_account(&call.app, &workspace, account.ok_or(Error::DeviceNotFound)?, connected).await?;
-    }
-    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Devices(&[device_id])).await?;
+    let tx = postgres::begin(&call.app.pool).await?;
+    let (workspace_id, scope) = (workspace.workspace_id, [device_id]);
+    let mut all = match input.account_connected {
+        Some(connected) => {
+            let account = devices::account_of(&call.app.pool, workspace_id, device_id).await?;
+            let account = account.ok_or(Error::DeviceNotFound)?;
+            let all = connectivity::set_account(tx, workspace_id, account, connected).await?;
+            all.go_on_with(Scope::Devices(&scope)).await?
+        }
+        None => LockedCodes::begin_in(tx, workspace_id, Scope::Devices(&scope)).await?,
+    };
     let now = all.now;
     let device = &mut all.locked.first_mut().ok_or(Error::DeviceNotFound)?.device;
     device.overrides.merge(overrides);

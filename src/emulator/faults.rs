@@ -3,9 +3,10 @@
 use super::Control;
 use super::worlds::{Done, Nothing};
 use crate::access_codes::lifecycle::Outcome;
-use crate::clock::{Instant, duration_from_iso, iso, machine_now};
+use crate::clock::{Instant, iso, machine_now};
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
+use crate::http::params::duration;
 use crate::postgres;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
@@ -148,13 +149,8 @@ impl From<Fault> for FaultBody {
 pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    if let Outcome::Delay(delay) = &input.outcome
-        && duration_from_iso(delay).is_none()
-    {
-        return Err(Error::invalid(
-            "outcome",
-            "Invalid duration: give an ISO 8601 duration that is not negative, like PT5M",
-        ));
+    if let Outcome::Delay(delay) = &input.outcome {
+        duration("outcome", delay)?;
     }
     let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace.workspace_id).await? {

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::clock::{Instant, duration_from_iso, iso, machine_now};
 use crate::error::{Error, Result};
 use crate::http::connection::Connection;
+use crate::http::params::duration;
 use crate::postgres;
 use crate::workspaces::{Workspace, store as workspaces};
 use axum::extract::ConnectInfo;
@@ -240,13 +241,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
     let input = call.input;
-    if let Outcome::Delay { delay } = &input.outcome
-        && duration_from_iso(delay).is_none()
-    {
-        return Err(Error::invalid(
-            "outcome",
-            "Invalid duration: give an ISO 8601 duration that is not negative, like PT2S",
-        ));
+    if let Outcome::Delay { delay } = &input.outcome {
+        duration("outcome", delay)?;
     }
     let mut tx = postgres::begin(&call.app.pool).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {

@@ -1,9 +1,10 @@
 //! The control plane under `/_emulator`: what no cloud can give a tester.
 //!
-//! It has a contract of its own. On a loopback address it needs no credential, but then it answers only to a loopback
-//! `Host` and `Origin` and sends no CORS headers, so that no web page can reach it; on any other address it needs the admin
-//! token. A call acts on the workspace of the API key that comes with it, else on `workspace_id`, else on the
-//! default workspace.
+//! It has a contract of its own. The API key of a workspace is good for the control plane of that workspace. On a
+//! loopback address no credential is needed, but then it answers only to a loopback `Host`; elsewhere making, listing
+//! and removing other workspaces needs the admin token, unless the control plane was opened. It answers to no pages from
+//! elsewhere and sends no CORS headers, so that no web page can reach it. A call acts on the workspace of the API key that
+//! comes with it, else on `workspace_id`, else on the default workspace.
 
 mod access_codes;
 mod clock;
@@ -26,6 +27,7 @@ mod webhook_deliveries;
 pub mod worlds;
 
 use crate::app::App;
+use crate::config::ControlPlane;
 use crate::error::{Error, Result};
 use crate::http::{edge, envelope};
 use crate::workspaces::{Workspace, store};
@@ -45,10 +47,13 @@ use uuid::Uuid;
 /// The contract of the control plane, as it is served at `/_emulator/openapi.json`.
 pub const OPENAPI: &str = include_str!("openapi.json");
 
+/// The path that makes workspaces; no API key of one is good for it.
+const MAKE_WORKSPACE: &str = "/_emulator/workspaces/create";
+
 /// Every route of the control plane's contract.
 pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
-        .add("/_emulator/workspaces/create", worlds::create)
+        .add(MAKE_WORKSPACE, worlds::create)
         .add("/_emulator/workspaces/list", list::list)
         .add("/_emulator/workspaces/update", settings::update)
         .add("/_emulator/workspaces/delete", worlds::delete)
@@ -180,7 +185,7 @@ where
 {
     let endpoint = app.emulator_contract.endpoint(path).ok_or_else(|| edge::unknown_path(&request))?;
     let (parts, body) = request.into_parts();
-    let keyed = admit(&app, &parts).await?;
+    let keyed = admit(&app, path, &parts).await?;
     // What moves a clock may take its time; only who sends a request is hurried.
     let deadline = app.config.request_timeout;
     let limit = if path == snapshots::IMPORT { app.config.snapshot_limit } else { app.config.body_limit };
@@ -197,17 +202,21 @@ where
 }
 
 /// Lets a request in, or not; gives the workspace of its API key, if it has one.
-async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
+///
+/// The admin token is good for everything. The API key of a workspace is good for the control plane of that workspace,
+/// whoever is asking where there is an admin token. Where there is none, and where the control plane is open, no credential
+/// is needed; but a server without a token answers only to a loopback `Host`, unless it is open.
+async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let authorization = text(header::AUTHORIZATION);
-    let token = authorization.strip_prefix("Bearer ").unwrap_or_default();
-    if let Some(admin_token) = app.config.admin_token.as_deref().filter(|token| !token.is_empty()) {
-        if token == admin_token {
-            return Ok(None);
-        }
-        return Err(Error::Unauthorized("The control plane needs the admin token as Authorization: Bearer"));
+    let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
+    let admin_token = app.config.admin_token.as_deref().filter(|token| !token.is_empty());
+    if admin_token.is_some_and(|admin_token| token == admin_token) {
+        return Ok(None);
     }
-    if !edge::host(parts).is_some_and(is_loopback) {
+    let is_open = app.config.control_plane == ControlPlane::Open;
+    let is_trusted = is_open || admin_token.is_none();
+    // A name of somebody else's that leads here may lead a page here, and the sandbox's key is known to all.
+    if !is_open && admin_token.is_none() && !edge::host(parts).is_some_and(is_loopback) {
         return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
     }
     // A page may send simple requests to anybody without asking first, but its browser says where it is from.
@@ -217,10 +226,27 @@ async fn admit(app: &App, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     }
     // Only who sends no credential at all means the default workspace; a garbled one is a wrong one.
     if parts.headers.get(header::AUTHORIZATION).is_none_or(HeaderValue::is_empty) {
-        return Ok(None);
+        return if is_trusted {
+            Ok(None)
+        } else {
+            Err(Error::Unauthorized(
+                "The control plane needs the admin token, or the API key of the workspace that is meant, as \
+                 Authorization: Bearer",
+            ))
+        };
     }
     let workspace = app.workspaces.of_token(&app.pool, "api_key", token).await?;
-    workspace.map(Some).ok_or(Error::Unauthorized("API Key not found"))
+    let workspace = workspace.ok_or(Error::Unauthorized(match admin_token {
+        Some(_) => "Neither the admin token nor the API key of a workspace",
+        None => "API Key not found",
+    }))?;
+    if !is_trusted && path == MAKE_WORKSPACE {
+        return Err(Error::Unauthorized(
+            "Making a workspace needs the admin token as Authorization: Bearer: an API key is good for its own \
+             workspace only",
+        ));
+    }
+    Ok(Some(workspace))
 }
 
 /// Whether a `Host` header names this machine itself.

@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::access_codes::locked_codes::{LockedCodes, Scope};
-use crate::clock::duration_from_iso;
 use crate::error::{Error, Result};
+use crate::http::params::duration;
 use crate::workspaces::store as workspaces;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -27,12 +27,7 @@ impl Programming {
         match self {
             Self::AtOnce => Ok(Some(TimeDelta::zero())),
             Self::ByHand => Ok(None),
-            Self::After(after) => duration_from_iso(after).map(Some).ok_or_else(|| {
-                Error::invalid(
-                    "after",
-                    "Invalid duration: give an ISO 8601 duration that is not negative, like PT0.25S",
-                )
-            }),
+            Self::After(after) => duration("after", after).map(Some),
         }
     }
 }

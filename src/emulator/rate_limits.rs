@@ -2,8 +2,8 @@
 
 use super::Control;
 use crate::action_attempts::limits::RateLimits;
-use crate::clock::duration_from_iso;
 use crate::error::{Error, Result};
+use crate::http::params::duration;
 use crate::workspaces::store as workspaces;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -39,11 +39,10 @@ struct These {
 
 impl These {
     fn read(&self) -> Result<RateLimits> {
-        let wrong = || Error::invalid("per", "Invalid duration: give ISO 8601 of more than nothing, like PT1M");
-        let per = match self.per.as_deref() {
-            None => TimeDelta::minutes(1),
-            Some(per) => duration_from_iso(per).filter(|per| *per > TimeDelta::zero()).ok_or_else(wrong)?,
-        };
+        let per = self.per.as_deref().map_or(Ok(TimeDelta::minutes(1)), |per| duration("per", per))?;
+        if per == TimeDelta::zero() {
+            return Err(Error::invalid("per", "The time must be more than nothing, like PT1M"));
+        }
         let Self { create, update, delete, lock, unlock, .. } = *self;
         Ok(RateLimits { create, update, delete, lock, unlock, per_ms: per.num_milliseconds() })
     }

@@ -3,8 +3,8 @@
 
 use super::Control;
 use super::worlds::Done;
-use crate::clock::duration_from_iso;
 use crate::error::{Error, Result};
+use crate::http::params::duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -54,13 +54,7 @@ pub(super) struct Waited {
 
 /// Answers when every first attempt has been made, or the time is over.
 pub(super) async fn wait(call: Control<Wait>) -> Result<Waited> {
-    let timeout = call.input.timeout.as_deref().unwrap_or(WAIT);
-    if duration_from_iso(timeout).is_none() {
-        return Err(Error::invalid(
-            "timeout",
-            "Invalid duration: give an ISO 8601 duration that is not negative, like PT10S",
-        ));
-    }
+    duration("timeout", call.input.timeout.as_deref().unwrap_or(WAIT))?;
     call.workspace().await?;
     Ok(Waited { outstanding: 0 })
 }

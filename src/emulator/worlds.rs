@@ -6,14 +6,14 @@ use super::programming::Programming;
 use super::snapshots;
 use crate::access_codes::linked::SameCode;
 use crate::app::App;
-use crate::clock::{Instant, WorkspaceClock, duration_from_iso, machine_now};
+use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
 use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
-use crate::http::params::instant;
+use crate::http::params::{duration, instant};
 use crate::ids::Ids;
 use crate::postgres;
 use crate::retention::Retention;
@@ -145,11 +145,7 @@ impl Create {
         let machine_now = machine_now();
         let expires_at = match self.ttl.as_deref() {
             None => None,
-            Some(ttl) => {
-                let ttl = duration_from_iso(ttl)
-                    .ok_or_else(|| Error::invalid("ttl", "Invalid duration: give ISO 8601, like PT1H"))?;
-                machine_now.checked_add_signed(ttl)
-            }
+            Some(ttl) => machine_now.checked_add_signed(duration("ttl", ttl)?),
         };
         let locks = match self.locks {
             None => Vec::new(),

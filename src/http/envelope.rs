@@ -20,20 +20,28 @@ pub struct Answer {
 
 /// Answers a result: the object itself with `"ok": true` as its last member.
 pub fn ok(result: &impl Serialize) -> Answer {
-    match ok_body(result) {
+    match with_last_member(result, br#""ok":true}"#) {
         Ok(body) => Answer { status: StatusCode::OK, body: body.into(), retry_after: None },
         Err(error) => Error::from(error).into(),
     }
 }
 
+/// Answers the object itself with `"ok": false` as its last member.
+pub fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> Answer {
+    match with_last_member(result, br#""ok":false}"#) {
+        Ok(body) => Answer { status, body: body.into(), retry_after: Some(retry_after) },
+        Err(error) => Error::from(error).into(),
+    }
+}
+
 /// Splices `ok` into the written object, so that no result needs a field for it.
-fn ok_body(result: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+fn with_last_member(result: &impl Serialize, member: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
     let mut body = serde_json::to_vec(result)?;
     body.pop();
     if body.len() > 1 {
         body.push(b',');
     }
-    body.extend_from_slice(br#""ok":true}"#);
+    body.extend_from_slice(member);
     Ok(body)
 }
 
@@ -190,7 +198,9 @@ mod tests {
 
     #[test]
     fn ok_is_the_last_member_of_every_result() {
-        assert_eq!(ok_body(&json!({})).unwrap(), br#"{"ok":true}"#);
-        assert_eq!(ok_body(&json!({"a": [1]})).unwrap(), br#"{"a":[1],"ok":true}"#);
+        assert_eq!(ok(&json!({})).body, br#"{"ok":true}"#.as_slice());
+        assert_eq!(ok(&json!({"a": [1]})).body, br#"{"a":[1],"ok":true}"#.as_slice());
+        let down = not_ok(StatusCode::SERVICE_UNAVAILABLE, &json!({"a": [1]}), 1);
+        assert_eq!((down.body, down.retry_after), (br#"{"a":[1],"ok":false}"#.as_slice().into(), Some(1)));
     }
 }

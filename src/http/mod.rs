@@ -12,6 +12,7 @@ pub mod pagination;
 pub mod params;
 pub mod request_id;
 mod seam_paths;
+pub mod service_health;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
 pub fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {

@@ -1,7 +1,8 @@
 //! Parameters that several routes have, read in one place.
 
-use crate::clock::{INVALID_INSTANT, Instant, from_iso};
+use crate::clock::{INVALID_INSTANT, Instant, duration_from_iso, from_iso};
 use crate::error::{Error, Result};
+use chrono::TimeDelta;
 
 /// The instant that the parameter `name` gives.
 ///
@@ -17,4 +18,14 @@ pub fn instant(name: &str, text: &str) -> Result<Instant> {
 /// Those of [`instant`].
 pub fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
     text.map(|text| instant(name, text)).transpose()
+}
+
+/// The duration that the parameter `name` gives, at most [`crate::clock::LONGEST_DURATION`].
+///
+/// # Errors
+/// `invalid_input` for a text that is none.
+pub fn duration(name: &str, text: &str) -> Result<TimeDelta> {
+    const INVALID: &str =
+        "Invalid duration: give ISO 8601 from PT0S to P36525D, without years and months, like PT1H30M";
+    duration_from_iso(text).ok_or_else(|| Error::invalid(name, INVALID))
 }

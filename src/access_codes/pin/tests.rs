@@ -244,15 +244,19 @@ fn each_of_the_last_ten_free_pins_is_found_and_then_none() {
     assert_eq!(rules.choose(4, taken.iter().map(String::as_str), no_draw), None);
 }
 
+fn only(lengths: &[u8]) -> CodeLengths {
+    CodeLengths::of_report(lengths).unwrap()
+}
+
 #[test]
 fn the_lengths_every_lock_takes_come_shortest_first() {
-    assert_eq!(lengths_to_try(&[vec![8, 6, 5, 4, 7], vec![6, 7, 8, 9]], None), [6, 7, 8]);
-    assert_eq!(lengths_to_try(&[vec![4, 5], vec![6]], None), [0; 0]);
+    assert_eq!(lengths_to_try(&[only(&[8, 6, 5, 4, 7]), only(&[6, 7, 8, 9])], None), [6, 7, 8]);
+    assert_eq!(lengths_to_try(&[only(&[4, 5]), only(&[6])], None), [0; 0]);
 }
 
 #[test]
 fn a_preferred_length_comes_first_only_if_every_lock_takes_it() {
-    let locks: [&[u8]; 2] = [&[4, 5, 6, 7, 8], &[5, 6, 7]];
+    let locks = [only(&[4, 5, 6, 7, 8]), only(&[5, 6, 7])];
     assert_eq!(lengths_to_try(&locks, Some(6)), [6, 5, 7]);
     assert_eq!(lengths_to_try(&locks, Some(4)), [5, 6, 7]);
     assert_eq!(lengths_to_try(&locks, Some(12)), [5, 6, 7]);
@@ -260,18 +264,21 @@ fn a_preferred_length_comes_first_only_if_every_lock_takes_it() {
 
 #[test]
 fn a_lock_that_reports_no_lengths_takes_four_to_twelve_digits() {
-    let silent: &[u8] = &[];
     let all: Vec<u8> = (4..=12).collect();
-    assert_eq!(lengths_to_try(&[silent, &[6]], None), [6]);
-    assert_eq!(lengths_to_try(&[silent], None), all);
-    let no_locks: [&[u8]; 0] = [];
-    assert_eq!(lengths_to_try(&no_locks, None), all);
+    assert_eq!(lengths_to_try(&[CodeLengths::Any, only(&[6])], None), [6]);
+    assert_eq!(lengths_to_try(&[CodeLengths::Any], None), all);
+    assert_eq!(lengths_to_try(&[], None), all);
+    assert_eq!(lengths_to_try(&[CodeLengths::Any], Some(14)), all);
+    assert_eq!(CodeLengths::Any.to_string(), "4, 5, 6, 7, 8, 9, 10, 11, 12");
 }
 
 #[test]
-fn no_lock_takes_fewer_than_four_or_more_than_twelve_digits() {
-    let reported: Vec<u8> = (2..=20).collect();
-    assert_eq!(lengths_to_try(&[reported], Some(14)), (4..=12).collect::<Vec<_>>());
+fn a_report_without_a_length_that_a_pin_can_have_is_none() {
+    for useless in [&[][..], &[15], &[0, 3, 13, 255]] {
+        assert_eq!(CodeLengths::of_report(useless), None, "{useless:?}");
+    }
+    assert_eq!(only(&[20, 8, 6, 3, 8]), CodeLengths::Only(vec![6, 8]));
+    assert_eq!(only(&[20, 8, 6]).to_string(), "6, 8");
 }
 
 fn any_rules() -> impl Strategy<Value = PinRules> {

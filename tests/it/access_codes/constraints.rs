@@ -2,7 +2,7 @@
 
 use super::{on, pin};
 use crate::lifecycle::{error_codes, seen};
-use crate::support::{UNKNOWN, World, run};
+use crate::support::{UNKNOWN, World, app, run};
 use serde_json::{Value, json};
 
 const REPORT: &str = "/access_codes/report_device_constraints";
@@ -68,11 +68,43 @@ fn lengths_are_reported_either_as_a_list_or_by_the_least_and_the_greatest() {
             (json!({ "supported_code_lengths": [] }), "supported_code_lengths"),
             (json!({ "supported_code_lengths": [3] }), "supported_code_lengths"),
             (json!({ "supported_code_lengths": [21] }), "supported_code_lengths"),
+            (json!({ "supported_code_lengths": [15] }), "supported_code_lengths"),
+            (json!({ "supported_code_lengths": [13, 20] }), "supported_code_lengths"),
+            (json!({ "min_code_length": 13, "max_code_length": 20 }), "min_code_length"),
         ] {
             let error = world.post(REPORT, on(&world, 0, odd)).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get(parameter).is_some(), "{error}");
         }
         assert_eq!(lengths(&world).await, Value::Null);
+        // Lengths that no PIN has are no harm beside one that a PIN can have.
+        world.post(REPORT, on(&world, 0, json!({ "supported_code_lengths": [15, 6] }))).await.ok();
+        assert_eq!(pin(&world.create(on(&world, 0, json!({}))).await).len(), 6);
+    });
+}
+
+#[test]
+fn lengths_that_no_pin_has_are_refused_by_the_control_plane_too() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for useless in [json!([15]), json!([])] {
+            for change in [
+                json!({ "supported_code_lengths": useless }),
+                json!({ "properties": { "supported_code_lengths": useless } }),
+            ] {
+                let mut lock = change.clone();
+                lock["device_type"] = json!("august_lock");
+                world.post("/_emulator/devices/create", lock.clone()).await.error(400, "invalid_input");
+                world.post("/_emulator/devices/update", on(&world, 0, change)).await.error(400, "invalid_input");
+                let wanted = json!({ "locks": [lock] });
+                world.post("/_emulator/workspaces/create", wanted).await.error(400, "invalid_input");
+            }
+        }
+        // An older server may have kept such a list: it counts as none.
+        let kept = r#"update device set overrides = '{"supported_code_lengths": [15]}' where device_id = $1"#;
+        let device_id: uuid::Uuid = world.lock(0).parse().unwrap();
+        sqlx::query(kept).bind(device_id).execute(&app().pool).await.unwrap();
+        assert_eq!(lengths(&world).await, Value::Null);
+        assert_eq!(pin(&world.create(on(&world, 0, json!({}))).await).len(), 4);
     });
 }
 

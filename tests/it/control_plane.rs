@@ -1,0 +1,213 @@
+//! The control plane as a whole: who may use it, what it limits, and that a refusal changes nothing.
+
+use crate::support::{START, UNKNOWN, World, app, run};
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use latchkey::app::App;
+use latchkey::config::ControlPlane;
+use latchkey::server;
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+
+const ADMIN: &str = "an admin token of this test";
+
+/// A server on the tests' database with these settings of its control plane.
+fn guarded_by(admin_token: Option<&str>, control_plane: ControlPlane) -> App {
+    let mut config = app().config.clone();
+    config.admin_token = admin_token.map(str::to_owned);
+    config.control_plane = control_plane;
+    App::new(config, app().pool.clone()).unwrap()
+}
+
+/// The status and the error's message of a request to a server that is reached at `host`.
+async fn asked(server: &App, host: &str, token: &str, path: &str, body: Value) -> (u16, String) {
+    let mut request = Request::post(path).header(header::HOST, host).header(header::CONTENT_TYPE, "application/json");
+    if !token.is_empty() {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    let response = server::router(server.clone()).oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body: Value = serde_json::from_slice(&to_bytes(response.into_body(), 1 << 24).await.unwrap()).unwrap();
+    (status, body["error"]["message"].as_str().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn the_key_of_a_workspace_is_good_for_its_control_plane_at_any_address() {
+    run(async {
+        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        for (server, host) in [
+            (guarded_by(Some(ADMIN), ControlPlane::Guarded), "locks.example.com:7326"),
+            (guarded_by(Some(ADMIN), ControlPlane::Guarded), "localhost:7326"),
+        ] {
+            let key = world.api_key.as_str();
+            let advance = json!({ "by": "PT1M" });
+            assert_eq!(asked(&server, host, key, "/_emulator/clock/advance", advance.clone()).await.0, 200);
+            assert_eq!(asked(&server, host, key, "/_emulator/workspaces/list", json!({})).await.0, 200);
+            let memory = json!({ "device_id": world.lock(0) });
+            assert_eq!(asked(&server, host, key, "/_emulator/locks/memory", memory.clone()).await.0, 200);
+            // It is good for no other.
+            let theirs = json!({ "by": "PT1M", "workspace_id": other.workspace_id });
+            assert_eq!(asked(&server, host, key, "/_emulator/clock/advance", theirs).await.0, 400);
+            assert_eq!(asked(&server, host, &other.api_key, "/_emulator/locks/memory", memory).await.0, 404);
+            let (status, message) = asked(&server, host, key, "/_emulator/workspaces/create", json!({})).await;
+            assert_eq!(status, 401);
+            assert!(message.contains("needs the admin token"), "{message}");
+            // Without any, it says what is missing.
+            let (status, message) = asked(&server, host, "", "/_emulator/clock/advance", advance.clone()).await;
+            assert_eq!(status, 401);
+            assert!(message.contains("the admin token, or the API key"), "{message}");
+            assert_eq!(asked(&server, host, "seam_testwrong_key", "/_emulator/clock/advance", advance).await.0, 401);
+        }
+    });
+}
+
+#[test]
+fn the_admin_token_is_good_for_all_of_the_control_plane() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let server = guarded_by(Some(ADMIN), ControlPlane::Guarded);
+        let ask = async |path, body| asked(&server, "locks.example.com", ADMIN, path, body).await.0;
+        let advance = json!({ "by": "PT1M", "workspace_id": world.workspace_id });
+        assert_eq!(ask("/_emulator/clock/advance", advance).await, 200);
+        assert_eq!(ask("/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
+        assert_eq!(ask("/_emulator/workspaces/list", json!({})).await, 200);
+        let named = json!({ "workspace_id": world.workspace_id });
+        assert_eq!(ask("/_emulator/workspaces/delete", named).await, 200);
+    });
+}
+
+#[test]
+fn an_open_control_plane_asks_nobody_for_a_credential() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for admin_token in [None, Some(ADMIN)] {
+            let server = guarded_by(admin_token, ControlPlane::Open);
+            let ask = async |token, path, body| asked(&server, "locks.example.com", token, path, body).await.0;
+            assert_eq!(ask("", "/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
+            let advance = json!({ "by": "PT1M", "workspace_id": world.workspace_id });
+            assert_eq!(ask("", "/_emulator/clock/advance", advance).await, 200);
+            assert_eq!(ask(&world.api_key, "/_emulator/clock/advance", json!({ "by": "PT1M" })).await, 200);
+            assert_eq!(ask("wrong", "/_emulator/clock/advance", json!({ "by": "PT1M" })).await, 401);
+        }
+    });
+}
+
+/// Everything that the database has of a world but its keys.
+async fn tables(world: &World) -> Value {
+    world.get("/_emulator/snapshots/export").await.ok()["snapshot"]["tables"].clone()
+}
+
+#[test]
+fn a_refusal_of_the_control_plane_changes_no_table() {
+    run(async {
+        let locks =
+            json!([{ "device_type": "salto_lock" }, { "device_type": "salto_lock" }, { "device_type": "wyze_lock" }]);
+        let world = World::with(locks).await;
+        let code = world.create(json!({ "device_id": world.lock(2), "code": "4826" })).await["access_code_id"].clone();
+        world.advance("PT1S").await;
+        let (salto, wyze) = (world.lock(0), world.lock(2));
+        let device = "/_emulator/devices/update";
+        let before = tables(&world).await;
+        let refused = [
+            (
+                device,
+                json!({ "device_id": salto, "account_connected": false, "backup_access_code_pool_enabled": true }),
+            ),
+            (
+                device,
+                json!({ "device_id": salto, "account_connected": false, "properties": { "code_constraints": 7 } }),
+            ),
+            (device, json!({ "device_id": wyze, "online": false, "supported_code_lengths": [20] })),
+            (device, json!({ "device_id": wyze, "account_connected": false, "battery_level": 2 })),
+            (device, json!({ "device_id": UNKNOWN, "account_connected": false })),
+            (device, json!({ "device_id": wyze, "name": "New", "nmae": "New" })),
+            (
+                "/_emulator/devices/create",
+                json!({ "device_type": "wyze_lock", "account_connected": false, "device_id": wyze }),
+            ),
+            ("/_emulator/devices/create", json!({ "device_type": "no_lock" })),
+            ("/_emulator/locks/add_code", json!({ "device_id": wyze, "code": "4826" })),
+            ("/_emulator/locks/change_code", json!({ "device_id": wyze, "code": "4826", "new_code": "1" })),
+            ("/_emulator/locks/remove_code", json!({ "device_id": wyze, "code": "9999" })),
+            ("/_emulator/locks/enter_code", json!({ "device_id": UNKNOWN, "code": "4826" })),
+            ("/_emulator/programming/set", json!({ "after": "P99999D" })),
+            ("/_emulator/programming/set", json!({})),
+            ("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "delay": "soon" } })),
+            ("/_emulator/faults/create", json!({ "operation": "set", "device_id": wyze, "outcome": "sometimes" })),
+            ("/_emulator/faults/delete", json!({ "fault_id": UNKNOWN })),
+            ("/_emulator/http_faults/create", json!({ "outcome": { "status": 200 } })),
+            ("/_emulator/http_faults/delete", json!({ "http_fault_id": UNKNOWN })),
+            ("/_emulator/rate_limits/set", json!({ "per": "PT1M" })),
+            ("/_emulator/rate_limits/set", json!({ "create": 1, "per": "P3000000D" })),
+            ("/_emulator/strictness/set", json!("harsh")),
+            ("/_emulator/access_codes/add_error", json!({ "access_code_id": code, "error_code": "bad_mood" })),
+            (
+                "/_emulator/access_codes/add_warning",
+                json!({ "access_code_id": UNKNOWN, "warning_code": "provider_issue" }),
+            ),
+            ("/_emulator/access_codes/step", json!({ "access_code_id": code })),
+            ("/_emulator/clock/advance", json!({ "by": "PT1H", "until": "next" })),
+            ("/_emulator/clock/run", json!({ "rate": 1e300 })),
+            ("/_emulator/clock/hold", json!({ "at": "2020-01-01T00:00:00Z" })),
+            ("/_emulator/snapshots/restore", json!({ "snapshot_id": UNKNOWN })),
+            ("/_emulator/snapshots/import", json!({ "snapshot": {} })),
+            (
+                "/_emulator/workspaces/update",
+                json!({ "refuse_begun_windows": true, "allow_same_code_in_disjoint_windows": 1 }),
+            ),
+            ("/_emulator/workspaces/delete", json!({ "workspace_id": UNKNOWN })),
+        ];
+        for (path, wanted) in refused {
+            let reply = world.post(path, wanted.clone()).await;
+            assert!((400..500).contains(&reply.status), "{path} {wanted}: {} {}", reply.status, reply.body);
+            assert_eq!(tables(&world).await, before, "{path} {wanted}");
+        }
+    });
+}
+
+#[test]
+fn durations_and_numbers_of_the_control_plane_have_limits_that_calculation_survives() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let too_long = ["P36526D", "P3000000D", "P5219W", "PT9999999999S", "P99999999999W"];
+        for duration in too_long {
+            for (path, wanted, parameter) in [
+                ("/_emulator/rate_limits/set", json!({ "create": 5, "per": duration }), "per"),
+                ("/_emulator/programming/set", json!({ "after": duration }), "after"),
+                (
+                    "/_emulator/faults/create",
+                    json!({ "operation": "set", "outcome": { "delay": duration } }),
+                    "outcome",
+                ),
+                ("/_emulator/http_faults/create", json!({ "outcome": { "delay": duration } }), "outcome"),
+                ("/_emulator/webhook_deliveries/wait", json!({ "timeout": duration }), "timeout"),
+                ("/_emulator/clock/advance", json!({ "by": duration }), "by"),
+            ] {
+                let error = world.post(path, wanted).await.error(400, "invalid_input");
+                assert!(error["validation_errors"].get(parameter).is_some(), "{path} {duration}: {error}");
+            }
+            let made = crate::support::post_as("", "/_emulator/workspaces/create", json!({ "ttl": duration })).await;
+            made.invalid("ttl");
+        }
+        for rate in [json!(0), json!(-1), json!(1e300), json!(1_000_001)] {
+            let error = world.post("/_emulator/clock/run", json!({ "rate": rate })).await.error(400, "invalid_input");
+            assert!(error["validation_errors"].get("rate").is_some(), "{error}");
+        }
+        // What is just within them works, together.
+        let longest = "P36525D";
+        world.post("/_emulator/rate_limits/set", json!({ "create": 1_000_000, "per": longest })).await.ok();
+        let slow = json!({ "operation": "set", "outcome": { "delay": longest } });
+        world.post("/_emulator/faults/create", slow).await.ok();
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        world.post("/_emulator/programming/set", json!({ "after": longest })).await.ok();
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        let window = json!({ "device_id": world.lock(0), "starts_at": START, "ends_at": "9999-12-31T00:00:00Z" });
+        world.create(window).await;
+        world.advance(longest).await;
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        world.post("/_emulator/clock/run", json!({ "rate": 1_000_000 })).await.ok();
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        world.get("/devices/list").await.ok();
+    });
+}

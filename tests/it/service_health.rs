@@ -1,0 +1,82 @@
+//! `/health`: the parts of the server and their state.
+
+use crate::support::{app, ask, run};
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use latchkey::app::App;
+use latchkey::clock::{Instant, machine_now};
+use latchkey::http::service_health::SchedulerRound;
+use latchkey::server;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+/// The status, `Retry-After` and body of `/health`.
+async fn health(app: App) -> (StatusCode, Option<String>, Value) {
+    let response = server::router(app).oneshot(Request::get("/health").body(Body::empty()).unwrap()).await.unwrap();
+    let retry_after = response.headers().get(header::RETRY_AFTER).map(|it| it.to_str().unwrap().to_owned());
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+    (status, retry_after, serde_json::from_slice(&body).unwrap())
+}
+
+fn statuses(body: &Value) -> Vec<(&str, &str)> {
+    let parts = body["service_health_statuses"].as_array().unwrap().iter();
+    parts.map(|part| (part["service"].as_str().unwrap(), part["status"].as_str().unwrap())).collect()
+}
+
+/// A server on the tests' database, with a pool and a scheduler state of its own.
+fn own() -> App {
+    let options = app().pool.connect_options().as_ref().clone();
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
+    App::new(app().config.clone(), pool).unwrap()
+}
+
+#[test]
+fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
+    run(async {
+        let server = own();
+        let before = machine_now();
+        server.scheduler_went_round(SchedulerRound { ended_at: before, has_succeeded: true });
+        let (status, retry_after, body) = health(server.clone()).await;
+        assert_eq!((status, retry_after, &body["ok"]), (StatusCode::OK, None, &Value::Bool(true)));
+        assert_eq!(statuses(&body), [("api", "healthy"), ("database", "healthy"), ("scheduler", "healthy")]);
+        assert_eq!(body["msg"], "Latchkey is serving.");
+        let parts = body["service_health_statuses"].as_array().unwrap();
+        assert!(parts.iter().all(|part| part["description"].as_str().unwrap().ends_with('.')), "{body}");
+        let evaluated_at: Instant = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
+        assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
+        server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
+        let (status, _, body) = health(server).await;
+        assert_eq!((status, statuses(&body)[2]), (StatusCode::OK, ("scheduler", "degraded")));
+    });
+}
+
+#[test]
+fn health_is_503_while_a_part_is_down() {
+    run(async {
+        let server = own();
+        server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+        server.pool.close().await;
+        let (status, retry_after, body) = health(server).await;
+        assert_eq!((status, &body["ok"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::Bool(false)));
+        assert!(retry_after.is_some());
+        assert_eq!(statuses(&body), [("api", "healthy"), ("database", "down"), ("scheduler", "healthy")]);
+
+        let server = own();
+        let long_ago = machine_now() - chrono::TimeDelta::minutes(1);
+        server.scheduler_went_round(SchedulerRound { ended_at: long_ago, has_succeeded: true });
+        let (status, _, body) = health(server).await;
+        assert_eq!((status, statuses(&body)[2]), (StatusCode::SERVICE_UNAVAILABLE, ("scheduler", "down")));
+    });
+}
+
+#[test]
+fn health_needs_no_credential_and_takes_get_and_post() {
+    run(async {
+        for (method, path) in [("GET", "/health"), ("POST", "/health"), ("POST", "/health/get_health")] {
+            let body = ask(method, path, &[], "").await.ok();
+            assert_eq!(statuses(&body)[1], ("database", "healthy"), "{method} {path}");
+        }
+        ask("DELETE", "/health", &[], "").await.error(405, "method_not_allowed");
+    });
+}
