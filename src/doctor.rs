@@ -22,8 +22,8 @@ pub enum Finding {
     Problem {
         /// What is wrong.
         what: String,
-        /// What to do about it.
-        fix: String,
+        /// What to do about it, where `what` does not say so.
+        fix: Option<String>,
     },
 }
 
@@ -31,7 +31,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Fine(what) => write!(formatter, "ok       {what}"),
-            Self::Problem { what, fix } => write!(formatter, "problem  {what}\n  fix    {fix}"),
+            Self::Problem { what, fix: Some(fix) } => write!(formatter, "problem  {what}\n  fix    {fix}"),
+            Self::Problem { what, fix: None } => write!(formatter, "problem  {what}"),
         }
     }
 }
@@ -43,13 +44,12 @@ impl Finding {
     }
 
     fn problem(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Problem { what: what.into(), fix: fix.into() }
+        Self::Problem { what: what.into(), fix: Some(fix.into()) }
     }
 
-    /// A problem whose text names the way out after a colon, as those of a start do.
-    fn told(text: &str) -> Self {
-        let (what, fix) = text.split_once(": ").unwrap_or((text, "see above"));
-        Self::problem(what, fix)
+    /// A problem whose text names the way out, as those of a start do.
+    fn told(text: impl Into<String>) -> Self {
+        Self::Problem { what: text.into(), fix: None }
     }
 }
 
@@ -75,7 +75,7 @@ pub async fn look(config: &Config) -> Vec<Finding> {
 fn settings(config: &Config) -> Finding {
     match config.check() {
         Ok(()) => Finding::Fine(format!("settings: they go together; to listen on {}", config.address.socket())),
-        Err(error) => Finding::told(&error),
+        Err(error) => Finding::told(error),
     }
 }
 
@@ -96,7 +96,7 @@ fn private_database(config: &Config) -> Vec<Finding> {
                 found.iter().map(|(major, directory)| format!("{major} in {}", directory.display())).collect();
             Finding::Fine(format!("postgresql's programs: {}", found.join(", ")))
         }
-        Err(error) => Finding::told(&error.to_string()),
+        Err(error) => Finding::told(error.to_string()),
     };
     let data = match checkup.data {
         Ok(data) => {
@@ -113,7 +113,7 @@ fn private_database(config: &Config) -> Vec<Finding> {
             format!("data: {error}"),
             "name a directory that you can write in with --data-dir, or keep nothing with --ephemeral",
         ),
-        Err(error) => Finding::told(&error.to_string()),
+        Err(error) => Finding::told(error.to_string()),
     };
     vec![programs, data]
 }

@@ -193,6 +193,12 @@ pub enum Error {
     /// Something that the caller chose and that somebody else has; the name of the parameter.
     #[error("this {0} is in use on this server. Choose another, or delete the workspace that has it.")]
     InUse(&'static str),
+    /// The default sandbox cannot be made, since another workspace has what is fixed of it; the name of that.
+    #[error(
+        "the default sandbox cannot be made, because its {0} belongs to another workspace of this database: use another \
+         database (--data-dir or DATABASE_URL), or give that workspace's row another {0}"
+    )]
+    SandboxInUse(&'static str),
     /// Anything nobody foresaw. Logged with its cause; the caller gets only the request id.
     #[error("internal error: {0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),

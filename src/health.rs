@@ -59,13 +59,12 @@ pub fn ask(url: &str) -> Result<String, HealthError> {
     let status = head.lines().next().unwrap_or_default();
     let said: Value = serde_json::from_str(body).unwrap_or_default();
     let message = said.get("msg").and_then(Value::as_str);
-    match message.filter(|_| status.split(' ').nth(1) == Some("200") && said.get("ok") == Some(&Value::Bool(true))) {
-        Some(message) => Ok(message.to_owned()),
-        None => {
-            let answer = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
-            Err(HealthError::Other { url: url.to_owned(), answer: answer.chars().take(200).collect() })
-        }
+    let serves = status.split(' ').nth(1) == Some("200") && said.get("ok") == Some(&Value::Bool(true));
+    if let Some(message) = message.filter(|_| serves) {
+        return Ok(message.to_owned());
     }
+    let answer = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
+    Err(HealthError::Other { url: url.to_owned(), answer: answer.chars().take(200).collect() })
 }
 
 /// Sends a GET and reads until the server closes.

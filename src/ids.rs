@@ -29,7 +29,7 @@ impl Ids {
     }
 
     /// The id of the `ordinal`th thing of this `kind` under `parent`, a UUID.
-    pub fn id(&self, kind: &str, parent: Uuid, ordinal: u64, machine_now: Instant) -> Uuid {
+    pub fn id(&self, kind: &str, parent: Uuid, ordinal: i64, machine_now: Instant) -> Uuid {
         match self {
             Self::Derived(seed) => {
                 Builder::from_random_bytes(first(derive(seed, kind, parent, ordinal, 0))).into_uuid()
@@ -42,7 +42,7 @@ impl Ids {
     }
 
     /// A number drawn uniformly from `0..bound`; `bound` is at least 1.
-    pub fn draw(&self, kind: &str, parent: Uuid, ordinal: u64, bound: u64) -> u64 {
+    pub fn draw(&self, kind: &str, parent: Uuid, ordinal: i64, bound: u64) -> u64 {
         // Numbers past the last whole multiple of the bound are passed over, so that none is likelier than another.
         let limit = u64::MAX - u64::MAX % bound.max(1);
         let mut attempt = 0;
@@ -59,7 +59,7 @@ impl Ids {
     }
 
     /// `length` letters and digits for a key or token, without those that look alike.
-    pub fn token(&self, kind: &str, parent: Uuid, length: u64) -> String {
+    pub fn token(&self, kind: &str, parent: Uuid, length: i64) -> String {
         const LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
         let count = LETTERS.len() as u64;
         (0..length)
@@ -69,12 +69,17 @@ impl Ids {
     }
 }
 
+/// The ordinal of what comes after so many. No list in memory is as long as the type allows.
+pub fn ordinal_after(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 /// An id of no workspace, for one request or one process.
 pub fn random_id() -> Uuid {
     Builder::from_random_bytes(random_bytes()).into_uuid()
 }
 
-fn derive(seed: &str, kind: &str, parent: Uuid, ordinal: u64, attempt: u64) -> [u8; 32] {
+fn derive(seed: &str, kind: &str, parent: Uuid, ordinal: i64, attempt: u64) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [seed.as_bytes(), kind.as_bytes()] {
         hash.update((part.len() as u64).to_be_bytes());

@@ -232,7 +232,7 @@ impl<'a> Workshop<'a> {
         *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
         if !code.life.is_managed {
             // Nobody keeps its PIN like that of the others any more.
-            code.common_code_key = None;
+            code.leave_group();
         }
         let recorder = Recorder { locked, machine_now: self.machine_now };
         for happened in happenings {

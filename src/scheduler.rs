@@ -73,7 +73,7 @@ pub async fn tick(app: &App) -> Result<usize> {
     // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again.
     let is_written = |(code, touched): &(AccessCode, bool)| *touched || code.blocked_on().is_none();
     let written = codes.into_iter().zip(steps.touched).filter(is_written).map(|(code, _)| code);
-    let placed = Placed::all(written, &locked);
+    let placed = Placed::all(written, &locked)?;
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     app.requests.recorded(&events);

@@ -162,8 +162,7 @@ pub async fn create_in(
         board.write(tx).await?;
         board.attribute(batch);
     }
-    let answer =
-        |decided: Result<Vec<usize>>| decided.map(|places| places.iter().filter_map(|it| board.made(*it)).collect());
+    let answer = |decided: Result<Vec<usize>>| decided?.iter().map(|place| board.made(*place)).collect();
     let answers = decided.into_iter().map(answer).collect();
     Ok((answers, board.events))
 }
@@ -496,11 +495,17 @@ impl Board {
     }
 
     /// What is answered of a draft.
-    fn made(&self, place: usize) -> Option<Made> {
-        let draft = self.drafts.get(place)?;
-        let locked = self.devices.get(&draft.code.device_id)?;
+    fn made(&self, place: usize) -> Result<Made> {
+        let draft = self.drafts.get(place).ok_or_else(|| Error::Internal("a new code that nobody wrote".into()))?;
+        let locked = self.lock_of(&draft.code)?;
         let device = locked.device.summary(locked.backups);
-        Some(Made { code: draft.code.clone(), device, attempt: draft.attempt.clone() })
+        Ok(Made { code: draft.code.clone(), device, attempt: draft.attempt.clone() })
+    }
+
+    /// The lock of a code of this batch.
+    fn lock_of(&self, code: &AccessCode) -> Result<&LockedDevice> {
+        let locked = self.devices.get(&code.device_id);
+        locked.ok_or_else(|| Error::inconsistent("access_code", code.access_code_id, "device_id"))
     }
 
     /// Writes what was decided.
@@ -513,13 +518,14 @@ impl Board {
             store::set_pin_groups(tx, workspace_id, &keys, &codes).await?;
         }
         // A key whose only requests were refused leaves nothing behind.
-        let unused = self.groups.iter().filter(|(_, group)| group.code.is_none());
+        let unused = self.groups.iter().filter(|(_, group)| !group.has_members);
         let unused: Vec<String> = unused.map(|(key, _)| key.clone()).collect();
         if !unused.is_empty() {
             store::delete_pin_groups(tx, workspace_id, &unused).await?;
         }
-        // Random ids need no ordinal.
-        if self.ids.is_derived() {
+        // Random ids need no ordinal; stays do.
+        let has_stays = self.drafts.iter().any(|draft| draft.code.life.is_offline);
+        if has_stays || self.ids.is_derived() {
             let touched = self.devices.values().map(|it| (it.device.device_id, it.access_code_ordinal));
             let (device_ids, ordinals): (Vec<Uuid>, Vec<i64>) = touched.unzip();
             store::set_ordinals(tx, &device_ids, &ordinals).await?;
@@ -528,11 +534,11 @@ impl Board {
             let pool = BackupPool { is_enabled: true, since: self.now };
             crate::devices::store::set_backup_pools(tx, &self.new_pools, pool).await?;
         }
-        let placed = self.drafts.iter().filter_map(|draft| {
-            let locked = self.devices.get(&draft.code.device_id)?;
-            Some(Placed::new(draft.code.clone(), &locked.device, &self.world))
+        let placed = self.drafts.iter().map(|draft| {
+            let locked = self.lock_of(&draft.code)?;
+            Ok(Placed::new(draft.code.clone(), &locked.device, &self.world))
         });
-        let placed: Vec<Placed> = placed.collect();
+        let placed: Vec<Placed> = placed.collect::<Result<_>>()?;
         let kept = self.drafts.iter().filter(|draft| draft.keeps_attempt);
         let attempts: Vec<NewActionAttempt> = kept.map(|draft| draft.attempt.clone()).collect();
         store::insert(tx, workspace_id, &placed, &self.events, &attempts).await

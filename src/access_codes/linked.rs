@@ -421,6 +421,7 @@ mod tests {
             device_id: Uuid::nil(),
             sequence: 0,
             common_code_key: None,
+            left_group: None,
             is_external_modification_allowed: false,
             pool_device_id: Some(Uuid::nil()),
             pulled_backup_access_code_id: None,

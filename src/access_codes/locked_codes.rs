@@ -242,7 +242,7 @@ impl LockedCodes {
     /// Writes what was changed; everything stays locked.
     pub async fn write(&mut self) -> Result<()> {
         let touched = self.codes.iter().zip(&self.touched).filter(|(_, touched)| **touched);
-        let placed = Placed::all(touched.map(|(code, _)| code.clone()), &self.locked);
+        let placed = Placed::all(touched.map(|(code, _)| code.clone()), &self.locked)?;
         if !placed.is_empty() || !self.events.is_empty() || !self.attempts.is_empty() {
             store::save(&mut self.tx, self.workspace_id, &placed, &self.events, &self.attempts).await?;
         }

@@ -28,6 +28,8 @@ pub struct AccessCode {
     pub sequence: i64,
     /// The key of the group of codes that share its PIN.
     pub common_code_key: Option<String>,
+    /// The key of the group that it left since it was read.
+    pub left_group: Option<String>,
     /// Whether somebody at the lock may change it without Seam putting it right again.
     pub is_external_modification_allowed: bool,
     /// The device in whose pool it waits to be pulled.
@@ -37,7 +39,7 @@ pub struct AccessCode {
     /// Its life so far.
     pub life: Life,
     /// Events and action attempts so far: the ordinal of the next one's id.
-    pub children: u32,
+    pub children: i32,
 }
 
 impl AccessCode {
@@ -49,6 +51,7 @@ impl AccessCode {
             device_id,
             sequence: 0,
             common_code_key: None,
+            left_group: None,
             is_external_modification_allowed: false,
             pool_device_id: None,
             pulled_backup_access_code_id: None,
@@ -57,10 +60,15 @@ impl AccessCode {
         }
     }
 
+    /// Takes the code out of the group of codes that share its PIN.
+    pub fn leave_group(&mut self) {
+        self.left_group = self.common_code_key.take().or_else(|| self.left_group.take());
+    }
+
     /// The ordinal for the next event or action attempt of this code.
-    pub fn next_child(&mut self) -> u64 {
+    pub fn next_child(&mut self) -> i64 {
         self.children += 1;
-        u64::from(self.children - 1)
+        i64::from(self.children - 1)
     }
 
     /// Whether it is a backup code that the lock holds and nobody has pulled.
@@ -474,11 +482,12 @@ impl From<AccessCodeRow> for AccessCode {
             device_id: row.device_id,
             sequence: row.sequence,
             common_code_key: row.common_code_key,
+            left_group: None,
             is_external_modification_allowed: row.is_external_modification_allowed,
             pool_device_id: row.pool_device_id,
             pulled_backup_access_code_id: row.pulled_backup_access_code_id,
             life,
-            children: u32::try_from(row.children).unwrap_or(0),
+            children: row.children,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::lifecycle::Window;
 use crate::clock::Instant;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
-use chrono::{DurationRound, NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone};
+use chrono::{NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use oracode::Stay;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,13 @@ pub enum Kind {
     TimeBound,
     /// Oracode: from the check-in to the check-out time of one of the door's slots.
     OracodeSlot,
+}
+
+/// The number of a stay, from the door's place in its workspace and the code's place on the door. No two codes of a
+/// workspace have one, and it is a number that JavaScript keeps exactly.
+pub fn stay_id(device_ordinal: i32, access_code_ordinal: i64) -> i64 {
+    const MOST_CODES_OF_A_DOOR: i64 = 4_000_000;
+    (i64::from(device_ordinal) + 1) * MOST_CODES_OF_A_DOOR + access_code_ordinal
 }
 
 /// How far an end of the time frame may be moved to where the maker knows an instant: Seam's `max_time_rounding`.
@@ -84,7 +91,7 @@ pub struct Asked {
     pub has_code: bool,
     /// How far its ends may be moved.
     pub max_time_rounding: MaxTimeRounding,
-    /// A number no other code of the workspace has, such as its place in the order of making: Oracode's `stay_id`.
+    /// A number no other code of the workspace has: Oracode's `stay_id`.
     pub stay_id: i64,
 }
 
@@ -321,8 +328,10 @@ fn instant(zone: Tz, local: NaiveDateTime) -> Instant {
 
 /// The nearest instant at which a clock in the zone shows a whole hour: not every zone is whole hours from UTC.
 fn to_nearest_hour(zone: Tz, instant: Instant) -> Instant {
-    let local = local(zone, instant);
-    instant + (local.duration_round(TimeDelta::hours(1)).unwrap_or(local) - local)
+    const HOUR: i64 = 3_600_000;
+    let shown = local(zone, instant).and_utc().timestamp_millis();
+    let nearest = (shown + HOUR / 2).div_euclid(HOUR) * HOUR;
+    instant + TimeDelta::milliseconds(nearest - shown)
 }
 
 /// The dates and times around this one at which a clock shows `time`, in order.

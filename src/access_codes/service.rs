@@ -7,6 +7,7 @@ use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::{Error, Result};
+use crate::ids::ordinal_after;
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
@@ -74,7 +75,7 @@ pub async fn generate_code(app: &App, workspace_id: Uuid, device_id: Uuid) -> Re
         .ok_or(Error::DeviceNotFound)?;
     let wish = Wish::at(world.clock.now(machine_now()));
     let claims = store::claims_on_devices(&mut connection, &BTreeSet::from([device_id])).await?;
-    let made = claims.len() as u64;
+    let made = ordinal_after(claims.len());
     let draw = |bound| ids.draw("generated_code", device_id, made, bound);
     linked::assign_one(&device, &claims.into_iter().collect(), &wish, draw)
 }

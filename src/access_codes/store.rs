@@ -14,7 +14,9 @@ pub use self::locks::{
     LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
     lock_due_devices, lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
 };
-pub use self::write::{NewActionAttempt, Placed, StoredOutcome, insert, save, set_ordinals, set_wake_times};
+pub use self::write::{
+    NewActionAttempt, Placed, StoredOutcome, insert, save, set_due_times, set_ordinals, set_wake_times,
+};
 
 use super::model::{AccessCode, AccessCodeRow};
 use crate::clock::Instant;

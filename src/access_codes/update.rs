@@ -327,7 +327,7 @@ fn change_asked(all: &mut LockedCodes, claims: &mut Claims, place: usize, asked:
     }
     if change.code.is_some() {
         // Codes with one key have one PIN: this one no longer has it.
-        code.common_code_key = None;
+        code.leave_group();
     }
     claims.remove(code.device_id, code.access_code_id);
     claims.add_life(code);
@@ -347,7 +347,7 @@ fn unmanage(all: &mut LockedCodes, place: usize, action_attempt_id: Uuid) -> Res
     let code = &mut all.codes[place];
     if code.life.request_unmanaging(now, action_attempt_id) {
         // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
-        code.common_code_key = None;
+        code.leave_group();
         all.tell(place, event_type::CHANGED, Some(payload::unmanaged()))?;
     }
     Ok(true)

@@ -67,8 +67,7 @@ pub async fn set_account(
     let mut all = LockedCodes::begin_in(tx, workspace_id, Scope::Devices(&ids)).await?;
     let (now, machine_now) = (all.now, all.machine_now);
     account.disconnected_at = (!is_connected).then_some(now);
-    let event_id =
-        all.ids.id("event", connected_account_id, u64::try_from(account.events_made).unwrap_or(0), machine_now);
+    let event_id = all.ids.id("event", connected_account_id, account.events_made, machine_now);
     account.events_made += 1;
     store::update_account(&mut all.tx, &account).await?;
     let since = account.disconnected_at;

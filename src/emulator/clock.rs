@@ -220,7 +220,7 @@ async fn change(
     };
     let moved = Moved { clock, transitions: steps.taken, events: events.len() };
     let touched = codes.into_iter().zip(steps.touched).filter(|(_, touched)| *touched).map(|(code, _)| code);
-    let placed = Placed::all(touched, &locked);
+    let placed = Placed::all(touched, &locked)?;
     if !placed.is_empty() {
         store::save(&mut tx, workspace_id, &placed, &events, &[]).await?;
     }

@@ -165,7 +165,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     )
     .fetch_one(&mut *tx)
     .await?;
-    let ordinal = u64::try_from(made_before).unwrap_or(0);
+    let ordinal = made_before;
     let fault = Fault {
         fault_id: workspace.ids.id("fault", workspace.workspace_id, ordinal, machine_now),
         workspace_id: workspace.workspace_id,
@@ -223,16 +223,25 @@ pub(super) struct Delete {
 }
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
-    let workspace = call.workspace().await?;
-    let deleted = sqlx::query!(
-        "delete from fault where fault_id = $1 and workspace_id = $2",
-        call.input.fault_id,
-        workspace.workspace_id,
-    )
-    .execute(&call.app.pool)
-    .await?;
+    let workspace_id = call.workspace().await?.workspace_id;
+    let mut tx = postgres::begin(&call.app.pool).await?;
+    if !workspaces::lock(&mut tx, workspace_id).await? {
+        return Err(Error::WorkspaceNotFound);
+    }
+    let fault_id = call.input.fault_id;
+    let deleted = sqlx::query!("delete from fault where fault_id = $1 and workspace_id = $2", fault_id, workspace_id)
+        .execute(&mut *tx)
+        .await?;
     if deleted.rows_affected() == 0 {
         return Err(Error::FaultNotFound);
     }
+    // Without any left, locks need not look any more.
+    sqlx::query(
+        "update workspace set has_faults = exists (select from fault where workspace_id = $1) where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
     Ok(Done {})
 }

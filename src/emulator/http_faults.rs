@@ -83,7 +83,7 @@ impl HttpFault {
 
     /// Considers one request. Gives whether it is struck.
     fn strike(&mut self, workspace: &Workspace) -> bool {
-        let ordinal = u64::try_from(self.asked).unwrap_or(0);
+        let ordinal = self.asked;
         self.asked += 1;
         let strikes = self.probability.is_none_or(|probability| {
             // As many steps as a number of this kind can tell apart.
@@ -174,8 +174,9 @@ impl Struck {
             }
             Outcome::Delay { delay } => {
                 let delay = duration_from_iso(&delay).and_then(|delay| delay.to_std().ok());
+                let delay = delay.ok_or_else(|| Error::inconsistent("http_fault", http_fault_id, "outcome"))?;
                 tokio::select! {
-                    () = tokio::time::sleep(delay.unwrap_or_default()) => {}
+                    () = tokio::time::sleep(delay) => {}
                     // A server that is about to stop waits for its requests, and does not wait for nothing.
                     () = app.stopping() => {}
                 }
@@ -257,7 +258,6 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     .bind(workspace_id)
     .fetch_one(&mut *tx)
     .await?;
-    let ordinal = u64::try_from(ordinal).unwrap_or(0);
     let fault = HttpFault {
         http_fault_id: workspace.ids.id("http_fault", workspace_id, ordinal, machine_now),
         path: input.path,

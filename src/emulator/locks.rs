@@ -154,7 +154,7 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
         if code.life.is_managed {
             if code.is_external_modification_allowed && now_held.code != was.code {
                 // Codes with one key have one PIN: this one no longer has it.
-                code.common_code_key = None;
+                code.leave_group();
             }
             code.life.change_outside(now, Some(now_held), code.is_external_modification_allowed);
             all.tell(place, event_type::MODIFIED_EXTERNAL, None)?;

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::devices::model::Device;
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
+use crate::workspaces::store as workspaces;
 use uuid::{Uuid, uuid};
 
 /// The default workspace.
@@ -34,6 +35,9 @@ fn device_id(digits: u128) -> Uuid {
 }
 
 /// Makes the default sandbox if it is not there, and gives its locks.
+///
+/// # Errors
+/// [`Error::SandboxInUse`] where another workspace has one of its ids or its key.
 pub async fn ensure(app: &App) -> Result<Vec<Device>> {
     let filter = devices::Filter::default();
     let found = devices::list(&app.pool, WORKSPACE_ID, &filter).await?;
@@ -63,8 +67,13 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
     };
     match worlds::make(app, wanted).await {
         Ok(made) => Ok(made.devices),
-        // Another process that starts on the same database was quicker.
-        Err(Error::InUse(_)) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
+        Err(Error::InUse(what)) => {
+            // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.
+            match workspaces::by_id(&app.pool, WORKSPACE_ID).await? {
+                Some(_) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
+                None => Err(Error::SandboxInUse(what)),
+            }
+        }
         Err(error) => Err(error),
     }
 }

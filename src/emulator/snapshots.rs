@@ -3,11 +3,13 @@
 //! A snapshot is one JSON document of everything in a workspace but its keys. What belongs to a workspace is listed once, in
 //! [`tables`]; columns are asked of the database, so that one that is added comes along by itself.
 
+mod agreement;
+mod checksum;
 mod document;
 mod store;
 pub mod tables;
 
-pub use self::document::checksum;
+pub use self::checksum::checksum;
 
 use self::document::{Clock, Document};
 use self::store::Place;
@@ -53,7 +55,6 @@ pub(super) async fn record_beginning(
 }
 
 fn snapshot_id(workspace: &Workspace, ordinal: i64) -> Uuid {
-    let ordinal = u64::try_from(ordinal).unwrap_or(0);
     workspace.ids.id("snapshot", workspace.workspace_id, ordinal, machine_now())
 }
 
@@ -168,7 +169,7 @@ pub(super) async fn export(call: Control<Export>) -> Result<Exported> {
     };
     let mut snapshot = document.to_json();
     if let Value::Object(fields) = &mut snapshot {
-        let checksum = checksum(fields);
+        let checksum = checksum(fields)?;
         fields.insert("checksum".to_owned(), Value::String(checksum));
     }
     Ok(Exported { snapshot })
@@ -185,7 +186,7 @@ pub(super) async fn import(call: Control<Import>) -> Result<Made> {
     let workspace = call.workspace().await?;
     let wrong = |wrong: String| Error::invalid("snapshot", wrong);
     let snapshot = call.input.snapshot;
-    let (promised, found) = (snapshot.get("checksum").cloned(), checksum(&snapshot));
+    let (promised, found) = (snapshot.get("checksum").cloned(), checksum(&snapshot)?);
     let mut document = Document::read(snapshot).map_err(wrong)?;
     if promised.as_ref().and_then(Value::as_str) != Some(&found) {
         return Err(wrong(

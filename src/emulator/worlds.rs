@@ -14,7 +14,7 @@ use crate::devices::store as devices;
 use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
 use crate::http::params::{duration, instant};
-use crate::ids::Ids;
+use crate::ids::{Ids, ordinal_after};
 use crate::postgres;
 use crate::retention::Retention;
 use crate::workspaces::store::{self, NewAccount, NewWorkspace, WorkspaceSettings};
@@ -341,7 +341,7 @@ async fn make_accounts(
         return Ok(());
     }
     let (workspace_id, machine_now) = (workspace.workspace_id, machine_now());
-    let new = (0_u64..).zip(accounts).map(|(ordinal, account)| NewAccount {
+    let new = (0_i64..).zip(accounts).map(|(ordinal, account)| NewAccount {
         connected_account_id: account
             .connected_account_id
             .unwrap_or_else(|| workspace.ids.id("connected_account", workspace_id, ordinal, machine_now)),
@@ -374,10 +374,10 @@ pub(super) async fn make_devices(
         cut_off.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
     let mut new_accounts = Vec::new();
     let mut made = Vec::with_capacity(locks.len());
-    for (ordinal, spec) in (u64::try_from(first_ordinal).unwrap_or(0)..).zip(locks) {
+    for (ordinal, spec) in (first_ordinal..).zip(locks) {
         let brand = brands::of(&spec.device_type)
             .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
-        let next_account = accounts.len() as u64;
+        let next_account = ordinal_after(accounts.len());
         let (connected_account_id, account_disconnected_at) =
             *accounts.entry(brand.provider.to_owned()).or_insert_with(|| {
                 let id = workspace.ids.id("connected_account", workspace_id, next_account, machine_now);
@@ -391,12 +391,14 @@ pub(super) async fn make_devices(
             });
         let trouble = spec.trouble(now, account_disconnected_at);
         made.push(Device {
-            device_id: spec.device_id.unwrap_or_else(|| workspace.ids.id("device", workspace_id, ordinal, machine_now)),
+            device_id: spec
+                .device_id
+                .unwrap_or_else(|| workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now)),
             workspace_id,
             connected_account_id,
             brand,
             name: spec.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
-            ordinal: i32::try_from(ordinal).unwrap_or(i32::MAX),
+            ordinal,
             created_at: now,
             reachable_since: trouble.unreachable_since().is_none().then_some(now),
             trouble,

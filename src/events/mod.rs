@@ -139,7 +139,7 @@ impl NewEvent {
         machine_now: Instant,
     ) -> Self {
         let LockedDevice { device, world, ids, .. } = locked;
-        let ordinal = u64::try_from(device.events_made).unwrap_or(0);
+        let ordinal = device.events_made;
         device.events_made += 1;
         Self {
             event_id: ids.id("event", device.device_id, ordinal, machine_now),

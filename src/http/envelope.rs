@@ -118,7 +118,7 @@ impl Error {
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::TimedOut(_) => (StatusCode::REQUEST_TIMEOUT, "request_timeout"),
             Self::DuplicateAccessCode { .. } => (StatusCode::CONFLICT, "duplicate_access_code"),
-            Self::Conflict(_) | Self::InUse(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::Conflict(_) | Self::InUse(_) | Self::SandboxInUse(_) => (StatusCode::CONFLICT, "conflict"),
             Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_exceeded"),
             Self::Arranged { status, .. } => {
                 let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

@@ -28,6 +28,12 @@ pub enum DatabaseError {
     /// The private server did not start.
     #[error(transparent)]
     Private(#[from] StartError),
+    /// The address is not one of a PostgreSQL.
+    #[error(
+        "{0}:// is no scheme of a PostgreSQL address: give postgres://user:password@host:5432/database as DATABASE_URL, \
+         or leave it out to have a private one"
+    )]
+    Scheme(String),
     /// The database cannot be reached, or its address not be read.
     #[error("cannot use the database: {0}")]
     Connect(#[from] sqlx::Error),
@@ -90,8 +96,8 @@ pub struct Found {
 ///
 /// # Errors
 /// If it cannot be reached within some seconds.
-pub async fn look_at(url: &str) -> Result<Found, sqlx::Error> {
-    let options = PgConnectOptions::from_str(url)?.application_name("latchkey doctor");
+pub async fn look_at(url: &str) -> Result<Found, DatabaseError> {
+    let options = options_of(url)?.application_name("latchkey doctor");
     let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     let version = sqlx::query_as(
@@ -145,20 +151,48 @@ pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>
     begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
 }
 
+/// How long a start waits for the database to answer.
+const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Reads an address, whose scheme sqlx does not look at.
+fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
+    match url.split_once("://") {
+        Some((scheme, _)) if !["postgres", "postgresql"].contains(&scheme) => {
+            Err(DatabaseError::Scheme(scheme.to_owned()))
+        }
+        _ => Ok(PgConnectOptions::from_str(url)?),
+    }
+}
+
+/// Waits for the pool, and says what is waited for when the database does not answer at once: it may be starting.
+async fn wait_for_pool(
+    options: &PgConnectOptions,
+    pool: impl Future<Output = sqlx::Result<PgPool>>,
+) -> sqlx::Result<PgPool> {
+    const AT_ONCE: Duration = Duration::from_millis(300);
+    tokio::pin!(pool);
+    if let Ok(pool) = tokio::time::timeout(AT_ONCE, &mut pool).await {
+        return pool;
+    }
+    let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_ANSWERS_WITHIN.as_secs());
+    tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
+    pool.await
+}
+
 /// Opens a pool of at most `connections` and brings the schema up to date.
 pub async fn connect(url: &str, connections: u32) -> Result<PgPool, DatabaseError> {
-    let options = PgConnectOptions::from_str(url)?
+    let options = options_of(url)?
         .application_name("latchkey")
         .options(PLANNER)
         // Every statement is built in, so the server's plans are few and worth keeping.
         .statement_cache_capacity(256);
     let pool = PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
+        .acquire_timeout(DATABASE_ANSWERS_WITHIN)
         // A connection that broke is found out by the statement that fails on it: asking first costs a round trip.
         .test_before_acquire(false)
-        .connect_with(options.clone())
-        .await;
+        .connect_with(options.clone());
+    let pool = wait_for_pool(&options, pool).await;
     if let Err(sqlx::Error::PoolTimedOut) = pool {
         // The pool keeps trying, since the database may be starting, and in the end does not say what was wrong.
         options.connect().await?;

@@ -399,9 +399,9 @@ pub async fn contents(pool: &PgPool, workspace_ids: &[Uuid]) -> Result<Vec<Conte
 }
 
 /// Which of the workspaces that chose neither seed nor id the next one is, from 1 on.
-pub async fn next_seedless(tx: &mut PgConnection) -> Result<u64> {
+pub async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
     let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
-    Ok(u64::try_from(ordinal).unwrap_or(0))
+    Ok(ordinal)
 }
 
 /// Those of these ids of workspaces, devices and accounts that are in use.

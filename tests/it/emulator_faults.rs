@@ -430,3 +430,31 @@ fn programming_can_be_set_by_a_bare_word() {
         world.post("/_emulator/programming/set", json!("later")).await.error(400, "invalid_input");
     });
 }
+
+#[test]
+fn a_world_knows_again_that_it_has_no_fault_when_the_last_one_is_deleted() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let has_faults = async || {
+            let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+            let column = "select has_faults from workspace where workspace_id = $1";
+            sqlx::query_scalar::<_, bool>(column)
+                .bind(workspace_id)
+                .fetch_one(&crate::support::app().pool)
+                .await
+                .unwrap()
+        };
+        let mut faults = Vec::new();
+        for _ in 0..2 {
+            let fault = json!({ "operation": "set", "outcome": { "fail": {} } });
+            let made = world.post("/_emulator/faults/create", fault).await.ok();
+            faults.push(made["fault"]["fault_id"].clone());
+        }
+        for (fault, left) in faults.iter().zip([true, false]) {
+            assert!(has_faults().await);
+            world.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await.ok();
+            assert_eq!(has_faults().await, left);
+        }
+        world.create(json!({ "device_id": world.lock(0), "code": "4826", "sync": true })).await;
+    });
+}

@@ -508,3 +508,34 @@ fn an_oracode_door_shows_the_slots_that_its_codes_fit_into() {
         assert_eq!(pairs.iter().map(|pair| &pair["display_name"]).collect::<Vec<_>>(), named);
     });
 }
+
+#[test]
+fn stays_of_a_workspace_have_numbers_of_their_own_in_worlds_of_every_kind() {
+    run(async {
+        for seed in [Value::Null, json!("stays of two doors")] {
+            let slots = [("Guest", "16:00:00", "10:00:00", 1)];
+            let mut doors = json!({ "locks": [door(&slots), door(&slots)] });
+            for lock in doors["locks"].as_array_mut().unwrap() {
+                lock["time_zone"] = json!("Etc/UTC");
+            }
+            if !seed.is_null() {
+                doors["seed"] = seed;
+            }
+            let world = World::make(doors).await;
+            let mut numbers = std::collections::BTreeSet::new();
+            for day in 0..8 {
+                for place in 0..2 {
+                    let mut wanted = offline(
+                        &world,
+                        &format!("2026-03-{:02}T16:00:00Z", 5 + day),
+                        &format!("2026-03-{:02}T10:00:00Z", 6 + day),
+                    );
+                    wanted["device_id"] = json!(world.lock(place));
+                    let code = world.create(wanted).await;
+                    numbers.insert(code["dormakaba_oracode_metadata"]["stay_id"].as_i64().unwrap());
+                }
+            }
+            assert_eq!(numbers.len(), 16, "{numbers:?}");
+        }
+    });
+}

@@ -437,6 +437,9 @@ fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
 fn a_database_that_cannot_be_reached_is_an_error_that_says_so() {
     let complaint = refusal(command(&["--port", "0"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
     assert!(complaint.contains("cannot use the database") && complaint.contains("refused"), "{complaint}");
+    assert!(complaint.contains("waiting up to 10 s for the database at 127.0.0.1:1"), "{complaint}");
+    let complaint = refusal(command(&["--port", "0"]).env("DATABASE_URL", "mysql://nobody@127.0.0.1/nothing"));
+    assert!(complaint.contains("mysql:// is no scheme of a PostgreSQL address"), "{complaint}");
 }
 
 #[test]

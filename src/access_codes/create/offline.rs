@@ -3,6 +3,7 @@
 use super::{Board, Making, NewAccessCode};
 use crate::access_codes::linked::{self, Assigned, Wish};
 use crate::access_codes::offline::{self, Plan, Registered};
+use crate::clock::LAST;
 use crate::error::{Error, Result};
 use serde_json::json;
 use uuid::Uuid;
@@ -17,9 +18,8 @@ impl Board {
         if locked.device.trouble.removed_at.is_some() {
             return Err(Error::DeviceRemoved(device_id));
         }
-        let ids = &self.ids;
         let ordinal = locked.next_ordinal();
-        let stay_id = 100_000 + i64::try_from(ids.draw("stay_id", device_id, ordinal, 900_000)).unwrap_or(0);
+        let stay_id = offline::stay_id(locked.device.ordinal, locked.access_code_ordinal);
         let asked = offline::Asked {
             starts_at: wish.starts_at,
             ends_at: wish.ends_at,
@@ -30,6 +30,12 @@ impl Board {
         };
         let others = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
         let plan = offline::plan(&locked.device, &asked, others, self.now)?;
+        if plan.window.ends_at > LAST {
+            return Err(Error::invalid(
+                "ends_at",
+                "Rounded to where the maker knows an instant, it lies after the year 9999",
+            ));
+        }
         if plan.window.ends_at <= self.now {
             return Err(Error::invalid("ends_at", "ends_at must be in the future"));
         }
@@ -60,8 +66,8 @@ impl Board {
     }
 
     /// A PIN as the maker would compute it, that no other code on the lock has.
-    fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: u64) -> Result<String> {
-        const TRIES: u64 = 1000;
+    fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: i64) -> Result<String> {
+        const TRIES: i64 = 1000;
         let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
         let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
         let claims = self.claims.on(device_id);

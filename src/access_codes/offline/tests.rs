@@ -500,3 +500,14 @@ fn a_time_that_the_clocks_skip_or_show_twice_is_still_an_instant() {
     assert_eq!(instant(zone, shown("2026-03-08T02:30:00")), at("2026-03-08T03:30:00-04:00"));
     assert_eq!(instant(zone, shown("2026-11-01T01:30:00")), at("2026-11-01T01:30:00-04:00"));
 }
+
+#[test]
+fn no_two_stays_of_a_workspace_have_one_number() {
+    let mut seen = std::collections::BTreeSet::new();
+    for door in [0, 1, 2, 9_999] {
+        for code in 0..3000 {
+            assert!(seen.insert(stay_id(door, code)), "code {code} of door {door}");
+        }
+    }
+    assert!(stay_id(i32::MAX, 3_999_999) < 1 << 53, "JavaScript keeps it");
+}

@@ -63,8 +63,8 @@ impl LockedDevice {
     }
 
     /// The ordinal of the next code made on it.
-    pub fn next_ordinal(&self) -> u64 {
-        u64::try_from(self.access_code_ordinal).unwrap_or(0)
+    pub fn next_ordinal(&self) -> i64 {
+        self.access_code_ordinal
     }
 }
 
@@ -203,15 +203,14 @@ pub async fn set_pin_groups(
     Ok(())
 }
 
-/// Removes groups for which no PIN was chosen.
+/// Removes groups, which are locked and have no codes.
 pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query(
         "delete from pin_group
          where ctid = any(array(select g.ctid from unnest($2::text[]) as wanted(key)
                                 cross join lateral (select ctid from pin_group
                                                     where workspace_id = $1 and common_code_key = wanted.key
-                                                    offset 0) as g))
-           and code is null",
+                                                    offset 0) as g))",
     )
     .bind(workspace_id)
     .bind(keys)

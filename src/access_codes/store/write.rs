@@ -5,14 +5,14 @@ use crate::access_codes::lifecycle::Particulars;
 use crate::access_codes::model::AccessCode;
 use crate::clock::{Instant, WorkspaceClock};
 use crate::devices::model::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::NewEvent;
 use crate::workspaces::World;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::PgConnection;
 use sqlx::types::Json;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
 /// An action attempt that comes with a code.
@@ -73,6 +73,21 @@ pub async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: Wo
     Ok(())
 }
 
+/// Writes when these codes are next due, as it follows from their lives.
+pub async fn set_due_times(tx: &mut PgConnection, placed: &[Placed]) -> Result<()> {
+    sqlx::query!(
+        "update access_code set due_at = new.due_at, wake_at = new.wake_at
+         from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new(access_code_id, due_at, wake_at)
+         where access_code.access_code_id = new.access_code_id",
+        &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.due_at).collect::<Vec<_>>() as &[Option<Instant>],
+        &placed.iter().map(|it| it.wake_at).collect::<Vec<_>>() as &[Option<Instant>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// A code to be written, with the instants that follow from its life.
 #[derive(Debug)]
 pub struct Placed {
@@ -97,14 +112,25 @@ impl Placed {
         self.code.common_code_key.clone().filter(|_| self.code.life.gone_at.is_none())
     }
 
-    /// The same for each of these codes whose lock is among those that are locked.
-    pub fn all(codes: impl Iterator<Item = AccessCode>, locked: &[LockedDevice]) -> Vec<Self> {
+    /// The group that it is in no longer.
+    fn left_group(&self) -> Option<(Uuid, String)> {
+        let is_gone = self.code.life.gone_at.is_some();
+        let key = self.code.left_group.as_ref().or(self.code.common_code_key.as_ref().filter(|_| is_gone))?;
+        Some((self.code.workspace_id, key.clone()))
+    }
+
+    /// The same for each of these codes, whose locks are among those that are locked.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for one whose lock is not: it would not be written.
+    pub fn all(codes: impl Iterator<Item = AccessCode>, locked: &[LockedDevice]) -> Result<Vec<Self>> {
         let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
         let place = |code: AccessCode| {
-            let locked = locks.get(&code.device_id)?;
-            Some(Self::new(code, &locked.device, &locked.world))
+            let locked = locks.get(&code.device_id);
+            let locked = locked.ok_or_else(|| Error::inconsistent("access_code", code.access_code_id, "device_id"))?;
+            Ok(Self::new(code, &locked.device, &locked.world))
         };
-        codes.filter_map(place).collect()
+        codes.map(place).collect()
     }
 
     fn particulars(&self) -> Option<Json<Particulars>> {
@@ -194,7 +220,7 @@ pub async fn insert(
         &life(|it| it.code.life.working_since) as &[Option<Instant>],
         &life(|it| it.due_at) as &[Option<Instant>],
         &life(|it| it.wake_at) as &[Option<Instant>],
-        &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
         &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
@@ -285,7 +311,7 @@ pub async fn save(
         &life(|it| it.due_at) as &[Option<Instant>],
         &life(|it| it.wake_at) as &[Option<Instant>],
         &life(|it| it.code.life.gone_at) as &[Option<Instant>],
-        &placed.iter().map(|it| i32::try_from(it.code.children).unwrap_or(i32::MAX)).collect::<Vec<_>>(),
+        &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
         &events.iter().map(|it| it.workspace_id).collect::<Vec<_>>(),
         &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
@@ -317,7 +343,37 @@ pub async fn save(
         &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
         &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
     )
-    .execute(tx)
+    .execute(&mut *tx)
     .await?;
+    let left: BTreeSet<(Uuid, String)> = placed.iter().filter_map(Placed::left_group).collect();
+    if left.is_empty() { Ok(()) } else { remove_empty_groups(tx, left).await }
+}
+
+/// Removes the PIN groups of these keys that have no code any more. One that another transaction is about to add codes
+/// to is passed over: waiting for it could wait for ever, since it locks groups before devices.
+async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(Uuid, String)>) -> Result<()> {
+    let (workspace_ids, keys): (Vec<Uuid>, Vec<String>) = keys.into_iter().unzip();
+    let lock = "select g.common_code_key
+                from unnest($1::uuid[], $2::text[]) as wanted(workspace_id, key)
+                cross join lateral (select * from pin_group
+                                    where workspace_id = wanted.workspace_id and common_code_key = wanted.key
+                                    offset 0 for update skip locked) as g";
+    let locked: Vec<String> = sqlx::query_scalar(lock).bind(&workspace_ids).bind(&keys).fetch_all(&mut *tx).await?;
+    if locked.is_empty() {
+        return Ok(());
+    }
+    // A statement of its own, which sees the codes that came before the group was locked. It passes over, once more, what
+    // is locked by others.
+    let remove = "delete from pin_group
+                  where ctid = any(array(
+                      select g.ctid
+                      from unnest($1::uuid[], $2::text[]) as wanted(workspace_id, key)
+                      cross join lateral (select ctid from pin_group
+                                          where workspace_id = wanted.workspace_id and common_code_key = wanted.key
+                                          offset 0 for update skip locked) as g
+                      where not exists (select from (select * from access_code a
+                                                     where a.common_code_key = wanted.key offset 0) as a
+                                        where a.gone_at is null and a.workspace_id = wanted.workspace_id)))";
+    sqlx::query(remove).bind(&workspace_ids).bind(&keys).execute(tx).await?;
     Ok(())
 }

@@ -1,20 +1,23 @@
 //! A snapshot as one JSON document: what it looks like, and whether one that comes from outside can be believed.
 
+use super::agreement;
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use crate::clock::{Instant, WorkspaceClock, from_iso, to_iso};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What every snapshot says it is.
 pub(super) const FORMAT: &str = "latchkey-snapshot";
 
-/// Which snapshots this program reads. To be raised where an old one would be read wrongly; a column with a default may
-/// be missing from one.
-pub(super) const VERSION: u64 = 1;
+/// The version of the snapshots that this program writes. To be raised where an old one would be read wrongly; a column
+/// with a default may be missing from one. Version 1 differs in its checksum.
+pub(super) const VERSION: u64 = 2;
+
+/// The oldest version that this program reads.
+const OLDEST_VERSION: u64 = 1;
 
 /// What counts something: no more than this, so that counting on does not overflow.
 const MOST: i64 = 1_000_000_000;
@@ -89,6 +92,10 @@ pub(super) struct Column {
 /// The columns of these tables that a snapshot has.
 pub(super) type Columns = HashMap<String, Vec<Column>>;
 
+fn version(document: &Map<String, Value>) -> Option<u64> {
+    document.get("version").and_then(Value::as_u64)
+}
+
 /// What is wrong with a document, and where.
 type Wrong = String;
 
@@ -101,9 +108,11 @@ impl Document {
         if document.get("format").and_then(Value::as_str) != Some(FORMAT) {
             return Err(format!("format is not {FORMAT}: this is none of Latchkey's snapshots"));
         }
-        if document.get("version").and_then(Value::as_u64) != Some(VERSION) {
+        if !version(&document).is_some_and(|version| (OLDEST_VERSION..=VERSION).contains(&version)) {
             let version = document.get("version").unwrap_or(&Value::Null);
-            return Err(format!("version {version} is unknown: this Latchkey reads version {VERSION}"));
+            return Err(format!(
+                "version {version} is unknown: this Latchkey reads versions {OLDEST_VERSION} to {VERSION}"
+            ));
         }
         let mut take = |name: &str| document.remove(name).ok_or_else(|| format!("{name} is missing"));
         let workspace_id = take("workspace_id")?;
@@ -177,43 +186,7 @@ impl Document {
                 }
             }
         }
-        Ok(())
-    }
-}
-
-/// The checksum of a document: of what it says, however it is laid out.
-pub fn checksum(document: &Map<String, Value>) -> String {
-    let mut hash = Sha256::new();
-    feed_fields(&mut hash, document.iter().filter(|(name, _)| *name != "checksum"));
-    hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-fn feed_fields<'a>(hash: &mut Sha256, fields: impl Iterator<Item = (&'a String, &'a Value)>) {
-    let mut fields: Vec<_> = fields.collect();
-    fields.sort_unstable_by_key(|(name, _)| *name);
-    hash.update("{");
-    for (name, value) in fields {
-        hash.update(format!("{name:?}:"));
-        feed(hash, value);
-        hash.update(",");
-    }
-    hash.update("}");
-}
-
-fn feed(hash: &mut Sha256, value: &Value) {
-    match value {
-        Value::Object(fields) => feed_fields(hash, fields.iter()),
-        Value::Array(items) => {
-            hash.update("[");
-            for item in items {
-                feed(hash, item);
-                hash.update(",");
-            }
-            hash.update("]");
-        }
-        // Programs that pass a document on may write 1.0 as 1.
-        Value::Number(number) => hash.update(format!("{:e}", number.as_f64().unwrap_or_default())),
-        other => hash.update(other.to_string()),
+        agreement::check(self)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::document::{Clock, Column, Columns, Document, FORMAT, VERSION, is_held};
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
-use crate::access_codes::store as access_codes;
+use crate::access_codes::store::{self as access_codes, Placed};
 use crate::clock::{Instant, iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
@@ -228,7 +228,15 @@ pub(super) async fn put(
     for (table, rows) in TABLES.iter().zip(&document.rows) {
         put_rows(tx, workspace_id, table, rows, columns).await?;
     }
-    access_codes::set_wake_times(tx, workspace_id, clock).await
+    set_due_times(tx, workspace_id).await
+}
+
+/// Derives when the codes of a workspace are next due, which a document may tell otherwise.
+async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
+    let device_ids = devices::ids(tx, workspace_id).await?;
+    let locked = access_codes::lock_devices(tx, workspace_id, &device_ids).await?;
+    let codes = access_codes::on_devices(tx, &device_ids).await?;
+    access_codes::set_due_times(tx, &Placed::all(codes.into_iter(), &locked)?).await
 }
 
 fn ids<'a>(table: &Table, rows: &'a [Value]) -> impl Iterator<Item = Uuid> + use<'a> {

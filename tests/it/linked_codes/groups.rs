@@ -1,7 +1,7 @@
 //! `common_code_key`: codes of one key have one PIN.
 
 use crate::access_codes::{on, pin, rows};
-use crate::support::{World, run};
+use crate::support::{START, World, app, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
@@ -118,6 +118,50 @@ fn a_key_whose_codes_are_all_gone_can_be_used_again_without_naming_a_pin() {
         delete(&world, &first).await;
         let anew = world.create(guest(&world, 0, json!({}))).await;
         assert_eq!(world.create(guest(&world, 1, json!({}))).await["code"], anew["code"]);
+    });
+}
+
+/// The keys of the groups that the database has.
+async fn groups(world: &World) -> Vec<String> {
+    let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+    let all = "select common_code_key from pin_group where workspace_id = $1";
+    sqlx::query_scalar(all).bind(workspace_id).fetch_all(&app().pool).await.unwrap()
+}
+
+#[test]
+fn a_group_goes_with_its_last_code_however_that_goes() {
+    run(async {
+        for way in ["deleted", "ended", "changed", "unmanaged", "changed at the lock"] {
+            let world = World::with_locks(2).await;
+            let window = json!({ "starts_at": START, "ends_at": "2026-03-04T12:00:00Z", "code": "4826" });
+            let mut window = guest(&world, 0, window);
+            window["is_external_modification_allowed"] = json!(true);
+            let code = world.create(window).await;
+            let other = world.create(guest(&world, 1, json!({}))).await;
+            world.advance("PT1S").await;
+            delete(&world, &other).await;
+            assert_eq!(groups(&world).await, ["guests"], "{way}: one code is left");
+            let by_id = |mut further: Value| {
+                further["access_code_id"] = code["access_code_id"].clone();
+                further
+            };
+            match way {
+                "deleted" => delete(&world, &code).await,
+                "ended" => drop(world.advance("P3D").await),
+                "changed" => drop(world.post("/access_codes/update", by_id(json!({ "code": "5937" }))).await.ok()),
+                "unmanaged" => {
+                    drop(world.post("/access_codes/update", by_id(json!({ "is_managed": false }))).await.ok());
+                }
+                _ => {
+                    let change = on(&world, 0, json!({ "code": "4826", "new_code": "5937" }));
+                    world.post("/_emulator/locks/change_code", change).await.ok();
+                }
+            }
+            assert_eq!(groups(&world).await, [""; 0], "{way}");
+            // The key begins anew.
+            world.create(guest(&world, 1, json!({ "code": "6048" }))).await;
+            assert_eq!(groups(&world).await, ["guests"], "{way}");
+        }
     });
 }
 

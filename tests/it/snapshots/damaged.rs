@@ -5,7 +5,7 @@ use latchkey::emulator::snapshots::checksum;
 
 /// The document with a checksum that fits, so that it is read further.
 fn signed(mut document: Value) -> Value {
-    let checksum = checksum(document.as_object().unwrap());
+    let checksum = checksum(document.as_object().unwrap()).unwrap();
     document["checksum"] = json!(checksum);
     document
 }
@@ -79,7 +79,8 @@ fn damages() -> Vec<Damage> {
     let id = || Some(json!(UNKNOWN));
     vec![
         ("/format", Some(json!("zip")), "format"),
-        ("/version", Some(json!(2)), "version 2 is unknown"),
+        ("/version", Some(json!(3)), "version 3 is unknown"),
+        ("/version", Some(json!(0)), "version 0 is unknown"),
         ("/version", None, "version null"),
         ("/workspace_id", Some(json!("mine")), "workspace_id"),
         ("/clock", None, "clock is missing"),
@@ -248,4 +249,91 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
         }
         assert!(taken > 10, "{taken}");
     });
+}
+
+#[test]
+fn a_document_of_version_1_is_read_with_the_checksum_of_its_time() {
+    run(async {
+        let world = World::lived_in(json!({})).await;
+        let (before, good) = (world.sight().await, world.export().await);
+        assert_eq!(good["version"], 2);
+        let mut old = good.clone();
+        old["version"] = json!(1);
+        let imported = world.import(&signed(old.clone())).await.ok()["snapshot_id"].clone();
+        world.restore(&imported).await;
+        assert_eq!(world.sight().await, before);
+        old["checksum"] = good["checksum"].clone();
+        assert!(refuses(&world, &old).await.starts_with("checksum"));
+    });
+}
+
+#[test]
+fn the_checksum_of_version_2_is_over_canonical_json() {
+    // What sorting keys and writing numbers as RFC 8785 says gives, hashed by another program.
+    let document =
+        json!({ "version": 2, "b": [1.0, 1e21, "é\n"], "a": { "z": null, "y": true }, "checksum": "not part of it" });
+    let expected = checksum(document.as_object().unwrap()).unwrap();
+    let other = json!({ "a": { "y": true, "z": null }, "b": [1, 1e21, "é\n"], "version": 2.0 });
+    assert_eq!(checksum(other.as_object().unwrap()).unwrap(), expected);
+    assert_eq!(expected, "7b9962163c89e72650196bc64c5d1ab4597aa1a6ec2174a501cba4a809f9cf47");
+}
+
+#[test]
+fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
+    run(async {
+        let seed = "rows that agree";
+        let locks = json!([{ "device_type": "igloohome_lock" }, { "device_type": "wyze_lock" }]);
+        let world = World::make(json!({ "seed": seed, "locks": locks })).await;
+        let offline = json!({ "device_id": world.lock(0), "is_offline_access_code": true,
+                              "starts_at": "2026-03-03T12:00:00Z", "ends_at": "2026-03-04T12:00:00Z" });
+        world.create(offline.clone()).await;
+        let far = json!({ "device_id": world.lock(1), "starts_at": "2026-04-03T12:00:00Z", "ends_at": "2026-04-04T12:00:00Z" });
+        let far = world.create(far).await["access_code_id"].clone();
+        world.advance("PT1M").await;
+        world.change_lock(1, json!({ "online": false })).await;
+        world.change_lock(1, json!({ "account_connected": false })).await;
+        world.change_lock(1, json!({ "account_connected": true, "online": true })).await;
+        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
+        let good = world.export().await;
+        world.import(&good).await.ok();
+        // The account of the lock that was cut off: they stand in the order of their ids.
+        let accounts = good["tables"]["connected_account"].as_array().unwrap();
+        let cut_off = accounts.iter().position(|account| account["provider"] == "wyze").unwrap();
+        let (of_account, said_of_account) = if cut_off == 0 {
+            ("/tables/connected_account/0/events_made", "tables.connected_account[0].events_made")
+        } else {
+            ("/tables/connected_account/1/events_made", "tables.connected_account[1].events_made")
+        };
+        for (place, value, said) in [
+            ("/tables/access_code/0/particulars/offline/kind", None, "tables.access_code[0].particulars.offline.kind"),
+            ("/tables/access_code/0/particulars/offline", None, "tables.access_code[0].particulars.offline.kind"),
+            ("/tables/access_code/0/particulars/offline/kind", Some(json!("weekly")), "offline.kind: is not one of"),
+            ("/tables/access_code/0/children", Some(json!(1)), "tables.access_code[0].children: is less than the "),
+            ("/tables/device/1/events_made", Some(json!(0)), "tables.device[1].events_made: is less than the "),
+            ("/tables/device/1/access_code_ordinal", Some(json!(0)), "tables.device[1].access_code_ordinal"),
+            (of_account, Some(json!(1)), said_of_account),
+            ("/workspace/faults_made", Some(json!(0)), "workspace.faults_made: is less than the 1"),
+        ] {
+            let refused = refuses(&world, &apply(&good, &(place, value, ""))).await;
+            assert!(refused.contains(said), "{place}: {refused}");
+        }
+        // When something is due follows from the rest.
+        for wrong in [Value::Null, json!("2026-12-01T00:00:00Z")] {
+            let edited = apply(&good, &("/tables/access_code/1/due_at", Some(wrong), ""));
+            let imported = world.import(&edited).await.ok()["snapshot_id"].clone();
+            world.restore(&imported).await;
+            let fault = world.get("/_emulator/faults/list").await.ok()["faults"][0]["fault_id"].clone();
+            world.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await.ok();
+            world.advance_to("2026-04-03T12:00:00.000Z").await;
+            assert_eq!(world.access_code(&far).await["status"], "set");
+            world.create(offline_later(&offline)).await;
+        }
+    });
+}
+
+fn offline_later(offline: &Value) -> Value {
+    let mut later = offline.clone();
+    later["starts_at"] = json!("2026-04-05T12:00:00Z");
+    later["ends_at"] = json!("2026-04-06T12:00:00Z");
+    later
 }
