@@ -44,5 +44,6 @@ mod smoke;
 mod snapshots;
 mod strides;
 mod trouble;
+mod upgrade;
 mod webhook_deliveries;
 mod worlds;

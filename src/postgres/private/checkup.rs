@@ -66,10 +66,14 @@ fn kept(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
     }
     // For a moment only: a start at this very instant would be told of us.
     let lock = directory.join(LOCK);
-    if let Ok(mut lock) = File::open(&lock)
-        && matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
-    {
-        return Err(StartError::AlreadyRunning { directory, pid: instance::holder(&mut lock) });
+    if let Ok(mut lock) = File::open(&lock) {
+        match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                return Err(StartError::AlreadyRunning { directory, pid: instance::holder(&mut lock) });
+            }
+            Err(TryLockError::Error(_)) => {}
+            Ok(()) => lock.unlock().map_err(StartError::io("unlock", &directory))?,
+        }
     }
     let data = directory.join("data");
     let written_by = cluster::written_by(&data)?;

@@ -26,8 +26,7 @@ pub(super) struct Instance {
     pub(super) directory: PathBuf,
     pub(super) account: Account,
     throw_away: bool,
-    /// Held, never read.
-    _lock: File,
+    lock: File,
 }
 
 impl Instance {
@@ -50,7 +49,7 @@ impl Instance {
         // The server's working directory, by which leftovers are recognised, is reported without links.
         let directory = directory.canonicalize().map_err(StartError::io("open", &directory))?;
         let lock = lock(&directory, &account)?;
-        Ok(Self { directory, account, throw_away: false, _lock: lock })
+        Ok(Self { directory, account, throw_away: false, lock })
     }
 
     /// Creates a fresh directory in `place`, or in memory if `place` is `None` and there is room, and deletes those of dead owners there.
@@ -79,7 +78,7 @@ impl Instance {
                 made => made.map_err(StartError::io("create", &directory))?,
             }
             let lock = lock(&directory, account)?;
-            return Ok(Self { directory, account: account.clone(), throw_away: true, _lock: lock });
+            return Ok(Self { directory, account: account.clone(), throw_away: true, lock });
         }
     }
 
@@ -104,6 +103,10 @@ impl Drop for Instance {
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
             tracing::warn!(%error, directory = %self.directory.display(), "could not delete a throw-away postgresql");
+        }
+        // Closing the file is not enough: a program that is being started by another thread has it open for a moment, too.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, directory = %self.directory.display(), "could not unlock a postgresql's directory");
         }
     }
 }

@@ -169,7 +169,8 @@ fn list_wants_a_selector() {
 #[test]
 fn search_looks_into_name_pin_and_id_for_a_part_as_it_is() {
     run(async {
-        let world = World::with_locks(1).await;
+        // A seed, so that no id has one of the texts by chance.
+        let world = World::make(json!({ "locks": 1, "seed": "parts of names, PINs and ids" })).await;
         let anna = world.create(on(&world, 0, json!({ "name": "Anna 100%_sure", "code": "482615" }))).await;
         let bob = world.create(on(&world, 0, json!({ "name": "Bob", "code": "937261" }))).await;
         let nobody = world.create(on(&world, 0, json!({ "code": "555555" }))).await;

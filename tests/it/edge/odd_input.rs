@@ -1,7 +1,7 @@
 //! Input that nobody sends on purpose, and that is no reason to fail.
 
 use super::{JSON, ids};
-use crate::support::{START, World, app, run};
+use crate::support::{Reply, START, World, app, run};
 use axum::body::Body;
 use axum::http::Request;
 use latchkey::contract::Contract;
@@ -10,6 +10,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use tower::ServiceExt;
 
 #[test]
@@ -313,4 +314,96 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
             run(async { world.post("/_emulator/workspaces/delete", json!({})).await });
         }
     }
+}
+
+/// The names of all parameters of a schema, its parts included.
+fn names_of(schema: &Value, found: &mut BTreeSet<String>) {
+    found.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
+    for keyword in ["allOf", "oneOf", "anyOf"] {
+        schema[keyword].as_array().into_iter().flatten().for_each(|part| names_of(part, found));
+    }
+}
+
+/// The names of the parameters of an operation.
+fn parameters(operation: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") {
+        names_of(schema, &mut found);
+    }
+    let query = operation["parameters"].as_array().into_iter().flatten();
+    found.extend(query.filter(|it| it["in"] == "query").map(|it| it["name"].as_str().unwrap().to_owned()));
+    found
+}
+
+/// Values of every type, for a parameter of any.
+fn odd_values() -> [Value; 9] {
+    [
+        Value::Null,
+        json!(true),
+        json!(-7),
+        json!(0.5),
+        json!(""),
+        json!("odd"),
+        json!([]),
+        json!([null, 7, "odd", {}]),
+        json!({ "odd": [null] }),
+    ]
+}
+
+#[test]
+fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
+    run(async {
+        let contract = Contract::parse(server::OPENAPI).unwrap();
+        let document = contract.document();
+        let operations = || {
+            contract.paths().into_iter().flat_map(|path| {
+                let methods = contract.endpoint(path).unwrap().methods();
+                methods
+                    .into_iter()
+                    .map(move |method| (path, method, &document["paths"][path][method.to_ascii_lowercase()]))
+            })
+        };
+        let all: BTreeSet<String> = operations().flat_map(|(_, _, operation)| parameters(operation)).collect();
+        assert!(all.len() > 60, "{all:?}");
+        for (path, method, operation) in operations() {
+            let world = World::with_locks(2).await;
+            let code = world.create(json!({ "device_id": world.lock(0) })).await;
+            let known = json!({
+                "device_id": world.lock(0),
+                "device_ids": world.locks(),
+                "access_code_id": code["access_code_id"],
+                "connected_account_id": world.devices[0]["connected_account_id"],
+                "since": START,
+            });
+            let own = parameters(operation);
+            let right: Map<String, Value> =
+                known.as_object().unwrap().clone().into_iter().filter(|(name, _)| own.contains(name)).collect();
+            for odd in odd_values() {
+                // Those that the route does not have are ignored, all of them at once.
+                let mut foreign = right.clone();
+                foreign.extend(all.difference(&own).map(|name| (name.clone(), odd.clone())));
+                let reply = sent(&world, method, path, &foreign).await;
+                assert!(reply.status < 500, "{method} {path} with foreign parameters {odd}: {}", reply.body);
+                if method == "POST" && ["/access_codes/create", "/access_codes/create_multiple"].contains(&path) {
+                    assert_eq!(reply.status, 200, "{path} with foreign parameters {odd}: {}", reply.body);
+                }
+                for name in &own {
+                    let mut wanted = right.clone();
+                    wanted.insert(name.clone(), odd.clone());
+                    let reply = sent(&world, method, path, &wanted).await;
+                    assert!(reply.status < 500, "{method} {path} with {name} {odd}: {}", reply.body);
+                }
+            }
+        }
+    });
+}
+
+/// A request with these parameters in its body and, where they fit there, in its query.
+async fn sent(world: &World, method: &str, path: &str, parameters: &Map<String, Value>) -> Reply {
+    let body = Value::Object(parameters.clone()).to_string();
+    if method == "GET" {
+        let in_query = world.ask(method, &format!("{path}?{}", query_of(parameters)), &[], "").await;
+        assert!(in_query.status < 500, "{path}?{}: {}", query_of(parameters), in_query.body);
+    }
+    world.ask(method, path, &[JSON], body).await
 }

@@ -1,0 +1,133 @@
+//! Data of an earlier version: a database and a snapshot that it made are opened, and go on.
+
+use crate::support::{World, run};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, header};
+use clap::Parser as _;
+use latchkey::app::App;
+use latchkey::config::Config;
+use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use latchkey::{postgres, server};
+use serde_json::{Value, json};
+use sqlx::Connection as _;
+use tower::ServiceExt as _;
+
+/// The rows of a database that the migrations before this version were run on.
+const DATABASE: &str = include_str!("upgrade/database.sql");
+
+const MIGRATIONS: [&str; 5] = [
+    include_str!("../../migrations/0001_main_job.sql"),
+    include_str!("../../migrations/0002_all_of_access_codes.sql"),
+    include_str!("../../migrations/0003_snapshots.sql"),
+    include_str!("../../migrations/0004_retention.sql"),
+    include_str!("../../migrations/0005_edge.sql"),
+];
+
+/// A snapshot that was exported by it, of version 1.
+const SNAPSHOT: &str = include_str!("upgrade/snapshot.json");
+
+/// The API key of its workspace.
+const API_KEY: &str = "seam_testkept_KeptKeptKeptKept";
+
+/// Makes a request to a server.
+async fn ask(router: &Router, path: &str, body: Value) -> Value {
+    let request = Request::post(path)
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::AUTHORIZATION, format!("Bearer {API_KEY}"))
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    serde_json::from_slice(&to_bytes(response.into_body(), 1 << 24).await.unwrap()).unwrap()
+}
+
+/// The codes of a lock, the oldest first.
+fn codes(listed: &Value) -> Vec<Value> {
+    let mut codes = listed["access_codes"].as_array().unwrap().clone();
+    codes.reverse();
+    codes
+}
+
+async fn goes_on(ask: impl AsyncFn(&str, Value) -> Value) {
+    let devices = ask("/devices/list", json!({})).await["devices"].clone();
+    let lock = |place: usize| devices[place]["device_id"].clone();
+    let of = async |place: usize| codes(&ask("/access_codes/list", json!({ "device_id": lock(place) })).await);
+    let linked = of(0).await;
+    assert_eq!((&linked[0]["code"], &linked[0]["common_code_key"]), (&json!("1357"), &json!("stay")));
+    assert_eq!((&linked[0]["status"], &linked[0]["display_status"]), (&json!("set"), &json!("Active")));
+    assert_eq!(of(2).await[0]["is_offline_access_code"], true);
+    // Lengths that no PIN has: it counts as no report.
+    assert_eq!(devices[1]["properties"].get("supported_code_lengths"), None);
+    // Two codes of one lock have one PIN, which was taken then: they live on, and a third is refused.
+    let doubles = of(1).await;
+    assert_eq!((doubles.len(), &doubles[0]["code"], &doubles[1]["code"]), (2, &json!("4455"), &json!("4455")));
+    let third = json!({ "device_id": lock(1), "code": "4455", "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z" });
+    let refused = ask("/access_codes/create", third).await;
+    assert_eq!(refused["error"]["type"], "duplicate_access_code", "{refused}");
+    let renamed = json!({ "access_code_id": doubles[1]["access_code_id"], "name": "Renamed" });
+    assert_eq!(ask("/access_codes/update", renamed).await["ok"], true);
+    let chosen = ask("/access_codes/create", json!({ "device_id": lock(1) })).await;
+    assert_eq!(chosen["access_code"]["code"].as_str().unwrap().len(), 4, "{chosen}");
+    let offline = json!({ "device_id": lock(2), "is_offline_access_code": true,
+                          "starts_at": "2026-03-05T12:00:00Z", "ends_at": "2026-03-06T12:00:00Z" });
+    assert_eq!(ask("/access_codes/create", offline).await["ok"], true);
+    for (to, set) in [("2026-03-11T12:00:00Z", 0), ("2026-03-21T12:00:00Z", 1)] {
+        let moved = ask("/_emulator/clock/advance", json!({ "to": to })).await;
+        assert_eq!(moved["ok"], true, "{moved}");
+        let by_id = json!({ "access_code_id": doubles[set]["access_code_id"] });
+        assert_eq!(ask("/access_codes/get", by_id).await["access_code"]["status"], "set", "at {to}");
+    }
+}
+
+#[test]
+fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
+    run(async {
+        let place = tempfile::TempDir::new().unwrap();
+        std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let options = Options {
+            data_directory: Some(place.path().to_path_buf()),
+            bin_directory: None,
+            durability: Durability::ThrowAway,
+        };
+        let private = PrivatePostgres::start(&options).unwrap();
+        let mut connection = sqlx::PgConnection::connect(&private.url()).await.unwrap();
+        for migration in MIGRATIONS {
+            sqlx::raw_sql(migration).execute(&mut connection).await.unwrap();
+        }
+        // The rows stand in the order of their tables' names, not in that of what they refer to.
+        sqlx::raw_sql("set session_replication_role = replica").execute(&mut connection).await.unwrap();
+        sqlx::raw_sql(DATABASE).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+
+        let pool = postgres::connect(&private.url(), 4).await.unwrap();
+        let kept = "select has_faults, (select array_agg(common_code_key) from pin_group) from workspace where seed is not null";
+        let kept: (bool, Vec<String>) = sqlx::query_as(kept).fetch_one(&pool).await.unwrap();
+        assert_eq!(kept, (false, vec!["stay".to_owned()]), "what had no row any more is forgotten");
+        let app = App::new(Config::parse_from(["latchkey", "--ephemeral"]).settings, pool).unwrap();
+        let router = server::router(app.clone());
+        let ask = async |path: &str, body: Value| ask(&router, path, body).await;
+        goes_on(ask).await;
+        // So do the snapshots that lie in it.
+        let snapshots = ask("/_emulator/snapshots/list", json!({})).await["snapshots"].clone();
+        let restored = ask("/_emulator/snapshots/restore", json!({ "snapshot_id": snapshots[0]["snapshot_id"] })).await;
+        assert_eq!(restored["now"], "2026-03-02T12:02:00.000Z", "{restored}");
+        goes_on(ask).await;
+        assert_eq!(ask("/_emulator/workspaces/reset", json!({})).await["now"], "2026-03-02T12:00:00.000Z");
+        app.pool.close().await;
+        drop(private);
+    });
+}
+
+#[test]
+fn a_snapshot_of_an_earlier_version_is_imported_and_goes_on() {
+    run(async {
+        let world = World::with_locks(0).await;
+        let document: Value = serde_json::from_str(SNAPSHOT).unwrap();
+        assert_eq!(document["version"], 1);
+        let imported = world.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
+        let restore = json!({ "snapshot_id": imported["snapshot_id"] });
+        world.post("/_emulator/snapshots/restore", restore).await.ok();
+        goes_on(async |path: &str, body: Value| world.post(path, body).await.body).await;
+    });
+}
