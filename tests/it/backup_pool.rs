@@ -826,3 +826,28 @@ fn an_event_of_trouble_knows_the_pool_as_it_is_by_then_however_wide_the_stride()
         assert_eq!(told[0], told[1]);
     });
 }
+
+#[test]
+fn a_guest_has_room_before_the_backups_that_come_with_its_request() {
+    run(async {
+        for programming in [json!({ "after": "PT0.25S" }), json!("at_once")] {
+            for capacity in 1..=5 {
+                let locks = json!([{ "device_type": "august_lock", "max_active_codes_supported": capacity }]);
+                let world = World::make(json!({ "locks": locks, "programming": programming })).await;
+                let wanted = json!({ "use_backup_access_code_pool": true, "starts_at": START,
+                                     "ends_at": "2026-03-05T12:00:00Z" });
+                let code = world.create(on(&world, 0, wanted)).await;
+                for by in ["PT0S", "PT0.25S", "PT1H"] {
+                    world.advance(by).await;
+                    let held = memory(&world, 0).await;
+                    assert!(held.len() <= capacity, "{capacity}: {held:?}");
+                }
+                let set = world.access_code(&code["access_code_id"]).await;
+                assert_eq!(set["status"], "set", "{capacity} {programming}");
+                let own = set["errors"].as_array().unwrap().iter().find(|error| error["is_access_code_error"] == true);
+                assert_eq!(own, None, "{capacity} {programming}");
+                assert_eq!(memory(&world, 0).await.len(), capacity, "backups take what is left");
+            }
+        }
+    });
+}

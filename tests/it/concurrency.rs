@@ -503,3 +503,36 @@ fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
         );
     });
 }
+
+#[test]
+fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
+    run(async {
+        let world = World::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
+        let device_id: Uuid = world.lock(0).parse().unwrap();
+        let mut busy = postgres::begin(&app().pool).await.unwrap();
+        let lock = "select device_id from device where device_id = $1 for update";
+        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
+        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
+        let create = |code: &str| {
+            let wanted = json!({ "device_id": world.lock(0), "code": code });
+            let key = world.api_key.clone();
+            tokio::spawn(async move { post_as(&key, "/access_codes/create", wanted).await.ok() })
+        };
+        let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
+        let first = create("1357");
+        while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let second = create("2468");
+        // As restoring a snapshot of another seed does.
+        let restored = "update workspace set seed = 'what is there now' where workspace_id = $1";
+        let workspace_id: Uuid = world.workspace_id.parse().unwrap();
+        sqlx::query(restored).bind(workspace_id).execute(&app().pool).await.unwrap();
+        busy.rollback().await.unwrap();
+        first.await.unwrap();
+        let made = second.await.unwrap()["access_code"]["access_code_id"].clone();
+        let ids = latchkey::ids::Ids::of(Some("what is there now"));
+        let now = crate::support::START.parse().unwrap();
+        assert_eq!(made, json!(ids.id("access_code", device_id, 1, now)));
+    });
+}

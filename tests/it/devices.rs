@@ -250,3 +250,77 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         }
     });
 }
+
+#[test]
+fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
+    run(async {
+        let types: Vec<_> = latchkey::devices::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
+        let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
+        let world = World::with(locks).await;
+        let again = World::with_locks(2).await;
+        let serial_numbers: BTreeSet<_> = world
+            .devices
+            .iter()
+            .chain(&again.devices)
+            .map(|it| it["properties"]["serial_number"].to_string())
+            .collect();
+        assert_eq!(serial_numbers.len(), types.len() + 2, "{serial_numbers:?}");
+        for (device_type, metadata) in [
+            ("august_lock", "august_metadata"),
+            ("yale_lock", "august_metadata"),
+            ("schlage_lock", "schlage_metadata"),
+            ("kwikset_lock", "kwikset_metadata"),
+            ("nuki_lock", "nuki_metadata"),
+            ("igloohome_lock", "igloohome_metadata"),
+            ("ttlock_lock", "ttlock_metadata"),
+            ("smartthings_lock", "smartthings_metadata"),
+            ("wyze_lock", "wyze_metadata"),
+            ("tedee_lock", "tedee_metadata"),
+            ("salto_lock", "salto_ks_metadata"),
+            ("two_n_intercom", "two_n_metadata"),
+            ("dormakaba_oracode_door", "dormakaba_oracode_metadata"),
+        ] {
+            let device = world.devices.iter().find(|it| it["device_type"] == device_type).unwrap();
+            let named = device["properties"][metadata].as_object();
+            assert!(named.is_some_and(|metadata| metadata.len() > 1), "{device_type}: {device}");
+        }
+        let august = world.devices.iter().find(|it| it["device_type"] == "august_lock").unwrap();
+        assert_eq!(august["properties"]["august_metadata"]["lock_name"], august["properties"]["name"]);
+        assert_eq!(august["properties"]["door_open"], false);
+        assert_eq!(august["properties"]["has_native_entry_events"], true);
+        let names =
+            json!({ "device_id": august["device_id"], "properties": { "august_metadata": { "house_name": "Inn" } } });
+        let changed = world.post("/_emulator/devices/update", names).await.ok()["device"]["properties"].clone();
+        assert_eq!(changed["august_metadata"]["house_name"], "Inn");
+        assert_eq!(changed["august_metadata"]["lock_id"], august["properties"]["august_metadata"]["lock_id"]);
+    });
+}
+
+#[test]
+fn a_battery_is_full_from_three_quarters_on() {
+    run(async {
+        let world = World::with_locks(1).await;
+        for (level, status) in [(1.0, "full"), (0.75, "full"), (0.749, "good"), (0.05, "critical")] {
+            let device = world.change_lock(0, json!({ "battery_level": level })).await;
+            assert_eq!(device["properties"]["battery"], json!({ "level": level, "status": status }));
+        }
+    });
+}
+
+#[test]
+fn an_account_without_devices_is_disconnected_at_the_time_of_its_workspace() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        // The account stays when its only lock is given to nobody.
+        let account = world.devices[0]["connected_account_id"].clone();
+        let device_id: uuid::Uuid = world.lock(0).parse().unwrap();
+        sqlx::query("delete from device where device_id = $1").bind(device_id).execute(&app().pool).await.unwrap();
+        let wanted = json!({ "connected_account_id": account });
+        world.post("/connected_accounts/simulate/disconnect", wanted).await.ok();
+        let events = world.post("/events/list", json!({ "since": "2000-01-01" })).await.ok();
+        let event = events["events"].as_array().unwrap().last().unwrap();
+        assert_eq!(event["event_type"], "connected_account.disconnected");
+        assert_eq!((&event["occurred_at"], &event["created_at"]), (&json!(START), &json!(START)));
+        assert_eq!(event["connected_account_errors"][0]["created_at"], START);
+    });
+}

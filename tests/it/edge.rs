@@ -365,7 +365,7 @@ fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 }
 
 #[test]
-fn paths_nobody_knows_are_404_and_families_that_are_not_here_501_both_in_the_envelope() {
+fn paths_nobody_knows_are_404_in_the_envelope() {
     run(async {
         let world = World::with_locks(0).await;
         for path in [
@@ -387,11 +387,53 @@ fn paths_nobody_knows_are_404_and_families_that_are_not_here_501_both_in_the_env
                 assert!(message(&error).contains(&format!("{method} {path}. GET {contract} lists")), "{error}");
             }
         }
-        for (path, family) in [("/thermostats/list", "thermostats"), ("/acs/users/create", "acs")] {
-            for method in ["GET", "POST"] {
+    });
+}
+
+#[test]
+fn paths_of_seams_that_are_not_served_are_501_and_named_and_what_seam_lacks_is_404() {
+    run(async {
+        let world = World::with_locks(0).await;
+        for path in [
+            "/thermostats/list",
+            "/acs/users/create",
+            "/devices/update",
+            "/devices/unmanaged/list",
+            "/devices/unmanaged/get",
+            "/workspaces/list",
+            "/locks/lock_door",
+            "/client_sessions/create",
+            "/connected_accounts/list",
+        ] {
+            for method in ["GET", "POST", "PATCH", "DELETE"] {
                 let error = world.request(method, path).await.error(501, "not_implemented");
-                assert!(message(&error).contains(&format!("/{family}")), "{error}");
+                assert!(message(&error).contains(&format!("{path} is not emulated")), "{error}");
             }
+            // Whatever the credential.
+            ask("POST", path, &[], "").await.error(501, "not_implemented");
+        }
+        // Names that only look like Seam's.
+        for path in ["/devices/updates", "/thermostats", "/thermostats/lists", "/access_methods/create", "/device/list"]
+        {
+            world.request("POST", path).await.error(404, "not_found");
+        }
+    });
+}
+
+#[test]
+fn a_request_id_of_the_clients_is_kept_if_it_is_plain_and_short() {
+    run(async {
+        let world = World::with_locks(0).await;
+        let sent = async |id: &str| {
+            let reply = world.ask("POST", "/devices/list", &[JSON, ("seam-request-id", id)], "{}").await;
+            reply.headers["seam-request-id"].to_str().unwrap().to_owned()
+        };
+        for plain in ["mine", &"a".repeat(128), "01a22221-9616-7733-8ac8-f5d49b72378d"] {
+            assert_eq!(sent(plain).await, plain);
+        }
+        for other in ["", &"a".repeat(129), &"a".repeat(20_000), "with a space", "k\u{e4}se"] {
+            let id = sent(other).await;
+            assert!(uuid::Uuid::parse_str(&id).is_ok(), "{id}");
         }
     });
 }

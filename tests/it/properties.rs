@@ -85,6 +85,9 @@ struct Story {
     changed_outside: BTreeSet<String>,
 }
 
+/// How many codes each lock of a story holds.
+const CAPACITIES: [usize; 3] = [usize::MAX, 4, usize::MAX];
+
 impl Story {
     async fn begin() -> Self {
         let router = process();
@@ -343,6 +346,13 @@ fn check_quiet(codes: &[Value], foreign: &[Value], memory: &[Value]) {
     }
 }
 
+/// A memory never has more codes than it has places, and no PIN twice.
+fn check_memory(memory: &[Value], capacity: usize) {
+    assert!(memory.len() <= capacity, "more than {capacity}: {memory:?}");
+    let pins: BTreeSet<&str> = memory.iter().map(|held| held["code"].as_str().expect("a PIN")).collect();
+    assert_eq!(pins.len(), memory.len(), "one PIN twice: {memory:?}");
+}
+
 /// Replayed in order, the events say which codes there are and which of them the locks hold.
 fn check_events(events: &[Value], memory: &BTreeSet<String>, listed: &BTreeSet<String>) {
     let (mut there, mut held) = (BTreeSet::new(), BTreeSet::new());
@@ -397,8 +407,9 @@ async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
             story.router = process();
         }
         story.act(deed).await;
-        for (codes, _, _) in story.everything().await {
+        for (lock, (codes, _, held)) in story.everything().await.into_iter().enumerate() {
             check_claims(&codes, &story.changed_outside);
+            check_memory(&held, CAPACITIES[lock]);
         }
     }
     story.settle().await;

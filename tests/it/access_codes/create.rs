@@ -343,3 +343,36 @@ fn a_lock_that_is_unknown_or_in_another_workspace_is_not_found() {
         assert_eq!((rows(&world).await, rows(&other).await), ([0; 4], [0; 4]));
     });
 }
+
+#[test]
+fn an_instant_is_read_in_every_spelling_that_clients_send() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "smartthings_lock" }])).await;
+        for (written, read) in [
+            ("2026-03-05T15:00:00Z", "2026-03-05T15:00:00.000Z"),
+            // What Python's str() makes of an instant, and isoformat() of one without a zone.
+            ("2026-03-05 15:00:00+00:00", "2026-03-05T15:00:00.000Z"),
+            ("2026-03-05T15:00:00", "2026-03-05T15:00:00.000Z"),
+            ("2026-03-05T15:00:00.123456", "2026-03-05T15:00:00.123Z"),
+            ("2026-03-05t15:00z", "2026-03-05T15:00:00.000Z"),
+            ("2026-03-05T15:00:00+0200", "2026-03-05T13:00:00.000Z"),
+            ("2026-03-05", "2026-03-05T00:00:00.000Z"),
+            ("3001-01-01", "3001-01-01T00:00:00.000Z"),
+        ] {
+            let window = json!({ "starts_at": written, "ends_at": "3001-02-01" });
+            let code = world.create(on(&world, 0, window)).await;
+            assert_eq!((&code["starts_at"], &code["ends_at"]), (&json!(read), &json!("3001-02-01T00:00:00.000Z")));
+            let update = json!({ "access_code_id": code["access_code_id"], "ends_at": "3001-03-01 00:00:00" });
+            world.post("/access_codes/update", update).await.ok();
+            assert_eq!(world.access_code(&code["access_code_id"]).await["ends_at"], "3001-03-01T00:00:00.000Z");
+            let events = world.post("/events/list", json!({ "since": written })).await.ok();
+            assert_eq!(events["events"], json!([]), "nothing happens after {written} yet");
+            world.post("/events/list", json!({ "between": [written, "3001-01-02"] })).await.ok();
+            world.post("/devices/list", json!({ "created_before": written })).await.ok();
+            let query = written.replace('+', "%2B").replace(' ', "%20");
+            world.get(&format!("/events/list?since={query}")).await.ok();
+        }
+        let since = json!({ "since": "2026-03-02 11:59:59" });
+        assert!(!world.post("/events/list", since).await.ok()["events"].as_array().unwrap().is_empty());
+    });
+}

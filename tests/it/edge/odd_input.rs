@@ -356,7 +356,7 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
         let contract = Contract::parse(server::OPENAPI).unwrap();
         let document = contract.document();
         let operations = || {
-            contract.paths().into_iter().flat_map(|path| {
+            contract.paths().flat_map(|path| {
                 let methods = contract.endpoint(path).unwrap().methods();
                 methods
                     .into_iter()

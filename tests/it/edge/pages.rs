@@ -2,6 +2,8 @@
 
 use super::ids;
 use crate::support::{World, run};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -146,5 +148,47 @@ fn a_limit_is_a_whole_number_of_at_least_one() {
                 2
             );
         }
+    });
+}
+
+#[test]
+fn a_cursor_of_devices_tells_nothing_of_other_workspaces() {
+    run(async {
+        let (world, other) = (World::with_locks(3).await, World::with_locks(3).await);
+        let wanted = json!({ "limit": 1 });
+        let first = world.post("/devices/list", wanted.clone()).await.ok();
+        let cursor = first["pagination"]["next_page_cursor"].as_str().unwrap();
+        // The same cursor about a device of another workspace, and about one that nobody has.
+        let forged = |device_id: &str| {
+            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).unwrap()).unwrap();
+            assert!(text.contains(&world.lock(0)), "{text}");
+            URL_SAFE_NO_PAD.encode(text.replace(&world.lock(0), device_id))
+        };
+        let asked = async |device_id: &str| {
+            let reply = world.post("/devices/list", json!({ "limit": 1, "page_cursor": forged(device_id) })).await;
+            (reply.status, reply.body["devices"].clone(), reply.body["error"]["type"].clone())
+        };
+        assert_eq!(asked(&other.lock(1)).await, asked("00000000-0000-4000-8000-00000000dead").await);
+        assert_eq!(asked(&world.lock(0)).await.0, 200);
+    });
+}
+
+#[test]
+fn a_list_of_events_has_at_most_ten_thousand() {
+    run(async {
+        let world = World::with_locks(1).await;
+        world.create(json!({ "device_id": world.lock(0) })).await;
+        for limit in [json!(10_000), json!(10_001), json!(u64::MAX), json!(1e300)] {
+            let listed = world.post("/events/list", json!({ "since": "2000-01-01", "limit": limit })).await.ok();
+            assert_eq!(listed["events"].as_array().unwrap().len(), 1, "{limit}");
+        }
+        let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+        let many = "insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id)
+                    select gen_random_uuid(), workspace_id, 'device.connected', occurred_at, created_at, device_id,
+                           connected_account_id
+                    from event, generate_series(1, 10500) where workspace_id = $1";
+        sqlx::query(many).bind(workspace_id).execute(&crate::support::app().pool).await.unwrap();
+        let listed = world.post("/events/list", json!({ "since": "2000-01-01", "limit": 20_000 })).await;
+        assert_eq!(listed.body["events"].as_array().unwrap().len(), 10_000);
     });
 }
