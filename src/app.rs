@@ -6,7 +6,7 @@ use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
 use crate::http::log::RequestLog;
-use crate::http::service_health::SchedulerRound;
+use crate::http::service_health::{LastEvaluation, SchedulerRound};
 use crate::together::Together;
 use crate::workspaces::Workspaces;
 use sqlx::PgPool;
@@ -38,6 +38,8 @@ pub struct Shared {
     pub changing: Arc<Together<Uuid, Changing, Result<Changed>>>,
     /// What was asked and answered lately.
     pub requests: RequestLog,
+    /// How the server's parts were when that was last evaluated.
+    pub last_evaluation: LastEvaluation,
     wake: Notify,
     stopping: watch::Sender<bool>,
     last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
@@ -58,6 +60,7 @@ impl App {
             workspaces: Workspaces::default(),
             making: Arc::default(),
             changing: Arc::default(),
+            last_evaluation: LastEvaluation::default(),
             wake: Notify::new(),
             stopping: watch::Sender::new(false),
             last_scheduler_round: watch::Sender::new(None),

@@ -82,7 +82,7 @@ async fn health(State(app): State<App>, request: Request) -> Response {
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
     }
-    service_health::evaluate(&app).await.into_response()
+    service_health::answer(&app).await.into_response()
 }
 
 async fn only_get() -> Error {

@@ -5,6 +5,7 @@
 
 mod claims;
 mod locks;
+mod row;
 mod write;
 
 pub use self::claims::{
@@ -18,7 +19,8 @@ pub use self::write::{
     NewActionAttempt, Placed, StoredOutcome, insert, save, set_due_times, set_ordinals, set_wake_times,
 };
 
-use super::model::{AccessCode, AccessCodeRow};
+use self::row::AccessCodeRow;
+use super::model::AccessCode;
 use crate::clock::Instant;
 use crate::devices::brands;
 use crate::devices::model::{DeviceSummary, Overrides};

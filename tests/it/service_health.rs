@@ -45,6 +45,8 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         assert!(parts.iter().all(|part| part["description"].as_str().unwrap().ends_with('.')), "{body}");
         let evaluated_at: Instant = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
         assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
+        assert_eq!(health(server).await.2, body, "it is good for a second");
+        let server = own();
         server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
         let (status, _, body) = health(server).await;
         assert_eq!((status, statuses(&body)[2]), (StatusCode::OK, ("scheduler", "degraded")));

@@ -1,8 +1,8 @@
 //! Claims: the codes that stand in the way of new ones.
 
+use super::row::window;
 use crate::access_codes::lifecycle::Window;
 use crate::access_codes::linked::Claim;
-use crate::access_codes::model::window;
 use crate::access_codes::offline::{Kind, Registered};
 use crate::clock::Instant;
 use crate::error::Result;

@@ -1,6 +1,7 @@
 //! Locking: groups, devices, and what is read only under their locks.
 
-use crate::access_codes::model::{AccessCode, AccessCodeRow};
+use super::row::AccessCodeRow;
+use crate::access_codes::model::AccessCode;
 use crate::clock::Instant;
 use crate::devices::model::{Device, DeviceRow};
 use crate::error::Result;

@@ -1,0 +1,38 @@
+use super::*;
+
+#[test]
+fn a_clock_row_that_is_not_whole_is_an_error_that_names_it_and_no_live_clock() {
+    let at = Instant::default();
+    let read = |clock_mode: &str, clock_at, clock_since, clock_rate| {
+        let row = WorldRow {
+            workspace_id: Uuid::from_u128(7),
+            seed: None,
+            clock_mode: clock_mode.to_owned(),
+            clock_at,
+            clock_since,
+            clock_rate,
+            programming_ms: None,
+            slow_after_ms: 0,
+            keeps_expired: false,
+            has_faults: false,
+            rate_limits: None,
+            allow_same_code_in_disjoint_windows: false,
+            refuse_begun_windows: false,
+        };
+        <(Ids, World)>::try_from(row).map(|(_, world)| world.clock)
+    };
+    assert_eq!(read("live", None, None, None).unwrap(), WorkspaceClock::Live);
+    assert_eq!(read("held", Some(at), None, None).unwrap(), WorkspaceClock::Held { at });
+    let running = read("running", Some(at), Some(at), Some(2.0)).unwrap();
+    assert_eq!(running, WorkspaceClock::Running { at, since: at, rate: 2.0 });
+    for (clock_mode, clock_at, clock_since, clock_rate) in [
+        ("held", None, None, None),
+        ("running", Some(at), None, Some(1.0)),
+        ("running", None, Some(at), Some(1.0)),
+        ("running", Some(at), Some(at), None),
+        ("stopped", Some(at), None, None),
+    ] {
+        let error = read(clock_mode, clock_at, clock_since, clock_rate).unwrap_err().to_string();
+        assert!(error.contains("00000000-0000-0000-0000-000000000007 has an impossible clock"), "{error}");
+    }
+}
