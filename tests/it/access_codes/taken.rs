@@ -353,3 +353,18 @@ fn locks_with_nothing_left_share_nothing_and_get_nothing() {
         assert_eq!(rows(&world).await, before);
     });
 }
+
+#[test]
+fn a_chosen_pin_is_none_that_a_managed_code_has_in_another_window() {
+    run(async {
+        let world = World::with(json!([{ "device_type": "smartthings_lock", "supported_code_lengths": [4] }])).await;
+        fill(&world, 0, "number > 1").await;
+        world.create(on(&world, 0, with(days(10, 12), "code", json!("0000")))).await;
+        assert_eq!(world.create(on(&world, 0, days(20, 22))).await["code"], "0001", "not 0000, though it is apart");
+        world.post(CREATE, on(&world, 0, days(25, 26))).await.error(400, "no_code_left");
+        let allowed = json!({ "allow_same_code_in_disjoint_windows": true });
+        world.post("/_emulator/workspaces/update", allowed).await.ok();
+        let chosen = world.create(on(&world, 0, days(25, 26))).await;
+        assert!(["0000", "0001"].contains(&pin(&chosen)), "{chosen}");
+    });
+}
