@@ -30,7 +30,10 @@ pub async fn run(app: App) {
     loop {
         let round = async {
             // A batch that is not full was the last: what fell due meanwhile is left for the next round.
-            while tick(&app).await? >= BATCH {}
+            while tick(&app).await? >= BATCH {
+                // A long round is no stopped scheduler.
+                app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+            }
             store::next_wake(&app.pool).await
         };
         let outcome = round.await;

@@ -254,6 +254,19 @@ async fn read_claims(all: &mut LockedCodes, wanted: &[(usize, &Update)]) -> Resu
     Ok(claims)
 }
 
+/// How many requests may wait for one code to become unmanaged: each is kept with the code.
+const MOST_UNMANAGING: usize = 100;
+
+/// Refuses to make a code unmanaged that so many requests wait for already.
+fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
+    let waiting = code.life.particulars.unmanage.as_ref().map_or(0, |unmanage| unmanage.action_attempt_ids.len());
+    if update.is_managed == Some(false) && waiting >= MOST_UNMANAGING {
+        let message = "The access code becomes unmanaged as soon as the device has it: it need not be asked again";
+        return Err(Error::invalid("is_managed", message));
+    }
+    Ok(())
+}
+
 /// Changes the code at this place, and tells of it. Gives the attempt, which is not written yet.
 fn change(
     all: &mut LockedCodes,
@@ -271,6 +284,7 @@ fn change(
     }
     let asked = asked_entry(code, update)?;
     check(locked, code, &asked, claims, now)?;
+    check_unmanaging(code, update)?;
     let native = match (code.life.asked.window, asked.window) {
         // An ongoing code has no way of being scheduled yet.
         (None, Some(_)) => locked.device.schedules_natively(),

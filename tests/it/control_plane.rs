@@ -167,7 +167,7 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
 }
 
 #[test]
-fn durations_and_numbers_of_the_control_plane_have_limits_that_calculation_survives() {
+fn durations_and_rates_of_the_control_plane_have_limits() {
     run(async {
         let world = World::with_locks(1).await;
         let too_long = ["P36526D", "P3000000D", "P5219W", "PT9999999999S", "P99999999999W"];

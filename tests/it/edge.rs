@@ -391,7 +391,7 @@ fn paths_nobody_knows_are_404_in_the_envelope() {
 }
 
 #[test]
-fn paths_of_seams_that_are_not_served_are_501_and_named_and_what_seam_lacks_is_404() {
+fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
     run(async {
         let world = World::with_locks(0).await;
         for path in [

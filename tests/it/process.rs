@@ -32,6 +32,16 @@ fn place() -> TempDir {
     place
 }
 
+/// A PostgreSQL of its own for servers that are given its address.
+fn postgres_in(directory: &Path) -> PrivatePostgres {
+    let options = Options {
+        data_directory: Some(directory.to_path_buf()),
+        bin_directory: None,
+        durability: Durability::ThrowAway,
+    };
+    PrivatePostgres::start(&options).unwrap()
+}
+
 fn wait_for<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
@@ -603,12 +613,7 @@ fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing
 #[test]
 fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work() {
     let place = place();
-    let options = Options {
-        data_directory: Some(place.path().to_path_buf()),
-        bin_directory: None,
-        durability: Durability::ThrowAway,
-    };
-    let postgres = PrivatePostgres::start(&options).unwrap();
+    let postgres = postgres_in(place.path());
     let url = postgres.url();
     // Both find an empty database.
     let start = || {

@@ -387,6 +387,22 @@ fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
 }
 
 #[test]
+fn a_hundred_requests_at_most_wait_for_a_code_to_become_unmanaged() {
+    run(async {
+        let world = lock_of("ttlock_lock").await;
+        let code = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
+        for _ in 0..100 {
+            update(&world, &code, json!({ "is_managed": false })).await;
+        }
+        let before = rows(&world).await;
+        let more = json!({ "is_managed": false, "name": "cleaner" });
+        world.post(UPDATE, of(&code, more)).await.invalid("is_managed");
+        check_untouched(&world, &code, before).await;
+        update(&world, &code, json!({ "name": "cleaner" })).await;
+    });
+}
+
+#[test]
 fn deleting_a_code_that_is_to_be_unmanaged_ends_that_attempt_with_an_error() {
     run(async {
         let world = lock_of("ttlock_lock").await;

@@ -1,7 +1,6 @@
 //! What the program does besides serving.
 
-use super::{Latchkey, command, complaint, eventually, place, postgres_of};
-use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use super::{Latchkey, command, complaint, eventually, place, postgres_in, postgres_of};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
@@ -158,12 +157,7 @@ fn a_doctor_names_each_thing_that_is_wrong_with_its_fix() {
 #[test]
 fn a_doctor_looks_at_a_database_that_is_named_and_changes_nothing_in_it() {
     let place = place();
-    let options = Options {
-        data_directory: Some(place.path().to_path_buf()),
-        bin_directory: None,
-        durability: Durability::ThrowAway,
-    };
-    let postgres = PrivatePostgres::start(&options).unwrap();
+    let postgres = postgres_in(place.path());
     let examine = || outcome(command(&["doctor", "--port", "0"]).env("DATABASE_URL", postgres.url()));
     for _ in 0..2 {
         let (code, said, complaint) = examine();
@@ -239,12 +233,7 @@ fn wrong_fixtures_keep_a_server_from_starting_and_leave_nothing() {
 #[test]
 fn a_start_ends_where_another_workspace_has_what_is_fixed_of_the_sandbox() {
     let place = place();
-    let options = Options {
-        data_directory: Some(place.path().to_path_buf()),
-        bin_directory: None,
-        durability: Durability::ThrowAway,
-    };
-    let postgres = PrivatePostgres::start(&options).unwrap();
+    let postgres = postgres_in(place.path());
     let start = || {
         let mut start = command(&["--port", "0"]);
         start.env("DATABASE_URL", postgres.url());
