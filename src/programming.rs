@@ -238,6 +238,7 @@ impl<'a> Workshop<'a> {
         for happened in happenings {
             recorder.happened(code, happened, *backups, events);
         }
+        self.memory.forget_gone_guest(code);
         held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
     }
 
@@ -372,6 +373,15 @@ impl Memory {
         })
     }
 
+    /// Removes a code that is gone from those that come before backup codes, whether or not the lock ever held it.
+    fn forget_gone_guest(&mut self, code: &AccessCode) {
+        if code.life.gone_at.is_some()
+            && let Some(guests) = self.guests.get_mut(&code.device_id)
+        {
+            guests.remove(&code.access_code_id);
+        }
+    }
+
     /// Takes note of what a lock holds now of a code. Gives whether something became free.
     fn changed(&mut self, code: &AccessCode, before: Option<&Entry>) -> bool {
         let life = &code.life;
@@ -386,11 +396,6 @@ impl Memory {
                 is_managed: life.is_managed,
                 code: entry.code.clone(),
             });
-        }
-        if life.gone_at.is_some()
-            && let Some(guests) = self.guests.get_mut(&code.device_id)
-        {
-            guests.remove(&code.access_code_id);
         }
         if let Some(count) = self.counts.get_mut(&code.device_id) {
             *count = (*count + usize::from(life.held.is_some())).saturating_sub(usize::from(before.is_some()));

@@ -306,3 +306,14 @@ fn stepping_by_an_hour_is_the_same_as_one_stride() {
 fn stepping_by_a_day_is_the_same_as_one_stride() {
     strides_make_no_difference(24 * HOUR);
 }
+
+/// A guest whose time is over before the lock held the code leaves its place to a backup code, in one stride as in many.
+#[test]
+fn guest_that_was_never_set_frees_its_place_for_a_backup() {
+    let deeds = [
+        Deed::Create { lock: 1, pin: None, window: Some((0, 1)), native: false, external: false, pool: true },
+        Deed::Advance { steps: 11, cuts: Vec::new() },
+    ];
+    let [one, many] = [Strides::One, Strides::Steps].map(|strides| run(play("a guest never set", &deeds, 1000, strides)));
+    assert_eq!(one, many);
+}
