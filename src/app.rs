@@ -7,9 +7,9 @@ use crate::contract::{Contract, ContractError};
 use crate::error::Result;
 use crate::http::log::RequestLog;
 use crate::http::service_health::{LastEvaluation, SchedulerRound};
+use crate::postgres::{Pool, Pools};
 use crate::together::Together;
 use crate::workspaces::Workspaces;
-use sqlx::PgPool;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -24,8 +24,10 @@ pub struct App(Arc<Shared>);
 pub struct Shared {
     /// The server's settings.
     pub config: Settings,
-    /// The database.
-    pub pool: PgPool,
+    /// The database, for requests.
+    pub pool: Pool,
+    /// The database, for what the server does by itself.
+    pub background: Pool,
     /// Seam's contract.
     pub contract: Contract,
     /// The contract of the control plane.
@@ -50,11 +52,12 @@ impl App {
     ///
     /// # Errors
     /// If a contract that is built in does not parse.
-    pub fn new(config: Settings, pool: PgPool) -> Result<Self, ContractError> {
+    pub fn new(config: Settings, pools: Pools) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
             requests: RequestLog::new(config.request_log),
             config,
-            pool,
+            pool: pools.requests,
+            background: pools.background,
             contract: Contract::parse(crate::server::OPENAPI)?,
             emulator_contract: Contract::parse(crate::emulator::OPENAPI)?,
             workspaces: Workspaces::default(),
@@ -65,6 +68,11 @@ impl App {
             stopping: watch::Sender::new(false),
             last_scheduler_round: watch::Sender::new(None),
         })))
+    }
+
+    /// The pools of connections, for another server on the same database.
+    pub fn pools(&self) -> Pools {
+        Pools { requests: self.pool.clone(), background: self.background.clone() }
     }
 
     /// Tells the scheduler of this process that something may fall due sooner than it thinks.

@@ -2,6 +2,7 @@
 
 use crate::access_codes::linked::SameCode;
 use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
+use crate::postgres::PoolLimits;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -180,8 +181,9 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
     pub control_plane: ControlPlane,
 
-    /// How many connections to the database the server opens at most.
-    #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16)]
+    /// How many connections to the database requests may use. The server opens up to five more for what it does by itself.
+    /// From four on, one workspace uses at most three quarters of them.
+    #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_connections: u32,
 
     /// Write the log as JSON, one object a line. `RUST_LOG` says what is logged.
@@ -194,6 +196,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The limits of the pool of connections that requests use.
+    pub fn pool_limits(&self) -> PoolLimits {
+        PoolLimits { connections: self.database_connections, request_timeout: self.request_timeout }
+    }
+
     /// Whether managed codes on one lock may have the same PIN, in a workspace that says so or does not.
     pub fn same_code(&self, allowed: Option<bool>) -> SameCode {
         if allowed.unwrap_or(self.allow_same_code_in_disjoint_windows) {

@@ -199,6 +199,14 @@ pub enum Error {
          database (--data-dir or DATABASE_URL), or give that workspace's row another {0}"
     )]
     SandboxInUse(&'static str),
+    /// The database cannot be reached, or what was waited for did not become free in time. Nothing was changed.
+    #[error("{0} Nothing was changed. Send the request again.")]
+    Unavailable(Unavailable),
+    /// The database was lost while it was told to keep what was done.
+    #[error(
+        "the database was lost while the request was being carried out: it may have been carried out. Look whether it was before you send it again."
+    )]
+    OutcomeUnknown(Box<dyn std::error::Error + Send + Sync>),
     /// Anything nobody foresaw. Logged with its cause; the caller gets only the request id.
     #[error("internal error: {0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
@@ -243,7 +251,52 @@ impl From<Rejection> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        Self::Internal(error.into())
+        match Unavailable::of(&error) {
+            Some(unavailable) => {
+                tracing::warn!(cause = %error, "a request could not be served");
+                Self::Unavailable(unavailable)
+            }
+            None => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// Why a request cannot be served now and may be later.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Unavailable {
+    /// The database is away, or is stopping or starting.
+    #[error("the database cannot be reached.")]
+    DatabaseAway,
+    /// The database has no room, or no connection, left.
+    #[error("the database has no space, memory or connection left.")]
+    DatabaseFull,
+    /// All connections that the request may use are in use.
+    #[error("the server is busy with other requests.")]
+    Busy,
+    /// Another request holds what this one needs.
+    #[error("another request held a device or the workspace for too long.")]
+    Held,
+}
+
+impl Unavailable {
+    /// What an error of the database says of it. `None`: it says that a statement was wrong.
+    pub fn of(error: &sqlx::Error) -> Option<Self> {
+        match error {
+            sqlx::Error::PoolTimedOut => Some(Self::Busy),
+            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
+                Some(Self::DatabaseAway)
+            }
+            sqlx::Error::Database(error) => match error.code()?.as_ref() {
+                // Lock and statement time-outs, deadlocks, serialization failures.
+                "55P03" | "57014" | "40P01" | "40001" => Some(Self::Held),
+                code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
+                code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
+                    Some(Self::DatabaseAway)
+                }
+                _ => None,
+            },
+            _ => None,
+        }
     }
 }
 

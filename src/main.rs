@@ -82,8 +82,8 @@ async fn run(config: &Config, database: &Database, fixtures: Option<Fixtures>) -
             _ = interrupt.recv() => {}
         }
     };
-    let pool = postgres::connect(&database.url(), config.settings.database_connections).await?;
-    let app = App::new(config.settings.clone(), pool.clone())?;
+    let pools = postgres::connect(&database.url(), config.settings.pool_limits()).await?;
+    let app = App::new(config.settings.clone(), pools.clone())?;
     let locks = sandbox::ensure(&app).await?;
     let loaded = match fixtures {
         Some(fixtures) => fixtures.load(&app).await?,
@@ -95,7 +95,7 @@ async fn run(config: &Config, database: &Database, fixtures: Option<Fixtures>) -
     })?;
     welcome(config, database, &locks, &loaded, listener.local_addr()?)?;
     server::serve(app, listener, stop).await?;
-    pool.close().await;
+    pools.close().await;
     Ok(())
 }
 

@@ -9,7 +9,6 @@ use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::error::Result;
-use crate::postgres;
 use crate::workspaces::World;
 use crate::workspaces::store::WorldRow;
 use chrono::TimeDelta;
@@ -88,7 +87,7 @@ async fn passing_by_themselves(app: &App, behind: Uuid) -> Result<Vec<(Uuid, Wor
     let mut query = sqlx::QueryBuilder::new("select ");
     query.push(WorldRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
     query.push(" and w.clock_mode <> 'held' order by w.workspace_id limit ").push_bind(BATCH);
-    let rows: Vec<WorldRow> = query.build_query_as().fetch_all(&app.pool).await?;
+    let rows: Vec<WorldRow> = query.build_query_as().fetch_all(app.background.of(Uuid::nil())).await?;
     let world = |row: WorldRow| {
         let workspace_id = row.workspace_id();
         Ok((workspace_id, <(crate::ids::Ids, World)>::try_from(row)?.1))
@@ -102,7 +101,7 @@ async fn passing_by_themselves(app: &App, behind: Uuid) -> Result<Vec<(Uuid, Wor
 /// it is gone so long itself; the attempts that spoke of it went before.
 async fn remove_batch(app: &App, workspace_ids: &[Uuid], before: &[Instant]) -> Result<(u64, bool)> {
     let full = BATCH.unsigned_abs();
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.background.begin(Uuid::nil()).await?;
     let attempts = sqlx::query(
         "delete from action_attempt where action_attempt_id = any(array(
              select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)

@@ -11,7 +11,6 @@ use crate::app::App;
 use crate::clock::machine_now;
 use crate::error::Result;
 use crate::http::service_health::SchedulerRound;
-use crate::postgres;
 use crate::programming::{Pace, Until, Workshop};
 use std::time::Duration;
 use uuid::Uuid;
@@ -34,7 +33,7 @@ pub async fn run(app: App) {
                 // A long round is no stopped scheduler.
                 app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
             }
-            store::next_wake(&app.pool).await
+            store::next_wake(&app.background).await
         };
         let outcome = round.await;
         app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
@@ -59,7 +58,7 @@ pub async fn run(app: App) {
 
 /// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more.
 pub async fn tick(app: &App) -> Result<usize> {
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let locked = store::lock_due_devices(&mut tx, machine_now, BATCH).await?;
     if locked.is_empty() {

@@ -22,7 +22,6 @@ use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder, event_type};
 use crate::ids::Ids;
-use crate::postgres;
 use crate::programming::{Pace, Until, Workshop};
 use crate::workspaces::World;
 use sqlx::PgConnection;
@@ -129,7 +128,7 @@ async fn create_together(app: &App, workspace_id: Uuid, batch: &[Making]) -> Vec
 
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(workspace_id).await?;
     let (answers, events) = create_in(&mut tx, workspace_id, batch).await?;
     if answers.iter().any(Result::is_ok) {
         tx.commit().await?;

@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder};
 use crate::ids::Ids;
-use crate::postgres;
+use crate::postgres::Transaction;
 use crate::programming::{Pace, Until, Workshop};
 use crate::workspaces::store as workspaces;
-use sqlx::{PgConnection, Postgres, Transaction};
+use sqlx::PgConnection;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub enum Scope<'a> {
 #[derive(Debug)]
 pub struct LockedCodes {
     /// The transaction.
-    pub tx: Transaction<'static, Postgres>,
+    pub tx: Transaction,
     /// The workspace.
     pub workspace_id: Uuid,
     /// The locks.
@@ -69,16 +69,12 @@ impl LockedCodes {
     /// # Errors
     /// [`Error::WorkspaceNotFound`] where the workspace is to be locked and is gone.
     pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let tx = postgres::begin(&app.pool).await?;
+        let tx = app.pool.begin(workspace_id).await?;
         Self::begin_in(tx, workspace_id, scope).await
     }
 
     /// The same in a transaction that has locked what comes before locks.
-    pub async fn begin_in(
-        mut tx: Transaction<'static, Postgres>,
-        workspace_id: Uuid,
-        scope: Scope<'_>,
-    ) -> Result<Self> {
+    pub async fn begin_in(mut tx: Transaction, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
         let LockedAccessCodes { locked, codes, rivals } = match scope {
             Scope::Codes(ids) => store::lock_access_codes(&mut tx, workspace_id, ids, &[]).await?,
             Scope::Changes(ids, wanted) => store::lock_access_codes(&mut tx, workspace_id, ids, wanted).await?,

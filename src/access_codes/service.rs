@@ -69,12 +69,15 @@ pub async fn delete(
 
 /// A PIN that the device could take now, without keeping it.
 pub async fn generate_code(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<String> {
-    let mut connection = app.pool.acquire().await?;
-    let (ids, world, device) = crate::devices::store::with_world(&mut connection, workspace_id, device_id)
-        .await?
-        .ok_or(Error::DeviceNotFound)?;
+    let read = app.pool.read(workspace_id, |connection| {
+        Box::pin(async move {
+            let found = crate::devices::store::with_world(connection, workspace_id, device_id).await?;
+            let found = found.ok_or(Error::DeviceNotFound)?;
+            Ok((found, store::claims_on_devices(connection, &BTreeSet::from([device_id])).await?))
+        })
+    });
+    let ((ids, world, device), claims) = read.await?;
     let wish = Wish::at(world.clock.now(machine_now()));
-    let claims = store::claims_on_devices(&mut connection, &BTreeSet::from([device_id])).await?;
     let made = ordinal_after(claims.len());
     let draw = |bound| ids.draw("generated_code", device_id, made, bound);
     linked::assign_one(&device, &claims.into_iter().collect(), &wish, draw)

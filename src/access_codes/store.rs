@@ -27,16 +27,17 @@ use crate::devices::model::{DeviceSummary, Overrides};
 use crate::devices::trouble::{BackupPool, Trouble};
 use crate::error::{Error, Result};
 use crate::http::pagination::Position;
+use crate::postgres::Pool;
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, QueryBuilder, Row};
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// The machine's time at which something falls due next, anywhere.
-pub async fn next_wake(pool: &PgPool) -> Result<Option<Instant>> {
+pub async fn next_wake(pool: &Pool) -> Result<Option<Instant>> {
     let next =
         sqlx::query_scalar!("select wake_at from access_code where wake_at is not null order by wake_at limit 1")
-            .fetch_optional(pool)
+            .fetch_optional(pool.of(Uuid::nil()))
             .await?;
     Ok(next.flatten())
 }
@@ -107,13 +108,13 @@ pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Ve
 }
 
 /// The device of a code, gone or not.
-pub async fn device_of(pool: &PgPool, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Uuid>> {
+pub async fn device_of(pool: &Pool, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let device_id = sqlx::query_scalar!(
         "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
         access_code_id,
         workspace_id,
     )
-    .fetch_optional(pool)
+    .fetch_optional(pool.of(workspace_id))
     .await?;
     Ok(device_id)
 }
@@ -208,7 +209,7 @@ pub struct Filter<'a> {
 }
 
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
-pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     push_source(&mut query, filter);
@@ -217,13 +218,13 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(" and a.device_id = ").push_bind(device_id);
     }
     push_conditions(&mut query, filter);
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
 
 /// The same of one device, which the filter need not name; `None`: the workspace has no such device. One statement too.
 pub async fn list_on_device(
-    pool: &PgPool,
+    pool: &Pool,
     workspace_id: Uuid,
     device_id: Uuid,
     filter: &Filter<'_>,
@@ -237,7 +238,7 @@ pub async fn list_on_device(
     query.push(" where a.device_id = d.device_id");
     push_conditions(&mut query, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
     if rows.is_empty() {
         return Ok(None);
     }

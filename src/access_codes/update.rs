@@ -13,7 +13,6 @@ use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, event_type, payload};
-use crate::postgres;
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::types::Json;
@@ -443,7 +442,7 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
 /// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
 pub async fn update_multiple(app: &App, workspace_id: Uuid, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(workspace_id).await?;
     // With the group locked no code joins it any more.
     if !store::lock_pin_group(&mut tx, workspace_id, common_code_key).await? {
         return Err(not_found());

@@ -4,8 +4,9 @@ use crate::access_codes::store::StoredOutcome;
 use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
+use crate::postgres::Pool;
+use sqlx::QueryBuilder;
 use sqlx::types::Json;
-use sqlx::{PgPool, QueryBuilder};
 use uuid::Uuid;
 
 /// An action attempt as its row has it.
@@ -34,7 +35,7 @@ pub struct Filter<'a> {
 }
 
 /// The attempts of a workspace that pass the filter, newest first.
-pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new(
         "select action_attempt_id, action_type, access_code_id, created_at, resolved_at, outcome
          from action_attempt where workspace_id ",
@@ -53,5 +54,5 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
         query.push(", ").push_bind(after.id).push(")");
     }
     query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
-    Ok(query.build_query_as().fetch_all(pool).await?)
+    Ok(query.build_query_as().fetch_all(pool.of(workspace_id)).await?)
 }

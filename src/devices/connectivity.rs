@@ -7,9 +7,9 @@ use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::events::{NewEvent, payload};
+use crate::postgres::Transaction;
 use crate::workspaces::store as workspaces;
 use serde_json::{Map, Value, json};
-use sqlx::{Postgres, Transaction};
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -48,7 +48,7 @@ pub async fn change(all: &mut LockedCodes, mut change: impl FnMut(&mut Trouble))
 /// # Errors
 /// [`Error::ConnectedAccountNotFound`] where the workspace has no such account.
 pub async fn set_account(
-    mut tx: Transaction<'static, Postgres>,
+    mut tx: Transaction,
     workspace_id: Uuid,
     connected_account_id: Uuid,
     is_connected: bool,

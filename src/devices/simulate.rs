@@ -9,7 +9,6 @@ use crate::access_codes::locked_codes::{LockedCodes, Scope};
 use crate::clock::Instant;
 use crate::error::{Error, Result};
 use crate::http::edge::{Call, Routes};
-use crate::postgres;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,7 +70,7 @@ struct OneAccount {
 }
 
 async fn disconnect_account(call: Call<OneAccount>) -> Result<Done> {
-    let tx = postgres::begin(&call.app.pool).await?;
+    let tx = call.app.pool.begin(call.workspace.workspace_id).await?;
     let account = call.input.connected_account_id;
     connectivity::set_account(tx, call.workspace.workspace_id, account, false).await?.finish(&call.app).await?;
     Ok(Done {})

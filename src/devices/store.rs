@@ -6,10 +6,11 @@ use crate::clock::Instant;
 use crate::error::Result;
 use crate::http::pagination::Position;
 use crate::ids::Ids;
+use crate::postgres::Pool;
 use crate::workspaces::{World, store as workspaces};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool, QueryBuilder};
+use sqlx::{PgConnection, QueryBuilder};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -37,7 +38,7 @@ pub struct Filter<'a> {
 }
 
 /// The devices of a workspace that pass the filter, in the order in which they were made.
-pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new(
         "select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since, trouble,
                 backup_pool, overrides, custom_metadata, events_made
@@ -81,7 +82,7 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: &Filter<'_>) -> Res
     if let Some(limit) = filter.limit {
         query.push(" limit ").push_bind(limit);
     }
-    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool).await?;
+    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
     rows.into_iter().map(Device::try_from).collect()
 }
 
@@ -199,7 +200,7 @@ pub async fn update(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
 }
 
 /// What the codes on these devices make of them; devices on which that changes nothing are passed over.
-pub async fn censuses(pool: &PgPool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
+pub async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
     let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_census()).map(|device| device.device_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -217,7 +218,7 @@ pub async fn censuses(pool: &PgPool, devices: &[Device]) -> Result<HashMap<Uuid,
            from access_code where device_id = any($1) and gone_at is null group by device_id"#,
         &ids,
     )
-    .fetch_all(pool)
+    .fetch_all(pool.of(devices.first().map(|device| device.workspace_id).unwrap_or_default()))
     .await?;
     let census = rows.into_iter().map(|row| {
         let (backups, failed_refills, pulled_backups, held, held_since) =
@@ -241,13 +242,13 @@ pub struct Account {
 }
 
 /// The account of a device, and with it whether the device is there.
-pub async fn account_of(pool: &PgPool, workspace_id: Uuid, device_id: Uuid) -> Result<Option<Uuid>> {
+pub async fn account_of(pool: &Pool, workspace_id: Uuid, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
         "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
         device_id,
         workspace_id,
     )
-    .fetch_optional(pool)
+    .fetch_optional(pool.of(workspace_id))
     .await?;
     Ok(account)
 }

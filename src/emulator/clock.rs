@@ -11,7 +11,6 @@ use crate::clock::{Instant, LAST, WorkspaceClock, from_iso, iso, machine_now, to
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::http::params::{duration, instant, optional_instant};
-use crate::postgres;
 use crate::programming::{Pace, Until, Workshop};
 use crate::workspaces::{Workspace, World, store as workspaces};
 use chrono::TimeDelta;
@@ -41,8 +40,9 @@ impl ClockBody {
 
 pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
     let workspace = call.workspace().await?;
-    let mut connection = call.app.pool.acquire().await?;
-    let world = workspaces::world(&mut connection, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
+    let workspace_id = workspace.workspace_id;
+    let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::world(connection, workspace_id)));
+    let world = read.await?.ok_or(Error::WorkspaceNotFound)?;
     Ok(ClockBody::of(world.clock, machine_now()))
 }
 
@@ -176,7 +176,7 @@ async fn change(
     workspace: &Workspace,
     decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
 ) -> Result<Moved> {
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let workspace_id = workspace.workspace_id;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);

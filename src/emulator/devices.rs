@@ -11,7 +11,6 @@ use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
 use crate::devices::trouble::Census;
 use crate::error::{Error, Result};
-use crate::postgres;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,7 +30,7 @@ impl Found {
 pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let spec = LockSpec::read(call.input.clone(), 0)?;
     let workspace = call.workspace().await?;
-    let mut tx = postgres::begin(&call.app.pool).await?;
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
     let ordinal = devices::next_ordinal(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let world = workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let now = world.clock.now(machine_now());
@@ -90,7 +89,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let overrides = overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?;
     let device_id = input.device_id;
     let changes_pool_size = overrides.backup_access_code_pool_size.is_some();
-    let tx = postgres::begin(&call.app.pool).await?;
+    let tx = call.app.pool.begin(workspace.workspace_id).await?;
     let (workspace_id, scope) = (workspace.workspace_id, [device_id]);
     let mut all = match input.account_connected {
         Some(connected) => {

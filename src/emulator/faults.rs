@@ -7,7 +7,6 @@ use crate::clock::{Instant, iso, machine_now};
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
 use crate::http::params::duration;
-use crate::postgres;
 use crate::workspaces::store as workspaces;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -152,7 +151,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay(delay) = &input.outcome {
         duration("outcome", delay)?;
     }
-    let mut tx = postgres::begin(&call.app.pool).await?;
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
     if !workspaces::lock(&mut tx, workspace.workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -212,7 +211,7 @@ pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
            from fault where workspace_id = $1 order by sequence"#,
         workspace.workspace_id,
     )
-    .fetch_all(&call.app.pool)
+    .fetch_all(call.app.pool.of(workspace.workspace_id))
     .await?;
     Ok(Listed { faults: faults.into_iter().map(FaultBody::from).collect() })
 }
@@ -224,7 +223,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = postgres::begin(&call.app.pool).await?;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }

@@ -20,11 +20,10 @@ use crate::config::Settings;
 use crate::devices::brands::BRANDS;
 use crate::error::Error;
 use crate::events::cause::Cause;
-use crate::postgres;
+use crate::postgres::Transaction;
 use crate::workspaces::{Workspace, store};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use sqlx::{Postgres, Transaction};
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::fs;
@@ -161,7 +160,7 @@ impl Fixtures {
     /// # Errors
     /// What cannot be made, by its place in the file.
     pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
-        let mut tx = postgres::begin(&app.pool).await?;
+        let mut tx = app.pool.begin(Uuid::nil()).await?;
         // Of two servers that start together, the second one shall find what the first one made.
         store::lock_fixtures(&mut tx).await?;
         let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();
@@ -309,11 +308,11 @@ impl Fixture {
     /// Makes the workspace with everything in it.
     async fn make(
         self,
-        mut tx: Transaction<'static, Postgres>,
+        mut tx: Transaction,
         config: &Settings,
         place: &str,
         taken: &HashSet<Uuid>,
-    ) -> Result<(Transaction<'static, Postgres>, Workspace, String), Failure> {
+    ) -> Result<(Transaction, Workspace, String), Failure> {
         let wanted = self.wanted;
         for (number, lock) in wanted.locks.iter().enumerate() {
             if lock.device_id.is_some_and(|device_id| taken.contains(&device_id)) {
@@ -348,12 +347,12 @@ impl Fixture {
 
 /// Puts codes on locks as somebody with the makers' apps does.
 async fn put_foreign(
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     workspace: &Workspace,
     place: &str,
     device_ids: &[Uuid],
     codes: &[Codes],
-) -> Result<Transaction<'static, Postgres>, Failure> {
+) -> Result<Transaction, Failure> {
     if codes.iter().all(|codes| codes.foreign.is_empty()) {
         return Ok(tx);
     }
@@ -377,12 +376,12 @@ async fn put_foreign(
 
 /// Makes codes as the API does.
 async fn put_managed(
-    mut tx: Transaction<'static, Postgres>,
+    mut tx: Transaction,
     workspace: &Workspace,
     place: &str,
     device_ids: &[Uuid],
     codes: Vec<Codes>,
-) -> Result<Transaction<'static, Postgres>, Failure> {
+) -> Result<Transaction, Failure> {
     let (mut places, mut batch) = (Vec::new(), Vec::new());
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, wanted) in codes.managed.into_iter().enumerate() {

@@ -7,14 +7,14 @@ use crate::clock::{Instant, duration_from_iso, iso, machine_now};
 use crate::error::{Error, Result};
 use crate::http::connection::Connection;
 use crate::http::params::duration;
-use crate::postgres;
+use crate::postgres::Pool;
 use crate::workspaces::{Workspace, store as workspaces};
 use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 /// What becomes of a request.
@@ -117,7 +117,7 @@ pub struct Struck {
 /// The HTTP fault that strikes a request of a workspace that has any: the oldest that is about it, is not used up and does
 /// not let it pass. It counts it.
 pub async fn strike(app: &App, workspace: &Workspace, parts: &Parts) -> Result<Option<Struck>> {
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let rows: Vec<HttpFault> = sqlx::query_as(concat!(
         "select ",
         columns!(),
@@ -245,7 +245,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay { delay } = &input.outcome {
         duration("outcome", delay)?;
     }
-    let mut tx = postgres::begin(&call.app.pool).await?;
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -299,10 +299,10 @@ pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
     Ok(Listed { http_faults: faults.into_iter().map(HttpFaultBody::from).collect() })
 }
 
-async fn all(pool: &PgPool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
+async fn all(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let query =
         sqlx::query_as(concat!("select ", columns!(), " from http_fault where workspace_id = $1 order by sequence"));
-    Ok(query.bind(workspace_id).fetch_all(pool).await?)
+    Ok(query.bind(workspace_id).fetch_all(pool.of(workspace_id)).await?)
 }
 
 #[derive(Deserialize)]
@@ -312,7 +312,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = postgres::begin(&call.app.pool).await?;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }

@@ -48,10 +48,15 @@ struct Slot {
 pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let workspace = call.workspace().await?;
     let device_id = call.input.device_id;
-    let mut connection = call.app.pool.acquire().await?;
-    let found = devices::with_world(&mut connection, workspace.workspace_id, device_id).await?;
-    let (_, _, device) = found.ok_or(Error::DeviceNotFound)?;
-    let mut codes = store::on_devices(&mut connection, &[device_id]).await?;
+    let workspace_id = workspace.workspace_id;
+    let read = call.app.pool.read(workspace_id, |connection| {
+        Box::pin(async move {
+            let found = devices::with_world(connection, workspace_id, device_id).await?;
+            let (_, _, device) = found.ok_or(Error::DeviceNotFound)?;
+            Ok((device, store::on_devices(connection, &[device_id]).await?))
+        })
+    });
+    let (device, mut codes) = read.await?;
     codes.retain(|code| !code.life.is_offline);
     codes.sort_by_key(|code| (code.life.first_held_at, code.sequence));
     let held = codes.iter().filter_map(|code| Some((code, keypad::in_memory(code, &device)?)));

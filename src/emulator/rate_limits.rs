@@ -76,9 +76,11 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
         None => Some(limits_of(these)?),
     };
     let workspace_id = call.workspace().await?.workspace_id;
-    if !workspaces::set_rate_limits(&call.app.pool, workspace_id, limits).await? {
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    if !workspaces::set_rate_limits(&mut tx, workspace_id, limits).await? {
         return Err(Error::WorkspaceNotFound);
     }
+    tx.commit().await?;
     Ok(Answer { limits: limits.map_or_else(|| json!("off"), |limits| shown(&limits)) })
 }
 

@@ -24,7 +24,9 @@ pub(super) async fn update(call: Control<WorkspaceSettings>) -> Result<Updated> 
         return Err(Error::invalid_request(message));
     }
     let workspace_id = call.workspace().await?.workspace_id;
-    let set = store::update_settings(&call.app.pool, workspace_id, wanted).await?.ok_or(Error::WorkspaceNotFound)?;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    let set = store::update_settings(&mut tx, workspace_id, wanted).await?.ok_or(Error::WorkspaceNotFound)?;
+    tx.commit().await?;
     let (allow_same_code_in_disjoint_windows, refuse_begun_windows) = set;
     Ok(Updated { settings: Settings { allow_same_code_in_disjoint_windows, refuse_begun_windows } })
 }

@@ -18,11 +18,11 @@ use super::worlds::{Done, Nothing};
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
 use crate::error::{Error, Result};
-use crate::postgres;
+use crate::postgres::Transaction;
 use crate::workspaces::{Workspace, store as workspaces};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sqlx::{Acquire, PgConnection, Postgres, Transaction};
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 /// The route whose body is a whole workspace.
@@ -64,9 +64,9 @@ async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Plac
 }
 
 /// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
-async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction<'static, Postgres>, Clock)> {
+async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
     let workspace_id = workspace.workspace_id;
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -92,9 +92,11 @@ pub(super) struct One {
 
 pub(super) async fn delete(call: Control<One>) -> Result<Done> {
     let workspace = call.workspace().await?;
-    if !store::delete(&call.app.pool, workspace.workspace_id, call.input.snapshot_id).await? {
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
+    if !store::delete(&mut tx, workspace.workspace_id, call.input.snapshot_id).await? {
         return Err(Error::SnapshotNotFound);
     }
+    tx.commit().await?;
     Ok(Done {})
 }
 
@@ -124,17 +126,12 @@ pub(super) async fn reset(call: Control<Nothing>) -> Result<Restored> {
     go_back(&call.app, &workspace, tx, &document).await
 }
 
-async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction<'static, Postgres>> {
-    let mut tx = postgres::begin(&app.pool).await?;
+async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
     if workspaces::lock(&mut tx, workspace.workspace_id).await? { Ok(tx) } else { Err(Error::WorkspaceNotFound) }
 }
 
-async fn go_back(
-    app: &App,
-    workspace: &Workspace,
-    mut tx: Transaction<'static, Postgres>,
-    document: &Document,
-) -> Result<Restored> {
+async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, document: &Document) -> Result<Restored> {
     let workspace_id = workspace.workspace_id;
     let columns = store::columns(&mut tx).await?;
     store::put(&mut tx, workspace_id, document, &columns, machine_now()).await.map_err(store::refusal)?;
@@ -160,9 +157,10 @@ pub(super) struct Exported {
 pub(super) async fn export(call: Control<Export>) -> Result<Exported> {
     let workspace = call.workspace().await?;
     let document = if let Some(snapshot_id) = call.input.snapshot_id {
-        let mut connection = call.app.pool.acquire().await?;
-        let found = store::one(&mut connection, workspace.workspace_id, snapshot_id).await?;
-        found.ok_or(Error::SnapshotNotFound)?
+        let workspace_id = workspace.workspace_id;
+        let read =
+            call.app.pool.read(workspace_id, |connection| Box::pin(store::one(connection, workspace_id, snapshot_id)));
+        read.await?.ok_or(Error::SnapshotNotFound)?
     } else {
         let (mut tx, clock) = hold_still(&call.app, &workspace).await?;
         store::copy(&mut tx, workspace.workspace_id, &clock).await?

@@ -28,9 +28,11 @@ pub(super) struct Answer {
 pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
     let workspace_id = call.workspace().await?.workspace_id;
     let strictness = call.input.strictness;
-    if !workspaces::set_strictness(&call.app.pool, workspace_id, strictness == Strictness::Strict).await? {
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    if !workspaces::set_strictness(&mut tx, workspace_id, strictness == Strictness::Strict).await? {
         return Err(Error::WorkspaceNotFound);
     }
+    tx.commit().await?;
     call.app.workspaces.forget(workspace_id);
     Ok(Answer { strictness })
 }

@@ -15,7 +15,6 @@ use crate::devices::trouble::{Census, Trouble};
 use crate::error::{Error, Result};
 use crate::http::params::{duration, instant};
 use crate::ids::{Ids, ordinal_after};
-use crate::postgres;
 use crate::retention::Retention;
 use crate::workspaces::store::{self, NewAccount, NewWorkspace, WorkspaceSettings};
 use crate::workspaces::{Workspace, World};
@@ -243,7 +242,7 @@ impl LockSpec {
 /// # Errors
 /// [`Error::InUse`] where an id, key or seed is not free.
 pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
-    let mut tx = postgres::begin(&app.pool).await?;
+    let mut tx = app.pool.begin(Uuid::nil()).await?;
     let clock = wanted.clock;
     let made = make_in(&mut tx, &app.config, wanted).await?;
     snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
@@ -469,9 +468,9 @@ pub async fn remove_as_they_expire(app: App) {
 /// Removes workspaces whose time is up.
 pub async fn remove_expired(app: &App) -> Result<()> {
     let mut failed = Ok(());
-    for workspace_id in store::expired(&app.pool, machine_now()).await? {
+    for workspace_id in store::expired(&app.background, machine_now()).await? {
         // One that cannot be removed keeps none of the others.
-        match store::delete(&app.pool, workspace_id).await {
+        match store::delete(&app.background, workspace_id).await {
             Ok(_) => app.workspaces.forget(workspace_id),
             Err(error) => failed = Err(error),
         }

@@ -4,10 +4,11 @@ use super::{NewEvent, event_type};
 use crate::clock::Instant;
 use crate::clock::iso;
 use crate::error::Result;
+use crate::postgres::Pool;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sqlx::QueryBuilder;
 use sqlx::types::Json;
-use sqlx::{PgPool, QueryBuilder};
 use uuid::Uuid;
 
 /// Seam's `event`.
@@ -84,7 +85,7 @@ pub struct Filter {
 }
 
 /// The events of a workspace that pass the filter, as they occurred and, where together, as they were recorded.
-pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventBody>> {
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventBody>> {
     let mut query = QueryBuilder::new(
         "select event_id, device_id, event_type, workspace_id, created_at, occurred_at, connected_account_id,
                 access_code_id, code, payload
@@ -121,7 +122,7 @@ pub async fn list(pool: &PgPool, workspace_id: Uuid, filter: Filter) -> Result<V
         " order by occurred_at, sequence"
     });
     query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
-    let mut events: Vec<EventBody> = query.build_query_as().fetch_all(pool).await?;
+    let mut events: Vec<EventBody> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
     for event in &mut events {
         event.event_description = event_type::description(&event.event_type);
     }

@@ -7,6 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// After how many seconds to ask again what could not be served.
+const UNAVAILABLE_FOR: u64 = 1;
+
 /// What is answered, before it is a response.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -127,7 +130,8 @@ impl Error {
             Self::ConnectionReset(_) => (StatusCode::BAD_GATEWAY, "connection_reset"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
+            Self::OutcomeUnknown(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
         }
     }
 
@@ -158,6 +162,7 @@ impl Error {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::Arranged { retry_after, .. } => *retry_after,
+            Self::Unavailable(_) => Some(UNAVAILABLE_FOR),
             _ => None,
         }
     }
@@ -182,6 +187,7 @@ impl From<Error> for Answer {
         }
         match failure {
             Error::InvalidInput { validation_errors, .. } => error["validation_errors"] = validation_errors,
+            Error::OutcomeUnknown(cause) => tracing::error!(%cause, "the answer to a commit was lost"),
             Error::Internal(cause) => {
                 tracing::error!(%cause, "a request failed");
                 error["message"] = json!("Something went wrong. The server's log has more under the request id.");

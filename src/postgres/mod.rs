@@ -1,12 +1,19 @@
 //! The database: one that is named, or a private one; connected to, and brought up to date.
 
+mod pool;
 pub mod private;
+mod probe;
+mod reader;
+mod transaction;
+
+pub use pool::{Connection, Pool, PoolLimits, Reader, is_lost};
+pub use transaction::Transaction;
 
 use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, PgPool, Postgres, Transaction};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -136,21 +143,6 @@ const PLANNER: [(&str, &str); 7] = [
     ("jit", "off"),
 ];
 
-/// Begins a transaction, which is given up unless it is committed.
-///
-/// The connection begins it in a task of its own. A request can end at any moment, since its client may hang up; if
-/// that were in the middle of `begin`, sqlx would not know of the transaction and return the connection with it open:
-/// single statements would then be done in it that nobody commits.
-///
-/// # Errors
-/// Whatever is wrong with the database.
-pub async fn begin(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
-    let pool = pool.clone();
-    #[expect(clippy::disallowed_methods, reason = "this is what is used instead")]
-    let begun = tokio::spawn(async move { pool.begin().await });
-    begun.await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
-}
-
 /// How long a start waits for the database to answer.
 const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
@@ -164,40 +156,76 @@ fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     }
 }
 
-/// Waits for the pool, and says what is waited for when the database does not answer at once: it may be starting.
-async fn wait_for_pool(
-    options: &PgConnectOptions,
-    pool: impl Future<Output = sqlx::Result<PgPool>>,
-) -> sqlx::Result<PgPool> {
+/// Connects, as soon as the database answers: it may be starting. Says what is waited for where that takes a while.
+async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     const AT_ONCE: Duration = Duration::from_millis(300);
-    tokio::pin!(pool);
-    if let Ok(pool) = tokio::time::timeout(AT_ONCE, &mut pool).await {
-        return pool;
+    const PAUSE: Duration = Duration::from_millis(50);
+    let begun = std::time::Instant::now();
+    let mut is_said = false;
+    loop {
+        let left = DATABASE_ANSWERS_WITHIN.saturating_sub(begun.elapsed());
+        let error = match tokio::time::timeout(left.max(PAUSE), options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => error,
+            Err(_) => sqlx::Error::PoolTimedOut,
+        };
+        if left.is_zero() || !may_be_starting(&error) {
+            return Err(error);
+        }
+        if !is_said && begun.elapsed() > AT_ONCE {
+            let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_ANSWERS_WITHIN.as_secs());
+            tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
+            is_said = true;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
-    let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_ANSWERS_WITHIN.as_secs());
-    tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
-    pool.await
 }
 
-/// Opens a pool of at most `connections` and brings the schema up to date.
-pub async fn connect(url: &str, connections: u32) -> Result<PgPool, DatabaseError> {
+/// Whether a database that cannot be connected to may be in a moment.
+fn may_be_starting(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("53300" | "57P03")),
+        _ => false,
+    }
+}
+
+/// The pools of one server.
+#[derive(Clone, Debug)]
+pub struct Pools {
+    /// For requests.
+    pub requests: Pool,
+    /// For what the server does by itself, which must not wait for requests: the scheduler, and what removes old rows.
+    pub background: Pool,
+}
+
+impl Pools {
+    /// Pools that connect when they are used, to a database whose schema is up to date.
+    pub fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
+        let background = PoolLimits { connections: BACKGROUND_CONNECTIONS, ..limits };
+        Self { requests: Pool::lazy(options.clone(), limits), background: Pool::lazy(options, background) }
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.requests.close().await;
+        self.background.close().await;
+    }
+}
+
+/// How many connections the server uses for what it does by itself.
+const BACKGROUND_CONNECTIONS: u32 = 2;
+
+/// Brings the schema up to date, and gives pools of connections to it.
+pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {
     let options = options_of(url)?
         .application_name("latchkey")
         .options(PLANNER)
         // Every statement is built in, so the server's plans are few and worth keeping.
         .statement_cache_capacity(256);
-    let pool = PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(DATABASE_ANSWERS_WITHIN)
-        // A connection that broke is found out by the statement that fails on it: asking first costs a round trip.
-        .test_before_acquire(false)
-        .connect_with(options.clone());
-    let pool = wait_for_pool(&options, pool).await;
-    if let Err(sqlx::Error::PoolTimedOut) = pool {
-        // The pool keeps trying, since the database may be starting, and in the end does not say what was wrong.
-        options.connect().await?;
-    }
-    let pool = pool?;
-    MIGRATIONS.run(&pool).await?;
-    Ok(pool)
+    // On a connection without time-outs: a migration may take long.
+    let mut connection = connect_patiently(&options).await?;
+    MIGRATIONS.run(&mut connection).await?;
+    sqlx::Connection::close(connection).await?;
+    Ok(Pools::lazy(options, limits))
 }

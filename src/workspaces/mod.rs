@@ -8,9 +8,9 @@ use crate::action_attempts::limits::RateLimits;
 use crate::clock::WorkspaceClock;
 use crate::error::Result;
 use crate::ids::Ids;
+use crate::postgres::Pool;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant as Monotonic};
@@ -98,7 +98,7 @@ struct Seen {
 
 impl Workspaces {
     /// The workspace of a token of this kind, if there is one.
-    pub async fn of_token(&self, pool: &PgPool, kind: &'static str, token: &str) -> Result<Option<Arc<Workspace>>> {
+    pub async fn of_token(&self, pool: &Pool, kind: &'static str, token: &str) -> Result<Option<Arc<Workspace>>> {
         let forgotten = {
             let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((at, kind_seen, workspace)) = seen.by_token.get(token)

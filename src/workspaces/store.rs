@@ -6,11 +6,11 @@ use crate::action_attempts::limits::RateLimits;
 use crate::clock::{Instant, WorkspaceClock};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
-use crate::postgres;
+use crate::postgres::Pool;
 use chrono::TimeDelta;
 use serde::Deserialize;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, QueryBuilder};
+use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ impl From<WorkspaceRow> for Workspace {
 }
 
 /// The workspace whose token of this kind this is.
-pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<Workspace>> {
+pub async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
     let row: Option<WorkspaceRow> = sqlx::query_as(
         "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
          from credential c join workspace w using (workspace_id)
@@ -49,19 +49,19 @@ pub async fn of_token(pool: &PgPool, kind: &str, token: &str) -> Result<Option<W
     )
     .bind(token)
     .bind(kind)
-    .fetch_optional(pool)
+    .fetch_optional(pool.of(Uuid::nil()))
     .await?;
     Ok(row.map(Workspace::from))
 }
 
 /// The workspace with this id.
-pub async fn by_id(pool: &PgPool, workspace_id: Uuid) -> Result<Option<Workspace>> {
+pub async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
     let row: Option<WorkspaceRow> = sqlx::query_as(
         "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
          from workspace where workspace_id = $1",
     )
     .bind(workspace_id)
-    .fetch_optional(pool)
+    .fetch_optional(pool.of(workspace_id))
     .await?;
     Ok(row.map(Workspace::from))
 }
@@ -242,16 +242,16 @@ pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: O
 }
 
 /// Sets how often the workspace's devices take requests. `false`: there is no such workspace.
-pub async fn set_rate_limits(pool: &PgPool, workspace_id: Uuid, limits: Option<RateLimits>) -> Result<bool> {
+pub async fn set_rate_limits(tx: &mut PgConnection, workspace_id: Uuid, limits: Option<RateLimits>) -> Result<bool> {
     let query = sqlx::query("update workspace set rate_limits = $2 where workspace_id = $1");
-    let done = query.bind(workspace_id).bind(limits.map(Json)).execute(pool).await?;
+    let done = query.bind(workspace_id).bind(limits.map(Json)).execute(tx).await?;
     Ok(done.rows_affected() > 0)
 }
 
 /// Sets whether parameters that the contract does not know are refused. `false`: there is no such workspace.
-pub async fn set_strictness(pool: &PgPool, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
+pub async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
     let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
-    let done = query.bind(workspace_id).bind(is_strict).execute(pool).await?;
+    let done = query.bind(workspace_id).bind(is_strict).execute(tx).await?;
     Ok(done.rows_affected() > 0)
 }
 
@@ -266,7 +266,7 @@ pub struct WorkspaceSettings {
 
 /// Changes settings of a workspace, and gives both as they are then. `None`: there is no such workspace.
 pub async fn update_settings(
-    pool: &PgPool,
+    tx: &mut PgConnection,
     workspace_id: Uuid,
     settings: WorkspaceSettings,
 ) -> Result<Option<(bool, bool)>> {
@@ -280,21 +280,21 @@ pub async fn update_settings(
     .bind(workspace_id)
     .bind(settings.allow_same_code_in_disjoint_windows)
     .bind(settings.refuse_begun_windows)
-    .fetch_optional(pool)
+    .fetch_optional(tx)
     .await?;
     Ok(row)
 }
 
 /// Removes a workspace with everything in it. `false`: there was none.
-pub async fn delete(pool: &PgPool, workspace_id: Uuid) -> Result<bool> {
+pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<bool> {
     // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
     // workspace, may wait for one of them.
-    let mut tx = postgres::begin(pool).await?;
+    let mut tx = pool.begin(workspace_id).await?;
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);
     }
     tx.commit().await?;
-    let mut tx = postgres::begin(pool).await?;
+    let mut tx = pool.begin(workspace_id).await?;
     // A lock may have been added meanwhile.
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);
@@ -352,7 +352,7 @@ pub struct ListedRow {
 }
 
 /// All workspaces, or only this one, in the order in which they were made.
-pub async fn list(pool: &PgPool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
+pub async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
     let token = |kind| {
         format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
     };
@@ -364,7 +364,7 @@ pub async fn list(pool: &PgPool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
         query.push(" where w.workspace_id = ").push_bind(workspace_id);
     }
     query.push(" order by w.sequence");
-    Ok(query.build_query_as().fetch_all(pool).await?)
+    Ok(query.build_query_as().fetch_all(pool.of(only.unwrap_or_default())).await?)
 }
 
 /// How much there is in a workspace.
@@ -379,7 +379,7 @@ pub struct Contents {
 }
 
 /// How much there is in each of these workspaces, in this order.
-pub async fn contents(pool: &PgPool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
+pub async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
     // `gone_at is null` is asked for of what was found: as a condition it would make other indexes look as good.
     let rows = sqlx::query_as(
         "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
@@ -393,7 +393,7 @@ pub async fn contents(pool: &PgPool, workspace_ids: &[Uuid]) -> Result<Vec<Conte
          order by w.place",
     )
     .bind(workspace_ids)
-    .fetch_all(pool)
+    .fetch_all(pool.of(Uuid::nil()))
     .await?;
     Ok(rows)
 }
@@ -465,9 +465,9 @@ pub async fn insert_accounts(
 }
 
 /// The workspaces whose time was up at this instant of the machine's.
-pub async fn expired(pool: &PgPool, machine_now: Instant) -> Result<Vec<Uuid>> {
+pub async fn expired(pool: &Pool, machine_now: Instant) -> Result<Vec<Uuid>> {
     let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
-        .fetch_all(pool)
+        .fetch_all(pool.of(Uuid::nil()))
         .await?;
     Ok(ids)
 }

@@ -22,7 +22,7 @@ pub(crate) async fn rows(world: &World) -> [i64; 4] {
                                   (select count(*) from action_attempt where workspace_id = $1),
                                   (select count(*) from pin_group where workspace_id = $1)]";
     let workspace_id: Uuid = world.workspace_id.parse().unwrap();
-    let counts: Vec<i64> = sqlx::query_scalar(statement).bind(workspace_id).fetch_one(&app().pool).await.unwrap();
+    let counts: Vec<i64> = sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap();
     counts.try_into().unwrap()
 }
 

@@ -57,7 +57,7 @@ async fn waiting(world: &World) -> i64 {
     let statement = "select count(*) from access_code
                      where workspace_id = $1 and pool_device_id is not null and gone_at is null";
     let workspace_id: Uuid = world.workspace_id.parse().unwrap();
-    sqlx::query_scalar(statement).bind(workspace_id).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 async fn device(world: &World, place: usize) -> Value {

@@ -121,7 +121,8 @@ fn a_workspace_whose_last_fault_is_deleted_is_one_without_faults_again() {
         let world = World::with_locks(0).await;
         let has_faults = async || {
             let query = "select has_http_faults from workspace where workspace_id = $1::uuid";
-            let row: bool = sqlx::query_scalar(query).bind(&world.workspace_id).fetch_one(&app().pool).await.unwrap();
+            let row: bool =
+                sqlx::query_scalar(query).bind(&world.workspace_id).fetch_one(app().pool.raw()).await.unwrap();
             row
         };
         assert!(!has_faults().await);
@@ -182,7 +183,7 @@ fn a_delayed_request_is_served_as_usual_unless_it_takes_longer_than_any_may() {
         let shared = app();
         let mut settings = shared.config.clone();
         settings.request_timeout = Duration::from_millis(50);
-        let router = server::router(App::new(settings, shared.pool.clone()).unwrap());
+        let router = server::router(App::new(settings, shared.pools()).unwrap());
         http_fault(&world, json!({ "outcome": { "delay": "PT1H" } })).await;
         let request = Request::get("/devices/list")
             .header(header::HOST, "localhost")

@@ -367,12 +367,12 @@ fn a_deleted_workspace_leaves_nothing_and_its_keys_stop_working_at_once() {
 async fn tables_of_workspaces() -> Vec<String> {
     let columns = "select table_name::text from information_schema.columns
                    where column_name = 'workspace_id' and table_schema = 'public'";
-    sqlx::query_scalar(columns).fetch_all(&app().pool).await.unwrap()
+    sqlx::query_scalar(columns).fetch_all(app().pool.raw()).await.unwrap()
 }
 
 async fn rows_of(table: &str, world: &World) -> i64 {
     let count = format!("select count(*) from {table} where workspace_id::text = $1");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(&world.workspace_id).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(&world.workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 #[test]

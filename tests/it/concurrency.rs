@@ -3,9 +3,8 @@
 //! What must hold is asked of the database, not of the answers.
 
 use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run, tick};
-use latchkey::postgres;
+use latchkey::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
-use sqlx::postgres::PgPoolOptions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,7 +70,7 @@ async fn clashes(world: &World) -> i64 {
     let statement = "select count(*) from access_code a join access_code b using (device_id, code)
          where a.workspace_id = $1 and a.access_code_id < b.access_code_id and a.gone_at is null and b.gone_at is null
            and tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)";
-    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 /// The most codes that any lock of a world ever had to hold at one instant, by the lock's place, over its whole life.
@@ -83,7 +82,8 @@ async fn most_crowded(world: &World) -> Vec<i64> {
                                 where o.device_id = occupied.device_id and o.at <= occupied.at
                                   and (o.until is null or o.until > occupied.at)))
          from occupied group by device_id";
-    let rows: Vec<(Uuid, i64)> = sqlx::query_as(statement).bind(id_of(world)).fetch_all(&app().pool).await.unwrap();
+    let rows: Vec<(Uuid, i64)> =
+        sqlx::query_as(statement).bind(id_of(world)).fetch_all(app().pool.raw()).await.unwrap();
     let by_lock: BTreeMap<String, i64> = rows.into_iter().map(|(id, count)| (id.to_string(), count)).collect();
     world.locks().iter().map(|id| by_lock.get(id).copied().unwrap_or(0)).collect()
 }
@@ -93,7 +93,7 @@ async fn split_groups(world: &World) -> i64 {
     let statement = "select count(*) from (select from access_code
          where workspace_id = $1 and common_code_key is not null and gone_at is null
          group by common_code_key having count(distinct code) > 1) as split";
-    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 /// Codes whose events are not one of each kind in the order of a life, or that have none.
@@ -104,7 +104,7 @@ async fn broken_stories(world: &World) -> Vec<(Uuid, String)> {
          where workspace_id = $1 and coalesce(story, '') <> all(case
              when gone_at is not null then array['created deleted', 'created set_on_device removed_from_device deleted']
              when first_held_at is not null then array['created set_on_device'] else array['created'] end)";
-    sqlx::query_as(statement).bind(id_of(world)).fetch_all(&app().pool).await.unwrap()
+    sqlx::query_as(statement).bind(id_of(world)).fetch_all(app().pool.raw()).await.unwrap()
 }
 
 /// Checks that each answer is a success or one of these refusals, and counts them by type.
@@ -191,7 +191,8 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
         assert_eq!(broken_stories(&world).await, []);
         let unfinished = "select count(*) from access_code where workspace_id = $1 and gone_at is null
              and (deletion_requested_at is not null or (starts_at is null and held_code is null))";
-        let unfinished: i64 = sqlx::query_scalar(unfinished).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
+        let unfinished: i64 =
+            sqlx::query_scalar(unfinished).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
         assert_eq!(unfinished, 0);
     });
 }
@@ -335,7 +336,7 @@ fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
         assert_eq!(broken_stories(&world).await, []);
         let late = "select count(*) from event e join access_code a using (access_code_id)
              where e.workspace_id = $1 and e.occurred_at < a.created_at";
-        let late: i64 = sqlx::query_scalar(late).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
+        let late: i64 = sqlx::query_scalar(late).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
         assert_eq!(late, 0, "nothing happens to a code before it is made");
     });
 }
@@ -354,7 +355,7 @@ fn a_clock_that_is_let_go_while_codes_are_deleted_leaves_none_asleep() {
             tally(&at_once(&world.api_key, requests).await, &[]);
             let asleep = "select count(*) from access_code
                  where workspace_id = $1 and gone_at is null and due_at is not null and wake_at is null";
-            let asleep: i64 = sqlx::query_scalar(asleep).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
+            let asleep: i64 = sqlx::query_scalar(asleep).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(asleep, 0, "nothing but the passing of time is needed for them to go");
             world.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }
@@ -389,7 +390,7 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
                                 (select count(*) from event where workspace_id = $1 and occurred_at > $2)";
             let held: latchkey::clock::Instant = held["now"].as_str().unwrap().parse().unwrap();
             let astir: (i64, i64) =
-                sqlx::query_as(astir).bind(id_of(&world)).bind(held).fetch_one(&app().pool).await.unwrap();
+                sqlx::query_as(astir).bind(id_of(&world)).bind(held).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(astir, (0, 0));
             world.post("/_emulator/clock/run", json!({ "rate": 2000 })).await.ok();
         }
@@ -404,7 +405,7 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
         let world = World::with_locks(1).await;
         world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = postgres::begin(&app().pool).await.unwrap();
+        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
         let lock = "select device_id from device where device_id = $1 for update";
         sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
@@ -413,7 +414,7 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
                 where $1 = any(pg_blocking_pids(a.pid))
                       or exists (select from pg_stat_activity b
                                  where b.pid = any(pg_blocking_pids(a.pid)) and $1 = any(pg_blocking_pids(b.pid)))";
-            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() < count {
+            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -425,12 +426,12 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
         until_waiting(1).await;
         let made = ask("/access_codes/create", json!({ "device_id": world.lock(0), "common_code_key": "new" }));
         until_waiting(2).await;
-        busy.rollback().await.unwrap();
+        drop(busy);
         unmade.await.unwrap().ok();
         made.await.unwrap().error(404, "device_not_found");
         for table in ["workspace", "device", "fault", "pin_group", "access_code", "event"] {
             let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
-            let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(&app().pool).await.unwrap();
+            let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(left, 0, "{table}");
         }
     });
@@ -447,7 +448,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             codes.push(world.create(wanted).await["access_code_id"].clone());
         }
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = postgres::begin(&app().pool).await.unwrap();
+        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
         let lock = "select device_id from device where device_id = $1 for update";
         sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
@@ -462,7 +463,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             let key = world.api_key.clone();
             asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
             let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
-            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() == 0 {
+            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -471,7 +472,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
         for task in asked.iter_mut().skip(3).step_by(4) {
             assert!(task.await.unwrap_err().is_cancelled());
         }
-        busy.rollback().await.unwrap();
+        drop(busy);
         for (place, task) in asked.into_iter().enumerate().filter(|(place, _)| place % 4 != 3) {
             let reply = task.await.unwrap();
             match place % 4 {
@@ -490,12 +491,14 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
 #[test]
 fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
     run(async {
-        let options = app().pool.connect_options().as_ref().clone();
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let options = app().pool.raw().connect_options().as_ref().clone();
+        let limits = PoolLimits { connections: 1, ..app().config.pool_limits() };
+        let pool = Pools::lazy(options, limits).requests;
+        pool.begin(Uuid::nil()).await.unwrap();
         // Given up as soon as it waits for the database, which may have answered already.
-        while tokio::time::timeout(Duration::ZERO, postgres::begin(&pool)).await.is_ok() {}
+        while tokio::time::timeout(Duration::ZERO, pool.begin(Uuid::nil())).await.is_ok() {}
         let transaction =
-            async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(&pool).await;
+            async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(pool.raw()).await;
         assert_ne!(
             transaction().await.unwrap(),
             transaction().await.unwrap(),
@@ -509,7 +512,7 @@ fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
     run(async {
         let world = World::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = postgres::begin(&app().pool).await.unwrap();
+        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
         let lock = "select device_id from device where device_id = $1 for update";
         sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
         let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
@@ -520,15 +523,15 @@ fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
         };
         let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
         let first = create("1357");
-        while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(&app().pool).await.unwrap() == 0 {
+        while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         let second = create("2468");
         // As restoring a snapshot of another seed does.
         let restored = "update workspace set seed = 'what is there now' where workspace_id = $1";
         let workspace_id: Uuid = world.workspace_id.parse().unwrap();
-        sqlx::query(restored).bind(workspace_id).execute(&app().pool).await.unwrap();
-        busy.rollback().await.unwrap();
+        sqlx::query(restored).bind(workspace_id).execute(app().pool.raw()).await.unwrap();
+        drop(busy);
         first.await.unwrap();
         let made = second.await.unwrap()["access_code"]["access_code_id"].clone();
         let ids = latchkey::ids::Ids::of(Some("what is there now"));

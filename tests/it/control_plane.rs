@@ -16,7 +16,7 @@ fn guarded_by(admin_token: Option<&str>, control_plane: ControlPlane) -> App {
     let mut config = app().config.clone();
     config.admin_token = admin_token.map(str::to_owned);
     config.control_plane = control_plane;
-    App::new(config, app().pool.clone()).unwrap()
+    App::new(config, app().pools()).unwrap()
 }
 
 /// The status and the error's message of a request to a server that is reached at `host`.

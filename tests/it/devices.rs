@@ -314,7 +314,7 @@ fn an_account_without_devices_is_disconnected_at_the_time_of_its_workspace() {
         // The account stays when its only lock is given to nobody.
         let account = world.devices[0]["connected_account_id"].clone();
         let device_id: uuid::Uuid = world.lock(0).parse().unwrap();
-        sqlx::query("delete from device where device_id = $1").bind(device_id).execute(&app().pool).await.unwrap();
+        sqlx::query("delete from device where device_id = $1").bind(device_id).execute(app().pool.raw()).await.unwrap();
         let wanted = json!({ "connected_account_id": account });
         world.post("/connected_accounts/simulate/disconnect", wanted).await.ok();
         let events = world.post("/events/list", json!({ "since": "2000-01-01" })).await.ok();

@@ -440,7 +440,7 @@ fn a_world_knows_again_that_it_has_no_fault_when_the_last_one_is_deleted() {
             let column = "select has_faults from workspace where workspace_id = $1";
             sqlx::query_scalar::<_, bool>(column)
                 .bind(workspace_id)
-                .fetch_one(&crate::support::app().pool)
+                .fetch_one(crate::support::app().pool.raw())
                 .await
                 .unwrap()
         };

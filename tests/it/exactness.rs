@@ -51,9 +51,9 @@ impl Server {
     async fn fresh() -> Self {
         let shared = app();
         let name = format!("exactness_{}", latchkey::ids::random_id().simple());
-        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(&shared.pool).await.unwrap();
-        let url = shared.pool.connect_options().as_ref().clone().database(&name).to_url_lossy();
-        let pool = postgres::connect(url.as_str(), 4).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(shared.pool.raw()).await.unwrap();
+        let url = shared.pool.raw().connect_options().as_ref().clone().database(&name).to_url_lossy();
+        let pool = postgres::connect(url.as_str(), shared.config.pool_limits()).await.unwrap();
         Self(server::router(App::new(shared.config.clone(), pool).unwrap()))
     }
 

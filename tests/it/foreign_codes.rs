@@ -551,7 +551,7 @@ async fn fill(world: &World, place: usize, except: &str) {
         .bind(world.lock(place).parse::<Uuid>().unwrap())
         .bind(START.parse::<latchkey::clock::Instant>().unwrap())
         .bind(except)
-        .execute(&app().pool)
+        .execute(app().pool.raw())
         .await
         .unwrap();
 }

@@ -8,9 +8,9 @@ use http_body_util::BodyExt;
 use latchkey::app::App;
 use latchkey::config::Settings;
 use latchkey::emulator::fixtures::Fixtures;
+use latchkey::postgres::{PoolLimits, Pools};
 use latchkey::server;
 use serde_json::{Value, json};
-use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Row};
 use std::path::Path;
 use tower::ServiceExt;
@@ -28,10 +28,11 @@ struct Few {
 impl Few {
     async fn new() -> Self {
         let shared = app();
-        let options = shared.pool.connect_options().as_ref().clone();
-        let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
+        let options = shared.pool.raw().connect_options().as_ref().clone();
+        let limits = PoolLimits { connections: 2, ..shared.config.pool_limits() };
+        let pools = Pools::lazy(options, limits);
         let config = Settings { seed: Some("plans of a server".to_owned()), ..shared.config.clone() };
-        let app = App::new(config, pool).unwrap();
+        let app = App::new(config, pools).unwrap();
         let router = server::router(app.clone());
         Self { app, router, api_key: String::new() }
     }
@@ -57,7 +58,10 @@ impl Few {
     /// Every statement that was prepared, with its plan.
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
-        let mut connections = vec![self.app.pool.acquire().await.unwrap(), self.app.pool.acquire().await.unwrap()];
+        let mut connections = Vec::new();
+        for pool in [&self.app.pool, &self.app.background] {
+            connections.extend([pool.raw().acquire().await.unwrap(), pool.raw().acquire().await.unwrap()]);
+        }
         for connection in &mut connections {
             let prepared =
                 "select name, statement, cardinality(parameter_types) as parameters from pg_prepared_statements";

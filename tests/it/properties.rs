@@ -67,7 +67,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
 /// A process, as far as requests can tell: a server with nothing in its memory yet, on the database there is.
 fn process() -> Router {
     let shared = app();
-    let fresh = App::new(shared.config.clone(), shared.pool.clone()).expect("the contracts parse");
+    let fresh = App::new(shared.config.clone(), shared.pools()).expect("the contracts parse");
     server::router(fresh)
 }
 

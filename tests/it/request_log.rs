@@ -275,7 +275,7 @@ fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nob
         const MANY: u64 = 3000;
         let world = World::with_locks(0).await;
         let shared = app();
-        let app = App::new(shared.config.clone(), shared.pool.clone()).unwrap();
+        let app = App::new(shared.config.clone(), shared.pools()).unwrap();
         let request = Request::get("/_emulator/stream")
             .header(header::HOST, "localhost")
             .header(header::AUTHORIZATION, format!("Bearer {}", world.api_key))

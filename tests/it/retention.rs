@@ -12,12 +12,12 @@ async fn age(world: &World) {
         "update action_attempt set created_at = created_at - interval '2 hours' where workspace_id = $1::text::uuid",
         "update access_code set gone_at = gone_at - interval '2 hours' where workspace_id = $1::text::uuid",
     ] {
-        sqlx::query(statement).bind(&world.workspace_id).execute(&app().pool).await.unwrap();
+        sqlx::query(statement).bind(&world.workspace_id).execute(app().pool.raw()).await.unwrap();
     }
 }
 
 async fn count(world: &World, statement: &'static str) -> i64 {
-    sqlx::query_scalar(statement).bind(&world.workspace_id).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(statement).bind(&world.workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 async fn history(world: &World) -> (Vec<Value>, Vec<Value>, i64) {
@@ -68,7 +68,7 @@ fn a_code_that_is_gone_stays_while_what_speaks_of_it_does() {
         // Its first events are old, its end is not.
         let old = "update event set occurred_at = occurred_at - interval '2 hours'
                    where workspace_id = $1::text::uuid and event_type = 'access_code.created'";
-        sqlx::query(old).bind(&world.workspace_id).execute(&app().pool).await.unwrap();
+        sqlx::query(old).bind(&world.workspace_id).execute(app().pool.raw()).await.unwrap();
         remove_older_than(&app(), TimeDelta::hours(1)).await.unwrap();
         let (events, attempts, codes) = history(&world).await;
         assert!(events.iter().all(|event| event["event_type"] != "access_code.created"));

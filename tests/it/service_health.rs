@@ -6,6 +6,7 @@ use axum::http::{Request, StatusCode, header};
 use latchkey::app::App;
 use latchkey::clock::{Instant, machine_now};
 use latchkey::http::service_health::SchedulerRound;
+use latchkey::postgres::{PoolLimits, Pools};
 use latchkey::server;
 use serde_json::Value;
 use tower::ServiceExt as _;
@@ -26,9 +27,9 @@ fn statuses(body: &Value) -> Vec<(&str, &str)> {
 
 /// A server on the tests' database, with a pool and a scheduler state of its own.
 fn own() -> App {
-    let options = app().pool.connect_options().as_ref().clone();
-    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_lazy_with(options);
-    App::new(app().config.clone(), pool).unwrap()
+    let options = app().pool.raw().connect_options().as_ref().clone();
+    let limits = PoolLimits { connections: 1, ..app().config.pool_limits() };
+    App::new(app().config.clone(), Pools::lazy(options, limits)).unwrap()
 }
 
 #[test]

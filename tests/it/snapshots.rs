@@ -144,7 +144,7 @@ fn the_default_sandbox_can_be_reset_as_any_other() {
         let beginning: i64 =
             sqlx::query_scalar("select count(*) from snapshot where workspace_id = $1 and ordinal = 0")
                 .bind(locks[0].workspace_id)
-                .fetch_one(&database.pool)
+                .fetch_one(database.pool.raw())
                 .await
                 .unwrap();
         assert_eq!(beginning, 1);
@@ -308,7 +308,7 @@ fn snapshots_are_their_workspace_s_own_and_go_with_it() {
         let beginning: uuid::Uuid =
             sqlx::query_scalar("select snapshot_id from snapshot where workspace_id = $1::uuid and ordinal = 0")
                 .bind(uuid::Uuid::parse_str(&world.workspace_id).unwrap())
-                .fetch_one(&app().pool)
+                .fetch_one(app().pool.raw())
                 .await
                 .unwrap();
         for path in ["restore", "delete"] {
@@ -318,7 +318,7 @@ fn snapshots_are_their_workspace_s_own_and_go_with_it() {
         world.post("/_emulator/workspaces/delete", json!({})).await.ok();
         let left: i64 = sqlx::query_scalar("select count(*) from snapshot where workspace_id = $1::uuid")
             .bind(uuid::Uuid::parse_str(&world.workspace_id).unwrap())
-            .fetch_one(&app().pool)
+            .fetch_one(app().pool.raw())
             .await
             .unwrap();
         assert_eq!(left, 0);
@@ -331,7 +331,7 @@ fn a_workspace_whose_beginning_nobody_recorded_cannot_be_reset() {
         let world = World::with_locks(1).await;
         sqlx::query("delete from snapshot where workspace_id = $1::uuid and ordinal = 0")
             .bind(uuid::Uuid::parse_str(&world.workspace_id).unwrap())
-            .execute(&app().pool)
+            .execute(app().pool.raw())
             .await
             .unwrap();
         let error = world.post("/_emulator/workspaces/reset", json!({})).await.error(409, "conflict");
@@ -389,7 +389,7 @@ fn requests_that_come_while_a_workspace_is_restored_come_before_it_or_after() {
 #[test]
 fn no_table_of_a_workspace_is_forgotten() {
     run(async {
-        let pool = app().pool.clone();
+        let pool = app().pool.raw().clone();
         let found: Vec<String> = sqlx::query_scalar(
             "select table_name::text from information_schema.columns
              where column_name = 'workspace_id' and table_schema = 'public'",

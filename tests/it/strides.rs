@@ -238,8 +238,11 @@ async fn tables(world: &World) -> Vec<Value> {
         let query = format!(
             "select to_jsonb(t) - 'sequence' - 'publishable_key' from {table} t where workspace_id = $1 order by t.{order}"
         );
-        let rows: Vec<Value> =
-            sqlx::query_scalar(sqlx::AssertSqlSafe(query)).bind(workspace_id).fetch_all(&app().pool).await.unwrap();
+        let rows: Vec<Value> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+            .bind(workspace_id)
+            .fetch_all(app().pool.raw())
+            .await
+            .unwrap();
         tables.push(json!({ table: rows }));
     }
     tables
@@ -314,6 +317,7 @@ fn guest_that_was_never_set_frees_its_place_for_a_backup() {
         Deed::Create { lock: 1, pin: None, window: Some((0, 1)), native: false, external: false, pool: true },
         Deed::Advance { steps: 11, cuts: Vec::new() },
     ];
-    let [one, many] = [Strides::One, Strides::Steps].map(|strides| run(play("a guest never set", &deeds, 1000, strides)));
+    let [one, many] =
+        [Strides::One, Strides::Steps].map(|strides| run(play("a guest never set", &deeds, 1000, strides)));
     assert_eq!(one, many);
 }

@@ -37,7 +37,7 @@ fn server() -> &'static Server {
         let database = Database::open(&config).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
         let pool = runtime
-            .block_on(postgres::connect(&database.url(), config.settings.database_connections))
+            .block_on(postgres::connect(&database.url(), config.settings.pool_limits()))
             .expect("the database is up to date");
         // The process's end ends it; nothing here lives longer.
         std::mem::forget(database);

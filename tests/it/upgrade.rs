@@ -100,11 +100,12 @@ fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
         sqlx::raw_sql(DATABASE).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
 
-        let pool = postgres::connect(&private.url(), 4).await.unwrap();
+        let settings = Config::parse_from(["latchkey", "--ephemeral"]).settings;
+        let pools = postgres::connect(&private.url(), settings.pool_limits()).await.unwrap();
         let kept = "select has_faults, (select array_agg(common_code_key) from pin_group) from workspace where seed is not null";
-        let kept: (bool, Vec<String>) = sqlx::query_as(kept).fetch_one(&pool).await.unwrap();
+        let kept: (bool, Vec<String>) = sqlx::query_as(kept).fetch_one(pools.requests.raw()).await.unwrap();
         assert_eq!(kept, (false, vec!["stay".to_owned()]), "what had no row any more is forgotten");
-        let app = App::new(Config::parse_from(["latchkey", "--ephemeral"]).settings, pool).unwrap();
+        let app = App::new(settings, pools.clone()).unwrap();
         let router = server::router(app.clone());
         let ask = async |path: &str, body: Value| ask(&router, path, body).await;
         goes_on(ask).await;
@@ -114,7 +115,7 @@ fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
         assert_eq!(restored["now"], "2026-03-02T12:02:00.000Z", "{restored}");
         goes_on(ask).await;
         assert_eq!(ask("/_emulator/workspaces/reset", json!({})).await["now"], "2026-03-02T12:00:00.000Z");
-        app.pool.close().await;
+        pools.close().await;
         drop(private);
     });
 }

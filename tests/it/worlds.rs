@@ -3,8 +3,8 @@
 use crate::support::{START, World, app, ask, post_as, run};
 use latchkey::app::App;
 use latchkey::emulator::worlds::remove_expired;
+use latchkey::postgres::Pools;
 use serde_json::{Value, json};
-use sqlx::postgres::PgPoolOptions;
 
 const LIST: &str = "/_emulator/workspaces/list";
 
@@ -87,9 +87,9 @@ fn worlds_past_their_time_are_removed_once_however_many_servers_see_to_it() {
             world.create(json!({ "device_id": world.lock(0) })).await;
             going.push(world);
         }
-        let options = app().pool.connect_options().as_ref().clone();
-        let pool = PgPoolOptions::new().max_connections(2).connect_with(options).await.unwrap();
-        let other = App::new(app().config.clone(), pool).unwrap();
+        let options = app().pool.raw().connect_options().as_ref().clone();
+        let pools = Pools::lazy(options, app().config.pool_limits());
+        let other = App::new(app().config.clone(), pools).unwrap();
         let (one, other, third) = (app(), other.clone(), other);
         let (one, other, third) = tokio::join!(remove_expired(&one), remove_expired(&other), remove_expired(&third));
         one.and(other).and(third).unwrap();
@@ -98,7 +98,7 @@ fn worlds_past_their_time_are_removed_once_however_many_servers_see_to_it() {
             assert_eq!(place(&left, world), None);
             let rows: i64 = sqlx::query_scalar("select count(*) from event where workspace_id = $1::text::uuid")
                 .bind(&world.workspace_id)
-                .fetch_one(&app().pool)
+                .fetch_one(app().pool.raw())
                 .await
                 .unwrap();
             assert_eq!(rows, 0);

@@ -6,10 +6,11 @@ use crate::access_codes::store::{self as access_codes, Placed};
 use crate::clock::{Instant, iso};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
+use crate::postgres::Pool;
 use crate::workspaces::store as workspaces;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -121,13 +122,13 @@ pub(super) struct Listed {
 }
 
 /// The snapshots of a workspace in the order in which they came.
-pub(super) async fn list(pool: &PgPool, workspace_id: Uuid) -> Result<Vec<Listed>> {
+pub(super) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>> {
     let found = sqlx::query_as(
         "select snapshot_id, created_at, instant as now, is_imported from snapshot
          where workspace_id = $1 and ordinal > 0 order by ordinal",
     )
     .bind(workspace_id)
-    .fetch_all(pool)
+    .fetch_all(pool.of(workspace_id))
     .await?;
     Ok(found)
 }
@@ -156,13 +157,13 @@ pub(super) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Resu
 }
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
-pub(super) async fn delete(pool: &PgPool, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
+pub(super) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query(
         "delete from snapshot where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
     )
     .bind(snapshot_id)
     .bind(workspace_id)
-    .execute(pool)
+    .execute(tx)
     .await?;
     Ok(deleted.rows_affected() > 0)
 }

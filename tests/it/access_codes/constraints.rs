@@ -102,7 +102,7 @@ fn lengths_that_no_pin_has_are_refused_by_the_control_plane_too() {
         // An older server may have kept such a list: it counts as none.
         let kept = r#"update device set overrides = '{"supported_code_lengths": [15]}' where device_id = $1"#;
         let device_id: uuid::Uuid = world.lock(0).parse().unwrap();
-        sqlx::query(kept).bind(device_id).execute(&app().pool).await.unwrap();
+        sqlx::query(kept).bind(device_id).execute(app().pool.raw()).await.unwrap();
         assert_eq!(lengths(&world).await, Value::Null);
         assert_eq!(pin(&world.create(on(&world, 0, json!({}))).await).len(), 4);
     });

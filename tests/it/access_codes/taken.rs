@@ -31,7 +31,7 @@ async fn fill(world: &World, place: usize, condition: &'static str) {
         .bind(world.workspace_id.parse::<Uuid>().unwrap())
         .bind(world.lock(place).parse::<Uuid>().unwrap())
         .bind(START.parse::<latchkey::clock::Instant>().unwrap())
-        .execute(&app().pool)
+        .execute(app().pool.raw())
         .await
         .unwrap();
 }

@@ -969,7 +969,7 @@ fn foreign_codes_and_backups_that_wait_to_be_pulled_are_not_found() {
         let code = world.create(on(&world, 0, pooled)).await;
         let waiting = "select access_code_id from access_code where pool_device_id = $1 limit 1";
         let device_id: Uuid = world.lock(0).parse().unwrap();
-        let backup: Uuid = sqlx::query_scalar(waiting).bind(device_id).fetch_one(&app().pool).await.unwrap();
+        let backup: Uuid = sqlx::query_scalar(waiting).bind(device_id).fetch_one(app().pool.raw()).await.unwrap();
         let before = rows(&world).await;
         for id in [foreign["access_code_id"].clone(), json!(backup)] {
             let wanted = json!({ "access_code_id": id, "name": "cleaner" });
@@ -1031,7 +1031,7 @@ async fn clashes(world: &World) -> i64 {
          where a.access_code_id < b.access_code_id
            and tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)";
     let workspace_id: Uuid = world.workspace_id.parse().unwrap();
-    sqlx::query_scalar(statement).bind(workspace_id).fetch_one(&app().pool).await.unwrap()
+    sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 /// One of many changes of these codes: PINs of which there are fewer than wanted, and windows that touch.

@@ -187,7 +187,7 @@ fn a_list_of_events_has_at_most_ten_thousand() {
                     select gen_random_uuid(), workspace_id, 'device.connected', occurred_at, created_at, device_id,
                            connected_account_id
                     from event, generate_series(1, 10500) where workspace_id = $1";
-        sqlx::query(many).bind(workspace_id).execute(&crate::support::app().pool).await.unwrap();
+        sqlx::query(many).bind(workspace_id).execute(crate::support::app().pool.raw()).await.unwrap();
         let listed = world.post("/events/list", json!({ "since": "2000-01-01", "limit": 20_000 })).await;
         assert_eq!(listed.body["events"].as_array().unwrap().len(), 10_000);
     });

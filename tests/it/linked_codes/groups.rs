@@ -125,7 +125,7 @@ fn a_key_whose_codes_are_all_gone_can_be_used_again_without_naming_a_pin() {
 async fn groups(world: &World) -> Vec<String> {
     let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
     let all = "select common_code_key from pin_group where workspace_id = $1";
-    sqlx::query_scalar(all).bind(workspace_id).fetch_all(&app().pool).await.unwrap()
+    sqlx::query_scalar(all).bind(workspace_id).fetch_all(app().pool.raw()).await.unwrap()
 }
 
 #[test]

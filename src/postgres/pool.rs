@@ -1,0 +1,380 @@
+//! The pool of connections: fair shares of it, limits on every wait, and connections that were lost.
+//!
+//! Every use of the database begins here. A caller waits for a connection until shortly before its request's time-out,
+//! and one workspace never has all connections. A connection that was found dead before anything was asked on it is
+//! replaced. While the database does not answer at all, callers are told so within a second.
+
+use super::probe::Probe;
+use super::transaction::Transaction;
+use crate::error::{Error, Result, Unavailable};
+use futures_util::future::BoxFuture;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
+use sqlx_core::transaction::TransactionManager as _;
+use std::collections::HashMap;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+/// How long a new connection may take, and the answer to `begin`: callers learn within a second that the database is away.
+const CONNECTED_WITHIN: Duration = Duration::from_millis(700);
+
+/// After this long without an answer the database is asked whether it answers at all.
+const ASK_AFTER: Duration = Duration::from_millis(250);
+
+/// A connection that lay unused for so long is asked whether it lives before it is used.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// How long a connection whose request ended in the middle of a statement may take to become ready again.
+const READY_WITHIN: Duration = Duration::from_millis(200);
+
+/// Has the server look every second whether its client is still there while it works on a statement.
+const LOOK_FOR_CLIENT: &str = "set client_connection_check_interval = 1000";
+
+/// From this many connections on, one workspace holds at most three quarters of them.
+const SHARED_FROM: u32 = 4;
+
+/// How many workspaces' shares are kept before unused ones are forgotten.
+const SHARES_KEPT: usize = 1024;
+
+/// The limits of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolLimits {
+    /// How many connections it opens at most; more than 0.
+    pub connections: u32,
+    /// How long a request may take. A caller waits a little less for a connection or for a lock.
+    pub request_timeout: Duration,
+}
+
+impl PoolLimits {
+    /// How long a caller waits for a connection, and a statement for a lock: less than the request's time-out, so that
+    /// the caller is told what it waited for.
+    pub fn wait(&self) -> Duration {
+        self.request_timeout.saturating_sub((self.request_timeout / 10).min(Duration::from_secs(1)))
+    }
+}
+
+/// A pool of connections; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    connections: PgPool,
+    limits: PoolLimits,
+    all: Arc<Semaphore>,
+    shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
+    probe: Probe,
+}
+
+impl Pool {
+    /// A pool that connects when it is used.
+    pub(super) fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
+        // Within the session, and not as start-up parameters, which a connection pooler in between may refuse.
+        let wait = limits.wait().as_millis();
+        let settings = format!(
+            "set lock_timeout = {wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
+        );
+        let connections = PgPoolOptions::new()
+            .max_connections(limits.connections)
+            .acquire_timeout(CONNECTED_WITHIN)
+            // Asking each time costs a round trip.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < TRUSTED_FOR {
+                        return Ok(true);
+                    }
+                    Ok(matches!(tokio::time::timeout(READY_WITHIN, connection.ping()).await, Ok(Ok(()))))
+                })
+            })
+            .after_connect(move |connection, _| {
+                let settings = settings.clone();
+                Box::pin(async move {
+                    connection.execute(sqlx::AssertSqlSafe(settings)).await?;
+                    // Where the system cannot tell the server that its client has gone, statements end by their time-out.
+                    if let Err(error) = connection.execute(LOOK_FOR_CLIENT).await {
+                        tracing::debug!(%error, "the database does not notice at once when a client has gone");
+                    }
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options.clone());
+        Self(Arc::new(Inner {
+            connections,
+            limits,
+            all: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX >> 4))),
+            shares: Mutex::default(),
+            probe: Probe::new(options),
+        }))
+    }
+
+    /// The connections themselves, without shares and retries: for start-up and tests.
+    pub fn raw(&self) -> &PgPool {
+        &self.0.connections
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.0.connections.close().await;
+    }
+
+    /// How many connections are in use, and how many there can be.
+    pub fn in_use(&self) -> (usize, usize) {
+        let all = usize::try_from(self.0.limits.connections).unwrap_or(usize::MAX);
+        (all.saturating_sub(self.0.all.available_permits()), all)
+    }
+
+    /// Whether the database answers, as of the last quarter of a second.
+    pub async fn answers(&self) -> bool {
+        !self.0.connections.is_closed() && self.0.probe.answers().await
+    }
+
+    /// Reads for a workspace; the workspace without an id stands for all that is not one's.
+    pub fn of(&self, workspace_id: Uuid) -> Reader<'_> {
+        Reader { pool: self, workspace_id }
+    }
+
+    /// A connection for a workspace.
+    ///
+    /// # Errors
+    /// [`sqlx::Error::PoolTimedOut`] where none became free in time, or the database does not answer.
+    pub async fn acquire(&self, workspace_id: Uuid) -> sqlx::Result<Connection> {
+        let share = match self.share(workspace_id) {
+            Some(share) => Some(self.permit(share).await?),
+            None => None,
+        };
+        let permit = self.permit(Arc::clone(&self.0.all)).await?;
+        let inner = self.0.connections.acquire().await.map_err(|error| match error {
+            // There is a permit for each connection, so what took too long was to connect.
+            sqlx::Error::PoolTimedOut => no_answer(),
+            error => error,
+        })?;
+        Ok(Connection { inner: Some(inner), permits: Some((share, permit)), state: State::InUse })
+    }
+
+    /// Reads for a workspace in several statements on one connection; asks again where the connection turns out to be dead.
+    ///
+    /// # Errors
+    /// Those of [`Pool::acquire`], and of the reading.
+    pub async fn read<T>(
+        &self,
+        workspace_id: Uuid,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T>>,
+    ) -> Result<T> {
+        let mut lost = 0;
+        loop {
+            let mut connection = self.acquire(workspace_id).await?;
+            match read(&mut connection).await {
+                Err(Error::Unavailable(Unavailable::DatabaseAway)) if lost <= self.0.limits.connections => {
+                    connection.discard();
+                    lost += 1;
+                }
+                answer => {
+                    connection.done();
+                    return answer;
+                }
+            }
+        }
+    }
+
+    /// Begins a transaction, which is given up unless it is committed. A connection that turns out to be dead is
+    /// replaced: nothing was asked on it yet.
+    ///
+    /// # Errors
+    /// Those of [`Pool::acquire`].
+    pub async fn begin(&self, workspace_id: Uuid) -> sqlx::Result<Transaction> {
+        let mut lost = 0;
+        loop {
+            let mut connection = self.acquire(workspace_id).await?;
+            connection.state = State::Unknown;
+            let begun = self.while_answering(PgTransactions::begin(&mut connection, None)).await;
+            match begun {
+                Ok(()) => {
+                    connection.state = State::InUse;
+                    return Ok(Transaction::new(connection));
+                }
+                Err(error) if is_lost(&error) && lost <= self.0.limits.connections => lost += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits for something that the database does, as long as the database answers others.
+    async fn while_answering<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+        tokio::pin!(work);
+        loop {
+            if let Ok(done) = tokio::time::timeout(ASK_AFTER, &mut work).await {
+                return done;
+            }
+            tokio::select! {
+                done = &mut work => return done,
+                answers = self.0.probe.answers() => if !answers {
+                    return Err(no_answer());
+                }
+            }
+        }
+    }
+
+    async fn permit(&self, of: Arc<Semaphore>) -> sqlx::Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&of).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let permit = async { of.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed) };
+        let waited = tokio::time::timeout(self.0.limits.wait(), self.while_answering(permit)).await;
+        waited.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+    }
+
+    /// What limits a workspace to its share of the connections; `None`: there are too few to share.
+    fn share(&self, workspace_id: Uuid) -> Option<Arc<Semaphore>> {
+        if self.0.limits.connections < SHARED_FROM {
+            return None;
+        }
+        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = shares.get(&workspace_id).and_then(Weak::upgrade) {
+            return Some(share);
+        }
+        if shares.len() >= SHARES_KEPT {
+            shares.retain(|_, share| share.strong_count() > 0);
+        }
+        let most = usize::try_from(self.0.limits.connections / 4 * 3).unwrap_or(usize::MAX >> 4);
+        let share = Arc::new(Semaphore::new(most));
+        shares.insert(workspace_id, Arc::downgrade(&share));
+        Some(share)
+    }
+}
+
+/// How transactions begin and end on a connection.
+pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
+
+/// The error of a database that does not answer.
+fn no_answer() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
+}
+
+/// Whether a connection is gone, and with it whatever was not committed on it.
+pub fn is_lost(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
+        sqlx::Error::Database(error) => is_lost_code(error.code().as_deref()),
+        _ => false,
+    }
+}
+
+/// Whether the server says with this code that it ends the connection: an administrator asked for it, or it stops.
+pub(super) fn is_lost_code(code: Option<&str>) -> bool {
+    matches!(code, Some("57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03"))
+}
+
+/// What a connection is doing when it is given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Perhaps in the middle of a statement.
+    InUse,
+    /// Nothing that sqlx would know how to end: it is closed.
+    Unknown,
+    /// Nothing.
+    Done,
+}
+
+/// A connection in use, and the right to use it.
+#[derive(Debug)]
+pub struct Connection {
+    inner: Option<PoolConnection<Postgres>>,
+    permits: Option<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
+    state: State,
+}
+
+impl Connection {
+    /// Notes that nothing is under way on it any more.
+    pub(super) fn done(mut self) {
+        self.state = State::Done;
+    }
+
+    /// Closes it: it is not to be used again.
+    pub(super) fn discard(mut self) {
+        self.state = State::Unknown;
+    }
+}
+
+impl Deref for Connection {
+    type Target = PgConnection;
+
+    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
+    fn deref(&self) -> &PgConnection {
+        self.inner.as_ref().expect("a connection that is in use")
+    }
+}
+
+impl DerefMut for Connection {
+    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.inner.as_mut().expect("a connection that is in use")
+    }
+}
+
+impl Drop for Connection {
+    /// Gives the connection back. A request may end at any moment, since its client may hang up: a connection that is
+    /// still busy is closed, and the server, which looks for its client every second, gives the statement up. Until then
+    /// it counts as in use.
+    fn drop(&mut self) {
+        let Some(mut inner) = self.inner.take() else { return };
+        match self.state {
+            State::Done => {}
+            State::Unknown => inner.close_on_drop(),
+            State::InUse => {
+                let permits = self.permits.take();
+                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                    runtime.spawn(async move {
+                        let ready = tokio::time::timeout(READY_WITHIN, inner.ping()).await;
+                        if !matches!(ready, Ok(Ok(()))) {
+                            inner.close_on_drop();
+                        }
+                        drop(inner);
+                        drop(permits);
+                    });
+                } else {
+                    inner.close_on_drop();
+                }
+            }
+        }
+    }
+}
+
+/// Where single statements that change nothing are executed. One that meets a dead connection is asked again.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a> {
+    pub(super) pool: &'a Pool,
+    pub(super) workspace_id: Uuid,
+}
+
+impl Reader<'_> {
+    /// Asks until a living connection is found.
+    pub(super) async fn ask<T>(
+        &self,
+        ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
+    ) -> sqlx::Result<T> {
+        let mut lost = 0;
+        loop {
+            let mut connection = self.pool.acquire(self.workspace_id).await?;
+            match self.pool.while_answering(ask(&mut connection)).await {
+                Err(error) if is_lost(&error) && lost <= self.pool.0.limits.connections => {
+                    connection.discard();
+                    lost += 1;
+                }
+                Err(error @ sqlx::Error::Io(_)) => {
+                    connection.discard();
+                    return Err(error);
+                }
+                answer => {
+                    connection.done();
+                    return answer;
+                }
+            }
+        }
+    }
+}
