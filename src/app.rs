@@ -8,6 +8,7 @@ use crate::error::Result;
 use crate::http::log::RequestLog;
 use crate::http::service_health::{LastEvaluation, SchedulerRound};
 use crate::postgres::{Pool, Pools};
+use crate::scheduler::Parking;
 use crate::together::Together;
 use crate::workspaces::Workspaces;
 use std::ops::Deref;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub requests: RequestLog,
     /// How the server's parts were when that was last evaluated.
     pub last_evaluation: LastEvaluation,
+    /// Locks whose codes cannot be worked on.
+    pub parking: Parking,
     wake: Notify,
     stopping: watch::Sender<bool>,
     last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
@@ -64,6 +67,7 @@ impl App {
             making: Arc::default(),
             changing: Arc::default(),
             last_evaluation: LastEvaluation::default(),
+            parking: Parking::default(),
             wake: Notify::new(),
             stopping: watch::Sender::new(false),
             last_scheduler_round: watch::Sender::new(None),

@@ -3,6 +3,7 @@
 use crate::access_codes::lifecycle::Window;
 use crate::clock::to_iso;
 use crate::contract::{Issues, Rejection};
+use crate::together::Unanswered;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -199,6 +200,18 @@ pub enum Error {
          database (--data-dir or DATABASE_URL), or give that workspace's row another {0}"
     )]
     SandboxInUse(&'static str),
+    /// What falls due on the way is more than one request may do. Nothing was changed.
+    #[error(
+        "more than {limit} steps of access codes fall due on the way, most of them to try again what fails for ever. \
+         Nothing was changed. Move the clock in shorter strides or at a lower rate, or take back the fault or whatever \
+         else is in the way."
+    )]
+    TooManySteps {
+        /// How many steps were taken before it was given up.
+        steps: u64,
+        /// How many one request may take.
+        limit: u64,
+    },
     /// The database cannot be reached, or what was waited for did not become free in time. Nothing was changed.
     #[error("{0} Nothing was changed. Send the request again.")]
     Unavailable(Unavailable),
@@ -231,6 +244,27 @@ impl Error {
     /// A stored row that no code of ours can have written.
     pub fn inconsistent(table: &str, id: Uuid, column: &str) -> Self {
         Self::Internal(format!("{table} {id} has an impossible {column}").into())
+    }
+}
+
+impl Error {
+    /// The same error for another request of the same batch.
+    #[must_use]
+    pub fn for_another(&self) -> Self {
+        match self {
+            Self::Unavailable(unavailable) => Self::Unavailable(*unavailable),
+            Self::OutcomeUnknown(cause) => Self::OutcomeUnknown(cause.to_string().into()),
+            other => Self::Internal(other.to_string().into()),
+        }
+    }
+}
+
+impl From<Unanswered> for Error {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::QueueFull => Self::Unavailable(Unavailable::Busy),
+            Unanswered::BrokenOff => Self::OutcomeUnknown("the batch of the request broke off".into()),
+        }
     }
 }
 

@@ -4,46 +4,23 @@
 //! its memory, and faults that testers arranged for its operations. Nothing in here but [`Workshop::open`] and
 //! [`Workshop::close`] reads or writes the database.
 
-use crate::access_codes::lifecycle::particulars::{
-    CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
-};
-use crate::access_codes::lifecycle::{Entry, Life, Lock, Operation, Step};
-use crate::access_codes::linked::{Claims, Period, broken_digits, peak};
+mod memory;
+
+pub use memory::{Held, Memory};
+
+use crate::access_codes::lifecycle::{Life, Lock, Operation, Step};
 use crate::access_codes::model::AccessCode;
-use crate::access_codes::store::{self, LockedDevice};
+use crate::access_codes::store::LockedDevice;
 use crate::clock::Instant;
-use crate::devices::model::Device;
+use crate::compute;
 use crate::emulator::faults::{self, Fault};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::events::{NewEvent, Recorder};
 use chrono::TimeDelta;
 use sqlx::PgConnection;
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap};
 use uuid::Uuid;
-
-/// A code in a lock's memory.
-#[derive(Clone, Debug)]
-pub struct Held {
-    /// The code.
-    pub access_code_id: Uuid,
-    /// Whether it is ours.
-    pub is_managed: bool,
-    /// Its PIN.
-    pub code: String,
-}
-
-/// As much of the memory of locks as the operations on them can run into.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// By lock: codes with PINs that are to be set.
-    held: HashMap<Uuid, Vec<Held>>,
-    /// By lock with a limit: how many codes it holds.
-    counts: HashMap<Uuid, usize>,
-    /// By lock with a limit that is to hold backup codes: the codes that come first, whether it holds them or is to hold
-    /// them later.
-    guests: HashMap<Uuid, HashMap<Uuid, Period>>,
-}
 
 /// How long operations take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +42,13 @@ impl Pace {
     }
 }
 
-/// How many steps one code takes in one go: enough for ten years of trying again what fails for ever. Whoever needs more
-/// goes in shorter strides.
-const MOST_STEPS: u32 = 1_000_000;
+/// How many steps one request takes at most, those of all codes together: ten times what a year of ten thousand codes
+/// takes (`bench/year.sh`).
+pub const MAX_STEPS: u64 = 640_000;
+
+/// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
+/// request whose client has gone ends.
+const STRETCH: u64 = 4000;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +68,7 @@ pub struct Steps {
     pub touched: Vec<bool>,
     /// The instant of the last one.
     pub last: Option<Instant>,
-    /// Whether a code had more to do than can be done in one go; then not everything is done.
+    /// Whether there was more to do than was allowed; what is left falls due when it did.
     pub is_cut_short: bool,
 }
 
@@ -145,66 +126,48 @@ impl<'a> Workshop<'a> {
 
     /// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
     /// what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
-    pub fn live_on(
+    ///
+    /// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
+    pub async fn live_on(
         &mut self,
         (codes, pace): (&mut [AccessCode], Pace),
         until: impl Fn(&LockedDevice) -> Instant,
-        goal: Until,
+        (goal, most): (Until, u64),
         events: &mut Vec<NewEvent>,
     ) -> Steps {
-        let mut steps = Steps { touched: vec![false; codes.len()], ..Steps::default() };
-        let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
-        let locks: HashMap<Uuid, AtWork> = self.locked.values().map(at_work).collect();
-        let mut versions = vec![0_u32; codes.len()];
-        let mut coming: BinaryHeap<Coming> = BinaryHeap::with_capacity(codes.len());
-        let mut others = 0_usize;
-        for (place, code) in codes.iter().enumerate() {
-            push(&mut coming, &mut others, &locks, code, place, 0);
-        }
-        let mut blocked = codes.iter().filter(|code| code.blocked_on().is_some()).count();
-        while let Some(Reverse((at, (_, device_id), (step, _), _, place, version))) = coming.pop() {
-            if version != versions[place] {
-                continue;
-            }
-            if version >= MOST_STEPS {
-                steps.is_cut_short = true;
-                break;
-            }
-            let Some((lock, locked)) = locks.get(&device_id).zip(self.locked.get(&device_id).copied()) else {
-                continue;
-            };
-            let code = &mut codes[place];
-            if code.life.is_retry(step, lock.1) {
-                if goal == Until::Quiet && others == 0 {
-                    break;
-                }
+        let mut run = Run::new(self, codes, pace, until, goal);
+        loop {
+            let left = most.saturating_sub(run.steps.taken);
+            let stretch = STRETCH.min(left);
+            let is_done = if codes.len() <= FEW && run.steps.taken == 0 {
+                // Too little to be worth another thread.
+                run.go_on(self, codes, events, FEW_STEPS.min(left))
             } else {
-                others -= 1;
+                compute::run(|| run.go_on(self, codes, events, stretch)).await
+            };
+            if is_done {
+                return run.steps;
             }
-            let was_blocked = code.blocked_on().is_some();
-            let frees = self.step(locked, &lock.0, code, at, step, events);
-            steps.taken += 1;
-            steps.touched[place] = true;
-            steps.last = Some(at);
-            blocked = blocked + usize::from(code.blocked_on().is_some()) - usize::from(was_blocked);
-            versions[place] += 1;
-            push(&mut coming, &mut others, &locks, code, place, versions[place]);
-            if !frees || blocked == 0 {
-                continue;
-            }
-            // What stood in the way may be gone.
-            for (place, code) in codes.iter_mut().enumerate() {
-                if code.blocked_on() == Some(device_id) {
-                    // What was on the list for it is on it no longer.
-                    others -= usize::from(coming_step(&locks, code).is_some_and(|(.., counts)| counts));
-                    code.life.try_again(at);
-                    steps.touched[place] = true;
-                    versions[place] += 1;
-                    push(&mut coming, &mut others, &locks, code, place, versions[place]);
-                }
+            if run.steps.taken >= most {
+                run.steps.is_cut_short = true;
+                return run.steps;
             }
         }
-        steps
+    }
+
+    /// The same for a request, which is refused where it would take more than [`MAX_STEPS`].
+    ///
+    /// # Errors
+    /// [`Error::TooManySteps`].
+    pub async fn live_on_within_limit(
+        &mut self,
+        codes: (&mut [AccessCode], Pace),
+        until: impl Fn(&LockedDevice) -> Instant,
+        goal: Until,
+        events: &mut Vec<NewEvent>,
+    ) -> Result<Steps> {
+        let steps = self.live_on(codes, until, (goal, MAX_STEPS), events).await;
+        if steps.is_cut_short { Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS }) } else { Ok(steps) }
     }
 
     /// Takes one step of one code. Gives whether it freed something in the lock's memory.
@@ -249,20 +212,117 @@ impl<'a> Workshop<'a> {
     }
 }
 
-/// Puts the next step of a code on the list, if it falls due in time.
-fn push(
-    coming: &mut BinaryHeap<Coming>,
-    others: &mut usize,
-    locks: &HashMap<Uuid, AtWork>,
-    code: &AccessCode,
-    place: usize,
-    version: u32,
-) {
-    let Some((at, step, counts)) = coming_step(locks, code) else { return };
-    let ordinal = locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
-    *others += usize::from(counts);
-    let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
-    coming.push(Reverse((at, (ordinal, code.device_id), (step, is_no_removal), code.sequence, place, version)));
+/// With so few codes, and so few steps, the thread that serves a request computes by itself.
+const FEW: usize = 100;
+const FEW_STEPS: u64 = 200;
+
+/// Codes of locks lived on together, as far as they have come.
+struct Run {
+    goal: Until,
+    locks: HashMap<Uuid, AtWork>,
+    versions: Vec<u32>,
+    coming: BinaryHeap<Coming>,
+    /// How many steps on the list do more than to try again what has failed.
+    others: usize,
+    /// How many codes are blocked by what a lock holds.
+    blocked: usize,
+    steps: Steps,
+}
+
+impl Run {
+    fn new(
+        workshop: &Workshop<'_>,
+        codes: &[AccessCode],
+        pace: Pace,
+        until: impl Fn(&LockedDevice) -> Instant,
+        goal: Until,
+    ) -> Self {
+        let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
+        let mut run = Self {
+            goal,
+            locks: workshop.locked.values().map(at_work).collect(),
+            versions: vec![0; codes.len()],
+            coming: BinaryHeap::with_capacity(codes.len()),
+            others: 0,
+            blocked: codes.iter().filter(|code| code.blocked_on().is_some()).count(),
+            steps: Steps { touched: vec![false; codes.len()], ..Steps::default() },
+        };
+        for (place, code) in codes.iter().enumerate() {
+            run.push(code, place);
+        }
+        run
+    }
+
+    /// Takes at most so many steps. Gives whether all is done.
+    fn go_on(
+        &mut self,
+        workshop: &mut Workshop<'_>,
+        codes: &mut [AccessCode],
+        events: &mut Vec<NewEvent>,
+        most: u64,
+    ) -> bool {
+        let enough = self.steps.taken + most;
+        while self.steps.taken < enough {
+            let Some(Reverse((at, (_, device_id), (step, _), _, place, version))) = self.coming.pop() else {
+                return true;
+            };
+            if version != self.versions[place] {
+                continue;
+            }
+            let Some((lock, until, _)) = self.locks.get(&device_id) else { continue };
+            let Some(locked) = workshop.locked.get(&device_id).copied() else { continue };
+            let code = &mut codes[place];
+            if code.life.is_retry(step, *until) {
+                if self.goal == Until::Quiet && self.others == 0 {
+                    return true;
+                }
+            } else {
+                self.others = self.others.saturating_sub(1);
+            }
+            let was_blocked = code.blocked_on().is_some();
+            let frees = workshop.step(locked, lock, code, at, step, events);
+            self.steps.taken += 1;
+            self.steps.last = Some(at);
+            self.blocked =
+                (self.blocked + usize::from(code.blocked_on().is_some())).saturating_sub(usize::from(was_blocked));
+            self.push_again(code, place);
+            if frees && self.blocked > 0 {
+                self.try_blocked_again(codes, device_id, at);
+            }
+        }
+        false
+    }
+
+    /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
+    fn try_blocked_again(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Instant) {
+        for (place, code) in codes.iter_mut().enumerate() {
+            if code.blocked_on() == Some(device_id) {
+                // What was on the list for it is on it no longer.
+                let counted = coming_step(&self.locks, code).is_some_and(|(.., counts)| counts);
+                self.others = self.others.saturating_sub(usize::from(counted));
+                code.life.try_again(at);
+                self.push_again(code, place);
+            }
+        }
+    }
+
+    /// Puts the next step of a code that has changed on the list in place of the one that was there.
+    fn push_again(&mut self, code: &AccessCode, place: usize) {
+        self.steps.touched[place] = true;
+        self.versions[place] = self.versions[place].wrapping_add(1);
+        self.push(code, place);
+    }
+
+    /// Puts the next step of a code on the list, if it falls due in time.
+    fn push(&mut self, code: &AccessCode, place: usize) {
+        let Some((at, step, counts)) = coming_step(&self.locks, code) else { return };
+        let ordinal = self.locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
+        self.others += usize::from(counts);
+        let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
+        let order = (step, is_no_removal);
+        let lock = (ordinal, code.device_id);
+        self.coming.push(Reverse((at, lock, order, code.sequence, place, self.versions[place])));
+    }
 }
 
 /// The next step of a code, if it falls due in time, and whether it is more than a retry.
@@ -291,136 +351,4 @@ fn comes_to_the_lock(life: &Life, lock: &Lock, until: Instant) -> bool {
     }
     let since = life.working_since.unwrap_or(life.as_of);
     lock.programming.and_then(|takes| since.checked_add_signed(takes)).is_none_or(|done| done <= until)
-}
-
-impl Memory {
-    async fn read(
-        tx: &mut PgConnection,
-        locked: &HashMap<Uuid, &LockedDevice>,
-        may_be_set: &[&AccessCode],
-        all: &[&AccessCode],
-    ) -> Result<Self> {
-        let mut memory = Self::default();
-        let (mut wanted, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        for code in may_be_set {
-            wanted.insert((code.device_id, code.life.asked.code.clone()));
-            let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
-            if capacity.is_some() && code.life.held.is_none() {
-                limited.insert(code.device_id);
-                if code.pool_device_id.is_some() {
-                    with_spares.insert(code.device_id);
-                }
-            }
-        }
-        if !wanted.is_empty() {
-            memory.held = store::held_with_codes(tx, &wanted).await?;
-        }
-        if !limited.is_empty() {
-            memory.counts = store::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
-        }
-        if !with_spares.is_empty() {
-            memory.guests = guests(tx, &with_spares, all).await?;
-        }
-        Ok(memory)
-    }
-
-    /// Whether a lock has no place for one more code. A backup code takes only what the guests leave, those included that
-    /// the lock is to hold later; `spares` is how many backup codes it holds.
-    fn is_full(&self, device: &Device, code: &AccessCode, spares: i64) -> bool {
-        let Some(capacity) = device.capacity().and_then(|capacity| usize::try_from(capacity).ok()) else {
-            return false;
-        };
-        let held = self.counts.get(&device.device_id).copied().unwrap_or(0);
-        let guests = self.guests.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
-        let promised = guests.map_or(0, |guests| {
-            let spares = usize::try_from(spares).unwrap_or(0);
-            peak(guests.values().copied(), (Instant::MIN_UTC, Instant::MAX_UTC)) + spares
-        });
-        held.max(promised) >= capacity
-    }
-
-    /// What keeps a lock from holding a code as it is asked for.
-    fn obstacle(&self, device: &Device, code: &AccessCode, spares: i64) -> Option<Fail> {
-        let life = &code.life;
-        if life.is_offline {
-            return None;
-        }
-        let holds_it = life.held.as_ref().is_some_and(|held| held.code == life.asked.code);
-        if !holds_it && let Some(reason) = broken_digits(device, &life.asked.code) {
-            return Some(Fail {
-                error_code: Some(CODE_CONSTRAINTS_VIOLATED.to_owned()),
-                message: Some(format!("The device cannot hold this code: {reason}. Change the code.")),
-                duplicate_of: None,
-            });
-        }
-        let others = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
-        let same =
-            others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == life.asked.code);
-        if let Some(other) = same {
-            let Held { access_code_id, is_managed, .. } = *other;
-            return Some(Fail {
-                error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
-                message: Some(
-                    "The device already has an access code with this PIN. Delete or adopt that one.".to_owned(),
-                ),
-                duplicate_of: Some(Duplicate { access_code_id, is_managed }),
-            });
-        }
-        (life.held.is_none() && self.is_full(device, code, spares)).then(|| Fail {
-            error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
-            message: Some("The device holds as many access codes as it can. Delete one first.".to_owned()),
-            duplicate_of: None,
-        })
-    }
-
-    /// Removes a code that is gone from those that come before backup codes, whether or not the lock ever held it.
-    fn forget_gone_guest(&mut self, code: &AccessCode) {
-        if code.life.gone_at.is_some()
-            && let Some(guests) = self.guests.get_mut(&code.device_id)
-        {
-            guests.remove(&code.access_code_id);
-        }
-    }
-
-    /// Takes note of what a lock holds now of a code. Gives whether something became free.
-    fn changed(&mut self, code: &AccessCode, before: Option<&Entry>) -> bool {
-        let life = &code.life;
-        if life.is_offline {
-            return false;
-        }
-        let held = self.held.entry(code.device_id).or_default();
-        held.retain(|other| other.access_code_id != code.access_code_id);
-        if let Some(entry) = &life.held {
-            held.push(Held {
-                access_code_id: code.access_code_id,
-                is_managed: life.is_managed,
-                code: entry.code.clone(),
-            });
-        }
-        if let Some(count) = self.counts.get_mut(&code.device_id) {
-            *count = (*count + usize::from(life.held.is_some())).saturating_sub(usize::from(before.is_some()));
-        }
-        before.is_some_and(|before| life.held.as_ref().is_none_or(|held| held.code != before.code))
-    }
-}
-
-/// The codes on these locks that come before backup codes, each with when it takes a place: those that are written, as
-/// these ones are by now, and these ones.
-async fn guests(
-    tx: &mut PgConnection,
-    device_ids: &BTreeSet<Uuid>,
-    codes: &[&AccessCode],
-) -> Result<HashMap<Uuid, HashMap<Uuid, Period>>> {
-    let mut claims: Claims = store::claims_on_devices(tx, device_ids).await?.into_iter().collect();
-    for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {
-        claims.remove(code.device_id, code.access_code_id);
-        if code.life.gone_at.is_none() && !code.life.is_offline {
-            claims.add_life(code);
-        }
-    }
-    let of_device = |device_id: &Uuid| {
-        let guests = claims.on(*device_id).iter().filter(|claim| claim.needs_room && !claim.is_in_pool);
-        (*device_id, guests.map(|claim| (claim.access_code_id, claim.occupies(Instant::MIN_UTC))).collect())
-    };
-    Ok(device_ids.iter().map(of_device).collect())
 }

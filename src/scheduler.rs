@@ -1,25 +1,42 @@
 //! The loop that makes due things happen.
 //!
-//! The lock is the unit: it has one memory. A tick takes a batch of codes that are due, claims their locks, lives the
-//! codes on by the rules of [`crate::access_codes::lifecycle`], and writes codes, their next due times and events in
-//! one transaction whose number of statements does not grow with the batch. Any number of processes may tick on one
-//! database: a claimed lock is passed over by the others, and what a killed one had begun never happened.
+//! The lock is the unit: it has one memory. A tick claims locks with codes that are due, lives the codes on by the rules
+//! of [`crate::access_codes::lifecycle`], and writes codes, their next due times and events in one transaction whose
+//! number of statements does not grow with the batch. Any number of processes may tick on one database: a claimed lock
+//! is passed over by the others, and what a killed one had begun never happened.
+//!
+//! A lock whose codes cannot be lived on, say because a row does not decode, is found and parked, so that the others go
+//! on. How much of a tick is computing is limited as well: what is left falls due in the next one.
 
-use crate::access_codes::model::AccessCode;
+mod parking;
+
+pub use parking::Parking;
+
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::machine_now;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::service_health::SchedulerRound;
 use crate::programming::{Pace, Until, Workshop};
+use futures_util::FutureExt as _;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use uuid::Uuid;
 
 /// How many codes one transaction takes; requests for their locks wait for it.
 const BATCH: usize = 2000;
 
+/// How many steps one transaction takes at most.
+const BATCH_STEPS: u64 = 20_000;
+
+/// How long one transaction may take.
+const BATCH_TIME: Duration = Duration::from_mins(1);
+
 /// The shortest time between two rounds: under load many small pieces of work become few larger ones.
 const BREATH: Duration = Duration::from_millis(20);
+
+/// The shortest time between two rounds while all that is due is held by somebody else.
+const HELD_BREATH: Duration = Duration::from_millis(50);
 
 /// The longest sleep: how late work is noticed that another process has left behind.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -27,20 +44,11 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// Makes due things happen until the future is dropped.
 pub async fn run(app: App) {
     loop {
-        let round = async {
-            // A batch that is not full was the last: what fell due meanwhile is left for the next round.
-            while tick(&app).await? >= BATCH {
-                // A long round is no stopped scheduler.
-                app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
-            }
-            store::next_wake(&app.background).await
-        };
-        let outcome = round.await;
+        let (outcome, has_done_something) = round(&app).await;
         app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
+        let breath = if has_done_something { BREATH } else { HELD_BREATH };
         let sleep = match outcome {
-            Ok(Some(wake_at)) => {
-                (wake_at - machine_now()).to_std().unwrap_or(Duration::ZERO).clamp(BREATH, LONGEST_SLEEP)
-            }
+            Ok(Some(wake_at)) => (wake_at - machine_now()).to_std().unwrap_or_default().clamp(breath, LONGEST_SLEEP),
             Ok(None) => LONGEST_SLEEP,
             Err(error) => {
                 tracing::error!(%error, "the scheduler failed and will try again");
@@ -56,28 +64,124 @@ pub async fn run(app: App) {
     }
 }
 
-/// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more.
+/// Does what is due. Gives when something falls due next, and whether anything was done.
+async fn round(app: &App) -> (Result<Option<crate::clock::Instant>>, bool) {
+    let mut has_done_something = false;
+    loop {
+        match tick(app).await {
+            Err(error) => return (Err(error), has_done_something),
+            // A batch that is not full was the last: what fell due meanwhile is left for the next round.
+            Ok(due) => {
+                has_done_something |= due > 0;
+                if due < BATCH {
+                    break;
+                }
+            }
+        }
+        // A long round is no stopped scheduler.
+        app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+    }
+    (store::next_wake(&app.background, &app.parking.parked()).await, has_done_something)
+}
+
+/// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more that is not parked or
+/// held by somebody else.
+///
+/// # Errors
+/// A database that cannot be reached. What is wrong with single locks parks those.
 pub async fn tick(app: &App) -> Result<usize> {
+    let parked = app.parking.parked();
+    match attempt(app, Devices::AllBut(&parked)).await {
+        Ok(codes) => {
+            app.parking.keep_only(&parked);
+            Ok(codes)
+        }
+        Err(error) if is_of_the_database(&error) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "a batch of due access codes failed; each lock of it is tried alone");
+            let due = store::due_devices(&app.background, machine_now(), &parked, BATCH).await?;
+            one_by_one(app, &due).await
+        }
+    }
+}
+
+/// Whether an error is not the fault of what was worked on.
+fn is_of_the_database(error: &Error) -> bool {
+    matches!(error, Error::Unavailable(_) | Error::OutcomeUnknown(_))
+}
+
+/// Works on these locks, half of them at a time, down to those that fail alone, which are parked.
+async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
+    let mut done = 0;
+    let mut left: Vec<&[Uuid]> = vec![device_ids];
+    while let Some(devices) = left.pop() {
+        if devices.is_empty() {
+            continue;
+        }
+        match attempt(app, Devices::These(devices)).await {
+            Ok(codes) => {
+                done += codes;
+                devices.iter().for_each(|device_id| app.parking.release(*device_id));
+            }
+            Err(error) if is_of_the_database(&error) => return Err(error),
+            Err(error) => match devices {
+                [device_id] => app.parking.park(*device_id, &error),
+                devices => {
+                    let (first, second) = devices.split_at(devices.len() / 2);
+                    left.extend([second, first]);
+                }
+            },
+        }
+    }
+    Ok(done)
+}
+
+/// Which locks to work on.
+#[derive(Clone, Copy)]
+enum Devices<'a> {
+    AllBut(&'a [Uuid]),
+    These(&'a [Uuid]),
+}
+
+/// Works on a batch; a panic is an error like others, and so is a batch that takes too long.
+async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
+    let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices)).catch_unwind()).await;
+    match worked {
+        Ok(Ok(done)) => done,
+        Ok(Err(_)) => Err(Error::Internal("the work on due access codes panicked".into())),
+        Err(_) => Err(Error::Internal("the work on due access codes took more than a minute".into())),
+    }
+}
+
+async fn work(app: &App, devices: Devices<'_>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
-    let locked = store::lock_due_devices(&mut tx, machine_now, BATCH).await?;
-    if locked.is_empty() {
+    let due = match devices {
+        Devices::AllBut(parked) => store::claim_due(&mut tx, machine_now, parked, BATCH).await?,
+        Devices::These(these) => store::claim_due_on(&mut tx, machine_now, these, BATCH).await?,
+    };
+    if due.is_empty() {
         return Ok(0);
     }
-    let device_ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
-    let mut codes = store::due_on_devices(&mut tx, &device_ids, machine_now, BATCH).await?;
-    let due = codes.len();
+    let locked = store::claimed_devices(&mut tx, &due).await?;
+    let mut codes = store::claimed_codes(&mut tx, &due, machine_now).await?;
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
     let mut workshop = Workshop::open(&mut tx, &locked, &[(&codes, Pace::Usual)], until, machine_now).await?;
     let mut events = Vec::new();
-    let steps = workshop.live_on((&mut codes, Pace::Usual), until, Until::Instant, &mut events);
+    let batch = (codes.as_mut_slice(), Pace::Usual);
+    let steps = workshop.live_on(batch, until, (Until::Instant, BATCH_STEPS), &mut events).await;
     workshop.close(&mut tx).await?;
-    // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again.
-    let is_written = |(code, touched): &(AccessCode, bool)| *touched || code.blocked_on().is_none();
+    // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again. Where the
+    // batch was cut short, what was not touched stays as it is.
+    let is_written = |(code, touched): &(_, bool)| *touched || (!steps.is_cut_short && is_free(code));
     let written = codes.into_iter().zip(steps.touched).filter(is_written).map(|(code, _)| code);
     let placed = Placed::all(written, &locked)?;
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     app.requests.recorded(&events);
-    Ok(due)
+    Ok(due.len())
+}
+
+fn is_free(code: &crate::access_codes::model::AccessCode) -> bool {
+    code.blocked_on().is_none()
 }

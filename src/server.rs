@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::http::connection::{Connection, Resettable};
 use crate::http::edge::{self, Routes};
 use crate::http::{request_id, service_health};
+use crate::supervise::keep_running;
 use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
 use axum::Router;
 use axum::body::Body;
@@ -64,8 +65,10 @@ pub fn router(app: App) -> Router {
 
 /// Serves until `stop` is done; then running requests are finished first.
 pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-    let scheduler = tokio::spawn(scheduler::run(app.clone()));
-    let expiry = tokio::spawn(emulator::worlds::remove_as_they_expire(app.clone()));
+    let (scheduled, expiring) = (app.clone(), app.clone());
+    let scheduler = tokio::spawn(keep_running("scheduler", move || scheduler::run(scheduled.clone())));
+    let expiry =
+        tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(expiring.clone())));
     let stopping = app.clone();
     let stop = async move {
         stop.await;

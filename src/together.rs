@@ -1,17 +1,50 @@
 //! Work of one kind that arrives together is done together.
 //!
 //! While one batch of a key's jobs is worked on, the next gathers; nobody waits for a batch to fill. A job that
-//! arrives alone is a batch of one. Jobs of one key are worked on in the order in which they came.
+//! arrives alone is a batch of one. Jobs of one key are worked on in the order in which they came. A batch, the queue
+//! behind it and the time for one batch have limits.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// A job and the one who waits for its answer.
-type Waiting<J, A> = (J, oneshot::Sender<A>);
+/// How heavy a batch becomes, unless its first job is heavier.
+const BATCH_WEIGHT: usize = 1000;
+
+/// How many jobs wait for one key at most.
+const QUEUE: usize = 10_000;
+
+/// How long one batch may take.
+const BATCH_TIME: Duration = Duration::from_mins(2);
+
+/// A job, its weight, and the one who waits for its answer.
+#[derive(Debug)]
+struct Waiting<J, A> {
+    job: J,
+    weight: usize,
+    answer: oneshot::Sender<A>,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub enum Batch<A> {
+    /// With an answer to each job, in their order.
+    Answered(Vec<A>),
+    /// With nothing done, perhaps because of one of its jobs: each is to be tried alone.
+    EachAlone,
+}
+
+/// Why a job has no answer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Unanswered {
+    /// Too many jobs wait; it was not taken.
+    QueueFull,
+    /// Its batch broke off, or took too long: it may have been done.
+    BrokenOff,
+}
 
 /// Jobs that wait, by key. A key that is here is being worked on.
 #[derive(Debug)]
@@ -28,25 +61,29 @@ impl<K, J, A> Default for Together<K, J, A> {
 impl<K, J, A> Together<K, J, A>
 where
     K: Copy + Eq + Hash + Send + Sync + 'static,
-    J: Send + 'static,
+    J: Clone + Send + Sync + 'static,
     A: Send + 'static,
 {
-    /// Has `work` do a job, together with whatever else waits for the same key; it answers the jobs of a batch in
-    /// their order. `None`: the work was given up half way. A job whose caller no longer waits is passed over if
-    /// its batch has not begun.
-    pub async fn done<F, W>(self: &Arc<Self>, key: K, job: J, work: F) -> Option<A>
+    /// Has `work` do a job of this weight, together with whatever else waits for the same key. A job whose caller no
+    /// longer waits is passed over if its batch has not begun.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn done<F, W>(self: &Arc<Self>, key: K, (job, weight): (J, usize), work: F) -> Result<A, Unanswered>
     where
-        F: Fn(Vec<J>) -> W + Send + 'static,
-        W: Future<Output = Vec<A>> + Send,
+        F: Fn(Arc<[J]>) -> W + Send + Sync + 'static,
+        W: Future<Output = Batch<A>> + Send,
     {
         let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { job, weight, answer };
         let is_first = match self.lock().entry(key) {
+            Entry::Occupied(others) if others.get().len() >= QUEUE => return Err(Unanswered::QueueFull),
             Entry::Occupied(mut others) => {
-                others.get_mut().push((job, answer));
+                others.get_mut().push(waiting);
                 false
             }
             Entry::Vacant(place) => {
-                place.insert(vec![(job, answer)]);
+                place.insert(vec![waiting]);
                 true
             }
         };
@@ -55,19 +92,44 @@ where
             let turn = Turn { of: Arc::clone(self), key };
             tokio::spawn(async move {
                 while let Some(batch) = turn.next_batch() {
-                    let (jobs, waiting): (Vec<J>, Vec<_>) = batch.into_iter().unzip();
-                    for (answer, waiting) in work(jobs).await.into_iter().zip(waiting) {
-                        // Whoever stopped waiting does not want to know.
-                        drop(waiting.send(answer));
-                    }
+                    // After a time-out the answers are dropped, and whoever waits is told that it broke off.
+                    drop(tokio::time::timeout(BATCH_TIME, work_on(batch, &work)).await);
                 }
             });
         }
-        answered.await.ok()
+        answered.await.map_err(|_| Unanswered::BrokenOff)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Waiting<J, A>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Does a batch, or each of its jobs alone.
+async fn work_on<J, A, F, W>(batch: Vec<Waiting<J, A>>, work: &F)
+where
+    J: Clone,
+    F: Fn(Arc<[J]>) -> W,
+    W: Future<Output = Batch<A>>,
+{
+    let (jobs, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
+    let jobs: Arc<[J]> = jobs.into();
+    if let Batch::Answered(answers) = work(Arc::clone(&jobs)).await {
+        for (answer, caller) in answers.into_iter().zip(callers) {
+            // Whoever stopped waiting does not want to know.
+            drop(caller.send(answer));
+        }
+        return;
+    }
+    for (job, caller) in jobs.iter().zip(callers) {
+        if caller.is_closed() {
+            continue;
+        }
+        if let Batch::Answered(answers) = work([job.clone()].into()).await
+            && let Some(answer) = answers.into_iter().next()
+        {
+            drop(caller.send(answer));
+        }
     }
 }
 
@@ -78,16 +140,22 @@ struct Turn<K: Copy + Eq + Hash, J, A> {
 }
 
 impl<K: Copy + Eq + Hash, J, A> Turn<K, J, A> {
-    /// What has gathered; `None` ends the turn.
+    /// What has gathered, up to the weight of a batch; `None` ends the turn.
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut waiting = self.of.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let gathered = waiting.get_mut(&self.key)?;
-        gathered.retain(|(_, caller)| !caller.is_closed());
+        gathered.retain(|waiting| !waiting.answer.is_closed());
         if gathered.is_empty() {
             waiting.remove(&self.key);
             return None;
         }
-        Some(mem::take(gathered))
+        let mut weight = 0;
+        let fits = |waiting: &&Waiting<J, A>| {
+            weight += waiting.weight;
+            weight <= BATCH_WEIGHT
+        };
+        let count = gathered.iter().take_while(fits).count().max(1);
+        Some(gathered.drain(..count).collect())
     }
 }
 
@@ -101,62 +169,4 @@ impl<K: Copy + Eq + Hash, J, A> Drop for Turn<K, J, A> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::sync::Semaphore;
-
-    #[tokio::test]
-    async fn jobs_that_arrive_while_one_is_worked_on_are_done_together_and_in_order() {
-        let together: Arc<Together<u8, u32, Vec<u32>>> = Arc::default();
-        let gate = Arc::new(Semaphore::new(0));
-        let work = {
-            let gate = Arc::clone(&gate);
-            move |jobs: Vec<u32>| {
-                let gate = Arc::clone(&gate);
-                async move {
-                    gate.acquire().await.unwrap().forget();
-                    vec![jobs.clone(); jobs.len()]
-                }
-            }
-        };
-        let mut answers: Vec<_> = (0..4).map(|job| Box::pin(together.done(1, job, work.clone()))).collect();
-        for answer in &mut answers {
-            assert!(futures_poll(answer).is_none(), "nothing is done before the gate opens");
-            tokio::task::yield_now().await;
-        }
-        gate.add_permits(2);
-        let mut batches = Vec::new();
-        for answer in answers {
-            batches.push(answer.await.unwrap());
-        }
-        assert_eq!(batches, [vec![0], vec![1, 2, 3], vec![1, 2, 3], vec![1, 2, 3]]);
-    }
-
-    #[tokio::test]
-    async fn a_panic_answers_nobody_and_does_not_stand_in_the_way_of_the_next() {
-        let together: Arc<Together<u8, u32, u32>> = Arc::default();
-        let calls = Arc::new(AtomicUsize::new(0));
-        let work = {
-            let calls = Arc::clone(&calls);
-            move |jobs: Vec<u32>| {
-                let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
-                async move {
-                    assert!(!is_first, "the first batch breaks");
-                    jobs
-                }
-            }
-        };
-        assert_eq!(together.done(1, 7, work.clone()).await, None);
-        assert_eq!(together.done(1, 8, work).await, Some(8));
-    }
-
-    /// Polls once.
-    fn futures_poll<T>(future: &mut (impl Future<Output = T> + Unpin)) -> Option<T> {
-        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-        match std::pin::Pin::new(future).poll(&mut context) {
-            std::task::Poll::Ready(value) => Some(value),
-            std::task::Poll::Pending => None,
-        }
-    }
-}
+mod tests;

@@ -23,9 +23,11 @@ use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder, event_type};
 use crate::ids::Ids;
 use crate::programming::{Pace, Until, Workshop};
+use crate::together::Batch;
 use crate::workspaces::World;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// What is asked of every code of a request.
@@ -100,29 +102,24 @@ pub struct Made {
 /// that makes no sense. Then nothing is written.
 pub async fn create(app: &App, workspace_id: Uuid, making: Making) -> Result<Vec<Made>> {
     let work_app = app.clone();
-    let work = move |batch: Vec<Making>| {
+    let work = move |batch: Arc<[Making]>| {
         let app = work_app.clone();
-        async move { create_together(&app, workspace_id, &batch).await }
+        async move { batch_of(batch.len(), attempt(&app, workspace_id, &batch).await) }
     };
-    let answer = app.making.done(workspace_id, making, work).await;
-    answer.unwrap_or_else(|| Err(Error::Internal("the work on new codes broke off".into())))
+    let weight = making.device_ids.len();
+    app.making.done(workspace_id, (making, weight), work).await?
 }
 
-async fn create_together(app: &App, workspace_id: Uuid, batch: &[Making]) -> Vec<Result<Vec<Made>>> {
-    match attempt(app, workspace_id, batch).await {
-        Ok(answers) => answers,
-        Err(error) if batch.len() == 1 => vec![Err(error)],
-        // Whichever of them broke the transaction, the others shall not suffer from it.
-        Err(_) => {
-            let mut answers = Vec::with_capacity(batch.len());
-            for making in batch {
-                let alone = attempt(app, workspace_id, std::slice::from_ref(making)).await;
-                answers.push(alone.and_then(|mut answers| {
-                    answers.pop().unwrap_or_else(|| Err(Error::Internal("new codes without an answer".into())))
-                }));
-            }
-            answers
+/// How a batch ended. After an error that one of its requests may have caused, each is tried alone, so that the others
+/// do not suffer from it. That is not so where the database was lost: then each is told the same.
+pub(super) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
+    match outcome {
+        Ok(answers) => Batch::Answered(answers),
+        Err(error) if requests == 1 => Batch::Answered(vec![Err(error)]),
+        Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
+            Batch::Answered((0..requests).map(|_| Err(error.for_another())).collect())
         }
+        Err(_) => Batch::EachAlone,
     }
 }
 
@@ -458,7 +455,7 @@ impl Board {
         let all = groups.each_ref().map(|(_, codes, pace)| (codes.as_slice(), *pace));
         let mut workshop = Workshop::open(tx, &locked, &all, |_| now, self.machine_now).await?;
         for (_, codes, pace) in &mut groups {
-            workshop.live_on((codes, *pace), |_| now, Until::Instant, &mut self.events);
+            workshop.live_on_within_limit((codes, *pace), |_| now, Until::Instant, &mut self.events).await?;
         }
         workshop.close(tx).await?;
         for (places, codes, _) in groups {

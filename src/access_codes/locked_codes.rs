@@ -184,7 +184,8 @@ impl LockedCodes {
             self.settle().await?;
             let mut workshop =
                 Workshop::open(&mut self.tx, &self.locked, &[(&self.codes, pace)], |_| now, self.machine_now).await?;
-            let steps = workshop.live_on((&mut self.codes, pace), |_| now, Until::Instant, &mut self.events);
+            let codes = (self.codes.as_mut_slice(), pace);
+            let steps = workshop.live_on_within_limit(codes, |_| now, Until::Instant, &mut self.events).await?;
             let backups = workshop.close(&mut self.tx).await?;
             for locked in &mut self.locked {
                 locked.count_backups(&backups);

@@ -12,8 +12,9 @@ pub use self::claims::{
     CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
 };
 pub use self::locks::{
-    LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
-    lock_due_devices, lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
+    LockedAccessCodes, LockedDevice, PinGroup, PinWanted, claim_due, claim_due_on, claimed_codes, claimed_devices,
+    delete_pin_groups, due_devices, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups, members,
+    pin_groups, set_pin_groups,
 };
 pub use self::write::{
     NewActionAttempt, Placed, StoredOutcome, insert, save, set_due_times, set_ordinals, set_wake_times,
@@ -33,30 +34,23 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-/// The machine's time at which something falls due next, anywhere.
-pub async fn next_wake(pool: &Pool) -> Result<Option<Instant>> {
-    let next =
-        sqlx::query_scalar!("select wake_at from access_code where wake_at is not null order by wake_at limit 1")
-            .fetch_optional(pool.of(Uuid::nil()))
-            .await?;
+/// The machine's time at which something falls due next, anywhere but on these locks.
+pub async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>> {
+    let next = sqlx::query_scalar!(
+        "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
+        left_out,
+    )
+    .fetch_optional(pool.of(Uuid::nil()))
+    .await?;
     Ok(next.flatten())
 }
 
-/// Of the codes that are to be woken by now, the `first` that wait longest, those of these devices; and those that wait
-/// for something to leave their lock's memory.
-pub async fn due_on_devices(
-    tx: &mut PgConnection,
-    device_ids: &[Uuid],
-    machine_now: Instant,
-    first: usize,
-) -> Result<Vec<AccessCode>> {
-    let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(" from (select * from access_code where wake_at <= ");
-    query.push_bind(machine_now).push(" order by wake_at limit ").push_bind(i64::try_from(first).unwrap_or(i64::MAX));
-    query.push(") as a where a.device_id = any(").push_bind(device_ids).push(") union all ");
-    push_blocked_on(&mut query, device_ids);
-    query.push(" where a.wake_at is null or a.wake_at > ").push_bind(machine_now);
-    codes(tx, query).await
+/// How many codes should have been worked on before this instant of the machine's time; of many the first thousands.
+pub async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
+    let overdue = sqlx::query_scalar(
+        "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
+    );
+    Ok(overdue.bind(before).fetch_one(pool.of(Uuid::nil())).await?)
 }
 
 /// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,

@@ -1,5 +1,6 @@
 //! Changing codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
 
+use super::create::batch_of;
 use super::lifecycle::{Entry, Window};
 use super::linked::{self, Claims, SameCode, Wish};
 use super::locked_codes::{LockedCodes, Scope};
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use sqlx::types::Json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Seam's `type` of a code.
@@ -80,32 +82,15 @@ pub async fn update(app: &App, workspace_id: Uuid, changing: Changing) -> Result
         return answers.pop().unwrap_or_else(|| Err(no_answer()));
     }
     let work_app = app.clone();
-    let work = move |batch: Vec<Changing>| {
+    let work = move |batch: Arc<[Changing]>| {
         let app = work_app.clone();
-        async move { update_together(&app, workspace_id, &batch).await }
+        async move { batch_of(batch.len(), attempt(&app, workspace_id, &batch).await) }
     };
-    let answer = app.changing.done(workspace_id, changing, work).await;
-    answer.unwrap_or_else(|| Err(Error::Internal("the work on changes broke off".into())))
+    app.changing.done(workspace_id, (changing, 1), work).await?
 }
 
 fn no_answer() -> Error {
     Error::Internal("a change without an answer".into())
-}
-
-async fn update_together(app: &App, workspace_id: Uuid, batch: &[Changing]) -> Vec<Result<Changed>> {
-    match attempt(app, workspace_id, batch).await {
-        Ok(answers) => answers,
-        Err(error) if batch.len() == 1 => vec![Err(error)],
-        // Whichever of them broke the transaction, the others shall not suffer from it.
-        Err(_) => {
-            let mut answers = Vec::with_capacity(batch.len());
-            for changing in batch {
-                let alone = attempt(app, workspace_id, std::slice::from_ref(changing)).await;
-                answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(no_answer()))));
-            }
-            answers
-        }
-    }
 }
 
 /// Decides and writes a batch. `Err`: nothing of it was written.

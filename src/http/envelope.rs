@@ -130,6 +130,7 @@ impl Error {
             Self::ConnectionReset(_) => (StatusCode::BAD_GATEWAY, "connection_reset"),
             Self::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
             Self::NotImplemented(_) => (StatusCode::NOT_IMPLEMENTED, "not_implemented"),
+            Self::TooManySteps { .. } => (StatusCode::BAD_REQUEST, "too_many_steps"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable"),
             Self::OutcomeUnknown(_) | Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal_server_error"),
         }
@@ -147,6 +148,7 @@ impl Error {
             | Self::DeviceRemoved(device_id)
             | Self::RateLimited { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
+            Self::TooManySteps { steps, limit } => Some(json!({ "steps": steps, "limit": limit })),
             Self::DuplicateAccessCode { access_code_id, .. } => Some(json!({ "access_code_id": access_code_id })),
             Self::AccessCodeNotFound { device_id, access_code_id } => {
                 let named = [("device_id", device_id), ("access_code_id", access_code_id)];

@@ -30,10 +30,13 @@ impl Watched {
         (answer, self.statements()[before..].to_vec())
     }
 
-    /// All statements so far, without those of the loops that look for what is due, and without the look-up of a key,
+    /// All statements so far, without those of the loops that look for what is due and of new connections, and without the look-up of a key,
     /// which is made once a second.
     fn statements(&self) -> Vec<String> {
-        const OTHERS: [&str; 4] = [
+        const OTHERS: [&str; 6] = [
+            // The settings of a new connection.
+            "set lock_timeout",
+            "set client_connection_check_interval",
             "with first as",
             "select wake_at from access_code",
             "select workspace_id from workspace where expires_at",

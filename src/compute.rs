@@ -1,0 +1,29 @@
+//! Long computing, away from the threads that serve requests.
+//!
+//! The thread that computes is replaced by another one meanwhile, and at most all cores but one compute at a time.
+
+use std::sync::LazyLock;
+use std::thread::available_parallelism;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::Semaphore;
+
+/// From this many bytes on, reading or writing a document is long computing: a fraction of a millisecond.
+pub const LONG_DOCUMENT: usize = 64 * 1024;
+
+/// The right to compute: one permit for each core but one.
+static COMPUTING: LazyLock<Semaphore> =
+    LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))));
+
+/// Computes something that takes long, when it is its turn. The caller can be given up before and after, and not
+/// meanwhile: what takes much longer than some milliseconds is to be divided.
+pub async fn run<T>(work: impl FnOnce() -> T) -> T {
+    // It is never closed; without a permit the work would only be less polite.
+    let _permit = COMPUTING.acquire().await.ok();
+    let has_other_threads = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if has_other_threads { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Computes something whose size is known: by itself where it is small.
+pub async fn sized<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+    if is_long { run(work).await } else { work() }
+}
