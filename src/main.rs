@@ -64,9 +64,15 @@ fn start(config: &Config) -> Result<(), Box<dyn Error>> {
     log(config);
     // Before a database is started for what cannot be loaded.
     let fixtures = config.fixtures.as_deref().map(|file| Fixtures::read(file, &config.settings)).transpose()?;
-    let database = Database::open(config)?;
+    let mut database = Database::open(config)?;
+    let given_up = database.given_up();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let served = runtime.block_on(run(config, &database, fixtures));
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = run(config, &database, fixtures) => served,
+            reason = given_up => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
+        }
+    });
     // The pool first, then the server it is connected to.
     drop(runtime);
     database.close()?;

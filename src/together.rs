@@ -20,6 +20,12 @@ const QUEUE: usize = 10_000;
 /// How long one batch may take.
 const BATCH_TIME: Duration = Duration::from_mins(2);
 
+/// What can be done together with others of its kind.
+pub trait Job: Clone + Send + Sync + 'static {
+    /// Notes that work on it begins: from here on it may be done although nobody waits for it any more.
+    fn begins(&self);
+}
+
 /// A job, its weight, and the one who waits for its answer.
 #[derive(Debug)]
 struct Waiting<J, A> {
@@ -61,7 +67,7 @@ impl<K, J, A> Default for Together<K, J, A> {
 impl<K, J, A> Together<K, J, A>
 where
     K: Copy + Eq + Hash + Send + Sync + 'static,
-    J: Clone + Send + Sync + 'static,
+    J: Job,
     A: Send + 'static,
 {
     /// Has `work` do a job of this weight, together with whatever else waits for the same key. A job whose caller no
@@ -112,6 +118,9 @@ where
     F: Fn(Arc<[J]>) -> W,
     W: Future<Output = Batch<A>>,
 {
+    if batch.is_empty() {
+        return;
+    }
     let (jobs, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
     let jobs: Arc<[J]> = jobs.into();
     if let Batch::Answered(answers) = work(Arc::clone(&jobs)).await {
@@ -139,9 +148,17 @@ struct Turn<K: Copy + Eq + Hash, J, A> {
     key: K,
 }
 
-impl<K: Copy + Eq + Hash, J, A> Turn<K, J, A> {
-    /// What has gathered, up to the weight of a batch; `None` ends the turn.
+impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
+    /// What has gathered and is still waited for, up to the weight of a batch; `None` ends the turn.
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
+        let mut batch = self.drain()?;
+        // Whoever gives up before this is not worked for, and whoever gives up after it sees that work has begun.
+        batch.iter().for_each(|waiting| waiting.job.begins());
+        batch.retain(|waiting| !waiting.answer.is_closed());
+        Some(batch)
+    }
+
+    fn drain(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut waiting = self.of.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let gathered = waiting.get_mut(&self.key)?;
         gathered.retain(|waiting| !waiting.answer.is_closed());

@@ -23,7 +23,7 @@ use crate::events::cause::Cause;
 use crate::events::{NewEvent, Recorder, event_type};
 use crate::ids::Ids;
 use crate::programming::{Pace, Until, Workshop};
-use crate::together::Batch;
+use crate::together::{Batch, Job};
 use crate::workspaces::World;
 use sqlx::PgConnection;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -82,6 +82,12 @@ pub struct Making {
     pub linking: Option<WhenCodeCannotBeShared>,
     /// The request itself.
     pub cause: Cause,
+}
+
+impl Job for Making {
+    fn begins(&self) {
+        self.cause.begins_to_change();
+    }
 }
 
 /// A code that was made.

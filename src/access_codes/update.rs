@@ -14,6 +14,7 @@ use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use crate::events::{NewEvent, event_type, payload};
+use crate::together::Job;
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::types::Json;
@@ -65,6 +66,12 @@ pub struct Changing {
     pub sync: bool,
     /// The request itself.
     pub cause: Cause,
+}
+
+impl Job for Changing {
+    fn begins(&self) {
+        self.cause.begins_to_change();
+    }
 }
 
 /// A code that was changed, its lock, and the attempt to change it there.

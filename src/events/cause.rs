@@ -2,6 +2,7 @@
 
 use super::NewEvent;
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
@@ -11,7 +12,14 @@ tokio::task_local! {
 
 /// A request as the cause of events; or nothing that anybody wants to know of, which is the default.
 #[derive(Clone, Debug, Default)]
-pub struct Cause(Option<Arc<Mutex<Vec<Caused>>>>);
+pub struct Cause(Option<Arc<State>>);
+
+/// What a request has done so far.
+#[derive(Debug, Default)]
+struct State {
+    events: Mutex<Vec<Caused>>,
+    may_have_changed: AtomicBool,
+}
 
 /// An event that a request caused.
 #[derive(Clone, Debug, Serialize)]
@@ -42,18 +50,30 @@ impl Cause {
 
     /// Takes note of events that are recorded.
     pub fn note<'a>(&self, events: impl IntoIterator<Item = &'a NewEvent>) {
-        let Some(caused) = &self.0 else { return };
+        let Some(state) = &self.0 else { return };
         let events = events.into_iter().map(|event| Caused {
             event_id: event.event_id,
             event_type: event.event_type,
             access_code_id: event.access_code_id,
         });
-        caused.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+        state.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+    }
+
+    /// Notes that from here on something may be changed although nobody waits for it any more.
+    pub fn begins_to_change(&self) {
+        if let Some(state) = &self.0 {
+            state.may_have_changed.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether something may have been changed, or may still be.
+    pub fn may_have_changed(&self) -> bool {
+        self.0.as_ref().is_some_and(|state| state.may_have_changed.load(Ordering::SeqCst))
     }
 
     /// The events so far, in the order in which they were recorded.
     pub fn events(&self) -> Vec<Caused> {
-        let events = |caused: &Arc<Mutex<Vec<Caused>>>| caused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events = |state: &Arc<State>| state.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.0.as_ref().map(events).unwrap_or_default()
     }
 }

@@ -5,7 +5,8 @@ use super::{caller, envelope, seam_paths};
 use crate::app::App;
 use crate::contract::{Endpoint, Operation};
 use crate::emulator::http_faults;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unavailable};
+use crate::events::cause::Cause;
 use crate::workspaces::Workspace;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -21,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One request as a handler gets it: checked against the contract, and the workspace it acts on.
 pub struct Call<I> {
@@ -59,9 +61,9 @@ impl Routes {
                 let mut pending = Pending::new(&request, Cow::Borrowed(path));
                 let deadline = app.config.request_timeout;
                 let cause = pending.entry.cause.clone();
-                let answering = cause.of(answer(&app, path, request, handler, &mut pending));
+                let answering = cause.clone().of(answer(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, answering).await;
-                let answer = match result.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs()))) {
+                let answer = match result.unwrap_or_else(|_| Err(timed_out(&cause, deadline))) {
                     Ok(result) => envelope::ok(&result),
                     Err(error) => error.into(),
                 };
@@ -86,6 +88,11 @@ impl Routes {
     pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
         (self.router, self.paths)
     }
+}
+
+/// The error of a request that was given up. Where it has changed nothing, it can be sent again.
+fn timed_out(cause: &Cause, deadline: Duration) -> Error {
+    if cause.may_have_changed() { Error::TimedOut(deadline.as_secs()) } else { Error::Unavailable(Unavailable::Busy) }
 }
 
 /// Answers a request, and writes into the log what becomes known of it.

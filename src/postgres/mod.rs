@@ -68,6 +68,23 @@ impl Database {
         }
     }
 
+    /// Waits until the private server, having died too often, is given up. Gives the reason. A named one is never given up.
+    pub fn given_up(&mut self) -> impl Future<Output = String> + Send + use<> {
+        let gave_up = match self {
+            Self::Named(_) => None,
+            Self::Private(postgres) => postgres.gave_up(),
+        };
+        async move {
+            match gave_up {
+                Some(gave_up) => match gave_up.await {
+                    Ok(reason) => reason,
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Stops the private server. A named one is left alone.
     pub fn close(self) -> std::io::Result<()> {
         match self {

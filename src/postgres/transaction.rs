@@ -2,6 +2,7 @@
 
 use super::pool::{Connection, PgTransactions};
 use crate::error::{Error, Result};
+use crate::events::cause::Cause;
 use sqlx::{Executor as _, PgConnection};
 use sqlx_core::transaction::TransactionManager as _;
 use std::ops::{Deref, DerefMut};
@@ -25,6 +26,7 @@ impl Transaction {
     /// that it was not.
     pub async fn commit(mut self) -> Result<()> {
         let Some(mut connection) = self.0.take() else { return Ok(()) };
+        Cause::current().begins_to_change();
         match PgTransactions::commit(&mut connection).await {
             Ok(()) => {
                 connection.done();

@@ -4,6 +4,10 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
+impl Job for u32 {
+    fn begins(&self) {}
+}
+
 type Numbers = Together<u8, u32, Vec<u32>>;
 
 /// Work that answers each job with its whole batch, as soon as the gate has a permit.

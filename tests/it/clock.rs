@@ -839,8 +839,9 @@ fn the_next_thing_may_be_a_retry_and_a_year_of_retries_is_no_matter() {
         assert!(used > 50_000, "{faults}");
         // Nobody waits for eight thousand of them.
         let end = json!({ "to": "9999-01-01T00:00:00Z" });
-        let error = world.post("/_emulator/clock/advance", end).await.error(409, "conflict");
+        let error = world.post("/_emulator/clock/advance", end).await.error(400, "too_many_steps");
         assert!(error["message"].as_str().unwrap().contains("shorter strides"), "{error}");
+        assert_eq!(error["data"], json!({ "steps": 640_000, "limit": 640_000 }));
         assert_eq!(world.get("/_emulator/faults/list").await.ok()["faults"][0]["used"], used, "nothing has happened");
     });
 }

@@ -3,9 +3,10 @@
 //!
 //! [`PrivatePostgres::start`] finds the programs (`programs`), opens or makes the directory and locks it (`instance`), clears away what a
 //! crash left (`leftovers`), makes the cluster if there is none (`cluster`), and starts the server and waits for it (`server`). Warm, that
-//! takes some 40 ms; the first time, half a second or more, nearly all of it `initdb`.
+//! takes some 40 ms; the first time, half a second or more, nearly all of it `initdb`. From then on a thread looks after the server and
+//! starts it again if it dies (`supervisor`).
 //!
-//! Everything here blocks and is meant to happen once, before the asynchronous runtime has work.
+//! Starting and stopping block, and are meant to happen while the asynchronous runtime has no work.
 
 mod account;
 mod checkup;
@@ -16,9 +17,11 @@ mod leftovers;
 mod programs;
 mod server;
 mod sockets;
+mod supervisor;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::process::Signal;
@@ -26,8 +29,9 @@ use rustix::process::Signal;
 pub use checkup::{Checkup, Data, checkup};
 pub use error::StartError;
 use instance::Instance;
-use server::Server;
 use sockets::SocketDirectory;
+use supervisor::{Installation, Supervisor};
+use tokio::sync::oneshot;
 
 /// The superuser of every cluster made here, so that data does not depend on who runs it.
 const ROLE: &str = "postgres";
@@ -52,7 +56,8 @@ pub struct Options {
 pub enum Durability {
     /// It stays for the next start. What was committed survives a crash of Latchkey, of the server and of the machine.
     Kept,
-    /// It is deleted. Nothing is forced to disk, which makes small writes about ten times as fast.
+    /// It is deleted. Nothing is forced to disk, which makes small writes about ten times as fast; what was committed survives a crash of
+    /// the server, and not one of the machine.
     ThrowAway,
 }
 
@@ -68,13 +73,12 @@ impl Durability {
 
 /// A running private PostgreSQL. Dropping it stops it, and deletes data that is to be thrown away.
 ///
-/// On Linux it does not outlive this process either, however that ends.
+/// On Linux it does not outlive this process either, however that ends. A server that dies is started again, up to five times in a minute.
 #[derive(Debug)]
 pub struct PrivatePostgres {
     // Dropped in this order: the directories have to outlast the server.
-    server: Server,
-    sockets: SocketDirectory,
-    instance: Instance,
+    supervisor: Supervisor,
+    installation: Arc<Installation>,
 }
 
 impl PrivatePostgres {
@@ -103,20 +107,24 @@ impl PrivatePostgres {
             tracing::info!(directory = %instance.directory.display(), "making a postgresql cluster");
             cluster::make(&instance, &programs, durability)?;
         }
-        let server = Server::start(&instance, &programs, &sockets, durability)?;
+        let installation = Arc::new(Installation { sockets, instance, programs, durability });
+        let server = installation.start()?;
         tracing::info!(
-            version = programs.major,
+            version = installation.programs.major,
             pid = server.pid(),
-            directory = %instance.directory.display(),
+            directory = %installation.instance.directory.display(),
             elapsed = ?begun.elapsed(),
             "private postgresql is ready"
         );
-        Ok(Self { server, sockets, instance })
+        let directory = &installation.instance.directory;
+        let supervisor =
+            Supervisor::of(server, Arc::clone(&installation)).map_err(StartError::io("supervise", directory))?;
+        Ok(Self { supervisor, installation })
     }
 
     /// The directory of the server's socket, `.s.PGSQL.5432`; only the server's user and root can enter it.
     pub fn socket_directory(&self) -> &Path {
-        &self.sockets.path
+        &self.installation.sockets.path
     }
 
     /// The role to connect as, a superuser that needs no password.
@@ -126,12 +134,17 @@ impl PrivatePostgres {
 
     /// The directory that holds the data, the server's log and the lock: the one of [`Options`], or the one chosen in its place.
     pub fn data_directory(&self) -> &Path {
-        &self.instance.directory
+        &self.installation.instance.directory
     }
 
-    /// The server's process id.
+    /// The process id of the server, which is another one after it died.
     pub fn pid(&self) -> u32 {
-        self.server.pid()
+        self.supervisor.pid()
+    }
+
+    /// What will receive the reason why a server that died is not started again any more; `None` from the second call on.
+    pub fn gave_up(&mut self) -> Option<oneshot::Receiver<String>> {
+        self.supervisor.gave_up()
     }
 
     /// The database `postgres` as a connection URL, which `psql` and `sqlx` read alike. In a shell it needs quotes.
@@ -139,7 +152,7 @@ impl PrivatePostgres {
         // Everything is said, because both fill in what is missing from the environment.
         format!(
             "postgres:///postgres?host={}&port=5432&user={ROLE}&sslmode=disable",
-            sockets::percent_encode(self.sockets.path.as_os_str())
+            sockets::percent_encode(self.installation.sockets.path.as_os_str())
         )
     }
 
@@ -149,6 +162,6 @@ impl PrivatePostgres {
     ///
     /// If the server could not be made to stop, not even by force.
     pub fn stop(mut self) -> io::Result<()> {
-        self.server.stop()
+        self.supervisor.stop()
     }
 }

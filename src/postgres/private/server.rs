@@ -71,6 +71,15 @@ impl Server {
         self.child.id()
     }
 
+    /// Why the server has ended; `None`: it runs.
+    pub(super) fn ended(&mut self) -> Option<String> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(status.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
     /// Stops the server if it is still running, at first the way that suits its data, and at last by force.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         let pid = Pid::from_child(&self.child);
@@ -140,7 +149,8 @@ fn settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
     settings.extend(match durability {
         Durability::Kept => [("shared_buffers", "32MB")].as_slice(),
         Durability::ThrowAway => {
-            &[("shared_buffers", "64MB"), ("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")]
+            // A commit is still written out to the system before it is answered: it survives the death of a process.
+            &[("shared_buffers", "64MB"), ("fsync", "off"), ("full_page_writes", "off")]
         }
     });
     settings
@@ -260,6 +270,11 @@ mod tests {
         };
         assert!(!risky(Durability::Kept));
         assert!(risky(Durability::ThrowAway));
+        let names = settings(Durability::ThrowAway);
+        assert!(
+            names.iter().all(|(name, _)| *name != "synchronous_commit"),
+            "what was answered survives a backend's death"
+        );
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Watched {
             // The settings of a new connection.
             "set lock_timeout",
             "set client_connection_check_interval",
-            "with first as",
+            "select d.device_id, a.access_code_id from access_code a join device d",
             "select wake_at from access_code",
             "select workspace_id from workspace where expires_at",
             "select w.workspace_id, w.name",
@@ -45,7 +45,11 @@ impl Watched {
         let log = fs::read_to_string(&self.log).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
-            .filter_map(|line| Some(line["fields"]["db.statement"].as_str()?.trim().to_owned()))
+            // A short one is only in the summary.
+            .filter_map(|line| {
+                let whole = line["fields"]["db.statement"].as_str()?.trim();
+                Some(if whole.is_empty() { line["fields"]["summary"].as_str()? } else { whole }.to_owned())
+            })
             .filter(|statement| OTHERS.iter().all(|other| !statement.starts_with(other)))
             .collect()
     }

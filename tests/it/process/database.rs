@@ -1,0 +1,471 @@
+//! A database that dies, is paused, full, away, or slow: what is answered meanwhile, and that nothing is lost.
+
+use super::{
+    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, id_of, place, post, postgres_in,
+    postgres_of, wait_for, word_after,
+};
+use crate::support::check_answer;
+use latchkey::postgres::private::PrivatePostgres;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// An answer with its status, its `Retry-After`, and how long it took.
+struct Answer {
+    status: u16,
+    retry_after: Option<String>,
+    body: Value,
+    took: Duration,
+}
+
+impl Answer {
+    /// Checks that the server says that it cannot serve just now, and says so soon.
+    fn is_unavailable_within(&self, limit: Duration) {
+        assert_eq!((self.status, &self.body["error"]["type"]), (503, &json!("service_unavailable")), "{}", self.body);
+        assert!(self.retry_after.is_some());
+        assert!(self.took < limit, "it took {:?}", self.took);
+    }
+}
+
+async fn ask(base_url: &str, api_key: &str, path: &str, body: &Value) -> Answer {
+    let begun = Instant::now();
+    let response = client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body).send().await.unwrap();
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+    let body: Value = response.json().await.unwrap();
+    check_answer("POST", path, status, &body);
+    Answer { status, retry_after, body, took: begun.elapsed() }
+}
+
+/// The address of the database that a server says it has.
+fn database_of(latchkey: &Latchkey) -> String {
+    word_after(&latchkey.welcome, "database").split('\'').nth(1).unwrap().to_owned()
+}
+
+async fn locks_of(latchkey: &Latchkey) -> Vec<String> {
+    let found = latchkey.post("/devices/list", json!({})).await;
+    found["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// A signal to every process of the PostgreSQL whose postmaster has this id.
+fn signal_all(postmaster: &str, signal: Signal) {
+    let children = Command::new("ps").args(["-o", "pid=", "--ppid", postmaster]).output().unwrap();
+    let children = String::from_utf8(children.stdout).unwrap();
+    for pid in children.split_whitespace().chain([postmaster]) {
+        let _ = kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), signal);
+    }
+}
+
+fn kill(pid: &str) {
+    kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+}
+
+/// Waits until a code can be made again.
+async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
+    let begun = Instant::now();
+    loop {
+        let made =
+            ask(&latchkey.base_url, &latchkey.api_key, "/access_codes/create", &json!({ "device_id": lock })).await;
+        if made.status == 200 {
+            return made.body["access_code"].clone();
+        }
+        made.is_unavailable_within(Duration::from_secs(2));
+        assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
+    }
+}
+
+fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> Latchkey {
+    let mut all = vec!["--port", "0"];
+    all.extend(arguments);
+    Latchkey::await_ready(command(&all).env("DATABASE_URL", postgres.url()))
+}
+
+#[test]
+fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
+    for arguments in [&["--ephemeral"][..], &[]] {
+        let place = place();
+        let directory = place.path().join("kept");
+        let kept = ["--data-dir", directory.to_str().unwrap()];
+        let latchkey = Latchkey::start(if arguments.is_empty() { &kept } else { arguments });
+        wait_for(async {
+            let locks = locks_of(&latchkey).await;
+            let mut made = BTreeSet::new();
+            for _ in 0..3 {
+                for _ in 0..10 {
+                    made.insert(id_of(&until_it_serves(&latchkey, &locks[0]).await));
+                }
+                let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
+                let file: String = sqlx::query_scalar("select current_setting('data_directory')")
+                    .fetch_one(&mut connection)
+                    .await
+                    .unwrap();
+                kill(&postgres_of(Path::new(&file).parent().unwrap()));
+                made.insert(id_of(&until_it_serves(&latchkey, &locks[0]).await));
+            }
+            let kept: BTreeSet<String> = codes_at_rest(&latchkey, &locks).await.iter().map(id_of).collect();
+            assert_eq!(kept, made);
+            let health = latchkey.post("/health", json!({})).await;
+            assert_eq!(health["ok"], true, "{health}");
+        });
+    }
+}
+
+#[test]
+fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
+    let place = place();
+    let directory = place.path().join("kept");
+    let mut latchkey = Latchkey::with_data(&directory);
+    let mut last = String::new();
+    for _ in 0..6 {
+        eventually("another postgres runs", || {
+            let pid = fs::read_to_string(directory.join("data/postmaster.pid")).unwrap_or_default();
+            let pid = pid.lines().next().unwrap_or_default().to_owned();
+            !pid.is_empty() && pid != std::mem::replace(&mut last, pid.clone())
+        });
+        // As soon as it has a process id it can be killed, ready or not.
+        let _ = kill_process(Pid::from_raw(last.parse().unwrap()).unwrap(), Signal::KILL);
+    }
+    assert_eq!(latchkey.ended().code(), Some(1));
+    let complaint = complaint(&mut latchkey.child);
+    assert!(complaint.contains("the private PostgreSQL cannot be kept running"), "{complaint}");
+}
+
+#[test]
+fn backend_that_is_killed_takes_no_answered_code_with_it() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let (mut made, mut lost) = (BTreeSet::new(), 0);
+        for round in 0..5 {
+            let mut asked = JoinSet::new();
+            for _ in 0..40 {
+                let (url, key, wanted) =
+                    (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[round % 2] }));
+                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &wanted).await });
+            }
+            let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
+            let backend = "select pid from pg_stat_activity where application_name = 'latchkey' limit 1";
+            let backend: Option<i32> = sqlx::query_scalar(backend).fetch_optional(&mut connection).await.unwrap();
+            if let Some(backend) = backend {
+                let _ = kill_process(Pid::from_raw(backend).unwrap(), Signal::KILL);
+            }
+            for answer in asked.join_all().await {
+                match answer.status {
+                    200 => drop(made.insert(id_of(&answer.body["access_code"]))),
+                    500 | 503 => lost += 1,
+                    _ => panic!("{}", answer.body),
+                }
+            }
+            until_it_serves(&latchkey, &locks[2]).await;
+        }
+        let kept: BTreeSet<String> = codes_at_rest(&latchkey, &locks[..2]).await.iter().map(id_of).collect();
+        assert!(made.is_subset(&kept), "{made:?} of {kept:?}");
+        assert!(kept.len() <= made.len() + lost);
+    });
+}
+
+#[test]
+fn database_that_is_paused_is_answered_with_503_within_a_second() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &[]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await["access_code"].clone();
+        signal_all(&postgres.pid().to_string(), Signal::STOP);
+        for (path, wanted) in [
+            ("/access_codes/get", json!({ "access_code_id": code["access_code_id"] })),
+            ("/access_codes/create", json!({ "device_id": locks[0] })),
+            ("/access_codes/list", json!({ "device_id": locks[0] })),
+            ("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })),
+        ] {
+            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+            answer.is_unavailable_within(Duration::from_millis(1500));
+        }
+        let health = client().get(format!("{}/health", latchkey.base_url)).send().await.unwrap();
+        assert_eq!(health.status(), 503);
+        signal_all(&postgres.pid().to_string(), Signal::CONT);
+        until_it_serves(&latchkey, &locks[1]).await;
+        assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), 1, "what was refused was not done");
+    });
+}
+
+#[test]
+fn connections_that_were_cut_cost_no_request() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &["--database-connections", "6"]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await["access_code"].clone();
+        let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
+        for _ in 0..3 {
+            let mut asked = JoinSet::new();
+            for _ in 0..12 {
+                let (url, key) = (latchkey.base_url.clone(), latchkey.api_key.clone());
+                asked.spawn(
+                    async move { post(&url, &key, "/access_codes/list", &json!({})).await.unwrap()["ok"].clone() },
+                );
+            }
+            asked.join_all().await;
+            let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'latchkey'";
+            sqlx::query(cut).execute(&mut connection).await.unwrap();
+            for wanted in [json!({ "access_code_id": code["access_code_id"] }), json!({ "device_id": locks[1] })] {
+                let path = if wanted.get("device_id").is_some() { "/access_codes/create" } else { "/access_codes/get" };
+                let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+                assert_eq!(answer.status, 200, "{}", answer.body);
+            }
+        }
+        codes_at_rest(&latchkey, &locks).await;
+    });
+}
+
+#[test]
+fn database_without_a_free_connection_is_answered_with_503() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &["--database-connections", "2"]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let mut held = Vec::new();
+        let mut first = PgConnection::connect(&postgres.url()).await.unwrap();
+        let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'latchkey'";
+        // The places of those that are cut are taken at once, until there are none left.
+        while let Ok(connection) = PgConnection::connect(&postgres.url()).await {
+            held.push(connection);
+            sqlx::query(cut).execute(&mut first).await.unwrap();
+        }
+        let mut last = None;
+        for _ in 0..20 {
+            let answer =
+                ask(&latchkey.base_url, &latchkey.api_key, "/access_codes/create", &json!({ "device_id": locks[0] }))
+                    .await;
+            if answer.status == 503 {
+                answer.is_unavailable_within(Duration::from_millis(1500));
+                last = Some(answer);
+                break;
+            }
+            sqlx::query(cut).execute(&mut first).await.unwrap();
+            if let Ok(connection) = PgConnection::connect(&postgres.url()).await {
+                held.push(connection);
+            }
+        }
+        assert!(last.is_some(), "it never was without a connection");
+        held.clear();
+        until_it_serves(&latchkey, &locks[0]).await;
+    });
+}
+
+/// Passes on what a server and its database say to each other, and once, when told to, keeps the answer to a COMMIT.
+struct Proxy {
+    cuts: Arc<AtomicBool>,
+    cut: Arc<AtomicUsize>,
+}
+
+impl Proxy {
+    fn start(to: &Path, at: &Path) -> Self {
+        let listener = UnixListener::bind(at.join(".s.PGSQL.5432")).unwrap();
+        let to = to.join(".s.PGSQL.5432");
+        let (cuts, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let proxy = Self { cuts: Arc::clone(&cuts), cut: Arc::clone(&cut) };
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                let Ok(client) = client else { return };
+                let Ok(server) = UnixStream::connect(&to) else { continue };
+                let is_cut = Arc::new(AtomicBool::new(false));
+                let (cuts, cut) = (Arc::clone(&cuts), Arc::clone(&cut));
+                let (from_client, to_server, has_cut) =
+                    (client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&is_cut));
+                std::thread::spawn(move || {
+                    pass_on(from_client, to_server, |said| {
+                        if said.windows(6).any(|word| word == b"COMMIT") && cuts.swap(false, Ordering::SeqCst) {
+                            has_cut.store(true, Ordering::SeqCst);
+                            cut.fetch_add(1, Ordering::SeqCst);
+                        }
+                        true
+                    });
+                });
+                std::thread::spawn(move || pass_on(server, client, |_| !is_cut.load(Ordering::SeqCst)));
+            }
+        });
+        proxy
+    }
+}
+
+/// Passes bytes on as long as that is wanted; then both ends are closed.
+fn pass_on(mut from: UnixStream, mut to: UnixStream, mut is_wanted: impl FnMut(&[u8]) -> bool) {
+    use std::io::{Read as _, Write as _};
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if !is_wanted(&buffer[..read]) || to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = from.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn commit_whose_answer_is_lost_is_not_done_again() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let between = super::place();
+    let proxy = Proxy::start(postgres.socket_directory(), between.path());
+    let url = format!("postgres:///postgres?host={}&user=postgres&sslmode=disable", between.path().display());
+    let latchkey = Latchkey::await_ready(command(&["--port", "0"]).env("DATABASE_URL", url));
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        for round in 0..4 {
+            let before = codes_on(&latchkey, &locks[..1]).await.len();
+            proxy.cuts.store(true, Ordering::SeqCst);
+            let mut asked = JoinSet::new();
+            for _ in 0..12 {
+                let (url, key, wanted) =
+                    (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[0] }));
+                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &wanted).await });
+            }
+            let answers = asked.join_all().await;
+            assert_eq!(proxy.cut.load(Ordering::SeqCst), round + 1);
+            let unknown = answers.iter().filter(|answer| answer.status == 500).count();
+            for answer in answers.iter().filter(|answer| answer.status != 200) {
+                assert_eq!(answer.status, 500, "{}", answer.body);
+                let message = answer.body["error"]["message"].as_str().unwrap();
+                assert!(message.contains("may have been carried out"), "{message}");
+            }
+            assert!(unknown > 0);
+            assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), before + 12, "each code once");
+        }
+    });
+}
+
+#[test]
+fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &["--database-connections", "4", "--request-timeout", "3"]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let codes: Vec<Value> = {
+            let mut codes = Vec::new();
+            for _ in 0..12 {
+                codes.push(until_it_serves(&latchkey, &locks[0]).await["access_code_id"].clone());
+            }
+            codes
+        };
+        let other = latchkey.post("/_emulator/workspaces/create", json!({ "locks": 1 })).await;
+        let (other_key, other_lock) = (other["api_key"].as_str().unwrap(), &other["devices"][0]["device_id"]);
+        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
+        let mut held = holder.begin().await.unwrap();
+        let hold = "select from device where device_id = $1::uuid for update";
+        sqlx::query(hold).bind(&locks[0]).execute(&mut *held).await.unwrap();
+        let mut asked = JoinSet::new();
+        for code in codes {
+            let (url, key) = (latchkey.base_url.clone(), latchkey.api_key.clone());
+            asked.spawn(
+                async move { ask(&url, &key, "/access_codes/delete", &json!({ "access_code_id": code })).await },
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for _ in 0..5 {
+            let made =
+                ask(&latchkey.base_url, other_key, "/access_codes/create", &json!({ "device_id": other_lock })).await;
+            assert_eq!(made.status, 200, "{}", made.body);
+            assert!(made.took < Duration::from_secs(1), "{:?}", made.took);
+        }
+        for answer in asked.join_all().await {
+            answer.is_unavailable_within(Duration::from_secs(4));
+        }
+        held.rollback().await.unwrap();
+        // What has gone away holds nothing any more.
+        until_it_serves(&latchkey, &locks[0]).await;
+        assert_eq!(codes_at_rest(&latchkey, &locks[..1]).await.len(), 13, "what was refused was not done");
+    });
+}
+
+#[test]
+fn lock_that_cannot_be_worked_on_is_parked_and_the_others_go_on() {
+    let mut parked = command(&["--ephemeral", "--port", "0"]);
+    let latchkey = Latchkey::await_ready(&mut parked);
+    wait_for(async {
+        let wanted = json!({ "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
+        let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
+        let key = sick["api_key"].as_str().unwrap().to_owned();
+        let lock = |place: usize| sick["devices"][place]["device_id"].clone();
+        let create = "/access_codes/create";
+        let broken = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(0) })).await.unwrap();
+        let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
+        let spoil = "update access_code set particulars = '{\"updating\": 7}' where access_code_id = $1::uuid";
+        let id = id_of(&broken["access_code"]);
+        assert_eq!(sqlx::query(spoil).bind(&id).execute(&mut connection).await.unwrap().rows_affected(), 1);
+        let beside = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(1) })).await.unwrap();
+        let locks = locks_of(&latchkey).await;
+        until_it_serves(&latchkey, &locks[0]).await;
+        codes_at_rest(&latchkey, &locks).await;
+        let begun = Instant::now();
+        let wanted = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
+        while post(&latchkey.base_url, &key, "/access_codes/get", &wanted).await.unwrap()["access_code"]["status"]
+            != "set"
+        {
+            assert!(begun.elapsed() < Duration::from_secs(10), "the lock beside it does not go on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let begun = Instant::now();
+        loop {
+            let health = latchkey.post("/health", json!({})).await;
+            if health["scheduler"]["parked_devices"] == 1 && health["scheduler"]["overdue_access_codes"] == 1 {
+                assert_eq!(health["service_health_statuses"][2]["status"], "degraded", "{health}");
+                assert!(health["scheduler"]["last_round_at"].is_string(), "{health}");
+                assert_eq!(health["database_connections"]["limit"], 16, "{health}");
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(10), "{health}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // It is tried again, and forgotten when it works.
+        let mend = "update access_code set particulars = null where access_code_id = $1::uuid";
+        sqlx::query(mend).bind(&id).execute(&mut connection).await.unwrap();
+        let begun = Instant::now();
+        while latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] != 0 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it stays parked");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+}
+
+#[test]
+fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &[]);
+    wait_for(async {
+        let wanted = json!({ "locks": 100, "programming": { "after": "PT2S" }, "clock": "live" });
+        let busy = latchkey.post("/_emulator/workspaces/create", wanted).await;
+        let key = busy["api_key"].as_str().unwrap().to_owned();
+        let devices: Vec<&Value> = busy["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
+        for _ in 0..40 {
+            let wanted = json!({ "device_ids": devices });
+            post(&latchkey.base_url, &key, "/access_codes/create_multiple", &wanted).await.unwrap();
+        }
+        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
+        let mut held = holder.begin().await.unwrap();
+        let hold = "select from device where workspace_id = $1::uuid for update";
+        let workspace_id = busy["workspace"]["workspace_id"].as_str().unwrap();
+        sqlx::query(hold).bind(workspace_id).execute(&mut *held).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let locks = locks_of(&latchkey).await;
+        let begun = Instant::now();
+        latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
+        codes_at_rest(&latchkey, &locks[..1]).await;
+        assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+        held.rollback().await.unwrap();
+    });
+}
