@@ -14,6 +14,7 @@ use crate::workspaces::Workspaces;
 use std::ops::Deref;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A handle on the server; cheap to clone.
@@ -45,8 +46,9 @@ pub struct Shared {
     pub last_evaluation: LastEvaluation,
     /// Locks whose codes cannot be worked on.
     pub parking: Parking,
+    /// Whether the server is about to stop, which ends answers that have no end of their own.
+    pub stopping: CancellationToken,
     wake: Notify,
-    stopping: watch::Sender<bool>,
     last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
 }
 
@@ -68,8 +70,8 @@ impl App {
             changing: Arc::default(),
             last_evaluation: LastEvaluation::default(),
             parking: Parking::default(),
+            stopping: CancellationToken::new(),
             wake: Notify::new(),
-            stopping: watch::Sender::new(false),
             last_scheduler_round: watch::Sender::new(None),
         })))
     }
@@ -92,17 +94,6 @@ impl App {
     /// How the scheduler's last round in this process ended. `None`: there was none yet.
     pub fn last_scheduler_round(&self) -> Option<SchedulerRound> {
         *self.last_scheduler_round.borrow()
-    }
-
-    /// Tells answers that have no end of their own that the server is about to stop.
-    pub fn stop(&self) {
-        self.stopping.send_replace(true);
-    }
-
-    /// Waits until [`App::stop`] is called, or has been.
-    pub async fn stopping(&self) {
-        // Who would stop it is here as long as this is.
-        drop(self.stopping.subscribe().wait_for(|is_stopping| *is_stopping).await);
     }
 
     /// Waits until [`App::wake_scheduler`] is called; a call that came before counts.

@@ -14,6 +14,7 @@
 //! - [`clock`] and [`ids`] are the only places that read the time and draw randomness.
 //! - [`together`] lets work that arrives together be done together.
 //! - [`postgres`] finds the database, or runs one; [`retention`] removes what is older than it is to be kept.
+//! - [`stop`] hears the signals that end the program.
 //! - [`doctor`] and [`health`] are the program's other commands.
 
 pub mod access_codes;
@@ -36,6 +37,7 @@ pub mod programming;
 pub mod retention;
 pub mod scheduler;
 pub mod server;
+pub mod stop;
 pub mod supervise;
 pub mod together;
 pub mod workspaces;

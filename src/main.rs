@@ -8,13 +8,14 @@ use latchkey::devices::model::Device;
 use latchkey::emulator::fixtures::{self, Fixtures, Loaded};
 use latchkey::emulator::sandbox;
 use latchkey::postgres::{self, Database};
+use latchkey::stop::Stop;
 use latchkey::{doctor, health, server};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// An answer is made of many small pieces of memory: with the system's allocator they were a fifth of the time of a list.
@@ -24,15 +25,18 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let CommandLine { command, config } = CommandLine::parse();
     let done = match command {
-        None => start(&config).map(|()| true),
-        Some(Command::Serve(config)) => start(&config).map(|()| true),
+        None => return ended(start(&config)),
+        Some(Command::Serve(config)) => return ended(start(&config)),
         Some(Command::Health(asked)) => ask_health(&asked.url.unwrap_or_else(|| asked.address.url())),
         Some(Command::Doctor(config)) => examine(&config),
         Some(Command::FixturesSchema) => say(fixtures::SCHEMA.trim_end()),
     };
+    ended(done.map(|is_fine| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+}
+
+fn ended(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(exit_code) => exit_code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey: {error}");
             ExitCode::FAILURE
@@ -59,9 +63,11 @@ fn examine(config: &Config) -> Result<bool, Box<dyn Error>> {
     Ok(findings.iter().all(doctor::Finding::is_fine))
 }
 
-fn start(config: &Config) -> Result<(), Box<dyn Error>> {
+fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
     log(config);
+    // Before anything slow: whoever asks the server to stop while it starts is heard.
+    let stop = Stop::on_signals()?;
     // Before a database is started for what cannot be loaded.
     let fixtures = config.fixtures.as_deref().map(|file| Fixtures::read(file, &config.settings)).transpose()?;
     let mut database = Database::open(config)?;
@@ -69,27 +75,49 @@ fn start(config: &Config) -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         tokio::select! {
-            served = run(config, &database, fixtures) => served,
+            served = run(config, &database, fixtures, &stop) => served,
             reason = given_up => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
         }
     });
-    // The pool first, then the server it is connected to.
-    drop(runtime);
+    // The pool first, then the server it is connected to. What still looks up a name is not waited for.
+    runtime.shutdown_timeout(CLOSE_WITHIN);
     database.close()?;
-    served
+    served?;
+    Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-async fn run(config: &Config, database: &Database, fixtures: Option<Fixtures>) -> Result<(), Box<dyn Error>> {
-    // Before anything slow: whoever asks the server to stop while it starts is heard.
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+/// How long the connections to the database may take to close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+async fn run(
+    config: &Config,
+    database: &Database,
+    fixtures: Option<Fixtures>,
+    stop: &Stop,
+) -> Result<(), Box<dyn Error>> {
+    let (app, listener) = tokio::select! {
+        // What was asked for before comes first.
+        biased;
+        () = stop.gently.cancelled() => return Ok(()),
+        ready = prepare(config, database, fixtures) => ready?,
     };
+    let pools = app.pools();
+    server::serve(app, listener, stop).await?;
+    tokio::select! {
+        _ = tokio::time::timeout(CLOSE_WITHIN, pools.close()) => {}
+        () = stop.at_once.cancelled() => {}
+    }
+    Ok(())
+}
+
+/// Everything up to the first request.
+async fn prepare(
+    config: &Config,
+    database: &Database,
+    fixtures: Option<Fixtures>,
+) -> Result<(App, TcpListener), Box<dyn Error>> {
     let pools = postgres::connect(&database.url(), config.settings.pool_limits()).await?;
-    let app = App::new(config.settings.clone(), pools.clone())?;
+    let app = App::new(config.settings.clone(), pools)?;
     let locks = sandbox::ensure(&app).await?;
     let loaded = match fixtures {
         Some(fixtures) => fixtures.load(&app).await?,
@@ -100,9 +128,7 @@ async fn run(config: &Config, database: &Database, fixtures: Option<Fixtures>) -
         format!("cannot listen on {address}: {error}. Choose another port with --port, or 0 for any.")
     })?;
     welcome(config, database, &locks, &loaded, listener.local_addr()?)?;
-    server::serve(app, listener, stop).await?;
-    pools.close().await;
-    Ok(())
+    Ok((app, listener))
 }
 
 fn log(config: &Config) {

@@ -2,9 +2,9 @@
 
 use crate::app::App;
 use crate::error::Error;
-use crate::http::connection::{Connection, Resettable};
 use crate::http::edge::{self, Routes};
-use crate::http::{request_id, service_health};
+use crate::http::{listen, request_id, service_health};
+use crate::stop::Stop;
 use crate::supervise::keep_running;
 use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
 use axum::Router;
@@ -63,22 +63,16 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Serves until `stop` is done; then running requests are finished first.
-pub async fn serve(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+/// Serves until it is to stop; then running requests are finished first, within limits.
+pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
     let (scheduled, expiring) = (app.clone(), app.clone());
     let scheduler = tokio::spawn(keep_running("scheduler", move || scheduler::run(scheduled.clone())));
     let expiry =
         tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(expiring.clone())));
-    let stopping = app.clone();
-    let stop = async move {
-        stop.await;
-        stopping.stop();
-    };
-    let service = router(app).into_make_service_with_connect_info::<Connection>();
-    let served = axum::serve(Resettable(listener), service).with_graceful_shutdown(stop).await;
+    listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
     scheduler.abort();
     expiry.abort();
-    served
+    Ok(())
 }
 
 async fn health(State(app): State<App>, request: Request) -> Response {

@@ -9,7 +9,6 @@ use crate::http::connection::Connection;
 use crate::http::params::duration;
 use crate::postgres::Pool;
 use crate::workspaces::{Workspace, store as workspaces};
-use axum::extract::ConnectInfo;
 use axum::http::request::Parts;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -178,13 +177,13 @@ impl Struck {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}
                     // A server that is about to stop waits for its requests, and does not wait for nothing.
-                    () = app.stopping() => {}
+                    () = app.stopping.cancelled() => {}
                 }
                 Ok(())
             }
             Outcome::Named(Name::Reset) => {
                 // Who came without a connection, as tests do, is told instead.
-                if let Some(ConnectInfo(connection)) = parts.extensions.get::<ConnectInfo<Connection>>() {
+                if let Some(connection) = parts.extensions.get::<Connection>() {
                     connection.reset();
                 }
                 Err(Error::ConnectionReset(http_fault_id))

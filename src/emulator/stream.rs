@@ -41,7 +41,7 @@ pub(super) async fn listen(call: Control<Listen>) -> Result<Response> {
         tokio::select! {
             // `None`: the client has left, and nobody is to be told.
             _ = telling.tell(told, last) => {}
-            () = app.stopping() => {}
+            () = app.stopping.cancelled() => {}
         }
     });
     let mut response = Response::new(Body::new(body));

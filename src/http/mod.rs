@@ -7,6 +7,8 @@ pub mod caller;
 pub mod connection;
 pub mod edge;
 pub mod envelope;
+pub mod head;
+pub mod listen;
 pub mod log;
 pub mod pagination;
 pub mod params;

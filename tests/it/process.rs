@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
 mod commands;
+mod connections;
 mod database;
 mod edge;
 mod settings;
