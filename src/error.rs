@@ -99,6 +99,17 @@ pub enum Error {
     /// The body is larger than the server takes.
     #[error("the body is larger than {0} bytes")]
     PayloadTooLarge(usize),
+    /// The URI is longer than the server takes.
+    #[error("the path with its query is longer than {0} bytes. Send the parameters in the body of a POST.")]
+    UriTooLong(usize),
+    /// There are more headers, or larger ones, than the server takes.
+    #[error("the request has more than {most} headers, or more than {most_bytes} bytes of them. Leave some out.")]
+    HeadersTooLarge {
+        /// How many it may have.
+        most: usize,
+        /// How many bytes their names and values may have together.
+        most_bytes: usize,
+    },
     /// The request took too long.
     #[error("the request took longer than {0} seconds. Look whether it was carried out before you send it again.")]
     TimedOut(u64),

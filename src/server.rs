@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::error::Error;
 use crate::http::edge::{self, Routes};
-use crate::http::{listen, request_id, service_health};
+use crate::http::{head, listen, request_id, service_health, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
 use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
@@ -57,9 +57,11 @@ pub fn router(app: App) -> Router {
         .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(open)
+        .layer(axum::middleware::from_fn(head::check))
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure))
         .layer(axum::middleware::from_fn(request_id::set))
+        .layer(axum::middleware::from_fn(unread::close))
         .with_state(app)
 }
 

@@ -29,6 +29,7 @@ pub mod worlds;
 use crate::app::App;
 use crate::config::ControlPlane;
 use crate::error::{Error, Result};
+use crate::http::origin::{self, Origin};
 use crate::http::{edge, envelope};
 use crate::workspaces::{Workspace, store};
 use axum::Router;
@@ -40,8 +41,8 @@ use axum::routing::any;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::net::IpAddr;
 use std::sync::Arc;
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 /// The contract of the control plane, as it is served at `/_emulator/openapi.json`.
@@ -210,18 +211,22 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
     let admin_token = app.config.admin_token.as_deref().filter(|token| !token.is_empty());
-    if admin_token.is_some_and(|admin_token| token == admin_token) {
+    if admin_token.is_some_and(|admin_token| token.as_bytes().ct_eq(admin_token.as_bytes()).into()) {
         return Ok(None);
     }
     let is_open = app.config.control_plane == ControlPlane::Open;
     let is_trusted = is_open || admin_token.is_none();
     // A name of somebody else's that leads here may lead a page here, and the sandbox's key is known to all.
-    if !is_open && admin_token.is_none() && !edge::host(parts).is_some_and(is_loopback) {
+    if !is_open && admin_token.is_none() && !origin::names_loopback(&parts.headers, &parts.uri) {
         return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
     }
     // A page may send simple requests to anybody without asking first, but its browser says where it is from.
-    let origin = text(header::ORIGIN);
-    if !origin.is_empty() && !origin.split_once("://").is_some_and(|(_, host)| is_loopback(host)) {
+    let is_foreign = match Origin::of(&parts.headers) {
+        Origin::Foreign => true,
+        Origin::Loopback => false,
+        Origin::Unsaid => origin::is_cross_site(&parts.headers),
+    };
+    if is_foreign {
         return Err(Error::Unauthorized("The control plane answers only to pages from localhost, 127.0.0.1 and [::1]"));
     }
     // Only who sends no credential at all means the default workspace; a garbled one is a wrong one.
@@ -247,28 +252,4 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
         ));
     }
     Ok(Some(workspace))
-}
-
-/// Whether a `Host` header names this machine itself.
-fn is_loopback(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
-    };
-    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_loopback() {
-        for host in ["localhost", "localhost:7326", "127.0.0.1:1", "127.1.2.3", "[::1]:7326"] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in ["", "example.com", "localhost.example.com:80", "192.168.0.1", "[::2]:7326"] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

@@ -79,19 +79,21 @@ pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result
 pub(super) fn shown(app: &App, entry: &Entry) -> Value {
     let body = entry.body.as_ref().filter(|body| body.length > 0);
     let (read_body, read_answer) = (body.and_then(read), read(&entry.answer));
+    // Everybody sees what came with no good credential, so it may have no PINs either.
+    let hides: Hides = if entry.workspace_id.is_some() { is_secret } else { is_secret_or_pin };
     json!({
         "cursor": app.requests.cursor(entry.number),
         "request_id": entry.request_id,
         "workspace_id": entry.workspace_id,
         "method": entry.method.as_str(),
         "path": without_tokens(&entry.path),
-        "query": entry.query.as_deref().map(query),
-        "body": body.map(|body| content(body, read_body.as_ref())),
+        "query": entry.query.as_deref().map(|it| query(it, hides)),
+        "body": body.map(|body| content(body, read_body.as_ref(), hides)),
         "is_body_cut": body.is_some_and(Kept::is_cut),
         "status": entry.status.map(|status| status.as_u16()),
-        "answer": (entry.answer.length > 0).then(|| content(&entry.answer, read_answer.as_ref())),
+        "answer": (entry.answer.length > 0).then(|| content(&entry.answer, read_answer.as_ref(), hides)),
         "is_answer_cut": entry.answer.is_cut(),
-        "validation_issues": validation_issues(read_answer.as_ref()),
+        "validation_issues": validation_issues(read_answer.as_ref(), hides),
         "unknown_parameters": unknown_parameters(app, entry, read_body),
         "duration_ms": entry.took.as_secs_f64() * 1000.0,
         "started_at": to_iso(entry.started_at),
@@ -106,18 +108,18 @@ fn read(body: &Kept) -> Option<Value> {
 }
 
 /// What is shown of a body: JSON, or else its text.
-fn content(body: &Kept, read: Option<&Value>) -> Value {
+fn content(body: &Kept, read: Option<&Value>, hides: Hides) -> Value {
     match read {
-        Some(read) => masked(read),
-        None => json!(without_named_secrets(&without_tokens(&String::from_utf8_lossy(&body.bytes)))),
+        Some(read) => masked(read, hides),
+        None => json!(without_named_secrets(&without_tokens(&String::from_utf8_lossy(&body.bytes)), hides)),
     }
 }
 
 /// A query string as an object; what is given more than once is a list.
-fn query(query: &str) -> Value {
+fn query(query: &str, hides: Hides) -> Value {
     let mut values = Map::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let value = if is_secret(&name) { json!(MASK) } else { json!(without_tokens(&value)) };
+        let value = if hides(&name) { json!(MASK) } else { json!(without_tokens(&value)) };
         match values.get_mut(name.as_ref()) {
             None => drop(values.insert(without_tokens(&name).into_owned(), value)),
             Some(Value::Array(all)) => all.push(value),
@@ -128,22 +130,22 @@ fn query(query: &str) -> Value {
 }
 
 /// The issues that a refusal lists in a tree along the request, as a list.
-fn validation_issues(answer: Option<&Value>) -> Vec<Value> {
-    fn collect(tree: &Value, path: &mut Vec<String>, found: &mut Vec<Value>) {
+fn validation_issues(answer: Option<&Value>, hides: Hides) -> Vec<Value> {
+    fn collect(tree: &Value, hides: Hides, path: &mut Vec<String>, found: &mut Vec<Value>) {
         for (name, inner) in tree.as_object().into_iter().flatten() {
             if let ("_errors", Some(messages)) = (name.as_str(), inner.as_array()) {
-                let issue = |message: &Value| json!({ "parameter": path.join("."), "message": masked(message) });
+                let issue = |message: &Value| json!({ "parameter": path.join("."), "message": masked(message, hides) });
                 found.extend(messages.iter().map(issue));
             } else {
                 path.push(name.clone());
-                collect(inner, path, found);
+                collect(inner, hides, path, found);
                 path.pop();
             }
         }
     }
     let mut found = Vec::new();
     if let Some(tree) = answer.and_then(|answer| answer.pointer("/error/validation_errors")) {
-        collect(tree, &mut Vec::new(), &mut found);
+        collect(tree, hides, &mut Vec::new(), &mut found);
     }
     found
 }
@@ -158,22 +160,34 @@ fn unknown_parameters(app: &App, entry: &Entry, body: Option<Value>) -> Vec<Valu
     unknown.map(|it| json!({ "parameter": without_tokens(&it.path.join(".")), "suggestion": it.suggestion })).collect()
 }
 
+/// Whether what has this name is not shown.
+type Hides = fn(&str) -> bool;
+
 /// Whether what has this name is a credential.
 fn is_secret(name: &str) -> bool {
-    // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials, too.
-    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
-    ["apikey", "token", "secret", "password", "authorization"].iter().any(|end| name.ends_with(end))
+    ends_with(name, &["apikey", "token", "secret", "password", "authorization"])
 }
 
-/// JSON without credentials.
-fn masked(value: &Value) -> Value {
+/// Whether what has this name is a credential, a PIN, or something with a PIN in it.
+fn is_secret_or_pin(name: &str) -> bool {
+    is_secret(name) || ends_with(name, &["code", "codes", "pin", "pins"])
+}
+
+fn ends_with(name: &str, ends: &[&str]) -> bool {
+    // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials, too.
+    let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    ends.iter().any(|end| name.ends_with(end))
+}
+
+/// JSON without what is to be hidden.
+fn masked(value: &Value, hides: Hides) -> Value {
     match value {
         Value::String(text) => json!(without_tokens(text)),
-        Value::Array(items) => items.iter().map(masked).collect(),
+        Value::Array(items) => items.iter().map(|item| masked(item, hides)).collect(),
         Value::Object(fields) => {
             let masked = |(name, value): (&String, &Value)| {
-                let is_secret = is_secret(name) && !value.is_null();
-                (without_tokens(name).into_owned(), if is_secret { json!(MASK) } else { masked(value) })
+                let is_hidden = hides(name) && !value.is_null();
+                (without_tokens(name).into_owned(), if is_hidden { json!(MASK) } else { masked(value, hides) })
             };
             Value::Object(fields.iter().map(masked).collect())
         }
@@ -207,16 +221,16 @@ fn without_tokens(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// A text that is not JSON, or not all of it, without what stands behind the name of a credential.
-fn without_named_secrets(text: &str) -> String {
+/// A text that is not JSON, or not all of it, without what stands behind a name that hides it.
+fn without_named_secrets(text: &str, hides: Hides) -> String {
     const LONGEST_GAP: usize = 8;
     let mut clean = String::with_capacity(text.len());
-    let mut follows_secret = false;
+    let mut follows_name = false;
     let mut rest = text;
     while !rest.is_empty() {
         let gap = rest.find(is_of_token).unwrap_or(rest.len());
         let (between, behind) = rest.split_at(gap);
-        let is_value = follows_secret && (1..=LONGEST_GAP).contains(&gap);
+        let is_value = follows_name && (1..=LONGEST_GAP).contains(&gap);
         let is_quoted = between.ends_with('"');
         let ends_it = |character: char| match (is_value, is_quoted) {
             (true, true) => character == '"',
@@ -226,7 +240,7 @@ fn without_named_secrets(text: &str) -> String {
         let (word, behind) = behind.split_at(behind.find(ends_it).unwrap_or(behind.len()));
         clean.push_str(between);
         clean.push_str(if is_value && !word.is_empty() { MASK } else { word });
-        follows_secret = is_secret(word);
+        follows_name = hides(word);
         rest = behind;
     }
     clean
@@ -243,18 +257,18 @@ mod tests {
             "nested": [{ "token": 5, "api_key": null }], "event_type": "access_code.deleted_external_to_seam",
         });
         assert_eq!(
-            masked(&value),
+            masked(&value, is_secret),
             json!({
                 "api_key": MASK, "access_token": MASK, "name": "for ***, or so", "code": "1234",
                 "nested": [{ "token": MASK, "api_key": null }], "event_type": "access_code.deleted_external_to_seam",
             })
         );
         assert_eq!(
-            query("a=1&api_key=x&a=seam_at1abc_0123456789&a=2"),
+            query("a=1&api_key=x&a=seam_at1abc_0123456789&a=2", is_secret),
             json!({ "a": ["1", MASK, "2"], "api_key": MASK })
         );
         assert_eq!(
-            query("a[token]=x&api_key[]=x&apiKey=x&client-secret=x&seam_test1abc_0123456789=1"),
+            query("a[token]=x&api_key[]=x&apiKey=x&client-secret=x&seam_test1abc_0123456789=1", is_secret),
             json!({ "a[token]": MASK, "api_key[]": MASK, "apiKey": MASK, "client-secret": MASK, MASK: "1" })
         );
         for (text, clean) in [
@@ -263,7 +277,23 @@ mod tests {
             ("token=a-b&name=c", "token=***&name=c"),
             ("a token", "a token"),
         ] {
-            assert_eq!(without_named_secrets(text), clean);
+            assert_eq!(without_named_secrets(text, is_secret), clean);
         }
+    }
+
+    #[test]
+    fn pins_are_masked_in_requests_of_nobody() {
+        assert_eq!(
+            query("code=1234&new_code=1&preferredCode=2&codes[]=3&name=a&token=x", is_secret_or_pin),
+            json!({
+                "code": MASK, "new_code": MASK, "preferredCode": MASK, "codes[]": MASK, "name": "a", "token": MASK,
+            })
+        );
+        let value =
+            json!({ "name": "a", "access_codes": [{ "code": 1234 }], "nested": { "pin": "1234", "code": null } });
+        let clean = json!({ "name": "a", "access_codes": MASK, "nested": { "pin": MASK, "code": null } });
+        assert_eq!(masked(&value, is_secret_or_pin), clean);
+        let (text, clean) = (r#"{"code": "1234", "name": "a b"#, r#"{"code": "***", "name": "a b"#);
+        assert_eq!(without_named_secrets(text, is_secret_or_pin), clean);
     }
 }

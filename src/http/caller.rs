@@ -1,7 +1,9 @@
 //! Who is calling: credentials resolved to a workspace, in the order and words of Seam's servers.
 
+use super::origin::Origin;
 use crate::app::App;
 use crate::contract::Endpoint;
+use crate::emulator::sandbox;
 use crate::error::{Error, Result};
 use crate::workspaces::Workspace;
 use axum::http::HeaderMap;
@@ -11,6 +13,12 @@ use uuid::Uuid;
 /// Nothing that was sent is a credential for this endpoint.
 const NOTHING_APPLIED: Error = Error::Unauthorized("No authentication methods succeeded");
 
+/// The key would let in every page that somebody on this machine happens to visit.
+const KNOWN_TO_ALL: Error = Error::Unauthorized(
+    "Everybody knows the API key of the sandbox, so only web pages from localhost, 127.0.0.1 and [::1] may use it. Make \
+     a workspace with a key of its own (POST /_emulator/workspaces/create), and use that key here",
+);
+
 /// How the tokens begin that are no API keys: those of client sessions, of people, of web pages, and of the console.
 const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 
@@ -18,6 +26,7 @@ const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 pub async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
     let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.strip_prefix("Bearer ") {
+        Some(token) if is_misused_by_page(token, headers) => Ok(None),
         Some(token) => app.workspaces.of_token(&app.pool, "api_key", token).await,
         None => Ok(None),
     }
@@ -53,6 +62,9 @@ pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -
                     .ok_or(Error::Unauthorized("Access token not found"));
             }
             "api_key" if !bearer.is_empty() && !OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) => {
+                if is_misused_by_page(bearer, headers) {
+                    return Err(KNOWN_TO_ALL);
+                }
                 let workspace = app.workspaces.of_token(&app.pool, "api_key", bearer).await?;
                 return workspace.ok_or(Error::Unauthorized("API Key not found"));
             }
@@ -60,4 +72,9 @@ pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -
         }
     }
     Err(NOTHING_APPLIED)
+}
+
+/// Whether a page from elsewhere uses a key that it needs nobody to tell it. The sandbox's other tokens are random.
+fn is_misused_by_page(api_key: &str, headers: &HeaderMap) -> bool {
+    api_key == sandbox::API_KEY && Origin::of(headers) == Origin::Foreign
 }

@@ -16,7 +16,7 @@ pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a connection may wait for its next request. The clients that most SDKs use let go of theirs after 90 s;
 /// who lets go first must not be the server, or a request meets a connection that is just being closed.
-pub const IDLE_WITHIN: Duration = Duration::from_secs(120);
+pub const IDLE_WITHIN: Duration = Duration::from_mins(2);
 
 /// How long a client may go on with a request body that nobody reads, so that it gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);

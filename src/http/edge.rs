@@ -1,7 +1,7 @@
 //! Endpoints: a handler together with the checks that come before it.
 
 use super::log::{Kept, Pending};
-use super::{caller, envelope, seam_paths};
+use super::{caller, envelope, origin, seam_paths};
 use crate::app::App;
 use crate::contract::{Endpoint, Operation};
 use crate::emulator::http_faults;
@@ -9,11 +9,10 @@ use crate::error::{Error, Result, Unavailable};
 use crate::events::cause::Cause;
 use crate::workspaces::Workspace;
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
-use axum::http::uri::Authority;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -135,8 +134,12 @@ pub(crate) fn operation<'a>(endpoint: &'a Endpoint, parts: &Parts) -> Result<&'a
     operation.ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))
 }
 
-/// Reads a body to its end, if that is not farther than this many bytes.
+/// Reads a body to its end, if that is not farther than this many bytes. Not a byte is read of one that is announced to
+/// be longer.
 pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
+    if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > limit) {
+        return Err(Error::PayloadTooLarge(limit));
+    }
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Error::PayloadTooLarge(limit)),
@@ -180,15 +183,9 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// The name and port by which the caller knows the server. HTTP/2 has it in the URI and needs no header.
-pub(crate) fn host(parts: &Parts) -> Option<&str> {
-    let header = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    header.or_else(|| parts.uri.authority().map(Authority::as_str))
-}
-
 fn base_url(parts: &Parts) -> String {
     let scheme = parts.headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or("http");
-    format!("{scheme}://{}", host(parts).unwrap_or("localhost"))
+    format!("{scheme}://{}", origin::host(&parts.headers, &parts.uri).unwrap_or("localhost"))
 }
 
 pub(crate) fn unknown_path(request: &Request) -> Error {

@@ -10,11 +10,13 @@ pub mod envelope;
 pub mod head;
 pub mod listen;
 pub mod log;
+pub mod origin;
 pub mod pagination;
 pub mod params;
 pub mod request_id;
 mod seam_paths;
 pub mod service_health;
+pub mod unread;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
 pub fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {

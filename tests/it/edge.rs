@@ -6,7 +6,9 @@ use axum::http::Request;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
+mod heads;
 mod odd_input;
+mod origins;
 mod pages;
 mod tenancy;
 

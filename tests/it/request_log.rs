@@ -334,3 +334,19 @@ fn a_log_that_is_asked_for_wrongly_is_refused() {
         }
     });
 }
+
+#[test]
+fn requests_of_nobody_show_no_pins() {
+    run(async {
+        let world = World::with_locks(0).await;
+        let query = format!("/access_codes/create?mark={}&code=482913&new_code=9182&name=Ada", world.workspace_id);
+        ask("GET", &query, &[], "").await.error(401, "unauthorized");
+        let nobodys = log(&world, json!({ "unauthenticated": true, "limit": 1000 })).await;
+        let mine = nobodys.iter().find(|entry| entry["query"]["mark"] == world.workspace_id.as_str()).unwrap();
+        let expected = json!({ "mark": world.workspace_id, "code": "***", "new_code": "***", "name": "Ada" });
+        assert_eq!(mine["query"], expected);
+        // Its own are the workspace's to see.
+        world.get("/access_codes/create?code=482913").await.error(405, "method_not_allowed");
+        assert_eq!(last(&world).await["query"]["code"], "482913");
+    });
+}

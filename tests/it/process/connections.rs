@@ -45,7 +45,7 @@ fn asks_for_much(stream: &mut TcpStream) {
     stream.read_exact(&mut begin).unwrap();
     assert_eq!(&begin, b"HTTP/1.1 200");
     stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-    let mut body = [0; 1 << 16];
+    let mut body = [0; 1 << 13];
     while stream.read(&mut body).is_ok_and(|length| length > 0) {}
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
 }
@@ -165,4 +165,46 @@ fn a_server_without_descriptors_left_says_so_and_goes_on_when_it_has_some() {
     let complaint = complaint(&mut latchkey.child);
     let lines = complaint.lines().filter(|line| line.contains("cannot accept a connection")).count();
     assert!((1..=4).contains(&lines), "{complaint}");
+}
+
+#[test]
+fn a_body_announced_too_long_is_refused_at_once_and_the_answer_arrives() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    for (key, expected) in [(latchkey.api_key.as_str(), "HTTP/1.1 413"), ("wrong", "HTTP/1.1 401")] {
+        for expect in ["", "expect: 100-continue\r\n"] {
+            let mut client = latchkey.connect();
+            write!(
+                client,
+                "POST /devices/list HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n{expect}\
+                 content-type: application/json\r\ncontent-length: 500000000\r\n\r\n",
+            )
+            .unwrap();
+            if expect.is_empty() {
+                // A client that sends on and only then looks.
+                for _ in 0..64 {
+                    client.write_all(&vec![b' '; 1 << 16]).unwrap();
+                }
+            }
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(expected), "{answer}");
+            assert!(answer.contains("connection: close"), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn heads_beyond_the_limits_are_refused_in_the_envelope_on_the_wire_too() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    let (long, many) = ("a".repeat(60_000), "x: 1\r\n".repeat(200));
+    for (target, headers, expected) in [
+        (format!("/devices/list?x={long}"), String::new(), "HTTP/1.1 414"),
+        ("/devices/list".to_owned(), many, "HTTP/1.1 431"),
+        ("/devices/list".to_owned(), format!("x: {long}\r\ny: {long}\r\n"), "HTTP/1.1 431"),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
+        let answer = rest(&mut send(&latchkey, head.as_bytes()));
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with(expected) && answer.ends_with("\"ok\":false}"), "{answer}");
+    }
 }

@@ -1,0 +1,59 @@
+//! Request bodies that a refusal leaves unread. On HTTP/1 the rest of one stands in the way of the next request, so the
+//! connection ends, and the answer says so.
+
+use super::connection::Connection;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::{HeaderValue, Version, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+/// Answers with `Connection: close` where the request body was not read to its end.
+pub async fn close(request: Request, next: Next) -> Response {
+    if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let connection = request.extensions().get::<Connection>().cloned();
+    let is_read = Arc::new(AtomicBool::new(false));
+    let request = request.map(|body| Body::new(Watched { body, is_read: Arc::clone(&is_read) }));
+    let mut response = next.run(request).await;
+    if !is_read.load(Ordering::Acquire) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if let Some(connection) = connection {
+            connection.leave_body();
+        }
+    }
+    response
+}
+
+/// A body that notes when its end was reached.
+struct Watched {
+    body: Body,
+    is_read: Arc<AtomicBool>,
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if frame.is_none() || self.body.is_end_stream() {
+            self.is_read.store(true, Ordering::Release);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
