@@ -1,107 +1,20 @@
 //! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
 
-use super::lifecycle::{Entry, JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
-use super::model::AccessCode;
-use super::pin::{self, CodeLengths, PinRules};
+mod claims;
+mod group;
+#[cfg(test)]
+mod tests;
+
+pub use self::claims::{Claim, Claims, Period};
+
+use self::group::Group;
+use super::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
+use super::pin::{self, PinRules};
 use crate::clock::Instant;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use uuid::Uuid;
-
-/// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
-#[derive(Clone, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub struct Claim {
-    /// The code.
-    pub access_code_id: Uuid,
-    /// The lock.
-    pub device_id: Uuid,
-    /// The PIN.
-    pub code: String,
-    /// When it counts.
-    pub window: Option<Window>,
-    /// Whether the lock keeps its schedule itself.
-    pub is_natively_scheduled: bool,
-    /// Whether it is ours. What somebody else put on the lock may clash: that shows when ours is programmed.
-    pub is_managed: bool,
-    /// Whether it takes a place in the memory of its own.
-    pub needs_room: bool,
-    /// Whether it is a backup code that waits in its pool.
-    pub is_in_pool: bool,
-    /// Whether it is deleted or has ended, and the lock has not let go of it: nobody knows when it will.
-    pub is_being_removed: bool,
-}
-
-/// From when to when a code is on its lock, both ends included.
-pub type Period = (Instant, Instant);
-
-impl Claim {
-    /// When the code is on its lock, as far as that can be known.
-    fn on_lock(&self, now: Instant) -> Period {
-        if self.is_being_removed {
-            return (Instant::MIN_UTC, Instant::MAX_UTC);
-        }
-        self.occupies(now)
-    }
-
-    /// When it takes a place in the lock's memory.
-    pub fn occupies(&self, now: Instant) -> Period {
-        occupied(self.window, self.is_natively_scheduled, now)
-    }
-}
-
-/// The claims that matter to a request or to several, by lock.
-#[derive(Clone, Debug, Default)]
-pub struct Claims(HashMap<Uuid, Vec<Claim>>);
-
-impl Claims {
-    /// Adds a claim.
-    pub fn add(&mut self, claim: Claim) {
-        self.0.entry(claim.device_id).or_default().push(claim);
-    }
-
-    /// Adds what a code claims: what is asked for and, where that differs, what the lock holds.
-    pub fn add_life(&mut self, code: &AccessCode) {
-        let life = &code.life;
-        let claim = |entry: &Entry, needs_room| Claim {
-            access_code_id: code.access_code_id,
-            device_id: code.device_id,
-            code: entry.code.clone(),
-            window: entry.window,
-            is_natively_scheduled: life.is_natively_scheduled,
-            is_managed: life.is_managed,
-            needs_room,
-            is_in_pool: code.pool_device_id.is_some(),
-            is_being_removed: life.removing_since().is_some() && life.held.is_some(),
-        };
-        // A backup that did not find room takes none from guests.
-        self.add(claim(&life.asked, !life.is_backup || life.held.is_some()));
-        if let Some(held) = life.held.as_ref().filter(|held| **held != life.asked) {
-            self.add(claim(held, false));
-        }
-    }
-
-    /// Takes away those of one code.
-    pub fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
-        if let Some(claims) = self.0.get_mut(&device_id) {
-            claims.retain(|claim| claim.access_code_id != access_code_id);
-        }
-    }
-
-    /// Those on one lock.
-    pub fn on(&self, device_id: Uuid) -> &[Claim] {
-        self.0.get(&device_id).map_or(&[], Vec::as_slice)
-    }
-}
-
-impl FromIterator<Claim> for Claims {
-    fn from_iter<I: IntoIterator<Item = Claim>>(all: I) -> Self {
-        let mut claims = Self::default();
-        all.into_iter().for_each(|claim| claims.add(claim));
-        claims
-    }
-}
 
 /// What is asked of all locks of a request alike.
 #[derive(Clone, Debug)]
@@ -188,10 +101,13 @@ pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Resu
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
-    let wanted = wish.on_lock(device);
-    let others = claims.on(device.device_id).iter().filter(|claim| claim.is_managed && claim.needs_room);
-    let peak = peak(others.map(|claim| claim.occupies(wish.now)), wanted);
-    if u32::try_from(peak).unwrap_or(u32::MAX) >= capacity {
+    let is_full = |codes: usize| u32::try_from(codes).unwrap_or(u32::MAX) >= capacity;
+    // Where they all have a place at once, there is nothing to compare.
+    if !is_full(claims.rooms(device.device_id)) {
+        return Ok(());
+    }
+    let others = claims.on(device.device_id).iter().filter(|claim| claim.takes_room());
+    if is_full(peak(others.map(|claim| claim.occupies(wish.now)), wish.on_lock(device))) {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
@@ -246,8 +162,8 @@ pub fn broken_digits(device: &Device, code: &str) -> Option<String> {
 /// The managed code that has this PIN already and stands in the way of one more.
 fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>) -> Option<&'a Claim> {
     let period = wish.on_lock(device);
-    let has_it = |claim: &&Claim| claim.is_managed && claim.code == code && wish.conflicts_with(claim, period);
-    claims.on(device.device_id).iter().find(has_it)
+    let is_in_the_way = |claim: &&Claim| claim.is_managed && wish.conflicts_with(claim, period);
+    claims.with_code(device.device_id, code).find(is_in_the_way)
 }
 
 /// The PIN for one lock.
@@ -257,7 +173,7 @@ fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>
 /// already, `no_code_left` where it is ours to choose and none is free.
 pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
     let Some(code) = wish.code else {
-        return choose(&[device], claims, wish, draw).ok_or(Error::NoCodeLeft);
+        return choose(device, claims, wish, draw).ok_or(Error::NoCodeLeft);
     };
     if let Some(reason) = broken_rule(device, code) {
         return Err(Error::invalid(wish.code_comes_from, format!("The device cannot hold this code: {reason}")));
@@ -313,10 +229,19 @@ pub fn assign_many(
 ) -> Result<Vec<Assigned>> {
     let mut sharers: Vec<&Device> = Vec::with_capacity(devices.len());
     let mut unable = Vec::new();
+    let mut group = Group::new(wish);
     for device in devices {
-        match reason_against_sharing(device, &sharers, devices.len() == 1, claims, wish) {
-            None => sharers.push(device),
-            Some(reason) => unable.push((device.device_id, reason)),
+        let joined = match wish.code {
+            Some(code) => broken_rule(device, code).map_or(Ok(()), Err),
+            None if devices.len() == 1 => {
+                group.take_in(device, claims, wish);
+                Ok(())
+            }
+            None => group.join(device, claims, wish),
+        };
+        match joined {
+            Ok(()) => sharers.push(device),
+            Err(reason) => unable.push((device.device_id, reason)),
         }
     }
     if behavior == WhenCodeCannotBeShared::Throw {
@@ -332,7 +257,7 @@ pub fn assign_many(
     let shared = match wish.code {
         _ if sharers.is_empty() => None,
         Some(code) => Some(code.to_owned()),
-        None => Some(choose(&sharers, claims, wish, &mut draw).ok_or(Error::NoCodeLeft)?),
+        None => Some(group.choose(&mut draw).ok_or(Error::NoCodeLeft)?),
     };
     let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
     let own = Wish { code: None, ..wish.clone() };
@@ -340,101 +265,25 @@ pub fn assign_many(
         .iter()
         .map(|device| match &shared {
             Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
-            _ => choose(&[device], claims, &own, &mut draw)
+            _ => choose(device, claims, &own, &mut draw)
                 .map(|code| Assigned { code, is_shared: false })
                 .ok_or(Error::NoCodeLeft),
         })
         .collect()
 }
 
-/// Why a lock cannot join those that share already; `None`: it can.
-fn reason_against_sharing(
-    device: &Device,
-    sharers: &[&Device],
-    is_alone: bool,
-    claims: &Claims,
-    wish: &Wish<'_>,
-) -> Option<String> {
-    if let Some(code) = wish.code {
-        return broken_rule(device, code);
-    }
-    if is_alone {
-        return None;
-    }
-    if device.provider_chooses_codes() {
-        return Some("its provider chooses the code".to_owned());
-    }
-    let group: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
-    let lengths = common_lengths(&group, wish);
-    if lengths.is_empty() {
-        return Some(format!("it takes codes of {} digits, which the others do not", device.code_lengths()));
-    }
-    // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
-    let rules = group_rules(&group);
-    if lengths.iter().all(|length| rules.count(usize::from(*length)) == 0) {
-        return Some("no code satisfies its constraints and those of the others".to_owned());
-    }
-    let taken = taken_codes(&group, claims, wish);
-    let free = lengths.iter().any(|length| rules.choose(usize::from(*length), taken.iter().copied(), |_| 0).is_some());
-    (!free).then(|| "no code is free on it and on the others".to_owned())
+/// The PINs that are not free on a lock, unmanaged codes' too.
+fn taken_codes<'a>(device: &Device, claims: &'a Claims, wish: &Wish<'_>) -> impl Iterator<Item = &'a str> {
+    let period = wish.on_lock(device);
+    let claims = claims.on(device.device_id).iter();
+    claims.filter(move |claim| wish.conflicts_with(claim, period)).map(|claim| claim.code.as_str())
 }
 
-fn common_lengths(devices: &[&Device], wish: &Wish<'_>) -> Vec<u8> {
-    let lengths: Vec<CodeLengths> = devices.iter().map(|device| device.code_lengths()).collect();
-    pin::lengths_to_try(&lengths, wish.preferred_code_length)
-}
-
-fn group_rules(devices: &[&Device]) -> PinRules {
-    PinRules::new(devices.iter().flat_map(|device| device.digit_rules()))
-}
-
-/// The PINs that are not free on one of these locks, unmanaged codes' too.
-fn taken_codes<'a>(devices: &[&Device], claims: &'a Claims, wish: &Wish<'_>) -> Vec<&'a str> {
-    let on_device = |device: &&Device| {
-        let period = wish.on_lock(device);
-        claims.on(device.device_id).iter().filter(move |claim| wish.conflicts_with(claim, period))
-    };
-    devices.iter().flat_map(on_device).map(|claim| claim.code.as_str()).collect()
-}
-
-/// A PIN drawn uniformly among those all these locks can hold and that is free on all of them: of the preferred length if they share it, else of the shortest one they share that has any left.
-fn choose(devices: &[&Device], claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
-    let rules = group_rules(devices);
-    let taken = taken_codes(devices, claims, wish);
-    common_lengths(devices, wish)
+/// A PIN drawn uniformly among those that a lock can hold and that are free on it: of the preferred length if it takes
+/// that, else of the shortest one that has any left.
+fn choose(device: &Device, claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
+    let rules = PinRules::new(device.digit_rules());
+    pin::lengths_to_try(&[device.code_lengths()], wish.preferred_code_length)
         .into_iter()
-        .find_map(|length| rules.choose(usize::from(length), taken.iter().copied(), &mut draw))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::access_codes::lifecycle::Life;
-
-    #[test]
-    fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
-        let entry = Entry { name: None, code: "1357".to_owned(), window: None };
-        let life = Life { is_backup: true, ..Life::begin(Instant::default(), entry.clone(), false) };
-        let mut backup = AccessCode {
-            access_code_id: Uuid::nil(),
-            workspace_id: Uuid::nil(),
-            device_id: Uuid::nil(),
-            sequence: 0,
-            common_code_key: None,
-            left_group: None,
-            is_external_modification_allowed: false,
-            pool_device_id: Some(Uuid::nil()),
-            pulled_backup_access_code_id: None,
-            life,
-            children: 0,
-        };
-        let needs_room = |code: &AccessCode| {
-            let mut claims = Claims::default();
-            claims.add_life(code);
-            claims.on(code.device_id).iter().any(|claim| claim.needs_room)
-        };
-        assert!(!needs_room(&backup));
-        backup.life.held = Some(entry);
-        assert!(needs_room(&backup));
-    }
+        .find_map(|length| rules.choose(usize::from(length), taken_codes(device, claims, wish), &mut draw))
 }

@@ -11,8 +11,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+mod taken;
 #[cfg(test)]
 mod tests;
+
+pub use self::taken::Taken;
 
 /// How many digits a PIN can have, whatever the lock.
 pub const PIN_LENGTHS: RangeInclusive<u8> = 4..=12;
@@ -147,13 +150,19 @@ fn unique(digits: &[u8]) -> usize {
 }
 
 /// The digit rules that all locks of a group put on a PIN together. The default is no rule at all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PinRules(u16);
 
 impl PinRules {
     /// All these rules at once; repetitions do not matter.
     pub fn new(rules: impl IntoIterator<Item = DigitRule>) -> Self {
         Self(rules.into_iter().fold(0, |bits, rule| bits | rule.bit()))
+    }
+
+    /// These rules and those at once.
+    #[must_use]
+    pub fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
     }
 
     /// The rules that `pin`, a string of 4 to 12 digits, breaks.

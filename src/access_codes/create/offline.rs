@@ -70,13 +70,12 @@ impl Board {
         const TRIES: i64 = 1000;
         let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
         let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
-        let claims = self.claims.on(device_id);
         (0..TRIES)
             .map(|attempt| {
                 let number = self.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
                 format!("{}{number:0digits$}", plan.pin_prefix)
             })
-            .find(|code| claims.iter().all(|claim| claim.code != *code))
+            .find(|code| self.claims.with_code(device_id, code).next().is_none())
             .ok_or(Error::NoCodeLeft)
     }
 }
