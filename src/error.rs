@@ -2,7 +2,7 @@
 
 use crate::access_codes::lifecycle::Window;
 use crate::clock::to_iso;
-use crate::contract::{Issues, Rejection};
+use crate::contract::{Issues, Rejection, quoted};
 use crate::together::Unanswered;
 use serde_json::Value;
 use uuid::Uuid;
@@ -125,7 +125,7 @@ pub enum Error {
         access_code_id: Option<Uuid>,
     },
     /// No code has this `common_code_key`.
-    #[error("Could not find access_codes with common_code_key {0}")]
+    #[error("Could not find access_codes with common_code_key {}", quoted(.0))]
     CommonCodeKeyNotFound(String),
     /// Codes that the lock's maker computed can neither be changed nor deleted.
     #[error("offline access codes can be neither updated nor deleted: they end by themselves. Create another one.")]
@@ -372,7 +372,7 @@ fn because(hint: &str) -> String {
 }
 
 fn named(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!(" named {name}"))
+    name.map_or_else(String::new, |name| format!(" named {}", quoted(name)))
 }
 
 fn period(window: Option<Window>) -> String {

@@ -4,9 +4,27 @@
 //! (zod's `format()`), which the official clients read.
 
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
+
+/// How many issues of one input are told. The others are counted.
+pub(super) const MOST_TOLD: usize = 100;
+
+/// How many characters of a name or a value of the caller's are told.
+const MOST_QUOTED: usize = 200;
 
 /// The text of an issue with a value that is not there; the sentence words it as `<path> is required`.
 pub(super) const REQUIRED: &str = "Required";
+
+/// How the issue begins with a value other than the only one there is.
+pub(super) const LITERAL: &str = "Invalid literal value";
+
+/// A name or a value of the caller's, as a message quotes it: its beginning, where it is long.
+pub fn quoted(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(MOST_QUOTED) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
 
 /// Why an input is refused, before any handler has seen it or by a handler's own rule.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -46,7 +64,8 @@ pub(super) struct Issue {
 impl Issue {
     /// An issue about a value of the wrong kind.
     pub(super) fn fatal(path: &[String], message: impl Into<String>) -> Self {
-        Self { path: path.to_vec(), message: message.into(), fatal: true, branches: Vec::new(), variant: None }
+        let path = path.iter().map(|step| quoted(step).into_owned()).collect();
+        Self { path, message: message.into(), fatal: true, branches: Vec::new(), variant: None }
     }
 
     /// An issue about a value of the right kind that breaks a limit.
@@ -74,21 +93,33 @@ impl Issue {
         }
     }
 
-    fn enter(&self, tree: &mut Map<String, Value>) {
+    /// Enters what the tree has room for.
+    fn enter(&self, tree: &mut Map<String, Value>, room: &mut usize) {
+        if *room == 0 {
+            return;
+        }
         if self.branches.is_empty() {
+            *room -= 1;
             enter(tree, &self.path, &self.message);
         }
         for issue in self.branches.iter().flatten() {
-            issue.enter(tree);
+            issue.enter(tree, room);
         }
     }
 }
 
-/// The issues a handler finds with an input by rules that a schema cannot state.
-///
-/// They end in the same sentence and tree as the contract's own.
+/// The issues with an input: those of the contract, or those a handler finds by rules that a schema cannot state. Both
+/// end in the same sentence and tree. An input can have as many as it has values; the first hundred are told.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Issues(Vec<Issue>);
+pub struct Issues {
+    told: Vec<Issue>,
+    /// How many there are, told or not.
+    count: usize,
+    /// How many of them are about a value of the wrong kind.
+    fatal: usize,
+    /// How many of them are about a value other than the only one there is.
+    literals: usize,
+}
 
 impl Issues {
     /// No issue so far.
@@ -96,11 +127,64 @@ impl Issues {
         Self::default()
     }
 
+    /// Takes note of an issue, which is made only if it is told.
+    pub(super) fn add(&mut self, (fatal, literal): (bool, bool), issue: impl FnOnce() -> Issue) {
+        self.count += 1;
+        self.fatal += usize::from(fatal);
+        self.literals += usize::from(literal);
+        if self.told.len() < MOST_TOLD {
+            self.told.push(issue());
+        }
+    }
+
+    /// So many issues more, which are not told.
+    #[must_use]
+    pub(super) fn and_untold(mut self, count: usize) -> Self {
+        self.count += count;
+        self.fatal += count;
+        self
+    }
+
+    /// Takes over the issues of a part.
+    pub(super) fn extend(&mut self, others: Self) {
+        self.count += others.count;
+        self.fatal += others.fatal;
+        self.literals += others.literals;
+        let room = MOST_TOLD.saturating_sub(self.told.len());
+        self.told.extend(others.told.into_iter().take(room));
+    }
+
+    /// Those that are told.
+    pub(super) fn told(&self) -> &[Issue] {
+        &self.told
+    }
+
+    /// The same.
+    pub(super) fn into_told(self) -> Vec<Issue> {
+        self.told
+    }
+
+    /// Changes those that are told.
+    pub(super) fn map(mut self, change: impl FnMut(Issue) -> Issue) -> Self {
+        self.told = self.told.into_iter().map(change).collect();
+        self
+    }
+
+    /// Whether no value is of the wrong kind.
+    pub(super) fn are_limits(&self) -> bool {
+        self.fatal == 0
+    }
+
+    /// How far the input is from being in order: literals are what tells the branches of a union apart.
+    pub(super) fn distance(&self) -> (usize, usize) {
+        (self.literals, self.count)
+    }
+
     /// Adds an issue with the value at `path`: property names, and array indices as decimal text.
     #[must_use]
     pub fn at<S: AsRef<str>>(mut self, path: &[S], message: impl Into<String>) -> Self {
         let path: Vec<String> = path.iter().map(|step| step.as_ref().to_owned()).collect();
-        self.0.push(Issue::fatal(&path, message));
+        self.add((true, false), || Issue::fatal(&path, message));
         self
     }
 
@@ -112,7 +196,7 @@ impl Issues {
 
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.count == 0
     }
 
     /// Refuses the input when there is any issue.
@@ -122,22 +206,17 @@ impl Issues {
 
     /// The refusal for these issues, of which there must be one at least to make a sentence.
     pub fn into_rejection(self) -> Rejection {
-        let sentences: Vec<String> = self.0.iter().map(Issue::sentence).collect();
+        let sentences: Vec<String> = self.told.iter().map(Issue::sentence).collect();
         let message = match sentences.as_slice() {
-            [only] => only.clone(),
-            several => format!("{} Input Errors: {}", several.len(), several.join(", ")),
+            [only] if self.count == 1 => only.clone(),
+            all if all.len() == self.count => format!("{} Input Errors: {}", all.len(), all.join(", ")),
+            first => format!("{} Input Errors, the first {} are: {}", self.count, first.len(), first.join(", ")),
         };
-        let mut tree = leaf();
-        for issue in &self.0 {
-            issue.enter(&mut tree);
+        let (mut tree, mut room) = (leaf(), MOST_TOLD);
+        for issue in &self.told {
+            issue.enter(&mut tree, &mut room);
         }
         Rejection::InvalidInput { message, validation_errors: tree.into() }
-    }
-}
-
-impl From<Vec<Issue>> for Issues {
-    fn from(issues: Vec<Issue>) -> Self {
-        Self(issues)
     }
 }
 
@@ -216,6 +295,25 @@ mod tests {
     fn an_input_key_named_like_the_list_does_no_harm() {
         let (_, tree) = rejected(Issues::new().at(&["metadata", "_errors", "deeper"], "Invalid"));
         assert_eq!(tree, json!({"_errors": [], "metadata": {"_errors": ["Invalid"]}}));
+    }
+
+    #[test]
+    fn the_first_hundred_issues_are_told_and_the_others_counted() {
+        let names: Vec<String> = (0..250).map(|number| format!("x{number}")).collect();
+        let issues = names.iter().fold(Issues::new(), |issues, name| issues.at(&[name], "Unknown"));
+        let (message, tree) = rejected(issues);
+        assert!(message.starts_with("250 Input Errors, the first 100 are: Unknown for \"x0\", Unknown"), "{message}");
+        assert!(message.ends_with("Unknown for \"x99\""), "{message}");
+        assert_eq!(tree.as_object().unwrap().len(), 101);
+    }
+
+    #[test]
+    fn a_long_name_is_quoted_by_its_beginning() {
+        let (message, tree) = rejected(Issues::new().at(&["ä".repeat(201)], "Unknown"));
+        let begins = format!("{}…", "ä".repeat(200));
+        assert_eq!(message, format!("Unknown for \"{begins}\""));
+        assert_eq!(tree, json!({ "_errors": [], begins: { "_errors": ["Unknown"] } }));
+        assert_eq!(quoted(&"ä".repeat(200)), "ä".repeat(200));
     }
 
     #[test]

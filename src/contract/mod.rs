@@ -25,7 +25,7 @@ use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use self::issues::Issue;
-pub use self::issues::{Issues, Rejection};
+pub use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
 pub use self::unknown::UnknownParameter;
 use self::walk::Side;
@@ -249,19 +249,19 @@ impl Operation {
     /// [`Rejection::InvalidQuery`] for a query that cannot be read (a single value given twice, forms of a list
     /// mixed), and [`Rejection::InvalidInput`] for an input that breaks the contract.
     pub fn check(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
-        self.checked(self.read(query, body)?, Vec::new())
+        self.checked(self.read(query, body)?, Issues::new())
     }
 
     /// The same, but parameters that the contract does not know are refused too, before anything else.
     pub fn check_strictly(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         let input = self.read(query, body)?;
-        let unknown = self.unknown_parameters(&input);
-        let issues = unknown.iter().map(|it| Issue::fatal(&it.path, it.message())).collect();
-        self.checked(input, issues)
+        let (unknown, others) = self.unknown_and_count(&input);
+        let told = unknown.iter().fold(Issues::new(), |issues, it| issues.at(&it.path, it.message()));
+        self.checked(input, told.and_untold(others))
     }
 
     /// Gives the input back if there are no issues with it.
-    fn checked(&self, input: Map<String, Value>, mut issues: Vec<Issue>) -> Result<Map<String, Value>, Rejection> {
+    fn checked(&self, input: Map<String, Value>, mut issues: Issues) -> Result<Map<String, Value>, Rejection> {
         let input = Value::Object(input);
         if let Some(checker) = &self.input
             && !checker.accepts(&self.schemas, &input)
@@ -270,7 +270,7 @@ impl Operation {
         }
         match input {
             Value::Object(input) if issues.is_empty() => Ok(input),
-            _ => Err(Issues::from(issues).into_rejection()),
+            _ => Err(issues.into_rejection()),
         }
     }
 
@@ -315,8 +315,13 @@ impl Operation {
     }
 
     /// The parameters in `input`, nested ones included, that the contract does not know. Seam's servers ignore such
-    /// ones; they are mostly typing errors of the caller's.
+    /// ones; they are mostly typing errors of the caller's. Where there are more than a hundred, the first hundred.
     pub fn unknown_parameters(&self, input: &Map<String, Value>) -> Vec<UnknownParameter> {
+        self.unknown_and_count(input).0
+    }
+
+    /// The same, and how many more there are.
+    fn unknown_and_count(&self, input: &Map<String, Value>) -> (Vec<UnknownParameter>, usize) {
         let schema = self.input.as_ref().map_or(&Value::Null, |checker| &checker.schema);
         unknown::parameters(&self.schemas, schema, input)
     }
@@ -332,7 +337,7 @@ impl Operation {
             return Ok(());
         }
         let issues = checker.issues(&self.schemas, body);
-        Err(issues.iter().map(Issue::line).collect())
+        Err(issues.told().iter().map(Issue::line).collect())
     }
 }
 
@@ -364,7 +369,7 @@ impl Checker {
     }
 
     /// What is wrong with a value that is not accepted: one issue at least.
-    fn issues(&self, schemas: &Schemas, value: &Value) -> Vec<Issue> {
+    fn issues(&self, schemas: &Schemas, value: &Value) -> Issues {
         let issues = walk::issues(schemas, &self.schema, value, self.side);
         if !issues.is_empty() {
             return issues;
@@ -372,12 +377,10 @@ impl Checker {
         // A keyword the walk does not know: the validator says where, and nobody says what in zod's words.
         let errors = self.validator(schemas).into_iter().flat_map(|validator| validator.iter_errors(value));
         let places = errors.map(|error| error.instance_path().as_str().to_owned());
-        places
-            .map(|place| {
-                let path: Vec<String> = place.split('/').skip(1).map(str::to_owned).collect();
-                Issue::fatal(&path, "Invalid input")
-            })
-            .collect()
+        places.fold(Issues::new(), |issues, place| {
+            let path: Vec<&str> = place.split('/').skip(1).collect();
+            issues.at(&path, "Invalid input")
+        })
     }
 }
 

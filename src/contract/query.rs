@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::issues::quoted;
 use super::number;
 use super::schema::{Schemas, list};
 
@@ -87,7 +88,7 @@ impl<'a> Reader<'a> {
         match self.values.remove(name).as_deref_mut() {
             None | Some([]) => Ok(None),
             Some([only]) => Ok(Some(std::mem::take(only))),
-            Some(_) => Err(format!("parameter \"{name}\" is given more than once, but takes a single value")),
+            Some(_) => Err(format!("parameter \"{}\" is given more than once, but takes a single value", quoted(name))),
         }
     }
 
@@ -134,7 +135,8 @@ impl<'a> Reader<'a> {
         if let Some(text) = self.single(name)? {
             return match nested {
                 Some(nested) => Err(format!(
-                    "parameter \"{name}\" is given as a value and, by \"{nested}\", as an object; use one form"
+                    "parameter \"{name}\" is given as a value and, by \"{}\", as an object; use one form",
+                    quoted(&nested)
                 )),
                 None if self.is_empty(&text) => Ok(Some(Value::Null)),
                 None => Ok(Some(Value::String(text))),
@@ -162,6 +164,7 @@ impl<'a> Reader<'a> {
         while let Some(name) = self.nested(prefix) {
             let key = name.get(prefix.len()..).unwrap_or_default();
             if key.contains('.') || key.ends_with("[]") {
+                let name = quoted(&name);
                 return Err(format!("parameter \"{name}\" is nested too deeply: it can only be a single value"));
             }
             if let Some(value) = self.scalar(&name, scalar)? {

@@ -1,7 +1,11 @@
 //! Parameters that the contract does not know. Seam's servers ignore them; mostly they are typing errors.
 
+use super::issues::MOST_TOLD;
 use super::schema::{Schemas, list};
 use serde_json::{Map, Value};
+
+/// How long a name may be to be compared with those of the contract.
+const MOST_COMPARED: usize = 200;
 
 /// A parameter that the contract does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,17 +26,24 @@ impl UnknownParameter {
     }
 }
 
-/// The parameters in `input` that `schema` does not know, in their order, nested ones included.
-pub(super) fn parameters(schemas: &Schemas, schema: &Value, input: &Map<String, Value>) -> Vec<UnknownParameter> {
-    let mut search = Search { schemas, path: Vec::new(), found: Vec::new() };
+/// The first parameters in `input` that `schema` does not know, in their order, nested ones included, and how many more
+/// there are.
+pub(super) fn parameters(
+    schemas: &Schemas,
+    schema: &Value,
+    input: &Map<String, Value>,
+) -> (Vec<UnknownParameter>, usize) {
+    let mut search = Search { schemas, path: Vec::new(), found: Vec::new(), others: 0 };
     search.fields(schema, input, takes_others(schemas, schema));
-    search.found
+    (search.found, search.others)
 }
 
 struct Search<'a> {
     schemas: &'a Schemas,
     path: Vec<String>,
     found: Vec<UnknownParameter>,
+    /// How many more there are.
+    others: usize,
 }
 
 impl Search<'_> {
@@ -62,6 +73,8 @@ impl Search<'_> {
                 // What a query says of an object that has no such property stays where it is.
                 let fields = Map::from_iter([(inner.to_owned(), value.clone())]);
                 self.within(outer, |search| search.visit(property, &Value::Object(fields)));
+            } else if !takes_others && self.found.len() == MOST_TOLD {
+                self.others += 1;
             } else if !takes_others {
                 let names = known.iter().map(|(name, _)| *name);
                 let suggestion = closest(name, names).map(str::to_owned);
@@ -119,6 +132,10 @@ fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
 
 /// The name that was probably meant: the one that is fewest typing errors away, if these are not most of it.
 fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // No parameter has so long a name, and a comparison costs the product of the lengths.
+    if name.len() > MOST_COMPARED {
+        return None;
+    }
     let name = name.trim_end_matches("[]");
     let distances = known.map(|known| (strsim::osa_distance(name, known), known));
     let (distance, known) = distances.min_by_key(|(distance, _)| *distance)?;
@@ -145,7 +162,7 @@ mod tests {
             "styles": { "type": "array", "items": { "$ref": "#/components/schemas/style" } },
         } });
         let Value::Object(input) = input else { return Vec::new() };
-        let found = parameters(&schemas, &schema, &input).into_iter();
+        let found = parameters(&schemas, &schema, &input).0.into_iter();
         found.map(|unknown| (unknown.path.join("."), unknown.suggestion)).collect()
     }
 

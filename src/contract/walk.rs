@@ -6,15 +6,12 @@
 use serde_json::{Map, Number, Value, json};
 
 use super::formats;
-use super::issues::{Issue, REQUIRED};
+use super::issues::{Issue, Issues, LITERAL, MOST_TOLD, REQUIRED, quoted};
 use super::number;
 use super::schema::{Schemas, is_nullable, list, reference};
 
 #[cfg(test)]
 mod tests;
-
-/// How the issue begins with a value other than the only one there is.
-const LITERAL: &str = "Invalid literal value";
 
 /// Which way a value goes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,8 +24,8 @@ pub(super) enum Side {
 }
 
 /// Everything that is wrong with `value` under `schema`.
-pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Vec<Issue> {
-    let mut walk = Walk { schemas, side, path: Vec::new(), issues: Vec::new() };
+pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Issues {
+    let mut walk = Walk { schemas, side, path: Vec::new(), issues: Issues::new() };
     walk.visit(schema, value);
     walk.issues
 }
@@ -37,16 +34,16 @@ struct Walk<'a> {
     schemas: &'a Schemas,
     side: Side,
     path: Vec<String>,
-    issues: Vec<Issue>,
+    issues: Issues,
 }
 
 impl<'a> Walk<'a> {
     fn fatal(&mut self, message: impl Into<String>) {
-        self.issues.push(Issue::fatal(&self.path, message));
+        self.issues.add((true, false), || Issue::fatal(&self.path, message));
     }
 
     fn limit(&mut self, message: impl Into<String>) {
-        self.issues.push(Issue::limit(&self.path, message));
+        self.issues.add((false, false), || Issue::limit(&self.path, message));
     }
 
     fn visit(&mut self, schema: &'a Value, value: &Value) {
@@ -95,14 +92,18 @@ impl<'a> Walk<'a> {
         }
         let options: Vec<&Value> = options.iter().filter(|option| !option.is_null()).collect();
         let names: Vec<&str> = options.iter().filter_map(|option| option.as_str()).collect();
-        match (options.as_slice(), value) {
-            ([only], _) => self.fatal(literal(only)),
-            (all, _) if all.len() != names.len() => self.fatal("Invalid input"),
-            (_, Value::String(text)) => {
-                self.fatal(format!("Invalid enum value. Expected {}, received '{text}'", alternatives(&names)));
-            }
-            _ => self.fatal(format!("Expected {}, received {}", alternatives(&names), kind_of(value))),
-        }
+        let is_literal = options.len() == 1;
+        self.issues.add((true, is_literal), || {
+            let message = match (options.as_slice(), value) {
+                ([only], _) => literal(only),
+                (all, _) if all.len() != names.len() => "Invalid input".to_owned(),
+                (_, Value::String(text)) => {
+                    format!("Invalid enum value. Expected {}, received '{}'", alternatives(&names), quoted(text))
+                }
+                _ => format!("Expected {}, received {}", alternatives(&names), kind_of(value)),
+            };
+            Issue::fatal(&self.path, message)
+        });
     }
 
     fn string(&mut self, schema: &Value, text: &str) {
@@ -181,9 +182,14 @@ impl<'a> Walk<'a> {
         let others = fields.iter().filter(|(name, _)| properties.is_none_or(|known| !known.contains_key(*name)));
         match schema.get("additionalProperties") {
             Some(Value::Bool(false)) => {
-                let names: Vec<String> = others.map(|(name, _)| format!("'{name}'")).collect();
+                let mut others = others.map(|(name, _)| format!("'{}'", quoted(name)));
+                let names: Vec<String> = others.by_ref().take(MOST_TOLD).collect();
+                let more = match others.count() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
                 if !names.is_empty() {
-                    self.limit(format!("Unrecognized key(s) in object: {}", names.join(", ")));
+                    self.limit(format!("Unrecognized key(s) in object: {}{more}", names.join(", ")));
                 }
             }
             Some(schema @ Value::Object(_)) => {
@@ -201,12 +207,13 @@ impl<'a> Walk<'a> {
             Side::Request => absent(self.schemas, schema, &self.path),
             Side::Response => Issue::fatal(&self.path, REQUIRED),
         };
-        self.issues.push(issue);
+        let is_literal = issue.message.starts_with(LITERAL);
+        self.issues.add((issue.fatal, is_literal), || issue);
         self.path.pop();
     }
 
     fn union(&mut self, schema: &Value, branches: &'a [Value], value: &Value) {
-        let mut attempts: Vec<(usize, Vec<Issue>)> =
+        let mut attempts: Vec<(usize, Issues)> =
             branches.iter().map(|branch| self.attempt(branch, value)).enumerate().collect();
         if attempts.iter().any(|(_, issues)| issues.is_empty()) {
             return;
@@ -229,18 +236,19 @@ impl<'a> Walk<'a> {
         }
         if self.side == Side::Response {
             let variant = |index| format!("variant {} of {}", index + 1, branches.len());
-            return self.issues.extend(closest(attempts, variant).into_iter().flatten());
+            return self.issues.extend(closest(attempts, variant).unwrap_or_default());
         }
-        let right_kind = attempts.iter().position(|(_, issues)| issues.iter().all(|issue| !issue.fatal));
+        let right_kind = attempts.iter().position(|(_, issues)| issues.are_limits());
         if let Some(index) = right_kind {
             return self.issues.extend(attempts.swap_remove(index).1);
         }
-        let branches = attempts.into_iter().map(|(_, issues)| issues).collect();
-        self.issues.push(Issue { branches, ..Issue::fatal(&self.path, "Invalid input") });
+        let branches = attempts.into_iter().map(|(_, issues)| issues.into_told());
+        self.issues
+            .add((true, false), || Issue { branches: branches.collect(), ..Issue::fatal(&self.path, "Invalid input") });
     }
 
     /// What `branch` has against `value`, without taking note of it.
-    fn attempt(&mut self, branch: &'a Value, value: &Value) -> Vec<Issue> {
+    fn attempt(&mut self, branch: &'a Value, value: &Value) -> Issues {
         let outer = std::mem::take(&mut self.issues);
         self.visit(branch, value);
         std::mem::replace(&mut self.issues, outer)
@@ -256,14 +264,10 @@ impl<'a> Walk<'a> {
 
 /// The issues of the branch that comes closest, marked with the name of that branch: literals are what tells branches
 /// apart, so the one with the fewest other literals, and among those the one with the fewest issues.
-fn closest(attempts: Vec<(usize, Vec<Issue>)>, name: impl Fn(usize) -> String) -> Option<impl Iterator<Item = Issue>> {
-    let distance = |issues: &[Issue]| {
-        let other = issues.iter().filter(|issue| issue.message.starts_with(LITERAL));
-        (other.count(), issues.len())
-    };
-    let (index, issues) = attempts.into_iter().min_by_key(|(_, issues)| distance(issues))?;
+fn closest(attempts: Vec<(usize, Issues)>, name: impl Fn(usize) -> String) -> Option<Issues> {
+    let (index, issues) = attempts.into_iter().min_by_key(|(_, issues)| issues.distance())?;
     let name = name(index);
-    Some(issues.into_iter().map(move |issue| Issue { variant: issue.variant.or_else(|| Some(name.clone())), ..issue }))
+    Some(issues.map(|issue| Issue { variant: issue.variant.or_else(|| Some(name.clone())), ..issue }))
 }
 
 /// The issue with a value that is not there: zod compares it with a literal or tries it on a union like any other.

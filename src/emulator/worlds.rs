@@ -8,6 +8,7 @@ use crate::access_codes::linked::SameCode;
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::config::Settings;
+use crate::contract::quoted;
 use crate::devices::brands;
 use crate::devices::model::{Device, Overrides};
 use crate::devices::store as devices;
@@ -227,8 +228,9 @@ impl LockSpec {
 
     /// Reads a specification that passed the contract; `place` is where in the request it stands.
     pub(super) fn read(spec: Map<String, Value>, place: usize) -> Result<Self> {
-        let wrong =
-            |error: serde_json::Error| Error::invalid("locks", format!("The lock at {place} does not fit: {error}"));
+        let wrong = |error: serde_json::Error| {
+            Error::invalid("locks", format!("The lock at {place} does not fit: {}", quoted(&error.to_string())))
+        };
         let mut read = Self::deserialize(Value::Object(spec)).map_err(wrong)?;
         let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
         read.online = read.online.or(online);

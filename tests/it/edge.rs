@@ -11,6 +11,7 @@ mod odd_input;
 mod origins;
 mod pages;
 mod tenancy;
+mod too_much;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 

@@ -40,8 +40,7 @@ impl<'a> Group<'a> {
         if lengths.iter().all(|length| self.taken.allowed(rules, *length) == 0) {
             return Err("no code satisfies its constraints and those of the others".to_owned());
         }
-        let new: Vec<&str> =
-            taken_codes(device, claims, wish).filter(|code| self.taken.insert(code)).collect();
+        let new: Vec<&str> = taken_codes(device, claims, wish).filter(|code| self.taken.insert(code)).collect();
         if lengths.iter().all(|length| self.taken.free(rules, *length) == 0) {
             new.into_iter().for_each(|code| self.taken.remove(code));
             return Err("no code is free on it and on the others".to_owned());

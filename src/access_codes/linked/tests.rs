@@ -133,7 +133,8 @@ fn a_window() -> impl Strategy<Value = Option<(i64, i64)>> {
     prop::option::of((-3_i64..12, 1_i64..6))
 }
 
-const SOME_PINS: [&str; 10] = ["1234", "1235", "4321", "0000", "12345", "13579", "246802", "12a4", "", "123456789012345"];
+const SOME_PINS: [&str; 10] =
+    ["1234", "1235", "4321", "0000", "12345", "13579", "246802", "12a4", "", "123456789012345"];
 
 fn a_recipe() -> impl Strategy<Value = Recipe> {
     let lengths = vec![None, Some(vec![4]), Some(vec![4]), Some(vec![4, 5]), Some(vec![5]), Some(vec![6, 4])];
