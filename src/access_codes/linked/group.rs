@@ -42,7 +42,9 @@ impl<'a> Group<'a> {
         }
         let new: Vec<&str> = taken_codes(device, claims, wish).filter(|code| self.taken.insert(code)).collect();
         if lengths.iter().all(|length| self.taken.free(rules, *length) == 0) {
-            new.into_iter().for_each(|code| self.taken.remove(code));
+            for code in new {
+                self.taken.remove(code);
+            }
             return Err("no code is free on it and on the others".to_owned());
         }
         (self.lengths, self.rules) = (lengths, rules);

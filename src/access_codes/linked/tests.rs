@@ -185,19 +185,17 @@ proptest! {
         };
         let behavior =
             if is_refused { WhenCodeCannotBeShared::Throw } else { WhenCodeCannotBeShared::CreateRandomCode };
-        let drawn = |assign: fn(&[&Device], &Claims, &Wish<'_>, _, &mut dyn FnMut(u64) -> u64) -> _| {
-            let mut bounds = Vec::new();
-            let assigned: Result<Vec<Assigned>> = assign(&devices, &claims, &wish, behavior, &mut |bound| {
-                bounds.push(bound);
-                (seed >> bounds.len()) % bound
-            });
-            (format!("{assigned:?}"), bounds)
-        };
-        let expected = drawn(|devices, claims, wish, behavior, draw| {
-            reference::assign_many(devices, claims, wish, behavior, draw)
+        let (mut bounds, mut expected_bounds) = (Vec::new(), Vec::new());
+        let found = assign_many(&devices, &claims, &wish, behavior, |bound| {
+            bounds.push(bound);
+            (seed >> bounds.len()) % bound
         });
-        let found = drawn(|devices, claims, wish, behavior, draw| assign_many(devices, claims, wish, behavior, draw));
-        prop_assert_eq!(found, expected);
+        let expected = reference::assign_many(&devices, &claims, &wish, behavior, |bound| {
+            expected_bounds.push(bound);
+            (seed >> expected_bounds.len()) % bound
+        });
+        prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
+        prop_assert_eq!(bounds, expected_bounds);
         for device in devices {
             let expected = format!("{:?}", reference::check_capacity(device, &claims, &wish));
             prop_assert_eq!(format!("{:?}", check_capacity(device, &claims, &wish)), expected);
