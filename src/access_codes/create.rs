@@ -16,6 +16,7 @@ use super::store::{self, CodeWanted, LockedDevice, NewActionAttempt, Placed};
 use crate::action_attempts::limits::Recent;
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
+use crate::compute;
 use crate::devices::model::{Device, DeviceSummary};
 use crate::devices::trouble::BackupPool;
 use crate::error::{Error, Result};
@@ -129,6 +130,9 @@ pub(super) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> B
     }
 }
 
+/// Choosing PINs for more locks than this is long computing.
+const LONG_REQUEST: usize = 20;
+
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[Making]) -> Result<Vec<Result<Vec<Made>>>> {
     let mut tx = app.pool.begin(workspace_id).await?;
@@ -157,7 +161,8 @@ pub async fn create_in(
     let mut decided = Vec::with_capacity(batch.len());
     for (job, making) in batch.iter().enumerate() {
         board.job = job;
-        decided.push(board.make(making));
+        let is_long = making.device_ids.len() > LONG_REQUEST;
+        decided.push(compute::sized(is_long, || board.make(making)).await);
     }
     if !board.drafts.is_empty() {
         board.live(tx).await?;

@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::contract::{Endpoint, Operation};
 use crate::emulator::http_faults;
 use crate::error::{Error, Result, Unavailable};
-use crate::events::cause::Cause;
 use crate::workspaces::Workspace;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
@@ -60,9 +59,9 @@ impl Routes {
                 let mut pending = Pending::new(&request, Cow::Borrowed(path));
                 let deadline = app.config.request_timeout;
                 let cause = pending.entry.cause.clone();
-                let answering = cause.clone().of(answer(&app, path, request, handler, &mut pending));
+                let answering = cause.of(answer(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, answering).await;
-                let answer = match result.unwrap_or_else(|_| Err(timed_out(&cause, deadline))) {
+                let answer = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
                     Ok(result) => envelope::ok(&result),
                     Err(error) => error.into(),
                 };
@@ -89,9 +88,13 @@ impl Routes {
     }
 }
 
-/// The error of a request that was given up. Where it has changed nothing, it can be sent again.
-fn timed_out(cause: &Cause, deadline: Duration) -> Error {
-    if cause.may_have_changed() { Error::TimedOut(deadline.as_secs()) } else { Error::Unavailable(Unavailable::Busy) }
+/// The error of a request that was given up. Where it was received and has changed nothing, it can be sent again.
+fn timed_out(pending: &Pending, deadline: Duration) -> Error {
+    if pending.entry.body.is_none() || pending.entry.cause.may_have_changed() {
+        Error::TimedOut(deadline.as_secs())
+    } else {
+        Error::Unavailable(Unavailable::Busy)
+    }
 }
 
 /// Answers a request, and writes into the log what becomes known of it.

@@ -4,6 +4,7 @@ use super::LockedDevice;
 use crate::access_codes::lifecycle::Particulars;
 use crate::access_codes::model::AccessCode;
 use crate::clock::{Instant, WorkspaceClock};
+use crate::compute;
 use crate::devices::model::Device;
 use crate::error::{Error, Result};
 use crate::events::NewEvent;
@@ -14,6 +15,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
+
+/// From this many rows on, putting a statement together is long computing.
+const LONG_WRITE: usize = 500;
 
 /// An action attempt that comes with a code.
 #[derive(Clone, Debug)]
@@ -162,8 +166,10 @@ pub async fn insert(
     attempts: &[NewActionAttempt],
 ) -> Result<()> {
     let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
-    sqlx::query!(
-        r#"with made as (
+    let is_long = placed.len() + events.len() > LONG_WRITE;
+    let write = || {
+        sqlx::query!(
+            r#"with made as (
                insert into access_code
                    (access_code_id, workspace_id, device_id, created_at, name, code, starts_at, ends_at, common_code_key,
                     is_natively_scheduled, is_external_modification_allowed, held_name, held_code, held_starts_at,
@@ -204,48 +210,48 @@ pub async fn insert(
                            $32::jsonb[])
                     as new(action_attempt_id, action_type, device_id, access_code_id, created_at, resolved_at,
                            outcome)"#,
-        workspace_id,
-        &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.device_id).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.life.created_at).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
-        &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
-        &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.common_code_key.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
-        &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
-        &life(|it| it.code.life.working_since) as &[Option<Instant>],
-        &life(|it| it.due_at) as &[Option<Instant>],
-        &life(|it| it.wake_at) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
-        &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
-        &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.life.is_offline).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.life.is_backup).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
-        &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
-    )
-    .execute(tx)
-    .await?;
+            workspace_id,
+            &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.device_id).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.life.created_at).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
+            &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
+            &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.common_code_key.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
+            &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
+            &life(|it| it.code.life.working_since) as &[Option<Instant>],
+            &life(|it| it.due_at) as &[Option<Instant>],
+            &life(|it| it.wake_at) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
+            &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
+            &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.life.is_offline).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.life.is_backup).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
+            &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
+            &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
+        )
+    };
+    compute::sized(is_long, write).await.execute(tx).await?;
     Ok(())
 }
 
@@ -259,8 +265,10 @@ pub async fn save(
     attempts: &[NewActionAttempt],
 ) -> Result<()> {
     let life = |get: fn(&Placed) -> Option<Instant>| placed.iter().map(get).collect::<Vec<_>>();
-    sqlx::query!(
-        r#"with saved as (
+    let is_long = placed.len() + events.len() > LONG_WRITE;
+    let write = || {
+        sqlx::query!(
+            r#"with saved as (
                update access_code set
                    name = new.name, code = new.code, starts_at = new.starts_at, ends_at = new.ends_at,
                    common_code_key = new.common_code_key, is_natively_scheduled = new.native,
@@ -298,53 +306,54 @@ pub async fn save(
                 as new(event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id,
                        access_code_id, code, payload, place)
            order by place"#,
-        &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
-        &life(|it| it.code.life.deletion_requested_at) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.life.held.as_ref()?.name.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &placed.iter().map(|it| Some(it.code.life.held.as_ref()?.code.clone())).collect::<Vec<_>>()
-            as &[Option<String>],
-        &life(|it| Some(it.code.life.held.as_ref()?.window?.starts_at)) as &[Option<Instant>],
-        &life(|it| Some(it.code.life.held.as_ref()?.window?.ends_at)) as &[Option<Instant>],
-        &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
-        &life(|it| it.code.life.working_since) as &[Option<Instant>],
-        &life(|it| it.due_at) as &[Option<Instant>],
-        &life(|it| it.wake_at) as &[Option<Instant>],
-        &life(|it| it.code.life.gone_at) as &[Option<Instant>],
-        &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.workspace_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
-        &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
-        &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
-        &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
-        &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
-        &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
-        &placed.iter().map(Placed::common_code_key).collect::<Vec<_>>() as &[Option<String>],
-        &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
-        &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &placed.iter().map(|it| it.code.pulled_backup_access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
-        &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
-        &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
-        &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
-        attempts_of,
-        &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
-        &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
-        &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
-    )
-    .execute(&mut *tx)
-    .await?;
+            &placed.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
+            &life(|it| it.code.life.deletion_requested_at) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.life.held.as_ref()?.name.clone()).collect::<Vec<_>>()
+                as &[Option<String>],
+            &placed.iter().map(|it| Some(it.code.life.held.as_ref()?.code.clone())).collect::<Vec<_>>()
+                as &[Option<String>],
+            &life(|it| Some(it.code.life.held.as_ref()?.window?.starts_at)) as &[Option<Instant>],
+            &life(|it| Some(it.code.life.held.as_ref()?.window?.ends_at)) as &[Option<Instant>],
+            &life(|it| it.code.life.first_held_at) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.life.as_of).collect::<Vec<_>>(),
+            &life(|it| it.code.life.working_since) as &[Option<Instant>],
+            &life(|it| it.due_at) as &[Option<Instant>],
+            &life(|it| it.wake_at) as &[Option<Instant>],
+            &life(|it| it.code.life.gone_at) as &[Option<Instant>],
+            &placed.iter().map(|it| it.code.children).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.event_id).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.workspace_id).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.event_type.to_owned()).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.occurred_at).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &events.iter().map(|it| it.connected_account_id).collect::<Vec<_>>(),
+            &events.iter().map(|it| it.access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &events.iter().map(|it| it.code.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &events.iter().map(|it| it.payload.clone()).collect::<Vec<_>>() as &[Option<Value>],
+            &placed.iter().map(|it| it.code.life.asked.name.clone()).collect::<Vec<_>>() as &[Option<String>],
+            &placed.iter().map(|it| it.code.life.asked.code.clone()).collect::<Vec<_>>(),
+            &life(|it| it.code.life.asked.window.map(|window| window.starts_at)) as &[Option<Instant>],
+            &life(|it| it.code.life.asked.window.map(|window| window.ends_at)) as &[Option<Instant>],
+            &placed.iter().map(Placed::common_code_key).collect::<Vec<_>>() as &[Option<String>],
+            &placed.iter().map(|it| it.code.life.is_natively_scheduled).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.is_external_modification_allowed).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.life.is_managed).collect::<Vec<_>>(),
+            &placed.iter().map(|it| it.code.pool_device_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &placed.iter().map(|it| it.code.pulled_backup_access_code_id).collect::<Vec<_>>() as &[Option<Uuid>],
+            &placed.iter().map(Placed::particulars).collect::<Vec<_>>() as &[Option<Json<Particulars>>],
+            &placed.iter().map(|it| it.code.blocked_on()).collect::<Vec<_>>() as &[Option<Uuid>],
+            &attempts.iter().map(|it| it.action_attempt_id).collect::<Vec<_>>(),
+            attempts_of,
+            &attempts.iter().map(|it| it.action_type.to_owned()).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.access_code_id).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.created_at).collect::<Vec<_>>(),
+            &attempts.iter().map(|it| it.resolved_at).collect::<Vec<_>>() as &[Option<Instant>],
+            &attempts.iter().map(|it| it.outcome.clone()).collect::<Vec<_>>() as &[Option<Json<StoredOutcome>>],
+        )
+    };
+    compute::sized(is_long, write).await.execute(&mut *tx).await?;
     let left: BTreeSet<(Uuid, String)> = placed.iter().filter_map(Placed::left_group).collect();
     if left.is_empty() { Ok(()) } else { remove_empty_groups(tx, left).await }
 }

@@ -1,0 +1,107 @@
+// Neighbours on one server. From the environment: BASE_URL, the server. The first argument is the part to play:
+//   watch SECONDS LABEL     a quiet workspace: a get every 5 ms, a new code every 200 ms; prints how long the gets took and how late
+//                           the codes became set
+//   travel SECONDS          one that moves its clock over years, exports and imports, over and over
+//   crowd REQUESTS LOCKS    one that sends so many create_multiple over so many locks at once
+import http from "node:http"
+
+const [part, ...given] = process.argv.slice(2)
+const agent = new http.Agent({ keepAlive: true, maxSockets: 1000 })
+
+function send(apiKey, path, body) {
+  const data = JSON.stringify(body)
+  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
+  if (apiKey) headers.authorization = `Bearer ${apiKey}`
+  return new Promise((resolve, reject) => {
+    const request = http.request(new URL(path, process.env.BASE_URL), { method: "POST", agent, headers }, (response) => {
+      const chunks = []
+      response.on("data", (chunk) => chunks.push(chunk))
+      response.on("end", () => resolve({ status: response.statusCode, text: () => Buffer.concat(chunks).toString() }))
+    })
+    request.on("error", reject)
+    request.end(data)
+  })
+}
+
+async function post(apiKey, path, body) {
+  const answer = await send(apiKey, path, body)
+  if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}: ${answer.text().slice(0, 300)}`)
+  return JSON.parse(answer.text())
+}
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
+const locksOf = (count, more = {}) => Array.from({ length: count }, () => ({ device_type: "august_lock", supported_code_lengths: [8], ...more }))
+
+async function watch(seconds, label) {
+  const world = await post("", "/_emulator/workspaces/create", { locks: 2, clock: "live" })
+  const device_ids = world.devices.map((device) => device.device_id)
+  const first = await post(world.api_key, "/access_codes/create", { device_id: device_ids[0] })
+  const took = []
+  const end = performance.now() + seconds * 1000
+  const gets = async () => {
+    while (performance.now() < end) {
+      const begun = performance.now()
+      await post(world.api_key, "/access_codes/get", { access_code_id: first.access_code.access_code_id })
+      took.push(performance.now() - begun)
+      await sleep(5)
+    }
+  }
+  const creates = async () => {
+    while (performance.now() < end) {
+      await post(world.api_key, "/access_codes/create", { device_id: device_ids[1] })
+      await sleep(200)
+    }
+  }
+  await Promise.all([gets(), creates()])
+  await sleep(1000)
+  const { events } = await post(world.api_key, "/events/list", { since: "2000-01-01T00:00:00Z", event_type: "access_code.set_on_device", limit: 1000 })
+  const late = events.map((event) => Date.parse(event.created_at) - Date.parse(event.occurred_at)).sort((a, b) => a - b)
+  took.sort((a, b) => a - b)
+  const ms = (number) => `${number.toFixed(1)} ms`
+  console.log(
+    `${label}: ${took.length} gets, p50 ${ms(quantile(took, 0.5))}, p99 ${ms(quantile(took, 0.99))}, max ${ms(took.at(-1))};`,
+    `${late.length} codes set, p50 ${quantile(late, 0.5)} ms late, at most ${late.at(-1)} ms`,
+  )
+}
+
+async function travel(seconds) {
+  const world = await post("", "/_emulator/workspaces/create", { clock: { held_at: "2026-01-01T12:00:00Z" }, locks: locksOf(50) })
+  const device_ids = world.devices.map((device) => device.device_id)
+  for (let nth = 0; nth < 100; nth++) {
+    const at = (days) => new Date(Date.parse("2026-01-01T12:00:00Z") + (nth * 3 + days) * 86_400_000).toISOString()
+    await post(world.api_key, "/access_codes/create_multiple", { device_ids, code: String(10_000_000 + nth), starts_at: at(2), ends_at: at(4) })
+  }
+  // Some codes fail for ever, and are tried again all the way.
+  await post(world.api_key, "/_emulator/faults/create", { operation: "set", device_id: device_ids[0], outcome: { fail: {} } })
+  await post(world.api_key, "/access_codes/create", { device_id: device_ids[0] })
+  const { snapshot_id } = await post(world.api_key, "/_emulator/snapshots/create", {})
+  const counts = { advances: 0, refused: 0, exports: 0, imports: 0 }
+  const end = performance.now() + seconds * 1000
+  while (performance.now() < end) {
+    await post(world.api_key, "/_emulator/clock/advance", { by: "P366D" })
+    counts.advances++
+    const far = await send(world.api_key, "/_emulator/clock/advance", { by: "P6570D" })
+    if (far.status === 400) counts.refused++
+    const exported = await send(world.api_key, "/_emulator/snapshots/export", {})
+    counts.exports++
+    const body = exported.text().replace(/,"ok":true}$/, "}")
+    await post(world.api_key, "/_emulator/snapshots/import", JSON.parse(body))
+    counts.imports++
+    counts.bytes = body.length
+    await post(world.api_key, "/_emulator/snapshots/restore", { snapshot_id })
+  }
+  console.log("  traveller:", JSON.stringify(counts))
+}
+
+async function crowd(requests, locks) {
+  const world = await post("", "/_emulator/workspaces/create", { locks: locksOf(locks) })
+  const device_ids = world.devices.map((device) => device.device_id)
+  const begun = performance.now()
+  const answers = await Promise.all(Array.from({ length: requests }, () => send(world.api_key, "/access_codes/create_multiple", { device_ids })))
+  const statuses = {}
+  for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1
+  console.log(`  crowd: ${requests} create_multiple over ${locks} locks in ${((performance.now() - begun) / 1000).toFixed(1)} s`, JSON.stringify(statuses))
+}
+
+await { watch: () => watch(Number(given[0]), given[1]), travel: () => travel(Number(given[0])), crowd: () => crowd(...given.map(Number)) }[part]()
