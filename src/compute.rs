@@ -19,6 +19,8 @@ static COMPUTING: LazyLock<Semaphore> =
 pub async fn run<T>(work: impl FnOnce() -> T) -> T {
     // It is never closed; without a permit the work would only be less polite.
     let _permit = COMPUTING.acquire().await.ok();
+    // The connection of a request is looked at between two pieces of its work: has its client gone?
+    tokio::task::yield_now().await;
     let has_other_threads = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_other_threads { tokio::task::block_in_place(work) } else { work() }
 }

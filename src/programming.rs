@@ -48,7 +48,7 @@ pub const MAX_STEPS: u64 = 640_000;
 
 /// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
 /// request whose client has gone ends.
-const STRETCH: u64 = 4000;
+const STRETCH: u64 = 2000;
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

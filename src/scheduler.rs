@@ -121,7 +121,9 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
         match attempt(app, Devices::These(devices)).await {
             Ok(codes) => {
                 done += codes;
-                devices.iter().for_each(|device_id| app.parking.release(*device_id));
+                for device_id in devices {
+                    app.parking.release(*device_id);
+                }
             }
             Err(error) if is_of_the_database(&error) => return Err(error),
             Err(error) => match devices {

@@ -67,10 +67,9 @@ pub fn router(app: App) -> Router {
 
 /// Serves until it is to stop; then running requests are finished first, within limits.
 pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
-    let (scheduled, expiring) = (app.clone(), app.clone());
-    let scheduler = tokio::spawn(keep_running("scheduler", move || scheduler::run(scheduled.clone())));
-    let expiry =
-        tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(expiring.clone())));
+    let (one, other) = (app.clone(), app.clone());
+    let scheduler = tokio::spawn(keep_running("scheduler", move || scheduler::run(one.clone())));
+    let expiry = tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(other.clone())));
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
     scheduler.abort();
     expiry.abort();

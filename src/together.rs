@@ -153,7 +153,9 @@ impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut batch = self.drain()?;
         // Whoever gives up before this is not worked for, and whoever gives up after it sees that work has begun.
-        batch.iter().for_each(|waiting| waiting.job.begins());
+        for waiting in &batch {
+            waiting.job.begins();
+        }
         batch.retain(|waiting| !waiting.answer.is_closed());
         Some(batch)
     }

@@ -26,7 +26,7 @@ struct Few {
 }
 
 impl Few {
-    async fn new() -> Self {
+    fn new() -> Self {
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let limits = PoolLimits { connections: 2, ..shared.config.pool_limits() };
@@ -82,7 +82,7 @@ impl Few {
 #[test]
 fn every_statement_finds_its_rows_by_what_it_looks_up() {
     run(async {
-        let mut few = Few::new().await;
+        let mut few = Few::new();
         let types = ["august_lock", "igloohome_lock", "salto_lock", "schlage_lock"];
         let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let made = few.post("/_emulator/workspaces/create", json!({ "seed": "plans", "locks": locks })).await;

@@ -6,6 +6,7 @@ mod commands;
 mod connections;
 mod database;
 mod edge;
+mod neighbours;
 mod settings;
 mod statements;
 

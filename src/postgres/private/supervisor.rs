@@ -55,12 +55,12 @@ impl Supervisor {
     pub(super) fn of(server: Server, installation: Arc<Installation>) -> io::Result<Self> {
         let pid = Arc::new(AtomicU32::new(server.pid()));
         let (stop, stopping) = mpsc::channel();
-        let (give_up, gave_up) = oneshot::channel();
+        let (give_up, reason) = oneshot::channel();
         let watch = Watch { installation, pid: Arc::clone(&pid), died: Vec::new() };
         let thread = thread::Builder::new()
             .name("postgres supervisor".to_owned())
             .spawn(move || watch.run(server, &stopping, give_up))?;
-        Ok(Self { pid, stop, thread: Some(thread), gave_up: Some(gave_up) })
+        Ok(Self { pid, stop, thread: Some(thread), gave_up: Some(reason) })
     }
 
     /// The process id of the server that runs, or that ran last.

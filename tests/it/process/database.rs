@@ -365,8 +365,8 @@ fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
         let (other_key, other_lock) = (other["api_key"].as_str().unwrap(), &other["devices"][0]["device_id"]);
         let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
         let mut held = holder.begin().await.unwrap();
-        let hold = "select from device where device_id = $1::uuid for update";
-        sqlx::query(hold).bind(&locks[0]).execute(&mut *held).await.unwrap();
+        let lock_rows = "select from device where device_id = $1::uuid for update";
+        sqlx::query(lock_rows).bind(&locks[0]).execute(&mut *held).await.unwrap();
         let mut asked = JoinSet::new();
         for code in codes {
             let (url, key) = (latchkey.base_url.clone(), latchkey.api_key.clone());
@@ -391,54 +391,71 @@ fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
     });
 }
 
-#[test]
-fn lock_that_cannot_be_worked_on_is_parked_and_the_others_go_on() {
-    let mut parked = command(&["--ephemeral", "--port", "0"]);
-    let latchkey = Latchkey::await_ready(&mut parked);
+/// Something is wrong with a row of a code: its lock is parked, and the others go on until it is mended.
+fn is_parked(spoil: &'static str, mend: &'static str) {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
-        let wanted = json!({ "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
+        let wanted = json!({ "seed": "sick", "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
         let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
         let key = sick["api_key"].as_str().unwrap().to_owned();
         let lock = |place: usize| sick["devices"][place]["device_id"].clone();
         let create = "/access_codes/create";
         let broken = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(0) })).await.unwrap();
         let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
-        let spoil = "update access_code set particulars = '{\"updating\": 7}' where access_code_id = $1::uuid";
         let id = id_of(&broken["access_code"]);
         assert_eq!(sqlx::query(spoil).bind(&id).execute(&mut connection).await.unwrap().rows_affected(), 1);
         let beside = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(1) })).await.unwrap();
         let locks = locks_of(&latchkey).await;
         until_it_serves(&latchkey, &locks[0]).await;
         codes_at_rest(&latchkey, &locks).await;
-        let begun = Instant::now();
         let wanted = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
-        while post(&latchkey.base_url, &key, "/access_codes/get", &wanted).await.unwrap()["access_code"]["status"]
-            != "set"
-        {
-            assert!(begun.elapsed() < Duration::from_secs(10), "the lock beside it does not go on");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        let begun = Instant::now();
-        loop {
+        until("the lock beside it goes on", async || {
+            let beside = post(&latchkey.base_url, &key, "/access_codes/get", &wanted).await.unwrap();
+            beside["access_code"]["status"] == "set"
+        })
+        .await;
+        until("health counts what is wrong", async || {
             let health = latchkey.post("/health", json!({})).await;
-            if health["scheduler"]["parked_devices"] == 1 && health["scheduler"]["overdue_access_codes"] == 1 {
-                assert_eq!(health["service_health_statuses"][2]["status"], "degraded", "{health}");
-                assert!(health["scheduler"]["last_round_at"].is_string(), "{health}");
-                assert_eq!(health["database_connections"]["limit"], 16, "{health}");
-                break;
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "{health}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        // It is tried again, and forgotten when it works.
-        let mend = "update access_code set particulars = null where access_code_id = $1::uuid";
+            health["scheduler"]["parked_devices"] == 1
+                && health["scheduler"]["overdue_access_codes"] == 1
+                && health["scheduler"]["last_round_at"].is_string()
+                && health["service_health_statuses"][2]["status"] == "degraded"
+                && health["database_connections"]["limit"] == 16
+        })
+        .await;
         sqlx::query(mend).bind(&id).execute(&mut connection).await.unwrap();
-        let begun = Instant::now();
-        while latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] != 0 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it stays parked");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until("it is tried again, and forgotten when it works", async || {
+            let health = latchkey.post("/health", json!({})).await;
+            health["scheduler"]["parked_devices"] == 0 && health["scheduler"]["overdue_access_codes"] == 0
+        })
+        .await;
     });
+}
+
+/// Waits until something is so, which has to be soon.
+async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !holds().await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[test]
+fn lock_with_a_row_that_does_not_decode_is_parked() {
+    is_parked(
+        "update access_code set particulars = '{\"updating\": 7}' where access_code_id = $1::uuid",
+        "update access_code set particulars = null where access_code_id = $1::uuid",
+    );
+}
+
+#[test]
+fn lock_with_a_code_whose_next_event_exists_already_is_parked() {
+    // Ids of a seeded workspace follow from how many things a code has had: the next event would be the first again.
+    is_parked(
+        "update access_code set children = 1 where access_code_id = $1::uuid",
+        "update access_code set children = 10 where access_code_id = $1::uuid",
+    );
 }
 
 #[test]
@@ -457,9 +474,9 @@ fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
         }
         let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
         let mut held = holder.begin().await.unwrap();
-        let hold = "select from device where workspace_id = $1::uuid for update";
+        let lock_rows = "select from device where workspace_id = $1::uuid for update";
         let workspace_id = busy["workspace"]["workspace_id"].as_str().unwrap();
-        sqlx::query(hold).bind(workspace_id).execute(&mut *held).await.unwrap();
+        sqlx::query(lock_rows).bind(workspace_id).execute(&mut *held).await.unwrap();
         tokio::time::sleep(Duration::from_secs(3)).await;
         let locks = locks_of(&latchkey).await;
         let begun = Instant::now();

@@ -1,0 +1,175 @@
+//! Long work of one workspace: what others notice of it, and that it ends when nobody waits for it.
+
+use super::command;
+use super::{Latchkey, client, place, post, wait_for};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// A workspace with codes that fail for ever, whose clock can be moved; its key.
+async fn with_failing_codes(latchkey: &Latchkey, count: usize) -> String {
+    let wanted = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": count });
+    let world = latchkey.post("/_emulator/workspaces/create", wanted).await;
+    let key = world["api_key"].as_str().unwrap().to_owned();
+    let ask = async |path: &str, body: Value| post(&latchkey.base_url, &key, path, &body).await.unwrap();
+    ask("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+    let devices: Vec<&Value> = world["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
+    let made = ask("/access_codes/create_multiple", json!({ "device_ids": devices })).await;
+    assert_eq!(made["ok"], true, "{made}");
+    key
+}
+
+/// How long requests of the sandbox take, the longest of so many.
+async fn longest_of(latchkey: &Latchkey, count: usize) -> Duration {
+    let mut longest = Duration::ZERO;
+    for _ in 0..count {
+        let begun = Instant::now();
+        let health = client().get(format!("{}/health", latchkey.base_url)).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+        latchkey.post("/devices/list", json!({})).await;
+        longest = longest.max(begun.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    longest
+}
+
+#[test]
+fn advance_over_years_is_refused_at_its_limit_and_no_neighbour_notices() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let mut advances = tokio::task::JoinSet::new();
+        for _ in 0..3 {
+            let (url, key) = (latchkey.base_url.clone(), with_failing_codes(&latchkey, 20).await);
+            advances.spawn(async move {
+                let wanted = json!({ "by": "P6570D" });
+                post(&url, &key, "/_emulator/clock/advance", &wanted).await.unwrap()
+            });
+        }
+        let longest = longest_of(&latchkey, 100).await;
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        for refused in advances.join_all().await {
+            assert_eq!(refused["error"]["type"], "too_many_steps", "{refused}");
+            assert_eq!(refused["error"]["data"], json!({ "steps": 640_000, "limit": 640_000 }));
+        }
+    });
+}
+
+#[test]
+fn advance_ends_when_its_client_has_gone() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let key = with_failing_codes(&latchkey, 20).await;
+        let mut asking = latchkey.connect();
+        let body = r#"{"by":"P6570D"}"#;
+        write!(
+            asking,
+            "POST /_emulator/clock/advance HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        drop(asking);
+        // It holds all locks of its workspace as long as it goes on.
+        let begun = Instant::now();
+        let moved = post(&latchkey.base_url, &key, "/_emulator/clock/advance", &json!({ "by": "PT1S" })).await.unwrap();
+        assert_eq!(moved["now"], "2026-03-02T12:00:01.000Z", "what was given up has not happened");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
+fn clock_that_runs_away_stops_nobody_else() {
+    let latchkey = Latchkey::start(&["--ephemeral"]);
+    wait_for(async {
+        let key = with_failing_codes(&latchkey, 20).await;
+        let run = json!({ "rate": 1_000_000_000_000_f64 });
+        post(&latchkey.base_url, &key, "/_emulator/clock/run", &run).await.unwrap();
+        let longest = longest_of(&latchkey, 50).await;
+        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        let found = latchkey.post("/devices/list", json!({})).await;
+        let made =
+            latchkey.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
+        let wanted = json!({ "access_code_id": made["access_code"]["access_code_id"] });
+        let begun = Instant::now();
+        while latchkey.post("/access_codes/get", wanted.clone()).await["access_code"]["status"] != "set" {
+            assert!(begun.elapsed() < Duration::from_secs(3), "its lock never confirms");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+#[test]
+fn database_connections_are_at_least_one() {
+    let complaint = refusal_of(&["--database-connections", "0"]);
+    assert!(complaint.contains("--database-connections") && complaint.contains("1.."), "{complaint}");
+}
+
+fn refusal_of(arguments: &[&str]) -> String {
+    let output = command(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// A file system of its own, which goes when this goes.
+struct SmallFileSystem(tempfile::TempDir);
+
+impl SmallFileSystem {
+    /// `None`: only root may make one, and not everywhere.
+    fn new(megabytes: usize) -> Option<Self> {
+        let place = place();
+        let size = format!("size={megabytes}m,mode=755");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(place.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(place))
+    }
+}
+
+impl Drop for SmallFileSystem {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn disk_that_is_full_is_answered_with_503_until_it_is_not() {
+    let Some(small) = SmallFileSystem::new(120) else { return };
+    let latchkey = Latchkey::with_data(&small.0.path().join("kept"));
+    wait_for(async {
+        let locks = latchkey.post("/devices/list", json!({})).await;
+        let wanted = json!({ "device_id": locks["devices"][0]["device_id"], "name": "guest" });
+        let fill = small.0.path().join("fill");
+        let create = async || {
+            let request = client().post(format!("{}/access_codes/create", latchkey.base_url));
+            let response = request.bearer_auth(&latchkey.api_key).json(&wanted).send().await.unwrap();
+            (response.status().as_u16(), response.json::<Value>().await.unwrap())
+        };
+        assert_eq!(create().await.0, 200);
+        let output = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", fill.display())).output();
+        assert!(!output.unwrap().status.success(), "it ends because there is no space");
+        let mut made = 1;
+        let begun = Instant::now();
+        loop {
+            match create().await {
+                (200, _) => made += 1,
+                (503, body) => {
+                    assert_eq!(body["error"]["type"], "service_unavailable", "{body}");
+                    break;
+                }
+                // A log that cannot be written stops the database while it commits.
+                (500, body) => {
+                    assert!(body.to_string().contains("may have been carried out"), "{body}");
+                    break;
+                }
+                (_, body) => panic!("{body}"),
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{made} codes and still not full");
+        }
+        std::fs::remove_file(&fill).unwrap();
+        let begun = Instant::now();
+        while create().await.0 != 200 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+}
