@@ -181,7 +181,7 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
     pub control_plane: ControlPlane,
 
-    /// How many connections to the database requests may use. The server opens up to five more for what it does by itself.
+    /// How many connections to the database requests may use. The server opens up to three more for what it does by itself.
     /// From four on, one workspace uses at most three quarters of them.
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_connections: u32,
@@ -198,7 +198,7 @@ pub struct Settings {
 impl Settings {
     /// The limits of the pool of connections that requests use.
     pub fn pool_limits(&self) -> PoolLimits {
-        PoolLimits { connections: self.database_connections, request_timeout: self.request_timeout }
+        PoolLimits::of_requests(self.database_connections, self.request_timeout)
     }
 
     /// Whether managed codes on one lock may have the same PIN, in a workspace that says so or does not.
@@ -226,9 +226,18 @@ impl Config {
                 self.address.host
             ));
         }
+        if self.database_url.is_none() && self.settings.database_connections > MAX_PRIVATE_CONNECTIONS {
+            return Err(format!(
+                "the private PostgreSQL takes at most {MAX_PRIVATE_CONNECTIONS} connections for requests: give \
+                 --database-connections {MAX_PRIVATE_CONNECTIONS} or less, or a PostgreSQL of your own as DATABASE_URL"
+            ));
+        }
         Ok(())
     }
 }
+
+/// How many connections of the private PostgreSQL are for requests at most; the server, psql and others need some, too.
+const MAX_PRIVATE_CONNECTIONS: u32 = 50;
 
 /// Who may use the control plane without a credential.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]

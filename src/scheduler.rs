@@ -15,7 +15,7 @@ pub use parking::Parking;
 use crate::access_codes::store::{self, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::machine_now;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Unavailable};
 use crate::http::service_health::SchedulerRound;
 use crate::programming::{Pace, Until, Workshop};
 use futures_util::FutureExt as _;
@@ -107,7 +107,11 @@ pub async fn tick(app: &App) -> Result<usize> {
 
 /// Whether an error is not the fault of what was worked on.
 fn is_of_the_database(error: &Error) -> bool {
-    matches!(error, Error::Unavailable(_) | Error::OutcomeUnknown(_))
+    match error {
+        // A row that somebody else holds for long belongs to one workspace.
+        Error::Unavailable(unavailable) => *unavailable != Unavailable::Held,
+        error => matches!(error, Error::OutcomeUnknown(_)),
+    }
 }
 
 /// Works on these locks, half of them at a time, down to those that fail alone, which are parked.

@@ -11,10 +11,12 @@ pub use transaction::Transaction;
 
 use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};
+use probe::Probe;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -219,8 +221,11 @@ pub struct Pools {
 impl Pools {
     /// Pools that connect when they are used, to a database whose schema is up to date.
     pub fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
-        let background = PoolLimits { connections: BACKGROUND_CONNECTIONS, ..limits };
-        Self { requests: Pool::lazy(options.clone(), limits), background: Pool::lazy(options, background) }
+        let probe = Arc::new(Probe::new(options.clone()));
+        Self {
+            requests: Pool::lazy(options.clone(), Arc::clone(&probe), limits),
+            background: Pool::lazy(options, probe, BACKGROUND),
+        }
     }
 
     /// Closes all connections.
@@ -230,8 +235,10 @@ impl Pools {
     }
 }
 
-/// How many connections the server uses for what it does by itself.
-const BACKGROUND_CONNECTIONS: u32 = 2;
+/// The limits of what the server does by itself: one connection is the scheduler's. Nothing there waits long for a lock,
+/// since everybody else's work would wait along.
+const BACKGROUND: PoolLimits =
+    PoolLimits { connections: 2, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
 /// Brings the schema up to date, and gives pools of connections to it.
 pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {

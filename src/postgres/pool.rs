@@ -46,15 +46,18 @@ const SHARES_KEPT: usize = 1024;
 pub struct PoolLimits {
     /// How many connections it opens at most; more than 0.
     pub connections: u32,
-    /// How long a request may take. A caller waits a little less for a connection or for a lock.
-    pub request_timeout: Duration,
+    /// How long a caller waits for a connection, and a statement for its end.
+    pub wait: Duration,
+    /// How long a statement waits for a lock.
+    pub lock_wait: Duration,
 }
 
 impl PoolLimits {
-    /// How long a caller waits for a connection, and a statement for a lock: less than the request's time-out, so that
-    /// the caller is told what it waited for.
-    pub fn wait(&self) -> Duration {
-        self.request_timeout.saturating_sub((self.request_timeout / 10).min(Duration::from_secs(1)))
+    /// Limits for requests that may take so long. They wait a little less for a connection or for a lock, so that the
+    /// caller is told what it waited for.
+    pub fn of_requests(connections: u32, request_timeout: Duration) -> Self {
+        let wait = request_timeout.saturating_sub((request_timeout / 10).min(Duration::from_secs(1)));
+        Self { connections, wait, lock_wait: wait }
     }
 }
 
@@ -68,16 +71,16 @@ struct Inner {
     limits: PoolLimits,
     all: Arc<Semaphore>,
     shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
-    probe: Probe,
+    probe: Arc<Probe>,
 }
 
 impl Pool {
     /// A pool that connects when it is used.
-    pub(super) fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
+    pub(super) fn lazy(options: PgConnectOptions, probe: Arc<Probe>, limits: PoolLimits) -> Self {
         // Within the session, and not as start-up parameters, which a connection pooler in between may refuse.
-        let wait = limits.wait().as_millis();
+        let (wait, lock_wait) = (limits.wait.as_millis(), limits.lock_wait.as_millis());
         let settings = format!(
-            "set lock_timeout = {wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
+            "set lock_timeout = {lock_wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
         );
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
@@ -103,13 +106,13 @@ impl Pool {
                     Ok(())
                 })
             })
-            .connect_lazy_with(options.clone());
+            .connect_lazy_with(options);
         Self(Arc::new(Inner {
             connections,
             limits,
             all: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX >> 4))),
             shares: Mutex::default(),
-            probe: Probe::new(options),
+            probe,
         }))
     }
 
@@ -149,6 +152,7 @@ impl Pool {
             None => None,
         };
         let permit = self.permit(Arc::clone(&self.0.all)).await?;
+        #[expect(clippy::disallowed_methods, reason = "this is what is used instead")]
         let inner = self.0.connections.acquire().await.map_err(|error| match error {
             // There is a permit for each connection, so what took too long was to connect.
             sqlx::Error::PoolTimedOut => no_answer(),
@@ -225,7 +229,7 @@ impl Pool {
             return Ok(permit);
         }
         let permit = async { of.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed) };
-        let waited = tokio::time::timeout(self.0.limits.wait(), self.while_answering(permit)).await;
+        let waited = tokio::time::timeout(self.0.limits.wait, self.while_answering(permit)).await;
         waited.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 

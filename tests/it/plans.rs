@@ -60,6 +60,7 @@ impl Few {
         let mut plans = Vec::new();
         let mut connections = Vec::new();
         for pool in [&self.app.pool, &self.app.background] {
+            #[expect(clippy::disallowed_methods, reason = "each connection has plans of its own")]
             connections.extend([pool.raw().acquire().await.unwrap(), pool.raw().acquire().await.unwrap()]);
         }
         for connection in &mut connections {

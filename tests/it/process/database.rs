@@ -5,7 +5,7 @@ use super::{
     postgres_of, wait_for, word_after,
 };
 use crate::support::check_answer;
-use latchkey::postgres::private::PrivatePostgres;
+use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -196,6 +196,35 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
         signal_all(&postgres.pid().to_string(), Signal::CONT);
         until_it_serves(&latchkey, &locks[1]).await;
         assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), 1, "what was refused was not done");
+    });
+}
+
+#[test]
+fn database_that_is_away_is_answered_with_503_until_it_is_back() {
+    let place = place();
+    let options =
+        Options { data_directory: Some(place.path().join("kept")), bin_directory: None, durability: Durability::Kept };
+    let postgres = PrivatePostgres::start(&options).unwrap();
+    let latchkey = with_database(&postgres, &[]);
+    wait_for(async {
+        let locks = locks_of(&latchkey).await;
+        let made = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
+        postgres.stop().unwrap();
+        for (path, wanted) in [
+            ("/access_codes/create", json!({ "device_id": locks[0] })),
+            ("/access_codes/list", json!({ "device_id": locks[0] })),
+            ("/_emulator/workspaces/create", json!({})),
+        ] {
+            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+            answer.is_unavailable_within(Duration::from_millis(1500));
+        }
+        let postgres = PrivatePostgres::start(&options).unwrap();
+        let again = until_it_serves(&latchkey, &locks[0]).await;
+        let kept: Vec<String> = codes_at_rest(&latchkey, &locks[..1]).await.iter().map(id_of).collect();
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        assert!(kept.contains(&id_of(&made["access_code"])) && kept.contains(&id_of(&again)));
+        drop(latchkey);
+        drop(postgres);
     });
 }
 
