@@ -8,12 +8,13 @@ import http from "node:http"
 const [part, ...given] = process.argv.slice(2)
 const agent = new http.Agent({ keepAlive: true, maxSockets: 1000 })
 
-function send(apiKey, path, body) {
-  const data = JSON.stringify(body)
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
+function send(apiKey, path, body, method = "POST") {
+  const data = body === undefined ? "" : JSON.stringify(body)
+  const headers = { "content-length": Buffer.byteLength(data) }
+  if (data) headers["content-type"] = "application/json"
   if (apiKey) headers.authorization = `Bearer ${apiKey}`
   return new Promise((resolve, reject) => {
-    const request = http.request(new URL(path, process.env.BASE_URL), { method: "POST", agent, headers }, (response) => {
+    const request = http.request(new URL(path, process.env.BASE_URL), { method, agent, headers }, (response) => {
       const chunks = []
       response.on("data", (chunk) => chunks.push(chunk))
       response.on("end", () => resolve({ status: response.statusCode, text: () => Buffer.concat(chunks).toString() }))
@@ -79,11 +80,13 @@ async function travel(seconds) {
   const counts = { advances: 0, refused: 0, exports: 0, imports: 0 }
   const end = performance.now() + seconds * 1000
   while (performance.now() < end) {
-    await post(world.api_key, "/_emulator/clock/advance", { by: "P366D" })
+    // A year of ten thousand codes, and another one until it is refused.
+    const moved = await post(world.api_key, "/_emulator/clock/advance", { by: "P366D" })
     counts.advances++
+    counts.steps = moved.transitions
     const far = await send(world.api_key, "/_emulator/clock/advance", { by: "P6570D" })
     if (far.status === 400) counts.refused++
-    const exported = await send(world.api_key, "/_emulator/snapshots/export", {})
+    const exported = await send(world.api_key, "/_emulator/snapshots/export", undefined, "GET")
     counts.exports++
     const body = exported.text().replace(/,"ok":true}$/, "}")
     await post(world.api_key, "/_emulator/snapshots/import", JSON.parse(body))

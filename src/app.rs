@@ -44,6 +44,8 @@ pub struct Shared {
     pub requests: RequestLog,
     /// How the server's parts were when that was last evaluated.
     pub last_evaluation: LastEvaluation,
+    /// Workspaces that have more access codes due than the scheduler takes at once.
+    pub busy_workspaces: watch::Sender<Vec<Uuid>>,
     /// Locks whose codes cannot be worked on.
     pub parking: Parking,
     /// Whether the server is about to stop, which ends answers that have no end of their own.
@@ -69,6 +71,7 @@ impl App {
             making: Arc::default(),
             changing: Arc::default(),
             last_evaluation: LastEvaluation::default(),
+            busy_workspaces: watch::Sender::default(),
             parking: Parking::default(),
             stopping: CancellationToken::new(),
             wake: Notify::new(),

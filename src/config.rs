@@ -181,7 +181,7 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
     pub control_plane: ControlPlane,
 
-    /// How many connections to the database requests may use. The server opens up to three more for what it does by itself.
+    /// How many connections to the database requests may use. The server opens up to four more for what it does by itself.
     /// From four on, one workspace uses at most three quarters of them.
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_connections: u32,

@@ -6,25 +6,32 @@
 //! is passed over by the others, and what a killed one had begun never happened.
 //!
 //! A lock whose codes cannot be lived on, say because a row does not decode, is found and parked, so that the others go
-//! on. How much of a tick is computing is limited as well: what is left falls due in the next one.
+//! on. How much of a tick is computing is limited as well: what is left falls due in the next one. While some workspaces
+//! have more that is due than a batch takes, a second loop looks after the others.
 
 mod parking;
 
 pub use parking::Parking;
 
-use crate::access_codes::store::{self, LockedDevice, Placed};
+use crate::access_codes::model::AccessCode;
+use crate::access_codes::store::{self, Due, LockedDevice, Placed};
 use crate::app::App;
-use crate::clock::machine_now;
+use crate::clock::{Instant, machine_now};
 use crate::error::{Error, Result, Unavailable};
 use crate::http::service_health::SchedulerRound;
 use crate::programming::{Pace, Until, Workshop};
 use futures_util::FutureExt as _;
+use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How many codes one transaction takes; requests for their locks wait for it.
-const BATCH: usize = 2000;
+/// How many codes one transaction takes, some 50 ms of work: requests for their locks wait for it, and so does whatever
+/// else falls due.
+const BATCH: usize = 400;
+
+/// A workspace with this part of a full batch is busy: others are looked for beside it.
+const BUSY_PART: usize = BATCH / 10;
 
 /// How many steps one transaction takes at most.
 const BATCH_STEPS: u64 = 20_000;
@@ -65,15 +72,17 @@ pub async fn run(app: App) {
 }
 
 /// Does what is due. Gives when something falls due next, and whether anything was done.
-async fn round(app: &App) -> (Result<Option<crate::clock::Instant>>, bool) {
+async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
     let mut has_done_something = false;
     loop {
-        match tick(app).await {
+        match batch(app, Lane::Oldest).await {
             Err(error) => return (Err(error), has_done_something),
-            // A batch that is not full was the last: what fell due meanwhile is left for the next round.
-            Ok(due) => {
-                has_done_something |= due > 0;
-                if due < BATCH {
+            Ok(done) => {
+                has_done_something |= done.codes > 0;
+                // A batch that is not full was the last: what fell due meanwhile is left for the next round.
+                let is_last = done.codes < BATCH;
+                app.busy_workspaces.send_replace(if is_last { Vec::new() } else { done.busy });
+                if is_last {
                     break;
                 }
             }
@@ -84,23 +93,63 @@ async fn round(app: &App) -> (Result<Option<crate::clock::Instant>>, bool) {
     (store::next_wake(&app.background, &app.parking.parked()).await, has_done_something)
 }
 
+/// Makes what has just fallen due in quiet workspaces happen beside what is overdue in busy ones, until the future is
+/// dropped.
+pub async fn run_beside(app: App) {
+    let mut busy = app.busy_workspaces.subscribe();
+    loop {
+        let busy = match busy.wait_for(|busy| !busy.is_empty()).await {
+            Ok(busy) => busy.clone(),
+            // The sender lives in the app.
+            Err(_) => return,
+        };
+        if let Err(error) = batch(&app, Lane::NewestBut(&busy)).await {
+            tracing::error!(%error, "the scheduler failed beside busy workspaces and will try again");
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+/// Which of the codes that are due a batch takes.
+#[derive(Clone, Copy)]
+enum Lane<'a> {
+    /// Those that wait longest.
+    Oldest,
+    /// Those that wait shortest, of all workspaces but these, with all else that is due on their locks.
+    NewestBut(&'a [Uuid]),
+}
+
+/// What a batch did.
+#[derive(Debug, Default)]
+struct Done {
+    codes: usize,
+    /// The workspaces that most of it was for.
+    busy: Vec<Uuid>,
+}
+
 /// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more that is not parked or
 /// held by somebody else.
 ///
 /// # Errors
 /// A database that cannot be reached. What is wrong with single locks parks those.
 pub async fn tick(app: &App) -> Result<usize> {
+    Ok(batch(app, Lane::Oldest).await?.codes)
+}
+
+async fn batch(app: &App, lane: Lane<'_>) -> Result<Done> {
     let parked = app.parking.parked();
-    match attempt(app, Devices::AllBut(&parked)).await {
-        Ok(codes) => {
-            app.parking.keep_only(&parked);
-            Ok(codes)
+    match attempt(app, Devices::AllBut(&parked, lane)).await {
+        Ok(done) => {
+            if matches!(lane, Lane::Oldest) {
+                app.parking.keep_only(&parked);
+            }
+            Ok(done)
         }
         Err(error) if is_of_the_database(&error) => Err(error),
         Err(error) => {
             tracing::warn!(%error, "a batch of due access codes failed; each lock of it is tried alone");
             let due = store::due_devices(&app.background, machine_now(), &parked, BATCH).await?;
-            one_by_one(app, &due).await
+            Ok(Done { codes: one_by_one(app, &due).await?, busy: Vec::new() })
         }
     }
 }
@@ -123,8 +172,8 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
             continue;
         }
         match attempt(app, Devices::These(devices)).await {
-            Ok(codes) => {
-                done += codes;
+            Ok(worked) => {
+                done += worked.codes;
                 for device_id in devices {
                     app.parking.release(*device_id);
                 }
@@ -145,12 +194,12 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
 /// Which locks to work on.
 #[derive(Clone, Copy)]
 enum Devices<'a> {
-    AllBut(&'a [Uuid]),
+    AllBut(&'a [Uuid], Lane<'a>),
     These(&'a [Uuid]),
 }
 
 /// Works on a batch; a panic is an error like others, and so is a batch that takes too long.
-async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
+async fn attempt(app: &App, devices: Devices<'_>) -> Result<Done> {
     let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices)).catch_unwind()).await;
     match worked {
         Ok(Ok(done)) => done,
@@ -159,15 +208,18 @@ async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
     }
 }
 
-async fn work(app: &App, devices: Devices<'_>) -> Result<usize> {
+async fn work(app: &App, devices: Devices<'_>) -> Result<Done> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
-        Devices::AllBut(parked) => store::claim_due(&mut tx, machine_now, parked, BATCH).await?,
+        Devices::AllBut(parked, Lane::Oldest) => store::claim_due(&mut tx, machine_now, parked, BATCH).await?,
+        Devices::AllBut(parked, Lane::NewestBut(busy)) => {
+            store::claim_newly_due(&mut tx, machine_now, (parked, busy), BATCH).await?
+        }
         Devices::These(these) => store::claim_due_on(&mut tx, machine_now, these, BATCH).await?,
     };
     if due.is_empty() {
-        return Ok(0);
+        return Ok(Done::default());
     }
     let locked = store::claimed_devices(&mut tx, &due).await?;
     let mut codes = store::claimed_codes(&mut tx, &due, machine_now).await?;
@@ -185,9 +237,18 @@ async fn work(app: &App, devices: Devices<'_>) -> Result<usize> {
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     app.requests.recorded(&events);
-    Ok(due.len())
+    Ok(Done { codes: due.len(), busy: busy_ones(&due) })
 }
 
-fn is_free(code: &crate::access_codes::model::AccessCode) -> bool {
+/// The workspaces that much of a batch was for.
+fn busy_ones(due: &[Due]) -> Vec<Uuid> {
+    let mut counts: HashMap<Uuid, usize> = HashMap::new();
+    for due in due {
+        *counts.entry(due.workspace_id).or_default() += 1;
+    }
+    counts.into_iter().filter(|(_, count)| *count >= BUSY_PART).map(|(workspace_id, _)| workspace_id).collect()
+}
+
+fn is_free(code: &AccessCode) -> bool {
     code.blocked_on().is_none()
 }

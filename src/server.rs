@@ -67,12 +67,16 @@ pub fn router(app: App) -> Router {
 
 /// Serves until it is to stop; then running requests are finished first, within limits.
 pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
-    let (one, other) = (app.clone(), app.clone());
-    let scheduler = tokio::spawn(keep_running("scheduler", move || scheduler::run(one.clone())));
-    let expiry = tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(other.clone())));
+    let (first, second, third) = (app.clone(), app.clone(), app.clone());
+    let tasks = [
+        tokio::spawn(keep_running("scheduler", move || scheduler::run(first.clone()))),
+        tokio::spawn(keep_running("scheduler beside busy workspaces", move || scheduler::run_beside(second.clone()))),
+        tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(third.clone()))),
+    ];
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
-    scheduler.abort();
-    expiry.abort();
+    for task in tasks {
+        task.abort();
+    }
     Ok(())
 }
 

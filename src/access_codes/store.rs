@@ -4,6 +4,7 @@
 //! and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
 
 mod claims;
+mod due;
 mod locks;
 mod row;
 mod write;
@@ -11,10 +12,10 @@ mod write;
 pub use self::claims::{
     CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
 };
+pub use self::due::{Due, claim_due, claim_due_on, claim_newly_due, claimed_codes, claimed_devices, due_devices};
 pub use self::locks::{
-    LockedAccessCodes, LockedDevice, PinGroup, PinWanted, claim_due, claim_due_on, claimed_codes, claimed_devices,
-    delete_pin_groups, due_devices, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups, members,
-    pin_groups, set_pin_groups,
+    LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
+    lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
 };
 pub use self::write::{
     NewActionAttempt, Placed, StoredOutcome, insert, save, set_due_times, set_ordinals, set_wake_times,

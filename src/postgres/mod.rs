@@ -235,10 +235,10 @@ impl Pools {
     }
 }
 
-/// The limits of what the server does by itself: one connection is the scheduler's. Nothing there waits long for a lock,
+/// The limits of what the server does by itself: two connections are the scheduler's. Nothing there waits long for a lock,
 /// since everybody else's work would wait along.
 const BACKGROUND: PoolLimits =
-    PoolLimits { connections: 2, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
+    PoolLimits { connections: 3, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
 /// Brings the schema up to date, and gives pools of connections to it.
 pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {

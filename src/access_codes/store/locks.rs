@@ -2,11 +2,9 @@
 
 use super::row::AccessCodeRow;
 use crate::access_codes::model::AccessCode;
-use crate::clock::Instant;
 use crate::devices::model::{Device, DeviceRow};
 use crate::error::Result;
 use crate::ids::Ids;
-use crate::postgres::Pool;
 use crate::workspaces::World;
 use crate::workspaces::store::{self as workspaces, WorldRow};
 use sqlx::postgres::PgRow;
@@ -30,7 +28,7 @@ pub struct LockedDevice {
 }
 
 #[derive(sqlx::FromRow)]
-struct LockedRow {
+pub(super) struct LockedRow {
     #[sqlx(flatten)]
     device: DeviceRow,
     access_code_ordinal: i64,
@@ -84,85 +82,9 @@ pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids:
     with_worlds(tx, rows).await
 }
 
-/// A code that is due, and its lock, which is locked.
-#[derive(Clone, Copy, Debug, FromRow)]
-pub struct Due {
-    device_id: Uuid,
-    access_code_id: Uuid,
-}
-
-/// Claims codes that are due, the `first` that wait longest, by locking their devices: those that somebody else works
-/// on, and those that are left out, are passed over before it is counted.
-pub async fn claim_due(
-    tx: &mut PgConnection,
-    machine_now: Instant,
-    left_out: &[Uuid],
-    first: usize,
-) -> Result<Vec<Due>> {
-    let due = sqlx::query_as(
-        "select d.device_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
-         where a.wake_at <= $1 and not a.device_id = any($2)
-         order by a.wake_at limit $3 for update of d skip locked",
-    );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(tx).await?)
-}
-
-/// The same for these devices only.
-pub async fn claim_due_on(
-    tx: &mut PgConnection,
-    machine_now: Instant,
-    device_ids: &[Uuid],
-    first: usize,
-) -> Result<Vec<Due>> {
-    let due = sqlx::query_as(
-        "select d.device_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
-         where a.wake_at <= $1 and a.device_id = any($2)
-         order by a.wake_at limit $3 for update of d skip locked",
-    );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(device_ids).bind(first).fetch_all(tx).await?)
-}
-
-/// The devices of the `first` codes that wait longest, without those that are left out.
-pub async fn due_devices(pool: &Pool, machine_now: Instant, left_out: &[Uuid], first: usize) -> Result<Vec<Uuid>> {
-    let due = sqlx::query_scalar(
-        "select distinct device_id from (select device_id from access_code
-                                         where wake_at <= $1 and not device_id = any($2)
-                                         order by wake_at limit $3) as due",
-    );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(pool.of(Uuid::nil())).await?)
-}
-
-/// The devices of claimed codes, as they are under the locks.
-pub async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
-    let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
-    let rows: Vec<LockedRow> =
-        sqlx::query_as("select *, 0::bigint as backups from device where device_id = any($1) order by device_id")
-            .bind(device_ids.into_iter().collect::<Vec<_>>())
-            .fetch_all(&mut *tx)
-            .await?;
-    with_worlds(tx, rows).await
-}
-
-/// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
-pub async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<AccessCode>> {
-    let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
-    let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
-    let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(" from unnest(");
-    query.push_bind(due.iter().map(|due| due.access_code_id).collect::<Vec<_>>());
-    query.push("::uuid[]) as claimed(id) cross join lateral (select * from access_code a where a.access_code_id = ");
-    query.push("claimed.id offset 0) as a where a.wake_at <= ").push_bind(machine_now).push(" union all ");
-    super::push_blocked_on(&mut query, &device_ids);
-    query.push(" where a.wake_at is null or a.wake_at > ").push_bind(machine_now);
-    super::codes(tx, query).await
-}
-
 /// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
 /// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
-async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+pub(super) async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
     count_backups(tx, &mut rows).await?;
     let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
     if workspace_ids.is_empty() {
