@@ -4,6 +4,7 @@ use crate::access_codes::create::{Made, Making};
 use crate::access_codes::update::{Changed, Changing};
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
+use crate::emulator::snapshots::Budget;
 use crate::error::Result;
 use crate::http::log::RequestLog;
 use crate::http::service_health::{LastEvaluation, SchedulerRound};
@@ -48,6 +49,8 @@ pub struct Shared {
     pub busy_workspaces: watch::Sender<Vec<Uuid>>,
     /// Locks whose codes cannot be worked on.
     pub parking: Parking,
+    /// How many bytes of imported snapshots are in memory at once.
+    pub imports: Budget,
     /// Whether the server is about to stop, which ends answers that have no end of their own.
     pub stopping: CancellationToken,
     wake: Notify,
@@ -62,6 +65,7 @@ impl App {
     pub fn new(config: Settings, pools: Pools) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
             requests: RequestLog::new(config.request_log),
+            imports: Budget::new(config.snapshot_limit),
             config,
             pool: pools.requests,
             background: pools.background,

@@ -7,7 +7,7 @@
 
 mod formats;
 mod issues;
-mod number;
+pub(crate) mod number;
 #[cfg(test)]
 mod properties;
 mod query;

@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 ///
 /// Clients in languages without integers in their models send `20.0` for a limit of 20. To Seam's servers the two
 /// are one number; here only the spelling with a point would be refused by an integer field of a handler's input.
-pub(super) fn settle(value: &mut Value) {
+pub(crate) fn settle(value: &mut Value) {
     match value {
         Value::Number(number) => {
             if let Some(whole) = whole(number) {

@@ -161,6 +161,7 @@ impl Fixtures {
     /// What cannot be made, by its place in the file.
     pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
         let mut tx = app.pool.begin(Uuid::nil()).await?;
+        tx.allow_long().await?;
         // Of two servers that start together, the second one shall find what the first one made.
         store::lock_fixtures(&mut tx).await?;
         let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();

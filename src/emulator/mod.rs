@@ -27,12 +27,14 @@ mod webhook_deliveries;
 pub mod worlds;
 
 use crate::app::App;
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::config::ControlPlane;
 use crate::error::{Error, Result};
 use crate::http::origin::{self, Origin};
 use crate::http::{edge, envelope};
 use crate::workspaces::{Workspace, store};
 use axum::Router;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -86,7 +88,7 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/snapshots/restore", snapshots::restore)
         .add("/_emulator/snapshots/list", snapshots::list)
         .add("/_emulator/snapshots/delete", snapshots::delete)
-        .add("/_emulator/snapshots/export", snapshots::export)
+        .add_response("/_emulator/snapshots/export", snapshots::export)
         .add(snapshots::IMPORT, snapshots::import)
         .add("/_emulator/access_codes/add_error", access_codes::add_error)
         .add("/_emulator/access_codes/add_warning", access_codes::add_warning)
@@ -103,6 +105,8 @@ pub struct Control<I> {
     pub app: App,
     /// The parameters.
     pub input: I,
+    /// The snapshot that is imported, as text.
+    document: Bytes,
     /// The workspace whose API key came with the request.
     keyed: Option<Arc<Workspace>>,
     /// What else came in the head of the request.
@@ -151,7 +155,7 @@ impl ControlRoutes {
     {
         self.add_response(path, move |call| {
             let answering = handler(call);
-            async move { Ok(envelope::ok(&answering.await?)) }
+            async move { Ok(envelope::ok(answering.await?).await) }
         })
     }
 
@@ -187,19 +191,36 @@ where
     let endpoint = app.emulator_contract.endpoint(path).ok_or_else(|| edge::unknown_path(&request))?;
     let (parts, body) = request.into_parts();
     let keyed = admit(&app, path, &parts).await?;
-    // What moves a clock may take its time; only who sends a request is hurried.
-    let deadline = app.config.request_timeout;
-    let limit = if path == snapshots::IMPORT { app.config.snapshot_limit } else { app.config.body_limit };
     let operation = edge::operation(endpoint, &parts)?;
-    let body = tokio::time::timeout(deadline, edge::receive(limit, body)).await;
-    let body = body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))?;
+    // Of an import it is held until the answer.
+    let (body, _share) = if path == snapshots::IMPORT {
+        snapshots::receive(&app, body).await?
+    } else {
+        (receive(&app, body).await?, None)
+    };
     // A typing error in what prepares a test must not be found by a test that fails.
-    let parameters = edge::read(operation, &parts, &body, true)?;
+    let (parameters, document) = compute::sized(body.len() > LONG_DOCUMENT, || {
+        if path == snapshots::IMPORT {
+            snapshots::read_body(operation, &parts, &body)
+        } else {
+            edge::read(operation, &parts, &body, true).map(|parameters| (parameters, Bytes::new()))
+        }
+    })
+    .await?;
+    drop(body);
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
     // The contract knows no number too large; the types do.
     let input = I::deserialize(&Value::Object(parameters))
         .map_err(|error| Error::invalid_request(format!("A parameter does not fit: {error}")))?;
-    handler(Control { app, input, keyed, headers: parts.headers, named }).await
+    let call = Control { app: app.clone(), input, document, keyed, headers: parts.headers, named };
+    handler(call).await
+}
+
+/// Reads a body to its end. What moves a clock may take its time; only who sends a request is hurried.
+async fn receive(app: &App, body: Body) -> Result<Bytes> {
+    let deadline = app.config.request_timeout;
+    let body = tokio::time::timeout(deadline, edge::receive(app.config.body_limit, body)).await;
+    body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))
 }
 
 /// Lets a request in, or not; gives the workspace of its API key, if it has one.

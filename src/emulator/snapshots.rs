@@ -4,29 +4,41 @@
 //! [`tables`]; columns are asked of the database, so that one that is added comes along by itself.
 
 mod agreement;
+mod check;
 mod checksum;
 mod document;
+mod incoming;
+mod raw;
 mod store;
 pub mod tables;
 
 pub use self::checksum::checksum;
+pub use self::incoming::Budget;
+pub(super) use self::incoming::{read_body, receive};
 
 use self::document::{Clock, Document};
-use self::store::Place;
+use self::store::{Kept, Place};
 use super::Control;
 use super::worlds::{Done, Nothing};
 use crate::app::App;
 use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::{Error, Result};
+use crate::http::envelope::{self, Answer};
 use crate::postgres::Transaction;
 use crate::workspaces::{Workspace, store as workspaces};
+use axum::body::Bytes;
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::value::RawValue;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 /// The route whose body is a whole workspace.
 pub(super) const IMPORT: &str = "/_emulator/snapshots/import";
+
+/// As many bytes one row of a document may have at least; more where a request may.
+const MOST_OF_A_ROW: usize = 4 * 1024 * 1024;
 
 #[derive(Serialize)]
 pub(super) struct Made {
@@ -67,6 +79,7 @@ async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Plac
 async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
     let workspace_id = workspace.workspace_id;
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
+    tx.allow_long().await?;
     if !workspaces::lock(&mut tx, workspace_id).await? {
         return Err(Error::WorkspaceNotFound);
     }
@@ -109,32 +122,34 @@ pub(super) struct Restored {
 pub(super) async fn restore(call: Control<One>) -> Result<Restored> {
     let workspace = call.workspace().await?;
     let mut tx = begin(&call.app, &workspace).await?;
-    let document = store::one(&mut tx, workspace.workspace_id, call.input.snapshot_id).await?;
-    go_back(&call.app, &workspace, tx, &document.ok_or(Error::SnapshotNotFound)?).await
+    let kept = store::one(&mut tx, workspace.workspace_id, call.input.snapshot_id).await?;
+    go_back(&call.app, &workspace, tx, &kept.ok_or(Error::SnapshotNotFound)?).await
 }
 
 /// Makes a workspace what it was when it was made.
 pub(super) async fn reset(call: Control<Nothing>) -> Result<Restored> {
     let workspace = call.workspace().await?;
     let mut tx = begin(&call.app, &workspace).await?;
-    let document = store::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
+    let kept = store::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
             "this workspace was made by a Latchkey that did not record how it began. Delete it and make it anew."
                 .to_owned(),
         )
     })?;
-    go_back(&call.app, &workspace, tx, &document).await
+    go_back(&call.app, &workspace, tx, &kept).await
 }
 
 async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
+    tx.allow_long().await?;
     if workspaces::lock(&mut tx, workspace.workspace_id).await? { Ok(tx) } else { Err(Error::WorkspaceNotFound) }
 }
 
-async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, document: &Document) -> Result<Restored> {
+async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &Kept) -> Result<Restored> {
     let workspace_id = workspace.workspace_id;
+    let document = read_kept(kept.text()?).await?;
     let columns = store::columns(&mut tx).await?;
-    store::put(&mut tx, workspace_id, document, &columns, machine_now()).await.map_err(store::refusal)?;
+    store::put(&mut tx, workspace_id, &document, &columns, machine_now()).await.map_err(store::refusal)?;
     let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     tx.commit().await?;
     // An imported one may have had another name and another seed.
@@ -143,67 +158,87 @@ async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, document
     Ok(Restored { now: world.clock.now(machine_now()) })
 }
 
+/// Which snapshot is exported.
 #[derive(Deserialize)]
 pub(super) struct Export {
     snapshot_id: Option<Uuid>,
 }
 
-#[derive(Serialize)]
-pub(super) struct Exported {
-    snapshot: Value,
-}
-
 /// A snapshot as a document, or the workspace as it is. What is answered can be sent to `import` as it is.
-pub(super) async fn export(call: Control<Export>) -> Result<Exported> {
+pub(super) async fn export(call: Control<Export>) -> Result<Answer> {
     let workspace = call.workspace().await?;
-    let document = if let Some(snapshot_id) = call.input.snapshot_id {
+    let kept = if let Some(snapshot_id) = call.input.snapshot_id {
         let workspace_id = workspace.workspace_id;
-        let read =
-            call.app.pool.read(workspace_id, |connection| Box::pin(store::one(connection, workspace_id, snapshot_id)));
-        read.await?.ok_or(Error::SnapshotNotFound)?
+        let mut tx = call.app.pool.begin(workspace_id).await?;
+        tx.allow_long().await?;
+        store::one(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::SnapshotNotFound)?
     } else {
         let (mut tx, clock) = hold_still(&call.app, &workspace).await?;
         store::copy(&mut tx, workspace.workspace_id, &clock).await?
     };
-    let mut snapshot = document.to_json();
-    if let Value::Object(fields) = &mut snapshot {
-        let checksum = checksum(fields)?;
-        fields.insert("checksum".to_owned(), Value::String(checksum));
-    }
-    Ok(Exported { snapshot })
-}
-
-#[derive(Deserialize)]
-pub(super) struct Import {
-    snapshot: Map<String, Value>,
+    let text = kept.text()?;
+    let mut body = Vec::with_capacity(text.len() + 1024);
+    body.extend_from_slice(br#"{"snapshot":"#);
+    let mut body = read_kept(text).await?.write(body).await.map_err(impossible)?;
+    body.push(b',');
+    body.extend_from_slice(envelope::OK.as_bytes());
+    Ok(Answer { status: StatusCode::OK, body: body.into(), retry_after: None })
 }
 
 /// Puts a document among a workspace's snapshots. It is believed only if all of it can be restored: that is tried, and
-/// taken back.
-pub(super) async fn import(call: Control<Import>) -> Result<Made> {
+/// taken back. Of the document there are at most two copies at any time.
+pub(super) async fn import(mut call: Control<Nothing>) -> Result<Made> {
     let workspace = call.workspace().await?;
-    let wrong = |wrong: String| Error::invalid("snapshot", wrong);
-    let snapshot = call.input.snapshot;
-    let (promised, found) = (snapshot.get("checksum").cloned(), checksum(&snapshot)?);
-    let mut document = Document::read(snapshot).map_err(wrong)?;
-    if promised.as_ref().and_then(Value::as_str) != Some(&found) {
-        return Err(wrong(
-            "checksum does not fit: the document is not as it was exported. Export it again, and change nothing in it"
-                .to_owned(),
-        ));
-    }
     let workspace_id = workspace.workspace_id;
+    let columns = call.app.pool.read(workspace_id, |connection| Box::pin(store::columns(connection))).await?;
+    let adopted = believed(std::mem::take(&mut call.document), &call.app, workspace_id, &columns).await?;
+    let text = str::from_utf8(&adopted).map_err(|error| Error::Internal(error.into()))?;
+    let document = read_kept(text).await?;
     let mut tx = begin(&call.app, &workspace).await?;
     let machine_now = machine_now();
-    let columns = store::columns(&mut tx).await?;
-    document.check(&columns).map_err(wrong)?;
-    document.adopt(workspace_id);
     let mut trial = tx.begin().await?;
     store::put(&mut trial, workspace_id, &document, &columns, machine_now).await.map_err(store::refusal)?;
     trial.rollback().await?;
     let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::WorkspaceNotFound)?;
     let place = next_place(&mut tx, &workspace).await?;
-    store::keep(&mut tx, workspace_id, place, world.clock.now(machine_now), &document).await?;
+    let instants = (world.clock.now(machine_now), document.clock.instant());
+    store::keep(&mut tx, workspace_id, place, instants, text).await?;
     tx.commit().await?;
     Ok(Made { snapshot_id: place.snapshot_id })
+}
+
+/// What a document from outside says, as one of this workspace and in its usual form.
+///
+/// # Errors
+/// What of it cannot be believed.
+async fn believed(text: Bytes, app: &App, workspace_id: Uuid, columns: &check::Columns) -> Result<Vec<u8>> {
+    let wrong = |wrong: String| Error::invalid("snapshot", wrong);
+    let most = app.config.body_limit.max(MOST_OF_A_ROW);
+    let document = compute::sized(text.len() > LONG_DOCUMENT, || {
+        let text = str::from_utf8(&text).map_err(|error| error.to_string())?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Document::read(raw, most)
+    });
+    let document = document.await.map_err(wrong)?;
+    let found = checksum::of(&document, most).await.map_err(wrong)?;
+    if document.promised() != Some(found) {
+        return Err(wrong(
+            "checksum does not fit: the document is not as it was exported. Export it again, and change nothing in it"
+                .to_owned(),
+        ));
+    }
+    check::adopted(&document, columns, workspace_id, (most, text.len() + 1024)).await.map_err(wrong)
+}
+
+/// A document that is kept, or was believed.
+async fn read_kept(text: &str) -> Result<Document<'_>> {
+    let read = compute::sized(text.len() > LONG_DOCUMENT, || {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Document::read(raw, usize::MAX)
+    });
+    read.await.map_err(impossible)
+}
+
+fn impossible(wrong: String) -> Error {
+    Error::Internal(format!("a snapshot that is kept: {wrong}").into())
 }

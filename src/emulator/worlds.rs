@@ -245,6 +245,7 @@ impl LockSpec {
 /// [`Error::InUse`] where an id, key or seed is not free.
 pub(super) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
     let mut tx = app.pool.begin(Uuid::nil()).await?;
+    tx.allow_long().await?;
     let clock = wanted.clock;
     let made = make_in(&mut tx, &app.config, wanted).await?;
     snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;

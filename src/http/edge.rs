@@ -3,6 +3,7 @@
 use super::log::{Kept, Pending};
 use super::{caller, envelope, origin, seam_paths};
 use crate::app::App;
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::contract::{Endpoint, Operation};
 use crate::emulator::http_faults;
 use crate::error::{Error, Result, Unavailable};
@@ -62,7 +63,7 @@ impl Routes {
                 let answering = cause.of(answer(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, answering).await;
                 let answer = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
-                    Ok(result) => envelope::ok(&result),
+                    Ok(result) => envelope::ok(result).await,
                     Err(error) => error.into(),
                 };
                 app.requests.keep(pending, &answer);
@@ -123,10 +124,14 @@ where
         pending.is_reset = struck.resets();
         struck.befall(app, &parts).await?;
     }
-    let operation = operation(endpoint, &parts)?;
-    let mut parameters = read(operation, &parts, &body?, workspace.is_strict)?;
-    operation.retain_known(&mut parameters);
-    let input = I::deserialize(&parameters)?;
+    let (operation, body) = (operation(endpoint, &parts)?, body?);
+    let (parameters, input) = compute::sized(body.len() > LONG_DOCUMENT, || {
+        let mut parameters = read(operation, &parts, &body, workspace.is_strict)?;
+        operation.retain_known(&mut parameters);
+        let input = I::deserialize(&parameters)?;
+        Ok::<_, Error>((parameters, input))
+    })
+    .await?;
     let base_url = base_url(&parts);
     handler(Call { app: app.clone(), workspace, input, parameters, base_url }).await
 }
@@ -153,31 +158,51 @@ pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
 /// Checks content type and parameters; gives the parameters of query and body as one object. `is_strict`: what the
 /// contract does not know is refused.
 pub(crate) fn read(operation: &Operation, parts: &Parts, body: &Bytes, is_strict: bool) -> Result<Map<String, Value>> {
+    check_content_type(parts, body)?;
+    let body = match body.as_ref() {
+        [] => None,
+        body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
+    };
+    check(operation, parts, body, is_strict)
+}
+
+/// Refuses a body that does not say that it is JSON.
+pub(crate) fn check_content_type(parts: &Parts, body: &Bytes) -> Result<()> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let method = parts.method.as_str();
     if !body.is_empty() && matches!(method, "POST" | "PATCH") && !content_type.contains("application/json") {
         return Err(Error::InvalidContentType(method.to_owned()));
     }
-    let body = match body.as_ref() {
-        [] => None,
-        body => Some(serde_json::from_slice(body).map_err(|error| Error::UnreadableBody(error.to_string()))?),
-    };
+    Ok(())
+}
+
+/// Checks parameters; gives those of query and body as one object.
+pub(crate) fn check(
+    operation: &Operation,
+    parts: &Parts,
+    body: Option<Value>,
+    is_strict: bool,
+) -> Result<Map<String, Value>> {
     let parameters = if is_strict {
         operation.check_strictly(parts.uri.query(), body)?
     } else {
         operation.check(parts.uri.query(), body)?
     };
     match parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
-        Some((name, _)) => Err(Error::invalid(name, "String must not contain the character U+0000")),
+        Some((name, _)) => Err(Error::invalid(name, NO_NUL)),
         None => Ok(parameters),
     }
 }
 
+/// What is said of a text that cannot be kept.
+pub(crate) const NO_NUL: &str = "String must not contain the character U+0000";
+
 /// The one character that PostgreSQL can keep neither in text nor in JSON.
 const NUL: char = '\0';
 
-fn has_nul(value: &Value) -> bool {
+/// Whether a text in a value, or a name, has that character.
+pub(crate) fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(NUL),
         Value::Array(items) => items.iter().any(has_nul),

@@ -1,11 +1,13 @@
 //! How results and errors are answered: one envelope for each, decided in one place.
 
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::Error;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::io;
 
 /// After how many seconds to ask again what could not be served.
 const UNAVAILABLE_FOR: u64 = 1;
@@ -21,31 +23,59 @@ pub struct Answer {
     pub retry_after: Option<u64>,
 }
 
-/// Answers a result: the object itself with `"ok": true` as its last member.
-pub fn ok(result: &impl Serialize) -> Answer {
-    match with_last_member(result, br#""ok":true}"#) {
-        Ok(body) => Answer { status: StatusCode::OK, body: body.into(), retry_after: None },
+/// The end of every success.
+pub const OK: &str = "\"ok\":true}";
+
+/// Answers a result: the object itself with `"ok": true` as its last member. A long one is written away from the threads
+/// that serve.
+pub async fn ok(result: impl Serialize + Send) -> Answer {
+    let mut short = Short(Vec::with_capacity(256));
+    let written = match serde_json::to_writer(&mut short, &result) {
+        Err(error) if error.is_io() => compute::run(move || serde_json::to_vec(&result)).await,
+        written => written.map(|()| short.0),
+    };
+    match written {
+        Ok(body) => Answer { status: StatusCode::OK, body: with_last_member(body, OK).into(), retry_after: None },
         Err(error) => Error::from(error).into(),
     }
 }
 
 /// Answers the object itself with `"ok": false` as its last member.
 pub fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> Answer {
-    match with_last_member(result, br#""ok":false}"#) {
-        Ok(body) => Answer { status, body: body.into(), retry_after: Some(retry_after) },
+    match serde_json::to_vec(result) {
+        Ok(body) => {
+            let body = with_last_member(body, r#""ok":false}"#).into();
+            Answer { status, body, retry_after: Some(retry_after) }
+        }
         Err(error) => Error::from(error).into(),
     }
 }
 
 /// Splices `ok` into the written object, so that no result needs a field for it.
-fn with_last_member(result: &impl Serialize, member: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
-    let mut body = serde_json::to_vec(result)?;
+fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
     body.pop();
     if body.len() > 1 {
         body.push(b',');
     }
-    body.extend_from_slice(member);
-    Ok(body)
+    body.extend_from_slice(member.as_bytes());
+    body
+}
+
+/// What is written, as long as it does not get long: how long a result is, nobody knows before.
+struct Short(Vec<u8>);
+
+impl io::Write for Short {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if self.0.len() + piece.len() > LONG_DOCUMENT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl IntoResponse for Answer {
@@ -208,10 +238,12 @@ impl From<Error> for Answer {
 mod tests {
     use super::*;
 
-    #[test]
-    fn ok_is_the_last_member_of_every_result() {
-        assert_eq!(ok(&json!({})).body, br#"{"ok":true}"#.as_slice());
-        assert_eq!(ok(&json!({"a": [1]})).body, br#"{"a":[1],"ok":true}"#.as_slice());
+    #[tokio::test]
+    async fn ok_is_the_last_member_of_every_result() {
+        assert_eq!(ok(json!({})).await.body, br#"{"ok":true}"#.as_slice());
+        assert_eq!(ok(json!({"a": [1]})).await.body, br#"{"a":[1],"ok":true}"#.as_slice());
+        let long = "a".repeat(LONG_DOCUMENT);
+        assert_eq!(ok(json!({ "a": long })).await.body, format!("{{\"a\":\"{long}\",\"ok\":true}}").into_bytes());
         let down = not_ok(StatusCode::SERVICE_UNAVAILABLE, &json!({"a": [1]}), 1);
         assert_eq!((down.body, down.retry_after), (br#"{"a":[1],"ok":false}"#.as_slice().into(), Some(1)));
     }

@@ -121,7 +121,7 @@ async fn evaluate(app: &App) -> Answer {
         service_health_statuses: [api, database, scheduler],
     };
     if worst < Status::Down {
-        return envelope::ok(&health);
+        return envelope::ok(health).await;
     }
     envelope::not_ok(StatusCode::SERVICE_UNAVAILABLE, &health, RETRY_AFTER)
 }

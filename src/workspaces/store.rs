@@ -290,11 +290,13 @@ pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<bool> {
     // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
     // workspace, may wait for one of them.
     let mut tx = pool.begin(workspace_id).await?;
+    tx.allow_long().await?;
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);
     }
     tx.commit().await?;
     let mut tx = pool.begin(workspace_id).await?;
+    tx.allow_long().await?;
     // A lock may have been added meanwhile.
     if !delete_devices(&mut tx, workspace_id).await? {
         return Ok(false);

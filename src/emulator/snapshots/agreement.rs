@@ -1,11 +1,12 @@
 //! Whether the rows of a document agree with each other where the code relies on it.
 
-use super::document::Document;
-use super::tables::TABLES;
+use super::document::Wrong;
+use super::tables::Table;
 use crate::access_codes::offline::Kind;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Which row of a counter's table a row is counted by.
 type Owner = fn(&Value) -> Option<&str>;
@@ -53,59 +54,87 @@ fn account_of_event(event: &Value) -> Option<&str> {
 /// The counters of the workspace's own row, with what they count.
 const WORKSPACE_COUNTERS: [(&str, &str); 2] = [("faults_made", "fault"), ("http_faults_made", "http_fault")];
 
-/// Checks what no single row tells.
-///
-/// # Errors
-/// The first thing that is wrong, with its place.
-pub(super) fn check(document: &Document) -> Result<(), String> {
-    check_offline(document)?;
-    // Random ids meet no others, whatever was counted.
-    if document.workspace["seed"].is_null() { Ok(()) } else { check_counters(document) }
+/// What no single row tells, gathered from one after the other.
+pub(super) struct Agreement {
+    /// The workspace's own counters, if its ids are derived. Random ids meet no others, whatever was counted.
+    workspace: Option<[Value; WORKSPACE_COUNTERS.len()]>,
+    /// For each of [`COUNTERS`], what the rows tell that have it.
+    told: [Vec<(Uuid, u64)>; COUNTERS.len()],
+    /// For each of [`COUNTERS`], what there is to count.
+    counted: [HashMap<Uuid, u64>; COUNTERS.len()],
+    /// How many rows each of the tables has that the workspace counts.
+    rows: [u64; WORKSPACE_COUNTERS.len()],
 }
 
-fn rows<'a>(document: &'a Document, table: &str) -> &'a [Value] {
-    let place = TABLES.iter().position(|it| it.name == table);
-    place.and_then(|place| document.rows.get(place)).map_or(&[], Vec::as_slice)
-}
-
-/// A code that its maker computed tells what it is.
-fn check_offline(document: &Document) -> Result<(), String> {
-    for (number, code) in rows(document, "access_code").iter().enumerate() {
-        let kind = &code["particulars"]["offline"]["kind"];
-        if code["is_offline"] == true && Kind::deserialize(kind).is_err() {
-            let place = format!("tables.access_code[{number}].particulars.offline.kind");
-            return Err(format!("{place}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
+impl Agreement {
+    /// Nothing yet but the workspace's own row.
+    pub(super) fn of(workspace: &Value) -> Self {
+        let counters = WORKSPACE_COUNTERS.map(|(column, _)| workspace[column].clone());
+        Self {
+            workspace: Some(counters).filter(|_| !workspace["seed"].is_null()),
+            told: Default::default(),
+            counted: Default::default(),
+            rows: Default::default(),
         }
     }
-    Ok(())
-}
 
-fn check_counters(document: &Document) -> Result<(), String> {
-    for counter in &COUNTERS {
-        let mut counted: HashMap<&str, u64> = HashMap::new();
-        for (table, owner) in counter.counted {
-            for owner in rows(document, table).iter().filter_map(owner) {
+    /// Takes note of a row.
+    ///
+    /// # Errors
+    /// What is wrong with it, with its place.
+    pub(super) fn note(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), Wrong> {
+        if table.name == "access_code" {
+            check_offline(number, row)?;
+        }
+        if self.workspace.is_none() {
+            return Ok(());
+        }
+        let id = |text: &str| Uuid::parse_str(text).ok();
+        for (counter, (told, counted)) in COUNTERS.iter().zip(self.told.iter_mut().zip(&mut self.counted)) {
+            if counter.table == table.name {
+                // A counter that is not told takes its default, as a document from before there was one has it.
+                let made = row[counter.column].as_u64().unwrap_or(u64::MAX);
+                told.push((row[table.key].as_str().and_then(id).unwrap_or_default(), made));
+            }
+            let owners = counter.counted.iter().filter(|(of, _)| *of == table.name);
+            for owner in owners.filter_map(|(_, owner)| owner(row)).filter_map(id) {
                 *counted.entry(owner).or_default() += 1;
             }
         }
-        let key = TABLES.iter().find(|it| it.name == counter.table).map_or("", |table| table.key);
-        for (number, row) in rows(document, counter.table).iter().enumerate() {
-            let least = row[key].as_str().and_then(|id| counted.get(id)).copied().unwrap_or(0);
-            let place = || format!("tables.{}[{number}].{}", counter.table, counter.column);
-            check_counter(&row[counter.column], least, place)?;
+        for ((_, of), rows) in WORKSPACE_COUNTERS.iter().zip(&mut self.rows) {
+            *rows += u64::from(*of == table.name);
         }
+        Ok(())
     }
-    for (column, table) in WORKSPACE_COUNTERS {
-        let least = rows(document, table).len() as u64;
-        check_counter(&document.workspace[column], least, || format!("workspace.{column}"))?;
+
+    /// Checks what was gathered, at the end.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        let Some(workspace) = &self.workspace else { return Ok(()) };
+        for (counter, (told, counted)) in COUNTERS.iter().zip(self.told.iter().zip(&self.counted)) {
+            for (number, (id, made)) in told.iter().enumerate() {
+                let least = counted.get(id).copied().unwrap_or(0);
+                check_counter(*made, least, || format!("tables.{}[{number}].{}", counter.table, counter.column))?;
+            }
+        }
+        for (((column, _), made), least) in WORKSPACE_COUNTERS.iter().zip(workspace).zip(self.rows) {
+            check_counter(made.as_u64().unwrap_or(u64::MAX), least, || format!("workspace.{column}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A code that its maker computed tells what it is.
+fn check_offline(number: usize, code: &Value) -> Result<(), Wrong> {
+    if code["is_offline"] == true && Kind::deserialize(&code["particulars"]["offline"]["kind"]).is_err() {
+        let place = format!("tables.access_code[{number}].particulars.offline.kind");
+        return Err(format!("{place}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
     }
     Ok(())
 }
 
-/// A counter that is not told takes its default, as a document from before there was one has it.
-fn check_counter(counter: &Value, least: u64, place: impl Fn() -> String) -> Result<(), String> {
-    match counter.as_u64() {
-        Some(made) if made < least => Err(format!("{}: is less than the {least} that the snapshot has", place())),
-        _ => Ok(()),
-    }
+fn check_counter(made: u64, least: u64, place: impl Fn() -> String) -> Result<(), Wrong> {
+    if made >= least { Ok(()) } else { Err(format!("{}: is less than the {least} that the snapshot has", place())) }
 }

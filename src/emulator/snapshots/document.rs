@@ -1,12 +1,13 @@
-//! A snapshot as one JSON document: what it looks like, and whether one that comes from outside can be believed.
+//! A snapshot as one JSON document: what it looks like. It is read from text and written to text; only a row at a time is
+//! taken apart.
 
-use super::agreement;
-use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
+use super::raw::{Members, is_object, small};
+use super::tables::TABLES;
+use super::{checksum, raw};
 use crate::clock::{Instant, WorkspaceClock, from_iso, to_iso};
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use std::collections::{HashMap, HashSet};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 /// What every snapshot says it is.
@@ -18,9 +19,6 @@ pub(super) const VERSION: u64 = 2;
 
 /// The oldest version that this program reads.
 const OLDEST_VERSION: u64 = 1;
-
-/// What counts something: no more than this, so that counting on does not overflow.
-const MOST: i64 = 1_000_000_000;
 
 /// How the time went.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,227 +64,144 @@ impl Clock {
     }
 }
 
+/// What is wrong with a document, and where.
+pub(super) type Wrong = String;
+
 /// A snapshot.
 #[derive(Clone, Debug)]
-pub(super) struct Document {
+pub(super) struct Document<'a> {
+    /// All that stands in it.
+    pub(super) members: Members<'a>,
+    /// How it is to be read.
+    pub(super) version: u64,
     /// The workspace it was taken of.
     pub(super) workspace_id: Uuid,
     /// How the time went.
     pub(super) clock: Clock,
     /// The workspace's own row.
-    pub(super) workspace: Value,
-    /// The rows of each of [`TABLES`].
-    pub(super) rows: Vec<Vec<Value>>,
+    pub(super) workspace: &'a RawValue,
+    /// The lists of rows that are in it, by table.
+    pub(super) lists: Members<'a>,
+    /// The list of rows of each of [`TABLES`].
+    pub(super) tables: Vec<&'a RawValue>,
 }
 
-/// A column as the database has it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-pub(super) struct Column {
-    pub(super) table: String,
-    pub(super) name: String,
-    pub(super) kind: String,
-    pub(super) is_nullable: bool,
-    pub(super) has_default: bool,
-}
-
-/// The columns of these tables that a snapshot has.
-pub(super) type Columns = HashMap<String, Vec<Column>>;
-
-fn version(document: &Map<String, Value>) -> Option<u64> {
-    document.get("version").and_then(Value::as_u64)
-}
-
-/// What is wrong with a document, and where.
-type Wrong = String;
-
-impl Document {
-    /// Reads a document.
+impl<'a> Document<'a> {
+    /// Reads a document whose text takes as many as `most` bytes for whatever is read as a whole.
     ///
     /// # Errors
     /// What about its shape is wrong.
-    pub(super) fn read(mut document: Map<String, Value>) -> Result<Self, Wrong> {
-        if document.get("format").and_then(Value::as_str) != Some(FORMAT) {
+    pub(super) fn read(document: &'a RawValue, most: usize) -> Result<Self, Wrong> {
+        let members = Members::of(document).map_err(|error| error.to_string())?;
+        let one = |name: &str| members.get(name).map(|it| raw::value(it, most, || name.to_owned())).transpose();
+        if one("format")?.as_ref().and_then(Value::as_str) != Some(FORMAT) {
             return Err(format!("format is not {FORMAT}: this is none of Latchkey's snapshots"));
         }
-        if !version(&document).is_some_and(|version| (OLDEST_VERSION..=VERSION).contains(&version)) {
-            let version = document.get("version").unwrap_or(&Value::Null);
-            return Err(format!(
-                "version {version} is unknown: this Latchkey reads versions {OLDEST_VERSION} to {VERSION}"
-            ));
-        }
-        let mut take = |name: &str| document.remove(name).ok_or_else(|| format!("{name} is missing"));
-        let workspace_id = take("workspace_id")?;
+        let version = one("version")?.unwrap_or_default();
+        let known = version.as_u64().filter(|version| (OLDEST_VERSION..=VERSION).contains(version));
+        let version = known.ok_or_else(|| {
+            format!("version {version} is unknown: this Latchkey reads versions {OLDEST_VERSION} to {VERSION}")
+        })?;
+        let missing = |name: &str| format!("{name} is missing");
+        let workspace_id = one("workspace_id")?.ok_or_else(|| missing("workspace_id"))?;
         let workspace_id = workspace_id.as_str().and_then(|id| Uuid::parse_str(id).ok());
-        let clock = Clock::deserialize(take("clock")?).map_err(|error| format!("clock: {error}"))?;
-        let workspace = take("workspace")?;
-        let Value::Object(mut tables) = take("tables")? else { return Err("tables is no object".to_owned()) };
-        let mut rows = Vec::with_capacity(TABLES.len());
-        for table in &TABLES {
+        let clock = one("clock")?.ok_or_else(|| missing("clock"))?;
+        let clock = Clock::deserialize(clock).map_err(|error| format!("clock: {error}"))?;
+        let workspace = members.get("workspace").ok_or_else(|| missing("workspace"))?;
+        let tables = members.get("tables").ok_or_else(|| missing("tables"))?;
+        if !is_object(tables) {
+            return Err("tables is no object".to_owned());
+        }
+        let lists = Members::of(tables).map_err(|error| format!("tables: {error}"))?;
+        let tables = lists_of_rows(&lists)?;
+        let workspace_id = workspace_id.ok_or("workspace_id is no UUID")?;
+        Ok(Self { members, version, workspace_id, clock, workspace, lists, tables })
+    }
+
+    /// The checksum that comes with it.
+    pub(super) fn promised(&self) -> Option<String> {
+        serde_json::from_str(self.members.get(checksum::NAME)?.get()).ok()
+    }
+}
+
+/// The list of rows of each of [`TABLES`].
+fn lists_of_rows<'a>(lists: &Members<'a>) -> Result<Vec<&'a RawValue>, Wrong> {
+    let mut tables = Vec::with_capacity(TABLES.len());
+    for table in &TABLES {
+        match lists.get(table.name) {
             // A snapshot from before there was such a table has no such rows.
-            match tables.remove(table.name).unwrap_or(json!([])) {
-                Value::Array(of_table) => rows.push(of_table),
-                _ => return Err(format!("tables.{} is no list", table.name)),
-            }
-        }
-        if let Some(unknown) = tables.keys().next() {
-            return Err(format!("tables.{unknown} is unknown: was it made by a newer Latchkey?"));
-        }
-        Ok(Self { workspace_id: workspace_id.ok_or("workspace_id is no UUID")?, clock, workspace, rows })
-    }
-
-    /// Makes a document that was taken of another workspace one of this one. Besides what is told by columns, answers that
-    /// are kept name the workspace.
-    pub(super) fn adopt(&mut self, workspace_id: Uuid) {
-        let (from, to) = (self.workspace_id.to_string(), workspace_id.to_string());
-        self.workspace_id = workspace_id;
-        if from != to {
-            self.rows.iter_mut().flatten().for_each(|row| rename(row, &from, &to));
+            None => tables.push(serde_json::from_str("[]").map_err(|error| error.to_string())?),
+            Some(rows) if rows.get().starts_with('[') => tables.push(rows),
+            Some(_) => return Err(format!("tables.{} is no list", table.name)),
         }
     }
+    match lists.iter().find(|(name, _)| TABLES.iter().all(|table| table.name != *name)) {
+        Some((unknown, _)) => Err(format!("tables.{unknown} is unknown: was it made by a newer Latchkey?")),
+        None => Ok(tables),
+    }
+}
 
-    /// As JSON.
-    pub(super) fn to_json(&self) -> Value {
-        let tables: Map<String, Value> =
-            TABLES.iter().zip(&self.rows).map(|(table, rows)| (table.name.to_owned(), json!(rows))).collect();
-        json!({ "format": FORMAT, "version": VERSION, "workspace_id": self.workspace_id, "clock": self.clock,
-                "workspace": self.workspace, "tables": tables })
+/// A document that is being written: everything in its order, the rows one after the other.
+#[derive(Debug)]
+pub(super) struct Written(Vec<u8>);
+
+impl Written {
+    /// Begins a document behind what is written already.
+    pub(super) fn begin(
+        mut text: Vec<u8>,
+        workspace_id: Uuid,
+        clock: &Clock,
+        workspace: &Value,
+    ) -> serde_json::Result<Self> {
+        let clock = serde_json::to_string(clock)?;
+        let head = format!(
+            "{{\"format\":\"{FORMAT}\",\"version\":{VERSION},\"workspace_id\":\"{workspace_id}\",\"clock\":{clock},\
+             \"workspace\":{workspace},\"tables\":{{"
+        );
+        text.extend_from_slice(head.as_bytes());
+        Ok(Self(text))
     }
 
-    /// Checks everything that the code which reads rows relies on, and brings instants and ids into their usual form.
+    /// Begins the table at this place of [`TABLES`].
+    pub(super) fn table(&mut self, place: usize, name: &str) {
+        self.0.extend_from_slice(format!("{}\"{name}\":[", if place > 0 { "]," } else { "" }).as_bytes());
+    }
+
+    /// The next row of the table that was begun.
+    pub(super) fn row(&mut self, number: usize, row: &Value) -> serde_json::Result<()> {
+        if number > 0 {
+            self.0.push(b',');
+        }
+        serde_json::to_writer(&mut self.0, row)
+    }
+
+    /// Ends the document.
+    pub(super) fn end(mut self, checksum: Option<&str>) -> Vec<u8> {
+        self.0.extend_from_slice(b"]}");
+        if let Some(checksum) = checksum {
+            self.0.extend_from_slice(format!(",\"{}\":\"{checksum}\"", checksum::NAME).as_bytes());
+        }
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+impl Document<'_> {
+    /// Writes it with its checksum behind what is written already.
     ///
     /// # Errors
-    /// The first thing that is wrong.
-    pub(super) fn check(&mut self, columns: &Columns) -> Result<(), Wrong> {
-        if self.clock.going_on(DateTime::UNIX_EPOCH).is_none() {
-            return Err("clock: there is no such clock".to_owned());
+    /// What in it is no JSON.
+    pub(super) async fn write(&self, before: Vec<u8>) -> Result<Vec<u8>, Wrong> {
+        let checksum = checksum::of(self, usize::MAX).await?;
+        let said = |error: serde_json::Error| error.to_string();
+        let workspace = small(self.workspace).map_err(said)?;
+        let mut written = Written::begin(before, self.workspace_id, &self.clock, &workspace).map_err(said)?;
+        for (place, (table, rows)) in TABLES.iter().zip(&self.tables).enumerate() {
+            written.table(place, table.name);
+            raw::each(rows, |number, row| written.row(number, &serde_json::from_str(row.get())?))
+                .await
+                .map_err(said)?;
         }
-        let mut keys: HashMap<&str, HashSet<String>> = HashMap::new();
-        check_rows(&WORKSPACE, columns, std::slice::from_mut(&mut self.workspace), |_| "workspace".to_owned())?;
-        for (table, rows) in TABLES.iter().zip(&mut self.rows) {
-            let place = |row: usize| format!("tables.{}[{row}]", table.name);
-            check_rows(table, columns, rows, place)?;
-            let mut seen = HashSet::new();
-            for (number, row) in rows.iter().enumerate() {
-                let key = row[table.key].as_str().unwrap_or_default().to_owned();
-                if seen.contains(&key) {
-                    return Err(format!("{}.{}: {key} is there twice", place(number), table.key));
-                }
-                seen.insert(key);
-            }
-            keys.insert(table.name, seen);
-        }
-        for (table, rows) in TABLES.iter().zip(&self.rows) {
-            for (number, row) in rows.iter().enumerate() {
-                for (column, other) in table.refers {
-                    let Some(key) = row[*column].as_str() else { continue };
-                    if !keys.get(other).is_some_and(|keys| keys.contains(key)) {
-                        let place = format!("tables.{}[{number}].{column}", table.name);
-                        return Err(format!("{place}: there is no {other} {key} in the snapshot"));
-                    }
-                }
-            }
-        }
-        agreement::check(self)
+        Ok(written.end(Some(&checksum)))
     }
-}
-
-fn rename(value: &mut Value, from: &str, to: &str) {
-    match value {
-        Value::String(text) if text == from => to.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| rename(value, from, to)),
-        _ => {}
-    }
-}
-
-fn check_rows(
-    table: &Table,
-    columns: &Columns,
-    rows: &mut [Value],
-    place: impl Fn(usize) -> String,
-) -> Result<(), Wrong> {
-    let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
-    let mut first: Option<Vec<String>> = None;
-    for (number, row) in rows.iter_mut().enumerate() {
-        let Value::Object(fields) = row else { return Err(format!("{} is no object", place(number))) };
-        let mut names: Vec<String> = fields.keys().cloned().collect();
-        names.sort_unstable();
-        if *first.get_or_insert_with(|| names.clone()) != names {
-            return Err(format!("{} has other columns than the rows before it", place(number)));
-        }
-        if let Some(unknown) = names.iter().find(|name| columns.iter().all(|column| column.name != **name)) {
-            return Err(format!("{}.{unknown} is unknown: was it made by a newer Latchkey?", place(number)));
-        }
-        for column in columns {
-            let name = &column.name;
-            let wrong = |what: String| Err(format!("{}.{name}: {what}", place(number)));
-            match fields.get_mut(name) {
-                None if column.is_nullable || column.has_default => {}
-                None => return wrong("is missing".to_owned()),
-                Some(Value::Null) if column.is_nullable => {}
-                Some(value) => {
-                    check_type(column, value).or_else(wrong)?;
-                    for (_, check) in table.checks.iter().filter(|(checked, _)| checked == name) {
-                        check(value).or_else(wrong)?;
-                    }
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
-    let expected = match column.kind.as_str() {
-        "uuid" => {
-            let id = value.as_str().and_then(|id| Uuid::parse_str(id).ok());
-            if let Some(id) = id {
-                *value = json!(id);
-                return Ok(());
-            }
-            "a UUID"
-        }
-        "timestamp with time zone" => {
-            if let Some(instant) = value.as_str().and_then(from_iso) {
-                // Cut to milliseconds, as all instants are; what needs no cut stays as it is written.
-                if value.as_str().and_then(|text| text.parse::<Instant>().ok()) != Some(instant) {
-                    *value = json!(to_iso(instant));
-                }
-                return Ok(());
-            }
-            "an instant between the years 1 and 9999"
-        }
-        "integer" | "bigint" => {
-            let most = if column.name.ends_with("_ms") { i64::MAX } else { MOST };
-            if value.as_i64().is_some_and(|number| (0..=most).contains(&number)) {
-                return Ok(());
-            }
-            "a number from 0 to a thousand million"
-        }
-        "text" if value.is_string() => return Ok(()),
-        "text" => "a text",
-        "boolean" if value.is_boolean() => return Ok(()),
-        "boolean" => "true or false",
-        "jsonb" => return check_instants(value),
-        // The database knows.
-        _ => return Ok(()),
-    };
-    Err(format!("is not {expected}"))
-}
-
-/// Refuses instants that can be read, and not be written any more.
-fn check_instants(value: &Value) -> Result<(), Wrong> {
-    match value {
-        Value::String(text) if text.starts_with(['+', '-']) && text.parse::<Instant>().is_ok() => {
-            Err(format!("{text} is not between the years 1 and 9999"))
-        }
-        Value::Array(items) => items.iter().try_for_each(check_instants),
-        Value::Object(fields) => fields.values().try_for_each(check_instants),
-        _ => Ok(()),
-    }
-}
-
-/// Whether a snapshot has this column.
-pub(super) fn is_held(column: &str) -> bool {
-    !COLUMNS_LEFT_OUT.contains(&column)
 }

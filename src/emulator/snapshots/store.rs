@@ -1,16 +1,21 @@
 //! The SQL of snapshots: rows to documents, and documents to rows.
 
-use super::document::{Clock, Column, Columns, Document, FORMAT, VERSION, is_held};
+use super::check::{Column, Columns, is_held};
+use super::document::{Clock, Document, FORMAT, VERSION};
+use super::raw::{self, Items};
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use crate::access_codes::store::{self as access_codes, Placed};
-use crate::clock::{Instant, iso};
+use crate::clock::{Instant, iso, to_iso};
+use crate::compute::{self, LONG_DOCUMENT};
 use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::postgres::Pool;
 use crate::workspaces::store as workspaces;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use sqlx::{AssertSqlSafe, PgConnection};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -69,35 +74,58 @@ pub(super) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place
     Ok(())
 }
 
-/// A workspace as it is, as a document. To be called with all its devices locked.
-pub(super) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Document> {
-    let document: String =
-        sqlx::query_scalar(COPY.as_str()).bind(workspace_id).bind(serde_json::to_string(clock)?).fetch_one(tx).await?;
-    read(&document)
+/// A document as the database has sent it: a copy of its own would be one too many.
+pub(super) struct Kept(PgRow);
+
+impl Kept {
+    /// Its text.
+    pub(super) fn text(&self) -> Result<&str> {
+        Ok(self.0.try_get(0)?)
+    }
 }
 
-/// Puts an imported document among a workspace's snapshots.
+/// A workspace as it is, as a document. To be called with all its devices locked.
+pub(super) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Kept> {
+    let clock = serde_json::to_string(clock)?;
+    Ok(Kept(sqlx::query(COPY.as_str()).bind(workspace_id).bind(clock).fetch_one(tx).await?))
+}
+
+/// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
+/// statement it would be copied twice.
 pub(super) async fn keep(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     place: Place,
-    created_at: Instant,
-    document: &Document,
+    (created_at, instant): (Instant, Option<Instant>),
+    document: &str,
 ) -> Result<()> {
-    sqlx::query(
-        "insert into snapshot (snapshot_id, workspace_id, ordinal, created_at, instant, is_imported, document)
-         values ($1, $2, $3, $4, $5, true, $6::text::json)",
-    )
-    .bind(place.snapshot_id)
-    .bind(workspace_id)
-    .bind(place.ordinal)
-    .bind(created_at)
-    .bind(document.clock.instant())
-    .bind(document.to_json().to_string())
-    .execute(tx)
-    .await?;
+    let Place { snapshot_id, ordinal } = place;
+    let (created_at, instant) = (to_iso(created_at), instant.map_or_else(|| "\\N".to_owned(), to_iso));
+    let mut copy = tx
+        .copy_in_raw(
+            "copy snapshot (snapshot_id, workspace_id, ordinal, created_at, instant, is_imported, document) from stdin",
+        )
+        .await?;
+    let columns = format!("{snapshot_id}\t{workspace_id}\t{ordinal}\t{created_at}\t{instant}\ttrue\t");
+    copy.send(columns.as_bytes()).await?;
+    for piece in document.as_bytes().chunks(PIECE) {
+        // Of what means something else than itself, JSON as it was written has nothing but this.
+        let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
+        for byte in piece {
+            escaped.extend_from_slice(if *byte == b'\\' { br"\\" } else { std::slice::from_ref(byte) });
+        }
+        copy.send(escaped).await?;
+    }
+    copy.send(b"\n".as_slice()).await?;
+    copy.finish().await?;
     Ok(())
 }
+
+/// As many bytes go to the database at once.
+const PIECE: usize = 256 * 1024;
+
+/// From so many bytes of rows on they are written by more than one statement.
+const BATCH: usize = 1024 * 1024;
 
 /// The ordinal of the next snapshot of a workspace, which is locked.
 pub(super) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
@@ -134,8 +162,8 @@ pub(super) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>>
 }
 
 /// One snapshot of a workspace.
-pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Document>> {
-    let document: Option<String> = sqlx::query_scalar(
+pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Kept>> {
+    let kept = sqlx::query(
         "select document::text from snapshot
          where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
     )
@@ -143,17 +171,16 @@ pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: 
     .bind(workspace_id)
     .fetch_optional(tx)
     .await?;
-    document.as_deref().map(read).transpose()
+    Ok(kept.map(Kept))
 }
 
 /// How a workspace began, if that was recorded.
-pub(super) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Document>> {
-    let document: Option<String> =
-        sqlx::query_scalar("select document::text from snapshot where workspace_id = $1 and ordinal = 0")
-            .bind(workspace_id)
-            .fetch_optional(tx)
-            .await?;
-    document.as_deref().map(read).transpose()
+pub(super) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Kept>> {
+    let kept = sqlx::query("select document::text from snapshot where workspace_id = $1 and ordinal = 0")
+        .bind(workspace_id)
+        .fetch_optional(tx)
+        .await?;
+    Ok(kept.map(Kept))
 }
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
@@ -166,11 +193,6 @@ pub(super) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_i
     .execute(tx)
     .await?;
     Ok(deleted.rows_affected() > 0)
-}
-
-fn read(document: &str) -> Result<Document> {
-    let document: Map<String, Value> = serde_json::from_str(document)?;
-    Document::read(document).map_err(|wrong| Error::Internal(format!("a snapshot that is kept: {wrong}").into()))
 }
 
 /// The columns of all tables that a snapshot has.
@@ -194,19 +216,20 @@ pub(super) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     Ok(columns)
 }
 
-/// Makes a workspace what a document says, whatever it was: the same number of statements however large it is. The
-/// workspace is locked, and nothing below it; afterwards all of it is, in the order in which everybody locks.
+/// Makes a workspace what a document says, whatever it was: the same number of statements however large it is, but for
+/// one for each [`BATCH`]. The workspace is locked, and nothing below it; afterwards all of it is, in the order in which
+/// everybody locks.
 pub(super) async fn put(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    document: &Document,
+    document: &Document<'_>,
     columns: &Columns,
     machine_now: Instant,
 ) -> Result<()> {
     let no_clock = || Error::inconsistent("snapshot", workspace_id, "clock");
     let clock = document.clock.going_on(machine_now).ok_or_else(no_clock)?;
     // First, while nothing is locked that others may wait for: another seed waits for all who refer to the workspace.
-    put_workspace(tx, workspace_id, &document.workspace, columns).await?;
+    put_workspace(tx, workspace_id, document.workspace, columns).await?;
     workspaces::set_clock(tx, workspace_id, clock).await?;
     lock_pin_groups(tx, workspace_id, document).await?;
     let there = workspaces::lock_devices(tx, workspace_id).await?;
@@ -218,31 +241,48 @@ pub(super) async fn put(
     let mut there: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", there)]);
     let accounts = devices::accounts(tx, workspace_id).await?;
     there.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
-    for (table, rows) in TABLES.iter().zip(&document.rows).rev().filter(|(table, _)| table.is_locked) {
-        let stay: HashSet<Uuid> = ids(table, rows).collect();
+    for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.is_locked) {
+        let stay: HashSet<Uuid> = keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
         let go = there.remove(table.name).unwrap_or_default().into_iter().filter(|id| !stay.contains(id));
         let go: Vec<Uuid> = go.collect();
         let delete = format!("delete from {} where {} = any($1)", table.name, table.key);
         sqlx::query(AssertSqlSafe(delete)).bind(go).execute(&mut *tx).await?;
         refuse_what_others_have(tx, workspace_id, table, &stay).await?;
     }
-    for (table, rows) in TABLES.iter().zip(&document.rows) {
+    for (table, rows) in TABLES.iter().zip(&document.tables) {
         put_rows(tx, workspace_id, table, rows, columns).await?;
     }
+    // What was the room for long statements is not kept.
+    tx.shrink_buffers();
     set_due_times(tx, workspace_id).await
 }
+
+/// As many devices have their codes looked at at once.
+const DEVICES_AT_ONCE: usize = 1000;
 
 /// Derives when the codes of a workspace are next due, which a document may tell otherwise.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
-    let locked = access_codes::lock_devices(tx, workspace_id, &device_ids).await?;
-    let codes = access_codes::on_devices(tx, &device_ids).await?;
-    access_codes::set_due_times(tx, &Placed::all(codes.into_iter(), &locked)?).await
+    for device_ids in device_ids.chunks(DEVICES_AT_ONCE) {
+        let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
+        let codes = access_codes::on_devices(tx, device_ids).await?;
+        let is_long = codes.len() > DEVICES_AT_ONCE;
+        let placed = compute::sized(is_long, || Placed::all(codes.into_iter(), &locked)).await?;
+        access_codes::set_due_times(tx, &placed).await?;
+    }
+    Ok(())
 }
 
-fn ids<'a>(table: &Table, rows: &'a [Value]) -> impl Iterator<Item = Uuid> + use<'a> {
-    let key = table.key;
-    rows.iter().filter_map(move |row| Uuid::parse_str(row[key].as_str()?).ok())
+/// What tells the rows of a table apart.
+async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
+    let mut keys = Vec::new();
+    raw::each(rows, |_, row| {
+        let row: Value = serde_json::from_str(row.get())?;
+        keys.extend(row[table.key].as_str().map(str::to_owned));
+        Ok::<_, Error>(())
+    })
+    .await?;
+    Ok(keys)
 }
 
 /// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
@@ -252,8 +292,9 @@ fn told(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
     told.map(|column| format!("\"{}\"", column.name)).collect()
 }
 
-async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &Value, columns: &Columns) -> Result<()> {
-    let set: Vec<String> = told(&WORKSPACE, row, columns).iter().map(|it| format!("{it} = new.{it}")).collect();
+async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue, columns: &Columns) -> Result<()> {
+    let told = told(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
+    let set: Vec<String> = told.iter().map(|it| format!("{it} = new.{it}")).collect();
     if set.is_empty() {
         return Ok(());
     }
@@ -262,21 +303,21 @@ async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &Value, c
          where workspace.workspace_id = $1",
         set.join(", ")
     );
-    sqlx::query(AssertSqlSafe(update)).bind(workspace_id).bind(row.to_string()).execute(tx).await?;
+    sqlx::query(AssertSqlSafe(update)).bind(workspace_id).bind(row.get()).execute(tx).await?;
     Ok(())
 }
 
 /// Locks all PIN groups of a workspace, and those that it is to have, in the order of their keys.
-async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document) -> Result<()> {
+async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document<'_>) -> Result<()> {
     let there: Vec<String> = sqlx::query_scalar("select common_code_key from pin_group where workspace_id = $1")
         .bind(workspace_id)
         .fetch_all(&mut *tx)
         .await?;
-    let mut keys: BTreeSet<String> = there.into_iter().collect();
-    for (table, rows) in TABLES.iter().zip(&document.rows).filter(|(table, _)| table.name == "pin_group") {
-        keys.extend(rows.iter().filter_map(|row| Some(row[table.key].as_str()?.to_owned())));
+    let mut wanted: BTreeSet<String> = there.into_iter().collect();
+    for (table, rows) in TABLES.iter().zip(&document.tables).filter(|(table, _)| table.name == "pin_group") {
+        wanted.extend(keys(table, rows).await?);
     }
-    access_codes::lock_pin_groups(tx, workspace_id, &keys.into_iter().collect::<Vec<_>>()).await
+    access_codes::lock_pin_groups(tx, workspace_id, &wanted.into_iter().collect::<Vec<_>>()).await
 }
 
 /// Looks before it writes: what it would overwrite, it would lock.
@@ -303,11 +344,13 @@ async fn put_rows(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     table: &Table,
-    rows: &[Value],
+    rows: &RawValue,
     columns: &Columns,
 ) -> Result<()> {
-    let Some(first) = rows.first() else { return Ok(()) };
-    let told = told(table, first, columns);
+    let is_long = rows.get().len() > LONG_DOCUMENT;
+    let mut rows = Items::of(rows).peekable();
+    let Some(first) = rows.peek() else { return Ok(()) };
+    let told = told(table, &serde_json::from_str(first.get())?, columns);
     let (names, Table { name, key, .. }) = (told.join(", "), table);
     let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
     let meeting = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
@@ -317,10 +360,31 @@ async fn put_rows(
          order by ordinality {}",
         if table.is_locked { &meeting } else { "" }
     );
-    let written =
-        sqlx::query(AssertSqlSafe(insert)).bind(workspace_id).bind(serde_json::to_string(rows)?).execute(tx).await?;
-    // One of them became another workspace's after they were looked for.
-    if usize::try_from(written.rows_affected()) == Ok(rows.len()) { Ok(()) } else { Err(in_use(key)) }
+    while rows.peek().is_some() {
+        let (batch, count) = compute::sized(is_long, || batch(&mut rows)).await;
+        let insert = AssertSqlSafe(insert.clone());
+        let written = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
+        // One of them became another workspace's after they were looked for.
+        if written.rows_affected() != count {
+            return Err(in_use(key));
+        }
+    }
+    Ok(())
+}
+
+/// As many of the next rows as one statement writes, as a list, and how many these are.
+fn batch<'a>(rows: &mut impl Iterator<Item = &'a RawValue>) -> (String, u64) {
+    let (mut batch, mut count) = (String::from("["), 0);
+    while batch.len() < BATCH {
+        let Some(row) = rows.next() else { break };
+        if count > 0 {
+            batch.push(',');
+        }
+        batch.push_str(row.get());
+        count += 1;
+    }
+    batch.push(']');
+    (batch, count)
 }
 
 fn in_use(what: &str) -> Error {
