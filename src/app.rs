@@ -54,6 +54,7 @@ pub struct Shared {
     /// Whether the server is about to stop, which ends answers that have no end of their own.
     pub stopping: CancellationToken,
     wake: Notify,
+    freed: Notify,
     last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
 }
 
@@ -79,6 +80,7 @@ impl App {
             parking: Parking::default(),
             stopping: CancellationToken::new(),
             wake: Notify::new(),
+            freed: Notify::new(),
             last_scheduler_round: watch::Sender::new(None),
         })))
     }
@@ -106,6 +108,32 @@ impl App {
     /// Waits until [`App::wake_scheduler`] is called; a call that came before counts.
     pub async fn scheduler_woken(&self) {
         self.wake.notified().await;
+    }
+}
+
+impl App {
+    /// Tells that so much memory is in use until what this gives is dropped.
+    #[must_use]
+    pub fn uses_memory(&self, bytes: usize) -> Option<InUse> {
+        (bytes >= MUCH_MEMORY).then(|| InUse(self.clone()))
+    }
+
+    /// Waits until much memory is free again that was in use; what came before counts.
+    pub async fn memory_freed(&self) {
+        self.freed.notified().await;
+    }
+}
+
+/// So many bytes are worth giving back to the system.
+const MUCH_MEMORY: usize = 4 * 1024 * 1024;
+
+/// Much memory that is in use.
+#[derive(Debug)]
+pub struct InUse(App);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.freed.notify_one();
     }
 }
 

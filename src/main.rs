@@ -22,6 +22,26 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// When memory is given back after much of it became free: what was answered may still be on its way.
+const GIVEN_BACK_AFTER: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(3), Duration::from_secs(30)];
+
+/// Gives memory back to the system whenever much of it became free: the allocator by itself waits for the next request.
+async fn give_memory_back(app: App) {
+    loop {
+        app.memory_freed().await;
+        for wait in GIVEN_BACK_AFTER {
+            tokio::time::sleep(wait).await;
+            collect();
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "the interface of the allocator is one of C")]
+fn collect() {
+    // SAFETY: it takes no pointers, may be called at any time from any thread, and leaves alone what is in use.
+    unsafe { libmimalloc_sys::mi_collect(true) }
+}
+
 fn main() -> ExitCode {
     let CommandLine { command, config } = CommandLine::parse();
     let done = match command {
@@ -102,7 +122,10 @@ async fn run(
         ready = prepare(config, database, fixtures) => ready?,
     };
     let pools = app.pools();
-    server::serve(app, listener, stop).await?;
+    let giving_back = tokio::spawn(give_memory_back(app.clone()));
+    let served = server::serve(app, listener, stop).await;
+    giving_back.abort();
+    served?;
     tokio::select! {
         _ = tokio::time::timeout(CLOSE_WITHIN, pools.close()) => {}
         () = stop.at_once.cancelled() => {}

@@ -200,9 +200,16 @@ enum Devices<'a> {
 
 /// Works on a batch; a panic is an error like others, and so is a batch that takes too long.
 async fn attempt(app: &App, devices: Devices<'_>) -> Result<Done> {
+    let begun = std::time::Instant::now();
     let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices)).catch_unwind()).await;
     match worked {
-        Ok(Ok(done)) => done,
+        Ok(Ok(done)) => {
+            let codes = done.as_ref().map_or(0, |done| done.codes);
+            if codes > 0 {
+                tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "worked on due access codes");
+            }
+            done
+        }
         Ok(Err(_)) => Err(Error::Internal("the work on due access codes panicked".into())),
         Err(_) => Err(Error::Internal("the work on due access codes took more than a minute".into())),
     }

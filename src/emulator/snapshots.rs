@@ -147,6 +147,7 @@ async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
 
 async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &Kept) -> Result<Restored> {
     let workspace_id = workspace.workspace_id;
+    let _in_use = app.uses_memory(kept.text()?.len());
     let document = read_kept(kept.text()?).await?;
     let columns = store::columns(&mut tx).await?;
     store::put(&mut tx, workspace_id, &document, &columns, machine_now()).await.map_err(store::refusal)?;
@@ -177,6 +178,7 @@ pub(super) async fn export(call: Control<Export>) -> Result<Answer> {
         store::copy(&mut tx, workspace.workspace_id, &clock).await?
     };
     let text = kept.text()?;
+    let _in_use = call.app.uses_memory(text.len());
     let mut body = Vec::with_capacity(text.len() + 1024);
     body.extend_from_slice(br#"{"snapshot":"#);
     let mut body = read_kept(text).await?.write(body).await.map_err(impossible)?;
@@ -190,6 +192,7 @@ pub(super) async fn export(call: Control<Export>) -> Result<Answer> {
 pub(super) async fn import(mut call: Control<Nothing>) -> Result<Made> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
+    let _in_use = call.app.uses_memory(call.document.len());
     let columns = call.app.pool.read(workspace_id, |connection| Box::pin(store::columns(connection))).await?;
     let adopted = believed(std::mem::take(&mut call.document), &call.app, workspace_id, &columns).await?;
     let text = str::from_utf8(&adopted).map_err(|error| Error::Internal(error.into()))?;

@@ -7,6 +7,7 @@ mod connections;
 mod database;
 mod edge;
 mod neighbours;
+mod imports;
 mod settings;
 mod statements;
 
