@@ -6,8 +6,8 @@ mod commands;
 mod connections;
 mod database;
 mod edge;
-mod neighbours;
 mod imports;
+mod neighbours;
 mod settings;
 mod statements;
 

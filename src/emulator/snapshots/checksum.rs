@@ -52,6 +52,7 @@ pub(super) async fn of(document: &Document<'_>, most: usize) -> Result<String, S
     Ok(hash.in_hexadecimal())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped with")]
 fn said(error: Error) -> String {
     error.to_string()
 }
