@@ -242,7 +242,7 @@ async fn read_kept(text: &str) -> Result<Document<'_>> {
     read.await.map_err(impossible)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped with")]
-fn impossible(wrong: String) -> Error {
-    Error::Internal(format!("a snapshot that is kept: {wrong}").into())
+fn impossible(mut wrong: String) -> Error {
+    wrong.insert_str(0, "a snapshot that is kept: ");
+    Error::Internal(wrong.into())
 }

@@ -52,9 +52,8 @@ pub(super) async fn of(document: &Document<'_>, most: usize) -> Result<String, S
     Ok(hash.in_hexadecimal())
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what an error is mapped with")]
-fn said(error: Error) -> String {
-    error.to_string()
+fn said(error: impl Into<Error>) -> String {
+    error.into().to_string()
 }
 
 /// What was fed so far.

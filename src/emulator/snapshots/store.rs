@@ -11,11 +11,12 @@ use crate::devices::store as devices;
 use crate::error::{Error, Result};
 use crate::postgres::Pool;
 use crate::workspaces::store as workspaces;
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
@@ -49,7 +50,17 @@ static TAKE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static COPY: LazyLock<String> = LazyLock::new(|| format!("select ({})::text", *DOCUMENT));
+static COPY: LazyLock<String> = LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
+
+/// The document that a `select` gives, piece by piece: the connection would keep the room for the longest message that it
+/// ever got.
+fn in_pieces(select: &str) -> String {
+    format!(
+        "select octet_length(all_of_it.bytes), substr(all_of_it.bytes, place, {BATCH})
+         from (select convert_to(document, 'UTF8') as bytes from ({select} offset 0) as found offset 0) as all_of_it
+         cross join lateral generate_series(1, octet_length(all_of_it.bytes), {BATCH}) as place"
+    )
+}
 
 /// Which snapshot of a workspace.
 #[derive(Clone, Copy, Debug)]
@@ -74,20 +85,32 @@ pub(super) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place
     Ok(())
 }
 
-/// A document as the database has sent it: a copy of its own would be one too many.
-pub(super) struct Kept(PgRow);
+/// A document as the database has sent it.
+pub(super) struct Kept(Vec<u8>);
 
 impl Kept {
+    /// Gathers the pieces of one; `None`: there are none.
+    async fn gather(mut pieces: BoxStream<'_, sqlx::Result<(i32, Vec<u8>)>>) -> Result<Option<Self>> {
+        let mut text = Vec::new();
+        while let Some((length, piece)) = pieces.try_next().await? {
+            // At once: growing step by step would take twice of it.
+            text.reserve_exact(usize::try_from(length).unwrap_or(0).saturating_sub(text.len()));
+            text.extend_from_slice(&piece);
+        }
+        Ok(Some(Self(text)).filter(|kept| !kept.0.is_empty()))
+    }
+
     /// Its text.
     pub(super) fn text(&self) -> Result<&str> {
-        Ok(self.0.try_get(0)?)
+        str::from_utf8(&self.0).map_err(|error| Error::Internal(error.into()))
     }
 }
 
 /// A workspace as it is, as a document. To be called with all its devices locked.
 pub(super) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Kept> {
     let clock = serde_json::to_string(clock)?;
-    Ok(Kept(sqlx::query(COPY.as_str()).bind(workspace_id).bind(clock).fetch_one(tx).await?))
+    let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
+    Kept::gather(pieces).await?.ok_or(Error::WorkspaceNotFound)
 }
 
 /// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
@@ -161,26 +184,24 @@ pub(super) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>>
     Ok(found)
 }
 
-/// One snapshot of a workspace.
-pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Kept>> {
-    let kept = sqlx::query(
+static ONE: LazyLock<String> = LazyLock::new(|| {
+    in_pieces(
         "select document::text from snapshot
          where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
     )
-    .bind(snapshot_id)
-    .bind(workspace_id)
-    .fetch_optional(tx)
-    .await?;
-    Ok(kept.map(Kept))
+});
+
+static BEGINNING: LazyLock<String> =
+    LazyLock::new(|| in_pieces("select document::text from snapshot where workspace_id = $1 and ordinal = 0"));
+
+/// One snapshot of a workspace.
+pub(super) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Kept>> {
+    Kept::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
 }
 
 /// How a workspace began, if that was recorded.
 pub(super) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Kept>> {
-    let kept = sqlx::query("select document::text from snapshot where workspace_id = $1 and ordinal = 0")
-        .bind(workspace_id)
-        .fetch_optional(tx)
-        .await?;
-    Ok(kept.map(Kept))
+    Kept::gather(sqlx::query_as(BEGINNING.as_str()).bind(workspace_id).fetch(tx)).await
 }
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
