@@ -23,8 +23,9 @@ for _ in $(seq "${ROUNDS:-5}"); do
   watch=$!
   sleep 1
   node "$here/neighbours.mjs" travel "${SECONDS_WATCHED:-20}" &
+  travel=$!
   node "$here/neighbours.mjs" crowd "${REQUESTS:-300}" "${LOCKS:-200}"
-  wait "$watch"
+  wait "$watch" "$travel"
   kill "$server"
   wait || true
 done

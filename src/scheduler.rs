@@ -78,11 +78,10 @@ async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
         match batch(app, Lane::Oldest).await {
             Err(error) => return (Err(error), has_done_something),
             Ok(done) => {
-                has_done_something |= done.codes > 0;
+                has_done_something |= done > 0;
                 // A batch that is not full was the last: what fell due meanwhile is left for the next round.
-                let is_last = done.codes < BATCH;
-                app.busy_workspaces.send_replace(if is_last { Vec::new() } else { done.busy });
-                if is_last {
+                if done < BATCH {
+                    app.busy_workspaces.send_replace(Vec::new());
                     break;
                 }
             }
@@ -119,24 +118,17 @@ enum Lane<'a> {
     NewestBut(&'a [Uuid]),
 }
 
-/// What a batch did.
-#[derive(Debug, Default)]
-struct Done {
-    codes: usize,
-    /// The workspaces that most of it was for.
-    busy: Vec<Uuid>,
-}
-
 /// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more that is not parked or
 /// held by somebody else.
 ///
 /// # Errors
 /// A database that cannot be reached. What is wrong with single locks parks those.
 pub async fn tick(app: &App) -> Result<usize> {
-    Ok(batch(app, Lane::Oldest).await?.codes)
+    batch(app, Lane::Oldest).await
 }
 
-async fn batch(app: &App, lane: Lane<'_>) -> Result<Done> {
+/// Works on one batch of this lane. Gives how many codes it was.
+async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
     let parked = app.parking.parked();
     match attempt(app, Devices::AllBut(&parked, lane)).await {
         Ok(done) => {
@@ -149,7 +141,7 @@ async fn batch(app: &App, lane: Lane<'_>) -> Result<Done> {
         Err(error) => {
             tracing::warn!(%error, "a batch of due access codes failed; each lock of it is tried alone");
             let due = store::due_devices(&app.background, machine_now(), &parked, BATCH).await?;
-            Ok(Done { codes: one_by_one(app, &due).await?, busy: Vec::new() })
+            one_by_one(app, &due).await
         }
     }
 }
@@ -172,8 +164,8 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
             continue;
         }
         match attempt(app, Devices::These(devices)).await {
-            Ok(worked) => {
-                done += worked.codes;
+            Ok(codes) => {
+                done += codes;
                 for device_id in devices {
                     app.parking.release(*device_id);
                 }
@@ -199,12 +191,12 @@ enum Devices<'a> {
 }
 
 /// Works on a batch; a panic is an error like others, and so is a batch that takes too long.
-async fn attempt(app: &App, devices: Devices<'_>) -> Result<Done> {
+async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
     let begun = std::time::Instant::now();
     let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices)).catch_unwind()).await;
     match worked {
         Ok(Ok(done)) => {
-            let codes = done.as_ref().map_or(0, |done| done.codes);
+            let codes = done.as_ref().copied().unwrap_or(0);
             if codes > 0 {
                 tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "worked on due access codes");
             }
@@ -215,7 +207,7 @@ async fn attempt(app: &App, devices: Devices<'_>) -> Result<Done> {
     }
 }
 
-async fn work(app: &App, devices: Devices<'_>) -> Result<Done> {
+async fn work(app: &App, devices: Devices<'_>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
@@ -226,7 +218,11 @@ async fn work(app: &App, devices: Devices<'_>) -> Result<Done> {
         Devices::These(these) => store::claim_due_on(&mut tx, machine_now, these, BATCH).await?,
     };
     if due.is_empty() {
-        return Ok(Done::default());
+        return Ok(0);
+    }
+    if due.len() >= BATCH && matches!(devices, Devices::AllBut(_, Lane::Oldest)) {
+        // From now on, and not only when this batch is done, the others are looked after beside it.
+        app.busy_workspaces.send_replace(busy_ones(&due));
     }
     let locked = store::claimed_devices(&mut tx, &due).await?;
     let mut codes = store::claimed_codes(&mut tx, &due, machine_now).await?;
@@ -244,7 +240,7 @@ async fn work(app: &App, devices: Devices<'_>) -> Result<Done> {
     store::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
     tx.commit().await?;
     app.requests.recorded(&events);
-    Ok(Done { codes: due.len(), busy: busy_ones(&due) })
+    Ok(due.len())
 }
 
 /// The workspaces that much of a batch was for.
