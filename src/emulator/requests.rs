@@ -5,6 +5,7 @@ use super::{Control, sandbox};
 use crate::app::App;
 use crate::clock::to_iso;
 use crate::error::{Error, Result};
+use crate::http::edge;
 use crate::http::log::{Entry, Kept};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -102,9 +103,10 @@ pub(super) fn shown(app: &App, entry: &Entry) -> Value {
     })
 }
 
-/// A body as JSON, if it is all there and it is any.
+/// A body as JSON, if it is all there, it is any, and it is not so deep that nobody could read the list of requests.
 fn read(body: &Kept) -> Option<Value> {
-    if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }
+    let read: Value = if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }?;
+    (!edge::is_deeper(&read, edge::DEEPEST_SNAPSHOT + 2)).then_some(read)
 }
 
 /// What is shown of a body: JSON, or else its text.

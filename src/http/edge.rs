@@ -189,9 +189,32 @@ pub(crate) fn check(
     } else {
         operation.check(parts.uri.query(), body)?
     };
-    match parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
-        Some((name, _)) => Err(Error::invalid(name, NO_NUL)),
-        None => Ok(parameters),
+    if let Some((name, _)) = parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
+        return Err(Error::invalid(name, NO_NUL));
+    }
+    for (name, value) in &parameters {
+        let levels = if name == "snapshot" { DEEPEST_SNAPSHOT } else { DEEPEST };
+        if is_deeper(value, levels) {
+            return Err(Error::invalid(name, format!("Lists and objects must be at most {levels} deep in each other")));
+        }
+    }
+    Ok(parameters)
+}
+
+/// How many levels of lists and objects a parameter may have. What is kept of it lies some levels deeper in answers and in
+/// snapshots, and common readers of JSON take a hundred.
+const DEEPEST: usize = 64;
+
+/// The same for a snapshot, which has such parameters in it.
+pub(crate) const DEEPEST_SNAPSHOT: usize = 80;
+
+/// Whether lists and objects lie deeper than this in each other.
+pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
+    match (value, levels.checked_sub(1)) {
+        (Value::Array(_) | Value::Object(_), None) => true,
+        (Value::Array(items), Some(left)) => items.iter().any(|item| is_deeper(item, left)),
+        (Value::Object(fields), Some(left)) => fields.values().any(|item| is_deeper(item, left)),
+        _ => false,
     }
 }
 

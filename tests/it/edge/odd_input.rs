@@ -28,6 +28,44 @@ fn deep_nesting_is_refused_however_it_is_built() {
     });
 }
 
+/// Lists in each other, so many.
+fn nested(levels: usize) -> Value {
+    (1..levels).fold(json!([]), |inner, _| json!([inner]))
+}
+
+#[test]
+fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
+    run(async {
+        let world = World::with_locks(1).await;
+        let change = |levels| json!({ "device_id": world.lock(0), "properties": { "deep": nested(levels) } });
+        let messages = world.post("/_emulator/devices/update", change(64)).await.invalid("properties");
+        assert_eq!(messages, ["Lists and objects must be at most 64 deep in each other"]);
+        world.post("/_emulator/devices/update", change(63)).await.ok();
+        let devices = world.post("/devices/list", json!({})).await.ok();
+        assert_eq!(devices["devices"][0]["properties"]["deep"], nested(63));
+        let snapshot = world.post("/_emulator/snapshots/create", json!({})).await.ok();
+        let id = snapshot["snapshot_id"].as_str().unwrap();
+        let exported = world.get(&format!("/_emulator/snapshots/export?snapshot_id={id}")).await.ok();
+        world.post("/_emulator/snapshots/import", exported).await.ok();
+        let damaged = json!({ "snapshot": { "deep": nested(80) } });
+        let messages = world.post("/_emulator/snapshots/import", damaged).await.invalid("snapshot");
+        assert_eq!(messages, ["Lists and objects must be at most 80 deep in each other"]);
+    });
+}
+
+#[test]
+fn a_deep_body_does_not_make_the_list_of_requests_unreadable() {
+    run(async {
+        let world = World::with_locks(0).await;
+        world.post("/devices/list", json!({ "unknown": nested(126) })).await.invalid("unknown");
+        world.post("/devices/list", json!({ "unknown": nested(80) })).await.invalid("unknown");
+        let listed = world.post("/_emulator/requests", json!({ "path": "/devices/list" })).await.ok();
+        let bodies: Vec<&Value> = listed["requests"].as_array().unwrap().iter().map(|it| &it["body"]).collect();
+        assert!(bodies[0].as_str().is_some_and(|text| text.starts_with("{\"unknown\":[[[")), "{}", bodies[0]);
+        assert_eq!(bodies[1], &json!({ "unknown": nested(80) }));
+    });
+}
+
 #[test]
 fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
     run(async {
