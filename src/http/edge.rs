@@ -193,9 +193,11 @@ pub(crate) fn check(
         return Err(Error::invalid(name, NO_NUL));
     }
     for (name, value) in &parameters {
-        let levels = if name == "snapshot" { DEEPEST_SNAPSHOT } else { DEEPEST };
-        if is_deeper(value, levels) {
-            return Err(Error::invalid(name, format!("Lists and objects must be at most {levels} deep in each other")));
+        if is_deeper(value, DEEPEST) {
+            return Err(Error::invalid(
+                name,
+                format!("Lists and objects must be at most {DEEPEST} deep in each other"),
+            ));
         }
     }
     Ok(parameters)

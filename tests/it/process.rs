@@ -8,6 +8,7 @@ mod database;
 mod edge;
 mod imports;
 mod neighbours;
+mod random_requests;
 mod settings;
 mod statements;
 

@@ -1,7 +1,7 @@
 //! JSON as text that is taken apart only as far as it must be: a workspace is too large for a tree of all its values.
 
 use crate::compute::{self, LONG_DOCUMENT};
-use crate::http::edge::{NO_NUL, has_nul};
+use crate::http::edge::{self, NO_NUL, has_nul};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -99,8 +99,14 @@ pub(super) fn value(value: &RawValue, most: usize, place: impl Fn() -> String) -
         let said = error.to_string();
         format!("{}: {}", place(), said.split(" at line ").next().unwrap_or_default())
     })?;
+    if edge::is_deeper(&value, DEEPEST) {
+        return Err(format!("{}: Lists and objects must be at most {DEEPEST} deep in each other", place()));
+    }
     if has_nul(&value) { Err(format!("{}: {NO_NUL}", place())) } else { Ok(value) }
 }
+
+/// How many levels of lists and objects a value may have: a row lies in a table, in the tables, in the document.
+const DEEPEST: usize = edge::DEEPEST_SNAPSHOT - 3;
 
 /// The items of a list, one after the other.
 #[derive(Debug)]

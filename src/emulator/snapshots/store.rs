@@ -148,7 +148,7 @@ pub(super) async fn keep(
 const PIECE: usize = 256 * 1024;
 
 /// From so many bytes of rows on they are written by more than one statement.
-const BATCH: usize = 4 * 1024 * 1024;
+const BATCH: usize = 2 * 1024 * 1024;
 
 /// The ordinal of the next snapshot of a workspace, which is locked.
 pub(super) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {

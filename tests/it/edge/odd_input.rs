@@ -49,7 +49,8 @@ fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
         world.post("/_emulator/snapshots/import", exported).await.ok();
         let damaged = json!({ "snapshot": { "deep": nested(80) } });
         let messages = world.post("/_emulator/snapshots/import", damaged).await.invalid("snapshot");
-        assert_eq!(messages, ["Lists and objects must be at most 80 deep in each other"]);
+        assert_eq!(messages.len(), 1);
+        assert!(messages[0].ends_with("Lists and objects must be at most 77 deep in each other"), "{messages:?}");
     });
 }
 

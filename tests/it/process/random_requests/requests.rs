@@ -1,0 +1,292 @@
+//! Whole requests: an operation of one of the contracts with its parameters, and what clients get wrong around them.
+
+use super::values::{Known, Maker, Parameters, Random};
+use super::wire::Request;
+use serde_json::{Map, Value, json};
+
+/// One operation of a contract.
+pub(super) struct Operation<'a> {
+    pub(super) document: &'a Value,
+    pub(super) path: &'a str,
+    pub(super) method: String,
+    described: &'a Value,
+}
+
+/// The operations of a contract but the one whose answer has no end.
+pub(super) fn operations(document: &Value) -> Vec<Operation<'_>> {
+    let mut operations = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, described) in methods.as_object().unwrap() {
+            if path != "/_emulator/stream" {
+                operations.push(Operation { document, path, method: method.to_ascii_uppercase(), described });
+            }
+        }
+    }
+    operations
+}
+
+/// Who asks.
+pub(super) struct Caller<'a> {
+    pub(super) api_key: &'a str,
+    pub(super) workspace_id: &'a str,
+    pub(super) personal_access_token: &'a str,
+    /// A key of somebody else.
+    pub(super) foreign_key: &'a str,
+}
+
+/// Makes a request for this operation.
+pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &Caller<'_>, known: &Known) -> Request {
+    let is_control = operation.path.starts_with("/_emulator/");
+    let is_keyless = operation.path == "/_emulator/workspaces/create" || (is_control && random.per_mille(250));
+    // Most requests are right in everything, so that much happens; the others are wrong in several things.
+    let wrong = if random.per_mille(600) { 0 } else { 150 };
+    let mut maker = Maker { random, document: operation.document, known, wrong };
+    let body = &operation.described["requestBody"]["content"]["application/json"]["schema"];
+    let parameters = if body.is_null() { of_query(operation.described) } else { maker.parameters(body) };
+    let names_workspace = parameters.schemas.iter().any(|(name, _)| *name == "workspace_id");
+    let mut fields = maker.fields(&parameters);
+    if is_keyless && names_workspace && operation.path != "/_emulator/workspaces/create" {
+        fields.insert("workspace_id".to_owned(), json!(caller.workspace_id));
+    }
+    if wrong == 0 {
+        choose(&mut maker, operation.path, &parameters, &mut fields);
+    }
+    bound(operation.path, &mut fields);
+    let mut made = Request {
+        method: operation.method.clone(),
+        path: operation.path.to_owned(),
+        query: None,
+        headers: Vec::new(),
+        body: Vec::new(),
+    };
+    if body.is_null() {
+        made.query = Some(query(random, &fields));
+    } else {
+        made.headers.push(("content-type", "application/json".to_owned()));
+        made.body = Value::Object(fields).to_string().into_bytes();
+    }
+    if !is_keyless {
+        made.headers.push(("authorization", format!("Bearer {}", caller.api_key)));
+    }
+    if random.per_mille(100) {
+        spoil(random, caller, known, &mut made, !is_hurtful(operation.path));
+    }
+    made
+}
+
+/// Parameters of which an operation takes one, though its schema does not say so.
+const ALTERNATIVES: [(&str, &[&str]); 13] = [
+    ("/access_codes/get", &["access_code_id", "access_code_id", "device_id", "code"]),
+    ("/access_codes/unmanaged/get", &["access_code_id", "access_code_id", "device_id", "code"]),
+    ("/access_codes/list", &["device_id", "access_code_ids"]),
+    ("/devices/get", &["device_id", "name"]),
+    ("/events/get", &["event_id", "event_type", "device_id"]),
+    ("/events/list", &["since", "between"]),
+    ("/_emulator/clock/advance", &["by", "to", "until"]),
+    ("/_emulator/locks/change_code", &["access_code_id", "code"]),
+    ("/_emulator/locks/remove_code", &["access_code_id", "code"]),
+    ("/_emulator/programming/set", &["after", "programming"]),
+    ("/_emulator/rate_limits/set", &["limits", "create"]),
+    ("/_emulator/workspaces/update", &["allow_same_code_in_disjoint_windows", "refuse_begun_windows"]),
+    ("/access_codes/report_device_constraints", &["supported_code_lengths", "min_code_length", "max_code_length"]),
+];
+
+/// Gives one of the alternatives and takes out the others.
+fn choose<'a>(maker: &mut Maker<'a>, path: &str, parameters: &Parameters<'a>, fields: &mut Map<String, Value>) {
+    let Some((_, alternatives)) = ALTERNATIVES.iter().find(|(of, _)| *of == path) else { return };
+    let chosen = *maker.random.pick(alternatives);
+    for (name, schema) in &parameters.schemas {
+        if *name == chosen {
+            fields.insert(chosen.to_owned(), maker.value(name, schema));
+        } else if alternatives.contains(name) {
+            fields.shift_remove(*name);
+        }
+    }
+}
+
+/// Whether a body that says something else than was made could end the experiment.
+fn is_hurtful(path: &str) -> bool {
+    path == "/_emulator/http_faults/create"
+}
+
+fn of_query(described: &Value) -> Parameters<'_> {
+    let mut parameters = Parameters::default();
+    for parameter in described["parameters"].as_array().into_iter().flatten() {
+        let name = parameter["name"].as_str().unwrap();
+        parameters.schemas.push((name, &parameter["schema"]));
+        if parameter["required"] == true {
+            parameters.required.push(name);
+        }
+    }
+    parameters
+}
+
+/// Takes out what would keep the other requests from being served as usual.
+fn bound(path: &str, fields: &mut Map<String, Value>) {
+    if !is_hurtful(path) {
+        return;
+    }
+    fields.insert("times".to_owned(), json!(3));
+    let Some(outcome) = fields.get_mut("outcome") else { return };
+    if outcome == "reset" {
+        *outcome = json!({ "status": 418 });
+    }
+    let Some(outcome) = outcome.as_object_mut() else { return };
+    // Its body need be no envelope, and a server's error is what the test looks for.
+    outcome.shift_remove("body");
+    if outcome.get("status").is_some_and(|status| status.as_f64().is_some_and(|status| status >= 500.0)) {
+        outcome.insert("status".to_owned(), json!(429));
+    }
+    if outcome.contains_key("delay") {
+        outcome.insert("delay".to_owned(), json!("PT0.01S"));
+    }
+}
+
+/// Writes parameters as a query string, in one of the forms that clients use.
+fn query(random: &mut Random, fields: &Map<String, Value>) -> String {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let mut pairs = Vec::new();
+    for (name, value) in fields {
+        match value {
+            Value::Null => pairs.push((name.clone(), String::new())),
+            Value::Array(items) if items.is_empty() || random.per_mille(200) => {
+                pairs.push((name.clone(), items.iter().map(text).collect::<Vec<_>>().join(",")));
+            }
+            Value::Array(items) => {
+                let name = if random.per_mille(300) { format!("{name}[]") } else { name.clone() };
+                pairs.extend(items.iter().map(|item| (name.clone(), text(item))));
+            }
+            Value::Object(inner) => {
+                pairs.extend(inner.iter().map(|(field, value)| (format!("{name}.{field}"), text(value))));
+            }
+            value => pairs.push((name.clone(), text(value))),
+        }
+    }
+    if random.per_mille(300) {
+        pairs.push(("_strict".to_owned(), "true".to_owned()));
+    }
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Content types that are no JSON, or say so in an odd way.
+const CONTENT_TYPES: [&str; 6] = [
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "application/json; charset=utf-16",
+    "",
+    "application/JSON;",
+];
+
+/// Gets one thing wrong.
+fn spoil(random: &mut Random, caller: &Caller<'_>, known: &Known, made: &mut Request, also_body: bool) {
+    match random.below(7) {
+        0 => {
+            made.method = (*random
+                .pick(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"]))
+            .to_owned();
+        }
+        1 => spoil_path(random, made),
+        2 => spoil_query(random, made),
+        3 => spoil_key(random, caller, made),
+        4 => {
+            made.headers.retain(|(name, _)| *name != "content-type");
+            if random.per_mille(800) {
+                made.headers.push(("content-type", (*random.pick(&CONTENT_TYPES)).to_owned()));
+            }
+        }
+        5 if also_body => spoil_body(random, made),
+        _ => {
+            let mut maker = Maker { random, document: &Value::Null, known, wrong: 0 };
+            let value: String = maker.text().chars().filter(|it| !it.is_control()).take(500).collect();
+            let name = *random.pick(&[
+                "host",
+                "origin",
+                "accept",
+                "seam-workspace",
+                "sec-fetch-site",
+                "x-forwarded-for",
+                "seam-request-id",
+                "cookie",
+                "range",
+                "accept-encoding",
+            ]);
+            made.headers.push((name, value));
+        }
+    }
+}
+
+fn spoil_path(random: &mut Random, made: &mut Request) {
+    made.path = match random.below(8) {
+        0 => format!("{}/", made.path),
+        1 => made.path.to_uppercase(),
+        2 => format!("/{}", made.path),
+        3 => made.path.replace('_', "%5f"),
+        4 => format!("{}/{}", made.path, "a".repeat(random.below(40_000))),
+        5 => "/acs/users/create".to_owned(),
+        6 => "/locks/unlock_door".to_owned(),
+        _ => (*random.pick(&["/", "/nowhere", "/%00", "/%ff%zz", "/..", "/_emulator", "/_emulator/", "/health"]))
+            .to_owned(),
+    };
+}
+
+fn spoil_query(random: &mut Random, made: &mut Request) {
+    let query = made.query.clone().unwrap_or_default();
+    made.query = Some(match random.below(8) {
+        0 => format!("{query}&{query}"),
+        1 => format!("{query}%"),
+        2 => format!("{query}%zz&%ff=%00"),
+        3 => query.replace('=', "[]="),
+        4 => query.replace('=', "[a][b]="),
+        5 => query.replace('=', ".a.b="),
+        6 => format!("{query}&{}", "&=&".repeat(random.below(3000))),
+        _ => format!("limit={}&device_id", random.below(10)),
+    });
+}
+
+fn spoil_key(random: &mut Random, caller: &Caller<'_>, made: &mut Request) {
+    made.headers.retain(|(name, _)| *name != "authorization");
+    let value = match random.below(9) {
+        0 => return,
+        1 => format!("Bearer {}", caller.foreign_key),
+        2 => "Bearer seam_test_nobody".to_owned(),
+        3 => format!("Basic {}", caller.api_key),
+        4 => "Bearer ".to_owned(),
+        5 => format!("Bearer  {}\u{e9}", caller.api_key),
+        6 => "Bearer seam_cst_x".to_owned(),
+        7 => "Bearer ey.x.y".to_owned(),
+        _ => {
+            let named = if random.per_mille(700) { caller.workspace_id } else { "x" };
+            made.headers.push(("seam-workspace", named.to_owned()));
+            format!("Bearer {}", caller.personal_access_token)
+        }
+    };
+    made.headers.push(("authorization", value));
+}
+
+fn spoil_body(random: &mut Random, made: &mut Request) {
+    let body = String::from_utf8(std::mem::take(&mut made.body)).unwrap();
+    let place = random.below(body.len() + 1);
+    made.body = match random.below(12) {
+        0 => Vec::new(),
+        1 => body.as_bytes()[..place].to_vec(),
+        2 => [
+            &body.as_bytes()[..place],
+            &[*random.pick(&[0_u8, 0x80, 0xff, b'"', b'}', b',', b'\\'])],
+            &body.as_bytes()[place..],
+        ]
+        .concat(),
+        3 => format!("[{body}]").into_bytes(),
+        4 => format!("\u{feff}{body}").into_bytes(),
+        5 => format!("{body}{body}").into_bytes(),
+        6 => body.replacen('{', "{\"device_id\":1,\"device_id\":[],", 1).into_bytes(),
+        7 => body.replacen('{', "{\"name\":\"\\ud800\",", 1).into_bytes(),
+        8 => body.replacen('{', "{\"limit\":1e999,\"battery_level\":NaN,", 1).into_bytes(),
+        9 => body.replacen(':', &format!(":{}", "[".repeat(random.below(300))), 1).into_bytes(),
+        10 => body.replacen('{', &format!("{{\"name\":\"{}\",", "y".repeat(random.below(1_200_000))), 1).into_bytes(),
+        _ => (*random.pick(&["null", "\"\"", "1", "-", "{", "[]", "{\"\":\"\"}", "{\"__proto__\":{}}"])).into(),
+    };
+    if made.headers.iter().all(|(name, _)| *name != "content-type") {
+        made.headers.push(("content-type", "application/json".to_owned()));
+    }
+}
