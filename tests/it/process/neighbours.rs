@@ -47,7 +47,7 @@ fn advance_over_years_is_refused_at_its_limit_and_no_neighbour_notices() {
             });
         }
         let longest = longest_of(&latchkey, 100).await;
-        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        assert!(longest < Duration::from_secs(2), "{longest:?}");
         for refused in advances.join_all().await {
             assert_eq!(refused["error"]["type"], "too_many_steps", "{refused}");
             assert_eq!(refused["error"]["data"], json!({ "steps": 640_000, "limit": 640_000 }));
@@ -87,7 +87,7 @@ fn clock_that_runs_away_stops_nobody_else() {
         let run = json!({ "rate": 1_000_000_000_000_f64 });
         post(&latchkey.base_url, &key, "/_emulator/clock/run", &run).await.unwrap();
         let longest = longest_of(&latchkey, 50).await;
-        assert!(longest < Duration::from_secs(1), "{longest:?}");
+        assert!(longest < Duration::from_secs(2), "{longest:?}");
         let found = latchkey.post("/devices/list", json!({})).await;
         let made =
             latchkey.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
