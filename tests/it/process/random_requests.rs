@@ -218,6 +218,10 @@ fn check(request: &Request, answer: &Answer) {
     if request.method == "HEAD" || (request.method == "OPTIONS" && *status < 300) {
         return;
     }
+    if body.is_null() && matches!(status, 400 | 414 | 431) {
+        // A head that the HTTP library refuses by itself, before anything of ours sees it.
+        return;
+    }
     assert_eq!(body["ok"], json!(*status == 200), "answered {status} {body}");
     if *status != 200 {
         for field in ["type", "message"] {
