@@ -6,7 +6,7 @@ mod probe;
 mod reader;
 mod transaction;
 
-pub use pool::{Connection, Pool, PoolLimits, Reader, is_lost};
+pub use pool::{Pool, PoolLimits, Reader};
 pub use transaction::Transaction;
 
 use crate::config::Config;

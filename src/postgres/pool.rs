@@ -145,8 +145,8 @@ impl Pool {
     /// A connection for a workspace.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] where none became free in time, or the database does not answer.
-    pub async fn acquire(&self, workspace_id: Uuid) -> sqlx::Result<Connection> {
+    /// [`sqlx::Error::PoolTimedOut`] where none became free in time, and that of a database that does not answer.
+    async fn acquire(&self, workspace_id: Uuid) -> sqlx::Result<Connection> {
         let share = match self.share(workspace_id) {
             Some(share) => Some(self.permit(share).await?),
             None => None,
@@ -164,21 +164,40 @@ impl Pool {
     /// Reads for a workspace in several statements on one connection; asks again where the connection turns out to be dead.
     ///
     /// # Errors
-    /// Those of [`Pool::acquire`], and of the reading.
+    /// [`Unavailable`] where no connection became free in time or the database does not answer, and those of the reading.
     pub async fn read<T>(
         &self,
         workspace_id: Uuid,
         read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T>>,
     ) -> Result<T> {
+        let is_lost = |error: &Error| matches!(error, Error::Unavailable(Unavailable::DatabaseAway));
+        self.ask(workspace_id, is_lost, read).await
+    }
+
+    /// Asks until a living connection is found.
+    pub(super) async fn ask<T, E: From<sqlx::Error>>(
+        &self,
+        workspace_id: Uuid,
+        is_lost: impl Fn(&E) -> bool,
+        ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
+    ) -> Result<T, E> {
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
-            match read(&mut connection).await {
-                Err(Error::Unavailable(Unavailable::DatabaseAway)) if lost <= self.0.limits.connections => {
+            let answer = self.while_answering(ask(&mut connection)).await;
+            match answer {
+                None => {
                     connection.discard();
+                    return Err(no_answer().into());
+                }
+                Some(Err(error)) if is_lost(&error) => {
+                    connection.discard();
+                    if lost > self.0.limits.connections {
+                        return Err(error);
+                    }
                     lost += 1;
                 }
-                answer => {
+                Some(answer) => {
                     connection.done();
                     return answer;
                 }
@@ -190,14 +209,14 @@ impl Pool {
     /// replaced: nothing was asked on it yet.
     ///
     /// # Errors
-    /// Those of [`Pool::acquire`].
+    /// [`sqlx::Error::PoolTimedOut`] where no connection became free in time, and that of a database that does not answer.
     pub async fn begin(&self, workspace_id: Uuid) -> sqlx::Result<Transaction> {
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
             connection.state = State::Unknown;
             let begun = self.while_answering(PgTransactions::begin(&mut connection, None)).await;
-            match begun {
+            match begun.unwrap_or_else(|| Err(no_answer())) {
                 Ok(()) => {
                     connection.state = State::InUse;
                     return Ok(Transaction::new(connection));
@@ -208,17 +227,17 @@ impl Pool {
         }
     }
 
-    /// Waits for something that the database does, as long as the database answers others.
-    async fn while_answering<T>(&self, work: impl Future<Output = sqlx::Result<T>>) -> sqlx::Result<T> {
+    /// Waits for something that the database does, as long as the database answers others. `None`: it does not.
+    async fn while_answering<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
             if let Ok(done) = tokio::time::timeout(ASK_AFTER, &mut work).await {
-                return done;
+                return Some(done);
             }
             tokio::select! {
-                done = &mut work => return done,
+                done = &mut work => return Some(done),
                 answers = self.0.probe.answers() => if !answers {
-                    return Err(no_answer());
+                    return None;
                 }
             }
         }
@@ -228,9 +247,9 @@ impl Pool {
         if let Ok(permit) = Arc::clone(&of).try_acquire_owned() {
             return Ok(permit);
         }
-        let permit = async { of.acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed) };
-        let waited = tokio::time::timeout(self.0.limits.wait, self.while_answering(permit)).await;
-        waited.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        let waited = tokio::time::timeout(self.0.limits.wait, self.while_answering(of.acquire_owned())).await;
+        let permit = waited.map_err(|_| sqlx::Error::PoolTimedOut)?.ok_or_else(no_answer)?;
+        permit.map_err(|_| sqlx::Error::PoolClosed)
     }
 
     /// What limits a workspace to its share of the connections; `None`: there are too few to share.
@@ -261,17 +280,9 @@ fn no_answer() -> sqlx::Error {
 }
 
 /// Whether a connection is gone, and with it whatever was not committed on it.
-pub fn is_lost(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Io(error) => error.kind() != io::ErrorKind::TimedOut,
-        sqlx::Error::Database(error) => is_lost_code(error.code().as_deref()),
-        _ => false,
-    }
-}
-
-/// Whether the server says with this code that it ends the connection: an administrator asked for it, or it stops.
-pub(super) fn is_lost_code(code: Option<&str>) -> bool {
-    matches!(code, Some("57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03"))
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
+    !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseAway)
 }
 
 /// What a connection is doing when it is given back.
@@ -287,7 +298,7 @@ enum State {
 
 /// A connection in use, and the right to use it.
 #[derive(Debug)]
-pub struct Connection {
+pub(super) struct Connection {
     inner: Option<PoolConnection<Postgres>>,
     permits: Option<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
     state: State,
@@ -352,8 +363,8 @@ impl Drop for Connection {
 /// Where single statements that change nothing are executed. One that meets a dead connection is asked again.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    pub(super) pool: &'a Pool,
-    pub(super) workspace_id: Uuid,
+    pool: &'a Pool,
+    workspace_id: Uuid,
 }
 
 impl Reader<'_> {
@@ -362,23 +373,6 @@ impl Reader<'_> {
         &self,
         ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
     ) -> sqlx::Result<T> {
-        let mut lost = 0;
-        loop {
-            let mut connection = self.pool.acquire(self.workspace_id).await?;
-            match self.pool.while_answering(ask(&mut connection)).await {
-                Err(error) if is_lost(&error) && lost <= self.pool.0.limits.connections => {
-                    connection.discard();
-                    lost += 1;
-                }
-                Err(error @ sqlx::Error::Io(_)) => {
-                    connection.discard();
-                    return Err(error);
-                }
-                answer => {
-                    connection.done();
-                    return answer;
-                }
-            }
-        }
+        self.pool.ask(self.workspace_id, is_lost, ask).await
     }
 }

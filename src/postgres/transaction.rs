@@ -1,6 +1,6 @@
 //! Transactions whose end is known, or known to be unknown.
 
-use super::pool::{Connection, PgTransactions};
+use super::pool::{Connection, PgTransactions, is_lost};
 use crate::error::{Error, Result};
 use crate::events::cause::Cause;
 use sqlx::{Executor as _, PgConnection};
@@ -32,9 +32,7 @@ impl Transaction {
                 connection.done();
                 Ok(())
             }
-            Err(sqlx::Error::Database(error)) if !super::pool::is_lost_code(error.code().as_deref()) => {
-                Err(sqlx::Error::Database(error).into())
-            }
+            Err(error @ sqlx::Error::Database(_)) if !is_lost(&error) => Err(error.into()),
             Err(cause) => {
                 connection.discard();
                 Err(Error::OutcomeUnknown(cause.into()))
