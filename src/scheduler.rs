@@ -14,14 +14,14 @@ mod parking;
 pub use parking::Parking;
 
 use crate::access_codes::model::AccessCode;
-use crate::access_codes::store::{self, Due, LockedDevice, Placed};
+use crate::access_codes::store::{self, Due, DueOn, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::error::{Error, Result, Unavailable};
 use crate::http::service_health::SchedulerRound;
 use crate::programming::{Pace, Until, Workshop};
 use futures_util::FutureExt as _;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use uuid::Uuid;
@@ -40,32 +40,32 @@ const BATCH_STEPS: u64 = 20_000;
 const BATCH_TIME: Duration = Duration::from_mins(1);
 
 /// The shortest time between two rounds: under load many small pieces of work become few larger ones.
-const BREATH: Duration = Duration::from_millis(20);
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The shortest time between two rounds while all that is due is held by somebody else.
-const HELD_BREATH: Duration = Duration::from_millis(50);
+const MIN_INTERVAL_WHILE_HELD: Duration = Duration::from_millis(50);
 
 /// The longest sleep: how late work is noticed that another process has left behind.
-const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// Makes due things happen until the future is dropped.
 pub async fn run(app: App) {
     loop {
         let (outcome, has_done_something) = round(&app).await;
         app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
-        let breath = if has_done_something { BREATH } else { HELD_BREATH };
+        let interval = if has_done_something { MIN_INTERVAL } else { MIN_INTERVAL_WHILE_HELD };
         let sleep = match outcome {
-            Ok(Some(wake_at)) => (wake_at - machine_now()).to_std().unwrap_or_default().clamp(breath, LONGEST_SLEEP),
-            Ok(None) => LONGEST_SLEEP,
+            Ok(Some(wake_at)) => (wake_at - machine_now()).to_std().unwrap_or_default().clamp(interval, MAX_SLEEP),
+            Ok(None) => MAX_SLEEP,
             Err(error) => {
                 tracing::error!(%error, "the scheduler failed and will try again");
-                LONGEST_SLEEP
+                MAX_SLEEP
             }
         };
-        // A request that makes something due sooner than the sleep would end cuts it short, but not below the breath.
-        tokio::time::sleep(BREATH.min(sleep)).await;
+        // A request that makes something due sooner than the sleep would end cuts it short, but not below the shortest interval.
+        tokio::time::sleep(MIN_INTERVAL.min(sleep)).await;
         tokio::select! {
-            () = tokio::time::sleep(sleep.saturating_sub(BREATH)) => {}
+            () = tokio::time::sleep(sleep.saturating_sub(MIN_INTERVAL)) => {}
             () = app.scheduler_woken() => {}
         }
     }
@@ -105,7 +105,7 @@ pub async fn run_beside(app: App) {
         if let Err(error) = batch(&app, Lane::NewestBut(&busy)).await {
             tracing::error!(%error, "the scheduler failed beside busy workspaces and will try again");
         }
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(MIN_INTERVAL).await;
     }
 }
 
@@ -130,18 +130,18 @@ pub async fn tick(app: &App) -> Result<usize> {
 /// Works on one batch of this lane. Gives how many codes it was.
 async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
     let parked = app.parking.parked();
-    match attempt(app, Devices::AllBut(&parked, lane)).await {
+    let mut claimed = BTreeSet::new();
+    match attempt(app, Devices::AllBut(&parked, lane), &mut claimed).await {
         Ok(done) => {
             if matches!(lane, Lane::Oldest) {
                 app.parking.keep_only(&parked);
             }
             Ok(done)
         }
-        Err(error) if is_of_the_database(&error) => Err(error),
+        Err(error) if claimed.is_empty() || is_of_the_database(&error) => Err(error),
         Err(error) => {
             tracing::warn!(%error, "a batch of due access codes failed; each lock of it is tried alone");
-            let due = store::due_devices(&app.background, machine_now(), &parked, BATCH).await?;
-            one_by_one(app, &due).await
+            one_by_one(app, &claimed.into_iter().collect::<Vec<_>>()).await
         }
     }
 }
@@ -163,7 +163,7 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
         if devices.is_empty() {
             continue;
         }
-        match attempt(app, Devices::These(devices)).await {
+        match attempt(app, Devices::These(devices), &mut BTreeSet::new()).await {
             Ok(codes) => {
                 done += codes;
                 for device_id in devices {
@@ -190,10 +190,11 @@ enum Devices<'a> {
     These(&'a [Uuid]),
 }
 
-/// Works on a batch; a panic is an error like others, and so is a batch that takes too long.
-async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
+/// Works on a batch, and puts down the locks that it claims; a panic is an error like others, and so is a batch that takes
+/// too long.
+async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let begun = std::time::Instant::now();
-    let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices)).catch_unwind()).await;
+    let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices, claimed)).catch_unwind()).await;
     match worked {
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
@@ -207,19 +208,22 @@ async fn attempt(app: &App, devices: Devices<'_>) -> Result<usize> {
     }
 }
 
-async fn work(app: &App, devices: Devices<'_>) -> Result<usize> {
+async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
-        Devices::AllBut(parked, Lane::Oldest) => store::claim_due(&mut tx, machine_now, parked, BATCH).await?,
+        Devices::AllBut(parked, Lane::Oldest) => {
+            store::claim_due(&mut tx, machine_now, DueOn::AllBut(parked), BATCH).await?
+        }
         Devices::AllBut(parked, Lane::NewestBut(busy)) => {
             store::claim_newly_due(&mut tx, machine_now, (parked, busy), BATCH).await?
         }
-        Devices::These(these) => store::claim_due_on(&mut tx, machine_now, these, BATCH).await?,
+        Devices::These(these) => store::claim_due(&mut tx, machine_now, DueOn::These(these), BATCH).await?,
     };
     if due.is_empty() {
         return Ok(0);
     }
+    claimed.extend(due.iter().map(|due| due.device_id));
     if due.len() >= BATCH && matches!(devices, Devices::AllBut(_, Lane::Oldest)) {
         // From now on, and not only when this batch is done, the others are looked after beside it.
         app.busy_workspaces.send_replace(busy_ones(&due));

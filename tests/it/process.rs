@@ -9,6 +9,7 @@ mod edge;
 mod imports;
 mod neighbours;
 mod random_requests;
+mod scheduler;
 mod settings;
 mod statements;
 

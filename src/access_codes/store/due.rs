@@ -5,7 +5,6 @@ use super::row::AccessCodeRow;
 use crate::access_codes::model::AccessCode;
 use crate::clock::Instant;
 use crate::error::Result;
-use crate::postgres::Pool;
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -21,21 +20,29 @@ pub struct Due {
     pub access_code_id: Uuid,
 }
 
-/// Claims codes that are due, the `first` that wait longest, by locking their devices: those that somebody else works
-/// on, and those that are left out, are passed over before it is counted.
-pub async fn claim_due(
-    tx: &mut PgConnection,
-    machine_now: Instant,
-    left_out: &[Uuid],
-    first: usize,
-) -> Result<Vec<Due>> {
+/// On which locks due codes are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum DueOn<'a> {
+    /// On these.
+    These(&'a [Uuid]),
+    /// On all but these.
+    AllBut(&'a [Uuid]),
+}
+
+/// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
+/// are passed over before it is counted.
+pub async fn claim_due(tx: &mut PgConnection, machine_now: Instant, on: DueOn<'_>, first: usize) -> Result<Vec<Due>> {
+    let (device_ids, are_meant) = match on {
+        DueOn::These(device_ids) => (device_ids, true),
+        DueOn::AllBut(device_ids) => (device_ids, false),
+    };
     let due = sqlx::query_as(
         "select d.device_id, d.workspace_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
-         where a.wake_at <= $1 and not a.device_id = any($2)
-         order by a.wake_at limit $3 for update of d skip locked",
+         where a.wake_at <= $1 and (a.device_id = any($2)) = $3
+         order by a.wake_at limit $4 for update of d skip locked",
     );
     let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(tx).await?)
+    Ok(due.bind(machine_now).bind(device_ids).bind(are_meant).bind(first).fetch_all(tx).await?)
 }
 
 /// How many of the codes that fell due last [`claim_newly_due`] looks at.
@@ -76,33 +83,6 @@ pub async fn claim_newly_due(
          where a.wake_at <= $2",
     );
     Ok(due.bind(device_ids.into_iter().collect::<Vec<_>>()).bind(machine_now).fetch_all(tx).await?)
-}
-
-/// The same for these devices only.
-pub async fn claim_due_on(
-    tx: &mut PgConnection,
-    machine_now: Instant,
-    device_ids: &[Uuid],
-    first: usize,
-) -> Result<Vec<Due>> {
-    let due = sqlx::query_as(
-        "select d.device_id, d.workspace_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
-         where a.wake_at <= $1 and a.device_id = any($2)
-         order by a.wake_at limit $3 for update of d skip locked",
-    );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(device_ids).bind(first).fetch_all(tx).await?)
-}
-
-/// The devices of the `first` codes that wait longest, without those that are left out.
-pub async fn due_devices(pool: &Pool, machine_now: Instant, left_out: &[Uuid], first: usize) -> Result<Vec<Uuid>> {
-    let due = sqlx::query_scalar(
-        "select distinct device_id from (select device_id from access_code
-                                         where wake_at <= $1 and not device_id = any($2)
-                                         order by wake_at limit $3) as due",
-    );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(pool.of(Uuid::nil())).await?)
 }
 
 /// The devices of claimed codes, as they are under the locks.

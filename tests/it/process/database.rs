@@ -47,11 +47,11 @@ async fn ask(base_url: &str, api_key: &str, path: &str, body: &Value) -> Answer 
 }
 
 /// The address of the database that a server says it has.
-fn database_of(latchkey: &Latchkey) -> String {
+pub(super) fn database_of(latchkey: &Latchkey) -> String {
     word_after(&latchkey.welcome, "database").split('\'').nth(1).unwrap().to_owned()
 }
 
-async fn locks_of(latchkey: &Latchkey) -> Vec<String> {
+pub(super) async fn locks_of(latchkey: &Latchkey) -> Vec<String> {
     let found = latchkey.post("/devices/list", json!({})).await;
     found["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect()
 }
@@ -70,7 +70,7 @@ fn kill(pid: &str) {
 }
 
 /// Waits until a code can be made again.
-async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
+pub(super) async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
     let begun = Instant::now();
     loop {
         let made =
@@ -83,7 +83,7 @@ async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
     }
 }
 
-fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> Latchkey {
+pub(super) fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> Latchkey {
     let mut all = vec!["--port", "0"];
     all.extend(arguments);
     Latchkey::await_ready(command(&all).env("DATABASE_URL", postgres.url()))
@@ -186,6 +186,8 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
             ("/access_codes/get", json!({ "access_code_id": code["access_code_id"] })),
             ("/access_codes/create", json!({ "device_id": locks[0] })),
             ("/access_codes/list", json!({ "device_id": locks[0] })),
+            ("/access_codes/generate_code", json!({ "device_id": locks[0] })),
+            ("/_emulator/locks/memory", json!({ "device_id": locks[0] })),
             ("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })),
         ] {
             let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
@@ -419,101 +421,5 @@ fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
         // What has gone away holds nothing any more.
         until_it_serves(&latchkey, &locks[0]).await;
         assert_eq!(codes_at_rest(&latchkey, &locks[..1]).await.len(), 13, "what was refused was not done");
-    });
-}
-
-/// Something is wrong with a row of a code: its lock is parked, and the others go on until it is mended.
-fn is_parked(spoil: &'static str, mend: &'static str) {
-    let latchkey = Latchkey::start(&["--ephemeral"]);
-    wait_for(async {
-        let wanted = json!({ "seed": "sick", "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
-        let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
-        let key = sick["api_key"].as_str().unwrap().to_owned();
-        let lock = |place: usize| sick["devices"][place]["device_id"].clone();
-        let create = "/access_codes/create";
-        let broken = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(0) })).await.unwrap();
-        let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
-        let id = id_of(&broken["access_code"]);
-        assert_eq!(sqlx::query(spoil).bind(&id).execute(&mut connection).await.unwrap().rows_affected(), 1);
-        let beside = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(1) })).await.unwrap();
-        let locks = locks_of(&latchkey).await;
-        until_it_serves(&latchkey, &locks[0]).await;
-        codes_at_rest(&latchkey, &locks).await;
-        let wanted = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
-        until("the lock beside it goes on", async || {
-            let beside = post(&latchkey.base_url, &key, "/access_codes/get", &wanted).await.unwrap();
-            beside["access_code"]["status"] == "set"
-        })
-        .await;
-        until("health counts what is wrong", async || {
-            let health = latchkey.post("/health", json!({})).await;
-            health["scheduler"]["parked_devices"] == 1
-                && health["scheduler"]["overdue_access_codes"] == 1
-                && health["scheduler"]["last_round_at"].is_string()
-                && health["service_health_statuses"][2]["status"] == "degraded"
-                && health["database_connections"]["limit"] == 16
-        })
-        .await;
-        sqlx::query(mend).bind(&id).execute(&mut connection).await.unwrap();
-        until("it is tried again, and forgotten when it works", async || {
-            let health = latchkey.post("/health", json!({})).await;
-            health["scheduler"]["parked_devices"] == 0 && health["scheduler"]["overdue_access_codes"] == 0
-        })
-        .await;
-    });
-}
-
-/// Waits until something is so, which has to be soon.
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
-    let begun = Instant::now();
-    while !holds().await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-#[test]
-fn lock_with_a_row_that_does_not_decode_is_parked() {
-    is_parked(
-        "update access_code set particulars = '{\"updating\": 7}' where access_code_id = $1::uuid",
-        "update access_code set particulars = null where access_code_id = $1::uuid",
-    );
-}
-
-#[test]
-fn lock_with_a_code_whose_next_event_exists_already_is_parked() {
-    // Ids of a seeded workspace follow from how many things a code has had: the next event would be the first again.
-    is_parked(
-        "update access_code set children = 1 where access_code_id = $1::uuid",
-        "update access_code set children = 10 where access_code_id = $1::uuid",
-    );
-}
-
-#[test]
-fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
-    let place = place();
-    let postgres = postgres_in(place.path());
-    let latchkey = with_database(&postgres, &[]);
-    wait_for(async {
-        let wanted = json!({ "locks": 100, "programming": { "after": "PT2S" }, "clock": "live" });
-        let busy = latchkey.post("/_emulator/workspaces/create", wanted).await;
-        let key = busy["api_key"].as_str().unwrap().to_owned();
-        let devices: Vec<&Value> = busy["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
-        for _ in 0..40 {
-            let wanted = json!({ "device_ids": devices });
-            post(&latchkey.base_url, &key, "/access_codes/create_multiple", &wanted).await.unwrap();
-        }
-        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
-        let mut held = holder.begin().await.unwrap();
-        let lock_rows = "select from device where workspace_id = $1::uuid for update";
-        let workspace_id = busy["workspace"]["workspace_id"].as_str().unwrap();
-        sqlx::query(lock_rows).bind(workspace_id).execute(&mut *held).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        let locks = locks_of(&latchkey).await;
-        let begun = Instant::now();
-        latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
-        codes_at_rest(&latchkey, &locks[..1]).await;
-        assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
-        held.rollback().await.unwrap();
     });
 }
