@@ -109,9 +109,7 @@ impl App {
     pub async fn scheduler_woken(&self) {
         self.wake.notified().await;
     }
-}
 
-impl App {
     /// Tells that so much memory is in use until what this gives is dropped.
     #[must_use]
     pub fn uses_memory(&self, bytes: usize) -> Option<InUse> {

@@ -17,10 +17,10 @@ static COMPUTING: LazyLock<Semaphore> =
 /// Computes something that takes long, when it is its turn. The caller can be given up before and after, and not
 /// meanwhile: what takes much longer than some milliseconds is to be divided.
 pub async fn run<T>(work: impl FnOnce() -> T) -> T {
-    // It is never closed; without a permit the work would only be less polite.
-    let _permit = COMPUTING.acquire().await.ok();
-    // The connection of a request is looked at between two pieces of its work: has its client gone?
+    // Between two pieces of a request's work its connection is looked at: has the client gone?
     tokio::task::yield_now().await;
+    // It is never closed; without a permit more would be computed at a time.
+    let _permit = COMPUTING.acquire().await.ok();
     let has_other_threads = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_other_threads { tokio::task::block_in_place(work) } else { work() }
 }

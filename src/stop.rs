@@ -27,25 +27,25 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Hears SIGTERM and SIGINT from now on until the process ends: the first asks to end gently, the second at once.
+    /// Receives SIGTERM and SIGINT from now on until the process ends: the first asks to end gently, the second at once.
     ///
     /// # Errors
-    /// If the system does not let it hear them.
+    /// If the system does not let it receive them.
     pub fn on_signals() -> io::Result<Self> {
-        // A thread and a runtime of its own: it hears while the program starts, and while its runtime is taken down.
+        // A thread and a runtime of its own: signals are received while the program starts, and while its runtime is taken down.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = {
             let _context = runtime.enter();
             Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? }
         };
         let stop = Self::default();
-        let told = stop.clone();
+        let requested = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(signals.next());
-            told.gently.cancel();
+            requested.gently.cancel();
             let exit_code = runtime.block_on(signals.next());
-            told.exit_code.store(exit_code, Ordering::Release);
-            told.at_once.cancel();
+            requested.exit_code.store(exit_code, Ordering::Release);
+            requested.at_once.cancel();
             thread::sleep(LAST_PATIENCE);
             process::exit(exit_code.into());
         })?;

@@ -31,8 +31,8 @@ const PONG_WITHIN: Duration = Duration::from_secs(5);
 /// How long accepting pauses when the system has no descriptors or memory for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often it says so.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+/// How often that is logged.
+const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves until it is to stop. Then idle connections are closed and running requests are finished, for at most
 /// [`GRACE`]; whatever is left after that is dropped. `stopping` is cancelled when that begins.
@@ -40,7 +40,7 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: &Cancellatio
     let tasks = Tasks { tracker: TaskTracker::new(), cut: CancellationToken::new() };
     // Once, not with every request.
     let router = TowerToHyperService::new(router.with_state::<()>(()));
-    let mut accepting = Accepting { listener, complained_at: None };
+    let mut accepting = Accepting { listener, logged_at: None };
     loop {
         let stream = tokio::select! {
             () = stop.gently.cancelled() => break,
@@ -48,7 +48,7 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: &Cancellatio
         };
         let wire = Wire::new(stream);
         let service = OfConnection { router: router.clone(), connection: wire.connection().clone() };
-        tasks.execute(converse(wire, service, tasks.clone(), stopping.clone()));
+        tasks.execute(serve_connection(wire, service, tasks.clone(), stopping.clone()));
     }
     drop(accepting);
     stopping.cancel();
@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, router: Router, stopping: &Cancellatio
 /// The stream of new connections.
 struct Accepting {
     listener: TcpListener,
-    complained_at: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 impl Accepting {
@@ -76,16 +76,17 @@ impl Accepting {
                 Ok((stream, _)) => return stream,
                 Err(error) if concerns_one(&error) => {}
                 Err(error) => {
-                    self.complain(&error);
+                    self.log(&error);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    fn complain(&mut self, error: &io::Error) {
-        if self.complained_at.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY) {
-            self.complained_at = Some(Instant::now());
+    /// Writes a line to the log, unless there was one a moment ago.
+    fn log(&mut self, error: &io::Error) {
+        if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            self.logged_at = Some(Instant::now());
             tracing::error!(%error, "cannot accept a connection; trying again");
         }
     }
@@ -131,7 +132,7 @@ impl Service<Request<Incoming>> for OfConnection {
 }
 
 /// Answers the requests of one connection until its end.
-async fn converse(wire: Wire, service: OfConnection, tasks: Tasks, stopping: CancellationToken) {
+async fn serve_connection(wire: Wire, service: OfConnection, tasks: Tasks, stopping: CancellationToken) {
     let connection = wire.connection().clone();
     let mut builder = auto::Builder::new(tasks);
     let mut http1 = builder.http1();
@@ -139,13 +140,13 @@ async fn converse(wire: Wire, service: OfConnection, tasks: Tasks, stopping: Can
     let mut http2 = builder.http2();
     http2.timer(TokioTimer::new()).max_header_list_size(head::LONGEST_PARSED);
     http2.keep_alive_interval(PING_AFTER).keep_alive_timeout(PONG_WITHIN);
-    let mut conversation = pin!(builder.serve_connection(TokioIo::new(wire), service));
+    let mut serving = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let ended = tokio::select! {
-        ended = conversation.as_mut() => ended,
+        ended = serving.as_mut() => ended,
         () = connection.opening_is_overdue() => return,
         () = stopping.cancelled() => {
-            conversation.as_mut().graceful_shutdown();
-            conversation.await
+            serving.as_mut().graceful_shutdown();
+            serving.await
         }
     };
     if let Err(error) = ended {

@@ -18,6 +18,9 @@ use super::{Durability, StartError, cluster};
 /// How often the server is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a server that did not start is left alone.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
 /// A server that dies more often than [`STARTS`] times in this period is given up.
 const PERIOD: Duration = Duration::from_mins(1);
 
@@ -35,7 +38,7 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Clears away what a crash left, and starts a server.
+    /// Starts a server where nothing of an earlier one is left.
     pub(super) fn start(&self) -> Result<Server, StartError> {
         Server::start(&self.instance, &self.programs, &self.sockets, self.durability)
     }
@@ -97,60 +100,55 @@ impl Drop for Supervisor {
 struct Watch {
     installation: Arc<Installation>,
     pid: Arc<AtomicU32>,
-    /// When the server died, within the last period.
+    /// When the server died, or did not start, within the last period.
     died: Vec<Instant>,
 }
 
 impl Watch {
-    /// Gives the server that runs in the end.
+    /// Looks after the server until it is told to stop, or gives up. Gives the server that runs then.
     fn run(
         mut self,
-        mut server: Server,
+        server: Server,
         stopping: &mpsc::Receiver<()>,
         give_up: oneshot::Sender<String>,
     ) -> Option<Server> {
-        let mut give_up = Some(give_up);
+        let mut server = Ok(server);
         loop {
-            match stopping.recv_timeout(LOOK_EVERY) {
+            let pause = if server.is_ok() { LOOK_EVERY } else { START_AGAIN_AFTER };
+            match stopping.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(()) | Err(RecvTimeoutError::Disconnected) => return Some(server),
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return server.ok(),
             }
-            let Some(why) = server.ended() else { continue };
-            match self.start_again(why) {
-                Ok(started) => drop(mem::replace(&mut server, started)),
-                Err(reason) => {
-                    tracing::error!(%reason, "the private postgresql is given up");
-                    if let Some(give_up) = give_up.take() {
-                        let _ = give_up.send(reason);
-                    }
-                    return None;
-                }
+            let why = match &mut server {
+                Ok(server) => server.ended(),
+                Err(why) => Some(mem::take(why)),
+            };
+            let Some(why) = why else { continue };
+            if self.is_too_often() {
+                let reason =
+                    format!("postgresql died more than {STARTS} times within a minute, at last because: {why}");
+                tracing::error!(reason, "the private postgresql is given up");
+                let _ = give_up.send(reason);
+                return None;
             }
+            tracing::error!(why, "the private postgresql died; it is started again");
+            server = self.start().map_err(|error| error.to_string());
         }
     }
 
-    /// Starts a server in place of the one that died.
-    fn start_again(&mut self, mut why: String) -> Result<Server, String> {
-        loop {
-            let now = Instant::now();
-            self.died.retain(|died| now.duration_since(*died) < PERIOD);
-            if self.died.len() >= STARTS {
-                return Err(format!(
-                    "postgresql died more than {STARTS} times within a minute, at last because: {why}"
-                ));
-            }
-            self.died.push(now);
-            tracing::error!(why, "the private postgresql died; it is started again");
-            let installation = &self.installation;
-            let started =
-                cluster::clear(&installation.instance, &installation.sockets.path).and_then(|()| installation.start());
-            match started {
-                Ok(server) => {
-                    self.pid.store(server.pid(), Ordering::Relaxed);
-                    return Ok(server);
-                }
-                Err(error) => why = error.to_string(),
-            }
-        }
+    /// Counts another death. Gives whether that is one too many.
+    fn is_too_often(&mut self) -> bool {
+        let now = Instant::now();
+        self.died.retain(|died| now.duration_since(*died) < PERIOD);
+        self.died.push(now);
+        self.died.len() > STARTS
+    }
+
+    fn start(&self) -> Result<Server, StartError> {
+        let Installation { instance, sockets, .. } = &*self.installation;
+        cluster::clear(instance, &sockets.path)?;
+        let server = self.installation.start()?;
+        self.pid.store(server.pid(), Ordering::Relaxed);
+        Ok(server)
     }
 }
