@@ -1,6 +1,7 @@
 //! Making codes that a lock's maker computes: the rules are [`crate::access_codes::offline`]'s.
 
-use super::{Board, Making, NewAccessCode};
+use super::board::Board;
+use super::{Making, NewAccessCode};
 use crate::access_codes::linked::{self, Assigned, Wish};
 use crate::access_codes::offline::{self, Plan, Registered};
 use crate::clock::LAST;
