@@ -3,60 +3,38 @@
 //                           the codes became set
 //   travel SECONDS          one that moves its clock over years, exports and imports, over and over
 //   crowd REQUESTS LOCKS    one that sends so many create_multiple over so many locks at once
-import http from "node:http"
+import { client } from "./client.mjs"
 
 const [part, ...given] = process.argv.slice(2)
-const agent = new http.Agent({ keepAlive: true, maxSockets: 1000 })
-
-function send(apiKey, path, body, method = "POST") {
-  const data = body === undefined ? "" : JSON.stringify(body)
-  const headers = { "content-length": Buffer.byteLength(data) }
-  if (data) headers["content-type"] = "application/json"
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`
-  return new Promise((resolve, reject) => {
-    const request = http.request(new URL(path, process.env.BASE_URL), { method, agent, headers }, (response) => {
-      const chunks = []
-      response.on("data", (chunk) => chunks.push(chunk))
-      response.on("end", () => resolve({ status: response.statusCode, text: () => Buffer.concat(chunks).toString() }))
-    })
-    request.on("error", reject)
-    request.end(data)
-  })
-}
-
-async function post(apiKey, path, body) {
-  const answer = await send(apiKey, path, body)
-  if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}: ${answer.text().slice(0, 300)}`)
-  return JSON.parse(answer.text())
-}
+const { send, post } = client(1000)
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))]
 const locksOf = (count, more = {}) => Array.from({ length: count }, () => ({ device_type: "august_lock", supported_code_lengths: [8], ...more }))
 
 async function watch(seconds, label) {
-  const world = await post("", "/_emulator/workspaces/create", { locks: 2, clock: "live" })
+  const world = await post("/_emulator/workspaces/create", { locks: 2, clock: "live" })
   const device_ids = world.devices.map((device) => device.device_id)
-  const first = await post(world.api_key, "/access_codes/create", { device_id: device_ids[0] })
+  const first = await post("/access_codes/create", { device_id: device_ids[0] }, world.api_key)
   const took = []
   const end = performance.now() + seconds * 1000
   const gets = async () => {
     while (performance.now() < end) {
       const begun = performance.now()
-      await post(world.api_key, "/access_codes/get", { access_code_id: first.access_code.access_code_id })
+      await post("/access_codes/get", { access_code_id: first.access_code.access_code_id }, world.api_key)
       took.push(performance.now() - begun)
       await sleep(5)
     }
   }
   const creates = async () => {
     while (performance.now() < end) {
-      await post(world.api_key, "/access_codes/create", { device_id: device_ids[1] })
+      await post("/access_codes/create", { device_id: device_ids[1] }, world.api_key)
       await sleep(200)
     }
   }
   await Promise.all([gets(), creates()])
   await sleep(1000)
-  const { events } = await post(world.api_key, "/events/list", { since: "2000-01-01T00:00:00Z", event_type: "access_code.set_on_device", limit: 1000 })
+  const { events } = await post("/events/list", { since: "2000-01-01T00:00:00Z", event_type: "access_code.set_on_device", limit: 1000 }, world.api_key)
   const late = events.map((event) => Date.parse(event.created_at) - Date.parse(event.occurred_at)).sort((a, b) => a - b)
   took.sort((a, b) => a - b)
   const ms = (number) => `${number.toFixed(1)} ms`
@@ -67,41 +45,41 @@ async function watch(seconds, label) {
 }
 
 async function travel(seconds) {
-  const world = await post("", "/_emulator/workspaces/create", { clock: { held_at: "2026-01-01T12:00:00Z" }, locks: locksOf(50) })
+  const world = await post("/_emulator/workspaces/create", { clock: { held_at: "2026-01-01T12:00:00Z" }, locks: locksOf(50) })
   const device_ids = world.devices.map((device) => device.device_id)
   for (let nth = 0; nth < 100; nth++) {
     const at = (days) => new Date(Date.parse("2026-01-01T12:00:00Z") + (nth * 3 + days) * 86_400_000).toISOString()
-    await post(world.api_key, "/access_codes/create_multiple", { device_ids, code: String(10_000_000 + nth), starts_at: at(2), ends_at: at(4) })
+    await post("/access_codes/create_multiple", { device_ids, code: String(10_000_000 + nth), starts_at: at(2), ends_at: at(4) }, world.api_key)
   }
   // Some codes fail for ever, and are tried again all the way.
-  await post(world.api_key, "/_emulator/faults/create", { operation: "set", device_id: device_ids[0], outcome: { fail: {} } })
-  await post(world.api_key, "/access_codes/create", { device_id: device_ids[0] })
-  const { snapshot_id } = await post(world.api_key, "/_emulator/snapshots/create", {})
+  await post("/_emulator/faults/create", { operation: "set", device_id: device_ids[0], outcome: { fail: {} } }, world.api_key)
+  await post("/access_codes/create", { device_id: device_ids[0] }, world.api_key)
+  const { snapshot_id } = await post("/_emulator/snapshots/create", {}, world.api_key)
   const counts = { advances: 0, refused: 0, exports: 0, imports: 0 }
   const end = performance.now() + seconds * 1000
   while (performance.now() < end) {
     // A year of ten thousand codes, and another one until it is refused.
-    const moved = await post(world.api_key, "/_emulator/clock/advance", { by: "P366D" })
+    const moved = await post("/_emulator/clock/advance", { by: "P366D" }, world.api_key)
     counts.advances++
     counts.steps = moved.transitions
-    const far = await send(world.api_key, "/_emulator/clock/advance", { by: "P6570D" })
+    const far = await send("/_emulator/clock/advance", { by: "P6570D" }, world.api_key)
     if (far.status === 400) counts.refused++
-    const exported = await send(world.api_key, "/_emulator/snapshots/export", undefined, "GET")
+    const exported = await send("/_emulator/snapshots/export", undefined, world.api_key, "GET")
     counts.exports++
     const body = exported.text().replace(/,"ok":true}$/, "}")
-    await post(world.api_key, "/_emulator/snapshots/import", JSON.parse(body))
+    await post("/_emulator/snapshots/import", JSON.parse(body), world.api_key)
     counts.imports++
     counts.bytes = body.length
-    await post(world.api_key, "/_emulator/snapshots/restore", { snapshot_id })
+    await post("/_emulator/snapshots/restore", { snapshot_id }, world.api_key)
   }
   console.log("  traveller:", JSON.stringify(counts))
 }
 
 async function crowd(requests, locks) {
-  const world = await post("", "/_emulator/workspaces/create", { locks: locksOf(locks) })
+  const world = await post("/_emulator/workspaces/create", { locks: locksOf(locks) })
   const device_ids = world.devices.map((device) => device.device_id)
   const begun = performance.now()
-  const answers = await Promise.all(Array.from({ length: requests }, () => send(world.api_key, "/access_codes/create_multiple", { device_ids })))
+  const answers = await Promise.all(Array.from({ length: requests }, () => send("/access_codes/create_multiple", { device_ids }, world.api_key)))
   const statuses = {}
   for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1
   console.log(`  crowd: ${requests} create_multiple over ${locks} locks in ${((performance.now() - begun) / 1000).toFixed(1)} s`, JSON.stringify(statuses))

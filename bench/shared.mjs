@@ -5,33 +5,14 @@
 //   CODES        how many codes each lock has (65)
 //   ROUNDS       how often each is measured (5)
 //   MOST_RATIO   fails if the ratio of the medians is higher (7)
-import http from "node:http"
+import { client } from "./client.mjs"
 
 const env = process.env
 const sizes = [Number(env.FEW ?? 100), Number(env.MANY ?? 500)]
 const codes = Number(env.CODES ?? 65)
 const rounds = Number(env.ROUNDS ?? 5)
 const mostRatio = Number(env.MOST_RATIO ?? 7)
-const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
-
-function post(path, body, apiKey) {
-  const data = JSON.stringify(body)
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`
-  return new Promise((resolve, reject) => {
-    const request = http.request(new URL(path, env.BASE_URL), { method: "POST", agent, headers }, (response) => {
-      const chunks = []
-      response.on("data", (chunk) => chunks.push(chunk))
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString()
-        if (response.statusCode !== 200) reject(new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 300)}`))
-        else resolve(JSON.parse(text))
-      })
-    })
-    request.on("error", reject)
-    request.end(data)
-  })
-}
+const { post } = client()
 
 // Ten locks at a time share a PIN, so that the locks have many different ones between them.
 const SHARE = 10
@@ -63,7 +44,6 @@ for (let round = -1; round < rounds; round++) {
     if (round >= 0) times.push(took)
   }
 }
-agent.destroy()
 const median = (times) => times.toSorted((a, b) => a - b)[Math.floor(times.length / 2)]
 const [few, many] = worlds.map(({ times }) => median(times))
 const ratio = many / few

@@ -6,34 +6,16 @@
 //   LOCKS       on how many locks (1000)
 //   KIND        native: on the locks already, waiting for their start; just_in_time: to be put on the locks then
 import { execFile, spawn } from "node:child_process"
-import http from "node:http"
 import { promisify } from "node:util"
+import { client } from "./client.mjs"
 
 const env = process.env
 const codes = Number(env.CODES ?? 100_000)
 const locks = Number(env.LOCKS ?? 1_000)
 const native = (env.KIND ?? "native") === "native"
-const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+const { post: ask } = client()
 let apiKey
-
-function post(path, body) {
-  const data = JSON.stringify(body)
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`
-  return new Promise((resolve, reject) => {
-    const request = http.request(new URL(path, env.BASE_URL), { method: "POST", agent, headers }, (response) => {
-      const chunks = []
-      response.on("data", (chunk) => chunks.push(chunk))
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString()
-        if (response.statusCode !== 200) reject(new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 300)}`))
-        else resolve(JSON.parse(text))
-      })
-    })
-    request.on("error", reject)
-    request.end(data)
-  })
-}
+const post = (path, body) => ask(path, body, apiKey)
 
 const count = async () => {
   const statement = "select count(*) from event where event_type = 'access_code.set_on_device'"
@@ -98,7 +80,6 @@ while (done === null && performance.now() < due + 120_000) {
   if ((await count()) - before >= codes) done = (performance.now() - due) / 1000
 }
 await finished
-agent.destroy()
 const [, p50, p99, requests, errors] = /RESULT (\S+) (\S+) (\d+) (\d+)/.exec(output) ?? []
 console.log(JSON.stringify({
   kind: native ? "native" : "just_in_time", codes, locks, advance_s: advanced.toFixed(1),

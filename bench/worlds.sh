@@ -3,18 +3,10 @@
 #   MODES="single multiple" CONNECTIONS="8 16" DURATION=8
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-LATCHKEY=${LATCHKEY:-$root/target/release/latchkey}
 PORT=${PORT:-7429}
-for program in wrk curl; do
-  command -v "$program" >/dev/null || { echo "$program is missing: apt-get install wrk curl" >&2; exit 1; }
-done
-[ -n "${LATCHKEY_BUILT:-}" ] || [ "$LATCHKEY" != "$root/target/release/latchkey" ] || (cd "$root" && cargo build --release --quiet)
-log=$(mktemp)
-trap 'kill "${server:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -f "$log"' EXIT
-"$LATCHKEY" --ephemeral --port "$PORT" >"$log" 2>&1 &
-server=$!
-until curl -fsS -m 2 -o /dev/null "http://127.0.0.1:$PORT/health" 2>/dev/null; do sleep 0.1; done
+source "$here/server.sh"
+need "wrk curl" wrk curl
+start_server
 run=0
 cell() {
   run=$((run + 1))

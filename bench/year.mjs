@@ -5,32 +5,14 @@
 //   CODES       how many codes (10000)
 //   LOCKS       on how many locks (100): half of them keep schedules, half do not
 import { readFileSync } from "node:fs"
-import http from "node:http"
+import { client } from "./client.mjs"
 
 const env = process.env
 const codes = Number(env.CODES ?? 10_000)
 const locks = Number(env.LOCKS ?? 100)
-const agent = new http.Agent({ keepAlive: true, maxSockets: 4 })
+const { post: ask } = client()
 let apiKey
-
-function post(path, body) {
-  const data = JSON.stringify(body)
-  const headers = { "content-type": "application/json", "content-length": Buffer.byteLength(data) }
-  if (apiKey) headers.authorization = `Bearer ${apiKey}`
-  return new Promise((resolve, reject) => {
-    const request = http.request(new URL(path, env.BASE_URL), { method: "POST", agent, headers }, (response) => {
-      const chunks = []
-      response.on("data", (chunk) => chunks.push(chunk))
-      response.on("end", () => {
-        const text = Buffer.concat(chunks).toString()
-        if (response.statusCode !== 200) reject(new Error(`${path} answered ${response.statusCode}: ${text.slice(0, 300)}`))
-        else resolve(JSON.parse(text))
-      })
-    })
-    request.on("error", reject)
-    request.end(data)
-  })
-}
+const post = (path, body) => ask(path, body, apiKey)
 
 const memory = (name) =>
   env.PID ? Math.round(Number(readFileSync(`/proc/${env.PID}/status`, "utf8").match(new RegExp(`${name}:\\s+(\\d+)`))[1]) / 1024) : null
@@ -79,6 +61,5 @@ const before = memory("VmRSS")
 const began = performance.now()
 const { transitions, events } = await post("/_emulator/clock/advance", { by: "P366D" })
 const seconds = (performance.now() - began) / 1000
-agent.destroy()
 console.log(JSON.stringify({ codes: made, locks, transitions, events, advance_s: seconds.toFixed(2),
   steps_per_s: Math.round(transitions / seconds), rss_before_mb: before, rss_peak_mb: memory("VmHWM"), rss_after_mb: memory("VmRSS") }))

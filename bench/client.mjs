@@ -1,0 +1,32 @@
+// Requests to the server at BASE_URL.
+import http from "node:http"
+
+// A client with so many connections. `send` gives the status and the text of the answer; `post` gives the answer of a
+// POST that has to succeed.
+export function client(maxSockets = 4) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets })
+
+  function send(path, body, apiKey, method = "POST") {
+    const data = body === undefined ? "" : JSON.stringify(body)
+    const headers = { "content-length": Buffer.byteLength(data) }
+    if (data) headers["content-type"] = "application/json"
+    if (apiKey) headers.authorization = `Bearer ${apiKey}`
+    return new Promise((resolve, reject) => {
+      const request = http.request(new URL(path, process.env.BASE_URL), { method, agent, headers }, (response) => {
+        const chunks = []
+        response.on("data", (chunk) => chunks.push(chunk))
+        response.on("end", () => resolve({ status: response.statusCode, text: () => Buffer.concat(chunks).toString() }))
+      })
+      request.on("error", reject)
+      request.end(data)
+    })
+  }
+
+  async function post(path, body, apiKey) {
+    const answer = await send(path, body, apiKey)
+    if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}: ${answer.text().slice(0, 300)}`)
+    return JSON.parse(answer.text())
+  }
+
+  return { send, post }
+}

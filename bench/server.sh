@@ -1,0 +1,37 @@
+# Sourced by the scripts here, which set `here`: a server of its own, and what they need. From the environment:
+#   LATCHKEY=target/release/latchkey   built first unless another one is named, or LATCHKEY_BUILT is set
+#   PORT                               where it listens
+root=$(dirname "$here")
+LATCHKEY=${LATCHKEY:-$root/target/release/latchkey}
+
+# Ends the script where one of these programs is missing; the first argument says what to install.
+need() {
+  local packages=$1 program
+  shift
+  for program in "$@"; do
+    command -v "$program" >/dev/null || { echo "$program is missing: apt-get install $packages" >&2; exit 1; }
+  done
+}
+
+# Starts an ephemeral server, and exports BASE_URL when it serves. Its output is in $log.
+start_server() {
+  if [ -z "${LATCHKEY_BUILT:-}" ] && [ "$LATCHKEY" = "$root/target/release/latchkey" ]; then
+    (cd "$root" && cargo build --release --quiet)
+  fi
+  LATCHKEY_BUILT=1
+  "$LATCHKEY" --ephemeral --port "$PORT" >"$log" 2>&1 &
+  server=$!
+  export BASE_URL=http://127.0.0.1:$PORT
+  until curl -fsS -m 2 -o /dev/null "$BASE_URL/health" 2>/dev/null; do
+    kill -0 "$server" 2>/dev/null || { cat "$log" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+
+stop_server() {
+  kill "$server"
+  wait "$server" || true
+}
+
+log=$(mktemp)
+trap 'kill "${server:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -f "$log"' EXIT
