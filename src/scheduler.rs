@@ -14,7 +14,7 @@ mod parking;
 pub use parking::Parking;
 
 use crate::access_codes::model::AccessCode;
-use crate::access_codes::store::{self, Due, DueOn, LockedDevice, Placed};
+use crate::access_codes::store::{self, DueOn, LockedDevice, Placed};
 use crate::app::App;
 use crate::clock::{Instant, machine_now};
 use crate::error::{Error, Result, Unavailable};
@@ -81,7 +81,6 @@ async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
                 has_done_something |= done > 0;
                 // A batch that is not full was the last: what fell due meanwhile is left for the next round.
                 if done < BATCH {
-                    app.busy_workspaces.send_replace(Vec::new());
                     break;
                 }
             }
@@ -89,7 +88,23 @@ async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
         // A long round is no stopped scheduler.
         app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
     }
-    (store::next_wake(&app.background, &app.parking.parked()).await, has_done_something)
+    (next_wake(app).await, has_done_something)
+}
+
+/// When something falls due next. What is due already is held by somebody else: to look past all of it takes long as well,
+/// so that the workspaces it is of count as busy.
+async fn next_wake(app: &App) -> Result<Option<Instant>> {
+    let parked = app.parking.parked();
+    let wake_at = store::next_wake(&app.background, &parked).await?;
+    let machine_now = machine_now();
+    let busy = match wake_at {
+        Some(wake_at) if wake_at <= machine_now => {
+            busy_ones(&store::longest_due(&app.background, machine_now, &parked, BATCH).await?)
+        }
+        _ => Vec::new(),
+    };
+    app.busy_workspaces.send_replace(busy);
+    Ok(wake_at)
 }
 
 /// Makes what has just fallen due in quiet workspaces happen beside what is overdue in busy ones, until the future is
@@ -226,7 +241,8 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     claimed.extend(due.iter().map(|due| due.device_id));
     if due.len() >= BATCH && matches!(devices, Devices::AllBut(_, Lane::Oldest)) {
         // From now on, and not only when this batch is done, the others are looked after beside it.
-        app.busy_workspaces.send_replace(busy_ones(&due));
+        let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
+        app.busy_workspaces.send_replace(busy_ones(&workspaces));
     }
     let locked = store::claimed_devices(&mut tx, &due).await?;
     let mut codes = store::claimed_codes(&mut tx, &due, machine_now).await?;
@@ -247,11 +263,11 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     Ok(due.len())
 }
 
-/// The workspaces that much of a batch was for.
-fn busy_ones(due: &[Due]) -> Vec<Uuid> {
+/// The workspaces that much of a batch is for, of which each code's workspace is given.
+fn busy_ones(workspaces: &[Uuid]) -> Vec<Uuid> {
     let mut counts: HashMap<Uuid, usize> = HashMap::new();
-    for due in due {
-        *counts.entry(due.workspace_id).or_default() += 1;
+    for workspace_id in workspaces {
+        *counts.entry(*workspace_id).or_default() += 1;
     }
     counts.into_iter().filter(|(_, count)| *count >= BUSY_PART).map(|(workspace_id, _)| workspace_id).collect()
 }

@@ -12,7 +12,7 @@ mod write;
 pub use self::claims::{
     CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
 };
-pub use self::due::{Due, DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices};
+pub use self::due::{Due, DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
 pub use self::locks::{
     LockedAccessCodes, LockedDevice, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices,
     lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,

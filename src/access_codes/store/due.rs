@@ -5,6 +5,7 @@ use super::row::AccessCodeRow;
 use crate::access_codes::model::AccessCode;
 use crate::clock::Instant;
 use crate::error::Result;
+use crate::postgres::Pool;
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -43,6 +44,16 @@ pub async fn claim_due(tx: &mut PgConnection, machine_now: Instant, on: DueOn<'_
     );
     let first = i64::try_from(first).unwrap_or(i64::MAX);
     Ok(due.bind(machine_now).bind(device_ids).bind(are_meant).bind(first).fetch_all(tx).await?)
+}
+
+/// The workspaces of the codes that are due, the `first` that wait longest, each as often as it has codes. Those on the
+/// locks that are left out do not count.
+pub async fn longest_due(pool: &Pool, machine_now: Instant, left_out: &[Uuid], first: usize) -> Result<Vec<Uuid>> {
+    let due = sqlx::query_scalar(
+        "select workspace_id from access_code where wake_at <= $1 and not device_id = any($2) order by wake_at limit $3",
+    );
+    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(pool.of(Uuid::nil())).await?)
 }
 
 /// How many of the codes that fell due last [`claim_newly_due`] looks at.

@@ -137,3 +137,32 @@ fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
         held.rollback().await.unwrap();
     });
 }
+
+#[test]
+fn code_whose_row_is_held_stops_only_one_of_two_loops_beside_held_locks() {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &[]);
+    wait_for(async {
+        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
+        let held = with_overdue_codes_on_held_locks(&latchkey, &mut holder).await;
+        let locks = locks_of(&latchkey).await;
+        let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[1] })).await;
+        let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
+        let mut row = other.begin().await.unwrap();
+        let lock_row = "select from access_code where access_code_id = $1::uuid for update";
+        sqlx::query(lock_row).bind(id_of(&code["access_code"])).execute(&mut *row).await.unwrap();
+        until("one of them waits for the row", async || {
+            let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+            sqlx::query_scalar::<_, i64>(waits)
+                .fetch_one(&mut PgConnection::connect(&postgres.url()).await.unwrap())
+                .await
+                .unwrap()
+                == 1
+        })
+        .await;
+        sets_a_code_soon(&latchkey).await;
+        row.rollback().await.unwrap();
+        held.rollback().await.unwrap();
+    });
+}
