@@ -11,6 +11,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use std::any::Any;
@@ -57,12 +58,20 @@ pub fn router(app: App) -> Router {
         .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(open)
-        .layer(axum::middleware::from_fn(head::check))
-        .layer(CatchPanicLayer::custom(after_panic))
-        .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure))
-        .layer(axum::middleware::from_fn(request_id::set))
-        .layer(axum::middleware::from_fn(unread::close))
+        .layer((
+            axum::middleware::from_fn(frame),
+            TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure),
+            CatchPanicLayer::custom(after_panic),
+        ))
         .with_state(app)
+}
+
+/// Middleware of every request. One function, since each layer copies the route below it for each request.
+async fn frame(request: Request, next: Next) -> Response {
+    unread::close(request, |request| {
+        request_id::set(request, |request| head::check(request, |request| next.run(request)))
+    })
+    .await
 }
 
 /// Serves until it is to stop; then running requests are finished first, within limits.

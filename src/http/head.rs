@@ -8,7 +8,6 @@ use super::request_id;
 use crate::error::{Error, Result};
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 /// The longest path and query, in bytes: room for some hundred ids in a query.
@@ -27,10 +26,13 @@ pub(super) const MOST_PARSED: usize = 256;
 pub(super) const LONGEST_PARSED: u32 = 256 * 1024;
 
 /// Refuses a head that is too large, or that says one thing twice.
-pub async fn check(request: Request, next: Next) -> Response {
+pub async fn check<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let length = request.uri().path_and_query().map_or(0, |it| it.as_str().len());
     match check_uri(length).and_then(|()| check_headers(request.headers())) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next(request).await,
         Err(error) => error.into_response(),
     }
 }

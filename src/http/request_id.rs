@@ -3,7 +3,6 @@
 use crate::ids;
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::Next;
 use axum::response::Response;
 
 /// The header that carries it, both ways.
@@ -13,14 +12,17 @@ pub const HEADER: HeaderName = HeaderName::from_static("seam-request-id");
 const MAX_LENGTH: usize = 128;
 
 /// Keeps the id that the client chose if it is a plain one, gives the request a new one otherwise, and answers with it.
-pub async fn set(mut request: Request, next: Next) -> Response {
+pub async fn set<F>(mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let chosen = request.headers().get(HEADER).filter(|id| is_plain(id)).cloned();
     let id = chosen.or_else(|| HeaderValue::from_str(&ids::random_id().to_string()).ok());
     match &id {
         Some(id) => request.headers_mut().insert(HEADER, id.clone()),
         None => request.headers_mut().remove(HEADER),
     };
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if let Some(id) = id {
         response.headers_mut().insert(HEADER, id);
     }

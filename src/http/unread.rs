@@ -5,7 +5,6 @@ use super::connection::Connection;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, Version, header};
-use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use std::pin::Pin;
@@ -14,14 +13,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 /// Answers with `Connection: close` where the request body was not read to its end.
-pub async fn close(request: Request, next: Next) -> Response {
+pub async fn close<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     if request.version() > Version::HTTP_11 || request.body().is_end_stream() {
-        return next.run(request).await;
+        return next(request).await;
     }
     let connection = request.extensions().get::<Connection>().cloned();
     let is_read = Arc::new(AtomicBool::new(false));
     let request = request.map(|body| Body::new(Watched { body, is_read: Arc::clone(&is_read) }));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if !is_read.load(Ordering::Acquire) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if let Some(connection) = connection {
