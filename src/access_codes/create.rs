@@ -100,7 +100,7 @@ pub struct Made {
 /// Makes the codes of one request, in the order of its locks, or none of them.
 ///
 /// # Errors
-/// Those of [`linked::assign_one`] and [`linked::assign_many`]; an unknown, full, offline or unfit lock; a time frame
+/// Those of [`super::linked::assign_one`] and [`super::linked::assign_many`]; an unknown, full, offline or unfit lock; a time frame
 /// that makes no sense. Then nothing is written.
 pub async fn create(app: &App, workspace_id: Uuid, making: Making) -> Result<Vec<Made>> {
     let work_app = app.clone();
