@@ -1,8 +1,6 @@
 //! Every setting, with its default and its environment variable.
 
-use crate::access_codes::linked::SameCode;
 use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
-use crate::postgres::PoolLimits;
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -193,22 +191,6 @@ pub struct Settings {
     /// How many requests are kept in memory, to be looked at through /_emulator/requests.
     #[arg(long, env = "LATCHKEY_REQUEST_LOG", default_value_t = 1000)]
     pub request_log: usize,
-}
-
-impl Settings {
-    /// The limits of the pool of connections that requests use.
-    pub fn pool_limits(&self) -> PoolLimits {
-        PoolLimits::of_requests(self.database_connections, self.request_timeout)
-    }
-
-    /// Whether managed codes on one lock may have the same PIN, in a workspace that says so or does not.
-    pub fn same_code(&self, allowed: Option<bool>) -> SameCode {
-        if allowed.unwrap_or(self.allow_same_code_in_disjoint_windows) {
-            SameCode::InDisjointWindows
-        } else {
-            SameCode::Never
-        }
-    }
 }
 
 impl Config {

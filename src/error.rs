@@ -1,10 +1,8 @@
 //! What can go wrong, in the words of the domain. [`crate::http::envelope`] decides once how each is answered.
 
-use crate::access_codes::lifecycle::Window;
-use crate::clock::to_iso;
+use crate::clock::{Instant, to_iso};
 use crate::contract::{Issues, Rejection, quoted};
-use crate::together::Unanswered;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The result of everything that serves a request.
@@ -58,14 +56,14 @@ pub enum Error {
     #[error("no code is left that the lock can take in this time frame. Delete codes, or choose another time frame.")]
     NoCodeLeft,
     /// A code on the lock has this PIN already.
-    #[error("Cannot set duplicate access code {code}{}{}{}", named(name.as_deref()), period(*window), because(hint))]
+    #[error("Cannot set duplicate access code {code}{}{}{}", named(name.as_deref()), in_period(*period), because(hint))]
     DuplicateAccessCode {
         /// The PIN.
         code: String,
         /// The name of the code that was asked for.
         name: Option<String>,
-        /// Its time frame.
-        window: Option<Window>,
+        /// The ends of its time frame.
+        period: Option<(Instant, Instant)>,
         /// The code that has the PIN.
         access_code_id: Uuid,
         /// Why that stands in the way, where it is not plain; may be empty.
@@ -80,6 +78,9 @@ pub enum Error {
     /// A client session token nobody issued.
     #[error("Unauthorized (client session not found)")]
     ClientSessionNotFound,
+    /// Something that the request names is not there, or not in this workspace.
+    #[error("{}", .0.not_found().1)]
+    NotFound(Resource),
     /// A path nobody knows.
     #[error("no such path: {method} {path}. GET {contract} lists the paths.")]
     NoSuchPath {
@@ -113,9 +114,6 @@ pub enum Error {
     /// The request took too long.
     #[error("the request took longer than {0} seconds. Look whether it was carried out before you send it again.")]
     TimedOut(u64),
-    /// No such device in the workspace.
-    #[error("Device not found")]
-    DeviceNotFound,
     /// No such code in the workspace. It tells what the caller named, and nothing else.
     #[error("Could not find an access_code with device_id or access_code_id")]
     AccessCodeNotFound {
@@ -136,21 +134,9 @@ pub enum Error {
     /// Backups stand in for time-bound codes only.
     #[error("Backups can only be used for time_bound access codes.")]
     AccessCodeNotTimeBound,
-    /// The pool has no backup that could be pulled.
-    #[error("Backup access code not found")]
-    BackupAccessCodeNotFound,
     /// This kind of lock has no use for what is asked.
     #[error("Device type \"{0}\" is not supported here: the lock reports its code lengths itself")]
     DeviceTypeNotSupported(&'static str),
-    /// The lock's memory has no such code.
-    #[error("the lock does not hold such an access code. GET /_emulator/locks/memory shows what it holds.")]
-    NotInMemory,
-    /// No such fault in the workspace.
-    #[error("Fault not found")]
-    FaultNotFound,
-    /// No such HTTP fault in the workspace.
-    #[error("HTTP fault not found")]
-    HttpFaultNotFound,
     /// A device has had as many requests of this kind as it takes.
     #[error(
         "device {device_id} takes no more {} requests before {again_at}, on the clock of the workspace",
@@ -181,24 +167,6 @@ pub enum Error {
     /// A tester arranged for the connection to be reset. Nobody gets to read it but who came without a connection.
     #[error("the HTTP fault {0} resets the connection of this request. POST /_emulator/http_faults/delete ends it.")]
     ConnectionReset(Uuid),
-    /// No such snapshot of the workspace.
-    #[error("Snapshot not found. GET /_emulator/snapshots/list shows what there is.")]
-    SnapshotNotFound,
-    /// No such webhook delivery in the workspace.
-    #[error("Webhook delivery not found")]
-    WebhookDeliveryNotFound,
-    /// No such account in the workspace.
-    #[error("Connected account not found")]
-    ConnectedAccountNotFound,
-    /// No such event in the workspace.
-    #[error("Event not found")]
-    EventNotFound,
-    /// No such action attempt in the workspace.
-    #[error("Action attempt not found")]
-    ActionAttemptNotFound,
-    /// No such workspace.
-    #[error("Workspace was not found")]
-    WorkspaceNotFound,
     /// The control plane is asked for something that what is there stands against.
     #[error("{0}")]
     Conflict(String),
@@ -270,15 +238,6 @@ impl Error {
     }
 }
 
-impl From<Unanswered> for Error {
-    fn from(unanswered: Unanswered) -> Self {
-        match unanswered {
-            Unanswered::QueueFull => Self::Unavailable(Unavailable::Busy),
-            Unanswered::BrokenOff => Self::OutcomeUnknown("the batch of the request broke off".into()),
-        }
-    }
-}
-
 impl From<Issues> for Error {
     fn from(issues: Issues) -> Self {
         issues.into_rejection().into()
@@ -302,6 +261,144 @@ impl From<sqlx::Error> for Error {
                 Self::Unavailable(unavailable)
             }
             None => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// After how many seconds to ask again what could not be served.
+const UNAVAILABLE_FOR: u64 = 1;
+
+/// What a request names by an id, and can be missing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(missing_docs, reason = "they are Seam's resources, and the control plane's")]
+pub enum Resource {
+    ActionAttempt,
+    BackupAccessCode,
+    CodeOnLock,
+    ConnectedAccount,
+    Device,
+    Event,
+    Fault,
+    HttpFault,
+    Snapshot,
+    WebhookDelivery,
+    Workspace,
+}
+
+impl Resource {
+    /// The `error.type` and the message where it is not found.
+    pub fn not_found(self) -> (&'static str, &'static str) {
+        match self {
+            Self::ActionAttempt => ("action_attempt_not_found", "Action attempt not found"),
+            Self::BackupAccessCode => ("backup_access_code_not_found", "Backup access code not found"),
+            Self::CodeOnLock => (
+                "access_code_not_found",
+                "the lock does not hold such an access code. GET /_emulator/locks/memory shows what it holds.",
+            ),
+            Self::ConnectedAccount => ("connected_account_not_found", "Connected account not found"),
+            Self::Device => ("device_not_found", "Device not found"),
+            Self::Event => ("event_not_found", "Event not found"),
+            Self::Fault => ("fault_not_found", "Fault not found"),
+            Self::HttpFault => ("http_fault_not_found", "HTTP fault not found"),
+            Self::Snapshot => {
+                ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list shows what there is.")
+            }
+            Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
+            Self::Workspace => ("workspace_not_found", "Workspace was not found"),
+        }
+    }
+}
+
+/// The `error.type` of an error that a tester asks for by its status alone.
+fn type_of_status(status: u16) -> &'static str {
+    match status {
+        400 => "invalid_input",
+        401 => "unauthorized",
+        403 => "forbidden",
+        404 => "not_found",
+        408 => "request_timeout",
+        409 => "conflict",
+        429 => "rate_limit_exceeded",
+        501 => "not_implemented",
+        502 => "bad_gateway",
+        503 => "service_unavailable",
+        504 => "gateway_timeout",
+        402 | 405..=407 | 410..=428 | 430..=499 => "bad_request",
+        _ => "internal_server_error",
+    }
+}
+
+impl Error {
+    /// The status and Seam's `error.type` of each error.
+    pub fn status_and_type(&self) -> (u16, &'static str) {
+        match self {
+            Self::InvalidInput { .. } | Self::UnreadableBody(_) => (400, "invalid_input"),
+            Self::InvalidQuery(_) => (400, "invalid_query_params"),
+            Self::InvalidContentType(_) => (400, "invalid_content_type"),
+            Self::MismatchedPageParameters(_) => (400, "mismatched_page_parameters"),
+            Self::CodeCannotBeShared(_) => (400, "code_cannot_be_shared"),
+            Self::DeviceOffline(_) => (400, "device_offline"),
+            Self::CannotProgramOnlineAccessCodes(_) => (400, "device_cannot_program_online_access_codes"),
+            Self::NoSpace { .. } => (400, "no_space_for_access_code_on_device"),
+            Self::DeviceRemoved(_) => (400, "device_removed"),
+            Self::OfflineAccessCodeNotModifiable => (400, "offline_access_code_not_modifiable"),
+            Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
+            Self::DeviceTypeNotSupported(_) => (400, "device_type_not_supported"),
+            Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
+            Self::NoCodeLeft => (400, "no_code_left"),
+            Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
+            Self::Unauthorized(_) => (401, "unauthorized"),
+            Self::ClientSessionNotFound => (401, "client_session_not_found"),
+            Self::NoSuchPath { .. } => (404, "not_found"),
+            Self::NotFound(resource) => (404, resource.not_found().0),
+            Self::AccessCodeNotFound { .. } | Self::CommonCodeKeyNotFound(_) => (404, "access_code_not_found"),
+            Self::MethodNotAllowed(_) => (405, "method_not_allowed"),
+            Self::TimedOut(_) => (408, "request_timeout"),
+            Self::DuplicateAccessCode { .. } => (409, "duplicate_access_code"),
+            Self::Conflict(_) | Self::InUse(_) | Self::SandboxInUse(_) => (409, "conflict"),
+            Self::RateLimited { .. } => (429, "rate_limit_exceeded"),
+            Self::Arranged { status, .. } => (*status, type_of_status(*status)),
+            Self::ConnectionReset(_) => (502, "connection_reset"),
+            Self::PayloadTooLarge(_) => (413, "payload_too_large"),
+            Self::UriTooLong(_) => (414, "uri_too_long"),
+            Self::HeadersTooLarge { .. } => (431, "request_header_fields_too_large"),
+            Self::NotImplemented(_) => (501, "not_implemented"),
+            Self::TooManySteps { .. } => (400, "too_many_steps"),
+            Self::Unavailable(_) => (503, "service_unavailable"),
+            Self::OutcomeUnknown(_) | Self::Internal(_) => (500, "internal_server_error"),
+        }
+    }
+
+    /// What programs may want to know besides the message; an object, as typed SDKs expect.
+    pub fn data(&self) -> Option<Value> {
+        match self {
+            Self::CodeCannotBeShared(reasons) => {
+                let device_ids: Vec<_> = reasons.iter().map(|(device_id, _)| device_id).collect();
+                Some(json!({ "device_ids": device_ids }))
+            }
+            Self::DeviceOffline(device_id)
+            | Self::CannotProgramOnlineAccessCodes(device_id)
+            | Self::DeviceRemoved(device_id)
+            | Self::RateLimited { device_id, .. }
+            | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
+            Self::TooManySteps { steps, limit } => Some(json!({ "steps": steps, "limit": limit })),
+            Self::DuplicateAccessCode { access_code_id, .. } => Some(json!({ "access_code_id": access_code_id })),
+            Self::AccessCodeNotFound { device_id, access_code_id } => {
+                let named = [("device_id", device_id), ("access_code_id", access_code_id)];
+                let named = named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), json!(id.as_ref()?))));
+                Some(Value::Object(named.collect()))
+            }
+            _ => None,
+        }
+    }
+
+    /// After how many seconds the caller may try again, where that is known.
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::RateLimited { retry_after, .. } => Some(*retry_after),
+            Self::Arranged { retry_after, .. } => *retry_after,
+            Self::Unavailable(_) => Some(UNAVAILABLE_FOR),
+            _ => None,
         }
     }
 }
@@ -375,8 +472,8 @@ fn named(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!(" named {}", quoted(name)))
 }
 
-fn period(window: Option<Window>) -> String {
-    window.map_or_else(String::new, |window| {
-        format!(" for period {}-{}", to_iso(window.starts_at), to_iso(window.ends_at))
+fn in_period(period: Option<(Instant, Instant)>) -> String {
+    period.map_or_else(String::new, |(starts_at, ends_at)| {
+        format!(" for period {}-{}", to_iso(starts_at), to_iso(ends_at))
     })
 }

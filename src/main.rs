@@ -1,15 +1,16 @@
 //! The command line: starts the database and the server, says where they are, and stops both.
 
 use clap::Parser;
-use latchkey::app::App;
 use latchkey::clock::{WorkspaceClock, to_iso};
+use latchkey::commands::{doctor, health};
 use latchkey::config::{Command, CommandLine, Config};
-use latchkey::devices::model::Device;
-use latchkey::emulator::fixtures::{self, Fixtures, Loaded};
-use latchkey::emulator::sandbox;
-use latchkey::postgres::{self, Database};
+use latchkey::domain::device::Device;
+use latchkey::engine::app::App;
+use latchkey::engine::sandbox;
+use latchkey::postgres::{self, Database, PoolLimits};
+use latchkey::server;
+use latchkey::server::fixtures::{self, Fixtures, Loaded};
 use latchkey::stop::Stop;
-use latchkey::{doctor, health, server};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -139,7 +140,7 @@ async fn prepare(
     database: &Database,
     fixtures: Option<Fixtures>,
 ) -> Result<(App, TcpListener), Box<dyn Error>> {
-    let pools = postgres::connect(&database.url(), config.settings.pool_limits()).await?;
+    let pools = postgres::connect(&database.url(), PoolLimits::of(&config.settings)).await?;
     let app = App::new(config.settings.clone(), pools)?;
     let locks = sandbox::ensure(&app).await?;
     let loaded = match fixtures {

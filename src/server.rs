@@ -1,21 +1,29 @@
 //! The server: its router, its middleware, and how it starts and stops.
 
-use crate::app::App;
+pub mod fixtures;
+pub mod health;
+
+use self::health::LastEvaluation;
+use crate::api::edge::{self, Routes};
+use crate::contract;
+use crate::engine::app::App;
+use crate::engine::scheduler;
+use crate::engine::workspaces;
 use crate::error::Error;
-use crate::http::edge::{self, Routes};
-use crate::http::{head, listen, request_id, service_health, unread};
+use crate::http::{head, listen, request_id, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
-use crate::{access_codes, action_attempts, devices, emulator, events, scheduler, workspaces};
-use axum::Router;
+use crate::{api, control};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use axum::{Extension, Router};
 use std::any::Any;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -23,39 +31,37 @@ use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::trace::TraceLayer;
 
-/// The contract, as it is served at `/openapi.json`.
-pub const OPENAPI: &str = include_str!("../openapi.json");
-
 /// Paths that are served and are not in the contract: Seam serves them too, and describes them nowhere.
 pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
 
 /// Every route of the contract.
 pub fn contract_routes() -> Routes {
     Routes::default()
-        .merge(access_codes::routes::routes())
-        .merge(access_codes::timeline::routes())
-        .merge(access_codes::unmanaged_routes::routes())
-        .merge(action_attempts::routes::routes())
-        .merge(devices::routes::routes())
-        .merge(devices::simulate::routes())
-        .merge(events::routes::routes())
-        .merge(workspaces::routes::routes())
+        .merge(api::access_codes::routes())
+        .merge(api::action_attempts::routes())
+        .merge(api::connected_accounts::routes())
+        .merge(api::devices::routes())
+        .merge(api::events::routes())
+        .merge(api::workspaces::routes())
 }
 
 /// The whole server as a service.
 pub fn router(app: App) -> Router {
     let (contract, _) = contract_routes().into_parts();
-    let (control_plane, _) = emulator::routes().into_parts();
-    let open = Router::new()
+    let (control_plane, _) = control::routes().into_parts();
+    let health = Router::new()
         .route("/health", any(health))
         .route("/health/get_health", any(health))
-        .route("/openapi.json", get(|| async { document(OPENAPI) }).fallback(only_get))
+        .layer(Extension(Arc::new(LastEvaluation::default())));
+    let open = Router::new()
+        .merge(health)
+        .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
         .merge(contract)
         .fallback(edge::fallback)
         .layer(cors());
     Router::new()
         .merge(control_plane)
-        .route("/_emulator/openapi.json", get(|| async { document(emulator::OPENAPI) }).fallback(only_get))
+        .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(open)
         .layer((
@@ -80,7 +86,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<(
     let tasks = [
         tokio::spawn(keep_running("scheduler", move || scheduler::run(first.clone()))),
         tokio::spawn(keep_running("scheduler beside busy workspaces", move || scheduler::run_beside(second.clone()))),
-        tokio::spawn(keep_running("expiry", move || emulator::worlds::remove_as_they_expire(third.clone()))),
+        tokio::spawn(keep_running("expiry", move || workspaces::remove_as_they_expire(third.clone()))),
     ];
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
     for task in tasks {
@@ -89,11 +95,15 @@ pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<(
     Ok(())
 }
 
-async fn health(State(app): State<App>, request: Request) -> Response {
+async fn health(
+    State(app): State<App>,
+    Extension(last_evaluation): Extension<Arc<LastEvaluation>>,
+    request: Request,
+) -> Response {
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
     }
-    service_health::answer(&app).await.into_response()
+    health::answer(&app, &last_evaluation).await.into_response()
 }
 
 async fn only_get() -> Error {

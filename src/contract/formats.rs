@@ -5,7 +5,7 @@
 //! They are written out here, rather than left to the validator's built-in ones, so that the answer yes or no and the
 //! text of the issue come from the same rule.
 
-use super::walk::Side;
+use super::side::Side;
 use crate::clock;
 
 /// A format of the contract.

@@ -13,9 +13,11 @@ mod properties;
 mod query;
 mod renamed;
 mod schema;
+mod side;
 #[cfg(test)]
 mod tests;
 mod unknown;
+pub mod values;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -27,8 +29,14 @@ use serde_json::{Map, Value, json};
 use self::issues::Issue;
 pub use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
+use self::side::Side;
 pub use self::unknown::UnknownParameter;
-use self::walk::Side;
+
+/// Seam's contract, as it is served at `/openapi.json`.
+pub const OPENAPI: &str = include_str!("../../openapi.json");
+
+/// The contract of the control plane, as it is served at `/_emulator/openapi.json`.
+pub const CONTROL_OPENAPI: &str = include_str!("control.json");
 
 /// The methods an endpoint may take, in the order in which they are listed.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];

@@ -8,7 +8,7 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::formats::FORMATS;
-use super::walk::Side;
+use super::side::Side;
 
 /// Where a document keeps its named schemas, as a `$ref` writes it.
 const NAMED: &str = "#/components/schemas/";

@@ -9,19 +9,10 @@ use super::formats;
 use super::issues::{Issue, Issues, LITERAL, MOST_TOLD, REQUIRED, quoted};
 use super::number;
 use super::schema::{Schemas, is_nullable, list, reference};
+use super::side::Side;
 
 #[cfg(test)]
 mod tests;
-
-/// Which way a value goes.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Side {
-    /// From a client. A value that fits no branch of a union is reported as zod does: `Invalid input`, unless the value
-    /// is of the right kind for a branch.
-    Request,
-    /// To a client. It is reported by the branch that comes closest, which helps whoever debugs a response.
-    Response,
-}
 
 /// Everything that is wrong with `value` under `schema`.
 pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Issues {

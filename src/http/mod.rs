@@ -3,19 +3,14 @@
 //! One request goes through here in Seam's order: request id → authentication → method → content type →
 //! validation → handler. A failure at any of them is answered in the one envelope.
 
-pub mod caller;
 pub mod connection;
-pub mod edge;
 pub mod envelope;
 pub mod head;
 pub mod listen;
-pub mod log;
 pub mod origin;
-pub mod pagination;
 pub mod params;
 pub mod request_id;
-mod seam_paths;
-pub mod service_health;
+pub mod seam_paths;
 pub mod unread;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.

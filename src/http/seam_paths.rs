@@ -175,7 +175,7 @@ const PATHS: &[(&str, &[&str])] = &[
 const PREFIXES: &[&str] = &["/seam/", "/unstable_partner/"];
 
 /// Whether Seam has this path.
-pub(super) fn is_known(path: &str) -> bool {
+pub(crate) fn is_known(path: &str) -> bool {
     let is_listed = |(folder, name): (&str, &str)| {
         PATHS.binary_search_by_key(&folder, |(folder, _)| folder).is_ok_and(|found| PATHS[found].1.contains(&name))
     };
@@ -186,7 +186,7 @@ pub(super) fn is_known(path: &str) -> bool {
 mod tests {
     use super::*;
     use crate::contract::Contract;
-    use crate::server::OPENAPI;
+    use crate::contract::OPENAPI;
 
     #[test]
     fn folders_are_in_order_and_served_paths_are_among_them() {

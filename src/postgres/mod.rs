@@ -1,5 +1,6 @@
 //! The database: one that is named, or a private one; connected to, and brought up to date.
 
+mod connection;
 mod pool;
 pub mod private;
 mod probe;

@@ -4,17 +4,16 @@
 //! and one workspace never has all connections. A connection that was found dead before anything was asked on it is
 //! replaced. While the database does not answer at all, callers are told so within a second.
 
+use super::connection::{Connection, PgTransactions, READY_WITHIN, State, is_lost, no_answer};
 use super::probe::Probe;
 use super::transaction::Transaction;
+use crate::config::Settings;
 use crate::error::{Error, Result, Unavailable};
 use futures_util::future::BoxFuture;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor as _, PgConnection, PgPool, Postgres};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
-use std::io;
-use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,9 +27,6 @@ const ASK_AFTER: Duration = Duration::from_millis(250);
 
 /// A connection that lay unused for so long is asked whether it lives before it is used.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
-
-/// How long a connection whose request ended in the middle of a statement may take to become ready again.
-const READY_WITHIN: Duration = Duration::from_millis(200);
 
 /// Has the server look every second whether its client is still there while it works on a statement.
 const LOOK_FOR_CLIENT: &str = "set client_connection_check_interval = 1000";
@@ -53,9 +49,10 @@ pub struct PoolLimits {
 }
 
 impl PoolLimits {
-    /// Limits for requests that may take so long. They wait a little less for a connection or for a lock, so that the
-    /// caller is told what it waited for.
-    pub fn of_requests(connections: u32, request_timeout: Duration) -> Self {
+    /// Limits for the requests of a server with these settings. They wait a little less than they may take for a connection
+    /// or for a lock, so that the caller is told what it waited for.
+    pub fn of(settings: &Settings) -> Self {
+        let Settings { database_connections: connections, request_timeout, .. } = *settings;
         let wait = request_timeout.saturating_sub((request_timeout / 10).min(Duration::from_secs(1)));
         Self { connections, wait, lock_wait: wait }
     }
@@ -268,95 +265,6 @@ impl Pool {
         let share = Arc::new(Semaphore::new(most));
         shares.insert(workspace_id, Arc::downgrade(&share));
         Some(share)
-    }
-}
-
-/// How transactions begin and end on a connection.
-pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
-
-/// The error of a database that does not answer.
-fn no_answer() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
-}
-
-/// Whether a connection is gone, and with it whatever was not committed on it.
-pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
-    !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseAway)
-}
-
-/// What a connection is doing when it is given back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Perhaps in the middle of a statement.
-    InUse,
-    /// Nothing that sqlx would know how to end: it is closed.
-    Unknown,
-    /// Nothing.
-    Done,
-}
-
-/// A connection in use, and the right to use it.
-#[derive(Debug)]
-pub(super) struct Connection {
-    inner: Option<PoolConnection<Postgres>>,
-    permits: Option<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
-    state: State,
-}
-
-impl Connection {
-    /// Notes that nothing is under way on it any more.
-    pub(super) fn done(mut self) {
-        self.state = State::Done;
-    }
-
-    /// Closes it: it is not to be used again.
-    pub(super) fn discard(mut self) {
-        self.state = State::Unknown;
-    }
-}
-
-impl Deref for Connection {
-    type Target = PgConnection;
-
-    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
-    fn deref(&self) -> &PgConnection {
-        self.inner.as_ref().expect("a connection that is in use")
-    }
-}
-
-impl DerefMut for Connection {
-    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        self.inner.as_mut().expect("a connection that is in use")
-    }
-}
-
-impl Drop for Connection {
-    /// Gives the connection back. A request may end at any moment, since its client may hang up: a connection that is
-    /// still busy is closed, and the server, which looks for its client every second, gives the statement up. Until then
-    /// it counts as in use.
-    fn drop(&mut self) {
-        let Some(mut inner) = self.inner.take() else { return };
-        match self.state {
-            State::Done => {}
-            State::Unknown => inner.close_on_drop(),
-            State::InUse => {
-                let permits = self.permits.take();
-                if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                    runtime.spawn(async move {
-                        let ready = tokio::time::timeout(READY_WITHIN, inner.ping()).await;
-                        if !matches!(ready, Ok(Ok(()))) {
-                            inner.close_on_drop();
-                        }
-                        drop(inner);
-                        drop(permits);
-                    });
-                } else {
-                    inner.close_on_drop();
-                }
-            }
-        }
     }
 }
 

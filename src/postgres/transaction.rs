@@ -1,8 +1,8 @@
 //! Transactions whose end is known, or known to be unknown.
 
-use super::pool::{Connection, PgTransactions, is_lost};
+use super::connection::{Connection, PgTransactions, is_lost};
+use crate::cause::Cause;
 use crate::error::{Error, Result};
-use crate::events::cause::Cause;
 use sqlx::{Executor as _, PgConnection};
 use sqlx_core::transaction::TransactionManager as _;
 use std::ops::{Deref, DerefMut};

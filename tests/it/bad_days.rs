@@ -4,7 +4,7 @@ use crate::support::{Reply, UNKNOWN, World, app, ask, post_as, run};
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use latchkey::app::App;
+use latchkey::engine::app::App;
 use latchkey::server;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -5,7 +5,8 @@
 use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send, tick};
 use axum::body::Body;
 use axum::http::{Request, header};
-use latchkey::emulator::{sandbox, worlds};
+use latchkey::engine::sandbox;
+use latchkey::engine::workspaces;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -380,7 +381,7 @@ fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
     run(async {
         let over = World::make(json!({ "ttl": "PT0S", "locks": 1 })).await;
         let lasting = World::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
-        worlds::remove_expired(&app()).await.unwrap();
+        workspaces::remove_expired(&app()).await.unwrap();
         over.post("/devices/list", json!({})).await.error(401, "unauthorized");
         assert_eq!(rows_of("device", &over).await, 0);
         lasting.post("/devices/list", json!({})).await.ok();

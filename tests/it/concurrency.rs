@@ -492,7 +492,7 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
 fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
     run(async {
         let options = app().pool.raw().connect_options().as_ref().clone();
-        let limits = PoolLimits { connections: 1, ..app().config.pool_limits() };
+        let limits = PoolLimits { connections: 1, ..PoolLimits::of(&app().config) };
         let pool = Pools::lazy(options, limits).requests;
         pool.begin(Uuid::nil()).await.unwrap();
         // Given up as soon as it waits for the database, which may have answered already.

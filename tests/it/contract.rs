@@ -1,8 +1,9 @@
 //! The contract walked: what the two documents say is what the server does, path by path and parameter by parameter.
 
 use crate::support::{World, ask, run};
-use latchkey::contract::Contract;
-use latchkey::{emulator, server};
+use latchkey::contract::{self, Contract};
+use latchkey::control;
+use latchkey::server;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,8 +16,8 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// Both documents, each with the paths that the router has for it.
 fn documents() -> [(Contract, Vec<&'static str>); 2] {
     [
-        (Contract::parse(server::OPENAPI).unwrap(), server::contract_routes().into_parts().1),
-        (Contract::parse(emulator::OPENAPI).unwrap(), emulator::routes().into_parts().1),
+        (Contract::parse(contract::OPENAPI).unwrap(), server::contract_routes().into_parts().1),
+        (Contract::parse(contract::CONTROL_OPENAPI).unwrap(), control::routes().into_parts().1),
     ]
 }
 
@@ -49,7 +50,7 @@ fn the_router_and_the_contracts_name_the_same_paths() {
 #[test]
 fn the_few_paths_outside_the_contract_answer_and_refuse_in_the_envelope() {
     run(async {
-        let contract = Contract::parse(server::OPENAPI).unwrap();
+        let contract = Contract::parse(contract::OPENAPI).unwrap();
         for path in server::OUTSIDE_THE_CONTRACT.iter().chain(&["/_emulator/openapi.json"]) {
             assert!(contract.endpoint(path).is_none(), "{path} is in the contract");
             assert_eq!(ask("GET", path, &[], "").await.status, 200, "{path}");
@@ -61,7 +62,9 @@ fn the_few_paths_outside_the_contract_answer_and_refuse_in_the_envelope() {
 #[test]
 fn both_documents_are_served_as_they_are() {
     run(async {
-        for (path, document) in [("/openapi.json", server::OPENAPI), ("/_emulator/openapi.json", emulator::OPENAPI)] {
+        for (path, document) in
+            [("/openapi.json", contract::OPENAPI), ("/_emulator/openapi.json", contract::CONTROL_OPENAPI)]
+        {
             assert_eq!(ask("GET", path, &[], "").await.body, serde_json::from_str::<Value>(document).unwrap());
         }
     });
@@ -360,7 +363,7 @@ fn differences(ours: &Value, seams: &Value, place: &str, found: &mut Vec<String>
 
 #[test]
 fn ways_to_authenticate_that_do_not_exist_yet_are_named_among_the_deviations() {
-    let ours: Value = serde_json::from_str(server::OPENAPI).unwrap();
+    let ours: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     for scheme in ["client_session", "client_session_with_customer", "console_session_with_workspace"] {
         let names_it = |deviation: &&Value| {
             deviation["kind"] == "behavior"
@@ -377,7 +380,7 @@ fn everything_but_the_words_and_the_published_deviations_equals_seams_contract()
         eprintln!("Seam's contract is not at hand, so nothing was compared");
         return;
     };
-    let mut ours: Value = serde_json::from_str(server::OPENAPI).unwrap();
+    let mut ours: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     let deviations = take(&mut ours, "/x-latchkey-deviations").pop().unwrap().1;
     // Only what of Seam's contract is here too.
     for pointer in ["/paths", "/components/schemas"] {

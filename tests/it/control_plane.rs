@@ -3,8 +3,8 @@
 use crate::support::{START, UNKNOWN, World, app, run};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
-use latchkey::app::App;
 use latchkey::config::ControlPlane;
+use latchkey::engine::app::App;
 use latchkey::server;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;

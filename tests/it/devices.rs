@@ -1,7 +1,7 @@
 //! `/devices/get` and `/devices/list`, and the locks of the default sandbox.
 
 use crate::support::{START, UNKNOWN, World, app, post_as, run};
-use latchkey::emulator::sandbox;
+use latchkey::engine::sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -210,7 +210,7 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         let app = app();
         let made = sandbox::ensure(&app).await.unwrap();
         let again = sandbox::ensure(&app).await.unwrap();
-        let ids = |devices: &[latchkey::devices::model::Device]| -> Vec<String> {
+        let ids = |devices: &[latchkey::domain::device::Device]| -> Vec<String> {
             devices.iter().map(|device| device.device_id.to_string()).collect()
         };
         assert_eq!((made.len(), ids(&again)), (10, ids(&made)), "it is made once");
@@ -254,7 +254,7 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
 #[test]
 fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
     run(async {
-        let types: Vec<_> = latchkey::devices::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
+        let types: Vec<_> = latchkey::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
         let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let world = World::with(locks).await;
         let again = World::with_locks(2).await;

@@ -8,9 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use latchkey::app::App;
 use latchkey::clock::{from_iso, to_iso};
-use latchkey::{postgres, server};
+use latchkey::engine::app::App;
+use latchkey::postgres::{self, PoolLimits};
+use latchkey::server;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::collections::BTreeSet;
@@ -53,7 +54,7 @@ impl Server {
         let name = format!("exactness_{}", latchkey::ids::random_id().simple());
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(shared.pool.raw()).await.unwrap();
         let url = shared.pool.raw().connect_options().as_ref().clone().database(&name).to_url_lossy();
-        let pool = postgres::connect(url.as_str(), shared.config.pool_limits()).await.unwrap();
+        let pool = postgres::connect(url.as_str(), PoolLimits::of(&shared.config)).await.unwrap();
         Self(server::router(App::new(shared.config.clone(), pool).unwrap()))
     }
 

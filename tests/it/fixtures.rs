@@ -2,9 +2,8 @@
 
 use crate::support::{app, post_as, run};
 use latchkey::config::Settings;
-use latchkey::emulator;
-use latchkey::emulator::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
-use latchkey::server;
+use latchkey::contract;
+use latchkey::server::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -333,7 +332,7 @@ fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_load
 fn a_world_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     run(async {
         let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
-        let seeded = latchkey::app::App::new(config, app().pools()).unwrap();
+        let seeded = latchkey::engine::app::App::new(config, app().pools()).unwrap();
         let document = json!({ "workspaces": [{ "workspace_id": world_id(50), "locks": [
             { "device_type": "august_lock", "access_codes": [{}] }] }] });
         let mut seen = Vec::new();
@@ -383,8 +382,8 @@ fn plain(document: &Value, schema: &Value) -> Value {
 #[test]
 fn the_schema_of_the_file_says_the_same_as_the_contracts() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
-    let emulator: Value = serde_json::from_str(emulator::OPENAPI).unwrap();
-    let api: Value = serde_json::from_str(server::OPENAPI).unwrap();
+    let emulator: Value = serde_json::from_str(contract::CONTROL_OPENAPI).unwrap();
+    let api: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     let body =
         |path: &str| format!("/paths/{}/post/requestBody/content/application~1json/schema", path.replace('/', "~1"));
     let create = body("/_emulator/workspaces/create");

@@ -1,6 +1,6 @@
 //! Keeps `ledger.md` honest: every rule in it is proven, decided or given a reason, and what it names exists.
 
-use latchkey::server;
+use latchkey::contract;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -131,7 +131,7 @@ fn no_rule_stands_in_it_twice() {
 
 #[test]
 fn every_property_error_warning_and_mutation_of_the_contract_stands_in_it() {
-    let contract: Value = serde_json::from_str(server::OPENAPI).unwrap();
+    let contract: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     let properties = &contract["components"]["schemas"]["access_code"]["properties"];
     let listed = titles("access-code-object §1");
     for name in properties.as_object().unwrap().keys() {

@@ -24,6 +24,7 @@ mod emulator_faults;
 mod exactness;
 mod external;
 mod fixtures;
+mod floors;
 mod foreign_codes;
 mod isolation;
 mod keypad;

@@ -5,11 +5,11 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use chrono::TimeDelta;
 use http_body_util::BodyExt;
-use latchkey::app::App;
 use latchkey::config::Settings;
-use latchkey::emulator::fixtures::Fixtures;
+use latchkey::engine::app::App;
 use latchkey::postgres::{PoolLimits, Pools};
 use latchkey::server;
+use latchkey::server::fixtures::Fixtures;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Few {
     fn new() -> Self {
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
-        let limits = PoolLimits { connections: 2, ..shared.config.pool_limits() };
+        let limits = PoolLimits { connections: 2, ..PoolLimits::of(&shared.config) };
         let pools = Pools::lazy(options, limits);
         let config = Settings { seed: Some("plans of a server".to_owned()), ..shared.config.clone() };
         let app = App::new(config, pools).unwrap();
@@ -161,13 +161,13 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         few.post("/_emulator/workspaces/reset", json!({})).await;
         few.post("/_emulator/snapshots/restore", json!({ "snapshot_id": snapshot })).await;
         few.post("/_emulator/snapshots/delete", json!({ "snapshot_id": snapshot })).await;
-        latchkey::retention::remove_older_than(&few.app, TimeDelta::days(1)).await.unwrap();
+        latchkey::engine::retention::remove_older_than(&few.app, TimeDelta::days(1)).await.unwrap();
         few.post("/_emulator/clock/hold", json!({})).await;
         few.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
         few.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
         few.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
         few.post("/_emulator/workspaces/delete", json!({})).await;
-        latchkey::emulator::worlds::remove_expired(&few.app).await.unwrap();
+        latchkey::engine::workspaces::remove_expired(&few.app).await.unwrap();
         let plans = few.plans().await;
         assert!(plans.len() > 60, "{}", plans.len());
         let mut wrong = Vec::new();

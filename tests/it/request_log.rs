@@ -5,9 +5,9 @@ use crate::support::{UNKNOWN, World, app, ask, post_as, run};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use latchkey::app::App;
+use latchkey::engine::app::App;
+use latchkey::engine::request_log::Pending;
 use latchkey::http::envelope::Answer;
-use latchkey::http::log::Pending;
 use latchkey::server;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -283,10 +283,10 @@ fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nob
             .unwrap();
         let mut stream = server::router(app.clone()).oneshot(request).await.unwrap().into_body();
         for _ in 0..MANY {
-            let mut pending = Pending::new(&Request::new(Body::empty()), Cow::Borrowed("/devices/list"));
+            let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
             pending.entry.workspace_id = Some(world.workspace_id.parse().unwrap());
             let answer = Answer { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
-            app.requests.keep(pending, &answer);
+            app.requests.keep(pending, answer.status.as_u16(), &answer.body);
         }
         let (mut told, mut missed) = (0, 0);
         while told + missed < MANY {

@@ -1,19 +1,20 @@
 //! `/health`: the parts of the server and their state.
 
 use crate::support::{app, ask, run};
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
-use latchkey::app::App;
 use latchkey::clock::{Instant, machine_now};
-use latchkey::http::service_health::SchedulerRound;
+use latchkey::engine::app::App;
+use latchkey::engine::app::SchedulerRound;
 use latchkey::postgres::{PoolLimits, Pools};
 use latchkey::server;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
 /// The status, `Retry-After` and body of `/health`.
-async fn health(app: App) -> (StatusCode, Option<String>, Value) {
-    let response = server::router(app).oneshot(Request::get("/health").body(Body::empty()).unwrap()).await.unwrap();
+async fn health(router: Router) -> (StatusCode, Option<String>, Value) {
+    let response = router.oneshot(Request::get("/health").body(Body::empty()).unwrap()).await.unwrap();
     let retry_after = response.headers().get(header::RETRY_AFTER).map(|it| it.to_str().unwrap().to_owned());
     let status = response.status();
     let body = to_bytes(response.into_body(), 10_000).await.unwrap();
@@ -28,7 +29,7 @@ fn statuses(body: &Value) -> Vec<(&str, &str)> {
 /// A server on the tests' database, with a pool and a scheduler state of its own.
 fn own() -> App {
     let options = app().pool.raw().connect_options().as_ref().clone();
-    let limits = PoolLimits { connections: 1, ..app().config.pool_limits() };
+    let limits = PoolLimits { connections: 1, ..PoolLimits::of(&app().config) };
     App::new(app().config.clone(), Pools::lazy(options, limits)).unwrap()
 }
 
@@ -38,7 +39,8 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         let server = own();
         let before = machine_now();
         server.scheduler_went_round(SchedulerRound { ended_at: before, has_succeeded: true });
-        let (status, retry_after, body) = health(server.clone()).await;
+        let router = server::router(server);
+        let (status, retry_after, body) = health(router.clone()).await;
         assert_eq!((status, retry_after, &body["ok"]), (StatusCode::OK, None, &Value::Bool(true)));
         assert_eq!(statuses(&body), [("api", "healthy"), ("database", "healthy"), ("scheduler", "healthy")]);
         assert_eq!(body["msg"], "Latchkey is serving.");
@@ -46,10 +48,10 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         assert!(parts.iter().all(|part| part["description"].as_str().unwrap().ends_with('.')), "{body}");
         let evaluated_at: Instant = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
         assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
-        assert_eq!(health(server).await.2, body, "it is good for a second");
+        assert_eq!(health(router).await.2, body, "it is good for a second");
         let server = own();
         server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
-        let (status, _, body) = health(server).await;
+        let (status, _, body) = health(server::router(server)).await;
         assert_eq!((status, statuses(&body)[2]), (StatusCode::OK, ("scheduler", "degraded")));
     });
 }
@@ -60,7 +62,7 @@ fn health_is_503_while_a_part_is_down() {
         let server = own();
         server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
         server.pool.close().await;
-        let (status, retry_after, body) = health(server).await;
+        let (status, retry_after, body) = health(server::router(server)).await;
         assert_eq!((status, &body["ok"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::Bool(false)));
         assert!(retry_after.is_some());
         assert_eq!(statuses(&body), [("api", "healthy"), ("database", "down"), ("scheduler", "healthy")]);
@@ -68,7 +70,7 @@ fn health_is_503_while_a_part_is_down() {
         let server = own();
         let long_ago = machine_now() - chrono::TimeDelta::minutes(1);
         server.scheduler_went_round(SchedulerRound { ended_at: long_ago, has_succeeded: true });
-        let (status, _, body) = health(server).await;
+        let (status, _, body) = health(server::router(server)).await;
         assert_eq!((status, statuses(&body)[2]), (StatusCode::SERVICE_UNAVAILABLE, ("scheduler", "down")));
     });
 }

@@ -7,11 +7,12 @@ use axum::body::Body;
 use axum::http::{Request, Response, header};
 use clap::Parser;
 use http_body_util::BodyExt;
-use latchkey::app::App;
 use latchkey::config::Config;
-use latchkey::contract::Contract;
-use latchkey::postgres::{self, Database};
-use latchkey::{emulator, scheduler, server};
+use latchkey::contract::{self, Contract};
+use latchkey::engine::app::App;
+use latchkey::engine::scheduler;
+use latchkey::postgres::{self, Database, PoolLimits};
+use latchkey::server;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use tokio::runtime::Runtime;
@@ -37,7 +38,7 @@ fn server() -> &'static Server {
         let database = Database::open(&config).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
         let pool = runtime
-            .block_on(postgres::connect(&database.url(), config.settings.pool_limits()))
+            .block_on(postgres::connect(&database.url(), PoolLimits::of(&config.settings)))
             .expect("the database is up to date");
         // The process's end ends it; nothing here lives longer.
         std::mem::forget(database);
@@ -125,7 +126,7 @@ fn as_answered(document: &str) -> String {
 pub(crate) fn check_answer(method: &str, path: &str, status: u16, body: &Value) {
     static CONTRACTS: OnceLock<[Contract; 2]> = OnceLock::new();
     let contracts = CONTRACTS.get_or_init(|| {
-        [server::OPENAPI, emulator::OPENAPI]
+        [contract::OPENAPI, contract::CONTROL_OPENAPI]
             .map(|document| Contract::parse(&as_answered(document)).expect("the contract parses"))
     });
     let endpoint = contracts.iter().find_map(|contract| contract.endpoint(path));

@@ -5,8 +5,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use clap::Parser as _;
-use latchkey::app::App;
 use latchkey::config::Config;
+use latchkey::engine::app::App;
+use latchkey::postgres::PoolLimits;
 use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
 use latchkey::{postgres, server};
 use serde_json::{Value, json};
@@ -101,7 +102,7 @@ fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
         connection.close().await.unwrap();
 
         let settings = Config::parse_from(["latchkey", "--ephemeral"]).settings;
-        let pools = postgres::connect(&private.url(), settings.pool_limits()).await.unwrap();
+        let pools = postgres::connect(&private.url(), PoolLimits::of(&settings)).await.unwrap();
         let kept = "select has_faults, (select array_agg(common_code_key) from pin_group) from workspace where seed is not null";
         let kept: (bool, Vec<String>) = sqlx::query_as(kept).fetch_one(pools.requests.raw()).await.unwrap();
         assert_eq!(kept, (false, vec!["stay".to_owned()]), "what had no row any more is forgotten");

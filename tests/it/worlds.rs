@@ -1,9 +1,9 @@
 //! The list of worlds, and worlds that delete themselves.
 
 use crate::support::{START, World, app, ask, post_as, run};
-use latchkey::app::App;
-use latchkey::emulator::worlds::remove_expired;
-use latchkey::postgres::Pools;
+use latchkey::engine::app::App;
+use latchkey::engine::workspaces::remove_expired;
+use latchkey::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
 
 const LIST: &str = "/_emulator/workspaces/list";
@@ -88,7 +88,7 @@ fn worlds_past_their_time_are_removed_once_however_many_servers_see_to_it() {
             going.push(world);
         }
         let options = app().pool.raw().connect_options().as_ref().clone();
-        let pools = Pools::lazy(options, app().config.pool_limits());
+        let pools = Pools::lazy(options, PoolLimits::of(&app().config));
         let other = App::new(app().config.clone(), pools).unwrap();
         let (one, other, third) = (app(), other.clone(), other);
         let (one, other, third) = tokio::join!(remove_expired(&one), remove_expired(&other), remove_expired(&third));

@@ -4,8 +4,8 @@ use super::{JSON, ids};
 use crate::support::{Reply, START, World, app, run};
 use axum::body::Body;
 use axum::http::Request;
-use latchkey::contract::Contract;
-use latchkey::{emulator, server};
+use latchkey::contract::{self, Contract};
+use latchkey::server;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -313,7 +313,7 @@ fn requests(document: &Value, operation: &Value, known_ids: &[String]) -> BoxedS
 #[test]
 fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
     let router = server::router(app());
-    for text in [server::OPENAPI, emulator::OPENAPI] {
+    for text in [contract::OPENAPI, contract::CONTROL_OPENAPI] {
         let contract = Contract::parse(text).unwrap();
         let document = contract.document();
         for path in contract.paths() {
@@ -393,7 +393,7 @@ fn odd_values() -> [Value; 9] {
 #[test]
 fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
     run(async {
-        let contract = Contract::parse(server::OPENAPI).unwrap();
+        let contract = Contract::parse(contract::OPENAPI).unwrap();
         let document = contract.document();
         let operations = || {
             contract.paths().flat_map(|path| {

@@ -3,7 +3,7 @@
 use crate::support::{Reply, World, app, ask, run, send};
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
-use latchkey::emulator::sandbox;
+use latchkey::engine::sandbox;
 
 /// A GET with headers that need not be text.
 async fn get(path: &str, headers: &[(&str, &[u8])]) -> Reply {

@@ -13,7 +13,7 @@ use self::values::{Known, Random};
 use self::wire::{Answer, Connection, Request};
 use super::Latchkey;
 use crate::support::{START, check_answer};
-use latchkey::{emulator, server};
+use latchkey::contract;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -284,7 +284,8 @@ fn ask(
 
 #[test]
 fn random_requests_are_all_answered_in_the_envelope_and_none_with_a_failure() {
-    let documents = [server::OPENAPI, emulator::OPENAPI].map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let documents =
+        [contract::OPENAPI, contract::CONTROL_OPENAPI].map(|text| serde_json::from_str::<Value>(text).unwrap());
     let operations: Vec<Operation<'_>> = documents.iter().flat_map(requests::operations).collect();
     let (requests, seed) = (setting("LATCHKEY_TEST_REQUESTS", REQUESTS), setting("LATCHKEY_TEST_SEED", 1));
     let mut latchkey = Latchkey::start(&["--ephemeral"]);

@@ -303,7 +303,7 @@ impl<'a> Maker<'a> {
             && let Some(fields) = document.as_object_mut()
         {
             fields.shift_remove("checksum");
-            if let Ok(checksum) = latchkey::emulator::snapshots::checksum(fields) {
+            if let Ok(checksum) = latchkey::store::snapshots::checksum(fields) {
                 fields.insert("checksum".to_owned(), json!(checksum));
             }
         }

@@ -1,0 +1,39 @@
+//! `/access_codes/create`.
+
+use super::params::NewAccessCodeParams;
+use crate::api::body::access_code::AccessCodeBody;
+use crate::api::body::action_attempt::ActionAttemptBody;
+use crate::api::edge::Call;
+use crate::cause::Cause;
+use crate::engine;
+use crate::engine::commands::CreateCommand;
+use crate::error::{Error, Resource, Result};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Create {
+    device_id: Uuid,
+    #[serde(flatten)]
+    wanted: NewAccessCodeParams,
+}
+
+#[derive(Serialize)]
+pub(super) struct Created {
+    action_attempt: ActionAttemptBody,
+    access_code: AccessCodeBody,
+}
+
+pub(super) async fn create(call: Call<Create>) -> Result<Created> {
+    let Create { device_id, wanted } = call.input;
+    let wanted = wanted.read()?;
+    let sync = wanted.sync;
+    let making = CreateCommand { device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
+    let made = engine::create::create(&call.app, call.workspace.workspace_id, making)
+        .await?
+        .pop()
+        .ok_or(Error::NotFound(Resource::Device))?;
+    let access_code = AccessCodeBody::of(&made.code, &made.device);
+    let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
+    Ok(Created { action_attempt, access_code })
+}

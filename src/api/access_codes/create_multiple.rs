@@ -1,0 +1,60 @@
+//! `/access_codes/create_multiple`.
+
+use super::params::NewAccessCodeParams;
+use crate::api::body::access_code::AccessCodeBody;
+use crate::api::edge::Call;
+use crate::cause::Cause;
+use crate::domain::linked::WhenCodeCannotBeShared;
+use crate::engine::commands::CreateCommand;
+use crate::engine::create;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct CreateMultiple {
+    device_ids: Vec<Uuid>,
+    #[serde(default)]
+    behavior_when_code_cannot_be_shared: WhenCodeCannotBeShared,
+    #[serde(flatten)]
+    wanted: NewAccessCodeParams,
+}
+
+#[derive(Serialize)]
+pub(super) struct CreatedMultiple {
+    access_codes: Vec<AccessCodeBody>,
+}
+
+pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
+    let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, mut wanted } = call.input;
+    check_device_ids(&device_ids)?;
+    // These are not parameters here: the key is set by what is made, there is no attempt to wait for, and offline codes
+    // share no PIN.
+    wanted.common_code_key = None;
+    wanted.sync = false;
+    wanted.is_offline_access_code = false;
+    wanted.use_offline_access_code = false;
+    wanted.is_one_time_use = false;
+    let wanted = wanted.read()?;
+    let making = CreateCommand { device_ids, wanted, linking: Some(behavior), cause: Cause::current() };
+    let made = create::create(&call.app, call.workspace.workspace_id, making).await?;
+    let access_codes = made.iter().map(|made| AccessCodeBody::of(&made.code, &made.device)).collect();
+    Ok(CreatedMultiple { access_codes })
+}
+
+/// Refuses a list of devices that names one twice, or too many.
+fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
+    const MOST: usize = 500;
+    if device_ids.is_empty() {
+        return Err(Error::invalid("device_ids", "Array must contain at least 1 element(s)"));
+    }
+    if device_ids.len() > MOST {
+        return Err(Error::invalid("device_ids", format!("Array must contain at most {MOST} element(s)")));
+    }
+    let mut seen = HashSet::with_capacity(device_ids.len());
+    match device_ids.iter().find(|device_id| !seen.insert(**device_id)) {
+        Some(double) => Err(Error::invalid("device_ids", format!("Each device can be named once; {double} is twice"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,23 @@
+//! `/access_codes/get`.
+
+use super::params::OneAccessCode;
+use crate::api::body::access_code::AccessCodeBody;
+use crate::api::edge::Call;
+use crate::error::Result;
+use crate::store::access_codes::{self, Whose};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    access_code: AccessCodeBody,
+}
+
+pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
+    let filter = call.input.filter(Whose::Managed)?;
+    let found = access_codes::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    // One PIN may serve several codes in turn: the one whose time comes first is meant.
+    let found = found.iter().filter(|(it, _)| call.input.code.is_none() || it.known_code().is_some());
+    let first = found.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
+    let (code, device) = first.ok_or_else(|| call.input.not_found())?;
+    Ok(Found { access_code: AccessCodeBody::of(code, device) })
+}

@@ -1,0 +1,103 @@
+//! `/access_codes/get_timeline`: the events of one code as Seam's console tells them. Seam has the route unreleased.
+
+use crate::api::edge::Call;
+use crate::clock::to_iso;
+use crate::error::{Error, Result};
+use crate::http::params::optional_instant;
+use crate::store::access_codes::{self, Filter as Codes, Whose};
+use crate::store::events::{self, EventBody, Filter};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct GetTimeline {
+    access_code_id: Uuid,
+    after: Option<String>,
+    before: Option<String>,
+    event_types: Option<Vec<String>>,
+    limit: Option<f64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Timeline {
+    timeline_events: Vec<Value>,
+    pagination: Value,
+}
+
+/// Newest first. `next_cursor` is what to give as `before` for what is older, `prev_cursor` what to give as `after` for
+/// what is newer.
+pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
+    const DEFAULT_LIMIT: i64 = 50;
+    let input = call.input;
+    let workspace_id = call.workspace.workspace_id;
+    let ids = [input.access_code_id];
+    let codes = Codes { access_code_ids: Some(&ids), whose: Whose::Any, even_if_gone: true, ..Codes::default() };
+    if access_codes::list(&call.app.pool, workspace_id, &codes).await?.is_empty() {
+        return Err(Error::no_access_code(input.access_code_id));
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the contract has it between 1 and 200")]
+    let limit = input.limit.map_or(DEFAULT_LIMIT, |limit| limit as i64);
+    let filter = Filter {
+        after: optional_instant("after", input.after.as_deref())?,
+        before: optional_instant("before", input.before.as_deref())?,
+        event_types: input.event_types,
+        // What people at the keypad do with the code is no part of it.
+        type_prefix: Some("access_code."),
+        access_code_ids: Some(ids.to_vec()),
+        newest_first: true,
+        limit: limit + 1,
+        ..Filter::default()
+    };
+    let is_first = filter.before.is_none();
+    let mut events = events::list(&call.app.pool, workspace_id, filter.clone()).await?;
+    let page = usize::try_from(limit).unwrap_or(0);
+    let mut has_more = events.len() > page;
+    if has_more {
+        // What happened at one instant stays together, be it more than asked for: a cursor is an instant.
+        let beyond = events[page].occurred_at;
+        if events.first().is_some_and(|first| first.occurred_at != beyond) {
+            events.retain(|event| event.occurred_at > beyond);
+        } else {
+            let after = beyond.checked_sub_signed(TimeDelta::milliseconds(1));
+            let together = Filter { after, limit: i64::MAX, ..filter.clone() };
+            events = events::list(&call.app.pool, workspace_id, together).await?;
+            let older = Filter { before: Some(beyond), limit: 1, ..filter };
+            has_more = !events::list(&call.app.pool, workspace_id, older).await?.is_empty();
+        }
+    }
+    let cursor = |event: Option<&EventBody>| event.map(|event| to_iso(event.occurred_at));
+    let pagination = json!({
+        "has_more": has_more,
+        "next_cursor": cursor(events.last().filter(|_| has_more)),
+        "prev_cursor": cursor(events.first().filter(|_| !is_first)),
+    });
+    Ok(Timeline { timeline_events: events.iter().map(timeline_event).collect(), pagination })
+}
+
+fn timeline_event(event: &EventBody) -> Value {
+    let actor = if event.event_type.contains("external_to_seam") || event.event_type.contains("unmanaged") {
+        "external"
+    } else if matches!(
+        event.event_type.as_str(),
+        "access_code.created" | "access_code.mutations_requested" | "access_code.backup_access_code_pulled"
+    ) {
+        "api_key"
+    } else {
+        "system"
+    };
+    let name = event.event_type.strip_prefix("access_code.").unwrap_or(&event.event_type).replace(['.', '_'], " ");
+    json!({
+        "timeline_event_id": event.event_id,
+        "event_type": event.event_type,
+        "occurred_at": to_iso(event.occurred_at),
+        "description": format!("Access code: {name}"),
+        "actor": { "type": actor },
+        "related_resource_ids": {
+            "connected_account_id": event.connected_account_id,
+            "device_id": event.device_id,
+            "event_id": event.event_id,
+        },
+    })
+}

@@ -1,0 +1,66 @@
+//! `/access_codes/list`.
+
+use crate::api::body::access_code::AccessCodeBody;
+use crate::api::edge::Call;
+use crate::api::pagination::{Page, Pagination};
+use crate::domain::access_code::AccessCode;
+use crate::error::{Error, Resource, Result};
+use crate::store::Position;
+use crate::store::access_codes::{self, Filter};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How many codes a page has unless told otherwise, as at Seam.
+const DEFAULT_LIMIT: usize = 55_000;
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    access_code_ids: Option<Vec<Uuid>>,
+    device_id: Option<Uuid>,
+    search: Option<String>,
+    access_grant_id: Option<Uuid>,
+    access_grant_key: Option<String>,
+    access_method_id: Option<Uuid>,
+    customer_key: Option<String>,
+    user_identifier_key: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    access_codes: Vec<AccessCodeBody>,
+    pagination: Pagination,
+}
+
+pub(super) async fn list(call: Call<List>) -> Result<Listed> {
+    let input = &call.input;
+    // Nothing here comes from access grants, and nothing belongs to a customer or a user.
+    let elsewhere = input.access_grant_id.is_some()
+        || input.access_grant_key.is_some()
+        || input.access_method_id.is_some()
+        || input.customer_key.is_some()
+        || input.user_identifier_key.is_some();
+    if input.access_code_ids.is_none() && input.device_id.is_none() && !elsewhere {
+        return Err(Error::invalid_request("Either 'device_id' or 'access_code_ids' is required"));
+    }
+    let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
+    let filter = Filter {
+        access_code_ids: if elsewhere { Some(&[]) } else { input.access_code_ids.as_deref() },
+        search: input.search.as_deref(),
+        without_pool: true,
+        after: page.after,
+        limit: Some(page.fetch()),
+        ..Filter::default()
+    };
+    let (pool, workspace_id) = (&call.app.pool, call.workspace.workspace_id);
+    let found = match input.device_id {
+        None => access_codes::list(pool, workspace_id, &filter).await?,
+        Some(device_id) => {
+            let found = access_codes::list_on_device(pool, workspace_id, device_id, &filter).await?;
+            found.ok_or(Error::NotFound(Resource::Device))?
+        }
+    };
+    let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };
+    let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/list");
+    let access_codes = found.iter().map(|(code, device)| AccessCodeBody::of(code, device)).collect();
+    Ok(Listed { access_codes, pagination })
+}

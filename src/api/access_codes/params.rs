@@ -1,0 +1,184 @@
+//! Parameters that several endpoints of access codes take alike.
+
+use crate::domain::access_code::lifecycle::Window;
+use crate::domain::offline::MaxTimeRounding;
+use crate::engine::commands::{NewAccessCode, OfflineWish};
+use crate::error::{Error, Result};
+use crate::http::params::optional_instant;
+use crate::store::access_codes::{Filter, Whose};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// How many characters a `common_code_key` may have. Seam names no limit; this many fit into an index in any script.
+const LONGEST_KEY: usize = 500;
+
+/// What `create` and `create_multiple` take alike.
+#[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "Seam's request has them")]
+pub(super) struct NewAccessCodeParams {
+    code: Option<String>,
+    name: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    pub(super) common_code_key: Option<String>,
+    preferred_code_length: Option<f64>,
+    #[serde(default = "yes")]
+    prefer_native_scheduling: bool,
+    #[serde(default = "yes")]
+    attempt_for_offline_device: bool,
+    is_external_modification_allowed: Option<bool>,
+    allow_external_modification: Option<bool>,
+    #[serde(default)]
+    pub(super) sync: bool,
+    #[serde(default)]
+    use_backup_access_code_pool: bool,
+    #[serde(default)]
+    pub(super) is_offline_access_code: bool,
+    #[serde(default)]
+    pub(super) use_offline_access_code: bool,
+    #[serde(default)]
+    pub(super) is_one_time_use: bool,
+    #[serde(default)]
+    max_time_rounding: MaxTimeRounding,
+}
+
+/// The default of parameters that are true unless told otherwise.
+pub(super) fn yes() -> bool {
+    true
+}
+
+impl NewAccessCodeParams {
+    /// What they ask for.
+    ///
+    /// # Errors
+    /// What of them does not go together.
+    pub(super) fn read(self) -> Result<NewAccessCode> {
+        let external = one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
+        if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > LONGEST_KEY) {
+            let message = format!("String must contain at most {LONGEST_KEY} character(s)");
+            return Err(Error::invalid("common_code_key", message));
+        }
+        let preferred_code_length = self.preferred_code_length.map(|length| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a length no lock has is ignored"
+            )]
+            let whole = if length.fract() == 0.0 { length as u8 } else { 0 };
+            whole
+        });
+        let offline = self.is_offline_access_code || self.use_offline_access_code;
+        if self.is_one_time_use && !offline {
+            let message = "Only offline access codes can be for one use: set is_offline_access_code";
+            return Err(Error::invalid("is_one_time_use", message));
+        }
+        let offline = if offline { Some(self.offline()?) } else { None };
+        let window = match offline {
+            Some(_) => None,
+            None => window(self.starts_at.as_deref(), self.ends_at.as_deref())?,
+        };
+        Ok(NewAccessCode {
+            window,
+            offline,
+            use_backup_pool: self.use_backup_access_code_pool,
+            code: self.code,
+            name: self.name,
+            common_code_key: self.common_code_key,
+            preferred_code_length,
+            prefer_native_scheduling: self.prefer_native_scheduling,
+            is_external_modification_allowed: external.unwrap_or(false),
+            attempt_for_offline_device: self.attempt_for_offline_device,
+            sync: self.sync,
+        })
+    }
+}
+
+impl NewAccessCodeParams {
+    fn offline(&self) -> Result<OfflineWish> {
+        if self.use_backup_access_code_pool {
+            let message = "Offline access codes have no backups: leave use_backup_access_code_pool out";
+            return Err(Error::invalid("use_backup_access_code_pool", message));
+        }
+        if self.common_code_key.is_some() {
+            let message = "Offline access codes have codes of their own: leave common_code_key out";
+            return Err(Error::invalid("common_code_key", message));
+        }
+        let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
+        let ends_at = optional_instant("ends_at", self.ends_at.as_deref())?;
+        let starts_at =
+            starts_at.ok_or_else(|| Error::invalid("starts_at", "An offline access code needs starts_at"))?;
+        if ends_at.is_some_and(|ends_at| ends_at <= starts_at) {
+            return Err(Error::invalid_request("ends_at must be after starts_at"));
+        }
+        Ok(OfflineWish {
+            starts_at,
+            ends_at,
+            is_one_time_use: self.is_one_time_use,
+            max_time_rounding: self.max_time_rounding,
+        })
+    }
+}
+
+/// The value of a parameter that has two names, which must not disagree.
+pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Result<Option<bool>> {
+    match (is_allowed, allow) {
+        (Some(one), Some(other)) if one != other => Err(Error::invalid_request(
+            "is_external_modification_allowed and allow_external_modification mean the same and must not differ",
+        )),
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// The time frame from its two parameters: both or none, and in order.
+///
+/// # Errors
+/// What of them does not go together.
+pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
+    match (optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?) {
+        (None, None) => Ok(None),
+        (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
+        (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
+        _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
+    }
+}
+
+/// What the parameters of `/access_codes/create` ask for, which passed the contract.
+///
+/// # Errors
+/// What of them does not go together.
+pub fn wanted(parameters: Map<String, Value>) -> Result<NewAccessCode> {
+    NewAccessCodeParams::deserialize(Value::Object(parameters))?.read()
+}
+
+/// Which code is meant: by its id, or by its lock and PIN.
+#[derive(Deserialize)]
+pub(super) struct OneAccessCode {
+    access_code_id: Option<Uuid>,
+    device_id: Option<Uuid>,
+    pub(super) code: Option<String>,
+}
+
+impl OneAccessCode {
+    /// What is answered where there is no such code.
+    pub(super) fn not_found(&self) -> Error {
+        Error::AccessCodeNotFound { device_id: self.device_id, access_code_id: self.access_code_id }
+    }
+
+    pub(super) fn filter(&self, whose: Whose) -> Result<Filter<'_>> {
+        let either = "Either access_code_id, or device_id and code, are required";
+        match (&self.access_code_id, &self.device_id, &self.code) {
+            (Some(_), _, Some(_)) => {
+                Err(Error::invalid_request("Give access_code_id, or device_id and code, not both"))
+            }
+            (None, None, _) | (None, _, None) => Err(Error::invalid_request(either)),
+            (access_code_id, device_id, code) => Ok(Filter {
+                access_code_ids: access_code_id.as_ref().map(std::slice::from_ref),
+                device_id: *device_id,
+                code: code.as_deref(),
+                whose,
+                ..Filter::default()
+            }),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! `/access_codes/simulate/*`.
+
+use crate::api::body::access_code::UnmanagedAccessCodeBody;
+use crate::api::edge::{Call, Routes};
+use crate::domain::access_code::lifecycle::Entry;
+use crate::engine::unmanaged::{self, Foreign};
+use crate::error::Result;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The routes of this resource.
+pub fn routes() -> Routes {
+    Routes::default().add("/access_codes/simulate/create_unmanaged_access_code", create_unmanaged_access_code)
+}
+
+#[derive(Serialize)]
+struct Found {
+    access_code: UnmanagedAccessCodeBody,
+}
+
+#[derive(Deserialize)]
+struct CreateUnmanagedAccessCode {
+    device_id: Uuid,
+    code: String,
+    name: String,
+}
+
+async fn create_unmanaged_access_code(call: Call<CreateUnmanagedAccessCode>) -> Result<Found> {
+    let CreateUnmanagedAccessCode { device_id, code, name } = call.input;
+    let entry = Entry { name: Some(name), code, window: None };
+    let foreign = Foreign { device_id, entry, cannot_be_managed: false, cannot_delete: false };
+    let (code, device) = unmanaged::add(&call.app, call.workspace.workspace_id, foreign).await?;
+    Ok(Found { access_code: UnmanagedAccessCodeBody::of(&code, &device) })
+}

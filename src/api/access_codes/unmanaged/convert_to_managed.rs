@@ -1,0 +1,27 @@
+//! `/access_codes/unmanaged/convert_to_managed`.
+
+use crate::api::access_codes::params::one_of_two;
+use crate::api::body::action_attempt::ActionAttemptBody;
+use crate::api::edge::Call;
+use crate::engine::unmanaged;
+use crate::error::Result;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// `force`, for codes of another workspace, and `sync` make no difference: nothing is shared here, and nothing takes
+/// time.
+#[derive(Deserialize)]
+pub(super) struct Convert {
+    access_code_id: Uuid,
+    is_external_modification_allowed: Option<bool>,
+    allow_external_modification: Option<bool>,
+}
+
+pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
+    let input = call.input;
+    let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+    let allowed = allowed.unwrap_or(false);
+    let attempt = unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
+    Ok(json!({ "action_attempt": ActionAttemptBody::of_outcome(&attempt) }))
+}

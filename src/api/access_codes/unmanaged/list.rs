@@ -1,0 +1,49 @@
+//! `/access_codes/unmanaged/list`.
+
+use crate::api::body::access_code::UnmanagedAccessCodeBody;
+use crate::api::edge::Call;
+use crate::api::pagination::{Page, Pagination};
+use crate::domain::access_code::AccessCode;
+use crate::error::{Error, Resource, Result};
+use crate::store::Position;
+use crate::store::access_codes::{self, Filter, Whose};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// How many codes a page has unless told otherwise, as at Seam.
+const DEFAULT_LIMIT: usize = 300_000;
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    device_id: Uuid,
+    search: Option<String>,
+    user_identifier_key: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    access_codes: Vec<UnmanagedAccessCodeBody>,
+    pagination: Pagination,
+}
+
+pub(super) async fn list(call: Call<List>) -> Result<Listed> {
+    let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
+    let input = &call.input;
+    let filter = Filter {
+        // Nothing here belongs to a user.
+        access_code_ids: input.user_identifier_key.as_ref().map(|_| &[][..]),
+        search: input.search.as_deref(),
+        whose: Whose::Unmanaged,
+        after: page.after,
+        limit: Some(page.fetch()),
+        ..Filter::default()
+    };
+    let workspace_id = call.workspace.workspace_id;
+    let found = access_codes::list_on_device(&call.app.pool, workspace_id, input.device_id, &filter).await?;
+    let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
+    found.retain(|(_, device)| device.brand.shows_foreign_codes);
+    let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };
+    let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/unmanaged/list");
+    let access_codes = found.iter().map(|(code, device)| UnmanagedAccessCodeBody::of(code, device)).collect();
+    Ok(Listed { access_codes, pagination })
+}

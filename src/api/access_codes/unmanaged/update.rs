@@ -1,0 +1,28 @@
+//! `/access_codes/unmanaged/update`.
+
+use crate::api::access_codes::params::one_of_two;
+use crate::api::edge::{Call, Done};
+use crate::engine::unmanaged;
+use crate::error::{Error, Result};
+use serde::Deserialize;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Update {
+    access_code_id: Uuid,
+    is_managed: bool,
+    is_external_modification_allowed: Option<bool>,
+    allow_external_modification: Option<bool>,
+}
+
+pub(super) async fn update(call: Call<Update>) -> Result<Done> {
+    let input = call.input;
+    let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+    if !input.is_managed {
+        let message = "is_managed must be true. Use /access_codes/update to convert access codes to unmanaged";
+        return Err(Error::invalid("is_managed", message));
+    }
+    let allowed = allowed.unwrap_or(false);
+    unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
+    Ok(Done {})
+}

@@ -1,0 +1,29 @@
+//! `/action_attempts/get`.
+
+use super::outcome::with_outcomes;
+use crate::api::body::action_attempt::ActionAttemptBody;
+use crate::api::edge::Call;
+use crate::error::{Error, Resource, Result};
+use crate::store::action_attempts::{self, Filter};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Get {
+    action_attempt_id: Uuid,
+}
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    action_attempt: ActionAttemptBody,
+}
+
+pub(super) async fn get(call: Call<Get>) -> Result<Found> {
+    let ids = [call.input.action_attempt_id];
+    let filter = Filter { action_attempt_ids: Some(&ids), limit: 1, ..Filter::default() };
+    let workspace_id = call.workspace.workspace_id;
+    let rows = action_attempts::list(&call.app.pool, workspace_id, &filter).await?;
+    let bodies = with_outcomes(&call.app, workspace_id, rows).await?;
+    let action_attempt = bodies.into_iter().next().ok_or(Error::NotFound(Resource::ActionAttempt))?;
+    Ok(Found { action_attempt })
+}

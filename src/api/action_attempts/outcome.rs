@@ -1,0 +1,83 @@
+//! What has become of action attempts: it follows from the codes that they are about.
+
+use crate::api::body::access_code::AccessCodeBody;
+use crate::api::body::action_attempt::{ActionAttemptBody, Outcome};
+use crate::domain::access_code::AccessCode;
+use crate::domain::device::DeviceSummary;
+use crate::engine::app::App;
+use crate::error::Result;
+use crate::store::access_codes::{self, Whose};
+use crate::store::action_attempts::ActionAttemptRow;
+use serde_json::json;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Finds out what has become of attempts from the lives of the codes they are about.
+pub(super) async fn with_outcomes(
+    app: &App,
+    workspace_id: Uuid,
+    rows: Vec<ActionAttemptRow>,
+) -> Result<Vec<ActionAttemptBody>> {
+    let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.access_code_id).collect();
+    let filter = access_codes::Filter {
+        access_code_ids: Some(&ids),
+        whose: Whose::Any,
+        even_if_gone: true,
+        ..Default::default()
+    };
+    let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, workspace_id, &filter)
+        .await?
+        .into_iter()
+        .map(|(code, device)| (code.access_code_id, (code, device)))
+        .collect();
+    let body = |row: ActionAttemptRow| {
+        let code = row.access_code_id.and_then(|id| codes.get(&id));
+        let outcome = outcome(&row, code)?;
+        Ok(ActionAttemptBody::new(row.action_attempt_id, &row.action_type, outcome))
+    };
+    rows.into_iter().map(body).collect()
+}
+
+fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<Outcome> {
+    if let Some(stored) = &row.outcome {
+        return Ok(stored.0.clone().into());
+    }
+    let Some((code, device)) = code else {
+        return Ok(if row.resolved_at.is_some() { Outcome::Success(json!({})) } else { Outcome::Pending });
+    };
+    let life = &code.life;
+    let is_over = row.resolved_at.is_some();
+    Ok(match row.action_type.as_str() {
+        "UPDATE_ACCESS_CODE" if life.waits_to_unmanage(row.action_attempt_id) => {
+            if !life.is_managed {
+                Outcome::Success(json!({}))
+            } else if life.gone_at.is_some() || life.removing_since().is_some() || life.particulars.has_expired {
+                Outcome::Error(json!({
+                    "type": "access_code_deleted",
+                    "message": "The access code was deleted or ended before the device had it, so it did not become unmanaged.",
+                }))
+            } else {
+                Outcome::Pending
+            }
+        }
+        "CREATE_ACCESS_CODE" if is_over || life.first_held_at.is_some() => {
+            Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
+        }
+        "CREATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
+            "type": "access_code_deleted",
+            "message": "The access code was deleted or ended before it was set on the device.",
+        })),
+        // What was asked for later keeps this attempt from nothing.
+        "UPDATE_ACCESS_CODE"
+            if is_over || life.particulars.updating.since().is_none_or(|since| since > row.created_at) =>
+        {
+            Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
+        }
+        "UPDATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
+            "type": "access_code_deleted",
+            "message": "The access code was deleted or ended before the device had the change.",
+        })),
+        "DELETE_ACCESS_CODE" if is_over || life.gone_at.is_some() => Outcome::Success(json!({})),
+        _ => Outcome::Pending,
+    })
+}

@@ -1,0 +1,257 @@
+//! Seam's `access_code` and `unmanaged_access_code`.
+
+use crate::clock::{Instant, iso, to_iso};
+use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation, Status};
+use crate::domain::access_code::{AccessCode, time_frame};
+use crate::domain::device::DeviceSummary;
+use crate::domain::device::brands::NameStyle;
+use serde::Serialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Seam's `access_code`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+#[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
+pub struct AccessCodeBody {
+    pub access_code_id: Uuid,
+    pub device_id: Uuid,
+    pub workspace_id: Uuid,
+    pub name: Option<String>,
+    pub code: Option<String>,
+    pub common_code_key: Option<String>,
+    pub r#type: &'static str,
+    pub status: Status,
+    pub display_status: &'static str,
+    #[serde(with = "iso::option")]
+    pub starts_at: Option<Instant>,
+    #[serde(with = "iso::option")]
+    pub ends_at: Option<Instant>,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    pub errors: Vec<Value>,
+    pub warnings: Vec<Value>,
+    pub pending_mutations: Vec<Value>,
+    pub appearance: Option<Appearance>,
+    pub is_managed: bool,
+    pub is_backup: bool,
+    pub is_backup_access_code_available: bool,
+    pub pulled_backup_access_code_id: Option<Uuid>,
+    pub is_external_modification_allowed: bool,
+    pub is_offline_access_code: bool,
+    pub is_one_time_use: bool,
+    pub is_scheduled_on_device: bool,
+    pub is_waiting_for_code_assignment: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dormakaba_oracode_metadata: Option<Value>,
+}
+
+impl AccessCodeBody {
+    /// The code as the API shows it on this device.
+    pub fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
+        let life = &code.life;
+        let asked = &life.asked;
+        let particulars = &life.particulars;
+        let offline = particulars.offline.as_ref();
+        let is_unknown = device.trouble.account_disconnected_at.is_some();
+        let status = if is_unknown { Status::Unknown } else { life.status(device.brand.recreates) };
+        Self {
+            access_code_id: code.access_code_id,
+            device_id: code.device_id,
+            workspace_id: code.workspace_id,
+            name: asked.name.clone(),
+            code: code.known_code().map(str::to_owned),
+            common_code_key: code.common_code_key.clone(),
+            r#type: kind(asked),
+            status,
+            display_status: display_status(life, status),
+            starts_at: asked.window.map(|window| window.starts_at),
+            ends_at: asked.window.map(|window| window.ends_at),
+            created_at: life.created_at,
+            errors: code.errors(device),
+            warnings: code.warnings(device),
+            pending_mutations: life.pending_mutations().into_iter().map(pending_mutation).collect(),
+            appearance: life.held.as_ref().filter(|_| !life.is_offline).and_then(|held| appearance(held, device)),
+            is_managed: true,
+            is_backup: life.is_backup,
+            is_backup_access_code_available: !life.is_backup && device.has_backups(),
+            pulled_backup_access_code_id: code.pulled_backup_access_code_id,
+            is_external_modification_allowed: code.is_external_modification_allowed,
+            is_offline_access_code: life.is_offline,
+            is_one_time_use: offline.is_some_and(|offline| offline["is_one_time_use"] == true),
+            is_scheduled_on_device: life.is_scheduled_on_device(),
+            is_waiting_for_code_assignment: particulars.awaits_code,
+            dormakaba_oracode_metadata: offline
+                .and_then(|offline| offline.get("dormakaba_oracode_metadata"))
+                .filter(|metadata| !metadata.is_null())
+                .cloned(),
+        }
+    }
+}
+
+/// Seam's `unmanaged_access_code`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct UnmanagedAccessCodeBody {
+    pub access_code_id: Uuid,
+    pub device_id: Uuid,
+    pub workspace_id: Uuid,
+    pub name: Option<String>,
+    pub code: Option<String>,
+    pub r#type: &'static str,
+    pub status: Status,
+    pub display_status: &'static str,
+    #[serde(with = "iso::option")]
+    pub starts_at: Option<Instant>,
+    #[serde(with = "iso::option")]
+    pub ends_at: Option<Instant>,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    pub errors: Vec<Value>,
+    pub warnings: Vec<Value>,
+    pub is_managed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cannot_be_managed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cannot_delete_unmanaged_access_code: Option<bool>,
+}
+
+impl UnmanagedAccessCodeBody {
+    /// The code as the API shows it where it is not ours.
+    pub fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
+        let asked = &code.life.asked;
+        Self {
+            access_code_id: code.access_code_id,
+            device_id: code.device_id,
+            workspace_id: code.workspace_id,
+            name: asked.name.clone(),
+            code: Some(asked.code.clone()).filter(|_| !device.brand.hides_foreign_codes),
+            r#type: kind(asked),
+            status: code.life.status(false),
+            display_status: if code.life.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
+            starts_at: asked.window.map(|window| window.starts_at),
+            ends_at: asked.window.map(|window| window.ends_at),
+            created_at: code.life.created_at,
+            errors: code.errors(device),
+            warnings: code.warnings(device),
+            is_managed: false,
+            cannot_be_managed: code.cannot_be_managed(device.brand).then_some(true),
+            cannot_delete_unmanaged_access_code: code.life.particulars.cannot_delete.then_some(true),
+        }
+    }
+}
+
+const ACTIVE: &str = "Active";
+const NOT_ACTIVE: &str = "Not active";
+
+/// Seam's `display_status` of a managed code with this status: a label for people. It says nothing that the other
+/// properties do not say (access-code-object, 1.2).
+fn display_status(life: &Life, status: Status) -> &'static str {
+    let is_inactive = life.particulars.errors.iter().any(|error| error.code == "access_code_inactive");
+    let has_started = life.asked.window.is_none_or(|window| life.as_of >= window.starts_at);
+    match status {
+        _ if life.deletion_requested_at.is_some() => "Being deleted",
+        _ if life.removing_since().is_some() || life.particulars.has_expired => "Expired",
+        Status::Unknown => "Unknown",
+        _ if is_inactive => NOT_ACTIVE,
+        Status::Set => ACTIVE,
+        // Somebody took it off the lock, and may.
+        Status::Unset if has_started => NOT_ACTIVE,
+        Status::Unset => "Upcoming",
+        Status::Setting | Status::Removing => "Issuing",
+    }
+}
+
+fn kind(entry: &Entry) -> &'static str {
+    if entry.window.is_some() { "time_bound" } else { "ongoing" }
+}
+
+/// One of Seam's `pending_mutations`.
+fn pending_mutation((created_at, mutation): (Instant, PendingMutation)) -> Value {
+    let updating = "The change is being made on the device.";
+    let (mutation_code, message) = match &mutation {
+        PendingMutation::Creating => ("creating", "The access code is being put on the device."),
+        PendingMutation::DeferringCreation { .. } => {
+            ("deferring_creation", "The access code will be put on the device nearer its start.")
+        }
+        PendingMutation::UpdatingName { .. } => ("updating_name", updating),
+        PendingMutation::UpdatingCode { .. } => ("updating_code", updating),
+        PendingMutation::UpdatingTimeFrame { .. } => ("updating_time_frame", updating),
+        PendingMutation::Deleting => ("deleting", "The access code is being removed from the device."),
+    };
+    let mut body = json!({ "mutation_code": mutation_code, "message": message, "created_at": to_iso(created_at) });
+    let (from, to) = match mutation {
+        PendingMutation::DeferringCreation { scheduled_at } => {
+            body["scheduled_at"] = json!(to_iso(scheduled_at));
+            return body;
+        }
+        PendingMutation::UpdatingName { from, to } => (json!({ "name": from }), json!({ "name": to })),
+        PendingMutation::UpdatingCode { from, to } => (json!({ "code": from }), json!({ "code": to })),
+        PendingMutation::UpdatingTimeFrame { from, to } => (time_frame(from), time_frame(to)),
+        PendingMutation::Creating | PendingMutation::Deleting => return body,
+    };
+    body["from"] = from;
+    body["to"] = to;
+    body
+}
+
+/// How the lock shows the name of a code on it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Appearance {
+    name: String,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+/// What stands behind a name that is too short for the lock.
+const FILLER: char = '_';
+
+fn appearance(held: &Entry, device: &DeviceSummary) -> Option<Appearance> {
+    let full = held.name.as_deref()?;
+    let (shortest, longest) = device.name_length();
+    let length = |length: Option<u32>| length.and_then(|length| usize::try_from(length).ok());
+    let mut name: String = full.chars().take(length(longest).unwrap_or(usize::MAX)).collect();
+    let missing = length(shortest).unwrap_or(0).saturating_sub(name.chars().count());
+    name.extend(std::iter::repeat_n(FILLER, missing));
+    let (first_name, last_name) = match device.brand.name_style {
+        NameStyle::Whole => (None, None),
+        NameStyle::FirstAndLast => {
+            let (first, last) = name.split_once(' ').unwrap_or((&name, ""));
+            (Some(first.to_owned()), Some(last.to_owned()))
+        }
+    };
+    Some(Appearance { name, first_name, last_name })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::device::Overrides;
+    use crate::domain::device::brands;
+    use crate::domain::device::health::Trouble;
+
+    #[test]
+    fn a_name_appears_as_the_lock_shows_it() {
+        let shown = |device_type, name: &str| {
+            let held = Entry { name: Some(name.to_owned()), code: "1357".to_owned(), window: None };
+            let device = DeviceSummary {
+                brand: brands::of(device_type).unwrap(),
+                name: String::new(),
+                trouble: Trouble::default(),
+                overrides: Overrides::default(),
+                backup_pool: None,
+                backups: 0,
+            };
+            serde_json::to_value(appearance(&held, &device)).unwrap()
+        };
+        assert_eq!(
+            shown("august_lock", "my ongoing code"),
+            json!({ "name": "my ongoing code", "first_name": "my", "last_name": "ongoing code" })
+        );
+        assert_eq!(
+            shown("schlage_lock", "my ongoing code"),
+            json!({ "name": "my ongoin", "first_name": null, "last_name": null })
+        );
+        assert_eq!(shown("kwikset_lock", "A"), json!({ "name": "A_", "first_name": null, "last_name": null }));
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is calling: credentials resolved to a workspace, in the order and words of Seam's servers.
+
+use crate::contract::Endpoint;
+use crate::domain::sandbox;
+use crate::domain::workspace::Workspace;
+use crate::engine::app::App;
+use crate::error::{Error, Result};
+use crate::http::origin::Origin;
+use axum::http::HeaderMap;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// Nothing that was sent is a credential for this endpoint.
+const NOTHING_APPLIED: Error = Error::Unauthorized("No authentication methods succeeded");
+
+/// The key would let in every page that somebody on this machine happens to visit.
+const KNOWN_TO_ALL: Error = Error::Unauthorized(
+    "Everybody knows the API key of the sandbox, so only web pages from localhost, 127.0.0.1 and [::1] may use it. Make \
+     a workspace with a key of its own (POST /_emulator/workspaces/create), and use that key here",
+);
+
+/// How the tokens begin that are no API keys: those of client sessions, of people, of web pages, and of the console.
+const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
+
+/// The workspace of the API key that came with the request, if it is one.
+pub async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
+    let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match header.strip_prefix("Bearer ") {
+        Some(token) if is_misused_by_page(token, headers) => Ok(None),
+        Some(token) => app.workspaces.of_token(&app.pool, "api_key", token).await,
+        None => Ok(None),
+    }
+}
+
+/// The workspace whose credential came with the request.
+///
+/// What the endpoint accepts is tried in its order. What does not apply is passed over; what applies and is not known
+/// ends the search.
+pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Arc<Workspace>> {
+    // Some clients send headers empty; then they are not there.
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
+    let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
+    for scheme in endpoint.security() {
+        match scheme {
+            "client_session" | "client_session_with_customer" => {
+                let sent = header("seam-client-session-token").or_else(|| header("client-session-token"));
+                if sent.is_some_and(|token| !token.starts_with("seam_cst")) {
+                    return Err(Error::InvalidClientSessionToken);
+                }
+                if sent.unwrap_or(bearer).starts_with("seam_cst") {
+                    return Err(Error::ClientSessionNotFound);
+                }
+            }
+            "pat_with_workspace" if bearer.starts_with("seam_at") => {
+                let Some(workspace_id) = header("seam-workspace") else {
+                    continue;
+                };
+                let workspace = app.workspaces.of_token(&app.pool, "personal_access_token", bearer).await?;
+                let asked_for = Uuid::parse_str(workspace_id).ok();
+                return workspace
+                    .filter(|workspace| Some(workspace.workspace_id) == asked_for)
+                    .ok_or(Error::Unauthorized("Access token not found"));
+            }
+            "api_key" if !bearer.is_empty() && !OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) => {
+                if is_misused_by_page(bearer, headers) {
+                    return Err(KNOWN_TO_ALL);
+                }
+                let workspace = app.workspaces.of_token(&app.pool, "api_key", bearer).await?;
+                return workspace.ok_or(Error::Unauthorized("API Key not found"));
+            }
+            _ => {}
+        }
+    }
+    Err(NOTHING_APPLIED)
+}
+
+/// Whether a page from elsewhere uses a key that it needs nobody to tell it. The sandbox's other tokens are random.
+fn is_misused_by_page(api_key: &str, headers: &HeaderMap) -> bool {
+    api_key == sandbox::API_KEY && Origin::of(headers) == Origin::Foreign
+}

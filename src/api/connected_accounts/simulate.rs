@@ -1,0 +1,25 @@
+//! `/connected_accounts/simulate/*`. Seam has it in sandboxes only; here every account takes it. Asking for what is the case
+//! already is no error and changes nothing.
+
+use crate::api::edge::{Call, Done, Routes};
+use crate::engine::connectivity;
+use crate::error::Result;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// The routes of this resource.
+pub(super) fn routes() -> Routes {
+    Routes::default().add("/connected_accounts/simulate/disconnect", disconnect)
+}
+
+#[derive(Deserialize)]
+struct OneAccount {
+    connected_account_id: Uuid,
+}
+
+async fn disconnect(call: Call<OneAccount>) -> Result<Done> {
+    let tx = call.app.pool.begin(call.workspace.workspace_id).await?;
+    let account = call.input.connected_account_id;
+    connectivity::set_account(tx, call.workspace.workspace_id, account, false).await?.finish(&call.app).await?;
+    Ok(Done {})
+}

@@ -1,0 +1,38 @@
+//! `/devices/get`.
+
+use crate::api::body;
+use crate::api::edge::Call;
+use crate::error::{Error, Resource, Result};
+use crate::store::devices::{self, Filter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Get {
+    device_id: Option<Uuid>,
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    device: Value,
+}
+
+pub(super) async fn get(call: Call<Get>) -> Result<Found> {
+    let Get { device_id, name } = &call.input;
+    if device_id.is_none() && name.is_none() {
+        return Err(Error::invalid_request("Either device_id or name is required"));
+    }
+    let filter = Filter {
+        device_ids: device_id.as_ref().map(std::slice::from_ref),
+        name: name.as_deref(),
+        limit: Some(1),
+        ..Filter::default()
+    };
+    let found = devices::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let device = found.first().ok_or(Error::NotFound(Resource::Device))?;
+    let censuses = devices::censuses(&call.app.pool, std::slice::from_ref(device)).await?;
+    let census = censuses.get(&device.device_id).copied().unwrap_or_default();
+    Ok(Found { device: body::device::of(device, &census) })
+}

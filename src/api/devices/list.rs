@@ -1,0 +1,93 @@
+//! `/devices/list`.
+
+use crate::api::body;
+use crate::api::edge::Call;
+use crate::api::pagination::{Page, Pagination};
+use crate::domain::device::Device;
+use crate::error::{Error, Result};
+use crate::http::both;
+use crate::http::params::optional_instant;
+use crate::store::Position;
+use crate::store::devices::{self, Filter};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// How many devices a page has unless told otherwise, as at Seam.
+const DEFAULT_LIMIT: usize = 500;
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    device_ids: Option<Vec<Uuid>>,
+    device_type: Option<String>,
+    device_types: Option<Vec<String>>,
+    manufacturer: Option<String>,
+    connected_account_id: Option<Uuid>,
+    connected_account_ids: Option<Vec<Uuid>>,
+    search: Option<String>,
+    created_before: Option<String>,
+    custom_metadata_has: Option<Map<String, Value>>,
+    include_if: Option<Vec<String>>,
+    exclude_if: Option<Vec<String>>,
+    connect_webview_id: Option<Uuid>,
+    customer_key: Option<String>,
+    space_id: Option<Uuid>,
+    unstable_location_id: Option<Uuid>,
+    user_identifier_key: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    devices: Vec<Value>,
+    pagination: Pagination,
+}
+
+pub(super) async fn list(call: Call<List>) -> Result<Listed> {
+    let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
+    let input = &call.input;
+    if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
+        let message = "Custom metadata key names cannot contain a period (.)";
+        return Err(Error::invalid("custom_metadata_has", message));
+    }
+    // Nothing here is in a space, or belongs to a customer or a user.
+    let elsewhere = input.connect_webview_id.is_some()
+        || input.customer_key.is_some()
+        || input.space_id.is_some()
+        || input.unstable_location_id.is_some()
+        || input.user_identifier_key.is_some();
+    let accounts = both(input.connected_account_id, input.connected_account_ids.clone());
+    let types = both(input.device_type.clone(), input.device_types.clone());
+    let created_before = optional_instant("created_before", input.created_before.as_deref())?;
+    let filter = Filter {
+        device_ids: if elsewhere { Some(&[]) } else { input.device_ids.as_deref() },
+        device_types: types.as_deref(),
+        connected_account_ids: accounts.as_deref(),
+        name: None,
+        search: input.search.as_deref(),
+        created_before,
+        custom_metadata_has: input.custom_metadata_has.as_ref(),
+        after: page.after,
+        limit: None,
+    };
+    let devices = devices::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let censuses = devices::censuses(&call.app.pool, &devices).await?;
+    let mut found: Vec<(Device, Value)> = devices
+        .into_iter()
+        .map(|device| {
+            let body = body::device::of(&device, &censuses.get(&device.device_id).copied().unwrap_or_default());
+            (device, body)
+        })
+        .collect();
+    // These go by what a device can do, which its brand knows and no column has.
+    let flags = |names: &Option<Vec<String>>, body: &Value| {
+        names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
+    };
+    found.retain(|(device, body)| {
+        input.manufacturer.as_ref().is_none_or(|wanted| *wanted == device.brand.provider)
+            && flags(&input.include_if, body).is_none_or(|flags| flags.iter().all(|flag| *flag))
+            && flags(&input.exclude_if, body).is_none_or(|flags| !flags.iter().any(|flag| *flag))
+    });
+    let position = |(device, _): &(Device, _)| Position { created_at: device.created_at, id: device.device_id };
+    let (found, pagination) = page.cut(found, position, &call.base_url, "/devices/list");
+    Ok(Listed { devices: found.into_iter().map(|(_, body)| body).collect(), pagination })
+}

@@ -1,0 +1,12 @@
+//! `/devices/*`: a file for each endpoint.
+
+mod get;
+mod list;
+mod simulate;
+
+use super::edge::Routes;
+
+/// The routes of this resource.
+pub fn routes() -> Routes {
+    Routes::default().add("/devices/get", get::get).add("/devices/list", list::list).merge(simulate::routes())
+}

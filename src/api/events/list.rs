@@ -1,0 +1,108 @@
+//! `/events/list`.
+
+use crate::api::edge::Call;
+use crate::error::{Error, Result};
+use crate::http::both;
+use crate::http::params::instant;
+use crate::store::events::{self, EventBody, Filter};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// How many events it gives unless told otherwise, as at Seam.
+const DEFAULT_LIMIT: i64 = 500;
+
+/// How many it gives at most: a larger `limit` counts as this.
+const MAX_LIMIT: i64 = 10_000;
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    since: Option<String>,
+    between: Option<Vec<String>>,
+    event_ids: Option<Vec<Uuid>>,
+    event_type: Option<String>,
+    event_types: Option<Vec<String>>,
+    device_id: Option<Uuid>,
+    device_ids: Option<Vec<Uuid>>,
+    access_code_id: Option<Uuid>,
+    access_code_ids: Option<Vec<Uuid>>,
+    connected_account_id: Option<Uuid>,
+    limit: Option<f64>,
+    unstable_offset: Option<f64>,
+}
+
+/// Parameters about resources that nothing here is about.
+const ABOUT_NOTHING_HERE: &[&str] = &[
+    "access_grant_id",
+    "access_grant_ids",
+    "access_method_id",
+    "access_method_ids",
+    "acs_access_group_id",
+    "acs_credential_id",
+    "acs_encoder_id",
+    "acs_entrance_id",
+    "acs_system_id",
+    "acs_system_ids",
+    "acs_user_id",
+    "connect_webview_id",
+    "customer_key",
+    "space_id",
+    "space_ids",
+    "user_identity_id",
+];
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    events: Vec<EventBody>,
+}
+
+pub(super) async fn list(call: Call<List>) -> Result<Listed> {
+    let input = call.input;
+    let (after, before) = match (&input.since, input.between.as_deref()) {
+        (Some(_), Some(_)) => {
+            return Err(Error::invalid_request("Cannot specify both since and between"));
+        }
+        (Some(since), None) => (Some(instant("since", since)?), None),
+        (None, Some([start, end])) => {
+            let (start, end) = (instant("between", start)?, instant("between", end)?);
+            if start >= end {
+                return Err(Error::invalid("between", "The second instant must be after the first"));
+            }
+            (Some(start), Some(end))
+        }
+        _ if input.event_ids.is_some() => (None, None),
+        _ => {
+            return Err(Error::invalid_request("Must specify either since or between"));
+        }
+    };
+    let about_nothing_here =
+        ABOUT_NOTHING_HERE.iter().any(|name| call.parameters.get(*name).is_some_and(|v| *v != Value::Null));
+    if about_nothing_here {
+        return Ok(Listed { events: Vec::new() });
+    }
+    let filter = Filter {
+        after,
+        before,
+        event_ids: input.event_ids,
+        event_types: both(input.event_type, input.event_types),
+        device_ids: both(input.device_id, input.device_ids),
+        access_code_ids: both(input.access_code_id, input.access_code_ids),
+        connected_account_id: input.connected_account_id,
+        newest_first: false,
+        type_prefix: None,
+        offset: whole("unstable_offset", input.unstable_offset, 0)?,
+        limit: whole("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
+    };
+    let events = events::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
+    Ok(Listed { events })
+}
+
+fn whole(name: &str, number: Option<f64>, default: i64) -> Result<i64> {
+    match number {
+        None => Ok(default),
+        #[expect(clippy::cast_possible_truncation, reason = "saturating is what is meant")]
+        Some(number) if number >= 0.0 && number.fract() == 0.0 => Ok(number as i64),
+        Some(number) if number.fract() != 0.0 => Err(Error::invalid(name, "Expected integer, received float")),
+        Some(_) => Err(Error::invalid(name, "Number must be greater than or equal to 0")),
+    }
+}

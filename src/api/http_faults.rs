@@ -1,0 +1,36 @@
+//! What an HTTP fault does to the request that it strikes.
+
+use crate::clock::duration_from_iso;
+use crate::domain::http_fault::{Name, Outcome};
+use crate::engine::app::App;
+use crate::engine::http_faults::Struck;
+use crate::error::{Error, Result};
+use crate::http::connection::Connection;
+use axum::http::request::Parts;
+
+/// Lets it happen to the request. `Ok`: the request goes on.
+pub async fn apply(struck: Struck, app: &App, parts: &Parts) -> Result<()> {
+    let http_fault_id = struck.http_fault_id;
+    match struck.outcome {
+        Outcome::Status { status, body, retry_after } => {
+            Err(Error::Arranged { http_fault_id, status, body, retry_after })
+        }
+        Outcome::Delay { delay } => {
+            let delay = duration_from_iso(&delay).and_then(|delay| delay.to_std().ok());
+            let delay = delay.ok_or_else(|| Error::inconsistent("http_fault", http_fault_id, "outcome"))?;
+            tokio::select! {
+                () = tokio::time::sleep(delay) => {}
+                // A server that is about to stop waits for its requests, and does not wait for nothing.
+                () = app.stopping.cancelled() => {}
+            }
+            Ok(())
+        }
+        Outcome::Named(Name::Reset) => {
+            // Who came without a connection, as tests do, is told instead.
+            if let Some(connection) = parts.extensions.get::<Connection>() {
+                connection.reset();
+            }
+            Err(Error::ConnectionReset(http_fault_id))
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Pages: an opaque cursor that says where the next page begins and which request it belongs to.
+
+use crate::error::{Error, Result};
+use crate::store::Position;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::DateTime;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// Seam's `pagination` object.
+#[derive(Debug, Serialize)]
+pub struct Pagination {
+    next_page_cursor: Option<String>,
+    has_next_page: bool,
+    next_page_url: Option<String>,
+}
+
+/// The page a request asks for.
+#[derive(Debug)]
+pub struct Page {
+    /// The row it begins behind; `None`: it is the first.
+    pub after: Option<Position>,
+    /// How many rows it has at most.
+    pub limit: usize,
+    parameters: Map<String, Value>,
+}
+
+impl Page {
+    /// Reads `limit` and `page_cursor`. A cursor that was made up, or for other parameters, is refused.
+    pub fn of(parameters: &Map<String, Value>, default_limit: usize) -> Result<Self> {
+        let limit = match parameters.get("limit").and_then(Value::as_f64) {
+            None => default_limit,
+            Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "at least 1, and saturating"
+                )]
+                let limit = limit as usize;
+                limit.min(default_limit)
+            }
+            Some(limit) if limit.fract() != 0.0 => {
+                return Err(Error::invalid("limit", "Expected integer, received float"));
+            }
+            Some(_) => return Err(Error::invalid("limit", "Number must be greater than 0")),
+        };
+        let after = match parameters.get("page_cursor").and_then(Value::as_str) {
+            None => None,
+            Some(cursor) => Some(decode(cursor, &fingerprint(parameters))?),
+        };
+        Ok(Self { after, limit, parameters: parameters.clone() })
+    }
+
+    /// How many rows to fetch: one more than the page has, to see whether another follows.
+    pub fn fetch(&self) -> i64 {
+        i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
+    }
+
+    /// Cuts the rows that were fetched to the page, and says what follows.
+    pub fn cut<T>(
+        &self,
+        mut rows: Vec<T>,
+        position: impl Fn(&T) -> Position,
+        base_url: &str,
+        path: &str,
+    ) -> (Vec<T>, Pagination) {
+        let has_next_page = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next_page_cursor =
+            rows.last().filter(|_| has_next_page).map(|row| encode(position(row), &fingerprint(&self.parameters)));
+        let next_page_url = next_page_cursor.as_ref().map(|cursor| self.url(cursor, base_url, path));
+        (rows, Pagination { next_page_cursor, has_next_page, next_page_url })
+    }
+
+    fn url(&self, cursor: &str, base_url: &str, path: &str) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(pairs(&self.parameters));
+        query.append_pair("page_cursor", cursor);
+        format!("{base_url}{path}?{}", query.finish())
+    }
+}
+
+/// What a request asks for besides the page, as a query has it.
+fn pairs(parameters: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (name, value) in parameters.iter().filter(|(name, _)| *name != "page_cursor") {
+        match value {
+            Value::Array(values) if values.is_empty() => pairs.push((name.clone(), String::new())),
+            Value::Array(values) => pairs.extend(values.iter().map(|value| (name.clone(), text(value)))),
+            Value::Object(members) => {
+                pairs.extend(members.iter().map(|(member, value)| (format!("{name}.{member}"), text(value))));
+            }
+            value => pairs.push((name.clone(), text(value))),
+        }
+    }
+    pairs
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The same for all spellings of a request, in a body or in a query, whatever it names first.
+fn fingerprint(parameters: &Map<String, Value>) -> String {
+    let mut pairs = pairs(parameters);
+    pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let hash = Sha256::digest(json!(pairs).to_string());
+    URL_SAFE_NO_PAD.encode(&hash[..12])
+}
+
+fn encode(position: Position, fingerprint: &str) -> String {
+    let cursor = json!([fingerprint, position.created_at.timestamp_millis(), position.id]);
+    URL_SAFE_NO_PAD.encode(cursor.to_string())
+}
+
+fn decode(cursor: &str, fingerprint: &str) -> Result<Position> {
+    let read = || {
+        let cursor = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+        serde_json::from_slice::<(String, i64, Uuid)>(&cursor).ok()
+    };
+    let made_up = "page_cursor is not one of this server's. Take it from pagination.next_page_cursor.";
+    let (of, milliseconds, id) = read().ok_or(Error::MismatchedPageParameters(made_up))?;
+    if of != fingerprint {
+        let message = "page_cursor belongs to a request with other parameters. Repeat those parameters with it.";
+        return Err(Error::MismatchedPageParameters(message));
+    }
+    let created_at = DateTime::from_timestamp_millis(milliseconds).ok_or(Error::MismatchedPageParameters(made_up))?;
+    Ok(Position { created_at, id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_iso;
+
+    #[test]
+    fn a_cursor_leads_back_to_its_position_only_with_the_parameters_it_was_made_for() {
+        let position = Position { created_at: from_iso("2026-01-01T00:00:00Z").unwrap(), id: Uuid::max() };
+        let parameters = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
+        let first = Page::of(&parameters(r#"{"device_id":"x","limit":1}"#), 500).unwrap();
+        let (rows, pagination) = first.cut(vec![(), ()], |()| position, "http://h", "/p");
+        assert_eq!((rows.len(), pagination.has_next_page), (1, true));
+        let cursor = pagination.next_page_cursor.unwrap();
+        let again = Page::of(&parameters(&format!(r#"{{"limit":1,"page_cursor":"{cursor}","device_id":"x"}}"#)), 500);
+        assert_eq!(again.unwrap().after, Some(position));
+        for other in [
+            format!(r#"{{"device_id":"y","limit":1,"page_cursor":"{cursor}"}}"#),
+            r#"{"device_id":"x","limit":1,"page_cursor":"made up"}"#.to_owned(),
+        ] {
+            assert!(matches!(Page::of(&parameters(&other), 500), Err(Error::MismatchedPageParameters(_))));
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! `/workspaces/get`.
+
+use crate::api::body;
+use crate::api::edge::{Call, Nothing};
+use crate::error::Result;
+use serde::Serialize;
+use serde_json::Value;
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    workspace: Value,
+}
+
+pub(super) async fn get(call: Call<Nothing>) -> Result<Found> {
+    Ok(Found { workspace: body::workspace::of(&call.workspace) })
+}

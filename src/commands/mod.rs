@@ -1,0 +1,4 @@
+//! The program's other commands.
+
+pub mod doctor;
+pub mod health;

@@ -1,0 +1,135 @@
+//! `/_emulator/clock*`: the workspace's time, held, moved and let go.
+//!
+//! Moving it makes everything happen that falls due on the way, each step at its own instant, and answers only
+//! when all of it is done.
+
+use super::{Control, Nothing};
+use crate::clock::{Instant, WorkspaceClock, from_iso, iso, machine_now, to_iso};
+use crate::engine::clock::{self, Move};
+use crate::error::{Error, Resource, Result};
+use crate::http::params::{duration, instant, optional_instant};
+use crate::store::workspaces;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+
+#[derive(Serialize)]
+pub(super) struct ClockBody {
+    mode: &'static str,
+    #[serde(with = "iso")]
+    now: Instant,
+    rate: Option<f64>,
+}
+
+impl ClockBody {
+    pub(super) fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
+        let (mode, rate) = match clock {
+            WorkspaceClock::Live => ("live", Some(1.0)),
+            WorkspaceClock::Running { rate, .. } => ("running", Some(rate)),
+            WorkspaceClock::Held { .. } => ("held", None),
+        };
+        Self { mode, now: clock.now(machine_now), rate }
+    }
+}
+
+pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
+    let workspace = call.workspace().await?;
+    let workspace_id = workspace.workspace_id;
+    let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::world(connection, workspace_id)));
+    let world = read.await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    Ok(ClockBody::of(world.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Hold {
+    at: Option<String>,
+}
+
+pub(super) async fn hold(call: Control<Hold>) -> Result<ClockBody> {
+    let at = optional_instant("at", call.input.at.as_deref())?;
+    let workspace = call.workspace().await?;
+    let moved = clock::change(&call.app, &workspace, |world, now, _| {
+        let at = clock::not_before(now, at.unwrap_or(now), world)?;
+        Ok(Move::To(at, WorkspaceClock::Held { at }))
+    })
+    .await?;
+    Ok(ClockBody::of(moved.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Run {
+    from: Option<String>,
+    rate: Option<f64>,
+}
+
+pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
+    let from = optional_instant("from", call.input.from.as_deref())?;
+    let rate = call.input.rate.unwrap_or(1.0);
+    let workspace = call.workspace().await?;
+    let moved = clock::change(&call.app, &workspace, |world, now, machine_now| {
+        let at = clock::not_before(now, from.unwrap_or(now), world)?;
+        Ok(Move::To(at, WorkspaceClock::Running { at, since: machine_now, rate }))
+    })
+    .await?;
+    call.app.wake_scheduler();
+    Ok(ClockBody::of(moved.clock, machine_now()))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Advance {
+    by: Option<String>,
+    to: Option<String>,
+    until: Option<Stop>,
+    /// Whether to wait for the first attempts of what was sent on the way; nothing is sent yet.
+    #[serde(rename = "wait_for_webhooks")]
+    _wait_for_webhooks: Option<bool>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Stop {
+    Next,
+    Quiet,
+}
+
+#[derive(Serialize)]
+pub(super) struct Advanced {
+    #[serde(with = "iso")]
+    now: Instant,
+    transitions: u64,
+    events: usize,
+}
+
+pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
+    enum Goal {
+        By(TimeDelta),
+        To(Instant),
+        Until(Stop),
+    }
+    let goal = match &call.input {
+        Advance { by: Some(by), to: None, until: None, .. } => Goal::By(duration("by", by)?),
+        Advance { by: None, to: Some(to), until: None, .. } => Goal::To(instant("to", to)?),
+        Advance { by: None, to: None, until: Some(until), .. } => Goal::Until(*until),
+        _ => {
+            return Err(Error::invalid_request("Give exactly one of by, to and until"));
+        }
+    };
+    let workspace = call.workspace().await?;
+    let moved = clock::change(&call.app, &workspace, |world, now, _| {
+        let WorkspaceClock::Held { .. } = world.clock else {
+            return Err(Error::Conflict(
+                "only a held clock can be advanced, and this one goes by itself. Hold it first: POST /_emulator/clock/hold."
+                    .to_owned(),
+            ));
+        };
+        let at = match goal {
+            Goal::By(by) => now.checked_add_signed(by).filter(|at| from_iso(&to_iso(*at)).is_some()),
+            Goal::To(to) => Some(clock::not_before(now, to, world)?),
+            Goal::Until(Stop::Next) => return Ok(Move::ToNext),
+            Goal::Until(Stop::Quiet) => return Ok(Move::UntilQuiet),
+        };
+        let at = at.ok_or_else(|| Error::invalid("by", "That leads beyond the year 9999"))?;
+        Ok(Move::To(at, WorkspaceClock::Held { at }))
+    })
+    .await?;
+    Ok(Advanced { now: moved.clock.now(machine_now()), transitions: moved.transitions, events: moved.events })
+}

@@ -1,0 +1,120 @@
+//! `/_emulator/faults/*`: what is to become of the next operations of locks.
+
+use super::{Control, Done, Nothing};
+use crate::clock::{Instant, iso, machine_now};
+use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::fault::Fault;
+use crate::error::{Error, Resource, Result};
+use crate::http::params::duration;
+use crate::store::{faults, workspaces};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Create {
+    operation: String,
+    device_id: Option<Uuid>,
+    device_type: Option<String>,
+    outcome: Outcome,
+    times: Option<i32>,
+    after: Option<i32>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Made {
+    fault: FaultBody,
+}
+
+#[derive(Serialize)]
+struct FaultBody {
+    fault_id: Uuid,
+    operation: String,
+    device_id: Option<Uuid>,
+    device_type: Option<String>,
+    outcome: Outcome,
+    times: Option<i32>,
+    after: i32,
+    used: i32,
+    is_exhausted: bool,
+    #[serde(with = "iso")]
+    created_at: Instant,
+}
+
+impl From<Fault> for FaultBody {
+    fn from(fault: Fault) -> Self {
+        Self {
+            used: fault.used(),
+            is_exhausted: fault.is_exhausted(),
+            fault_id: fault.fault_id,
+            operation: fault.operation,
+            device_id: fault.device_id,
+            device_type: fault.device_type,
+            outcome: fault.outcome,
+            times: fault.times,
+            after: fault.after,
+            created_at: fault.created_at,
+        }
+    }
+}
+
+/// Arranges for operations to go otherwise. A lock that is not there is no error: it may come.
+pub(super) async fn create(call: Control<Create>) -> Result<Made> {
+    let workspace = call.workspace().await?;
+    let input = call.input;
+    if let Outcome::Delay(delay) = &input.outcome {
+        duration("outcome", delay)?;
+    }
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
+    if !workspaces::lock(&mut tx, workspace.workspace_id).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    let world =
+        workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let machine_now = machine_now();
+    let ordinal = faults::next_ordinal(&mut tx, workspace.workspace_id).await?;
+    let fault = Fault {
+        fault_id: workspace.ids.id("fault", workspace.workspace_id, ordinal, machine_now),
+        workspace_id: workspace.workspace_id,
+        operation: input.operation,
+        device_id: input.device_id,
+        device_type: input.device_type,
+        outcome: input.outcome,
+        after: input.after.unwrap_or(0),
+        times: input.times,
+        seen: 0,
+        created_at: world.clock.now(machine_now),
+        has_changed: false,
+    };
+    faults::insert(&mut tx, &fault).await?;
+    tx.commit().await?;
+    Ok(Made { fault: fault.into() })
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    faults: Vec<FaultBody>,
+}
+
+pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+    let workspace = call.workspace().await?;
+    let faults = faults::list(&call.app.pool, workspace.workspace_id).await?;
+    Ok(Listed { faults: faults.into_iter().map(FaultBody::from).collect() })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Delete {
+    fault_id: Uuid,
+}
+
+pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
+    let workspace_id = call.workspace().await?.workspace_id;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    if !workspaces::lock(&mut tx, workspace_id).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    if !faults::delete(&mut tx, workspace_id, call.input.fault_id).await? {
+        return Err(Error::NotFound(Resource::Fault));
+    }
+    tx.commit().await?;
+    Ok(Done {})
+}

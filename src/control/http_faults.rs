@@ -1,0 +1,116 @@
+//! `/_emulator/http_faults/*`: what clients are to meet on a bad day.
+
+use super::{Control, Done, Nothing};
+use crate::clock::{Instant, iso, machine_now};
+use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::error::{Error, Resource, Result};
+use crate::http::params::duration;
+use crate::store::{http_faults, workspaces};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(super) struct Create {
+    path: Option<String>,
+    method: Option<String>,
+    outcome: Outcome,
+    times: Option<i32>,
+    probability: Option<f64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Made {
+    http_fault: HttpFaultBody,
+}
+
+#[derive(Serialize)]
+struct HttpFaultBody {
+    http_fault_id: Uuid,
+    path: Option<String>,
+    method: Option<String>,
+    outcome: Outcome,
+    times: Option<i32>,
+    probability: Option<f64>,
+    used: i32,
+    is_exhausted: bool,
+    #[serde(with = "iso")]
+    created_at: Instant,
+}
+
+impl From<HttpFault> for HttpFaultBody {
+    fn from(fault: HttpFault) -> Self {
+        Self {
+            is_exhausted: fault.is_exhausted(),
+            http_fault_id: fault.http_fault_id,
+            path: fault.path,
+            method: fault.method,
+            outcome: fault.outcome,
+            times: fault.times,
+            probability: fault.probability,
+            used: fault.used,
+            created_at: fault.created_at,
+        }
+    }
+}
+
+/// Arranges for requests to go otherwise. A path that is not there is no error: it strikes nothing.
+pub(super) async fn create(call: Control<Create>) -> Result<Made> {
+    let workspace = call.workspace().await?;
+    let workspace_id = workspace.workspace_id;
+    let input = call.input;
+    if let Outcome::Delay { delay } = &input.outcome {
+        duration("outcome", delay)?;
+    }
+    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
+    if !workspaces::lock(&mut tx, workspace_id).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let machine_now = machine_now();
+    let ordinal = http_faults::next_ordinal(&mut tx, workspace_id).await?;
+    let fault = HttpFault {
+        http_fault_id: workspace.ids.id("http_fault", workspace_id, ordinal, machine_now),
+        path: input.path,
+        method: input.method,
+        outcome: input.outcome,
+        times: input.times,
+        probability: input.probability,
+        asked: 0,
+        used: 0,
+        created_at: world.clock.now(machine_now),
+    };
+    http_faults::insert(&mut tx, workspace_id, &fault).await?;
+    tx.commit().await?;
+    call.app.workspaces.forget(workspace_id);
+    Ok(Made { http_fault: fault.into() })
+}
+
+#[derive(Serialize)]
+pub(super) struct Listed {
+    http_faults: Vec<HttpFaultBody>,
+}
+
+pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+    let workspace = call.workspace().await?;
+    let faults = http_faults::list(&call.app.pool, workspace.workspace_id).await?;
+    Ok(Listed { http_faults: faults.into_iter().map(HttpFaultBody::from).collect() })
+}
+
+#[derive(Deserialize)]
+pub(super) struct Delete {
+    http_fault_id: Uuid,
+}
+
+pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
+    let workspace_id = call.workspace().await?.workspace_id;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    if !workspaces::lock(&mut tx, workspace_id).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    if !http_faults::delete(&mut tx, workspace_id, call.input.http_fault_id).await? {
+        return Err(Error::NotFound(Resource::HttpFault));
+    }
+    tx.commit().await?;
+    call.app.workspaces.forget(workspace_id);
+    Ok(Done {})
+}

@@ -1,0 +1,71 @@
+//! `/_emulator/programming/set`: how codes progress in a workspace.
+
+use super::Control;
+use crate::engine::locked_codes::{LockedCodes, Scope};
+use crate::error::{Error, Result};
+use crate::http::params::duration;
+use crate::store::workspaces;
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How long operations take.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Programming {
+    /// No time.
+    AtOnce,
+    /// Until somebody ends them.
+    ByHand,
+    /// This long, an ISO 8601 duration.
+    After(String),
+}
+
+impl Programming {
+    /// The time, or `None` for by hand.
+    pub(super) fn read(&self) -> Result<Option<TimeDelta>> {
+        match self {
+            Self::AtOnce => Ok(Some(TimeDelta::zero())),
+            Self::ByHand => Ok(None),
+            Self::After(after) => duration("after", after).map(Some),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Set {
+    programming: Option<Programming>,
+    after: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Answer {
+    programming: Value,
+}
+
+pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
+    let wanted = match (call.input.programming.clone(), call.input.after.clone()) {
+        (Some(programming), None) => programming,
+        (None, Some(after)) => Programming::After(after),
+        _ => {
+            return Err(Error::invalid_request("Give either after, a duration, or programming: at_once or by_hand"));
+        }
+    };
+    let takes = wanted.read()?;
+    let workspace = call.workspace().await?;
+    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Workspace).await?;
+    workspaces::set_programming(&mut all.tx, workspace.workspace_id, takes).await?;
+    all.locked.iter_mut().for_each(|locked| locked.world.programming = takes);
+    // What is done sooner now is done now, not before it was asked for.
+    let now = all.now;
+    all.codes.iter_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
+    all.touch_all();
+    all.live(false).await?;
+    all.finish(&call.app).await?;
+    let programming = match wanted {
+        Programming::AtOnce => json!("at_once"),
+        Programming::ByHand => json!("by_hand"),
+        Programming::After(after) => json!({ "after": after }),
+    };
+    Ok(Answer { programming })
+}

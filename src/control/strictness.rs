@@ -1,0 +1,38 @@
+//! `/_emulator/strictness/set`: whether parameters that nobody knows are passed over or refused.
+
+use super::Control;
+use crate::error::{Error, Resource, Result};
+use crate::store::workspaces;
+use serde::{Deserialize, Serialize};
+
+/// What becomes of parameters that the contract does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Strictness {
+    /// They are passed over, as at Seam.
+    Seam,
+    /// They are refused.
+    Strict,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Set {
+    strictness: Strictness,
+}
+
+#[derive(Serialize)]
+pub(super) struct Answer {
+    strictness: Strictness,
+}
+
+pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
+    let workspace_id = call.workspace().await?.workspace_id;
+    let strictness = call.input.strictness;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    if !workspaces::set_strictness(&mut tx, workspace_id, strictness == Strictness::Strict).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    tx.commit().await?;
+    call.app.workspaces.forget(workspace_id);
+    Ok(Answer { strictness })
+}

@@ -1,0 +1,200 @@
+//! `/_emulator/workspaces/*`: workspaces made, listed, changed and deleted.
+
+use super::clock::ClockBody;
+use super::programming::Programming;
+use super::{Control, Done, Nothing};
+use crate::api::body;
+use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
+use crate::config::Settings;
+use crate::domain::device::health::Census;
+use crate::domain::workspace::SameCode;
+use crate::engine::workspaces::{LockSpec, Wanted, make};
+use crate::error::{Error, Resource, Result};
+use crate::http::params::{duration, instant};
+use crate::store::workspaces::{self, WorkspaceSettings};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+pub(crate) struct Create {
+    name: Option<String>,
+    seed: Option<Value>,
+    ttl: Option<String>,
+    workspace_id: Option<Uuid>,
+    api_key: Option<String>,
+    clock: Option<Value>,
+    programming: Option<Programming>,
+    keep_expired_access_codes: Option<bool>,
+    #[serde(flatten)]
+    settings: WorkspaceSettings,
+    locks: Option<Locks>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Locks {
+    Some(usize),
+    These(Vec<Map<String, Value>>),
+}
+
+#[derive(Serialize)]
+pub(crate) struct Created {
+    workspace: Value,
+    api_key: String,
+    publishable_key: String,
+    personal_access_token: String,
+    devices: Vec<Value>,
+}
+
+pub(crate) async fn create(call: Control<Create>) -> Result<Created> {
+    let wanted = call.input.read(&call.app.config)?;
+    let made = make(&call.app, wanted).await?;
+    Ok(Created {
+        workspace: body::workspace::of(&made.workspace),
+        publishable_key: made.workspace.publishable_key,
+        api_key: made.api_key,
+        personal_access_token: made.personal_access_token,
+        devices: made.devices.iter().map(|device| body::device::of(device, &Census::default())).collect(),
+    })
+}
+
+impl Create {
+    /// What is wanted, on a server with these settings.
+    pub(crate) fn read(self, config: &Settings) -> Result<Wanted> {
+        let machine_now = machine_now();
+        let expires_at = match self.ttl.as_deref() {
+            None => None,
+            Some(ttl) => machine_now.checked_add_signed(duration("ttl", ttl)?),
+        };
+        let locks = match self.locks {
+            None => Vec::new(),
+            Some(Locks::Some(count)) => vec![LockSpec::of_type("august_lock"); count],
+            Some(Locks::These(specs)) => {
+                specs.into_iter().enumerate().map(|(place, spec)| LockSpec::read(spec, place)).collect::<Result<_>>()?
+            }
+        };
+        let seed = self.seed.map(|seed| match seed {
+            Value::String(seed) => seed,
+            number => number.to_string(),
+        });
+        Ok(Wanted {
+            name: self.name,
+            seed,
+            expires_at,
+            workspace_id: self.workspace_id,
+            api_key: self.api_key,
+            publishable_key: None,
+            personal_access_token: None,
+            clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
+            programming: self.programming.map_or(Ok(config.programming.0), |it| it.read())?,
+            keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
+            same_code: SameCode::of(
+                self.settings.allow_same_code_in_disjoint_windows.unwrap_or(config.allow_same_code_in_disjoint_windows),
+            ),
+            refuse_begun_windows: self.settings.refuse_begun_windows.unwrap_or(config.refuse_begun_windows),
+            accounts: Vec::new(),
+            locks,
+        })
+    }
+}
+
+fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock> {
+    let instant = |text: &Value| instant("clock", text.as_str().unwrap_or_default());
+    if !setting.is_object() {
+        return Ok(WorkspaceClock::Live);
+    }
+    if let Some(at) = setting.get("held_at") {
+        if setting.get("running_from").or_else(|| setting.get("rate")).is_some() {
+            let message = "Give either held_at, for a clock that stands still, or running_from with rate";
+            return Err(Error::invalid("clock", message));
+        }
+        return Ok(WorkspaceClock::Held { at: instant(at)? });
+    }
+    let at = instant(setting.get("running_from").unwrap_or(&Value::Null))?;
+    let rate = setting.get("rate").and_then(Value::as_f64).unwrap_or(1.0);
+    Ok(WorkspaceClock::Running { at, since: machine_now, rate })
+}
+
+pub(crate) async fn delete(call: Control<Nothing>) -> Result<Done> {
+    let workspace = call.workspace().await?;
+    if !workspaces::delete(&call.app.pool, workspace.workspace_id).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    call.app.workspaces.forget(workspace.workspace_id);
+    Ok(Done {})
+}
+
+#[derive(Serialize)]
+pub(crate) struct Listed {
+    workspaces: Vec<ListedBody>,
+}
+
+#[derive(Serialize)]
+struct ListedBody {
+    workspace_id: Uuid,
+    name: String,
+    #[serde(with = "iso")]
+    created_at: Instant,
+    #[serde(with = "iso::option")]
+    expires_at: Option<Instant>,
+    seed: Option<String>,
+    clock: ClockBody,
+    api_key: Option<String>,
+    publishable_key: String,
+    personal_access_token: Option<String>,
+    #[serde(flatten)]
+    contents: workspaces::Contents,
+}
+
+/// All workspaces on the server, or the one whose API key came with the request.
+pub(crate) async fn list(call: Control<Nothing>) -> Result<Listed> {
+    let only = call.keyed().map(|workspace| workspace.workspace_id);
+    let rows = workspaces::list(&call.app.pool, only).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.world.workspace_id()).collect();
+    let contents = workspaces::contents(&call.app.pool, &ids).await?;
+    let machine_now = machine_now();
+    let workspaces = rows.into_iter().zip(ids).zip(contents).map(|((row, workspace_id), contents)| {
+        let (_, world) = row.world.try_into()?;
+        Ok(ListedBody {
+            workspace_id,
+            name: row.name,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            seed: row.seed,
+            clock: ClockBody::of(world.clock, machine_now),
+            api_key: row.api_key,
+            publishable_key: row.publishable_key,
+            personal_access_token: row.personal_access_token,
+            contents,
+        })
+    });
+    Ok(Listed { workspaces: workspaces.collect::<Result<_>>()? })
+}
+
+#[derive(Serialize)]
+pub(crate) struct Updated {
+    settings: SettingsBody,
+}
+
+#[derive(Serialize)]
+struct SettingsBody {
+    allow_same_code_in_disjoint_windows: bool,
+    refuse_begun_windows: bool,
+}
+
+pub(crate) async fn update(call: Control<WorkspaceSettings>) -> Result<Updated> {
+    let wanted = call.input;
+    if wanted.allow_same_code_in_disjoint_windows.or(wanted.refuse_begun_windows).is_none() {
+        let message = "Give allow_same_code_in_disjoint_windows or refuse_begun_windows";
+        return Err(Error::invalid_request(message));
+    }
+    let workspace_id = call.workspace().await?.workspace_id;
+    let mut tx = call.app.pool.begin(workspace_id).await?;
+    let set = workspaces::update_settings(&mut tx, workspace_id, wanted)
+        .await?
+        .ok_or(Error::NotFound(Resource::Workspace))?;
+    tx.commit().await?;
+    let (allow_same_code_in_disjoint_windows, refuse_begun_windows) = set;
+    Ok(Updated { settings: SettingsBody { allow_same_code_in_disjoint_windows, refuse_begun_windows } })
+}

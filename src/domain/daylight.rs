@@ -1,0 +1,132 @@
+//! Locks that keep a schedule in local time but do not say whose: Schlage's. Seam cannot tell where on the clock a
+//! window lies that crosses a change between winter and summer time, so it gives the lock an hour more, and the code
+//! the warning `time_frame_adjusted_for_unknown_time_zone`.
+
+use super::access_code::lifecycle::Window;
+use crate::clock::Instant;
+use chrono::{Datelike, TimeDelta, TimeZone, Utc};
+use chrono_tz::{OffsetComponents, Tz};
+
+/// Where such a lock may hang. The maker's market is the United States, where the clocks change at the same
+/// local time in each zone: five instants, an hour apart. Which of them counts is not known, so each does.
+const ZONES: [Tz; 5] = [Tz::US__Eastern, Tz::US__Central, Tz::US__Mountain, Tz::US__Pacific, Tz::US__Alaska];
+/// How much the lock's clock may be off after a change.
+const BUFFER: TimeDelta = TimeDelta::hours(1);
+
+/// Which changes a window crosses. Somewhat more than a year crosses both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossing {
+    /// Spring's, from winter to summer time.
+    pub spring: bool,
+    /// Autumn's, from summer to winter time.
+    pub autumn: bool,
+}
+
+/// Which changes of the clocks in the United States lie after the window's start and not after its end, in any zone.
+pub fn crossing(window: Window) -> Crossing {
+    let instants = instants_between_changes(window);
+    let crosses = |into_summer: bool| {
+        let turns = |zone: Tz| {
+            instants
+                .windows(2)
+                .any(|pair| is_summer(zone, pair[0]) != into_summer && is_summer(zone, pair[1]) == into_summer)
+        };
+        ZONES.into_iter().any(turns)
+    };
+    Crossing { spring: crosses(true), autumn: crosses(false) }
+}
+
+/// The window that the lock is given in place of this one; `None`: this one, it crosses no change.
+///
+/// It ends an hour later if spring's change lies within, and starts an hour earlier if autumn's does.
+pub fn buffered(window: Window) -> Option<Window> {
+    let Crossing { spring, autumn } = crossing(window);
+    let starts_at = if autumn { window.starts_at - BUFFER } else { window.starts_at };
+    let ends_at = if spring { window.ends_at + BUFFER } else { window.ends_at };
+    (spring || autumn).then_some(Window { starts_at, ends_at })
+}
+
+/// The window's ends and, in order between them, each January and July of its first years: no two neighbours have more
+/// than one change between them, and after two years every change has been seen.
+fn instants_between_changes(window: Window) -> Vec<Instant> {
+    let year = window.starts_at.year();
+    let turns = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
+    let turns = turns.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
+    let within = turns.filter(|turn| window.starts_at < *turn && *turn < window.ends_at);
+    std::iter::once(window.starts_at).chain(within).chain([window.ends_at]).collect()
+}
+
+fn is_summer(zone: Tz, instant: Instant) -> bool {
+    !zone.offset_from_utc_datetime(&instant.naive_utc()).dst_offset().is_zero()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::from_iso;
+    use proptest::prelude::*;
+
+    fn window(starts_at: &str, ends_at: &str) -> Window {
+        Window { starts_at: from_iso(starts_at).unwrap(), ends_at: from_iso(ends_at).unwrap() }
+    }
+
+    #[test]
+    fn a_window_over_a_change_of_the_clocks_gets_an_hour_more() {
+        // In 2026 the clocks change on 8 March and on 1 November.
+        for (starts_at, ends_at, buffered_start, buffered_end) in [
+            ("2026-03-06T20:00:00Z", "2026-03-09T16:00:00Z", "2026-03-06T20:00:00Z", "2026-03-09T17:00:00Z"),
+            ("2026-10-30T20:00:00Z", "2026-11-02T16:00:00Z", "2026-10-30T19:00:00Z", "2026-11-02T16:00:00Z"),
+            ("2026-03-01T00:00:00Z", "2026-12-01T00:00:00Z", "2026-02-28T23:00:00Z", "2026-12-01T01:00:00Z"),
+            ("2026-10-01T00:00:00Z", "2027-04-01T00:00:00Z", "2026-09-30T23:00:00Z", "2027-04-01T01:00:00Z"),
+            ("2026-06-01T00:00:00Z", "2096-06-01T00:00:00Z", "2026-05-31T23:00:00Z", "2096-06-01T01:00:00Z"),
+        ] {
+            let expected = Some(window(buffered_start, buffered_end));
+            assert_eq!(buffered(window(starts_at, ends_at)), expected, "{starts_at} {ends_at}");
+        }
+    }
+
+    #[test]
+    fn a_window_between_two_changes_stays_as_it_is() {
+        for (starts_at, ends_at) in [
+            ("2026-03-01T00:00:00Z", "2026-03-08T06:59:59Z"),
+            ("2026-03-08T11:00:00Z", "2026-11-01T05:59:59Z"),
+            ("2026-11-01T10:00:00Z", "2027-03-14T06:59:59Z"),
+        ] {
+            assert_eq!(buffered(window(starts_at, ends_at)), None, "{starts_at} {ends_at}");
+        }
+    }
+
+    #[test]
+    fn the_change_of_each_zone_counts() {
+        for hour in 7..12 {
+            let at_change = from_iso("2026-03-08T00:00:00Z").unwrap() + TimeDelta::hours(hour);
+            let minute = TimeDelta::minutes(1);
+            let around = Window { starts_at: at_change - minute, ends_at: at_change + minute };
+            assert_eq!(crossing(around), Crossing { spring: true, autumn: false }, "{hour} UTC");
+            let after = Window { starts_at: at_change + minute, ends_at: at_change + minute * 2 };
+            assert_eq!(crossing(after), Crossing { spring: false, autumn: false }, "{hour} UTC");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_window_within_another_crosses_no_change_that_the_other_does_not(
+            start in 1_700_000_000_i64..3_000_000_000, lengths in proptest::array::uniform3(1_i64..90_000_000)
+        ) {
+            let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
+            let [before, inner, behind] = lengths;
+            let outer = crossing(Window { starts_at: at(start), ends_at: at(start + before + inner + behind) });
+            let inner = crossing(Window { starts_at: at(start + before), ends_at: at(start + before + inner) });
+            prop_assert!(outer.spring || !inner.spring);
+            prop_assert!(outer.autumn || !inner.autumn);
+        }
+
+        #[test]
+        fn a_year_crosses_both_changes(start in 1_700_000_000_i64..3_000_000_000, longer in 0_i64..1_000_000_000) {
+            let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
+            // The change may come up to a week later in the year than it did the year before.
+            let year = Window { starts_at: at(start), ends_at: at(start + 373 * 86_400 + longer) };
+            prop_assert_eq!(crossing(year), Crossing { spring: true, autumn: true });
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a lock does when somebody enters a PIN at its keypad: it looks into its own memory and at its own clock, and asks
+//! nobody.
+
+use super::Device;
+use crate::clock::Instant;
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::Entry;
+use crate::domain::daylight;
+use crate::domain::offline::{self, Kind};
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// How long a keypad takes nothing after too many wrong codes in a row: Kwikset's beeps for 15 s and is then dead for a
+/// minute.
+const DEAD_FOR: TimeDelta = TimeDelta::seconds(75);
+
+/// Why a lock does not open; of several codes with the PIN entered, that of the one that comes nearest to opening counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The bolt does not move, as a fault has it.
+    Jammed,
+    /// The code's time frame has not begun.
+    NotYetValid,
+    /// A code that opens once has done so.
+    AlreadyUsed,
+    /// A code that had to be entered within 24 hours of its start was not.
+    NeverActivated,
+    /// The code's time frame is over.
+    ExpiredCode,
+    /// The lock holds no such code.
+    UnknownCode,
+    /// The keypad takes nothing for a while after too many wrong codes.
+    TooManyAttempts,
+}
+
+impl Refusal {
+    /// What it says to whoever stands at the door.
+    pub fn message(self) -> &'static str {
+        match self {
+            Self::Jammed => "The lock takes the code, but its bolt does not move: a fault has struck it.",
+            Self::NotYetValid => "The lock holds this code, but its time frame has not begun.",
+            Self::AlreadyUsed => "This code opens the lock once, and it has done so.",
+            Self::NeverActivated => "This code had to be entered within 24 hours of its start, and it was not.",
+            Self::ExpiredCode => "The lock holds this code, but its time frame is over.",
+            Self::UnknownCode => "The lock does not hold such a code. /_emulator/locks/memory shows what it holds.",
+            Self::TooManyAttempts => "After too many wrong codes the keypad takes none for a while. Advance the clock.",
+        }
+    }
+
+    /// The `reason` of `lock.access_denied`; none where Seam has no word for it.
+    pub fn as_reason(self) -> Option<Value> {
+        let reason_code = match self {
+            Self::UnknownCode => "unknown_code",
+            Self::ExpiredCode | Self::AlreadyUsed | Self::NeverActivated => "expired_code",
+            Self::TooManyAttempts => "too_many_attempts",
+            Self::NotYetValid | Self::Jammed => return None,
+        };
+        Some(json!({ "reason_code": reason_code, "message": self.message() }))
+    }
+}
+
+/// What the lock itself has of a code. None: nothing, or nothing while it is deleted and made anew to change it.
+pub fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
+    let life = &code.life;
+    if life.gone_at.is_some() || (device.brand.recreates && life.is_being_updated()) {
+        return None;
+    }
+    let mut held = life.held.clone()?;
+    if life.is_managed && !life.is_offline && device.needs_daylight_buffer() {
+        held.window = held.window.map(|window| daylight::buffered(window).unwrap_or(window));
+    }
+    Some(held)
+}
+
+/// Which of a lock's codes a PIN is now, and why it does not open the lock; no reason: it does.
+pub fn enter(codes: &[AccessCode], device: &Device, pin: &str, now: Instant) -> (Option<usize>, Option<Refusal>) {
+    if device.trouble.keypad_dead_until.is_some_and(|until| now < until) {
+        return (None, Some(Refusal::TooManyAttempts));
+    }
+    let of_device = codes.iter().enumerate().filter(|(_, code)| code.device_id == device.device_id);
+    let entered = of_device.filter_map(|(place, code)| {
+        let entry = in_memory(code, device).filter(|entry| entry.code == pin)?;
+        Some((refusal(code, &entry, now), place))
+    });
+    // No refusal comes before any.
+    entered.min().map_or((None, Some(Refusal::UnknownCode)), |(refusal, place)| (Some(place), refusal))
+}
+
+fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<Refusal> {
+    let life = &code.life;
+    // A lock without schedules opens to what it holds for as long as it holds it.
+    let knows_times = life.is_natively_scheduled || life.is_offline || !life.is_managed;
+    let window = entry.window.filter(|_| knows_times)?;
+    if now < window.starts_at {
+        return Some(Refusal::NotYetValid);
+    }
+    if now >= window.ends_at {
+        return Some(Refusal::ExpiredCode);
+    }
+    let kind = life.particulars.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok())?;
+    match life.particulars.first_used_at {
+        Some(_) => (kind == Kind::OneTime).then_some(Refusal::AlreadyUsed),
+        None => offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(Refusal::NeverActivated),
+    }
+}
+
+/// What the keypad makes of a code that did not open the lock. Gives the reason to be told, if the brand tells of it now.
+pub fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Instant) -> Option<Refusal> {
+    let told_after = device.brand.denial_told_after?;
+    if refusal == Refusal::TooManyAttempts {
+        return None;
+    }
+    let trouble = &mut device.trouble;
+    trouble.wrong_codes += 1;
+    if trouble.wrong_codes < told_after {
+        return None;
+    }
+    trouble.wrong_codes = 0;
+    if told_after == 1 {
+        return Some(refusal);
+    }
+    trouble.keypad_dead_until = now.checked_add_signed(DEAD_FOR);
+    Some(Refusal::TooManyAttempts)
+}
+
+impl Device {
+    /// Moves the bolt. While nobody can reach the lock nobody knows; `properties.locked` shows it when it is back.
+    pub fn set_locked(&mut self, is_locked: bool) {
+        if self.reachable_since.is_some() {
+            self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
+        } else {
+            self.trouble.locked_unseen = Some(is_locked);
+        }
+    }
+
+    /// Whether the lock tells its own time zone to nobody, and windows over a change of the clocks are longer there.
+    fn needs_daylight_buffer(&self) -> bool {
+        self.summary(0).needs_daylight_buffer()
+    }
+}

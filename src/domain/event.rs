@@ -1,0 +1,225 @@
+//! Events: what happened, each once, at its own instant.
+
+pub mod payload;
+
+use super::access_code::AccessCode;
+use super::access_code::lifecycle::Happening;
+use super::device::Device;
+use super::locked_device::LockedDevice;
+use crate::cause::Caused;
+use crate::clock::Instant;
+use crate::ids::Ids;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Seam's names of the events there are here.
+#[expect(missing_docs, reason = "they are Seam's own names")]
+pub mod event_type {
+    pub const CREATED: &str = "access_code.created";
+    pub const CHANGED: &str = "access_code.changed";
+    pub const NAME_CHANGED: &str = "access_code.name_changed";
+    pub const CODE_CHANGED: &str = "access_code.code_changed";
+    pub const TIME_FRAME_CHANGED: &str = "access_code.time_frame_changed";
+    pub const MUTATIONS_REQUESTED: &str = "access_code.mutations_requested";
+    pub const SCHEDULED_ON_DEVICE: &str = "access_code.scheduled_on_device";
+    pub const SET_ON_DEVICE: &str = "access_code.set_on_device";
+    pub const REMOVED_FROM_DEVICE: &str = "access_code.removed_from_device";
+    pub const DELETED: &str = "access_code.deleted";
+    pub const DELAY_IN_SETTING: &str = "access_code.delay_in_setting_on_device";
+    pub const FAILED_TO_SET: &str = "access_code.failed_to_set_on_device";
+    pub const FAILED_TO_REMOVE: &str = "access_code.failed_to_remove_from_device";
+    pub const MODIFIED_EXTERNAL: &str = "access_code.modified_external_to_seam";
+    pub const DELETED_EXTERNAL: &str = "access_code.deleted_external_to_seam";
+    pub const BACKUP_PULLED: &str = "access_code.backup_access_code_pulled";
+    pub const UNMANAGED_CREATED: &str = "access_code.unmanaged.created";
+    pub const UNMANAGED_REMOVED: &str = "access_code.unmanaged.removed";
+    pub const UNMANAGED_CONVERTED: &str = "access_code.unmanaged.converted_to_managed";
+    pub const UNMANAGED_FAILED_TO_CONVERT: &str = "access_code.unmanaged.failed_to_convert_to_managed";
+
+    /// Seam's `event_description`: what happened, for people. `None` for a type that nothing here records.
+    pub fn description(event_type: &str) -> Option<&'static str> {
+        Some(match event_type {
+            CREATED => "An access code was created.",
+            CHANGED => "An access code was changed.",
+            NAME_CHANGED => "The name of an access code was changed on the device.",
+            CODE_CHANGED => "The PIN of an access code was changed on the device.",
+            TIME_FRAME_CHANGED => "The time frame of an access code was changed on the device.",
+            MUTATIONS_REQUESTED => "Changes of an access code were requested.",
+            SCHEDULED_ON_DEVICE => "An access code was stored on the device for later.",
+            SET_ON_DEVICE => "An access code was set on the device.",
+            REMOVED_FROM_DEVICE => "An access code was removed from the device.",
+            DELETED => "An access code was deleted.",
+            DELAY_IN_SETTING => "Setting an access code on the device takes unusually long.",
+            FAILED_TO_SET => "An access code could not be set on the device.",
+            FAILED_TO_REMOVE => "An access code could not be removed from the device.",
+            MODIFIED_EXTERNAL => "An access code was changed outside Seam.",
+            DELETED_EXTERNAL => "An access code was removed from the device outside Seam.",
+            BACKUP_PULLED => "A backup access code was pulled for an access code.",
+            UNMANAGED_CREATED => "An unmanaged access code appeared on the device.",
+            UNMANAGED_REMOVED => "An unmanaged access code disappeared from the device.",
+            UNMANAGED_CONVERTED => "An unmanaged access code was converted to a managed one.",
+            UNMANAGED_FAILED_TO_CONVERT => "An unmanaged access code could not be converted to a managed one.",
+            "connected_account.disconnected" => "A connected account was disconnected.",
+            "connected_account.completed_first_sync_after_reconnection" => {
+                "A connected account was synchronized for the first time after its reconnection."
+            }
+            "device.added" => "A device was added.",
+            "device.connected" => "A device came online.",
+            "device.disconnected" => "A device went offline.",
+            "device.removed" => "A device was removed from its provider account.",
+            "lock.access_denied" => "A lock denied access.",
+            "lock.locked" => "A lock was locked.",
+            "lock.unlocked" => "A lock was unlocked.",
+            _ => return None,
+        })
+    }
+
+    /// Whether events of this type carry the PIN.
+    pub fn carries_code(event_type: &str) -> bool {
+        matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
+    }
+}
+
+/// An event about to be recorded.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// Its id.
+    pub event_id: Uuid,
+    /// The workspace it happened in.
+    pub workspace_id: Uuid,
+    /// Seam's `event_type`.
+    pub event_type: &'static str,
+    /// When it happened.
+    pub occurred_at: Instant,
+    /// When it is recorded; never earlier.
+    pub created_at: Instant,
+    /// The device it is about; none for events of an account.
+    pub device_id: Option<Uuid>,
+    /// That device's account.
+    pub connected_account_id: Uuid,
+    /// The code it is about, if it is about one.
+    pub access_code_id: Option<Uuid>,
+    /// The PIN, for types that carry it.
+    pub code: Option<String>,
+    /// What else its type carries.
+    pub payload: Option<Value>,
+}
+
+impl NewEvent {
+    /// The next event of a code; `instants` are when it happened and when it is recorded.
+    pub fn of_access_code(
+        code: &mut AccessCode,
+        device: &Device,
+        event_type: &'static str,
+        instants: (Instant, Instant),
+        ids: &Ids,
+        machine_now: Instant,
+    ) -> Self {
+        Self {
+            event_id: ids.id("event", code.access_code_id, code.next_child(), machine_now),
+            workspace_id: code.workspace_id,
+            event_type,
+            occurred_at: instants.0,
+            created_at: instants.1,
+            device_id: Some(device.device_id),
+            connected_account_id: device.connected_account_id,
+            access_code_id: Some(code.access_code_id),
+            code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
+            payload: None,
+        }
+    }
+
+    /// The next event of a device, which counts it.
+    pub fn of_device(
+        locked: &mut LockedDevice,
+        event_type: &'static str,
+        occurred_at: Instant,
+        machine_now: Instant,
+    ) -> Self {
+        let LockedDevice { device, world, ids, .. } = locked;
+        let ordinal = device.events_made;
+        device.events_made += 1;
+        Self {
+            event_id: ids.id("event", device.device_id, ordinal, machine_now),
+            workspace_id: device.workspace_id,
+            event_type,
+            occurred_at,
+            created_at: world.clock.recorded_at(occurred_at, machine_now),
+            device_id: Some(device.device_id),
+            connected_account_id: device.connected_account_id,
+            access_code_id: None,
+            code: None,
+            payload: None,
+        }
+    }
+
+    /// The same with what its type carries.
+    #[must_use]
+    pub fn carrying(self, payload: Value) -> Self {
+        Self { payload: Some(payload), ..self }
+    }
+}
+
+impl From<&NewEvent> for Caused {
+    fn from(event: &NewEvent) -> Self {
+        Self { event_id: event.event_id, event_type: event.event_type, access_code_id: event.access_code_id }
+    }
+}
+
+/// Where the events of codes of one lock are written down.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorder<'a> {
+    /// The lock.
+    pub locked: &'a LockedDevice,
+    /// The machine's time.
+    pub machine_now: Instant,
+}
+
+impl Recorder<'_> {
+    /// An event of a code.
+    pub fn event(&self, code: &mut AccessCode, occurred_at: Instant, event_type: &'static str) -> NewEvent {
+        let LockedDevice { device, world, ids, .. } = self.locked;
+        let instants = (occurred_at, world.clock.recorded_at(occurred_at, self.machine_now));
+        NewEvent::of_access_code(code, device, event_type, instants, ids, self.machine_now)
+    }
+
+    /// The events by which a happening is told; `backups` is how many backup codes of its lock can be pulled by then.
+    pub fn happened(
+        &self,
+        code: &mut AccessCode,
+        (at, happening): (Instant, Happening),
+        backups: i64,
+        events: &mut Vec<NewEvent>,
+    ) {
+        let event_type = match happening {
+            Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
+            Happening::SetOnDevice => event_type::SET_ON_DEVICE,
+            Happening::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
+            Happening::Deleted => event_type::DELETED,
+            Happening::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
+            Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
+            Happening::FailedToSet => event_type::FAILED_TO_SET,
+            Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
+            Happening::Unmanaged => {
+                events.push(self.event(code, at, event_type::CHANGED).carrying(payload::unmanaged()));
+                return;
+            }
+            Happening::Changed(change) => {
+                for (event_type, payload) in payload::of_change(&change) {
+                    events.push(self.event(code, at, event_type).carrying(payload));
+                }
+                return;
+            }
+        };
+        let event = self.event(code, at, event_type);
+        let tells_issues = matches!(
+            event_type,
+            event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE
+        );
+        events.push(if tells_issues {
+            event.carrying(payload::issues(code, &self.locked.device.summary(backups)))
+        } else {
+            event
+        });
+    }
+}

@@ -1,0 +1,113 @@
+//! What events carry beyond the ids that all of them have.
+
+use super::event_type;
+use crate::clock::to_iso;
+use crate::domain::access_code::lifecycle::{Change, Window};
+use crate::domain::access_code::{AccessCode, time_frame};
+use crate::domain::device::DeviceSummary;
+use crate::domain::device::health::warning;
+use serde_json::{Map, Value, json};
+
+/// The events by which a change is told: the change as a whole and, where the lock has it, each property.
+pub fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
+    let mut told = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
+    if !change.is_on_device {
+        return told;
+    }
+    let mut tell = |event_type, from: Value, to: Value, what: &str| {
+        let description = format!("The {what} of the access code was changed on the device.");
+        told.push((event_type, json!({ "from": from, "to": to, "description": description })));
+    };
+    if let Some((from, to)) = &change.name {
+        tell(event_type::NAME_CHANGED, json!({ "name": from }), json!({ "name": to }), "name");
+    }
+    if let Some((from, to)) = &change.code {
+        tell(event_type::CODE_CHANGED, json!({ "code": from }), json!({ "code": to }), "code");
+    }
+    if let Some((from, to)) = change.window {
+        tell(event_type::TIME_FRAME_CHANGED, time_frame(from), time_frame(to), "time frame");
+    }
+    told
+}
+
+/// One of Seam's `changed_properties`.
+pub fn changed_property(property: &str, from: Option<&str>, to: Option<&str>) -> Value {
+    json!({ "property": property, "from": from, "to": to })
+}
+
+/// What `access_code.changed` carries where a code has become unmanaged.
+pub fn unmanaged() -> Value {
+    json!({ "changed_properties": [changed_property("is_managed", Some("true"), Some("false"))] })
+}
+
+fn changed_properties(change: &Change) -> Vec<Value> {
+    let mut all = Vec::new();
+    let mut add = |property: &str, from: Option<String>, to: Option<String>| {
+        if from != to {
+            all.push(changed_property(property, from.as_deref(), to.as_deref()));
+        }
+    };
+    if let Some((from, to)) = change.name.clone() {
+        add("name", from, to);
+    }
+    if let Some((from, to)) = change.code.clone() {
+        add("code", from, to);
+    }
+    if let Some((from, to)) = change.window {
+        let starts_at = |window: Option<Window>| window.map(|window| to_iso(window.starts_at));
+        let ends_at = |window: Option<Window>| window.map(|window| to_iso(window.ends_at));
+        add("starts_at", starts_at(from), starts_at(to));
+        add("ends_at", ends_at(from), ends_at(to));
+    }
+    all
+}
+
+/// What `access_code.mutations_requested` carries.
+pub fn requested_mutations(change: &Change) -> Value {
+    let mut all = Vec::new();
+    let mut add = |mutation_code: &str, from: Value, to: Value| {
+        all.push(json!({ "mutation_code": mutation_code, "from": from, "to": to }));
+    };
+    if let Some((from, to)) = &change.name {
+        add("updating_name", json!({ "name": from }), json!({ "name": to }));
+    }
+    if let Some((from, to)) = &change.code {
+        add("updating_code", json!({ "code": from }), json!({ "code": to }));
+    }
+    if let Some((from, to)) = change.window {
+        add("updating_time_frame", time_frame(from), time_frame(to));
+    }
+    json!({ "requested_mutations": all })
+}
+
+/// The errors and warnings of a code, its device and its account, as events of trouble with the code carry them.
+pub fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
+    let mut payload = device_issues(device);
+    let is_own = |error: &&Value| error["is_access_code_error"] == true;
+    payload.insert("access_code_errors".to_owned(), brief(code.errors(device).iter().filter(is_own)));
+    payload.insert("access_code_warnings".to_owned(), brief(code.warnings(device).iter()));
+    Value::Object(payload)
+}
+
+/// The errors and warnings of a device and its account, as events of trouble with the device carry them.
+pub fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
+    let errors = device.errors();
+    let (of_account, of_device): (Vec<&Value>, Vec<&Value>) =
+        errors.iter().partition(|error| error["is_connected_account_error"] == true);
+    let warnings: Vec<Value> = device.trouble.warnings.iter().map(warning).collect();
+    let mut payload = Map::new();
+    payload.insert("connected_account_errors".to_owned(), brief(of_account.into_iter()));
+    payload.insert("connected_account_warnings".to_owned(), json!([]));
+    payload.insert("device_errors".to_owned(), brief(of_device.into_iter()));
+    payload.insert("device_warnings".to_owned(), brief(warnings.iter()));
+    payload
+}
+
+/// Errors or warnings with nothing but what all of them have.
+fn brief<'a>(issues: impl Iterator<Item = &'a Value>) -> Value {
+    const OF_ALL: [&str; 4] = ["error_code", "warning_code", "message", "created_at"];
+    let brief = |issue: &Value| -> Value {
+        OF_ALL.iter().filter_map(|key| Some(((*key).to_owned(), issue.get(*key)?.clone()))).collect()
+    };
+    issues.map(brief).collect()
+}

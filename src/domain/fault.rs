@@ -1,0 +1,68 @@
+//! Faults of operations: what a tester has arranged to become of what locks do.
+
+use super::access_code::lifecycle::Outcome;
+use super::device::Device;
+use crate::clock::Instant;
+use uuid::Uuid;
+
+/// A fault, with how often it was considered so far.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// Its id.
+    pub fault_id: Uuid,
+    /// Its workspace.
+    pub workspace_id: Uuid,
+    /// The operation that it is about: `set`, `update`, `remove`, `refill`, `lock` or `unlock`.
+    pub operation: String,
+    /// The only lock that it is about.
+    pub device_id: Option<Uuid>,
+    /// The only type of locks that it is about.
+    pub device_type: Option<String>,
+    /// What becomes of the operation.
+    pub outcome: Outcome,
+    /// How many operations it passes over at first.
+    pub after: i32,
+    /// How many it strikes then; `None`: all.
+    pub times: Option<i32>,
+    /// How many operations it was considered for.
+    pub seen: i32,
+    /// When it was made, in the workspace's time.
+    pub created_at: Instant,
+    /// Whether it was considered since it was read.
+    pub has_changed: bool,
+}
+
+impl Fault {
+    fn is_about(&self, device: &Device, operation: &str) -> bool {
+        self.workspace_id == device.workspace_id
+            && self.operation == operation
+            && self.device_id.is_none_or(|device_id| device_id == device.device_id)
+            && self.device_type.as_deref().is_none_or(|device_type| device_type == device.brand.device_type)
+    }
+
+    /// How many operations it has struck.
+    pub fn used(&self) -> i32 {
+        let used = (self.seen - self.after).max(0);
+        self.times.map_or(used, |times| used.min(times))
+    }
+
+    /// Whether it strikes no more.
+    pub fn is_exhausted(&self) -> bool {
+        self.times.is_some_and(|times| self.used() >= times)
+    }
+}
+
+/// What becomes of an operation that begins now; the fault that decides it counts it.
+pub fn strike(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
+    for fault in faults.iter_mut().filter(|fault| fault.is_about(device, operation)) {
+        if fault.is_exhausted() {
+            continue;
+        }
+        fault.seen = fault.seen.saturating_add(1);
+        fault.has_changed = true;
+        if fault.seen > fault.after {
+            return Some(fault.outcome.clone());
+        }
+    }
+    None
+}

@@ -1,0 +1,281 @@
+//! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
+
+mod claims;
+mod group;
+#[cfg(test)]
+mod tests;
+
+pub use self::claims::{Claim, Claims, Period};
+
+use self::group::Group;
+use super::access_code::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
+use super::device::Device;
+use super::pin::{self, PinRules};
+use super::workspace::SameCode;
+use crate::clock::Instant;
+use crate::error::{Error, Result};
+use std::collections::HashSet;
+use uuid::Uuid;
+
+/// What is asked of all locks of a request alike.
+#[derive(Clone, Debug)]
+pub struct Wish<'a> {
+    /// The PIN, where the caller or the group decides it.
+    pub code: Option<&'a str>,
+    /// The parameter that decides it, for messages.
+    pub code_comes_from: &'static str,
+    /// The name, for messages.
+    pub name: Option<&'a str>,
+    /// The time frame.
+    pub window: Option<Window>,
+    /// The length to try first where the PIN is ours to choose.
+    pub preferred_code_length: Option<u8>,
+    /// Whether locks that keep schedules themselves should do so.
+    pub prefer_native_scheduling: bool,
+    /// Whether the lock may have one PIN twice.
+    pub same_code: SameCode,
+    /// The workspace's time.
+    pub now: Instant,
+}
+
+impl Wish<'_> {
+    /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
+    pub fn at(now: Instant) -> Self {
+        Self {
+            code: None,
+            code_comes_from: "code",
+            name: None,
+            window: None,
+            preferred_code_length: None,
+            prefer_native_scheduling: true,
+            same_code: SameCode::Never,
+            now,
+        }
+    }
+
+    /// From when to when the code would be on this lock.
+    fn on_lock(&self, device: &Device) -> Period {
+        occupied(self.window, self.prefer_native_scheduling && device.schedules_natively(), self.now)
+    }
+
+    /// Whether a code with the same PIN stands in the way of one that is on the lock in this period.
+    fn conflicts_with(&self, claim: &Claim, period: Period) -> bool {
+        let (from, to) = claim.on_lock(self.now);
+        match self.same_code {
+            SameCode::Never => true,
+            SameCode::InDisjointWindows => from < period.1 && period.0 < to,
+        }
+    }
+}
+
+/// What to do with locks that cannot take the PIN of the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenCodeCannotBeShared {
+    /// Refuse the request.
+    #[default]
+    Throw,
+    /// Give them PINs of their own.
+    CreateRandomCode,
+}
+
+/// The PIN of one lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The PIN.
+    pub code: String,
+    /// Whether it is the one that the locks of the request share.
+    pub is_shared: bool,
+}
+
+/// Refuses a lock that has no place for one more code at some instant of the wished time.
+pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+    let Some(capacity) = device.capacity() else {
+        return Ok(());
+    };
+    let is_full = |codes: usize| u32::try_from(codes).unwrap_or(u32::MAX) >= capacity;
+    // Where they all have a place at once, there is nothing to compare.
+    if !is_full(claims.rooms(device.device_id)) {
+        return Ok(());
+    }
+    let others = claims.on(device.device_id).iter().filter(|claim| claim.takes_room());
+    if is_full(peak(others.map(|claim| claim.occupies(wish.now)), wish.on_lock(device))) {
+        return Err(Error::NoSpace { device_id: device.device_id, capacity });
+    }
+    Ok(())
+}
+
+/// How many of these codes are on their lock at the most crowded instant of a period.
+pub fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
+    let overlapping = codes.filter(|(from, to)| *from <= within.1 && within.0 <= *to);
+    let (mut starts, mut ends): (Vec<Instant>, Vec<Instant>) = overlapping.unzip();
+    starts.sort_unstable();
+    ends.sort_unstable();
+    // The most crowded instant is one at which a code comes on.
+    let mut gone = 0;
+    let crowd = |(place, start): (usize, &Instant)| {
+        while ends.get(gone).is_some_and(|end| end < start.max(&within.0)) {
+            gone += 1;
+        }
+        place + 1 - gone
+    };
+    starts.iter().enumerate().map(crowd).max().unwrap_or(0)
+}
+
+/// From when to when a code takes a place in the lock's memory: native codes lie there from 72 hours before their
+/// start on, and count (Seam's `max_active_codes_supported`).
+fn occupied(window: Option<Window>, native: bool, now: Instant) -> Period {
+    let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
+    window.map_or((Instant::MIN_UTC, Instant::MAX_UTC), |window| {
+        let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Instant::MIN_UTC);
+        // What has ended and is not gone yet is still there.
+        (from, window.ends_at.max(now))
+    })
+}
+
+/// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
+pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
+    if device.provider_chooses_codes() {
+        return Some("its provider chooses the code: leave code out".to_owned());
+    }
+    broken_digits(device, code)
+}
+
+/// Why a lock cannot hold a PIN, whoever chose it.
+pub fn broken_digits(device: &Device, code: &str) -> Option<String> {
+    let lengths = device.code_lengths();
+    if !u8::try_from(code.len()).is_ok_and(|length| lengths.takes(length)) {
+        return Some(format!("it takes codes of {lengths} digits"));
+    }
+    let rules = device.digit_rules();
+    rules.into_iter().find(|rule| !rule.allows(code)).map(|rule| rule.explain().to_owned())
+}
+
+/// The managed code that has this PIN already and stands in the way of one more.
+fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>) -> Option<&'a Claim> {
+    let period = wish.on_lock(device);
+    let is_in_the_way = |claim: &&Claim| claim.is_managed && wish.conflicts_with(claim, period);
+    claims.with_code(device.device_id, code).find(is_in_the_way)
+}
+
+/// The PIN for one lock.
+///
+/// # Errors
+/// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one that a managed code on it has
+/// already, `no_code_left` where it is ours to choose and none is free.
+pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
+    let Some(code) = wish.code else {
+        return choose(device, claims, wish, draw).ok_or(Error::NoCodeLeft);
+    };
+    if let Some(reason) = broken_rule(device, code) {
+        return Err(Error::invalid(wish.code_comes_from, format!("The device cannot hold this code: {reason}")));
+    }
+    check_not_taken(device, claims, wish)?;
+    Ok(code.to_owned())
+}
+
+/// Refuses a given PIN that a managed code on the lock has already.
+pub fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+    match wish.code {
+        Some(code) => taken_by(device, code, claims, wish).map_or(Ok(()), |other| Err(duplicate(code, wish, other))),
+        None => Ok(()),
+    }
+}
+
+fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
+    let is_disjoint = !Window::overlap(other.window, wish.window);
+    let hint = if wish.code_comes_from == "common_code_key" {
+        "Codes with one common_code_key have one PIN, and an access code on this device has it already: use another \
+         common_code_key, or delete that one first"
+    } else if wish.same_code == SameCode::InDisjointWindows && is_disjoint {
+        "The time frames do not overlap, but the access codes would be on the device at the same time"
+    } else if is_disjoint {
+        "An access code on this device has it in another time frame; the workspace's setting \
+         allow_same_code_in_disjoint_windows allows that"
+    } else {
+        ""
+    };
+    Error::DuplicateAccessCode {
+        code: code.to_owned(),
+        name: wish.name.map(str::to_owned),
+        period: wish.window.map(Window::ends),
+        access_code_id: other.access_code_id,
+        hint,
+    }
+}
+
+/// The PINs for several locks, in their order: one for all, as far as they can share it.
+///
+/// Without a given PIN the locks are taken in their order, and one that leaves no PIN for those before it and
+/// itself cannot share. `draw` draws from `0..bound`.
+///
+/// # Errors
+/// [`Error::CodeCannotBeShared`] if some cannot and `behavior` is to refuse, [`Error::DuplicateAccessCode`] if a
+/// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
+pub fn assign_many(
+    devices: &[&Device],
+    claims: &Claims,
+    wish: &Wish<'_>,
+    behavior: WhenCodeCannotBeShared,
+    mut draw: impl FnMut(u64) -> u64,
+) -> Result<Vec<Assigned>> {
+    let mut sharers: Vec<&Device> = Vec::with_capacity(devices.len());
+    let mut unable = Vec::new();
+    let mut group = Group::new(wish);
+    for device in devices {
+        let joined = match wish.code {
+            Some(code) => broken_rule(device, code).map_or(Ok(()), Err),
+            None if devices.len() == 1 => {
+                group.take_in(device, claims, wish);
+                Ok(())
+            }
+            None => group.join(device, claims, wish),
+        };
+        match joined {
+            Ok(()) => sharers.push(device),
+            Err(reason) => unable.push((device.device_id, reason)),
+        }
+    }
+    if behavior == WhenCodeCannotBeShared::Throw {
+        if unable.is_empty() {
+            sharers.iter().try_for_each(|device| check_not_taken(device, claims, wish))?;
+        }
+        if !unable.is_empty() {
+            return Err(Error::CodeCannotBeShared(unable));
+        }
+    } else if let Some(code) = wish.code {
+        sharers.retain(|device| taken_by(device, code, claims, wish).is_none());
+    }
+    let shared = match wish.code {
+        _ if sharers.is_empty() => None,
+        Some(code) => Some(code.to_owned()),
+        None => Some(group.choose(&mut draw).ok_or(Error::NoCodeLeft)?),
+    };
+    let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
+    let own = Wish { code: None, ..wish.clone() };
+    devices
+        .iter()
+        .map(|device| match &shared {
+            Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
+            _ => choose(device, claims, &own, &mut draw)
+                .map(|code| Assigned { code, is_shared: false })
+                .ok_or(Error::NoCodeLeft),
+        })
+        .collect()
+}
+
+/// The PINs that are not free on a lock, unmanaged codes' too.
+fn taken_codes<'a>(device: &Device, claims: &'a Claims, wish: &Wish<'_>) -> impl Iterator<Item = &'a str> {
+    let period = wish.on_lock(device);
+    let claims = claims.on(device.device_id).iter();
+    claims.filter(move |claim| wish.conflicts_with(claim, period)).map(|claim| claim.code.as_str())
+}
+
+/// A PIN drawn uniformly among those that a lock can hold and that are free on it: of the preferred length if it takes
+/// that, else of the shortest one that has any left.
+fn choose(device: &Device, claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
+    let rules = PinRules::new(device.digit_rules());
+    pin::lengths_to_try(&[device.code_lengths()], wish.preferred_code_length)
+        .into_iter()
+        .find_map(|length| rules.choose(usize::from(length), taken_codes(device, claims, wish), &mut draw))
+}

@@ -1,0 +1,149 @@
+//! The codes that stand in the way of new ones, by lock and by PIN.
+
+use super::occupied;
+use crate::clock::Instant;
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::{Entry, Window};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
+pub struct Claim {
+    /// The code.
+    pub access_code_id: Uuid,
+    /// The lock.
+    pub device_id: Uuid,
+    /// The PIN.
+    pub code: String,
+    /// When it counts.
+    pub window: Option<Window>,
+    /// Whether the lock keeps its schedule itself.
+    pub is_natively_scheduled: bool,
+    /// Whether it is ours. What somebody else put on the lock may clash: that shows when ours is programmed.
+    pub is_managed: bool,
+    /// Whether it takes a place in the memory of its own.
+    pub needs_room: bool,
+    /// Whether it is a backup code that waits in its pool.
+    pub is_in_pool: bool,
+    /// Whether it is deleted or has ended, and the lock has not let go of it: nobody knows when it will.
+    pub is_being_removed: bool,
+}
+
+/// From when to when a code is on its lock, both ends included.
+pub type Period = (Instant, Instant);
+
+impl Claim {
+    /// When the code is on its lock, as far as that can be known.
+    pub(super) fn on_lock(&self, now: Instant) -> Period {
+        if self.is_being_removed {
+            return (Instant::MIN_UTC, Instant::MAX_UTC);
+        }
+        self.occupies(now)
+    }
+
+    /// When it takes a place in the lock's memory.
+    pub fn occupies(&self, now: Instant) -> Period {
+        occupied(self.window, self.is_natively_scheduled, now)
+    }
+
+    /// Whether it counts against the capacity of the lock.
+    pub fn takes_room(&self) -> bool {
+        self.is_managed && self.needs_room
+    }
+}
+
+/// The claims that matter to a request or to several, by lock.
+#[derive(Clone, Debug, Default)]
+pub struct Claims(HashMap<Uuid, OnLock>);
+
+/// The claims on one lock, in the order in which they were added.
+#[derive(Clone, Debug, Default)]
+struct OnLock {
+    claims: Vec<Claim>,
+    /// The places of those with each PIN, ascending.
+    by_code: HashMap<String, Vec<usize>>,
+    /// How many of them are ours and take a place in the memory, whenever that is.
+    rooms: usize,
+}
+
+impl OnLock {
+    fn add(&mut self, claim: Claim) {
+        self.by_code.entry(claim.code.clone()).or_default().push(self.claims.len());
+        self.rooms += usize::from(claim.takes_room());
+        self.claims.push(claim);
+    }
+
+    fn remove(&mut self, access_code_id: Uuid) {
+        while let Some(place) = self.claims.iter().position(|claim| claim.access_code_id == access_code_id) {
+            let claim = self.claims.remove(place);
+            self.rooms -= usize::from(claim.takes_room());
+            self.by_code.retain(|_, places| {
+                places.retain(|other| *other != place);
+                places.iter_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+                !places.is_empty()
+            });
+        }
+    }
+}
+
+impl Claims {
+    /// Adds a claim.
+    pub fn add(&mut self, claim: Claim) {
+        self.0.entry(claim.device_id).or_default().add(claim);
+    }
+
+    /// Adds what a code claims: what is asked for and, where that differs, what the lock holds.
+    pub fn add_life(&mut self, code: &AccessCode) {
+        let life = &code.life;
+        let claim = |entry: &Entry, needs_room| Claim {
+            access_code_id: code.access_code_id,
+            device_id: code.device_id,
+            code: entry.code.clone(),
+            window: entry.window,
+            is_natively_scheduled: life.is_natively_scheduled,
+            is_managed: life.is_managed,
+            needs_room,
+            is_in_pool: code.pool_device_id.is_some(),
+            is_being_removed: life.removing_since().is_some() && life.held.is_some(),
+        };
+        // A backup that did not find room takes none from guests.
+        self.add(claim(&life.asked, !life.is_backup || life.held.is_some()));
+        if let Some(held) = life.held.as_ref().filter(|held| **held != life.asked) {
+            self.add(claim(held, false));
+        }
+    }
+
+    /// Takes away those of one code.
+    pub fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
+        if let Some(lock) = self.0.get_mut(&device_id) {
+            lock.remove(access_code_id);
+        }
+    }
+
+    /// Those on one lock.
+    pub fn on(&self, device_id: Uuid) -> &[Claim] {
+        self.0.get(&device_id).map_or(&[], |lock| &lock.claims)
+    }
+
+    /// Those on one lock that have this PIN, without a look at the others.
+    pub fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Claim> {
+        let lock = self.0.get(&device_id);
+        let places = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
+        places.filter_map(move |place| lock?.claims.get(*place))
+    }
+
+    /// How many managed codes take a place in the memory of one lock at any time. At no instant there are more.
+    pub fn rooms(&self, device_id: Uuid) -> usize {
+        self.0.get(&device_id).map_or(0, |lock| lock.rooms)
+    }
+}
+
+impl FromIterator<Claim> for Claims {
+    fn from_iter<I: IntoIterator<Item = Claim>>(all: I) -> Self {
+        let mut claims = Self::default();
+        all.into_iter().for_each(|claim| claims.add(claim));
+        claims
+    }
+}

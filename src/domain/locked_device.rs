@@ -1,0 +1,34 @@
+//! A device under lock: what decisions about its codes are made from.
+
+use super::device::Device;
+use super::workspace::World;
+use crate::ids::Ids;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// A device whose row is locked until the transaction ends, with the world it is in.
+#[derive(Clone, Debug)]
+pub struct LockedDevice {
+    /// The device.
+    pub device: Device,
+    /// Its workspace's clock and ways.
+    pub world: World,
+    /// Where ids, PINs and keys of its workspace come from.
+    pub ids: Ids,
+    /// How many codes were ever made on it.
+    pub access_code_ordinal: i64,
+    /// How many backup codes of its pool can be pulled.
+    pub backups: i64,
+}
+
+impl LockedDevice {
+    /// Notes how many backup codes can be pulled, where that is said of it.
+    pub fn count_backups(&mut self, backups: &HashMap<Uuid, i64>) {
+        self.backups = backups.get(&self.device.device_id).copied().unwrap_or(self.backups);
+    }
+
+    /// The ordinal of the next code made on it.
+    pub fn next_ordinal(&self) -> i64 {
+        self.access_code_ordinal
+    }
+}

@@ -1,0 +1,513 @@
+use super::Kind::{Daily, Hourly, OneTime, OracodeSlot, TimeBound};
+use super::*;
+use crate::clock::{from_iso, to_iso};
+use crate::domain::device::Overrides;
+use crate::domain::device::brands;
+use crate::domain::device::health::Trouble;
+use proptest::prelude::*;
+use uuid::Uuid;
+
+const NOW: &str = "2026-03-01T12:00:00Z";
+
+fn at(text: &str) -> Instant {
+    from_iso(text).unwrap()
+}
+
+fn device(device_type: &str, overrides: &Value) -> Device {
+    Device {
+        device_id: Uuid::from_u128(7),
+        workspace_id: Uuid::nil(),
+        connected_account_id: Uuid::nil(),
+        brand: brands::of(device_type).unwrap(),
+        name: "Front Door".to_owned(),
+        ordinal: 0,
+        created_at: at(NOW),
+        reachable_since: None,
+        trouble: Trouble { disconnected_at: Some(at(NOW)), ..Trouble::default() },
+        backup_pool: None,
+        events_made: 0,
+        overrides: Overrides::deserialize(overrides).unwrap(),
+        custom_metadata: serde_json::Map::new(),
+    }
+}
+
+fn igloohome() -> Device {
+    device("igloohome_lock", &json!({ "time_zone": "America/Los_Angeles" }))
+}
+
+/// A door in New York with one slot from 4 p.m. to 10 a.m. and what else is given.
+fn door(more: &[Value]) -> Device {
+    let mut slots =
+        vec![slot("Guest", "16:00:00-05:00[America/New_York]", "10:00:00-05:00[America/New_York]", &json!({}))];
+    slots.extend_from_slice(more);
+    let metadata = json!({ "iana_timezone": "America/New_York", "site_name": "Pier", "predefined_time_slots": slots });
+    device("dormakaba_oracode_door", &json!({ "properties": { "dormakaba_oracode_metadata": metadata } }))
+}
+
+fn slot(name: &str, check_in: &str, check_out: &str, more: &Value) -> Value {
+    let mut slot = json!({
+        "name": name,
+        "check_in_time": check_in,
+        "check_out_time": check_out,
+        "dormakaba_oracode_user_level_id": Uuid::from_u128(9),
+    });
+    slot.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    slot
+}
+
+fn asked(starts_at: &str, ends_at: &str) -> Asked {
+    Asked {
+        starts_at: at(starts_at),
+        ends_at: (!ends_at.is_empty()).then(|| at(ends_at)),
+        is_one_time_use: false,
+        has_code: false,
+        max_time_rounding: MaxTimeRounding::Hour,
+        stay_id: 41,
+    }
+}
+
+fn by_day(asked: Asked) -> Asked {
+    Asked { max_time_rounding: MaxTimeRounding::Day, ..asked }
+}
+
+fn once(asked: Asked) -> Asked {
+    Asked { is_one_time_use: true, ..asked }
+}
+
+fn window(starts_at: &str, ends_at: &str) -> Window {
+    Window { starts_at: at(starts_at), ends_at: at(ends_at) }
+}
+
+fn made(device: &Device, asked: &Asked) -> (Kind, Window) {
+    let plan = plan(device, asked, &[], at(NOW)).unwrap();
+    (plan.kind, plan.window)
+}
+
+fn refused(device: &Device, asked: &Asked, others: &[Registered]) -> (String, Value) {
+    match plan(device, asked, others, at(NOW)) {
+        Err(Error::InvalidInput { message, validation_errors }) => (message, validation_errors),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asserts a refusal that blames this parameter with a message that has this in it.
+#[track_caller]
+fn assert_refused(device: &Device, asked: &Asked, parameter: &str, part: &str) {
+    let (message, tree) = refused(device, asked, &[]);
+    assert!(message.contains(part), "{message}");
+    assert!(tree.get(parameter).is_some(), "{tree}");
+}
+
+#[test]
+fn igloohome_codes_of_1_to_672_hours_are_hourly_and_those_of_29_to_367_days_daily() {
+    for (asked, expected) in [
+        (asked("2026-03-02T15:00:00Z", "2026-03-02T16:00:00Z"), Hourly),
+        (asked("2026-04-01T15:00:00Z", "2026-04-29T15:00:00Z"), Hourly),
+        (asked("2026-04-01T15:00:00Z", "2026-04-30T15:00:00Z"), Daily),
+        (asked("2026-04-01T15:00:00Z", "2027-04-03T15:00:00Z"), Daily),
+    ] {
+        let kept = Window { starts_at: asked.starts_at, ends_at: asked.ends_at.unwrap() };
+        assert_eq!(made(&igloohome(), &asked), (expected, kept));
+    }
+    for (starts_at, ends_at, part) in [
+        ("2026-03-02T15:00:00Z", "2026-03-02T15:20:00Z", "at least an hour"),
+        ("2026-04-01T15:00:00Z", "2026-04-29T16:00:00Z", "1 to 672 hours or 29 to 367 days"),
+        ("2026-04-01T15:00:00Z", "2027-04-04T15:00:00Z", "1 to 672 hours or 29 to 367 days"),
+    ] {
+        for rounded in [asked(starts_at, ends_at), by_day(asked(starts_at, ends_at))] {
+            assert_refused(&igloohome(), &rounded, "ends_at", part);
+        }
+    }
+}
+
+#[test]
+fn igloohome_codes_begin_and_end_at_the_nearest_hour() {
+    for (starts_at, ends_at, start, end) in [
+        ("2026-03-02T15:20:00Z", "2026-03-02T17:45:00Z", "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z"),
+        ("2026-03-02T15:30:00Z", "2026-03-02T17:29:59Z", "2026-03-02T16:00:00Z", "2026-03-02T17:00:00Z"),
+        // As long as it may be, whatever minutes it begins and ends at.
+        ("2026-04-01T15:20:00Z", "2026-04-29T15:20:00Z", "2026-04-01T15:00:00Z", "2026-04-29T15:00:00Z"),
+    ] {
+        assert_eq!(made(&igloohome(), &asked(starts_at, ends_at)), (Hourly, window(start, end)));
+    }
+    let in_india = device("igloohome_lock", &json!({ "time_zone": "Asia/Kolkata" }));
+    assert_eq!(
+        made(&in_india, &asked("2026-03-02T10:20:00+05:30", "2026-03-02T12:00:00+05:30")),
+        (Hourly, window("2026-03-02T10:00:00+05:30", "2026-03-02T12:00:00+05:30")),
+        "hours are those of the lock"
+    );
+    let somewhere = device("igloohome_lock", &json!({ "time_zone": null }));
+    assert_eq!(
+        made(&somewhere, &asked("2026-03-02T10:20:00Z", "2026-03-02T12:00:00Z")),
+        (Hourly, window("2026-03-02T10:00:00Z", "2026-03-02T12:00:00Z"))
+    );
+}
+
+#[test]
+fn a_daily_code_ends_at_the_time_of_day_at_which_it_starts() {
+    let start = "2026-04-01T15:00:00-07:00";
+    let uneven = asked(start, "2026-05-05T11:00:00-07:00");
+    assert_refused(
+        &igloohome(),
+        &uneven,
+        "ends_at",
+        "set ends_at to 2026-05-05T22:00:00.000Z, or max_time_rounding to 1d",
+    );
+    assert_eq!(made(&igloohome(), &by_day(uneven)), (Daily, window(start, "2026-05-05T15:00:00-07:00")));
+    assert_eq!(
+        made(&igloohome(), &asked(start, "2026-05-05T16:00:00-07:00")),
+        (Daily, window(start, "2026-05-05T15:00:00-07:00")),
+        "an hour is within the default"
+    );
+    assert_eq!(
+        made(&igloohome(), &asked("2026-04-01T15:20:00-07:00", "2026-05-05T15:20:00-07:00")),
+        (Daily, window(start, "2026-05-05T15:00:00-07:00"))
+    );
+}
+
+#[test]
+fn the_time_of_day_is_that_of_the_lock_on_both_sides_of_a_change_of_its_clocks() {
+    // Los Angeles puts its clocks forward on 8 March 2026.
+    assert_eq!(
+        made(&igloohome(), &asked("2026-03-02T15:00:00-08:00", "2026-04-10T15:00:00-07:00")),
+        (Daily, window("2026-03-02T23:00:00Z", "2026-04-10T22:00:00Z"))
+    );
+}
+
+#[test]
+fn a_one_time_code_of_igloohome_takes_a_start_only_and_lasts_a_day() {
+    assert_eq!(
+        made(&igloohome(), &once(asked("2026-03-02T15:20:00Z", ""))),
+        (OneTime, window("2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"))
+    );
+    let with_end = once(asked("2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"));
+    assert_refused(&igloohome(), &with_end, "ends_at", "leave out ends_at");
+    assert_refused(&igloohome(), &asked("2026-03-02T15:00:00Z", ""), "ends_at", "give ends_at too");
+}
+
+#[test]
+fn igloohome_codes_do_not_start_in_the_past() {
+    assert_eq!(made(&igloohome(), &asked(NOW, "2026-03-01T14:00:00Z")).0, Hourly);
+    for past in [asked("2026-03-01T11:59:59Z", "2026-03-01T14:00:00Z"), once(asked("2026-03-01T11:59:59Z", ""))] {
+        assert_refused(&igloohome(), &past, "starts_at", "must not be in the past");
+    }
+    assert_eq!(made(&door(&[]), &asked("2026-02-28T16:00:00-05:00", "2026-03-02T10:00:00-05:00")).0, OracodeSlot);
+}
+
+#[test]
+fn only_so_many_igloohome_codes_start_in_one_slot() {
+    let hourly = asked("2026-03-02T15:10:00Z", "2026-03-02T17:00:00Z");
+    let next_hour = asked("2026-03-02T16:00:00Z", "2026-03-02T17:00:00Z");
+    let daily = asked("2026-04-01T15:00:00-07:00", "2026-05-05T15:00:00-07:00");
+    let same_day = asked("2026-04-01T23:00:00-07:00", "2026-06-05T23:00:00-07:00");
+    let next_day = asked("2026-04-02T00:00:00-07:00", "2026-05-05T00:00:00-07:00");
+    let one_time = once(asked("2026-03-02T15:10:00Z", ""));
+    let next_one_time = once(asked("2026-03-02T16:10:00Z", ""));
+    let lock = igloohome();
+    for (asked, full, elsewhere, most) in
+        [(hourly, hourly, next_hour, 3), (daily, same_day, next_day, 3), (one_time, one_time, next_one_time, 5)]
+    {
+        let (kind, window) = made(&lock, &asked);
+        let mut others = vec![Registered { kind, window }; most - 1];
+        assert!(plan(&lock, &full, &others, at(NOW)).is_ok());
+        others.push(Registered { kind, window });
+        let (message, tree) = refused(&lock, &full, &others);
+        assert!(message.contains(&format!("at most {most}")) && tree.get("starts_at").is_some(), "{message} {tree}");
+        assert!(plan(&lock, &elsewhere, &others, at(NOW)).is_ok(), "another slot has room");
+    }
+    let (_, window) = made(&lock, &hourly);
+    let of_other_kind = [Registered { kind: OneTime, window }; 3];
+    assert!(plan(&lock, &hourly, &of_other_kind, at(NOW)).is_ok(), "kinds have quotas of their own");
+}
+
+#[test]
+fn algopins_of_more_than_a_day_must_be_used_within_24_hours() {
+    let day = window("2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z");
+    let longer = window("2026-03-02T15:00:00Z", "2026-03-03T16:00:00Z");
+    assert!(must_be_used_within_24_hours(Hourly, longer) && must_be_used_within_24_hours(Daily, longer));
+    assert!(!must_be_used_within_24_hours(Hourly, day) && !must_be_used_within_24_hours(OneTime, day));
+    assert!(!must_be_used_within_24_hours(TimeBound, longer) && !must_be_used_within_24_hours(OracodeSlot, longer));
+}
+
+#[test]
+fn lockly_codes_take_any_time_frame_as_it_is() {
+    let lock = device("lockly_lock", &json!({}));
+    let (start, end) = ("2026-03-02T15:20:00Z", "2029-03-02T17:45:13Z");
+    assert_eq!(made(&lock, &asked(start, end)), (TimeBound, window(start, end)));
+    assert_eq!(made(&lock, &once(asked(start, end))), (OneTime, window(start, end)));
+    assert_refused(&lock, &once(asked(start, "")), "ends_at", "give ends_at too");
+    let lost = device("lockly_lock", &json!({ "time_zone": null }));
+    assert_eq!(
+        refused(&lost, &asked(start, end), &[]).0,
+        "Time zone required for offline access codes on Lockly devices"
+    );
+    let odd = device("lockly_lock", &json!({ "time_zone": "Mars/Olympus" }));
+    assert!(refused(&odd, &asked(start, end), &[]).0.contains("Mars/Olympus is not an IANA time zone"));
+}
+
+#[test]
+fn an_oracode_code_gets_the_times_of_the_nearest_slot() {
+    let (start, end) = ("2026-03-05T16:00:00-05:00", "2026-03-07T10:00:00-05:00");
+    for (starts_at, ends_at) in [
+        (start, end),
+        ("2026-03-05T15:45:00-05:00", "2026-03-07T10:15:00-05:00"),
+        ("2026-03-05T17:00:00-05:00", "2026-03-07T09:00:00-05:00"),
+    ] {
+        assert_eq!(made(&door(&[]), &asked(starts_at, ends_at)), (OracodeSlot, window(start, end)), "{starts_at}");
+    }
+    let far = asked("2026-03-05T14:00:00-05:00", end);
+    assert_eq!(refused(&door(&[]), &far, &[]).0, "No time slots found");
+    assert_eq!(made(&door(&[]), &by_day(far)), (OracodeSlot, window(start, end)));
+    let later = asked(start, "2026-03-07T11:00:01-05:00");
+    assert_eq!(refused(&door(&[]), &later, &[]).0, "No time slots found");
+    let nearer = door(&[slot("Late", "16:00", "11:00", &json!({}))]);
+    assert_eq!(made(&nearer, &later), (OracodeSlot, window(start, "2026-03-07T11:00:00-05:00")));
+    // At four in the morning the night that is under way is nearer than the next, although its start is not.
+    let night = by_day(asked("2026-03-06T04:00:00-05:00", "2026-03-06T04:00:01-05:00"));
+    assert_eq!(made(&door(&[]), &night), (OracodeSlot, window(start, "2026-03-06T10:00:00-05:00")));
+    // The next check-out, although the one before the check-in would be nearer.
+    let short = by_day(asked("2026-03-05T16:00:00-05:00", "2026-03-05T18:00:00-05:00"));
+    assert_eq!(made(&door(&[]), &short), (OracodeSlot, window(start, "2026-03-06T10:00:00-05:00")));
+}
+
+#[test]
+fn oracode_slots_follow_the_clocks_of_the_door() {
+    assert_eq!(
+        made(&door(&[]), &asked("2026-03-07T16:00:00-05:00", "2026-03-09T10:00:00-04:00")),
+        (OracodeSlot, window("2026-03-07T21:00:00Z", "2026-03-09T14:00:00Z"))
+    );
+    let elsewhere = device("dormakaba_oracode_door", &json!({ "time_zone": "Europe/Vienna" }));
+    let (start, end) = ("2026-03-05T16:00:00+01:00", "2026-03-07T10:00:00+01:00");
+    assert_eq!(made(&elsewhere, &asked(start, end)), (OracodeSlot, window(start, end)));
+    let lost = device("dormakaba_oracode_door", &json!({ "time_zone": null }));
+    assert!(refused(&lost, &asked(start, end), &[]).0.starts_with("Time zone required"));
+}
+
+#[test]
+fn an_oracode_code_lasts_at_most_31_days_and_is_not_over_when_it_is_made() {
+    let start = "2026-04-01T16:00:00-04:00";
+    assert_eq!(made(&door(&[]), &asked(start, "2026-05-02T10:00:00-04:00")).0, OracodeSlot);
+    assert_refused(&door(&[]), &asked(start, "2026-05-03T10:00:00-04:00"), "ends_at", "at most 31 days");
+    let ending = asked("2026-02-27T16:00:00-05:00", "2026-03-01T07:30:00-05:00");
+    let over = device(
+        "dormakaba_oracode_door",
+        &json!({
+            "time_zone": "America/New_York",
+            "properties": { "dormakaba_oracode_metadata": {
+                "predefined_time_slots": [slot("Early", "16:00", "07:00", &json!({}))],
+            } },
+        }),
+    );
+    assert_eq!(refused(&over, &ending, &[]).0, "No time slots found");
+}
+
+#[test]
+fn master_one_time_and_biweekly_slots_do_not_serve_ordinary_stays() {
+    for mode in ["is_master", "is_one_shot", "is_biweekly_mode"] {
+        let door = door(&[slot("Odd", "12:00", "12:00", &json!({ mode: true }))]);
+        let noon = asked("2026-03-10T12:00:00-04:00", "2026-03-12T12:00:00-04:00");
+        assert_eq!(refused(&door, &noon, &[]).0, "No time slots found", "{mode}");
+        let two_weeks = asked("2026-03-10T12:00:00-04:00", "2026-03-24T12:00:00-04:00");
+        let is_biweekly = mode == "is_biweekly_mode";
+        assert_eq!(plan(&door, &two_weeks, &[], at(NOW)).is_ok(), is_biweekly, "{mode}");
+    }
+    let stay = asked("2026-03-05T16:00:00-05:00", "2026-03-07T10:00:00-05:00");
+    assert_refused(&door(&[]), &once(stay), "is_one_time_use", "no one-time offline codes");
+}
+
+#[test]
+fn an_oracode_code_shows_its_stay_and_its_pin_begins_with_the_prefix_of_its_user_level() {
+    let stay = asked("2026-03-05T12:00:00-05:00", "2026-03-07T12:00:00-05:00");
+    for name in ["dormakaba_oracode_user_level_prefix", "ext_dormakaba_oracode_user_level_prefix"] {
+        let door = door(&[slot("Daily", "12:00", "12:00", &json!({ name: 123 }))]);
+        let plan = plan(&door, &stay, &[], at(NOW)).unwrap();
+        assert_eq!((plan.digits, plan.pin_prefix.as_str()), (6, "123"));
+        assert_eq!(
+            serde_json::to_value(plan.stay).unwrap(),
+            json!({
+                "stay_id": 41,
+                "user_level_id": Uuid::from_u128(9),
+                "user_level_name": "Daily",
+                "site_name": "Pier",
+                "is_cancellable": false,
+                "is_extendable": false,
+                "is_early_checkin_able": false,
+                "is_overridable": false,
+            })
+        );
+    }
+}
+
+#[test]
+fn slots_that_make_no_sense_are_named() {
+    let stay = asked("2026-03-05T12:00:00-05:00", "2026-03-07T12:00:00-05:00");
+    let daily = |more: &Value| slot("Daily", "12:00", "12:00", more);
+    for (odd, part) in [
+        (json!("always"), "invalid type"),
+        (json!({ "name": "Daily" }), "missing field `check_in_time`"),
+        (slot("Daily", "noon", "12:00", &json!({})), "noon is not a time of day"),
+        (daily(&json!({ "dormakaba_oracode_user_level_prefix": 123_456 })), "prefix 123456 leaves no digit"),
+    ] {
+        let (message, _) = refused(&door(&[odd]), &stay, &[]);
+        assert!(message.contains("predefined_time_slots cannot be read") && message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn no_maker_takes_a_pin_and_other_brands_have_no_offline_codes() {
+    let with_code = Asked { has_code: true, ..asked("2026-03-05T12:00:00Z", "2026-03-07T12:00:00Z") };
+    for lock in [igloohome(), door(&[]), device("lockly_lock", &json!({}))] {
+        assert_refused(&lock, &with_code, "code", "leave out code");
+    }
+    for lock in [
+        device("august_lock", &json!({})),
+        device("august_lock", &json!({ "can_program_offline_access_codes": true })),
+        device("igloohome_lock", &json!({ "can_program_offline_access_codes": false })),
+    ] {
+        let (message, _) = refused(&lock, &with_code, &[]);
+        assert!(message.contains("cannot program offline access codes"), "{message}");
+        assert_eq!(time_frame_options(&lock), None);
+    }
+}
+
+#[test]
+fn a_time_frame_has_to_be_one_that_is_not_over() {
+    for lock in [igloohome(), door(&[]), device("lockly_lock", &json!({}))] {
+        let backward = asked("2026-03-05T12:00:00Z", "2026-03-05T12:00:00Z");
+        assert_refused(&lock, &backward, "ends_at", "ends_at must be after starts_at");
+    }
+    for lock in [door(&[]), device("lockly_lock", &json!({}))] {
+        assert_refused(&lock, &asked("2026-02-05T12:00:00Z", NOW), "ends_at", "ends_at must be in the future");
+    }
+}
+
+#[test]
+fn options_tell_what_time_frames_there_are() {
+    let options = time_frame_options(&igloohome()).unwrap();
+    assert_eq!((&options[0]["max_duration"], &options[1]["matching_start_end_time"]), (&json!("PT672H"), &json!(true)));
+    assert_eq!(time_frame_options(&device("lockly_lock", &json!({}))), Some(json!([{ "display_name": "Time-bound" }])));
+    let master = slot("Master", "00:00", "00:00", &json!({ "is_master": true }));
+    assert_eq!(
+        time_frame_options(&door(&[master])),
+        Some(json!([{
+            "display_name": "User level",
+            "max_duration": "P31D",
+            "time_pairs": [{ "display_name": "Guest", "start_time": "16:00", "end_time": "10:00" }],
+            "time_zone": "America/New_York",
+        }]))
+    );
+    let default = time_frame_options(&device("dormakaba_oracode_door", &json!({}))).unwrap();
+    assert_eq!(default[0]["time_pairs"].as_array().unwrap().len(), oracode::default_slots().len());
+    assert_eq!(default[0]["time_zone"], "America/Los_Angeles");
+}
+
+#[test]
+fn kinds_and_roundings_are_written_as_they_are_kept_and_sent() {
+    let kinds = [Hourly, Daily, OneTime, TimeBound, OracodeSlot];
+    assert_eq!(
+        serde_json::to_value(kinds).unwrap(),
+        json!(["hourly", "daily", "one_time", "time_bound", "oracode_slot"])
+    );
+    for (text, expected) in [
+        ("1h", MaxTimeRounding::Hour),
+        ("1hour", MaxTimeRounding::Hour),
+        ("1d", MaxTimeRounding::Day),
+        ("1day", MaxTimeRounding::Day),
+    ] {
+        assert_eq!(serde_json::from_value::<MaxTimeRounding>(json!(text)).unwrap(), expected);
+    }
+}
+
+fn any_zone() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "America/Los_Angeles",
+        "Europe/London",
+        "Asia/Kolkata",
+        "Australia/Lord_Howe",
+        "Africa/Cairo",
+        "UTC",
+    ])
+}
+
+proptest! {
+    #[test]
+    fn an_igloohome_code_keeps_its_category_and_moves_no_end_further_than_is_allowed(
+        zone in any_zone(), start in 0_i64..40_000_000, length in 1_i64..35_000_000, day: bool
+    ) {
+        let lock = device("igloohome_lock", &json!({ "time_zone": zone }));
+        let (starts_at, rounding) = (at(NOW) + TimeDelta::seconds(start), if day { MaxTimeRounding::Day } else { MaxTimeRounding::Hour });
+        let ends_at = starts_at + TimeDelta::seconds(length);
+        let asked = Asked { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..asked(NOW, "") };
+        if let Ok(Plan { kind, window, .. }) = plan(&lock, &asked, &[], at(NOW)) {
+            let zone = lock.time_zone().unwrap().parse().unwrap();
+            let (from, to) = (local(zone, window.starts_at), local(zone, window.ends_at));
+            prop_assert!((window.starts_at - starts_at).abs() <= TimeDelta::minutes(30));
+            // A change of the clocks may come on top of what is moved.
+            prop_assert!((window.ends_at - ends_at).abs() <= rounding.limit() + TimeDelta::hours(1));
+            match kind {
+                Hourly => {
+                    let hours = (window.ends_at - window.starts_at).num_minutes() / 60;
+                    prop_assert!((1..=672).contains(&hours), "{}", hours);
+                }
+                Daily => {
+                    prop_assert!((29..=367).contains(&(to.date() - from.date()).num_days()));
+                    let zone_skips = to.time() != from.time();
+                    prop_assert!(!zone_skips || (to - from).num_hours() % 24 <= 1, "{} {}", from, to);
+                }
+                other => prop_assert!(false, "{:?}", other),
+            }
+        } else if length >= 3600 {
+            // Refused: between the categories, beyond them, or ending at another time of day.
+            prop_assert!(ends_at - starts_at > TimeDelta::hours(671), "{}", to_iso(ends_at));
+        }
+    }
+
+    #[test]
+    fn an_oracode_code_always_has_the_times_of_a_slot(
+        zone in any_zone(), start in 0_i64..40_000_000, length in 1_i64..3_000_000, day: bool
+    ) {
+        let lock = device("dormakaba_oracode_door", &json!({ "time_zone": zone }));
+        let rounding = if day { MaxTimeRounding::Day } else { MaxTimeRounding::Hour };
+        let starts_at = at(NOW) + TimeDelta::seconds(start);
+        let ends_at = starts_at + TimeDelta::seconds(length);
+        let asked = Asked { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..asked(NOW, "") };
+        match plan(&lock, &asked, &[], at(NOW)) {
+            Ok(plan) => {
+                let zone: Tz = zone.parse().unwrap();
+                let shown = |instant| local(zone, instant).format("%H:%M:%S").to_string();
+                let (from, to) = (shown(plan.window.starts_at), shown(plan.window.ends_at));
+                let slots = oracode::default_slots();
+                prop_assert!(slots.iter().any(|slot| slot.check_in_time == from && slot.check_out_time == to), "{} {}", from, to);
+                prop_assert!(plan.window.starts_at < plan.window.ends_at && plan.window.ends_at > at(NOW));
+                prop_assert!((plan.window.starts_at - starts_at).abs() <= rounding.limit() + TimeDelta::hours(1));
+            }
+            Err(_) => prop_assert!(!day || ends_at - starts_at > TimeDelta::days(30), "a day is enough for any slot"),
+        }
+    }
+
+    #[test]
+    fn what_a_clock_shows_is_found_again(zone in any_zone(), seconds in 0_i64..400_000_000) {
+        let zone = zone.parse().unwrap();
+        let before = local(zone, at(NOW) + TimeDelta::seconds(seconds));
+        prop_assert_eq!(local(zone, instant(zone, before)), before);
+    }
+}
+
+#[test]
+fn a_time_that_the_clocks_skip_or_show_twice_is_still_an_instant() {
+    let zone = Tz::America__New_York;
+    let shown = |text: &str| text.parse::<NaiveDateTime>().unwrap();
+    assert_eq!(instant(zone, shown("2026-03-08T02:30:00")), at("2026-03-08T03:30:00-04:00"));
+    assert_eq!(instant(zone, shown("2026-11-01T01:30:00")), at("2026-11-01T01:30:00-04:00"));
+}
+
+#[test]
+fn no_two_stays_of_a_workspace_have_one_number() {
+    let mut seen = std::collections::BTreeSet::new();
+    for door in [0, 1, 2, 9_999] {
+        for code in 0..3000 {
+            assert!(seen.insert(stay_id(door, code)), "code {code} of door {door}");
+        }
+    }
+    assert!(stay_id(i32::MAX, 3_999_999) < 1 << 53, "JavaScript keeps it");
+}

@@ -1,0 +1,24 @@
+//! What is fixed of the default sandbox, so that people can write it into their tests.
+
+use uuid::{Uuid, uuid};
+
+/// The default workspace.
+pub const WORKSPACE_ID: Uuid = uuid!("00000000-0000-4000-8000-000000000001");
+
+/// Its API key.
+pub const API_KEY: &str = "seam_testsand_LatchkeySandbox";
+
+/// Its locks: type, name and the last digits of their ids, in the order of `/devices/list`. All are online and take
+/// any well-formed six-digit PIN their maker's rules allow.
+pub const LOCKS: [(&str, &str, u128); 10] = [
+    ("august_lock", "Front Door", 0x101),
+    ("august_lock", "Back Door", 0x102),
+    ("yale_lock", "Garden Gate", 0x103),
+    ("schlage_lock", "Garage", 0x104),
+    ("ttlock_lock", "Apartment 1", 0x105),
+    ("ttlock_lock", "Apartment 2", 0x106),
+    ("smartthings_lock", "Laundry", 0x107),
+    ("wyze_lock", "Bike Room", 0x108),
+    ("two_n_intercom", "Main Entrance", 0x109),
+    ("tedee_lock", "Office", 0x10a),
+];

@@ -1,0 +1,260 @@
+//! The codes of locks run together: what locks do with them, step by step.
+//!
+//! The rules of one code's life are in [`super::access_code::lifecycle`]; here the codes of a lock meet: they share
+//! its memory, and faults that testers arranged for its operations.
+
+mod memory;
+
+pub use memory::{Held, Memory};
+
+use super::access_code::AccessCode;
+use super::access_code::lifecycle::{Life, Lock, Operation, Step};
+use super::event::{NewEvent, Recorder};
+use super::fault::{self, Fault};
+use super::locked_device::LockedDevice;
+use crate::clock::Instant;
+use chrono::TimeDelta;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use uuid::Uuid;
+
+/// How long operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As long as the workspace says.
+    Usual,
+    /// No time, as for a caller who waits.
+    Immediate,
+}
+
+impl Pace {
+    /// What a lock contributes to the life of its codes at this pace.
+    pub fn lock(self, locked: &LockedDevice) -> Lock {
+        let lock = locked.device.lock(&locked.world);
+        match self {
+            Self::Usual => lock,
+            Self::Immediate => Lock { programming: lock.programming.map(|_| TimeDelta::zero()), ..lock },
+        }
+    }
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopWhen {
+    /// When everything is done that falls due until the instant given.
+    TimeIsReached,
+    /// The same, but no further than to the last step that does not only try again what has failed.
+    Idle,
+}
+
+/// What a run did.
+#[derive(Debug, Default)]
+pub struct Steps {
+    /// How many steps were taken.
+    pub taken: u64,
+    /// For each code whether it took any.
+    pub touched: Vec<bool>,
+    /// The instant of the last one.
+    pub last: Option<Instant>,
+    /// Whether there was more to do than was allowed; what is left falls due when it did.
+    pub is_cut_short: bool,
+}
+
+/// Locks at work, with their rows locked.
+#[derive(Debug)]
+pub struct Simulation<'a> {
+    locked: HashMap<Uuid, &'a LockedDevice>,
+    faults: Vec<Fault>,
+    memory: Memory,
+    /// By lock: how many backup codes of its pool can be pulled by now.
+    backups: HashMap<Uuid, i64>,
+    machine_now: Instant,
+}
+
+/// A lock, how far its codes are to be lived on, and its place among the locks.
+type LockContext = (Lock, Instant, i32);
+
+/// A step that is to come: instant, lock, kind (of those that confirm, removals first), code.
+type QueuedStep = Reverse<(Instant, (i32, Uuid), (Step, bool), i64, usize, u32)>;
+
+impl<'a> Simulation<'a> {
+    /// Codes of these locks about to be run, with what operations on them can run into.
+    pub fn new(locked: &'a [LockedDevice], faults: Vec<Fault>, memory: Memory, machine_now: Instant) -> Self {
+        let backups = locked.iter().map(|it| (it.device.device_id, it.backups)).collect();
+        let locked = locked.iter().map(|it| (it.device.device_id, it)).collect();
+        Self { locked, faults, memory, backups, machine_now }
+    }
+
+    /// The faults of operations, with how often each was considered.
+    pub fn faults(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// How many backup codes of each lock can be pulled by now.
+    pub fn into_backups(self) -> HashMap<Uuid, i64> {
+        self.backups
+    }
+
+    /// Takes one step of one code. Gives whether it freed something in the lock's memory.
+    pub fn step(
+        &mut self,
+        locked: &LockedDevice,
+        lock: &Lock,
+        code: &mut AccessCode,
+        at: Instant,
+        step: Step,
+        events: &mut Vec<NewEvent>,
+    ) -> bool {
+        let operation = code.life.work().map(|(operation, _)| operation);
+        let fate = operation
+            .filter(|_| step == Step::Begin)
+            .and_then(|operation| fault::strike(&mut self.faults, &locked.device, name_of(operation, &code.life)));
+        let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
+        let spares = self.backups.get(&locked.device.device_id).copied().unwrap_or(0);
+        let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code, spares) } else { None };
+        let held_before = code.life.held.clone();
+        let could_be_pulled = code.can_be_pulled();
+        let mut happenings = Vec::new();
+        code.life.take(lock, at, step, (fate, obstacle), &mut happenings);
+        let backups = self.backups.entry(locked.device.device_id).or_default();
+        *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
+        if !code.life.is_managed {
+            // Nobody keeps its PIN like that of the others any more.
+            code.leave_group();
+        }
+        let recorder = Recorder { locked, machine_now: self.machine_now };
+        for happened in happenings {
+            recorder.happened(code, happened, *backups, events);
+        }
+        self.memory.forget_gone_guest(code);
+        held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
+    }
+}
+
+/// Codes of locks lived on together, as far as they have come.
+pub struct Run {
+    stop_when: StopWhen,
+    locks: HashMap<Uuid, LockContext>,
+    versions: Vec<u32>,
+    coming: BinaryHeap<QueuedStep>,
+    /// How many steps on the list do more than to try again what has failed.
+    others: usize,
+    /// How many codes are blocked by what a lock holds.
+    blocked: usize,
+    /// What it did so far.
+    pub steps: Steps,
+}
+
+impl Run {
+    /// A run of these codes of the simulation, each lock until the instant that is given for it.
+    pub fn new(
+        simulation: &Simulation<'_>,
+        codes: &[AccessCode],
+        pace: Pace,
+        until: impl Fn(&LockedDevice) -> Instant,
+        stop_when: StopWhen,
+    ) -> Self {
+        let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
+        let mut run = Self {
+            stop_when,
+            locks: simulation.locked.values().map(at_work).collect(),
+            versions: vec![0; codes.len()],
+            coming: BinaryHeap::with_capacity(codes.len()),
+            others: 0,
+            blocked: codes.iter().filter(|code| code.blocked_on().is_some()).count(),
+            steps: Steps { touched: vec![false; codes.len()], ..Steps::default() },
+        };
+        for (place, code) in codes.iter().enumerate() {
+            run.push(code, place);
+        }
+        run
+    }
+
+    /// Takes at most so many steps. Gives whether all is done.
+    pub fn go_on(
+        &mut self,
+        simulation: &mut Simulation<'_>,
+        codes: &mut [AccessCode],
+        events: &mut Vec<NewEvent>,
+        most: u64,
+    ) -> bool {
+        let enough = self.steps.taken + most;
+        while self.steps.taken < enough {
+            let Some(Reverse((at, (_, device_id), (step, _), _, place, version))) = self.coming.pop() else {
+                return true;
+            };
+            if version != self.versions[place] {
+                continue;
+            }
+            let Some((lock, until, _)) = self.locks.get(&device_id) else { continue };
+            let Some(locked) = simulation.locked.get(&device_id).copied() else { continue };
+            let code = &mut codes[place];
+            if code.life.is_retry(step, *until) {
+                if self.stop_when == StopWhen::Idle && self.others == 0 {
+                    return true;
+                }
+            } else {
+                self.others = self.others.saturating_sub(1);
+            }
+            let was_blocked = code.blocked_on().is_some();
+            let frees = simulation.step(locked, lock, code, at, step, events);
+            self.steps.taken += 1;
+            self.steps.last = Some(at);
+            self.blocked =
+                (self.blocked + usize::from(code.blocked_on().is_some())).saturating_sub(usize::from(was_blocked));
+            self.push_again(code, place);
+            if frees && self.blocked > 0 {
+                self.try_blocked_again(codes, device_id, at);
+            }
+        }
+        false
+    }
+
+    /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
+    fn try_blocked_again(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Instant) {
+        for (place, code) in codes.iter_mut().enumerate() {
+            if code.blocked_on() == Some(device_id) {
+                // What was on the list for it is on it no longer.
+                let counted = coming_step(&self.locks, code).is_some_and(|(.., counts)| counts);
+                self.others = self.others.saturating_sub(usize::from(counted));
+                code.life.try_again(at);
+                self.push_again(code, place);
+            }
+        }
+    }
+
+    /// Puts the next step of a code that has changed on the list in place of the one that was there.
+    fn push_again(&mut self, code: &AccessCode, place: usize) {
+        self.steps.touched[place] = true;
+        self.versions[place] = self.versions[place].wrapping_add(1);
+        self.push(code, place);
+    }
+
+    /// Puts the next step of a code on the list, if it falls due in time.
+    fn push(&mut self, code: &AccessCode, place: usize) {
+        let Some((at, step, counts)) = coming_step(&self.locks, code) else { return };
+        let ordinal = self.locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
+        self.others += usize::from(counts);
+        let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
+        let order = (step, is_no_removal);
+        let lock = (ordinal, code.device_id);
+        self.coming.push(Reverse((at, lock, order, code.sequence, place, self.versions[place])));
+    }
+}
+
+/// The next step of a code, if it falls due in time, and whether it is more than a retry.
+fn coming_step(locks: &HashMap<Uuid, LockContext>, code: &AccessCode) -> Option<(Instant, Step, bool)> {
+    let (lock, until, _) = locks.get(&code.device_id)?;
+    let (at, step) = code.life.next(lock).filter(|(at, _)| at <= until)?;
+    Some((at, step, !code.life.is_retry(step, *until)))
+}
+
+/// The name by which faults know an operation.
+fn name_of(operation: Operation, life: &Life) -> &'static str {
+    match operation {
+        Operation::Set if life.is_backup => "refill",
+        Operation::Set => "set",
+        Operation::Update => "update",
+        Operation::Remove => "remove",
+    }
+}

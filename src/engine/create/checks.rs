@@ -1,0 +1,65 @@
+//! What of a request for codes a lock refuses, whatever the PIN.
+
+use crate::clock::Instant;
+use crate::domain::access_code::lifecycle::{Window, begun};
+use crate::domain::device::Device;
+use crate::domain::locked_device::LockedDevice;
+use crate::engine::backup_pool;
+use crate::engine::commands::NewAccessCode;
+use crate::error::{Error, Result};
+
+/// Refuses a time frame, or a lock for it, that no PIN could mend.
+pub(super) fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: Instant) -> Result<()> {
+    if wanted.window.is_some_and(|window| window.ends_at <= now) {
+        return Err(Error::invalid("ends_at", "ends_at must be in the future"));
+    }
+    locked.iter().try_for_each(|locked| check_device(locked, wanted, now))
+}
+
+fn check_device(locked: &LockedDevice, wanted: &NewAccessCode, now: Instant) -> Result<()> {
+    let device = &locked.device;
+    if device.trouble.removed_at.is_some() {
+        return Err(Error::DeviceRemoved(device.device_id));
+    }
+    if !device.can_program_online_access_codes() {
+        return Err(Error::CannotProgramOnlineAccessCodes(device.device_id));
+    }
+    if !wanted.attempt_for_offline_device && device.reachable_since.is_none() {
+        return Err(Error::DeviceOffline(device.device_id));
+    }
+    if wanted.use_backup_pool {
+        backup_pool::check(device, wanted.window)?;
+    }
+    check_time_zone(device, wanted.window)?;
+    check_start(locked, wanted.window, now)
+}
+
+/// Refuses a time frame on a lock that needs to know its time zone for it and does not.
+pub(in crate::engine) fn check_time_zone(device: &Device, window: Option<Window>) -> Result<()> {
+    if window.is_some() && device.brand.needs_time_zone && device.time_zone().is_none() {
+        let brand = device.brand.display_name;
+        return Err(Error::invalid_request(format!(
+            "Time zone required for time-bound access codes on {brand} devices"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a time frame that has begun on a lock that takes no start in the past: where the workspace refuses these, or
+/// where it is over before the start that the lock is given instead (lifecycle, 6.1).
+pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Instant) -> Result<()> {
+    let Some((window, lead)) = window.zip(locked.device.begun_start_lead()) else { return Ok(()) };
+    if !begun(window.starts_at, lead, now) {
+        return Ok(());
+    }
+    if locked.world.refuse_begun_windows {
+        let message = "Invalid access code time range, start time must be a value greater than the current time";
+        return Err(Error::invalid("starts_at", message));
+    }
+    if now.checked_add_signed(lead).is_none_or(|starts_at| window.ends_at <= starts_at) {
+        let (brand, minutes) = (locked.device.brand.display_name, lead.num_minutes());
+        let message = format!("ends_at must be more than {minutes} minutes in the future on {brand} devices");
+        return Err(Error::invalid("ends_at", message));
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! A PIN that a device could take.
+
+use super::app::App;
+use crate::clock::machine_now;
+use crate::domain::linked::{self, Wish};
+use crate::error::{Error, Resource, Result};
+use crate::ids::ordinal_after;
+use crate::store::{access_codes, devices};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// A PIN that the device could take now, without keeping it.
+pub async fn generate_code(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<String> {
+    let read = app.pool.read(workspace_id, |connection| {
+        Box::pin(async move {
+            let found = devices::with_world(connection, workspace_id, device_id).await?;
+            let found = found.ok_or(Error::NotFound(Resource::Device))?;
+            Ok((found, access_codes::claims_on_devices(connection, &BTreeSet::from([device_id])).await?))
+        })
+    });
+    let ((ids, world, device), claims) = read.await?;
+    let wish = Wish::at(world.clock.now(machine_now()));
+    let made = ordinal_after(claims.len());
+    let draw = |bound| ids.draw("generated_code", device_id, made, bound);
+    linked::assign_one(&device, &claims.into_iter().collect(), &wish, draw)
+}

@@ -1,0 +1,63 @@
+//! The default sandbox: the workspace that is there when the server starts for the first time. Its ids and its key
+//! are fixed, so that people can write them into their tests.
+
+use super::app::App;
+use super::workspaces::make;
+use super::workspaces::{LockSpec, Wanted};
+use crate::domain::device::Device;
+pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
+
+use crate::domain::sandbox::LOCKS;
+use crate::domain::workspace::SameCode;
+use crate::error::{Error, Result};
+use crate::store::devices;
+use crate::store::workspaces;
+use uuid::Uuid;
+
+fn device_id(digits: u128) -> Uuid {
+    Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
+}
+
+/// Makes the default sandbox if it is not there, and gives its locks.
+///
+/// # Errors
+/// [`Error::SandboxInUse`] where another workspace has one of its ids or its key.
+pub async fn ensure(app: &App) -> Result<Vec<Device>> {
+    let filter = devices::Filter::default();
+    let found = devices::list(&app.pool, WORKSPACE_ID, &filter).await?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let locks = LOCKS.iter().map(|(device_type, name, digits)| LockSpec {
+        name: Some((*name).to_owned()),
+        device_id: Some(device_id(*digits)),
+        ..LockSpec::of_type(device_type)
+    });
+    let wanted = Wanted {
+        name: Some("Latchkey Sandbox".to_owned()),
+        workspace_id: Some(WORKSPACE_ID),
+        api_key: Some(API_KEY.to_owned()),
+        publishable_key: None,
+        personal_access_token: None,
+        locks: locks.collect(),
+        seed: None,
+        expires_at: None,
+        clock: app.config.clock,
+        programming: app.config.programming.0,
+        keeps_expired: app.config.keep_expired_access_codes,
+        same_code: SameCode::of(app.config.allow_same_code_in_disjoint_windows),
+        refuse_begun_windows: app.config.refuse_begun_windows,
+        accounts: Vec::new(),
+    };
+    match make(app, wanted).await {
+        Ok(made) => Ok(made.devices),
+        Err(Error::InUse(what)) => {
+            // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.
+            match workspaces::by_id(&app.pool, WORKSPACE_ID).await? {
+                Some(_) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
+                None => Err(Error::SandboxInUse(what)),
+            }
+        }
+        Err(error) => Err(error),
+    }
+}

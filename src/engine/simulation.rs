@@ -1,0 +1,175 @@
+//! Simulations of locked devices: read from the database, run, and written back.
+
+use crate::clock::Instant;
+use crate::compute;
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::{Life, Lock};
+use crate::domain::event::NewEvent;
+use crate::domain::linked::{Claims, Period};
+use crate::domain::locked_device::LockedDevice;
+use crate::domain::simulation::{Memory, Pace, Run, Simulation, Steps, StopWhen};
+use crate::error::{Error, Result};
+use crate::store::{access_codes, faults};
+use sqlx::PgConnection;
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// How many steps one request takes at most, those of all codes together: ten times what a year of ten thousand codes
+/// takes (`bench/year.sh`).
+pub const MAX_STEPS: u64 = 640_000;
+
+/// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
+/// request whose client has gone ends.
+const STRETCH: u64 = 2000;
+
+/// With so few codes, and so few steps, the thread that serves a request computes by itself.
+const FEW: usize = 100;
+const FEW_STEPS: u64 = 200;
+
+/// Reads what operations on these codes, each at its pace, until the instant given for its lock can run into.
+pub async fn load<'a>(
+    tx: &mut PgConnection,
+    locked: &'a [LockedDevice],
+    codes: &[(&[AccessCode], Pace)],
+    until: impl Fn(&LockedDevice) -> Instant,
+    machine_now: Instant,
+) -> Result<Simulation<'a>> {
+    let mut workspaces: Vec<Uuid> =
+        locked.iter().filter(|it| it.world.has_faults).map(|it| it.device.workspace_id).collect();
+    workspaces.sort_unstable();
+    workspaces.dedup();
+    let faults = if workspaces.is_empty() { Vec::new() } else { faults::lock(tx, &workspaces).await? };
+    let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    let mut all: Vec<(&AccessCode, Pace)> = Vec::new();
+    for (codes, pace) in codes {
+        all.extend(codes.iter().map(|code| (code, *pace)));
+    }
+    let may_be_set = all.iter().filter(|(code, pace)| {
+        let Some(locked) = by_id.get(&code.device_id) else { return false };
+        let mut lock = pace.lock(locked);
+        if locked.world.has_faults {
+            // A fault may have it done sooner than usual.
+            lock.programming = None;
+        }
+        comes_to_the_lock(&code.life, &lock, until(locked))
+    });
+    let may_be_set: Vec<&AccessCode> = may_be_set.map(|(code, _)| *code).collect();
+    let all: Vec<&AccessCode> = all.into_iter().map(|(code, _)| code).collect();
+    let memory = memory_of(tx, &by_id, &may_be_set, &all).await?;
+    Ok(Simulation::new(locked, faults, memory, machine_now))
+}
+
+/// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
+/// what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
+///
+/// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
+pub async fn run_until(
+    simulation: &mut Simulation<'_>,
+    (codes, pace): (&mut [AccessCode], Pace),
+    until: impl Fn(&LockedDevice) -> Instant,
+    (stop_when, most): (StopWhen, u64),
+    events: &mut Vec<NewEvent>,
+) -> Steps {
+    let mut run = Run::new(simulation, codes, pace, until, stop_when);
+    loop {
+        let left = most.saturating_sub(run.steps.taken);
+        let stretch = STRETCH.min(left);
+        let is_done = if codes.len() <= FEW && run.steps.taken == 0 {
+            // Too little to be worth another thread.
+            run.go_on(simulation, codes, events, FEW_STEPS.min(left))
+        } else {
+            compute::run(|| run.go_on(simulation, codes, events, stretch)).await
+        };
+        if is_done {
+            return run.steps;
+        }
+        if run.steps.taken >= most {
+            run.steps.is_cut_short = true;
+            return run.steps;
+        }
+    }
+}
+
+/// The same for a request, which is refused where it would take more than [`MAX_STEPS`].
+///
+/// # Errors
+/// [`Error::TooManySteps`].
+pub async fn run_within_limit(
+    simulation: &mut Simulation<'_>,
+    codes: (&mut [AccessCode], Pace),
+    until: impl Fn(&LockedDevice) -> Instant,
+    stop_when: StopWhen,
+    events: &mut Vec<NewEvent>,
+) -> Result<Steps> {
+    let steps = run_until(simulation, codes, until, (stop_when, MAX_STEPS), events).await;
+    if steps.is_cut_short { Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS }) } else { Ok(steps) }
+}
+
+/// Writes how often faults struck. Gives how many backup codes of each lock can be pulled now.
+pub async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
+    faults::save(tx, simulation.faults()).await?;
+    Ok(simulation.into_backups())
+}
+
+/// As much of the memory of locks as operations on these codes can run into.
+async fn memory_of(
+    tx: &mut PgConnection,
+    locked: &HashMap<Uuid, &LockedDevice>,
+    may_be_set: &[&AccessCode],
+    all: &[&AccessCode],
+) -> Result<Memory> {
+    let mut memory = Memory::default();
+    let (mut wanted, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for code in may_be_set {
+        wanted.insert((code.device_id, code.life.asked.code.clone()));
+        let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
+        if capacity.is_some() && code.life.held.is_none() {
+            limited.insert(code.device_id);
+            if code.pool_device_id.is_some() {
+                with_spares.insert(code.device_id);
+            }
+        }
+    }
+    if !wanted.is_empty() {
+        memory.held = access_codes::held_with_codes(tx, &wanted).await?;
+    }
+    if !limited.is_empty() {
+        memory.counts = access_codes::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
+    }
+    if !with_spares.is_empty() {
+        memory.guests = guests(tx, &with_spares, all).await?;
+    }
+    Ok(memory)
+}
+
+/// The codes on these locks that come before backup codes, each with when it takes a place: those that are written, as
+/// these ones are by now, and these ones.
+async fn guests(
+    tx: &mut PgConnection,
+    device_ids: &BTreeSet<Uuid>,
+    codes: &[&AccessCode],
+) -> Result<HashMap<Uuid, HashMap<Uuid, Period>>> {
+    let mut claims: Claims = access_codes::claims_on_devices(tx, device_ids).await?.into_iter().collect();
+    for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {
+        claims.remove(code.device_id, code.access_code_id);
+        if code.life.gone_at.is_none() && !code.life.is_offline {
+            claims.add_life(code);
+        }
+    }
+    let of_device = |device_id: &Uuid| {
+        let guests = claims.on(*device_id).iter().filter(|claim| claim.needs_room && !claim.is_in_pool);
+        (*device_id, guests.map(|claim| (claim.access_code_id, claim.occupies(Instant::MIN_UTC))).collect())
+    };
+    Ok(device_ids.iter().map(of_device).collect())
+}
+
+/// Whether a lock may confirm, until this instant, that it holds the PIN asked for, which it does not hold yet.
+fn comes_to_the_lock(life: &Life, lock: &Lock, until: Instant) -> bool {
+    let holds_it =
+        life.held.as_ref().is_some_and(|held| held.code == life.asked.code && held.window == life.asked.window);
+    if holds_it || life.is_offline || !life.is_managed {
+        return false;
+    }
+    let since = life.working_since.unwrap_or(life.as_of);
+    lock.programming.and_then(|takes| since.checked_add_signed(takes)).is_none_or(|done| done <= until)
+}

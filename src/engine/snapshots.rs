@@ -1,0 +1,223 @@
+//! Workspaces as they were: taken, restored, exported and imported, each in one transaction.
+//!
+//! A snapshot is one JSON document of everything in a workspace but its keys. What belongs to a workspace is listed once, in
+//! [`crate::store::snapshots::tables`]; columns are asked of the database, so that one that is added comes along by itself.
+
+use super::app::App;
+use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::compute::{self, LONG_DOCUMENT};
+use crate::domain::workspace::Workspace;
+use crate::error::{Error, Resource, Result};
+use crate::postgres::Transaction;
+use crate::store::snapshots::document::{Clock, Document};
+use crate::store::snapshots::{self, Kept, Place, check, checksum, written};
+use crate::store::workspaces;
+use serde_json::value::RawValue;
+use sqlx::{Connection as _, PgConnection};
+use uuid::Uuid;
+
+/// As many bytes one row of a document may have at least; more where a request may.
+const MOST_OF_A_ROW: usize = 4 * 1024 * 1024;
+
+/// Takes a snapshot of a workspace, and gives its id.
+///
+/// # Errors
+/// [`Error::NotFound(Resource::Workspace)`].
+pub async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
+    let (mut tx, clock) = hold_still(app, workspace).await?;
+    let place = next_place(&mut tx, workspace).await?;
+    snapshots::take(&mut tx, workspace.workspace_id, place, &clock).await?;
+    tx.commit().await?;
+    Ok(place.snapshot_id)
+}
+
+/// Records how a workspace begins, for [`reset`]. To be called in the transaction that makes it, when all is there that it
+/// begins with; what was recorded before is replaced.
+///
+/// # Errors
+/// Those of the database.
+pub async fn record_beginning(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    clock: WorkspaceClock,
+    machine_now: Instant,
+) -> Result<()> {
+    let place = Place { snapshot_id: snapshot_id(workspace, 0), ordinal: 0 };
+    snapshots::take(tx, workspace.workspace_id, place, &Clock::of(clock, machine_now)).await
+}
+
+fn snapshot_id(workspace: &Workspace, ordinal: i64) -> Uuid {
+    workspace.ids.id("snapshot", workspace.workspace_id, ordinal, machine_now())
+}
+
+async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Place> {
+    let ordinal = snapshots::next_ordinal(tx, workspace.workspace_id).await?;
+    Ok(Place { snapshot_id: snapshot_id(workspace, ordinal), ordinal })
+}
+
+/// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
+async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
+    let workspace_id = workspace.workspace_id;
+    let mut tx = begin(app, workspace).await?;
+    workspaces::lock_devices(&mut tx, workspace_id).await?;
+    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    Ok((tx, Clock::of(world.clock, machine_now())))
+}
+
+/// Begins a long transaction with the workspace locked.
+async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
+    tx.allow_long().await?;
+    if workspaces::lock(&mut tx, workspace.workspace_id).await? {
+        Ok(tx)
+    } else {
+        Err(Error::NotFound(Resource::Workspace))
+    }
+}
+
+/// Removes a snapshot.
+///
+/// # Errors
+/// [`Error::NotFound(Resource::Snapshot)`].
+pub async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<()> {
+    let mut tx = app.pool.begin(workspace.workspace_id).await?;
+    if !snapshots::delete(&mut tx, workspace.workspace_id, snapshot_id).await? {
+        return Err(Error::NotFound(Resource::Snapshot));
+    }
+    tx.commit().await
+}
+
+/// Makes a workspace what it was when a snapshot was taken, and gives its time.
+///
+/// # Errors
+/// [`Error::NotFound(Resource::Snapshot)`].
+pub async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
+    let mut tx = begin(app, workspace).await?;
+    let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
+    go_back(app, workspace, tx, &kept.ok_or(Error::NotFound(Resource::Snapshot))?).await
+}
+
+/// Makes a workspace what it was when it was made, and gives its time.
+///
+/// # Errors
+/// [`Error::Conflict`] where that was not recorded.
+pub async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
+    let mut tx = begin(app, workspace).await?;
+    let kept = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
+        Error::Conflict(
+            "this workspace was made by a Latchkey that did not record how it began. Delete it and make it anew."
+                .to_owned(),
+        )
+    })?;
+    go_back(app, workspace, tx, &kept).await
+}
+
+async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &Kept) -> Result<Instant> {
+    let workspace_id = workspace.workspace_id;
+    let _in_use = app.uses_memory(kept.text()?.len());
+    let document = read_kept(kept.text()?).await?;
+    let columns = snapshots::columns(&mut tx).await?;
+    snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await.map_err(snapshots::refusal)?;
+    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    tx.commit().await?;
+    // An imported one may have had another name and another seed.
+    app.workspaces.forget(workspace_id);
+    app.wake_scheduler();
+    Ok(world.clock.now(machine_now()))
+}
+
+/// The document of a snapshot, or of the workspace as it is, between two texts: those of the answer that it is part of.
+///
+/// # Errors
+/// [`Error::NotFound(Resource::Snapshot)`].
+pub async fn export(
+    app: &App,
+    workspace: &Workspace,
+    snapshot_id: Option<Uuid>,
+    (before, after): (&[u8], &[u8]),
+) -> Result<Vec<u8>> {
+    let workspace_id = workspace.workspace_id;
+    let kept = if let Some(snapshot_id) = snapshot_id {
+        let mut tx = app.pool.begin(workspace_id).await?;
+        tx.allow_long().await?;
+        snapshots::one(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::NotFound(Resource::Snapshot))?
+    } else {
+        let (mut tx, clock) = hold_still(app, workspace).await?;
+        snapshots::copy(&mut tx, workspace_id, &clock).await?
+    };
+    let text = kept.text()?;
+    let _in_use = app.uses_memory(text.len());
+    let mut body = Vec::with_capacity(text.len() + 1024);
+    body.extend_from_slice(before);
+    let mut body = written::write(&read_kept(text).await?, body).await.map_err(impossible)?;
+    body.extend_from_slice(after);
+    Ok(body)
+}
+
+/// Puts a document among a workspace's snapshots, and gives its id. It is believed only if all of it can be restored: that
+/// is tried, and taken back. Of the document there are at most two copies at any time.
+///
+/// # Errors
+/// What of the document cannot be believed.
+pub async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>) -> Result<Uuid> {
+    let workspace_id = workspace.workspace_id;
+    let _in_use = app.uses_memory(document.as_ref().len());
+    let columns = app.pool.read(workspace_id, |connection| Box::pin(snapshots::columns(connection))).await?;
+    let adopted = believed(document, app, workspace_id, &columns).await?;
+    let text = str::from_utf8(&adopted).map_err(|error| Error::Internal(error.into()))?;
+    let document = read_kept(text).await?;
+    let mut tx = begin(app, workspace).await?;
+    let machine_now = machine_now();
+    let mut trial = tx.begin().await?;
+    snapshots::put(&mut trial, workspace_id, &document, &columns, machine_now).await.map_err(snapshots::refusal)?;
+    trial.rollback().await?;
+    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let place = next_place(&mut tx, workspace).await?;
+    let instants = (world.clock.now(machine_now), document.clock.instant());
+    snapshots::keep(&mut tx, workspace_id, place, instants, text).await?;
+    tx.commit().await?;
+    Ok(place.snapshot_id)
+}
+
+/// What a document from outside says, as one of this workspace and in its usual form.
+///
+/// # Errors
+/// What of it cannot be believed.
+async fn believed(
+    document: impl AsRef<[u8]>,
+    app: &App,
+    workspace_id: Uuid,
+    columns: &check::Columns,
+) -> Result<Vec<u8>> {
+    let text = document.as_ref();
+    let wrong = |wrong: String| Error::invalid("snapshot", wrong);
+    let most = app.config.body_limit.max(MOST_OF_A_ROW);
+    let document = compute::sized(text.len() > LONG_DOCUMENT, || {
+        let text = str::from_utf8(text).map_err(|error| error.to_string())?;
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Document::read(raw, most)
+    });
+    let document = document.await.map_err(wrong)?;
+    let found = checksum::of(&document, most).await.map_err(wrong)?;
+    if document.promised() != Some(found) {
+        return Err(wrong(
+            "checksum does not fit: the document is not as it was exported. Export it again, and change nothing in it"
+                .to_owned(),
+        ));
+    }
+    check::adopted(&document, columns, workspace_id, (most, text.len() + 1024)).await.map_err(wrong)
+}
+
+/// A document that is kept, or was believed.
+async fn read_kept(text: &str) -> Result<Document<'_>> {
+    let read = compute::sized(text.len() > LONG_DOCUMENT, || {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Document::read(raw, usize::MAX)
+    });
+    read.await.map_err(impossible)
+}
+
+fn impossible(mut wrong: String) -> Error {
+    wrong.insert_str(0, "a snapshot that is kept: ");
+    Error::Internal(wrong.into())
+}

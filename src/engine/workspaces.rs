@@ -1,0 +1,379 @@
+//! Workspaces made with their accounts and locks, and removed when their time is up.
+
+use super::app::App;
+use super::retention::Retention;
+use super::snapshots;
+use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::config::Settings;
+use crate::contract::quoted;
+use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::domain::device::brands;
+use crate::domain::device::health::Trouble;
+use crate::domain::device::{Device, Overrides};
+use crate::domain::workspace::{SameCode, Workspace, World};
+use crate::error::{Error, Result};
+use crate::ids::{Ids, ordinal_after};
+use crate::store::devices;
+use crate::store::workspaces::{self, NewAccount, NewWorkspace};
+use chrono::TimeDelta;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sqlx::PgConnection;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// A lock to be made.
+#[derive(Clone, Debug, Deserialize)]
+pub struct LockSpec {
+    /// Seam's `device_type`.
+    pub device_type: String,
+    /// Its name; else its brand and number.
+    pub name: Option<String>,
+    /// Its id; else derived or random.
+    pub device_id: Option<Uuid>,
+    /// Whether it is online; it is unless told otherwise.
+    pub online: Option<bool>,
+    /// Whether its hub can be reached; it can unless told otherwise.
+    pub hub_connected: Option<bool>,
+    /// Whether its maker's account is connected; it is, or is as it was, unless told otherwise.
+    pub account_connected: Option<bool>,
+    /// Whether it was removed from that account; it was not unless told otherwise.
+    pub removed: Option<bool>,
+    /// Errors without a cause.
+    #[serde(default)]
+    pub(crate) errors: Vec<Injected>,
+    /// Warnings without a cause.
+    #[serde(default)]
+    pub(crate) warnings: Vec<Injected>,
+    /// What it has different from its brand.
+    #[serde(flatten)]
+    pub overrides: Overrides,
+}
+
+/// An account whose id or connection is chosen.
+#[derive(Debug, Deserialize)]
+pub(crate) struct AccountSpec {
+    pub(crate) provider: String,
+    pub(crate) connected_account_id: Option<Uuid>,
+    #[serde(default = "yes")]
+    pub(crate) connected: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A workspace to be made.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) name: Option<String>,
+    pub(crate) seed: Option<String>,
+    pub(crate) expires_at: Option<Instant>,
+    pub(crate) workspace_id: Option<Uuid>,
+    pub(crate) api_key: Option<String>,
+    pub(crate) publishable_key: Option<String>,
+    pub(crate) personal_access_token: Option<String>,
+    pub(crate) clock: WorkspaceClock,
+    pub(crate) programming: Option<TimeDelta>,
+    pub(crate) keeps_expired: bool,
+    pub(crate) same_code: SameCode,
+    pub(crate) refuse_begun_windows: bool,
+    pub(crate) accounts: Vec<AccountSpec>,
+    pub(crate) locks: Vec<LockSpec>,
+}
+
+/// A workspace that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) workspace: Workspace,
+    pub(crate) api_key: String,
+    pub(crate) personal_access_token: String,
+    pub(crate) devices: Vec<Device>,
+}
+
+/// An error or a warning that a tester puts on a device.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Injected {
+    #[serde(alias = "error_code", alias = "warning_code")]
+    code: String,
+    message: Option<String>,
+}
+
+impl Injected {
+    pub(crate) fn read(self, created_at: Instant) -> Condition {
+        let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
+        Condition { code: self.code, message, created_at }
+    }
+}
+
+impl LockSpec {
+    /// A lock that is as usual for its type.
+    pub(crate) fn of_type(device_type: &str) -> Self {
+        Self {
+            device_type: device_type.to_owned(),
+            name: None,
+            device_id: None,
+            online: None,
+            hub_connected: None,
+            account_connected: None,
+            removed: None,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            overrides: Overrides::default(),
+        }
+    }
+
+    /// What is wrong with the lock from the beginning.
+    fn trouble(&self, now: Instant, account_disconnected_at: Option<Instant>) -> Trouble {
+        let since = |is_wrong: bool| is_wrong.then_some(now);
+        let injected = |all: &[Injected]| all.iter().cloned().map(|it| it.read(now)).collect();
+        Trouble {
+            disconnected_at: since(self.online == Some(false)),
+            hub_disconnected_at: since(self.hub_connected == Some(false)),
+            removed_at: since(self.removed == Some(true)),
+            account_disconnected_at,
+            errors: injected(&self.errors),
+            warnings: injected(&self.warnings),
+            ..Trouble::default()
+        }
+    }
+
+    /// Reads a specification that passed the contract; `place` is where in the request it stands.
+    pub(crate) fn read(spec: Map<String, Value>, place: usize) -> Result<Self> {
+        let wrong = |error: serde_json::Error| {
+            Error::invalid("locks", format!("The lock at {place} does not fit: {}", quoted(&error.to_string())))
+        };
+        let mut read = Self::deserialize(Value::Object(spec)).map_err(wrong)?;
+        let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
+        read.online = read.online.or(online);
+        read.overrides = read.overrides.normalise().map_err(wrong)?;
+        Ok(read)
+    }
+}
+
+/// Makes a workspace with its locks in one transaction.
+///
+/// # Errors
+/// [`Error::InUse`] where an id, key or seed is not free.
+pub(crate) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
+    let mut tx = app.pool.begin(Uuid::nil()).await?;
+    tx.allow_long().await?;
+    let clock = wanted.clock;
+    let made = make_in(&mut tx, &app.config, wanted).await?;
+    snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// The same in a transaction of the caller, who then records the beginning; after an error it can only be given up.
+pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wanted) -> Result<Made> {
+    let machine_now = machine_now();
+    let seed = match wanted.seed {
+        None => seed_of_server(tx, config, wanted.workspace_id).await?,
+        chosen => chosen,
+    };
+    let ids = Ids::of(seed.as_deref());
+    let is_seeded = seed.is_some();
+    let (chose_id, chose_key) = (wanted.workspace_id.is_some(), wanted.api_key.is_some());
+    let workspace_id = wanted.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
+    let token = |kind: &str, prefix: &str| {
+        format!(
+            "{prefix}{}_{}",
+            ids.token(&format!("{kind} short"), workspace_id, 4),
+            ids.token(kind, workspace_id, 24)
+        )
+    };
+    let api_key = wanted.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
+    let personal_access_token =
+        wanted.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
+    let chose_publishable_key = wanted.publishable_key.is_some();
+    let workspace = Workspace {
+        workspace_id,
+        name: wanted.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
+        is_sandbox: true,
+        publishable_key: wanted.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
+        ids,
+        has_http_faults: false,
+        is_strict: false,
+    };
+    let world = World {
+        clock: wanted.clock,
+        programming: wanted.programming,
+        slow_after: config.slow_after,
+        keeps_expired: wanted.keeps_expired,
+        has_faults: false,
+        rate_limits: None,
+        same_code: wanted.same_code,
+        refuse_begun_windows: wanted.refuse_begun_windows,
+    };
+    let created_at = world.clock.now(machine_now);
+    let new = NewWorkspace {
+        workspace: &workspace,
+        seed: seed.as_deref(),
+        world,
+        created_at,
+        expires_at: wanted.expires_at,
+        api_key: &api_key,
+        personal_access_token: &personal_access_token,
+    };
+    workspaces::insert(tx, &new).await.map_err(|error| match not_free(&error) {
+        // What follows from a seed can only be taken by another world of that seed.
+        Some("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
+        Some("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
+        Some("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
+        Some(what) => Error::InUse(what),
+        None => error.into(),
+    })?;
+    make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
+    let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
+    Ok(Made { workspace, api_key, personal_access_token, devices })
+}
+
+/// The seed of a workspace that has none of its own, on a server that has one. With an id that was chosen it follows
+/// from that, else from how many there were before.
+async fn seed_of_server(
+    tx: &mut PgConnection,
+    config: &Settings,
+    workspace_id: Option<Uuid>,
+) -> Result<Option<String>> {
+    let Some(seed) = &config.seed else { return Ok(None) };
+    let (parent, ordinal) = match workspace_id {
+        Some(workspace_id) => (workspace_id, 0),
+        None => (Uuid::nil(), workspaces::next_seedless(tx).await?),
+    };
+    Ok(Some(Ids::of(Some(seed)).id("seed", parent, ordinal, machine_now()).to_string()))
+}
+
+/// Makes the accounts that are asked for by themselves; those that locks need besides come with the locks.
+async fn make_accounts(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    accounts: Vec<AccountSpec>,
+    now: Instant,
+) -> Result<()> {
+    if accounts.is_empty() {
+        return Ok(());
+    }
+    let (workspace_id, machine_now) = (workspace.workspace_id, machine_now());
+    let new = (0_i64..).zip(accounts).map(|(ordinal, account)| NewAccount {
+        connected_account_id: account
+            .connected_account_id
+            .unwrap_or_else(|| workspace.ids.id("connected_account", workspace_id, ordinal, machine_now)),
+        provider: account.provider,
+        disconnected_at: (!account.connected).then_some(now),
+    });
+    let new: Vec<NewAccount> = new.collect();
+    workspaces::insert_accounts(tx, workspace_id, now, &new)
+        .await
+        .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))
+}
+
+/// Makes locks in a workspace, in this order, from this ordinal on.
+pub(crate) async fn make_devices(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    first_ordinal: i32,
+    locks: Vec<LockSpec>,
+    now: Instant,
+) -> Result<Vec<Device>> {
+    let workspace_id = workspace.workspace_id;
+    let machine_now = machine_now();
+    let mut accounts: HashMap<String, (Uuid, Option<Instant>)> = devices::accounts(tx, workspace_id)
+        .await?
+        .into_iter()
+        .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
+        .collect();
+    let cut_off = locks.iter().filter(|spec| spec.account_connected == Some(false));
+    let cut_off: HashSet<&str> =
+        cut_off.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
+    let mut new_accounts = Vec::new();
+    let mut made = Vec::with_capacity(locks.len());
+    for (ordinal, spec) in (first_ordinal..).zip(locks) {
+        let brand = brands::of(&spec.device_type)
+            .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
+        let next_account = ordinal_after(accounts.len());
+        let (connected_account_id, account_disconnected_at) =
+            *accounts.entry(brand.provider.to_owned()).or_insert_with(|| {
+                let id = workspace.ids.id("connected_account", workspace_id, next_account, machine_now);
+                let disconnected_at = cut_off.contains(brand.provider).then_some(now);
+                new_accounts.push(NewAccount {
+                    connected_account_id: id,
+                    provider: brand.provider.to_owned(),
+                    disconnected_at,
+                });
+                (id, disconnected_at)
+            });
+        let trouble = spec.trouble(now, account_disconnected_at);
+        made.push(Device {
+            device_id: spec
+                .device_id
+                .unwrap_or_else(|| workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now)),
+            workspace_id,
+            connected_account_id,
+            brand,
+            name: spec.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
+            ordinal,
+            created_at: now,
+            reachable_since: trouble.unreachable_since().is_none().then_some(now),
+            trouble,
+            backup_pool: None,
+            overrides: spec.overrides,
+            custom_metadata: Map::new(),
+            events_made: 0,
+        });
+    }
+    // The others come with their locks, in one statement.
+    new_accounts.retain(|account| account.disconnected_at.is_some());
+    if !new_accounts.is_empty() {
+        workspaces::insert_accounts(tx, workspace_id, now, &new_accounts).await?;
+    }
+    if !made.is_empty() {
+        devices::insert(tx, workspace_id, first_ordinal, &made)
+            .await
+            .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))?;
+    }
+    Ok(made)
+}
+
+/// Which of the caller's choices was taken already, if that is what went wrong.
+fn not_free(error: &sqlx::Error) -> Option<&'static str> {
+    let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
+    match error.constraint()? {
+        "workspace_pkey" => Some("workspace_id"),
+        "workspace_seed_key" => Some("seed"),
+        "credential_pkey" => Some("api_key"),
+        "device_pkey" => Some("device_id"),
+        "connected_account_pkey" => Some("connected_account_id"),
+        "workspace_publishable_key_key" => Some("publishable_key"),
+        _ => None,
+    }
+}
+
+/// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.
+pub async fn remove_as_they_expire(app: App) {
+    const EVERY: Duration = Duration::from_secs(1);
+    let mut retention = Retention::of(&app.config);
+    loop {
+        if let Err(error) = remove_expired(&app).await {
+            tracing::error!(%error, "workspaces whose time is up could not be removed");
+        }
+        if let Some(retention) = &mut retention {
+            retention.look(&app).await;
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
+
+/// Removes workspaces whose time is up.
+pub async fn remove_expired(app: &App) -> Result<()> {
+    let mut failed = Ok(());
+    for workspace_id in workspaces::expired(&app.background, machine_now()).await? {
+        // One that cannot be removed keeps none of the others.
+        match workspaces::delete(&app.background, workspace_id).await {
+            Ok(_) => app.workspaces.forget(workspace_id),
+            Err(error) => failed = Err(error),
+        }
+    }
+    failed
+}

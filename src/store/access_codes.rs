@@ -1,0 +1,289 @@
+//! The SQL of access codes.
+//!
+//! One order of locking: PIN group, then devices by id, then faults — a code changes only under the lock of its device,
+//! and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
+
+mod claims;
+mod due;
+mod locks;
+mod row;
+mod write;
+
+pub use self::claims::{
+    CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
+};
+pub use self::due::{Due, DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
+pub use self::locks::{
+    LockedAccessCodes, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group,
+    lock_pin_groups, members, pin_groups, set_pin_groups,
+};
+pub use self::write::{Placed, insert, save, set_due_times, set_ordinals, set_wake_times};
+pub use crate::domain::locked_device::LockedDevice;
+
+use self::row::AccessCodeRow;
+use super::Position;
+use crate::clock::Instant;
+use crate::domain::access_code::AccessCode;
+use crate::domain::device::brands;
+use crate::domain::device::health::{BackupPool, Trouble};
+use crate::domain::device::{DeviceSummary, Overrides};
+use crate::error::{Error, Result};
+use crate::postgres::Pool;
+use sqlx::postgres::PgRow;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
+use uuid::Uuid;
+
+/// The machine's time at which something falls due next, anywhere but on these locks.
+pub async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>> {
+    let next = sqlx::query_scalar!(
+        "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
+        left_out,
+    )
+    .fetch_optional(pool.of(Uuid::nil()))
+    .await?;
+    Ok(next.flatten())
+}
+
+/// How many codes should have been worked on before this instant of the machine's time; of many the first thousands.
+pub async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
+    let overdue = sqlx::query_scalar(
+        "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
+    );
+    Ok(overdue.bind(before).fetch_one(pool.of(Uuid::nil())).await?)
+}
+
+/// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,
+/// which are `device_ids`, that wait for something to leave a lock's memory.
+pub async fn due_in_workspace(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+    until: Instant,
+) -> Result<Vec<AccessCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.workspace_id = ").push_bind(workspace_id);
+    query.push(" and a.due_at <= ").push_bind(until).push(" union all ");
+    push_blocked_on(&mut query, device_ids);
+    query.push(" where a.due_at is null or a.due_at > ").push_bind(until);
+    codes(tx, query).await
+}
+
+/// Selects the codes `a` that something in the memory of these locks stands in the way of. `offset 0` makes it a look-up
+/// for each lock: a list of them would not be looked up by the index, which is one of few codes.
+fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {
+    query.push("select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(device_ids.to_vec());
+    query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
+    query.push("locked.id offset 0) as a");
+}
+
+async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<AccessCode>> {
+    let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
+    Ok(rows.into_iter().map(AccessCode::from).collect())
+}
+
+/// The instant of a workspace's time at which something falls due next.
+pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Instant>> {
+    let next = sqlx::query_scalar!(
+        "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
+        workspace_id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(next.flatten())
+}
+
+/// All codes of these devices that are not gone, in the order in which they were made.
+pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
+    query.push_bind(device_ids.to_vec()).push(") order by a.sequence");
+    codes(tx, query).await
+}
+
+/// The device of a code, gone or not.
+pub async fn device_of(pool: &Pool, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Uuid>> {
+    let device_id = sqlx::query_scalar!(
+        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
+        access_code_id,
+        workspace_id,
+    )
+    .fetch_optional(pool.of(workspace_id))
+    .await?;
+    Ok(device_id)
+}
+
+/// How many backup codes of a device, the alias `d`, can be pulled: a column for a `select`.
+pub const BACKUPS: &str = "case when d.backup_pool is null then 0 else
+    (select count(*) from access_code b
+     where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
+
+/// A code's row with what answers need to know of its device; no code where a device has none.
+struct WithDevice {
+    code: Option<AccessCodeRow>,
+    device_id: Uuid,
+    device_type: String,
+    device_name: String,
+    trouble: Option<Json<Trouble>>,
+    overrides: Option<Json<Overrides>>,
+    backup_pool: Option<Json<BackupPool>>,
+    backups: i64,
+}
+
+impl FromRow<'_, PgRow> for WithDevice {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let has_code = row.try_get::<Option<Uuid>, _>(0)?.is_some();
+        Ok(Self {
+            code: has_code.then(|| AccessCodeRow::from_row(row)).transpose()?,
+            device_id: row.try_get(AccessCodeRow::COUNT)?,
+            device_type: row.try_get(AccessCodeRow::COUNT + 1)?,
+            device_name: row.try_get(AccessCodeRow::COUNT + 2)?,
+            trouble: row.try_get(AccessCodeRow::COUNT + 3)?,
+            overrides: row.try_get(AccessCodeRow::COUNT + 4)?,
+            backup_pool: row.try_get(AccessCodeRow::COUNT + 5)?,
+            backups: row.try_get(AccessCodeRow::COUNT + 6)?,
+        })
+    }
+}
+
+/// The columns of a [`WithDevice`] behind those of the code, of the device `d`.
+const OF_DEVICE: &str =
+    ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
+
+impl WithDevice {
+    /// The code with its device; `None`: the device has none.
+    fn read(self) -> Result<Option<(AccessCode, DeviceSummary)>> {
+        let Some(code) = self.code else { return Ok(None) };
+        let unknown_type = || Error::inconsistent("device", self.device_id, "device_type");
+        let device = DeviceSummary {
+            brand: brands::of(&self.device_type).ok_or_else(unknown_type)?,
+            name: self.device_name,
+            trouble: self.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            overrides: self.overrides.map(|overrides| overrides.0).unwrap_or_default(),
+            backup_pool: self.backup_pool.map(|pool| pool.0),
+            backups: self.backups,
+        };
+        Ok(Some((code.into(), device)))
+    }
+}
+
+/// Which of a workspace's codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Whose {
+    /// Those that are ours.
+    #[default]
+    Managed,
+    /// Those that somebody else put on the locks.
+    Unmanaged,
+    /// All.
+    Any,
+}
+
+/// Which codes to read; what is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only these.
+    pub access_code_ids: Option<&'a [Uuid]>,
+    /// Only those on this device.
+    pub device_id: Option<Uuid>,
+    /// Only those with this PIN.
+    pub code: Option<&'a str>,
+    /// Only those with this text in their name, PIN or id.
+    pub search: Option<&'a str>,
+    /// Whose they are.
+    pub whose: Whose,
+    /// Without backup codes that wait to be pulled.
+    pub without_pool: bool,
+    /// Those that are gone, too.
+    pub even_if_gone: bool,
+    /// Only those behind this row.
+    pub after: Option<Position>,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+/// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    push_source(&mut query, filter);
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ").push_bind(workspace_id);
+    if let Some(device_id) = filter.device_id {
+        query.push(" and a.device_id = ").push_bind(device_id);
+    }
+    push_conditions(&mut query, filter);
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect()
+}
+
+/// The same of one device, which the filter need not name; `None`: the workspace has no such device. One statement too.
+pub async fn list_on_device(
+    pool: &Pool,
+    workspace_id: Uuid,
+    device_id: Uuid,
+    filter: &Filter<'_>,
+) -> Result<Option<Vec<(AccessCode, DeviceSummary)>>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    query.push("(select * from device where device_id = ").push_bind(device_id);
+    query.push(" and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" offset 0) as d left join lateral (select a.* from ");
+    push_source(&mut query, filter);
+    query.push(" where a.device_id = d.device_id");
+    push_conditions(&mut query, filter);
+    query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+}
+
+/// The codes `a` to choose from. Ids are looked up by themselves: the planner of a small table would as soon read all of
+/// `access_code_on_device` for `gone_at is null`.
+fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
+    match filter.access_code_ids {
+        Some([access_code_id]) => {
+            query.push("(select * from access_code where access_code_id = ").push_bind(*access_code_id);
+            query.push(" offset 0) as a");
+        }
+        Some(ids) => {
+            query.push("(select * from access_code where access_code_id = any(").push_bind(ids.to_vec());
+            query.push(") offset 0) as a");
+        }
+        None => drop(query.push("access_code a")),
+    }
+}
+
+/// Which of the codes `a`, on devices `d`, and in which order.
+fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
+    match filter.whose {
+        Whose::Managed => drop(query.push(" and a.is_managed")),
+        Whose::Unmanaged => drop(query.push(" and not a.is_managed")),
+        Whose::Any => {}
+    }
+    if filter.without_pool {
+        query.push(" and a.pool_device_id is null");
+    }
+    if !filter.even_if_gone {
+        query.push(" and a.gone_at is null");
+    }
+    if let Some(code) = filter.code {
+        query.push(" and a.code = ").push_bind(code.to_owned());
+    }
+    if let Some(search) = filter.search {
+        let hiding = brands::BRANDS.iter().filter(|brand| brand.hides_foreign_codes);
+        let hiding: Vec<&str> = hiding.map(|brand| brand.device_type).collect();
+        query.push(" and position(lower(").push_bind(search.to_owned());
+        query.push(") in lower(concat_ws(' ', a.name, case when a.is_managed or d.device_type <> all(");
+        query.push_bind(hiding).push(") then a.code end, a.access_code_id))) > 0");
+    }
+    if let Some(after) = filter.after {
+        query.push(" and (a.created_at, a.access_code_id) < (").push_bind(after.created_at);
+        query.push(", ").push_bind(after.id).push(")");
+    }
+    query.push(" order by a.created_at desc, a.access_code_id desc");
+    if let Some(limit) = filter.limit {
+        query.push(" limit ").push_bind(limit);
+    }
+}

@@ -1,0 +1,198 @@
+//! Claims: the codes that stand in the way of new ones.
+
+use super::row::window;
+use crate::clock::Instant;
+use crate::domain::access_code::lifecycle::Window;
+use crate::domain::linked::Claim;
+use crate::domain::offline::{Kind, Registered};
+use crate::domain::simulation::Held;
+use crate::error::Result;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// The columns of a [`ClaimRow`], of the code `a`.
+macro_rules! claim_columns {
+    () => {
+        "a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
+         a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup, a.pool_device_id is not null as is_in_pool,
+         a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as is_ended"
+    };
+}
+
+/// A PIN somebody wants to have on a lock.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CodeWanted {
+    /// The lock.
+    pub device_id: Uuid,
+    /// The PIN.
+    pub code: String,
+}
+
+/// The codes that already have these PINs on these locks, at whatever time. Those that have ended and are only kept to
+/// be seen have nothing any more.
+///
+/// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
+pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
+    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
+        "select ",
+        claim_columns!(),
+        "
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                                   and (a.particulars is null or not a.particulars ? 'has_expired')
+                             offset 0) as a
+         union all
+         select ",
+        claim_columns!(),
+        "
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
+                               and a.held_code <> a.code and a.gone_at is null
+                             offset 0) as a"
+    ))
+    .bind(wanted.iter().map(|it| it.device_id).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
+}
+
+/// All codes on these locks that have a PIN or take a place there.
+pub async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
+    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
+        "select ",
+        claim_columns!(),
+        "
+         from unnest($1::uuid[]) as wanted(device_id)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.gone_at is null
+                                   and (a.particulars is null or not a.particulars ? 'has_expired')
+                             offset 0) as a"
+    ))
+    .bind(device_ids.iter().copied().collect::<Vec<_>>())
+    .fetch_all(tx)
+    .await?;
+    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
+}
+
+#[derive(FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
+struct ClaimRow {
+    access_code_id: Uuid,
+    device_id: Uuid,
+    code: String,
+    starts_at: Option<Instant>,
+    ends_at: Option<Instant>,
+    is_natively_scheduled: bool,
+    is_managed: bool,
+    held_code: Option<String>,
+    held_starts_at: Option<Instant>,
+    held_ends_at: Option<Instant>,
+    is_backup: bool,
+    is_in_pool: bool,
+    is_ended: bool,
+}
+
+impl ClaimRow {
+    /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
+    fn claims(self) -> Vec<Claim> {
+        let held = self.held_code.clone().map(|code| (code, window(self.held_starts_at, self.held_ends_at)));
+        let asked = Claim {
+            access_code_id: self.access_code_id,
+            device_id: self.device_id,
+            code: self.code,
+            window: window(self.starts_at, self.ends_at),
+            is_natively_scheduled: self.is_natively_scheduled,
+            is_managed: self.is_managed,
+            // A backup that did not find room takes none from guests.
+            needs_room: !self.is_backup || held.is_some(),
+            is_in_pool: self.is_in_pool,
+            is_being_removed: self.is_ended && held.is_some(),
+        };
+        let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
+        let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
+        [asked].into_iter().chain(held).collect()
+    }
+}
+
+/// What these locks hold with these PINs.
+pub async fn held_with_codes(
+    tx: &mut PgConnection,
+    wanted: &BTreeSet<(Uuid, String)>,
+) -> Result<HashMap<Uuid, Vec<Held>>> {
+    #[derive(FromRow)]
+    struct Row {
+        access_code_id: Uuid,
+        device_id: Uuid,
+        is_managed: bool,
+        held_code: String,
+    }
+    let (device_ids, codes): (Vec<Uuid>, Vec<String>) = wanted.iter().cloned().unzip();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select a.access_code_id, a.device_id, a.is_managed, a.held_code
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                             offset 0) as a
+         where a.held_code = wanted.code and not a.is_offline
+         union all
+         select a.access_code_id, a.device_id, a.is_managed, a.held_code
+         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral (select * from access_code a
+                             where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
+                               and a.held_code <> a.code and a.gone_at is null
+                             offset 0) as a
+         where not a.is_offline",
+    )
+    .bind(device_ids)
+    .bind(codes)
+    .fetch_all(tx)
+    .await?;
+    let mut held: HashMap<Uuid, Vec<Held>> = HashMap::new();
+    for row in rows {
+        held.entry(row.device_id).or_default().push(Held {
+            access_code_id: row.access_code_id,
+            is_managed: row.is_managed,
+            code: row.held_code,
+        });
+    }
+    Ok(held)
+}
+
+/// How many codes these locks hold.
+pub async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, usize>> {
+    let rows = sqlx::query!(
+        r#"select device_id, count(*) as "count!" from access_code
+           where device_id = any($1) and gone_at is null and held_code is not null and not is_offline
+           group by device_id"#,
+        device_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    let counts = rows.into_iter().map(|row| (row.device_id, usize::try_from(row.count).unwrap_or(usize::MAX)));
+    let none = device_ids.iter().map(|device_id| (*device_id, 0));
+    Ok(none.chain(counts).collect())
+}
+
+/// The codes on these locks that their makers computed.
+pub async fn offline_on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Registered>>> {
+    let rows = sqlx::query!(
+        r#"select device_id, starts_at as "starts_at!", ends_at as "ends_at!",
+                  particulars -> 'offline' -> 'kind' as "kind!: Json<Kind>"
+           from access_code
+           where device_id = any($1) and gone_at is null and is_offline and starts_at is not null"#,
+        device_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    let mut registered: HashMap<Uuid, Vec<Registered>> = HashMap::new();
+    for row in rows {
+        let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
+        registered.entry(row.device_id).or_default().push(Registered { kind: row.kind.0, window });
+    }
+    Ok(registered)
+}

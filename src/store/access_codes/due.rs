@@ -1,0 +1,123 @@
+//! Claiming what is due: codes with their locks, passing over what somebody else holds.
+
+use super::locks::{LockedRow, with_worlds};
+use super::row::AccessCodeRow;
+use crate::clock::Instant;
+use crate::domain::access_code::AccessCode;
+use crate::domain::locked_device::LockedDevice;
+use crate::error::Result;
+use crate::postgres::Pool;
+use sqlx::{FromRow, PgConnection, QueryBuilder};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// A code that is due, and its lock, which is locked.
+#[derive(Clone, Copy, Debug, FromRow)]
+pub struct Due {
+    /// The lock.
+    pub device_id: Uuid,
+    /// Its workspace.
+    pub workspace_id: Uuid,
+    /// The code.
+    pub access_code_id: Uuid,
+}
+
+/// On which locks due codes are looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum DueOn<'a> {
+    /// On these.
+    These(&'a [Uuid]),
+    /// On all but these.
+    AllBut(&'a [Uuid]),
+}
+
+/// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
+/// are passed over before it is counted.
+pub async fn claim_due(tx: &mut PgConnection, machine_now: Instant, on: DueOn<'_>, first: usize) -> Result<Vec<Due>> {
+    let (device_ids, are_meant) = match on {
+        DueOn::These(device_ids) => (device_ids, true),
+        DueOn::AllBut(device_ids) => (device_ids, false),
+    };
+    let due = sqlx::query_as(
+        "select d.device_id, d.workspace_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
+         where a.wake_at <= $1 and (a.device_id = any($2)) = $3
+         order by a.wake_at limit $4 for update of d skip locked",
+    );
+    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    Ok(due.bind(machine_now).bind(device_ids).bind(are_meant).bind(first).fetch_all(tx).await?)
+}
+
+/// The workspaces of the codes that are due, the `first` that wait longest, each as often as it has codes. Those on the
+/// locks that are left out do not count.
+pub async fn longest_due(pool: &Pool, machine_now: Instant, left_out: &[Uuid], first: usize) -> Result<Vec<Uuid>> {
+    let due = sqlx::query_scalar(
+        "select workspace_id from access_code where wake_at <= $1 and not device_id = any($2) order by wake_at limit $3",
+    );
+    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(pool.of(Uuid::nil())).await?)
+}
+
+/// How many of the codes that fell due last [`claim_newly_due`] looks at.
+const NEWEST: i64 = 5000;
+
+/// Claims codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
+/// that are left out, and what somebody else works on, are passed over.
+pub async fn claim_newly_due(
+    tx: &mut PgConnection,
+    machine_now: Instant,
+    (devices, workspaces): (&[Uuid], &[Uuid]),
+    first: usize,
+) -> Result<Vec<Due>> {
+    let newest: Vec<Due> = sqlx::query_as(
+        "select d.device_id, d.workspace_id, a.access_code_id
+         from (select device_id, workspace_id, access_code_id, wake_at from access_code
+               where wake_at <= $1 order by wake_at desc limit $5) as a
+         join device d on d.device_id = a.device_id
+         where not a.device_id = any($2) and not a.workspace_id = any($3)
+         order by a.wake_at desc limit $4 for update of d skip locked",
+    )
+    .bind(machine_now)
+    .bind(devices)
+    .bind(workspaces)
+    .bind(i64::try_from(first).unwrap_or(i64::MAX))
+    .bind(NEWEST)
+    .fetch_all(&mut *tx)
+    .await?;
+    if newest.is_empty() {
+        return Ok(newest);
+    }
+    // What has waited longer on the same lock comes before them.
+    let device_ids: BTreeSet<Uuid> = newest.iter().map(|due| due.device_id).collect();
+    let due = sqlx::query_as(
+        "select a.device_id, a.workspace_id, a.access_code_id from unnest($1::uuid[]) as claimed(id)
+         cross join lateral (select * from access_code a where a.device_id = claimed.id and a.gone_at is null
+                             offset 0) as a
+         where a.wake_at <= $2",
+    );
+    Ok(due.bind(device_ids.into_iter().collect::<Vec<_>>()).bind(machine_now).fetch_all(tx).await?)
+}
+
+/// The devices of claimed codes, as they are under the locks.
+pub async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
+    let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
+    let rows: Vec<LockedRow> =
+        sqlx::query_as("select *, 0::bigint as backups from device where device_id = any($1) order by device_id")
+            .bind(device_ids.into_iter().collect::<Vec<_>>())
+            .fetch_all(&mut *tx)
+            .await?;
+    with_worlds(tx, rows).await
+}
+
+/// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
+pub async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<AccessCode>> {
+    let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
+    let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from unnest(");
+    query.push_bind(due.iter().map(|due| due.access_code_id).collect::<Vec<_>>());
+    query.push("::uuid[]) as claimed(id) cross join lateral (select * from access_code a where a.access_code_id = ");
+    query.push("claimed.id offset 0) as a where a.wake_at <= ").push_bind(machine_now).push(" union all ");
+    super::push_blocked_on(&mut query, &device_ids);
+    query.push(" where a.wake_at is null or a.wake_at > ").push_bind(machine_now);
+    super::codes(tx, query).await
+}

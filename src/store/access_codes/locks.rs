@@ -1,0 +1,302 @@
+//! Locking: groups, devices, and what is read only under their locks.
+
+use super::row::AccessCodeRow;
+use crate::domain::access_code::AccessCode;
+use crate::domain::locked_device::LockedDevice;
+use crate::domain::workspace::World;
+use crate::error::Result;
+use crate::ids::Ids;
+use crate::store::devices::DeviceRow;
+use crate::store::workspaces::{self, WorldRow};
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
+use std::collections::{BTreeSet, HashMap};
+use uuid::Uuid;
+
+#[derive(sqlx::FromRow)]
+pub(super) struct LockedRow {
+    #[sqlx(flatten)]
+    device: DeviceRow,
+    access_code_ordinal: i64,
+    backups: i64,
+}
+
+impl LockedRow {
+    fn in_world(self, ids: Ids, world: World) -> Result<LockedDevice> {
+        let Self { device, access_code_ordinal, backups } = self;
+        Ok(LockedDevice { device: device.try_into()?, world, ids, access_code_ordinal, backups })
+    }
+}
+
+/// A code's row with its workspace's.
+struct Found {
+    code: AccessCodeRow,
+    is_rival: bool,
+    world: WorldRow,
+}
+
+impl FromRow<'_, PgRow> for Found {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let is_rival = row.try_get(AccessCodeRow::COUNT)?;
+        Ok(Self { code: AccessCodeRow::from_row(row)?, is_rival, world: WorldRow::from_row(row)? })
+    }
+}
+
+/// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
+/// answer.
+pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
+    let rows: Vec<LockedRow> = sqlx::query_as(
+        "select *, 0::bigint as backups from device where device_id = any($1) and workspace_id is not distinct from $2
+         order by device_id for update",
+    )
+    .bind(device_ids)
+    .bind(workspace_id)
+    .fetch_all(&mut *tx)
+    .await?;
+    with_worlds(tx, rows).await
+}
+
+/// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
+/// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
+pub(super) async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+    count_backups(tx, &mut rows).await?;
+    let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
+    if workspace_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let worlds = workspaces::worlds(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
+    let mut locked = Vec::with_capacity(rows.len());
+    for row in rows {
+        // A workspace that is gone takes its devices with it, and those are locked.
+        let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
+        locked.push(row.in_world(ids.clone(), *world)?);
+    }
+    Ok(locked)
+}
+
+/// Counts the backup codes that can be pulled, under the locks and where there are pools at all.
+async fn count_backups(tx: &mut PgConnection, rows: &mut [LockedRow]) -> Result<()> {
+    let with_pool: Vec<Uuid> =
+        rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
+    if with_pool.is_empty() {
+        return Ok(());
+    }
+    let counts: HashMap<Uuid, i64> = sqlx::query!(
+        r#"select pool_device_id as "device_id!", count(*) as "backups!" from access_code
+           where pool_device_id = any($1) and held_code is not null and deletion_requested_at is null
+           group by pool_device_id"#,
+        &with_pool,
+    )
+    .fetch_all(tx)
+    .await?
+    .into_iter()
+    .map(|row| (row.device_id, row.backups))
+    .collect();
+    for row in rows {
+        row.backups = counts.get(&row.device.device_id).copied().unwrap_or(0);
+    }
+    Ok(())
+}
+
+/// The PIN group of a key.
+#[derive(Debug, sqlx::FromRow)]
+pub struct PinGroup {
+    /// The key.
+    pub common_code_key: String,
+    /// Its PIN, if one was chosen.
+    pub code: Option<String>,
+    /// Whether any code has the key.
+    pub has_members: bool,
+}
+
+/// Locks the PIN groups of these keys, which are sorted, making those that are new.
+pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query!(
+        "insert into pin_group (workspace_id, common_code_key)
+         select $1, key from unnest($2::text[]) with ordinality as wanted(key, place) order by place
+         on conflict (workspace_id, common_code_key) do update set code = pin_group.code",
+        workspace_id,
+        keys,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
+/// waited for the lock saw is older.
+pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
+    // `offset 0`, here and below, keeps each look-up to the one index that is made for it: see the migrations.
+    let groups = sqlx::query_as(
+        "select g.common_code_key, g.code,
+                exists (select from (select * from access_code a where a.common_code_key = wanted.key offset 0) as a
+                        where a.gone_at is null and a.workspace_id is not distinct from $1) as has_members
+         from unnest($2::text[]) as wanted(key)
+         cross join lateral (select * from pin_group
+                             where workspace_id = $1 and common_code_key = wanted.key offset 0) as g",
+    )
+    .bind(workspace_id)
+    .bind(keys)
+    .fetch_all(tx)
+    .await?;
+    Ok(groups)
+}
+
+/// Sets the PINs of groups.
+pub async fn set_pin_groups(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    keys: &[String],
+    codes: &[String],
+) -> Result<()> {
+    sqlx::query!(
+        "insert into pin_group (workspace_id, common_code_key, code)
+         select $1, key, code from unnest($2::text[], $3::text[]) as new(key, code)
+         on conflict (workspace_id, common_code_key) do update set code = excluded.code",
+        workspace_id,
+        keys,
+        codes,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes groups, which are locked and have no codes.
+pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+    sqlx::query(
+        "delete from pin_group
+         where ctid = any(array(select g.ctid from unnest($2::text[]) as wanted(key)
+                                cross join lateral (select ctid from pin_group
+                                                    where workspace_id = $1 and common_code_key = wanted.key
+                                                    offset 0) as g))",
+    )
+    .bind(workspace_id)
+    .bind(keys)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// A PIN that a code is to have.
+#[derive(Clone, Debug)]
+pub struct PinWanted {
+    /// The code.
+    pub access_code_id: Uuid,
+    /// The PIN; `None`: the one it has, for other times.
+    pub code: Option<String>,
+}
+
+/// What [`lock_access_codes`] found.
+#[derive(Debug, Default)]
+pub struct LockedAccessCodes {
+    /// The devices, locked.
+    pub locked: Vec<LockedDevice>,
+    /// The codes, in the order in which they were made.
+    pub codes: Vec<AccessCode>,
+    /// The codes, of all on the devices, that have a PIN that is wanted, or that one of `codes` has and wants to keep.
+    pub rivals: Vec<AccessCode>,
+}
+
+/// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
+/// from the answer; those that wait for something to leave the memory of these devices are in it. With them come those
+/// that may stand in the way of the PINs wanted: one statement less than to ask for them later.
+pub async fn lock_access_codes(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    access_code_ids: &[Uuid],
+    wanted: &[PinWanted],
+) -> Result<LockedAccessCodes> {
+    // A code never moves to another device: where it is need not be read anew under the lock.
+    let mut rows: Vec<LockedRow> = sqlx::query_as(
+        "select *, 0::bigint as backups from device
+         where device_id = any(array(select device_id from access_code where access_code_id = any($1)))
+           and workspace_id is not distinct from $2
+         order by device_id for update",
+    )
+    .bind(access_code_ids)
+    .bind(workspace_id)
+    .fetch_all(&mut *tx)
+    .await?;
+    let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
+    if device_ids.is_empty() {
+        return Ok(LockedAccessCodes::default());
+    }
+    count_backups(tx, &mut rows).await?;
+    let mut query = codes_with_world(workspace_id, access_code_ids, &device_ids, wanted);
+    let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
+    let mut all = LockedAccessCodes::default();
+    let mut world = None;
+    for Found { code, is_rival, world: of_it } in found {
+        world = Some(of_it);
+        if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.into());
+    }
+    // Where there is none of the codes, nobody asks for their locks.
+    let Some((ids, world)) = world.map(<(Ids, World)>::try_from).transpose()? else { return Ok(all) };
+    all.locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
+    Ok(all)
+}
+
+/// Selects codes, those that wait for a place on these devices, and rivals for PINs, each with its world. Each kind is
+/// looked up by an index of its own: `offset 0` keeps them apart.
+fn codes_with_world(
+    workspace_id: Uuid,
+    access_code_ids: &[Uuid],
+    device_ids: &[Uuid],
+    wanted: &[PinWanted],
+) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(", a.is_rival, ").push(WorldRow::COLUMNS).push(" from (select ");
+    query.push(AccessCodeRow::COLUMNS).push(", false as is_rival from unnest(").push_bind(access_code_ids.to_vec());
+    query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
+    query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
+    query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", false from (");
+    super::push_blocked_on(&mut query, device_ids);
+    query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
+    query.push(")) as a");
+    if !wanted.is_empty() {
+        for has_pin in [
+            "a.device_id = own.device_id and a.code = pin.code and (a.particulars is null
+             or not a.particulars ? 'has_expired')",
+            "a.held_code = pin.code and a.device_id is not distinct from own.device_id
+             and a.held_code <> a.code",
+        ] {
+            query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", true from unnest(");
+            query.push_bind(wanted.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
+            query.push_bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
+            query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
+            query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (values (own.code), ");
+            query.push("(wanted.code)) as pin(code) cross join lateral (select * from access_code a where ");
+            query.push("a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
+        }
+    }
+    query.push(") as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
+    query.push(") as w order by a.sequence");
+    query
+}
+
+/// Locks the PIN group of a key. `false`: there is none.
+pub async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
+    let found = sqlx::query!(
+        "select common_code_key from pin_group where workspace_id = $1 and common_code_key = $2 for update",
+        workspace_id,
+        common_code_key,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(found.is_some())
+}
+
+/// The ids of the codes of a group. To be read with the group locked: it gets no further members then.
+pub async fn members(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query_scalar(
+        "select access_code_id from (select * from access_code where common_code_key = $1 offset 0) as a
+         where gone_at is null and workspace_id is not distinct from $2
+         order by access_code_id",
+    )
+    .bind(common_code_key)
+    .bind(workspace_id)
+    .fetch_all(tx)
+    .await?;
+    Ok(ids)
+}

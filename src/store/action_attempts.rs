@@ -1,0 +1,94 @@
+//! The SQL of reading action attempts. They are written with what they are about.
+
+use super::Position;
+use crate::clock::Instant;
+use crate::domain::action_attempt::StoredOutcome;
+use crate::domain::rate_limit::Recent;
+use crate::domain::workspace::World;
+use crate::error::Result;
+use crate::postgres::Pool;
+use sqlx::types::Json;
+use sqlx::{PgConnection, QueryBuilder};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// An action attempt as its row has it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migration")]
+pub struct ActionAttemptRow {
+    pub action_attempt_id: Uuid,
+    pub action_type: String,
+    pub access_code_id: Option<Uuid>,
+    pub created_at: Instant,
+    pub resolved_at: Option<Instant>,
+    pub outcome: Option<Json<StoredOutcome>>,
+}
+
+/// Which attempts to read; what is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only these.
+    pub action_attempt_ids: Option<&'a [Uuid]>,
+    /// Only those about this device.
+    pub device_id: Option<Uuid>,
+    /// Only those behind this row.
+    pub after: Option<Position>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// The attempts of a workspace that pass the filter, newest first.
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
+    let mut query = QueryBuilder::new(
+        "select action_attempt_id, action_type, access_code_id, created_at, resolved_at, outcome
+         from action_attempt where workspace_id ",
+    );
+    // Ids find their attempts by an index of their own; see the migration on why the workspace must not offer another.
+    let has_ids = filter.action_attempt_ids.is_some();
+    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
+    if let Some(ids) = filter.action_attempt_ids {
+        query.push(" and action_attempt_id = any(").push_bind(ids.to_vec()).push(")");
+    }
+    if let Some(device_id) = filter.device_id {
+        query.push(" and device_id = ").push_bind(device_id);
+    }
+    if let Some(after) = filter.after {
+        query.push(" and (created_at, action_attempt_id) < (").push_bind(after.created_at);
+        query.push(", ").push_bind(after.id).push(")");
+    }
+    query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
+    Ok(query.build_query_as().fetch_all(pool.of(workspace_id)).await?)
+}
+
+/// The attempts of one type on devices that are locked, as far as a limit of the workspace counts them. Without a limit this
+/// is no statement.
+pub async fn recent(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    world: &World,
+    now: Instant,
+    device_ids: &[Uuid],
+    action_type: &'static str,
+) -> Result<Recent> {
+    let Some((limit, per)) = world.rate_limits.and_then(|limits| limits.of(action_type)) else {
+        return Ok(Recent::default());
+    };
+    let since = now.checked_sub_signed(per).unwrap_or(Instant::MIN_UTC);
+    // The devices and the type are looked at row by row: within so short a time there are few.
+    let rows: Vec<(Uuid, Instant)> = sqlx::query_as(
+        "select device_id, created_at from action_attempt
+         where workspace_id = $1 and created_at > $2 and device_id = any($3) and action_type = $4
+         order by created_at desc",
+    )
+    .bind(workspace_id)
+    .bind(since)
+    .bind(device_ids)
+    .bind(action_type)
+    .fetch_all(tx)
+    .await?;
+    let mut of_device: HashMap<Uuid, Vec<Instant>> = HashMap::new();
+    for (device_id, created_at) in rows {
+        of_device.entry(device_id).or_default().push(created_at);
+    }
+    Ok(Recent::new(action_type, (limit, per), now, of_device))
+}

@@ -1,0 +1,341 @@
+//! The SQL of devices.
+
+use super::Position;
+use super::workspaces;
+use crate::clock::Instant;
+use crate::domain::device::health::{BackupPool, Census, Trouble};
+use crate::domain::device::{Device, Overrides, brands};
+use crate::domain::workspace::World;
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+use crate::postgres::Pool;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use sqlx::{PgConnection, QueryBuilder};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The API user's own data on a device, as its column has it.
+pub type CustomMetadata = Json<Map<String, Value>>;
+
+/// A device as its row has it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migration")]
+pub struct DeviceRow {
+    pub device_id: Uuid,
+    pub workspace_id: Uuid,
+    pub connected_account_id: Uuid,
+    pub device_type: String,
+    pub name: String,
+    pub ordinal: i32,
+    pub created_at: Instant,
+    pub reachable_since: Option<Instant>,
+    pub trouble: Option<Json<Trouble>>,
+    pub backup_pool: Option<Json<BackupPool>>,
+    pub overrides: Json<Overrides>,
+    pub custom_metadata: CustomMetadata,
+    pub events_made: i64,
+}
+
+impl TryFrom<DeviceRow> for Device {
+    type Error = Error;
+
+    fn try_from(row: DeviceRow) -> Result<Self> {
+        let brand =
+            brands::of(&row.device_type).ok_or_else(|| Error::inconsistent("device", row.device_id, "device_type"))?;
+        Ok(Self {
+            device_id: row.device_id,
+            workspace_id: row.workspace_id,
+            connected_account_id: row.connected_account_id,
+            brand,
+            name: row.name,
+            ordinal: row.ordinal,
+            created_at: row.created_at,
+            reachable_since: row.reachable_since,
+            trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            backup_pool: row.backup_pool.map(|pool| pool.0),
+            overrides: row.overrides.0,
+            custom_metadata: row.custom_metadata.0,
+            events_made: row.events_made,
+        })
+    }
+}
+
+/// Which devices to read; what is `None` does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct Filter<'a> {
+    /// Only these.
+    pub device_ids: Option<&'a [Uuid]>,
+    /// Only those of these types.
+    pub device_types: Option<&'a [String]>,
+    /// Only those of these accounts.
+    pub connected_account_ids: Option<&'a [Uuid]>,
+    /// Only those with this name.
+    pub name: Option<&'a str>,
+    /// Only those with this text in their name or id.
+    pub search: Option<&'a str>,
+    /// Only those made before this instant.
+    pub created_before: Option<Instant>,
+    /// Only those whose custom metadata has all of this. Null: the key is not set; an empty text asks for nothing.
+    pub custom_metadata_has: Option<&'a Map<String, Value>>,
+    /// Only those behind this one.
+    pub after: Option<Position>,
+    /// At most so many.
+    pub limit: Option<i64>,
+}
+
+/// The devices of a workspace that pass the filter, in the order in which they were made.
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
+    let mut query = QueryBuilder::new(
+        "select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since, trouble,
+                backup_pool, overrides, custom_metadata, events_made
+         from device where workspace_id ",
+    );
+    // Ids find their devices by an index of their own; see the migration on why the workspace must not offer another.
+    let has_ids = filter.device_ids.is_some();
+    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
+    if let Some(ids) = filter.device_ids {
+        query.push(" and device_id = any(").push_bind(ids.to_vec()).push(")");
+    }
+    if let Some(types) = filter.device_types {
+        query.push(" and device_type = any(").push_bind(types.to_vec()).push(")");
+    }
+    if let Some(ids) = filter.connected_account_ids {
+        query.push(" and connected_account_id = any(").push_bind(ids.to_vec()).push(")");
+    }
+    if let Some(name) = filter.name {
+        query.push(" and name = ").push_bind(name.to_owned());
+    }
+    if let Some(search) = filter.search {
+        query.push(" and position(lower(").push_bind(search.to_owned());
+        query.push(") in lower(concat_ws(' ', name, device_id))) > 0");
+    }
+    if let Some(before) = filter.created_before {
+        query.push(" and created_at < ").push_bind(before);
+    }
+    if let Some(metadata) = filter.custom_metadata_has {
+        let is_asked = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
+        let set: Map<_, _> =
+            metadata.iter().filter(is_asked).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
+        query.push(" and custom_metadata @> ").push_bind(Json(set));
+        query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
+    }
+    if let Some(after) = filter.after {
+        query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);
+        query.push(" and workspace_id is not distinct from ").push_bind(workspace_id).push(")");
+    }
+    query.push(" order by ordinal");
+    if let Some(limit) = filter.limit {
+        query.push(" limit ").push_bind(limit);
+    }
+    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    rows.into_iter().map(Device::try_from).collect()
+}
+
+/// A device and the world it is in, with where ids and PINs come from there.
+pub async fn with_world(
+    connection: &mut PgConnection,
+    workspace_id: Uuid,
+    device_id: Uuid,
+) -> Result<Option<(Ids, World, Device)>> {
+    let row = sqlx::query_as!(
+        DeviceRow,
+        r#"select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since,
+                  trouble as "trouble: Json<Trouble>", backup_pool as "backup_pool: Json<BackupPool>",
+                  overrides as "overrides: Json<Overrides>",
+                  custom_metadata as "custom_metadata: CustomMetadata", events_made
+           from device where device_id = $1 and workspace_id is not distinct from $2"#,
+        device_id,
+        workspace_id,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    let worlds = workspaces::worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
+    let (Some(row), Some((ids, world))) = (row, worlds) else { return Ok(None) };
+    Ok(Some((ids, world, row.try_into()?)))
+}
+
+/// Writes devices in this order behind those the workspace has, with the accounts they need. A unique violation
+/// means that an id is not free.
+pub async fn insert(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    first_ordinal: i32,
+    devices: &[Device],
+) -> Result<(), sqlx::Error> {
+    let overrides: Vec<_> = devices.iter().map(|device| Json(device.overrides.clone())).collect();
+    sqlx::query!(
+        "with account as (
+             insert into connected_account (connected_account_id, workspace_id, provider, created_at)
+             select distinct on (provider) new.connected_account_id, $1::uuid, new.provider, new.created_at
+             from unnest($4::uuid[], $5::text[], $6::timestamptz[]) as new(connected_account_id, provider, created_at)
+             on conflict (workspace_id, provider) do nothing
+         )
+         insert into device (device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at,
+                             reachable_since, trouble, overrides, custom_metadata)
+         select new.device_id, $1, new.connected_account_id, new.device_type, new.name, $2 + (new.place - 1)::int,
+                new.created_at, new.reachable_since, new.trouble, new.overrides, '{}'
+         from unnest($3::uuid[], $4::uuid[], $7::text[], $8::text[], $6::timestamptz[], $9::timestamptz[],
+                     $10::jsonb[], $11::jsonb[]) with ordinality
+              as new(device_id, connected_account_id, device_type, name, created_at, reachable_since,
+                     trouble, overrides, place)",
+        workspace_id,
+        first_ordinal,
+        &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.connected_account_id).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.brand.provider.to_owned()).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.created_at).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.brand.device_type.to_owned()).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
+        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
+        &overrides as &[Json<Overrides>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The ordinal of the next device of a workspace; the workspace is locked until the transaction ends, so that it
+/// is nobody else's. `None`: there is no such workspace.
+pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<i32>> {
+    if !workspaces::lock(tx, workspace_id).await? {
+        return Ok(None);
+    }
+    let next = sqlx::query_scalar!(
+        r#"select coalesce(max(ordinal) + 1, 0) as "next!" from device where workspace_id = $1"#,
+        workspace_id
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(Some(next))
+}
+
+/// The accounts of a workspace.
+pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
+    let accounts = sqlx::query_as!(
+        Account,
+        "select connected_account_id, provider, disconnected_at, events_made from connected_account
+         where workspace_id = $1",
+        workspace_id
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(accounts)
+}
+
+/// Writes what of devices can be changed.
+pub async fn update(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
+    let overrides: Vec<_> = devices.iter().map(|device| Json(device.overrides.clone())).collect();
+    sqlx::query!(
+        "update device set name = new.name, reachable_since = new.reachable_since, trouble = new.trouble,
+                           overrides = new.overrides, events_made = new.events_made
+         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[], $5::jsonb[], $6::bigint[])
+              as new(device_id, name, reachable_since, trouble, overrides, events_made)
+         where device.device_id = new.device_id",
+        &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
+        &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
+        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
+        &overrides as &[Json<Overrides>],
+        &devices.iter().map(|device| device.events_made).collect::<Vec<_>>(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What the codes on these devices make of them; devices on which that changes nothing are passed over.
+pub async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
+    let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_census()).map(|device| device.device_id).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = sqlx::query!(
+        r#"select device_id,
+                  count(*) filter (where pool_device_id is not null and held_code is not null
+                                     and deletion_requested_at is null) as "backups!",
+                  count(*) filter (where pool_device_id is not null and held_code is null
+                                     and particulars -> 'failure' is not null) as "failed_refills!",
+                  count(*) filter (where is_backup and pool_device_id is null and held_code is not null
+                                     and deletion_requested_at is null) as "pulled_backups!",
+                  count(*) filter (where held_code is not null and not is_offline) as "held!",
+                  max(first_held_at) filter (where held_code is not null and not is_offline) as held_since
+           from access_code where device_id = any($1) and gone_at is null group by device_id"#,
+        &ids,
+    )
+    .fetch_all(pool.of(devices.first().map(|device| device.workspace_id).unwrap_or_default()))
+    .await?;
+    let census = rows.into_iter().map(|row| {
+        let (backups, failed_refills, pulled_backups, held, held_since) =
+            (row.backups, row.failed_refills, row.pulled_backups, row.held, row.held_since);
+        (row.device_id, Census { backups, failed_refills, pulled_backups, held, held_since })
+    });
+    Ok(census.collect())
+}
+
+/// An account of a workspace.
+#[derive(Debug)]
+pub struct Account {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+    /// How many events of its own it has: the ordinal of the next.
+    pub events_made: i64,
+}
+
+/// The account of a device, and with it whether the device is there.
+pub async fn account_of(pool: &Pool, workspace_id: Uuid, device_id: Uuid) -> Result<Option<Uuid>> {
+    let account = sqlx::query_scalar!(
+        "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
+        device_id,
+        workspace_id,
+    )
+    .fetch_optional(pool.of(workspace_id))
+    .await?;
+    Ok(account)
+}
+
+/// The ids of the devices of an account.
+pub async fn ids_of_account(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
+        .fetch_all(tx)
+        .await?)
+}
+
+/// Writes what of an account can be changed.
+pub async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<()> {
+    sqlx::query!(
+        "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",
+        account.connected_account_id,
+        account.disconnected_at,
+        account.events_made,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What is wrong with a device, as its column has it.
+fn trouble(device: &Device) -> Option<Json<Trouble>> {
+    (device.trouble != Trouble::default()).then(|| Json(device.trouble.clone()))
+}
+
+/// The ids of all devices of a workspace.
+pub async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
+        .fetch_all(connection)
+        .await?)
+}
+
+/// Sets the pools of backup codes of devices, all to the same.
+pub async fn set_backup_pools(tx: &mut PgConnection, device_ids: &[Uuid], pool: BackupPool) -> Result<()> {
+    sqlx::query!("update device set backup_pool = $2 where device_id = any($1)", device_ids, Json(pool) as _)
+        .execute(tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! The SQL of faults of operations. A workspace knows whether it has any.
+
+use crate::clock::Instant;
+use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::fault::Fault;
+use crate::error::Result;
+use crate::postgres::Pool;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+/// A fault as its row has it.
+struct FaultRow {
+    fault_id: Uuid,
+    workspace_id: Uuid,
+    operation: String,
+    device_id: Option<Uuid>,
+    device_type: Option<String>,
+    outcome: Json<Outcome>,
+    after: i32,
+    times: Option<i32>,
+    seen: i32,
+    created_at: Instant,
+}
+
+impl From<FaultRow> for Fault {
+    fn from(row: FaultRow) -> Self {
+        Self {
+            fault_id: row.fault_id,
+            workspace_id: row.workspace_id,
+            operation: row.operation,
+            device_id: row.device_id,
+            device_type: row.device_type,
+            outcome: row.outcome.0,
+            after: row.after,
+            times: row.times,
+            seen: row.seen,
+            created_at: row.created_at,
+            has_changed: false,
+        }
+    }
+}
+
+/// The faults of these workspaces in the order in which they were made, locked until the transaction ends. To be
+/// called with the devices they are to strike locked, and never before.
+pub async fn lock(tx: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<Vec<Fault>> {
+    let rows = sqlx::query_as!(
+        FaultRow,
+        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
+                  after, times, seen, created_at
+           from fault where workspace_id = any($1) order by sequence for update"#,
+        workspace_ids,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(Fault::from).collect())
+}
+
+/// Writes how often faults were considered.
+pub async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> {
+    let (ids, seen): (Vec<Uuid>, Vec<i32>) =
+        faults.iter().filter(|fault| fault.has_changed).map(|fault| (fault.fault_id, fault.seen)).unzip();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query!(
+        "update fault set seen = new.seen from unnest($1::uuid[], $2::int[]) as new(fault_id, seen)
+         where fault.fault_id = new.fault_id",
+        &ids,
+        &seen,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Counts one more fault of a workspace, and gives its number.
+pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"update workspace set has_faults = true, faults_made = faults_made + 1 where workspace_id = $1
+           returning faults_made"#,
+        workspace_id,
+    )
+    .fetch_one(tx)
+    .await?)
+}
+
+/// Writes a fault.
+pub async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
+    sqlx::query!(
+        "insert into fault (fault_id, workspace_id, operation, device_id, device_type, outcome, after, times, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        fault.fault_id,
+        fault.workspace_id,
+        fault.operation,
+        fault.device_id,
+        fault.device_type,
+        Json(&fault.outcome) as _,
+        fault.after,
+        fault.times,
+        fault.created_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The faults of a workspace, in the order in which they were made.
+pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
+    let rows = sqlx::query_as!(
+        FaultRow,
+        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
+                  after, times, seen, created_at
+           from fault where workspace_id = $1 order by sequence"#,
+        workspace_id,
+    )
+    .fetch_all(pool.of(workspace_id))
+    .await?;
+    Ok(rows.into_iter().map(Fault::from).collect())
+}
+
+/// Removes a fault of a workspace. `false`: there is none with this id.
+pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: Uuid) -> Result<bool> {
+    let deleted = sqlx::query!("delete from fault where fault_id = $1 and workspace_id = $2", fault_id, workspace_id)
+        .execute(&mut *tx)
+        .await?;
+    if deleted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // Without any left, locks need not look any more.
+    sqlx::query(
+        "update workspace set has_faults = exists (select from fault where workspace_id = $1) where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .execute(tx)
+    .await?;
+    Ok(true)
+}

@@ -1,0 +1,132 @@
+//! The SQL of HTTP faults. A workspace knows whether it has any.
+
+use crate::clock::Instant;
+use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::error::Result;
+use crate::postgres::Pool;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+/// An HTTP fault as its row has it.
+#[derive(sqlx::FromRow)]
+struct HttpFaultRow {
+    http_fault_id: Uuid,
+    path: Option<String>,
+    method: Option<String>,
+    outcome: Json<Outcome>,
+    times: Option<i32>,
+    probability: Option<f64>,
+    asked: i64,
+    used: i32,
+    created_at: Instant,
+}
+
+impl From<HttpFaultRow> for HttpFault {
+    fn from(row: HttpFaultRow) -> Self {
+        Self {
+            http_fault_id: row.http_fault_id,
+            path: row.path,
+            method: row.method,
+            outcome: row.outcome.0,
+            times: row.times,
+            probability: row.probability,
+            asked: row.asked,
+            used: row.used,
+            created_at: row.created_at,
+        }
+    }
+}
+
+/// The columns of an HTTP fault.
+macro_rules! columns {
+    () => {
+        "http_fault_id, path, method, outcome, times, probability, asked, used, created_at"
+    };
+}
+
+/// The HTTP faults of a workspace in the order in which they were made, locked until the transaction ends.
+pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
+    let rows: Vec<HttpFaultRow> = sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from http_fault where workspace_id = $1 order by sequence for update"
+    ))
+    .bind(workspace_id)
+    .fetch_all(tx)
+    .await?;
+    Ok(rows.into_iter().map(HttpFault::from).collect())
+}
+
+/// Writes how often HTTP faults were considered and struck.
+pub async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
+    sqlx::query(
+        "update http_fault set asked = new.asked, used = new.used
+         from unnest($1::uuid[], $2::bigint[], $3::int[]) as new(http_fault_id, asked, used)
+         where http_fault.http_fault_id = new.http_fault_id",
+    )
+    .bind(faults.iter().map(|fault| fault.http_fault_id).collect::<Vec<_>>())
+    .bind(faults.iter().map(|fault| fault.asked).collect::<Vec<_>>())
+    .bind(faults.iter().map(|fault| fault.used).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The HTTP faults of a workspace, in the order in which they were made.
+pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
+    let query =
+        sqlx::query_as(concat!("select ", columns!(), " from http_fault where workspace_id = $1 order by sequence"));
+    let rows: Vec<HttpFaultRow> = query.bind(workspace_id).fetch_all(pool.of(workspace_id)).await?;
+    Ok(rows.into_iter().map(HttpFault::from).collect())
+}
+
+/// Counts one more HTTP fault of a workspace, and gives its number.
+pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+    let query = sqlx::query_scalar(
+        "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
+         returning http_faults_made",
+    );
+    Ok(query.bind(workspace_id).fetch_one(tx).await?)
+}
+
+/// Writes an HTTP fault of a workspace.
+pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault) -> Result<()> {
+    sqlx::query(
+        "insert into http_fault (http_fault_id, workspace_id, path, method, outcome, times, probability, created_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(fault.http_fault_id)
+    .bind(workspace_id)
+    .bind(&fault.path)
+    .bind(&fault.method)
+    .bind(Json(&fault.outcome))
+    .bind(fault.times)
+    .bind(fault.probability)
+    .bind(fault.created_at)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Removes an HTTP fault of a workspace. `false`: there is none with this id.
+pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
+    let deleted =
+        sqlx::query("delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2")
+            .bind(http_fault_id)
+            .bind(workspace_id)
+            .execute(&mut *tx)
+            .await?;
+    if deleted.rows_affected() == 0 {
+        return Ok(false);
+    }
+    // Without any left, requests need not look any more.
+    sqlx::query(
+        "update workspace set has_http_faults = exists (select from http_fault where workspace_id = $1)
+         where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .execute(tx)
+    .await?;
+    Ok(true)
+}

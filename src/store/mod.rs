@@ -1,0 +1,23 @@
+//! SQL and rows: a file for each table, or for what is read and written together.
+
+pub mod access_codes;
+pub mod action_attempts;
+pub mod devices;
+pub mod events;
+pub mod faults;
+pub mod http_faults;
+pub mod retention;
+pub mod snapshots;
+pub mod workspaces;
+
+use crate::clock::Instant;
+use uuid::Uuid;
+
+/// The last row of a page: the next one begins behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// When that row was made.
+    pub created_at: Instant,
+    /// Its id, which decides between rows made together.
+    pub id: Uuid,
+}

@@ -1,0 +1,83 @@
+//! The SQL of retention: what is older than it is to be kept.
+
+use super::workspaces::WorldRow;
+use crate::clock::Instant;
+use crate::domain::workspace::World;
+use crate::error::Result;
+use crate::ids::Ids;
+use crate::postgres::Pool;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// Workspaces whose time passes by itself, by id, behind this one: at most so many.
+pub async fn passing_by_themselves(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, World)>> {
+    let mut query = sqlx::QueryBuilder::new("select ");
+    query.push(WorldRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
+    query.push(" and w.clock_mode <> 'held' order by w.workspace_id limit ").push_bind(limit);
+    let rows: Vec<WorldRow> = query.build_query_as().fetch_all(pool.of(Uuid::nil())).await?;
+    let world = |row: WorldRow| {
+        let workspace_id = row.workspace_id();
+        Ok((workspace_id, <(Ids, World)>::try_from(row)?.1))
+    };
+    rows.into_iter().map(world).collect()
+}
+
+/// Removes what is too old in these workspaces, at most so many rows of a kind. Gives how many rows it was, and whether it was all.
+///
+/// Whoever else removes rows is passed over and not waited for. A code goes together with an event of its that goes, if
+/// it is gone so long itself; the attempts that spoke of it went before.
+pub async fn remove_batch(pool: &Pool, workspace_ids: &[Uuid], before: &[Instant], limit: i64) -> Result<(u64, bool)> {
+    let full = limit.unsigned_abs();
+    let mut tx = pool.begin(Uuid::nil()).await?;
+    let attempts = sqlx::query(
+        "delete from action_attempt where action_attempt_id = any(array(
+             select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
+             cross join lateral (select action_attempt_id from action_attempt
+                                 where workspace_id = world.id and created_at < world.before
+                                 limit $3 for update skip locked) as old
+             limit $3))",
+    )
+    .bind(workspace_ids)
+    .bind(before)
+    .bind(limit)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if attempts >= full {
+        tx.commit().await?;
+        return Ok((attempts, false));
+    }
+    let about: Vec<(Uuid, Option<Uuid>)> = sqlx::query_as(
+        "delete from event where event_id = any(array(
+             select old.event_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
+             cross join lateral (select event_id from event
+                                 where workspace_id = world.id and occurred_at < world.before
+                                 order by occurred_at, sequence
+                                 limit $3 for update skip locked) as old
+             limit $3))
+         returning workspace_id, access_code_id",
+    )
+    .bind(workspace_ids)
+    .bind(before)
+    .bind(limit)
+    .fetch_all(&mut *tx)
+    .await?;
+    let before: HashMap<Uuid, Instant> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
+    let codes = about.iter().filter_map(|(world, code)| Some(((*code)?, *before.get(world)?)));
+    let (codes, before): (Vec<Uuid>, Vec<Instant>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
+    let codes = sqlx::query(
+        "delete from access_code where access_code_id = any(array(
+             select old.access_code_id from unnest($1::uuid[], $2::timestamptz[]) as gone(id, before)
+             cross join lateral (select access_code_id, gone_at from access_code where access_code_id = gone.id
+                                 offset 0 for update skip locked) as old
+             where old.gone_at < gone.before))",
+    )
+    .bind(codes)
+    .bind(before)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    tx.commit().await?;
+    let events = about.len() as u64;
+    Ok((attempts + events + codes, events < full))
+}

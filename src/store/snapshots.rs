@@ -1,0 +1,450 @@
+//! The SQL of snapshots: rows to documents, and documents to rows.
+
+mod agreement;
+pub mod check;
+pub mod checksum;
+pub mod document;
+pub mod raw;
+pub mod tables;
+pub mod written;
+
+pub use self::checksum::checksum;
+
+use self::check::{Column, Columns, is_held};
+use self::document::{Clock, Document, FORMAT, VERSION};
+use self::raw::Items;
+use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
+use super::access_codes::{self, Placed};
+use super::devices;
+use super::workspaces;
+use crate::clock::{Instant, iso, to_iso};
+use crate::compute::{self, LONG_DOCUMENT};
+use crate::error::{Error, Resource, Result};
+use crate::postgres::Pool;
+use futures_util::TryStreamExt as _;
+use futures_util::stream::BoxStream;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
+use uuid::Uuid;
+
+/// The workspace `$1` with the clock `$2` as a document, for a `select`.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let left_out = COLUMNS_LEFT_OUT.join(",");
+    let rows = |table: &Table| {
+        let Table { name, order, .. } = table;
+        format!(
+            "'{name}', coalesce((select json_agg(to_jsonb(t) - '{{{left_out}}}'::text[] order by {order})
+                                 from {name} t where workspace_id = $1), '[]')"
+        )
+    };
+    let tables: Vec<String> = TABLES.iter().map(rows).collect();
+    format!(
+        "json_build_object('format', '{FORMAT}', 'version', {VERSION}, 'workspace_id', $1::uuid, 'clock', $2::text::json,
+             'workspace', (select to_jsonb(t) - '{{{left_out}}}'::text[] from workspace t where workspace_id = $1),
+             'tables', json_build_object({}))",
+        tables.join(", ")
+    )
+});
+
+static TAKE: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "insert into snapshot (workspace_id, snapshot_id, ordinal, created_at, instant, is_imported, document)
+         values ($1, $3, $4, $5, $5, false, {})
+         on conflict (workspace_id, ordinal) do update
+         set created_at = excluded.created_at, instant = excluded.instant, document = excluded.document",
+        *DOCUMENT
+    )
+});
+
+static COPY: LazyLock<String> = LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
+
+/// The document that a `select` gives, piece by piece: the connection would keep the room for the longest message that it
+/// ever got.
+fn in_pieces(select: &str) -> String {
+    format!(
+        "select octet_length(all_of_it.bytes), substr(all_of_it.bytes, place, {BATCH})
+         from (select convert_to(document, 'UTF8') as bytes from ({select} offset 0) as found offset 0) as all_of_it
+         cross join lateral generate_series(1, octet_length(all_of_it.bytes), {BATCH}) as place"
+    )
+}
+
+/// Which snapshot of a workspace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Its id.
+    pub(crate) snapshot_id: Uuid,
+    /// Its place in the order in which the workspace's snapshots came; 0: its beginning.
+    pub(crate) ordinal: i64,
+}
+
+/// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
+/// anybody knows it.
+pub(crate) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place, clock: &Clock) -> Result<()> {
+    sqlx::query(TAKE.as_str())
+        .bind(workspace_id)
+        .bind(serde_json::to_string(clock)?)
+        .bind(place.snapshot_id)
+        .bind(place.ordinal)
+        .bind(clock.instant())
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// A document as the database has sent it.
+pub(crate) struct Kept(Vec<u8>);
+
+impl Kept {
+    /// Gathers the pieces of one; `None`: there are none.
+    async fn gather(mut pieces: BoxStream<'_, sqlx::Result<(i32, Vec<u8>)>>) -> Result<Option<Self>> {
+        let mut text = Vec::new();
+        while let Some((length, piece)) = pieces.try_next().await? {
+            // At once: growing step by step would take twice of it.
+            text.reserve_exact(usize::try_from(length).unwrap_or(0).saturating_sub(text.len()));
+            text.extend_from_slice(&piece);
+        }
+        Ok(Some(Self(text)).filter(|kept| !kept.0.is_empty()))
+    }
+
+    /// Its text.
+    pub(crate) fn text(&self) -> Result<&str> {
+        str::from_utf8(&self.0).map_err(|error| Error::Internal(error.into()))
+    }
+}
+
+/// A workspace as it is, as a document. To be called with all its devices locked.
+pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Kept> {
+    let clock = serde_json::to_string(clock)?;
+    let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
+    Kept::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
+}
+
+/// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
+/// statement it would be copied twice.
+pub(crate) async fn keep(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    place: Place,
+    (created_at, instant): (Instant, Option<Instant>),
+    document: &str,
+) -> Result<()> {
+    let Place { snapshot_id, ordinal } = place;
+    let (created_at, instant) = (to_iso(created_at), instant.map_or_else(|| "\\N".to_owned(), to_iso));
+    let mut copy = tx
+        .copy_in_raw(
+            "copy snapshot (snapshot_id, workspace_id, ordinal, created_at, instant, is_imported, document) from stdin",
+        )
+        .await?;
+    let columns = format!("{snapshot_id}\t{workspace_id}\t{ordinal}\t{created_at}\t{instant}\ttrue\t");
+    copy.send(columns.as_bytes()).await?;
+    for piece in document.as_bytes().chunks(PIECE) {
+        // Of what means something else than itself, JSON as it was written has nothing but this.
+        let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
+        for byte in piece {
+            escaped.extend_from_slice(if *byte == b'\\' { br"\\" } else { std::slice::from_ref(byte) });
+        }
+        copy.send(escaped).await?;
+    }
+    copy.send(b"\n".as_slice()).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// As many bytes go to the database at once.
+const PIECE: usize = 256 * 1024;
+
+/// From so many bytes of rows on they are written by more than one statement.
+const BATCH: usize = 2 * 1024 * 1024;
+
+/// The ordinal of the next snapshot of a workspace, which is locked.
+pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+    let ordinal = sqlx::query_scalar(
+        "update workspace set snapshots_made = snapshots_made + 1 where workspace_id = $1 returning snapshots_made",
+    )
+    .bind(workspace_id)
+    .fetch_one(tx)
+    .await?;
+    Ok(ordinal)
+}
+
+/// A snapshot as it is listed.
+#[derive(Debug, Serialize, sqlx::FromRow)]
+pub(crate) struct Listed {
+    snapshot_id: Uuid,
+    #[serde(with = "iso")]
+    created_at: Instant,
+    #[serde(with = "iso")]
+    now: Instant,
+    is_imported: bool,
+}
+
+/// The snapshots of a workspace in the order in which they came.
+pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>> {
+    let found = sqlx::query_as(
+        "select snapshot_id, created_at, instant as now, is_imported from snapshot
+         where workspace_id = $1 and ordinal > 0 order by ordinal",
+    )
+    .bind(workspace_id)
+    .fetch_all(pool.of(workspace_id))
+    .await?;
+    Ok(found)
+}
+
+static ONE: LazyLock<String> = LazyLock::new(|| {
+    in_pieces(
+        "select document::text from snapshot
+         where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
+    )
+});
+
+static BEGINNING: LazyLock<String> =
+    LazyLock::new(|| in_pieces("select document::text from snapshot where workspace_id = $1 and ordinal = 0"));
+
+/// One snapshot of a workspace.
+pub(crate) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Kept>> {
+    Kept::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
+}
+
+/// How a workspace began, if that was recorded.
+pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Kept>> {
+    Kept::gather(sqlx::query_as(BEGINNING.as_str()).bind(workspace_id).fetch(tx)).await
+}
+
+/// Removes a snapshot. `false`: the workspace has no such snapshot.
+pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
+    let deleted = sqlx::query(
+        "delete from snapshot where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
+    )
+    .bind(snapshot_id)
+    .bind(workspace_id)
+    .execute(tx)
+    .await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// The columns of all tables that a snapshot has.
+pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
+    let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([WORKSPACE.name]).collect();
+    let found: Vec<Column> = sqlx::query_as(
+        r#"select t.name as "table", a.attname::text as name, a.atttypid::regtype::text as kind,
+                not a.attnotnull as is_nullable, a.atthasdef as has_default
+         from unnest($1::text[]) as t(name)
+         cross join lateral (select * from pg_attribute where attrelid = t.name::regclass and attnum > 0 offset 0) as a
+         where not a.attisdropped and a.attidentity = '' and a.attgenerated = ''
+         order by t.name, a.attnum"#,
+    )
+    .bind(names)
+    .fetch_all(tx)
+    .await?;
+    let mut columns = Columns::new();
+    for column in found.into_iter().filter(|column| is_held(&column.name)) {
+        columns.entry(column.table.clone()).or_default().push(column);
+    }
+    Ok(columns)
+}
+
+/// Makes a workspace what a document says, whatever it was: the same number of statements however large it is, but for
+/// one for each [`BATCH`]. The workspace is locked, and nothing below it; afterwards all of it is, in the order in which
+/// everybody locks.
+pub(crate) async fn put(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    document: &Document<'_>,
+    columns: &Columns,
+    machine_now: Instant,
+) -> Result<()> {
+    let no_clock = || Error::inconsistent("snapshot", workspace_id, "clock");
+    let clock = document.clock.going_on(machine_now).ok_or_else(no_clock)?;
+    // First, while nothing is locked that others may wait for: another seed waits for all who refer to the workspace.
+    put_workspace(tx, workspace_id, document.workspace, columns).await?;
+    workspaces::set_clock(tx, workspace_id, clock).await?;
+    lock_pin_groups(tx, workspace_id, document).await?;
+    let there = workspaces::lock_devices(tx, workspace_id).await?;
+    // What nobody waits for is replaced; what is locked stays where it is.
+    for table in TABLES.iter().rev().filter(|table| !table.is_locked) {
+        let delete = format!("delete from {} where workspace_id = $1", table.name);
+        sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
+    }
+    let mut there: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", there)]);
+    let accounts = devices::accounts(tx, workspace_id).await?;
+    there.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
+    for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.is_locked) {
+        let stay: HashSet<Uuid> = keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
+        let go = there.remove(table.name).unwrap_or_default().into_iter().filter(|id| !stay.contains(id));
+        let go: Vec<Uuid> = go.collect();
+        let delete = format!("delete from {} where {} = any($1)", table.name, table.key);
+        sqlx::query(AssertSqlSafe(delete)).bind(go).execute(&mut *tx).await?;
+        refuse_what_others_have(tx, workspace_id, table, &stay).await?;
+    }
+    for (table, rows) in TABLES.iter().zip(&document.tables) {
+        put_rows(tx, workspace_id, table, rows, columns).await?;
+    }
+    // What was the room for long statements is not kept.
+    tx.shrink_buffers();
+    set_due_times(tx, workspace_id).await
+}
+
+/// As many devices have their codes looked at at once.
+const DEVICES_AT_ONCE: usize = 1000;
+
+/// Derives when the codes of a workspace are next due, which a document may tell otherwise.
+async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
+    let device_ids = devices::ids(tx, workspace_id).await?;
+    for device_ids in device_ids.chunks(DEVICES_AT_ONCE) {
+        let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
+        let codes = access_codes::on_devices(tx, device_ids).await?;
+        let is_long = codes.len() > DEVICES_AT_ONCE;
+        let placed = compute::sized(is_long, || Placed::all(codes.into_iter(), &locked)).await?;
+        access_codes::set_due_times(tx, &placed).await?;
+    }
+    Ok(())
+}
+
+/// What tells the rows of a table apart.
+async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
+    let mut keys = Vec::new();
+    raw::each(rows, |_, row| {
+        let row: Value = serde_json::from_str(row.get())?;
+        keys.extend(row[table.key].as_str().map(str::to_owned));
+        Ok::<_, Error>(())
+    })
+    .await?;
+    Ok(keys)
+}
+
+/// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
+fn told(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
+    let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
+    let told = columns.iter().filter(|column| row.get(&column.name).is_some());
+    told.map(|column| format!("\"{}\"", column.name)).collect()
+}
+
+async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue, columns: &Columns) -> Result<()> {
+    let told = told(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
+    let set: Vec<String> = told.iter().map(|it| format!("{it} = new.{it}")).collect();
+    if set.is_empty() {
+        return Ok(());
+    }
+    let update = format!(
+        "update workspace set {} from json_populate_record(null::workspace, $2::text::json) as new
+         where workspace.workspace_id = $1",
+        set.join(", ")
+    );
+    sqlx::query(AssertSqlSafe(update)).bind(workspace_id).bind(row.get()).execute(tx).await?;
+    Ok(())
+}
+
+/// Locks all PIN groups of a workspace, and those that it is to have, in the order of their keys.
+async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document<'_>) -> Result<()> {
+    let there: Vec<String> = sqlx::query_scalar("select common_code_key from pin_group where workspace_id = $1")
+        .bind(workspace_id)
+        .fetch_all(&mut *tx)
+        .await?;
+    let mut wanted: BTreeSet<String> = there.into_iter().collect();
+    for (table, rows) in TABLES.iter().zip(&document.tables).filter(|(table, _)| table.name == "pin_group") {
+        wanted.extend(keys(table, rows).await?);
+    }
+    access_codes::lock_pin_groups(tx, workspace_id, &wanted.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Looks before it writes: what it would overwrite, it would lock.
+async fn refuse_what_others_have(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    table: &Table,
+    ids: &HashSet<Uuid>,
+) -> Result<()> {
+    let Table { name, key, .. } = table;
+    let look = format!(
+        "select t.{key} from unnest($1::uuid[]) as wanted(id)
+         cross join lateral (select * from {name} where {key} = wanted.id offset 0) as t
+         where t.workspace_id <> $2 limit 1"
+    );
+    let ids: Vec<Uuid> = ids.iter().copied().collect();
+    let of_another: Option<Uuid> =
+        sqlx::query_scalar(AssertSqlSafe(look)).bind(ids).bind(workspace_id).fetch_optional(tx).await?;
+    of_another.map_or(Ok(()), |id| Err(in_use(&format!("{key} {id}"))))
+}
+
+/// Writes rows in this order. The database numbers them anew, so that they stand behind each other as before.
+async fn put_rows(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    table: &Table,
+    rows: &RawValue,
+    columns: &Columns,
+) -> Result<()> {
+    let is_long = rows.get().len() > LONG_DOCUMENT;
+    let mut rows = Items::of(rows).peekable();
+    let Some(first) = rows.peek() else { return Ok(()) };
+    let told = told(table, &serde_json::from_str(first.get())?, columns);
+    let (names, Table { name, key, .. }) = (told.join(", "), table);
+    let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
+    let meeting = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
+    let insert = format!(
+        "insert into {name} as kept (workspace_id, {names})
+         select $1, {names} from json_populate_recordset(null::{name}, $2::text::json) with ordinality as new
+         order by ordinality {}",
+        if table.is_locked { &meeting } else { "" }
+    );
+    while rows.peek().is_some() {
+        let (batch, count) = compute::sized(is_long, || batch(&mut rows)).await;
+        let insert = AssertSqlSafe(insert.clone());
+        let written = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
+        // One of them became another workspace's after they were looked for.
+        if written.rows_affected() != count {
+            return Err(in_use(key));
+        }
+    }
+    Ok(())
+}
+
+/// As many of the next rows as one statement writes, as a list, and how many these are.
+fn batch<'a>(rows: &mut impl Iterator<Item = &'a RawValue>) -> (String, u64) {
+    let (mut batch, mut count) = (String::from("["), 0);
+    while batch.len() < BATCH {
+        let Some(row) = rows.next() else { break };
+        if count > 0 {
+            batch.push(',');
+        }
+        batch.push_str(row.get());
+        count += 1;
+    }
+    batch.push(']');
+    (batch, count)
+}
+
+fn in_use(what: &str) -> Error {
+    Error::Conflict(format!(
+        "the snapshot cannot be restored here: its {what} is in use in another workspace of this server. Delete that \
+         workspace, or use another server."
+    ))
+}
+
+/// What stands against writing a document, where that is not the server's fault.
+pub(crate) fn refusal(error: Error) -> Error {
+    let Error::Internal(cause) = error else { return error };
+    let cause = match cause.downcast::<sqlx::Error>() {
+        Ok(cause) => cause,
+        Err(cause) => return Error::Internal(cause),
+    };
+    let Some(refused) = cause.as_database_error() else { return (*cause).into() };
+    let (state, constraint) = (refused.code().unwrap_or_default(), refused.constraint().unwrap_or_default());
+    let is_of_the_server = constraint == "workspace_seed_key" || constraint.ends_with("_pkey");
+    match state.get(..2) {
+        Some("23") if refused.is_unique_violation() && is_of_the_server => {
+            let table = constraint.strip_suffix("_pkey");
+            in_use(&table.map_or_else(|| "seed".to_owned(), |table| format!("{table}_id")))
+        }
+        // What breaks a rule, does not fit its type, or is too large to be kept.
+        Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database refuses it: {refused}")),
+        _ if state == "40P01" => {
+            Error::Conflict("another workspace is given what is in the snapshot just now. Try again.".to_owned())
+        }
+        _ => (*cause).into(),
+    }
+}

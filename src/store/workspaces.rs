@@ -1,0 +1,474 @@
+//! The SQL of workspaces, their credentials and their clocks.
+
+use crate::clock::{Instant, WorkspaceClock};
+use crate::domain::rate_limit::RateLimits;
+use crate::domain::workspace::SameCode;
+use crate::domain::workspace::{Workspace, World};
+use crate::error::{Error, Result};
+use crate::ids::Ids;
+use crate::postgres::Pool;
+use chrono::TimeDelta;
+use serde::Deserialize;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder};
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
+
+/// What of a workspace hardly ever changes, as its row has it.
+#[derive(sqlx::FromRow)]
+struct WorkspaceRow {
+    workspace_id: Uuid,
+    name: String,
+    is_sandbox: bool,
+    publishable_key: String,
+    seed: Option<String>,
+    has_http_faults: bool,
+    is_strict: bool,
+}
+
+impl From<WorkspaceRow> for Workspace {
+    fn from(row: WorkspaceRow) -> Self {
+        Self {
+            workspace_id: row.workspace_id,
+            name: row.name,
+            is_sandbox: row.is_sandbox,
+            publishable_key: row.publishable_key,
+            ids: Ids::of(row.seed.as_deref()),
+            has_http_faults: row.has_http_faults,
+            is_strict: row.is_strict,
+        }
+    }
+}
+
+/// The workspace whose token of this kind this is.
+pub async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
+    let row: Option<WorkspaceRow> = sqlx::query_as(
+        "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
+         from credential c join workspace w using (workspace_id)
+         where c.token = $1 and c.kind = $2",
+    )
+    .bind(token)
+    .bind(kind)
+    .fetch_optional(pool.of(Uuid::nil()))
+    .await?;
+    Ok(row.map(Workspace::from))
+}
+
+/// The workspace with this id.
+pub async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
+    let row: Option<WorkspaceRow> = sqlx::query_as(
+        "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
+         from workspace where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .fetch_optional(pool.of(workspace_id))
+    .await?;
+    Ok(row.map(Workspace::from))
+}
+
+/// A workspace about to be made.
+#[derive(Debug)]
+pub struct NewWorkspace<'a> {
+    /// What of it never changes.
+    pub workspace: &'a Workspace,
+    /// The seed of its ids, if it has one.
+    pub seed: Option<&'a str>,
+    /// How it begins.
+    pub world: World,
+    /// Its own time when it is made.
+    pub created_at: Instant,
+    /// The machine's time after which it may be removed.
+    pub expires_at: Option<Instant>,
+    /// Its API key.
+    pub api_key: &'a str,
+    /// Its personal access token.
+    pub personal_access_token: &'a str,
+}
+
+/// Writes a workspace and its credentials. A unique violation means that something in it is not free.
+pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
+    let (mode, at, since, rate) = columns(new.world.clock);
+    sqlx::query!(
+        "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
+                                clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
+                                keeps_expired, allow_same_code_in_disjoint_windows, refuse_begun_windows)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        new.workspace.workspace_id,
+        new.workspace.name,
+        new.workspace.is_sandbox,
+        new.workspace.publishable_key,
+        new.seed,
+        new.created_at,
+        new.world.programming.map(|programming| programming.num_milliseconds()),
+        mode,
+        at,
+        since,
+        rate,
+        new.expires_at,
+        new.world.slow_after.num_milliseconds(),
+        new.world.keeps_expired,
+        new.world.same_code == SameCode::InDisjointWindows,
+        new.world.refuse_begun_windows,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!(
+        "insert into credential (workspace_id, token, kind)
+         values ($1, $2, 'api_key'), ($1, $3, 'personal_access_token')",
+        new.workspace.workspace_id,
+        new.api_key,
+        new.personal_access_token,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Instant>, Option<f64>) {
+    match clock {
+        WorkspaceClock::Live => ("live", None, None, None),
+        WorkspaceClock::Held { at } => ("held", Some(at), None, None),
+        WorkspaceClock::Running { at, since, rate } => ("running", Some(at), Some(since), Some(rate)),
+    }
+}
+
+/// The clock and ways of a workspace, as its row has them.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
+pub struct WorldRow {
+    workspace_id: Uuid,
+    seed: Option<String>,
+    clock_mode: String,
+    clock_at: Option<Instant>,
+    clock_since: Option<Instant>,
+    clock_rate: Option<f64>,
+    programming_ms: Option<i64>,
+    slow_after_ms: i64,
+    keeps_expired: bool,
+    has_faults: bool,
+    rate_limits: Option<Json<RateLimits>>,
+    allow_same_code_in_disjoint_windows: bool,
+    refuse_begun_windows: bool,
+}
+
+impl WorldRow {
+    /// The workspace.
+    pub fn workspace_id(&self) -> Uuid {
+        self.workspace_id
+    }
+
+    /// The columns of a workspace, the alias `w`, for a `select`.
+    pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
+        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits,
+        w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
+}
+
+impl TryFrom<WorldRow> for (Ids, World) {
+    type Error = Error;
+
+    fn try_from(row: WorldRow) -> Result<Self> {
+        let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
+            ("live", ..) => WorkspaceClock::Live,
+            ("held", Some(at), ..) => WorkspaceClock::Held { at },
+            ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
+            _ => return Err(Error::inconsistent("workspace", row.workspace_id, "clock")),
+        };
+        let world = World {
+            clock,
+            programming: row.programming_ms.map(TimeDelta::milliseconds),
+            slow_after: TimeDelta::milliseconds(row.slow_after_ms),
+            keeps_expired: row.keeps_expired,
+            has_faults: row.has_faults,
+            rate_limits: row.rate_limits.map(|limits| limits.0),
+            same_code: SameCode::of(row.allow_same_code_in_disjoint_windows),
+            refuse_begun_windows: row.refuse_begun_windows,
+        };
+        Ok((Ids::of(row.seed.as_deref()), world))
+    }
+}
+
+/// The clock and ways of workspaces as they are now, with where their ids come from.
+pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
+    let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
+    let rows: Vec<WorldRow> = sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
+    rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
+}
+
+/// The clock and ways of one workspace as they are now.
+pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Option<World>> {
+    Ok(worlds(connection, &[workspace_id]).await?.remove(&workspace_id).map(|(_, world)| world))
+}
+
+/// Locks a workspace, so that it gets no further device and its clock is nobody else's to move until the transaction
+/// ends. To be called before any of its devices is locked. `false`: there is no such workspace.
+pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+    // Not `for update`: whoever works on its devices may still refer to it.
+    let locked =
+        sqlx::query!("select workspace_id from workspace where workspace_id = $1 for no key update", workspace_id)
+            .fetch_optional(tx)
+            .await?;
+    Ok(locked.is_some())
+}
+
+/// Sets the workspace's clock. To be called with it and all its devices locked.
+pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
+    let (mode, at, since, rate) = columns(clock);
+    sqlx::query!(
+        "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5
+         where workspace_id = $1",
+        workspace_id,
+        mode,
+        at,
+        since,
+        rate,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Sets how long operations take in a workspace; `None`: until somebody ends them. To be called with it and all its
+/// devices locked.
+pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+    let milliseconds = takes.map(|takes| takes.num_milliseconds());
+    sqlx::query!("update workspace set programming_ms = $2 where workspace_id = $1", workspace_id, milliseconds)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Sets how often the workspace's devices take requests. `false`: there is no such workspace.
+pub async fn set_rate_limits(tx: &mut PgConnection, workspace_id: Uuid, limits: Option<RateLimits>) -> Result<bool> {
+    let query = sqlx::query("update workspace set rate_limits = $2 where workspace_id = $1");
+    let done = query.bind(workspace_id).bind(limits.map(Json)).execute(tx).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Sets whether parameters that the contract does not know are refused. `false`: there is no such workspace.
+pub async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
+    let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
+    let done = query.bind(workspace_id).bind(is_strict).execute(tx).await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Settings that decide what is answered where Seam's own answer is uncertain; what is `None` stays.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+pub struct WorkspaceSettings {
+    /// Whether managed codes on one lock may have the same PIN while they are not on the lock at the same time.
+    pub allow_same_code_in_disjoint_windows: Option<bool>,
+    /// Whether a window that has begun is refused on locks that take no start in the past.
+    pub refuse_begun_windows: Option<bool>,
+}
+
+/// Changes settings of a workspace, and gives both as they are then. `None`: there is no such workspace.
+pub async fn update_settings(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    settings: WorkspaceSettings,
+) -> Result<Option<(bool, bool)>> {
+    let row = sqlx::query_as(
+        "update workspace
+         set allow_same_code_in_disjoint_windows = coalesce($2, allow_same_code_in_disjoint_windows),
+             refuse_begun_windows = coalesce($3, refuse_begun_windows)
+         where workspace_id = $1
+         returning allow_same_code_in_disjoint_windows, refuse_begun_windows",
+    )
+    .bind(workspace_id)
+    .bind(settings.allow_same_code_in_disjoint_windows)
+    .bind(settings.refuse_begun_windows)
+    .fetch_optional(tx)
+    .await?;
+    Ok(row)
+}
+
+/// Removes a workspace with everything in it. `false`: there was none.
+pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<bool> {
+    // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
+    // workspace, may wait for one of them.
+    let mut tx = pool.begin(workspace_id).await?;
+    tx.allow_long().await?;
+    if !delete_devices(&mut tx, workspace_id).await? {
+        return Ok(false);
+    }
+    tx.commit().await?;
+    let mut tx = pool.begin(workspace_id).await?;
+    tx.allow_long().await?;
+    // A lock may have been added meanwhile.
+    if !delete_devices(&mut tx, workspace_id).await? {
+        return Ok(false);
+    }
+    let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected() > 0)
+}
+
+/// Removes the devices of a workspace, with all that is told of them; the workspace is locked until the transaction
+/// ends. `false`: there is no such workspace.
+async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+    if !lock(tx, workspace_id).await? {
+        return Ok(false);
+    }
+    // Whoever is at work on one of its devices is waited for, and nobody waits for us.
+    lock_devices(tx, workspace_id).await?;
+    sqlx::query(
+        "with e as (delete from event where workspace_id = $1),
+              a as (delete from action_attempt where workspace_id = $1),
+              c as (delete from access_code where workspace_id = $1)
+         delete from device where workspace_id = $1",
+    )
+    .bind(workspace_id)
+    .execute(tx)
+    .await?;
+    Ok(true)
+}
+
+/// Locks all devices of a workspace, which is locked, in the order of their ids, and gives these: nothing happens in it
+/// until the transaction ends.
+pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query!(
+        "select device_id from device where workspace_id = $1 order by device_id for update",
+        workspace_id
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(ids.into_iter().map(|row| row.device_id).collect())
+}
+
+/// A workspace as a list of all shows it.
+#[derive(Debug, sqlx::FromRow)]
+#[expect(missing_docs, reason = "the columns are documented in the migrations")]
+pub struct ListedRow {
+    #[sqlx(flatten)]
+    pub world: WorldRow,
+    pub name: String,
+    pub seed: Option<String>,
+    pub publishable_key: String,
+    pub created_at: Instant,
+    pub expires_at: Option<Instant>,
+    pub api_key: Option<String>,
+    pub personal_access_token: Option<String>,
+}
+
+/// All workspaces, or only this one, in the order in which they were made.
+pub async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
+    let token = |kind| {
+        format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
+    };
+    let mut query = QueryBuilder::new("select ");
+    query.push(WorldRow::COLUMNS).push(", w.name, w.publishable_key, w.created_at, w.expires_at, ");
+    query.push(token("api_key")).push(" as api_key, ");
+    query.push(token("personal_access_token")).push(" as personal_access_token from workspace w");
+    if let Some(workspace_id) = only {
+        query.push(" where w.workspace_id = ").push_bind(workspace_id);
+    }
+    query.push(" order by w.sequence");
+    Ok(query.build_query_as().fetch_all(pool.of(only.unwrap_or_default())).await?)
+}
+
+/// How much there is in a workspace.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, sqlx::FromRow)]
+pub struct Contents {
+    /// Its devices.
+    pub device_count: i64,
+    /// Its codes that are not gone, without backups that wait in pools.
+    pub access_code_count: i64,
+    /// Codes on its locks that somebody else put there.
+    pub unmanaged_access_code_count: i64,
+}
+
+/// How much there is in each of these workspaces, in this order.
+pub async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
+    // `gone_at is null` is asked for of what was found: as a condition it would make other indexes look as good.
+    let rows = sqlx::query_as(
+        "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
+         from unnest($1::uuid[]) with ordinality as w(id, place)
+              cross join lateral (select count(*) from device where workspace_id = w.id) as d
+              cross join lateral (
+                  select count(*) filter (where is_managed and gone_at is null and pool_device_id is null) as managed,
+                         count(*) filter (where not is_managed and gone_at is null) as unmanaged
+                  from access_code where workspace_id = w.id
+              ) as a
+         order by w.place",
+    )
+    .bind(workspace_ids)
+    .fetch_all(pool.of(Uuid::nil()))
+    .await?;
+    Ok(rows)
+}
+
+/// Which of the workspaces that chose neither seed nor id the next one is, from 1 on.
+pub async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
+    let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
+    Ok(ordinal)
+}
+
+/// Those of these ids of workspaces, devices and accounts that are in use.
+pub async fn in_use(
+    tx: &mut PgConnection,
+    workspace_ids: &[Uuid],
+    device_ids: &[Uuid],
+    account_ids: &[Uuid],
+) -> Result<HashSet<Uuid>> {
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "select workspace_id from workspace where workspace_id = any($1)
+         union all select device_id from device where device_id = any($2)
+         union all select connected_account_id from connected_account where connected_account_id = any($3)",
+    )
+    .bind(workspace_ids)
+    .bind(device_ids)
+    .bind(account_ids)
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Lets nobody else load fixtures until the transaction ends.
+pub async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
+    // Any number will do that nobody else has; these are the letters "fixtures".
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
+    Ok(())
+}
+
+/// An account about to be made.
+#[derive(Clone, Debug)]
+pub struct NewAccount {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+}
+
+/// Writes accounts. A unique violation means that an id is not free.
+pub async fn insert_accounts(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    created_at: Instant,
+    accounts: &[NewAccount],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
+         select id, $1, provider, $2, disconnected_at
+         from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
+    )
+    .bind(workspace_id)
+    .bind(created_at)
+    .bind(accounts.iter().map(|account| account.connected_account_id).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.provider.clone()).collect::<Vec<_>>())
+    .bind(accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The workspaces whose time was up at this instant of the machine's.
+pub async fn expired(pool: &Pool, machine_now: Instant) -> Result<Vec<Uuid>> {
+    let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
+        .fetch_all(pool.of(Uuid::nil()))
+        .await?;
+    Ok(ids)
+}
+
+#[cfg(test)]
+mod tests;

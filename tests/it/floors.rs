@@ -1,0 +1,233 @@
+//! The floors of `src/lib.rs`: imports run downwards, files import one another in no circle, and SQL and HTTP stay on the
+//! floors that are theirs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The floors from the lowest up: name, and the modules that stand on it. The longest path counts.
+const FLOORS: &[(&str, &[&str])] = &[
+    (
+        "base",
+        &["cause", "clock", "compute", "config", "contract", "error", "http", "ids", "postgres", "stop", "supervise"],
+    ),
+    ("domain", &["domain"]),
+    ("store", &["store"]),
+    ("engine", &["engine"]),
+    ("edge", &["api::body", "api::caller", "api::edge", "api::http_faults"]),
+    ("api", &["api"]),
+    ("control", &["control"]),
+    ("server", &["server"]),
+    ("commands", &["commands"]),
+];
+
+/// A file of `src`, without comments and tests.
+struct Source {
+    file: String,
+    module: Vec<String>,
+    text: String,
+}
+
+/// Where in a file a module is imported, and which.
+struct Import {
+    line: usize,
+    path: Vec<String>,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut folders = vec![root.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let file = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+            let Some(name) = file.strip_suffix(".rs") else { continue };
+            let is_test = name.split('/').any(|part| part == "tests") || name == "contract/properties";
+            if is_test || matches!(name, "lib" | "main") {
+                continue;
+            }
+            let module = name.split('/').filter(|part| *part != "mod").map(str::to_owned).collect();
+            found.push(Source { module, text: code_of(&fs::read_to_string(&path).unwrap()), file });
+        }
+    }
+    found.sort_by(|one, other| one.file.cmp(&other.file));
+    found
+}
+
+/// A file's text up to its tests, its comments blanked.
+fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The paths in a file that begin with `crate`, `super` or `self`, as they are from the crate's root on.
+fn imports(source: &Source) -> Vec<Import> {
+    let mut found = Vec::new();
+    for start in ["crate::", "super::", "self::"] {
+        for (place, _) in source.text.match_indices(start) {
+            let before = source.text[..place].chars().next_back();
+            if before.is_some_and(|it| it.is_alphanumeric() || it == '_' || it == ':') {
+                continue;
+            }
+            let line = source.text[..place].matches('\n').count() + 1;
+            let mut paths = Vec::new();
+            tree(&[], &source.text[place..], &mut paths);
+            let absolute = paths.into_iter().filter_map(|path| from_root(&source.module, &path));
+            found.extend(absolute.map(|path| Import { line, path }));
+        }
+    }
+    found
+}
+
+/// Reads a path, or a tree of them in braces. Gives what follows it.
+fn tree<'t>(prefix: &[String], text: &'t str, found: &mut Vec<Vec<String>>) -> &'t str {
+    let mut path = prefix.to_vec();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(inner) = rest.strip_prefix('{') {
+            rest = inner.trim_start();
+            while !rest.is_empty() && !rest.starts_with('}') {
+                rest = tree(&path, rest, found).trim_start();
+                if let Some((_, after)) = rest.strip_prefix("as ").and_then(|it| it.split_once([',', '}'])) {
+                    rest = &rest[rest.len() - after.len() - 1..];
+                }
+                rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
+            }
+            return rest.strip_prefix('}').unwrap_or(rest);
+        }
+        let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        let names_its_parent = name == "self" && !path.is_empty();
+        if !name.is_empty() && !names_its_parent {
+            path.push(name.to_owned());
+        }
+        match after.strip_prefix("::") {
+            Some(after) if !name.is_empty() && !after.starts_with('<') => rest = after,
+            _ => {
+                found.push(path);
+                return after.strip_prefix('*').unwrap_or(after);
+            }
+        }
+    }
+}
+
+fn from_root(module: &[String], path: &[String]) -> Option<Vec<String>> {
+    let supers = path.iter().take_while(|part| *part == "super").count();
+    let (base, rest) = match path.first()?.as_str() {
+        "crate" => (&[][..], &path[1..]),
+        "self" => (module, &path[1..]),
+        _ => (&module[..module.len().checked_sub(supers)?], &path[supers..]),
+    };
+    Some(base.iter().chain(rest).cloned().collect())
+}
+
+/// The floor of a module: its number and name.
+fn floor(module: &[String]) -> Option<(usize, &'static str)> {
+    let path = module.join("::");
+    let stands_on = |it: &str| path == it || path.starts_with(&format!("{it}::"));
+    let of_longest = |(number, (name, modules)): (usize, &(&'static str, &[&str]))| {
+        let longest = modules.iter().filter(|it| stands_on(it)).map(|it| it.len()).max()?;
+        Some((longest, number, *name))
+    };
+    let (_, number, name) = FLOORS.iter().enumerate().filter_map(of_longest).max()?;
+    Some((number, name))
+}
+
+/// Whether a file on one floor may import from another.
+fn may_import(from: (usize, &str), to: (usize, &str)) -> bool {
+    to.0 <= from.0 && (from.1, to.1) != ("control", "api")
+}
+
+#[test]
+fn floors_import_from_below_and_never_from_above() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let own = floor(&source.module).unwrap_or_else(|| panic!("src/{} stands on no floor", source.file));
+        for import in imports(&source) {
+            // What is not on a floor is an item of a module inside a file.
+            if let Some(other) = floor(&import.path).filter(|other| !may_import(own, *other)) {
+                let path = import.path.join("::");
+                wrong.push(format!("src/{}:{}: {} imports {path} of {}", source.file, import.line, own.1, other.1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "imports that run up:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_import_one_another_in_no_circle() {
+    let sources = sources();
+    let modules: BTreeSet<&[String]> = sources.iter().map(|source| source.module.as_slice()).collect();
+    let file_of = |path: &[String]| {
+        (1..=path.len()).rev().map(|end| &path[..end]).find(|it| modules.contains(it)).map(<[String]>::to_vec)
+    };
+    let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
+    for source in &sources {
+        let targets = imports(source).into_iter().filter_map(|import| file_of(&import.path));
+        // A file may use what the file above it in the tree declares: that one names it as its module.
+        let targets = targets.filter(|target| !source.module.starts_with(target));
+        edges.insert(source.module.clone(), targets.collect());
+    }
+    // Files that import nothing that is left are taken away, until only circles and what leads to them are left.
+    loop {
+        let left: BTreeSet<Vec<String>> = edges.keys().cloned().collect();
+        let before = edges.len();
+        edges.retain(|_, targets| {
+            targets.retain(|target| left.contains(target));
+            !targets.is_empty()
+        });
+        if edges.len() == before {
+            break;
+        }
+    }
+    let show = |path: &[String]| path.join("::");
+    let circles: Vec<String> = edges
+        .iter()
+        .map(|(from, to)| format!("{} -> {}", show(from), to.iter().map(|it| show(it)).collect::<Vec<_>>().join(", ")))
+        .collect();
+    assert!(circles.is_empty(), "files in a circle, or above one:\n{}", circles.join("\n"));
+}
+
+/// Words, the floors on which they may stand, and why.
+const WORDS: &[(&[&str], &[&str], &str)] = &[
+    (
+        &["sqlx::query", "QueryBuilder", "sqlx::types", "FromRow", "sqlx::Row"],
+        &["store", "postgres"],
+        "SQL and rows belong to a store",
+    ),
+    (
+        &["axum", "hyper", "tower_http", "crate::http::"],
+        &["http", "api", "control", "server", "contract"],
+        "HTTP belongs to endpoints and to what is around them",
+    ),
+];
+
+#[test]
+fn floors_keep_sql_in_stores_http_at_the_edge_and_rules_pure() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let mut refuse = |word: &str, why: &str| {
+            let lines = source.text.lines().enumerate().filter(|(_, line)| line.contains(word));
+            wrong.extend(lines.map(|(number, _)| format!("src/{}:{}: {word}: {why}", source.file, number + 1)));
+        };
+        let top = source.module.first().map(String::as_str).unwrap_or_default();
+        for (words, floors, why) in WORDS {
+            if !floors.contains(&top) {
+                for word in *words {
+                    refuse(word, why);
+                }
+            }
+        }
+        if top == "domain" {
+            for word in ["sqlx", "tokio"] {
+                refuse(word, "the domain has rules only");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
