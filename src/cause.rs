@@ -1,8 +1,9 @@
 //! Which request caused events: a handle that goes along with its work, however that is done.
 
+use parking_lot::Mutex;
 use serde::Serialize;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
 tokio::task_local! {
@@ -50,7 +51,7 @@ impl Cause {
     /// Takes note of events that are recorded.
     pub fn note(&self, events: impl IntoIterator<Item = Caused>) {
         let Some(state) = &self.0 else { return };
-        state.events.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
+        state.events.lock().extend(events);
     }
 
     /// Notes that from here on something may be changed although nobody waits for it any more.
@@ -67,7 +68,7 @@ impl Cause {
 
     /// The events so far, in the order in which they were recorded.
     pub fn events(&self) -> Vec<Caused> {
-        let events = |state: &Arc<State>| state.events.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let events = |state: &Arc<State>| state.events.lock().clone();
         self.0.as_ref().map(events).unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, in the words of the domain. [`crate::http::envelope`] decides once how each is answered.
+//! What can go wrong, with its text, status and `error.type`. [`crate::http::envelope`] makes the answer of it.
 
 use crate::clock::{Instant, to_iso};
 use crate::contract::{Issues, Rejection, quoted};
@@ -323,7 +323,7 @@ fn type_of_status(status: u16) -> &'static str {
         502 => "bad_gateway",
         503 => "service_unavailable",
         504 => "gateway_timeout",
-        402 | 405..=407 | 410..=428 | 430..=499 => "bad_request",
+        _ if (400..500).contains(&status) => "bad_request",
         _ => "internal_server_error",
     }
 }

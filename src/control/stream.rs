@@ -4,15 +4,15 @@ use super::{Control, requests};
 use crate::engine::app::App;
 use crate::engine::request_log::{Entry, Told};
 use crate::error::Result;
-use axum::body::{Body, Bytes};
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
-use http_body_util::channel::{Channel, Sender};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use futures_util::stream::{self, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc::{Sender, channel};
 use uuid::Uuid;
 
 /// After how long without anything to tell a sign of life is sent.
@@ -28,13 +28,15 @@ pub(super) struct Listen {
 }
 
 /// Tells of requests and events until the client or the server leaves.
-pub(super) async fn listen(call: Control<Listen>) -> Result<Response> {
+pub(super) async fn listen(
+    call: Control<Listen>,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
     let workspace_id = requests::whose(&call, call.input.unauthenticated).await?;
     let told = call.app.requests.listen();
     let last = call.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // What another process told is not known here: then everything that is kept is told.
     let last = last.map(|id| call.app.requests.number_of(id).unwrap_or(0));
-    let (sender, body) = Channel::<Bytes>::new(BUFFER);
+    let (sender, mut events) = channel(BUFFER);
     let app = call.app;
     tokio::spawn(async move {
         let mut telling = Telling { app: app.clone(), workspace_id, last: 0, sender };
@@ -44,11 +46,8 @@ pub(super) async fn listen(call: Control<Listen>) -> Result<Response> {
             () = app.stopping.cancelled() => {}
         }
     });
-    let mut response = Response::new(Body::new(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    Ok(response)
+    let events = stream::poll_fn(move |cx| events.poll_recv(cx).map(|event| event.map(Ok)));
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
 
 /// A client that is told.
@@ -57,32 +56,35 @@ struct Telling {
     workspace_id: Option<Uuid>,
     /// The number of the last request it was told of.
     last: u64,
-    sender: Sender<Bytes>,
+    sender: Sender<Event>,
 }
 
 impl Telling {
     /// Ends when the client has left.
     async fn tell(&mut self, mut told: Receiver<Told>, last: Option<u64>) -> Option<()> {
         // Something at once, so that the client knows that it is heard.
-        self.send(": listening\n\n".to_owned()).await?;
+        self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
             for entry in self.app.requests.after(last) {
                 self.request(&entry).await?;
             }
         }
         loop {
-            match tokio::time::timeout(KEEP_ALIVE, told.recv()).await {
-                Err(_) => self.send(": keep-alive\n\n".to_owned()).await?,
-                Ok(Ok(Told::Request(entry))) => self.request(&entry).await?,
-                Ok(Ok(Told::Event(event))) if Some(event.workspace_id) == self.workspace_id => {
+            let heard = tokio::select! {
+                heard = told.recv() => heard,
+                () = self.sender.closed() => return None,
+            };
+            match heard {
+                Ok(Told::Request(entry)) => self.request(&entry).await?,
+                Ok(Told::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
                     let data = serde_json::to_value(&*event).ok()?;
                     self.message(None, "event", &data).await?;
                 }
-                Ok(Ok(Told::Event(_))) => {}
-                Ok(Err(RecvError::Lagged(missed))) => {
+                Ok(Told::Event(_)) => {}
+                Err(RecvError::Lagged(missed)) => {
                     self.message(None, "missed", &json!({ "missed": missed })).await?;
                 }
-                Ok(Err(RecvError::Closed)) => return None,
+                Err(RecvError::Closed) => return None,
             }
         }
     }
@@ -102,12 +104,8 @@ impl Telling {
     }
 
     async fn message(&mut self, id: Option<&str>, event: &str, data: &Value) -> Option<()> {
-        let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
+        let message = id.map_or_else(Event::default, |id| Event::default().id(id));
         // JSON has no line breaks of its own.
-        self.send(format!("{id}event: {event}\ndata: {data}\n\n")).await
-    }
-
-    async fn send(&mut self, text: String) -> Option<()> {
-        self.sender.send_data(text.into()).await.ok()
+        self.sender.send(message.event(event).data(data.to_string())).await.ok()
     }
 }

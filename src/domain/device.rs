@@ -18,6 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+/// How many backup codes a pool has unless the device says otherwise; Seam names no number, its samples show four and
+/// more.
+const POOL_SIZE: u32 = 5;
+
 /// How long after the present a lock with `start_date_in_future` starts a code whose window has begun: Seam's own remedy
 /// for Kwikset.
 const START_IN_FUTURE_LEAD: TimeDelta = TimeDelta::minutes(3);
@@ -252,6 +256,11 @@ impl Device {
         {
             self.set_locked(is_locked);
         }
+    }
+
+    /// How many backup codes its pool has when it is full.
+    pub fn pool_size(&self) -> u32 {
+        self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
     }
 
     /// Whether Seam can keep a pool of backup codes on the lock.

@@ -5,10 +5,11 @@
 //! behind it and the time for one batch have limits.
 
 use crate::error::{Error, Unavailable};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -117,7 +118,7 @@ where
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Waiting<J, A>>>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }
 
@@ -171,7 +172,7 @@ impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
     }
 
     fn drain(&self) -> Option<Vec<Waiting<J, A>>> {
-        let mut waiting = self.of.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.of.waiting.lock();
         let gathered = waiting.get_mut(&self.key)?;
         gathered.retain(|waiting| !waiting.answer.is_closed());
         if gathered.is_empty() {
@@ -192,7 +193,7 @@ impl<K: Copy + Eq + Hash, J, A> Drop for Turn<K, J, A> {
     /// After a panic nobody may be left waiting for a turn that is over.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.of.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+            self.of.waiting.lock().remove(&self.key);
         }
     }
 }

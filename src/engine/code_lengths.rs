@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// Sets which lengths of PINs a lock takes, as somebody reports who knows it.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::Device)`]; `device_type_not_supported` for a lock that tells itself.
+/// [`Error::NotFound`] of [`Resource::Device`]; `device_type_not_supported` for a lock that tells itself.
 pub async fn report(app: &App, workspace_id: Uuid, device_id: Uuid, mut lengths: Vec<u8>) -> Result<()> {
     let mut all = LockedCodes::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
     let now = all.now;

@@ -46,7 +46,7 @@ pub async fn change(all: &mut LockedCodes, mut change: impl FnMut(&mut Trouble))
 /// Connects or disconnects an account, and with it its devices, in a transaction of the caller, who finishes it.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::ConnectedAccount)`] where the workspace has no such account.
+/// [`Error::NotFound`] of [`Resource::ConnectedAccount`] where the workspace has no such account.
 pub async fn set_account(
     mut tx: Transaction,
     workspace_id: Uuid,

@@ -71,7 +71,7 @@ impl LockedCodes {
     /// Locks and reads. What fell due until now happens first, so that each event keeps its instant.
     ///
     /// # Errors
-    /// [`Error::NotFound(Resource::Workspace)`] where the workspace is to be locked and is gone.
+    /// [`Error::NotFound`] of [`Resource::Workspace`] where the workspace is to be locked and is gone.
     pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
         let tx = app.pool.begin(workspace_id).await?;
         Self::begin_in(tx, workspace_id, scope).await

@@ -1,7 +1,7 @@
 //! Locks whose codes cannot be lived on: tried again now and then, and named once.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ impl Parking {
     /// Parks a lock: for a second, and each time it fails again for twice as long, up to five minutes. It is named in the
     /// log when it fails for the first time.
     pub(super) fn park(&self, device_id: Uuid, error: &dyn std::error::Error) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let pause = all.get(&device_id).map_or(FIRST, |parked| (parked.pause * 2).min(LONGEST));
         if all.insert(device_id, Parked { until: Instant::now() + pause, pause }).is_none() {
             tracing::error!(%error, %device_id, "the access codes of a lock cannot be worked on; they are tried again now and then");
@@ -34,24 +34,24 @@ impl Parking {
 
     /// Forgets that a lock was parked.
     pub(super) fn release(&self, device_id: Uuid) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&device_id);
+        self.0.lock().remove(&device_id);
     }
 
     /// Forgets all locks but these: the others were tried again, and nothing was wrong.
     pub(super) fn keep_only(&self, parked: &[Uuid]) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|device_id, _| parked.contains(device_id));
     }
 
     /// The locks that are left alone now.
     pub(super) fn parked(&self) -> Vec<Uuid> {
         let now = Instant::now();
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.iter().filter(|(_, parked)| parked.until > now).map(|(device_id, _)| *device_id).collect()
     }
 
     /// How many locks failed when they were tried last.
     pub fn count(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 }

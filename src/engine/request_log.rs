@@ -8,9 +8,10 @@ use crate::domain::event::NewEvent;
 use crate::ids;
 use crate::store::events::EventBody;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -153,7 +154,7 @@ impl RequestLog {
     /// Keeps a request that has been answered with this status and body.
     pub fn keep(&self, pending: Pending, status: u16, body: &Bytes) {
         let mut entry = pending.answered(status, body);
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = self.ring.lock();
         ring.last += 1;
         entry.number = ring.last;
         let entry = Arc::new(entry);
@@ -181,7 +182,7 @@ impl RequestLog {
 
     /// The requests after this number that are still kept, in the order in which they were answered.
     pub fn after(&self, number: u64) -> Vec<Arc<Entry>> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.ring.lock();
         ring.entries.iter().filter(|entry| entry.number > number).cloned().collect()
     }
 

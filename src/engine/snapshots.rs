@@ -22,7 +22,7 @@ const MOST_OF_A_ROW: usize = 4 * 1024 * 1024;
 /// Takes a snapshot of a workspace, and gives its id.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::Workspace)`].
+/// [`Error::NotFound`] of [`Resource::Workspace`].
 pub async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
     let (mut tx, clock) = hold_still(app, workspace).await?;
     let place = next_place(&mut tx, workspace).await?;
@@ -78,7 +78,7 @@ async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
 /// Removes a snapshot.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::Snapshot)`].
+/// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<()> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     if !snapshots::delete(&mut tx, workspace.workspace_id, snapshot_id).await? {
@@ -90,7 +90,7 @@ pub async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Resu
 /// Makes a workspace what it was when a snapshot was taken, and gives its time.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::Snapshot)`].
+/// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
     let mut tx = begin(app, workspace).await?;
     let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
@@ -129,7 +129,7 @@ async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &K
 /// The document of a snapshot, or of the workspace as it is, between two texts: those of the answer that it is part of.
 ///
 /// # Errors
-/// [`Error::NotFound(Resource::Snapshot)`].
+/// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub async fn export(
     app: &App,
     workspace: &Workspace,

@@ -4,8 +4,9 @@ use crate::domain::workspace::Workspace;
 use crate::error::Result;
 use crate::postgres::Pool;
 use crate::store::workspaces;
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 use uuid::Uuid;
 
@@ -34,7 +35,7 @@ impl WorkspaceCache {
     /// The workspace of a token of this kind, if there is one.
     pub async fn of_token(&self, pool: &Pool, kind: &'static str, token: &str) -> Result<Option<Arc<Workspace>>> {
         let forgotten = {
-            let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let seen = self.seen.lock();
             if let Some((at, kind_seen, workspace)) = seen.by_token.get(token)
                 && at.elapsed() < BELIEVED_FOR
                 && *kind_seen == kind
@@ -46,7 +47,7 @@ impl WorkspaceCache {
         let Some(workspace) = workspaces::of_token(pool, kind, token).await?.map(Arc::new) else {
             return Ok(None);
         };
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         // What was read before something was forgotten may be what was to be forgotten.
         if seen.forgotten == forgotten {
             if seen.by_token.len() >= REMEMBERED {
@@ -59,7 +60,7 @@ impl WorkspaceCache {
 
     /// Forgets the tokens of a workspace, for when something of it has changed.
     pub fn forget(&self, workspace_id: Uuid) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         seen.by_token.retain(|_, (.., workspace)| workspace.workspace_id != workspace_id);
         seen.forgotten += 1;
     }

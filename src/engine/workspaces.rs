@@ -177,13 +177,7 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
     let is_seeded = seed.is_some();
     let (chose_id, chose_key) = (wanted.workspace_id.is_some(), wanted.api_key.is_some());
     let workspace_id = wanted.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
-    let token = |kind: &str, prefix: &str| {
-        format!(
-            "{prefix}{}_{}",
-            ids.token(&format!("{kind} short"), workspace_id, 4),
-            ids.token(kind, workspace_id, 24)
-        )
-    };
+    let token = |kind: &str, prefix: &str| token(&ids, workspace_id, kind, prefix);
     let api_key = wanted.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
     let personal_access_token =
         wanted.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
@@ -193,7 +187,7 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         name: wanted.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
         is_sandbox: true,
         publishable_key: wanted.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
-        ids,
+        ids: ids.clone(),
         has_http_faults: false,
         is_strict: false,
     };
@@ -228,6 +222,12 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
     make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
     let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
     Ok(Made { workspace, api_key, personal_access_token, devices })
+}
+
+/// A credential of this kind, in the form of Seam's.
+fn token(ids: &Ids, workspace_id: Uuid, kind: &str, prefix: &str) -> String {
+    let short = ids.token(&format!("{kind} short"), workspace_id, 4);
+    format!("{prefix}{short}_{}", ids.token(kind, workspace_id, 24))
 }
 
 /// The seed of a workspace that has none of its own, on a server that has one. With an id that was chosen it follows

@@ -1,4 +1,4 @@
-//! How results and errors are answered: one envelope for each, decided in one place.
+//! How results and errors are answered: one envelope for all. What an error says is in [`crate::error`].
 
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::Error;

@@ -9,6 +9,7 @@ pub mod head;
 pub mod listen;
 pub mod origin;
 pub mod params;
+pub mod redact;
 pub mod request_id;
 pub mod seam_paths;
 pub mod unread;

@@ -10,11 +10,12 @@ use super::transaction::Transaction;
 use crate::config::Settings;
 use crate::error::{Error, Result, Unavailable};
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -254,7 +255,7 @@ impl Pool {
         if self.0.limits.connections < SHARED_FROM {
             return None;
         }
-        let mut shares = self.0.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shares = self.0.shares.lock();
         if let Some(share) = shares.get(&workspace_id).and_then(Weak::upgrade) {
             return Some(share);
         }

@@ -6,8 +6,8 @@ use crate::http::envelope::{self, Answer};
 use crate::store::access_codes::overdue as overdue_before;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
+use parking_lot::Mutex;
 use serde::Serialize;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// The scheduler goes round every second at least; one batch is much faster than this.
@@ -75,7 +75,7 @@ const GOOD_FOR: TimeDelta = TimeDelta::seconds(1);
 /// The state of every part, evaluated within the last second. 503 while one is down.
 pub async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answer {
     let now = machine_now();
-    let last = || last_evaluation.0.lock().unwrap_or_else(PoisonError::into_inner);
+    let last = || last_evaluation.0.lock();
     let known =
         last().clone().filter(|(evaluated_at, _)| (TimeDelta::zero()..GOOD_FOR).contains(&(now - *evaluated_at)));
     if let Some((_, answer)) = known {

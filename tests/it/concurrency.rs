@@ -2,7 +2,8 @@
 //!
 //! What must hold is asked of the database, not of the answers.
 
-use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run, tick};
+use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run};
+use latchkey::engine::scheduler;
 use latchkey::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>)
     replies.into_iter().map(|(_, reply)| reply).collect()
 }
 
-/// Schedulers that tick without a pause until they are told to stop.
+/// Schedulers that tick side by side, without a pause, until they are told to stop.
 pub(crate) struct Tickers {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
@@ -40,7 +41,7 @@ impl Tickers {
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = |stop: Arc<AtomicBool>| async move {
             while !stop.load(Ordering::Relaxed) {
-                tick().await;
+                scheduler::tick(&app()).await.expect("the scheduler works");
                 tokio::task::yield_now().await;
             }
         };

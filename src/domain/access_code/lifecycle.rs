@@ -31,12 +31,6 @@ pub const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 /// How long before its start a code is put on a lock that knows no schedule.
 pub const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 
-/// How long after a failed attempt the next one begins; twice as long after each further one.
-pub const FIRST_RETRY: TimeDelta = TimeDelta::seconds(10);
-
-/// The longest time between two attempts: as often as Seam looks after its devices.
-pub const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(10);
-
 /// The time frame of a time-bound code; `starts_at` lies before `ends_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {

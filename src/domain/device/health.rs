@@ -68,10 +68,6 @@ pub struct Census {
     pub held_since: Option<Instant>,
 }
 
-/// How many backup codes a pool has unless the device says otherwise; Seam names no number, its samples show four and
-/// more.
-pub const POOL_SIZE: u32 = 5;
-
 /// What Seam says of a disconnected account.
 pub const ACCOUNT_DISCONNECTED: &str =
     "Account Disconnected, you may need to reconnect the account with a new webview.";
@@ -136,11 +132,6 @@ impl Device {
     /// Whether its warnings depend on its codes.
     pub fn needs_census(&self) -> bool {
         self.backup_pool.is_some() || self.capacity().is_some()
-    }
-
-    /// How many backup codes its pool has when it is full.
-    pub fn pool_size(&self) -> u32 {
-        self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
     }
 }
 

@@ -91,7 +91,7 @@ async fn batch_that_failed_is_done_job_by_job_for_those_who_still_wait() {
         move |jobs: Arc<[u32]>| {
             let (gate, tried) = (Arc::clone(&gate), Arc::clone(&tried));
             async move {
-                tried.lock().unwrap().push(jobs.to_vec());
+                tried.lock().push(jobs.to_vec());
                 gate.acquire().await.unwrap().forget();
                 if jobs.len() > 1 { Batch::EachAlone } else { Batch::Answered(vec![jobs.to_vec()]) }
             }
@@ -105,7 +105,7 @@ async fn batch_that_failed_is_done_job_by_job_for_those_who_still_wait() {
     // The first is done; the others are a batch, and one of them hangs up while it is worked on.
     gate.add_permits(1);
     answers.remove(0).await.unwrap();
-    while tried.lock().unwrap().len() < 2 {
+    while tried.lock().len() < 2 {
         tokio::task::yield_now().await;
     }
     drop(answers.remove(1));
@@ -113,7 +113,7 @@ async fn batch_that_failed_is_done_job_by_job_for_those_who_still_wait() {
     for answer in answers {
         answer.await.unwrap();
     }
-    assert_eq!(*tried.lock().unwrap(), [vec![0], vec![1, 2, 3], vec![1], vec![3]]);
+    assert_eq!(*tried.lock(), [vec![0], vec![1, 2, 3], vec![1], vec![3]]);
 }
 
 /// Polls once.

@@ -219,11 +219,7 @@ impl Board {
                 let devices: Vec<&Device> = in_order.iter().map(|locked| &locked.device).collect();
                 let assigned = linked::assign_many(&devices, &self.claims, &wish, behavior, &mut draw)?;
                 // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
-                let key = wanted.code.is_none().then(|| {
-                    let id = self.ids.id("common_code_key", first_id, first_ordinal, self.machine_now);
-                    format!("auto_set_by_create_multiple_{id}")
-                });
-                (assigned, key)
+                (assigned, wanted.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
             }
         };
         if let (Some(key), Some(shared)) = (&key, assigned.iter().find(|assigned| assigned.is_shared)) {
@@ -238,6 +234,12 @@ impl Board {
             making.device_ids.iter().for_each(|device_id| self.enable_pool(*device_id));
         }
         Ok(places)
+    }
+
+    /// A `common_code_key` for codes that Latchkey links.
+    fn new_key(&self, device_id: Uuid, ordinal: i64) -> String {
+        let id = self.ids.id("common_code_key", device_id, ordinal, self.machine_now);
+        format!("auto_set_by_create_multiple_{id}")
     }
 
     /// Has a lock keep backup codes from now on, and makes them. One that does already is left as it is.

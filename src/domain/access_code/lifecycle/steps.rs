@@ -1,9 +1,15 @@
 //! The steps of a code's life: which comes next and when, and what becomes of the code by it.
 
 use super::particulars::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
-use super::{Change, Entry, FIRST_RETRY, Happening, LONGEST_RETRY, Life, Lock, Operation, Outcome, Step};
+use super::{Change, Entry, Happening, Life, Lock, Operation, Outcome, Step};
 use crate::clock::{Instant, duration_from_iso};
 use chrono::TimeDelta;
+
+/// How long after a failed attempt the next one begins; twice as long after each further one.
+const FIRST_RETRY: TimeDelta = TimeDelta::seconds(10);
+
+/// The longest time between two attempts: as often as Seam looks after its devices.
+const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(10);
 
 impl Life {
     /// The next step and the instant at which it falls due; `None` where nothing ever will by itself.
