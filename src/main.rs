@@ -5,11 +5,12 @@ use latchkey::clock::{WorkspaceClock, to_iso};
 use latchkey::commands::{doctor, health};
 use latchkey::config::{Command, CommandLine, Config};
 use latchkey::domain::device::Device;
+use latchkey::domain::sandbox::{API_KEY, WORKSPACE_ID};
 use latchkey::engine::app::App;
 use latchkey::engine::sandbox;
 use latchkey::postgres::{self, Database, PoolLimits};
-use latchkey::server;
 use latchkey::server::fixtures::{self, Fixtures, Loaded};
+use latchkey::server::{self};
 use latchkey::stop::Stop;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -177,8 +178,8 @@ fn welcome(
     let mut out = std::io::stdout().lock();
     writeln!(out, "Latchkey {}: a local Seam Connect\n", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  base url   {base_url}")?;
-    writeln!(out, "  api key    {}", sandbox::API_KEY)?;
-    writeln!(out, "  workspace  {}", sandbox::WORKSPACE_ID)?;
+    writeln!(out, "  api key    {API_KEY}")?;
+    writeln!(out, "  workspace  {WORKSPACE_ID}")?;
     if let WorkspaceClock::Held { at } = config.settings.clock {
         writeln!(out, "  clock      held at {} in new workspaces", to_iso(at))?;
     }
@@ -207,9 +208,7 @@ fn welcome(
             out,
             "curl -s {base_url}/access_codes/create_multiple -H 'Authorization: Bearer {}' \
              -H 'Content-Type: application/json' -d '{{\"device_ids\":[\"{}\",\"{}\"],\"name\":\"My guest\"}}'\n",
-            sandbox::API_KEY,
-            first.device_id,
-            second.device_id
+            API_KEY, first.device_id, second.device_id
         )?;
     }
     writeln!(out, "ready on {base_url}")?;

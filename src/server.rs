@@ -4,16 +4,14 @@ pub mod fixtures;
 pub mod health;
 
 use self::health::LastEvaluation;
-use crate::api::edge::{self, Routes};
-use crate::contract;
+use crate::api::{self, edge};
 use crate::engine::app::App;
-use crate::engine::scheduler;
-use crate::engine::workspaces;
+use crate::engine::{scheduler, workspaces};
 use crate::error::Error;
 use crate::http::{head, listen, request_id, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
-use crate::{api, control};
+use crate::{contract, control};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -34,20 +32,9 @@ use tower_http::trace::TraceLayer;
 /// Paths that are served and are not in the contract: Seam serves them too, and describes them nowhere.
 pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
 
-/// Every route of the contract.
-pub fn contract_routes() -> Routes {
-    Routes::default()
-        .merge(api::access_codes::routes())
-        .merge(api::action_attempts::routes())
-        .merge(api::connected_accounts::routes())
-        .merge(api::devices::routes())
-        .merge(api::events::routes())
-        .merge(api::workspaces::routes())
-}
-
 /// The whole server as a service.
 pub fn router(app: App) -> Router {
-    let (contract, _) = contract_routes().into_parts();
+    let (contract, _) = api::routes().into_parts();
     let (control_plane, _) = control::routes().into_parts();
     let health = Router::new()
         .route("/health", any(health))

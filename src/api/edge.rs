@@ -1,18 +1,17 @@
-//! Endpoints: a handler together with the checks that come before it.
+//! Endpoints: a handler together with the checks that come before it, in Seam's order: authentication, method, content type,
+//! contract. A failure at any of them is answered in the one envelope.
 
 use super::caller;
 use super::http_faults::apply;
 use crate::compute::{self, LONG_DOCUMENT};
-use crate::contract::values;
-use crate::contract::{Endpoint, Operation};
+use crate::contract::{Endpoint, Operation, values};
 use crate::domain::http_fault::{Name, Outcome};
 use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
 use crate::engine::http_faults;
 use crate::engine::request_log::{Kept, Pending};
 use crate::error::{Error, Result, Unavailable};
-use crate::http::request_id;
-use crate::http::{envelope, origin, seam_paths};
+use crate::http::{envelope, origin, request_id, seam_paths};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};

@@ -11,3 +11,16 @@ pub mod events;
 pub mod http_faults;
 pub mod pagination;
 pub mod workspaces;
+
+use self::edge::Routes;
+
+/// Every route of the contract.
+pub fn routes() -> Routes {
+    Routes::default()
+        .merge(access_codes::routes())
+        .merge(action_attempts::routes())
+        .merge(connected_accounts::routes())
+        .merge(devices::routes())
+        .merge(events::routes())
+        .merge(workspaces::routes())
+}

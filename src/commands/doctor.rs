@@ -4,8 +4,7 @@
 
 use super::health;
 use crate::config::Config;
-use crate::postgres;
-use crate::postgres::private;
+use crate::postgres::{self, private};
 use crate::server::fixtures::Fixtures;
 use std::fmt;
 use std::net::TcpListener;

@@ -2,8 +2,8 @@
 //!
 //! A [`Contract`] is parsed once, at start. Its validators are compiled when they are first needed, because all of
 //! them together take longer than a start may. A request is read and checked by its [`Operation`]; what is wrong with
-//! it comes back as a [`Rejection`], in the words and the checker of Seam's own servers (which check with zod 3).
-//! Rules that a schema cannot state end in the same checker by way of [`Issues`].
+//! it comes back as a [`Rejection`], in the words and the shape of Seam's own servers (which check with zod 3).
+//! Rules that a schema cannot state end in the same shape by way of [`Issues`].
 
 mod formats;
 mod issues;

@@ -5,11 +5,10 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::formats;
 use super::issues::{Issue, Issues, LITERAL, MOST_TOLD, REQUIRED, quoted};
-use super::number;
 use super::schema::{Schemas, is_nullable, list, reference};
 use super::side::Side;
+use super::{formats, number};
 
 #[cfg(test)]
 mod tests;

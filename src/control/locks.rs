@@ -1,19 +1,17 @@
 //! `/_emulator/locks/*`: what a lock truly holds, and what a person with the maker's app does to it.
 
-use super::Control;
-use super::Done;
+use super::{Control, Done};
 use crate::api::body::access_code::{AccessCodeBody, UnmanagedAccessCodeBody};
 use crate::clock::{Instant, iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
-use crate::domain::device::keypad;
 use crate::domain::event::event_type;
+use crate::domain::keypad;
 use crate::engine::locked_codes::{LockedCodes, Scope};
 use crate::engine::unmanaged::{self, Foreign};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::optional_instant;
-use crate::store::access_codes;
-use crate::store::devices;
+use crate::store::{access_codes, devices};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;

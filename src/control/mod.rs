@@ -9,8 +9,8 @@
 mod access_codes;
 mod clock;
 mod devices;
-pub mod faults;
-pub mod http_faults;
+mod faults;
+mod http_faults;
 mod keypad;
 mod locks;
 mod programming;

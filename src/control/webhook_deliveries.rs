@@ -1,8 +1,7 @@
 //! `/_emulator/webhook_deliveries/*`: what was sent to webhooks, again, and when it is done. There are no webhooks to send
 //! to yet: nothing is listed, nothing can be sent again, and nothing is outstanding.
 
-use super::Control;
-use super::Done;
+use super::{Control, Done};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! An access code: the facts that are stored, and what the API shows of them.
+//! An access code: the facts that are stored, and its errors and warnings in Seam's shape.
 
 pub mod lifecycle;
 

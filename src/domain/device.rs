@@ -1,8 +1,7 @@
-//! A device: what it is, what it can do, and how the API shows it.
+//! A device: what it is and what it can do.
 
 pub mod brands;
 pub mod health;
-pub mod keypad;
 
 use self::brands::{
     Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET, START_DATE_IN_FUTURE,
@@ -261,6 +260,20 @@ impl Device {
     /// How many backup codes its pool has when it is full.
     pub fn pool_size(&self) -> u32 {
         self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
+    }
+
+    /// Moves the bolt. While nobody can reach the lock nobody knows; `properties.locked` shows it when it is back.
+    pub fn set_locked(&mut self, is_locked: bool) {
+        if self.reachable_since.is_some() {
+            self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
+        } else {
+            self.trouble.locked_unseen = Some(is_locked);
+        }
+    }
+
+    /// Whether the lock tells its own time zone to nobody, and windows over a change of the clocks are longer there.
+    pub fn needs_daylight_buffer(&self) -> bool {
+        self.summary(0).needs_daylight_buffer()
     }
 
     /// Whether Seam can keep a pool of backup codes on the lock.

@@ -7,6 +7,7 @@ pub mod device;
 pub mod event;
 pub mod fault;
 pub mod http_fault;
+pub mod keypad;
 pub mod linked;
 pub mod locked_device;
 pub mod offline;

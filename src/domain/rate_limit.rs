@@ -1,7 +1,7 @@
 //! How often a device takes requests of one kind: Seam's limits, where a tester wants them.
 //!
-//! Nothing is counted. The action attempts are there already, so they are looked through under the lock of their
-//! device, on the workspace's clock. What was refused has no attempt and does not count.
+//! Nothing is counted. The action attempts are there already: `store::action_attempts::recent` reads them under the lock of
+//! their device, on the workspace's clock. What was refused has no attempt and does not count.
 
 use crate::clock::{Instant, to_iso};
 use crate::error::{Error, Result};

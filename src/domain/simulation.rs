@@ -146,7 +146,7 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run of these codes of the simulation, each lock until the instant that is given for it.
+    /// A run over these codes, each up to the instant that is given for its lock.
     pub fn new(
         simulation: &Simulation<'_>,
         codes: &[AccessCode],

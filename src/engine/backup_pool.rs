@@ -5,8 +5,7 @@
 //! pulled leaves its place to a new one.
 
 use super::app::App;
-use super::locked_codes::summary;
-use super::locked_codes::{LockedCodes, Scope};
+use super::locked_codes::{LockedCodes, Scope, summary};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, Window};

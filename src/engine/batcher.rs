@@ -4,7 +4,7 @@
 //! arrives alone is a batch of one. Jobs of one key are worked on in the order in which they came. A batch, the queue
 //! behind it and the time for one batch have limits.
 
-use crate::error::{Error, Unavailable};
+use crate::error::{Error, Result, Unavailable};
 use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -60,6 +60,19 @@ impl From<Unanswered> for Error {
             Unanswered::QueueFull => Self::Unavailable(Unavailable::Busy),
             Unanswered::BrokenOff => Self::OutcomeUnknown("the batch of the request broke off".into()),
         }
+    }
+}
+
+/// How a batch ended. After an error that one of its requests may have caused, each is tried alone, so that the others
+/// do not suffer from it. That is not so where the database was lost: then each is told the same.
+pub fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
+    match outcome {
+        Ok(answers) => Batch::Answered(answers),
+        Err(error) if requests == 1 => Batch::Answered(vec![Err(error)]),
+        Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
+            Batch::Answered((0..requests).map(|_| Err(error.for_another())).collect())
+        }
+        Err(_) => Batch::EachAlone,
     }
 }
 

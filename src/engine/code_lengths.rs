@@ -1,4 +1,4 @@
-//! The lengths of PINs that a lock takes, as somebody reports them who knows.
+//! The lengths of PINs that a lock takes, where a caller reports them.
 
 use super::app::App;
 use super::locked_codes::{LockedCodes, Scope};

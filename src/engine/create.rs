@@ -1,4 +1,4 @@
-//! `CreateCommand` codes. Requests of one workspace that arrive together are decided one after the other and written in one
+//! Creates codes. Requests of one workspace that arrive together are decided one after the other and written in one
 //! transaction, whose number of statements does not grow with them: the locks they share are locked once, and what
 //! one of them takes the next one sees.
 
@@ -10,7 +10,7 @@ pub(super) use self::checks::{check_start, check_time_zone};
 
 use self::board::Board;
 use super::app::App;
-use super::batcher::Batch;
+use super::batcher::batch_of;
 use super::commands::{CreateCommand, Created};
 use crate::compute;
 use crate::domain::event::NewEvent;
@@ -32,19 +32,6 @@ pub async fn create(app: &App, workspace_id: Uuid, making: CreateCommand) -> Res
     };
     let weight = making.device_ids.len();
     app.creates.submit(workspace_id, (making, weight), work).await?
-}
-
-/// How a batch ended. After an error that one of its requests may have caused, each is tried alone, so that the others
-/// do not suffer from it. That is not so where the database was lost: then each is told the same.
-pub(super) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
-    match outcome {
-        Ok(answers) => Batch::Answered(answers),
-        Err(error) if requests == 1 => Batch::Answered(vec![Err(error)]),
-        Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
-            Batch::Answered((0..requests).map(|_| Err(error.for_another())).collect())
-        }
-        Err(_) => Batch::EachAlone,
-    }
 }
 
 /// Choosing PINs for more locks than this is long computing.

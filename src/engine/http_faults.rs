@@ -17,7 +17,7 @@ pub struct Struck {
 }
 
 /// The HTTP fault that strikes a request of a workspace that has any: the oldest that is about it, is not used up and does
-/// not let it pass. It counts it, in a short transaction of its own.
+/// not let it pass. That it struck is counted in a short transaction of its own.
 pub async fn strike(app: &App, workspace: &Workspace, method: &str, path: &str) -> Result<Option<Struck>> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let faults = http_faults::lock(&mut tx, workspace.workspace_id).await?;

@@ -1,17 +1,12 @@
-//! The default sandbox: the workspace that is there when the server starts for the first time. Its ids and its key
-//! are fixed, so that people can write them into their tests.
+//! Makes the default sandbox where it is not there: the workspace that a server begins with.
 
 use super::app::App;
-use super::workspaces::make;
-use super::workspaces::{LockSpec, Wanted};
+use super::workspaces::{LockSpec, Wanted, make};
 use crate::domain::device::Device;
-pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
-
-use crate::domain::sandbox::LOCKS;
+use crate::domain::sandbox::{API_KEY, LOCKS, WORKSPACE_ID};
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Result};
-use crate::store::devices;
-use crate::store::workspaces;
+use crate::store::{devices, workspaces};
 use uuid::Uuid;
 
 fn device_id(digits: u128) -> Uuid {

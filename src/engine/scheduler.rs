@@ -9,8 +9,7 @@
 //! on. How much of a tick is computing is limited as well: what is left falls due in the next one. While some workspaces
 //! have more that is due than a batch takes, a second loop looks after the others.
 
-use super::app::App;
-use super::app::SchedulerRound;
+use super::app::{App, SchedulerRound};
 use crate::clock::{Instant, machine_now};
 use crate::domain::access_code::AccessCode;
 use crate::domain::locked_device::LockedDevice;

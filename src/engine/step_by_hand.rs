@@ -7,7 +7,7 @@ use crate::domain::access_code::lifecycle::Step;
 use crate::domain::simulation::Pace;
 use crate::error::{Error, Result};
 
-/// Takes the next step of the code at this index: the provider tells the PIN; else the lock finishes what it is doing with the
+/// Takes the next step of the code at this place: the provider tells the PIN; else the lock finishes what it is doing with the
 /// code, or what it is about to do.
 ///
 /// # Errors

@@ -1,8 +1,7 @@
 //! Codes that somebody else put on a lock: how they come to be, and how Seam takes them over.
 
 use super::app::App;
-use super::locked_codes::summary;
-use super::locked_codes::{LockedCodes, Scope};
+use super::locked_codes::{LockedCodes, Scope, summary};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, Window};

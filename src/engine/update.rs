@@ -1,8 +1,8 @@
-//! `UpdateCommand` codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
+//! Changes codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
 
 use super::app::App;
+use super::batcher::batch_of;
 use super::commands::{Kind, Update, UpdateCommand, Updated};
-use super::create::batch_of;
 use super::locked_codes::{LockedCodes, Scope, summary};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
@@ -15,8 +15,7 @@ use crate::domain::rate_limit::Recent;
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Resource, Result};
 use crate::store::access_codes::{self, PinWanted};
-use crate::store::action_attempts;
-use crate::store::devices;
+use crate::store::{action_attempts, devices};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Arc;

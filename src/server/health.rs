@@ -3,7 +3,7 @@
 use crate::clock::{Instant, machine_now, to_iso};
 use crate::engine::app::{App, SchedulerRound};
 use crate::http::envelope::{self, Answer};
-use crate::store::access_codes::overdue as overdue_before;
+use crate::store::access_codes;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
 use parking_lot::Mutex;
@@ -128,7 +128,7 @@ async fn database(app: &App) -> ServiceHealth {
 
 /// How many codes are overdue; not waited for longer than the database may take to answer.
 async fn overdue(app: &App, now: Instant) -> Option<i64> {
-    let counted = overdue_before(&app.background, now - OVERDUE_AFTER);
+    let counted = access_codes::overdue(&app.background, now - OVERDUE_AFTER);
     tokio::time::timeout(COUNTED_WITHIN, counted).await.ok()?.ok()
 }
 

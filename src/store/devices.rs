@@ -1,7 +1,6 @@
 //! The SQL of devices.
 
-use super::Position;
-use super::workspaces;
+use super::{Position, workspaces};
 use crate::clock::Instant;
 use crate::domain::device::health::{BackupPool, Census, Trouble};
 use crate::domain::device::{Device, Overrides, brands};

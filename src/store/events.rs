@@ -1,7 +1,6 @@
 //! The SQL of reading events. They are written with what they tell of, see [`super::access_codes`].
 
-use crate::clock::Instant;
-use crate::clock::iso;
+use crate::clock::{Instant, iso};
 use crate::domain::event::{NewEvent, event_type};
 use crate::error::Result;
 use crate::postgres::Pool;

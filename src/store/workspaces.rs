@@ -2,8 +2,7 @@
 
 use crate::clock::{Instant, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
-use crate::domain::workspace::SameCode;
-use crate::domain::workspace::{Workspace, World};
+use crate::domain::workspace::{SameCode, Workspace, World};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Pool;

@@ -5,8 +5,7 @@
 use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send, tick};
 use axum::body::Body;
 use axum::http::{Request, header};
-use latchkey::engine::sandbox;
-use latchkey::engine::workspaces;
+use latchkey::engine::{sandbox, workspaces};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 

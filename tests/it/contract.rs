@@ -2,8 +2,7 @@
 
 use crate::support::{World, ask, run};
 use latchkey::contract::{self, Contract};
-use latchkey::control;
-use latchkey::server;
+use latchkey::{control, server};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +15,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// Both documents, each with the paths that the router has for it.
 fn documents() -> [(Contract, Vec<&'static str>); 2] {
     [
-        (Contract::parse(contract::OPENAPI).unwrap(), server::contract_routes().into_parts().1),
+        (Contract::parse(contract::OPENAPI).unwrap(), latchkey::api::routes().into_parts().1),
         (Contract::parse(contract::CONTROL_OPENAPI).unwrap(), control::routes().into_parts().1),
     ]
 }

@@ -1,6 +1,7 @@
 //! `/devices/get` and `/devices/list`, and the locks of the default sandbox.
 
 use crate::support::{START, UNKNOWN, World, app, post_as, run};
+use latchkey::domain::sandbox::{API_KEY, WORKSPACE_ID};
 use latchkey::engine::sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -215,13 +216,13 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         };
         assert_eq!((made.len(), ids(&again)), (10, ids(&made)), "it is made once");
 
-        let listed = post_as(sandbox::API_KEY, "/devices/list", json!({})).await.ok();
+        let listed = post_as(API_KEY, "/devices/list", json!({})).await.ok();
         let locks = listed["devices"].as_array().unwrap();
         let listed_ids: Vec<_> = locks.iter().map(|lock| lock["device_id"].as_str().unwrap()).collect();
         assert_eq!(listed_ids, ids(&made));
         assert_eq!(locks[0]["device_type"], "august_lock");
         assert_eq!(locks[1]["device_type"], "august_lock");
-        assert!(locks.iter().all(|lock| lock["workspace_id"] == sandbox::WORKSPACE_ID.to_string()));
+        assert!(locks.iter().all(|lock| lock["workspace_id"] == WORKSPACE_ID.to_string()));
 
         // Any well-formed six-digit PIN: the extremes of all rules a brand may have on digits.
         let mut takes_any = Vec::new();
@@ -241,11 +242,11 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         let device_ids: Vec<_> = takes_any.iter().map(|lock| &lock["device_id"]).collect();
         for code in ["000000", "123456", "999999", "120890", "112233"] {
             let wanted = json!({ "device_ids": device_ids, "code": code });
-            let codes = post_as(sandbox::API_KEY, "/access_codes/create_multiple", wanted).await.ok();
+            let codes = post_as(API_KEY, "/access_codes/create_multiple", wanted).await.ok();
             for made in codes["access_codes"].as_array().unwrap() {
                 assert_eq!(made["code"], code);
                 let gone = json!({ "access_code_id": made["access_code_id"], "sync": true });
-                post_as(sandbox::API_KEY, "/access_codes/delete", gone).await.ok();
+                post_as(API_KEY, "/access_codes/delete", gone).await.ok();
             }
         }
     });

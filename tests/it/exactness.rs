@@ -403,7 +403,7 @@ fn the_story_is_about_everything_there_is() {
         let first = first_telling().await;
         let path = |told: &Told| told.0.split(' ').next().unwrap().to_owned();
         let went_well: BTreeSet<_> = first.iter().filter(|told| told.1 == 200).map(path).collect();
-        let of_seam = server::contract_routes().into_parts().1;
+        let of_seam = latchkey::api::routes().into_parts().1;
         let untold: Vec<_> = of_seam.into_iter().filter(|path| !went_well.contains(*path)).collect();
         assert!(untold.is_empty(), "{untold:?}");
         assert!(went_well.iter().filter(|path| path.starts_with("/_emulator")).count() >= 14, "{went_well:?}");

@@ -28,10 +28,11 @@ struct Source {
     text: String,
 }
 
-/// Where in a file a module is imported, and which.
+/// Where in a file something is imported, and what, as it is from the crate's root on. `None`: it leads out of the crate.
 struct Import {
     line: usize,
-    path: Vec<String>,
+    path: Option<Vec<String>>,
+    is_from_root: bool,
 }
 
 fn sources() -> Vec<Source> {
@@ -47,7 +48,7 @@ fn sources() -> Vec<Source> {
             }
             let file = path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
             let Some(name) = file.strip_suffix(".rs") else { continue };
-            let is_test = name.split('/').any(|part| part == "tests") || name == "contract/properties";
+            let is_test = name.ends_with("/tests") || name.contains("/tests/") || name == "contract/properties";
             if is_test || matches!(name, "lib" | "main") {
                 continue;
             }
@@ -77,8 +78,9 @@ fn imports(source: &Source) -> Vec<Import> {
             let line = source.text[..place].matches('\n').count() + 1;
             let mut paths = Vec::new();
             tree(&[], &source.text[place..], &mut paths);
-            let absolute = paths.into_iter().filter_map(|path| from_root(&source.module, &path));
-            found.extend(absolute.map(|path| Import { line, path }));
+            let is_from_root = start == "crate::";
+            let imports = paths.into_iter().map(|path| from_root(&source.module, &path));
+            found.extend(imports.map(|path| Import { line, path, is_from_root }));
         }
     }
     found
@@ -143,20 +145,86 @@ fn may_import(from: (usize, &str), to: (usize, &str)) -> bool {
     to.0 <= from.0 && (from.1, to.1) != ("control", "api")
 }
 
-#[test]
-fn floors_import_from_below_and_never_from_above() {
+/// What is wrong with the imports of a file.
+fn wrong_imports(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
-    for source in sources() {
-        let own = floor(&source.module).unwrap_or_else(|| panic!("src/{} stands on no floor", source.file));
-        for import in imports(&source) {
-            // What is not on a floor is an item of a module inside a file.
-            if let Some(other) = floor(&import.path).filter(|other| !may_import(own, *other)) {
-                let path = import.path.join("::");
-                wrong.push(format!("src/{}:{}: {} imports {path} of {}", source.file, import.line, own.1, other.1));
+    let own = floor(&source.module).unwrap_or_else(|| panic!("src/{} stands on no floor", source.file));
+    for Import { line, path, is_from_root } in imports(source) {
+        let mut refuse = |what: String| wrong.push(format!("src/{}:{line}: {} imports {what}", source.file, own.1));
+        let shown = path.as_deref().unwrap_or_default().join("::");
+        match path.as_deref().map(floor) {
+            Some(Some(other)) if may_import(own, other) => {}
+            Some(Some(other)) => refuse(format!("{shown} of {}", other.1)),
+            // A module inside a file may use what stands around it.
+            Some(None) if !is_from_root && !shown.is_empty() => {}
+            Some(None) | None => refuse(format!("`{shown}`, which is on no floor")),
+        }
+        let base = path.as_deref().and_then(<[String]>::first).map(String::as_str).unwrap_or_default();
+        if own.1 == "domain" && !DOMAIN_MAY_USE.contains(&base) && is_from_root {
+            refuse(format!("{shown}: the domain has rules only"));
+        }
+    }
+    // Names by which an import would be hidden.
+    for (number, line) in source.text.lines().enumerate() {
+        for hidden in ["crate as ", "super as ", "include!(", "#[path"] {
+            if line.contains(hidden) {
+                wrong.push(format!("src/{}:{}: {hidden}", source.file, number + 1));
             }
         }
     }
+    wrong
+}
+
+/// The part of the base that rules may use: instants, ids, errors, and who caused an event.
+const DOMAIN_MAY_USE: &[&str] = &["cause", "clock", "domain", "error", "ids"];
+
+#[test]
+fn floors_import_from_below_and_never_from_above() {
+    let sources = sources();
+    for (name, _) in FLOORS {
+        let has_file = sources.iter().any(|source| floor(&source.module).is_some_and(|(_, floor)| floor == *name));
+        assert!(has_file, "no file stands on the floor {name}");
+    }
+    let wrong: Vec<String> = sources.iter().flat_map(wrong_imports).collect();
     assert!(wrong.is_empty(), "imports that run up:\n{}", wrong.join("\n"));
+    let root = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let items = root.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
+    assert!(items.clone().all(|line| line.starts_with("pub mod ")), "src/lib.rs declares modules and nothing else");
+}
+
+#[test]
+fn floors_find_an_import_that_runs_up_however_it_is_written() {
+    let refused = |file: &str, text: &str| {
+        let module = file.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").map(str::to_owned).collect();
+        !wrong_imports(&Source { file: file.to_owned(), module, text: code_of(text) }).is_empty()
+    };
+    for (file, text) in [
+        ("domain/pin.rs", "use crate::store::devices;"),
+        ("domain/pin.rs", "use crate::{clock, engine};"),
+        ("domain/pin.rs", "pub use crate::engine::app::App as Other;"),
+        ("domain/pin.rs", "use super::super::store::{self as rows};"),
+        ("domain/pin.rs", "fn f() { crate::engine::delete::delete(); }"),
+        ("domain/pin.rs", "use crate::*;"),
+        ("domain/pin.rs", "use crate as root;"),
+        ("domain/pin.rs", "use crate::App;"),
+        ("domain/pin.rs", "use crate::postgres::Pool;"),
+        ("domain/pin.rs", "mod inner { use super::super::super::super::engine; }"),
+        ("store/devices.rs", "use crate::{\n    clock,\n    engine::{app::App, delete},\n};"),
+        ("engine/delete.rs", "use crate::control::Done;"),
+        ("control/clock.rs", "use crate::api::access_codes::wanted;"),
+        ("api/edge.rs", "use super::devices;"),
+        ("error.rs", "use crate::domain::device::Device;"),
+    ] {
+        assert!(refused(file, text), "{file}: {text}");
+    }
+    for (file, text) in [
+        ("domain/pin.rs", "use super::device::Device; // crate::engine"),
+        ("control/clock.rs", "use crate::api::edge::Done;"),
+        ("engine/delete.rs", "use crate::{domain::{self, pin}, store::devices as rows};"),
+        ("clock.rs", "pub mod iso { use super::Instant; }"),
+    ] {
+        assert!(!refused(file, text), "{file}: {text}");
+    }
 }
 
 #[test]
@@ -168,9 +236,11 @@ fn files_import_one_another_in_no_circle() {
     };
     let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
     for source in &sources {
-        let targets = imports(source).into_iter().filter_map(|import| file_of(&import.path));
-        // A file may use what the file above it in the tree declares: that one names it as its module.
-        let targets = targets.filter(|target| !source.module.starts_with(target));
+        let imported = imports(source).into_iter().filter_map(|import| file_of(import.path.as_deref()?));
+        let declared = source.text.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
+        let declared = declared.filter_map(|name| file_of(&[&source.module[..], &[name.to_owned()]].concat()));
+        // A file may use what the files above it in the tree have: they declare it as their module.
+        let targets = imported.chain(declared).filter(|target| !source.module.starts_with(target));
         edges.insert(source.module.clone(), targets.collect());
     }
     // Files that import nothing that is left are taken away, until only circles and what leads to them are left.
@@ -196,13 +266,24 @@ fn files_import_one_another_in_no_circle() {
 /// Words, the floors on which they may stand, and why.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
     (
-        &["sqlx::query", "QueryBuilder", "sqlx::types", "FromRow", "sqlx::Row"],
+        &[
+            "sqlx::query",
+            "sqlx::{query",
+            "query_as",
+            "query_scalar",
+            "raw_sql",
+            "QueryBuilder",
+            "sqlx::types",
+            "FromRow",
+            "fetch_all(",
+            "fetch_one(",
+        ],
         &["store", "postgres"],
         "SQL and rows belong to a store",
     ),
     (
-        &["axum", "hyper", "tower_http", "crate::http::"],
-        &["http", "api", "control", "server", "contract"],
+        &["axum", "hyper", "tower", "http_body_util", "crate::http", "crate::{http"],
+        &["http", "api", "control", "server"],
         "HTTP belongs to endpoints and to what is around them",
     ),
 ];
@@ -224,7 +305,7 @@ fn floors_keep_sql_in_stores_http_at_the_edge_and_rules_pure() {
             }
         }
         if top == "domain" {
-            for word in ["sqlx", "tokio"] {
+            for word in ["sqlx", "tokio", "std::fs", "std::thread", "machine_now()", "random_id"] {
                 refuse(word, "the domain has rules only");
             }
         }

@@ -399,7 +399,7 @@ fn no_table_of_a_workspace_is_forgotten() {
         .unwrap();
         let listed = TABLES.iter().chain([&WORKSPACE]).map(|table| table.name).chain(LEFT_OUT);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
-        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), listed, "see emulator::snapshots::tables");
+        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), listed, "see store::snapshots::tables");
         // What JSON a column may hold, only the code that reads it knows.
         let json: Vec<(String, String)> = sqlx::query_as(
             "select table_name::text, column_name::text from information_schema.columns

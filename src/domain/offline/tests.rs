@@ -1,9 +1,8 @@
 use super::Kind::{Daily, Hourly, OneTime, OracodeSlot, TimeBound};
 use super::*;
 use crate::clock::{from_iso, to_iso};
-use crate::domain::device::Overrides;
-use crate::domain::device::brands;
 use crate::domain::device::health::Trouble;
+use crate::domain::device::{Overrides, brands};
 use proptest::prelude::*;
 use uuid::Uuid;
 

@@ -1,4 +1,4 @@
-//! `CreateCommand` codes that a lock's maker computes: the rules are [`crate::domain::offline`]'s.
+//! Creates codes that a lock's maker computes: the rules are [`crate::domain::offline`]'s.
 
 use super::board::Board;
 use crate::clock::LAST;

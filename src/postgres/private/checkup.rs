@@ -1,10 +1,9 @@
 //! What a start would find, found out without starting or changing anything.
 
 use super::account::Account;
-use super::cluster;
 use super::instance::{self, LOCK};
 use super::programs::{self, Programs};
-use super::{Durability, Options, StartError};
+use super::{Durability, Options, StartError, cluster};
 use rustix::fs::{Access, access};
 use std::fs::{self, File, TryLockError};
 use std::io;

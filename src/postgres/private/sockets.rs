@@ -9,9 +9,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::StartError;
 use super::account::Account;
-use super::instance;
+use super::{StartError, instance};
 
 /// PostgreSQL's own name for the socket of the default port.
 pub(super) const NAME: &str = ".s.PGSQL.5432";

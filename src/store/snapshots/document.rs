@@ -1,8 +1,7 @@
 //! A snapshot as one JSON document: what it looks like. It is read from text and written to text; only a row at a time is
 //! taken apart.
 
-use super::raw;
-use super::raw::{Members, is_object};
+use super::raw::{self, Members, is_object};
 use super::tables::TABLES;
 use crate::clock::{Instant, WorkspaceClock, from_iso, to_iso};
 use serde::{Deserialize, Serialize};

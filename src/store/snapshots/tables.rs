@@ -3,9 +3,8 @@
 use crate::clock::duration_from_iso;
 use crate::domain::access_code::lifecycle::particulars::{Outcome, Particulars};
 use crate::domain::action_attempt::StoredOutcome;
-use crate::domain::device::Overrides;
-use crate::domain::device::brands;
 use crate::domain::device::health::{BackupPool, Trouble};
+use crate::domain::device::{Overrides, brands};
 use crate::domain::http_fault;
 use crate::domain::rate_limit::RateLimits;
 use serde::Deserialize;

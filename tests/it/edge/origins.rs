@@ -3,6 +3,7 @@
 use crate::support::{Reply, World, app, ask, run, send};
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
+use latchkey::domain::sandbox::API_KEY;
 use latchkey::engine::sandbox;
 
 /// A GET with headers that need not be text.
@@ -84,7 +85,7 @@ fn the_key_that_everybody_knows_is_not_for_web_pages_from_elsewhere() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
         let world = World::with_locks(0).await;
-        let bearer = format!("Bearer {}", sandbox::API_KEY);
+        let bearer = format!("Bearer {API_KEY}");
         let sandbox = async |origin: &str| {
             ask("GET", "/devices/list", &[("authorization", bearer.as_str()), ("origin", origin)], "").await
         };

@@ -1,7 +1,6 @@
 //! Long work of one workspace: what others notice of it, and that it ends when nobody waits for it.
 
-use super::command;
-use super::{Latchkey, client, place, post, wait_for};
+use super::{Latchkey, client, command, place, post, wait_for};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Command;

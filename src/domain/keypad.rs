@@ -1,12 +1,12 @@
 //! What a lock does when somebody enters a PIN at its keypad: it looks into its own memory and at its own clock, and asks
 //! nobody.
 
-use super::Device;
+use super::access_code::AccessCode;
+use super::access_code::lifecycle::Entry;
+use super::daylight;
+use super::device::Device;
+use super::offline::{self, Kind};
 use crate::clock::Instant;
-use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::Entry;
-use crate::domain::daylight;
-use crate::domain::offline::{self, Kind};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -123,20 +123,4 @@ pub fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Instant) -> 
     }
     trouble.keypad_dead_until = now.checked_add_signed(DEAD_FOR);
     Some(Refusal::TooManyAttempts)
-}
-
-impl Device {
-    /// Moves the bolt. While nobody can reach the lock nobody knows; `properties.locked` shows it when it is back.
-    pub fn set_locked(&mut self, is_locked: bool) {
-        if self.reachable_since.is_some() {
-            self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
-        } else {
-            self.trouble.locked_unseen = Some(is_locked);
-        }
-    }
-
-    /// Whether the lock tells its own time zone to nobody, and windows over a change of the clocks are longer there.
-    fn needs_daylight_buffer(&self) -> bool {
-        self.summary(0).needs_daylight_buffer()
-    }
 }
