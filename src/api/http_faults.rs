@@ -8,7 +8,10 @@ use crate::error::{Error, Result};
 use crate::http::connection::Connection;
 use axum::http::request::Parts;
 
-/// Lets it happen to the request. `Ok`: the request goes on.
+/// Answers the request with the error that was arranged, delays it, or resets its connection. `Ok`: the request goes on.
+///
+/// # Errors
+/// [`Error::Arranged`] and [`Error::ConnectionReset`].
 pub async fn apply(struck: Struck, app: &App, parts: &Parts) -> Result<()> {
     let http_fault_id = struck.http_fault_id;
     match struck.outcome {

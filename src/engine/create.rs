@@ -22,8 +22,8 @@ use uuid::Uuid;
 /// Makes the codes of one request, in the order of its locks, or none of them.
 ///
 /// # Errors
-/// Those of [`crate::domain::linked::assign_one`] and [`crate::domain::linked::assign_many`]; an unknown, full, offline or unfit lock; a time frame
-/// that makes no sense. Then nothing is written.
+/// Those of [`assign_one`](crate::domain::linked::assign_one) and [`assign_many`](crate::domain::linked::assign_many); an
+/// unknown, full, offline or unfit lock; a time frame that makes no sense. Then nothing is written.
 pub async fn create(app: &App, workspace_id: Uuid, making: CreateCommand) -> Result<Vec<Created>> {
     let work_app = app.clone();
     let work = move |batch: Arc<[CreateCommand]>| {

@@ -88,8 +88,8 @@ async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
     (next_wake(app).await, has_done_something)
 }
 
-/// When something falls due next. What is due already is held by somebody else: to look past all of it takes long as well,
-/// so that the workspaces it is of count as busy.
+/// When something falls due next. What is due by now is on locks that another transaction holds. Its workspaces count as
+/// busy, because a batch that looks for other codes has to read past all of it.
 async fn next_wake(app: &App) -> Result<Option<Instant>> {
     let parked = app.parking.parked();
     let wake_at = access_codes::next_wake(&app.background, &parked).await?;
@@ -114,10 +114,15 @@ pub async fn run_beside(app: App) {
             // The sender lives in the app.
             Err(_) => return,
         };
-        if let Err(error) = batch(&app, Lane::NewestBut(&busy)).await {
-            tracing::error!(%error, "the scheduler failed beside busy workspaces and will try again");
-        }
-        tokio::time::sleep(MIN_INTERVAL).await;
+        let sleep = match batch(&app, Lane::NewestBut(&busy)).await {
+            Ok(_) => MIN_INTERVAL,
+            // The workspaces stay busy while the database is away: one line a second, and not fifty.
+            Err(error) => {
+                tracing::error!(%error, "the scheduler failed beside busy workspaces and will try again");
+                MAX_SLEEP
+            }
+        };
+        tokio::time::sleep(sleep).await;
     }
 }
 
