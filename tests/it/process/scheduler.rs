@@ -2,6 +2,7 @@
 
 use super::database::{database_of, locks_of, until_it_serves, with_database};
 use super::{Latchkey, codes_at_rest, id_of, place, post, postgres_in, wait_for};
+use latchkey::postgres::private::PrivatePostgres;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::time::{Duration, Instant};
@@ -94,6 +95,19 @@ async fn with_overdue_codes_on_held_locks<'c>(
     held
 }
 
+/// Runs a test on a server of its own, while thousands of codes are overdue on locks that somebody holds.
+fn beside_held_locks(test: impl AsyncFnOnce(&Latchkey, &PrivatePostgres)) {
+    let place = place();
+    let postgres = postgres_in(place.path());
+    let latchkey = with_database(&postgres, &[]);
+    wait_for(async {
+        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
+        let held = with_overdue_codes_on_held_locks(&latchkey, &mut holder).await;
+        test(&latchkey, &postgres).await;
+        held.rollback().await.unwrap();
+    });
+}
+
 /// A new code of the sandbox is set within two seconds.
 async fn sets_a_code_soon(latchkey: &Latchkey) {
     let locks = locks_of(latchkey).await;
@@ -105,25 +119,14 @@ async fn sets_a_code_soon(latchkey: &Latchkey) {
 
 #[test]
 fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
-    let place = place();
-    let postgres = postgres_in(place.path());
-    let latchkey = with_database(&postgres, &[]);
-    wait_for(async {
-        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
-        let held = with_overdue_codes_on_held_locks(&latchkey, &mut holder).await;
-        sets_a_code_soon(&latchkey).await;
-        held.rollback().await.unwrap();
+    beside_held_locks(async |latchkey, _| {
+        sets_a_code_soon(latchkey).await;
     });
 }
 
 #[test]
 fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
-    let place = place();
-    let postgres = postgres_in(place.path());
-    let latchkey = with_database(&postgres, &[]);
-    wait_for(async {
-        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
-        let held = with_overdue_codes_on_held_locks(&latchkey, &mut holder).await;
+    beside_held_locks(async |latchkey, postgres| {
         let wanted = json!({ "locks": 1, "programming": { "after": "PT0.5S" }, "clock": "live" });
         let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
         let (key, wanted) =
@@ -133,20 +136,14 @@ fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
         sqlx::query(SPOIL).bind(id_of(&broken["access_code"])).execute(&mut connection).await.unwrap();
         until("it is parked", async || latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] == 1)
             .await;
-        sets_a_code_soon(&latchkey).await;
-        held.rollback().await.unwrap();
+        sets_a_code_soon(latchkey).await;
     });
 }
 
 #[test]
 fn code_whose_row_is_held_stops_only_one_of_two_loops_beside_held_locks() {
-    let place = place();
-    let postgres = postgres_in(place.path());
-    let latchkey = with_database(&postgres, &[]);
-    wait_for(async {
-        let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
-        let held = with_overdue_codes_on_held_locks(&latchkey, &mut holder).await;
-        let locks = locks_of(&latchkey).await;
+    beside_held_locks(async |latchkey, postgres| {
+        let locks = locks_of(latchkey).await;
         let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[1] })).await;
         let mut other = PgConnection::connect(&postgres.url()).await.unwrap();
         let mut row = other.begin().await.unwrap();
@@ -161,8 +158,7 @@ fn code_whose_row_is_held_stops_only_one_of_two_loops_beside_held_locks() {
                 == 1
         })
         .await;
-        sets_a_code_soon(&latchkey).await;
+        sets_a_code_soon(latchkey).await;
         row.rollback().await.unwrap();
-        held.rollback().await.unwrap();
     });
 }
