@@ -1,11 +1,13 @@
 //! `/_emulator/access_codes/*`: conditions that have no natural cause here, and progress by hand.
 
 use super::Control;
-use crate::api::body::access_code::{AccessCodeBody, UnmanagedAccessCodeBody};
+use crate::api::body::access_code::managed_or_unmanaged;
+use crate::clock::Instant;
+use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::particulars::Condition;
 use crate::engine::app::App;
-use crate::engine::locked_codes::{LockedCodes, Scope, summary};
 use crate::engine::step_by_hand;
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,9 +27,8 @@ pub(super) struct AddError {
 
 pub(super) async fn add_error(call: Control<AddError>) -> Result<Found> {
     let AddError { access_code_id, error_code, message } = call.input.clone();
-    change(&call, access_code_id, |all, place| {
-        let condition = condition(error_code, message, all);
-        all.codes[place].life.particulars.errors.push(condition);
+    change(&call, access_code_id, |code, now| {
+        code.life.particulars.errors.push(condition(error_code, message, now));
     })
     .await
 }
@@ -41,9 +42,8 @@ pub(super) struct AddWarning {
 
 pub(super) async fn add_warning(call: Control<AddWarning>) -> Result<Found> {
     let AddWarning { access_code_id, warning_code, message } = call.input.clone();
-    change(&call, access_code_id, |all, place| {
-        let condition = condition(warning_code, message, all);
-        all.codes[place].life.particulars.warnings.push(condition);
+    change(&call, access_code_id, |code, now| {
+        code.life.particulars.warnings.push(condition(warning_code, message, now));
     })
     .await
 }
@@ -55,53 +55,51 @@ pub(super) struct One {
 
 /// Takes back what a tester put on a code.
 pub(super) async fn clear(call: Control<One>) -> Result<Found> {
-    change(&call, call.input.access_code_id, |all, place| {
-        let particulars = &mut all.codes[place].life.particulars;
+    change(&call, call.input.access_code_id, |code, _| {
+        let particulars = &mut code.life.particulars;
         particulars.errors.clear();
         particulars.warnings.clear();
     })
     .await
 }
 
-fn condition(code: String, message: Option<String>, all: &LockedCodes) -> Condition {
+fn condition(code: String, message: Option<String>, now: Instant) -> Condition {
     let message = message.unwrap_or_else(|| format!("{code}, as arranged by a tester."));
-    Condition { code, message, created_at: all.now }
+    Condition { code, message, created_at: now }
 }
 
 async fn change<I>(
     call: &Control<I>,
     access_code_id: Uuid,
-    change: impl FnOnce(&mut LockedCodes, usize),
+    change: impl FnOnce(&mut AccessCode, Instant),
 ) -> Result<Found> {
-    let (mut all, place) = begin(call, access_code_id).await?;
-    change(&mut all, place);
-    all.touch(place);
-    finish(&call.app, all, place).await
+    let mut work = begin(call, access_code_id).await?;
+    let now = work.now;
+    change(work.codes.get_mut(access_code_id)?, now);
+    finish(&call.app, work, access_code_id).await
 }
 
-async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<(LockedCodes, usize)> {
+async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<UnitOfWork> {
     let workspace = call.workspace().await?;
-    let all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
-    let place = all.find(access_code_id).ok_or(Error::no_access_code(access_code_id))?;
-    Ok((all, place))
+    let work = UnitOfWork::begin(&call.app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    work.codes.find(access_code_id).ok_or(Error::no_access_code(access_code_id))?;
+    Ok(work)
 }
 
-async fn finish(app: &App, all: LockedCodes, place: usize) -> Result<Found> {
-    let (codes, locked) = all.finish(app).await?;
-    let code = &codes[place];
-    let device = summary(&locked, code.device_id)?;
-    let access_code = match (code.life.gone_at, code.life.is_managed) {
-        (Some(_), _) => Value::Null,
-        (None, true) => serde_json::to_value(AccessCodeBody::of(code, &device))?,
-        (None, false) => serde_json::to_value(UnmanagedAccessCodeBody::of(code, &device))?,
-    };
-    Ok(Found { access_code })
+async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<Found> {
+    let codes = work.finish(app).await?;
+    let code = codes.get(access_code_id)?;
+    if code.life.gone_at.is_some() {
+        return Ok(Found { access_code: Value::Null });
+    }
+    Ok(Found { access_code: managed_or_unmanaged(code, &codes.summary(code.device_id)?)? })
 }
 
 /// Takes one step by hand: the provider tells the PIN; else the lock finishes what it is doing with the code, or what it
 /// is about to do.
 pub(super) async fn step(call: Control<One>) -> Result<Found> {
-    let (mut all, place) = begin(&call, call.input.access_code_id).await?;
-    step_by_hand::step(&mut all, place).await?;
-    finish(&call.app, all, place).await
+    let access_code_id = call.input.access_code_id;
+    let mut work = begin(&call, access_code_id).await?;
+    step_by_hand::step(&mut work, access_code_id).await?;
+    finish(&call.app, work, access_code_id).await
 }

@@ -6,7 +6,7 @@
 use super::{Control, Nothing};
 use crate::clock::{Instant, WorkspaceClock, from_iso, iso, machine_now, to_iso};
 use crate::engine::clock::{self, Move};
-use crate::error::{Error, Resource, Result};
+use crate::error::{Error, Result};
 use crate::http::params::{duration, instant, optional_instant};
 use crate::store::workspaces;
 use chrono::TimeDelta;
@@ -35,7 +35,7 @@ pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
     let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::world(connection, workspace_id)));
-    let world = read.await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let (_, world) = read.await?;
     Ok(ClockBody::of(world.clock, machine_now()))
 }
 

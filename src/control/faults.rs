@@ -65,11 +65,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
         duration("outcome", delay)?;
     }
     let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
-    if !workspaces::lock(&mut tx, workspace.workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
-    let world =
-        workspaces::world(&mut tx, workspace.workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    workspaces::lock(&mut tx, workspace.workspace_id).await?;
+    let (_, world) = workspaces::world(&mut tx, workspace.workspace_id).await?;
     let machine_now = machine_now();
     let ordinal = faults::next_ordinal(&mut tx, workspace.workspace_id).await?;
     let fault = Fault {
@@ -109,9 +106,7 @@ pub(super) struct Delete {
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = call.app.pool.begin(workspace_id).await?;
-    if !workspaces::lock(&mut tx, workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
+    workspaces::lock(&mut tx, workspace_id).await?;
     if !faults::delete(&mut tx, workspace_id, call.input.fault_id).await? {
         return Err(Error::NotFound(Resource::Fault));
     }

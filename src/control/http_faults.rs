@@ -62,10 +62,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
         duration("outcome", delay)?;
     }
     let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
-    if !workspaces::lock(&mut tx, workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
-    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    workspaces::lock(&mut tx, workspace_id).await?;
+    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     let machine_now = machine_now();
     let ordinal = http_faults::next_ordinal(&mut tx, workspace_id).await?;
     let fault = HttpFault {
@@ -104,9 +102,7 @@ pub(super) struct Delete {
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = call.app.pool.begin(workspace_id).await?;
-    if !workspaces::lock(&mut tx, workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
+    workspaces::lock(&mut tx, workspace_id).await?;
     if !http_faults::delete(&mut tx, workspace_id, call.input.http_fault_id).await? {
         return Err(Error::NotFound(Resource::HttpFault));
     }

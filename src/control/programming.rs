@@ -1,10 +1,9 @@
 //! `/_emulator/programming/set`: how codes progress in a workspace.
 
 use super::Control;
-use crate::engine::locked_codes::{LockedCodes, Scope};
+use crate::engine;
 use crate::error::{Error, Result};
 use crate::http::params::duration;
-use crate::store::workspaces;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -53,15 +52,7 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
     };
     let takes = wanted.read()?;
     let workspace = call.workspace().await?;
-    let mut all = LockedCodes::begin(&call.app, workspace.workspace_id, Scope::Workspace).await?;
-    workspaces::set_programming(&mut all.tx, workspace.workspace_id, takes).await?;
-    all.locked.iter_mut().for_each(|locked| locked.world.programming = takes);
-    // What is done sooner now is done now, not before it was asked for.
-    let now = all.now;
-    all.codes.iter_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
-    all.touch_all();
-    all.live(false).await?;
-    all.finish(&call.app).await?;
+    engine::workspaces::set_programming(&call.app, workspace.workspace_id, takes).await?;
     let programming = match wanted {
         Programming::AtOnce => json!("at_once"),
         Programming::ByHand => json!("by_hand"),

@@ -1,9 +1,11 @@
 //! `/_emulator/stream`: requests and events of a workspace as they come, as server-sent events.
 
 use super::{Control, requests};
+use crate::api::body::event::EventBody;
 use crate::engine::app::App;
 use crate::engine::request_log::{Entry, Told};
 use crate::error::Result;
+use crate::store::events::EventRow;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Deserialize;
@@ -77,7 +79,7 @@ impl Telling {
             match heard {
                 Ok(Told::Request(entry)) => self.request(&entry).await?,
                 Ok(Told::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
-                    let data = serde_json::to_value(&*event).ok()?;
+                    let data = serde_json::to_value(EventBody::from(EventRow::from((*event).clone()))).ok()?;
                     self.message(None, "event", &data).await?;
                 }
                 Ok(Told::Event(_)) => {}

@@ -118,9 +118,7 @@ fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock
 
 pub(crate) async fn delete(call: Control<Nothing>) -> Result<Done> {
     let workspace = call.workspace().await?;
-    if !workspaces::delete(&call.app.pool, workspace.workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
+    workspaces::delete(&call.app.pool, workspace.workspace_id).await?;
     call.app.workspaces.forget(workspace.workspace_id);
     Ok(Done {})
 }

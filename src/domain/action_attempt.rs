@@ -8,17 +8,30 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// An action attempt that comes with a code.
+/// Seam's names of what is asked of devices.
+#[expect(missing_docs, reason = "they are Seam's own names")]
+pub mod action_type {
+    pub const CREATE_ACCESS_CODE: &str = "CREATE_ACCESS_CODE";
+    pub const UPDATE_ACCESS_CODE: &str = "UPDATE_ACCESS_CODE";
+    pub const DELETE_ACCESS_CODE: &str = "DELETE_ACCESS_CODE";
+    pub const CONVERT_ACCESS_CODE_TO_MANAGED: &str = "CONVERT_ACCESS_CODE_TO_MANAGED";
+    pub const LOCK_DOOR: &str = "LOCK_DOOR";
+    pub const UNLOCK_DOOR: &str = "UNLOCK_DOOR";
+}
+
+/// An action attempt about to be recorded.
 #[derive(Clone, Debug)]
 pub struct NewActionAttempt {
     /// Its id.
     pub action_attempt_id: Uuid,
+    /// The workspace it was made in.
+    pub workspace_id: Uuid,
     /// Seam's `action_type`.
     pub action_type: &'static str,
-    /// The code it is about.
-    pub access_code_id: Uuid,
-    /// That code's lock.
+    /// The device that is to do it.
     pub device_id: Uuid,
+    /// The code it is about, if it is about one.
+    pub access_code_id: Option<Uuid>,
     /// When it was made.
     pub created_at: Instant,
     /// Set where it is over as soon as it is made.

@@ -115,7 +115,7 @@ impl Overrides {
 }
 
 /// One device, with its brand looked up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Device {
     /// Its id.
     pub device_id: Uuid,

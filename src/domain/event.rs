@@ -4,11 +4,9 @@ pub mod payload;
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::Happening;
-use super::device::Device;
 use super::locked_device::LockedDevice;
 use crate::cause::Caused;
 use crate::clock::Instant;
-use crate::ids::Ids;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -35,6 +33,15 @@ pub mod event_type {
     pub const UNMANAGED_REMOVED: &str = "access_code.unmanaged.removed";
     pub const UNMANAGED_CONVERTED: &str = "access_code.unmanaged.converted_to_managed";
     pub const UNMANAGED_FAILED_TO_CONVERT: &str = "access_code.unmanaged.failed_to_convert_to_managed";
+    pub const ACCOUNT_DISCONNECTED: &str = "connected_account.disconnected";
+    pub const ACCOUNT_RECONNECTED: &str = "connected_account.completed_first_sync_after_reconnection";
+    pub const DEVICE_ADDED: &str = "device.added";
+    pub const DEVICE_CONNECTED: &str = "device.connected";
+    pub const DEVICE_DISCONNECTED: &str = "device.disconnected";
+    pub const DEVICE_REMOVED: &str = "device.removed";
+    pub const LOCK_ACCESS_DENIED: &str = "lock.access_denied";
+    pub const LOCK_LOCKED: &str = "lock.locked";
+    pub const LOCK_UNLOCKED: &str = "lock.unlocked";
 
     /// Seam's `event_description`: what happened, for people. `None` for a type that nothing here records.
     pub fn description(event_type: &str) -> Option<&'static str> {
@@ -59,17 +66,15 @@ pub mod event_type {
             UNMANAGED_REMOVED => "An unmanaged access code disappeared from the device.",
             UNMANAGED_CONVERTED => "An unmanaged access code was converted to a managed one.",
             UNMANAGED_FAILED_TO_CONVERT => "An unmanaged access code could not be converted to a managed one.",
-            "connected_account.disconnected" => "A connected account was disconnected.",
-            "connected_account.completed_first_sync_after_reconnection" => {
-                "A connected account was synchronized for the first time after its reconnection."
-            }
-            "device.added" => "A device was added.",
-            "device.connected" => "A device came online.",
-            "device.disconnected" => "A device went offline.",
-            "device.removed" => "A device was removed from its provider account.",
-            "lock.access_denied" => "A lock denied access.",
-            "lock.locked" => "A lock was locked.",
-            "lock.unlocked" => "A lock was unlocked.",
+            ACCOUNT_DISCONNECTED => "A connected account was disconnected.",
+            ACCOUNT_RECONNECTED => "A connected account was synchronized for the first time after its reconnection.",
+            DEVICE_ADDED => "A device was added.",
+            DEVICE_CONNECTED => "A device came online.",
+            DEVICE_DISCONNECTED => "A device went offline.",
+            DEVICE_REMOVED => "A device was removed from its provider account.",
+            LOCK_ACCESS_DENIED => "A lock denied access.",
+            LOCK_LOCKED => "A lock was locked.",
+            LOCK_UNLOCKED => "A lock was unlocked.",
             _ => return None,
         })
     }
@@ -95,8 +100,8 @@ pub struct NewEvent {
     pub created_at: Instant,
     /// The device it is about; none for events of an account.
     pub device_id: Option<Uuid>,
-    /// That device's account.
-    pub connected_account_id: Uuid,
+    /// The account that it is about, or through which its device is connected.
+    pub connected_account_id: Option<Uuid>,
     /// The code it is about, if it is about one.
     pub access_code_id: Option<Uuid>,
     /// The PIN, for types that carry it.
@@ -106,23 +111,23 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
-    /// The next event of a code; `instants` are when it happened and when it is recorded.
+    /// The next event of a code, which counts it.
     pub fn of_access_code(
         code: &mut AccessCode,
-        device: &Device,
+        locked: &LockedDevice,
         event_type: &'static str,
-        instants: (Instant, Instant),
-        ids: &Ids,
+        occurred_at: Instant,
         machine_now: Instant,
     ) -> Self {
+        let LockedDevice { device, world, ids, .. } = locked;
         Self {
             event_id: ids.id("event", code.access_code_id, code.next_child(), machine_now),
             workspace_id: code.workspace_id,
             event_type,
-            occurred_at: instants.0,
-            created_at: instants.1,
+            occurred_at,
+            created_at: world.clock.recorded_at(occurred_at, machine_now),
             device_id: Some(device.device_id),
-            connected_account_id: device.connected_account_id,
+            connected_account_id: Some(device.connected_account_id),
             access_code_id: Some(code.access_code_id),
             code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
             payload: None,
@@ -146,17 +151,11 @@ impl NewEvent {
             occurred_at,
             created_at: world.clock.recorded_at(occurred_at, machine_now),
             device_id: Some(device.device_id),
-            connected_account_id: device.connected_account_id,
+            connected_account_id: Some(device.connected_account_id),
             access_code_id: None,
             code: None,
             payload: None,
         }
-    }
-
-    /// The same with what its type carries.
-    #[must_use]
-    pub fn carrying(self, payload: Value) -> Self {
-        Self { payload: Some(payload), ..self }
     }
 }
 
@@ -166,60 +165,36 @@ impl From<&NewEvent> for Caused {
     }
 }
 
-/// Where the events of codes of one lock are written down.
-#[derive(Clone, Copy, Debug)]
-pub struct Recorder<'a> {
-    /// The lock.
-    pub locked: &'a LockedDevice,
-    /// The machine's time.
-    pub machine_now: Instant,
-}
-
-impl Recorder<'_> {
-    /// An event of a code.
-    pub fn event(&self, code: &mut AccessCode, occurred_at: Instant, event_type: &'static str) -> NewEvent {
-        let LockedDevice { device, world, ids, .. } = self.locked;
-        let instants = (occurred_at, world.clock.recorded_at(occurred_at, self.machine_now));
-        NewEvent::of_access_code(code, device, event_type, instants, ids, self.machine_now)
-    }
-
-    /// The events by which a happening is told; `backups` is how many backup codes of its lock can be pulled by then.
-    pub fn happened(
-        &self,
-        code: &mut AccessCode,
-        (at, happening): (Instant, Happening),
-        backups: i64,
-        events: &mut Vec<NewEvent>,
-    ) {
-        let event_type = match happening {
-            Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
-            Happening::SetOnDevice => event_type::SET_ON_DEVICE,
-            Happening::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
-            Happening::Deleted => event_type::DELETED,
-            Happening::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
-            Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
-            Happening::FailedToSet => event_type::FAILED_TO_SET,
-            Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
-            Happening::Unmanaged => {
-                events.push(self.event(code, at, event_type::CHANGED).carrying(payload::unmanaged()));
-                return;
-            }
-            Happening::Changed(change) => {
-                for (event_type, payload) in payload::of_change(&change) {
-                    events.push(self.event(code, at, event_type).carrying(payload));
-                }
-                return;
-            }
-        };
-        let event = self.event(code, at, event_type);
-        let tells_issues = matches!(
-            event_type,
-            event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE
-        );
-        events.push(if tells_issues {
-            event.carrying(payload::issues(code, &self.locked.device.summary(backups)))
-        } else {
-            event
-        });
-    }
+/// Records the events of something that happened in the life of a code on this lock; `backups` is how many backup codes of
+/// the lock can be pulled by then.
+pub fn record_happening(
+    code: &mut AccessCode,
+    locked: &LockedDevice,
+    (at, happening): (Instant, Happening),
+    backups: i64,
+    machine_now: Instant,
+    events: &mut Vec<NewEvent>,
+) {
+    let mut record = |event_type, payload| {
+        events.push(NewEvent { payload, ..NewEvent::of_access_code(code, locked, event_type, at, machine_now) });
+    };
+    let event_type = match happening {
+        Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
+        Happening::SetOnDevice => event_type::SET_ON_DEVICE,
+        Happening::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
+        Happening::Deleted => event_type::DELETED,
+        Happening::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
+        Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
+        Happening::FailedToSet => event_type::FAILED_TO_SET,
+        Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
+        Happening::Unmanaged => return record(event_type::CHANGED, Some(payload::unmanaged())),
+        Happening::Changed(change) => {
+            return payload::of_change(&change).into_iter().for_each(|(event_type, it)| record(event_type, Some(it)));
+        }
+    };
+    let event = NewEvent::of_access_code(code, locked, event_type, at, machine_now);
+    let tells_issues =
+        matches!(event_type, event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE);
+    let payload = tells_issues.then(|| payload::issues(code, &locked.device.summary(backups)));
+    events.push(NewEvent { payload, ..event });
 }

@@ -75,17 +75,22 @@ pub fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
 }
 
 /// Which of a lock's codes a PIN is now, and why it does not open the lock; no reason: it does.
-pub fn enter(codes: &[AccessCode], device: &Device, pin: &str, now: Instant) -> (Option<usize>, Option<Refusal>) {
+pub fn enter<'a>(
+    codes: impl Iterator<Item = &'a AccessCode>,
+    device: &Device,
+    pin: &str,
+    now: Instant,
+) -> (Option<&'a AccessCode>, Option<Refusal>) {
     if device.trouble.keypad_dead_until.is_some_and(|until| now < until) {
         return (None, Some(Refusal::TooManyAttempts));
     }
-    let of_device = codes.iter().enumerate().filter(|(_, code)| code.device_id == device.device_id);
-    let entered = of_device.filter_map(|(place, code)| {
+    let entered = codes.filter(|code| code.device_id == device.device_id).filter_map(|code| {
         let entry = in_memory(code, device).filter(|entry| entry.code == pin)?;
-        Some((refusal(code, &entry, now), place))
+        Some((refusal(code, &entry, now), code))
     });
     // No refusal comes before any.
-    entered.min().map_or((None, Some(Refusal::UnknownCode)), |(refusal, place)| (Some(place), refusal))
+    let nearest = entered.min_by_key(|(refusal, _)| *refusal);
+    nearest.map_or((None, Some(Refusal::UnknownCode)), |(refusal, code)| (Some(code), refusal))
 }
 
 fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<Refusal> {

@@ -3,6 +3,7 @@
 //! Nothing is counted. The action attempts are there already: `store::action_attempts::recent` reads them under the lock of
 //! their device, on the workspace's clock. What was refused has no attempt and does not count.
 
+use super::action_attempt::action_type;
 use crate::clock::{Instant, to_iso};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
@@ -35,11 +36,11 @@ impl RateLimits {
     /// How many attempts of this type within which time; `None`: as many as come.
     pub fn of(&self, action_type: &str) -> Option<(u32, TimeDelta)> {
         let limit = match action_type {
-            "CREATE_ACCESS_CODE" => self.create,
-            "UPDATE_ACCESS_CODE" => self.update,
-            "DELETE_ACCESS_CODE" => self.delete,
-            "LOCK_DOOR" => self.lock,
-            "UNLOCK_DOOR" => self.unlock,
+            action_type::CREATE_ACCESS_CODE => self.create,
+            action_type::UPDATE_ACCESS_CODE => self.update,
+            action_type::DELETE_ACCESS_CODE => self.delete,
+            action_type::LOCK_DOOR => self.lock,
+            action_type::UNLOCK_DOOR => self.unlock,
             _ => None,
         };
         Some((limit?, TimeDelta::milliseconds(self.per_ms)))

@@ -9,7 +9,7 @@ pub use memory::{Held, Memory};
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{Life, Lock, Operation, Step};
-use super::event::{NewEvent, Recorder};
+use super::event::{self, NewEvent};
 use super::fault::{self, Fault};
 use super::locked_device::LockedDevice;
 use crate::clock::Instant;
@@ -38,6 +38,9 @@ impl Pace {
     }
 }
 
+/// Which codes run together, and how long operations on them take.
+pub type Turn<'a> = (Pace, &'a (dyn Fn(&AccessCode) -> bool + Sync));
+
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopWhen {
@@ -52,8 +55,6 @@ pub enum StopWhen {
 pub struct Steps {
     /// How many steps were taken.
     pub taken: u64,
-    /// For each code whether it took any.
-    pub touched: Vec<bool>,
     /// The instant of the last one.
     pub last: Option<Instant>,
     /// Whether there was more to do than was allowed; what is left falls due when it did.
@@ -122,9 +123,8 @@ impl<'a> Simulation<'a> {
             // Nobody keeps its PIN like that of the others any more.
             code.leave_group();
         }
-        let recorder = Recorder { locked, machine_now: self.machine_now };
-        for happened in happenings {
-            recorder.happened(code, happened, *backups, events);
+        for happening in happenings {
+            event::record_happening(code, locked, happening, *backups, self.machine_now, events);
         }
         self.memory.forget_gone_guest(code);
         held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
@@ -135,6 +135,8 @@ impl<'a> Simulation<'a> {
 pub struct Run {
     stop_when: StopWhen,
     locks: HashMap<Uuid, LockContext>,
+    /// For each code whether it takes part.
+    takes_part: Vec<bool>,
     versions: Vec<u32>,
     coming: BinaryHeap<QueuedStep>,
     /// How many steps on the list do more than to try again what has failed.
@@ -146,14 +148,15 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run over these codes, each up to the instant that is given for its lock.
+    /// A run over those of these codes that take part, each up to the instant that is given for its lock.
     pub fn new(
         simulation: &Simulation<'_>,
         codes: &[AccessCode],
-        pace: Pace,
+        (pace, takes_part): Turn<'_>,
         until: impl Fn(&LockedDevice) -> Instant,
         stop_when: StopWhen,
     ) -> Self {
+        let takes_part: Vec<bool> = codes.iter().map(takes_part).collect();
         let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
         let mut run = Self {
             stop_when,
@@ -161,8 +164,9 @@ impl Run {
             versions: vec![0; codes.len()],
             coming: BinaryHeap::with_capacity(codes.len()),
             others: 0,
-            blocked: codes.iter().filter(|code| code.blocked_on().is_some()).count(),
-            steps: Steps { touched: vec![false; codes.len()], ..Steps::default() },
+            blocked: codes.iter().zip(&takes_part).filter(|(code, it)| **it && code.blocked_on().is_some()).count(),
+            takes_part,
+            steps: Steps::default(),
         };
         for (place, code) in codes.iter().enumerate() {
             run.push(code, place);
@@ -213,7 +217,7 @@ impl Run {
     /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
     fn try_blocked_again(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Instant) {
         for (place, code) in codes.iter_mut().enumerate() {
-            if code.blocked_on() == Some(device_id) {
+            if code.blocked_on() == Some(device_id) && self.takes_part[place] {
                 // What was on the list for it is on it no longer.
                 let counted = coming_step(&self.locks, code).is_some_and(|(.., counts)| counts);
                 self.others = self.others.saturating_sub(usize::from(counted));
@@ -225,14 +229,15 @@ impl Run {
 
     /// Puts the next step of a code that has changed on the list in place of the one that was there.
     fn push_again(&mut self, code: &AccessCode, place: usize) {
-        self.steps.touched[place] = true;
         self.versions[place] = self.versions[place].wrapping_add(1);
         self.push(code, place);
     }
 
     /// Puts the next step of a code on the list, if it falls due in time.
     fn push(&mut self, code: &AccessCode, place: usize) {
-        let Some((at, step, counts)) = coming_step(&self.locks, code) else { return };
+        let Some((at, step, counts)) = coming_step(&self.locks, code).filter(|_| self.takes_part[place]) else {
+            return;
+        };
         let ordinal = self.locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
         self.others += usize::from(counts);
         let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);

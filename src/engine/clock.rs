@@ -1,13 +1,13 @@
 //! Moving a workspace's clock: all that falls due on the way happens, each step at its own instant.
 
 use super::app::App;
-use super::simulation;
+use super::locked_codes::LockedCodes;
+use super::simulation::MAX_STEPS;
 use crate::clock::{Instant, LAST, WorkspaceClock, machine_now, to_iso};
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::domain::workspace::{Workspace, World};
-use crate::error::{Error, Resource, Result};
-use crate::store::access_codes::{self, Placed};
-use crate::store::{devices, workspaces};
+use crate::error::{Error, Result};
+use crate::store::{access_codes, devices, workspaces};
 use chrono::TimeDelta;
 
 /// How far `until: "quiet"` looks ahead.
@@ -56,13 +56,11 @@ pub async fn change(
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     tx.allow_long().await?;
     let workspace_id = workspace.workspace_id;
-    if !workspaces::lock(&mut tx, workspace_id).await? {
-        return Err(Error::NotFound(Resource::Workspace));
-    }
+    workspaces::lock(&mut tx, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
     let mut locked = access_codes::lock_devices(&mut tx, workspace_id, &device_ids).await?;
     // Read again: while the locks were waited for, the clock may have moved.
-    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     let machine_now = machine_now();
     let now = world.clock.now(machine_now);
     let chosen = decide(&world, now, machine_now)?;
@@ -78,27 +76,23 @@ pub async fn change(
     for device in &mut locked {
         device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
     }
-    let mut codes = access_codes::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
-    let mut simulated = simulation::load(&mut tx, &locked, &[(&codes, Pace::Usual)], |_| target, machine_now).await?;
+    let due = access_codes::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
+    let mut codes = LockedCodes::new(locked, due, machine_now);
     let goal = if matches!(chosen, Move::UntilQuiet) { StopWhen::Idle } else { StopWhen::TimeIsReached };
-    let mut events = Vec::new();
-    let steps =
-        simulation::run_within_limit(&mut simulated, (&mut codes, Pace::Usual), |_| target, goal, &mut events).await?;
-    simulation::store(simulated, &mut tx).await?;
+    let steps = codes.run(&mut tx, &[(Pace::Usual, &|_| true)], |_| target, (goal, MAX_STEPS)).await?;
+    if steps.is_cut_short {
+        return Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS });
+    }
     let clock = match chosen {
         Move::To(_, clock) => clock,
         Move::ToNext => WorkspaceClock::Held { at: target },
         Move::UntilQuiet => WorkspaceClock::Held { at: steps.last.unwrap_or(now).max(now) },
     };
-    let moved = Moved { clock, transitions: steps.taken, events: events.len() };
-    let touched = codes.into_iter().zip(steps.touched).filter(|(_, touched)| *touched).map(|(code, _)| code);
-    let placed = Placed::all(touched, &locked)?;
-    if !placed.is_empty() {
-        access_codes::save(&mut tx, workspace_id, &placed, &events, &[]).await?;
-    }
+    let moved = Moved { clock, transitions: steps.taken, events: codes.recorder.events.len() };
+    codes.write(&mut tx).await?;
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     access_codes::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;
-    app.requests.recorded(&events);
+    codes.recorder.committed(app, &[]);
     Ok(moved)
 }

@@ -2,20 +2,21 @@
 //! transaction, whose number of statements does not grow with them: the locks they share are locked once, and what
 //! one of them takes the next one sees.
 
-mod board;
+mod batch;
 mod checks;
 mod offline;
 
 pub(super) use self::checks::{check_start, check_time_zone};
 
-use self::board::Board;
+use self::batch::CreateBatch;
 use super::app::App;
 use super::batcher::batch_of;
 use super::commands::{CreateCommand, Created};
+use super::unit_of_work::UnitOfWork;
+use crate::cause::Cause;
 use crate::compute;
-use crate::domain::event::NewEvent;
-use crate::error::{Error, Resource, Result};
-use sqlx::PgConnection;
+use crate::error::Result;
+use crate::postgres::Transaction;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -24,14 +25,14 @@ use uuid::Uuid;
 /// # Errors
 /// Those of [`assign_one`](crate::domain::linked::assign_one) and [`assign_many`](crate::domain::linked::assign_many); an
 /// unknown, full, offline or unfit lock; a time frame that makes no sense. Then nothing is written.
-pub async fn create(app: &App, workspace_id: Uuid, making: CreateCommand) -> Result<Vec<Created>> {
+pub async fn create(app: &App, workspace_id: Uuid, command: CreateCommand) -> Result<Vec<Created>> {
     let work_app = app.clone();
     let work = move |batch: Arc<[CreateCommand]>| {
         let app = work_app.clone();
         async move { batch_of(batch.len(), attempt(&app, workspace_id, &batch).await) }
     };
-    let weight = making.device_ids.len();
-    app.creates.submit(workspace_id, (making, weight), work).await?
+    let weight = command.device_ids.len();
+    app.creates.submit(workspace_id, (command, weight), work).await?
 }
 
 /// Choosing PINs for more locks than this is long computing.
@@ -39,41 +40,37 @@ const LONG_REQUEST: usize = 20;
 
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Result<Vec<Result<Vec<Created>>>> {
-    let mut tx = app.pool.begin(workspace_id).await?;
-    let (answers, events) = create_in(&mut tx, workspace_id, batch).await?;
+    let tx = app.pool.begin(workspace_id).await?;
+    let (work, answers) = create_in(tx, workspace_id, batch).await?;
     if answers.iter().any(Result::is_ok) {
-        tx.commit().await?;
-        app.wake_scheduler();
-        app.requests.recorded(&events);
+        let causes: Vec<Cause> = batch.iter().map(|command| command.cause.clone()).collect();
+        work.commit(app, &causes).await?;
     }
     Ok(answers)
 }
 
 /// Decides a batch, each request after those before it, and writes what is not refused, in the transaction of whoever
-/// has more to write. An answer for each, and the events.
+/// has more to write. Gives that, with an answer for each request.
 ///
 /// # Errors
-/// What nobody foresaw; the transaction can only be given up.
+/// [`Error::NotFound`](crate::error::Error::NotFound) where none of the devices is there, and what nobody foresaw; the
+/// transaction can only be given up.
 pub async fn create_in(
-    tx: &mut PgConnection,
+    tx: Transaction,
     workspace_id: Uuid,
-    batch: &[CreateCommand],
-) -> Result<(Vec<Result<Vec<Created>>>, Vec<NewEvent>)> {
-    let Some(mut board) = Board::read(tx, workspace_id, batch).await? else {
-        return Ok((batch.iter().map(|_| Err(Error::NotFound(Resource::Device))).collect(), Vec::new()));
-    };
-    let mut decided = Vec::with_capacity(batch.len());
-    for (job, making) in batch.iter().enumerate() {
-        board.job = job;
-        let is_long = making.device_ids.len() > LONG_REQUEST;
-        decided.push(compute::sized(is_long, || board.make(making)).await);
+    commands: &[CreateCommand],
+) -> Result<(UnitOfWork, Vec<Result<Vec<Created>>>)> {
+    let mut batch = CreateBatch::read(tx, workspace_id, commands).await?;
+    let mut decided = Vec::with_capacity(commands.len());
+    for (index, command) in commands.iter().enumerate() {
+        batch.work.codes.recorder.begin_request(index);
+        let is_long = command.device_ids.len() > LONG_REQUEST;
+        decided.push(compute::sized(is_long, || batch.decide(command)).await);
     }
-    if !board.drafts.is_empty() {
-        board.live(tx).await?;
-        board.write(tx).await?;
-        board.attribute(batch);
-    }
-    let answer = |decided: Result<Vec<usize>>| decided?.iter().map(|place| board.made(*place)).collect();
+    batch.work.codes.recorder.end_requests();
+    batch.run().await?;
+    batch.write().await?;
+    let answer = |decided: Result<Vec<Uuid>>| decided?.into_iter().map(|id| batch.created(id)).collect();
     let answers = decided.into_iter().map(answer).collect();
-    Ok((answers, board.events))
+    Ok((batch.work, answers))
 }

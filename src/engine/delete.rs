@@ -1,8 +1,10 @@
 //! Deleting codes.
 
 use super::app::App;
-use super::locked_codes::{LockedCodes, Scope};
+use super::unit_of_work::{Scope, UnitOfWork};
+use crate::domain::access_code::AccessCode;
 use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::action_attempt::action_type::DELETE_ACCESS_CODE;
 use crate::error::{Error, Result};
 use crate::store::action_attempts;
 use uuid::Uuid;
@@ -19,47 +21,44 @@ pub async fn delete(
     device_id: Option<Uuid>,
     sync: bool,
 ) -> Result<NewActionAttempt> {
-    let mut all = LockedCodes::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
-    let is_asked_for = |place: &usize| {
-        let code = &all.codes[*place];
+    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let is_asked_for = |code: &&AccessCode| {
         code.life.is_managed == is_managed
             // A backup that waits in its pool is nobody's yet.
             && code.pool_device_id.is_none()
             && device_id.is_none_or(|device_id| device_id == code.device_id)
     };
-    let Some(place) = all.find(access_code_id).filter(is_asked_for) else {
+    let Some(code) = work.codes.find(access_code_id).filter(is_asked_for) else {
         // It may have ended meanwhile: then that has happened, whoever asks next.
-        all.finish(app).await?;
+        work.finish(app).await?;
         return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };
-    let now = all.now;
-    let (world, lock) = (all.lock_of(place)?.world, [all.codes[place].device_id]);
+    let (now, machine_now, device_id) = (work.now, work.machine_now, code.device_id);
+    let world = work.codes.device_of(access_code_id)?.world;
     let recent =
-        action_attempts::recent(&mut all.tx, all.workspace_id, &world, now, &lock, "DELETE_ACCESS_CODE").await?;
-    recent.check(lock[0])?;
-    let code = &mut all.codes[place];
+        action_attempts::recent(&mut work.tx, workspace_id, &world, now, &[device_id], DELETE_ACCESS_CODE).await?;
+    recent.check(device_id)?;
+    let code = work.codes.get_mut(access_code_id)?;
     if code.life.is_offline && !code.life.particulars.has_expired {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
     if !is_managed && code.life.particulars.cannot_delete {
         return Err(Error::CannotDeleteUnmanagedAccessCode);
     }
-    let ordinal = code.next_child();
-    let action_attempt_id = all.ids.id("action_attempt", access_code_id, ordinal, all.machine_now);
+    let action_attempt_id = work.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
     code.life.request_deletion(now);
-    all.touch(place);
-    all.live(sync).await?;
-    let code = &all.codes[place];
+    work.run(sync).await?;
     let attempt = NewActionAttempt {
         action_attempt_id,
-        action_type: "DELETE_ACCESS_CODE",
-        access_code_id,
-        device_id: code.device_id,
+        workspace_id,
+        action_type: DELETE_ACCESS_CODE,
+        device_id,
+        access_code_id: Some(access_code_id),
         created_at: now,
-        resolved_at: code.life.gone_at,
+        resolved_at: work.codes.get(access_code_id)?.life.gone_at,
         outcome: None,
     };
-    all.attempts.push(attempt.clone());
-    all.finish(app).await?;
+    work.codes.recorder.action_attempt(attempt.clone());
+    work.finish(app).await?;
     Ok(attempt)
 }

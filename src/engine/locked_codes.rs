@@ -1,282 +1,286 @@
-//! Codes whose locks are locked: lived up to now, to be changed, and written with everything that happened.
+//! Locked devices and access codes on them, as the database has them and as they have become: what differs is written,
+//! with everything that was recorded. This is the one way in which access codes are written.
 
-use super::app::App;
-use crate::cause::Cause;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use super::recorder::Recorder;
+use super::simulation;
+use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
-use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::access_code::lifecycle::Step;
 use crate::domain::device::DeviceSummary;
-use crate::domain::event::{NewEvent, Recorder};
+use crate::domain::event::NewEvent;
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::simulation::{Pace, StopWhen};
-use crate::engine::simulation;
+use crate::domain::simulation::{Pace, Steps, StopWhen, Turn};
 use crate::error::{Error, Resource, Result};
-use crate::ids::Ids;
-use crate::postgres::Transaction;
-use crate::store::access_codes::{self, LockedAccessCodes, PinWanted, Placed};
-use crate::store::{devices, workspaces};
+use crate::store::access_codes::StoredCode;
+use crate::store::{changes, devices};
+use serde_json::Value;
 use sqlx::PgConnection;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// What to lock.
-#[derive(Clone, Copy, Debug)]
-pub enum Scope<'a> {
-    /// These codes, and so their locks.
-    Codes(&'a [Uuid]),
-    /// The same, with what may stand in the way of the PINs that they are to have.
-    Changes(&'a [Uuid], &'a [PinWanted]),
-    /// These locks with all their codes.
-    Devices(&'a [Uuid]),
-    /// The workspace itself and all its locks with all their codes.
-    Workspace,
-}
-
-/// Codes whose locks are locked until this is written or dropped.
+/// Access codes whose devices are locked until the transaction ends.
 #[derive(Debug)]
 pub struct LockedCodes {
-    /// The transaction.
-    pub tx: Transaction,
-    /// The workspace.
-    pub workspace_id: Uuid,
-    /// The locks.
-    pub locked: Vec<LockedDevice>,
-    /// The codes that are not gone, each lived up to now.
-    pub codes: Vec<AccessCode>,
-    /// The codes that may stand in the way of the PINs wanted, as they are stored.
-    pub rivals: Vec<AccessCode>,
-    /// What happened, in order.
-    pub events: Vec<NewEvent>,
-    /// What was asked for.
-    pub attempts: Vec<NewActionAttempt>,
-    /// Where ids of the workspace come from.
-    pub ids: Ids,
-    /// The workspace's clock.
-    pub clock: WorkspaceClock,
-    /// The workspace's time.
-    pub now: Instant,
-    /// The machine's.
+    /// The devices, in the order of their ids.
+    pub devices: Vec<LockedDevice>,
+    /// What happened and what was asked for.
+    pub recorder: Recorder,
+    /// The machine's time.
     pub machine_now: Instant,
-    touched: Vec<bool>,
-    /// How many of the events, the first, fell due before anything was asked.
-    overdue: usize,
-    /// Events that fell due before anything was asked, and those that were caused by it: written already.
-    written: [Vec<NewEvent>; 2],
-    /// Whether codes came to locks or left them since the last write, so that the database does not know.
-    memory_has_changed: bool,
+    codes: Vec<AccessCode>,
+    /// By id of the code: its place in `codes`.
+    indexes: HashMap<Uuid, usize>,
+    /// The codes as the database has them; `None`: the code is new.
+    stored_codes: Vec<Option<StoredCode>>,
+    stored_devices: Vec<LockedDevice>,
 }
 
 impl LockedCodes {
-    /// Locks and reads. What fell due until now happens first, so that each event keeps its instant.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] of [`Resource::Workspace`] where the workspace is to be locked and is gone.
-    pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let tx = app.pool.begin(workspace_id).await?;
-        Self::begin_in(tx, workspace_id, scope).await
+    /// Devices that are locked, and codes on them as they are stored.
+    pub fn new(mut devices: Vec<LockedDevice>, codes: Vec<StoredCode>, machine_now: Instant) -> Self {
+        devices.sort_unstable_by_key(|locked| locked.device.device_id);
+        Self {
+            stored_devices: devices.clone(),
+            devices,
+            recorder: Recorder::default(),
+            machine_now,
+            indexes: codes.iter().enumerate().map(|(index, it)| (it.code.access_code_id, index)).collect(),
+            codes: codes.iter().map(|it| it.code.clone()).collect(),
+            stored_codes: codes.into_iter().map(Some).collect(),
+        }
     }
 
-    /// The same in a transaction that has locked what comes before locks.
-    pub async fn begin_in(mut tx: Transaction, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let LockedAccessCodes { locked, codes, rivals } = match scope {
-            Scope::Codes(ids) => access_codes::lock_access_codes(&mut tx, workspace_id, ids, &[]).await?,
-            Scope::Changes(ids, wanted) => access_codes::lock_access_codes(&mut tx, workspace_id, ids, wanted).await?,
-            Scope::Devices(device_ids) => with_codes(&mut tx, workspace_id, device_ids).await?,
-            Scope::Workspace => {
-                if !workspaces::lock(&mut tx, workspace_id).await? {
-                    return Err(Error::NotFound(Resource::Workspace));
-                }
-                let device_ids = devices::ids(&mut tx, workspace_id).await?;
-                with_codes(&mut tx, workspace_id, &device_ids).await?
-            }
-        };
-        let (ids, clock) = match locked.first() {
-            Some(locked) => (locked.ids.clone(), locked.world.clock),
-            None => read_clock(&mut tx, workspace_id).await?,
-        };
-        let machine_now = machine_now();
-        let now = clock.now(machine_now);
-        let touched = vec![false; codes.len()];
-        let (events, attempts) = (Vec::new(), Vec::new());
-        let mut all = Self {
-            tx,
-            workspace_id,
-            locked,
-            codes,
-            rivals,
-            events,
-            attempts,
-            ids,
-            clock,
-            now,
-            machine_now,
-            touched,
-            overdue: 0,
-            written: [Vec::new(), Vec::new()],
-            memory_has_changed: false,
-        };
-        all.live(false).await?;
-        all.overdue = all.events.len();
+    /// The codes, in the order of their making.
+    pub fn all(&self) -> impl Iterator<Item = &AccessCode> {
+        self.codes.iter()
+    }
+
+    /// The same to be changed.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut AccessCode> {
+        self.codes.iter_mut()
+    }
+
+    /// A code that is not gone.
+    pub fn find(&self, access_code_id: Uuid) -> Option<&AccessCode> {
+        self.get(access_code_id).ok().filter(|code| code.life.gone_at.is_none())
+    }
+
+    /// A code that is known to be here.
+    ///
+    /// # Errors
+    /// [`Error::Internal`]: it is not.
+    pub fn get(&self, access_code_id: Uuid) -> Result<&AccessCode> {
+        let index = self.indexes.get(&access_code_id);
+        index.and_then(|index| self.codes.get(*index)).ok_or_else(|| not_locked(access_code_id))
+    }
+
+    /// The same to be changed.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::get`].
+    pub fn get_mut(&mut self, access_code_id: Uuid) -> Result<&mut AccessCode> {
+        let index = self.indexes.get(&access_code_id);
+        index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))
+    }
+
+    /// Adds a new code on one of the devices.
+    pub fn add(&mut self, code: AccessCode) {
+        self.indexes.insert(code.access_code_id, self.codes.len());
+        self.codes.push(code);
+        self.stored_codes.push(None);
+    }
+
+    /// One of the devices.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] of [`Resource::Device`].
+    pub fn device(&self, device_id: Uuid) -> Result<&LockedDevice> {
+        find(&self.devices, device_id).ok_or(Error::NotFound(Resource::Device))
+    }
+
+    /// The same to be changed.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::device`].
+    pub fn device_mut(&mut self, device_id: Uuid) -> Result<&mut LockedDevice> {
+        let index = self.devices.binary_search_by_key(&device_id, |locked| locked.device.device_id).ok();
+        index.and_then(|index| self.devices.get_mut(index)).ok_or(Error::NotFound(Resource::Device))
+    }
+
+    /// The device of a code that is known to be here.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::get`].
+    pub fn device_of(&self, access_code_id: Uuid) -> Result<&LockedDevice> {
+        self.device(self.get(access_code_id)?.device_id)
+            .map_err(|_| Error::inconsistent("access_code", access_code_id, "device_id"))
+    }
+
+    /// What answers need to know of one of the devices.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::device`].
+    pub fn summary(&self, device_id: Uuid) -> Result<DeviceSummary> {
+        let locked = self.device(device_id)?;
+        Ok(locked.device.summary(locked.backups))
+    }
+
+    /// The ids of the devices.
+    pub fn device_ids(&self) -> Vec<Uuid> {
+        self.devices.iter().map(|locked| locked.device.device_id).collect()
+    }
+
+    /// Records an event of a code, with what its type carries.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::get`].
+    pub fn record(
+        &mut self,
+        access_code_id: Uuid,
+        event_type: &'static str,
+        occurred_at: Instant,
+        payload: Option<Value>,
+    ) -> Result<()> {
+        let index = self.indexes.get(&access_code_id).ok_or_else(|| not_locked(access_code_id))?;
+        let code = self.codes.get_mut(*index).ok_or_else(|| not_locked(access_code_id))?;
+        let locked = find(&self.devices, code.device_id).ok_or_else(|| not_locked(access_code_id))?;
+        let event = NewEvent::of_access_code(code, locked, event_type, occurred_at, self.machine_now);
+        self.recorder.event(NewEvent { payload, ..event });
+        Ok(())
+    }
+
+    /// Makes everything happen that falls due, for each device until the instant given for it: one turn after the other, and
+    /// at most so many steps in each.
+    ///
+    /// Where nothing falls due this is no statement.
+    pub async fn run(
+        &mut self,
+        tx: &mut PgConnection,
+        turns: &[Turn<'_>],
+        until: impl Fn(&LockedDevice) -> Instant,
+        (stop_when, most): (StopWhen, u64),
+    ) -> Result<Steps> {
+        if !self.is_anything_due(turns, &until) {
+            return Ok(Steps::default());
+        }
+        self.write_memory(tx).await?;
+        let mut simulation =
+            simulation::load(tx, &self.devices, (&self.codes, turns), &until, self.machine_now).await?;
+        let mut all = Steps::default();
+        for turn in turns {
+            let events = &mut self.recorder.events;
+            let codes = (self.codes.as_mut_slice(), *turn);
+            let steps = simulation::run(&mut simulation, codes, &until, (stop_when, most), events).await;
+            all.taken += steps.taken;
+            all.last = all.last.max(steps.last);
+            all.is_cut_short |= steps.is_cut_short;
+        }
+        let backups = simulation::store(simulation, tx).await?;
+        self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
         Ok(all)
     }
 
-    /// Writes what was changed, and goes on in the same transaction with other locks. What happened so far is told
-    /// when all of it is committed.
+    /// Takes these steps of one code at an instant, due or not.
+    pub async fn take_steps(
+        &mut self,
+        tx: &mut PgConnection,
+        access_code_id: Uuid,
+        at: Instant,
+        steps: &[Step],
+    ) -> Result<()> {
+        self.write_memory(tx).await?;
+        // Whatever falls due until then, the lock's memory is needed: it may confirm now.
+        let (far, all): (Instant, [Turn<'_>; 1]) = (Instant::MAX_UTC, [(Pace::Usual, &|_| true)]);
+        let mut simulation =
+            simulation::load(tx, &self.devices, (&self.codes, &all), |_| far, self.machine_now).await?;
+        let index = self.indexes.get(&access_code_id);
+        let code = index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))?;
+        let device_id = code.device_id;
+        let locked = find(&self.devices, device_id).ok_or_else(|| not_locked(access_code_id))?;
+        let lock = Pace::Usual.lock(locked);
+        let mut frees = false;
+        for step in steps {
+            frees |= simulation.step(locked, &lock, code, at, *step, &mut self.recorder.events);
+        }
+        let backups = simulation::store(simulation, tx).await?;
+        self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
+        if frees {
+            self.try_blocked_again(at);
+        }
+        Ok(())
+    }
+
+    /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
+    pub fn try_blocked_again(&mut self, at: Instant) {
+        self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.life.try_again(at));
+    }
+
+    fn is_anything_due(&self, turns: &[Turn<'_>], until: impl Fn(&LockedDevice) -> Instant) -> bool {
+        turns.iter().any(|(pace, takes_part)| {
+            let locks: HashMap<Uuid, _> =
+                self.devices.iter().map(|it| (it.device.device_id, (pace.lock(it), until(it)))).collect();
+            self.codes.iter().filter(|code| takes_part(code)).any(|code| {
+                let next = locks.get(&code.device_id).and_then(|(lock, until)| Some((code.life.next(lock)?.0, until)));
+                next.is_some_and(|(due_at, until)| due_at <= *until)
+            })
+        })
+    }
+
+    /// Sees to it that the database knows what the locks hold: what may stand in the way of a code is read there.
+    pub async fn write_memory(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let is_known = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
+            let stored = stored.as_ref().map(|stored| &stored.code.life);
+            stored.and_then(|life| life.held.as_ref()) == code.life.held.as_ref()
+                && stored.is_none_or(|life| life.gone_at == code.life.gone_at)
+        };
+        if self.codes.iter().zip(&self.stored_codes).all(is_known) { Ok(()) } else { self.write(tx).await }
+    }
+
+    /// Writes what has changed and what was recorded; everything stays locked.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::begin`].
-    pub async fn go_on_with(mut self, scope: Scope<'_>) -> Result<Self> {
-        self.write().await?;
-        let [overdue, caused] = self.written;
-        let mut next = Self::begin_in(self.tx, self.workspace_id, scope).await?;
-        next.written[0].splice(0..0, overdue);
-        next.written[1].splice(0..0, caused);
-        Ok(next)
-    }
-
-    /// The place of a code that is not gone.
-    pub fn find(&self, access_code_id: Uuid) -> Option<usize> {
-        let is_it = |code: &AccessCode| code.access_code_id == access_code_id && code.life.gone_at.is_none();
-        self.codes.iter().position(is_it)
-    }
-
-    /// The lock of the code at this place.
-    pub fn lock_of(&self, place: usize) -> Result<&LockedDevice> {
-        self.locked
-            .iter()
-            .find(|it| it.device.device_id == self.codes[place].device_id)
-            .ok_or_else(|| Error::inconsistent("access_code", self.codes[place].access_code_id, "device_id"))
-    }
-
-    /// Takes up a code that was just written: the next one is decided with it in mind.
-    pub fn admit(&mut self, code: AccessCode) {
-        self.codes.push(code);
-        self.touched.push(false);
-    }
-
-    /// Notes that the code at this place is to be written.
-    pub fn touch(&mut self, place: usize) {
-        self.touched[place] = true;
-    }
-
-    /// Notes that all codes are to be written: their locks are not what they were.
-    pub fn touch_all(&mut self) {
-        self.touched.fill(true);
-    }
-
-    /// Records something that happens now to the code at this place, with what such events carry.
-    pub fn tell(&mut self, place: usize, event_type: &'static str, payload: Option<serde_json::Value>) -> Result<()> {
-        let device_id = self.codes[place].device_id;
-        let locked =
-            self.locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::NotFound(Resource::Device))?;
-        let recorder = Recorder { locked, machine_now: self.machine_now };
-        let event = recorder.event(&mut self.codes[place], self.now, event_type);
-        self.events.push(NewEvent { payload, ..event });
-        self.touched[place] = true;
-        Ok(())
-    }
-
-    /// Makes everything happen that is due by now. `at_once`: operations take no time, as for a caller who waits.
-    pub async fn live(&mut self, at_once: bool) -> Result<()> {
-        let now = self.now;
-        let pace = if at_once { Pace::Immediate } else { Pace::Usual };
-        let locks: HashMap<Uuid, _> = self.locked.iter().map(|it| (it.device.device_id, pace.lock(it))).collect();
-        let is_due = |code: &AccessCode| {
-            locks.get(&code.device_id).and_then(|lock| code.life.next(lock)).is_some_and(|(at, _)| at <= now)
-        };
-        if self.codes.iter().any(is_due) {
-            self.settle().await?;
-            let mut simulated =
-                simulation::load(&mut self.tx, &self.locked, &[(&self.codes, pace)], |_| now, self.machine_now).await?;
-            let codes = (self.codes.as_mut_slice(), pace);
-            let steps =
-                simulation::run_within_limit(&mut simulated, codes, |_| now, StopWhen::TimeIsReached, &mut self.events)
-                    .await?;
-            let backups = simulation::store(simulated, &mut self.tx).await?;
-            for locked in &mut self.locked {
-                locked.count_backups(&backups);
+    /// A code whose device is not locked: it would not be written.
+    pub async fn write(&mut self, tx: &mut PgConnection) -> Result<()> {
+        self.write_devices(tx).await?;
+        let locks: HashMap<Uuid, &LockedDevice> = self.devices.iter().map(|it| (it.device.device_id, it)).collect();
+        let mut changes = self.recorder.changes();
+        for (code, stored) in self.codes.iter().zip(&mut self.stored_codes) {
+            let locked = locks.get(&code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
+            let (due_at, wake_at) = StoredCode::due_times(code, locked);
+            if stored.as_ref().is_some_and(|it| it.due_at == due_at && it.wake_at == wake_at && it.code == *code) {
+                continue;
             }
-            for (touched, stepped) in self.touched.iter_mut().zip(steps.touched) {
-                *touched |= stepped;
-                self.memory_has_changed |= stepped;
-            }
+            let current = StoredCode { code: code.clone(), due_at, wake_at };
+            let is_new = stored.replace(current.clone()).is_none();
+            if is_new { &mut changes.new_codes } else { &mut changes.changed_codes }.push(current);
+        }
+        changes::write(tx, changes).await
+    }
+
+    async fn write_devices(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let new = self.codes.iter().zip(&self.stored_codes).filter(|(_, stored)| stored.is_none());
+        let with_stays: HashSet<Uuid> =
+            new.filter(|(code, _)| code.life.is_offline).map(|(code, _)| code.device_id).collect();
+        let changed = self.devices.iter().zip(&self.stored_devices).filter(|(locked, stored)| {
+            // Random ids need no ordinal; stays do.
+            let counts = locked.ids.is_derived() || with_stays.contains(&locked.device.device_id);
+            locked.device != stored.device || (counts && locked.access_code_ordinal != stored.access_code_ordinal)
+        });
+        let changed: Vec<LockedDevice> = changed.map(|(locked, _)| locked.clone()).collect();
+        if !changed.is_empty() {
+            devices::update(tx, changed).await?;
+            self.stored_devices.clone_from(&self.devices);
         }
         Ok(())
     }
-
-    /// Writes what was changed, and lets go. Gives the codes as they are then, and their locks.
-    pub async fn finish(self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>)> {
-        let (codes, locked, caused) = self.commit(app).await?;
-        Cause::current().note(caused.iter().map(Into::into));
-        Ok((codes, locked))
-    }
-
-    /// The same for several requests: gives also the events that they caused, in order.
-    pub async fn commit(mut self, app: &App) -> Result<(Vec<AccessCode>, Vec<LockedDevice>, Vec<NewEvent>)> {
-        self.write().await?;
-        self.tx.commit().await?;
-        app.wake_scheduler();
-        let [overdue, caused] = self.written;
-        app.requests.recorded(&overdue);
-        app.requests.recorded(&caused);
-        Ok((self.codes, self.locked, caused))
-    }
-
-    /// How many events were caused so far.
-    pub fn caused(&self) -> usize {
-        self.written[1].len() + self.events.len() - self.overdue
-    }
-
-    /// Takes note of events that were written otherwise.
-    pub fn wrote(&mut self, events: impl IntoIterator<Item = NewEvent>) {
-        self.written[1].extend(events);
-    }
-
-    /// Notes that what locks hold was changed other than by their own work.
-    pub fn memory_changed(&mut self) {
-        self.memory_has_changed = true;
-    }
-
-    /// Sees to it that the database knows what the locks hold: whoever works on them reads it there.
-    pub async fn settle(&mut self) -> Result<()> {
-        if self.memory_has_changed { self.write().await } else { Ok(()) }
-    }
-
-    /// Writes what was changed; everything stays locked.
-    pub async fn write(&mut self) -> Result<()> {
-        let touched = self.codes.iter().zip(&self.touched).filter(|(_, touched)| **touched);
-        let placed = Placed::all(touched.map(|(code, _)| code.clone()), &self.locked)?;
-        if !placed.is_empty() || !self.events.is_empty() || !self.attempts.is_empty() {
-            access_codes::save(&mut self.tx, self.workspace_id, &placed, &self.events, &self.attempts).await?;
-        }
-        self.written[0].extend(self.events.drain(..self.overdue));
-        self.written[1].append(&mut self.events);
-        self.overdue = 0;
-        self.attempts.clear();
-        self.touched.fill(false);
-        self.memory_has_changed = false;
-        Ok(())
-    }
 }
 
-/// Where a workspace's ids come from and how its time passes, where nothing of it is locked.
-async fn read_clock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, WorkspaceClock)> {
-    let (ids, world) = workspaces::worlds(tx, &[workspace_id])
-        .await?
-        .remove(&workspace_id)
-        .ok_or(Error::NotFound(Resource::Workspace))?;
-    Ok((ids, world.clock))
+/// One of these devices, which are in the order of their ids.
+fn find(devices: &[LockedDevice], device_id: Uuid) -> Option<&LockedDevice> {
+    let index = devices.binary_search_by_key(&device_id, |locked| locked.device.device_id).ok()?;
+    devices.get(index)
 }
 
-async fn with_codes(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<LockedAccessCodes> {
-    let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
-    let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
-    let codes = access_codes::on_devices(tx, &ids).await?;
-    Ok(LockedAccessCodes { locked, codes, rivals: Vec::new() })
-}
-
-/// What answers need to know of the device of a code.
-pub fn summary(locked: &[LockedDevice], device_id: Uuid) -> Result<DeviceSummary> {
-    let locked = locked.iter().find(|it| it.device.device_id == device_id).ok_or(Error::NotFound(Resource::Device))?;
-    Ok(locked.device.summary(locked.backups))
+fn not_locked(access_code_id: Uuid) -> Error {
+    Error::Internal(format!("access_code {access_code_id} is not among those that are locked").into())
 }

@@ -6,7 +6,6 @@ use crate::cause::Cause;
 use crate::clock::{self, machine_now};
 use crate::domain::event::NewEvent;
 use crate::ids;
-use crate::store::events::EventBody;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::borrow::Cow;
@@ -124,7 +123,7 @@ pub enum Told {
     /// A request was answered.
     Request(Arc<Entry>),
     /// An event was recorded.
-    Event(Arc<EventBody>),
+    Event(Arc<NewEvent>),
 }
 
 /// The requests that this process answered lately.
@@ -171,12 +170,12 @@ impl RequestLog {
     }
 
     /// Tells listeners of events that were recorded.
-    pub fn recorded(&self, events: &[NewEvent]) {
+    pub fn recorded(&self, events: impl IntoIterator<Item = NewEvent>) {
         if self.listeners.receiver_count() == 0 {
             return;
         }
         for event in events {
-            drop(self.listeners.send(Told::Event(Arc::new(event.into()))));
+            drop(self.listeners.send(Told::Event(Arc::new(event))));
         }
     }
 

@@ -11,12 +11,11 @@
 
 use super::app::{App, SchedulerRound};
 use crate::clock::{Instant, machine_now};
-use crate::domain::access_code::AccessCode;
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, StopWhen};
-use crate::engine::simulation;
+use crate::engine::locked_codes::LockedCodes;
 use crate::error::{Error, Result, Unavailable};
-use crate::store::access_codes::{self, DueOn, Placed};
+use crate::store::access_codes::{self, DueOn};
 use futures_util::FutureExt as _;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -247,22 +246,15 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
         app.busy_workspaces.send_replace(busy_ones(&workspaces));
     }
     let locked = access_codes::claimed_devices(&mut tx, &due).await?;
-    let mut codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
+    let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
+    let mut codes = LockedCodes::new(locked, codes, machine_now);
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
-    let mut simulated = simulation::load(&mut tx, &locked, &[(&codes, Pace::Usual)], until, machine_now).await?;
-    let mut events = Vec::new();
-    let batch = (codes.as_mut_slice(), Pace::Usual);
-    let steps =
-        simulation::run_until(&mut simulated, batch, until, (StopWhen::TimeIsReached, BATCH_STEPS), &mut events).await;
-    simulation::store(simulated, &mut tx).await?;
-    // Woken without a step: the machine's clock is coarser than the workspace's. It is given its due time again. Where the
-    // batch was cut short, what was not touched stays as it is.
-    let is_written = |(code, touched): &(_, bool)| *touched || (!steps.is_cut_short && is_free(code));
-    let written = codes.into_iter().zip(steps.touched).filter(is_written).map(|(code, _)| code);
-    let placed = Placed::all(written, &locked)?;
-    access_codes::save(&mut tx, Uuid::nil(), &placed, &events, &[]).await?;
+    codes.run(&mut tx, &[(Pace::Usual, &|_| true)], until, (StopWhen::TimeIsReached, BATCH_STEPS)).await?;
+    // A code that was woken and took no step, because the machine's clock is coarser than the workspace's, is written with
+    // its due times all the same.
+    codes.write(&mut tx).await?;
     tx.commit().await?;
-    app.requests.recorded(&events);
+    codes.recorder.committed(app, &[]);
     Ok(due.len())
 }
 
@@ -273,8 +265,4 @@ fn busy_ones(workspaces: &[Uuid]) -> Vec<Uuid> {
         *counts.entry(*workspace_id).or_default() += 1;
     }
     counts.into_iter().filter(|(_, count)| *count >= BUSY_PART).map(|(workspace_id, _)| workspace_id).collect()
-}
-
-fn is_free(code: &AccessCode) -> bool {
-    code.blocked_on().is_none()
 }

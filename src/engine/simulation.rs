@@ -7,8 +7,8 @@ use crate::domain::access_code::lifecycle::{Life, Lock};
 use crate::domain::event::NewEvent;
 use crate::domain::linked::{Claims, Period};
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::simulation::{Memory, Pace, Run, Simulation, Steps, StopWhen};
-use crate::error::{Error, Result};
+use crate::domain::simulation::{Memory, Run, Simulation, Steps, StopWhen, Turn};
+use crate::error::Result;
 use crate::store::{access_codes, faults};
 use sqlx::PgConnection;
 use std::collections::{BTreeSet, HashMap};
@@ -26,26 +26,21 @@ const STRETCH: u64 = 2000;
 const FEW: usize = 100;
 const FEW_STEPS: u64 = 200;
 
-/// Reads what operations on these codes, each at its pace, until the instant given for its lock can run into.
+/// Reads what operations on these codes can run into, each in its turn and until the instant given for its lock.
 pub async fn load<'a>(
     tx: &mut PgConnection,
     locked: &'a [LockedDevice],
-    codes: &[(&[AccessCode], Pace)],
+    (codes, turns): (&[AccessCode], &[Turn<'_>]),
     until: impl Fn(&LockedDevice) -> Instant,
     machine_now: Instant,
 ) -> Result<Simulation<'a>> {
-    let mut workspaces: Vec<Uuid> =
+    let with_faults: BTreeSet<Uuid> =
         locked.iter().filter(|it| it.world.has_faults).map(|it| it.device.workspace_id).collect();
-    workspaces.sort_unstable();
-    workspaces.dedup();
-    let faults = if workspaces.is_empty() { Vec::new() } else { faults::lock(tx, &workspaces).await? };
+    let faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
     let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
-    let mut all: Vec<(&AccessCode, Pace)> = Vec::new();
-    for (codes, pace) in codes {
-        all.extend(codes.iter().map(|code| (code, *pace)));
-    }
-    let may_be_set = all.iter().filter(|(code, pace)| {
-        let Some(locked) = by_id.get(&code.device_id) else { return false };
+    let may_be_set = codes.iter().filter(|code| {
+        let turn = turns.iter().find(|(_, takes_part)| takes_part(code));
+        let (Some((pace, _)), Some(locked)) = (turn, by_id.get(&code.device_id)) else { return false };
         let mut lock = pace.lock(locked);
         if locked.world.has_faults {
             // A fault may have it done sooner than usual.
@@ -53,24 +48,23 @@ pub async fn load<'a>(
         }
         comes_to_the_lock(&code.life, &lock, until(locked))
     });
-    let may_be_set: Vec<&AccessCode> = may_be_set.map(|(code, _)| *code).collect();
-    let all: Vec<&AccessCode> = all.into_iter().map(|(code, _)| code).collect();
-    let memory = memory_of(tx, &by_id, &may_be_set, &all).await?;
+    let may_be_set: Vec<&AccessCode> = may_be_set.collect();
+    let memory = memory_of(tx, &by_id, &may_be_set, codes).await?;
     Ok(Simulation::new(locked, faults, memory, machine_now))
 }
 
-/// Lives these codes on, all of them together, and writes down what happens in the order in which it does. Of
-/// what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
+/// Runs those of these codes whose turn it is, all of them together, and records what happens in the order in which it
+/// does. Of what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
 ///
 /// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
-pub async fn run_until(
+pub async fn run(
     simulation: &mut Simulation<'_>,
-    (codes, pace): (&mut [AccessCode], Pace),
+    (codes, turn): (&mut [AccessCode], Turn<'_>),
     until: impl Fn(&LockedDevice) -> Instant,
     (stop_when, most): (StopWhen, u64),
     events: &mut Vec<NewEvent>,
 ) -> Steps {
-    let mut run = Run::new(simulation, codes, pace, until, stop_when);
+    let mut run = Run::new(simulation, codes, turn, until, stop_when);
     loop {
         let left = most.saturating_sub(run.steps.taken);
         let stretch = STRETCH.min(left);
@@ -90,21 +84,6 @@ pub async fn run_until(
     }
 }
 
-/// The same for a request, which is refused where it would take more than [`MAX_STEPS`].
-///
-/// # Errors
-/// [`Error::TooManySteps`].
-pub async fn run_within_limit(
-    simulation: &mut Simulation<'_>,
-    codes: (&mut [AccessCode], Pace),
-    until: impl Fn(&LockedDevice) -> Instant,
-    stop_when: StopWhen,
-    events: &mut Vec<NewEvent>,
-) -> Result<Steps> {
-    let steps = run_until(simulation, codes, until, (stop_when, MAX_STEPS), events).await;
-    if steps.is_cut_short { Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS }) } else { Ok(steps) }
-}
-
 /// Writes how often faults struck. Gives how many backup codes of each lock can be pulled now.
 pub async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
     faults::save(tx, simulation.faults()).await?;
@@ -116,7 +95,7 @@ async fn memory_of(
     tx: &mut PgConnection,
     locked: &HashMap<Uuid, &LockedDevice>,
     may_be_set: &[&AccessCode],
-    all: &[&AccessCode],
+    all: &[AccessCode],
 ) -> Result<Memory> {
     let mut memory = Memory::default();
     let (mut wanted, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
@@ -147,7 +126,7 @@ async fn memory_of(
 async fn guests(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
-    codes: &[&AccessCode],
+    codes: &[AccessCode],
 ) -> Result<HashMap<Uuid, HashMap<Uuid, Period>>> {
     let mut claims: Claims = access_codes::claims_on_devices(tx, device_ids).await?.into_iter().collect();
     for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {

@@ -60,7 +60,7 @@ async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Cl
     let workspace_id = workspace.workspace_id;
     let mut tx = begin(app, workspace).await?;
     workspaces::lock_devices(&mut tx, workspace_id).await?;
-    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     Ok((tx, Clock::of(world.clock, machine_now())))
 }
 
@@ -68,11 +68,8 @@ async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Cl
 async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     tx.allow_long().await?;
-    if workspaces::lock(&mut tx, workspace.workspace_id).await? {
-        Ok(tx)
-    } else {
-        Err(Error::NotFound(Resource::Workspace))
-    }
+    workspaces::lock(&mut tx, workspace.workspace_id).await?;
+    Ok(tx)
 }
 
 /// Removes a snapshot.
@@ -118,7 +115,7 @@ async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &K
     let document = read_kept(kept.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
     snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await.map_err(snapshots::refusal)?;
-    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     tx.commit().await?;
     // An imported one may have had another name and another seed.
     app.workspaces.forget(workspace_id);
@@ -171,7 +168,7 @@ pub async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>
     let mut trial = tx.begin().await?;
     snapshots::put(&mut trial, workspace_id, &document, &columns, machine_now).await.map_err(snapshots::refusal)?;
     trial.rollback().await?;
-    let world = workspaces::world(&mut tx, workspace_id).await?.ok_or(Error::NotFound(Resource::Workspace))?;
+    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     let place = next_place(&mut tx, workspace).await?;
     let instants = (world.clock.now(machine_now), document.clock.instant());
     snapshots::keep(&mut tx, workspace_id, place, instants, text).await?;

@@ -10,6 +10,7 @@ use crate::domain::access_code::lifecycle::particulars::Condition;
 use crate::domain::device::health::Trouble;
 use crate::domain::device::{Device, Overrides, brands};
 use crate::domain::workspace::{SameCode, Workspace, World};
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use crate::ids::{Ids, ordinal_after};
 use crate::store::devices;
@@ -93,7 +94,7 @@ pub(crate) struct Made {
 
 /// An error or a warning that a tester puts on a device.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Injected {
+pub struct Injected {
     #[serde(alias = "error_code", alias = "warning_code")]
     code: String,
     message: Option<String>,
@@ -223,6 +224,22 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
     Ok(Made { workspace, api_key, personal_access_token, devices })
 }
 
+/// Sets how long operations take in a workspace; `None`: until somebody ends them.
+///
+/// # Errors
+/// [`Error::NotFound`] of the workspace.
+pub async fn set_programming(app: &App, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Workspace).await?;
+    workspaces::set_programming(&mut work.tx, workspace_id, takes).await?;
+    work.codes.devices.iter_mut().for_each(|locked| locked.world.programming = takes);
+    // What is done sooner now is done now, not before it was asked for.
+    let now = work.now;
+    work.codes.all_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
+    work.run(false).await?;
+    work.finish(app).await?;
+    Ok(())
+}
+
 /// A credential of this kind, in the form of Seam's.
 fn token(ids: &Ids, workspace_id: Uuid, kind: &str, prefix: &str) -> String {
     let short = ids.token(&format!("{kind} short"), workspace_id, 4);
@@ -328,7 +345,7 @@ pub(crate) async fn make_devices(
         workspaces::insert_accounts(tx, workspace_id, now, &new_accounts).await?;
     }
     if !made.is_empty() {
-        devices::insert(tx, workspace_id, first_ordinal, &made)
+        devices::insert(tx, workspace_id, &made)
             .await
             .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))?;
     }
@@ -370,7 +387,7 @@ pub async fn remove_expired(app: &App) -> Result<()> {
     for workspace_id in workspaces::expired(&app.background, machine_now()).await? {
         // One that cannot be removed keeps none of the others.
         match workspaces::delete(&app.background, workspace_id).await {
-            Ok(_) => app.workspaces.forget(workspace_id),
+            Ok(()) | Err(Error::NotFound(_)) => app.workspaces.forget(workspace_id),
             Err(error) => failed = Err(error),
         }
     }

@@ -17,8 +17,8 @@ use crate::domain::sandbox;
 use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
 use crate::engine::commands::{CreateCommand, NewAccessCode};
-use crate::engine::locked_codes::{LockedCodes, Scope};
-use crate::engine::unmanaged::{self, Foreign};
+use crate::engine::external_changes::{self, Foreign};
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::engine::workspaces::{AccountSpec, LockSpec, Wanted, make_in};
 use crate::engine::{create, snapshots};
 use crate::error::Error;
@@ -360,7 +360,7 @@ async fn put_foreign(
     if codes.iter().all(|codes| codes.foreign.is_empty()) {
         return Ok(tx);
     }
-    let mut all = LockedCodes::begin_in(tx, workspace.workspace_id, Scope::Devices(device_ids)).await?;
+    let mut work = UnitOfWork::begin_in(tx, workspace.workspace_id, Scope::Devices(device_ids)).await?;
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, spec) in codes.foreign.iter().enumerate() {
             let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
@@ -372,15 +372,16 @@ async fn put_foreign(
                 cannot_be_managed: spec.cannot_be_managed,
                 cannot_delete: spec.cannot_delete_unmanaged_access_code,
             };
-            unmanaged::add_to(&mut all, foreign).await.map_err(|error| Failure::at(&place, error))?;
+            external_changes::add_to(&mut work, foreign).map_err(|error| Failure::at(&place, error))?;
         }
     }
-    Ok(all.tx)
+    work.write().await?;
+    Ok(work.tx)
 }
 
 /// Makes codes as the API does.
 async fn put_managed(
-    mut tx: Transaction,
+    tx: Transaction,
     workspace: &Workspace,
     place: &str,
     device_ids: &[Uuid],
@@ -394,11 +395,12 @@ async fn put_managed(
             batch.push(CreateCommand { device_ids: vec![*device_id], wanted, linking: None, cause });
         }
     }
-    if !batch.is_empty() {
-        let (answers, _) = create::create_in(&mut tx, workspace.workspace_id, &batch).await?;
-        for (place, answer) in places.iter().zip(answers) {
-            answer.map_err(|error| Failure::at(place, error))?;
-        }
+    if batch.is_empty() {
+        return Ok(tx);
     }
-    Ok(tx)
+    let (work, answers) = create::create_in(tx, workspace.workspace_id, &batch).await?;
+    for (place, answer) in places.iter().zip(answers) {
+        answer.map_err(|error| Failure::at(place, error))?;
+    }
+    Ok(work.tx)
 }

@@ -17,10 +17,11 @@ pub use self::locks::{
     LockedAccessCodes, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group,
     lock_pin_groups, members, pin_groups, set_pin_groups,
 };
-pub use self::write::{Placed, insert, save, set_due_times, set_ordinals, set_wake_times};
+pub(super) use self::row::AccessCodeRow;
+pub use self::row::StoredCode;
+pub use self::write::{remove_empty_groups, set_due_times, set_wake_times};
 pub use crate::domain::locked_device::LockedDevice;
 
-use self::row::AccessCodeRow;
 use super::Position;
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
@@ -59,7 +60,7 @@ pub async fn due_in_workspace(
     workspace_id: Uuid,
     device_ids: &[Uuid],
     until: Instant,
-) -> Result<Vec<AccessCode>> {
+) -> Result<Vec<StoredCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.workspace_id = ").push_bind(workspace_id);
     query.push(" and a.due_at <= ").push_bind(until).push(" union all ");
@@ -76,9 +77,9 @@ fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {
     query.push("locked.id offset 0) as a");
 }
 
-async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<AccessCode>> {
+async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<StoredCode>> {
     let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
-    Ok(rows.into_iter().map(AccessCode::from).collect())
+    rows.into_iter().map(StoredCode::try_from).collect()
 }
 
 /// The instant of a workspace's time at which something falls due next.
@@ -93,7 +94,7 @@ pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Optio
 }
 
 /// All codes of these devices that are not gone, in the order in which they were made.
-pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
+pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
     query.push_bind(device_ids.to_vec()).push(") order by a.sequence");
@@ -162,7 +163,7 @@ impl WithDevice {
             backup_pool: self.backup_pool.map(|pool| pool.0),
             backups: self.backups,
         };
-        Ok(Some((code.into(), device)))
+        Ok(Some((StoredCode::try_from(code)?.code, device)))
     }
 }
 

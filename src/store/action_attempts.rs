@@ -1,8 +1,9 @@
-//! The SQL of reading action attempts. They are written with what they are about.
+//! The SQL of action attempts. They are written with what they are about, see [`super::changes`].
 
 use super::Position;
+use super::row::row;
 use crate::clock::Instant;
-use crate::domain::action_attempt::StoredOutcome;
+use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::rate_limit::Recent;
 use crate::domain::workspace::World;
 use crate::error::Result;
@@ -12,16 +13,39 @@ use sqlx::{PgConnection, QueryBuilder};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// An action attempt as its row has it.
-#[derive(Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are documented in the migration")]
-pub struct ActionAttemptRow {
-    pub action_attempt_id: Uuid,
-    pub action_type: String,
-    pub access_code_id: Option<Uuid>,
-    pub created_at: Instant,
-    pub resolved_at: Option<Instant>,
-    pub outcome: Option<Json<StoredOutcome>>,
+row! {
+    /// An action attempt as its row has it.
+    #[derive(Clone, Debug)]
+    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
+    ActionAttemptRow of action_attempt {
+        action_attempt_id: Uuid,
+        fixed {
+            workspace_id: Uuid,
+            action_type: String,
+            device_id: Uuid,
+            access_code_id: Option<Uuid>,
+            created_at: Instant,
+            resolved_at: Option<Instant>,
+            outcome: Option<Json<StoredOutcome>>,
+        }
+        changing {}
+        generated {}
+    }
+}
+
+impl From<NewActionAttempt> for ActionAttemptRow {
+    fn from(attempt: NewActionAttempt) -> Self {
+        Self {
+            action_attempt_id: attempt.action_attempt_id,
+            workspace_id: attempt.workspace_id,
+            action_type: attempt.action_type.to_owned(),
+            device_id: attempt.device_id,
+            access_code_id: attempt.access_code_id,
+            created_at: attempt.created_at,
+            resolved_at: attempt.resolved_at,
+            outcome: attempt.outcome.map(Json),
+        }
+    }
 }
 
 /// Which attempts to read; what is `None` does not restrict.
@@ -39,10 +63,8 @@ pub struct Filter<'a> {
 
 /// The attempts of a workspace that pass the filter, newest first.
 pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
-    let mut query = QueryBuilder::new(
-        "select action_attempt_id, action_type, access_code_id, created_at, resolved_at, outcome
-         from action_attempt where workspace_id ",
-    );
+    let mut query = QueryBuilder::new("select ");
+    query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id ");
     // Ids find their attempts by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.action_attempt_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);

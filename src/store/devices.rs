@@ -1,9 +1,11 @@
 //! The SQL of devices.
 
+use super::row::row;
 use super::{Position, workspaces};
 use crate::clock::Instant;
 use crate::domain::device::health::{BackupPool, Census, Trouble};
 use crate::domain::device::{Device, Overrides, brands};
+use crate::domain::locked_device::LockedDevice;
 use crate::domain::workspace::World;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
@@ -17,23 +19,31 @@ use uuid::Uuid;
 /// The API user's own data on a device, as its column has it.
 pub type CustomMetadata = Json<Map<String, Value>>;
 
-/// A device as its row has it.
-#[derive(Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are documented in the migration")]
-pub struct DeviceRow {
-    pub device_id: Uuid,
-    pub workspace_id: Uuid,
-    pub connected_account_id: Uuid,
-    pub device_type: String,
-    pub name: String,
-    pub ordinal: i32,
-    pub created_at: Instant,
-    pub reachable_since: Option<Instant>,
-    pub trouble: Option<Json<Trouble>>,
-    pub backup_pool: Option<Json<BackupPool>>,
-    pub overrides: Json<Overrides>,
-    pub custom_metadata: CustomMetadata,
-    pub events_made: i64,
+row! {
+    /// A device as its row has it.
+    #[derive(Debug)]
+    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
+    DeviceRow of device {
+        device_id: Uuid,
+        fixed {
+            workspace_id: Uuid,
+            connected_account_id: Uuid,
+            device_type: String,
+            ordinal: i32,
+            created_at: Instant,
+        }
+        changing {
+            name: String,
+            reachable_since: Option<Instant>,
+            trouble: Option<Json<Trouble>>,
+            backup_pool: Option<Json<BackupPool>>,
+            overrides: Json<Overrides>,
+            custom_metadata: CustomMetadata,
+            events_made: i64,
+            access_code_ordinal: i64,
+        }
+        generated {}
+    }
 }
 
 impl TryFrom<DeviceRow> for Device {
@@ -57,6 +67,28 @@ impl TryFrom<DeviceRow> for Device {
             custom_metadata: row.custom_metadata.0,
             events_made: row.events_made,
         })
+    }
+}
+
+impl DeviceRow {
+    /// A device on which so many codes were ever made.
+    fn of(device: Device, access_code_ordinal: i64) -> Self {
+        Self {
+            device_id: device.device_id,
+            workspace_id: device.workspace_id,
+            connected_account_id: device.connected_account_id,
+            device_type: device.brand.device_type.to_owned(),
+            ordinal: device.ordinal,
+            created_at: device.created_at,
+            name: device.name,
+            reachable_since: device.reachable_since,
+            trouble: (device.trouble != Trouble::default()).then_some(Json(device.trouble)),
+            backup_pool: device.backup_pool.map(Json),
+            overrides: Json(device.overrides),
+            custom_metadata: Json(device.custom_metadata),
+            events_made: device.events_made,
+            access_code_ordinal,
+        }
     }
 }
 
@@ -85,11 +117,8 @@ pub struct Filter<'a> {
 
 /// The devices of a workspace that pass the filter, in the order in which they were made.
 pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
-    let mut query = QueryBuilder::new(
-        "select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since, trouble,
-                backup_pool, overrides, custom_metadata, events_made
-         from device where workspace_id ",
-    );
+    let mut query = QueryBuilder::new("select ");
+    query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
     // Ids find their devices by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
@@ -138,77 +167,50 @@ pub async fn with_world(
     workspace_id: Uuid,
     device_id: Uuid,
 ) -> Result<Option<(Ids, World, Device)>> {
-    let row = sqlx::query_as!(
-        DeviceRow,
-        r#"select device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at, reachable_since,
-                  trouble as "trouble: Json<Trouble>", backup_pool as "backup_pool: Json<BackupPool>",
-                  overrides as "overrides: Json<Overrides>",
-                  custom_metadata as "custom_metadata: CustomMetadata", events_made
-           from device where device_id = $1 and workspace_id is not distinct from $2"#,
-        device_id,
-        workspace_id,
-    )
-    .fetch_optional(&mut *connection)
-    .await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
+    query.push(" and workspace_id is not distinct from ").push_bind(workspace_id);
+    let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
     let worlds = workspaces::worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
     let (Some(row), Some((ids, world))) = (row, worlds) else { return Ok(None) };
     Ok(Some((ids, world, row.try_into()?)))
 }
 
-/// Writes devices in this order behind those the workspace has, with the accounts they need. A unique violation
-/// means that an id is not free.
-pub async fn insert(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    first_ordinal: i32,
-    devices: &[Device],
-) -> Result<(), sqlx::Error> {
-    let overrides: Vec<_> = devices.iter().map(|device| Json(device.overrides.clone())).collect();
-    sqlx::query!(
+/// Writes new devices, with the accounts they need. A unique violation means that an id is not free.
+pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<(), sqlx::Error> {
+    let mut query = QueryBuilder::new(
         "with account as (
              insert into connected_account (connected_account_id, workspace_id, provider, created_at)
-             select distinct on (provider) new.connected_account_id, $1::uuid, new.provider, new.created_at
-             from unnest($4::uuid[], $5::text[], $6::timestamptz[]) as new(connected_account_id, provider, created_at)
+             select distinct on (provider) new.connected_account_id, ",
+    );
+    query.push_bind(workspace_id).push("::uuid, new.provider, new.created_at from unnest(");
+    query.push_bind(devices.iter().map(|device| device.connected_account_id).collect::<Vec<_>>()).push(", ");
+    query.push_bind(devices.iter().map(|device| device.brand.provider.to_owned()).collect::<Vec<_>>()).push(", ");
+    query.push_bind(devices.iter().map(|device| device.created_at).collect::<Vec<_>>());
+    query.push(
+        ") as new (connected_account_id, provider, created_at)
              on conflict (workspace_id, provider) do nothing
-         )
-         insert into device (device_id, workspace_id, connected_account_id, device_type, name, ordinal, created_at,
-                             reachable_since, trouble, overrides, custom_metadata)
-         select new.device_id, $1, new.connected_account_id, new.device_type, new.name, $2 + (new.place - 1)::int,
-                new.created_at, new.reachable_since, new.trouble, new.overrides, '{}'
-         from unnest($3::uuid[], $4::uuid[], $7::text[], $8::text[], $6::timestamptz[], $9::timestamptz[],
-                     $10::jsonb[], $11::jsonb[]) with ordinality
-              as new(device_id, connected_account_id, device_type, name, created_at, reachable_since,
-                     trouble, overrides, place)",
-        workspace_id,
-        first_ordinal,
-        &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.connected_account_id).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.brand.provider.to_owned()).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.created_at).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.brand.device_type.to_owned()).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
-        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
-        &overrides as &[Json<Overrides>],
-    )
-    .execute(tx)
-    .await?;
+         ) ",
+    );
+    DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0)));
+    query.build().execute(tx).await?;
     Ok(())
 }
 
 /// The ordinal of the next device of a workspace; the workspace is locked until the transaction ends, so that it
-/// is nobody else's. `None`: there is no such workspace.
-pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<i32>> {
-    if !workspaces::lock(tx, workspace_id).await? {
-        return Ok(None);
-    }
+/// is nobody else's.
+///
+/// # Errors
+/// [`Error::NotFound`] of the workspace.
+pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
+    workspaces::lock(tx, workspace_id).await?;
     let next = sqlx::query_scalar!(
         r#"select coalesce(max(ordinal) + 1, 0) as "next!" from device where workspace_id = $1"#,
         workspace_id
     )
     .fetch_one(tx)
     .await?;
-    Ok(Some(next))
+    Ok(next)
 }
 
 /// The accounts of a workspace.
@@ -224,25 +226,20 @@ pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<A
     Ok(accounts)
 }
 
-/// Writes what of devices can be changed.
-pub async fn update(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
-    let overrides: Vec<_> = devices.iter().map(|device| Json(device.overrides.clone())).collect();
-    sqlx::query!(
-        "update device set name = new.name, reachable_since = new.reachable_since, trouble = new.trouble,
-                           overrides = new.overrides, events_made = new.events_made
-         from unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::jsonb[], $5::jsonb[], $6::bigint[])
-              as new(device_id, name, reachable_since, trouble, overrides, events_made)
-         where device.device_id = new.device_id",
-        &devices.iter().map(|device| device.device_id).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.name.clone()).collect::<Vec<_>>(),
-        &devices.iter().map(|device| device.reachable_since).collect::<Vec<_>>() as &[Option<Instant>],
-        &devices.iter().map(trouble).collect::<Vec<_>>() as &[Option<Json<Trouble>>],
-        &overrides as &[Json<Overrides>],
-        &devices.iter().map(|device| device.events_made).collect::<Vec<_>>(),
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
+/// Writes what has changed of devices that are locked.
+///
+/// # Errors
+/// A device whose row is not there.
+pub async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
+    let expected = devices.len();
+    let mut query = QueryBuilder::new("");
+    let rows = devices.into_iter().map(|locked| DeviceRow::of(locked.device, locked.access_code_ordinal));
+    DeviceRow::push_update(&mut query, rows);
+    let written = query.build().execute(tx).await?.rows_affected();
+    if usize::try_from(written).ok() == Some(expected) {
+        return Ok(());
+    }
+    Err(Error::Internal(format!("{written} devices were written instead of {expected}").into()))
 }
 
 /// What the codes on these devices make of them; devices on which that changes nothing are passed over.
@@ -319,22 +316,9 @@ pub async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<
     Ok(())
 }
 
-/// What is wrong with a device, as its column has it.
-fn trouble(device: &Device) -> Option<Json<Trouble>> {
-    (device.trouble != Trouble::default()).then(|| Json(device.trouble.clone()))
-}
-
 /// The ids of all devices of a workspace.
 pub async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
         .fetch_all(connection)
         .await?)
-}
-
-/// Sets the pools of backup codes of devices, all to the same.
-pub async fn set_backup_pools(tx: &mut PgConnection, device_ids: &[Uuid], pool: BackupPool) -> Result<()> {
-    sqlx::query!("update device set backup_pool = $2 where device_id = any($1)", device_ids, Json(pool) as _)
-        .execute(tx)
-        .await?;
-    Ok(())
 }

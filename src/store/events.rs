@@ -1,57 +1,50 @@
-//! The SQL of reading events. They are written with what they tell of, see [`super::access_codes`].
+//! The SQL of events. They are written with what they tell of, see [`super::changes`].
 
-use crate::clock::{Instant, iso};
-use crate::domain::event::{NewEvent, event_type};
+use super::row::row;
+use crate::clock::Instant;
+use crate::domain::event::NewEvent;
 use crate::error::Result;
 use crate::postgres::Pool;
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-/// Seam's `event`.
-#[derive(Debug, Serialize, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
-pub struct EventBody {
-    pub event_id: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_id: Option<Uuid>,
-    pub event_type: String,
-    pub workspace_id: Uuid,
-    #[serde(with = "iso")]
-    pub created_at: Instant,
-    #[serde(with = "iso")]
-    pub occurred_at: Instant,
-    #[sqlx(skip)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_description: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub connected_account_id: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_code_id: Option<Uuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
-    /// What else its type carries.
-    #[serde(flatten)]
-    pub payload: Option<Json<Map<String, Value>>>,
+row! {
+    /// An event as its row has it.
+    #[derive(Clone, Debug)]
+    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
+    EventRow of event {
+        event_id: Uuid,
+        fixed {
+            workspace_id: Uuid,
+            event_type: String,
+            occurred_at: Instant,
+            created_at: Instant,
+            device_id: Option<Uuid>,
+            connected_account_id: Option<Uuid>,
+            access_code_id: Option<Uuid>,
+            code: Option<String>,
+            payload: Option<Json<Value>>,
+        }
+        changing {}
+        generated {}
+    }
 }
 
-impl From<&NewEvent> for EventBody {
-    fn from(event: &NewEvent) -> Self {
-        let payload = event.payload.as_ref().and_then(Value::as_object);
+impl From<NewEvent> for EventRow {
+    fn from(event: NewEvent) -> Self {
         Self {
             event_id: event.event_id,
-            device_id: event.device_id,
-            event_type: event.event_type.to_owned(),
             workspace_id: event.workspace_id,
-            created_at: event.created_at,
+            event_type: event.event_type.to_owned(),
             occurred_at: event.occurred_at,
-            event_description: event_type::description(event.event_type),
-            connected_account_id: Some(event.connected_account_id),
+            created_at: event.created_at,
+            device_id: event.device_id,
+            connected_account_id: event.connected_account_id,
             access_code_id: event.access_code_id,
-            code: event.code.clone(),
-            payload: payload.cloned().map(Json),
+            code: event.code,
+            payload: event.payload.map(Json),
         }
     }
 }
@@ -84,12 +77,9 @@ pub struct Filter {
 }
 
 /// The events of a workspace that pass the filter, as they occurred and, where together, as they were recorded.
-pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventBody>> {
-    let mut query = QueryBuilder::new(
-        "select event_id, device_id, event_type, workspace_id, created_at, occurred_at, connected_account_id,
-                access_code_id, code, payload
-         from event where workspace_id ",
-    );
+pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventRow>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(EventRow::COLUMNS).push(" from event a where workspace_id ");
     // Ids find their events by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
@@ -121,9 +111,5 @@ pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec
         " order by occurred_at, sequence"
     });
     query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
-    let mut events: Vec<EventBody> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
-    for event in &mut events {
-        event.event_description = event_type::description(&event.event_type);
-    }
-    Ok(events)
+    Ok(query.build_query_as().fetch_all(pool.of(workspace_id)).await?)
 }

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::postgres::Pool;
 use sqlx::PgConnection;
 use sqlx::types::Json;
+use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A fault as its row has it.
@@ -43,13 +44,13 @@ impl From<FaultRow> for Fault {
 
 /// The faults of these workspaces in the order in which they were made, locked until the transaction ends. To be
 /// called with the devices they are to strike locked, and never before.
-pub async fn lock(tx: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<Vec<Fault>> {
+pub async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
         r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
                   after, times, seen, created_at
            from fault where workspace_id = any($1) order by sequence for update"#,
-        workspace_ids,
+        &workspace_ids.iter().copied().collect::<Vec<_>>(),
     )
     .fetch_all(tx)
     .await?;

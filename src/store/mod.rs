@@ -2,11 +2,13 @@
 
 pub mod access_codes;
 pub mod action_attempts;
+pub mod changes;
 pub mod devices;
 pub mod events;
 pub mod faults;
 pub mod http_faults;
 pub mod retention;
+mod row;
 pub mod snapshots;
 pub mod workspaces;
 

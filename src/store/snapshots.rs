@@ -14,10 +14,11 @@ use self::check::{Column, Columns, is_held};
 use self::document::{Clock, Document, FORMAT, VERSION};
 use self::raw::Items;
 use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
-use super::access_codes::{self, Placed};
+use super::access_codes::{self, StoredCode};
 use super::{devices, workspaces};
 use crate::clock::{Instant, iso, to_iso};
 use crate::compute::{self, LONG_DOCUMENT};
+use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Pool;
 use futures_util::TryStreamExt as _;
@@ -297,10 +298,22 @@ async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> 
         let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
         let codes = access_codes::on_devices(tx, device_ids).await?;
         let is_long = codes.len() > DEVICES_AT_ONCE;
-        let placed = compute::sized(is_long, || Placed::all(codes.into_iter(), &locked)).await?;
-        access_codes::set_due_times(tx, &placed).await?;
+        let codes = compute::sized(is_long, || with_due_times(codes, &locked)).await?;
+        access_codes::set_due_times(tx, &codes).await?;
     }
     Ok(())
+}
+
+/// Codes on these devices with the due times that follow from their lives.
+fn with_due_times(mut codes: Vec<StoredCode>, locked: &[LockedDevice]) -> Result<Vec<StoredCode>> {
+    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    for stored in &mut codes {
+        let locked = locks.get(&stored.code.device_id);
+        let locked =
+            locked.ok_or_else(|| Error::inconsistent("access_code", stored.code.access_code_id, "device_id"))?;
+        (stored.due_at, stored.wake_at) = StoredCode::due_times(&stored.code, locked);
+    }
+    Ok(codes)
 }
 
 /// What tells the rows of a table apart.

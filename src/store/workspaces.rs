@@ -3,7 +3,7 @@
 use crate::clock::{Instant, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
 use crate::domain::workspace::{SameCode, Workspace, World};
-use crate::error::{Error, Result};
+use crate::error::{Error, Resource, Result};
 use crate::ids::Ids;
 use crate::postgres::Pool;
 use chrono::TimeDelta;
@@ -193,20 +193,27 @@ pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Re
     rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
 }
 
-/// The clock and ways of one workspace as they are now.
-pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Option<World>> {
-    Ok(worlds(connection, &[workspace_id]).await?.remove(&workspace_id).map(|(_, world)| world))
+/// The ids, the clock and the ways of one workspace as they are now.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Workspace`].
+pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, World)> {
+    let world = worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
+    world.ok_or(Error::NotFound(Resource::Workspace))
 }
 
 /// Locks a workspace, so that it gets no further device and its clock is nobody else's to move until the transaction
-/// ends. To be called before any of its devices is locked. `false`: there is no such workspace.
-pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
+/// ends. To be called before any of its devices is locked.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Workspace`].
+pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     // Not `for update`: whoever works on its devices may still refer to it.
     let locked =
         sqlx::query!("select workspace_id from workspace where workspace_id = $1 for no key update", workspace_id)
             .fetch_optional(tx)
             .await?;
-    Ok(locked.is_some())
+    locked.map(drop).ok_or(Error::NotFound(Resource::Workspace))
 }
 
 /// Sets the workspace's clock. To be called with it and all its devices locked.
@@ -280,33 +287,30 @@ pub async fn update_settings(
     Ok(row)
 }
 
-/// Removes a workspace with everything in it. `false`: there was none.
-pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<bool> {
+/// Removes a workspace with everything in it.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Workspace`].
+pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
     // workspace, may wait for one of them.
     let mut tx = pool.begin(workspace_id).await?;
     tx.allow_long().await?;
-    if !delete_devices(&mut tx, workspace_id).await? {
-        return Ok(false);
-    }
+    delete_devices(&mut tx, workspace_id).await?;
     tx.commit().await?;
     let mut tx = pool.begin(workspace_id).await?;
     tx.allow_long().await?;
     // A lock may have been added meanwhile.
-    if !delete_devices(&mut tx, workspace_id).await? {
-        return Ok(false);
-    }
-    let deleted = sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    delete_devices(&mut tx, workspace_id).await?;
+    sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     tx.commit().await?;
-    Ok(deleted.rows_affected() > 0)
+    Ok(())
 }
 
 /// Removes the devices of a workspace, with all that is told of them; the workspace is locked until the transaction
-/// ends. `false`: there is no such workspace.
-async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<bool> {
-    if !lock(tx, workspace_id).await? {
-        return Ok(false);
-    }
+/// ends.
+async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
+    lock(tx, workspace_id).await?;
     // Whoever is at work on one of its devices is waited for, and nobody waits for us.
     lock_devices(tx, workspace_id).await?;
     sqlx::query(
@@ -318,7 +322,7 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<boo
     .bind(workspace_id)
     .execute(tx)
     .await?;
-    Ok(true)
+    Ok(())
 }
 
 /// Locks all devices of a workspace, which is locked, in the order of their ids, and gives these: nothing happens in it

@@ -5,7 +5,7 @@ use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::http::params::optional_instant;
 use crate::store::access_codes::{self, Filter as Codes, Whose};
-use crate::store::events::{self, EventBody, Filter};
+use crate::store::events::{self, EventRow, Filter};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
             has_more = !events::list(&call.app.pool, workspace_id, older).await?.is_empty();
         }
     }
-    let cursor = |event: Option<&EventBody>| event.map(|event| to_iso(event.occurred_at));
+    let cursor = |event: Option<&EventRow>| event.map(|event| to_iso(event.occurred_at));
     let pagination = json!({
         "has_more": has_more,
         "next_cursor": cursor(events.last().filter(|_| has_more)),
@@ -76,7 +76,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     Ok(Timeline { timeline_events: events.iter().map(timeline_event).collect(), pagination })
 }
 
-fn timeline_event(event: &EventBody) -> Value {
+fn timeline_event(event: &EventRow) -> Value {
     let actor = if event.event_type.contains("external_to_seam") || event.event_type.contains("unmanaged") {
         "external"
     } else if matches!(

@@ -135,12 +135,7 @@ pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Resul
 /// # Errors
 /// What of them does not go together.
 pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
-    match (optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?) {
-        (None, None) => Ok(None),
-        (Some(starts_at), Some(ends_at)) if starts_at < ends_at => Ok(Some(Window { starts_at, ends_at })),
-        (Some(_), Some(_)) => Err(Error::invalid_request("ends_at must be after starts_at")),
-        _ => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
-    }
+    Window::changed(None, optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?)
 }
 
 /// What the parameters of `/access_codes/create` ask for, which passed the contract.

@@ -3,7 +3,7 @@
 use crate::api::body::access_code::UnmanagedAccessCodeBody;
 use crate::api::edge::{Call, Routes};
 use crate::domain::access_code::lifecycle::Entry;
-use crate::engine::unmanaged::{self, Foreign};
+use crate::engine::external_changes::{self, Foreign};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -29,6 +29,6 @@ async fn create_unmanaged_access_code(call: Call<CreateUnmanagedAccessCode>) -> 
     let CreateUnmanagedAccessCode { device_id, code, name } = call.input;
     let entry = Entry { name: Some(name), code, window: None };
     let foreign = Foreign { device_id, entry, cannot_be_managed: false, cannot_delete: false };
-    let (code, device) = unmanaged::add(&call.app, call.workspace.workspace_id, foreign).await?;
+    let (code, device) = external_changes::add(&call.app, call.workspace.workspace_id, foreign).await?;
     Ok(Found { access_code: UnmanagedAccessCodeBody::of(&code, &device) })
 }

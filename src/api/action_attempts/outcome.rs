@@ -3,6 +3,7 @@
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::body::action_attempt::{ActionAttemptBody, Outcome};
 use crate::domain::access_code::AccessCode;
+use crate::domain::action_attempt::action_type;
 use crate::domain::device::DeviceSummary;
 use crate::engine::app::App;
 use crate::error::Result;
@@ -48,7 +49,7 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
     let life = &code.life;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
-        "UPDATE_ACCESS_CODE" if life.waits_to_unmanage(row.action_attempt_id) => {
+        action_type::UPDATE_ACCESS_CODE if life.waits_to_unmanage(row.action_attempt_id) => {
             if !life.is_managed {
                 Outcome::Success(json!({}))
             } else if life.gone_at.is_some() || life.removing_since().is_some() || life.particulars.has_expired {
@@ -60,24 +61,24 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
                 Outcome::Pending
             }
         }
-        "CREATE_ACCESS_CODE" if is_over || life.first_held_at.is_some() => {
+        action_type::CREATE_ACCESS_CODE if is_over || life.first_held_at.is_some() => {
             Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        "CREATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
+        action_type::CREATE_ACCESS_CODE if life.removing_since().is_some() => Outcome::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before it was set on the device.",
         })),
         // What was asked for later keeps this attempt from nothing.
-        "UPDATE_ACCESS_CODE"
+        action_type::UPDATE_ACCESS_CODE
             if is_over || life.particulars.updating.since().is_none_or(|since| since > row.created_at) =>
         {
             Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        "UPDATE_ACCESS_CODE" if life.removing_since().is_some() => Outcome::Error(json!({
+        action_type::UPDATE_ACCESS_CODE if life.removing_since().is_some() => Outcome::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before the device had the change.",
         })),
-        "DELETE_ACCESS_CODE" if is_over || life.gone_at.is_some() => Outcome::Success(json!({})),
+        action_type::DELETE_ACCESS_CODE if is_over || life.gone_at.is_some() => Outcome::Success(json!({})),
         _ => Outcome::Pending,
     })
 }

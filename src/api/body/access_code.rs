@@ -5,6 +5,7 @@ use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation, Status
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::device::DeviceSummary;
 use crate::domain::device::brands::NameStyle;
+use crate::error::Result;
 use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -221,6 +222,18 @@ fn appearance(held: &Entry, device: &DeviceSummary) -> Option<Appearance> {
         }
     };
     Some(Appearance { name, first_name, last_name })
+}
+
+/// A code as it is shown where both kinds can be: a managed one as `access_code`, another as `unmanaged_access_code`.
+///
+/// # Errors
+/// A body that cannot be written as JSON.
+pub fn managed_or_unmanaged(code: &AccessCode, device: &DeviceSummary) -> Result<Value> {
+    Ok(if code.life.is_managed {
+        serde_json::to_value(AccessCodeBody::of(code, device))?
+    } else {
+        serde_json::to_value(UnmanagedAccessCodeBody::of(code, device))?
+    })
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub mod access_code;
 pub mod action_attempt;
 pub mod device;
+pub mod event;
 pub mod workspace;

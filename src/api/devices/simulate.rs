@@ -7,8 +7,8 @@ use crate::api::edge::{Call, Done, Routes};
 use crate::clock::Instant;
 use crate::domain::device::health::Trouble;
 use crate::engine::connectivity;
-use crate::engine::locked_codes::{LockedCodes, Scope};
-use crate::error::{Error, Resource, Result};
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
+use crate::error::Result;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -48,14 +48,12 @@ async fn remove(call: Call<OneDevice>) -> Result<Done> {
 }
 
 async fn change(call: Call<OneDevice>, change: impl Fn(&mut Trouble, Instant)) -> Result<Done> {
-    let scope = [call.input.device_id];
-    let mut all = LockedCodes::begin(&call.app, call.workspace.workspace_id, Scope::Devices(&scope)).await?;
-    if all.locked.is_empty() {
-        return Err(Error::NotFound(Resource::Device));
-    }
-    let now = all.now;
-    connectivity::change(&mut all, |trouble| change(trouble, now)).await?;
-    all.live(false).await?;
-    all.finish(&call.app).await?;
+    let scope = Scope::Devices(&[call.input.device_id]);
+    let mut work = UnitOfWork::begin(&call.app, call.workspace.workspace_id, scope).await?;
+    let now = work.now;
+    work.codes.device(call.input.device_id)?;
+    connectivity::change(&mut work, |trouble| change(trouble, now));
+    work.run(false).await?;
+    work.finish(&call.app).await?;
     Ok(Done {})
 }

@@ -1,8 +1,9 @@
 //! `/events/get`.
 
+use crate::api::body::event::EventBody;
 use crate::api::edge::Call;
 use crate::error::{Error, Resource, Result};
-use crate::store::events::{self, EventBody, Filter};
+use crate::store::events::{self, Filter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,5 +34,5 @@ pub(super) async fn get(call: Call<Get>) -> Result<Found> {
         ..Filter::default()
     };
     let found = events::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
-    found.into_iter().next().map(|event| Found { event }).ok_or(Error::NotFound(Resource::Event))
+    found.into_iter().next().map(|event| Found { event: event.into() }).ok_or(Error::NotFound(Resource::Event))
 }

@@ -1,10 +1,11 @@
 //! `/events/list`.
 
+use crate::api::body::event::EventBody;
 use crate::api::edge::Call;
 use crate::error::{Error, Result};
 use crate::http::both;
 use crate::http::params::instant;
-use crate::store::events::{self, EventBody, Filter};
+use crate::store::events::{self, Filter};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -94,7 +95,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         limit: whole("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
     };
     let events = events::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
-    Ok(Listed { events })
+    Ok(Listed { events: events.into_iter().map(EventBody::from).collect() })
 }
 
 fn whole(name: &str, number: Option<f64>, default: i64) -> Result<i64> {

@@ -22,6 +22,7 @@ pub use self::particulars::{Failure, Outcome, Particulars};
 pub use self::steps::begun;
 
 use crate::clock::Instant;
+use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
@@ -38,6 +39,45 @@ pub struct Window {
     pub starts_at: Instant,
     /// From this instant on it no longer does.
     pub ends_at: Instant,
+}
+
+impl Window {
+    /// A time frame of two instants.
+    ///
+    /// # Errors
+    /// One that ends before it starts.
+    pub fn new(starts_at: Instant, ends_at: Instant) -> Result<Self> {
+        if starts_at < ends_at {
+            return Ok(Self { starts_at, ends_at });
+        }
+        Err(Error::invalid_request("ends_at must be after starts_at"))
+    }
+
+    /// What becomes of a time frame, or of none, by the instants that are given for it.
+    ///
+    /// # Errors
+    /// Half a time frame, and one that ends before it starts.
+    pub fn changed(window: Option<Self>, starts_at: Option<Instant>, ends_at: Option<Instant>) -> Result<Option<Self>> {
+        match (window, starts_at, ends_at) {
+            (window, None, None) => Ok(window),
+            (Some(window), ..) => {
+                Self::new(starts_at.unwrap_or(window.starts_at), ends_at.unwrap_or(window.ends_at)).map(Some)
+            }
+            (None, Some(starts_at), Some(ends_at)) => Self::new(starts_at, ends_at).map(Some),
+            (None, ..) => Err(Error::invalid_request("Both starts_at and ends_at must be provided if one is")),
+        }
+    }
+
+    /// Refuses a time frame that has ended.
+    ///
+    /// # Errors
+    /// One that has.
+    pub fn check_not_over(window: Option<Self>, now: Instant) -> Result<()> {
+        match window {
+            Some(window) if window.ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Window {

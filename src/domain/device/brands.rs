@@ -36,7 +36,7 @@ pub enum NameStyle {
 }
 
 /// What the locks of one `device_type` can do.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "a brand is a list of what it can do")]
 pub struct Brand {
     /// Seam's `device_type`.

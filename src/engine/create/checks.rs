@@ -10,9 +10,7 @@ use crate::error::{Error, Result};
 
 /// Refuses a time frame, or a lock for it, that no PIN could mend.
 pub(super) fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: Instant) -> Result<()> {
-    if wanted.window.is_some_and(|window| window.ends_at <= now) {
-        return Err(Error::invalid("ends_at", "ends_at must be in the future"));
-    }
+    Window::check_not_over(wanted.window, now)?;
     locked.iter().try_for_each(|locked| check_device(locked, wanted, now))
 }
 

@@ -58,7 +58,7 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
     .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
+    ClaimRow::all(claims)
 }
 
 /// All codes on these locks that have a PIN or take a place there.
@@ -76,7 +76,7 @@ pub async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid
     .bind(device_ids.iter().copied().collect::<Vec<_>>())
     .fetch_all(tx)
     .await?;
-    Ok(claims.into_iter().flat_map(ClaimRow::claims).collect())
+    ClaimRow::all(claims)
 }
 
 #[derive(FromRow)]
@@ -99,13 +99,15 @@ struct ClaimRow {
 
 impl ClaimRow {
     /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
-    fn claims(self) -> Vec<Claim> {
-        let held = self.held_code.clone().map(|code| (code, window(self.held_starts_at, self.held_ends_at)));
+    fn claims(self) -> Result<Vec<Claim>> {
+        let id = self.access_code_id;
+        let held_window = window((self.held_starts_at, self.held_ends_at), (id, "held_starts_at"))?;
+        let held = self.held_code.map(|code| (code, held_window));
         let asked = Claim {
             access_code_id: self.access_code_id,
             device_id: self.device_id,
             code: self.code,
-            window: window(self.starts_at, self.ends_at),
+            window: window((self.starts_at, self.ends_at), (id, "starts_at"))?,
             is_natively_scheduled: self.is_natively_scheduled,
             is_managed: self.is_managed,
             // A backup that did not find room takes none from guests.
@@ -115,7 +117,12 @@ impl ClaimRow {
         };
         let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
         let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
-        [asked].into_iter().chain(held).collect()
+        Ok([asked].into_iter().chain(held).collect())
+    }
+
+    fn all(rows: Vec<Self>) -> Result<Vec<Claim>> {
+        let claims: Vec<Vec<Claim>> = rows.into_iter().map(Self::claims).collect::<Result<_>>()?;
+        Ok(claims.into_iter().flatten().collect())
     }
 }
 

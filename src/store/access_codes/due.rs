@@ -1,12 +1,12 @@
 //! Claiming what is due: codes with their locks, passing over what somebody else holds.
 
-use super::locks::{LockedRow, with_worlds};
-use super::row::AccessCodeRow;
+use super::locks::{locked_rows, with_worlds};
+use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Instant;
-use crate::domain::access_code::AccessCode;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
 use crate::postgres::Pool;
+use crate::store::devices::DeviceRow;
 use sqlx::{FromRow, PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -100,16 +100,15 @@ pub async fn claim_newly_due(
 /// The devices of claimed codes, as they are under the locks.
 pub async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
-    let rows: Vec<LockedRow> =
-        sqlx::query_as("select *, 0::bigint as backups from device where device_id = any($1) order by device_id")
-            .bind(device_ids.into_iter().collect::<Vec<_>>())
-            .fetch_all(&mut *tx)
-            .await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
+    query.push_bind(device_ids.into_iter().collect::<Vec<_>>()).push(") order by device_id");
+    let rows = locked_rows(tx, query).await?;
     with_worlds(tx, rows).await
 }
 
 /// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
-pub async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<AccessCode>> {
+pub async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<StoredCode>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
     let mut query = QueryBuilder::new("select ");

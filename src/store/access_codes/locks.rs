@@ -1,7 +1,6 @@
 //! Locking: groups, devices, and what is read only under their locks.
 
-use super::row::AccessCodeRow;
-use crate::domain::access_code::AccessCode;
+use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::workspace::World;
 use crate::error::Result;
@@ -13,19 +12,24 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-#[derive(sqlx::FromRow)]
+/// The row of a device that is locked.
 pub(super) struct LockedRow {
-    #[sqlx(flatten)]
     device: DeviceRow,
-    access_code_ordinal: i64,
     backups: i64,
 }
 
 impl LockedRow {
     fn in_world(self, ids: Ids, world: World) -> Result<LockedDevice> {
-        let Self { device, access_code_ordinal, backups } = self;
+        let Self { device, backups } = self;
+        let access_code_ordinal = device.access_code_ordinal;
         Ok(LockedDevice { device: device.try_into()?, world, ids, access_code_ordinal, backups })
     }
+}
+
+/// Reads devices `a` in the order of their ids.
+pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
+    let devices: Vec<DeviceRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+    count_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
 }
 
 /// A code's row with its workspace's.
@@ -45,21 +49,17 @@ impl FromRow<'_, PgRow> for Found {
 /// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
 /// answer.
 pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
-    let rows: Vec<LockedRow> = sqlx::query_as(
-        "select *, 0::bigint as backups from device where device_id = any($1) and workspace_id is not distinct from $2
-         order by device_id for update",
-    )
-    .bind(device_ids)
-    .bind(workspace_id)
-    .fetch_all(&mut *tx)
-    .await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(").push_bind(device_ids.to_vec());
+    query.push(") and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" order by device_id for update");
+    let rows = locked_rows(tx, query).await?;
     with_worlds(tx, rows).await
 }
 
 /// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
 /// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
-pub(super) async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
-    count_backups(tx, &mut rows).await?;
+pub(super) async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
     let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
     if workspace_ids.is_empty() {
         return Ok(Vec::new());
@@ -75,11 +75,11 @@ pub(super) async fn with_worlds(tx: &mut PgConnection, mut rows: Vec<LockedRow>)
 }
 
 /// Counts the backup codes that can be pulled, under the locks and where there are pools at all.
-async fn count_backups(tx: &mut PgConnection, rows: &mut [LockedRow]) -> Result<()> {
+async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedRow>> {
     let with_pool: Vec<Uuid> =
         rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
     if with_pool.is_empty() {
-        return Ok(());
+        return Ok(rows);
     }
     let counts: HashMap<Uuid, i64> = sqlx::query!(
         r#"select pool_device_id as "device_id!", count(*) as "backups!" from access_code
@@ -92,10 +92,10 @@ async fn count_backups(tx: &mut PgConnection, rows: &mut [LockedRow]) -> Result<
     .into_iter()
     .map(|row| (row.device_id, row.backups))
     .collect();
-    for row in rows {
+    for row in &mut rows {
         row.backups = counts.get(&row.device.device_id).copied().unwrap_or(0);
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// The PIN group of a key.
@@ -193,9 +193,9 @@ pub struct LockedAccessCodes {
     /// The devices, locked.
     pub locked: Vec<LockedDevice>,
     /// The codes, in the order in which they were made.
-    pub codes: Vec<AccessCode>,
+    pub codes: Vec<StoredCode>,
     /// The codes, of all on the devices, that have a PIN that is wanted, or that one of `codes` has and wants to keep.
-    pub rivals: Vec<AccessCode>,
+    pub rivals: Vec<StoredCode>,
 }
 
 /// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
@@ -208,28 +208,23 @@ pub async fn lock_access_codes(
     wanted: &[PinWanted],
 ) -> Result<LockedAccessCodes> {
     // A code never moves to another device: where it is need not be read anew under the lock.
-    let mut rows: Vec<LockedRow> = sqlx::query_as(
-        "select *, 0::bigint as backups from device
-         where device_id = any(array(select device_id from access_code where access_code_id = any($1)))
-           and workspace_id is not distinct from $2
-         order by device_id for update",
-    )
-    .bind(access_code_ids)
-    .bind(workspace_id)
-    .fetch_all(&mut *tx)
-    .await?;
+    let mut query = QueryBuilder::new("select ");
+    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(array(");
+    query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
+    query.push("))) and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" order by device_id for update");
+    let rows = locked_rows(tx, query).await?;
     let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
     if device_ids.is_empty() {
         return Ok(LockedAccessCodes::default());
     }
-    count_backups(tx, &mut rows).await?;
     let mut query = codes_with_world(workspace_id, access_code_ids, &device_ids, wanted);
     let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
     let mut all = LockedAccessCodes::default();
     let mut world = None;
     for Found { code, is_rival, world: of_it } in found {
         world = Some(of_it);
-        if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.into());
+        if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.try_into()?);
     }
     // Where there is none of the codes, nobody asks for their locks.
     let Some((ids, world)) = world.map(<(Ids, World)>::try_from).transpose()? else { return Ok(all) };

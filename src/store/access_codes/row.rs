@@ -3,85 +3,112 @@
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, Particulars, Window};
-use sqlx::postgres::PgRow;
+use crate::domain::locked_device::LockedDevice;
+use crate::error::{Error, Result};
+use crate::store::row::row;
 use sqlx::types::Json;
-use sqlx::{FromRow, Row};
 use uuid::Uuid;
 
-/// Declares a row together with the list of its columns, which are read by their place: looking each up by its name
-/// took a fifth of the time of a list of codes.
-macro_rules! row_by_place {
-    ($(#[$attribute:meta])* $row:ident { $first:ident: $first_type:ty, $($column:ident: $type:ty,)* }) => {
-        $(#[$attribute])*
-        pub struct $row { pub $first: $first_type, $(pub $column: $type,)* }
-
-        impl $row {
-            /// Its columns, of a table or alias `a`, for a `select` that begins with them.
-            pub const COLUMNS: &str = concat!("a.", stringify!($first), $(", a.", stringify!($column),)*);
-            /// How many they are: the place of the first column behind them.
-            pub const COUNT: usize = 1 $(+ { let _ = stringify!($column); 1 })*;
-        }
-
-        impl FromRow<'_, PgRow> for $row {
-            fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-                let mut places = 0..;
-                let mut place = || places.next().unwrap_or_default();
-                Ok(Self { $first: row.try_get(place())?, $($column: row.try_get(place())?,)* })
-            }
-        }
-    };
-}
-
-row_by_place! {
+row! {
     /// An access code as its row has it.
     #[derive(Debug)]
-    AccessCodeRow {
+    AccessCodeRow of access_code {
         access_code_id: Uuid,
-        workspace_id: Uuid,
-        device_id: Uuid,
-        created_at: Instant,
-        name: Option<String>,
-        code: String,
-        starts_at: Option<Instant>,
-        ends_at: Option<Instant>,
-        common_code_key: Option<String>,
-        is_natively_scheduled: bool,
-        is_external_modification_allowed: bool,
-        deletion_requested_at: Option<Instant>,
-        held_name: Option<String>,
-        held_code: Option<String>,
-        held_starts_at: Option<Instant>,
-        held_ends_at: Option<Instant>,
-        first_held_at: Option<Instant>,
-        as_of: Instant,
-        working_since: Option<Instant>,
-        due_at: Option<Instant>,
-        wake_at: Option<Instant>,
-        gone_at: Option<Instant>,
-        children: i32,
-        sequence: i64,
-        is_managed: bool,
-        is_offline: bool,
-        is_backup: bool,
-        pool_device_id: Option<Uuid>,
-        pulled_backup_access_code_id: Option<Uuid>,
-        particulars: Option<Json<Particulars>>,
-        blocked_on: Option<Uuid>,
+        fixed {
+            workspace_id: Uuid,
+            device_id: Uuid,
+            created_at: Instant,
+            is_offline: bool,
+            is_backup: bool,
+        }
+        changing {
+            name: Option<String>,
+            code: String,
+            starts_at: Option<Instant>,
+            ends_at: Option<Instant>,
+            common_code_key: Option<String>,
+            is_natively_scheduled: bool,
+            is_external_modification_allowed: bool,
+            is_managed: bool,
+            deletion_requested_at: Option<Instant>,
+            held_name: Option<String>,
+            held_code: Option<String>,
+            held_starts_at: Option<Instant>,
+            held_ends_at: Option<Instant>,
+            first_held_at: Option<Instant>,
+            as_of: Instant,
+            working_since: Option<Instant>,
+            due_at: Option<Instant>,
+            wake_at: Option<Instant>,
+            gone_at: Option<Instant>,
+            children: i32,
+            pool_device_id: Option<Uuid>,
+            pulled_backup_access_code_id: Option<Uuid>,
+            particulars: Option<Json<Particulars>>,
+            blocked_on: Option<Uuid>,
+        }
+        generated {
+            sequence: i64,
+        }
+    }
+}
+
+/// A code with the instants that follow from its life, as its row has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredCode {
+    /// The code.
+    pub code: AccessCode,
+    /// When the next step of its life falls due, in the workspace's time.
+    pub due_at: Option<Instant>,
+    /// The same in the machine's time; `None` where no passing of time leads there.
+    pub wake_at: Option<Instant>,
+}
+
+impl StoredCode {
+    /// When the next step of a code on this lock falls due: in the workspace's time, and in the machine's where the passing
+    /// of time leads there.
+    pub fn due_times(code: &AccessCode, locked: &LockedDevice) -> (Option<Instant>, Option<Instant>) {
+        let due_at = code.life.next(&locked.device.lock(&locked.world)).map(|(due_at, _)| due_at);
+        (due_at, due_at.and_then(|due_at| locked.world.clock.machine_time_of(due_at)))
+    }
+
+    /// The group that it is in no longer, with its workspace.
+    pub fn left_group(&self) -> Option<(Uuid, String)> {
+        let is_gone = self.code.life.gone_at.is_some();
+        let key = self.code.left_group.as_ref().or(self.code.common_code_key.as_ref().filter(|_| is_gone))?;
+        Some((self.code.workspace_id, key.clone()))
     }
 }
 
 /// A window from its two columns.
-pub(super) fn window(starts_at: Option<Instant>, ends_at: Option<Instant>) -> Option<Window> {
-    Some(Window { starts_at: starts_at?, ends_at: ends_at? })
+///
+/// # Errors
+/// A row that has one of them only.
+pub(super) fn window(
+    (starts_at, ends_at): (Option<Instant>, Option<Instant>),
+    (access_code_id, column): (Uuid, &str),
+) -> Result<Option<Window>> {
+    match (starts_at, ends_at) {
+        (None, None) => Ok(None),
+        (Some(starts_at), Some(ends_at)) => Ok(Some(Window { starts_at, ends_at })),
+        _ => Err(Error::inconsistent("access_code", access_code_id, column)),
+    }
 }
 
-impl From<AccessCodeRow> for AccessCode {
-    fn from(row: AccessCodeRow) -> Self {
-        let held_window = window(row.held_starts_at, row.held_ends_at);
+impl TryFrom<AccessCodeRow> for StoredCode {
+    type Error = Error;
+
+    fn try_from(row: AccessCodeRow) -> Result<Self> {
+        let id = row.access_code_id;
+        let held_window = window((row.held_starts_at, row.held_ends_at), (id, "held_starts_at"))?;
         let held_name = row.held_name;
         let life = Life {
             created_at: row.created_at,
-            asked: Entry { name: row.name, code: row.code, window: window(row.starts_at, row.ends_at) },
+            asked: Entry {
+                name: row.name,
+                code: row.code,
+                window: window((row.starts_at, row.ends_at), (id, "starts_at"))?,
+            },
             is_managed: row.is_managed,
             is_natively_scheduled: row.is_natively_scheduled,
             is_offline: row.is_offline,
@@ -94,8 +121,8 @@ impl From<AccessCodeRow> for AccessCode {
             gone_at: row.gone_at,
             particulars: row.particulars.map(|particulars| particulars.0).unwrap_or_default(),
         };
-        Self {
-            access_code_id: row.access_code_id,
+        let code = AccessCode {
+            access_code_id: id,
             workspace_id: row.workspace_id,
             device_id: row.device_id,
             sequence: row.sequence,
@@ -106,6 +133,50 @@ impl From<AccessCodeRow> for AccessCode {
             pulled_backup_access_code_id: row.pulled_backup_access_code_id,
             life,
             children: row.children,
+        };
+        Ok(Self { code, due_at: row.due_at, wake_at: row.wake_at })
+    }
+}
+
+impl From<StoredCode> for AccessCodeRow {
+    fn from(StoredCode { code, due_at, wake_at }: StoredCode) -> Self {
+        let blocked_on = code.blocked_on();
+        let AccessCode { life, .. } = code;
+        let (held_name, held_code, held_window) =
+            life.held.map_or((None, None, None), |held| (held.name, Some(held.code), held.window));
+        Self {
+            access_code_id: code.access_code_id,
+            workspace_id: code.workspace_id,
+            device_id: code.device_id,
+            created_at: life.created_at,
+            is_offline: life.is_offline,
+            is_backup: life.is_backup,
+            name: life.asked.name,
+            code: life.asked.code,
+            starts_at: life.asked.window.map(|window| window.starts_at),
+            ends_at: life.asked.window.map(|window| window.ends_at),
+            // Others of its group find the code by it: not once it is gone.
+            common_code_key: code.common_code_key.filter(|_| life.gone_at.is_none()),
+            is_natively_scheduled: life.is_natively_scheduled,
+            is_external_modification_allowed: code.is_external_modification_allowed,
+            is_managed: life.is_managed,
+            deletion_requested_at: life.deletion_requested_at,
+            held_name,
+            held_code,
+            held_starts_at: held_window.map(|window| window.starts_at),
+            held_ends_at: held_window.map(|window| window.ends_at),
+            first_held_at: life.first_held_at,
+            as_of: life.as_of,
+            working_since: life.working_since,
+            due_at,
+            wake_at,
+            gone_at: life.gone_at,
+            children: code.children,
+            pool_device_id: code.pool_device_id,
+            pulled_backup_access_code_id: code.pulled_backup_access_code_id,
+            particulars: (life.particulars != Particulars::default()).then_some(Json(life.particulars)),
+            blocked_on,
+            sequence: code.sequence,
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::api::access_codes::params::one_of_two;
 use crate::api::body::action_attempt::ActionAttemptBody;
 use crate::api::edge::Call;
-use crate::engine::unmanaged;
+use crate::engine;
 use crate::error::Result;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -22,6 +22,12 @@ pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
     let input = call.input;
     let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
     let allowed = allowed.unwrap_or(false);
-    let attempt = unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
+    let attempt = engine::convert_to_managed::convert_to_managed(
+        &call.app,
+        call.workspace.workspace_id,
+        input.access_code_id,
+        allowed,
+    )
+    .await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_outcome(&attempt) }))
 }

@@ -2,7 +2,7 @@
 
 use crate::api::access_codes::params::one_of_two;
 use crate::api::edge::{Call, Done};
-use crate::engine::unmanaged;
+use crate::engine;
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -23,6 +23,12 @@ pub(super) async fn update(call: Call<Update>) -> Result<Done> {
         return Err(Error::invalid("is_managed", message));
     }
     let allowed = allowed.unwrap_or(false);
-    unmanaged::convert(&call.app, call.workspace.workspace_id, input.access_code_id, allowed).await?;
+    engine::convert_to_managed::convert_to_managed(
+        &call.app,
+        call.workspace.workspace_id,
+        input.access_code_id,
+        allowed,
+    )
+    .await?;
     Ok(Done {})
 }

@@ -1,0 +1,52 @@
+//! Seam's `event`.
+
+use crate::clock::{Instant, iso};
+use crate::domain::event::event_type;
+use crate::store::events::EventRow;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Seam's `event`.
+#[derive(Debug, Serialize)]
+#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
+pub struct EventBody {
+    pub event_id: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<Uuid>,
+    pub event_type: String,
+    pub workspace_id: Uuid,
+    #[serde(with = "iso")]
+    pub created_at: Instant,
+    #[serde(with = "iso")]
+    pub occurred_at: Instant,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_description: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected_account_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_code_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What else its type carries, an object.
+    #[serde(flatten)]
+    pub payload: Option<Value>,
+}
+
+impl From<EventRow> for EventBody {
+    fn from(event: EventRow) -> Self {
+        Self {
+            event_id: event.event_id,
+            device_id: event.device_id,
+            event_description: event_type::description(&event.event_type),
+            event_type: event.event_type,
+            workspace_id: event.workspace_id,
+            created_at: event.created_at,
+            occurred_at: event.occurred_at,
+            connected_account_id: event.connected_account_id,
+            access_code_id: event.access_code_id,
+            code: event.code,
+            payload: event.payload.map(|payload| payload.0),
+        }
+    }
+}

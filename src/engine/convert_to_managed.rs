@@ -1,0 +1,84 @@
+//! Converting unmanaged codes: Seam manages what somebody else put on a lock.
+
+use super::app::App;
+use super::unit_of_work::{Scope, UnitOfWork};
+use crate::domain::access_code::lifecycle::Life;
+use crate::domain::action_attempt::action_type::CONVERT_ACCESS_CODE_TO_MANAGED;
+use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
+use crate::domain::event::{event_type, payload};
+use crate::domain::linked::{self, Claims, Wish};
+use crate::error::{Error, Result};
+use crate::store::access_codes::{self, CodeWanted};
+use serde_json::json;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Takes a code over: Seam manages it from now on, with the id it has. Whether that succeeds shows in the attempt and
+/// in an event.
+///
+/// # Errors
+/// [`Error::AccessCodeNotFound`] where nobody put such a code on a lock.
+pub async fn convert_to_managed(
+    app: &App,
+    workspace_id: Uuid,
+    access_code_id: Uuid,
+    is_external_modification_allowed: bool,
+) -> Result<NewActionAttempt> {
+    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let is_foreign = |life: &Life| !life.is_managed && life.removing_since().is_none();
+    let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.life));
+    let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
+    let (now, machine_now) = (work.now, work.machine_now);
+    let obstacle = obstacle(&mut work, access_code_id).await?;
+    let code = work.codes.get_mut(access_code_id)?;
+    let action_attempt_id = work.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
+    let outcome = if let Some((kind, message)) = obstacle {
+        let issues = payload::issues(work.codes.get(access_code_id)?, &work.codes.summary(device_id)?);
+        work.record(access_code_id, event_type::UNMANAGED_FAILED_TO_CONVERT, Some(issues))?;
+        StoredOutcome::Error(json!({ "type": kind, "message": message }))
+    } else {
+        code.is_external_modification_allowed = is_external_modification_allowed;
+        code.life.adopt(now);
+        work.record(access_code_id, event_type::UNMANAGED_CONVERTED, None)?;
+        StoredOutcome::Result(json!({}))
+    };
+    let attempt = NewActionAttempt {
+        action_attempt_id,
+        workspace_id,
+        action_type: CONVERT_ACCESS_CODE_TO_MANAGED,
+        device_id,
+        access_code_id: Some(access_code_id),
+        created_at: now,
+        resolved_at: Some(now),
+        outcome: Some(outcome),
+    };
+    work.codes.recorder.action_attempt(attempt.clone());
+    work.run(false).await?;
+    work.finish(app).await?;
+    Ok(attempt)
+}
+
+/// Why a code cannot be taken over, if it cannot.
+async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<(&'static str, String)>> {
+    let locked = work.codes.device_of(access_code_id)?.clone();
+    let code = work.codes.get(access_code_id)?;
+    if code.cannot_be_managed(locked.device.brand) {
+        let brand = locked.device.brand.display_name;
+        let message = format!("{brand} does not let Seam manage access codes that it did not create");
+        return Ok(Some(("cannot_be_managed", message)));
+    }
+    let asked = code.life.asked.clone();
+    let wanted = BTreeSet::from([CodeWanted { device_id: code.device_id, code: asked.code.clone() }]);
+    // What fell due meanwhile stands in the way no more.
+    work.codes.write_memory(&mut work.tx).await?;
+    let claims: Claims = access_codes::claims_of_codes(&mut work.tx, &wanted).await?.into_iter().collect();
+    let wish = Wish {
+        code: Some(&asked.code),
+        name: asked.name.as_deref(),
+        window: asked.window,
+        same_code: locked.world.same_code,
+        ..Wish::at(work.now)
+    };
+    let taken = linked::check_not_taken(&locked.device, &claims, &wish).err();
+    Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))
+}

@@ -1,0 +1,343 @@
+//! A batch of requests for codes: what it is decided by, read under locks, and what has been decided so far.
+
+use super::checks;
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation};
+use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::action_attempt::action_type::CREATE_ACCESS_CODE;
+use crate::domain::device::Device;
+use crate::domain::device::health::BackupPool;
+use crate::domain::event::event_type;
+use crate::domain::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
+use crate::domain::locked_device::LockedDevice;
+use crate::domain::offline::Registered;
+use crate::domain::rate_limit::Recent;
+use crate::domain::simulation::{Pace, Turn};
+use crate::domain::workspace::World;
+use crate::engine::backup_pool;
+use crate::engine::commands::{CreateCommand, Created, NewAccessCode};
+use crate::engine::unit_of_work::{Scope, UnitOfWork};
+use crate::error::{Error, Resource, Result};
+use crate::postgres::Transaction;
+use crate::store::access_codes::{self, CodeWanted};
+use crate::store::action_attempts;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// The PIN group of a key while a batch is decided.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// Its PIN, if one was chosen.
+    pub(super) code: Option<String>,
+    /// Whether any code has it.
+    pub(super) has_members: bool,
+    /// Whether the PIN is new and has to be written.
+    pub(super) is_changed: bool,
+}
+
+/// Everything a batch is decided by, locked, and what has been decided so far.
+pub(super) struct CreateBatch {
+    pub(super) work: UnitOfWork,
+    pub(super) world: World,
+    pub(super) claims: Claims,
+    pub(super) groups: BTreeMap<String, Group>,
+    pub(super) registered: HashMap<Uuid, Vec<Registered>>,
+    /// Codes that were made lately.
+    pub(super) recent: Recent,
+    /// What is to become of the new codes, besides backup codes, by id.
+    pub(super) pending: HashMap<Uuid, PendingCode>,
+}
+
+/// A new code that its lock does not have yet.
+pub(super) struct PendingCode {
+    /// The attempt to put it there.
+    attempt: NewActionAttempt,
+    /// Whether the attempt is kept: that of a single code is, and where requests are limited they all count.
+    keeps_attempt: bool,
+    /// Whether the lock confirms at once.
+    at_once: bool,
+}
+
+impl CreateBatch {
+    /// Locks groups and devices and reads the claims on them.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] of [`Resource::Device`] where none of the devices is there.
+    pub(super) async fn read(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
+        let keys: BTreeSet<&str> = commands.iter().filter_map(|it| it.wanted.common_code_key.as_deref()).collect();
+        let mut groups = BTreeMap::new();
+        if !keys.is_empty() {
+            let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
+            access_codes::lock_pin_groups(&mut tx, workspace_id, &keys).await?;
+            for group in access_codes::pin_groups(&mut tx, workspace_id, &keys).await? {
+                let state = Group { code: group.code, has_members: group.has_members, is_changed: false };
+                groups.insert(group.common_code_key, state);
+            }
+        }
+        let device_ids: BTreeSet<Uuid> = commands.iter().flat_map(|it| it.device_ids.iter().copied()).collect();
+        let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
+        let mut work = UnitOfWork::begin_in(tx, workspace_id, Scope::DevicesOnly(&device_ids)).await?;
+        let world = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.world;
+        let (tx, now) = (&mut work.tx, work.now);
+        let recent = action_attempts::recent(tx, workspace_id, &world, now, &device_ids, CREATE_ACCESS_CODE).await?;
+        let mut batch = Self {
+            work,
+            world,
+            claims: Claims::default(),
+            groups,
+            registered: HashMap::new(),
+            recent,
+            pending: HashMap::new(),
+        };
+        batch.read_claims(commands).await?;
+        Ok(batch)
+    }
+
+    /// Reads what stands in the way. Where the PIN is given and the lock has no limit, only its own doubles do.
+    async fn read_claims(&mut self, commands: &[CreateCommand]) -> Result<()> {
+        let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
+        for command in commands {
+            let wanted = &command.wanted;
+            let code = self.code_of(wanted).ok().flatten();
+            let may_choose = command.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
+            for device_id in &command.device_ids {
+                let Ok(locked) = self.work.codes.device(*device_id) else { continue };
+                match &code {
+                    Some(code) if locked.device.capacity().is_none() && !may_choose && !wanted.use_backup_pool => {
+                        of_codes.insert(CodeWanted { device_id: *device_id, code: code.clone() });
+                    }
+                    _ => drop(of_devices.insert(*device_id)),
+                }
+            }
+        }
+        // What is read by lock has what is read by PIN in it.
+        of_codes.retain(|wanted| !of_devices.contains(&wanted.device_id));
+        let tx = &mut self.work.tx;
+        if !of_codes.is_empty() {
+            access_codes::claims_of_codes(tx, &of_codes).await?.into_iter().for_each(|claim| self.claims.add(claim));
+        }
+        if !of_devices.is_empty() {
+            access_codes::claims_on_devices(tx, &of_devices)
+                .await?
+                .into_iter()
+                .for_each(|claim| self.claims.add(claim));
+        }
+        let offline = commands.iter().filter(|command| command.wanted.offline.is_some());
+        let offline: Vec<Uuid> = offline.flat_map(|command| command.device_ids.iter().copied()).collect();
+        if !offline.is_empty() {
+            self.registered = access_codes::offline_on_devices(tx, &offline).await?;
+        }
+        Ok(())
+    }
+
+    /// The PIN a request has to take: its own, or its group's.
+    pub(super) fn code_of(&self, wanted: &NewAccessCode) -> Result<Option<String>> {
+        let group = wanted.common_code_key.as_ref().and_then(|key| self.groups.get(key));
+        // A group that nobody is in any more begins anew.
+        let Some(code) = group.filter(|group| group.has_members).and_then(|group| group.code.as_ref()) else {
+            return Ok(wanted.code.clone());
+        };
+        match &wanted.code {
+            Some(asked_for) if asked_for != code => {
+                let key = wanted.common_code_key.as_deref().unwrap_or_default();
+                let message =
+                    format!("Codes with the common_code_key {key} have another code. Leave code out to share it");
+                Err(Error::invalid("code", message))
+            }
+            Some(asked_for) => Ok(Some(asked_for.clone())),
+            None => Ok(Some(code.clone())),
+        }
+    }
+
+    /// Decides one request; what it takes is taken for those behind it. Gives the ids of its codes.
+    pub(super) fn decide(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
+        command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
+        let access_code_ids = self.assign(command)?;
+        command.device_ids.iter().for_each(|device_id| self.recent.note(*device_id));
+        Ok(access_code_ids)
+    }
+
+    /// Chooses PINs for all codes of one request and adds them.
+    fn assign(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
+        let wanted = &command.wanted;
+        let codes = &self.work.codes;
+        let in_order: Vec<&LockedDevice> =
+            command.device_ids.iter().map(|device_id| codes.device(*device_id)).collect::<Result<_>>()?;
+        if wanted.offline.is_some() {
+            return self.add_offline(command);
+        }
+        checks::check_time(&in_order, wanted, self.work.now)?;
+        let code = self.code_of(wanted)?;
+        let wish = Wish {
+            code: code.as_deref(),
+            code_comes_from: if wanted.code.is_some() { "code" } else { "common_code_key" },
+            name: wanted.name.as_deref(),
+            window: wanted.window,
+            preferred_code_length: wanted.preferred_code_length,
+            prefer_native_scheduling: wanted.prefer_native_scheduling,
+            same_code: self.world.same_code,
+            now: self.work.now,
+        };
+        for locked in &in_order {
+            linked::check_capacity(&locked.device, &self.claims, &wish)?;
+        }
+        let Some(first) = in_order.first() else { return Err(Error::NotFound(Resource::Device)) };
+        let (first_id, first_ordinal) = (first.device.device_id, first.next_ordinal());
+        let mut draws = 0;
+        let mut draw = |bound| {
+            draws += 1;
+            self.work.ids.draw("pin", first_id, (first_ordinal << 16) + draws, bound)
+        };
+        let (assigned, key) = match command.linking {
+            None => {
+                let code = linked::assign_one(&first.device, &self.claims, &wish, &mut draw)?;
+                (vec![Assigned { code, is_shared: true }], wanted.common_code_key.clone())
+            }
+            Some(behavior) => {
+                let devices: Vec<&Device> = in_order.iter().map(|locked| &locked.device).collect();
+                let assigned = linked::assign_many(&devices, &self.claims, &wish, behavior, &mut draw)?;
+                // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
+                (assigned, wanted.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
+            }
+        };
+        if let (Some(key), Some(shared)) = (&key, assigned.iter().find(|assigned| assigned.is_shared)) {
+            self.join_group(key, &shared.code);
+        }
+        let mut access_code_ids = Vec::with_capacity(assigned.len());
+        for (device_id, assigned) in command.device_ids.iter().zip(assigned) {
+            let key = key.clone().filter(|_| assigned.is_shared);
+            let code = self.new_code(*device_id, wanted, (assigned.code, key))?;
+            access_code_ids.push(code.access_code_id);
+            self.add(code, command)?;
+        }
+        if wanted.use_backup_pool {
+            command.device_ids.iter().try_for_each(|device_id| self.enable_pool(*device_id))?;
+        }
+        Ok(access_code_ids)
+    }
+
+    /// A `common_code_key` for codes that Latchkey links.
+    fn new_key(&self, device_id: Uuid, ordinal: i64) -> String {
+        let id = self.work.ids.id("common_code_key", device_id, ordinal, self.work.machine_now);
+        format!("auto_set_by_create_multiple_{id}")
+    }
+
+    /// Has a lock keep backup codes from now on, and makes them. One that does already is left as it is.
+    fn enable_pool(&mut self, device_id: Uuid) -> Result<()> {
+        let now = self.work.now;
+        let locked = self.work.codes.device_mut(device_id)?;
+        if locked.device.backup_pool.is_some_and(|pool| pool.is_enabled) {
+            return Ok(());
+        }
+        locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });
+        for _ in 0..locked.device.pool_size() {
+            if !backup_pool::add_code(&mut self.work, &mut self.claims, device_id)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn join_group(&mut self, key: &str, code: &str) {
+        let is_changed =
+            self.groups.get(key).is_none_or(|group| group.is_changed || group.code.as_deref() != Some(code));
+        self.groups.insert(key.to_owned(), Group { code: Some(code.to_owned()), has_members: true, is_changed });
+    }
+
+    /// A new code of one lock, with its PIN and its key.
+    pub(super) fn new_code(
+        &self,
+        device_id: Uuid,
+        wanted: &NewAccessCode,
+        (code, common_code_key): (String, Option<String>),
+    ) -> Result<AccessCode> {
+        let locked = self.work.codes.device(device_id)?;
+        let native = wanted.prefer_native_scheduling && locked.device.schedules_natively();
+        let asked = Entry { name: wanted.name.clone(), code, window: wanted.window };
+        let mut life = Life::begin(self.work.now, asked, native);
+        life.particulars.awaits_code = locked.device.provider_chooses_codes();
+        let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
+        Ok(AccessCode {
+            common_code_key,
+            is_external_modification_allowed: wanted.is_external_modification_allowed,
+            ..AccessCode::new((id, device_id), self.work.workspace_id, life)
+        })
+    }
+
+    /// Adds a new code, and records it.
+    pub(super) fn add(&mut self, mut code: AccessCode, command: &CreateCommand) -> Result<()> {
+        let (access_code_id, device_id) = (code.access_code_id, code.device_id);
+        let (now, machine_now) = (self.work.now, self.work.machine_now);
+        let attempt = NewActionAttempt {
+            action_attempt_id: self.work.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
+            workspace_id: self.work.workspace_id,
+            action_type: CREATE_ACCESS_CODE,
+            device_id,
+            access_code_id: Some(access_code_id),
+            created_at: now,
+            resolved_at: None,
+            outcome: None,
+        };
+        self.claims.add_life(&code);
+        self.work.codes.device_mut(device_id)?.access_code_ordinal += 1;
+        self.work.codes.add(code);
+        self.work.codes.recorder.concerns(access_code_id, device_id);
+        self.work.record(access_code_id, event_type::CREATED, None)?;
+        let keeps_attempt = command.linking.is_none() || self.world.rate_limits.is_some();
+        self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, at_once: command.wanted.sync });
+        Ok(())
+    }
+
+    /// Makes everything happen to the new codes that is due at once: the guests' first, and backup codes take what they
+    /// leave of a lock's memory.
+    pub(super) async fn run(&mut self) -> Result<()> {
+        let pending = &self.pending;
+        let at_once = |code: &AccessCode| pending.get(&code.access_code_id).is_some_and(|pending| pending.at_once);
+        let turns: [Turn<'_>; 3] = [
+            (Pace::Immediate, &|code| !code.life.is_backup && at_once(code)),
+            (Pace::Usual, &|code| !code.life.is_backup && !at_once(code)),
+            (Pace::Immediate, &|code| code.life.is_backup),
+        ];
+        self.work.run_turns(&turns).await?;
+        let mut kept = Vec::new();
+        for code in self.work.codes.all() {
+            let Some(pending) = self.pending.get_mut(&code.access_code_id) else { continue };
+            // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
+            let is_deferred =
+                matches!(code.life.pending_mutations().first(), Some((_, PendingMutation::DeferringCreation { .. })));
+            pending.attempt.resolved_at = (is_deferred || code.life.held.is_some()).then_some(self.work.now);
+            kept.extend(pending.keeps_attempt.then(|| pending.attempt.clone()));
+        }
+        for attempt in kept {
+            self.work.codes.recorder.action_attempt(attempt);
+        }
+        Ok(())
+    }
+
+    /// What is answered of a new code.
+    pub(super) fn created(&self, access_code_id: Uuid) -> Result<Created> {
+        let code = self.work.codes.get(access_code_id)?.clone();
+        let pending = self.pending.get(&access_code_id);
+        let pending = pending.ok_or_else(|| Error::Internal("a new access code without an action attempt".into()))?;
+        let attempt = pending.attempt.clone();
+        Ok(Created { device: self.work.codes.summary(code.device_id)?, code, attempt })
+    }
+
+    /// Writes what was decided.
+    pub(super) async fn write(&mut self) -> Result<()> {
+        let (tx, workspace_id) = (&mut self.work.tx, self.work.workspace_id);
+        let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
+        let (keys, codes): (Vec<String>, Vec<String>) =
+            changed.filter_map(|(key, group)| Some((key.clone(), group.code.clone()?))).unzip();
+        if !keys.is_empty() {
+            access_codes::set_pin_groups(tx, workspace_id, &keys, &codes).await?;
+        }
+        // A key whose only requests were refused leaves nothing behind.
+        let unused = self.groups.iter().filter(|(_, group)| !group.has_members);
+        let unused: Vec<String> = unused.map(|(key, _)| key.clone()).collect();
+        if !unused.is_empty() {
+            access_codes::delete_pin_groups(tx, workspace_id, &unused).await?;
+        }
+        self.work.write().await
+    }
+}

@@ -1,0 +1,152 @@
+//! What a person at the lock does: enters a PIN, presses the button that locks.
+
+use super::app::App;
+use super::unit_of_work::{Scope, UnitOfWork};
+use crate::domain::access_code::AccessCode;
+use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::device::DeviceSummary;
+use crate::domain::event::{NewEvent, event_type};
+use crate::domain::fault;
+use crate::domain::keypad::{self, Refusal};
+use crate::error::{Error, Resource, Result};
+use crate::store::faults;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// What came of a PIN that was entered.
+#[derive(Debug)]
+pub struct Entered {
+    /// Why the lock stayed closed, if it did.
+    pub refusal: Option<Refusal>,
+    /// The code with this PIN, if the lock holds one.
+    pub code: Option<AccessCode>,
+    /// The lock.
+    pub device: DeviceSummary,
+    /// The event that was recorded, if anybody can know of it.
+    pub event_id: Option<Uuid>,
+}
+
+/// Somebody enters a PIN.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Device`].
+pub async fn enter_code(app: &App, workspace_id: Uuid, device_id: Uuid, pin: &str) -> Result<Entered> {
+    let mut work = at_the_door(app, workspace_id, device_id).await?;
+    let now = work.now;
+    let entered = keypad::enter(work.codes.all(), &work.codes.device(device_id)?.device, pin, now);
+    let (access_code_id, mut refusal) = (entered.0.map(|code| code.access_code_id), entered.1);
+    let device = &mut work.codes.device_mut(device_id)?.device;
+    let mut denied = None;
+    if let Some(refusal) = refusal {
+        denied = keypad::count_wrong_code(device, refusal, now);
+    } else {
+        (device.trouble.wrong_codes, device.trouble.keypad_dead_until) = (0, None);
+        if is_jammed(&mut work, device_id, "unlock").await? {
+            refusal = Some(Refusal::Jammed);
+        }
+    }
+    let brand = work.codes.device(device_id)?.device.brand;
+    let mut carried = Map::new();
+    let mut event_type = None;
+    if refusal.is_none() {
+        work.codes.device_mut(device_id)?.device.set_locked(false);
+        event_type = Some(event_type::LOCK_UNLOCKED);
+        carried.insert("method".to_owned(), json!("keycode"));
+        if let Some(access_code_id) = access_code_id {
+            let life = &mut work.codes.get_mut(access_code_id)?.life;
+            if life.is_offline {
+                life.particulars.first_used_at.get_or_insert(now);
+            }
+        }
+    } else if let Some(denied) = denied {
+        event_type = Some(event_type::LOCK_ACCESS_DENIED);
+        carried.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
+    }
+    let code = access_code_id.map(|id| work.codes.get(id)).transpose()?.cloned();
+    let known = code.as_ref().filter(|code| code.life.is_managed || brand.shows_foreign_codes);
+    let known = known.filter(|_| brand.tells_whose_code);
+    let event_id = match event_type {
+        Some(event_type) => record(&mut work, device_id, event_type, known, carried)?,
+        None => None,
+    };
+    let codes = work.finish(app).await?;
+    let code = code.map(|code| codes.get(code.access_code_id).cloned()).transpose()?;
+    Ok(Entered { refusal, code, device: codes.summary(device_id)?, event_id })
+}
+
+/// What came of pressing the button that locks.
+#[derive(Debug)]
+pub struct Pressed {
+    /// Whether the bolt did not move.
+    pub is_jammed: bool,
+    /// The event that was recorded, if anybody can know of it.
+    pub event_id: Option<Uuid>,
+}
+
+/// Somebody presses the button that locks.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Device`].
+pub async fn press_lock(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<Pressed> {
+    let mut work = at_the_door(app, workspace_id, device_id).await?;
+    let is_jammed = is_jammed(&mut work, device_id, "lock").await?;
+    let mut event_id = None;
+    if !is_jammed {
+        work.codes.device_mut(device_id)?.device.set_locked(true);
+        let carried = Map::from_iter([("method".to_owned(), json!("manual"))]);
+        event_id = record(&mut work, device_id, event_type::LOCK_LOCKED, None, carried)?;
+    }
+    work.finish(app).await?;
+    Ok(Pressed { is_jammed, event_id })
+}
+
+/// Locks a device with what is due on it done. One that was removed from its account is none of ours any more.
+async fn at_the_door(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<UnitOfWork> {
+    let work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+    match work.codes.device(device_id)?.device.trouble.removed_at {
+        None => Ok(work),
+        Some(_) => Err(Error::NotFound(Resource::Device)),
+    }
+}
+
+/// Whether a fault keeps the bolt from moving. A person waits for as long as a delay takes.
+async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> Result<bool> {
+    let locked = work.codes.device(device_id)?;
+    if !locked.world.has_faults {
+        return Ok(false);
+    }
+    let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.workspace_id])).await?;
+    let outcome = fault::strike(&mut faults, &locked.device, operation);
+    faults::save(&mut work.tx, &faults).await?;
+    Ok(matches!(outcome, Some(Outcome::Fail(_) | Outcome::Never)))
+}
+
+/// Records an event of the lock, if anybody can know of it, and gives its id.
+fn record(
+    work: &mut UnitOfWork,
+    device_id: Uuid,
+    event_type: &'static str,
+    code: Option<&AccessCode>,
+    mut carried: Map<String, Value>,
+) -> Result<Option<Uuid>> {
+    let (now, machine_now) = (work.now, work.machine_now);
+    let locked = work.codes.device_mut(device_id)?;
+    if locked.device.reachable_since.is_none() {
+        return Ok(None);
+    }
+    let unlocked_by = code.filter(|_| event_type == event_type::LOCK_UNLOCKED);
+    if let Some(code) = unlocked_by {
+        carried.insert("access_code_is_managed".to_owned(), json!(code.life.is_managed));
+    }
+    let pin = unlocked_by.and_then(|code| code.life.held.as_ref());
+    let event = NewEvent {
+        access_code_id: code.map(|code| code.access_code_id),
+        code: pin.map(|held| held.code.clone()),
+        payload: (!carried.is_empty()).then_some(Value::Object(carried)),
+        ..NewEvent::of_device(locked, event_type, now, machine_now)
+    };
+    let event_id = event.event_id;
+    work.codes.recorder.event(event);
+    Ok(Some(event_id))
+}

@@ -1,0 +1,82 @@
+//! Writing what a transaction has changed: new and changed access codes, action attempts and events, in one statement
+//! however many they are.
+
+use super::access_codes::{self, AccessCodeRow, StoredCode};
+use super::action_attempts::ActionAttemptRow;
+use super::events::EventRow;
+use crate::compute;
+use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::event::NewEvent;
+use crate::error::{Error, Result};
+use sqlx::{PgConnection, Postgres, QueryBuilder};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// From this many rows on, putting a statement together is long computing.
+const LONG_WRITE: usize = 500;
+
+/// What is to be written.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Access codes that are new, in the order of their making.
+    pub new_codes: Vec<StoredCode>,
+    /// Access codes that were read under the lock of their device and have changed.
+    pub changed_codes: Vec<StoredCode>,
+    /// Action attempts.
+    pub action_attempts: Vec<NewActionAttempt>,
+    /// Events, in the order in which they are recorded.
+    pub events: Vec<NewEvent>,
+}
+
+/// Writes changes, and removes the PIN groups that codes have left empty. Without changes this is no statement.
+///
+/// # Errors
+/// A changed code whose row is not there.
+pub async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()> {
+    let left_groups: BTreeSet<(Uuid, String)> =
+        changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
+    let rows =
+        [changes.new_codes.len(), changes.action_attempts.len(), changes.events.len(), changes.changed_codes.len()];
+    let Some(written) = rows.iter().rev().find(|rows| **rows > 0) else { return Ok(()) };
+    let mut query = compute::sized(rows.iter().sum::<usize>() > LONG_WRITE, || statement(changes)).await;
+    let done = query.build().execute(&mut *tx).await?;
+    if usize::try_from(done.rows_affected()).ok() != Some(*written) {
+        return Err(Error::Internal(format!("{} rows were written instead of {written}", done.rows_affected()).into()));
+    }
+    if left_groups.is_empty() { Ok(()) } else { access_codes::remove_empty_groups(tx, left_groups).await }
+}
+
+/// One statement of the writes for which there are rows: the last one, whose rows the database counts, behind the others,
+/// each under a name.
+fn statement(changes: Changes) -> QueryBuilder<Postgres> {
+    let Changes { new_codes, changed_codes, action_attempts, events } = changes;
+    let mut query = QueryBuilder::new("");
+    let mut parts = 0;
+    // Ends the write before, and begins the next.
+    let mut begin = |query: &mut QueryBuilder<Postgres>, is_last: bool| {
+        match (parts, is_last) {
+            (0, true) => {}
+            (0, false) => drop(query.push("with part0 as (")),
+            (_, true) => drop(query.push(") ")),
+            (number, false) => drop(query.push(format!("), part{number} as ("))),
+        }
+        parts += 1;
+    };
+    if !new_codes.is_empty() {
+        begin(&mut query, action_attempts.is_empty() && events.is_empty() && changed_codes.is_empty());
+        AccessCodeRow::push_insert(&mut query, new_codes.into_iter().map(AccessCodeRow::from));
+    }
+    if !action_attempts.is_empty() {
+        begin(&mut query, events.is_empty() && changed_codes.is_empty());
+        ActionAttemptRow::push_insert(&mut query, action_attempts.into_iter().map(ActionAttemptRow::from));
+    }
+    if !events.is_empty() {
+        begin(&mut query, changed_codes.is_empty());
+        EventRow::push_insert(&mut query, events.into_iter().map(EventRow::from));
+    }
+    if !changed_codes.is_empty() {
+        begin(&mut query, true);
+        AccessCodeRow::push_update(&mut query, changed_codes.into_iter().map(AccessCodeRow::from));
+    }
+    query
+}
