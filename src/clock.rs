@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, SecondsFor
 pub type Instant = DateTime<Utc>;
 
 /// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
-pub const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+pub(crate) const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
     Some(last) => last,
     None => Instant::MAX_UTC,
 };
@@ -22,7 +22,7 @@ pub fn machine_now() -> Instant {
 }
 
 /// Cuts an instant to whole milliseconds.
-pub fn whole_milliseconds(instant: Instant) -> Instant {
+pub(crate) fn whole_milliseconds(instant: Instant) -> Instant {
     instant.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(instant)
 }
 
@@ -32,7 +32,7 @@ pub fn to_iso(instant: Instant) -> String {
 }
 
 /// The text of the issue with a text that is no instant.
-pub const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
+pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
 
 /// Reads an instant as JavaScript's `new Date()` reads ISO 8601: a date, or a date and a time of day behind `T` or a
 /// blank, with `Z`, an offset with or without a colon, or neither. Without an offset it is in UTC; fractions of a second
@@ -106,12 +106,12 @@ fn number(digits: &str) -> Option<u32> {
 
 /// The longest duration that is taken, a hundred years: no sum of an instant and some of these leaves what the database
 /// can keep.
-pub const LONGEST_DURATION: TimeDelta = TimeDelta::days(36_525);
+pub(crate) const LONGEST_DURATION: TimeDelta = TimeDelta::days(36_525);
 
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
 /// millisecond. `None`: it is not one, it is negative, it is longer than [`LONGEST_DURATION`], or it has years or months,
 /// whose length is not fixed.
-pub fn duration_from_iso(text: &str) -> Option<TimeDelta> {
+pub(crate) fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     let body = text.trim().strip_prefix('P')?;
     let (date, time) = match body.split_once('T') {
         Some((_, "")) => return None,
@@ -215,21 +215,22 @@ fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
 }
 
 /// Writes instants in JSON as [`to_iso`] does.
-pub mod iso {
+pub(crate) mod iso {
     use super::{Instant, to_iso};
     use serde::Serializer;
 
     /// For `#[serde(with = "iso")]` fields that are only written.
-    pub fn serialize<S: Serializer>(instant: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(instant: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&to_iso(*instant))
     }
 
     /// The same for instants that may be missing: `null`.
-    pub mod option {
+    pub(crate) mod option {
         use super::{Instant, Serializer};
 
         /// For `#[serde(with = "iso::option")]` fields that are only written.
-        pub fn serialize<S: Serializer>(instant: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+        #[expect(clippy::ref_option, reason = "serde calls it so")]
+        pub(crate) fn serialize<S: Serializer>(instant: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
             match instant {
                 Some(instant) => super::serialize(instant, serializer),
                 None => serializer.serialize_none(),

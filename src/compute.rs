@@ -8,7 +8,7 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
 /// From this many bytes on, reading or writing a document is long computing: a fraction of a millisecond.
-pub const LONG_DOCUMENT: usize = 64 * 1024;
+pub(crate) const LONG_DOCUMENT: usize = 64 * 1024;
 
 /// The right to compute: one permit for each core but one.
 static COMPUTING: LazyLock<Semaphore> =
@@ -16,7 +16,7 @@ static COMPUTING: LazyLock<Semaphore> =
 
 /// Computes something that takes long, when it is its turn. The caller can be given up before and after, and not
 /// meanwhile: what takes much longer than some milliseconds is to be divided.
-pub async fn run<T>(work: impl FnOnce() -> T) -> T {
+pub(crate) async fn run<T>(work: impl FnOnce() -> T) -> T {
     // Between two pieces of a request's work its connection is looked at: has the client gone?
     tokio::task::yield_now().await;
     // It is never closed; without a permit more would be computed at a time.
@@ -26,6 +26,6 @@ pub async fn run<T>(work: impl FnOnce() -> T) -> T {
 }
 
 /// Computes something whose size is known: by itself where it is small.
-pub async fn sized<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
+pub(crate) async fn sized<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
     if is_long { run(work).await } else { work() }
 }

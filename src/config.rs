@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Where a clock stands that is held from the start without a word on where: always the same, so that the same
 /// requests get the same answers whenever they are sent.
-pub const HELD_AT: &str = "2026-01-01T00:00:00Z";
+pub(crate) const HELD_AT: &str = "2026-01-01T00:00:00Z";
 
 /// A local Seam Connect for smart-lock access codes.
 ///
@@ -18,11 +18,9 @@ pub const HELD_AT: &str = "2026-01-01T00:00:00Z";
 #[command(version, about, args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
     #[command(subcommand)]
-    #[expect(missing_docs, reason = "clap would print it")]
     pub command: Option<Command>,
 
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would print it")]
     pub config: Config,
 }
 
@@ -77,15 +75,20 @@ pub struct Health {
     pub url: Option<String>,
 
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would print it")]
-    pub address: Address,
+    address: Address,
+}
+
+impl Health {
+    /// The URL of the server.
+    pub fn server_url(&self) -> String {
+        self.url.clone().unwrap_or_else(|| self.address.url())
+    }
 }
 
 /// A server to start. What it does without options is said at [`CommandLine`].
 #[derive(Clone, Debug, Parser)]
 pub struct Config {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would print it")]
     pub address: Address,
 
     /// A PostgreSQL (14 or newer) to use instead of a private one.
@@ -110,7 +113,6 @@ pub struct Config {
     pub fixtures: Option<PathBuf>,
 
     #[command(flatten)]
-    #[expect(missing_docs, reason = "clap would print it")]
     pub settings: Settings,
 }
 

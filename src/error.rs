@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The result of everything that serves a request.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong while a request is served.
 #[derive(Debug, thiserror::Error)]
@@ -270,18 +270,28 @@ const UNAVAILABLE_FOR: u64 = 1;
 
 /// What a request names by an id, and can be missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(missing_docs, reason = "they are Seam's resources, and the control plane's")]
 pub enum Resource {
+    /// An action attempt.
     ActionAttempt,
+    /// A backup code that can be pulled.
     BackupAccessCode,
+    /// A code in the memory of a lock.
     CodeOnLock,
+    /// A connected account.
     ConnectedAccount,
+    /// A device.
     Device,
+    /// An event.
     Event,
+    /// A fault of operations on devices.
     Fault,
+    /// A fault of requests.
     HttpFault,
+    /// A snapshot.
     Snapshot,
+    /// A webhook delivery.
     WebhookDelivery,
+    /// A workspace.
     Workspace,
 }
 

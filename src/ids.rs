@@ -70,7 +70,7 @@ impl Ids {
 }
 
 /// The ordinal of what comes after so many. No list in memory is as long as the type allows.
-pub fn ordinal_after(count: usize) -> i64 {
+pub(crate) fn ordinal_after(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -1,5 +1,8 @@
 //! Latchkey: a local Seam Connect for smart-lock access codes.
 //!
+//! All of it is private but what the program uses, below, and what its tests use, in [`testing`]: so the compiler sees what
+//! nobody uses.
+//!
 //! The floors of the house, from the top. A file imports from its own floor and from those below, never from one above;
 //! `tests/it/floors.rs` checks it. `ARCHITECTURE.md` says why it is built so.
 //!
@@ -14,21 +17,36 @@
 //! 7. What all others may use: [`contract`] (`openapi.json` at work), [`http`], [`postgres`], [`config`], [`clock`] and [`ids`] (the
 //!    only places that read the time and draw randomness), [`cause`], [`error`], [`compute`], [`supervise`], [`stop`].
 
-pub mod api;
-pub mod cause;
-pub mod clock;
-pub mod commands;
-pub mod compute;
-pub mod config;
-pub mod contract;
-pub mod control;
-pub mod domain;
-pub mod engine;
-pub mod error;
-pub mod http;
-pub mod ids;
-pub mod postgres;
-pub mod server;
-pub mod stop;
-pub mod store;
-pub mod supervise;
+mod api;
+mod cause;
+mod clock;
+mod commands;
+mod compute;
+mod config;
+mod contract;
+mod control;
+mod domain;
+mod engine;
+mod error;
+mod http;
+mod ids;
+mod postgres;
+mod server;
+mod stop;
+mod store;
+mod supervise;
+
+#[doc(hidden)]
+pub mod testing;
+
+pub use crate::clock::{WorkspaceClock, to_iso};
+pub use crate::commands::{doctor, health};
+pub use crate::config::{Command, CommandLine, Config};
+pub use crate::domain::device::Device;
+pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
+pub use crate::engine::app::App;
+pub use crate::engine::sandbox::ensure as ensure_sandbox;
+pub use crate::postgres::{Database, PoolLimits, connect};
+pub use crate::server::fixtures::{self, Fixtures, Loaded};
+pub use crate::server::serve;
+pub use crate::stop::Stop;

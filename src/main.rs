@@ -1,17 +1,10 @@
 //! The command line: starts the database and the server, says where they are, and stops both.
 
 use clap::Parser;
-use latchkey::clock::{WorkspaceClock, to_iso};
-use latchkey::commands::{doctor, health};
-use latchkey::config::{Command, CommandLine, Config};
-use latchkey::domain::device::Device;
-use latchkey::domain::sandbox::{API_KEY, WORKSPACE_ID};
-use latchkey::engine::app::App;
-use latchkey::engine::sandbox;
-use latchkey::postgres::{self, Database, PoolLimits};
-use latchkey::server::fixtures::{self, Fixtures, Loaded};
-use latchkey::server::{self};
-use latchkey::stop::Stop;
+use latchkey::{
+    API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PoolLimits, Stop, WORKSPACE_ID,
+    WorkspaceClock, connect, doctor, ensure_sandbox, fixtures, health, serve, to_iso,
+};
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
@@ -38,6 +31,7 @@ async fn give_memory_back(app: App) {
     }
 }
 
+/// Gives back what the allocator keeps for later.
 #[expect(unsafe_code, reason = "the interface of the allocator is one of C")]
 fn collect() {
     // SAFETY: it takes no pointers, may be called at any time from any thread, and leaves alone what is in use.
@@ -49,13 +43,14 @@ fn main() -> ExitCode {
     let done = match command {
         None => return ended(start(&config)),
         Some(Command::Serve(config)) => return ended(start(&config)),
-        Some(Command::Health(asked)) => ask_health(&asked.url.unwrap_or_else(|| asked.address.url())),
+        Some(Command::Health(asked)) => ask_health(&asked.server_url()),
         Some(Command::Doctor(config)) => examine(&config),
         Some(Command::FixturesSchema) => say(fixtures::SCHEMA.trim_end()),
     };
     ended(done.map(|is_fine| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
+/// The exit code of a command; what failed is said on standard error.
 fn ended(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     match done {
         Ok(exit_code) => exit_code,
@@ -66,11 +61,13 @@ fn ended(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     }
 }
 
+/// Prints a text on standard output. Gives `true`: all is well.
 fn say(text: impl std::fmt::Display) -> Result<bool, Box<dyn Error>> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(true)
 }
 
+/// Asks a server how it is, and says it. Gives whether it is well.
 fn ask_health(url: &str) -> Result<bool, Box<dyn Error>> {
     say(health::ask(url)?)
 }
@@ -85,6 +82,7 @@ fn examine(config: &Config) -> Result<bool, Box<dyn Error>> {
     Ok(findings.iter().all(doctor::Finding::is_fine))
 }
 
+/// Starts the database and the server, and serves until it is to stop.
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
     log(config);
@@ -111,6 +109,7 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
 /// How long the connections to the database may take to close.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
+/// Serves until the server is to stop.
 async fn run(
     config: &Config,
     database: &Database,
@@ -125,7 +124,7 @@ async fn run(
     };
     let pools = app.pools();
     let giving_back = tokio::spawn(give_memory_back(app.clone()));
-    let served = server::serve(app, listener, stop).await;
+    let served = serve(app, listener, stop).await;
     giving_back.abort();
     served?;
     tokio::select! {
@@ -141,9 +140,9 @@ async fn prepare(
     database: &Database,
     fixtures: Option<Fixtures>,
 ) -> Result<(App, TcpListener), Box<dyn Error>> {
-    let pools = postgres::connect(&database.url(), PoolLimits::of(&config.settings)).await?;
+    let pools = connect(&database.url(), PoolLimits::of(&config.settings)).await?;
     let app = App::new(config.settings.clone(), pools)?;
-    let locks = sandbox::ensure(&app).await?;
+    let locks = ensure_sandbox(&app).await?;
     let loaded = match fixtures {
         Some(fixtures) => fixtures.load(&app).await?,
         None => Loaded::default(),
@@ -156,6 +155,7 @@ async fn prepare(
     Ok((app, listener))
 }
 
+/// Sends what is logged to standard error.
 fn log(config: &Config) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

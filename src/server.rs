@@ -1,7 +1,7 @@
 //! The server: its router, its middleware, and how it starts and stops.
 
 pub mod fixtures;
-pub mod health;
+pub(crate) mod health;
 
 use self::health::LastEvaluation;
 use crate::api::{self, edge};

@@ -7,7 +7,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs a task until this future is dropped. One that panics, or ends by itself, is started again, with a line in the
 /// log that says why.
-pub async fn keep_running<F>(name: &'static str, task: impl Fn() -> F)
+pub(crate) async fn keep_running<F>(name: &'static str, task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
 {

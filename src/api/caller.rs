@@ -1,6 +1,7 @@
-//! Who is calling: credentials resolved to a workspace, in the order and words of Seam's servers.
+//! Authentication: credentials resolved to a caller, in the order and words of Seam's servers.
 
 use crate::contract::Endpoint;
+use crate::domain::caller::{Caller, Credential};
 use crate::domain::sandbox;
 use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
@@ -23,7 +24,7 @@ const KNOWN_TO_ALL: Error = Error::Unauthorized(
 const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 
 /// The workspace of the API key that came with the request, if it is one.
-pub async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
+pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
     let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.strip_prefix("Bearer ") {
         Some(token) if is_misused_by_page(token, headers) => Ok(None),
@@ -32,11 +33,11 @@ pub async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Wor
     }
 }
 
-/// The workspace whose credential came with the request.
+/// Who sent the request, by the credential that came with it.
 ///
 /// What the endpoint accepts is tried in its order. What does not apply is passed over; what applies and is not known
 /// ends the search.
-pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Arc<Workspace>> {
+pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Caller> {
     // Some clients send headers empty; then they are not there.
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
     let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
@@ -59,6 +60,7 @@ pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -
                 let asked_for = Uuid::parse_str(workspace_id).ok();
                 return workspace
                     .filter(|workspace| Some(workspace.workspace_id) == asked_for)
+                    .map(|workspace| Caller { workspace, credential: Credential::PersonalAccessToken })
                     .ok_or(Error::Unauthorized("Access token not found"));
             }
             "api_key" if !bearer.is_empty() && !OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) => {
@@ -66,7 +68,9 @@ pub async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -
                     return Err(KNOWN_TO_ALL);
                 }
                 let workspace = app.workspaces.of_token(&app.pool, "api_key", bearer).await?;
-                return workspace.ok_or(Error::Unauthorized("API Key not found"));
+                return workspace
+                    .map(|workspace| Caller { workspace, credential: Credential::ApiKey })
+                    .ok_or(Error::Unauthorized("API Key not found"));
             }
             _ => {}
         }

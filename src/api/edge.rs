@@ -5,8 +5,8 @@ use super::caller;
 use super::http_faults::apply;
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::contract::{Endpoint, Operation, values};
+use crate::domain::caller::Caller;
 use crate::domain::http_fault::{Name, Outcome};
-use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
 use crate::engine::http_faults;
 use crate::engine::request_log::{Kept, Pending};
@@ -24,15 +24,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
-/// One request as a handler gets it: checked against the contract, and the workspace it acts on.
+/// One request as a handler gets it: checked against the contract, and who sent it.
 pub struct Call<I> {
     /// The server.
     pub app: App,
-    /// The workspace of the caller's credential.
-    pub workspace: Arc<Workspace>,
+    /// Who sent it.
+    pub caller: Caller,
     /// The parameters, from query and body alike.
     pub input: I,
     /// The parameters as they came, for what has to repeat or compare them.
@@ -43,11 +42,11 @@ pub struct Call<I> {
 
 /// A request without parameters of its own.
 #[derive(Deserialize)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// An answer without content.
 #[derive(Serialize)]
-pub struct Done {}
+pub(crate) struct Done {}
 
 /// Routes under construction, with the list of their paths for the test that compares it with the contract.
 #[derive(Default)]
@@ -131,12 +130,13 @@ where
 {
     let endpoint = app.contract.endpoint(path).ok_or_else(|| unknown_path(&request))?;
     let (parts, body) = request.into_parts();
-    let workspace = caller::authenticate(app, endpoint, &parts.headers).await?;
+    let caller = caller::authenticate(app, endpoint, &parts.headers).await?;
+    let workspace = &caller.workspace;
     pending.entry.workspace_id = Some(workspace.workspace_id);
     let body = receive(app.config.body_limit, body).await;
     pending.entry.body = body.as_ref().ok().map(|body| Kept::copy(body));
     if workspace.has_http_faults
-        && let Some(struck) = http_faults::strike(app, &workspace, parts.method.as_str(), parts.uri.path()).await?
+        && let Some(struck) = http_faults::strike(app, workspace, parts.method.as_str(), parts.uri.path()).await?
     {
         pending.entry.http_fault_id = Some(struck.http_fault_id);
         pending.is_reset = matches!(struck.outcome, Outcome::Named(Name::Reset));
@@ -151,7 +151,7 @@ where
     })
     .await?;
     let base_url = base_url(&parts);
-    handler(Call { app: app.clone(), workspace, input, parameters, base_url }).await
+    handler(Call { app: app.clone(), caller, input, parameters, base_url }).await
 }
 
 /// What the request's method does at this endpoint.
@@ -216,6 +216,7 @@ fn base_url(parts: &Parts) -> String {
     format!("{scheme}://{}", origin::host(&parts.headers, &parts.uri).unwrap_or("localhost"))
 }
 
+/// The error of a path that there is not, with where those that there are can be read.
 pub(crate) fn unknown_path(request: &Request) -> Error {
     let path = request.uri().path().to_owned();
     let contract = if path.starts_with("/_emulator") { "/_emulator/openapi.json" } else { "/openapi.json" };
@@ -223,7 +224,7 @@ pub(crate) fn unknown_path(request: &Request) -> Error {
 }
 
 /// Answers what no route takes: 501 for a path of Seam's that is not served, else 404.
-pub async fn fallback(State(app): State<App>, request: Request) -> Response {
+pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
     let mut pending = pending(&request, Cow::Owned(path.to_owned()));
     // It is in the log of whoever has asked, if that is known; it does not matter otherwise.

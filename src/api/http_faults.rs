@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 ///
 /// # Errors
 /// [`Error::Arranged`] and [`Error::ConnectionReset`].
-pub async fn apply(struck: Struck, app: &App, parts: &Parts) -> Result<()> {
+pub(crate) async fn apply(struck: Struck, app: &App, parts: &Parts) -> Result<()> {
     let http_fault_id = struck.http_fault_id;
     match struck.outcome {
         Outcome::Status { status, body, retry_after } => {

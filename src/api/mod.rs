@@ -1,16 +1,16 @@
 //! Seam's API: a folder for each resource, a file for each endpoint.
 
-pub mod access_codes;
-pub mod action_attempts;
-pub mod body;
-pub mod caller;
-pub mod connected_accounts;
-pub mod devices;
-pub mod edge;
-pub mod events;
-pub mod http_faults;
-pub mod pagination;
-pub mod workspaces;
+pub(crate) mod access_codes;
+pub(crate) mod action_attempts;
+pub(crate) mod body;
+pub(crate) mod caller;
+pub(crate) mod connected_accounts;
+pub(crate) mod devices;
+pub(crate) mod edge;
+pub(crate) mod events;
+pub(crate) mod http_faults;
+pub(crate) mod pagination;
+pub(crate) mod workspaces;
 
 use self::edge::Routes;
 

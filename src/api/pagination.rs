@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 /// Seam's `pagination` object.
 #[derive(Debug, Serialize)]
-pub struct Pagination {
+pub(crate) struct Pagination {
     next_page_cursor: Option<String>,
     has_next_page: bool,
     next_page_url: Option<String>,
@@ -20,7 +20,7 @@ pub struct Pagination {
 
 /// The page a request asks for.
 #[derive(Debug)]
-pub struct Page {
+pub(crate) struct Page {
     /// The row it begins behind; `None`: it is the first.
     pub after: Option<Position>,
     /// How many rows it has at most.
@@ -30,7 +30,7 @@ pub struct Page {
 
 impl Page {
     /// Reads `limit` and `page_cursor`. A cursor that was made up, or for other parameters, is refused.
-    pub fn of(parameters: &Map<String, Value>, default_limit: usize) -> Result<Self> {
+    pub(crate) fn of(parameters: &Map<String, Value>, default_limit: usize) -> Result<Self> {
         let limit = match parameters.get("limit").and_then(Value::as_f64) {
             None => default_limit,
             Some(limit) if limit >= 1.0 && limit.fract() == 0.0 => {
@@ -55,12 +55,12 @@ impl Page {
     }
 
     /// How many rows to fetch: one more than the page has, to see whether another follows.
-    pub fn fetch(&self) -> i64 {
+    pub(crate) fn fetch(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
 
     /// Cuts the rows that were fetched to the page, and says what follows.
-    pub fn cut<T>(
+    pub(crate) fn cut<T>(
         &self,
         mut rows: Vec<T>,
         position: impl Fn(&T) -> Position,

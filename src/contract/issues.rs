@@ -19,7 +19,7 @@ pub(super) const REQUIRED: &str = "Required";
 pub(super) const LITERAL: &str = "Invalid literal value";
 
 /// A name or a value of the caller's, as a message quotes it: its beginning, where it is long.
-pub fn quoted(text: &str) -> Cow<'_, str> {
+pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST_QUOTED) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),

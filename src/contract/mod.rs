@@ -17,7 +17,7 @@ mod side;
 #[cfg(test)]
 mod tests;
 mod unknown;
-pub mod values;
+pub(crate) mod values;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
@@ -27,10 +27,10 @@ use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
 use self::issues::Issue;
-pub use self::issues::{Issues, Rejection, quoted};
+pub(crate) use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
 use self::side::Side;
-pub use self::unknown::UnknownParameter;
+pub(crate) use self::unknown::UnknownParameter;
 
 /// Seam's contract, as it is served at `/openapi.json`.
 pub const OPENAPI: &str = include_str!("../../openapi.json");
@@ -135,7 +135,7 @@ impl Contract {
 ///
 /// # Errors
 /// If it is no schema.
-pub fn compile(schema: &Value) -> Result<Validator, ContractError> {
+pub(crate) fn compile(schema: &Value) -> Result<Validator, ContractError> {
     let is_duration = |text: &str| crate::clock::duration_from_iso(text).is_some();
     schema::options(Side::Request)
         .with_format("duration", is_duration)

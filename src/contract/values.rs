@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 ///
 /// # Errors
 /// The first that is wrong.
-pub fn check(parameters: &Map<String, Value>) -> Result<(), Rejection> {
+pub(crate) fn check(parameters: &Map<String, Value>) -> Result<(), Rejection> {
     let wrong = |name: &str, message: String| Issues::new().at(&[name], message).into_rejection();
     if let Some((name, _)) = parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
         return Err(wrong(name, NO_NUL.to_owned()));
@@ -23,10 +23,10 @@ pub fn check(parameters: &Map<String, Value>) -> Result<(), Rejection> {
 const DEEPEST: usize = 64;
 
 /// The same for a snapshot, which has such parameters in it.
-pub const DEEPEST_SNAPSHOT: usize = 80;
+pub(crate) const DEEPEST_SNAPSHOT: usize = 80;
 
 /// Whether lists and objects lie deeper than this in each other.
-pub fn is_deeper(value: &Value, levels: usize) -> bool {
+pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
     match (value, levels.checked_sub(1)) {
         (Value::Array(_) | Value::Object(_), None) => true,
         (Value::Array(items), Some(left)) => items.iter().any(|item| is_deeper(item, left)),
@@ -36,13 +36,13 @@ pub fn is_deeper(value: &Value, levels: usize) -> bool {
 }
 
 /// What is said of a text that cannot be kept.
-pub const NO_NUL: &str = "String must not contain the character U+0000";
+pub(crate) const NO_NUL: &str = "String must not contain the character U+0000";
 
 /// The one character that PostgreSQL can keep neither in text nor in JSON.
 const NUL: char = '\0';
 
 /// Whether a text in a value, or a name, has that character.
-pub fn has_nul(value: &Value) -> bool {
+pub(crate) fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(NUL),
         Value::Array(items) => items.iter().any(has_nul),

@@ -5,6 +5,7 @@ use crate::api::body::access_code::managed_or_unmanaged;
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::domain::caller::Visibility;
 use crate::engine::app::App;
 use crate::engine::step_by_hand;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
@@ -80,8 +81,8 @@ async fn change<I>(
 }
 
 async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<UnitOfWork> {
-    let workspace = call.workspace().await?;
-    let work = UnitOfWork::begin(&call.app, workspace.workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
+    let work = UnitOfWork::begin(&call.app, &visibility, Scope::Codes(&[access_code_id])).await?;
     work.codes.find(access_code_id).ok_or(Error::no_access_code(access_code_id))?;
     Ok(work)
 }

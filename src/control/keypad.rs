@@ -2,6 +2,7 @@
 
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;
+use crate::domain::caller::Visibility;
 use crate::domain::keypad::Refusal;
 use crate::engine::keypad;
 use crate::error::Result;
@@ -26,8 +27,8 @@ pub(super) struct Entered {
 
 /// Somebody enters a PIN.
 pub(super) async fn enter_code(call: Control<EnterCode>) -> Result<Entered> {
-    let workspace_id = call.workspace().await?.workspace_id;
-    let entered = keypad::enter_code(&call.app, workspace_id, call.input.device_id, &call.input.code).await?;
+    let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
+    let entered = keypad::enter_code(&call.app, &visibility, call.input.device_id, &call.input.code).await?;
     Ok(Entered {
         result: if entered.refusal.is_none() { "unlocked" } else { "denied" },
         reason: entered.refusal,
@@ -50,7 +51,7 @@ pub(super) struct Pressed {
 
 /// Somebody presses the button that locks.
 pub(super) async fn press_lock(call: Control<PressLock>) -> Result<Pressed> {
-    let workspace_id = call.workspace().await?.workspace_id;
-    let pressed = keypad::press_lock(&call.app, workspace_id, call.input.device_id).await?;
+    let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
+    let pressed = keypad::press_lock(&call.app, &visibility, call.input.device_id).await?;
     Ok(Pressed { result: if pressed.is_jammed { "jammed" } else { "locked" }, event_id: pressed.event_id })
 }

@@ -5,6 +5,7 @@ use crate::api::body::access_code::managed_or_unmanaged;
 use crate::clock::{Instant, iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
+use crate::domain::caller::Visibility;
 use crate::domain::keypad;
 use crate::engine::external_changes::{self, ExternalChange, Foreign, OnLock};
 use crate::error::{Error, Resource, Result};
@@ -46,10 +47,11 @@ struct Slot {
 pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let workspace = call.workspace().await?;
     let device_id = call.input.device_id;
-    let workspace_id = workspace.workspace_id;
-    let read = call.app.pool.read(workspace_id, |connection| {
+    let visibility = Visibility::all_of(workspace.workspace_id);
+    let read = call.app.pool.read(visibility.workspace_id, |connection| {
+        let visibility = visibility.clone();
         Box::pin(async move {
-            let found = devices::with_world(connection, workspace_id, device_id).await?;
+            let found = devices::with_world(connection, &visibility, device_id).await?;
             let (_, _, device) = found.ok_or(Error::NotFound(Resource::Device))?;
             let codes = access_codes::on_devices(connection, &[device_id]).await?;
             Ok((device, codes.into_iter().map(|stored| stored.code).collect::<Vec<_>>()))
@@ -103,7 +105,7 @@ pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
         cannot_be_managed: input.cannot_be_managed,
         cannot_delete: input.cannot_delete_unmanaged_access_code,
     };
-    let (code, device) = external_changes::add(&call.app, workspace.workspace_id, foreign).await?;
+    let (code, device) = external_changes::add(&call.app, &Visibility::all_of(workspace.workspace_id), foreign).await?;
     Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
 }
 
@@ -129,7 +131,8 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
         ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
     };
     let on_lock = OnLock { device_id: input.device_id, access_code_id: input.access_code_id, code: input.code };
-    let (code, device) = external_changes::change(&call.app, workspace.workspace_id, &on_lock, change).await?;
+    let (code, device) =
+        external_changes::change(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock, change).await?;
     Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
 }
 
@@ -145,6 +148,6 @@ pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<Done> {
     let workspace = call.workspace().await?;
     let RemoveCode { device_id, access_code_id, code } = call.input;
     let on_lock = OnLock { device_id, access_code_id, code };
-    external_changes::remove(&call.app, workspace.workspace_id, &on_lock).await?;
+    external_changes::remove(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock).await?;
     Ok(Done {})
 }

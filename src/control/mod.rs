@@ -20,7 +20,7 @@ mod snapshots;
 mod stream;
 mod strictness;
 mod webhook_deliveries;
-pub mod workspaces;
+pub(crate) mod workspaces;
 
 pub(crate) use crate::api::edge::{Done, Nothing};
 
@@ -97,7 +97,7 @@ pub fn routes() -> ControlRoutes {
 }
 
 /// One request to the control plane.
-pub struct Control<I> {
+pub(crate) struct Control<I> {
     /// The server.
     pub app: App,
     /// The parameters.
@@ -119,7 +119,7 @@ impl<I> Control<I> {
     }
 
     /// The workspace this acts on.
-    pub async fn workspace(&self) -> Result<Arc<Workspace>> {
+    pub(crate) async fn workspace(&self) -> Result<Arc<Workspace>> {
         if let Some(keyed) = &self.keyed {
             return match self.named {
                 Some(named) if named != keyed.workspace_id => Err(Error::invalid(

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 #[derive(Deserialize)]
+/// A workspace as it is asked for.
 pub(crate) struct Create {
     name: Option<String>,
     seed: Option<Value>,
@@ -39,7 +40,7 @@ enum Locks {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Created {
+pub(super) struct Created {
     workspace: Value,
     api_key: String,
     publishable_key: String,
@@ -47,7 +48,7 @@ pub(crate) struct Created {
     devices: Vec<Value>,
 }
 
-pub(crate) async fn create(call: Control<Create>) -> Result<Created> {
+pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let wanted = call.input.read(&call.app.config)?;
     let made = make(&call.app, wanted).await?;
     Ok(Created {
@@ -116,7 +117,7 @@ fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock
     Ok(WorkspaceClock::Running { at, since: machine_now, rate })
 }
 
-pub(crate) async fn delete(call: Control<Nothing>) -> Result<Done> {
+pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
     let workspace = call.workspace().await?;
     workspaces::delete(&call.app.pool, workspace.workspace_id).await?;
     call.app.workspaces.forget(workspace.workspace_id);
@@ -124,7 +125,7 @@ pub(crate) async fn delete(call: Control<Nothing>) -> Result<Done> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Listed {
+pub(super) struct Listed {
     workspaces: Vec<ListedBody>,
 }
 
@@ -146,7 +147,7 @@ struct ListedBody {
 }
 
 /// All workspaces on the server, or the one whose API key came with the request.
-pub(crate) async fn list(call: Control<Nothing>) -> Result<Listed> {
+pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
     let only = call.keyed().map(|workspace| workspace.workspace_id);
     let rows = workspaces::list(&call.app.pool, only).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.world.workspace_id()).collect();
@@ -171,7 +172,7 @@ pub(crate) async fn list(call: Control<Nothing>) -> Result<Listed> {
 }
 
 #[derive(Serialize)]
-pub(crate) struct Updated {
+pub(super) struct Updated {
     settings: SettingsBody,
 }
 
@@ -181,7 +182,7 @@ struct SettingsBody {
     refuse_begun_windows: bool,
 }
 
-pub(crate) async fn update(call: Control<WorkspaceSettings>) -> Result<Updated> {
+pub(super) async fn update(call: Control<WorkspaceSettings>) -> Result<Updated> {
     let wanted = call.input;
     if wanted.allow_same_code_in_disjoint_windows.or(wanted.refuse_begun_windows).is_none() {
         let message = "Give allow_same_code_in_disjoint_windows or refuse_begun_windows";

@@ -1,6 +1,6 @@
 //! An access code: the facts that are stored, and its errors and warnings in Seam's shape.
 
-pub mod lifecycle;
+pub(crate) mod lifecycle;
 
 use self::lifecycle::particulars::{Condition, Failure};
 use self::lifecycle::{Life, Window};
@@ -173,7 +173,7 @@ fn failure(failure: &Failure) -> Value {
 }
 
 /// A time frame as mutations and events tell it; nothing but nulls where the code is ongoing.
-pub fn time_frame(window: Option<Window>) -> Value {
+pub(crate) fn time_frame(window: Option<Window>) -> Value {
     json!({ "starts_at": window.map(|window| to_iso(window.starts_at)),
             "ends_at": window.map(|window| to_iso(window.ends_at)) })
 }

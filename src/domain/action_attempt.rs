@@ -9,14 +9,19 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// Seam's names of what is asked of devices.
-#[expect(missing_docs, reason = "they are Seam's own names")]
-pub mod action_type {
-    pub const CREATE_ACCESS_CODE: &str = "CREATE_ACCESS_CODE";
-    pub const UPDATE_ACCESS_CODE: &str = "UPDATE_ACCESS_CODE";
-    pub const DELETE_ACCESS_CODE: &str = "DELETE_ACCESS_CODE";
-    pub const CONVERT_ACCESS_CODE_TO_MANAGED: &str = "CONVERT_ACCESS_CODE_TO_MANAGED";
-    pub const LOCK_DOOR: &str = "LOCK_DOOR";
-    pub const UNLOCK_DOOR: &str = "UNLOCK_DOOR";
+pub(crate) mod action_type {
+    /// Set a new access code.
+    pub(crate) const CREATE_ACCESS_CODE: &str = "CREATE_ACCESS_CODE";
+    /// Change an access code.
+    pub(crate) const UPDATE_ACCESS_CODE: &str = "UPDATE_ACCESS_CODE";
+    /// Remove an access code.
+    pub(crate) const DELETE_ACCESS_CODE: &str = "DELETE_ACCESS_CODE";
+    /// Manage an unmanaged access code.
+    pub(crate) const CONVERT_ACCESS_CODE_TO_MANAGED: &str = "CONVERT_ACCESS_CODE_TO_MANAGED";
+    /// Lock.
+    pub(crate) const LOCK_DOOR: &str = "LOCK_DOOR";
+    /// Unlock.
+    pub(crate) const UNLOCK_DOOR: &str = "UNLOCK_DOOR";
 }
 
 /// An action attempt about to be recorded.

@@ -15,7 +15,7 @@ const BUFFER: TimeDelta = TimeDelta::hours(1);
 
 /// Which changes a window crosses. Somewhat more than a year crosses both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crossing {
+pub(crate) struct Crossing {
     /// Spring's, from winter to summer time.
     pub spring: bool,
     /// Autumn's, from summer to winter time.
@@ -23,7 +23,7 @@ pub struct Crossing {
 }
 
 /// Which changes of the clocks in the United States lie after the window's start and not after its end, in any zone.
-pub fn crossing(window: Window) -> Crossing {
+pub(crate) fn crossing(window: Window) -> Crossing {
     let instants = instants_between_changes(window);
     let crosses = |into_summer: bool| {
         let turns = |zone: Tz| {
@@ -39,7 +39,7 @@ pub fn crossing(window: Window) -> Crossing {
 /// The window that the lock is given in place of this one; `None`: this one, it crosses no change.
 ///
 /// It ends an hour later if spring's change lies within, and starts an hour earlier if autumn's does.
-pub fn buffered(window: Window) -> Option<Window> {
+pub(crate) fn buffered(window: Window) -> Option<Window> {
     let Crossing { spring, autumn } = crossing(window);
     let starts_at = if autumn { window.starts_at - BUFFER } else { window.starts_at };
     let ends_at = if spring { window.ends_at + BUFFER } else { window.ends_at };

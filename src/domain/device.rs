@@ -1,7 +1,7 @@
 //! A device: what it is and what it can do.
 
-pub mod brands;
-pub mod health;
+pub(crate) mod brands;
+pub(crate) mod health;
 
 use self::brands::{
     Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET, START_DATE_IN_FUTURE,

@@ -1,6 +1,6 @@
 //! Events: what happened, each once, at its own instant.
 
-pub mod payload;
+pub(crate) mod payload;
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::Happening;
@@ -10,77 +10,64 @@ use crate::clock::Instant;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Seam's names of the events there are here.
-#[expect(missing_docs, reason = "they are Seam's own names")]
-pub mod event_type {
-    pub const CREATED: &str = "access_code.created";
-    pub const CHANGED: &str = "access_code.changed";
-    pub const NAME_CHANGED: &str = "access_code.name_changed";
-    pub const CODE_CHANGED: &str = "access_code.code_changed";
-    pub const TIME_FRAME_CHANGED: &str = "access_code.time_frame_changed";
-    pub const MUTATIONS_REQUESTED: &str = "access_code.mutations_requested";
-    pub const SCHEDULED_ON_DEVICE: &str = "access_code.scheduled_on_device";
-    pub const SET_ON_DEVICE: &str = "access_code.set_on_device";
-    pub const REMOVED_FROM_DEVICE: &str = "access_code.removed_from_device";
-    pub const DELETED: &str = "access_code.deleted";
-    pub const DELAY_IN_SETTING: &str = "access_code.delay_in_setting_on_device";
-    pub const FAILED_TO_SET: &str = "access_code.failed_to_set_on_device";
-    pub const FAILED_TO_REMOVE: &str = "access_code.failed_to_remove_from_device";
-    pub const MODIFIED_EXTERNAL: &str = "access_code.modified_external_to_seam";
-    pub const DELETED_EXTERNAL: &str = "access_code.deleted_external_to_seam";
-    pub const BACKUP_PULLED: &str = "access_code.backup_access_code_pulled";
-    pub const UNMANAGED_CREATED: &str = "access_code.unmanaged.created";
-    pub const UNMANAGED_REMOVED: &str = "access_code.unmanaged.removed";
-    pub const UNMANAGED_CONVERTED: &str = "access_code.unmanaged.converted_to_managed";
-    pub const UNMANAGED_FAILED_TO_CONVERT: &str = "access_code.unmanaged.failed_to_convert_to_managed";
-    pub const ACCOUNT_DISCONNECTED: &str = "connected_account.disconnected";
-    pub const ACCOUNT_RECONNECTED: &str = "connected_account.completed_first_sync_after_reconnection";
-    pub const DEVICE_ADDED: &str = "device.added";
-    pub const DEVICE_CONNECTED: &str = "device.connected";
-    pub const DEVICE_DISCONNECTED: &str = "device.disconnected";
-    pub const DEVICE_REMOVED: &str = "device.removed";
-    pub const LOCK_ACCESS_DENIED: &str = "lock.access_denied";
-    pub const LOCK_LOCKED: &str = "lock.locked";
-    pub const LOCK_UNLOCKED: &str = "lock.unlocked";
+/// Declares types of events: Seam's name, and its `event_description`, what happened, for people.
+macro_rules! event_types {
+    ($($name:ident = $event_type:literal: $description:literal,)*) => {
+        $(#[doc = $description] pub(crate) const $name: &str = $event_type;)*
 
-    /// Seam's `event_description`: what happened, for people. `None` for a type that nothing here records.
-    pub fn description(event_type: &str) -> Option<&'static str> {
-        Some(match event_type {
-            CREATED => "An access code was created.",
-            CHANGED => "An access code was changed.",
-            NAME_CHANGED => "The name of an access code was changed on the device.",
-            CODE_CHANGED => "The PIN of an access code was changed on the device.",
-            TIME_FRAME_CHANGED => "The time frame of an access code was changed on the device.",
-            MUTATIONS_REQUESTED => "Changes of an access code were requested.",
-            SCHEDULED_ON_DEVICE => "An access code was stored on the device for later.",
-            SET_ON_DEVICE => "An access code was set on the device.",
-            REMOVED_FROM_DEVICE => "An access code was removed from the device.",
-            DELETED => "An access code was deleted.",
-            DELAY_IN_SETTING => "Setting an access code on the device takes unusually long.",
-            FAILED_TO_SET => "An access code could not be set on the device.",
-            FAILED_TO_REMOVE => "An access code could not be removed from the device.",
-            MODIFIED_EXTERNAL => "An access code was changed outside Seam.",
-            DELETED_EXTERNAL => "An access code was removed from the device outside Seam.",
-            BACKUP_PULLED => "A backup access code was pulled for an access code.",
-            UNMANAGED_CREATED => "An unmanaged access code appeared on the device.",
-            UNMANAGED_REMOVED => "An unmanaged access code disappeared from the device.",
-            UNMANAGED_CONVERTED => "An unmanaged access code was converted to a managed one.",
-            UNMANAGED_FAILED_TO_CONVERT => "An unmanaged access code could not be converted to a managed one.",
-            ACCOUNT_DISCONNECTED => "A connected account was disconnected.",
-            ACCOUNT_RECONNECTED => "A connected account was synchronized for the first time after its reconnection.",
-            DEVICE_ADDED => "A device was added.",
-            DEVICE_CONNECTED => "A device came online.",
-            DEVICE_DISCONNECTED => "A device went offline.",
-            DEVICE_REMOVED => "A device was removed from its provider account.",
-            LOCK_ACCESS_DENIED => "A lock denied access.",
-            LOCK_LOCKED => "A lock was locked.",
-            LOCK_UNLOCKED => "A lock was unlocked.",
-            _ => return None,
-        })
+        /// Seam's `event_description`. `None` for a type that nothing here records.
+        pub(crate) fn description(event_type: &str) -> Option<&'static str> {
+            match event_type {
+                $($name => Some($description),)*
+                _ => None,
+            }
+        }
+    };
+}
+
+/// The types of the events that are recorded here.
+pub(crate) mod event_type {
+    event_types! {
+        CREATED = "access_code.created": "An access code was created.",
+        CHANGED = "access_code.changed": "An access code was changed.",
+        NAME_CHANGED = "access_code.name_changed": "The name of an access code was changed on the device.",
+        CODE_CHANGED = "access_code.code_changed": "The PIN of an access code was changed on the device.",
+        TIME_FRAME_CHANGED = "access_code.time_frame_changed":
+            "The time frame of an access code was changed on the device.",
+        MUTATIONS_REQUESTED = "access_code.mutations_requested": "Changes of an access code were requested.",
+        SCHEDULED_ON_DEVICE = "access_code.scheduled_on_device": "An access code was stored on the device for later.",
+        SET_ON_DEVICE = "access_code.set_on_device": "An access code was set on the device.",
+        REMOVED_FROM_DEVICE = "access_code.removed_from_device": "An access code was removed from the device.",
+        DELETED = "access_code.deleted": "An access code was deleted.",
+        DELAY_IN_SETTING = "access_code.delay_in_setting_on_device":
+            "Setting an access code on the device takes unusually long.",
+        FAILED_TO_SET = "access_code.failed_to_set_on_device": "An access code could not be set on the device.",
+        FAILED_TO_REMOVE = "access_code.failed_to_remove_from_device":
+            "An access code could not be removed from the device.",
+        MODIFIED_EXTERNAL = "access_code.modified_external_to_seam": "An access code was changed outside Seam.",
+        DELETED_EXTERNAL = "access_code.deleted_external_to_seam":
+            "An access code was removed from the device outside Seam.",
+        BACKUP_PULLED = "access_code.backup_access_code_pulled": "A backup access code was pulled for an access code.",
+        UNMANAGED_CREATED = "access_code.unmanaged.created": "An unmanaged access code appeared on the device.",
+        UNMANAGED_REMOVED = "access_code.unmanaged.removed": "An unmanaged access code disappeared from the device.",
+        UNMANAGED_CONVERTED = "access_code.unmanaged.converted_to_managed":
+            "An unmanaged access code was converted to a managed one.",
+        UNMANAGED_FAILED_TO_CONVERT = "access_code.unmanaged.failed_to_convert_to_managed":
+            "An unmanaged access code could not be converted to a managed one.",
+        ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
+        ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
+            "A connected account was synchronized for the first time after its reconnection.",
+        DEVICE_ADDED = "device.added": "A device was added.",
+        DEVICE_CONNECTED = "device.connected": "A device came online.",
+        DEVICE_DISCONNECTED = "device.disconnected": "A device went offline.",
+        DEVICE_REMOVED = "device.removed": "A device was removed from its provider account.",
+        LOCK_ACCESS_DENIED = "lock.access_denied": "A lock denied access.",
+        LOCK_LOCKED = "lock.locked": "A lock was locked.",
+        LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
     }
 
     /// Whether events of this type carry the PIN.
-    pub fn carries_code(event_type: &str) -> bool {
+    pub(crate) fn carries_code(event_type: &str) -> bool {
         matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
     }
 }
@@ -167,7 +154,7 @@ impl From<&NewEvent> for Caused {
 
 /// Records the events of something that happened in the life of a code on this lock; `backups` is how many backup codes of
 /// the lock can be pulled by then.
-pub fn record_happening(
+pub(crate) fn record_happening(
     code: &mut AccessCode,
     locked: &LockedDevice,
     (at, happening): (Instant, Happening),

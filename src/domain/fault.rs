@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// A fault, with how often it was considered so far.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Its id.
     pub fault_id: Uuid,
     /// Its workspace.
@@ -41,19 +41,19 @@ impl Fault {
     }
 
     /// How many operations it has struck.
-    pub fn used(&self) -> i32 {
+    pub(crate) fn used(&self) -> i32 {
         let used = (self.seen - self.after).max(0);
         self.times.map_or(used, |times| used.min(times))
     }
 
     /// Whether it strikes no more.
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.times.is_some_and(|times| self.used() >= times)
     }
 }
 
 /// What becomes of an operation that begins now; the fault that decides it counts it.
-pub fn strike(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
+pub(crate) fn strike(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
     for fault in faults.iter_mut().filter(|fault| fault.is_about(device, operation)) {
         if fault.is_exhausted() {
             continue;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// What becomes of a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// It is answered so, and nothing else happens.
     Status {
         /// The status, of an error.
@@ -33,14 +33,14 @@ pub enum Outcome {
 /// An outcome without particulars.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Name {
+pub(crate) enum Name {
     /// Its connection is broken off.
     Reset,
 }
 
 /// An HTTP fault, with how often it was considered and struck so far.
 #[derive(Clone, Debug)]
-pub struct HttpFault {
+pub(crate) struct HttpFault {
     /// Its id.
     pub http_fault_id: Uuid,
     /// The path that it is about, or the beginning of some where it ends in `*`; `None`: all.
@@ -63,18 +63,18 @@ pub struct HttpFault {
 
 impl HttpFault {
     /// Whether it is about such requests.
-    pub fn is_about(&self, method: &str, path: &str) -> bool {
+    pub(crate) fn is_about(&self, method: &str, path: &str) -> bool {
         self.method.as_deref().is_none_or(|wanted| wanted == method)
             && self.path.as_deref().is_none_or(|wanted| is_path(wanted, path))
     }
 
     /// Whether it strikes no more.
-    pub fn is_exhausted(&self) -> bool {
+    pub(crate) fn is_exhausted(&self) -> bool {
         self.times.is_some_and(|times| self.used >= times)
     }
 
     /// Considers one request. Gives whether it is struck.
-    pub fn strike(&mut self, workspace: &Workspace) -> bool {
+    pub(crate) fn strike(&mut self, workspace: &Workspace) -> bool {
         let ordinal = self.asked;
         self.asked += 1;
         let strikes = self.probability.is_none_or(|probability| {
@@ -91,7 +91,7 @@ impl HttpFault {
 }
 
 /// Whether a path is meant by one that may end in `*`.
-pub fn is_path(wanted: &str, path: &str) -> bool {
+pub(crate) fn is_path(wanted: &str, path: &str) -> bool {
     match wanted.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
         None => path == wanted,

@@ -18,7 +18,7 @@ const DEAD_FOR: TimeDelta = TimeDelta::seconds(75);
 /// Why a lock does not open; of several codes with the PIN entered, that of the one that comes nearest to opening counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// The bolt does not move, as a fault has it.
     Jammed,
     /// The code's time frame has not begun.
@@ -37,7 +37,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// What it says to whoever stands at the door.
-    pub fn message(self) -> &'static str {
+    pub(crate) fn message(self) -> &'static str {
         match self {
             Self::Jammed => "The lock takes the code, but its bolt does not move: a fault has struck it.",
             Self::NotYetValid => "The lock holds this code, but its time frame has not begun.",
@@ -50,7 +50,7 @@ impl Refusal {
     }
 
     /// The `reason` of `lock.access_denied`; none where Seam has no word for it.
-    pub fn as_reason(self) -> Option<Value> {
+    pub(crate) fn as_reason(self) -> Option<Value> {
         let reason_code = match self {
             Self::UnknownCode => "unknown_code",
             Self::ExpiredCode | Self::AlreadyUsed | Self::NeverActivated => "expired_code",
@@ -62,7 +62,7 @@ impl Refusal {
 }
 
 /// What the lock itself has of a code. None: nothing, or nothing while it is deleted and made anew to change it.
-pub fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
+pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
     let life = &code.life;
     if life.gone_at.is_some() || (device.brand.recreates && life.is_being_updated()) {
         return None;
@@ -75,7 +75,7 @@ pub fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
 }
 
 /// Which of a lock's codes a PIN is now, and why it does not open the lock; no reason: it does.
-pub fn enter<'a>(
+pub(crate) fn enter<'a>(
     codes: impl Iterator<Item = &'a AccessCode>,
     device: &Device,
     pin: &str,
@@ -112,7 +112,7 @@ fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<Refusal> {
 }
 
 /// What the keypad makes of a code that did not open the lock. Gives the reason to be told, if the brand tells of it now.
-pub fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Instant) -> Option<Refusal> {
+pub(crate) fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Instant) -> Option<Refusal> {
     let told_after = device.brand.denial_told_after?;
     if refusal == Refusal::TooManyAttempts {
         return None;

@@ -5,7 +5,7 @@ mod group;
 #[cfg(test)]
 mod tests;
 
-pub use self::claims::{Claim, Claims, Period};
+pub(crate) use self::claims::{Claim, Claims, Period};
 
 use self::group::Group;
 use super::access_code::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// What is asked of all locks of a request alike.
 #[derive(Clone, Debug)]
-pub struct Wish<'a> {
+pub(crate) struct Wish<'a> {
     /// The PIN, where the caller or the group decides it.
     pub code: Option<&'a str>,
     /// The parameter that decides it, for messages.
@@ -40,7 +40,7 @@ pub struct Wish<'a> {
 
 impl Wish<'_> {
     /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
-    pub fn at(now: Instant) -> Self {
+    pub(crate) fn at(now: Instant) -> Self {
         Self {
             code: None,
             code_comes_from: "code",
@@ -81,7 +81,7 @@ pub enum WhenCodeCannotBeShared {
 
 /// The PIN of one lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Assigned {
+pub(crate) struct Assigned {
     /// The PIN.
     pub code: String,
     /// Whether it is the one that the locks of the request share.
@@ -89,7 +89,7 @@ pub struct Assigned {
 }
 
 /// Refuses a lock that has no place for one more code at some instant of the wished time.
-pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+pub(crate) fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
@@ -106,7 +106,7 @@ pub fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Resu
 }
 
 /// How many of these codes are on their lock at the most crowded instant of a period.
-pub fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
+pub(crate) fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
     let overlapping = codes.filter(|(from, to)| *from <= within.1 && within.0 <= *to);
     let (mut starts, mut ends): (Vec<Instant>, Vec<Instant>) = overlapping.unzip();
     starts.sort_unstable();
@@ -134,7 +134,7 @@ fn occupied(window: Option<Window>, native: bool, now: Instant) -> Period {
 }
 
 /// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
-pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
+pub(crate) fn broken_rule(device: &Device, code: &str) -> Option<String> {
     if device.provider_chooses_codes() {
         return Some("its provider chooses the code: leave code out".to_owned());
     }
@@ -142,7 +142,7 @@ pub fn broken_rule(device: &Device, code: &str) -> Option<String> {
 }
 
 /// Why a lock cannot hold a PIN, whoever chose it.
-pub fn broken_digits(device: &Device, code: &str) -> Option<String> {
+pub(crate) fn broken_digits(device: &Device, code: &str) -> Option<String> {
     let lengths = device.code_lengths();
     if !u8::try_from(code.len()).is_ok_and(|length| lengths.takes(length)) {
         return Some(format!("it takes codes of {lengths} digits"));
@@ -163,7 +163,12 @@ fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>
 /// # Errors
 /// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one that a managed code on it has
 /// already, `no_code_left` where it is ours to choose and none is free.
-pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl FnMut(u64) -> u64) -> Result<String> {
+pub(crate) fn assign_one(
+    device: &Device,
+    claims: &Claims,
+    wish: &Wish<'_>,
+    draw: impl FnMut(u64) -> u64,
+) -> Result<String> {
     let Some(code) = wish.code else {
         return choose(device, claims, wish, draw).ok_or(Error::NoCodeLeft);
     };
@@ -175,7 +180,7 @@ pub fn assign_one(device: &Device, claims: &Claims, wish: &Wish<'_>, draw: impl 
 }
 
 /// Refuses a given PIN that a managed code on the lock has already.
-pub fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+pub(crate) fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
     match wish.code {
         Some(code) => taken_by(device, code, claims, wish).map_or(Ok(()), |other| Err(duplicate(code, wish, other))),
         None => Ok(()),
@@ -212,7 +217,7 @@ fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
 /// # Errors
 /// [`Error::CodeCannotBeShared`] if some cannot and `behavior` is to refuse, [`Error::DuplicateAccessCode`] if a
 /// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
-pub fn assign_many(
+pub(crate) fn assign_many(
     devices: &[&Device],
     claims: &Claims,
     wish: &Wish<'_>,

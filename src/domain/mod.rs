@@ -1,18 +1,19 @@
 //! Pure rules: values and an instant in, values out. No SQL, no HTTP, no tasks.
 
-pub mod access_code;
-pub mod action_attempt;
-pub mod daylight;
-pub mod device;
-pub mod event;
-pub mod fault;
-pub mod http_fault;
-pub mod keypad;
-pub mod linked;
-pub mod locked_device;
-pub mod offline;
-pub mod pin;
-pub mod rate_limit;
-pub mod sandbox;
-pub mod simulation;
-pub mod workspace;
+pub(crate) mod access_code;
+pub(crate) mod action_attempt;
+pub(crate) mod caller;
+pub(crate) mod daylight;
+pub(crate) mod device;
+pub(crate) mod event;
+pub(crate) mod fault;
+pub(crate) mod http_fault;
+pub(crate) mod keypad;
+pub(crate) mod linked;
+pub(crate) mod locked_device;
+pub(crate) mod offline;
+pub(crate) mod pin;
+pub(crate) mod rate_limit;
+pub(crate) mod sandbox;
+pub(crate) mod simulation;
+pub(crate) mod workspace;

@@ -8,7 +8,7 @@
 //! that is what Seam's own example does (15:45 to 10:15 becomes 16:00 to 10:00), and it keeps the length of a time
 //! frame whose ends show the same minutes.
 
-pub mod oracode;
+pub(crate) mod oracode;
 
 use super::access_code::lifecycle::Window;
 use super::device::Device;
@@ -36,7 +36,7 @@ const LOCKLY_DIGITS: u8 = 8;
 /// What sort of offline code it is. Sorts differ in quotas and in warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// igloohome: 1 to 672 whole hours.
     Hourly,
     /// igloohome: 29 to 367 days, ending at the time of day at which it starts.
@@ -51,7 +51,7 @@ pub enum Kind {
 
 /// The number of a stay, from the door's place in its workspace and the code's place on the door. No two codes of a
 /// workspace have one, and it is a number that JavaScript keeps exactly.
-pub fn stay_id(device_ordinal: i32, access_code_ordinal: i64) -> i64 {
+pub(crate) fn stay_id(device_ordinal: i32, access_code_ordinal: i64) -> i64 {
     const MOST_CODES_OF_A_DOOR: i64 = 4_000_000;
     (i64::from(device_ordinal) + 1) * MOST_CODES_OF_A_DOOR + access_code_ordinal
 }
@@ -80,7 +80,7 @@ impl MaxTimeRounding {
 
 /// What is asked of an offline code.
 #[derive(Clone, Copy, Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// Its start.
     pub starts_at: Instant,
     /// Its end. igloohome's one-time codes have none, all others must.
@@ -97,7 +97,7 @@ pub struct Asked {
 
 /// Another offline code of the same device that is not gone: it counts towards the quotas.
 #[derive(Clone, Copy, Debug)]
-pub struct Registered {
+pub(crate) struct Registered {
     /// Its sort.
     pub kind: Kind,
     /// Its final time frame.
@@ -106,7 +106,7 @@ pub struct Registered {
 
 /// What becomes of a request for an offline code.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Its sort.
     pub kind: Kind,
     /// Its final time frame, which may differ from the one that was asked for.
@@ -151,7 +151,7 @@ impl Maker {
 /// # Errors
 /// A device without offline codes; a PIN sent along; a time frame that is not one, or that the maker does not offer
 /// even when its ends are moved as far as the caller allows; a quota that is used up. Seam's limits throughout.
-pub fn plan(device: &Device, asked: &Asked, others: &[Registered], now: Instant) -> Result<Plan> {
+pub(crate) fn plan(device: &Device, asked: &Asked, others: &[Registered], now: Instant) -> Result<Plan> {
     let Some(maker) = Maker::of(device) else {
         let device_id = device.device_id;
         return Err(Error::invalid_request(format!(
@@ -174,7 +174,7 @@ pub fn plan(device: &Device, asked: &Asked, others: &[Registered], now: Instant)
 
 /// The device's `offline_time_frame_options` in Seam's shape. `None`: it has no offline codes, or none can be had
 /// from its time slots as they stand. igloohome's one-time codes are not in it: they are asked for without an end.
-pub fn time_frame_options(device: &Device) -> Option<Value> {
+pub(crate) fn time_frame_options(device: &Device) -> Option<Value> {
     match Maker::of(device)? {
         Maker::Igloohome => Some(json!([
             { "display_name": "Hourly", "min_duration": "PT1H", "max_duration": "PT672H" },
@@ -187,12 +187,12 @@ pub fn time_frame_options(device: &Device) -> Option<Value> {
 
 /// Whether the code dies unless it is entered within 24 hours of its start: Seam's warning
 /// `igloo_algopin_must_be_used_within_24_hours`, for igloohome's codes of more than 24 hours.
-pub fn must_be_used_within_24_hours(kind: Kind, window: Window) -> bool {
+pub(crate) fn must_be_used_within_24_hours(kind: Kind, window: Window) -> bool {
     matches!(kind, Kind::Hourly | Kind::Daily) && window.ends_at - window.starts_at > ACTIVATION
 }
 
 /// When such a code is dead if it was not entered before; none for codes that live on.
-pub fn dies_unused_at(kind: Kind, window: Window) -> Option<Instant> {
+pub(crate) fn dies_unused_at(kind: Kind, window: Window) -> Option<Instant> {
     must_be_used_within_24_hours(kind, window).then(|| window.starts_at.checked_add_signed(ACTIVATION)).flatten()
 }
 

@@ -15,10 +15,10 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
-pub use self::taken::Taken;
+pub(crate) use self::taken::Taken;
 
 /// How many digits a PIN can have, whatever the lock.
-pub const PIN_LENGTHS: RangeInclusive<u8> = 4..=12;
+pub(crate) const PIN_LENGTHS: RangeInclusive<u8> = 4..=12;
 
 const DIGITS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
@@ -151,40 +151,23 @@ fn unique(digits: &[u8]) -> usize {
 
 /// The digit rules that all locks of a group put on a PIN together. The default is no rule at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PinRules(u16);
+pub(crate) struct PinRules(u16);
 
 impl PinRules {
     /// All these rules at once; repetitions do not matter.
-    pub fn new(rules: impl IntoIterator<Item = DigitRule>) -> Self {
+    pub(crate) fn new(rules: impl IntoIterator<Item = DigitRule>) -> Self {
         Self(rules.into_iter().fold(0, |bits, rule| bits | rule.bit()))
     }
 
     /// These rules and those at once.
     #[must_use]
-    pub fn and(self, others: Self) -> Self {
+    pub(crate) fn and(self, others: Self) -> Self {
         Self(self.0 | others.0)
     }
 
-    /// The rules that `pin`, a string of 4 to 12 digits, breaks.
-    pub fn broken_by(self, pin: &str) -> impl Iterator<Item = DigitRule> {
-        DigitRule::ALL.into_iter().filter(move |&rule| self.has(rule) && !rule.allows(pin))
-    }
-
     /// How many PINs of `length` digits the rules allow; 0 for a length outside [`PIN_LENGTHS`].
-    pub fn count(self, length: usize) -> u64 {
+    pub(crate) fn count(self, length: usize) -> u64 {
         Numbering::new(self, length).map_or(0, |numbering| numbering.count())
-    }
-
-    /// How many allowed PINs of the same length come before `pin` in lexicographic order.
-    ///
-    /// `None` when `pin` is not among them: it breaks a rule, is not all digits, or has a length outside [`PIN_LENGTHS`].
-    pub fn rank(self, pin: &str) -> Option<u64> {
-        Numbering::new(self, pin.len())?.rank(pin)
-    }
-
-    /// The PIN of `length` digits whose [rank](Self::rank) is `rank`; `None` when `rank` is not below [`count`](Self::count).
-    pub fn unrank(self, length: usize, rank: u64) -> Option<String> {
-        Numbering::new(self, length)?.unrank(rank)
     }
 
     /// A PIN of `length` digits drawn uniformly among those that the rules allow and `taken` does not hold.
@@ -192,7 +175,7 @@ impl PinRules {
     /// `taken` may repeat itself and hold anything: what is not an allowed PIN of this length does not count. `draw` is given a
     /// bound above zero and returns a number below it, each with the same chance; it is called at most once. `None`, without a
     /// draw, when no PIN is left.
-    pub fn choose<'a>(
+    pub(crate) fn choose<'a>(
         self,
         length: usize,
         taken: impl IntoIterator<Item = &'a str>,
@@ -255,7 +238,7 @@ impl fmt::Display for CodeLengths {
 
 /// The lengths of PIN to try for a code shared by several locks, best first: `preferred` if every lock takes it, then the
 /// others that every lock takes, shortest first. Empty when the locks have no length in common.
-pub fn lengths_to_try(locks: &[CodeLengths], preferred: Option<u8>) -> Vec<u8> {
+pub(crate) fn lengths_to_try(locks: &[CodeLengths], preferred: Option<u8>) -> Vec<u8> {
     let mut common: Vec<u8> = PIN_LENGTHS.filter(|length| locks.iter().all(|lock| lock.takes(*length))).collect();
     // The sort is stable: among the rest the ascending order stays.
     common.sort_by_key(|&length| Some(length) != preferred);

@@ -49,7 +49,7 @@ impl RateLimits {
 
 /// The attempts of one type on locked devices within the time that counts.
 #[derive(Debug, Default)]
-pub struct Recent {
+pub(crate) struct Recent {
     action_type: &'static str,
     /// `None`: there is no limit, and nothing was read.
     limit: Option<(usize, TimeDelta)>,
@@ -61,7 +61,7 @@ pub struct Recent {
 impl Recent {
     /// The attempts of a type that were made on devices up to now, each device's newest first, with what a device takes: so
     /// many within this time.
-    pub fn new(
+    pub(crate) fn new(
         action_type: &'static str,
         (limit, per): (u32, TimeDelta),
         now: Instant,
@@ -74,7 +74,7 @@ impl Recent {
     ///
     /// # Errors
     /// [`Error::RateLimited`], which says when there is room again.
-    pub fn check(&self, device_id: Uuid) -> Result<()> {
+    pub(crate) fn check(&self, device_id: Uuid) -> Result<()> {
         let (Some((limit, per)), Some(made)) = (self.limit, self.of_device.get(&device_id)) else { return Ok(()) };
         // There is room again when the oldest of the newest so many has left the time that counts.
         let Some(oldest) = limit.checked_sub(1).and_then(|place| made.get(place)) else { return Ok(()) };
@@ -89,7 +89,7 @@ impl Recent {
     }
 
     /// Takes note of one more that is made now.
-    pub fn note(&mut self, device_id: Uuid) {
+    pub(crate) fn note(&mut self, device_id: Uuid) {
         if self.limit.is_some() {
             self.of_device.entry(device_id).or_default().insert(0, self.now);
         }

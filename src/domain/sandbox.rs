@@ -10,7 +10,7 @@ pub const API_KEY: &str = "seam_testsand_LatchkeySandbox";
 
 /// Its locks: type, name and the last digits of their ids, in the order of `/devices/list`. All are online and take
 /// any well-formed six-digit PIN their maker's rules allow.
-pub const LOCKS: [(&str, &str, u128); 10] = [
+pub(crate) const LOCKS: [(&str, &str, u128); 10] = [
     ("august_lock", "Front Door", 0x101),
     ("august_lock", "Back Door", 0x102),
     ("yale_lock", "Garden Gate", 0x103),

@@ -5,7 +5,7 @@
 
 mod memory;
 
-pub use memory::{Held, Memory};
+pub(crate) use memory::{Held, Memory};
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{Life, Lock, Operation, Step};
@@ -39,7 +39,7 @@ impl Pace {
 }
 
 /// Which codes run together, and how long operations on them take.
-pub type Turn<'a> = (Pace, &'a (dyn Fn(&AccessCode) -> bool + Sync));
+pub(crate) type Turn<'a> = (Pace, &'a (dyn Fn(&AccessCode) -> bool + Sync));
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub struct Steps {
 
 /// Locks at work, with their rows locked.
 #[derive(Debug)]
-pub struct Simulation<'a> {
+pub(crate) struct Simulation<'a> {
     locked: HashMap<Uuid, &'a LockedDevice>,
     faults: Vec<Fault>,
     memory: Memory,
@@ -80,24 +80,24 @@ type QueuedStep = Reverse<(Instant, (i32, Uuid), (Step, bool), i64, usize, u32)>
 
 impl<'a> Simulation<'a> {
     /// Codes of these locks about to be run, with what operations on them can run into.
-    pub fn new(locked: &'a [LockedDevice], faults: Vec<Fault>, memory: Memory, machine_now: Instant) -> Self {
+    pub(crate) fn new(locked: &'a [LockedDevice], faults: Vec<Fault>, memory: Memory, machine_now: Instant) -> Self {
         let backups = locked.iter().map(|it| (it.device.device_id, it.backups)).collect();
         let locked = locked.iter().map(|it| (it.device.device_id, it)).collect();
         Self { locked, faults, memory, backups, machine_now }
     }
 
     /// The faults of operations, with how often each was considered.
-    pub fn faults(&self) -> &[Fault] {
+    pub(crate) fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
     /// How many backup codes of each lock can be pulled by now.
-    pub fn into_backups(self) -> HashMap<Uuid, i64> {
+    pub(crate) fn into_backups(self) -> HashMap<Uuid, i64> {
         self.backups
     }
 
     /// Takes one step of one code. Gives whether it freed something in the lock's memory.
-    pub fn step(
+    pub(crate) fn step(
         &mut self,
         locked: &LockedDevice,
         lock: &Lock,
@@ -132,7 +132,7 @@ impl<'a> Simulation<'a> {
 }
 
 /// Codes of locks lived on together, as far as they have come.
-pub struct Run {
+pub(crate) struct Run {
     stop_when: StopWhen,
     locks: HashMap<Uuid, LockContext>,
     /// For each code whether it takes part.
@@ -149,7 +149,7 @@ pub struct Run {
 
 impl Run {
     /// A run over those of these codes that take part, each up to the instant that is given for its lock.
-    pub fn new(
+    pub(crate) fn new(
         simulation: &Simulation<'_>,
         codes: &[AccessCode],
         (pace, takes_part): Turn<'_>,
@@ -175,7 +175,7 @@ impl Run {
     }
 
     /// Takes at most so many steps. Gives whether all is done.
-    pub fn go_on(
+    pub(crate) fn go_on(
         &mut self,
         simulation: &mut Simulation<'_>,
         codes: &mut [AccessCode],

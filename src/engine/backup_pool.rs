@@ -8,6 +8,7 @@ use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, Window};
+use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::event::event_type;
@@ -20,7 +21,7 @@ use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// Refuses a pool for a code or a lock that can have none.
-pub fn check(device: &Device, window: Option<Window>) -> Result<()> {
+pub(crate) fn check(device: &Device, window: Option<Window>) -> Result<()> {
     if window.is_none() {
         return Err(Error::invalid_request("Cannot use the backup pool for ongoing codes"));
     }
@@ -39,7 +40,7 @@ fn check_support(device: &Device, parameter: &str) -> Result<()> {
 ///
 /// # Errors
 /// A device that is not locked.
-pub fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uuid) -> Result<bool> {
+pub(crate) fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uuid) -> Result<bool> {
     let (now, machine_now, ids) = (work.now, work.machine_now, &work.ids);
     let locked = work.codes.device_mut(device_id)?;
     let ordinal = locked.next_ordinal();
@@ -57,7 +58,7 @@ pub fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uuid) -> 
     life.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
-        ..AccessCode::new((access_code_id, device_id), work.workspace_id, life)
+        ..AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, life)
     };
     // The attempt to put it on the lock, which nobody keeps.
     code.next_child();
@@ -73,10 +74,10 @@ pub fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uuid) -> 
 /// # Errors
 /// 404 for an unknown code, 400 `access_code_not_time_bound`, 404 `backup_access_code_not_found` where the pool is off
 /// or has none left.
-pub async fn pull(app: &App, workspace_id: Uuid, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
+pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
     let not_found = || Error::no_access_code(access_code_id);
-    let device_id = access_codes::device_of(&app.pool, workspace_id, access_code_id).await?.ok_or_else(not_found)?;
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+    let device_id = access_codes::device_of(&app.pool, visibility, access_code_id).await?.ok_or_else(not_found)?;
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let code = work.codes.find(access_code_id).ok_or_else(not_found)?;
     if !code.life.is_managed || code.life.is_backup {
         return Err(not_found());
@@ -121,7 +122,7 @@ pub async fn pull(app: &App, workspace_id: Uuid, access_code_id: Uuid) -> Result
 }
 
 /// Makes new backup codes where the pools of the locks have free places; the scheduler puts them on the locks.
-pub async fn refill(work: &mut UnitOfWork) -> Result<()> {
+pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
     let with_pool = work.codes.devices.iter().filter(|it| it.device.backup_pool.is_some_and(|pool| pool.is_enabled));
     let pools: Vec<(Uuid, i64)> = with_pool.map(|it| (it.device.device_id, i64::from(it.device.pool_size()))).collect();
     if pools.is_empty() {
@@ -145,7 +146,7 @@ pub async fn refill(work: &mut UnitOfWork) -> Result<()> {
 }
 
 /// Switches the pool of locked devices on or off. Off: backup codes that nobody pulled are removed, and none are made.
-pub async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()> {
+pub(crate) async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()> {
     let now = work.now;
     let mut changed = HashSet::new();
     for locked in &mut work.codes.devices {

@@ -65,7 +65,7 @@ impl From<Unanswered> for Error {
 
 /// How a batch ended. After an error that one of its requests may have caused, each is tried alone, so that the others
 /// do not suffer from it. That is not so where the database was lost: then each is told the same.
-pub fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
+pub(crate) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
     match outcome {
         Ok(answers) => Batch::Answered(answers),
         Err(error) if requests == 1 => Batch::Answered(vec![Err(error)]),

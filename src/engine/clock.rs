@@ -4,6 +4,7 @@ use super::app::App;
 use super::locked_codes::LockedCodes;
 use super::simulation::MAX_STEPS;
 use crate::clock::{Instant, LAST, WorkspaceClock, machine_now, to_iso};
+use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::domain::workspace::{Workspace, World};
 use crate::error::{Error, Result};
@@ -14,7 +15,7 @@ use chrono::TimeDelta;
 const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
 
 /// The instant wanted, unless that is before the present.
-pub fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instant> {
+pub(crate) fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instant> {
     if wanted >= now {
         return Ok(wanted);
     }
@@ -28,7 +29,7 @@ pub fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instan
 }
 
 /// Where a clock is to go.
-pub enum Move {
+pub(crate) enum Move {
     /// To this instant, and on from there in this way.
     To(Instant, WorkspaceClock),
     /// To the next instant at which something falls due, if there is one.
@@ -38,7 +39,7 @@ pub enum Move {
 }
 
 /// What moving a clock did.
-pub struct Moved {
+pub(crate) struct Moved {
     /// The clock as it is now.
     pub clock: WorkspaceClock,
     /// How many steps access codes took.
@@ -48,7 +49,7 @@ pub struct Moved {
 }
 
 /// Moves a clock, with all devices of the workspace locked so that nobody decides by the old time meanwhile.
-pub async fn change(
+pub(crate) async fn change(
     app: &App,
     workspace: &Workspace,
     decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
@@ -58,7 +59,7 @@ pub async fn change(
     let workspace_id = workspace.workspace_id;
     workspaces::lock(&mut tx, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
-    let mut locked = access_codes::lock_devices(&mut tx, workspace_id, &device_ids).await?;
+    let mut locked = access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), &device_ids).await?;
     // Read again: while the locks were waited for, the clock may have moved.
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     let machine_now = machine_now();

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
+use crate::domain::caller::Visibility;
 use crate::error::{Error, Result};
 use uuid::Uuid;
 
@@ -9,8 +10,8 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// [`Error::NotFound`] of the device; `device_type_not_supported` for a lock that tells itself.
-pub async fn report(app: &App, workspace_id: Uuid, device_id: Uuid, mut lengths: Vec<u8>) -> Result<()> {
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+pub async fn report(app: &App, visibility: &Visibility, device_id: Uuid, mut lengths: Vec<u8>) -> Result<()> {
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let now = work.now;
     let device = &mut work.codes.device_mut(device_id)?.device;
     if !device.brand.takes_reported_code_lengths {

@@ -7,6 +7,7 @@ use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::linked::WhenCodeCannotBeShared;
 use crate::domain::offline::MaxTimeRounding;
@@ -57,6 +58,8 @@ pub struct OfflineWish {
 /// One request for codes.
 #[derive(Clone, Debug)]
 pub struct CreateCommand {
+    /// What the caller may see and change.
+    pub visibility: Visibility,
     /// The locks, each once.
     pub device_ids: Vec<Uuid>,
     /// What is asked of each code.
@@ -118,6 +121,8 @@ pub struct Update {
 /// One request to change a code.
 #[derive(Clone, Debug)]
 pub struct UpdateCommand {
+    /// What the caller may see and change.
+    pub visibility: Visibility,
     /// The code.
     pub access_code_id: Uuid,
     /// Its lock, where the caller named one.
@@ -137,4 +142,4 @@ impl Job for UpdateCommand {
 }
 
 /// A code that was changed, its lock, and the attempt to change it there.
-pub type Updated = (AccessCode, DeviceSummary, NewActionAttempt);
+pub(crate) type Updated = (AccessCode, DeviceSummary, NewActionAttempt);

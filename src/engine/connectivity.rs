@@ -2,6 +2,7 @@
 
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::{Instant, to_iso};
+use crate::domain::caller::Visibility;
 use crate::domain::device::health::{ACCOUNT_DISCONNECTED, Trouble};
 use crate::domain::event::{NewEvent, event_type, payload};
 use crate::domain::locked_device::LockedDevice;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 /// Changes what is wrong with devices that are locked, and records it. A device that can no longer be
 /// reached breaks off what it was doing; one that can be again takes it up, and what failed there is tried at once.
-pub fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut Trouble)) {
+pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut Trouble)) {
     let now = work.now;
     let mut back = HashSet::new();
     for locked in &mut work.codes.devices {
@@ -45,20 +46,21 @@ pub fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut Trouble)) {
 /// [`Error::NotFound`] of [`Resource::ConnectedAccount`] where the workspace has no such account.
 pub async fn set_account(
     mut tx: Transaction,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     connected_account_id: Uuid,
     is_connected: bool,
 ) -> Result<UnitOfWork> {
     // The workspace first: nobody shall add a device to the account meanwhile.
-    workspaces::lock(&mut tx, workspace_id).await?;
-    let accounts = devices::accounts(&mut tx, workspace_id).await?;
+    workspaces::lock(&mut tx, visibility.workspace_id).await?;
+    let accounts = devices::accounts(&mut tx, visibility.workspace_id).await?;
     let account = accounts.into_iter().find(|account| account.connected_account_id == connected_account_id);
+    let account = account.filter(|account| visibility.covers(account.connected_account_id));
     let mut account = account.ok_or(Error::NotFound(Resource::ConnectedAccount))?;
     if account.disconnected_at.is_none() == is_connected {
-        return UnitOfWork::begin_in(tx, workspace_id, Scope::Devices(&[])).await;
+        return UnitOfWork::begin_in(tx, visibility, Scope::Devices(&[])).await;
     }
     let ids = devices::ids_of_account(&mut tx, connected_account_id).await?;
-    let mut work = UnitOfWork::begin_in(tx, workspace_id, Scope::Devices(&ids)).await?;
+    let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
     let (now, machine_now) = (work.now, work.machine_now);
     account.disconnected_at = (!is_connected).then_some(now);
     let event_id = work.ids.id("event", connected_account_id, account.events_made, machine_now);
@@ -68,7 +70,7 @@ pub async fn set_account(
     // The account's own event comes first: it is the cause of the others.
     let event = NewEvent {
         event_id,
-        workspace_id,
+        workspace_id: visibility.workspace_id,
         event_type: if is_connected { event_type::ACCOUNT_RECONNECTED } else { event_type::ACCOUNT_DISCONNECTED },
         occurred_at: now,
         created_at: work.clock.recorded_at(now, machine_now),

@@ -5,6 +5,7 @@ use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::lifecycle::Life;
 use crate::domain::action_attempt::action_type::CONVERT_ACCESS_CODE_TO_MANAGED;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
+use crate::domain::caller::Visibility;
 use crate::domain::event::{event_type, payload};
 use crate::domain::linked::{self, Claims, Wish};
 use crate::error::{Error, Result};
@@ -20,11 +21,11 @@ use uuid::Uuid;
 /// [`Error::AccessCodeNotFound`] where nobody put such a code on a lock.
 pub async fn convert_to_managed(
     app: &App,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     access_code_id: Uuid,
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
     let is_foreign = |life: &Life| !life.is_managed && life.removing_since().is_none();
     let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.life));
     let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
@@ -44,7 +45,7 @@ pub async fn convert_to_managed(
     };
     let attempt = NewActionAttempt {
         action_attempt_id,
-        workspace_id,
+        workspace_id: visibility.workspace_id,
         action_type: CONVERT_ACCESS_CODE_TO_MANAGED,
         device_id,
         access_code_id: Some(access_code_id),

@@ -25,7 +25,8 @@ use uuid::Uuid;
 /// # Errors
 /// Those of [`assign_one`](crate::domain::linked::assign_one) and [`assign_many`](crate::domain::linked::assign_many); an
 /// unknown, full, offline or unfit lock; a time frame that makes no sense. Then nothing is written.
-pub async fn create(app: &App, workspace_id: Uuid, command: CreateCommand) -> Result<Vec<Created>> {
+pub async fn create(app: &App, command: CreateCommand) -> Result<Vec<Created>> {
+    let workspace_id = command.visibility.workspace_id;
     let work_app = app.clone();
     let work = move |batch: Arc<[CreateCommand]>| {
         let app = work_app.clone();
@@ -55,7 +56,7 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Resu
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) where none of the devices is there, and what nobody foresaw; the
 /// transaction can only be given up.
-pub async fn create_in(
+pub(crate) async fn create_in(
     tx: Transaction,
     workspace_id: Uuid,
     commands: &[CreateCommand],

@@ -5,6 +5,7 @@ use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::action_attempt::action_type::DELETE_ACCESS_CODE;
+use crate::domain::caller::Visibility;
 use crate::error::{Error, Result};
 use crate::store::action_attempts;
 use uuid::Uuid;
@@ -16,12 +17,12 @@ use uuid::Uuid;
 /// [`Error::OfflineAccessCodeNotModifiable`] and [`Error::CannotDeleteUnmanagedAccessCode`] where nobody can.
 pub async fn delete(
     app: &App,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     (access_code_id, is_managed): (Uuid, bool),
     device_id: Option<Uuid>,
     sync: bool,
 ) -> Result<NewActionAttempt> {
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Codes(&[access_code_id])).await?;
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
     let is_asked_for = |code: &&AccessCode| {
         code.life.is_managed == is_managed
             // A backup that waits in its pool is nobody's yet.
@@ -36,7 +37,8 @@ pub async fn delete(
     let (now, machine_now, device_id) = (work.now, work.machine_now, code.device_id);
     let world = work.codes.device_of(access_code_id)?.world;
     let recent =
-        action_attempts::recent(&mut work.tx, workspace_id, &world, now, &[device_id], DELETE_ACCESS_CODE).await?;
+        action_attempts::recent(&mut work.tx, visibility.workspace_id, &world, now, &[device_id], DELETE_ACCESS_CODE)
+            .await?;
     recent.check(device_id)?;
     let code = work.codes.get_mut(access_code_id)?;
     if code.life.is_offline && !code.life.particulars.has_expired {
@@ -50,7 +52,7 @@ pub async fn delete(
     work.run(sync).await?;
     let attempt = NewActionAttempt {
         action_attempt_id,
-        workspace_id,
+        workspace_id: visibility.workspace_id,
         action_type: DELETE_ACCESS_CODE,
         device_id,
         access_code_id: Some(access_code_id),

@@ -5,6 +5,7 @@ use super::unit_of_work::{Scope, UnitOfWork};
 use super::workspaces::{Injected, LockSpec, make_devices};
 use super::{backup_pool, connectivity};
 use crate::clock::{Instant, machine_now};
+use crate::domain::caller::Visibility;
 use crate::domain::device::{Device, Overrides};
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
@@ -15,8 +16,9 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// An id that is not free; a workspace that is gone.
-pub async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> Result<Device> {
+pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> Result<Device> {
     let workspace_id = workspace.workspace_id;
+    let visibility = Visibility::all_of(workspace_id);
     let mut tx = app.pool.begin(workspace_id).await?;
     let ordinal = devices::next_ordinal(&mut tx, workspace_id).await?;
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
@@ -28,17 +30,17 @@ pub async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> Result<
         return Ok(device);
     };
     // It may be an account that others have, too.
-    let work = connectivity::set_account(tx, workspace_id, device.connected_account_id, connected).await?;
+    let work = connectivity::set_account(tx, &visibility, device.connected_account_id, connected).await?;
     work.finish(app).await?;
     let ids = [device.device_id];
     let filter = devices::Filter { device_ids: Some(&ids), ..devices::Filter::default() };
-    let found = devices::list(&app.pool, workspace_id, &filter).await?;
+    let found = devices::list(&app.pool, &visibility, &filter).await?;
     found.into_iter().next().ok_or(Error::NotFound(Resource::Device))
 }
 
 /// What is to change of a device; what is `None` stays.
 #[derive(Debug, Default)]
-pub struct DeviceUpdate {
+pub(crate) struct DeviceUpdate {
     /// The name.
     pub name: Option<String>,
     /// Whether it can be reached.
@@ -63,18 +65,19 @@ pub struct DeviceUpdate {
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Device`]; a backup pool on a device that has none.
-pub async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, update: DeviceUpdate) -> Result<Device> {
+pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, update: DeviceUpdate) -> Result<Device> {
     let changes_pool_size = update.overrides.backup_access_code_pool_size.is_some();
+    let visibility = Visibility::all_of(workspace_id);
     let tx = app.pool.begin(workspace_id).await?;
     let scope = [device_id];
     let mut work = match update.account_connected {
         Some(connected) => {
-            let account = devices::account_of(&app.pool, workspace_id, device_id).await?;
+            let account = devices::account_of(&app.pool, &visibility, device_id).await?;
             let account = account.ok_or(Error::NotFound(Resource::Device))?;
-            let work = connectivity::set_account(tx, workspace_id, account, connected).await?;
+            let work = connectivity::set_account(tx, &visibility, account, connected).await?;
             work.go_on_with(Scope::Devices(&scope)).await?
         }
-        None => UnitOfWork::begin_in(tx, workspace_id, Scope::Devices(&scope)).await?,
+        None => UnitOfWork::begin_in(tx, &visibility, Scope::Devices(&scope)).await?,
     };
     let now = work.now;
     let device = &mut work.codes.device_mut(device_id)?.device;

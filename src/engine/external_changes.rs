@@ -6,6 +6,7 @@ use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, Window};
+use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::event_type;
 use crate::domain::linked;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 
 /// A code that somebody puts on a lock.
 #[derive(Clone, Debug)]
-pub struct Foreign {
+pub(crate) struct Foreign {
     /// The lock.
     pub device_id: Uuid,
     /// What its memory has from now on.
@@ -29,16 +30,16 @@ pub struct Foreign {
 ///
 /// # Errors
 /// An unknown lock; one that holds this PIN already, or has no room.
-pub async fn add(app: &App, workspace_id: Uuid, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
+pub(crate) async fn add(app: &App, visibility: &Visibility, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = foreign.device_id;
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let access_code_id = add_to(&mut work, foreign)?;
     let codes = work.finish(app).await?;
     Ok((codes.get(access_code_id)?.clone(), codes.summary(device_id)?))
 }
 
 /// The same on locks that are locked already. Gives the id of the code.
-pub fn add_to(work: &mut UnitOfWork, foreign: Foreign) -> Result<Uuid> {
+pub(crate) fn add_to(work: &mut UnitOfWork, foreign: Foreign) -> Result<Uuid> {
     let device_id = foreign.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
     refuse_what_the_lock_would(&work.codes, device_id, None, &foreign.entry)?;
@@ -53,7 +54,7 @@ pub fn add_to(work: &mut UnitOfWork, foreign: Foreign) -> Result<Uuid> {
     life.first_held_at = Some(now);
     life.particulars.cannot_be_managed = foreign.cannot_be_managed;
     life.particulars.cannot_delete = foreign.cannot_delete;
-    work.codes.add(AccessCode::new((access_code_id, device_id), work.workspace_id, life));
+    work.codes.add(AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, life));
     work.record(access_code_id, event_type::UNMANAGED_CREATED, None)?;
     Ok(access_code_id)
 }
@@ -102,7 +103,7 @@ pub struct OnLock {
 
 /// What becomes of a code in a lock's memory; what is `None` stays.
 #[derive(Clone, Debug)]
-pub struct ExternalChange {
+pub(crate) struct ExternalChange {
     /// The name.
     pub name: Option<String>,
     /// The PIN.
@@ -117,14 +118,14 @@ pub struct ExternalChange {
 ///
 /// # Errors
 /// An unknown lock or code; what the lock cannot hold, or holds already.
-pub async fn change(
+pub(crate) async fn change(
     app: &App,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     on_lock: &OnLock,
     change: ExternalChange,
 ) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = on_lock.device_id;
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let (access_code_id, was) = find(&work.codes, on_lock)?;
     let held = Entry {
         name: change.name.or_else(|| was.name.clone()),
@@ -161,8 +162,8 @@ pub async fn change(
 ///
 /// # Errors
 /// An unknown lock or code.
-pub async fn remove(app: &App, workspace_id: Uuid, on_lock: &OnLock) -> Result<()> {
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[on_lock.device_id])).await?;
+pub async fn remove(app: &App, visibility: &Visibility, on_lock: &OnLock) -> Result<()> {
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[on_lock.device_id])).await?;
     let (access_code_id, _) = find(&work.codes, on_lock)?;
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use crate::clock::machine_now;
+use crate::domain::caller::Visibility;
 use crate::domain::linked::{self, Wish};
 use crate::error::{Error, Resource, Result};
 use crate::ids::ordinal_after;
@@ -10,10 +11,11 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A PIN that the device could take now, without keeping it.
-pub async fn generate_code(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<String> {
-    let read = app.pool.read(workspace_id, |connection| {
+pub async fn generate_code(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<String> {
+    let read = app.pool.read(visibility.workspace_id, |connection| {
+        let visibility = visibility.clone();
         Box::pin(async move {
-            let found = devices::with_world(connection, workspace_id, device_id).await?;
+            let found = devices::with_world(connection, &visibility, device_id).await?;
             let found = found.ok_or(Error::NotFound(Resource::Device))?;
             Ok((found, access_codes::claims_on_devices(connection, &BTreeSet::from([device_id])).await?))
         })

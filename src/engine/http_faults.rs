@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// What strikes a request.
 #[derive(Debug)]
-pub struct Struck {
+pub(crate) struct Struck {
     /// The HTTP fault.
     pub http_fault_id: Uuid,
     /// What becomes of the request.
@@ -18,7 +18,7 @@ pub struct Struck {
 
 /// The HTTP fault that strikes a request of a workspace that has any: the oldest that is about it, is not used up and does
 /// not let it pass. That it struck is counted in a short transaction of its own.
-pub async fn strike(app: &App, workspace: &Workspace, method: &str, path: &str) -> Result<Option<Struck>> {
+pub(crate) async fn strike(app: &App, workspace: &Workspace, method: &str, path: &str) -> Result<Option<Struck>> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let faults = http_faults::lock(&mut tx, workspace.workspace_id).await?;
     let (mut considered, mut struck) = (Vec::new(), None);

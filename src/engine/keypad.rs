@@ -4,6 +4,7 @@ use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::fault;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 /// What came of a PIN that was entered.
 #[derive(Debug)]
-pub struct Entered {
+pub(crate) struct Entered {
     /// Why the lock stayed closed, if it did.
     pub refusal: Option<Refusal>,
     /// The code with this PIN, if the lock holds one.
@@ -31,8 +32,8 @@ pub struct Entered {
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Device`].
-pub async fn enter_code(app: &App, workspace_id: Uuid, device_id: Uuid, pin: &str) -> Result<Entered> {
-    let mut work = at_the_door(app, workspace_id, device_id).await?;
+pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uuid, pin: &str) -> Result<Entered> {
+    let mut work = at_the_door(app, visibility, device_id).await?;
     let now = work.now;
     let entered = keypad::enter(work.codes.all(), &work.codes.device(device_id)?.device, pin, now);
     let (access_code_id, mut refusal) = (entered.0.map(|code| code.access_code_id), entered.1);
@@ -77,7 +78,7 @@ pub async fn enter_code(app: &App, workspace_id: Uuid, device_id: Uuid, pin: &st
 
 /// What came of pressing the button that locks.
 #[derive(Debug)]
-pub struct Pressed {
+pub(crate) struct Pressed {
     /// Whether the bolt did not move.
     pub is_jammed: bool,
     /// The event that was recorded, if anybody can know of it.
@@ -88,8 +89,8 @@ pub struct Pressed {
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Device`].
-pub async fn press_lock(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<Pressed> {
-    let mut work = at_the_door(app, workspace_id, device_id).await?;
+pub(crate) async fn press_lock(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<Pressed> {
+    let mut work = at_the_door(app, visibility, device_id).await?;
     let is_jammed = is_jammed(&mut work, device_id, "lock").await?;
     let mut event_id = None;
     if !is_jammed {
@@ -102,8 +103,8 @@ pub async fn press_lock(app: &App, workspace_id: Uuid, device_id: Uuid) -> Resul
 }
 
 /// Locks a device with what is due on it done. One that was removed from its account is none of ours any more.
-async fn at_the_door(app: &App, workspace_id: Uuid, device_id: Uuid) -> Result<UnitOfWork> {
-    let work = UnitOfWork::begin(app, workspace_id, Scope::Devices(&[device_id])).await?;
+async fn at_the_door(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<UnitOfWork> {
+    let work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     match work.codes.device(device_id)?.device.trouble.removed_at {
         None => Ok(work),
         Some(_) => Err(Error::NotFound(Resource::Device)),
@@ -116,7 +117,7 @@ async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> R
     if !locked.world.has_faults {
         return Ok(false);
     }
-    let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.workspace_id])).await?;
+    let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.visibility.workspace_id])).await?;
     let outcome = fault::strike(&mut faults, &locked.device, operation);
     faults::save(&mut work.tx, &faults).await?;
     Ok(matches!(outcome, Some(Outcome::Fail(_) | Outcome::Never)))

@@ -6,6 +6,7 @@ use super::simulation;
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Step;
+use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::NewEvent;
 use crate::domain::locked_device::LockedDevice;
@@ -96,6 +97,16 @@ impl LockedCodes {
     /// [`Error::NotFound`] of [`Resource::Device`].
     pub fn device(&self, device_id: Uuid) -> Result<&LockedDevice> {
         find(&self.devices, device_id).ok_or(Error::NotFound(Resource::Device))
+    }
+
+    /// The same, for a caller who may not see all of them.
+    ///
+    /// # Errors
+    /// Those of [`LockedCodes::device`].
+    pub fn visible_device(&self, device_id: Uuid, visibility: &Visibility) -> Result<&LockedDevice> {
+        let locked = self.device(device_id)?;
+        let is_visible = visibility.covers(locked.device.connected_account_id);
+        if is_visible { Ok(locked) } else { Err(Error::NotFound(Resource::Device)) }
     }
 
     /// The same to be changed.

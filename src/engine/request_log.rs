@@ -16,7 +16,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 /// How many bytes of a body are kept.
-pub const MOST_OF_A_BODY: usize = 16 * 1024;
+pub(crate) const MOST_OF_A_BODY: usize = 16 * 1024;
 
 /// How many messages a listener may be behind before it misses some.
 const MOST_BEHIND: usize = 1024;

@@ -19,7 +19,7 @@ const BATCH: i64 = 1000;
 
 /// Looks for what is too old, now and then.
 #[derive(Debug)]
-pub struct Retention {
+pub(crate) struct Retention {
     keep: TimeDelta,
     every: Duration,
     looked: Option<Monotonic>,
@@ -27,7 +27,7 @@ pub struct Retention {
 
 impl Retention {
     /// What the settings ask for; `None`: everything stays.
-    pub fn of(config: &Settings) -> Option<Self> {
+    pub(crate) fn of(config: &Settings) -> Option<Self> {
         let keep = config.retention?;
         // A sixtieth of the period late at most, and no need to look more often than once a minute.
         let every = (keep / 60).to_std().unwrap_or_default().min(Duration::from_mins(1));
@@ -35,7 +35,7 @@ impl Retention {
     }
 
     /// Removes what is too old, unless that was done a short while ago.
-    pub async fn look(&mut self, app: &App) {
+    pub(crate) async fn look(&mut self, app: &App) {
         if self.looked.is_some_and(|at| at.elapsed() < self.every) {
             return;
         }

@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::workspaces::{LockSpec, Wanted, make};
+use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::sandbox::{API_KEY, LOCKS, WORKSPACE_ID};
 use crate::domain::workspace::SameCode;
@@ -19,7 +20,7 @@ fn device_id(digits: u128) -> Uuid {
 /// [`Error::SandboxInUse`] where another workspace has one of its ids or its key.
 pub async fn ensure(app: &App) -> Result<Vec<Device>> {
     let filter = devices::Filter::default();
-    let found = devices::list(&app.pool, WORKSPACE_ID, &filter).await?;
+    let found = devices::list(&app.pool, &Visibility::all_of(WORKSPACE_ID), &filter).await?;
     if !found.is_empty() {
         return Ok(found);
     }
@@ -49,7 +50,7 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         Err(Error::InUse(what)) => {
             // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.
             match workspaces::by_id(&app.pool, WORKSPACE_ID).await? {
-                Some(_) => devices::list(&app.pool, WORKSPACE_ID, &filter).await,
+                Some(_) => devices::list(&app.pool, &Visibility::all_of(WORKSPACE_ID), &filter).await,
                 None => Err(Error::SandboxInUse(what)),
             }
         }

@@ -45,7 +45,7 @@ const MIN_INTERVAL_WHILE_HELD: Duration = Duration::from_millis(50);
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
 /// Makes due things happen until the future is dropped.
-pub async fn run(app: App) {
+pub(crate) async fn run(app: App) {
     loop {
         let (outcome, has_done_something) = round(&app).await;
         app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
@@ -105,7 +105,7 @@ async fn next_wake(app: &App) -> Result<Option<Instant>> {
 
 /// Makes what has just fallen due in quiet workspaces happen beside what is overdue in busy ones, until the future is
 /// dropped.
-pub async fn run_beside(app: App) {
+pub(crate) async fn run_beside(app: App) {
     let mut busy = app.busy_workspaces.subscribe();
     loop {
         let busy = match busy.wait_for(|busy| !busy.is_empty()).await {

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 /// How many steps one request takes at most, those of all codes together: ten times what a year of ten thousand codes
 /// takes (`bench/year.sh`).
-pub const MAX_STEPS: u64 = 640_000;
+pub(crate) const MAX_STEPS: u64 = 640_000;
 
 /// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
 /// request whose client has gone ends.
@@ -27,7 +27,7 @@ const FEW: usize = 100;
 const FEW_STEPS: u64 = 200;
 
 /// Reads what operations on these codes can run into, each in its turn and until the instant given for its lock.
-pub async fn load<'a>(
+pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     locked: &'a [LockedDevice],
     (codes, turns): (&[AccessCode], &[Turn<'_>]),
@@ -57,7 +57,7 @@ pub async fn load<'a>(
 /// does. Of what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
 ///
 /// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
-pub async fn run(
+pub(crate) async fn run(
     simulation: &mut Simulation<'_>,
     (codes, turn): (&mut [AccessCode], Turn<'_>),
     until: impl Fn(&LockedDevice) -> Instant,
@@ -85,7 +85,7 @@ pub async fn run(
 }
 
 /// Writes how often faults struck. Gives how many backup codes of each lock can be pulled now.
-pub async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
+pub(crate) async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
     faults::save(tx, simulation.faults()).await?;
     Ok(simulation.into_backups())
 }

@@ -23,7 +23,7 @@ const MOST_OF_A_ROW: usize = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
+pub(crate) async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
     let (mut tx, clock) = hold_still(app, workspace).await?;
     let place = next_place(&mut tx, workspace).await?;
     snapshots::take(&mut tx, workspace.workspace_id, place, &clock).await?;
@@ -36,7 +36,7 @@ pub async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
 ///
 /// # Errors
 /// Those of the database.
-pub async fn record_beginning(
+pub(crate) async fn record_beginning(
     tx: &mut PgConnection,
     workspace: &Workspace,
     clock: WorkspaceClock,
@@ -76,7 +76,7 @@ async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
-pub async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<()> {
+pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<()> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     if !snapshots::delete(&mut tx, workspace.workspace_id, snapshot_id).await? {
         return Err(Error::NotFound(Resource::Snapshot));
@@ -88,7 +88,7 @@ pub async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Resu
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
-pub async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
+pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
     let mut tx = begin(app, workspace).await?;
     let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
     go_back(app, workspace, tx, &kept.ok_or(Error::NotFound(Resource::Snapshot))?).await
@@ -98,7 +98,7 @@ pub async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Res
 ///
 /// # Errors
 /// [`Error::Conflict`] where that was not recorded.
-pub async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
+pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
     let mut tx = begin(app, workspace).await?;
     let kept = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
@@ -127,7 +127,7 @@ async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &K
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
-pub async fn export(
+pub(crate) async fn export(
     app: &App,
     workspace: &Workspace,
     snapshot_id: Option<Uuid>,
@@ -156,7 +156,7 @@ pub async fn export(
 ///
 /// # Errors
 /// What of the document cannot be believed.
-pub async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>) -> Result<Uuid> {
+pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>) -> Result<Uuid> {
     let workspace_id = workspace.workspace_id;
     let _in_use = app.uses_memory(document.as_ref().len());
     let columns = app.pool.read(workspace_id, |connection| Box::pin(snapshots::columns(connection))).await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// [`Error::Conflict`] where the lock has nothing to do with the code.
-pub async fn step(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<()> {
+pub(crate) async fn step(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<()> {
     let now = work.now;
     let life = &work.codes.get(access_code_id)?.life;
     let locked = work.codes.device_of(access_code_id)?;

@@ -7,6 +7,7 @@ use super::simulation::MAX_STEPS;
 use crate::cause::Cause;
 use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::domain::access_code::AccessCode;
+use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen, Turn};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
@@ -37,8 +38,8 @@ pub enum Scope<'a> {
 pub struct UnitOfWork {
     /// The transaction.
     pub tx: Transaction,
-    /// The workspace.
-    pub workspace_id: Uuid,
+    /// What may be seen and changed.
+    pub visibility: Visibility,
     /// Where ids of the workspace come from.
     pub ids: Ids,
     /// The workspace's clock.
@@ -58,28 +59,28 @@ impl UnitOfWork {
     ///
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) where the workspace is gone.
-    pub async fn begin(app: &App, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let tx = app.pool.begin(workspace_id).await?;
-        Self::begin_in(tx, workspace_id, scope).await
+    pub async fn begin(app: &App, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
+        let tx = app.pool.begin(visibility.workspace_id).await?;
+        Self::begin_in(tx, visibility, scope).await
     }
 
     /// The same in a transaction that has locked what comes before devices.
     ///
     /// # Errors
     /// Those of [`UnitOfWork::begin`].
-    pub async fn begin_in(mut tx: Transaction, workspace_id: Uuid, scope: Scope<'_>) -> Result<Self> {
-        let LockedAccessCodes { locked, codes, rivals } = lock(&mut tx, workspace_id, scope).await?;
+    pub async fn begin_in(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
+        let LockedAccessCodes { locked, codes, rivals } = lock(&mut tx, visibility, scope).await?;
         let (ids, clock) = if let Some(locked) = locked.first() {
             (locked.ids.clone(), locked.world.clock)
         } else {
-            let (ids, world) = workspaces::world(&mut tx, workspace_id).await?;
+            let (ids, world) = workspaces::world(&mut tx, visibility.workspace_id).await?;
             (ids, world.clock)
         };
         let machine_now = machine_now();
         let now = clock.now(machine_now);
         let conflicts = rivals.into_iter().map(|stored| stored.code).collect();
         let codes = LockedCodes::new(locked, codes, machine_now);
-        let mut work = Self { tx, workspace_id, ids, clock, now, machine_now, codes, conflicts };
+        let mut work = Self { tx, visibility: visibility.clone(), ids, clock, now, machine_now, codes, conflicts };
         work.run(false).await?;
         work.codes.recorder.begin_request(0);
         Ok(work)
@@ -93,7 +94,7 @@ impl UnitOfWork {
     pub async fn go_on_with(mut self, scope: Scope<'_>) -> Result<Self> {
         self.write().await?;
         let mut recorder = self.codes.recorder;
-        let mut next = Self::begin_in(self.tx, self.workspace_id, scope).await?;
+        let mut next = Self::begin_in(self.tx, &self.visibility, scope).await?;
         recorder.append(std::mem::take(&mut next.codes.recorder));
         next.codes.recorder = recorder;
         Ok(next)
@@ -158,21 +159,21 @@ impl UnitOfWork {
     }
 }
 
-async fn lock(tx: &mut PgConnection, workspace_id: Uuid, scope: Scope<'_>) -> Result<LockedAccessCodes> {
+async fn lock(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) -> Result<LockedAccessCodes> {
     let device_ids = match scope {
-        Scope::Codes(ids) => return access_codes::lock_access_codes(tx, workspace_id, ids, &[]).await,
-        Scope::Changes(ids, wanted) => return access_codes::lock_access_codes(tx, workspace_id, ids, wanted).await,
+        Scope::Codes(ids) => return access_codes::lock_access_codes(tx, visibility, ids, &[]).await,
+        Scope::Changes(ids, wanted) => return access_codes::lock_access_codes(tx, visibility, ids, wanted).await,
         Scope::DevicesOnly(device_ids) => {
-            let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
+            let locked = access_codes::lock_devices(tx, visibility, device_ids).await?;
             return Ok(LockedAccessCodes { locked, ..LockedAccessCodes::default() });
         }
         Scope::Devices(device_ids) => device_ids.to_vec(),
         Scope::Workspace => {
-            workspaces::lock(tx, workspace_id).await?;
-            devices::ids(tx, workspace_id).await?
+            workspaces::lock(tx, visibility.workspace_id).await?;
+            devices::ids(tx, visibility.workspace_id).await?
         }
     };
-    let locked = access_codes::lock_devices(tx, workspace_id, &device_ids).await?;
+    let locked = access_codes::lock_devices(tx, visibility, &device_ids).await?;
     let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
     let codes = access_codes::on_devices(tx, &ids).await?;
     Ok(LockedAccessCodes { locked, codes, rivals: Vec::new() })

@@ -10,6 +10,7 @@ use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
 use crate::domain::action_attempt::action_type::UPDATE_ACCESS_CODE;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
+use crate::domain::caller::Visibility;
 use crate::domain::event::{event_type, payload};
 use crate::domain::linked::{self, Claims, Wish};
 use crate::domain::locked_device::LockedDevice;
@@ -28,7 +29,8 @@ use uuid::Uuid;
 /// # Errors
 /// Those of an unknown, ended, deleted or offline code, of a PIN or time frame the lock cannot take, and of an offline lock
 /// where the caller does not want to wait. Then nothing is written.
-pub async fn update(app: &App, workspace_id: Uuid, command: UpdateCommand) -> Result<Updated> {
+pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
+    let workspace_id = command.visibility.workspace_id;
     // Whoever waits for the lock must not have others wait along.
     if command.sync {
         let mut answers = attempt(app, workspace_id, &[command]).await?;
@@ -52,7 +54,7 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let pins: Vec<PinWanted> =
         batch.iter().filter_map(|command| pin_wanted(command.access_code_id, &command.update)).collect();
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Changes(&ids, &pins)).await?;
+    let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Changes(&ids, &pins)).await?;
     let wanted = batch.iter().filter(|command| target(&work, command).is_ok());
     let wanted: Vec<(Uuid, &Update)> = wanted.map(|command| (command.access_code_id, &command.update)).collect();
     let mut claims = read_claims(&mut work, &wanted).await?;
@@ -78,7 +80,7 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
     for (command, attempt) in batch.iter().zip(&mut attempts) {
         if let Err(error @ Error::AccessCodeNotFound { device_id: Some(_), .. }) = attempt {
             // What was written stays written, whatever becomes of this look.
-            *error = missing(app, workspace_id, command).await.unwrap_or_else(|error| error);
+            *error = missing(app, command).await.unwrap_or_else(|error| error);
         }
     }
     let answer = |(command, attempt): (&UpdateCommand, Result<NewActionAttempt>)| {
@@ -91,9 +93,9 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
 }
 
 /// What of a code and a device that were named together is not there.
-async fn missing(app: &App, workspace_id: Uuid, command: &UpdateCommand) -> Result<Error> {
+async fn missing(app: &App, command: &UpdateCommand) -> Result<Error> {
     if let Some(device_id) = command.device_id
-        && devices::account_of(&app.pool, workspace_id, device_id).await?.is_none()
+        && devices::account_of(&app.pool, &command.visibility, device_id).await?.is_none()
     {
         return Ok(Error::NotFound(Resource::Device));
     }
@@ -120,7 +122,15 @@ fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Instant) {
 async fn recent(work: &mut UnitOfWork) -> Result<Recent> {
     let Some(world) = work.codes.devices.first().map(|it| it.world) else { return Ok(Recent::default()) };
     let device_ids = work.codes.device_ids();
-    action_attempts::recent(&mut work.tx, work.workspace_id, &world, work.now, &device_ids, UPDATE_ACCESS_CODE).await
+    action_attempts::recent(
+        &mut work.tx,
+        work.visibility.workspace_id,
+        &world,
+        work.now,
+        &device_ids,
+        UPDATE_ACCESS_CODE,
+    )
+    .await
 }
 
 /// Refuses a change of a code that is not there or cannot be changed.
@@ -128,6 +138,7 @@ fn target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     let not_found =
         || Error::AccessCodeNotFound { device_id: command.device_id, access_code_id: Some(command.access_code_id) };
     let code = work.codes.find(command.access_code_id).ok_or_else(not_found)?;
+    work.codes.visible_device(code.device_id, &command.visibility).map_err(|_| not_found())?;
     let is_elsewhere = command.device_id.is_some_and(|device_id| device_id != code.device_id);
     // Only active and upcoming codes can be changed, and a backup only once it was pulled.
     let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
@@ -219,7 +230,7 @@ fn change(
     let has_result = !is_noop && work.codes.get(access_code_id)?.life.is_managed;
     Ok(NewActionAttempt {
         action_attempt_id,
-        workspace_id: work.workspace_id,
+        workspace_id: work.visibility.workspace_id,
         action_type: UPDATE_ACCESS_CODE,
         device_id,
         access_code_id: Some(access_code_id),
@@ -348,16 +359,16 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
 ///
 /// # Errors
 /// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
-pub async fn update_multiple(app: &App, workspace_id: Uuid, common_code_key: &str, update: &Update) -> Result<()> {
+pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
-    let mut tx = app.pool.begin(workspace_id).await?;
+    let mut tx = app.pool.begin(visibility.workspace_id).await?;
     // With the group locked no code joins it any more.
-    if !access_codes::lock_pin_group(&mut tx, workspace_id, common_code_key).await? {
+    if !access_codes::lock_pin_group(&mut tx, visibility.workspace_id, common_code_key).await? {
         return Err(not_found());
     }
-    let members = access_codes::members(&mut tx, workspace_id, common_code_key).await?;
+    let members = access_codes::members(&mut tx, visibility, common_code_key).await?;
     let pins: Vec<PinWanted> = members.iter().filter_map(|member| pin_wanted(*member, update)).collect();
-    let mut work = UnitOfWork::begin_in(tx, workspace_id, Scope::Changes(&members, &pins)).await?;
+    let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Changes(&members, &pins)).await?;
     let is_meant = |code: &&AccessCode| {
         let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
         let is_here = code.life.gone_at.is_none() && !is_over;

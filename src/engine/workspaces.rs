@@ -7,6 +7,7 @@ use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::contract::quoted;
 use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::domain::caller::Visibility;
 use crate::domain::device::health::Trouble;
 use crate::domain::device::{Device, Overrides, brands};
 use crate::domain::workspace::{SameCode, Workspace, World};
@@ -25,7 +26,7 @@ use uuid::Uuid;
 
 /// A lock to be made.
 #[derive(Clone, Debug, Deserialize)]
-pub struct LockSpec {
+pub(crate) struct LockSpec {
     /// Seam's `device_type`.
     pub device_type: String,
     /// Its name; else its brand and number.
@@ -54,8 +55,11 @@ pub struct LockSpec {
 /// An account whose id or connection is chosen.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountSpec {
+    /// Seam's name of the maker.
     pub(crate) provider: String,
+    /// Its id; `None`: one of its own.
     pub(crate) connected_account_id: Option<Uuid>,
+    /// Whether it is connected.
     #[serde(default = "yes")]
     pub(crate) connected: bool,
 }
@@ -67,40 +71,59 @@ fn yes() -> bool {
 /// A workspace to be made.
 #[derive(Debug)]
 pub(crate) struct Wanted {
+    /// Its name.
     pub(crate) name: Option<String>,
+    /// The seed of its ids; `None`: the ids are random, or follow from the seed of the server.
     pub(crate) seed: Option<String>,
+    /// The machine's time after which it may be removed.
     pub(crate) expires_at: Option<Instant>,
+    /// Its id; `None`: one of its own, and so with what follows.
     pub(crate) workspace_id: Option<Uuid>,
+    /// Its API key.
     pub(crate) api_key: Option<String>,
+    /// Its publishable key.
     pub(crate) publishable_key: Option<String>,
+    /// Its personal access token.
     pub(crate) personal_access_token: Option<String>,
+    /// Its clock.
     pub(crate) clock: WorkspaceClock,
+    /// How long its locks take for one operation; `None`: until somebody ends it.
     pub(crate) programming: Option<TimeDelta>,
+    /// Whether codes that have ended stay to be seen.
     pub(crate) keeps_expired: bool,
+    /// Whether managed codes on one lock may have the same PIN.
     pub(crate) same_code: SameCode,
+    /// Whether a window that has begun is refused on locks that take no start in the past.
     pub(crate) refuse_begun_windows: bool,
+    /// The accounts that are asked for by themselves.
     pub(crate) accounts: Vec<AccountSpec>,
+    /// Its locks, in this order.
     pub(crate) locks: Vec<LockSpec>,
 }
 
 /// A workspace that was made.
 #[derive(Debug)]
 pub(crate) struct Made {
+    /// The workspace.
     pub(crate) workspace: Workspace,
+    /// Its API key.
     pub(crate) api_key: String,
+    /// Its personal access token.
     pub(crate) personal_access_token: String,
+    /// Its locks.
     pub(crate) devices: Vec<Device>,
 }
 
 /// An error or a warning that a tester puts on a device.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Injected {
+pub(crate) struct Injected {
     #[serde(alias = "error_code", alias = "warning_code")]
     code: String,
     message: Option<String>,
 }
 
 impl Injected {
+    /// The condition that it is from an instant on.
     pub(crate) fn read(self, created_at: Instant) -> Condition {
         let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
         Condition { code: self.code, message, created_at }
@@ -228,8 +251,8 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
 ///
 /// # Errors
 /// [`Error::NotFound`] of the workspace.
-pub async fn set_programming(app: &App, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
-    let mut work = UnitOfWork::begin(app, workspace_id, Scope::Workspace).await?;
+pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+    let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Workspace).await?;
     workspaces::set_programming(&mut work.tx, workspace_id, takes).await?;
     work.codes.devices.iter_mut().for_each(|locked| locked.world.programming = takes);
     // What is done sooner now is done now, not before it was asked for.
@@ -367,7 +390,7 @@ fn not_free(error: &sqlx::Error) -> Option<&'static str> {
 }
 
 /// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.
-pub async fn remove_as_they_expire(app: App) {
+pub(crate) async fn remove_as_they_expire(app: App) {
     const EVERY: Duration = Duration::from_secs(1);
     let mut retention = Retention::of(&app.config);
     loop {

@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long the head of a request may take: from its first byte, or from the beginning of the connection.
-pub const HEAD_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a connection may wait for its next request. The clients that most SDKs use let go of theirs after 90 s;
 /// who lets go first must not be the server, or a request meets a connection that is just being closed.
-pub const IDLE_WITHIN: Duration = Duration::from_mins(2);
+pub(crate) const IDLE_WITHIN: Duration = Duration::from_mins(2);
 
 /// How long a client may go on with a request body that nobody reads, so that it gets to read the answer.
 const LINGER: Duration = Duration::from_secs(2);
@@ -26,7 +26,7 @@ const LONGEST_OPENING: usize = 24;
 
 /// A handle on the connection that a request came by.
 #[derive(Clone, Debug)]
-pub struct Connection(Arc<State>);
+pub(crate) struct Connection(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -41,7 +41,7 @@ struct State {
 
 impl Connection {
     /// Breaks the connection off: nothing is sent any more, and the client meets a reset.
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         self.0.is_reset.store(true, Ordering::Release);
     }
 
@@ -50,7 +50,7 @@ impl Connection {
     }
 
     /// Notes that a request body was not read to its end, so that the connection is closed with care.
-    pub fn leave_body(&self) {
+    pub(crate) fn leave_body(&self) {
         self.0.is_body_left.store(true, Ordering::Release);
     }
 
@@ -117,7 +117,7 @@ impl Sleep for AwaitedHead {}
 
 /// The bytes of a connection.
 #[derive(Debug)]
-pub struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     connection: Connection,
     closing: Closing,
@@ -134,7 +134,7 @@ enum Closing {
 
 impl Wire {
     /// The bytes of a connection that was just accepted.
-    pub fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         let state = State {
             begun_at: Instant::now(),
             is_reset: AtomicBool::new(false),
@@ -146,7 +146,7 @@ impl Wire {
     }
 
     /// The handle that requests get.
-    pub fn connection(&self) -> &Connection {
+    pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 

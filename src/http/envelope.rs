@@ -21,11 +21,11 @@ pub struct Answer {
 }
 
 /// The end of every success.
-pub const OK: &str = "\"ok\":true}";
+pub(crate) const OK: &str = "\"ok\":true}";
 
 /// Answers a result: the object itself with `"ok": true` as its last member. A long one is written away from the threads
 /// that serve.
-pub async fn ok(result: impl Serialize + Send) -> Answer {
+pub(crate) async fn ok(result: impl Serialize + Send) -> Answer {
     let mut short = Short(Vec::with_capacity(256));
     let written = match serde_json::to_writer(&mut short, &result) {
         Err(error) if error.is_io() => compute::run(move || serde_json::to_vec(&result)).await,
@@ -38,7 +38,7 @@ pub async fn ok(result: impl Serialize + Send) -> Answer {
 }
 
 /// Answers the object itself with `"ok": false` as its last member.
-pub fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> Answer {
+pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> Answer {
     match serde_json::to_vec(result) {
         Ok(body) => {
             let body = with_last_member(body, r#""ok":false}"#).into();

@@ -11,13 +11,13 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 /// The longest path and query, in bytes: room for some hundred ids in a query.
-pub const LONGEST_URI: usize = 32 * 1024;
+pub(crate) const LONGEST_URI: usize = 32 * 1024;
 
 /// The most headers of a request.
-pub const MOST_HEADERS: usize = 100;
+pub(crate) const MOST_HEADERS: usize = 100;
 
 /// The most bytes that the names and values of its headers may have together.
-pub const MOST_OF_HEADERS: usize = 64 * 1024;
+pub(crate) const MOST_OF_HEADERS: usize = 64 * 1024;
 
 /// The most headers that hyper reads at all.
 pub(super) const MOST_PARSED: usize = 256;
@@ -26,7 +26,7 @@ pub(super) const MOST_PARSED: usize = 256;
 pub(super) const LONGEST_PARSED: u32 = 256 * 1024;
 
 /// Refuses a head that is too large, or that says one thing twice.
-pub async fn check<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
+pub(crate) async fn check<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long running requests may take when the server stops.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// An HTTP/2 connection on which nothing came for so long is asked whether its client is there.
 const PING_AFTER: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves until it is to stop. Then idle connections are closed and running requests are finished, for at most
 /// [`GRACE`]; whatever is left after that is dropped. `stopping` is cancelled when that begins.
-pub async fn serve(listener: TcpListener, router: Router, stopping: &CancellationToken, stop: &Stop) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &CancellationToken, stop: &Stop) {
     let tasks = Tasks { tracker: TaskTracker::new(), cut: CancellationToken::new() };
     // Once, not with every request.
     let router = TowerToHyperService::new(router.with_state::<()>(()));

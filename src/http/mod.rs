@@ -1,18 +1,18 @@
 //! HTTP, whatever the endpoint: connections, heads, origins, parameters, the envelope.
 
-pub mod connection;
-pub mod envelope;
-pub mod head;
-pub mod listen;
-pub mod origin;
-pub mod params;
-pub mod redact;
-pub mod request_id;
-pub mod seam_paths;
-pub mod unread;
+pub(crate) mod connection;
+pub(crate) mod envelope;
+pub(crate) mod head;
+pub(crate) mod listen;
+pub(crate) mod origin;
+pub(crate) mod params;
+pub(crate) mod redact;
+pub(crate) mod request_id;
+pub(crate) mod seam_paths;
+pub(crate) mod unread;
 
 /// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
-pub fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
+pub(crate) fn both<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
     match (one, several) {
         (Some(one), Some(several)) => Some(several.into_iter().filter(|it| *it == one).collect()),
         (one, several) => one.map(|one| vec![one]).or(several),

@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Which page sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// None; or one of which the browser says nothing, as of pages of this server's own.
     Unsaid,
     /// One that this machine serves.
@@ -20,7 +20,7 @@ pub enum Origin {
 
 impl Origin {
     /// The origin that the headers name.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut origin = Self::Unsaid;
         // Some clients send headers empty; then they are not there.
         for value in headers.get_all(header::ORIGIN).iter().filter(|value| !value.is_empty()) {
@@ -35,19 +35,19 @@ impl Origin {
 
 /// Whether the browser says that a page of another site made it send the request. It says so even where it names no
 /// `Origin`, as with images and links.
-pub fn is_cross_site(headers: &HeaderMap) -> bool {
+pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     let sites = headers.get_all("sec-fetch-site");
     sites.iter().any(|site| !matches!(site.as_bytes(), b"" | b"same-origin" | b"none"))
 }
 
 /// The name and port by which the caller knows the server. HTTP/2 has it in the URI and needs no header.
-pub fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     header.or_else(|| uri.authority().map(Authority::as_str))
 }
 
 /// Whether the caller knows the server by a name of this machine only.
-pub fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
+pub(crate) fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
     let mut named = headers.get_all(header::HOST).iter().map(|value| value.to_str().ok()).peekable();
     let authority = uri.authority().map(Authority::as_str);
     (named.peek().is_some() || authority.is_some())

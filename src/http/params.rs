@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 ///
 /// # Errors
 /// `invalid_input` for a text that is none.
-pub fn instant(name: &str, text: &str) -> Result<Instant> {
+pub(crate) fn instant(name: &str, text: &str) -> Result<Instant> {
     from_iso(text).ok_or_else(|| Error::invalid(name, INVALID_INSTANT))
 }
 
@@ -16,7 +16,7 @@ pub fn instant(name: &str, text: &str) -> Result<Instant> {
 ///
 /// # Errors
 /// Those of [`instant`].
-pub fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
+pub(crate) fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
     text.map(|text| instant(name, text)).transpose()
 }
 
@@ -24,7 +24,7 @@ pub fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Instant
 ///
 /// # Errors
 /// `invalid_input` for a text that is none.
-pub fn duration(name: &str, text: &str) -> Result<TimeDelta> {
+pub(crate) fn duration(name: &str, text: &str) -> Result<TimeDelta> {
     const INVALID: &str =
         "Invalid duration: give ISO 8601 from PT0S to P36525D, without years and months, like PT1H30M";
     duration_from_iso(text).ok_or_else(|| Error::invalid(name, INVALID))

@@ -20,6 +20,7 @@ pub(crate) fn is_secret_or_pin(name: &str) -> bool {
     is_secret(name) || ends_with(name, &["code", "codes", "pin", "pins"])
 }
 
+/// Whether a name ends with one of these, however it is written.
 pub(crate) fn ends_with(name: &str, ends: &[&str]) -> bool {
     // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials, too.
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();

@@ -6,13 +6,13 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 
 /// The header that carries it, both ways.
-pub const HEADER: HeaderName = HeaderName::from_static("seam-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("seam-request-id");
 
 /// The longest id that is taken from a client.
 const MAX_LENGTH: usize = 128;
 
 /// Keeps the id that the client chose if it is a plain one, gives the request a new one otherwise, and answers with it.
-pub async fn set<F>(mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+pub(crate) async fn set<F>(mut request: Request, next: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {

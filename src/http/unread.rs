@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 /// Answers with `Connection: close` where the request body was not read to its end.
-pub async fn close<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
+pub(crate) async fn close<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
 {

@@ -2,13 +2,14 @@
 
 mod connection;
 mod pool;
-pub mod private;
+pub(crate) mod private;
 mod probe;
 mod reader;
 mod transaction;
 
-pub use pool::{Pool, PoolLimits, Reader};
-pub use transaction::Transaction;
+pub(crate) use pool::Pool;
+pub use pool::PoolLimits;
+pub(crate) use transaction::Transaction;
 
 use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};
@@ -98,7 +99,7 @@ impl Database {
 }
 
 /// How a private server is started by these settings.
-pub fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config) -> Options {
     Options {
         data_directory: config.data_dir.clone(),
         bin_directory: config.pg_bin_dir.clone(),
@@ -108,7 +109,7 @@ pub fn options(config: &Config) -> Options {
 
 /// What a start would find in a database that somebody else runs.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// The server's version as it says it, and as a number: 140005 is 14.5.
     pub version: (String, i32),
     /// Whether the role may make tables.
@@ -123,7 +124,7 @@ pub struct Found {
 ///
 /// # Errors
 /// If it cannot be reached within some seconds.
-pub async fn look_at(url: &str) -> Result<Found, DatabaseError> {
+pub(crate) async fn look_at(url: &str) -> Result<Found, DatabaseError> {
     let options = options_of(url)?.application_name("latchkey doctor");
     let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;

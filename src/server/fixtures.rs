@@ -12,6 +12,7 @@ use crate::clock::machine_now;
 use crate::config::Settings;
 use crate::control::workspaces::Create;
 use crate::domain::access_code::lifecycle::Entry;
+use crate::domain::caller::Visibility;
 use crate::domain::device::brands::BRANDS;
 use crate::domain::sandbox;
 use crate::domain::workspace::Workspace;
@@ -360,7 +361,8 @@ async fn put_foreign(
     if codes.iter().all(|codes| codes.foreign.is_empty()) {
         return Ok(tx);
     }
-    let mut work = UnitOfWork::begin_in(tx, workspace.workspace_id, Scope::Devices(device_ids)).await?;
+    let mut work =
+        UnitOfWork::begin_in(tx, &Visibility::all_of(workspace.workspace_id), Scope::Devices(device_ids)).await?;
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, spec) in codes.foreign.iter().enumerate() {
             let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
@@ -387,12 +389,19 @@ async fn put_managed(
     device_ids: &[Uuid],
     codes: Vec<Codes>,
 ) -> Result<Transaction, Failure> {
+    let visibility = Visibility::all_of(workspace.workspace_id);
     let (mut places, mut batch) = (Vec::new(), Vec::new());
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, wanted) in codes.managed.into_iter().enumerate() {
             places.push(format!("{place}.locks[{lock}].access_codes[{number}]"));
             let cause = Cause::default();
-            batch.push(CreateCommand { device_ids: vec![*device_id], wanted, linking: None, cause });
+            batch.push(CreateCommand {
+                visibility: visibility.clone(),
+                device_ids: vec![*device_id],
+                wanted,
+                linking: None,
+                cause,
+            });
         }
     }
     if batch.is_empty() {

@@ -67,13 +67,13 @@ struct ConnectionsInUse {
 
 /// The last evaluation of a server, good for a second: who asks often does not ask the database each time.
 #[derive(Debug, Default)]
-pub struct LastEvaluation(Mutex<Option<(Instant, Answer)>>);
+pub(crate) struct LastEvaluation(Mutex<Option<(Instant, Answer)>>);
 
 /// For how long an evaluation is good.
 const GOOD_FOR: TimeDelta = TimeDelta::seconds(1);
 
 /// The state of every part, evaluated within the last second. 503 while one is down.
-pub async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answer {
+pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answer {
     let now = machine_now();
     let last = || last_evaluation.0.lock();
     let known =

@@ -9,20 +9,20 @@ mod locks;
 mod row;
 mod write;
 
-pub use self::claims::{
+pub(crate) use self::claims::{
     CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
 };
-pub use self::due::{Due, DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
-pub use self::locks::{
-    LockedAccessCodes, PinGroup, PinWanted, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group,
-    lock_pin_groups, members, pin_groups, set_pin_groups,
+pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
+pub(crate) use self::locks::{
+    LockedAccessCodes, PinWanted, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups,
+    members, pin_groups, set_pin_groups,
 };
 pub(super) use self::row::AccessCodeRow;
-pub use self::row::StoredCode;
-pub use self::write::{remove_empty_groups, set_due_times, set_wake_times};
-pub use crate::domain::locked_device::LockedDevice;
+pub(crate) use self::row::StoredCode;
+pub(crate) use self::write::{remove_empty_groups, set_due_times, set_wake_times};
+pub(crate) use crate::domain::caller::Visibility;
 
-use super::Position;
+use super::{Position, push_visible_accounts, push_visible_devices};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
 use crate::domain::device::health::{BackupPool, Trouble};
@@ -35,7 +35,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// The machine's time at which something falls due next, anywhere but on these locks.
-pub async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>> {
+pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>> {
     let next = sqlx::query_scalar!(
         "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
         left_out,
@@ -46,7 +46,7 @@ pub async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>
 }
 
 /// How many codes should have been worked on before this instant of the machine's time; of many the first thousands.
-pub async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
+pub(crate) async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
     let overdue = sqlx::query_scalar(
         "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
     );
@@ -55,7 +55,7 @@ pub async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
 
 /// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,
 /// which are `device_ids`, that wait for something to leave a lock's memory.
-pub async fn due_in_workspace(
+pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     device_ids: &[Uuid],
@@ -83,7 +83,7 @@ async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Resu
 }
 
 /// The instant of a workspace's time at which something falls due next.
-pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Instant>> {
+pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Instant>> {
     let next = sqlx::query_scalar!(
         "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
         workspace_id,
@@ -94,7 +94,7 @@ pub async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Optio
 }
 
 /// All codes of these devices that are not gone, in the order in which they were made.
-pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
+pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
     query.push_bind(device_ids.to_vec()).push(") order by a.sequence");
@@ -102,19 +102,17 @@ pub async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Ve
 }
 
 /// The device of a code, gone or not.
-pub async fn device_of(pool: &Pool, workspace_id: Uuid, access_code_id: Uuid) -> Result<Option<Uuid>> {
-    let device_id = sqlx::query_scalar!(
-        "select device_id from access_code where access_code_id = $1 and workspace_id is not distinct from $2",
-        access_code_id,
-        workspace_id,
-    )
-    .fetch_optional(pool.of(workspace_id))
-    .await?;
-    Ok(device_id)
+pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
+    let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");
+    query.push_bind(access_code_id).push(" and a.workspace_id is not distinct from ");
+    query.push_bind(visibility.workspace_id);
+    push_visible_devices(&mut query, visibility, "a.device_id");
+    let device_id: Option<(Uuid,)> = query.build_query_as().fetch_optional(pool.of(visibility.workspace_id)).await?;
+    Ok(device_id.map(|(device_id,)| device_id))
 }
 
 /// How many backup codes of a device, the alias `d`, can be pulled: a column for a `select`.
-pub const BACKUPS: &str = "case when d.backup_pool is null then 0 else
+pub(crate) const BACKUPS: &str = "case when d.backup_pool is null then 0 else
     (select count(*) from access_code b
      where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
 
@@ -203,36 +201,43 @@ pub struct Filter<'a> {
 }
 
 /// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
-pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<(AccessCode, DeviceSummary)>> {
+pub async fn list(
+    pool: &Pool,
+    visibility: &Visibility,
+    filter: &Filter<'_>,
+) -> Result<Vec<(AccessCode, DeviceSummary)>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     push_source(&mut query, filter);
-    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
+    query.push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "d.connected_account_id");
     if let Some(device_id) = filter.device_id {
         query.push(" and a.device_id = ").push_bind(device_id);
     }
     push_conditions(&mut query, filter);
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
 
 /// The same of one device, which the filter need not name; `None`: the workspace has no such device. One statement too.
 pub async fn list_on_device(
     pool: &Pool,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     device_id: Uuid,
     filter: &Filter<'_>,
 ) -> Result<Option<Vec<(AccessCode, DeviceSummary)>>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     query.push("(select * from device where device_id = ").push_bind(device_id);
-    query.push(" and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "connected_account_id");
     query.push(" offset 0) as d left join lateral (select a.* from ");
     push_source(&mut query, filter);
     query.push(" where a.device_id = d.device_id");
     push_conditions(&mut query, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
     if rows.is_empty() {
         return Ok(None);
     }

@@ -1,9 +1,10 @@
 //! The SQL of action attempts. They are written with what they are about, see [`super::changes`].
 
-use super::Position;
 use super::row::row;
+use super::{Position, push_visible_devices};
 use crate::clock::Instant;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
+use crate::domain::caller::Visibility;
 use crate::domain::rate_limit::Recent;
 use crate::domain::workspace::World;
 use crate::error::Result;
@@ -16,7 +17,6 @@ use uuid::Uuid;
 row! {
     /// An action attempt as its row has it.
     #[derive(Clone, Debug)]
-    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
     ActionAttemptRow of action_attempt {
         action_attempt_id: Uuid,
         fixed {
@@ -62,12 +62,13 @@ pub struct Filter<'a> {
 }
 
 /// The attempts of a workspace that pass the filter, newest first.
-pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
+pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id ");
     // Ids find their attempts by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.action_attempt_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
+    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    push_visible_devices(&mut query, visibility, "a.device_id");
     if let Some(ids) = filter.action_attempt_ids {
         query.push(" and action_attempt_id = any(").push_bind(ids.to_vec()).push(")");
     }
@@ -79,12 +80,12 @@ pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Resul
         query.push(", ").push_bind(after.id).push(")");
     }
     query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
-    Ok(query.build_query_as().fetch_all(pool.of(workspace_id)).await?)
+    Ok(query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?)
 }
 
 /// The attempts of one type on devices that are locked, as far as a limit of the workspace counts them. Without a limit this
 /// is no statement.
-pub async fn recent(
+pub(crate) async fn recent(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     world: &World,

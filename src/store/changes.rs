@@ -32,7 +32,7 @@ pub struct Changes {
 ///
 /// # Errors
 /// A changed code whose row is not there.
-pub async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()> {
+pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()> {
     let left_groups: BTreeSet<(Uuid, String)> =
         changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
     let rows =

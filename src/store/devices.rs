@@ -1,8 +1,9 @@
 //! The SQL of devices.
 
 use super::row::row;
-use super::{Position, workspaces};
+use super::{Position, push_visible_accounts, workspaces};
 use crate::clock::Instant;
+use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, Census, Trouble};
 use crate::domain::device::{Device, Overrides, brands};
 use crate::domain::locked_device::LockedDevice;
@@ -17,12 +18,11 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The API user's own data on a device, as its column has it.
-pub type CustomMetadata = Json<Map<String, Value>>;
+pub(crate) type CustomMetadata = Json<Map<String, Value>>;
 
 row! {
     /// A device as its row has it.
     #[derive(Debug)]
-    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
     DeviceRow of device {
         device_id: Uuid,
         fixed {
@@ -116,12 +116,13 @@ pub struct Filter<'a> {
 }
 
 /// The devices of a workspace that pass the filter, in the order in which they were made.
-pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<Device>> {
+pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
     // Ids find their devices by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.device_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
+    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(ids) = filter.device_ids {
         query.push(" and device_id = any(").push_bind(ids.to_vec()).push(")");
     }
@@ -151,33 +152,35 @@ pub async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Resul
     }
     if let Some(after) = filter.after {
         query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);
-        query.push(" and workspace_id is not distinct from ").push_bind(workspace_id).push(")");
+        query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id).push(")");
     }
     query.push(" order by ordinal");
     if let Some(limit) = filter.limit {
         query.push(" limit ").push_bind(limit);
     }
-    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.of(workspace_id)).await?;
+    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
     rows.into_iter().map(Device::try_from).collect()
 }
 
 /// A device and the world it is in, with where ids and PINs come from there.
-pub async fn with_world(
+pub(crate) async fn with_world(
     connection: &mut PgConnection,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     device_id: Uuid,
 ) -> Result<Option<(Ids, World, Device)>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
-    query.push(" and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
+    let workspace_id = visibility.workspace_id;
     let worlds = workspaces::worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
     let (Some(row), Some((ids, world))) = (row, worlds) else { return Ok(None) };
     Ok(Some((ids, world, row.try_into()?)))
 }
 
 /// Writes new devices, with the accounts they need. A unique violation means that an id is not free.
-pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<(), sqlx::Error> {
+pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<(), sqlx::Error> {
     let mut query = QueryBuilder::new(
         "with account as (
              insert into connected_account (connected_account_id, workspace_id, provider, created_at)
@@ -202,7 +205,7 @@ pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device
 ///
 /// # Errors
 /// [`Error::NotFound`] of the workspace.
-pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
+pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
     workspaces::lock(tx, workspace_id).await?;
     let next = sqlx::query_scalar!(
         r#"select coalesce(max(ordinal) + 1, 0) as "next!" from device where workspace_id = $1"#,
@@ -214,7 +217,7 @@ pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i
 }
 
 /// The accounts of a workspace.
-pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
+pub(crate) async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
     let accounts = sqlx::query_as!(
         Account,
         "select connected_account_id, provider, disconnected_at, events_made from connected_account
@@ -230,7 +233,7 @@ pub async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<A
 ///
 /// # Errors
 /// A device whose row is not there.
-pub async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
+pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
     let expected = devices.len();
     let mut query = QueryBuilder::new("");
     let rows = devices.into_iter().map(|locked| DeviceRow::of(locked.device, locked.access_code_ordinal));
@@ -243,7 +246,7 @@ pub async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result
 }
 
 /// What the codes on these devices make of them; devices on which that changes nothing are passed over.
-pub async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
+pub(crate) async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
     let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_census()).map(|device| device.device_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
@@ -273,7 +276,7 @@ pub async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, C
 
 /// An account of a workspace.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its id.
     pub connected_account_id: Uuid,
     /// Seam's name of the maker.
@@ -285,26 +288,26 @@ pub struct Account {
 }
 
 /// The account of a device, and with it whether the device is there.
-pub async fn account_of(pool: &Pool, workspace_id: Uuid, device_id: Uuid) -> Result<Option<Uuid>> {
+pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
         "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
         device_id,
-        workspace_id,
+        visibility.workspace_id,
     )
-    .fetch_optional(pool.of(workspace_id))
+    .fetch_optional(pool.of(visibility.workspace_id))
     .await?;
-    Ok(account)
+    Ok(account.filter(|account| visibility.covers(*account)))
 }
 
 /// The ids of the devices of an account.
-pub async fn ids_of_account(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
+pub(crate) async fn ids_of_account(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
         .fetch_all(tx)
         .await?)
 }
 
 /// Writes what of an account can be changed.
-pub async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<()> {
+pub(crate) async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<()> {
     sqlx::query!(
         "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",
         account.connected_account_id,
@@ -317,7 +320,7 @@ pub async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<
 }
 
 /// The ids of all devices of a workspace.
-pub async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
+pub(crate) async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
         .fetch_all(connection)
         .await?)

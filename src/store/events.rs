@@ -1,7 +1,9 @@
 //! The SQL of events. They are written with what they tell of, see [`super::changes`].
 
+use super::push_visible_accounts;
 use super::row::row;
 use crate::clock::Instant;
+use crate::domain::caller::Visibility;
 use crate::domain::event::NewEvent;
 use crate::error::Result;
 use crate::postgres::Pool;
@@ -13,7 +15,6 @@ use uuid::Uuid;
 row! {
     /// An event as its row has it.
     #[derive(Clone, Debug)]
-    #[expect(missing_docs, reason = "the columns are documented in the migrations")]
     EventRow of event {
         event_id: Uuid,
         fixed {
@@ -77,12 +78,13 @@ pub struct Filter {
 }
 
 /// The events of a workspace that pass the filter, as they occurred and, where together, as they were recorded.
-pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec<EventRow>> {
+pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Result<Vec<EventRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(EventRow::COLUMNS).push(" from event a where workspace_id ");
     // Ids find their events by an index of their own; see the migration on why the workspace must not offer another.
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(workspace_id);
+    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(after) = filter.after {
         query.push(" and occurred_at > ").push_bind(after);
     }
@@ -111,5 +113,5 @@ pub async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Result<Vec
         " order by occurred_at, sequence"
     });
     query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
-    Ok(query.build_query_as().fetch_all(pool.of(workspace_id)).await?)
+    Ok(query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?)
 }

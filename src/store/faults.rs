@@ -44,7 +44,7 @@ impl From<FaultRow> for Fault {
 
 /// The faults of these workspaces in the order in which they were made, locked until the transaction ends. To be
 /// called with the devices they are to strike locked, and never before.
-pub async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Result<Vec<Fault>> {
+pub(crate) async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
         r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
@@ -58,7 +58,7 @@ pub async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Resu
 }
 
 /// Writes how often faults were considered.
-pub async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> {
+pub(crate) async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> {
     let (ids, seen): (Vec<Uuid>, Vec<i32>) =
         faults.iter().filter(|fault| fault.has_changed).map(|fault| (fault.fault_id, fault.seen)).unzip();
     if ids.is_empty() {
@@ -76,7 +76,7 @@ pub async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> {
 }
 
 /// Counts one more fault of a workspace, and gives its number.
-pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         r#"update workspace set has_faults = true, faults_made = faults_made + 1 where workspace_id = $1
            returning faults_made"#,
@@ -87,7 +87,7 @@ pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i
 }
 
 /// Writes a fault.
-pub async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
+pub(crate) async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
     sqlx::query!(
         "insert into fault (fault_id, workspace_id, operation, device_id, device_type, outcome, after, times, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -107,7 +107,7 @@ pub async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
 }
 
 /// The faults of a workspace, in the order in which they were made.
-pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
+pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
         r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
@@ -121,7 +121,7 @@ pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
 }
 
 /// Removes a fault of a workspace. `false`: there is none with this id.
-pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: Uuid) -> Result<bool> {
+pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!("delete from fault where fault_id = $1 and workspace_id = $2", fault_id, workspace_id)
         .execute(&mut *tx)
         .await?;

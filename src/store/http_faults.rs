@@ -46,7 +46,7 @@ macro_rules! columns {
 }
 
 /// The HTTP faults of a workspace in the order in which they were made, locked until the transaction ends.
-pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
+pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows: Vec<HttpFaultRow> = sqlx::query_as(concat!(
         "select ",
         columns!(),
@@ -59,7 +59,7 @@ pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpF
 }
 
 /// Writes how often HTTP faults were considered and struck.
-pub async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
+pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
     sqlx::query(
         "update http_fault set asked = new.asked, used = new.used
          from unnest($1::uuid[], $2::bigint[], $3::int[]) as new(http_fault_id, asked, used)
@@ -74,7 +74,7 @@ pub async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
 }
 
 /// The HTTP faults of a workspace, in the order in which they were made.
-pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
+pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let query =
         sqlx::query_as(concat!("select ", columns!(), " from http_fault where workspace_id = $1 order by sequence"));
     let rows: Vec<HttpFaultRow> = query.bind(workspace_id).fetch_all(pool.of(workspace_id)).await?;
@@ -82,7 +82,7 @@ pub async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
 }
 
 /// Counts one more HTTP fault of a workspace, and gives its number.
-pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     let query = sqlx::query_scalar(
         "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
          returning http_faults_made",
@@ -91,7 +91,7 @@ pub async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i
 }
 
 /// Writes an HTTP fault of a workspace.
-pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault) -> Result<()> {
+pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault) -> Result<()> {
     sqlx::query(
         "insert into http_fault (http_fault_id, workspace_id, path, method, outcome, times, probability, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -110,7 +110,7 @@ pub async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault
 }
 
 /// Removes an HTTP fault of a workspace. `false`: there is none with this id.
-pub async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
+pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
     let deleted =
         sqlx::query("delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2")
             .bind(http_fault_id)

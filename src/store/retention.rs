@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Workspaces whose time passes by itself, by id, behind this one: at most so many.
-pub async fn passing_by_themselves(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, World)>> {
+pub(crate) async fn passing_by_themselves(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, World)>> {
     let mut query = sqlx::QueryBuilder::new("select ");
     query.push(WorldRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
     query.push(" and w.clock_mode <> 'held' order by w.workspace_id limit ").push_bind(limit);
@@ -26,7 +26,12 @@ pub async fn passing_by_themselves(pool: &Pool, behind: Uuid, limit: i64) -> Res
 ///
 /// Whoever else removes rows is passed over and not waited for. A code goes together with an event of its that goes, if
 /// it is gone so long itself; the attempts that spoke of it went before.
-pub async fn remove_batch(pool: &Pool, workspace_ids: &[Uuid], before: &[Instant], limit: i64) -> Result<(u64, bool)> {
+pub(crate) async fn remove_batch(
+    pool: &Pool,
+    workspace_ids: &[Uuid],
+    before: &[Instant],
+    limit: i64,
+) -> Result<(u64, bool)> {
     let full = limit.unsigned_abs();
     let mut tx = pool.begin(Uuid::nil()).await?;
     let attempts = sqlx::query(

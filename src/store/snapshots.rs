@@ -1,12 +1,12 @@
 //! The SQL of snapshots: rows to documents, and documents to rows.
 
 mod agreement;
-pub mod check;
+pub(crate) mod check;
 pub mod checksum;
-pub mod document;
-pub mod raw;
-pub mod tables;
-pub mod written;
+pub(crate) mod document;
+pub(crate) mod raw;
+pub(crate) mod tables;
+pub(crate) mod written;
 
 pub use self::checksum::checksum;
 
@@ -18,6 +18,7 @@ use super::access_codes::{self, StoredCode};
 use super::{devices, workspaces};
 use crate::clock::{Instant, iso, to_iso};
 use crate::compute::{self, LONG_DOCUMENT};
+use crate::domain::caller::Visibility;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Pool;
@@ -294,8 +295,9 @@ const DEVICES_AT_ONCE: usize = 1000;
 /// Derives when the codes of a workspace are next due, which a document may tell otherwise.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
+    let visibility = Visibility::all_of(workspace_id);
     for device_ids in device_ids.chunks(DEVICES_AT_ONCE) {
-        let locked = access_codes::lock_devices(tx, workspace_id, device_ids).await?;
+        let locked = access_codes::lock_devices(tx, &visibility, device_ids).await?;
         let codes = access_codes::on_devices(tx, device_ids).await?;
         let is_long = codes.len() > DEVICES_AT_ONCE;
         let codes = compute::sized(is_long, || with_due_times(codes, &locked)).await?;

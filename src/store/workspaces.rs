@@ -40,7 +40,7 @@ impl From<WorkspaceRow> for Workspace {
 }
 
 /// The workspace whose token of this kind this is.
-pub async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
+pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
     let row: Option<WorkspaceRow> = sqlx::query_as(
         "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
          from credential c join workspace w using (workspace_id)
@@ -54,7 +54,7 @@ pub async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Wor
 }
 
 /// The workspace with this id.
-pub async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
+pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
     let row: Option<WorkspaceRow> = sqlx::query_as(
         "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
          from workspace where workspace_id = $1",
@@ -67,7 +67,7 @@ pub async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>>
 
 /// A workspace about to be made.
 #[derive(Debug)]
-pub struct NewWorkspace<'a> {
+pub(crate) struct NewWorkspace<'a> {
     /// What of it never changes.
     pub workspace: &'a Workspace,
     /// The seed of its ids, if it has one.
@@ -85,7 +85,7 @@ pub struct NewWorkspace<'a> {
 }
 
 /// Writes a workspace and its credentials. A unique violation means that something in it is not free.
-pub async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
+pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
     let (mode, at, since, rate) = columns(new.world.clock);
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
@@ -187,7 +187,10 @@ impl TryFrom<WorldRow> for (Ids, World) {
 }
 
 /// The clock and ways of workspaces as they are now, with where their ids come from.
-pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Result<HashMap<Uuid, (Ids, World)>> {
+pub(crate) async fn worlds(
+    connection: &mut PgConnection,
+    workspace_ids: &[Uuid],
+) -> Result<HashMap<Uuid, (Ids, World)>> {
     let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
     let rows: Vec<WorldRow> = sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
     rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
@@ -197,7 +200,7 @@ pub async fn worlds(connection: &mut PgConnection, workspace_ids: &[Uuid]) -> Re
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, World)> {
+pub(crate) async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, World)> {
     let world = worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
     world.ok_or(Error::NotFound(Resource::Workspace))
 }
@@ -207,7 +210,7 @@ pub async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
+pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     // Not `for update`: whoever works on its devices may still refer to it.
     let locked =
         sqlx::query!("select workspace_id from workspace where workspace_id = $1 for no key update", workspace_id)
@@ -217,7 +220,7 @@ pub async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
 }
 
 /// Sets the workspace's clock. To be called with it and all its devices locked.
-pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
+pub(crate) async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (mode, at, since, rate) = columns(clock);
     sqlx::query!(
         "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5
@@ -235,7 +238,7 @@ pub async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: Workspa
 
 /// Sets how long operations take in a workspace; `None`: until somebody ends them. To be called with it and all its
 /// devices locked.
-pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+pub(crate) async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
     let milliseconds = takes.map(|takes| takes.num_milliseconds());
     sqlx::query!("update workspace set programming_ms = $2 where workspace_id = $1", workspace_id, milliseconds)
         .execute(tx)
@@ -244,14 +247,18 @@ pub async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: O
 }
 
 /// Sets how often the workspace's devices take requests. `false`: there is no such workspace.
-pub async fn set_rate_limits(tx: &mut PgConnection, workspace_id: Uuid, limits: Option<RateLimits>) -> Result<bool> {
+pub(crate) async fn set_rate_limits(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    limits: Option<RateLimits>,
+) -> Result<bool> {
     let query = sqlx::query("update workspace set rate_limits = $2 where workspace_id = $1");
     let done = query.bind(workspace_id).bind(limits.map(Json)).execute(tx).await?;
     Ok(done.rows_affected() > 0)
 }
 
 /// Sets whether parameters that the contract does not know are refused. `false`: there is no such workspace.
-pub async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
+pub(crate) async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
     let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
     let done = query.bind(workspace_id).bind(is_strict).execute(tx).await?;
     Ok(done.rows_affected() > 0)
@@ -259,7 +266,7 @@ pub async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict
 
 /// Settings that decide what is answered where Seam's own answer is uncertain; what is `None` stays.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub struct WorkspaceSettings {
+pub(crate) struct WorkspaceSettings {
     /// Whether managed codes on one lock may have the same PIN while they are not on the lock at the same time.
     pub allow_same_code_in_disjoint_windows: Option<bool>,
     /// Whether a window that has begun is refused on locks that take no start in the past.
@@ -267,7 +274,7 @@ pub struct WorkspaceSettings {
 }
 
 /// Changes settings of a workspace, and gives both as they are then. `None`: there is no such workspace.
-pub async fn update_settings(
+pub(crate) async fn update_settings(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     settings: WorkspaceSettings,
@@ -291,7 +298,7 @@ pub async fn update_settings(
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
+pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
     // workspace, may wait for one of them.
     let mut tx = pool.begin(workspace_id).await?;
@@ -327,7 +334,7 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()>
 
 /// Locks all devices of a workspace, which is locked, in the order of their ids, and gives these: nothing happens in it
 /// until the transaction ends.
-pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
+pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     let ids = sqlx::query!(
         "select device_id from device where workspace_id = $1 order by device_id for update",
         workspace_id
@@ -339,21 +346,28 @@ pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<V
 
 /// A workspace as a list of all shows it.
 #[derive(Debug, sqlx::FromRow)]
-#[expect(missing_docs, reason = "the columns are documented in the migrations")]
-pub struct ListedRow {
+pub(crate) struct ListedRow {
+    /// Its id, and what of it changes.
     #[sqlx(flatten)]
     pub world: WorldRow,
+    /// Its name.
     pub name: String,
+    /// The seed of its ids, if it has one.
     pub seed: Option<String>,
+    /// The key with which browsers may ask for client sessions.
     pub publishable_key: String,
+    /// When it was made, in its own time.
     pub created_at: Instant,
+    /// The machine's time after which it may be removed.
     pub expires_at: Option<Instant>,
+    /// Its API key.
     pub api_key: Option<String>,
+    /// Its personal access token.
     pub personal_access_token: Option<String>,
 }
 
 /// All workspaces, or only this one, in the order in which they were made.
-pub async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
+pub(crate) async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
     let token = |kind| {
         format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
     };
@@ -370,7 +384,7 @@ pub async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
 
 /// How much there is in a workspace.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, sqlx::FromRow)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// Its devices.
     pub device_count: i64,
     /// Its codes that are not gone, without backups that wait in pools.
@@ -380,7 +394,7 @@ pub struct Contents {
 }
 
 /// How much there is in each of these workspaces, in this order.
-pub async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
+pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
     // `gone_at is null` is asked for of what was found: as a condition it would make other indexes look as good.
     let rows = sqlx::query_as(
         "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
@@ -400,13 +414,13 @@ pub async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Content
 }
 
 /// Which of the workspaces that chose neither seed nor id the next one is, from 1 on.
-pub async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
+pub(crate) async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
     let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
     Ok(ordinal)
 }
 
 /// Those of these ids of workspaces, devices and accounts that are in use.
-pub async fn in_use(
+pub(crate) async fn in_use(
     tx: &mut PgConnection,
     workspace_ids: &[Uuid],
     device_ids: &[Uuid],
@@ -426,7 +440,7 @@ pub async fn in_use(
 }
 
 /// Lets nobody else load fixtures until the transaction ends.
-pub async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
+pub(crate) async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
     // Any number will do that nobody else has; these are the letters "fixtures".
     sqlx::query("select pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
     Ok(())
@@ -434,7 +448,7 @@ pub async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
 
 /// An account about to be made.
 #[derive(Clone, Debug)]
-pub struct NewAccount {
+pub(crate) struct NewAccount {
     /// Its id.
     pub connected_account_id: Uuid,
     /// Seam's name of the maker.
@@ -444,7 +458,7 @@ pub struct NewAccount {
 }
 
 /// Writes accounts. A unique violation means that an id is not free.
-pub async fn insert_accounts(
+pub(crate) async fn insert_accounts(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     created_at: Instant,
@@ -466,7 +480,7 @@ pub async fn insert_accounts(
 }
 
 /// The workspaces whose time was up at this instant of the machine's.
-pub async fn expired(pool: &Pool, machine_now: Instant) -> Result<Vec<Uuid>> {
+pub(crate) async fn expired(pool: &Pool, machine_now: Instant) -> Result<Vec<Uuid>> {
     let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
         .fetch_all(pool.of(Uuid::nil()))
         .await?;

@@ -5,7 +5,7 @@
 use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send, tick};
 use axum::body::Body;
 use axum::http::{Request, header};
-use latchkey::engine::{sandbox, workspaces};
+use latchkey::testing::engine::{sandbox, workspaces};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -71,7 +71,7 @@ fn nothing_needs_to_be_said_about_a_workspace() {
         let made = make(json!({})).await.ok();
         assert_eq!(made["devices"], json!([]));
         let key = made["api_key"].as_str().unwrap();
-        let before = latchkey::clock::to_iso(latchkey::clock::machine_now());
+        let before = latchkey::testing::clock::to_iso(latchkey::testing::clock::machine_now());
         let clock = post_as(key, "/_emulator/clock/hold", json!({})).await.ok();
         assert!(clock["now"].as_str().unwrap() >= before.as_str(), "{clock}");
         let other = make(json!({})).await.ok();
@@ -690,8 +690,8 @@ fn holding_or_running_from_a_later_instant_lives_through_what_falls_due_until_th
 }
 
 fn later(instant: &str, milliseconds: i64) -> String {
-    let instant = latchkey::clock::from_iso(instant).unwrap();
-    latchkey::clock::to_iso(instant + chrono::TimeDelta::milliseconds(milliseconds))
+    let instant = latchkey::testing::clock::from_iso(instant).unwrap();
+    latchkey::testing::clock::to_iso(instant + chrono::TimeDelta::milliseconds(milliseconds))
 }
 
 #[test]

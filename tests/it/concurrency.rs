@@ -3,8 +3,8 @@
 //! What must hold is asked of the database, not of the answers.
 
 use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run};
-use latchkey::engine::scheduler;
-use latchkey::postgres::{PoolLimits, Pools};
+use latchkey::testing::engine::scheduler;
+use latchkey::testing::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -371,7 +371,7 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
         let mut moment = 0;
         for _ in 0..20 {
             let now = world.get("/_emulator/clock").await.ok()["now"].as_str().unwrap().to_owned();
-            let now: latchkey::clock::Instant = now.parse().unwrap();
+            let now: latchkey::testing::clock::Instant = now.parse().unwrap();
             let windows = (0..40_u8).map(|number| {
                 moment += 1;
                 let starts_at = now + chrono::TimeDelta::seconds(i64::from(10 + number * 3));
@@ -389,7 +389,7 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
             let held = world.get("/_emulator/clock").await.ok();
             let astir = "select (select count(*) from access_code where workspace_id = $1 and wake_at is not null),
                                 (select count(*) from event where workspace_id = $1 and occurred_at > $2)";
-            let held: latchkey::clock::Instant = held["now"].as_str().unwrap().parse().unwrap();
+            let held: latchkey::testing::clock::Instant = held["now"].as_str().unwrap().parse().unwrap();
             let astir: (i64, i64) =
                 sqlx::query_as(astir).bind(id_of(&world)).bind(held).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(astir, (0, 0));
@@ -535,7 +535,7 @@ fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
         drop(busy);
         first.await.unwrap();
         let made = second.await.unwrap()["access_code"]["access_code_id"].clone();
-        let ids = latchkey::ids::Ids::of(Some("what is there now"));
+        let ids = latchkey::testing::ids::Ids::of(Some("what is there now"));
         let now = crate::support::START.parse().unwrap();
         assert_eq!(made, json!(ids.id("access_code", device_id, 1, now)));
     });

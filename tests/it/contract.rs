@@ -1,8 +1,8 @@
 //! The contract walked: what the two documents say is what the server does, path by path and parameter by parameter.
 
 use crate::support::{World, ask, run};
-use latchkey::contract::{self, Contract};
-use latchkey::{control, server};
+use latchkey::testing::contract::{self, Contract};
+use latchkey::testing::{control, server};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 /// Both documents, each with the paths that the router has for it.
 fn documents() -> [(Contract, Vec<&'static str>); 2] {
     [
-        (Contract::parse(contract::OPENAPI).unwrap(), latchkey::api::routes().into_parts().1),
+        (Contract::parse(contract::OPENAPI).unwrap(), latchkey::testing::api::routes().into_parts().1),
         (Contract::parse(contract::CONTROL_OPENAPI).unwrap(), control::routes().into_parts().1),
     ]
 }

@@ -3,9 +3,9 @@
 use crate::support::{START, UNKNOWN, World, app, run};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
-use latchkey::config::ControlPlane;
-use latchkey::engine::app::App;
-use latchkey::server;
+use latchkey::testing::config::ControlPlane;
+use latchkey::testing::engine::app::App;
+use latchkey::testing::server;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 

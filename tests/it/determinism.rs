@@ -33,11 +33,11 @@ struct Script {
 
 impl Script {
     fn window(&mut self) -> (String, String) {
-        let now = latchkey::clock::from_iso(&self.now).unwrap();
+        let now = latchkey::testing::clock::from_iso(&self.now).unwrap();
         let hours = |count: usize| chrono::TimeDelta::hours(i64::try_from(count).unwrap());
         let starts_at = now + hours(self.dice.roll(200)) - hours(self.dice.roll(2));
         let ends_at = starts_at + hours(3 + self.dice.roll(100));
-        (latchkey::clock::to_iso(starts_at), latchkey::clock::to_iso(ends_at))
+        (latchkey::testing::clock::to_iso(starts_at), latchkey::testing::clock::to_iso(ends_at))
     }
 
     fn next(&mut self) -> (&'static str, Value) {

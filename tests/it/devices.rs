@@ -1,8 +1,8 @@
 //! `/devices/get` and `/devices/list`, and the locks of the default sandbox.
 
 use crate::support::{START, UNKNOWN, World, app, post_as, run};
-use latchkey::domain::sandbox::{API_KEY, WORKSPACE_ID};
-use latchkey::engine::sandbox;
+use latchkey::testing::domain::sandbox::{API_KEY, WORKSPACE_ID};
+use latchkey::testing::engine::sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -211,7 +211,7 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         let app = app();
         let made = sandbox::ensure(&app).await.unwrap();
         let again = sandbox::ensure(&app).await.unwrap();
-        let ids = |devices: &[latchkey::domain::device::Device]| -> Vec<String> {
+        let ids = |devices: &[latchkey::testing::domain::device::Device]| -> Vec<String> {
             devices.iter().map(|device| device.device_id.to_string()).collect()
         };
         assert_eq!((made.len(), ids(&again)), (10, ids(&made)), "it is made once");
@@ -255,7 +255,8 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
 #[test]
 fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
     run(async {
-        let types: Vec<_> = latchkey::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
+        let types: Vec<_> =
+            latchkey::testing::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
         let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let world = World::with(locks).await;
         let again = World::with_locks(2).await;

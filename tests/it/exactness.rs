@@ -8,10 +8,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use latchkey::clock::{from_iso, to_iso};
-use latchkey::engine::app::App;
-use latchkey::postgres::{self, PoolLimits};
-use latchkey::server;
+use latchkey::testing::clock::{from_iso, to_iso};
+use latchkey::testing::engine::app::App;
+use latchkey::testing::postgres::{self, PoolLimits};
+use latchkey::testing::server;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ impl Server {
     /// One with a database of its own, in which nothing ever happened.
     async fn fresh() -> Self {
         let shared = app();
-        let name = format!("exactness_{}", latchkey::ids::random_id().simple());
+        let name = format!("exactness_{}", latchkey::testing::ids::random_id().simple());
         sqlx::raw_sql(AssertSqlSafe(format!("create database {name}"))).execute(shared.pool.raw()).await.unwrap();
         let url = shared.pool.raw().connect_options().as_ref().clone().database(&name).to_url_lossy();
         let pool = postgres::connect(url.as_str(), PoolLimits::of(&shared.config)).await.unwrap();
@@ -403,7 +403,7 @@ fn the_story_is_about_everything_there_is() {
         let first = first_telling().await;
         let path = |told: &Told| told.0.split(' ').next().unwrap().to_owned();
         let went_well: BTreeSet<_> = first.iter().filter(|told| told.1 == 200).map(path).collect();
-        let of_seam = latchkey::api::routes().into_parts().1;
+        let of_seam = latchkey::testing::api::routes().into_parts().1;
         let untold: Vec<_> = of_seam.into_iter().filter(|path| !went_well.contains(*path)).collect();
         assert!(untold.is_empty(), "{untold:?}");
         assert!(went_well.iter().filter(|path| path.starts_with("/_emulator")).count() >= 14, "{went_well:?}");

@@ -1,9 +1,9 @@
 //! Worlds from a file: what is loaded, and what is refused and where.
 
 use crate::support::{app, post_as, run};
-use latchkey::config::Settings;
-use latchkey::contract;
-use latchkey::server::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
+use latchkey::testing::config::Settings;
+use latchkey::testing::contract;
+use latchkey::testing::server::fixtures::{Fixtures, FixturesError, Loaded, SCHEMA};
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::path::Path;
@@ -332,7 +332,7 @@ fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_load
 fn a_world_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     run(async {
         let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
-        let seeded = latchkey::engine::app::App::new(config, app().pools()).unwrap();
+        let seeded = latchkey::testing::engine::app::App::new(config, app().pools()).unwrap();
         let document = json!({ "workspaces": [{ "workspace_id": world_id(50), "locks": [
             { "device_type": "august_lock", "access_codes": [{}] }] }] });
         let mut seen = Vec::new();

@@ -549,7 +549,7 @@ async fn fill(world: &World, place: usize, except: &str) {
     sqlx::query(statement)
         .bind(world.workspace_id.parse::<Uuid>().unwrap())
         .bind(world.lock(place).parse::<Uuid>().unwrap())
-        .bind(START.parse::<latchkey::clock::Instant>().unwrap())
+        .bind(START.parse::<latchkey::testing::clock::Instant>().unwrap())
         .bind(except)
         .execute(app().pool.raw())
         .await

@@ -1,6 +1,6 @@
 //! Keeps `ledger.md` honest: every rule in it is proven, decided or given a reason, and what it names exists.
 
-use latchkey::contract;
+use latchkey::testing::contract;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;

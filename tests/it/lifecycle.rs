@@ -590,7 +590,7 @@ fn in_a_world_whose_clock_runs_the_scheduler_makes_a_code_set_at_its_very_instan
         let code = world.create(json!({ "device_id": world.lock(0) })).await;
         assert_eq!(seen(&code), "setting creating");
         let created = code["created_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
-        let due = latchkey::clock::to_iso(created + chrono::TimeDelta::milliseconds(250));
+        let due = latchkey::testing::clock::to_iso(created + chrono::TimeDelta::milliseconds(250));
         pass(&world, &due).await;
         tick().await;
         let id = &code["access_code_id"];

@@ -46,5 +46,6 @@ mod snapshots;
 mod strides;
 mod trouble;
 mod upgrade;
+mod visibility;
 mod webhook_deliveries;
 mod worlds;

@@ -218,7 +218,8 @@ fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
                 continue;
             }
             let code = world.create(wanted).await;
-            let instant = |text: &str| latchkey::clock::to_iso(latchkey::clock::from_iso(text).unwrap());
+            let instant =
+                |text: &str| latchkey::testing::clock::to_iso(latchkey::testing::clock::from_iso(text).unwrap());
             assert_eq!(times(&code), (&*instant(starts_at), &*instant(ends_at)));
         }
         blamed(&world, offline(&world, starts_at, ""), "ends_at").await;

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchkey::postgres::private::{Durability, Options, PrivatePostgres, StartError};
+use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres, StartError};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 

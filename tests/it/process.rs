@@ -14,7 +14,7 @@ mod settings;
 mod statements;
 
 use crate::support::check_answer;
-use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::Connection as _;

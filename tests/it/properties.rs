@@ -6,8 +6,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use latchkey::engine::app::App;
-use latchkey::server;
+use latchkey::testing::engine::app::App;
+use latchkey::testing::server;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -100,7 +100,7 @@ impl Story {
             router,
             api_key: String::new(),
             locks: Vec::new(),
-            now: latchkey::clock::from_iso(START).expect("an instant"),
+            now: latchkey::testing::clock::from_iso(START).expect("an instant"),
             codes: Vec::new(),
             pulled: BTreeSet::new(),
             changed_outside: BTreeSet::new(),
@@ -132,7 +132,7 @@ impl Story {
 
     fn window(&self, frame: usize) -> Option<(String, String)> {
         let (starts_at, ends_at) = FRAMES[frame]?;
-        let at = |minutes| latchkey::clock::to_iso(self.now + chrono::TimeDelta::minutes(minutes));
+        let at = |minutes| latchkey::testing::clock::to_iso(self.now + chrono::TimeDelta::minutes(minutes));
         Some((at(starts_at), at(ends_at)))
     }
 
@@ -246,7 +246,7 @@ impl Story {
     async fn advance(&mut self, by: &str) {
         let (status, moved) = self.post("/_emulator/clock/advance", json!({ "by": by })).await;
         assert_eq!(status, 200, "{moved}");
-        self.now = latchkey::clock::from_iso(moved["now"].as_str().expect("an instant")).expect("an instant");
+        self.now = latchkey::testing::clock::from_iso(moved["now"].as_str().expect("an instant")).expect("an instant");
     }
 
     /// Takes every hindrance away and waits until nothing is left to try.

@@ -2,7 +2,7 @@
 
 use crate::support::{World, app, run, tick};
 use chrono::TimeDelta;
-use latchkey::engine::retention::remove_older_than;
+use latchkey::testing::engine::retention::remove_older_than;
 use serde_json::{Value, json};
 
 /// Makes everything that has happened in a world happen two hours earlier.

@@ -4,10 +4,10 @@ use crate::support::{app, ask, run};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
-use latchkey::clock::{Instant, machine_now};
-use latchkey::engine::app::{App, SchedulerRound};
-use latchkey::postgres::{PoolLimits, Pools};
-use latchkey::server;
+use latchkey::testing::clock::{Instant, machine_now};
+use latchkey::testing::engine::app::{App, SchedulerRound};
+use latchkey::testing::postgres::{PoolLimits, Pools};
+use latchkey::testing::server;
 use serde_json::Value;
 use tower::ServiceExt as _;
 

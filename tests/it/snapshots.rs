@@ -5,8 +5,8 @@
 mod damaged;
 
 use crate::support::{Reply, START, UNKNOWN, World, app, ask, post_as, run, tick};
-use latchkey::clock::{from_iso, machine_now};
-use latchkey::store::snapshots::tables::{LEFT_OUT, TABLES, WORKSPACE};
+use latchkey::testing::clock::{from_iso, machine_now};
+use latchkey::testing::store::snapshots::tables::{LEFT_OUT, TABLES, WORKSPACE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -140,7 +140,7 @@ fn a_reset_goes_back_to_the_beginning_and_keeps_keys_and_snapshots() {
 fn the_default_sandbox_can_be_reset_as_any_other() {
     run(async {
         let database = app();
-        let locks = latchkey::engine::sandbox::ensure(&database).await.unwrap();
+        let locks = latchkey::testing::engine::sandbox::ensure(&database).await.unwrap();
         let beginning: i64 =
             sqlx::query_scalar("select count(*) from snapshot where workspace_id = $1 and ordinal = 0")
                 .bind(locks[0].workspace_id)

@@ -4,7 +4,7 @@
 
 use crate::support::{START, World, app, post_as, run};
 use chrono::TimeDelta;
-use latchkey::clock::{Instant, from_iso, to_iso};
+use latchkey::testing::clock::{Instant, from_iso, to_iso};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};

@@ -17,7 +17,7 @@ pub(crate) const DAY: i64 = 24 * HOUR;
 /// The instant so many milliseconds after [`START`].
 pub(crate) fn after(milliseconds: i64) -> String {
     let start = START.parse::<DateTime<Utc>>().unwrap();
-    latchkey::clock::to_iso(start + TimeDelta::milliseconds(milliseconds))
+    latchkey::testing::clock::to_iso(start + TimeDelta::milliseconds(milliseconds))
 }
 
 /// Moves the clock to so many milliseconds after [`START`].

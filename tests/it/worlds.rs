@@ -1,9 +1,9 @@
 //! The list of worlds, and worlds that delete themselves.
 
 use crate::support::{START, World, app, ask, post_as, run};
-use latchkey::engine::app::App;
-use latchkey::engine::workspaces::remove_expired;
-use latchkey::postgres::{PoolLimits, Pools};
+use latchkey::testing::engine::app::App;
+use latchkey::testing::engine::workspaces::remove_expired;
+use latchkey::testing::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
 
 const LIST: &str = "/_emulator/workspaces/list";

@@ -25,14 +25,13 @@ pub(super) struct Created {
 }
 
 pub(super) async fn create(call: Call<Create>) -> Result<Created> {
+    let visibility = call.caller.visibility();
     let Create { device_id, wanted } = call.input;
     let wanted = wanted.read()?;
     let sync = wanted.sync;
-    let making = CreateCommand { device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
-    let made = engine::create::create(&call.app, call.workspace.workspace_id, making)
-        .await?
-        .pop()
-        .ok_or(Error::NotFound(Resource::Device))?;
+    let making =
+        CreateCommand { visibility, device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
+    let made = engine::create::create(&call.app, making).await?.pop().ok_or(Error::NotFound(Resource::Device))?;
     let access_code = AccessCodeBody::of(&made.code, &made.device);
     let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
     Ok(Created { action_attempt, access_code })

@@ -37,8 +37,14 @@ pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<Create
     wanted.use_offline_access_code = false;
     wanted.is_one_time_use = false;
     let wanted = wanted.read()?;
-    let making = CreateCommand { device_ids, wanted, linking: Some(behavior), cause: Cause::current() };
-    let made = create::create(&call.app, call.workspace.workspace_id, making).await?;
+    let making = CreateCommand {
+        visibility: call.caller.visibility(),
+        device_ids,
+        wanted,
+        linking: Some(behavior),
+        cause: Cause::current(),
+    };
+    let made = create::create(&call.app, making).await?;
     let access_codes = made.iter().map(|made| AccessCodeBody::of(&made.code, &made.device)).collect();
     Ok(CreatedMultiple { access_codes })
 }

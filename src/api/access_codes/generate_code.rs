@@ -14,6 +14,6 @@ pub(super) struct GenerateCode {
 
 pub(super) async fn generate_code(call: Call<GenerateCode>) -> Result<Value> {
     let device_id = call.input.device_id;
-    let code = engine::generate_code::generate_code(&call.app, call.workspace.workspace_id, device_id).await?;
+    let code = engine::generate_code::generate_code(&call.app, &call.caller.visibility(), device_id).await?;
     Ok(json!({ "generated_code": { "device_id": device_id, "code": code } }))
 }

@@ -31,10 +31,10 @@ pub(super) struct Timeline {
 pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     const DEFAULT_LIMIT: i64 = 50;
     let input = call.input;
-    let workspace_id = call.workspace.workspace_id;
+    let visibility = call.caller.visibility();
     let ids = [input.access_code_id];
     let codes = Codes { access_code_ids: Some(&ids), whose: Whose::Any, even_if_gone: true, ..Codes::default() };
-    if access_codes::list(&call.app.pool, workspace_id, &codes).await?.is_empty() {
+    if access_codes::list(&call.app.pool, &visibility, &codes).await?.is_empty() {
         return Err(Error::no_access_code(input.access_code_id));
     }
     #[expect(clippy::cast_possible_truncation, reason = "the contract has it between 1 and 200")]
@@ -51,7 +51,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         ..Filter::default()
     };
     let is_first = filter.before.is_none();
-    let mut events = events::list(&call.app.pool, workspace_id, filter.clone()).await?;
+    let mut events = events::list(&call.app.pool, &visibility, filter.clone()).await?;
     let page = usize::try_from(limit).unwrap_or(0);
     let mut has_more = events.len() > page;
     if has_more {
@@ -62,9 +62,9 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         } else {
             let after = beyond.checked_sub_signed(TimeDelta::milliseconds(1));
             let together = Filter { after, limit: i64::MAX, ..filter.clone() };
-            events = events::list(&call.app.pool, workspace_id, together).await?;
+            events = events::list(&call.app.pool, &visibility, together).await?;
             let older = Filter { before: Some(beyond), limit: 1, ..filter };
-            has_more = !events::list(&call.app.pool, workspace_id, older).await?.is_empty();
+            has_more = !events::list(&call.app.pool, &visibility, older).await?.is_empty();
         }
     }
     let cursor = |event: Option<&EventRow>| event.map(|event| to_iso(event.occurred_at));

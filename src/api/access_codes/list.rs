@@ -51,11 +51,11 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         limit: Some(page.fetch()),
         ..Filter::default()
     };
-    let (pool, workspace_id) = (&call.app.pool, call.workspace.workspace_id);
+    let (pool, visibility) = (&call.app.pool, call.caller.visibility());
     let found = match input.device_id {
-        None => access_codes::list(pool, workspace_id, &filter).await?,
+        None => access_codes::list(pool, &visibility, &filter).await?,
         Some(device_id) => {
-            let found = access_codes::list_on_device(pool, workspace_id, device_id, &filter).await?;
+            let found = access_codes::list_on_device(pool, &visibility, device_id, &filter).await?;
             found.ok_or(Error::NotFound(Resource::Device))?
         }
     };

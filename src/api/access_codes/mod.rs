@@ -10,17 +10,17 @@ mod list;
 mod params;
 mod pull_backup_access_code;
 mod report_device_constraints;
-pub mod simulate;
-pub mod unmanaged;
+pub(crate) mod simulate;
+pub(crate) mod unmanaged;
 mod update;
 mod update_multiple;
 
-pub use self::params::{wanted, window};
+pub(crate) use self::params::{wanted, window};
 
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default()
         .add("/access_codes/create", create::create)
         .add("/access_codes/create_multiple", create_multiple::create_multiple)

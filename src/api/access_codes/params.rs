@@ -134,7 +134,7 @@ pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Resul
 ///
 /// # Errors
 /// What of them does not go together.
-pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
+pub(crate) fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
     Window::changed(None, optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?)
 }
 
@@ -142,7 +142,7 @@ pub fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<W
 ///
 /// # Errors
 /// What of them does not go together.
-pub fn wanted(parameters: Map<String, Value>) -> Result<NewAccessCode> {
+pub(crate) fn wanted(parameters: Map<String, Value>) -> Result<NewAccessCode> {
     NewAccessCodeParams::deserialize(Value::Object(parameters))?.read()
 }
 

@@ -20,7 +20,7 @@ pub(super) struct Pulled {
 }
 
 pub(super) async fn pull_backup_access_code(call: Call<Pull>) -> Result<Pulled> {
-    let (code, device) = backup_pool::pull(&call.app, call.workspace.workspace_id, call.input.access_code_id).await?;
+    let (code, device) = backup_pool::pull(&call.app, &call.caller.visibility(), call.input.access_code_id).await?;
     Ok(Pulled {
         access_code: AccessCodeBody::of(&code, &device),
         backup_access_code: AccessCodeBody::of(&code, &device),

@@ -37,6 +37,6 @@ pub(super) async fn report_device_constraints(call: Call<ReportConstraints>) -> 
         let message = "A PIN has 4 to 12 digits: give a length among these";
         return Err(Error::invalid(parameter, message));
     }
-    code_lengths::report(&call.app, call.workspace.workspace_id, device_id, lengths).await?;
+    code_lengths::report(&call.app, &call.caller.visibility(), device_id, lengths).await?;
     Ok(Done {})
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default().add("/access_codes/simulate/create_unmanaged_access_code", create_unmanaged_access_code)
 }
 
@@ -29,6 +29,6 @@ async fn create_unmanaged_access_code(call: Call<CreateUnmanagedAccessCode>) -> 
     let CreateUnmanagedAccessCode { device_id, code, name } = call.input;
     let entry = Entry { name: Some(name), code, window: None };
     let foreign = Foreign { device_id, entry, cannot_be_managed: false, cannot_delete: false };
-    let (code, device) = external_changes::add(&call.app, call.workspace.workspace_id, foreign).await?;
+    let (code, device) = external_changes::add(&call.app, &call.caller.visibility(), foreign).await?;
     Ok(Found { access_code: UnmanagedAccessCodeBody::of(&code, &device) })
 }

@@ -9,7 +9,7 @@ mod update;
 use crate::api::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default()
         .add("/access_codes/unmanaged/get", get::get)
         .add("/access_codes/unmanaged/list", list::list)

@@ -46,8 +46,15 @@ pub(super) async fn update(call: Call<Update>) -> Result<Value> {
         refuse_if_offline: !input.attempt_for_offline_device,
     };
     let Update { access_code_id, device_id, sync, .. } = input;
-    let changing = UpdateCommand { access_code_id, device_id, update, sync, cause: Cause::current() };
-    let (code, device, attempt) = engine::update::update(&call.app, call.workspace.workspace_id, changing).await?;
+    let changing = UpdateCommand {
+        visibility: call.caller.visibility(),
+        access_code_id,
+        device_id,
+        update,
+        sync,
+        cause: Cause::current(),
+    };
+    let (code, device, attempt) = engine::update::update(&call.app, changing).await?;
     let action_attempt = ActionAttemptBody::of_update(&attempt, &code, &device, sync)?;
     Ok(json!({ "action_attempt": action_attempt }))
 }

@@ -23,6 +23,6 @@ pub(super) async fn update_multiple(call: Call<UpdateMultiple>) -> Result<Done> 
         ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
         ..Update::default()
     };
-    update::update_multiple(&call.app, call.workspace.workspace_id, &input.common_code_key, &update).await?;
+    update::update_multiple(&call.app, &call.caller.visibility(), &input.common_code_key, &update).await?;
     Ok(Done {})
 }

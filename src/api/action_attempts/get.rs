@@ -21,9 +21,9 @@ pub(super) struct Found {
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     let ids = [call.input.action_attempt_id];
     let filter = Filter { action_attempt_ids: Some(&ids), limit: 1, ..Filter::default() };
-    let workspace_id = call.workspace.workspace_id;
-    let rows = action_attempts::list(&call.app.pool, workspace_id, &filter).await?;
-    let bodies = with_outcomes(&call.app, workspace_id, rows).await?;
+    let visibility = call.caller.visibility();
+    let rows = action_attempts::list(&call.app.pool, &visibility, &filter).await?;
+    let bodies = with_outcomes(&call.app, &visibility, rows).await?;
     let action_attempt = bodies.into_iter().next().ok_or(Error::NotFound(Resource::ActionAttempt))?;
     Ok(Found { action_attempt })
 }

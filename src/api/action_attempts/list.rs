@@ -33,10 +33,10 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         after: page.after,
         limit: page.fetch(),
     };
-    let workspace_id = call.workspace.workspace_id;
-    let rows = action_attempts::list(&call.app.pool, workspace_id, &filter).await?;
+    let visibility = call.caller.visibility();
+    let rows = action_attempts::list(&call.app.pool, &visibility, &filter).await?;
     let position = |row: &ActionAttemptRow| Position { created_at: row.created_at, id: row.action_attempt_id };
     let (rows, pagination) = page.cut(rows, position, &call.base_url, "/action_attempts/list");
-    let action_attempts = with_outcomes(&call.app, workspace_id, rows).await?;
+    let action_attempts = with_outcomes(&call.app, &visibility, rows).await?;
     Ok(Listed { action_attempts, pagination })
 }

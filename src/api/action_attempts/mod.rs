@@ -7,6 +7,6 @@ mod outcome;
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default().add("/action_attempts/get", get::get).add("/action_attempts/list", list::list)
 }

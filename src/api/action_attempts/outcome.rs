@@ -4,6 +4,7 @@ use crate::api::body::access_code::AccessCodeBody;
 use crate::api::body::action_attempt::{ActionAttemptBody, Outcome};
 use crate::domain::access_code::AccessCode;
 use crate::domain::action_attempt::action_type;
+use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::engine::app::App;
 use crate::error::Result;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 /// Finds out what has become of attempts from the lives of the codes they are about.
 pub(super) async fn with_outcomes(
     app: &App,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     rows: Vec<ActionAttemptRow>,
 ) -> Result<Vec<ActionAttemptBody>> {
     let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.access_code_id).collect();
@@ -26,7 +27,7 @@ pub(super) async fn with_outcomes(
         even_if_gone: true,
         ..Default::default()
     };
-    let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, workspace_id, &filter)
+    let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, visibility, &filter)
         .await?
         .into_iter()
         .map(|(code, device)| (code.access_code_id, (code, device)))

@@ -12,44 +12,43 @@ use uuid::Uuid;
 
 /// Seam's `access_code`.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
-pub struct AccessCodeBody {
-    pub access_code_id: Uuid,
-    pub device_id: Uuid,
-    pub workspace_id: Uuid,
-    pub name: Option<String>,
-    pub code: Option<String>,
-    pub common_code_key: Option<String>,
-    pub r#type: &'static str,
-    pub status: Status,
-    pub display_status: &'static str,
+pub(crate) struct AccessCodeBody {
+    access_code_id: Uuid,
+    device_id: Uuid,
+    workspace_id: Uuid,
+    name: Option<String>,
+    code: Option<String>,
+    common_code_key: Option<String>,
+    r#type: &'static str,
+    status: Status,
+    display_status: &'static str,
     #[serde(with = "iso::option")]
-    pub starts_at: Option<Instant>,
+    starts_at: Option<Instant>,
     #[serde(with = "iso::option")]
-    pub ends_at: Option<Instant>,
+    ends_at: Option<Instant>,
     #[serde(with = "iso")]
-    pub created_at: Instant,
-    pub errors: Vec<Value>,
-    pub warnings: Vec<Value>,
-    pub pending_mutations: Vec<Value>,
-    pub appearance: Option<Appearance>,
-    pub is_managed: bool,
-    pub is_backup: bool,
-    pub is_backup_access_code_available: bool,
-    pub pulled_backup_access_code_id: Option<Uuid>,
-    pub is_external_modification_allowed: bool,
-    pub is_offline_access_code: bool,
-    pub is_one_time_use: bool,
-    pub is_scheduled_on_device: bool,
-    pub is_waiting_for_code_assignment: bool,
+    created_at: Instant,
+    errors: Vec<Value>,
+    warnings: Vec<Value>,
+    pending_mutations: Vec<Value>,
+    appearance: Option<Appearance>,
+    is_managed: bool,
+    is_backup: bool,
+    is_backup_access_code_available: bool,
+    pulled_backup_access_code_id: Option<Uuid>,
+    is_external_modification_allowed: bool,
+    is_offline_access_code: bool,
+    is_one_time_use: bool,
+    is_scheduled_on_device: bool,
+    is_waiting_for_code_assignment: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub dormakaba_oracode_metadata: Option<Value>,
+    dormakaba_oracode_metadata: Option<Value>,
 }
 
 impl AccessCodeBody {
     /// The code as the API shows it on this device.
-    pub fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
+    pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
         let life = &code.life;
         let asked = &life.asked;
         let particulars = &life.particulars;
@@ -92,34 +91,33 @@ impl AccessCodeBody {
 
 /// Seam's `unmanaged_access_code`.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
-pub struct UnmanagedAccessCodeBody {
-    pub access_code_id: Uuid,
-    pub device_id: Uuid,
-    pub workspace_id: Uuid,
-    pub name: Option<String>,
-    pub code: Option<String>,
-    pub r#type: &'static str,
-    pub status: Status,
-    pub display_status: &'static str,
+pub(crate) struct UnmanagedAccessCodeBody {
+    access_code_id: Uuid,
+    device_id: Uuid,
+    workspace_id: Uuid,
+    name: Option<String>,
+    code: Option<String>,
+    r#type: &'static str,
+    status: Status,
+    display_status: &'static str,
     #[serde(with = "iso::option")]
-    pub starts_at: Option<Instant>,
+    starts_at: Option<Instant>,
     #[serde(with = "iso::option")]
-    pub ends_at: Option<Instant>,
+    ends_at: Option<Instant>,
     #[serde(with = "iso")]
-    pub created_at: Instant,
-    pub errors: Vec<Value>,
-    pub warnings: Vec<Value>,
-    pub is_managed: bool,
+    created_at: Instant,
+    errors: Vec<Value>,
+    warnings: Vec<Value>,
+    is_managed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cannot_be_managed: Option<bool>,
+    cannot_be_managed: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cannot_delete_unmanaged_access_code: Option<bool>,
+    cannot_delete_unmanaged_access_code: Option<bool>,
 }
 
 impl UnmanagedAccessCodeBody {
     /// The code as the API shows it where it is not ours.
-    pub fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
+    pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
         let asked = &code.life.asked;
         Self {
             access_code_id: code.access_code_id,
@@ -198,7 +196,7 @@ fn pending_mutation((created_at, mutation): (Instant, PendingMutation)) -> Value
 
 /// How the lock shows the name of a code on it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Appearance {
+pub(crate) struct Appearance {
     name: String,
     first_name: Option<String>,
     last_name: Option<String>,
@@ -228,7 +226,7 @@ fn appearance(held: &Entry, device: &DeviceSummary) -> Option<Appearance> {
 ///
 /// # Errors
 /// A body that cannot be written as JSON.
-pub fn managed_or_unmanaged(code: &AccessCode, device: &DeviceSummary) -> Result<Value> {
+pub(crate) fn managed_or_unmanaged(code: &AccessCode, device: &DeviceSummary) -> Result<Value> {
     Ok(if code.life.is_managed {
         serde_json::to_value(AccessCodeBody::of(code, device))?
     } else {

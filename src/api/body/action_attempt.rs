@@ -11,16 +11,16 @@ use uuid::Uuid;
 
 /// Seam's `action_attempt`.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
-pub struct ActionAttemptBody {
-    pub status: &'static str,
-    pub action_type: String,
-    pub action_attempt_id: Uuid,
-    pub result: Option<Value>,
-    pub error: Option<Value>,
+pub(crate) struct ActionAttemptBody {
+    status: &'static str,
+    action_type: String,
+    action_attempt_id: Uuid,
+    result: Option<Value>,
+    error: Option<Value>,
 }
 
 impl ActionAttemptBody {
+    /// The attempt with this id and type, and what has become of it.
     pub(crate) fn new(action_attempt_id: Uuid, action_type: &str, outcome: Outcome) -> Self {
         let (status, result, error) = match outcome {
             Outcome::Pending => ("pending", None, None),
@@ -32,7 +32,7 @@ impl ActionAttemptBody {
 
     /// The attempt that comes with a new code. It is pending at first, also where the code only has to be
     /// accepted, unless the lock has the code already or the caller `waited` for what became of the attempt.
-    pub fn of_access_code(
+    pub(crate) fn of_access_code(
         attempt: &NewActionAttempt,
         code: &AccessCode,
         body: &AccessCodeBody,
@@ -49,7 +49,7 @@ impl ActionAttemptBody {
 
     /// The attempt that comes with a change. It is pending at first unless nothing changed, the lock has the change
     /// already, or the caller `waited` for what became of it.
-    pub fn of_update(
+    pub(crate) fn of_update(
         attempt: &NewActionAttempt,
         code: &AccessCode,
         device: &DeviceSummary,
@@ -68,13 +68,13 @@ impl ActionAttemptBody {
     }
 
     /// An attempt whose outcome is known.
-    pub fn of_outcome(attempt: &NewActionAttempt) -> Self {
+    pub(crate) fn of_outcome(attempt: &NewActionAttempt) -> Self {
         let outcome = attempt.outcome.as_ref().map_or(Outcome::Pending, |outcome| outcome.clone().into());
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
 
     /// The attempt that comes with a deletion.
-    pub fn of_deletion(attempt: &NewActionAttempt) -> Self {
+    pub(crate) fn of_deletion(attempt: &NewActionAttempt) -> Self {
         let outcome = attempt.resolved_at.map_or(Outcome::Pending, |_| Outcome::Success(json!({})));
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
@@ -82,8 +82,11 @@ impl ActionAttemptBody {
 
 /// What has become of an attempt.
 pub(crate) enum Outcome {
+    /// Nothing yet.
     Pending,
+    /// It succeeded with this result.
     Success(Value),
+    /// It failed with this error.
     Error(Value),
 }
 

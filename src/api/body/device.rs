@@ -9,7 +9,7 @@ use crate::domain::offline;
 use serde_json::{Value, json};
 
 /// The device as `/devices/get` shows it, with what its codes make of it.
-pub fn of(device: &Device, census: &Census) -> Value {
+pub(crate) fn of(device: &Device, census: &Census) -> Value {
     let brand = device.brand;
     let image_url = format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type);
     let battery_level = device.overrides.battery_level.unwrap_or(Some(0.9));

@@ -9,28 +9,27 @@ use uuid::Uuid;
 
 /// Seam's `event`.
 #[derive(Debug, Serialize)]
-#[expect(missing_docs, reason = "the properties are documented in openapi.json")]
-pub struct EventBody {
-    pub event_id: Uuid,
+pub(crate) struct EventBody {
+    event_id: Uuid,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_id: Option<Uuid>,
-    pub event_type: String,
-    pub workspace_id: Uuid,
+    device_id: Option<Uuid>,
+    event_type: String,
+    workspace_id: Uuid,
     #[serde(with = "iso")]
-    pub created_at: Instant,
+    created_at: Instant,
     #[serde(with = "iso")]
-    pub occurred_at: Instant,
+    occurred_at: Instant,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub event_description: Option<&'static str>,
+    event_description: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub connected_account_id: Option<Uuid>,
+    connected_account_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub access_code_id: Option<Uuid>,
+    access_code_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    code: Option<String>,
     /// What else its type carries, an object.
     #[serde(flatten)]
-    pub payload: Option<Value>,
+    payload: Option<Value>,
 }
 
 impl From<EventRow> for EventBody {

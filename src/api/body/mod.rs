@@ -1,7 +1,7 @@
 //! Seam's JSON objects, as the API and the control plane answer with them.
 
-pub mod access_code;
-pub mod action_attempt;
-pub mod device;
-pub mod event;
-pub mod workspace;
+pub(crate) mod access_code;
+pub(crate) mod action_attempt;
+pub(crate) mod device;
+pub(crate) mod event;
+pub(crate) mod workspace;

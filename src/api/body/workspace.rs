@@ -4,7 +4,7 @@ use crate::domain::workspace::Workspace;
 use serde_json::{Value, json};
 
 /// The workspace as `/workspaces/get` shows it.
-pub fn of(workspace: &Workspace) -> Value {
+pub(crate) fn of(workspace: &Workspace) -> Value {
     json!({
         "workspace_id": workspace.workspace_id,
         "name": workspace.name,

@@ -5,6 +5,6 @@ mod simulate;
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     simulate::routes()
 }

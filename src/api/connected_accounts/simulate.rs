@@ -18,8 +18,9 @@ struct OneAccount {
 }
 
 async fn disconnect(call: Call<OneAccount>) -> Result<Done> {
-    let tx = call.app.pool.begin(call.workspace.workspace_id).await?;
+    let visibility = call.caller.visibility();
+    let tx = call.app.pool.begin(visibility.workspace_id).await?;
     let account = call.input.connected_account_id;
-    connectivity::set_account(tx, call.workspace.workspace_id, account, false).await?.finish(&call.app).await?;
+    connectivity::set_account(tx, &visibility, account, false).await?.finish(&call.app).await?;
     Ok(Done {})
 }

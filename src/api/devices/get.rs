@@ -30,7 +30,7 @@ pub(super) async fn get(call: Call<Get>) -> Result<Found> {
         limit: Some(1),
         ..Filter::default()
     };
-    let found = devices::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let found = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let device = found.first().ok_or(Error::NotFound(Resource::Device))?;
     let censuses = devices::censuses(&call.app.pool, std::slice::from_ref(device)).await?;
     let census = censuses.get(&device.device_id).copied().unwrap_or_default();

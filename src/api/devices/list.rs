@@ -69,7 +69,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         after: page.after,
         limit: None,
     };
-    let devices = devices::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let devices = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let censuses = devices::censuses(&call.app.pool, &devices).await?;
     let mut found: Vec<(Device, Value)> = devices
         .into_iter()

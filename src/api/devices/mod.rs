@@ -7,6 +7,6 @@ mod simulate;
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default().add("/devices/get", get::get).add("/devices/list", list::list).merge(simulate::routes())
 }

@@ -49,7 +49,7 @@ async fn remove(call: Call<OneDevice>) -> Result<Done> {
 
 async fn change(call: Call<OneDevice>, change: impl Fn(&mut Trouble, Instant)) -> Result<Done> {
     let scope = Scope::Devices(&[call.input.device_id]);
-    let mut work = UnitOfWork::begin(&call.app, call.workspace.workspace_id, scope).await?;
+    let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
     let now = work.now;
     work.codes.device(call.input.device_id)?;
     connectivity::change(&mut work, |trouble| change(trouble, now));

@@ -33,6 +33,6 @@ pub(super) async fn get(call: Call<Get>) -> Result<Found> {
         limit: 1,
         ..Filter::default()
     };
-    let found = events::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
+    let found = events::list(&call.app.pool, &call.caller.visibility(), filter).await?;
     found.into_iter().next().map(|event| Found { event: event.into() }).ok_or(Error::NotFound(Resource::Event))
 }

@@ -94,7 +94,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         offset: whole("unstable_offset", input.unstable_offset, 0)?,
         limit: whole("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
     };
-    let events = events::list(&call.app.pool, call.workspace.workspace_id, filter).await?;
+    let events = events::list(&call.app.pool, &call.caller.visibility(), filter).await?;
     Ok(Listed { events: events.into_iter().map(EventBody::from).collect() })
 }
 

@@ -6,6 +6,6 @@ mod list;
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default().add("/events/get", get::get).add("/events/list", list::list)
 }

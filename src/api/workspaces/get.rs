@@ -12,5 +12,5 @@ pub(super) struct Found {
 }
 
 pub(super) async fn get(call: Call<Nothing>) -> Result<Found> {
-    Ok(Found { workspace: body::workspace::of(&call.workspace) })
+    Ok(Found { workspace: body::workspace::of(&call.caller.workspace) })
 }

@@ -5,6 +5,6 @@ mod get;
 use super::edge::Routes;
 
 /// The routes of this resource.
-pub fn routes() -> Routes {
+pub(crate) fn routes() -> Routes {
     Routes::default().add("/workspaces/get", get::get)
 }

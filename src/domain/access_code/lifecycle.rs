@@ -14,12 +14,12 @@
 //! ```
 
 mod changes;
-pub mod particulars;
+pub(crate) mod particulars;
 mod steps;
 
-pub use self::changes::Change;
-pub use self::particulars::{Failure, Outcome, Particulars};
-pub use self::steps::begun;
+pub(crate) use self::changes::Change;
+pub(crate) use self::particulars::{Outcome, Particulars};
+pub(crate) use self::steps::begun;
 
 use crate::clock::Instant;
 use crate::error::{Error, Result};
@@ -27,10 +27,10 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 /// How long before its start a natively scheduled code is put on its lock, which then waits for the start itself.
-pub const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
+pub(crate) const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 
 /// How long before its start a code is put on a lock that knows no schedule.
-pub const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
+pub(crate) const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 
 /// The time frame of a time-bound code; `starts_at` lies before `ends_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,11 +20,11 @@ pub struct CodeConstraint {
 }
 
 /// The PIN has to be left out: the provider chooses it.
-pub const CANNOT_SPECIFY_PIN_CODE: &str = "cannot_specify_pin_code";
+pub(crate) const CANNOT_SPECIFY_PIN_CODE: &str = "cannot_specify_pin_code";
 /// A PIN that is given must be one the provider's account already has.
-pub const PIN_CODE_MATCHES_EXISTING_SET: &str = "pin_code_matches_existing_set";
+pub(crate) const PIN_CODE_MATCHES_EXISTING_SET: &str = "pin_code_matches_existing_set";
 /// A time-bound code has to start in the future.
-pub const START_DATE_IN_FUTURE: &str = "start_date_in_future";
+pub(crate) const START_DATE_IN_FUTURE: &str = "start_date_in_future";
 
 /// How a lock shows the name of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,7 +256,7 @@ pub const BRANDS: &[Brand] = &[
 ];
 
 /// The brand of a `device_type`; `None` if it is not a lock Seam knows.
-pub fn of(device_type: &str) -> Option<&'static Brand> {
+pub(crate) fn of(device_type: &str) -> Option<&'static Brand> {
     BRANDS.iter().find(|brand| brand.device_type == device_type)
 }
 

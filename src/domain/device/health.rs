@@ -69,7 +69,7 @@ pub struct Census {
 }
 
 /// What Seam says of a disconnected account.
-pub const ACCOUNT_DISCONNECTED: &str =
+pub(crate) const ACCOUNT_DISCONNECTED: &str =
     "Account Disconnected, you may need to reconnect the account with a new webview.";
 
 /// Errors that belong to the account of a device rather than to the device.
@@ -180,6 +180,6 @@ fn error(error_code: &str, message: &str, created_at: Instant) -> Value {
 }
 
 /// One of Seam's `warnings`.
-pub fn warning(warning: &Condition) -> Value {
+pub(crate) fn warning(warning: &Condition) -> Value {
     json!({ "warning_code": warning.code, "message": warning.message, "created_at": to_iso(warning.created_at) })
 }

@@ -9,7 +9,7 @@ use crate::domain::device::health::warning;
 use serde_json::{Map, Value, json};
 
 /// The events by which a change is told: the change as a whole and, where the lock has it, each property.
-pub fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
+pub(crate) fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
     let mut told = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
     if !change.is_on_device {
         return told;
@@ -31,12 +31,12 @@ pub fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
 }
 
 /// One of Seam's `changed_properties`.
-pub fn changed_property(property: &str, from: Option<&str>, to: Option<&str>) -> Value {
+pub(crate) fn changed_property(property: &str, from: Option<&str>, to: Option<&str>) -> Value {
     json!({ "property": property, "from": from, "to": to })
 }
 
 /// What `access_code.changed` carries where a code has become unmanaged.
-pub fn unmanaged() -> Value {
+pub(crate) fn unmanaged() -> Value {
     json!({ "changed_properties": [changed_property("is_managed", Some("true"), Some("false"))] })
 }
 
@@ -63,7 +63,7 @@ fn changed_properties(change: &Change) -> Vec<Value> {
 }
 
 /// What `access_code.mutations_requested` carries.
-pub fn requested_mutations(change: &Change) -> Value {
+pub(crate) fn requested_mutations(change: &Change) -> Value {
     let mut all = Vec::new();
     let mut add = |mutation_code: &str, from: Value, to: Value| {
         all.push(json!({ "mutation_code": mutation_code, "from": from, "to": to }));
@@ -81,7 +81,7 @@ pub fn requested_mutations(change: &Change) -> Value {
 }
 
 /// The errors and warnings of a code, its device and its account, as events of trouble with the code carry them.
-pub fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
+pub(crate) fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
     let mut payload = device_issues(device);
     let is_own = |error: &&Value| error["is_access_code_error"] == true;
     payload.insert("access_code_errors".to_owned(), brief(code.errors(device).iter().filter(is_own)));
@@ -90,7 +90,7 @@ pub fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
 }
 
 /// The errors and warnings of a device and its account, as events of trouble with the device carry them.
-pub fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
+pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     let errors = device.errors();
     let (of_account, of_device): (Vec<&Value>, Vec<&Value>) =
         errors.iter().partition(|error| error["is_connected_account_error"] == true);

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The code.
     pub access_code_id: Uuid,
     /// The lock.
@@ -32,7 +32,7 @@ pub struct Claim {
 }
 
 /// From when to when a code is on its lock, both ends included.
-pub type Period = (Instant, Instant);
+pub(crate) type Period = (Instant, Instant);
 
 impl Claim {
     /// When the code is on its lock, as far as that can be known.
@@ -44,19 +44,19 @@ impl Claim {
     }
 
     /// When it takes a place in the lock's memory.
-    pub fn occupies(&self, now: Instant) -> Period {
+    pub(crate) fn occupies(&self, now: Instant) -> Period {
         occupied(self.window, self.is_natively_scheduled, now)
     }
 
     /// Whether it counts against the capacity of the lock.
-    pub fn takes_room(&self) -> bool {
+    pub(crate) fn takes_room(&self) -> bool {
         self.is_managed && self.needs_room
     }
 }
 
 /// The claims that matter to a request or to several, by lock.
 #[derive(Clone, Debug, Default)]
-pub struct Claims(HashMap<Uuid, OnLock>);
+pub(crate) struct Claims(HashMap<Uuid, OnLock>);
 
 /// The claims on one lock, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
@@ -90,12 +90,12 @@ impl OnLock {
 
 impl Claims {
     /// Adds a claim.
-    pub fn add(&mut self, claim: Claim) {
+    pub(crate) fn add(&mut self, claim: Claim) {
         self.0.entry(claim.device_id).or_default().add(claim);
     }
 
     /// Adds what a code claims: what is asked for and, where that differs, what the lock holds.
-    pub fn add_life(&mut self, code: &AccessCode) {
+    pub(crate) fn add_life(&mut self, code: &AccessCode) {
         let life = &code.life;
         let claim = |entry: &Entry, needs_room| Claim {
             access_code_id: code.access_code_id,
@@ -116,26 +116,26 @@ impl Claims {
     }
 
     /// Takes away those of one code.
-    pub fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
+    pub(crate) fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
         if let Some(lock) = self.0.get_mut(&device_id) {
             lock.remove(access_code_id);
         }
     }
 
     /// Those on one lock.
-    pub fn on(&self, device_id: Uuid) -> &[Claim] {
+    pub(crate) fn on(&self, device_id: Uuid) -> &[Claim] {
         self.0.get(&device_id).map_or(&[], |lock| &lock.claims)
     }
 
     /// Those on one lock that have this PIN, without a look at the others.
-    pub fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Claim> {
+    pub(crate) fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Claim> {
         let lock = self.0.get(&device_id);
         let places = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
         places.filter_map(move |place| lock?.claims.get(*place))
     }
 
     /// How many managed codes take a place in the memory of one lock at any time. At no instant there are more.
-    pub fn rooms(&self, device_id: Uuid) -> usize {
+    pub(crate) fn rooms(&self, device_id: Uuid) -> usize {
         self.0.get(&device_id).map_or(0, |lock| lock.rooms)
     }
 }

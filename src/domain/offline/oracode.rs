@@ -25,7 +25,7 @@ const SITE_NAME: &str = "Ocean Beach Vacations";
 /// hand may leave out everything but its name, its times and its user level.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
-pub struct TimeSlot {
+pub(crate) struct TimeSlot {
     /// What the owner calls it.
     pub name: String,
     /// The slot's own prefix; no rule depends on it.
@@ -57,7 +57,7 @@ pub struct TimeSlot {
 /// What a code's `dormakaba_oracode_metadata` shows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
-pub struct Stay {
+pub(crate) struct Stay {
     /// The stay's number.
     pub stay_id: i64,
     /// The user level of its slot.
@@ -77,7 +77,7 @@ pub struct Stay {
 }
 
 /// The slots of a door that was given none: two for guests, one in whole days. Their times are the door's own.
-pub fn default_slots() -> Vec<TimeSlot> {
+pub(crate) fn default_slots() -> Vec<TimeSlot> {
     let slot = |prefix: u32, name: &str, check_in_time: &str, check_out_time: &str| TimeSlot {
         name: name.to_owned(),
         prefix,
@@ -103,14 +103,14 @@ pub fn default_slots() -> Vec<TimeSlot> {
 ///
 /// # Errors
 /// What stands there is not a list of slots.
-pub fn predefined_time_slots(device: &Device) -> Result<Vec<TimeSlot>> {
+pub(crate) fn predefined_time_slots(device: &Device) -> Result<Vec<TimeSlot>> {
     metadata(device, "predefined_time_slots")
         .map_or_else(|| Ok(default_slots()), |slots| Vec::deserialize(slots).map_err(|error| unreadable(&error)))
 }
 
 /// The door's own `dormakaba_oracode_metadata`, with what nobody has set made up; `None`: it is no such door, or what was
 /// set cannot be read.
-pub fn device_metadata(device: &Device) -> Option<Value> {
+pub(crate) fn device_metadata(device: &Device) -> Option<Value> {
     if device.brand.device_type != "dormakaba_oracode_door" {
         return None;
     }
@@ -134,7 +134,7 @@ pub fn device_metadata(device: &Device) -> Option<Value> {
 }
 
 /// The door's site: that of its `dormakaba_oracode_metadata`, else that of Seam's sample account.
-pub fn site_name(device: &Device) -> &str {
+pub(crate) fn site_name(device: &Device) -> &str {
     metadata(device, "site_name").and_then(Value::as_str).unwrap_or(SITE_NAME)
 }
 
@@ -142,7 +142,7 @@ pub fn site_name(device: &Device) -> &str {
 ///
 /// # Errors
 /// There is none, or it is not an IANA time zone.
-pub fn time_zone(device: &Device) -> Result<Tz> {
+pub(crate) fn time_zone(device: &Device) -> Result<Tz> {
     let name = metadata(device, "iana_timezone").and_then(Value::as_str).or_else(|| device.time_zone());
     named_zone(name.ok_or_else(|| time_zone_required(device))?)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 /// A set of taken PINs that knows, whatever the rules and the length, how many others there are, without a walk
 /// through those it holds.
 #[derive(Debug, Default)]
-pub struct Taken<'a> {
+pub(crate) struct Taken<'a> {
     pins: HashSet<&'a str>,
     /// How many of them have a length and break just these rules.
     breaking: BTreeMap<(u8, PinRules), u64>,
@@ -19,7 +19,7 @@ pub struct Taken<'a> {
 
 impl<'a> Taken<'a> {
     /// Adds a PIN. Gives whether it was not there.
-    pub fn insert(&mut self, pin: &'a str) -> bool {
+    pub(crate) fn insert(&mut self, pin: &'a str) -> bool {
         #[cfg(test)]
         {
             self.work += 1;
@@ -32,7 +32,7 @@ impl<'a> Taken<'a> {
     }
 
     /// Removes a PIN.
-    pub fn remove(&mut self, pin: &str) {
+    pub(crate) fn remove(&mut self, pin: &str) {
         #[cfg(test)]
         {
             self.work += 1;
@@ -43,12 +43,12 @@ impl<'a> Taken<'a> {
     }
 
     /// How many PINs of `length` digits the rules allow, taken or not.
-    pub fn allowed(&mut self, rules: PinRules, length: u8) -> u64 {
+    pub(crate) fn allowed(&mut self, rules: PinRules, length: u8) -> u64 {
         *self.allowed.entry((rules, length)).or_insert_with(|| rules.count(usize::from(length)))
     }
 
     /// How many PINs of `length` digits the rules allow that are not taken.
-    pub fn free(&mut self, rules: PinRules, length: u8) -> u64 {
+    pub(crate) fn free(&mut self, rules: PinRules, length: u8) -> u64 {
         let of_length = self.breaking.range((length, PinRules(0))..=(length, PinRules(u16::MAX)));
         #[cfg(test)]
         {
@@ -60,7 +60,7 @@ impl<'a> Taken<'a> {
     }
 
     /// The PINs, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'a str> {
         self.pins.iter().copied()
     }
 }

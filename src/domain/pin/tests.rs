@@ -8,6 +8,25 @@ use super::DigitRule::{
 };
 use super::*;
 
+impl PinRules {
+    /// The rules that `pin`, a string of 4 to 12 digits, breaks.
+    fn broken_by(self, pin: &str) -> impl Iterator<Item = DigitRule> {
+        DigitRule::ALL.into_iter().filter(move |&rule| self.has(rule) && !rule.allows(pin))
+    }
+
+    /// How many allowed PINs of the same length come before `pin` in lexicographic order.
+    ///
+    /// `None` when `pin` is not among them: it breaks a rule, is not all digits, or has a length outside [`PIN_LENGTHS`].
+    fn rank(self, pin: &str) -> Option<u64> {
+        Numbering::new(self, pin.len())?.rank(pin)
+    }
+
+    /// The PIN of `length` digits whose [rank](Self::rank) is `rank`; `None` when `rank` is not below [`count`](Self::count).
+    fn unrank(self, length: usize, rank: u64) -> Option<String> {
+        Numbering::new(self, length)?.unrank(rank)
+    }
+}
+
 /// A small deterministic generator (splitmix64).
 struct Draws(u64);
 

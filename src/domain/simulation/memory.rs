@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// A code in a lock's memory.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub(crate) struct Held {
     /// The code.
     pub access_code_id: Uuid,
     /// Whether it is ours.
@@ -24,7 +24,7 @@ pub struct Held {
 
 /// As much of the memory of locks as the operations on them can run into.
 #[derive(Debug, Default)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// By lock: codes with PINs that are to be set.
     pub held: HashMap<Uuid, Vec<Held>>,
     /// By lock with a limit: how many codes it holds.

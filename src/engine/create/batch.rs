@@ -5,6 +5,7 @@ use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation};
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::action_attempt::action_type::CREATE_ACCESS_CODE;
+use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::event_type;
@@ -76,7 +77,8 @@ impl CreateBatch {
         }
         let device_ids: BTreeSet<Uuid> = commands.iter().flat_map(|it| it.device_ids.iter().copied()).collect();
         let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
-        let mut work = UnitOfWork::begin_in(tx, workspace_id, Scope::DevicesOnly(&device_ids)).await?;
+        let mut work =
+            UnitOfWork::begin_in(tx, &Visibility::all_of(workspace_id), Scope::DevicesOnly(&device_ids)).await?;
         let world = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.world;
         let (tx, now) = (&mut work.tx, work.now);
         let recent = action_attempts::recent(tx, workspace_id, &world, now, &device_ids, CREATE_ACCESS_CODE).await?;
@@ -161,8 +163,11 @@ impl CreateBatch {
     fn assign(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
         let wanted = &command.wanted;
         let codes = &self.work.codes;
-        let in_order: Vec<&LockedDevice> =
-            command.device_ids.iter().map(|device_id| codes.device(*device_id)).collect::<Result<_>>()?;
+        let in_order: Vec<&LockedDevice> = command
+            .device_ids
+            .iter()
+            .map(|id| codes.visible_device(*id, &command.visibility))
+            .collect::<Result<_>>()?;
         if wanted.offline.is_some() {
             return self.add_offline(command);
         }
@@ -260,7 +265,7 @@ impl CreateBatch {
         Ok(AccessCode {
             common_code_key,
             is_external_modification_allowed: wanted.is_external_modification_allowed,
-            ..AccessCode::new((id, device_id), self.work.workspace_id, life)
+            ..AccessCode::new((id, device_id), self.work.visibility.workspace_id, life)
         })
     }
 
@@ -270,7 +275,7 @@ impl CreateBatch {
         let (now, machine_now) = (self.work.now, self.work.machine_now);
         let attempt = NewActionAttempt {
             action_attempt_id: self.work.ids.id("action_attempt", access_code_id, code.next_child(), machine_now),
-            workspace_id: self.work.workspace_id,
+            workspace_id: self.work.visibility.workspace_id,
             action_type: CREATE_ACCESS_CODE,
             device_id,
             access_code_id: Some(access_code_id),
@@ -325,7 +330,7 @@ impl CreateBatch {
 
     /// Writes what was decided.
     pub(super) async fn write(&mut self) -> Result<()> {
-        let (tx, workspace_id) = (&mut self.work.tx, self.work.workspace_id);
+        let (tx, workspace_id) = (&mut self.work.tx, self.work.visibility.workspace_id);
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
         let (keys, codes): (Vec<String>, Vec<String>) =
             changed.filter_map(|(key, group)| Some((key.clone(), group.code.clone()?))).unzip();

@@ -16,7 +16,7 @@ impl CreateBatch {
         let (Some(wish), Some(device_id)) = (command.wanted.offline, command.device_ids.first().copied()) else {
             return Err(Error::NotFound(Resource::Device));
         };
-        let locked = self.work.codes.device(device_id)?;
+        let locked = self.work.codes.visible_device(device_id, &command.visibility)?;
         if locked.device.trouble.removed_at.is_some() {
             return Err(Error::DeviceRemoved(device_id));
         }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// What a start would use.
 #[derive(Debug)]
-pub struct Checkup {
+pub(crate) struct Checkup {
     /// The installations that were found, newest first: major version and directory; or why there is none.
     pub programs: Result<Vec<(u32, PathBuf)>, StartError>,
     /// Where the data is or would be; or why it cannot be there.
@@ -21,7 +21,7 @@ pub struct Checkup {
 
 /// Where the data is or would be.
 #[derive(Debug)]
-pub struct Data {
+pub(crate) struct Data {
     /// The directory.
     pub directory: PathBuf,
     /// The major version that wrote what is there; `None`: there is nothing yet.
@@ -31,7 +31,7 @@ pub struct Data {
 }
 
 /// Looks at what [`super::PrivatePostgres::start`] would use.
-pub fn checkup(options: &Options) -> Checkup {
+pub(crate) fn checkup(options: &Options) -> Checkup {
     let found = programs::find(options.bin_directory.as_deref());
     let data = match options.durability {
         Durability::Kept => kept(options.data_directory.as_deref(), found.as_deref().unwrap_or_default()),

@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-pub use checkup::{Checkup, Data, checkup};
+pub(crate) use checkup::checkup;
 pub use error::StartError;
 use instance::Instance;
 use sockets::SocketDirectory;

@@ -23,7 +23,7 @@ macro_rules! claim_columns {
 
 /// A PIN somebody wants to have on a lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CodeWanted {
+pub(crate) struct CodeWanted {
     /// The lock.
     pub device_id: Uuid,
     /// The PIN.
@@ -34,7 +34,7 @@ pub struct CodeWanted {
 /// be seen have nothing any more.
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
-pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
+pub(crate) async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
     let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
         "select ",
         claim_columns!(),
@@ -62,7 +62,7 @@ pub async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted
 }
 
 /// All codes on these locks that have a PIN or take a place there.
-pub async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
+pub(crate) async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
     let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
         "select ",
         claim_columns!(),
@@ -127,7 +127,7 @@ impl ClaimRow {
 }
 
 /// What these locks hold with these PINs.
-pub async fn held_with_codes(
+pub(crate) async fn held_with_codes(
     tx: &mut PgConnection,
     wanted: &BTreeSet<(Uuid, String)>,
 ) -> Result<HashMap<Uuid, Vec<Held>>> {
@@ -171,7 +171,7 @@ pub async fn held_with_codes(
 }
 
 /// How many codes these locks hold.
-pub async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, usize>> {
+pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, usize>> {
     let rows = sqlx::query!(
         r#"select device_id, count(*) as "count!" from access_code
            where device_id = any($1) and gone_at is null and held_code is not null and not is_offline
@@ -186,7 +186,10 @@ pub async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<H
 }
 
 /// The codes on these locks that their makers computed.
-pub async fn offline_on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, Vec<Registered>>> {
+pub(crate) async fn offline_on_devices(
+    tx: &mut PgConnection,
+    device_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Registered>>> {
     let rows = sqlx::query!(
         r#"select device_id, starts_at as "starts_at!", ends_at as "ends_at!",
                   particulars -> 'offline' -> 'kind' as "kind!: Json<Kind>"

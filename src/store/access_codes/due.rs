@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 /// A code that is due, and its lock, which is locked.
 #[derive(Clone, Copy, Debug, FromRow)]
-pub struct Due {
+pub(crate) struct Due {
     /// The lock.
     pub device_id: Uuid,
     /// Its workspace.
@@ -24,7 +24,7 @@ pub struct Due {
 
 /// On which locks due codes are looked for.
 #[derive(Clone, Copy, Debug)]
-pub enum DueOn<'a> {
+pub(crate) enum DueOn<'a> {
     /// On these.
     These(&'a [Uuid]),
     /// On all but these.
@@ -33,7 +33,12 @@ pub enum DueOn<'a> {
 
 /// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
 /// are passed over before it is counted.
-pub async fn claim_due(tx: &mut PgConnection, machine_now: Instant, on: DueOn<'_>, first: usize) -> Result<Vec<Due>> {
+pub(crate) async fn claim_due(
+    tx: &mut PgConnection,
+    machine_now: Instant,
+    on: DueOn<'_>,
+    first: usize,
+) -> Result<Vec<Due>> {
     let (device_ids, are_meant) = match on {
         DueOn::These(device_ids) => (device_ids, true),
         DueOn::AllBut(device_ids) => (device_ids, false),
@@ -49,7 +54,12 @@ pub async fn claim_due(tx: &mut PgConnection, machine_now: Instant, on: DueOn<'_
 
 /// The workspaces of the codes that are due, the `first` that wait longest, each as often as it has codes. Those on the
 /// locks that are left out do not count.
-pub async fn longest_due(pool: &Pool, machine_now: Instant, left_out: &[Uuid], first: usize) -> Result<Vec<Uuid>> {
+pub(crate) async fn longest_due(
+    pool: &Pool,
+    machine_now: Instant,
+    left_out: &[Uuid],
+    first: usize,
+) -> Result<Vec<Uuid>> {
     let due = sqlx::query_scalar(
         "select workspace_id from access_code where wake_at <= $1 and not device_id = any($2) order by wake_at limit $3",
     );
@@ -62,7 +72,7 @@ const NEWEST: i64 = 5000;
 
 /// Claims codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
 /// that are left out, and what somebody else works on, are passed over.
-pub async fn claim_newly_due(
+pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,
     machine_now: Instant,
     (devices, workspaces): (&[Uuid], &[Uuid]),
@@ -98,7 +108,7 @@ pub async fn claim_newly_due(
 }
 
 /// The devices of claimed codes, as they are under the locks.
-pub async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
+pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
@@ -108,7 +118,7 @@ pub async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<L
 }
 
 /// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
-pub async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<StoredCode>> {
+pub(crate) async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<StoredCode>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
     let mut query = QueryBuilder::new("select ");

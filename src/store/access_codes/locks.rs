@@ -1,12 +1,14 @@
 //! Locking: groups, devices, and what is read only under their locks.
 
 use super::row::{AccessCodeRow, StoredCode};
+use crate::domain::caller::Visibility;
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::workspace::World;
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::store::devices::DeviceRow;
 use crate::store::workspaces::{self, WorldRow};
+use crate::store::{push_visible_accounts, push_visible_devices};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
@@ -48,10 +50,15 @@ impl FromRow<'_, PgRow> for Found {
 
 /// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
 /// answer.
-pub async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid, device_ids: &[Uuid]) -> Result<Vec<LockedDevice>> {
+pub(crate) async fn lock_devices(
+    tx: &mut PgConnection,
+    visibility: &Visibility,
+    device_ids: &[Uuid],
+) -> Result<Vec<LockedDevice>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(").push_bind(device_ids.to_vec());
-    query.push(") and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push(") and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
     let rows = locked_rows(tx, query).await?;
     with_worlds(tx, rows).await
@@ -100,7 +107,7 @@ async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Resul
 
 /// The PIN group of a key.
 #[derive(Debug, sqlx::FromRow)]
-pub struct PinGroup {
+pub(crate) struct PinGroup {
     /// The key.
     pub common_code_key: String,
     /// Its PIN, if one was chosen.
@@ -110,7 +117,7 @@ pub struct PinGroup {
 }
 
 /// Locks the PIN groups of these keys, which are sorted, making those that are new.
-pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query!(
         "insert into pin_group (workspace_id, common_code_key)
          select $1, key from unnest($2::text[]) with ordinality as wanted(key, place) order by place
@@ -125,7 +132,7 @@ pub async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[
 
 /// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
 /// waited for the lock saw is older.
-pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
+pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
     // `offset 0`, here and below, keeps each look-up to the one index that is made for it: see the migrations.
     let groups = sqlx::query_as(
         "select g.common_code_key, g.code,
@@ -143,7 +150,7 @@ pub async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[Strin
 }
 
 /// Sets the PINs of groups.
-pub async fn set_pin_groups(
+pub(crate) async fn set_pin_groups(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     keys: &[String],
@@ -163,7 +170,7 @@ pub async fn set_pin_groups(
 }
 
 /// Removes groups, which are locked and have no codes.
-pub async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
+pub(crate) async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query(
         "delete from pin_group
          where ctid = any(array(select g.ctid from unnest($2::text[]) as wanted(key)
@@ -189,7 +196,7 @@ pub struct PinWanted {
 
 /// What [`lock_access_codes`] found.
 #[derive(Debug, Default)]
-pub struct LockedAccessCodes {
+pub(crate) struct LockedAccessCodes {
     /// The devices, locked.
     pub locked: Vec<LockedDevice>,
     /// The codes, in the order in which they were made.
@@ -201,9 +208,9 @@ pub struct LockedAccessCodes {
 /// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
 /// from the answer; those that wait for something to leave the memory of these devices are in it. With them come those
 /// that may stand in the way of the PINs wanted: one statement less than to ask for them later.
-pub async fn lock_access_codes(
+pub(crate) async fn lock_access_codes(
     tx: &mut PgConnection,
-    workspace_id: Uuid,
+    visibility: &Visibility,
     access_code_ids: &[Uuid],
     wanted: &[PinWanted],
 ) -> Result<LockedAccessCodes> {
@@ -211,14 +218,15 @@ pub async fn lock_access_codes(
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(array(");
     query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
-    query.push("))) and workspace_id is not distinct from ").push_bind(workspace_id);
+    query.push("))) and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
     let rows = locked_rows(tx, query).await?;
     let device_ids: Vec<Uuid> = rows.iter().map(|row| row.device.device_id).collect();
     if device_ids.is_empty() {
         return Ok(LockedAccessCodes::default());
     }
-    let mut query = codes_with_world(workspace_id, access_code_ids, &device_ids, wanted);
+    let mut query = codes_with_world(visibility, access_code_ids, &device_ids, wanted);
     let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
     let mut all = LockedAccessCodes::default();
     let mut world = None;
@@ -235,7 +243,7 @@ pub async fn lock_access_codes(
 /// Selects codes, those that wait for a place on these devices, and rivals for PINs, each with its world. Each kind is
 /// looked up by an index of its own: `offset 0` keeps them apart.
 fn codes_with_world(
-    workspace_id: Uuid,
+    visibility: &Visibility,
     access_code_ids: &[Uuid],
     device_ids: &[Uuid],
     wanted: &[PinWanted],
@@ -244,7 +252,9 @@ fn codes_with_world(
     query.push(AccessCodeRow::COLUMNS).push(", a.is_rival, ").push(WorldRow::COLUMNS).push(" from (select ");
     query.push(AccessCodeRow::COLUMNS).push(", false as is_rival from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
-    query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ").push_bind(workspace_id);
+    query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ");
+    query.push_bind(visibility.workspace_id);
+    push_visible_devices(&mut query, visibility, "a.device_id");
     query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", false from (");
     super::push_blocked_on(&mut query, device_ids);
     query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
@@ -265,13 +275,14 @@ fn codes_with_world(
             query.push("a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
         }
     }
-    query.push(") as a cross join (select * from workspace where workspace_id = ").push_bind(workspace_id);
+    query.push(") as a cross join (select * from workspace where workspace_id = ");
+    query.push_bind(visibility.workspace_id);
     query.push(") as w order by a.sequence");
     query
 }
 
 /// Locks the PIN group of a key. `false`: there is none.
-pub async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
+pub(crate) async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
     let found = sqlx::query!(
         "select common_code_key from pin_group where workspace_id = $1 and common_code_key = $2 for update",
         workspace_id,
@@ -283,15 +294,16 @@ pub async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_co
 }
 
 /// The ids of the codes of a group. To be read with the group locked: it gets no further members then.
-pub async fn members(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<Vec<Uuid>> {
-    let ids = sqlx::query_scalar(
-        "select access_code_id from (select * from access_code where common_code_key = $1 offset 0) as a
-         where gone_at is null and workspace_id is not distinct from $2
-         order by access_code_id",
-    )
-    .bind(common_code_key)
-    .bind(workspace_id)
-    .fetch_all(tx)
-    .await?;
-    Ok(ids)
+pub(crate) async fn members(
+    tx: &mut PgConnection,
+    visibility: &Visibility,
+    common_code_key: &str,
+) -> Result<Vec<Uuid>> {
+    let mut query = QueryBuilder::new("select access_code_id from (select * from access_code where common_code_key = ");
+    query.push_bind(common_code_key.to_owned()).push(" offset 0) as a where gone_at is null");
+    query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    push_visible_devices(&mut query, visibility, "a.device_id");
+    query.push(" order by access_code_id");
+    let ids: Vec<(Uuid,)> = query.build_query_as().fetch_all(tx).await?;
+    Ok(ids.into_iter().map(|(id,)| id).collect())
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
-pub async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
+pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (ids, wake_at): (Vec<Uuid>, Vec<Option<Instant>>) = sqlx::query!(
         r#"select access_code_id, due_at as "due_at!", wake_at from access_code
            where workspace_id = $1 and due_at is not null"#,
@@ -37,7 +37,7 @@ pub async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: Wo
 }
 
 /// Writes when these codes are next due, as it follows from their lives.
-pub async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -> Result<()> {
+pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -> Result<()> {
     sqlx::query!(
         "update access_code set due_at = new.due_at, wake_at = new.wake_at
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new(access_code_id, due_at, wake_at)
@@ -53,7 +53,7 @@ pub async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -> Resul
 
 /// Removes the PIN groups of these keys that have no code any more. One that another transaction is about to add codes
 /// to is passed over: waiting for it could wait for ever, since it locks groups before devices.
-pub async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(Uuid, String)>) -> Result<()> {
+pub(crate) async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(Uuid, String)>) -> Result<()> {
     let (workspace_ids, keys): (Vec<Uuid>, Vec<String>) = keys.into_iter().unzip();
     let lock = "select g.common_code_key
                 from unnest($1::uuid[], $2::text[]) as wanted(workspace_id, key)

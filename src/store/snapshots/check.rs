@@ -17,10 +17,15 @@ const MOST: i64 = 1_000_000_000;
 /// A column as the database has it.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Column {
+    /// The table.
     pub(crate) table: String,
+    /// Its name.
     pub(crate) name: String,
+    /// Its type, as PostgreSQL writes it.
     pub(crate) kind: String,
+    /// Whether it can be null.
     pub(crate) is_nullable: bool,
+    /// Whether the database has a value where none is given.
     pub(crate) has_default: bool,
 }
 

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// Says what is wrong with a value that is not null, for the code that will read it.
-pub type Check = fn(&Value) -> Result<(), String>;
+pub(crate) type Check = fn(&Value) -> Result<(), String>;
 
 /// A table whose rows belong to a workspace.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ pub const LEFT_OUT: [&str; 2] = ["credential", "snapshot"];
 
 /// Columns that no snapshot has. What the workspace is called by, and for how long it is there, stays as it is. The clock
 /// stands in the document by itself. `sequence` and `wake_at` follow from the rest.
-pub const COLUMNS_LEFT_OUT: [&str; 11] = [
+pub(crate) const COLUMNS_LEFT_OUT: [&str; 11] = [
     "workspace_id",
     "is_sandbox",
     "publishable_key",

@@ -337,7 +337,8 @@ fn brands_keep_the_schedule_of_a_code_themselves_or_not_and_no_property_tells() 
         "wyze_lock",
     ];
     run(async {
-        let types: Vec<_> = latchkey::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
+        let types: Vec<_> =
+            latchkey::testing::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
         let locks = types.iter().map(|device_type| {
             json!({ "device_type": device_type, "can_program_online_access_codes": true, "time_zone": "Europe/Berlin" })
         });

@@ -30,7 +30,7 @@ async fn fill(world: &World, place: usize, condition: &'static str) {
     sqlx::query(sqlx::AssertSqlSafe(statement))
         .bind(world.workspace_id.parse::<Uuid>().unwrap())
         .bind(world.lock(place).parse::<Uuid>().unwrap())
-        .bind(START.parse::<latchkey::clock::Instant>().unwrap())
+        .bind(START.parse::<latchkey::testing::clock::Instant>().unwrap())
         .execute(app().pool.raw())
         .await
         .unwrap();

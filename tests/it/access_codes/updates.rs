@@ -358,8 +358,8 @@ fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
             assert_eq!(now(&world, &code).await, code, "managed until the lock has it");
             let again = update(&world, &code, json!({ "is_managed": false })).await;
             world.post("/access_codes/unmanaged/get", by_id.clone()).await.error(404, "access_code_not_found");
-            let before: latchkey::clock::Instant = on_the_lock_at.parse().unwrap();
-            world.advance_to(&latchkey::clock::to_iso(before - chrono::TimeDelta::milliseconds(1))).await;
+            let before: latchkey::testing::clock::Instant = on_the_lock_at.parse().unwrap();
+            world.advance_to(&latchkey::testing::clock::to_iso(before - chrono::TimeDelta::milliseconds(1))).await;
             assert_eq!(now(&world, &code).await["is_managed"], true);
             assert_eq!(attempt(&world, &pending).await, pending);
             world.advance_to(on_the_lock_at).await;

@@ -3,8 +3,8 @@
 use crate::support::{Reply, World, app, ask, run, send};
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
-use latchkey::domain::sandbox::API_KEY;
-use latchkey::engine::sandbox;
+use latchkey::testing::domain::sandbox::API_KEY;
+use latchkey::testing::engine::sandbox;
 
 /// A GET with headers that need not be text.
 async fn get(path: &str, headers: &[(&str, &[u8])]) -> Reply {

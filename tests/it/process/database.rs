@@ -5,7 +5,7 @@ use super::{
     postgres_of, wait_for, word_after,
 };
 use crate::support::check_answer;
-use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};

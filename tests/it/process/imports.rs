@@ -1,7 +1,7 @@
 //! Documents that are large: how many of them are taken at once, and what they take.
 
 use super::{Latchkey, answer, client, eventually, wait_for, word_after};
-use latchkey::store::snapshots::checksum;
+use latchkey::testing::store::snapshots::checksum;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::fs;

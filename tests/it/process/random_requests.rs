@@ -13,7 +13,7 @@ use self::values::{Known, Random};
 use self::wire::{Answer, Connection, Request};
 use super::Latchkey;
 use crate::support::{START, check_answer};
-use latchkey::contract;
+use latchkey::testing::contract;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

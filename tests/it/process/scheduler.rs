@@ -2,7 +2,7 @@
 
 use super::database::{database_of, locks_of, until_it_serves, with_database};
 use super::{Latchkey, codes_at_rest, id_of, place, post, postgres_in, wait_for};
-use latchkey::postgres::private::PrivatePostgres;
+use latchkey::testing::postgres::private::PrivatePostgres;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Settings that worlds begin by: the clock, the seed, how long things are kept.
 
 use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
-use latchkey::postgres::private::{Durability, Options, PrivatePostgres};
+use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

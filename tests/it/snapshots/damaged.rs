@@ -1,7 +1,7 @@
 //! Documents that are not as they were exported: refused, with what is wrong, and nothing is kept.
 
 use super::*;
-use latchkey::store::snapshots::checksum;
+use latchkey::testing::store::snapshots::checksum;
 
 /// The document with a checksum that fits, so that it is read further.
 fn signed(mut document: Value) -> Value {

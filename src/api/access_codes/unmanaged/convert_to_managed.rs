@@ -24,7 +24,7 @@ pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
     let allowed = allowed.unwrap_or(false);
     let attempt = engine::convert_to_managed::convert_to_managed(
         &call.app,
-        call.workspace.workspace_id,
+        &call.caller.visibility(),
         input.access_code_id,
         allowed,
     )

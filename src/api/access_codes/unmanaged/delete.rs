@@ -18,6 +18,6 @@ pub(super) struct Delete {
 pub(super) async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, sync } = call.input;
     let attempt =
-        engine::delete::delete(&call.app, call.workspace.workspace_id, (access_code_id, false), None, sync).await?;
+        engine::delete::delete(&call.app, &call.caller.visibility(), (access_code_id, false), None, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))
 }

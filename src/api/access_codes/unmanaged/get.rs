@@ -14,7 +14,7 @@ pub(super) struct Found {
 
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let filter = call.input.filter(Whose::Unmanaged)?;
-    let found = access_codes::list(&call.app.pool, call.workspace.workspace_id, &filter).await?;
+    let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let visible = found.iter().filter(|(_, device)| {
         device.brand.shows_foreign_codes && (call.input.code.is_none() || !device.brand.hides_foreign_codes)
     });

@@ -38,8 +38,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         limit: Some(page.fetch()),
         ..Filter::default()
     };
-    let workspace_id = call.workspace.workspace_id;
-    let found = access_codes::list_on_device(&call.app.pool, workspace_id, input.device_id, &filter).await?;
+    let visibility = call.caller.visibility();
+    let found = access_codes::list_on_device(&call.app.pool, &visibility, input.device_id, &filter).await?;
     let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
     found.retain(|(_, device)| device.brand.shows_foreign_codes);
     let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };

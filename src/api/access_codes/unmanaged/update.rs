@@ -23,12 +23,7 @@ pub(super) async fn update(call: Call<Update>) -> Result<Done> {
         return Err(Error::invalid("is_managed", message));
     }
     let allowed = allowed.unwrap_or(false);
-    engine::convert_to_managed::convert_to_managed(
-        &call.app,
-        call.workspace.workspace_id,
-        input.access_code_id,
-        allowed,
-    )
-    .await?;
+    engine::convert_to_managed::convert_to_managed(&call.app, &call.caller.visibility(), input.access_code_id, allowed)
+        .await?;
     Ok(Done {})
 }

@@ -7,15 +7,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// The PIN breaks the lock's rules: not tried again until it is changed.
-pub const CODE_CONSTRAINTS_VIOLATED: &str = "code_constraints_violated";
+pub(crate) const CODE_CONSTRAINTS_VIOLATED: &str = "code_constraints_violated";
 /// The lock holds the PIN already.
-pub const DUPLICATE_CODE_ON_DEVICE: &str = "duplicate_code_on_device";
+pub(crate) const DUPLICATE_CODE_ON_DEVICE: &str = "duplicate_code_on_device";
 /// The lock's memory is full.
-pub const NO_SPACE_ON_DEVICE: &str = "no_space_for_access_code_on_device";
+pub(crate) const NO_SPACE_ON_DEVICE: &str = "no_space_for_access_code_on_device";
 /// An attempt to put the code on the lock, or to change it there, failed.
-pub const FAILED_TO_SET: &str = "failed_to_set_on_device";
+pub(crate) const FAILED_TO_SET: &str = "failed_to_set_on_device";
 /// An attempt to take the code off the lock failed, or takes too long.
-pub const FAILED_TO_REMOVE: &str = "failed_to_remove_from_device";
+pub(crate) const FAILED_TO_REMOVE: &str = "failed_to_remove_from_device";
 
 /// What few codes have. What is empty is not written.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -200,7 +200,7 @@ pub struct Condition {
 }
 
 /// The properties in which two entries differ, in Seam's names.
-pub fn modified_fields(from: &Entry, to: &Entry) -> Vec<ModifiedField> {
+pub(crate) fn modified_fields(from: &Entry, to: &Entry) -> Vec<ModifiedField> {
     let starts_at = |window: Option<Window>| window.map(|window| to_iso(window.starts_at));
     let ends_at = |window: Option<Window>| window.map(|window| to_iso(window.ends_at));
     let pairs = [

@@ -308,7 +308,7 @@ impl Life {
 
 /// Whether a start lies in the past for a lock that is given one with this lead instead. One that needs a lead takes no
 /// start at the present instant either.
-pub fn begun(starts_at: Instant, lead: TimeDelta, now: Instant) -> bool {
+pub(crate) fn begun(starts_at: Instant, lead: TimeDelta, now: Instant) -> bool {
     if lead.is_zero() { starts_at < now } else { starts_at <= now }
 }
 

@@ -1,6 +1,6 @@
 //! Values for parameters: mostly such as a schema asks for and a world knows, and often others.
 
-use latchkey::clock;
+use latchkey::testing::clock;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -303,7 +303,7 @@ impl<'a> Maker<'a> {
             && let Some(fields) = document.as_object_mut()
         {
             fields.shift_remove("checksum");
-            if let Ok(checksum) = latchkey::store::snapshots::checksum(fields) {
+            if let Ok(checksum) = latchkey::testing::store::snapshots::checksum(fields) {
                 fields.insert("checksum".to_owned(), json!(checksum));
             }
         }

@@ -1,0 +1,174 @@
+//! A caller who may see one connected account only: what belongs to another is, for it, not there.
+//!
+//! No credential restricts its caller yet, so these tests stand below HTTP: at the lists and the changes that requests go
+//! through.
+
+use crate::access_codes::on;
+use crate::support::{World, app, run};
+use latchkey::testing::cause::Cause;
+use latchkey::testing::domain::caller::Visibility;
+use latchkey::testing::engine::commands::{CreateCommand, NewAccessCode, Update, UpdateCommand};
+use latchkey::testing::engine::{
+    backup_pool, code_lengths, connectivity, convert_to_managed, create, delete, external_changes, generate_code,
+    update,
+};
+use latchkey::testing::error::Error;
+use latchkey::testing::store::{access_codes, action_attempts, devices, events};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// Two locks of different accounts with a code on each, and what a caller sees who has the account of the first.
+struct Two {
+    world: World,
+    visibility: Visibility,
+    codes: [Uuid; 2],
+}
+
+fn uuid(value: &Value) -> Uuid {
+    value.as_str().and_then(|text| text.parse().ok()).expect("an id")
+}
+
+async fn two() -> Two {
+    let world = World::with(json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }])).await;
+    let mut codes = Vec::new();
+    for place in [0, 1] {
+        let wanted = on(&world, place, json!({ "common_code_key": "both", "code": "135790" }));
+        codes.push(uuid(&world.create(wanted).await["access_code_id"]));
+    }
+    world.advance("PT1M").await;
+    let account = uuid(&world.devices[0]["connected_account_id"]);
+    assert_ne!(account, uuid(&world.devices[1]["connected_account_id"]));
+    let workspace_id = world.workspace_id.parse().expect("an id");
+    let visibility = Visibility { workspace_id, connected_account_ids: Some([account].into()) };
+    Two { world, visibility, codes: codes.try_into().expect("two codes") }
+}
+
+impl Two {
+    fn device(&self, place: usize) -> Uuid {
+        self.world.lock(place).parse().expect("an id")
+    }
+
+    fn creation(&self, places: &[usize]) -> CreateCommand {
+        CreateCommand {
+            visibility: self.visibility.clone(),
+            device_ids: places.iter().map(|place| self.device(*place)).collect(),
+            wanted: NewAccessCode::default(),
+            linking: None,
+            cause: Cause::default(),
+        }
+    }
+
+    fn renaming(&self, place: usize) -> UpdateCommand {
+        UpdateCommand {
+            visibility: self.visibility.clone(),
+            access_code_id: self.codes[place],
+            device_id: None,
+            update: Update { name: Some("renamed".to_owned()), ..Update::default() },
+            sync: false,
+            cause: Cause::default(),
+        }
+    }
+
+    /// The code of the lock at this place as the API has it.
+    async fn code(&self, place: usize) -> Value {
+        self.world.access_code(&json!(self.codes[place])).await
+    }
+}
+
+#[track_caller]
+fn is_not_found<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+    let error = outcome.expect_err("it is not there");
+    assert!(matches!(error, Error::NotFound(_) | Error::AccessCodeNotFound { .. }), "{error}");
+}
+
+#[test]
+fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
+    run(async {
+        let two = two().await;
+        let (app, seen) = (app(), &two.visibility);
+        let found = devices::list(&app.pool, seen, &devices::Filter::default()).await.unwrap();
+        assert_eq!(found.iter().map(|device| device.device_id).collect::<Vec<_>>(), [two.device(0)]);
+        let all = access_codes::Filter { access_code_ids: Some(&two.codes), ..Default::default() };
+        for filter in [&access_codes::Filter::default(), &all] {
+            let found = access_codes::list(&app.pool, seen, filter).await.unwrap();
+            assert_eq!(found.iter().map(|(code, _)| code.access_code_id).collect::<Vec<_>>(), [two.codes[0]]);
+        }
+        for (place, is_there) in [(0, true), (1, false)] {
+            let none = access_codes::Filter::default();
+            let found = access_codes::list_on_device(&app.pool, seen, two.device(place), &none).await.unwrap();
+            assert_eq!(found.is_some(), is_there);
+            let found = access_codes::device_of(&app.pool, seen, two.codes[place]).await.unwrap();
+            assert_eq!(found.is_some(), is_there);
+            let found = devices::account_of(&app.pool, seen, two.device(place)).await.unwrap();
+            assert_eq!(found.is_some(), is_there);
+        }
+        let found = events::list(&app.pool, seen, events::Filter { limit: 1000, ..Default::default() }).await.unwrap();
+        assert!(!found.is_empty());
+        assert!(found.iter().all(|event| event.device_id == Some(two.device(0))));
+        let filter = action_attempts::Filter { limit: 1000, ..Default::default() };
+        let found = action_attempts::list(&app.pool, seen, &filter).await.unwrap();
+        assert_eq!(found.iter().map(|row| row.access_code_id).collect::<Vec<_>>(), [Some(two.codes[0])]);
+    });
+}
+
+#[test]
+fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
+    run(async {
+        let two = two().await;
+        let (app, seen) = (app(), &two.visibility);
+        let before = two.code(1).await;
+        is_not_found(create::create(&app, two.creation(&[1])).await);
+        is_not_found(create::create(&app, two.creation(&[0, 1])).await);
+        is_not_found(update::update(&app, two.renaming(1)).await);
+        is_not_found(delete::delete(&app, seen, (two.codes[1], true), None, false).await);
+        is_not_found(backup_pool::pull(&app, seen, two.codes[1]).await);
+        is_not_found(convert_to_managed::convert_to_managed(&app, seen, two.codes[1], false).await);
+        is_not_found(code_lengths::report(&app, seen, two.device(1), vec![4]).await);
+        is_not_found(generate_code::generate_code(&app, seen, two.device(1)).await);
+        let on_lock =
+            external_changes::OnLock { device_id: two.device(1), access_code_id: Some(two.codes[1]), code: None };
+        is_not_found(external_changes::remove(&app, seen, &on_lock).await);
+        let account = uuid(&two.world.devices[1]["connected_account_id"]);
+        let tx = app.pool.begin(seen.workspace_id).await.unwrap();
+        is_not_found(connectivity::set_account(tx, seen, account, false).await);
+        assert_eq!(two.code(1).await, before);
+    });
+}
+
+#[test]
+fn visibility_of_one_account_allows_the_same_where_it_sees_the_device() {
+    run(async {
+        let two = two().await;
+        let (app, seen) = (app(), &two.visibility);
+        assert_eq!(create::create(&app, two.creation(&[0])).await.unwrap().len(), 1);
+        update::update(&app, two.renaming(0)).await.unwrap();
+        assert_eq!(two.code(0).await["name"], "renamed");
+        generate_code::generate_code(&app, seen, two.device(0)).await.unwrap();
+        // The group has a code on each lock: the one that is seen moves.
+        let moved = Update { name: Some("moved".to_owned()), ..Update::default() };
+        update::update_multiple(&app, seen, "both", &moved).await.unwrap();
+        assert_eq!(two.code(0).await["name"], "moved");
+        assert_ne!(two.code(1).await["name"], "moved");
+        delete::delete(&app, seen, (two.codes[0], true), None, false).await.unwrap();
+    });
+}
+
+#[test]
+fn visibility_of_each_request_of_a_batch_is_its_own() {
+    run(async {
+        let two = two().await;
+        let app = app();
+        let everything =
+            CreateCommand { visibility: Visibility::all_of(two.visibility.workspace_id), ..two.creation(&[1]) };
+        // The first has the batcher to itself; the others are one batch.
+        let (first, blind, seeing) = tokio::join!(
+            create::create(&app, two.creation(&[0])),
+            create::create(&app, two.creation(&[1])),
+            create::create(&app, everything),
+        );
+        assert_eq!(first.unwrap().len(), 1);
+        is_not_found(blind);
+        assert_eq!(seeing.unwrap().len(), 1);
+    });
+}
