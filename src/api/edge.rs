@@ -18,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
-use axum::routing::any;
+use axum::routing::{MethodRouter, any};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ pub struct Routes {
 impl Routes {
     /// Adds a path of the contract with its handler.
     #[must_use]
-    pub fn add<I, O, H, F>(mut self, path: &'static str, handler: H) -> Self
+    pub fn add<I, O, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
         O: Serialize + Send + 'static,
@@ -81,7 +81,13 @@ impl Routes {
                 answer.into_response()
             }
         };
-        self.router = self.router.route(path, any(serve));
+        self.route(path, any(serve))
+    }
+
+    /// Adds a path with what serves it.
+    #[must_use]
+    pub(crate) fn route(mut self, path: &'static str, serve: MethodRouter<App>) -> Self {
+        self.router = self.router.route(path, serve);
         self.paths.push(path);
         self
     }

@@ -75,9 +75,9 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     Ok(MemoryBody { device_id, capacity: device.capacity(), codes })
 }
 
-#[derive(Deserialize)]
-pub(super) struct AddCode {
-    device_id: Uuid,
+/// A code that somebody puts on a lock, as it is asked for.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ForeignSpec {
     code: String,
     name: Option<String>,
     starts_at: Option<String>,
@@ -88,6 +88,28 @@ pub(super) struct AddCode {
     cannot_delete_unmanaged_access_code: bool,
 }
 
+impl ForeignSpec {
+    /// The code on this lock.
+    pub(crate) fn read(&self, device_id: Uuid) -> Result<Foreign> {
+        let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
+        let ends_at = optional_instant("ends_at", self.ends_at.as_deref())?;
+        let window = Window::changed(None, starts_at, ends_at)?;
+        Ok(Foreign {
+            device_id,
+            entry: Entry { name: self.name.clone(), code: self.code.clone(), window },
+            cannot_be_managed: self.cannot_be_managed,
+            cannot_delete: self.cannot_delete_unmanaged_access_code,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct AddCode {
+    device_id: Uuid,
+    #[serde(flatten)]
+    foreign: ForeignSpec,
+}
+
 #[derive(Serialize)]
 pub(super) struct Found {
     access_code: Value,
@@ -95,16 +117,7 @@ pub(super) struct Found {
 
 pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
-    let input = call.input;
-    let starts_at = optional_instant("starts_at", input.starts_at.as_deref())?;
-    let ends_at = optional_instant("ends_at", input.ends_at.as_deref())?;
-    let window = Window::changed(None, starts_at, ends_at)?;
-    let foreign = Foreign {
-        device_id: input.device_id,
-        entry: Entry { name: input.name, code: input.code, window },
-        cannot_be_managed: input.cannot_be_managed,
-        cannot_delete: input.cannot_delete_unmanaged_access_code,
-    };
+    let foreign = call.input.foreign.read(call.input.device_id)?;
     let (code, device) = external_changes::add(&call.app, &Visibility::all_of(workspace.workspace_id), foreign).await?;
     Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
 }

@@ -12,7 +12,7 @@ mod devices;
 mod faults;
 mod http_faults;
 mod keypad;
-mod locks;
+pub(crate) mod locks;
 mod programming;
 mod rate_limits;
 mod requests;
@@ -24,7 +24,7 @@ pub(crate) mod workspaces;
 
 pub(crate) use crate::api::edge::{Done, Nothing};
 
-use crate::api::edge;
+use crate::api::edge::{self, Routes};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::config::ControlPlane;
 use crate::domain::workspace::Workspace;
@@ -139,10 +139,7 @@ impl<I> Control<I> {
 
 /// Routes of the control plane under construction.
 #[derive(Default)]
-pub struct ControlRoutes {
-    router: Router<App>,
-    paths: Vec<&'static str>,
-}
+pub struct ControlRoutes(Routes);
 
 impl ControlRoutes {
     /// Adds a path with its handler, whose result is answered in the envelope.
@@ -160,7 +157,7 @@ impl ControlRoutes {
     }
 
     /// Adds a path with its handler, which gives the response itself.
-    fn add_response<I, R, H, F>(mut self, path: &'static str, handler: H) -> Self
+    fn add_response<I, R, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
         R: IntoResponse + Send + 'static,
@@ -171,14 +168,12 @@ impl ControlRoutes {
             let handler = handler.clone();
             async move { answer(app, path, request, handler).await.into_response() }
         };
-        self.router = self.router.route(path, any(serve));
-        self.paths.push(path);
-        self
+        Self(self.0.route(path, any(serve)))
     }
 
     /// The router and the paths in it.
     pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
-        (self.router, self.paths)
+        self.0.into_parts()
     }
 }
 

@@ -59,6 +59,11 @@ impl AccessCode {
         }
     }
 
+    /// Whether it was made by the transaction that has it, and so comes after all others.
+    pub(crate) fn is_new(&self) -> bool {
+        self.sequence == 0
+    }
+
     /// Takes the code out of the group of codes that share its PIN.
     pub fn leave_group(&mut self) {
         self.left_group = self.common_code_key.take().or_else(|| self.left_group.take());

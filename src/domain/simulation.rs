@@ -243,7 +243,8 @@ impl Run {
         let is_no_removal = code.life.work().is_none_or(|(operation, _)| operation != Operation::Remove);
         let order = (step, is_no_removal);
         let lock = (ordinal, code.device_id);
-        self.coming.push(Reverse((at, lock, order, code.sequence, place, self.versions[place])));
+        let sequence = if code.is_new() { i64::MAX } else { code.sequence };
+        self.coming.push(Reverse((at, lock, order, sequence, place, self.versions[place])));
     }
 }
 

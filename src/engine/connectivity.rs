@@ -8,7 +8,7 @@ use crate::domain::event::{NewEvent, event_type, payload};
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
-use crate::store::{devices, workspaces};
+use crate::store::{accounts, workspaces};
 use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -52,20 +52,20 @@ pub async fn set_account(
 ) -> Result<UnitOfWork> {
     // The workspace first: nobody shall add a device to the account meanwhile.
     workspaces::lock(&mut tx, visibility.workspace_id).await?;
-    let accounts = devices::accounts(&mut tx, visibility.workspace_id).await?;
+    let accounts = accounts::list(&mut tx, visibility.workspace_id).await?;
     let account = accounts.into_iter().find(|account| account.connected_account_id == connected_account_id);
     let account = account.filter(|account| visibility.covers(account.connected_account_id));
     let mut account = account.ok_or(Error::NotFound(Resource::ConnectedAccount))?;
     if account.disconnected_at.is_none() == is_connected {
         return UnitOfWork::begin_in(tx, visibility, Scope::Devices(&[])).await;
     }
-    let ids = devices::ids_of_account(&mut tx, connected_account_id).await?;
+    let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
     let (now, machine_now) = (work.now, work.machine_now);
     account.disconnected_at = (!is_connected).then_some(now);
     let event_id = work.ids.id("event", connected_account_id, account.events_made, machine_now);
     account.events_made += 1;
-    devices::update_account(&mut work.tx, &account).await?;
+    accounts::update(&mut work.tx, &account).await?;
     let since = account.disconnected_at;
     // The account's own event comes first: it is the cause of the others.
     let event = NewEvent {

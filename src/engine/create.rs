@@ -15,7 +15,7 @@ use super::commands::{CreateCommand, Created};
 use super::unit_of_work::UnitOfWork;
 use crate::cause::Cause;
 use crate::compute;
-use crate::error::Result;
+use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -42,7 +42,14 @@ const LONG_REQUEST: usize = 20;
 /// Decides and writes a batch. `Err`: nothing of it was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Result<Vec<Result<Vec<Created>>>> {
     let tx = app.pool.begin(workspace_id).await?;
-    let (work, answers) = create_in(tx, workspace_id, batch).await?;
+    let (work, answers) = match create_in(tx, workspace_id, batch).await {
+        Ok(decided) => decided,
+        // None of the devices is there: that is the answer to each request, and none has to be tried alone.
+        Err(Error::NotFound(Resource::Device)) => {
+            return Ok(batch.iter().map(|_| Err(Error::NotFound(Resource::Device))).collect());
+        }
+        Err(error) => return Err(error),
+    };
     if answers.iter().any(Result::is_ok) {
         let causes: Vec<Cause> = batch.iter().map(|command| command.cause.clone()).collect();
         work.commit(app, &causes).await?;
@@ -54,7 +61,7 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Resu
 /// has more to write. Gives that, with an answer for each request.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::error::Error::NotFound) where none of the devices is there, and what nobody foresaw; the
+/// [`Error::NotFound`] where none of the devices is there, and what nobody foresaw; the
 /// transaction can only be given up.
 pub(crate) async fn create_in(
     tx: Transaction,

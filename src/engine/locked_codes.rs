@@ -1,5 +1,6 @@
 //! Locked devices and access codes on them, as the database has them and as they have become: what differs is written,
-//! with everything that was recorded. This is the one way in which access codes are written.
+//! with everything that was recorded. Nothing else writes access codes, but for the instants at which they are woken when a
+//! clock has changed.
 
 use super::recorder::Recorder;
 use super::simulation;
@@ -51,7 +52,7 @@ impl LockedCodes {
         }
     }
 
-    /// The codes, in the order of their making.
+    /// The codes: as they were read, and then the new ones.
     pub fn all(&self) -> impl Iterator<Item = &AccessCode> {
         self.codes.iter()
     }

@@ -250,8 +250,6 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     let mut codes = LockedCodes::new(locked, codes, machine_now);
     let until = |it: &LockedDevice| it.world.clock.now(machine_now);
     codes.run(&mut tx, &[(Pace::Usual, &|_| true)], until, (StopWhen::TimeIsReached, BATCH_STEPS)).await?;
-    // A code that was woken and took no step, because the machine's clock is coarser than the workspace's, is written with
-    // its due times all the same.
     codes.write(&mut tx).await?;
     tx.commit().await?;
     codes.recorder.committed(app, &[]);

@@ -13,7 +13,7 @@ use crate::store::snapshots::document::{Clock, Document};
 use crate::store::snapshots::{self, Kept, Place, check, checksum, written};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// As many bytes one row of a document may have at least; more where a request may.
@@ -114,7 +114,7 @@ async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &K
     let _in_use = app.uses_memory(kept.text()?.len());
     let document = read_kept(kept.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
-    snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await.map_err(snapshots::refusal)?;
+    snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     tx.commit().await?;
     // An imported one may have had another name and another seed.
@@ -165,9 +165,7 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let document = read_kept(text).await?;
     let mut tx = begin(app, workspace).await?;
     let machine_now = machine_now();
-    let mut trial = tx.begin().await?;
-    snapshots::put(&mut trial, workspace_id, &document, &columns, machine_now).await.map_err(snapshots::refusal)?;
-    trial.rollback().await?;
+    snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     let place = next_place(&mut tx, workspace).await?;
     let instants = (world.clock.now(machine_now), document.clock.instant());

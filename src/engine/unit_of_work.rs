@@ -48,7 +48,8 @@ pub struct UnitOfWork {
     pub now: Instant,
     /// The machine's.
     pub machine_now: Instant,
-    /// The locked devices and their codes that are not gone, run up to now.
+    /// The locked devices and, of their codes, those of the [`Scope`] and those that something on the devices blocks; run up to
+    /// now.
     pub codes: LockedCodes,
     /// The codes that may stand in the way of the PINs wanted, as they are stored.
     pub conflicts: Vec<AccessCode>,
@@ -58,7 +59,8 @@ impl UnitOfWork {
     /// Locks and reads. What fell due until now happens first, so that each event keeps its instant.
     ///
     /// # Errors
-    /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) where the workspace is gone.
+    /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) where the workspace is gone;
+    /// [`Error::TooManySteps`] where more fell due than one request makes happen.
     pub async fn begin(app: &App, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
         let tx = app.pool.begin(visibility.workspace_id).await?;
         Self::begin_in(tx, visibility, scope).await
@@ -108,16 +110,17 @@ impl UnitOfWork {
         self.codes.record(access_code_id, event_type, self.now, payload)
     }
 
-    /// Makes everything happen that is due by now. `at_once`: operations take no time, as for a caller who waits.
+    /// Makes everything happen that is due by now to the codes that were there before. `at_once`: operations take no time, as
+    /// for a caller who waits.
     ///
     /// # Errors
     /// [`Error::TooManySteps`].
     pub async fn run(&mut self, at_once: bool) -> Result<()> {
         let pace = if at_once { Pace::Immediate } else { Pace::Usual };
-        self.run_turns(&[(pace, &|_| true)]).await
+        self.run_turns(&[(pace, &|code| !code.is_new())]).await
     }
 
-    /// The same for some codes after the other.
+    /// Makes everything happen that is due by now to some codes after the other.
     ///
     /// # Errors
     /// [`Error::TooManySteps`].

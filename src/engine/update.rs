@@ -28,7 +28,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// Those of an unknown, ended, deleted or offline code, of a PIN or time frame the lock cannot take, and of an offline lock
-/// where the caller does not want to wait. Then nothing is written.
+/// where the caller does not want to wait. Then nothing is written but what fell due before.
 pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
     let workspace_id = command.visibility.workspace_id;
     // Whoever waits for the lock must not have others wait along.
@@ -170,9 +170,15 @@ async fn read_claims(work: &mut UnitOfWork, wanted: &[(Uuid, &Update)]) -> Resul
     }
     let mut claims = Claims::default();
     // What is read by lock has what is read by PIN in it.
-    let conflicts = work.conflicts.iter().filter(|conflict| !limited.contains(&conflict.device_id));
-    conflicts.for_each(|conflict| claims.add_life(conflict));
+    for conflict in work.conflicts.iter().filter(|conflict| !limited.contains(&conflict.device_id)) {
+        // What fell due meanwhile may have ended it.
+        let conflict = work.codes.get(conflict.access_code_id).unwrap_or(conflict);
+        if conflict.life.gone_at.is_none() && !conflict.life.particulars.has_expired {
+            claims.add_life(conflict);
+        }
+    }
     if !limited.is_empty() {
+        work.codes.write_memory(&mut work.tx).await?;
         access_codes::claims_on_devices(&mut work.tx, &limited).await?.into_iter().for_each(|claim| claims.add(claim));
     }
     Ok(claims)
@@ -220,11 +226,13 @@ fn change(
     let is_noop = [
         change_who_may(work, access_code_id, update.is_external_modification_allowed)?,
         change_asked(work, claims, access_code_id, asked, native)?,
-        update.is_managed == Some(false) && unmanage(work, access_code_id, action_attempt_id)?,
+        update.is_managed == Some(false) && unmanage(work, claims, access_code_id, action_attempt_id)?,
     ]
     .iter()
     .all(|changed| !changed);
-    work.codes.recorder.concerns(access_code_id, device_id);
+    if !is_noop {
+        work.codes.recorder.concerns(access_code_id, device_id);
+    }
     recent.note(device_id);
     // There is no managed code to show where nothing changed or it is unmanaged now.
     let has_result = !is_noop && work.codes.get(access_code_id)?.life.is_managed;
@@ -287,12 +295,14 @@ fn change_asked(
 }
 
 /// Makes the code unmanaged, at once or as soon as its lock holds it.
-fn unmanage(work: &mut UnitOfWork, access_code_id: Uuid, action_attempt_id: Uuid) -> Result<bool> {
+fn unmanage(work: &mut UnitOfWork, claims: &mut Claims, access_code_id: Uuid, action_attempt_id: Uuid) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
     if code.life.request_unmanaging(now, action_attempt_id) {
         // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
         code.leave_group();
+        claims.remove(code.device_id, code.access_code_id);
+        claims.add_life(code);
         work.record(access_code_id, event_type::CHANGED, Some(payload::unmanaged()))?;
     }
     Ok(true)
@@ -355,7 +365,7 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
     free
 }
 
-/// Moves or renames all codes of a group, or none of them.
+/// Moves or renames all codes of a group that the caller may see, or none of them.
 ///
 /// # Errors
 /// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].

@@ -8,14 +8,16 @@ use crate::config::Settings;
 use crate::contract::quoted;
 use crate::domain::access_code::lifecycle::particulars::Condition;
 use crate::domain::caller::Visibility;
+use crate::domain::device::brands::{self, Brand};
 use crate::domain::device::health::Trouble;
-use crate::domain::device::{Device, Overrides, brands};
+use crate::domain::device::{Device, Overrides};
 use crate::domain::workspace::{SameCode, Workspace, World};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use crate::ids::{Ids, ordinal_after};
+use crate::store::accounts::{self, NewAccount};
 use crate::store::devices;
-use crate::store::workspaces::{self, NewAccount, NewWorkspace};
+use crate::store::workspaces::{self, NewWorkspace};
 use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -131,6 +133,34 @@ impl Injected {
 }
 
 impl LockSpec {
+    /// The device, of this brand and at this place in a workspace, connected through this account.
+    fn device(
+        self,
+        workspace: &Workspace,
+        (brand, ordinal): (&'static Brand, i32),
+        (connected_account_id, account_disconnected_at): (Uuid, Option<Instant>),
+        (now, machine_now): (Instant, Instant),
+    ) -> Device {
+        let workspace_id = workspace.workspace_id;
+        let trouble = self.trouble(now, account_disconnected_at);
+        let own_id = || workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now);
+        Device {
+            device_id: self.device_id.unwrap_or_else(own_id),
+            workspace_id,
+            connected_account_id,
+            brand,
+            name: self.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
+            ordinal,
+            created_at: now,
+            reachable_since: trouble.unreachable_since().is_none().then_some(now),
+            trouble,
+            backup_pool: None,
+            overrides: self.overrides,
+            custom_metadata: Map::new(),
+            events_made: 0,
+        }
+    }
+
     /// A lock that is as usual for its type.
     pub(crate) fn of_type(device_type: &str) -> Self {
         Self {
@@ -234,13 +264,12 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         api_key: &api_key,
         personal_access_token: &personal_access_token,
     };
-    workspaces::insert(tx, &new).await.map_err(|error| match not_free(&error) {
+    workspaces::insert(tx, &new).await.map_err(|error| match error {
         // What follows from a seed can only be taken by another world of that seed.
-        Some("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
-        Some("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
-        Some("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
-        Some(what) => Error::InUse(what),
-        None => error.into(),
+        Error::InUse("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
+        Error::InUse("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
+        Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
+        error => error,
     })?;
     make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
     let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
@@ -303,9 +332,7 @@ async fn make_accounts(
         disconnected_at: (!account.connected).then_some(now),
     });
     let new: Vec<NewAccount> = new.collect();
-    workspaces::insert_accounts(tx, workspace_id, now, &new)
-        .await
-        .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))
+    accounts::insert(tx, workspace_id, now, &new).await
 }
 
 /// Makes locks in a workspace, in this order, from this ordinal on.
@@ -318,7 +345,7 @@ pub(crate) async fn make_devices(
 ) -> Result<Vec<Device>> {
     let workspace_id = workspace.workspace_id;
     let machine_now = machine_now();
-    let mut accounts: HashMap<String, (Uuid, Option<Instant>)> = devices::accounts(tx, workspace_id)
+    let mut accounts: HashMap<String, (Uuid, Option<Instant>)> = accounts::list(tx, workspace_id)
         .await?
         .into_iter()
         .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
@@ -343,50 +370,18 @@ pub(crate) async fn make_devices(
                 });
                 (id, disconnected_at)
             });
-        let trouble = spec.trouble(now, account_disconnected_at);
-        made.push(Device {
-            device_id: spec
-                .device_id
-                .unwrap_or_else(|| workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now)),
-            workspace_id,
-            connected_account_id,
-            brand,
-            name: spec.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
-            ordinal,
-            created_at: now,
-            reachable_since: trouble.unreachable_since().is_none().then_some(now),
-            trouble,
-            backup_pool: None,
-            overrides: spec.overrides,
-            custom_metadata: Map::new(),
-            events_made: 0,
-        });
+        let account = (connected_account_id, account_disconnected_at);
+        made.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
     }
     // The others come with their locks, in one statement.
     new_accounts.retain(|account| account.disconnected_at.is_some());
     if !new_accounts.is_empty() {
-        workspaces::insert_accounts(tx, workspace_id, now, &new_accounts).await?;
+        accounts::insert(tx, workspace_id, now, &new_accounts).await?;
     }
     if !made.is_empty() {
-        devices::insert(tx, workspace_id, &made)
-            .await
-            .map_err(|error| not_free(&error).map_or_else(|| error.into(), Error::InUse))?;
+        devices::insert(tx, workspace_id, &made).await?;
     }
     Ok(made)
-}
-
-/// Which of the caller's choices was taken already, if that is what went wrong.
-fn not_free(error: &sqlx::Error) -> Option<&'static str> {
-    let error = error.as_database_error().filter(|error| error.is_unique_violation())?;
-    match error.constraint()? {
-        "workspace_pkey" => Some("workspace_id"),
-        "workspace_seed_key" => Some("seed"),
-        "credential_pkey" => Some("api_key"),
-        "device_pkey" => Some("device_id"),
-        "connected_account_pkey" => Some("connected_account_id"),
-        "workspace_publishable_key_key" => Some("publishable_key"),
-        _ => None,
-    }
 }
 
 /// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.

@@ -10,15 +10,15 @@ use crate::api::access_codes;
 use crate::cause::Cause;
 use crate::clock::machine_now;
 use crate::config::Settings;
+use crate::control::locks::ForeignSpec;
 use crate::control::workspaces::Create;
-use crate::domain::access_code::lifecycle::Entry;
 use crate::domain::caller::Visibility;
 use crate::domain::device::brands::BRANDS;
 use crate::domain::sandbox;
 use crate::domain::workspace::Workspace;
 use crate::engine::app::App;
 use crate::engine::commands::{CreateCommand, NewAccessCode};
-use crate::engine::external_changes::{self, Foreign};
+use crate::engine::external_changes;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::engine::workspaces::{AccountSpec, LockSpec, Wanted, make_in};
 use crate::engine::{create, snapshots};
@@ -99,19 +99,6 @@ struct Fixture {
 struct Codes {
     foreign: Vec<ForeignSpec>,
     managed: Vec<NewAccessCode>,
-}
-
-/// A code that somebody else put on a lock.
-#[derive(Debug, Deserialize)]
-struct ForeignSpec {
-    code: String,
-    name: Option<String>,
-    starts_at: Option<String>,
-    ends_at: Option<String>,
-    #[serde(default)]
-    cannot_be_managed: bool,
-    #[serde(default)]
-    cannot_delete_unmanaged_access_code: bool,
 }
 
 /// What has become of the fixtures.
@@ -366,14 +353,7 @@ async fn put_foreign(
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, spec) in codes.foreign.iter().enumerate() {
             let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
-            let window = access_codes::window(spec.starts_at.as_deref(), spec.ends_at.as_deref());
-            let window = window.map_err(|error| Failure::at(&place, error))?;
-            let foreign = Foreign {
-                device_id: *device_id,
-                entry: Entry { name: spec.name.clone(), code: spec.code.clone(), window },
-                cannot_be_managed: spec.cannot_be_managed,
-                cannot_delete: spec.cannot_delete_unmanaged_access_code,
-            };
+            let foreign = spec.read(*device_id).map_err(|error| Failure::at(&place, error))?;
             external_changes::add_to(&mut work, foreign).map_err(|error| Failure::at(&place, error))?;
         }
     }

@@ -179,8 +179,11 @@ pub(crate) async fn with_world(
     Ok(Some((ids, world, row.try_into()?)))
 }
 
-/// Writes new devices, with the accounts they need. A unique violation means that an id is not free.
-pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<(), sqlx::Error> {
+/// Writes new devices, with the accounts they need.
+///
+/// # Errors
+/// [`Error::InUse`] where an id is taken.
+pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<()> {
     let mut query = QueryBuilder::new(
         "with account as (
              insert into connected_account (connected_account_id, workspace_id, provider, created_at)
@@ -196,7 +199,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
          ) ",
     );
     DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0)));
-    query.build().execute(tx).await?;
+    query.build().execute(tx).await.map_err(workspaces::not_inserted)?;
     Ok(())
 }
 
@@ -214,19 +217,6 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     .fetch_one(tx)
     .await?;
     Ok(next)
-}
-
-/// The accounts of a workspace.
-pub(crate) async fn accounts(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
-    let accounts = sqlx::query_as!(
-        Account,
-        "select connected_account_id, provider, disconnected_at, events_made from connected_account
-         where workspace_id = $1",
-        workspace_id
-    )
-    .fetch_all(tx)
-    .await?;
-    Ok(accounts)
 }
 
 /// Writes what has changed of devices that are locked.
@@ -274,19 +264,6 @@ pub(crate) async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<
     Ok(census.collect())
 }
 
-/// An account of a workspace.
-#[derive(Debug)]
-pub(crate) struct Account {
-    /// Its id.
-    pub connected_account_id: Uuid,
-    /// Seam's name of the maker.
-    pub provider: String,
-    /// Since when it is disconnected.
-    pub disconnected_at: Option<Instant>,
-    /// How many events of its own it has: the ordinal of the next.
-    pub events_made: i64,
-}
-
 /// The account of a device, and with it whether the device is there.
 pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
@@ -297,26 +274,6 @@ pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -
     .fetch_optional(pool.of(visibility.workspace_id))
     .await?;
     Ok(account.filter(|account| visibility.covers(*account)))
-}
-
-/// The ids of the devices of an account.
-pub(crate) async fn ids_of_account(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
-        .fetch_all(tx)
-        .await?)
-}
-
-/// Writes what of an account can be changed.
-pub(crate) async fn update_account(tx: &mut PgConnection, account: &Account) -> Result<()> {
-    sqlx::query!(
-        "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",
-        account.connected_account_id,
-        account.disconnected_at,
-        account.events_made,
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }
 
 /// The ids of all devices of a workspace.

@@ -9,7 +9,6 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 /// An HTTP fault as its row has it.
-#[derive(sqlx::FromRow)]
 struct HttpFaultRow {
     http_fault_id: Uuid,
     path: Option<String>,
@@ -38,21 +37,14 @@ impl From<HttpFaultRow> for HttpFault {
     }
 }
 
-/// The columns of an HTTP fault.
-macro_rules! columns {
-    () => {
-        "http_fault_id, path, method, outcome, times, probability, asked, used, created_at"
-    };
-}
-
 /// The HTTP faults of a workspace in the order in which they were made, locked until the transaction ends.
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
-    let rows: Vec<HttpFaultRow> = sqlx::query_as(concat!(
-        "select ",
-        columns!(),
-        " from http_fault where workspace_id = $1 order by sequence for update"
-    ))
-    .bind(workspace_id)
+    let rows = sqlx::query_as!(
+        HttpFaultRow,
+        r#"select http_fault_id, path, method, outcome as "outcome: Json<Outcome>", times, probability, asked, used, created_at
+           from http_fault where workspace_id = $1 order by sequence for update"#,
+        workspace_id,
+    )
     .fetch_all(tx)
     .await?;
     Ok(rows.into_iter().map(HttpFault::from).collect())
@@ -60,14 +52,14 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
 
 /// Writes how often HTTP faults were considered and struck.
 pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "update http_fault set asked = new.asked, used = new.used
          from unnest($1::uuid[], $2::bigint[], $3::int[]) as new(http_fault_id, asked, used)
          where http_fault.http_fault_id = new.http_fault_id",
+        &faults.iter().map(|fault| fault.http_fault_id).collect::<Vec<_>>(),
+        &faults.iter().map(|fault| fault.asked).collect::<Vec<_>>(),
+        &faults.iter().map(|fault| fault.used).collect::<Vec<_>>()
     )
-    .bind(faults.iter().map(|fault| fault.http_fault_id).collect::<Vec<_>>())
-    .bind(faults.iter().map(|fault| fault.asked).collect::<Vec<_>>())
-    .bind(faults.iter().map(|fault| fault.used).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -75,35 +67,42 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<
 
 /// The HTTP faults of a workspace, in the order in which they were made.
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
-    let query =
-        sqlx::query_as(concat!("select ", columns!(), " from http_fault where workspace_id = $1 order by sequence"));
-    let rows: Vec<HttpFaultRow> = query.bind(workspace_id).fetch_all(pool.of(workspace_id)).await?;
+    let rows = sqlx::query_as!(
+        HttpFaultRow,
+        r#"select http_fault_id, path, method, outcome as "outcome: Json<Outcome>", times, probability, asked, used, created_at
+           from http_fault where workspace_id = $1 order by sequence"#,
+        workspace_id,
+    )
+    .fetch_all(pool.of(workspace_id))
+    .await?;
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
 /// Counts one more HTTP fault of a workspace, and gives its number.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
-    let query = sqlx::query_scalar(
+    Ok(sqlx::query_scalar!(
         "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
          returning http_faults_made",
-    );
-    Ok(query.bind(workspace_id).fetch_one(tx).await?)
+        workspace_id
+    )
+    .fetch_one(tx)
+    .await?)
 }
 
 /// Writes an HTTP fault of a workspace.
 pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "insert into http_fault (http_fault_id, workspace_id, path, method, outcome, times, probability, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        fault.http_fault_id,
+        workspace_id,
+        fault.path,
+        fault.method,
+        Json(&fault.outcome) as _,
+        fault.times,
+        fault.probability,
+        fault.created_at
     )
-    .bind(fault.http_fault_id)
-    .bind(workspace_id)
-    .bind(&fault.path)
-    .bind(&fault.method)
-    .bind(Json(&fault.outcome))
-    .bind(fault.times)
-    .bind(fault.probability)
-    .bind(fault.created_at)
     .execute(tx)
     .await?;
     Ok(())
@@ -111,21 +110,22 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &Ht
 
 /// Removes an HTTP fault of a workspace. `false`: there is none with this id.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
-    let deleted =
-        sqlx::query("delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2")
-            .bind(http_fault_id)
-            .bind(workspace_id)
-            .execute(&mut *tx)
-            .await?;
+    let deleted = sqlx::query!(
+        "delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2",
+        http_fault_id,
+        workspace_id
+    )
+    .execute(&mut *tx)
+    .await?;
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }
     // Without any left, requests need not look any more.
-    sqlx::query(
+    sqlx::query!(
         "update workspace set has_http_faults = exists (select from http_fault where workspace_id = $1)
          where workspace_id = $1",
+        workspace_id
     )
-    .bind(workspace_id)
     .execute(tx)
     .await?;
     Ok(true)

@@ -1,6 +1,7 @@
 //! SQL and rows: a file for each table, or for what is read and written together.
 
 pub(crate) mod access_codes;
+pub(crate) mod accounts;
 pub(crate) mod action_attempts;
 pub(crate) mod changes;
 pub(crate) mod devices;

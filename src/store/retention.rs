@@ -34,17 +34,17 @@ pub(crate) async fn remove_batch(
 ) -> Result<(u64, bool)> {
     let full = limit.unsigned_abs();
     let mut tx = pool.begin(Uuid::nil()).await?;
-    let attempts = sqlx::query(
+    let attempts = sqlx::query!(
         "delete from action_attempt where action_attempt_id = any(array(
              select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
              cross join lateral (select action_attempt_id from action_attempt
                                  where workspace_id = world.id and created_at < world.before
                                  limit $3 for update skip locked) as old
              limit $3))",
+        workspace_ids,
+        before,
+        limit
     )
-    .bind(workspace_ids)
-    .bind(before)
-    .bind(limit)
     .execute(&mut *tx)
     .await?
     .rows_affected();
@@ -52,7 +52,7 @@ pub(crate) async fn remove_batch(
         tx.commit().await?;
         return Ok((attempts, false));
     }
-    let about: Vec<(Uuid, Option<Uuid>)> = sqlx::query_as(
+    let about = sqlx::query!(
         "delete from event where event_id = any(array(
              select old.event_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
              cross join lateral (select event_id from event
@@ -61,24 +61,24 @@ pub(crate) async fn remove_batch(
                                  limit $3 for update skip locked) as old
              limit $3))
          returning workspace_id, access_code_id",
+        workspace_ids,
+        before,
+        limit
     )
-    .bind(workspace_ids)
-    .bind(before)
-    .bind(limit)
     .fetch_all(&mut *tx)
     .await?;
     let before: HashMap<Uuid, Instant> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
-    let codes = about.iter().filter_map(|(world, code)| Some(((*code)?, *before.get(world)?)));
+    let codes = about.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));
     let (codes, before): (Vec<Uuid>, Vec<Instant>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
-    let codes = sqlx::query(
+    let codes = sqlx::query!(
         "delete from access_code where access_code_id = any(array(
              select old.access_code_id from unnest($1::uuid[], $2::timestamptz[]) as gone(id, before)
              cross join lateral (select access_code_id, gone_at from access_code where access_code_id = gone.id
                                  offset 0 for update skip locked) as old
              where old.gone_at < gone.before))",
+        &codes,
+        &before
     )
-    .bind(codes)
-    .bind(before)
     .execute(&mut *tx)
     .await?
     .rows_affected();

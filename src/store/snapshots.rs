@@ -15,7 +15,7 @@ use self::document::{Clock, Document, FORMAT, VERSION};
 use self::raw::Items;
 use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use super::access_codes::{self, StoredCode};
-use super::{devices, workspaces};
+use super::{accounts, devices, workspaces};
 use crate::clock::{Instant, iso, to_iso};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::caller::Visibility;
@@ -163,17 +163,17 @@ const BATCH: usize = 2 * 1024 * 1024;
 
 /// The ordinal of the next snapshot of a workspace, which is locked.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
-    let ordinal = sqlx::query_scalar(
+    let ordinal = sqlx::query_scalar!(
         "update workspace set snapshots_made = snapshots_made + 1 where workspace_id = $1 returning snapshots_made",
+        workspace_id
     )
-    .bind(workspace_id)
     .fetch_one(tx)
     .await?;
     Ok(ordinal)
 }
 
 /// A snapshot as it is listed.
-#[derive(Debug, Serialize, sqlx::FromRow)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Listed {
     snapshot_id: Uuid,
     #[serde(with = "iso")]
@@ -185,11 +185,12 @@ pub(crate) struct Listed {
 
 /// The snapshots of a workspace in the order in which they came.
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>> {
-    let found = sqlx::query_as(
+    let found = sqlx::query_as!(
+        Listed,
         "select snapshot_id, created_at, instant as now, is_imported from snapshot
          where workspace_id = $1 and ordinal > 0 order by ordinal",
+        workspace_id
     )
-    .bind(workspace_id)
     .fetch_all(pool.of(workspace_id))
     .await?;
     Ok(found)
@@ -217,11 +218,11 @@ pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Resu
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
-    let deleted = sqlx::query(
+    let deleted = sqlx::query!(
         "delete from snapshot where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
+        snapshot_id,
+        workspace_id
     )
-    .bind(snapshot_id)
-    .bind(workspace_id)
     .execute(tx)
     .await?;
     Ok(deleted.rows_affected() > 0)
@@ -248,10 +249,39 @@ pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     Ok(columns)
 }
 
+/// Makes a workspace what a document says, and takes that back: whether it can be done.
+///
+/// # Errors
+/// Those of [`put`].
+pub(crate) async fn try_put(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    document: &Document<'_>,
+    columns: &Columns,
+    machine_now: Instant,
+) -> Result<()> {
+    let mut trial = tx.begin().await?;
+    put(&mut trial, workspace_id, document, columns, machine_now).await?;
+    Ok(trial.rollback().await?)
+}
+
 /// Makes a workspace what a document says, whatever it was: the same number of statements however large it is, but for
 /// one for each [`BATCH`]. The workspace is locked, and nothing below it; afterwards all of it is, in the order in which
 /// everybody locks.
+///
+/// # Errors
+/// What stands against the document: an id that another workspace has, a rule of the database that it breaks.
 pub(crate) async fn put(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    document: &Document<'_>,
+    columns: &Columns,
+    machine_now: Instant,
+) -> Result<()> {
+    put_all(tx, workspace_id, document, columns, machine_now).await.map_err(refusal)
+}
+
+async fn put_all(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     document: &Document<'_>,
@@ -271,7 +301,7 @@ pub(crate) async fn put(
         sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
     }
     let mut there: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", there)]);
-    let accounts = devices::accounts(tx, workspace_id).await?;
+    let accounts = accounts::list(tx, workspace_id).await?;
     there.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
     for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.is_locked) {
         let stay: HashSet<Uuid> = keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
@@ -354,10 +384,10 @@ async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue
 
 /// Locks all PIN groups of a workspace, and those that it is to have, in the order of their keys.
 async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document<'_>) -> Result<()> {
-    let there: Vec<String> = sqlx::query_scalar("select common_code_key from pin_group where workspace_id = $1")
-        .bind(workspace_id)
-        .fetch_all(&mut *tx)
-        .await?;
+    let there: Vec<String> =
+        sqlx::query_scalar!("select common_code_key from pin_group where workspace_id = $1", workspace_id)
+            .fetch_all(&mut *tx)
+            .await?;
     let mut wanted: BTreeSet<String> = there.into_iter().collect();
     for (table, rows) in TABLES.iter().zip(&document.tables).filter(|(table, _)| table.name == "pin_group") {
         wanted.extend(keys(table, rows).await?);
@@ -440,7 +470,7 @@ fn in_use(what: &str) -> Error {
 }
 
 /// What stands against writing a document, where that is not the server's fault.
-pub(crate) fn refusal(error: Error) -> Error {
+fn refusal(error: Error) -> Error {
     let Error::Internal(cause) = error else { return error };
     let cause = match cause.downcast::<sqlx::Error>() {
         Ok(cause) => cause,

@@ -41,13 +41,14 @@ impl From<WorkspaceRow> for Workspace {
 
 /// The workspace whose token of this kind this is.
 pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
-    let row: Option<WorkspaceRow> = sqlx::query_as(
+    let row = sqlx::query_as!(
+        WorkspaceRow,
         "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
          from credential c join workspace w using (workspace_id)
          where c.token = $1 and c.kind = $2",
+        token,
+        kind
     )
-    .bind(token)
-    .bind(kind)
     .fetch_optional(pool.of(Uuid::nil()))
     .await?;
     Ok(row.map(Workspace::from))
@@ -55,11 +56,12 @@ pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Opt
 
 /// The workspace with this id.
 pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
-    let row: Option<WorkspaceRow> = sqlx::query_as(
+    let row = sqlx::query_as!(
+        WorkspaceRow,
         "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
          from workspace where workspace_id = $1",
+        workspace_id
     )
-    .bind(workspace_id)
     .fetch_optional(pool.of(workspace_id))
     .await?;
     Ok(row.map(Workspace::from))
@@ -85,7 +87,7 @@ pub(crate) struct NewWorkspace<'a> {
 }
 
 /// Writes a workspace and its credentials. A unique violation means that something in it is not free.
-pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<(), sqlx::Error> {
+pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<()> {
     let (mode, at, since, rate) = columns(new.world.clock);
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
@@ -110,7 +112,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         new.world.refuse_begun_windows,
     )
     .execute(&mut *tx)
-    .await?;
+    .await
+    .map_err(not_inserted)?;
     sqlx::query!(
         "insert into credential (workspace_id, token, kind)
          values ($1, $2, 'api_key'), ($1, $3, 'personal_access_token')",
@@ -119,7 +122,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         new.personal_access_token,
     )
     .execute(tx)
-    .await?;
+    .await
+    .map_err(not_inserted)?;
     Ok(())
 }
 
@@ -320,13 +324,13 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()>
     lock(tx, workspace_id).await?;
     // Whoever is at work on one of its devices is waited for, and nobody waits for us.
     lock_devices(tx, workspace_id).await?;
-    sqlx::query(
+    sqlx::query!(
         "with e as (delete from event where workspace_id = $1),
               a as (delete from action_attempt where workspace_id = $1),
               c as (delete from access_code where workspace_id = $1)
          delete from device where workspace_id = $1",
+        workspace_id
     )
-    .bind(workspace_id)
     .execute(tx)
     .await?;
     Ok(())
@@ -342,6 +346,21 @@ pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> R
     .fetch_all(tx)
     .await?;
     Ok(ids.into_iter().map(|row| row.device_id).collect())
+}
+
+/// The error of an insert: [`Error::InUse`] where what somebody chose is taken already.
+pub(super) fn not_inserted(error: sqlx::Error) -> Error {
+    let taken = error.as_database_error().filter(|error| error.is_unique_violation());
+    let taken = taken.and_then(|error| error.constraint()).and_then(|constraint| match constraint {
+        "workspace_pkey" => Some("workspace_id"),
+        "workspace_seed_key" => Some("seed"),
+        "credential_pkey" => Some("api_key"),
+        "device_pkey" => Some("device_id"),
+        "connected_account_pkey" => Some("connected_account_id"),
+        "workspace_publishable_key_key" => Some("publishable_key"),
+        _ => None,
+    });
+    taken.map_or_else(|| error.into(), Error::InUse)
 }
 
 /// A workspace as a list of all shows it.
@@ -426,14 +445,14 @@ pub(crate) async fn in_use(
     device_ids: &[Uuid],
     account_ids: &[Uuid],
 ) -> Result<HashSet<Uuid>> {
-    let found: Vec<Uuid> = sqlx::query_scalar(
-        "select workspace_id from workspace where workspace_id = any($1)
+    let found = sqlx::query_scalar!(
+        r#"select workspace_id as "id!" from workspace where workspace_id = any($1)
          union all select device_id from device where device_id = any($2)
-         union all select connected_account_id from connected_account where connected_account_id = any($3)",
+         union all select connected_account_id from connected_account where connected_account_id = any($3)"#,
+        workspace_ids,
+        device_ids,
+        account_ids
     )
-    .bind(workspace_ids)
-    .bind(device_ids)
-    .bind(account_ids)
     .fetch_all(tx)
     .await?;
     Ok(found.into_iter().collect())
@@ -442,40 +461,7 @@ pub(crate) async fn in_use(
 /// Lets nobody else load fixtures until the transaction ends.
 pub(crate) async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
     // Any number will do that nobody else has; these are the letters "fixtures".
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
-    Ok(())
-}
-
-/// An account about to be made.
-#[derive(Clone, Debug)]
-pub(crate) struct NewAccount {
-    /// Its id.
-    pub connected_account_id: Uuid,
-    /// Seam's name of the maker.
-    pub provider: String,
-    /// Since when it is disconnected.
-    pub disconnected_at: Option<Instant>,
-}
-
-/// Writes accounts. A unique violation means that an id is not free.
-pub(crate) async fn insert_accounts(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    created_at: Instant,
-    accounts: &[NewAccount],
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
-         select id, $1, provider, $2, disconnected_at
-         from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
-    )
-    .bind(workspace_id)
-    .bind(created_at)
-    .bind(accounts.iter().map(|account| account.connected_account_id).collect::<Vec<_>>())
-    .bind(accounts.iter().map(|account| account.provider.clone()).collect::<Vec<_>>())
-    .bind(accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
+    sqlx::query!("select pg_advisory_xact_lock($1)", i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
     Ok(())
 }
 

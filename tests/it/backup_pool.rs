@@ -2,7 +2,7 @@
 
 use crate::access_codes::{on, rows};
 use crate::concurrency::at_once;
-use crate::support::{Reply, START, UNKNOWN, World, app, ask, run, tick};
+use crate::support::{Reply, START, UNKNOWN, World, app, ask, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -460,13 +460,13 @@ fn pulls_share_no_backup_while_the_scheduler_fills_the_pool() {
         }
         let (mut pulled, mut left) = (Vec::new(), codes.iter().collect::<Vec<_>>());
         while !left.is_empty() {
-            let (got, ()) = tokio::join!(pull_together(&world, &left), tick());
+            let (got, ()) = tokio::join!(pull_together(&world, &left), world.tick());
             assert!(got.iter().flatten().count() >= left.len().min(4), "the pool was full");
             let without = |(code, got): (&&'_ Value, &Option<String>)| got.is_none().then(|| id(code).to_owned());
             let without: Vec<String> = left.iter().zip(&got).filter_map(without).collect();
             left.retain(|code| without.iter().any(|it| it == id(code)));
             pulled.extend(got.into_iter().flatten());
-            tick().await;
+            world.tick().await;
         }
         assert_eq!((pulled.len(), pulled.iter().collect::<BTreeSet<_>>().len()), (16, 16));
         assert_eq!((waiting(&world).await, backups(&world, 0).await.len()), (4, 20));

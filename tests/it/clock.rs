@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send, tick};
+use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send};
 use axum::body::Body;
 use axum::http::{Request, header};
 use latchkey::testing::engine::{sandbox, workspaces};
@@ -619,7 +619,7 @@ fn a_clock_of_any_rate_works() {
             let world = World::make(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 })).await;
             let code = world.post("/access_codes/create", json!({ "device_id": world.lock(0) })).await;
             assert_eq!(code.status, 200, "rate {rate}: {}", code.body);
-            tick().await;
+            world.tick().await;
             let mut before = START.to_owned();
             for _ in 0..20 {
                 let (_, now, _) = clock(&world).await;
@@ -651,7 +651,7 @@ fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
         // A quarter of a second of this world's is less than a millisecond of the machine's.
         let from = seen.last().unwrap().clone();
         while clock(&world).await.1 == from {}
-        tick().await;
+        world.tick().await;
         assert_eq!(world.access_code(&second["access_code_id"]).await["status"], "set", "letting go wakes codes");
         seen.push(clock(&world).await.1);
         seen.push(world.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());

@@ -3,8 +3,13 @@
 //! What must hold is asked of the database, not of the answers.
 
 use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, header};
+use latchkey::testing::engine::app::App;
 use latchkey::testing::engine::scheduler;
 use latchkey::testing::postgres::{PoolLimits, Pools};
+use latchkey::testing::server;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +17,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::Barrier;
 use tokio::task::{JoinHandle, JoinSet};
+use tower::ServiceExt;
 use uuid::Uuid;
+
+/// The status of an answer of another server on the same database.
+async fn post_to(router: &Router, api_key: &str, path: &str, body: Value) -> u16 {
+    let request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::HOST, "localhost")
+        .header(header::AUTHORIZATION, format!("Bearer {api_key}"));
+    let request = request.body(Body::from(body.to_string())).unwrap();
+    router.clone().oneshot(request).await.unwrap().status().as_u16()
+}
 
 /// Sends all of these at the same moment, each in a task of its own, and gives the answers in their order.
 pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
@@ -538,5 +554,55 @@ fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
         let ids = latchkey::testing::ids::Ids::of(Some("what is there now"));
         let now = crate::support::START.parse().unwrap();
         assert_eq!(made, json!(ids.id("access_code", device_id, 1, now)));
+    });
+}
+
+#[test]
+fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
+    run(async {
+        let world = World::make(json!({ "clock": "live", "programming": "at_once", "locks": 4 })).await;
+        let shared = app();
+        let options = shared.pool.raw().connect_options().as_ref().clone();
+        let limits = PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) };
+        let small = App::new(shared.config.clone(), Pools::lazy(options, limits)).unwrap();
+        let router = server::router(small.clone());
+        let create = |number: usize| {
+            let wanted = json!({ "device_id": world.lock(number % 4), "common_code_key": format!("key {number}") });
+            let list = json!({ "device_id": world.lock(number % 4) });
+            let one = post_to(&router, &world.api_key, "/access_codes/create", wanted);
+            let other = post_to(&router, &world.api_key, "/access_codes/list", list);
+            async move { tokio::join!(one, other) }
+        };
+        let (answers, ()) = tokio::join!(futures_util::future::join_all((0..16).map(create)), async {
+            for _ in 0..16 {
+                scheduler::tick(&small).await.unwrap();
+            }
+        });
+        assert!(answers.iter().all(|(made, listed)| (*made, *listed) == (200, 200)), "{answers:?}");
+        world.tick().await;
+        let mut set = 0;
+        for lock in world.locks() {
+            let codes = world.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
+            set += codes["access_codes"].as_array().unwrap().iter().filter(|code| code["status"] == "set").count();
+        }
+        assert_eq!(set, 16);
+    });
+}
+
+#[test]
+fn tick_that_fails_says_so_and_leaves_what_is_due_to_the_next() {
+    run(async {
+        let world = World::make(json!({ "clock": "live", "programming": "at_once", "locks": 1 })).await;
+        let id = world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"].clone();
+        let shared = app();
+        let options = shared.pool.raw().connect_options().as_ref().clone();
+        let pools = Pools::lazy(options, PoolLimits::of(&shared.config));
+        let cut_off = App::new(shared.config.clone(), pools).unwrap();
+        cut_off.pool.close().await;
+        cut_off.background.close().await;
+        assert!(scheduler::tick(&cut_off).await.is_err());
+        world.tick().await;
+        assert_eq!(world.access_code(&id).await["status"], "set");
+        assert_eq!(world.events_of(&id).await.len(), 2, "created and set, each once");
     });
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, World, run, tick};
+use crate::support::{START, World, run};
 use serde_json::{Value, json};
 
 /// What a client sees of a code: its status, its pending mutations, and whether the lock keeps it for later.
@@ -592,7 +592,7 @@ fn in_a_world_whose_clock_runs_the_scheduler_makes_a_code_set_at_its_very_instan
         let created = code["created_at"].as_str().unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap();
         let due = latchkey::testing::clock::to_iso(created + chrono::TimeDelta::milliseconds(250));
         pass(&world, &due).await;
-        tick().await;
+        world.tick().await;
         let id = &code["access_code_id"];
         assert_eq!(seen_of(&world, id).await, "set");
         assert_eq!(events(&world, id).await[1..], [format!("set_on_device@{due}")]);
@@ -606,7 +606,7 @@ fn a_scheduler_that_comes_late_lives_a_whole_life_through_each_step_at_its_own_i
         let id = &world.create(far_ahead(&world)).await["access_code_id"];
         let_run(&world).await;
         pass(&world, "2026-03-14T12:00:01.000Z").await;
-        tick().await;
+        world.tick().await;
         assert_eq!(seen_of(&world, id).await, "gone");
         assert_eq!(
             events(&world, id).await[1..],
@@ -634,7 +634,7 @@ fn a_request_in_a_live_world_first_lives_through_what_fell_due_before_it() {
         pass(&world, "2026-03-14T12:00:01.000Z").await;
         // The code ended before anybody asked for it to go, whether the scheduler came by or not.
         world.post("/access_codes/delete", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        tick().await;
+        world.tick().await;
         assert_eq!(events(&world, id).await.last().unwrap(), "deleted@2026-03-14T12:00:00.250Z");
     });
 }
@@ -644,7 +644,7 @@ fn the_scheduler_leaves_worlds_with_a_held_clock_alone() {
     run(async {
         let world = World::make(json!({ "clock": { "held_at": "2001-01-01T00:00:00Z" }, "locks": 1 })).await;
         let code = world.create(json!({ "device_id": world.lock(0) })).await;
-        tick().await;
+        world.tick().await;
         assert_eq!(seen_of(&world, &code["access_code_id"]).await, "setting creating");
     });
 }

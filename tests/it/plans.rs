@@ -1,12 +1,13 @@
 //! How PostgreSQL finds what our statements ask for: by an index and by what is looked up, never by reading on and on.
 
-use crate::support::{app, run, tick_with};
+use crate::support::{app, run};
 use axum::body::Body;
 use axum::http::{Request, header};
 use chrono::TimeDelta;
 use http_body_util::BodyExt;
 use latchkey::testing::config::Settings;
 use latchkey::testing::engine::app::App;
+use latchkey::testing::engine::scheduler;
 use latchkey::testing::postgres::{PoolLimits, Pools};
 use latchkey::testing::server;
 use latchkey::testing::server::fixtures::Fixtures;
@@ -102,7 +103,7 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
                              "ends_at": "2030-01-02T00:00:00Z", "use_backup_access_code_pool": true });
         let bound = id(&few.post("/access_codes/create", window).await);
         few.post("/_emulator/programming/set", json!({ "after": "PT0S" })).await;
-        tick_with(&few.app).await;
+        while scheduler::tick(&few.app).await.unwrap() > 0 {}
         few.post("/access_codes/pull_backup_access_code", json!({ "access_code_id": bound })).await;
         few.post("/access_codes/update", json!({ "access_code_id": bound, "code": "97531" })).await;
         let wanted = json!({ "device_id": lock(0), "common_code_key": "staff", "code": "135790", "sync": true });

@@ -15,12 +15,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use tower::ServiceExt;
 
 const PINS: [&str; 6] = ["135790", "246801", "135791", "975310", "864209", "112358"];
-const LOCKS: usize = 3;
+const LOCKS: usize = 4;
+
+/// The lock on which PINs are chosen: none of [`PINS`] is one that it takes.
+const PICKY: usize = 3;
 
 /// One thing that somebody does; numbers choose among what is there.
 #[derive(Clone, Debug)]
 enum Deed {
     Create { lock: usize, pin: usize, frame: usize, native: bool, external: bool, pool: bool },
+    CreateChosen { frame: usize, is_linked: bool },
     Update { code: usize, pin: Option<usize>, frame: Option<usize>, name: Option<u8> },
     Delete { code: usize },
     Pull { code: usize },
@@ -47,6 +51,7 @@ fn any_deed() -> impl Strategy<Value = Deed> {
         6 => (lock.clone(), pin.clone(), frame.clone(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
             |(lock, pin, frame, native, external, pool)| Deed::Create { lock, pin, frame, native, external, pool }
         ),
+        3 => (frame.clone(), any::<bool>()).prop_map(|(frame, is_linked)| Deed::CreateChosen { frame, is_linked }),
         5 => (code.clone(), prop::option::of(pin.clone()), prop::option::of(frame), prop::option::of(any::<u8>()))
             .prop_map(|(code, pin, frame, name)| Deed::Update { code, pin, frame, name }),
         2 => code.clone().prop_map(|code| Deed::Delete { code }),
@@ -81,12 +86,14 @@ struct Story {
     codes: Vec<String>,
     /// Which of them are backups that were pulled.
     pulled: BTreeSet<String>,
+    /// Everything that is stored, as it was after the last change that was refused, while nothing else was asked for.
+    stored: Option<Value>,
     /// Which of them somebody changed at the lock: what is allowed there may clash with what was asked of others.
     changed_outside: BTreeSet<String>,
 }
 
 /// How many codes each lock of a story holds.
-const CAPACITIES: [usize; 3] = [usize::MAX, 4, usize::MAX];
+const CAPACITIES: [usize; LOCKS] = [usize::MAX, 4, usize::MAX, 5];
 
 impl Story {
     async fn begin() -> Self {
@@ -95,6 +102,10 @@ impl Story {
             { "device_type": "august_lock" },
             { "device_type": "ttlock_lock", "native_scheduling": false, "max_active_codes_supported": 4 },
             { "device_type": "nuki_lock", "code_constraints": [], "backup_access_code_pool_size": 2 },
+            { "device_type": "wyze_lock", "supported_code_lengths": [4, 6], "max_active_codes_supported": 5,
+              "code_constraints": [
+                  { "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" },
+              ] },
         ]);
         let mut story = Self {
             router,
@@ -103,6 +114,7 @@ impl Story {
             now: latchkey::testing::clock::from_iso(START).expect("an instant"),
             codes: Vec::new(),
             pulled: BTreeSet::new(),
+            stored: None,
             changed_outside: BTreeSet::new(),
         };
         let wanted = json!({ "clock": { "held_at": START }, "locks": locks });
@@ -128,6 +140,35 @@ impl Story {
         check_answer("POST", path, status, &answer);
         assert!(status < 500, "{path} {body} answered {status} {answer}");
         (status, answer)
+    }
+
+    /// Asks for a change. One that is refused changes no table.
+    async fn change(&mut self, path: &str, body: Value) -> (u16, Value) {
+        let before = match self.stored.take() {
+            Some(stored) => stored,
+            None => self.tables().await,
+        };
+        let (status, answer) = self.post(path, body.clone()).await;
+        if status >= 400 {
+            let after = self.tables().await;
+            if let Some((was, is)) = first_difference(&before, &after) {
+                panic!("{path} {body} was refused with {answer}, and {was} became {is}");
+            }
+            self.stored = Some(after);
+        }
+        (status, answer)
+    }
+
+    /// All rows of the workspace.
+    async fn tables(&self) -> Value {
+        let request = Request::get("/_emulator/snapshots/export")
+            .header(header::HOST, "localhost")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.api_key));
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
+        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
+        let mut answer: Value = serde_json::from_slice(&bytes).expect("JSON");
+        answer["snapshot"]["tables"].take()
     }
 
     fn window(&self, frame: usize) -> Option<(String, String)> {
@@ -158,8 +199,28 @@ impl Story {
                     wanted["ends_at"] = json!(ends_at);
                     wanted["use_backup_access_code_pool"] = json!(pool);
                 }
-                let (_, made) = self.post("/access_codes/create", wanted).await;
+                let (_, made) = self.change("/access_codes/create", wanted).await;
                 self.note(&made["access_code"]);
+            }
+            Deed::CreateChosen { frame, is_linked } => {
+                let mut wanted = json!({ "name": "chosen" });
+                if let Some((starts_at, ends_at)) = self.window(*frame) {
+                    wanted["starts_at"] = json!(starts_at);
+                    wanted["ends_at"] = json!(ends_at);
+                }
+                // Others differ from world to world: nobody meddles with them.
+                let (path, (_, made)) = if *is_linked {
+                    wanted["device_ids"] = json!([self.locks[0], self.locks[PICKY]]);
+                    ("access_codes", self.change("/access_codes/create_multiple", wanted).await)
+                } else {
+                    wanted["device_id"] = json!(self.locks[PICKY]);
+                    ("access_code", self.change("/access_codes/create", wanted).await)
+                };
+                match &made[path] {
+                    Value::Array(codes) => codes.iter().for_each(check_chosen),
+                    Value::Null => {}
+                    code => check_chosen(code),
+                }
             }
             Deed::Update { code, pin, frame, name } => {
                 let Some(id) = self.code(*code) else { return };
@@ -178,12 +239,12 @@ impl Story {
                     Some(None) => wanted["type"] = json!("ongoing"),
                     None => {}
                 }
-                self.post("/access_codes/update", wanted).await;
+                self.change("/access_codes/update", wanted).await;
             }
             Deed::Pull { code } => {
                 let Some(id) = self.code(*code) else { return };
                 let pulled =
-                    self.post("/access_codes/pull_backup_access_code", json!({ "access_code_id": id })).await.1;
+                    self.change("/access_codes/pull_backup_access_code", json!({ "access_code_id": id })).await.1;
                 self.note(&pulled["access_code"]);
                 self.pulled.extend(pulled["access_code"]["access_code_id"].as_str().map(str::to_owned));
             }
@@ -191,7 +252,7 @@ impl Story {
             Deed::RemoveAtLock { code } => self.at_lock(*code, "remove_code", None).await,
             Deed::AddAtLock { lock, pin } => {
                 let wanted = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "stranger" });
-                let (_, made) = self.post("/_emulator/locks/add_code", wanted).await;
+                let (_, made) = self.change("/_emulator/locks/add_code", wanted).await;
                 self.note(&made["access_code"]);
             }
             Deed::Delete { code } => self.of_code(*code, "/access_codes/delete", json!({})).await,
@@ -212,20 +273,20 @@ impl Story {
                     .clone();
                 let operation = ["set", "update", "remove", "refill"][*operation];
                 let wanted = json!({ "operation": operation, "outcome": outcome, "times": times });
-                self.post("/_emulator/faults/create", wanted).await;
+                self.change("/_emulator/faults/create", wanted).await;
             }
             Deed::Online { lock, online } => {
                 let wanted = json!({ "device_id": self.locks[*lock], "online": online });
-                self.post("/_emulator/devices/update", wanted).await;
+                self.change("/_emulator/devices/update", wanted).await;
             }
             Deed::Advance { by } => self.advance(STRIDES[*by]).await,
         }
     }
 
-    async fn of_code(&self, place: usize, path: &str, mut wanted: Value) {
+    async fn of_code(&mut self, place: usize, path: &str, mut wanted: Value) {
         if let Some(id) = self.code(place) {
             wanted["access_code_id"] = json!(id);
-            self.post(path, wanted).await;
+            self.change(path, wanted).await;
         }
     }
 
@@ -236,7 +297,7 @@ impl Story {
             if let Some(pin) = pin {
                 wanted["new_code"] = json!(pin);
             }
-            let (status, _) = self.post(&format!("/_emulator/locks/{what}"), wanted).await;
+            let (status, _) = self.change(&format!("/_emulator/locks/{what}"), wanted).await;
             if status == 200 {
                 self.changed_outside.insert(id.clone());
             }
@@ -244,7 +305,7 @@ impl Story {
     }
 
     async fn advance(&mut self, by: &str) {
-        let (status, moved) = self.post("/_emulator/clock/advance", json!({ "by": by })).await;
+        let (status, moved) = self.change("/_emulator/clock/advance", json!({ "by": by })).await;
         assert_eq!(status, 200, "{moved}");
         self.now = latchkey::testing::clock::from_iso(moved["now"].as_str().expect("an instant")).expect("an instant");
     }
@@ -253,10 +314,10 @@ impl Story {
     async fn settle(&mut self) {
         let faults = self.post("/_emulator/faults/list", json!({})).await.1;
         for fault in faults["faults"].as_array().expect("a list") {
-            self.post("/_emulator/faults/delete", json!({ "fault_id": fault["fault_id"] })).await;
+            self.change("/_emulator/faults/delete", json!({ "fault_id": fault["fault_id"] })).await;
         }
         for lock in self.locks.clone() {
-            self.post("/_emulator/devices/update", json!({ "device_id": lock, "online": true })).await;
+            self.change("/_emulator/devices/update", json!({ "device_id": lock, "online": true })).await;
         }
         // The longest time between two attempts is ten minutes, the longest delay five.
         self.advance("PT21M").await;
@@ -294,6 +355,14 @@ fn overlap(one: &Value, other: &Value) -> bool {
 
 fn same_entry(code: &Value, held: &Value) -> bool {
     ["code", "name", "starts_at", "ends_at"].iter().all(|key| code[*key] == held[*key])
+}
+
+/// A PIN that was chosen for the picky lock, or for it and another, is one that it takes.
+fn check_chosen(code: &Value) {
+    let pin = code["code"].as_str().expect("a PIN");
+    let first_four: BTreeSet<char> = pin.chars().take(4).collect();
+    let is_taken = matches!(pin.len(), 4 | 6) && !pin.contains(['0', '7', '8', '9']) && first_four.len() == 4;
+    assert!(is_taken, "the lock does not take {pin}");
 }
 
 /// No PIN is claimed twice by managed codes in overlapping time frames, except by what somebody did at the lock.
@@ -353,10 +422,13 @@ fn check_memory(memory: &[Value], capacity: usize) {
     assert_eq!(pins.len(), memory.len(), "one PIN twice: {memory:?}");
 }
 
-/// Replayed in order, the events say which codes there are and which of them the locks hold.
-fn check_events(events: &[Value], memory: &BTreeSet<String>, listed: &BTreeSet<String>) {
+/// No event is later than its clock. Replayed in order, they say which codes there are and which of them the locks hold.
+fn check_events(events: &[Value], now: &str, memory: &BTreeSet<String>, listed: &BTreeSet<String>) {
     let (mut there, mut held) = (BTreeSet::new(), BTreeSet::new());
     for event in events {
+        for instant in ["occurred_at", "created_at"] {
+            assert!(event[instant].as_str().is_some_and(|instant| instant <= now), "later than {now}: {event}");
+        }
         let Some(id) = event["access_code_id"].as_str() else { continue };
         match event["event_type"].as_str().expect("a type") {
             "access_code.created" => drop(there.insert(id.to_owned())),
@@ -423,7 +495,7 @@ async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
         listed.extend(codes.iter().chain(foreign).map(id));
     }
     let events = story.events().await;
-    check_events(&events, &memory, &listed);
+    check_events(&events, &latchkey::testing::clock::to_iso(story.now), &memory, &listed);
     // Backups get names and PINs that nobody asked for: they differ from world to world.
     let mut names = BTreeMap::new();
     let mut backups = BTreeSet::new();

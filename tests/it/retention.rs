@@ -1,6 +1,6 @@
 //! What is older than it is to be kept goes, and nothing else.
 
-use crate::support::{World, app, run, tick};
+use crate::support::{World, app, run};
 use chrono::TimeDelta;
 use latchkey::testing::engine::retention::remove_older_than;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ async fn live_through(world: &World, is_live: bool) -> Value {
     let staying = world.create(json!({ "device_id": world.lock(0), "sync": true })).await;
     world.post("/access_codes/delete", json!({ "access_code_id": passing["access_code_id"], "sync": true })).await.ok();
     if is_live {
-        tick().await;
+        world.tick().await;
     } else {
         drop(world.advance("PT1S").await);
     }
@@ -101,7 +101,7 @@ fn more_than_fits_into_one_batch_goes_too_and_removing_from_several_sides_at_onc
         for _ in 0..60 {
             world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
         }
-        tick().await;
+        world.tick().await;
         let (events, ..) = history(&world).await;
         assert_eq!(events.len(), 500, "a page");
         let all = "select count(*) from event where workspace_id = $1::text::uuid";

@@ -4,7 +4,7 @@
 
 mod damaged;
 
-use crate::support::{Reply, START, UNKNOWN, World, app, ask, post_as, run, tick};
+use crate::support::{Reply, START, UNKNOWN, World, app, ask, post_as, run};
 use latchkey::testing::clock::{from_iso, machine_now};
 use latchkey::testing::store::snapshots::tables::{LEFT_OUT, TABLES, WORKSPACE};
 use serde_json::{Value, json};
@@ -81,7 +81,7 @@ impl World {
         let injected = json!({ "access_code_id": id, "error_code": "provider_issue" });
         world.post("/_emulator/access_codes/add_error", injected).await.ok();
         if world.post("/_emulator/clock/advance", json!({ "by": "P4D" })).await.status != 200 {
-            tick().await;
+            world.tick().await;
         }
         world.post("/access_codes/update", json!({ "access_code_id": id, "name": "renamed" })).await.ok();
         world.change_lock(0, json!({ "online": false })).await;
@@ -201,7 +201,7 @@ fn a_running_clock_goes_on_from_the_instant_it_had_and_a_live_one_stays_live() {
         world.post("/_emulator/clock/hold", json!({})).await.ok();
         world.restore(&snapshot).await;
         world.post("/_emulator/clock/run", json!({ "from": "2026-03-02T13:00:00Z" })).await.ok();
-        tick().await;
+        world.tick().await;
         assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "set");
 
         let live = World::make(json!({ "locks": 1, "clock": "live" })).await;

@@ -15,7 +15,7 @@ pub(crate) mod unmanaged;
 mod update;
 mod update_multiple;
 
-pub(crate) use self::params::{wanted, window};
+pub(crate) use self::params::wanted;
 
 use super::edge::Routes;
 

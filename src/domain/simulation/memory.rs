@@ -8,6 +8,7 @@ use crate::domain::access_code::lifecycle::particulars::{
 };
 use crate::domain::device::Device;
 use crate::domain::linked::{Period, broken_digits, peak};
+use crate::ids::ordinal_after;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -28,7 +29,7 @@ pub(crate) struct Memory {
     /// By lock: codes with PINs that are to be set.
     pub held: HashMap<Uuid, Vec<Held>>,
     /// By lock with a limit: how many codes it holds.
-    pub counts: HashMap<Uuid, usize>,
+    pub counts: HashMap<Uuid, i64>,
     /// By lock with a limit that is to hold backup codes: the codes that come first, whether it holds them or is to hold
     /// them later.
     pub guests: HashMap<Uuid, HashMap<Uuid, Period>>,
@@ -38,14 +39,13 @@ impl Memory {
     /// Whether a lock has no place for one more code. A backup code takes only what the guests leave, those included that
     /// the lock is to hold later; `spares` is how many backup codes it holds.
     fn is_full(&self, device: &Device, code: &AccessCode, spares: i64) -> bool {
-        let Some(capacity) = device.capacity().and_then(|capacity| usize::try_from(capacity).ok()) else {
+        let Some(capacity) = device.capacity().map(i64::from) else {
             return false;
         };
         let held = self.counts.get(&device.device_id).copied().unwrap_or(0);
         let guests = self.guests.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
         let promised = guests.map_or(0, |guests| {
-            let spares = usize::try_from(spares).unwrap_or(0);
-            peak(guests.values().copied(), (Instant::MIN_UTC, Instant::MAX_UTC)) + spares
+            ordinal_after(peak(guests.values().copied(), (Instant::MIN_UTC, Instant::MAX_UTC))) + spares
         });
         held.max(promised) >= capacity
     }
@@ -109,7 +109,7 @@ impl Memory {
             });
         }
         if let Some(count) = self.counts.get_mut(&code.device_id) {
-            *count = (*count + usize::from(life.held.is_some())).saturating_sub(usize::from(before.is_some()));
+            *count += i64::from(life.held.is_some()) - i64::from(before.is_some());
         }
         before.is_some_and(|before| life.held.as_ref().is_none_or(|held| held.code != before.code))
     }

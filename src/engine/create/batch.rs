@@ -153,6 +153,11 @@ impl CreateBatch {
 
     /// Decides one request; what it takes is taken for those behind it. Gives the ids of its codes.
     pub(super) fn decide(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
+        // What the caller may not see is not there, and so has no limit either.
+        let is_hidden = |locked: &LockedDevice| !command.visibility.covers(locked.device.connected_account_id);
+        if command.device_ids.iter().any(|id| self.work.codes.device(*id).is_ok_and(is_hidden)) {
+            return Err(Error::NotFound(Resource::Device));
+        }
         command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
         let access_code_ids = self.assign(command)?;
         command.device_ids.iter().for_each(|device_id| self.recent.note(*device_id));

@@ -131,16 +131,10 @@ pub(crate) async fn held_with_codes(
     tx: &mut PgConnection,
     wanted: &BTreeSet<(Uuid, String)>,
 ) -> Result<HashMap<Uuid, Vec<Held>>> {
-    #[derive(FromRow)]
-    struct Row {
-        access_code_id: Uuid,
-        device_id: Uuid,
-        is_managed: bool,
-        held_code: String,
-    }
     let (device_ids, codes): (Vec<Uuid>, Vec<String>) = wanted.iter().cloned().unzip();
-    let rows: Vec<Row> = sqlx::query_as(
-        "select a.access_code_id, a.device_id, a.is_managed, a.held_code
+    let rows = sqlx::query!(
+        r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.is_managed as "is_managed!",
+                a.held_code as "held_code!"
          from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
@@ -153,10 +147,10 @@ pub(crate) async fn held_with_codes(
                              where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
                                and a.held_code <> a.code and a.gone_at is null
                              offset 0) as a
-         where not a.is_offline",
+         where not a.is_offline"#,
+        &device_ids,
+        &codes,
     )
-    .bind(device_ids)
-    .bind(codes)
     .fetch_all(tx)
     .await?;
     let mut held: HashMap<Uuid, Vec<Held>> = HashMap::new();
@@ -171,7 +165,7 @@ pub(crate) async fn held_with_codes(
 }
 
 /// How many codes these locks hold.
-pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, usize>> {
+pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query!(
         r#"select device_id, count(*) as "count!" from access_code
            where device_id = any($1) and gone_at is null and held_code is not null and not is_offline
@@ -180,7 +174,7 @@ pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> R
     )
     .fetch_all(tx)
     .await?;
-    let counts = rows.into_iter().map(|row| (row.device_id, usize::try_from(row.count).unwrap_or(usize::MAX)));
+    let counts = rows.into_iter().map(|row| (row.device_id, row.count));
     let none = device_ids.iter().map(|device_id| (*device_id, 0));
     Ok(none.chain(counts).collect())
 }

@@ -5,14 +5,15 @@ use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Instant;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
+use crate::ids::ordinal_after;
 use crate::postgres::Pool;
 use crate::store::devices::DeviceRow;
-use sqlx::{FromRow, PgConnection, QueryBuilder};
+use sqlx::{PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// A code that is due, and its lock, which is locked.
-#[derive(Clone, Copy, Debug, FromRow)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
     /// The lock.
     pub device_id: Uuid,
@@ -43,13 +44,18 @@ pub(crate) async fn claim_due(
         DueOn::These(device_ids) => (device_ids, true),
         DueOn::AllBut(device_ids) => (device_ids, false),
     };
-    let due = sqlx::query_as(
-        "select d.device_id, d.workspace_id, a.access_code_id from access_code a join device d on d.device_id = a.device_id
-         where a.wake_at <= $1 and (a.device_id = any($2)) = $3
-         order by a.wake_at limit $4 for update of d skip locked",
+    let due = sqlx::query_as!(
+        Due,
+        r#"select d.device_id as "device_id!", d.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
+           from access_code a join device d on d.device_id = a.device_id
+           where a.wake_at <= $1 and (a.device_id = any($2)) = $3
+           order by a.wake_at limit $4 for update of d skip locked"#,
+        machine_now,
+        device_ids,
+        are_meant,
+        ordinal_after(first),
     );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(device_ids).bind(are_meant).bind(first).fetch_all(tx).await?)
+    Ok(due.fetch_all(tx).await?)
 }
 
 /// The workspaces of the codes that are due, the `first` that wait longest, each as often as it has codes. Those on the
@@ -60,11 +66,13 @@ pub(crate) async fn longest_due(
     left_out: &[Uuid],
     first: usize,
 ) -> Result<Vec<Uuid>> {
-    let due = sqlx::query_scalar(
+    let due = sqlx::query_scalar!(
         "select workspace_id from access_code where wake_at <= $1 and not device_id = any($2) order by wake_at limit $3",
+        machine_now,
+        left_out,
+        ordinal_after(first),
     );
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
-    Ok(due.bind(machine_now).bind(left_out).bind(first).fetch_all(pool.of(Uuid::nil())).await?)
+    Ok(due.fetch_all(pool.of(Uuid::nil())).await?)
 }
 
 /// How many of the codes that fell due last [`claim_newly_due`] looks at.
@@ -78,19 +86,20 @@ pub(crate) async fn claim_newly_due(
     (devices, workspaces): (&[Uuid], &[Uuid]),
     first: usize,
 ) -> Result<Vec<Due>> {
-    let newest: Vec<Due> = sqlx::query_as(
-        "select d.device_id, d.workspace_id, a.access_code_id
-         from (select device_id, workspace_id, access_code_id, wake_at from access_code
-               where wake_at <= $1 order by wake_at desc limit $5) as a
-         join device d on d.device_id = a.device_id
-         where not a.device_id = any($2) and not a.workspace_id = any($3)
-         order by a.wake_at desc limit $4 for update of d skip locked",
+    let newest = sqlx::query_as!(
+        Due,
+        r#"select d.device_id as "device_id!", d.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
+           from (select device_id, workspace_id, access_code_id, wake_at from access_code
+                 where wake_at <= $1 order by wake_at desc limit $5) as a
+           join device d on d.device_id = a.device_id
+           where not a.device_id = any($2) and not a.workspace_id = any($3)
+           order by a.wake_at desc limit $4 for update of d skip locked"#,
+        machine_now,
+        devices,
+        workspaces,
+        ordinal_after(first),
+        NEWEST,
     )
-    .bind(machine_now)
-    .bind(devices)
-    .bind(workspaces)
-    .bind(i64::try_from(first).unwrap_or(i64::MAX))
-    .bind(NEWEST)
     .fetch_all(&mut *tx)
     .await?;
     if newest.is_empty() {
@@ -98,13 +107,17 @@ pub(crate) async fn claim_newly_due(
     }
     // What has waited longer on the same lock comes before them.
     let device_ids: BTreeSet<Uuid> = newest.iter().map(|due| due.device_id).collect();
-    let due = sqlx::query_as(
-        "select a.device_id, a.workspace_id, a.access_code_id from unnest($1::uuid[]) as claimed(id)
-         cross join lateral (select * from access_code a where a.device_id = claimed.id and a.gone_at is null
-                             offset 0) as a
-         where a.wake_at <= $2",
+    let due = sqlx::query_as!(
+        Due,
+        r#"select a.device_id as "device_id!", a.workspace_id as "workspace_id!", a.access_code_id as "access_code_id!"
+           from unnest($1::uuid[]) as claimed(id)
+           cross join lateral (select * from access_code a where a.device_id = claimed.id and a.gone_at is null
+                               offset 0) as a
+           where a.wake_at <= $2"#,
+        &device_ids.into_iter().collect::<Vec<_>>(),
+        machine_now,
     );
-    Ok(due.bind(device_ids.into_iter().collect::<Vec<_>>()).bind(machine_now).fetch_all(tx).await?)
+    Ok(due.fetch_all(tx).await?)
 }
 
 /// The devices of claimed codes, as they are under the locks.

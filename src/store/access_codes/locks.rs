@@ -106,7 +106,7 @@ async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Resul
 }
 
 /// The PIN group of a key.
-#[derive(Debug, sqlx::FromRow)]
+#[derive(Debug)]
 pub(crate) struct PinGroup {
     /// The key.
     pub common_code_key: String,
@@ -134,16 +134,17 @@ pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, k
 /// waited for the lock saw is older.
 pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
     // `offset 0`, here and below, keeps each look-up to the one index that is made for it: see the migrations.
-    let groups = sqlx::query_as(
-        "select g.common_code_key, g.code,
-                exists (select from (select * from access_code a where a.common_code_key = wanted.key offset 0) as a
-                        where a.gone_at is null and a.workspace_id is not distinct from $1) as has_members
-         from unnest($2::text[]) as wanted(key)
-         cross join lateral (select * from pin_group
-                             where workspace_id = $1 and common_code_key = wanted.key offset 0) as g",
+    let groups = sqlx::query_as!(
+        PinGroup,
+        r#"select g.common_code_key as "common_code_key!", g.code as "code?",
+                  exists (select from (select * from access_code a where a.common_code_key = wanted.key offset 0) as a
+                          where a.gone_at is null and a.workspace_id is not distinct from $1) as "has_members!"
+           from unnest($2::text[]) as wanted(key)
+           cross join lateral (select * from pin_group
+                               where workspace_id = $1 and common_code_key = wanted.key offset 0) as g"#,
+        workspace_id,
+        keys,
     )
-    .bind(workspace_id)
-    .bind(keys)
     .fetch_all(tx)
     .await?;
     Ok(groups)
@@ -171,15 +172,15 @@ pub(crate) async fn set_pin_groups(
 
 /// Removes groups, which are locked and have no codes.
 pub(crate) async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
-    sqlx::query(
+    sqlx::query!(
         "delete from pin_group
          where ctid = any(array(select g.ctid from unnest($2::text[]) as wanted(key)
                                 cross join lateral (select ctid from pin_group
                                                     where workspace_id = $1 and common_code_key = wanted.key
                                                     offset 0) as g))",
+        workspace_id,
+        keys
     )
-    .bind(workspace_id)
-    .bind(keys)
     .execute(tx)
     .await?;
     Ok(())

@@ -55,18 +55,23 @@ pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -
 /// to is passed over: waiting for it could wait for ever, since it locks groups before devices.
 pub(crate) async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(Uuid, String)>) -> Result<()> {
     let (workspace_ids, keys): (Vec<Uuid>, Vec<String>) = keys.into_iter().unzip();
-    let lock = "select g.common_code_key
+    let lock = sqlx::query_scalar!(
+        r#"select g.common_code_key as "common_code_key!"
                 from unnest($1::uuid[], $2::text[]) as wanted(workspace_id, key)
                 cross join lateral (select * from pin_group
                                     where workspace_id = wanted.workspace_id and common_code_key = wanted.key
-                                    offset 0 for update skip locked) as g";
-    let locked: Vec<String> = sqlx::query_scalar(lock).bind(&workspace_ids).bind(&keys).fetch_all(&mut *tx).await?;
+                                    offset 0 for update skip locked) as g"#,
+        &workspace_ids,
+        &keys,
+    );
+    let locked = lock.fetch_all(&mut *tx).await?;
     if locked.is_empty() {
         return Ok(());
     }
     // A statement of its own, which sees the codes that came before the group was locked. It passes over, once more, what
     // is locked by others.
-    let remove = "delete from pin_group
+    let remove = sqlx::query!(
+        "delete from pin_group
                   where ctid = any(array(
                       select g.ctid
                       from unnest($1::uuid[], $2::text[]) as wanted(workspace_id, key)
@@ -75,7 +80,10 @@ pub(crate) async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(U
                                           offset 0 for update skip locked) as g
                       where not exists (select from (select * from access_code a
                                                      where a.common_code_key = wanted.key offset 0) as a
-                                        where a.gone_at is null and a.workspace_id = wanted.workspace_id)))";
-    sqlx::query(remove).bind(&workspace_ids).bind(&keys).execute(tx).await?;
+                                        where a.gone_at is null and a.workspace_id = wanted.workspace_id)))",
+        &workspace_ids,
+        &keys,
+    );
+    remove.execute(tx).await?;
     Ok(())
 }

@@ -71,12 +71,22 @@ fn kill(pid: &str) {
 
 /// Waits until a code can be made again.
 pub(super) async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
+    until_it_serves_counting(latchkey, lock, &mut 0).await
+}
+
+/// The same where the database may be lost in the middle of a COMMIT: counts the requests of which nobody can say whether
+/// they were carried out.
+async fn until_it_serves_counting(latchkey: &Latchkey, lock: &str, unknown: &mut usize) -> Value {
     let begun = Instant::now();
     loop {
         let made =
             ask(&latchkey.base_url, &latchkey.api_key, "/access_codes/create", &json!({ "device_id": lock })).await;
         if made.status == 200 {
             return made.body["access_code"].clone();
+        }
+        if made.body["error"]["message"].as_str().is_some_and(|message| message.contains("may have been carried out")) {
+            *unknown += 1;
+            continue;
         }
         made.is_unavailable_within(Duration::from_secs(2));
         assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
@@ -98,10 +108,10 @@ fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
         let latchkey = Latchkey::start(if arguments.is_empty() { &kept } else { arguments });
         wait_for(async {
             let locks = locks_of(&latchkey).await;
-            let mut made = BTreeSet::new();
+            let (mut made, mut unknown) = (BTreeSet::new(), 0);
             for _ in 0..3 {
                 for _ in 0..10 {
-                    made.insert(id_of(&until_it_serves(&latchkey, &locks[0]).await));
+                    made.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
                 }
                 let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
                 let file: String = sqlx::query_scalar("select current_setting('data_directory')")
@@ -109,10 +119,11 @@ fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
                     .await
                     .unwrap();
                 kill(&postgres_of(Path::new(&file).parent().unwrap()));
-                made.insert(id_of(&until_it_serves(&latchkey, &locks[0]).await));
+                made.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
             }
             let kept: BTreeSet<String> = codes_at_rest(&latchkey, &locks).await.iter().map(id_of).collect();
-            assert_eq!(kept, made);
+            assert!(kept.is_superset(&made), "{kept:?} has not all of {made:?}");
+            assert!(kept.len() <= made.len() + unknown, "{kept:?} has more than {made:?} and {unknown} others");
             let health = latchkey.post("/health", json!({})).await;
             assert_eq!(health["ok"], true, "{health}");
         });

@@ -37,7 +37,7 @@ impl Watched {
             // The settings of a new connection.
             "set lock_timeout",
             "set client_connection_check_interval",
-            "select d.device_id, d.workspace_id, a.access_code_id",
+            r#"select d.device_id as "device_id!", d.workspace_id"#,
             "select wake_at from access_code",
             "select workspace_id from workspace where expires_at",
             "select w.workspace_id, w.name",

@@ -76,6 +76,17 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
                     "product_model": "YD.LO1", "product_name": "Wyze Lock", "product_type": "Lock",
                     "keypad_uuid": id("keypad"), "locker_status_hardlock": i32::from(is_locked(device)) }),
         ),
+        _ => of_newer_lock(device),
+    }
+}
+
+/// The objects of the locks whose brands came later.
+fn of_newer_lock(device: &Device) -> Vec<(&'static str, Value)> {
+    let name = &device.name;
+    let number = device.ordinal + 1;
+    let id = |prefix: &str| format!("{prefix}-{number}");
+    let one = |name, metadata| vec![(name, metadata)];
+    match device.brand.device_type {
         "smartthings_lock" => one(
             "smartthings_metadata",
             json!({ "device_id": device.device_id, "device_name": name, "location_id": "location-1",

@@ -1,0 +1,90 @@
+//! The SQL of connected accounts.
+
+use super::workspaces;
+use crate::clock::Instant;
+use crate::error::Result;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// An account of a workspace.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+    /// How many events of its own it has: the ordinal of the next.
+    pub events_made: i64,
+}
+
+/// The accounts of a workspace.
+pub(crate) async fn list(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
+    let accounts = sqlx::query_as!(
+        Account,
+        "select connected_account_id, provider, disconnected_at, events_made from connected_account
+         where workspace_id = $1",
+        workspace_id
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(accounts)
+}
+
+/// The ids of the devices of an account.
+pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
+        .fetch_all(tx)
+        .await?)
+}
+
+/// An account about to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct NewAccount {
+    /// Its id.
+    pub connected_account_id: Uuid,
+    /// Seam's name of the maker.
+    pub provider: String,
+    /// Since when it is disconnected.
+    pub disconnected_at: Option<Instant>,
+}
+
+/// Writes new accounts.
+///
+/// # Errors
+/// [`Error::InUse`](crate::error::Error::InUse) where an id is taken.
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    created_at: Instant,
+    accounts: &[NewAccount],
+) -> Result<()> {
+    sqlx::query!(
+        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
+         select id, $1, provider, $2, disconnected_at
+         from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
+        workspace_id,
+        created_at,
+        &accounts.iter().map(|account| account.connected_account_id).collect::<Vec<_>>(),
+        &accounts.iter().map(|account| account.provider.clone()).collect::<Vec<_>>(),
+        &accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>() as &[Option<Instant>]
+    )
+    .execute(tx)
+    .await
+    .map_err(workspaces::not_inserted)?;
+    Ok(())
+}
+
+/// Writes what of an account can be changed.
+pub(crate) async fn update(tx: &mut PgConnection, account: &Account) -> Result<()> {
+    sqlx::query!(
+        "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",
+        account.connected_account_id,
+        account.disconnected_at,
+        account.events_made,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
