@@ -137,6 +137,20 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
 }
 
 #[test]
+fn visibility_of_one_account_hides_the_rate_limit_of_what_another_has() {
+    run(async {
+        let two = two().await;
+        two.world.post("/_emulator/rate_limits/set", json!({ "create": 1, "per": "PT1M" })).await.ok();
+        for place in [0, 1] {
+            two.world.create(on(&two.world, place, json!({}))).await;
+        }
+        let limited = create::create(&app(), two.creation(&[0])).await;
+        assert!(matches!(limited, Err(Error::RateLimited { .. })), "{limited:?}");
+        is_not_found(create::create(&app(), two.creation(&[1])).await);
+    });
+}
+
+#[test]
 fn visibility_of_one_account_allows_the_same_where_it_sees_the_device() {
     run(async {
         let two = two().await;
