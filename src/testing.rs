@@ -97,7 +97,7 @@ pub mod ids {
     pub use crate::ids::{Ids, random_id};
 }
 pub mod postgres {
-    pub use crate::postgres::{Database, PoolLimits, Pools, connect};
+    pub use crate::postgres::{Database, PoolLimits, Pools, Transaction, connect};
     pub mod private {
         pub use crate::postgres::private::{Durability, Options, PrivatePostgres, StartError};
     }

@@ -1,12 +1,13 @@
 //! `/_emulator/faults/*`: what is to become of the next operations of locks.
 
 use super::{Control, Done, Nothing};
-use crate::clock::{Instant, iso, machine_now};
+use crate::clock::{Instant, iso};
 use crate::domain::access_code::lifecycle::Outcome;
 use crate::domain::fault::Fault;
+use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
-use crate::store::{faults, workspaces};
+use crate::store::faults;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -64,10 +65,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay(delay) = &input.outcome {
         duration("outcome", delay)?;
     }
-    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
-    workspaces::lock(&mut tx, workspace.workspace_id).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace.workspace_id).await?;
-    let machine_now = machine_now();
+    let mut tx = locked_workspace::begin(&call.app, workspace.workspace_id).await?;
+    let (now, machine_now) = locked_workspace::now(&mut tx, workspace.workspace_id).await?;
     let ordinal = faults::next_ordinal(&mut tx, workspace.workspace_id).await?;
     let fault = Fault {
         fault_id: workspace.ids.id("fault", workspace.workspace_id, ordinal, machine_now),
@@ -79,7 +78,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
         after: input.after.unwrap_or(0),
         times: input.times,
         seen: 0,
-        created_at: world.clock.now(machine_now),
+        created_at: now,
         has_changed: false,
     };
     faults::insert(&mut tx, &fault).await?;
@@ -105,8 +104,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = call.app.pool.begin(workspace_id).await?;
-    workspaces::lock(&mut tx, workspace_id).await?;
+    let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;
     if !faults::delete(&mut tx, workspace_id, call.input.fault_id).await? {
         return Err(Error::NotFound(Resource::Fault));
     }

@@ -1,11 +1,12 @@
 //! `/_emulator/http_faults/*`: what clients are to meet on a bad day.
 
 use super::{Control, Done, Nothing};
-use crate::clock::{Instant, iso, machine_now};
+use crate::clock::{Instant, iso};
 use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
-use crate::store::{http_faults, workspaces};
+use crate::store::http_faults;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -61,10 +62,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     if let Outcome::Delay { delay } = &input.outcome {
         duration("outcome", delay)?;
     }
-    let mut tx = call.app.pool.begin(workspace.workspace_id).await?;
-    workspaces::lock(&mut tx, workspace_id).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
-    let machine_now = machine_now();
+    let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;
+    let (now, machine_now) = locked_workspace::now(&mut tx, workspace_id).await?;
     let ordinal = http_faults::next_ordinal(&mut tx, workspace_id).await?;
     let fault = HttpFault {
         http_fault_id: workspace.ids.id("http_fault", workspace_id, ordinal, machine_now),
@@ -75,7 +74,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
         probability: input.probability,
         asked: 0,
         used: 0,
-        created_at: world.clock.now(machine_now),
+        created_at: now,
     };
     http_faults::insert(&mut tx, workspace_id, &fault).await?;
     tx.commit().await?;
@@ -101,8 +100,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     let workspace_id = call.workspace().await?.workspace_id;
-    let mut tx = call.app.pool.begin(workspace_id).await?;
-    workspaces::lock(&mut tx, workspace_id).await?;
+    let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;
     if !http_faults::delete(&mut tx, workspace_id, call.input.http_fault_id).await? {
         return Err(Error::NotFound(Resource::HttpFault));
     }

@@ -182,3 +182,6 @@ pub(crate) fn time_frame(window: Option<Window>) -> Value {
     json!({ "starts_at": window.map(|window| to_iso(window.starts_at)),
             "ends_at": window.map(|window| to_iso(window.ends_at)) })
 }
+
+#[cfg(test)]
+mod tests;

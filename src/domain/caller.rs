@@ -73,3 +73,39 @@ impl Visibility {
         self.connected_account_ids.as_ref().is_none_or(|ids| ids.contains(&connected_account_id))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Ids;
+
+    #[test]
+    fn visibility_is_that_of_the_credential() {
+        let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let session = Session { client_session_id: Uuid::nil(), connected_account_ids: [mine].into() };
+        for (credential, sees_mine, sees_other) in [
+            (Credential::ApiKey, true, true),
+            (Credential::PersonalAccessToken, true, true),
+            (Credential::ConsoleSession, true, true),
+            (Credential::PublishableKey, false, false),
+            (Credential::ClientSession(session.clone()), true, false),
+            (Credential::CustomerSession(session), true, false),
+        ] {
+            let workspace = Workspace {
+                workspace_id: Uuid::from_u128(7),
+                name: String::new(),
+                is_sandbox: true,
+                publishable_key: String::new(),
+                ids: Ids::of(None),
+                has_http_faults: false,
+                is_strict: false,
+            };
+            let seen = Caller { workspace: Arc::new(workspace), credential }.visibility();
+            assert_eq!((seen.covers(mine), seen.covers(other)), (sees_mine, sees_other), "{seen:?}");
+            assert_eq!(seen.workspace_id, Uuid::from_u128(7));
+        }
+        let all = Visibility::all_of(Uuid::from_u128(7));
+        assert!(all.covers(other));
+        assert_eq!(all.workspace_id, Uuid::from_u128(7));
+    }
+}

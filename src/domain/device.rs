@@ -327,3 +327,6 @@ impl DeviceSummary {
         limits.map_or((None, None), |rule| (rule.min_length, rule.max_length))
     }
 }
+
+#[cfg(test)]
+mod tests;

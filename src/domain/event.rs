@@ -185,3 +185,6 @@ pub(crate) fn record_happening(
     let payload = tells_issues.then(|| payload::issues(code, &locked.device.summary(backups)));
     events.push(NewEvent { payload, ..event });
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,3 +66,64 @@ pub(crate) fn strike(faults: &mut [Fault], device: &Device, operation: &str) -> 
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::{at, device};
+    use serde_json::json;
+
+    fn fault() -> Fault {
+        Fault {
+            fault_id: Uuid::from_u128(9),
+            workspace_id: Uuid::from_u128(2),
+            operation: "set".to_owned(),
+            device_id: None,
+            device_type: None,
+            outcome: Outcome::Never,
+            after: 0,
+            times: None,
+            seen: 0,
+            created_at: at(0),
+            has_changed: false,
+        }
+    }
+
+    #[test]
+    fn fault_strikes_the_operations_that_it_is_about() {
+        let lock = device("august_lock", json!({}));
+        let (device_id, of_type) = (Some(lock.device_id), |name: &str| Some(name.to_owned()));
+        for (fault, operation, strikes) in [
+            (fault(), "set", true),
+            (fault(), "update", false),
+            (Fault { workspace_id: Uuid::nil(), ..fault() }, "set", false),
+            (Fault { device_id, ..fault() }, "set", true),
+            (Fault { device_id: Some(Uuid::nil()), ..fault() }, "set", false),
+            (Fault { device_type: of_type("august_lock"), ..fault() }, "set", true),
+            (Fault { device_type: of_type("yale_lock"), ..fault() }, "set", false),
+        ] {
+            let mut faults = [fault];
+            assert_eq!(strike(&mut faults, &lock, operation).is_some(), strikes, "{faults:?}");
+            assert_eq!((faults[0].seen, faults[0].has_changed), (i32::from(strikes), strikes));
+        }
+    }
+
+    #[test]
+    fn fault_passes_over_some_and_strikes_some_and_the_next_one_takes_its_place() {
+        let lock = device("august_lock", json!({}));
+        let later = Fault { outcome: Outcome::Delay("PT1H".to_owned()), ..fault() };
+        let mut faults = [Fault { after: 1, times: Some(2), ..fault() }, later];
+        let (delayed, never) = (Some(Outcome::Delay("PT1H".to_owned())), Some(Outcome::Never));
+        for (expected, used, is_exhausted) in [
+            // The first one passes it over, so it is the second's.
+            (&delayed, 0, false),
+            (&never, 1, false),
+            (&never, 2, true),
+            (&delayed, 2, true),
+        ] {
+            assert_eq!(&strike(&mut faults, &lock, "set"), expected);
+            assert_eq!((faults[0].used(), faults[0].is_exhausted()), (used, is_exhausted));
+        }
+        assert_eq!(faults.map(|fault| fault.seen), [3, 2], "an exhausted fault is not considered");
+    }
+}

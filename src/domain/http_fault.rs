@@ -97,3 +97,84 @@ pub(crate) fn is_path(wanted: &str, path: &str) -> bool {
         None => path == wanted,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+    use crate::ids::Ids;
+
+    fn workspace() -> Workspace {
+        Workspace {
+            workspace_id: Uuid::nil(),
+            name: String::new(),
+            is_sandbox: true,
+            publishable_key: String::new(),
+            ids: Ids::of(Some("seed")),
+            has_http_faults: true,
+            is_strict: false,
+        }
+    }
+
+    fn fault() -> HttpFault {
+        HttpFault {
+            http_fault_id: Uuid::nil(),
+            path: None,
+            method: None,
+            outcome: Outcome::Named(Name::Reset),
+            times: None,
+            probability: None,
+            asked: 0,
+            used: 0,
+            created_at: at(0),
+        }
+    }
+
+    #[test]
+    fn http_fault_is_about_the_method_and_the_path_it_names() {
+        for (method, path, is_about) in [
+            (None, None, true),
+            (Some("GET"), None, true),
+            (Some("POST"), None, false),
+            (None, Some("/locks/list"), true),
+            (None, Some("/locks"), false),
+            (None, Some("/locks/*"), true),
+            (None, Some("/devices/*"), false),
+            (Some("GET"), Some("/devices/*"), false),
+            (Some("POST"), Some("/locks/*"), false),
+            (Some("GET"), Some("*"), true),
+        ] {
+            let fault = HttpFault { method: method.map(str::to_owned), path: path.map(str::to_owned), ..fault() };
+            assert_eq!(fault.is_about("GET", "/locks/list"), is_about, "{method:?} {path:?}");
+        }
+    }
+
+    #[test]
+    fn http_fault_strikes_so_many_requests() {
+        let mut fault = HttpFault { times: Some(2), ..fault() };
+        for used in 1..=2 {
+            assert!(!fault.is_exhausted());
+            assert!(fault.strike(&workspace()));
+            assert_eq!((fault.asked, fault.used), (i64::from(used), used));
+        }
+        assert!(fault.is_exhausted());
+    }
+
+    #[test]
+    fn http_fault_strikes_its_share_of_requests_and_always_the_same_ones() {
+        let struck = |probability| {
+            let mut fault = HttpFault { probability: Some(probability), ..fault() };
+            let struck: Vec<bool> = (0..1000).map(|_| fault.strike(&workspace())).collect();
+            assert_eq!(fault.asked, 1000);
+            assert_eq!(usize::try_from(fault.used).unwrap(), struck.iter().filter(|it| **it).count());
+            struck
+        };
+        let count = |struck: &[bool]| struck.iter().filter(|it| **it).count();
+        assert_eq!((count(&struck(0.0)), count(&struck(1.0))), (0, 1000));
+        let quarter = struck(0.25);
+        assert!((200..300).contains(&count(&quarter)), "{}", count(&quarter));
+        assert_eq!(struck(0.25), quarter);
+        // Whatever is struck with a small probability is struck with a greater one.
+        assert!(struck(0.5).iter().zip(&quarter).all(|(more, fewer)| *more || !fewer));
+    }
+}

@@ -129,3 +129,6 @@ pub(crate) fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Insta
     trouble.keypad_dead_until = now.checked_add_signed(DEAD_FOR);
     Some(Refusal::TooManyAttempts)
 }
+
+#[cfg(test)]
+mod tests;

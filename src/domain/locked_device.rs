@@ -32,3 +32,21 @@ impl LockedDevice {
         self.access_code_ordinal
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::samples::{device, locked};
+    use serde_json::json;
+    use uuid::Uuid;
+
+    #[test]
+    fn locked_device_counts_its_codes_and_the_backups_that_are_said_of_it() {
+        let mut locked = locked(device("august_lock", json!({})));
+        locked.access_code_ordinal = 7;
+        assert_eq!(locked.next_ordinal(), 7);
+        locked.count_backups(&[(locked.device.device_id, 3)].into());
+        assert_eq!(locked.backups, 3);
+        locked.count_backups(&[(Uuid::nil(), 5)].into());
+        assert_eq!(locked.backups, 3);
+    }
+}

@@ -14,6 +14,8 @@ pub(crate) mod locked_device;
 pub(crate) mod offline;
 pub(crate) mod pin;
 pub(crate) mod rate_limit;
+#[cfg(test)]
+pub(crate) mod samples;
 pub(crate) mod sandbox;
 pub(crate) mod simulation;
 pub(crate) mod workspace;

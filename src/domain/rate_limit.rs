@@ -95,3 +95,76 @@ impl Recent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    const DEVICE: Uuid = Uuid::nil();
+
+    #[test]
+    fn rate_limit_of_each_action_type_is_its_own() {
+        let own =
+            RateLimits { create: Some(1), update: Some(2), delete: None, lock: Some(4), unlock: Some(5), per_ms: 250 };
+        let per = TimeDelta::milliseconds(250);
+        assert_eq!(own.of("CREATE_ACCESS_CODE"), Some((1, per)));
+        assert_eq!(own.of("UPDATE_ACCESS_CODE"), Some((2, per)));
+        assert_eq!(own.of("DELETE_ACCESS_CODE"), None);
+        assert_eq!(own.of("LOCK_DOOR"), Some((4, per)));
+        assert_eq!(own.of("UNLOCK_DOOR"), Some((5, per)));
+        assert_eq!(own.of("CONVERT_ACCESS_CODE_TO_MANAGED"), None);
+        assert_eq!(RateLimits::SEAM.of("DELETE_ACCESS_CODE"), Some((20, TimeDelta::minutes(1))));
+    }
+
+    /// Attempts so many milliseconds before now, of which two are taken a minute.
+    fn recent(limit: u32, before: &[i64]) -> Recent {
+        let made = before.iter().map(|before| at(0) - TimeDelta::milliseconds(*before)).collect();
+        Recent::new("CREATE_ACCESS_CODE", (limit, TimeDelta::minutes(1)), at(0), [(DEVICE, made)].into())
+    }
+
+    fn retry_after(recent: &Recent) -> Option<(u64, String)> {
+        match recent.check(DEVICE) {
+            Ok(()) => None,
+            Err(Error::RateLimited { device_id, action_type, again_at, retry_after }) => {
+                assert_eq!((device_id, action_type), (DEVICE, "CREATE_ACCESS_CODE"));
+                Some((retry_after, again_at))
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn rate_limit_says_in_whole_seconds_when_there_is_room_again() {
+        let again = |text: &str| text.to_owned();
+        for (limit, before, expected) in [
+            (2, vec![], None),
+            (2, vec![0], None),
+            (2, vec![0, 20_000], Some((40, again("2026-03-01T00:00:40.000Z")))),
+            (2, vec![0, 20_000, 30_000], Some((40, again("2026-03-01T00:00:40.000Z")))),
+            (2, vec![0, 19_999], Some((41, again("2026-03-01T00:00:40.001Z")))),
+            (2, vec![0, 59_999], Some((1, again("2026-03-01T00:00:00.001Z")))),
+            (1, vec![0], Some((60, again("2026-03-01T00:01:00.000Z")))),
+            // Its time is just over, and it was read all the same.
+            (1, vec![60_000], Some((1, again("2026-03-01T00:00:00.000Z")))),
+            (0, vec![0], None),
+        ] {
+            assert_eq!(retry_after(&recent(limit, &before)), expected, "{limit} {before:?}");
+        }
+    }
+
+    #[test]
+    fn rate_limit_counts_what_is_made_now_on_the_device_alone() {
+        let mut limited = recent(2, &[]);
+        limited.note(Uuid::max());
+        limited.note(Uuid::max());
+        limited.note(DEVICE);
+        assert_eq!(retry_after(&limited), None);
+        limited.note(DEVICE);
+        assert_eq!(retry_after(&limited).unwrap().0, 60);
+        let mut unlimited = Recent::default();
+        unlimited.note(DEVICE);
+        assert!(unlimited.of_device.is_empty());
+        assert_eq!(retry_after(&unlimited), None);
+    }
+}

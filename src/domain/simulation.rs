@@ -264,3 +264,6 @@ fn name_of(operation: Operation, life: &Life) -> &'static str {
         Operation::Remove => "remove",
     }
 }
+
+#[cfg(test)]
+mod tests;

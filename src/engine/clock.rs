@@ -2,6 +2,7 @@
 
 use super::app::App;
 use super::locked_codes::LockedCodes;
+use super::locked_workspace;
 use super::simulation::MAX_STEPS;
 use crate::clock::{Instant, LAST, WorkspaceClock, machine_now, to_iso};
 use crate::domain::caller::Visibility;
@@ -54,10 +55,8 @@ pub(crate) async fn change(
     workspace: &Workspace,
     decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
 ) -> Result<Moved> {
-    let mut tx = app.pool.begin(workspace.workspace_id).await?;
-    tx.allow_long().await?;
     let workspace_id = workspace.workspace_id;
-    workspaces::lock(&mut tx, workspace_id).await?;
+    let mut tx = locked_workspace::begin_long(app, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
     let mut locked = access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), &device_ids).await?;
     // Read again: while the locks were waited for, the clock may have moved.

@@ -4,6 +4,7 @@
 //! [`crate::store::snapshots::tables`]; columns are asked of the database, so that one that is added comes along by itself.
 
 use super::app::App;
+use super::locked_workspace;
 use crate::clock::{Instant, WorkspaceClock, machine_now};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::workspace::Workspace;
@@ -58,18 +59,10 @@ async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Plac
 /// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
 async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
     let workspace_id = workspace.workspace_id;
-    let mut tx = begin(app, workspace).await?;
+    let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     workspaces::lock_devices(&mut tx, workspace_id).await?;
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
     Ok((tx, Clock::of(world.clock, machine_now())))
-}
-
-/// Begins a long transaction with the workspace locked.
-async fn begin(app: &App, workspace: &Workspace) -> Result<Transaction> {
-    let mut tx = app.pool.begin(workspace.workspace_id).await?;
-    tx.allow_long().await?;
-    workspaces::lock(&mut tx, workspace.workspace_id).await?;
-    Ok(tx)
 }
 
 /// Removes a snapshot.
@@ -89,7 +82,7 @@ pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) 
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
-    let mut tx = begin(app, workspace).await?;
+    let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
     go_back(app, workspace, tx, &kept.ok_or(Error::NotFound(Resource::Snapshot))?).await
 }
@@ -99,7 +92,7 @@ pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid)
 /// # Errors
 /// [`Error::Conflict`] where that was not recorded.
 pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
-    let mut tx = begin(app, workspace).await?;
+    let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let kept = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
             "this workspace was made by a Latchkey that did not record how it began. Delete it and make it anew."
@@ -163,7 +156,7 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let adopted = believed(document, app, workspace_id, &columns).await?;
     let text = str::from_utf8(&adopted).map_err(|error| Error::Internal(error.into()))?;
     let document = read_kept(text).await?;
-    let mut tx = begin(app, workspace).await?;
+    let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let machine_now = machine_now();
     snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
     let (_, world) = workspaces::world(&mut tx, workspace_id).await?;

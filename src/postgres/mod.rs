@@ -9,7 +9,7 @@ mod transaction;
 
 pub(crate) use pool::Pool;
 pub use pool::PoolLimits;
-pub(crate) use transaction::Transaction;
+pub use transaction::Transaction;
 
 use crate::config::Config;
 use private::{Durability, Options, PrivatePostgres, StartError};

@@ -36,9 +36,10 @@ macro_rules! row {
 
             /// Appends the statement that inserts these rows, in their order.
             pub fn push_insert(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
-                let mut $key = Vec::new();
-                $(let mut $fixed = Vec::new();)*
-                $(let mut $changing = Vec::new();)*
+                let rows = rows.into_iter();
+                let mut $key = Vec::with_capacity(rows.size_hint().0);
+                $(let mut $fixed = Vec::with_capacity(rows.size_hint().0);)*
+                $(let mut $changing = Vec::with_capacity(rows.size_hint().0);)*
                 for row in rows {
                     $key.push(row.$key);
                     $($fixed.push(row.$fixed);)*
@@ -84,8 +85,10 @@ macro_rules! row {
         impl $row {
             /// Appends the statement that updates what changes of these rows. It affects as many rows as there are.
             pub fn push_update(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
-                let (mut $key, mut $first) = (Vec::new(), Vec::new());
-                $(let mut $changing = Vec::new();)*
+                let rows = rows.into_iter();
+                let mut $key = Vec::with_capacity(rows.size_hint().0);
+                let mut $first = Vec::with_capacity(rows.size_hint().0);
+                $(let mut $changing = Vec::with_capacity(rows.size_hint().0);)*
                 for row in rows {
                     $key.push(row.$key);
                     $first.push(row.$first);

@@ -2,7 +2,9 @@
 //!
 //! What must hold is asked of the database, not of the answers.
 
-use crate::support::{Reply, START, UNKNOWN, World, app, post_as, run};
+mod gathered;
+
+use crate::support::{Reply, START, World, app, post_as, run};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -417,95 +419,6 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
 }
 
 #[test]
-fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
-    run(async {
-        let world = World::with_locks(1).await;
-        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
-        let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
-        let lock = "select device_id from device where device_id = $1 for update";
-        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
-        let until_waiting = async |count: i64| {
-            let waiting = "select count(*) from pg_stat_activity a
-                where $1 = any(pg_blocking_pids(a.pid))
-                      or exists (select from pg_stat_activity b
-                                 where b.pid = any(pg_blocking_pids(a.pid)) and $1 = any(pg_blocking_pids(b.pid)))";
-            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() < count {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let ask = |path: &'static str, body: Value| {
-            let key = world.api_key.clone();
-            tokio::spawn(async move { post_as(&key, path, body).await })
-        };
-        let unmade = ask("/_emulator/workspaces/delete", json!({}));
-        until_waiting(1).await;
-        let made = ask("/access_codes/create", json!({ "device_id": world.lock(0), "common_code_key": "new" }));
-        until_waiting(2).await;
-        drop(busy);
-        unmade.await.unwrap().ok();
-        made.await.unwrap().error(404, "device_not_found");
-        for table in ["workspace", "device", "fault", "pin_group", "access_code", "event"] {
-            let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
-            let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
-            assert_eq!(left, 0, "{table}");
-        }
-    });
-}
-
-#[test]
-fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
-    run(async {
-        let world = World::with_locks(1).await;
-        let mut codes = Vec::new();
-        for place in 0..12 {
-            let wanted =
-                json!({ "device_id": world.lock(0), "code": format!("{}", 135_700 + place), "name": "before" });
-            codes.push(world.create(wanted).await["access_code_id"].clone());
-        }
-        let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
-        let lock = "select device_id from device where device_id = $1 for update";
-        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
-        let mut asked = Vec::new();
-        for (place, code) in codes.iter().enumerate() {
-            let change = match place % 4 {
-                // The PIN of the first.
-                1 => json!({ "access_code_id": code, "name": "after", "code": "135700" }),
-                2 => json!({ "access_code_id": code, "name": "after", "device_id": UNKNOWN }),
-                _ => json!({ "access_code_id": code, "name": "after" }),
-            };
-            let key = world.api_key.clone();
-            asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
-            let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
-            while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() == 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        }
-        // Some of those who wait go away.
-        asked.iter().skip(3).step_by(4).for_each(JoinHandle::abort);
-        for task in asked.iter_mut().skip(3).step_by(4) {
-            assert!(task.await.unwrap_err().is_cancelled());
-        }
-        drop(busy);
-        for (place, task) in asked.into_iter().enumerate().filter(|(place, _)| place % 4 != 3) {
-            let reply = task.await.unwrap();
-            match place % 4 {
-                0 => drop(reply.ok()),
-                1 => drop(reply.error(409, "duplicate_access_code")),
-                _ => drop(reply.error(404, "device_not_found")),
-            }
-        }
-        for (place, code) in codes.iter().enumerate() {
-            let expected = if place % 4 == 0 { "after" } else { "before" };
-            assert_eq!(world.access_code(code).await["name"], expected, "{place}");
-        }
-    });
-}
-
-#[test]
 fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
     run(async {
         let options = app().pool.raw().connect_options().as_ref().clone();
@@ -521,39 +434,6 @@ fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
             transaction().await.unwrap(),
             "each statement is a transaction of its own"
         );
-    });
-}
-
-#[test]
-fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
-    run(async {
-        let world = World::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
-        let device_id: Uuid = world.lock(0).parse().unwrap();
-        let mut busy = app().pool.begin(Uuid::nil()).await.unwrap();
-        let lock = "select device_id from device where device_id = $1 for update";
-        sqlx::query(lock).bind(device_id).execute(&mut *busy).await.unwrap();
-        let pid: i32 = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *busy).await.unwrap();
-        let create = |code: &str| {
-            let wanted = json!({ "device_id": world.lock(0), "code": code });
-            let key = world.api_key.clone();
-            tokio::spawn(async move { post_as(&key, "/access_codes/create", wanted).await.ok() })
-        };
-        let waiting = "select count(*) from pg_stat_activity where $1 = any(pg_blocking_pids(pid))";
-        let first = create("1357");
-        while sqlx::query_scalar::<_, i64>(waiting).bind(pid).fetch_one(app().pool.raw()).await.unwrap() == 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let second = create("2468");
-        // As restoring a snapshot of another seed does.
-        let restored = "update workspace set seed = 'what is there now' where workspace_id = $1";
-        let workspace_id: Uuid = world.workspace_id.parse().unwrap();
-        sqlx::query(restored).bind(workspace_id).execute(app().pool.raw()).await.unwrap();
-        drop(busy);
-        first.await.unwrap();
-        let made = second.await.unwrap()["access_code"]["access_code_id"].clone();
-        let ids = latchkey::testing::ids::Ids::of(Some("what is there now"));
-        let now = crate::support::START.parse().unwrap();
-        assert_eq!(made, json!(ids.id("access_code", device_id, 1, now)));
     });
 }
 

@@ -282,26 +282,4 @@ impl Brand {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_lock_type_of_seam_has_one_brand() {
-        let types: std::collections::BTreeSet<_> = BRANDS.iter().map(|brand| brand.device_type).collect();
-        assert_eq!((types.len(), BRANDS.len()), (31, 31));
-    }
-
-    #[test]
-    fn constraints_are_written_as_seam_writes_them() {
-        let of_type = |device_type| serde_json::to_value(of(device_type).unwrap().code_constraints()).unwrap();
-        assert_eq!(of_type("august_lock"), serde_json::json!([]));
-        assert_eq!(
-            of_type("nuki_lock"),
-            serde_json::json!([
-                { "constraint_type": "cannot_start_with_12" },
-                { "constraint_type": "no_zeros" },
-                { "constraint_type": "name_length", "max_length": 20 },
-            ])
-        );
-    }
-}
+mod tests;

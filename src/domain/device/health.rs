@@ -183,3 +183,6 @@ fn error(error_code: &str, message: &str, created_at: Instant) -> Value {
 pub(crate) fn warning(warning: &Condition) -> Value {
     json!({ "warning_code": warning.code, "message": warning.message, "created_at": to_iso(warning.created_at) })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,18 +6,29 @@ use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::Claim;
 use crate::domain::offline::{Kind, Registered};
 use crate::domain::simulation::Held;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use sqlx::PgConnection;
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// The columns of a [`ClaimRow`], of the code `a`.
-macro_rules! claim_columns {
-    () => {
-        "a.access_code_id, a.device_id, a.code, a.starts_at, a.ends_at, a.is_natively_scheduled, a.is_managed,
-         a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup, a.pool_device_id is not null as is_in_pool,
-         a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as is_ended"
+/// Claims of the codes `a` that follow the word `from`.
+macro_rules! claims {
+    ($tx:expr, $codes:tt, $($value:expr),+) => {
+        sqlx::query_as!(
+            ClaimRow,
+            r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.code as "code!", a.starts_at,
+                      a.ends_at, a.is_natively_scheduled as "is_natively_scheduled!", a.is_managed as "is_managed!",
+                      a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup as "is_backup!",
+                      a.pool_device_id is not null as "is_in_pool!",
+                      a.deletion_requested_at is not null or coalesce(a.ends_at <= a.as_of, false) as "is_ended!"
+               from "# + $codes,
+            $($value),+
+        )
+        .fetch_all($tx)
+        .await
+        .map_err(Error::from)
+        .and_then(ClaimRow::all)
     };
 }
 
@@ -35,51 +46,36 @@ pub(crate) struct CodeWanted {
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
 pub(crate) async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
-    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
-        "select ",
-        claim_columns!(),
-        "
-         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
-         cross join lateral (select * from access_code a
-                             where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
-                                   and (a.particulars is null or not a.particulars ? 'has_expired')
-                             offset 0) as a
-         union all
-         select ",
-        claim_columns!(),
-        "
-         from unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
-         cross join lateral (select * from access_code a
-                             where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
-                               and a.held_code <> a.code and a.gone_at is null
-                             offset 0) as a"
-    ))
-    .bind(wanted.iter().map(|it| it.device_id).collect::<Vec<_>>())
-    .bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>())
-    .fetch_all(tx)
-    .await?;
-    ClaimRow::all(claims)
+    claims!(
+        tx,
+        "unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
+         cross join lateral ((select * from access_code a
+                              where a.device_id = wanted.device_id and a.code = wanted.code and a.gone_at is null
+                                    and (a.particulars is null or not a.particulars ? 'has_expired')
+                              offset 0)
+                             union all
+                             (select * from access_code a
+                              where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
+                                    and a.held_code <> a.code and a.gone_at is null
+                              offset 0)) as a",
+        &wanted.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>()
+    )
 }
 
 /// All codes on these locks that have a PIN or take a place there.
 pub(crate) async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
-    let claims: Vec<ClaimRow> = sqlx::query_as(concat!(
-        "select ",
-        claim_columns!(),
-        "
-         from unnest($1::uuid[]) as wanted(device_id)
+    claims!(
+        tx,
+        "unnest($1::uuid[]) as wanted(device_id)
          cross join lateral (select * from access_code a
                              where a.device_id = wanted.device_id and a.gone_at is null
                                    and (a.particulars is null or not a.particulars ? 'has_expired')
-                             offset 0) as a"
-    ))
-    .bind(device_ids.iter().copied().collect::<Vec<_>>())
-    .fetch_all(tx)
-    .await?;
-    ClaimRow::all(claims)
+                             offset 0) as a",
+        &device_ids.iter().copied().collect::<Vec<_>>()
+    )
 }
 
-#[derive(FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
 struct ClaimRow {
     access_code_id: Uuid,
@@ -99,7 +95,7 @@ struct ClaimRow {
 
 impl ClaimRow {
     /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
-    fn claims(self) -> Result<Vec<Claim>> {
+    fn claims(self) -> Result<(Claim, Option<Claim>)> {
         let id = self.access_code_id;
         let held_window = window((self.held_starts_at, self.held_ends_at), (id, "held_starts_at"))?;
         let held = self.held_code.map(|code| (code, held_window));
@@ -117,12 +113,17 @@ impl ClaimRow {
         };
         let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
         let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
-        Ok([asked].into_iter().chain(held).collect())
+        Ok((asked, held))
     }
 
     fn all(rows: Vec<Self>) -> Result<Vec<Claim>> {
-        let claims: Vec<Vec<Claim>> = rows.into_iter().map(Self::claims).collect::<Result<_>>()?;
-        Ok(claims.into_iter().flatten().collect())
+        let mut claims = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (asked, held) = row.claims()?;
+            claims.push(asked);
+            claims.extend(held);
+        }
+        Ok(claims)
     }
 }
 

@@ -285,3 +285,62 @@ proptest! {
         prop_assert_eq!(count(RemovedFromDevice), usize::from(end.gone_at.is_some() && end.first_held_at.is_some()));
     }
 }
+
+#[test]
+fn window_of_two_instants_begins_before_it_ends() {
+    assert_eq!(Window::new(at(1), at(2)).unwrap().ends(), (at(1), at(2)));
+    for (starts_at, ends_at) in [(at(1), at(1)), (at(2), at(1))] {
+        assert!(Window::new(starts_at, ends_at).is_err());
+    }
+    let both = Window::new(at(1), at(3)).unwrap().hull(Window::new(at(0), at(2)).unwrap());
+    assert_eq!(both.ends(), (at(0), at(3)));
+}
+
+#[test]
+fn window_is_changed_by_the_instants_that_are_given_for_it() {
+    let window = |from, to| Some(Window { starts_at: at(from), ends_at: at(to) });
+    let changed = |window, from: Option<i64>, to: Option<i64>| Window::changed(window, from.map(at), to.map(at)).ok();
+    assert_eq!(changed(None, None, None), Some(None));
+    assert_eq!(changed(window(1, 2), None, None), Some(window(1, 2)));
+    assert_eq!(changed(window(1, 2), Some(0), None), Some(window(0, 2)));
+    assert_eq!(changed(window(1, 2), None, Some(3)), Some(window(1, 3)));
+    assert_eq!(changed(window(1, 2), Some(3), Some(4)), Some(window(3, 4)));
+    assert_eq!(changed(None, Some(3), Some(4)), Some(window(3, 4)));
+    assert_eq!(changed(window(1, 2), Some(3), None), None, "it would end before it starts");
+    assert_eq!(changed(None, Some(3), None), None, "half a time frame");
+    assert_eq!(changed(None, None, Some(3)), None);
+}
+
+#[test]
+fn window_is_over_from_its_end_on() {
+    let window = Some(Window { starts_at: at(1), ends_at: at(2) });
+    assert!(Window::check_not_over(window, at(1)).is_ok());
+    assert!(Window::check_not_over(window, at(2)).is_err());
+    assert!(Window::check_not_over(None, at(2)).is_ok());
+}
+
+#[test]
+fn windows_overlap_where_both_are_on_the_lock() {
+    let window = |from, to| Some(Window { starts_at: at(from), ends_at: at(to) });
+    for (one, other, overlap) in [
+        (window(0, 2), window(1, 3), true),
+        (window(0, 2), window(2, 3), false),
+        (window(0, 2), window(3, 4), false),
+        (window(0, 9), window(3, 4), true),
+        (None, window(3, 4), true),
+        (None, None, true),
+    ] {
+        assert_eq!((Window::overlap(one, other), Window::overlap(other, one)), (overlap, overlap), "{one:?} {other:?}");
+    }
+}
+
+#[test]
+fn lock_that_takes_no_start_in_the_past_is_asked_for_the_later_one() {
+    let mut life = code(true, Some((0, 9)));
+    assert_eq!(life.asked_of_lock(), life.asked);
+    life.particulars.lock_starts_at = Some(at(1));
+    let later = Some(Window { starts_at: at(1), ends_at: at(9) });
+    assert_eq!(life.asked_of_lock(), Entry { window: later, ..life.asked.clone() });
+    life.is_natively_scheduled = false;
+    assert_eq!(life.asked_of_lock(), life.asked, "it knows no schedule");
+}

@@ -1,0 +1,203 @@
+use super::*;
+use crate::domain::access_code::lifecycle::particulars::{Duplicate, External, ModifiedField};
+use crate::domain::samples::{access_code, at, device, entry, held, window};
+
+fn errors(code: &AccessCode) -> Vec<Value> {
+    code.errors(&device("august_lock", json!({})).summary(0))
+}
+
+fn warnings(code: &AccessCode) -> Vec<Value> {
+    code.warnings(&device("august_lock", json!({})).summary(0))
+}
+
+fn codes_of(issues: &[Value]) -> Vec<&str> {
+    issues.iter().map(|it| it.get("error_code").or_else(|| it.get("warning_code")).unwrap().as_str().unwrap()).collect()
+}
+
+fn ongoing() -> AccessCode {
+    access_code(1, &device("august_lock", json!({})), entry("1357", None))
+}
+
+fn external(is_honoured: bool, is_removed: bool) -> External {
+    let field = ModifiedField { field: "name".to_owned(), from: None, to: Some("Bo".to_owned()) };
+    External { since: at(3), is_removed, modified_fields: vec![field], is_honoured }
+}
+
+fn condition(code: &str) -> Condition {
+    Condition { code: code.to_owned(), message: "As a tester has it.".to_owned(), created_at: at(9) }
+}
+
+#[test]
+fn new_code_comes_after_all_that_are_stored() {
+    assert!(AccessCode { sequence: 0, ..ongoing() }.is_new());
+    assert!(!ongoing().is_new());
+    assert!(AccessCode::new((Uuid::nil(), Uuid::nil()), Uuid::nil(), ongoing().life).is_new());
+}
+
+#[test]
+fn code_that_leaves_its_group_remembers_which_it_was() {
+    let mut code = ongoing();
+    code.leave_group();
+    assert_eq!((code.common_code_key.clone(), code.left_group.clone()), (None, None));
+    code.common_code_key = Some("key".to_owned());
+    code.leave_group();
+    assert_eq!((code.common_code_key.clone(), code.left_group.as_deref()), (None, Some("key")));
+    code.leave_group();
+    assert_eq!(code.left_group.as_deref(), Some("key"));
+}
+
+#[test]
+fn children_of_a_code_are_counted() {
+    let mut code = ongoing();
+    assert_eq!([code.next_child(), code.next_child()], [0, 1]);
+    assert_eq!(code.children, 2);
+}
+
+#[test]
+fn backup_code_can_be_pulled_while_the_lock_holds_it_and_nobody_deletes_it() {
+    let lock = device("august_lock", json!({}));
+    let backup = |code: AccessCode| AccessCode { pool_device_id: Some(lock.device_id), ..code };
+    let held = held(1, &lock, entry("1357", None));
+    assert!(backup(held.clone()).can_be_pulled());
+    assert!(!held.can_be_pulled(), "it is in no pool");
+    assert!(!backup(ongoing()).can_be_pulled(), "the lock does not hold it");
+    let mut deleted = backup(held);
+    deleted.life.request_deletion(at(1));
+    assert!(!deleted.can_be_pulled());
+}
+
+#[test]
+fn pin_that_the_provider_has_not_told_is_known_to_nobody() {
+    let mut code = ongoing();
+    assert_eq!(code.known_code(), Some("1357"));
+    code.life.particulars.awaits_code = true;
+    assert_eq!(code.known_code(), None);
+}
+
+#[test]
+fn code_is_blocked_on_its_lock_by_what_the_lock_holds() {
+    let failure = |error_code: &str, other: Option<Duplicate>| Failure {
+        error_code: error_code.to_owned(),
+        message: "It failed.".to_owned(),
+        since: at(2),
+        attempts: 1,
+        retry_at: None,
+        is_final: false,
+        duplicate_of: other,
+    };
+    let mut code = ongoing();
+    assert_eq!(code.blocked_on(), None);
+    for (error_code, is_blocked) in [
+        ("duplicate_code_on_device", true),
+        ("no_space_for_access_code_on_device", true),
+        ("failed_to_set_on_device", false),
+    ] {
+        code.life.particulars.failure = Some(failure(error_code, None));
+        assert_eq!(code.blocked_on(), is_blocked.then_some(code.device_id));
+    }
+    for (is_managed, key) in [(true, "managed_access_code_id"), (false, "unmanaged_access_code_id")] {
+        let other = Duplicate { access_code_id: Uuid::from_u128(7), is_managed };
+        code.life.particulars.failure = Some(failure("duplicate_code_on_device", Some(other)));
+        let expected = json!({
+            "error_code": "duplicate_code_on_device", "is_access_code_error": true, "message": "It failed.",
+            "created_at": "2026-03-01T02:00:00.000Z", key: Uuid::from_u128(7),
+        });
+        assert_eq!(errors(&code), [expected]);
+    }
+}
+
+#[test]
+fn errors_of_a_code_come_before_those_of_its_device() {
+    let mut code = ongoing();
+    code.life.particulars.external = Some(external(false, false));
+    code.life.particulars.errors = vec![condition("account_disconnected")];
+    let mut lock = device("august_lock", json!({}));
+    lock.trouble.disconnected_at = Some(at(1));
+    let errors = code.errors(&lock.summary(0));
+    let expected = ["conflicting_external_modification", "account_disconnected", "device_disconnected"];
+    assert_eq!(codes_of(&errors), expected);
+    assert_eq!(errors[0]["change_type"], "modified");
+    assert_eq!(errors[0]["modified_fields"], json!([{ "field": "name", "from": null, "to": "Bo" }]));
+    assert_eq!(errors[0]["created_at"], to_iso(at(3)));
+}
+
+#[test]
+fn change_at_the_lock_is_an_error_or_where_it_stays_a_warning() {
+    let mut code = ongoing();
+    for (is_removed, change_type) in [(true, "removed"), (false, "modified")] {
+        code.life.particulars.external = Some(external(false, is_removed));
+        assert_eq!(errors(&code)[0]["change_type"], change_type);
+        assert!(warnings(&code).is_empty());
+        code.life.particulars.external = Some(external(true, is_removed));
+        assert!(errors(&code).is_empty());
+        let warnings = warnings(&code);
+        assert_eq!(codes_of(&warnings), ["external_modification_in_effect"]);
+        assert_eq!(warnings[0]["change_type"], change_type);
+        assert_eq!(warnings[0]["modified_fields"], json!([{ "field": "name", "from": null, "to": "Bo" }]));
+        assert_eq!(warnings[0]["created_at"], to_iso(at(3)));
+    }
+}
+
+#[test]
+fn warnings_of_a_code_are_those_of_its_life() {
+    let mut code = ongoing();
+    assert_eq!(warnings(&code), [json!(null); 0]);
+    code.life.particulars.slow_since = Some(at(4));
+    code.life.particulars.backup_pulled_at = Some(at(5));
+    code.life.particulars.warnings = vec![condition("third_party_integration_detected")];
+    code.life.request_deletion(at(6));
+    code.life.particulars.slow_since = Some(at(4));
+    let all = warnings(&code);
+    let expected = [
+        ("being_deleted", 6),
+        ("delay_in_setting_on_device", 4),
+        ("using_backup_access_code", 5),
+        ("third_party_integration_detected", 9),
+    ];
+    assert_eq!(codes_of(&all), expected.map(|(code, _)| code));
+    for (warning, (_, hours)) in all.iter().zip(expected) {
+        assert_eq!(warning["created_at"], to_iso(at(hours)), "{warning}");
+    }
+    code.life.is_managed = false;
+    assert!(!codes_of(&warnings(&code)).contains(&"being_deleted"), "that is said of managed codes alone");
+}
+
+#[test]
+fn warning_of_a_longer_time_frame_is_for_locks_without_a_time_zone() {
+    let over_a_change_of_clocks = entry("1357", Some(window(24, 240)));
+    let warned = |device_type, asked: &lifecycle::Entry, is_managed| {
+        let lock = device(device_type, json!({}));
+        let mut code = access_code(1, &lock, asked.clone());
+        code.life.is_managed = is_managed;
+        let warnings = code.warnings(&lock.summary(0));
+        assert!(warnings.iter().all(|warning| warning["created_at"] == to_iso(at(0))));
+        codes_of(&warnings).contains(&"time_frame_adjusted_for_unknown_time_zone")
+    };
+    assert!(warned("schlage_lock", &over_a_change_of_clocks, true));
+    assert!(!warned("schlage_lock", &over_a_change_of_clocks, false));
+    assert!(!warned("schlage_lock", &entry("1357", Some(window(24, 48))), true));
+    assert!(!warned("schlage_lock", &entry("1357", None), true));
+    assert!(!warned("august_lock", &over_a_change_of_clocks, true));
+}
+
+#[test]
+fn warning_of_a_code_to_be_used_within_a_day_is_for_long_ones_of_igloohome() {
+    let lock = device("igloohome_lock", json!({}));
+    for (kind, hours, is_warned) in [("hourly", 48, true), ("hourly", 24, false), ("one_time", 48, false)] {
+        let mut code = access_code(1, &lock, entry("1357", Some(window(0, hours))));
+        code.life.is_offline = true;
+        code.life.particulars.offline = Some(json!({ "kind": kind }));
+        let expected: &[&str] = if is_warned { &["igloo_algopin_must_be_used_within_24_hours"] } else { &[] };
+        assert_eq!(codes_of(&code.warnings(&lock.summary(0))), expected, "{kind} {hours}");
+    }
+}
+
+#[test]
+fn code_cannot_be_managed_where_it_or_its_brand_says_so() {
+    let mut code = ongoing();
+    let brand = |device_type| device(device_type, json!({})).brand;
+    assert!(!code.cannot_be_managed(brand("august_lock")));
+    assert!(code.cannot_be_managed(brand("kwikset_lock")));
+    code.life.particulars.cannot_be_managed = true;
+    assert!(code.cannot_be_managed(brand("august_lock")));
+}

@@ -1,0 +1,151 @@
+use super::*;
+use crate::clock::from_iso;
+use crate::domain::samples::{at, device};
+use serde_json::json;
+
+fn condition(code: &str, hours: i64) -> Condition {
+    Condition { code: code.to_owned(), message: "As a tester has it.".to_owned(), created_at: at(hours) }
+}
+
+/// The codes of errors or warnings with the hours since when they are there.
+fn brief(issues: &[Value]) -> Vec<(&str, i64)> {
+    let brief = |issue: &Value| {
+        assert!(!issue["message"].as_str().unwrap().is_empty());
+        (from_iso(issue["created_at"].as_str().unwrap()).unwrap() - at(0)).num_hours()
+    };
+    let code = |issue| Value::get(issue, "error_code").or_else(|| issue.get("warning_code")).unwrap().as_str().unwrap();
+    issues.iter().map(|issue| (code(issue), brief(issue))).collect()
+}
+
+#[test]
+fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
+    let trouble = |disconnected: Option<i64>, hub: Option<i64>, removed: Option<i64>, account: Option<i64>| Trouble {
+        disconnected_at: disconnected.map(at),
+        hub_disconnected_at: hub.map(at),
+        removed_at: removed.map(at),
+        account_disconnected_at: account.map(at),
+        ..Trouble::default()
+    };
+    for (trouble, since, by) in [
+        (trouble(None, None, None, None), None, None),
+        (trouble(Some(1), None, None, None), Some(1), Some("device_disconnected")),
+        (trouble(None, None, Some(2), None), Some(2), Some("device_disconnected")),
+        (trouble(Some(4), Some(3), None, None), Some(3), Some("hub_disconnected")),
+        (trouble(Some(1), Some(2), Some(3), Some(4)), Some(1), Some("account_disconnected")),
+    ] {
+        assert_eq!((trouble.unreachable_since(), trouble.disconnected_by()), (since.map(at), by));
+    }
+}
+
+#[test]
+fn device_without_trouble_is_stored_as_nothing() {
+    assert_eq!(serde_json::to_value(Trouble::default()).unwrap(), json!({}));
+    let counted = Trouble { wrong_codes: 2, ..Trouble::default() };
+    assert_eq!(serde_json::to_value(counted).unwrap(), json!({ "wrong_codes": 2 }));
+}
+
+#[test]
+fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
+    let mut lock = device("august_lock", json!({}));
+    lock.trouble = Trouble {
+        disconnected_at: Some(at(1)),
+        hub_disconnected_at: Some(at(2)),
+        removed_at: Some(at(3)),
+        account_disconnected_at: Some(at(4)),
+        errors: vec![condition("lockly_missing_wifi_bridge", 5), condition("insufficient_permissions", 6)],
+        ..Trouble::default()
+    };
+    lock.backup_pool = Some(BackupPool { is_enabled: true, since: at(7) });
+    let errors = lock.summary(0).errors();
+    let expected = [
+        ("account_disconnected", 4),
+        ("device_removed", 3),
+        ("device_disconnected", 1),
+        ("hub_disconnected", 2),
+        ("empty_backup_access_code_pool", 7),
+        ("lockly_missing_wifi_bridge", 5),
+        ("insufficient_permissions", 6),
+    ];
+    assert_eq!(brief(&errors), expected);
+    for error in &errors {
+        let is_of_account =
+            ["account_disconnected", "insufficient_permissions"].contains(&error["error_code"].as_str().unwrap());
+        assert_eq!(error["is_device_error"], json!(!is_of_account), "{error}");
+        assert_eq!(error.get("is_connected_account_error"), is_of_account.then_some(&json!(true)), "{error}");
+    }
+}
+
+#[test]
+fn error_of_a_bridge_is_neither_the_devices_nor_the_accounts() {
+    let mut lock = device("august_lock", json!({}));
+    lock.trouble.errors = vec![condition("bridge_disconnected", 1)];
+    let message = "As a tester has it.";
+    let expected = json!({ "error_code": "bridge_disconnected", "message": message,
+                           "created_at": "2026-03-01T01:00:00.000Z", "is_bridge_error": true });
+    assert_eq!(lock.summary(0).errors(), [expected]);
+}
+
+#[test]
+fn pool_is_empty_while_it_is_enabled_and_nothing_can_be_pulled() {
+    let mut lock = device("august_lock", json!({}));
+    for (is_enabled, backups, is_empty, has_backups) in
+        [(true, 0, true, false), (true, 1, false, true), (false, 0, false, false), (false, 1, false, false)]
+    {
+        lock.backup_pool = Some(BackupPool { is_enabled, since: at(1) });
+        let summary = lock.summary(backups);
+        assert_eq!((!summary.errors().is_empty(), summary.has_backups()), (is_empty, has_backups));
+    }
+    lock.backup_pool = None;
+    assert!(lock.summary(0).errors().is_empty() && !lock.summary(1).has_backups());
+}
+
+#[test]
+fn warnings_of_a_pool_follow_from_how_it_is_filled_and_pulled_from() {
+    let mut lock = device("august_lock", json!({ "backup_access_code_pool_size": 3 }));
+    let census = |backups, failed_refills, pulled_backups| Census {
+        backups,
+        failed_refills,
+        pulled_backups,
+        ..Census::default()
+    };
+    let (partial, many) = (("partial_backup_access_code_pool", 1), ("many_active_backup_codes", 1));
+    for (is_enabled, census, expected) in [
+        (true, census(0, 1, 0), vec![]),
+        (true, census(1, 0, 0), vec![]),
+        (true, census(1, 1, 0), vec![partial]),
+        (true, census(2, 1, 0), vec![partial]),
+        (true, census(3, 1, 0), vec![]),
+        (true, census(3, 0, 3), vec![]),
+        (true, census(3, 0, 4), vec![many]),
+        (true, census(1, 1, 4), vec![partial, many]),
+        (false, census(1, 1, 4), vec![]),
+    ] {
+        lock.backup_pool = Some(BackupPool { is_enabled, since: at(1) });
+        assert_eq!(brief(&lock.warnings(&census)), expected, "{census:?}");
+    }
+}
+
+#[test]
+fn warning_of_a_full_memory_says_since_when_and_how_many() {
+    let lock = device("august_lock", json!({ "max_active_codes_supported": 3 }));
+    let census = |held, held_since: Option<i64>| Census { held, held_since: held_since.map(at), ..Census::default() };
+    assert_eq!(lock.warnings(&census(2, Some(1))), [json!(null); 0]);
+    for (held, since, hours) in [(3, Some(1), 1), (4, Some(2), 2), (3, None, 0)] {
+        let warnings = lock.warnings(&census(held, since));
+        assert_eq!(brief(&warnings), [("max_access_codes_reached", hours)]);
+        assert_eq!(warnings[0]["active_access_code_count"], held);
+        assert_eq!(warnings[0]["max_active_access_code_count"], 3);
+    }
+    let mut troubled = device("august_lock", json!({}));
+    troubled.trouble.warnings = vec![condition("low_battery", 5)];
+    assert_eq!(brief(&troubled.warnings(&census(100, None))), [("low_battery", 5)]);
+}
+
+#[test]
+fn warnings_depend_on_the_codes_of_a_pool_or_a_limited_memory() {
+    let mut lock = device("august_lock", json!({}));
+    assert!(!lock.needs_census());
+    lock.backup_pool = Some(BackupPool { is_enabled: false, since: at(0) });
+    assert!(lock.needs_census());
+    assert!(device("nuki_lock", json!({})).needs_census());
+}

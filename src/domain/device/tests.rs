@@ -1,0 +1,188 @@
+use super::*;
+use crate::domain::samples::{at, device, world};
+use serde_json::json;
+
+/// Every override, with a value that no brand has.
+fn all() -> Value {
+    json!({
+        "supported_code_lengths": [9],
+        "max_active_codes_supported": 3,
+        "code_constraints": [{ "constraint_type": "no_zeros" }],
+        "native_scheduling": false,
+        "can_program_online_access_codes": false,
+        "can_program_offline_access_codes": true,
+        "supports_backup_access_code_pool": false,
+        "battery_level": 0.5,
+        "backup_access_code_pool_size": 2,
+        "time_zone": "Asia/Tokyo",
+        "properties": { "locked": true },
+    })
+}
+
+#[test]
+fn overrides_take_the_place_of_what_the_brand_can_do() {
+    let (plain, other) = (device("august_lock", json!({})), device("august_lock", all()));
+    assert_eq!((plain.schedules_natively(), other.schedules_natively()), (true, false));
+    assert_eq!(plain.reported_code_lengths(), Some(&[4, 5, 6, 7, 8][..]));
+    assert_eq!(other.reported_code_lengths(), Some(&[9][..]));
+    assert!(plain.code_lengths().takes(4) && !plain.code_lengths().takes(9));
+    assert!(!other.code_lengths().takes(4) && other.code_lengths().takes(9));
+    assert_eq!((plain.capacity(), other.capacity()), (None, Some(3)));
+    assert_eq!((plain.digit_rules(), other.digit_rules()), (vec![], vec![DigitRule::NoZeros]));
+    assert_eq!((plain.code_constraints().len(), other.code_constraints().len()), (0, 1));
+    assert_eq!((plain.can_program_online_access_codes(), other.can_program_online_access_codes()), (true, false));
+    assert_eq!((plain.can_program_offline_access_codes(), other.can_program_offline_access_codes()), (false, true));
+    assert_eq!((plain.supports_backup_pool(), other.supports_backup_pool()), (true, false));
+    assert_eq!((plain.pool_size(), other.pool_size()), (5, 2));
+    assert_eq!((plain.time_zone(), other.time_zone()), (Some("America/Los_Angeles"), Some("Asia/Tokyo")));
+    let nuki = device("nuki_lock", json!({}));
+    assert_eq!(nuki.digit_rules(), [DigitRule::CannotStartWith12, DigitRule::NoZeros]);
+    assert_eq!(nuki.capacity(), Some(100));
+    let without = json!({ "supported_code_lengths": null, "max_active_codes_supported": null, "time_zone": null });
+    let without = device("nuki_lock", without);
+    assert_eq!((without.reported_code_lengths(), without.capacity(), without.time_zone()), (None, None, None));
+    assert!(without.code_lengths().takes(12));
+    let useless = device("nuki_lock", json!({ "supported_code_lengths": [2] }));
+    assert_eq!(useless.reported_code_lengths(), None, "as of an older version");
+}
+
+#[test]
+fn overrides_that_are_newer_are_laid_over_older_ones() {
+    let parse = |value: Value| Overrides::deserialize(value).unwrap();
+    let mut merged = parse(all());
+    merged.merge(Overrides::default());
+    assert_eq!(merged, parse(all()), "what is absent changes nothing");
+    let mut merged = Overrides::default();
+    merged.merge(parse(all()));
+    assert_eq!(merged, parse(all()));
+    merged.merge(parse(json!({ "time_zone": null, "properties": { "online": false } })));
+    assert_eq!(merged.time_zone, Some(None));
+    assert_eq!(json!(merged.properties), json!({ "locked": true, "online": false }));
+    assert_eq!(serde_json::to_value(Overrides::default()).unwrap(), json!({}));
+}
+
+#[test]
+fn overrides_in_properties_become_those_of_their_own() {
+    let normal = |value: Value| Overrides::deserialize(value).unwrap().normalise();
+    let own = json!({
+        "supported_code_lengths": [4], "max_active_codes_supported": 7, "code_constraints": [],
+        "supports_backup_access_code_pool": false, "battery_level": 1.0,
+    });
+    let mut given = own.clone();
+    given["locked"] = json!(true);
+    let mut expected = own;
+    expected["properties"] = json!({ "locked": true });
+    assert_eq!(serde_json::to_value(normal(json!({ "properties": given })).unwrap()).unwrap(), expected);
+    let both = json!({ "battery_level": 0.5, "properties": { "battery_level": 0.75 } });
+    assert_eq!(normal(both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
+    assert!(normal(json!({ "properties": { "battery_level": "full" } })).is_err());
+    for lengths in [json!([]), json!([3]), json!([13])] {
+        assert!(normal(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
+    }
+    assert!(normal(json!({ "supported_code_lengths": null })).is_ok());
+    assert!(normal(json!({ "supported_code_lengths": [3, 4] })).is_ok());
+}
+
+#[test]
+fn constraints_of_the_device_count_in_place_of_those_of_the_brand() {
+    let constraints = |types: &[&str]| {
+        let all: Vec<Value> = types.iter().map(|it| json!({ "constraint_type": it })).collect();
+        json!({ "code_constraints": all })
+    };
+    assert!(device("kwikset_lock", json!({})).has_constraint("start_date_in_future"));
+    assert!(!device("august_lock", json!({})).has_constraint("start_date_in_future"));
+    assert!(!device("kwikset_lock", constraints(&[])).has_constraint("start_date_in_future"));
+    assert!(device("august_lock", constraints(&["start_date_in_future"])).has_constraint("start_date_in_future"));
+    for (device_type, overrides, provider_chooses) in [
+        ("august_lock", json!({}), false),
+        ("salto_lock", json!({}), true),
+        ("august_lock", constraints(&["cannot_specify_pin_code"]), true),
+        ("august_lock", constraints(&["pin_code_matches_existing_set"]), true),
+        ("salto_lock", json!({ "properties": { "salto_ks_metadata": {} } }), true),
+        (
+            "salto_lock",
+            json!({ "properties": { "salto_ks_metadata": { "has_custom_pin_subscription": true } } }),
+            false,
+        ),
+    ] {
+        assert_eq!(device(device_type, overrides.clone()).provider_chooses_codes(), provider_chooses, "{overrides}");
+    }
+    for (device_type, lead) in [("kwikset_lock", Some(3)), ("igloohome_lock", Some(0)), ("august_lock", None)] {
+        let lead = lead.map(TimeDelta::minutes);
+        assert_eq!(device(device_type, json!({})).begun_start_lead(), lead, "{device_type}");
+    }
+}
+
+#[test]
+fn device_gives_its_codes_what_it_and_its_world_are() {
+    let mut device = device("kwikset_lock", json!({}));
+    let world = World { keeps_expired: true, slow_after: TimeDelta::minutes(2), ..world() };
+    let expected = Lock {
+        reachable_since: Some(at(0)),
+        unreachable_since: None,
+        programming: Some(TimeDelta::seconds(1)),
+        slow_after: TimeDelta::minutes(2),
+        keeps_expired: true,
+        begun_start_lead: Some(TimeDelta::minutes(3)),
+    };
+    assert_eq!(device.lock(&world), expected);
+    device.change_trouble(at(1), |trouble| trouble.hub_disconnected_at = Some(at(1)));
+    let lock = device.lock(&world);
+    assert_eq!((lock.reachable_since, lock.unreachable_since), (None, Some(at(1))));
+}
+
+#[test]
+fn device_is_reachable_again_once_nothing_keeps_it_from_being() {
+    let mut device = device("august_lock", json!({}));
+    device.change_trouble(at(1), |_| {});
+    assert_eq!(device.reachable_since, Some(at(0)), "it always was");
+    device.change_trouble(at(1), |trouble| {
+        trouble.disconnected_at = Some(at(1));
+        trouble.removed_at = Some(at(1));
+    });
+    device.change_trouble(at(2), |trouble| trouble.disconnected_at = None);
+    assert_eq!(device.reachable_since, None);
+    device.change_trouble(at(3), |trouble| trouble.removed_at = None);
+    assert_eq!(device.reachable_since, Some(at(3)));
+}
+
+#[test]
+fn bolt_that_moves_while_nobody_can_reach_the_lock_shows_when_it_is_back() {
+    let mut device = device("august_lock", json!({}));
+    device.set_locked(false);
+    assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
+    device.change_trouble(at(1), |trouble| trouble.disconnected_at = Some(at(1)));
+    device.set_locked(true);
+    assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
+    device.change_trouble(at(2), |trouble| trouble.removed_at = Some(at(2)));
+    assert_eq!(device.trouble.locked_unseen, Some(true));
+    device.change_trouble(at(3), |trouble| (trouble.disconnected_at, trouble.removed_at) = (None, None));
+    assert_eq!(device.overrides.properties.get("locked"), Some(&json!(true)));
+    assert_eq!(device.trouble.locked_unseen, None);
+}
+
+#[test]
+fn summary_has_what_answers_about_codes_need() {
+    let mut device = device("schlage_lock", json!({ "time_zone": null }));
+    device.backup_pool = Some(BackupPool { is_enabled: true, since: at(0) });
+    let summary = device.summary(4);
+    assert_eq!((summary.brand, summary.name.as_str(), summary.backups), (device.brand, "Front Door", 4));
+    assert_eq!(summary.backup_pool, device.backup_pool);
+    assert_eq!(summary.overrides, device.overrides);
+    assert!(device.needs_daylight_buffer(), "it tells nobody its time zone, and nobody told us");
+    for (device_type, overrides) in [("schlage_lock", json!({ "time_zone": "Asia/Tokyo" })), ("august_lock", json!({}))]
+    {
+        assert!(!super::super::samples::device(device_type, overrides).needs_daylight_buffer(), "{device_type}");
+    }
+    assert!(super::super::samples::device("schlage_lock", json!({})).needs_daylight_buffer());
+}
+
+#[test]
+fn names_are_as_long_as_brand_or_device_have_it() {
+    let limits = |device_type, overrides| device(device_type, overrides).summary(0).name_length();
+    assert_eq!(limits("kwikset_lock", json!({})), (Some(2), Some(14)));
+    assert_eq!(limits("kwikset_lock", json!({ "code_constraints": [] })), (None, None));
+    let own = json!({ "constraint_type": "name_length", "min_length": 1, "max_length": 8 });
+    let own = json!({ "code_constraints": [{ "constraint_type": "no_zeros" }, own] });
+    assert_eq!(limits("kwikset_lock", own), (Some(1), Some(8)));
+}

@@ -1,0 +1,188 @@
+use super::*;
+use crate::clock::{WorkspaceClock, to_iso};
+use crate::domain::access_code::lifecycle::particulars::{Condition, FAILED_TO_SET, Failure};
+use crate::domain::access_code::lifecycle::{Change, Entry, Happening};
+use crate::domain::samples::{access_code, at, device, entry, locked, window};
+use serde_json::json;
+
+/// The events by which a happening is told, with their payloads.
+fn told(happening: Happening) -> Vec<(&'static str, Option<Value>)> {
+    let locked = locked(device("august_lock", json!({})));
+    let mut code = access_code(1, &locked.device, entry("1357", None));
+    let mut events = Vec::new();
+    record_happening(&mut code, &locked, (at(1), happening), 0, at(2), &mut events);
+    assert_eq!(usize::try_from(code.children).unwrap(), events.len());
+    events.into_iter().map(|event| (event.event_type, event.payload)).collect()
+}
+
+#[test]
+fn event_of_a_code_says_whose_it_is_and_when_it_happened() {
+    let mut locked = locked(device("august_lock", json!({})));
+    let mut code = access_code(1, &locked.device, entry("1357", None));
+    let first = NewEvent::of_access_code(&mut code, &locked, event_type::SET_ON_DEVICE, at(1), at(2));
+    let second = NewEvent::of_access_code(&mut code, &locked, event_type::CHANGED, at(1), at(2));
+    assert_ne!(first.event_id, second.event_id);
+    assert_eq!(code.children, 2);
+    assert_eq!(first.workspace_id, code.workspace_id);
+    assert_eq!(first.device_id, Some(code.device_id));
+    assert_eq!(first.connected_account_id, Some(locked.device.connected_account_id));
+    assert_eq!(first.access_code_id, Some(code.access_code_id));
+    assert_eq!((first.occurred_at, first.created_at), (at(1), at(1)), "as on a held clock");
+    assert_eq!((first.code.as_deref(), second.code), (Some("1357"), None));
+    code.life.particulars.awaits_code = true;
+    locked.world.clock = WorkspaceClock::Live;
+    let third = NewEvent::of_access_code(&mut code, &locked, event_type::DELETED, at(1), at(2));
+    assert_eq!(third.code, None, "nobody knows the PIN yet");
+    assert_eq!((third.occurred_at, third.created_at), (at(1), at(2)));
+}
+
+#[test]
+fn event_of_a_device_counts_on_the_device() {
+    let mut locked = locked(device("august_lock", json!({})));
+    let mut next = || NewEvent::of_device(&mut locked, event_type::DEVICE_CONNECTED, at(1), at(2));
+    let (first, second) = (next(), next());
+    assert_ne!(first.event_id, second.event_id);
+    assert_eq!((first.device_id, first.access_code_id), (Some(locked.device.device_id), None));
+    assert_eq!(first.connected_account_id, Some(locked.device.connected_account_id));
+    assert_eq!((first.workspace_id, locked.device.events_made), (locked.device.workspace_id, 2));
+}
+
+#[test]
+fn event_of_every_type_carries_the_pin_or_not() {
+    let with_pin = ["access_code.scheduled_on_device", "access_code.set_on_device", "access_code.deleted"];
+    for event_type in with_pin {
+        assert!(event_type::carries_code(event_type));
+    }
+    for event_type in ["access_code.created", "access_code.removed_from_device", "device.added"] {
+        assert!(!event_type::carries_code(event_type));
+    }
+}
+
+#[test]
+fn event_types_that_are_recorded_have_a_description() {
+    assert_eq!(event_type::description("access_code.created"), Some("An access code was created."));
+    assert_eq!(event_type::description("lock.unlocked"), Some("A lock was unlocked."));
+    assert_eq!(event_type::description("access_code.exploded"), None);
+}
+
+#[test]
+fn happening_is_told_by_its_event() {
+    for (happening, expected) in [
+        (Happening::ScheduledOnDevice, "access_code.scheduled_on_device"),
+        (Happening::SetOnDevice, "access_code.set_on_device"),
+        (Happening::RemovedFromDevice, "access_code.removed_from_device"),
+        (Happening::Deleted, "access_code.deleted"),
+        (Happening::UnmanagedRemoved, "access_code.unmanaged.removed"),
+    ] {
+        assert_eq!(told(happening), [(expected, None)]);
+    }
+    let property = json!({ "property": "is_managed", "from": "true", "to": "false" });
+    let unmanaged = Some(json!({ "changed_properties": [property] }));
+    assert_eq!(told(Happening::Unmanaged), [("access_code.changed", unmanaged)]);
+    let nothing = json!({
+        "access_code_errors": [], "access_code_warnings": [], "device_errors": [], "device_warnings": [],
+        "connected_account_errors": [], "connected_account_warnings": [],
+    });
+    for (happening, expected) in [
+        (Happening::DelayInSetting, "access_code.delay_in_setting_on_device"),
+        (Happening::FailedToSet, "access_code.failed_to_set_on_device"),
+        (Happening::FailedToRemove, "access_code.failed_to_remove_from_device"),
+    ] {
+        assert_eq!(told(happening), [(expected, Some(nothing.clone()))]);
+    }
+}
+
+fn change(is_on_device: bool) -> Change {
+    let from = Entry { name: None, code: "1357".to_owned(), window: None };
+    let to = Entry { name: Some("guest".to_owned()), code: "2468".to_owned(), window: Some(window(1, 2)) };
+    Change::between(&from, &to, is_on_device)
+}
+
+#[test]
+fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
+    let (starts_at, ends_at) = (to_iso(at(1)), to_iso(at(2)));
+    let whole = json!({ "changed_properties": [
+        { "property": "name", "from": null, "to": "guest" },
+        { "property": "code", "from": "1357", "to": "2468" },
+        { "property": "starts_at", "from": null, "to": starts_at },
+        { "property": "ends_at", "from": null, "to": ends_at },
+    ] });
+    assert_eq!(told(Happening::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
+    let tells = |what: &str, from: Value, to: Value| {
+        let description = format!("The {what} of the access code was changed on the device.");
+        Some(json!({ "from": from, "to": to, "description": description }))
+    };
+    let frames = (json!({ "starts_at": null, "ends_at": null }), json!({ "starts_at": starts_at, "ends_at": ends_at }));
+    let expected = [
+        ("access_code.changed", Some(whole)),
+        ("access_code.name_changed", tells("name", json!({ "name": null }), json!({ "name": "guest" }))),
+        ("access_code.code_changed", tells("code", json!({ "code": "1357" }), json!({ "code": "2468" }))),
+        ("access_code.time_frame_changed", tells("time frame", frames.0, frames.1)),
+    ];
+    assert_eq!(told(Happening::Changed(change(true))), expected);
+    let later = Change { window: Some((Some(window(1, 2)), Some(window(1, 3)))), ..Change::default() };
+    let property = json!({ "property": "ends_at", "from": ends_at, "to": to_iso(at(3)) });
+    let expected = Some(json!({ "changed_properties": [property] }));
+    assert_eq!(told(Happening::Changed(later)), [("access_code.changed", expected)], "its start stays");
+}
+
+#[test]
+fn requested_mutations_are_those_of_the_change() {
+    assert_eq!(payload::requested_mutations(&Change::default()), json!({ "requested_mutations": [] }));
+    let to_window = json!({ "starts_at": to_iso(at(1)), "ends_at": to_iso(at(2)) });
+    assert_eq!(
+        payload::requested_mutations(&change(false)),
+        json!({ "requested_mutations": [
+            { "mutation_code": "updating_name", "from": { "name": null }, "to": { "name": "guest" } },
+            { "mutation_code": "updating_code", "from": { "code": "1357" }, "to": { "code": "2468" } },
+            { "mutation_code": "updating_time_frame", "from": { "starts_at": null, "ends_at": null },
+              "to": to_window },
+        ] })
+    );
+}
+
+#[test]
+fn issues_of_a_code_are_told_apart_by_whose_they_are() {
+    let mut lock = device("august_lock", json!({}));
+    lock.trouble.disconnected_at = Some(at(1));
+    lock.trouble.account_disconnected_at = Some(at(2));
+    let warning = Condition { code: "low_battery".to_owned(), message: "Low.".to_owned(), created_at: at(3) };
+    lock.trouble.warnings = vec![warning];
+    let mut code = access_code(1, &lock, entry("1357", None));
+    code.life.particulars.slow_since = Some(at(4));
+    code.life.particulars.failure = Some(Failure {
+        error_code: FAILED_TO_SET.to_owned(),
+        message: "Failed.".to_owned(),
+        since: at(5),
+        attempts: 1,
+        retry_at: None,
+        is_final: false,
+        duplicate_of: None,
+    });
+    let issues = payload::issues(&code, &lock.summary(0));
+    let errors = |key: &str| {
+        let codes = |issue: &Value| {
+            assert_eq!(issue.as_object().unwrap().len(), 3, "nothing but what all have: {issue}");
+            let code = issue.get("error_code").or_else(|| issue.get("warning_code")).unwrap();
+            (code.as_str().unwrap().to_owned(), issue["created_at"].as_str().unwrap().to_owned())
+        };
+        issues[key].as_array().unwrap().iter().map(codes).collect::<Vec<_>>()
+    };
+    let one = |code: &str, hours| vec![(code.to_owned(), to_iso(at(hours)))];
+    assert_eq!(errors("access_code_errors"), one("failed_to_set_on_device", 5));
+    assert_eq!(errors("access_code_warnings"), one("delay_in_setting_on_device", 4));
+    assert_eq!(errors("device_errors"), one("device_disconnected", 1));
+    assert_eq!(errors("device_warnings"), one("low_battery", 3));
+    assert_eq!(errors("connected_account_errors"), one("account_disconnected", 2));
+    assert_eq!(errors("connected_account_warnings"), []);
+}
+
+#[test]
+fn caused_event_is_the_one_that_was_recorded() {
+    let locked = locked(device("august_lock", json!({})));
+    let mut code = access_code(1, &locked.device, entry("1357", None));
+    let event = NewEvent::of_access_code(&mut code, &locked, event_type::CREATED, at(1), at(1));
+    let caused = Caused::from(&event);
+    assert_eq!((caused.event_id, caused.event_type), (event.event_id, event_type::CREATED));
+    assert_eq!(caused.access_code_id, Some(code.access_code_id));
+}

@@ -1,0 +1,169 @@
+use super::*;
+use crate::domain::access_code::lifecycle::Step;
+use crate::domain::samples::{access_code, at, device, entry, held, window};
+use crate::domain::workspace::World;
+use uuid::Uuid;
+
+/// What a lock of August's makes of the PIN `1357` five hours after the start, with one code.
+fn entered(code: &AccessCode) -> (bool, Option<Refusal>) {
+    entered_at(&device("august_lock", json!({})), code, 5)
+}
+
+fn entered_at(device: &Device, code: &AccessCode, hours: i64) -> (bool, Option<Refusal>) {
+    let (found, refusal) = enter([code].into_iter(), device, "1357", at(hours));
+    (found.is_some(), refusal)
+}
+
+#[test]
+fn keypad_opens_to_what_the_lock_holds_while_its_time_frame_lasts() {
+    let lock = device("august_lock", json!({}));
+    let timed = |from, to| held(1, &lock, entry("1357", Some(window(from, to))));
+    let gone = || {
+        let mut code = timed(0, 10);
+        code.life.gone_at = Some(at(1));
+        code
+    };
+    for (code, expected) in [
+        (held(1, &lock, entry("1357", None)), (true, None)),
+        (held(1, &lock, entry("2468", None)), (false, Some(Refusal::UnknownCode))),
+        (access_code(1, &lock, entry("1357", None)), (false, Some(Refusal::UnknownCode))),
+        (gone(), (false, Some(Refusal::UnknownCode))),
+        (timed(5, 10), (true, None)),
+        (timed(6, 10), (true, Some(Refusal::NotYetValid))),
+        (timed(1, 6), (true, None)),
+        (timed(1, 5), (true, Some(Refusal::ExpiredCode))),
+        (AccessCode { device_id: Uuid::nil(), ..timed(0, 10) }, (false, Some(Refusal::UnknownCode))),
+    ] {
+        assert_eq!(entered(&code), expected, "{code:?}");
+    }
+}
+
+#[test]
+fn keypad_of_a_lock_without_schedules_opens_as_long_as_the_code_is_held() {
+    let lock = device("august_lock", json!({ "native_scheduling": false }));
+    let mut code = held(1, &lock, entry("1357", Some(window(6, 7))));
+    assert_eq!(entered_at(&lock, &code, 5), (true, None));
+    // What somebody else put there has shown that the lock keeps schedules.
+    code.life.is_managed = false;
+    assert_eq!(entered_at(&lock, &code, 5), (true, Some(Refusal::NotYetValid)));
+    code.life.is_managed = true;
+    code.life.is_offline = true;
+    assert_eq!(entered_at(&lock, &code, 5), (true, Some(Refusal::NotYetValid)));
+}
+
+#[test]
+fn keypad_takes_of_several_codes_the_one_nearest_to_opening() {
+    let lock = device("august_lock", json!({}));
+    let timed = |number, from, to| held(number, &lock, entry("1357", Some(window(from, to))));
+    let [over, opens, waits] = [timed(1, 0, 2), timed(2, 0, 9), timed(3, 7, 9)];
+    let nearest = |codes: [&AccessCode; 2]| {
+        let (code, refusal) = enter(codes.into_iter(), &lock, "1357", at(5));
+        (code.unwrap().sequence, refusal)
+    };
+    assert_eq!(nearest([&over, &opens]), (2, None));
+    assert_eq!(nearest([&over, &waits]), (3, Some(Refusal::NotYetValid)));
+    assert_eq!(nearest([&waits, &over]), (3, Some(Refusal::NotYetValid)));
+}
+
+#[test]
+fn keypad_knows_no_code_while_its_lock_makes_it_anew_to_change_it() {
+    for (device_type, in_memory_meanwhile) in [("august_lock", false), ("nuki_lock", true)] {
+        let lock = device(device_type, json!({}));
+        let mut code = held(1, &lock, entry("1357", None));
+        code.life.request_update(at(1), entry("2468", None), false);
+        assert!(in_memory(&code, &lock).is_some(), "the lock has not begun");
+        let world: World = crate::domain::samples::world();
+        code.life.take(&lock.lock(&world), at(1), Step::Begin, (None, None), &mut Vec::new());
+        assert_eq!(in_memory(&code, &lock).is_some(), in_memory_meanwhile, "{device_type}");
+    }
+}
+
+#[test]
+fn keypad_of_a_lock_without_time_zone_opens_longer_over_a_change_of_clocks() {
+    // The clocks change on the eighth of March.
+    let over_it = Some(window(24, 240));
+    let lock = device("schlage_lock", json!({}));
+    let mut code = held(1, &lock, entry("1357", over_it));
+    assert_eq!(in_memory(&code, &lock).unwrap().window, Some(window(24, 241)));
+    let with_zone = device("schlage_lock", json!({ "time_zone": "America/New_York" }));
+    assert_eq!(in_memory(&code, &with_zone).unwrap().window, over_it);
+    let before_it = held(1, &lock, entry("1357", Some(window(24, 48))));
+    assert_eq!(in_memory(&before_it, &lock).unwrap().window, Some(window(24, 48)));
+    code.life.is_offline = true;
+    assert_eq!(in_memory(&code, &lock).unwrap().window, over_it);
+    code.life.is_offline = false;
+    code.life.is_managed = false;
+    assert_eq!(in_memory(&code, &lock).unwrap().window, over_it);
+}
+
+#[test]
+fn keypad_takes_an_offline_code_once_or_within_its_first_day_where_it_has_to() {
+    let lock = device("igloohome_lock", json!({}));
+    let offline = |kind: &str, hours: i64, first_used_at: Option<i64>| {
+        let mut code = held(1, &lock, entry("1357", Some(window(0, hours))));
+        code.life.is_offline = true;
+        code.life.particulars.offline = Some(json!({ "kind": kind }));
+        code.life.particulars.first_used_at = first_used_at.map(at);
+        code
+    };
+    for (code, now, refusal) in [
+        (offline("one_time", 48, None), 1, None),
+        (offline("one_time", 48, Some(1)), 2, Some(Refusal::AlreadyUsed)),
+        (offline("hourly", 48, Some(1)), 30, None),
+        (offline("hourly", 48, None), 23, None),
+        (offline("hourly", 48, None), 24, Some(Refusal::NeverActivated)),
+        (offline("time_bound", 48, None), 30, None),
+        (offline("hourly", 48, Some(1)), 48, Some(Refusal::ExpiredCode)),
+    ] {
+        assert_eq!(entered_at(&lock, &code, now), (true, refusal), "{code:?}");
+    }
+}
+
+#[test]
+fn keypad_is_dead_for_75_seconds_after_as_many_wrong_codes_as_its_brand_takes() {
+    let mut lock = device("kwikset_lock", json!({}));
+    let code = held(1, &lock, entry("1357", None));
+    for _ in 0..2 {
+        assert_eq!(count_wrong_code(&mut lock, Refusal::UnknownCode, at(5)), None);
+        assert_eq!(entered_at(&lock, &code, 5), (true, None));
+    }
+    assert_eq!(lock.trouble.wrong_codes, 2);
+    assert_eq!(count_wrong_code(&mut lock, Refusal::ExpiredCode, at(5)), Some(Refusal::TooManyAttempts));
+    assert_eq!(lock.trouble.wrong_codes, 0, "it counts anew");
+    assert_eq!(lock.trouble.keypad_dead_until, Some(at(5) + TimeDelta::seconds(75)));
+    let tried = |seconds| enter([&code].into_iter(), &lock, "1357", at(5) + TimeDelta::seconds(seconds)).1;
+    assert_eq!((tried(74), tried(75)), (Some(Refusal::TooManyAttempts), None));
+    assert_eq!(count_wrong_code(&mut lock.clone(), Refusal::TooManyAttempts, at(5)), None);
+    assert_eq!(lock.trouble.wrong_codes, 0, "what a dead keypad was given is not counted");
+}
+
+#[test]
+fn keypad_tells_of_each_wrong_code_or_of_none_as_its_brand_does() {
+    let mut each = device("igloohome_lock", json!({}));
+    assert_eq!(count_wrong_code(&mut each, Refusal::ExpiredCode, at(5)), Some(Refusal::ExpiredCode));
+    assert_eq!(each.trouble, device("igloohome_lock", json!({})).trouble);
+    let mut none = device("august_lock", json!({}));
+    assert_eq!(count_wrong_code(&mut none, Refusal::UnknownCode, at(5)), None);
+    assert_eq!(none.trouble.wrong_codes, 0);
+}
+
+#[test]
+fn keypad_refusals_have_a_message_each_and_a_reason_where_seam_has_one() {
+    use Refusal::{AlreadyUsed, ExpiredCode, Jammed, NeverActivated, NotYetValid, TooManyAttempts, UnknownCode};
+    let mut messages = std::collections::BTreeSet::new();
+    for (refusal, reason_code) in [
+        (Jammed, None),
+        (NotYetValid, None),
+        (AlreadyUsed, Some("expired_code")),
+        (NeverActivated, Some("expired_code")),
+        (ExpiredCode, Some("expired_code")),
+        (UnknownCode, Some("unknown_code")),
+        (TooManyAttempts, Some("too_many_attempts")),
+    ] {
+        messages.insert(refusal.message());
+        let expected = reason_code.map(|code| json!({ "reason_code": code, "message": refusal.message() }));
+        assert_eq!(refusal.as_reason(), expected);
+    }
+    assert_eq!(messages.len(), 7);
+    assert!(messages.iter().all(|message| message.ends_with('.')));
+}
