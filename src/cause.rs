@@ -17,13 +17,13 @@ pub struct Cause(Option<Arc<State>>);
 /// What a request has done so far.
 #[derive(Debug, Default)]
 struct State {
-    events: Mutex<Vec<Caused>>,
+    events: Mutex<Vec<EventRef>>,
     may_have_changed: AtomicBool,
 }
 
 /// An event that a request caused.
 #[derive(Clone, Debug, Serialize)]
-pub struct Caused {
+pub struct EventRef {
     /// Its id.
     pub event_id: Uuid,
     /// Seam's `event_type`.
@@ -49,7 +49,7 @@ impl Cause {
     }
 
     /// Takes note of events that are recorded.
-    pub fn note(&self, events: impl IntoIterator<Item = Caused>) {
+    pub fn note(&self, events: impl IntoIterator<Item = EventRef>) {
         let Some(state) = &self.0 else { return };
         state.events.lock().extend(events);
     }
@@ -67,7 +67,7 @@ impl Cause {
     }
 
     /// The events so far, in the order in which they were recorded.
-    pub fn events(&self) -> Vec<Caused> {
+    pub fn events(&self) -> Vec<EventRef> {
         let events = |state: &Arc<State>| state.events.lock().clone();
         self.0.as_ref().map(events).unwrap_or_default()
     }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, SecondsFor
 pub type Instant = DateTime<Utc>;
 
 /// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
-pub(crate) const LAST: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+pub(crate) const MAX_TIMESTAMP: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
     Some(last) => last,
     None => Instant::MAX_UTC,
 };
@@ -106,10 +106,10 @@ fn number(digits: &str) -> Option<u32> {
 
 /// The longest duration that is taken, a hundred years: no sum of an instant and some of these leaves what the database
 /// can keep.
-pub(crate) const LONGEST_DURATION: TimeDelta = TimeDelta::days(36_525);
+pub(crate) const MAX_DURATION: TimeDelta = TimeDelta::days(36_525);
 
 /// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
-/// millisecond. `None`: it is not one, it is negative, it is longer than [`LONGEST_DURATION`], or it has years or months,
+/// millisecond. `None`: it is not one, it is negative, it is longer than [`MAX_DURATION`], or it has years or months,
 /// whose length is not fixed.
 pub(crate) fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     let body = text.trim().strip_prefix('P')?;
@@ -123,7 +123,7 @@ pub(crate) fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     }
     let days = milliseconds_of(date, &[('W', 7 * 86_400_000), ('D', 86_400_000)])?;
     let hours = milliseconds_of(time, &[('H', 3_600_000), ('M', 60_000), ('S', 1_000)])?;
-    TimeDelta::try_milliseconds(days.checked_add(hours)?).filter(|duration| *duration <= LONGEST_DURATION)
+    TimeDelta::try_milliseconds(days.checked_add(hours)?).filter(|duration| *duration <= MAX_DURATION)
 }
 
 /// Sums up `3W2D` and the like; each unit at most once and in the given order.
@@ -175,7 +175,7 @@ impl WorkspaceClock {
             Self::Held { at } => at,
             Self::Running { at, since, rate } => {
                 let passed = scaled(machine_now - since, rate).max(TimeDelta::zero());
-                at.checked_add_signed(passed).map_or(LAST, |now| now.min(LAST))
+                at.checked_add_signed(passed).map_or(MAX_TIMESTAMP, |now| now.min(MAX_TIMESTAMP))
             }
         }
     }
@@ -185,7 +185,7 @@ impl WorkspaceClock {
         match *self {
             Self::Live => Some(instant),
             Self::Held { .. } => None,
-            Self::Running { .. } if instant > LAST => None,
+            Self::Running { .. } if instant > MAX_TIMESTAMP => None,
             // Rounded up by a millisecond: woken then, the workspace's time has surely come.
             Self::Running { at, since, rate } => scaled(instant - at, rate.recip())
                 .checked_add(&TimeDelta::milliseconds(1))

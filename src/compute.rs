@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 pub(crate) const LONG_DOCUMENT: usize = 64 * 1024;
 
 /// The right to compute: one permit for each core but one.
-static COMPUTING: LazyLock<Semaphore> =
+static COMPUTE_PERMITS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))));
 
 /// Computes something that takes long, when it is its turn. The caller can be given up before and after, and not
@@ -20,7 +20,7 @@ pub(crate) async fn run<T>(work: impl FnOnce() -> T) -> T {
     // Between two pieces of a request's work its connection is looked at: has the client gone?
     tokio::task::yield_now().await;
     // It is never closed; without a permit more would be computed at a time.
-    let _permit = COMPUTING.acquire().await.ok();
+    let _permit = COMPUTE_PERMITS.acquire().await.ok();
     let has_other_threads = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_other_threads { tokio::task::block_in_place(work) } else { work() }
 }

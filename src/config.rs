@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Where a clock stands that is held from the start without a word on where: always the same, so that the same
 /// requests get the same answers whenever they are sent.
-pub(crate) const HELD_AT: &str = "2026-01-01T00:00:00Z";
+pub(crate) const DEFAULT_HELD_AT: &str = "2026-01-01T00:00:00Z";
 
 /// A local Seam Connect for smart-lock access codes.
 ///
@@ -252,7 +252,7 @@ fn duration(text: &str) -> Result<TimeDelta, String> {
 fn clock(text: &str) -> Result<WorkspaceClock, String> {
     let at = match (text, text.strip_prefix("held:")) {
         ("live", _) => return Ok(WorkspaceClock::Live),
-        ("held", _) => from_iso(HELD_AT),
+        ("held", _) => from_iso(DEFAULT_HELD_AT),
         (_, at) => at.and_then(from_iso),
     };
     at.map(|at| WorkspaceClock::Held { at }).ok_or_else(|| {

@@ -154,7 +154,7 @@ pub enum Error {
     },
     /// What a tester arranged for requests to be answered.
     #[error("the HTTP fault {http_fault_id} answers this request. POST /_emulator/http_faults/delete ends it.")]
-    Arranged {
+    HttpFaultInjected {
         /// The HTTP fault.
         http_fault_id: Uuid,
         /// The status.
@@ -266,7 +266,7 @@ impl From<sqlx::Error> for Error {
 }
 
 /// After how many seconds to ask again what could not be served.
-const UNAVAILABLE_FOR: u64 = 1;
+const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// What a request names by an id, and can be missing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -367,7 +367,7 @@ impl Error {
             Self::DuplicateAccessCode { .. } => (409, "duplicate_access_code"),
             Self::Conflict(_) | Self::InUse(_) | Self::SandboxInUse(_) => (409, "conflict"),
             Self::RateLimited { .. } => (429, "rate_limit_exceeded"),
-            Self::Arranged { status, .. } => (*status, type_of_status(*status)),
+            Self::HttpFaultInjected { status, .. } => (*status, type_of_status(*status)),
             Self::ConnectionReset(_) => (502, "connection_reset"),
             Self::PayloadTooLarge(_) => (413, "payload_too_large"),
             Self::UriTooLong(_) => (414, "uri_too_long"),
@@ -406,8 +406,8 @@ impl Error {
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
-            Self::Arranged { retry_after, .. } => *retry_after,
-            Self::Unavailable(_) => Some(UNAVAILABLE_FOR),
+            Self::HttpFaultInjected { retry_after, .. } => *retry_after,
+            Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
             _ => None,
         }
     }

@@ -18,13 +18,14 @@ use tracing_subscriber::EnvFilter;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// When memory is given back after much of it became free: what was answered may still be on its way.
-const GIVEN_BACK_AFTER: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(3), Duration::from_secs(30)];
+const MEMORY_RELEASE_DELAYS: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(3), Duration::from_secs(30)];
 
 /// Gives memory back to the system whenever much of it became free: the allocator by itself waits for the next request.
 async fn give_memory_back(app: App) {
     loop {
         app.memory_freed().await;
-        for wait in GIVEN_BACK_AFTER {
+        for wait in MEMORY_RELEASE_DELAYS {
             tokio::time::sleep(wait).await;
             collect();
         }
@@ -100,14 +101,14 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
         }
     });
     // The pool first, then the server it is connected to. What still looks up a name is not waited for.
-    runtime.shutdown_timeout(CLOSE_WITHIN);
+    runtime.shutdown_timeout(CLOSE_TIMEOUT);
     database.close()?;
     served?;
     Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
 /// How long the connections to the database may take to close.
-const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until the server is to stop.
 async fn run(
@@ -128,7 +129,7 @@ async fn run(
     giving_back.abort();
     served?;
     tokio::select! {
-        _ = tokio::time::timeout(CLOSE_WITHIN, pools.close()) => {}
+        _ = tokio::time::timeout(CLOSE_TIMEOUT, pools.close()) => {}
         () = stop.at_once.cancelled() => {}
     }
     Ok(())

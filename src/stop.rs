@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long the orderly end may still take after the second signal.
-const LAST_PATIENCE: Duration = Duration::from_millis(1500);
+const FINAL_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// The exit code of a process that a signal has ended is this and the number of the signal.
 const ENDED_BY_SIGNAL: u8 = 128;
@@ -46,7 +46,7 @@ impl Stop {
             let exit_code = runtime.block_on(signals.next());
             requested.exit_code.store(exit_code, Ordering::Release);
             requested.at_once.cancel();
-            thread::sleep(LAST_PATIENCE);
+            thread::sleep(FINAL_TIMEOUT);
             process::exit(exit_code.into());
         })?;
         Ok(stop)

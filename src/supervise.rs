@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// How long a task that ended is left alone before it is started again.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Runs a task until this future is dropped. One that panics, or ends by itself, is started again, with a line in the
 /// log that says why.
@@ -17,7 +17,7 @@ where
             Ok(()) => tracing::error!(name, "a task of the server ended; it is started again"),
             Err(error) => tracing::error!(name, %error, "a task of the server broke off; it is started again"),
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RESTART_DELAY).await;
     }
 }
 

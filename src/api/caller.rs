@@ -12,10 +12,10 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 /// Nothing that was sent is a credential for this endpoint.
-const NOTHING_APPLIED: Error = Error::Unauthorized("No authentication methods succeeded");
+const NO_METHOD_SUCCEEDED: Error = Error::Unauthorized("No authentication methods succeeded");
 
 /// The key would let in every page that somebody on this machine happens to visit.
-const KNOWN_TO_ALL: Error = Error::Unauthorized(
+const DEFAULT_KEY_REFUSED: Error = Error::Unauthorized(
     "Everybody knows the API key of the sandbox, so only web pages from localhost, 127.0.0.1 and [::1] may use it. Make \
      a workspace with a key of its own (POST /_emulator/workspaces/create), and use that key here",
 );
@@ -65,7 +65,7 @@ pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &Heade
             }
             "api_key" if !bearer.is_empty() && !OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) => {
                 if is_misused_by_page(bearer, headers) {
-                    return Err(KNOWN_TO_ALL);
+                    return Err(DEFAULT_KEY_REFUSED);
                 }
                 let workspace = app.workspaces.of_token(&app.pool, "api_key", bearer).await?;
                 return workspace
@@ -75,7 +75,7 @@ pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &Heade
             _ => {}
         }
     }
-    Err(NOTHING_APPLIED)
+    Err(NO_METHOD_SUCCEEDED)
 }
 
 /// Whether a page from elsewhere uses a key that it needs nobody to tell it. The sandbox's other tokens are random.

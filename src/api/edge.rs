@@ -9,7 +9,7 @@ use crate::domain::caller::Caller;
 use crate::domain::http_fault::{Name, Outcome};
 use crate::engine::app::App;
 use crate::engine::http_faults;
-use crate::engine::request_log::{Kept, Pending};
+use crate::engine::request_log::{CapturedBody, Pending};
 use crate::error::{Error, Result, Unavailable};
 use crate::http::{envelope, origin, request_id, seam_paths};
 use axum::Router;
@@ -140,13 +140,14 @@ where
     let workspace = &caller.workspace;
     pending.entry.workspace_id = Some(workspace.workspace_id);
     let body = receive(app.config.body_limit, body).await;
-    pending.entry.body = body.as_ref().ok().map(|body| Kept::copy(body));
+    pending.entry.body = body.as_ref().ok().map(|body| CapturedBody::copy(body));
     if workspace.has_http_faults
-        && let Some(struck) = http_faults::strike(app, workspace, parts.method.as_str(), parts.uri.path()).await?
+        && let Some(injected) =
+            http_faults::applied_fault(app, workspace, parts.method.as_str(), parts.uri.path()).await?
     {
-        pending.entry.http_fault_id = Some(struck.http_fault_id);
-        pending.is_reset = matches!(struck.outcome, Outcome::Named(Name::Reset));
-        apply(struck, app, &parts).await?;
+        pending.entry.http_fault_id = Some(injected.http_fault_id);
+        pending.is_reset = matches!(injected.outcome, Outcome::Named(Name::Reset));
+        apply(injected, app, &parts).await?;
     }
     let (operation, body) = (operation(endpoint, &parts)?, body?);
     let (parameters, input) = compute::sized(body.len() > LONG_DOCUMENT, || {

@@ -3,7 +3,7 @@
 use crate::clock::duration_from_iso;
 use crate::domain::http_fault::{Name, Outcome};
 use crate::engine::app::App;
-use crate::engine::http_faults::Struck;
+use crate::engine::http_faults::InjectedHttpFault;
 use crate::error::{Error, Result};
 use crate::http::connection::Connection;
 use axum::http::request::Parts;
@@ -11,12 +11,12 @@ use axum::http::request::Parts;
 /// Answers the request with the error that was arranged, delays it, or resets its connection. `Ok`: the request goes on.
 ///
 /// # Errors
-/// [`Error::Arranged`] and [`Error::ConnectionReset`].
-pub(crate) async fn apply(struck: Struck, app: &App, parts: &Parts) -> Result<()> {
-    let http_fault_id = struck.http_fault_id;
-    match struck.outcome {
+/// [`Error::HttpFaultInjected`] and [`Error::ConnectionReset`].
+pub(crate) async fn apply(injected: InjectedHttpFault, app: &App, parts: &Parts) -> Result<()> {
+    let http_fault_id = injected.http_fault_id;
+    match injected.outcome {
         Outcome::Status { status, body, retry_after } => {
-            Err(Error::Arranged { http_fault_id, status, body, retry_after })
+            Err(Error::HttpFaultInjected { http_fault_id, status, body, retry_after })
         }
         Outcome::Delay { delay } => {
             let delay = duration_from_iso(&delay).and_then(|delay| delay.to_std().ok());

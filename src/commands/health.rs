@@ -9,10 +9,10 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 /// How long the server may take for each of connecting, hearing and answering.
-const PATIENCE: Duration = Duration::from_secs(5);
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// No answer about health is longer.
-const LONGEST: u64 = 64 * 1024;
+const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
 /// Why a server does not count as healthy, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,17 +71,17 @@ pub fn ask(url: &str) -> Result<String, HealthError> {
 fn exchange(address: &str, host: &str, path: &str) -> io::Result<String> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
+        match TcpStream::connect_timeout(&address, IO_TIMEOUT) {
             Err(error) => last = error,
             Ok(mut stream) => {
-                stream.set_read_timeout(Some(PATIENCE))?;
-                stream.set_write_timeout(Some(PATIENCE))?;
+                stream.set_read_timeout(Some(IO_TIMEOUT))?;
+                stream.set_write_timeout(Some(IO_TIMEOUT))?;
                 // HTTP/1.0: the answer comes in one piece, and the connection ends with it. The request goes in one
                 // piece, too, since who is no Latchkey may hang up after the first.
                 let request = format!("GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n");
                 stream.write_all(request.as_bytes())?;
                 let mut answer = Vec::new();
-                stream.take(LONGEST).read_to_end(&mut answer)?;
+                stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
                 return Ok(String::from_utf8_lossy(&answer).into_owned());
             }
         }

@@ -7,10 +7,10 @@ use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
 /// How many issues of one input are told. The others are counted.
-pub(super) const MOST_TOLD: usize = 100;
+pub(super) const MAX_ISSUES: usize = 100;
 
 /// How many characters of a name or a value of the caller's are told.
-const MOST_QUOTED: usize = 200;
+const MAX_QUOTED_LENGTH: usize = 200;
 
 /// The text of an issue with a value that is not there; the sentence words it as `<path> is required`.
 pub(super) const REQUIRED: &str = "Required";
@@ -20,7 +20,7 @@ pub(super) const LITERAL: &str = "Invalid literal value";
 
 /// A name or a value of the caller's, as a message quotes it: its beginning, where it is long.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
-    match text.char_indices().nth(MOST_QUOTED) {
+    match text.char_indices().nth(MAX_QUOTED_LENGTH) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),
     }
@@ -132,7 +132,7 @@ impl Issues {
         self.count += 1;
         self.fatal += usize::from(fatal);
         self.literals += usize::from(literal);
-        if self.told.len() < MOST_TOLD {
+        if self.told.len() < MAX_ISSUES {
             self.told.push(issue());
         }
     }
@@ -150,7 +150,7 @@ impl Issues {
         self.count += others.count;
         self.fatal += others.fatal;
         self.literals += others.literals;
-        let room = MOST_TOLD.saturating_sub(self.told.len());
+        let room = MAX_ISSUES.saturating_sub(self.told.len());
         self.told.extend(others.told.into_iter().take(room));
     }
 
@@ -212,7 +212,7 @@ impl Issues {
             all if all.len() == self.count => format!("{} Input Errors: {}", all.len(), all.join(", ")),
             first => format!("{} Input Errors, the first {} are: {}", self.count, first.len(), first.join(", ")),
         };
-        let (mut tree, mut room) = (leaf(), MOST_TOLD);
+        let (mut tree, mut room) = (leaf(), MAX_ISSUES);
         for issue in &self.told {
             issue.enter(&mut tree, &mut room);
         }

@@ -1,11 +1,11 @@
 //! Parameters that the contract does not know. Seam's servers ignore them; mostly they are typing errors.
 
-use super::issues::MOST_TOLD;
+use super::issues::MAX_ISSUES;
 use super::schema::{Schemas, list};
 use serde_json::{Map, Value};
 
 /// How long a name may be to be compared with those of the contract.
-const MOST_COMPARED: usize = 200;
+const MAX_COMPARED: usize = 200;
 
 /// A parameter that the contract does not know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Search<'_> {
                 // What a query says of an object that has no such property stays where it is.
                 let fields = Map::from_iter([(inner.to_owned(), value.clone())]);
                 self.within(outer, |search| search.visit(property, &Value::Object(fields)));
-            } else if !takes_others && self.found.len() == MOST_TOLD {
+            } else if !takes_others && self.found.len() == MAX_ISSUES {
                 self.others += 1;
             } else if !takes_others {
                 let names = known.iter().map(|(name, _)| *name);
@@ -133,7 +133,7 @@ fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
 /// The name that was probably meant: the one that is fewest typing errors away, if these are not most of it.
 fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // No parameter has so long a name, and a comparison costs the product of the lengths.
-    if name.len() > MOST_COMPARED {
+    if name.len() > MAX_COMPARED {
         return None;
     }
     let name = name.trim_end_matches("[]");

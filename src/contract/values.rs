@@ -12,18 +12,20 @@ pub(crate) fn check(parameters: &Map<String, Value>) -> Result<(), Rejection> {
     if let Some((name, _)) = parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
         return Err(wrong(name, NO_NUL.to_owned()));
     }
-    match parameters.iter().find(|(_, value)| is_deeper(value, DEEPEST)) {
-        Some((name, _)) => Err(wrong(name, format!("Lists and objects must be at most {DEEPEST} deep in each other"))),
+    match parameters.iter().find(|(_, value)| is_deeper(value, MAX_DEPTH)) {
+        Some((name, _)) => {
+            Err(wrong(name, format!("Lists and objects must be at most {MAX_DEPTH} deep in each other")))
+        }
         None => Ok(()),
     }
 }
 
 /// How many levels of lists and objects a parameter may have. What is kept of it lies some levels deeper in answers and in
 /// snapshots, and common readers of JSON take a hundred.
-const DEEPEST: usize = 64;
+const MAX_DEPTH: usize = 64;
 
 /// The same for a snapshot, which has such parameters in it.
-pub(crate) const DEEPEST_SNAPSHOT: usize = 80;
+pub(crate) const MAX_SNAPSHOT_DEPTH: usize = 80;
 
 /// Whether lists and objects lie deeper than this in each other.
 pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {

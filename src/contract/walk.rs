@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Number, Value, json};
 
-use super::issues::{Issue, Issues, LITERAL, MOST_TOLD, REQUIRED, quoted};
+use super::issues::{Issue, Issues, LITERAL, MAX_ISSUES, REQUIRED, quoted};
 use super::schema::{Schemas, is_nullable, list, reference};
 use super::side::Side;
 use super::{formats, number};
@@ -173,7 +173,7 @@ impl<'a> Walk<'a> {
         match schema.get("additionalProperties") {
             Some(Value::Bool(false)) => {
                 let mut others = others.map(|(name, _)| format!("'{}'", quoted(name)));
-                let names: Vec<String> = others.by_ref().take(MOST_TOLD).collect();
+                let names: Vec<String> = others.by_ref().take(MAX_ISSUES).collect();
                 let more = match others.count() {
                     0 => String::new(),
                     more => format!(" and {more} more"),

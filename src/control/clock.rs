@@ -34,9 +34,9 @@ impl ClockBody {
 pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
-    let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::world(connection, workspace_id)));
-    let (_, world) = read.await?;
-    Ok(ClockBody::of(world.clock, machine_now()))
+    let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::settings(connection, workspace_id)));
+    let (_, settings) = read.await?;
+    Ok(ClockBody::of(settings.clock, machine_now()))
 }
 
 #[derive(Deserialize)]
@@ -47,8 +47,8 @@ pub(super) struct Hold {
 pub(super) async fn hold(call: Control<Hold>) -> Result<ClockBody> {
     let at = optional_instant("at", call.input.at.as_deref())?;
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |world, now, _| {
-        let at = clock::not_before(now, at.unwrap_or(now), world)?;
+    let moved = clock::change(&call.app, &workspace, |settings, now, _| {
+        let at = clock::not_before(now, at.unwrap_or(now), settings)?;
         Ok(Move::To(at, WorkspaceClock::Held { at }))
     })
     .await?;
@@ -65,8 +65,8 @@ pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
     let from = optional_instant("from", call.input.from.as_deref())?;
     let rate = call.input.rate.unwrap_or(1.0);
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |world, now, machine_now| {
-        let at = clock::not_before(now, from.unwrap_or(now), world)?;
+    let moved = clock::change(&call.app, &workspace, |settings, now, machine_now| {
+        let at = clock::not_before(now, from.unwrap_or(now), settings)?;
         Ok(Move::To(at, WorkspaceClock::Running { at, since: machine_now, rate }))
     })
     .await?;
@@ -114,8 +114,8 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         }
     };
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |world, now, _| {
-        let WorkspaceClock::Held { .. } = world.clock else {
+    let moved = clock::change(&call.app, &workspace, |settings, now, _| {
+        let WorkspaceClock::Held { .. } = settings.clock else {
             return Err(Error::Conflict(
                 "only a held clock can be advanced, and this one goes by itself. Hold it first: POST /_emulator/clock/hold."
                     .to_owned(),
@@ -123,7 +123,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         };
         let at = match goal {
             Goal::By(by) => now.checked_add_signed(by).filter(|at| from_iso(&to_iso(*at)).is_some()),
-            Goal::To(to) => Some(clock::not_before(now, to, world)?),
+            Goal::To(to) => Some(clock::not_before(now, to, settings)?),
             Goal::Until(Stop::Next) => return Ok(Move::ToNext),
             Goal::Until(Stop::Quiet) => return Ok(Move::UntilQuiet),
         };

@@ -2,7 +2,7 @@
 
 use super::Control;
 use crate::api::body;
-use crate::domain::device::health::Census;
+use crate::domain::device::health::DeviceStats;
 use crate::domain::device::{Device, Overrides};
 use crate::engine::devices::{self, DeviceUpdate};
 use crate::engine::workspaces::{Injected, LockSpec};
@@ -18,15 +18,15 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn new(device: &Device, census: &Census) -> Self {
-        Self { device: body::device::of(device, census) }
+    fn new(device: &Device, stats: &DeviceStats) -> Self {
+        Self { device: body::device::of(device, stats) }
     }
 }
 
 pub(super) async fn create(call: Control<Map<String, Value>>) -> Result<Found> {
     let spec = LockSpec::read(call.input.clone(), 0)?;
     let workspace = call.workspace().await?;
-    Ok(Found::new(&devices::create(&call.app, &workspace, spec).await?, &Census::default()))
+    Ok(Found::new(&devices::create(&call.app, &workspace, spec).await?, &DeviceStats::default()))
 }
 
 #[derive(Deserialize)]
@@ -62,6 +62,6 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
         overrides: overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?,
     };
     let device = devices::update(&call.app, workspace.workspace_id, input.device_id, update).await?;
-    let censuses = store::devices::censuses(&call.app.pool, std::slice::from_ref(&device)).await?;
-    Ok(Found::new(&device, &censuses.get(&device.device_id).copied().unwrap_or_default()))
+    let stats_of_devices = store::devices::stats_of_devices(&call.app.pool, std::slice::from_ref(&device)).await?;
+    Ok(Found::new(&device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default()))
 }

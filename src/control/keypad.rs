@@ -3,7 +3,7 @@
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;
 use crate::domain::caller::Visibility;
-use crate::domain::keypad::Refusal;
+use crate::domain::keypad::DenialReason;
 use crate::engine::keypad;
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub(super) struct EnterCode {
 #[derive(Serialize)]
 pub(super) struct Entered {
     result: &'static str,
-    reason: Option<Refusal>,
+    reason: Option<DenialReason>,
     message: &'static str,
     access_code: Option<Value>,
     event_id: Option<Uuid>,
@@ -32,7 +32,7 @@ pub(super) async fn enter_code(call: Control<EnterCode>) -> Result<Entered> {
     Ok(Entered {
         result: if entered.refusal.is_none() { "unlocked" } else { "denied" },
         reason: entered.refusal,
-        message: entered.refusal.map_or("The lock holds this code, and it may be used now.", Refusal::message),
+        message: entered.refusal.map_or("The lock holds this code, and it may be used now.", DenialReason::message),
         access_code: entered.code.map(|code| managed_or_unmanaged(&code, &entered.device)).transpose()?,
         event_id: entered.event_id,
     })

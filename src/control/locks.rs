@@ -7,7 +7,7 @@ use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::keypad;
-use crate::engine::external_changes::{self, ExternalChange, Foreign, OnLock};
+use crate::engine::external_changes::{self, ChangeAtLock, Foreign, OnLock};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::optional_instant;
 use crate::store::{access_codes, devices};
@@ -51,7 +51,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let read = call.app.pool.read(visibility.workspace_id, |connection| {
         let visibility = visibility.clone();
         Box::pin(async move {
-            let found = devices::with_world(connection, &visibility, device_id).await?;
+            let found = devices::with_settings(connection, &visibility, device_id).await?;
             let (_, _, device) = found.ok_or(Error::NotFound(Resource::Device))?;
             let codes = access_codes::on_devices(connection, &[device_id]).await?;
             Ok((device, codes.into_iter().map(|stored| stored.code).collect::<Vec<_>>()))
@@ -137,7 +137,7 @@ pub(super) struct ChangeCode {
 pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    let change = ExternalChange {
+    let change = ChangeAtLock {
         name: input.name,
         code: input.new_code,
         starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,

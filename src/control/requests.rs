@@ -6,7 +6,7 @@ use crate::contract::values;
 use crate::domain::http_fault::is_path;
 use crate::domain::sandbox;
 use crate::engine::app::App;
-use crate::engine::request_log::{Entry, Kept};
+use crate::engine::request_log::{CapturedBody, Entry};
 use crate::error::{Error, Result};
 use crate::http::redact::{Hides, is_secret, is_secret_or_pin, masked, query, without_named_secrets, without_tokens};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
     Ok(Listed { requests: found.iter().map(|entry| shown(app, entry)).collect() })
 }
 
-/// Whose requests are meant: those of the workspace of the call, or of nobody's.
+/// Ownership requests are meant: those of the workspace of the call, or of nobody's.
 pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result<Option<Uuid>> {
     let workspace_id = call.workspace().await?.workspace_id;
     if !unauthenticated {
@@ -88,7 +88,7 @@ pub(super) fn shown(app: &App, entry: &Entry) -> Value {
         "path": without_tokens(&entry.path),
         "query": entry.query.as_deref().map(|it| query(it, hides)),
         "body": body.map(|body| content(body, read_body.as_ref(), hides)),
-        "is_body_cut": body.is_some_and(Kept::is_cut),
+        "is_body_cut": body.is_some_and(CapturedBody::is_cut),
         "status": entry.status,
         "answer": (entry.answer.length > 0).then(|| content(&entry.answer, read_answer.as_ref(), hides)),
         "is_answer_cut": entry.answer.is_cut(),
@@ -102,13 +102,13 @@ pub(super) fn shown(app: &App, entry: &Entry) -> Value {
 }
 
 /// A body as JSON, if it is all there, it is any, and it is not so deep that nobody could read the list of requests.
-fn read(body: &Kept) -> Option<Value> {
+fn read(body: &CapturedBody) -> Option<Value> {
     let read: Value = if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }?;
-    (!values::is_deeper(&read, values::DEEPEST_SNAPSHOT + 2)).then_some(read)
+    (!values::is_deeper(&read, values::MAX_SNAPSHOT_DEPTH + 2)).then_some(read)
 }
 
 /// What is shown of a body: JSON, or else its text.
-fn content(body: &Kept, read: Option<&Value>, hides: Hides) -> Value {
+fn content(body: &CapturedBody, read: Option<&Value>, hides: Hides) -> Value {
     match read {
         Some(read) => masked(read, hides),
         None => json!(without_named_secrets(&without_tokens(&String::from_utf8_lossy(&body.bytes)), hides)),

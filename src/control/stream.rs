@@ -3,7 +3,7 @@
 use super::{Control, requests};
 use crate::api::body::event::EventBody;
 use crate::engine::app::App;
-use crate::engine::request_log::{Entry, Told};
+use crate::engine::request_log::{Entry, StreamMessage};
 use crate::error::Result;
 use crate::store::events::EventRow;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -41,7 +41,7 @@ pub(super) async fn listen(
     let (sender, mut events) = channel(BUFFER);
     let app = call.app;
     tokio::spawn(async move {
-        let mut telling = Telling { app: app.clone(), workspace_id, last: 0, sender };
+        let mut telling = EventStream { app: app.clone(), workspace_id, last: 0, sender };
         tokio::select! {
             // `None`: the client has left, and nobody is to be told.
             _ = telling.tell(told, last) => {}
@@ -53,7 +53,7 @@ pub(super) async fn listen(
 }
 
 /// A client that is told.
-struct Telling {
+struct EventStream {
     app: App,
     workspace_id: Option<Uuid>,
     /// The number of the last request it was told of.
@@ -61,9 +61,9 @@ struct Telling {
     sender: Sender<Event>,
 }
 
-impl Telling {
+impl EventStream {
     /// Ends when the client has left.
-    async fn tell(&mut self, mut told: Receiver<Told>, last: Option<u64>) -> Option<()> {
+    async fn tell(&mut self, mut told: Receiver<StreamMessage>, last: Option<u64>) -> Option<()> {
         // Something at once, so that the client knows that it is heard.
         self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
@@ -77,12 +77,12 @@ impl Telling {
                 () = self.sender.closed() => return None,
             };
             match heard {
-                Ok(Told::Request(entry)) => self.request(&entry).await?,
-                Ok(Told::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
+                Ok(StreamMessage::Request(entry)) => self.request(&entry).await?,
+                Ok(StreamMessage::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
                     let data = serde_json::to_value(EventBody::from(EventRow::from((*event).clone()))).ok()?;
                     self.message(None, "event", &data).await?;
                 }
-                Ok(Told::Event(_)) => {}
+                Ok(StreamMessage::Event(_)) => {}
                 Err(RecvError::Lagged(missed)) => {
                     self.message(None, "missed", &json!({ "missed": missed })).await?;
                 }

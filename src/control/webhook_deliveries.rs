@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// How long `wait` waits unless it is told.
-const WAIT: &str = "PT10S";
+const DEFAULT_WAIT: &str = "PT10S";
 
 #[derive(Deserialize)]
 #[expect(dead_code, reason = "there is nothing to choose from yet")]
@@ -53,7 +53,7 @@ pub(super) struct Waited {
 
 /// Answers when every first attempt has been made, or the time is over.
 pub(super) async fn wait(call: Control<Wait>) -> Result<Waited> {
-    duration("timeout", call.input.timeout.as_deref().unwrap_or(WAIT))?;
+    duration("timeout", call.input.timeout.as_deref().unwrap_or(DEFAULT_WAIT))?;
     call.workspace().await?;
     Ok(Waited { outstanding: 0 })
 }

@@ -6,12 +6,12 @@ use super::{Control, Done, Nothing};
 use crate::api::body;
 use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
-use crate::domain::device::health::Census;
+use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
 use crate::engine::workspaces::{LockSpec, Wanted, make};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::{duration, instant};
-use crate::store::workspaces::{self, WorkspaceSettings};
+use crate::store::workspaces::{self, WorkspaceUpdate};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ pub(crate) struct Create {
     programming: Option<Programming>,
     keep_expired_access_codes: Option<bool>,
     #[serde(flatten)]
-    settings: WorkspaceSettings,
+    settings: WorkspaceUpdate,
     locks: Option<Locks>,
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         publishable_key: made.workspace.publishable_key,
         api_key: made.api_key,
         personal_access_token: made.personal_access_token,
-        devices: made.devices.iter().map(|device| body::device::of(device, &Census::default())).collect(),
+        devices: made.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
     })
 }
 
@@ -150,18 +150,18 @@ struct ListedBody {
 pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
     let only = call.keyed().map(|workspace| workspace.workspace_id);
     let rows = workspaces::list(&call.app.pool, only).await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.world.workspace_id()).collect();
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.settings.workspace_id()).collect();
     let contents = workspaces::contents(&call.app.pool, &ids).await?;
     let machine_now = machine_now();
     let workspaces = rows.into_iter().zip(ids).zip(contents).map(|((row, workspace_id), contents)| {
-        let (_, world) = row.world.try_into()?;
+        let (_, settings) = row.settings.try_into()?;
         Ok(ListedBody {
             workspace_id,
             name: row.name,
             created_at: row.created_at,
             expires_at: row.expires_at,
             seed: row.seed,
-            clock: ClockBody::of(world.clock, machine_now),
+            clock: ClockBody::of(settings.clock, machine_now),
             api_key: row.api_key,
             publishable_key: row.publishable_key,
             personal_access_token: row.personal_access_token,
@@ -182,7 +182,7 @@ struct SettingsBody {
     refuse_begun_windows: bool,
 }
 
-pub(super) async fn update(call: Control<WorkspaceSettings>) -> Result<Updated> {
+pub(super) async fn update(call: Control<WorkspaceUpdate>) -> Result<Updated> {
     let wanted = call.input;
     if wanted.allow_same_code_in_disjoint_windows.or(wanted.refuse_begun_windows).is_none() {
         let message = "Give allow_same_code_in_disjoint_windows or refuse_begun_windows";

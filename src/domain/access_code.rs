@@ -3,7 +3,7 @@
 pub(crate) mod lifecycle;
 
 use self::lifecycle::particulars::{Condition, Failure};
-use self::lifecycle::{Life, Window};
+use self::lifecycle::{CodeState, Window};
 use super::daylight;
 use super::device::DeviceSummary;
 use super::device::brands::Brand;
@@ -36,14 +36,14 @@ pub struct AccessCode {
     /// The backup that was pulled for it.
     pub pulled_backup_access_code_id: Option<Uuid>,
     /// Its life so far.
-    pub life: Life,
+    pub life: CodeState,
     /// Events and action attempts so far: the ordinal of the next one's id.
     pub children: i32,
 }
 
 impl AccessCode {
     /// A code that nobody has heard of yet.
-    pub fn new((access_code_id, device_id): (Uuid, Uuid), workspace_id: Uuid, life: Life) -> Self {
+    pub fn new((access_code_id, device_id): (Uuid, Uuid), workspace_id: Uuid, life: CodeState) -> Self {
         Self {
             access_code_id,
             workspace_id,
@@ -139,12 +139,12 @@ impl AccessCode {
 
     /// Whether Seam cannot take the code over.
     pub fn cannot_be_managed(&self, brand: &Brand) -> bool {
-        self.life.particulars.cannot_be_managed || !brand.adopts_foreign_codes
+        self.life.particulars.cannot_be_managed || !brand.converts_unmanaged_codes
     }
 }
 
 /// Warnings that follow from what kind of code and lock they are.
-fn special_warnings(life: &Life, device: &DeviceSummary) -> Vec<Value> {
+fn special_warnings(life: &CodeState, device: &DeviceSummary) -> Vec<Value> {
     let Some(window) = life.asked.window.filter(|_| life.is_managed) else { return Vec::new() };
     let warn = |code: &str, message: &str| {
         warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at: life.created_at })

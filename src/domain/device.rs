@@ -6,10 +6,10 @@ pub(crate) mod health;
 use self::brands::{
     Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET, START_DATE_IN_FUTURE,
 };
-use self::health::{BackupPool, Trouble};
+use self::health::{BackupPool, DeviceHealth};
 use super::access_code::lifecycle::Lock;
 use super::pin::{CodeLengths, DigitRule};
-use super::workspace::World;
+use super::workspace::WorkspaceSettings;
 use crate::clock::Instant;
 use chrono::TimeDelta;
 use serde::de::Error as _;
@@ -95,14 +95,15 @@ impl Overrides {
     /// `properties.supported_code_lengths` and `supported_code_lengths` are one thing. Errors if one of them has
     /// a type that does not fit, or there are lengths and no PIN has one of them.
     pub fn normalise(mut self) -> Result<Self, serde_json::Error> {
-        const OWN: [&str; 5] = [
+        const WITH_OWN_FIELD: [&str; 5] = [
             "supported_code_lengths",
             "max_active_codes_supported",
             "code_constraints",
             "supports_backup_access_code_pool",
             "battery_level",
         ];
-        let own: Map<String, Value> = OWN.iter().filter_map(|name| self.properties.shift_remove_entry(*name)).collect();
+        let own: Map<String, Value> =
+            WITH_OWN_FIELD.iter().filter_map(|name| self.properties.shift_remove_entry(*name)).collect();
         let mut normal: Self = serde_json::from_value(Value::Object(own))?;
         normal.merge(self);
         if let Some(Some(lengths)) = &normal.supported_code_lengths
@@ -134,7 +135,7 @@ pub struct Device {
     /// Since when it can be reached; `None` while it cannot.
     pub reachable_since: Option<Instant>,
     /// What is wrong with it.
-    pub trouble: Trouble,
+    pub trouble: DeviceHealth,
     /// Its pool of backup codes, if it ever had one.
     pub backup_pool: Option<BackupPool>,
     /// What it has different from its brand.
@@ -231,20 +232,20 @@ impl Device {
         }
     }
 
-    /// What the lock contributes to the life of its codes in this world.
-    pub fn lock(&self, world: &World) -> Lock {
+    /// What the lock contributes to the life of its codes with these settings.
+    pub fn lock(&self, settings: &WorkspaceSettings) -> Lock {
         Lock {
             reachable_since: self.reachable_since,
             unreachable_since: self.trouble.unreachable_since(),
-            programming: world.programming,
-            slow_after: world.slow_after,
-            keeps_expired: world.keeps_expired,
+            programming: settings.programming,
+            slow_after: settings.slow_after,
+            keeps_expired: settings.keeps_expired,
             begun_start_lead: self.begun_start_lead(),
         }
     }
 
     /// Changes what is wrong with the device; it can be reached again from `at` on if nothing keeps it from being.
-    pub fn change_trouble(&mut self, at: Instant, change: impl FnOnce(&mut Trouble)) {
+    pub fn change_health(&mut self, at: Instant, change: impl FnOnce(&mut DeviceHealth)) {
         change(&mut self.trouble);
         self.reachable_since = match self.trouble.unreachable_since() {
             None => Some(self.reachable_since.unwrap_or(at)),
@@ -302,7 +303,7 @@ pub struct DeviceSummary {
     /// Its name.
     pub name: String,
     /// What is wrong with it.
-    pub trouble: Trouble,
+    pub trouble: DeviceHealth,
     /// What it has different from its brand.
     pub overrides: Overrides,
     /// Its pool of backup codes, if it ever had one.

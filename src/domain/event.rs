@@ -3,9 +3,9 @@
 pub(crate) mod payload;
 
 use super::access_code::AccessCode;
-use super::access_code::lifecycle::Happening;
+use super::access_code::lifecycle::DomainEvent;
 use super::locked_device::LockedDevice;
-use crate::cause::Caused;
+use crate::cause::EventRef;
 use crate::clock::Instant;
 use serde_json::Value;
 use uuid::Uuid;
@@ -106,13 +106,13 @@ impl NewEvent {
         occurred_at: Instant,
         machine_now: Instant,
     ) -> Self {
-        let LockedDevice { device, world, ids, .. } = locked;
+        let LockedDevice { device, settings, ids, .. } = locked;
         Self {
             event_id: ids.id("event", code.access_code_id, code.next_child(), machine_now),
             workspace_id: code.workspace_id,
             event_type,
             occurred_at,
-            created_at: world.clock.recorded_at(occurred_at, machine_now),
+            created_at: settings.clock.recorded_at(occurred_at, machine_now),
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
             access_code_id: Some(code.access_code_id),
@@ -128,7 +128,7 @@ impl NewEvent {
         occurred_at: Instant,
         machine_now: Instant,
     ) -> Self {
-        let LockedDevice { device, world, ids, .. } = locked;
+        let LockedDevice { device, settings, ids, .. } = locked;
         let ordinal = device.events_made;
         device.events_made += 1;
         Self {
@@ -136,7 +136,7 @@ impl NewEvent {
             workspace_id: device.workspace_id,
             event_type,
             occurred_at,
-            created_at: world.clock.recorded_at(occurred_at, machine_now),
+            created_at: settings.clock.recorded_at(occurred_at, machine_now),
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
             access_code_id: None,
@@ -146,7 +146,7 @@ impl NewEvent {
     }
 }
 
-impl From<&NewEvent> for Caused {
+impl From<&NewEvent> for EventRef {
     fn from(event: &NewEvent) -> Self {
         Self { event_id: event.event_id, event_type: event.event_type, access_code_id: event.access_code_id }
     }
@@ -154,10 +154,10 @@ impl From<&NewEvent> for Caused {
 
 /// Records the events of something that happened in the life of a code on this lock; `backups` is how many backup codes of
 /// the lock can be pulled by then.
-pub(crate) fn record_happening(
+pub(crate) fn record_domain_event(
     code: &mut AccessCode,
     locked: &LockedDevice,
-    (at, happening): (Instant, Happening),
+    (at, domain_event): (Instant, DomainEvent),
     backups: i64,
     machine_now: Instant,
     events: &mut Vec<NewEvent>,
@@ -165,17 +165,17 @@ pub(crate) fn record_happening(
     let mut record = |event_type, payload| {
         events.push(NewEvent { payload, ..NewEvent::of_access_code(code, locked, event_type, at, machine_now) });
     };
-    let event_type = match happening {
-        Happening::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
-        Happening::SetOnDevice => event_type::SET_ON_DEVICE,
-        Happening::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
-        Happening::Deleted => event_type::DELETED,
-        Happening::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
-        Happening::DelayInSetting => event_type::DELAY_IN_SETTING,
-        Happening::FailedToSet => event_type::FAILED_TO_SET,
-        Happening::FailedToRemove => event_type::FAILED_TO_REMOVE,
-        Happening::Unmanaged => return record(event_type::CHANGED, Some(payload::unmanaged())),
-        Happening::Changed(change) => {
+    let event_type = match domain_event {
+        DomainEvent::ScheduledOnDevice => event_type::SCHEDULED_ON_DEVICE,
+        DomainEvent::SetOnDevice => event_type::SET_ON_DEVICE,
+        DomainEvent::RemovedFromDevice => event_type::REMOVED_FROM_DEVICE,
+        DomainEvent::Deleted => event_type::DELETED,
+        DomainEvent::UnmanagedRemoved => event_type::UNMANAGED_REMOVED,
+        DomainEvent::DelayInSetting => event_type::DELAY_IN_SETTING,
+        DomainEvent::FailedToSet => event_type::FAILED_TO_SET,
+        DomainEvent::FailedToRemove => event_type::FAILED_TO_REMOVE,
+        DomainEvent::Unmanaged => return record(event_type::CHANGED, Some(payload::unmanaged())),
+        DomainEvent::Changed(change) => {
             return payload::of_change(&change).into_iter().for_each(|(event_type, it)| record(event_type, Some(it)));
         }
     };

@@ -53,7 +53,7 @@ impl Fault {
 }
 
 /// What becomes of an operation that begins now; the fault that decides it counts it.
-pub(crate) fn strike(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
+pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
     for fault in faults.iter_mut().filter(|fault| fault.is_about(device, operation)) {
         if fault.is_exhausted() {
             continue;
@@ -103,7 +103,7 @@ mod tests {
             (Fault { device_type: of_type("yale_lock"), ..fault() }, "set", false),
         ] {
             let mut faults = [fault];
-            assert_eq!(strike(&mut faults, &lock, operation).is_some(), strikes, "{faults:?}");
+            assert_eq!(apply(&mut faults, &lock, operation).is_some(), strikes, "{faults:?}");
             assert_eq!((faults[0].seen, faults[0].has_changed), (i32::from(strikes), strikes));
         }
     }
@@ -121,7 +121,7 @@ mod tests {
             (&never, 2, true),
             (&delayed, 2, true),
         ] {
-            assert_eq!(&strike(&mut faults, &lock, "set"), expected);
+            assert_eq!(&apply(&mut faults, &lock, "set"), expected);
             assert_eq!((faults[0].used(), faults[0].is_exhausted()), (used, is_exhausted));
         }
         assert_eq!(faults.map(|fault| fault.seen), [3, 2], "an exhausted fault is not considered");

@@ -74,19 +74,19 @@ impl HttpFault {
     }
 
     /// Considers one request. Gives whether it is struck.
-    pub(crate) fn strike(&mut self, workspace: &Workspace) -> bool {
+    pub(crate) fn applies(&mut self, workspace: &Workspace) -> bool {
         let ordinal = self.asked;
         self.asked += 1;
-        let strikes = self.probability.is_none_or(|probability| {
+        let applies = self.probability.is_none_or(|probability| {
             // As many steps as a number of this kind can tell apart.
-            const STEPS: u64 = 1 << 53;
-            let drawn = workspace.ids.draw("http_fault", self.http_fault_id, ordinal, STEPS);
+            const RESOLUTION: u64 = 1 << 53;
+            let drawn = workspace.ids.draw("http_fault", self.http_fault_id, ordinal, RESOLUTION);
             #[expect(clippy::cast_precision_loss, reason = "both are exact up to here")]
-            let share = drawn as f64 / STEPS as f64;
+            let share = drawn as f64 / RESOLUTION as f64;
             share < probability
         });
-        self.used += i32::from(strikes);
-        strikes
+        self.used += i32::from(applies);
+        applies
     }
 }
 
@@ -154,7 +154,7 @@ mod tests {
         let mut fault = HttpFault { times: Some(2), ..fault() };
         for used in 1..=2 {
             assert!(!fault.is_exhausted());
-            assert!(fault.strike(&workspace()));
+            assert!(fault.applies(&workspace()));
             assert_eq!((fault.asked, fault.used), (i64::from(used), used));
         }
         assert!(fault.is_exhausted());
@@ -164,7 +164,7 @@ mod tests {
     fn http_fault_strikes_its_share_of_requests_and_always_the_same_ones() {
         let struck = |probability| {
             let mut fault = HttpFault { probability: Some(probability), ..fault() };
-            let struck: Vec<bool> = (0..1000).map(|_| fault.strike(&workspace())).collect();
+            let struck: Vec<bool> = (0..1000).map(|_| fault.applies(&workspace())).collect();
             assert_eq!(fault.asked, 1000);
             assert_eq!(usize::try_from(fault.used).unwrap(), struck.iter().filter(|it| **it).count());
             struck

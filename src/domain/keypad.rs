@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 /// How long a keypad takes nothing after too many wrong codes in a row: Kwikset's beeps for 15 s and is then dead for a
 /// minute.
-const DEAD_FOR: TimeDelta = TimeDelta::seconds(75);
+const LOCKOUT: TimeDelta = TimeDelta::seconds(75);
 
 /// Why a lock does not open; of several codes with the PIN entered, that of the one that comes nearest to opening counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Refusal {
+pub(crate) enum DenialReason {
     /// The bolt does not move, as a fault has it.
     Jammed,
     /// The code's time frame has not begun.
@@ -35,7 +35,7 @@ pub(crate) enum Refusal {
     TooManyAttempts,
 }
 
-impl Refusal {
+impl DenialReason {
     /// What it says to whoever stands at the door.
     pub(crate) fn message(self) -> &'static str {
         match self {
@@ -80,9 +80,9 @@ pub(crate) fn enter<'a>(
     device: &Device,
     pin: &str,
     now: Instant,
-) -> (Option<&'a AccessCode>, Option<Refusal>) {
+) -> (Option<&'a AccessCode>, Option<DenialReason>) {
     if device.trouble.keypad_dead_until.is_some_and(|until| now < until) {
-        return (None, Some(Refusal::TooManyAttempts));
+        return (None, Some(DenialReason::TooManyAttempts));
     }
     let entered = codes.filter(|code| code.device_id == device.device_id).filter_map(|code| {
         let entry = in_memory(code, device).filter(|entry| entry.code == pin)?;
@@ -90,31 +90,33 @@ pub(crate) fn enter<'a>(
     });
     // No refusal comes before any.
     let nearest = entered.min_by_key(|(refusal, _)| *refusal);
-    nearest.map_or((None, Some(Refusal::UnknownCode)), |(refusal, code)| (Some(code), refusal))
+    nearest.map_or((None, Some(DenialReason::UnknownCode)), |(refusal, code)| (Some(code), refusal))
 }
 
-fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<Refusal> {
+fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<DenialReason> {
     let life = &code.life;
     // A lock without schedules opens to what it holds for as long as it holds it.
     let knows_times = life.is_natively_scheduled || life.is_offline || !life.is_managed;
     let window = entry.window.filter(|_| knows_times)?;
     if now < window.starts_at {
-        return Some(Refusal::NotYetValid);
+        return Some(DenialReason::NotYetValid);
     }
     if now >= window.ends_at {
-        return Some(Refusal::ExpiredCode);
+        return Some(DenialReason::ExpiredCode);
     }
     let kind = life.particulars.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok())?;
     match life.particulars.first_used_at {
-        Some(_) => (kind == Kind::OneTime).then_some(Refusal::AlreadyUsed),
-        None => offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(Refusal::NeverActivated),
+        Some(_) => (kind == Kind::OneTime).then_some(DenialReason::AlreadyUsed),
+        None => {
+            offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(DenialReason::NeverActivated)
+        }
     }
 }
 
 /// What the keypad makes of a code that did not open the lock. Gives the reason to be told, if the brand tells of it now.
-pub(crate) fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Instant) -> Option<Refusal> {
+pub(crate) fn count_wrong_code(device: &mut Device, refusal: DenialReason, now: Instant) -> Option<DenialReason> {
     let told_after = device.brand.denial_told_after?;
-    if refusal == Refusal::TooManyAttempts {
+    if refusal == DenialReason::TooManyAttempts {
         return None;
     }
     let trouble = &mut device.trouble;
@@ -126,8 +128,8 @@ pub(crate) fn count_wrong_code(device: &mut Device, refusal: Refusal, now: Insta
     if told_after == 1 {
         return Some(refusal);
     }
-    trouble.keypad_dead_until = now.checked_add_signed(DEAD_FOR);
-    Some(Refusal::TooManyAttempts)
+    trouble.keypad_dead_until = now.checked_add_signed(LOCKOUT);
+    Some(DenialReason::TooManyAttempts)
 }
 
 #[cfg(test)]

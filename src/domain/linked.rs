@@ -1,11 +1,11 @@
 //! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
 
-mod claims;
 mod group;
+mod reservations;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::claims::{Claim, Claims, Period};
+pub(crate) use self::reservations::{Period, Reservation, Reservations};
 
 use self::group::Group;
 use super::access_code::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 /// What is asked of all locks of a request alike.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish<'a> {
+pub(crate) struct PinRequest<'a> {
     /// The PIN, where the caller or the group decides it.
     pub code: Option<&'a str>,
     /// The parameter that decides it, for messages.
@@ -38,7 +38,7 @@ pub(crate) struct Wish<'a> {
     pub now: Instant,
 }
 
-impl Wish<'_> {
+impl PinRequest<'_> {
     /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
     pub(crate) fn at(now: Instant) -> Self {
         Self {
@@ -59,8 +59,8 @@ impl Wish<'_> {
     }
 
     /// Whether a code with the same PIN stands in the way of one that is on the lock in this period.
-    fn conflicts_with(&self, claim: &Claim, period: Period) -> bool {
-        let (from, to) = claim.on_lock(self.now);
+    fn conflicts_with(&self, reservation: &Reservation, period: Period) -> bool {
+        let (from, to) = reservation.on_lock(self.now);
         match self.same_code {
             SameCode::Never => true,
             SameCode::InDisjointWindows => from < period.1 && period.0 < to,
@@ -89,17 +89,17 @@ pub(crate) struct Assigned {
 }
 
 /// Refuses a lock that has no place for one more code at some instant of the wished time.
-pub(crate) fn check_capacity(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
+pub(crate) fn check_capacity(device: &Device, reservations: &Reservations, pin_request: &PinRequest<'_>) -> Result<()> {
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
     let is_full = |codes: usize| u32::try_from(codes).unwrap_or(u32::MAX) >= capacity;
     // Where they all have a place at once, there is nothing to compare.
-    if !is_full(claims.rooms(device.device_id)) {
+    if !is_full(reservations.rooms(device.device_id)) {
         return Ok(());
     }
-    let others = claims.on(device.device_id).iter().filter(|claim| claim.takes_room());
-    if is_full(peak(others.map(|claim| claim.occupies(wish.now)), wish.on_lock(device))) {
+    let others = reservations.on(device.device_id).iter().filter(|reservation| reservation.takes_room());
+    if is_full(peak(others.map(|reservation| reservation.occupies(pin_request.now)), pin_request.on_lock(device))) {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
@@ -152,10 +152,16 @@ pub(crate) fn broken_digits(device: &Device, code: &str) -> Option<String> {
 }
 
 /// The managed code that has this PIN already and stands in the way of one more.
-fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>) -> Option<&'a Claim> {
-    let period = wish.on_lock(device);
-    let is_in_the_way = |claim: &&Claim| claim.is_managed && wish.conflicts_with(claim, period);
-    claims.with_code(device.device_id, code).find(is_in_the_way)
+fn taken_by<'a>(
+    device: &Device,
+    code: &str,
+    reservations: &'a Reservations,
+    pin_request: &PinRequest<'_>,
+) -> Option<&'a Reservation> {
+    let period = pin_request.on_lock(device);
+    let is_in_the_way =
+        |reservation: &&Reservation| reservation.is_managed && pin_request.conflicts_with(reservation, period);
+    reservations.with_code(device.device_id, code).find(is_in_the_way)
 }
 
 /// The PIN for one lock.
@@ -165,34 +171,39 @@ fn taken_by<'a>(device: &Device, code: &str, claims: &'a Claims, wish: &Wish<'_>
 /// already, `no_code_left` where it is ours to choose and none is free.
 pub(crate) fn assign_one(
     device: &Device,
-    claims: &Claims,
-    wish: &Wish<'_>,
+    reservations: &Reservations,
+    pin_request: &PinRequest<'_>,
     draw: impl FnMut(u64) -> u64,
 ) -> Result<String> {
-    let Some(code) = wish.code else {
-        return choose(device, claims, wish, draw).ok_or(Error::NoCodeLeft);
+    let Some(code) = pin_request.code else {
+        return choose(device, reservations, pin_request, draw).ok_or(Error::NoCodeLeft);
     };
     if let Some(reason) = broken_rule(device, code) {
-        return Err(Error::invalid(wish.code_comes_from, format!("The device cannot hold this code: {reason}")));
+        return Err(Error::invalid(pin_request.code_comes_from, format!("The device cannot hold this code: {reason}")));
     }
-    check_not_taken(device, claims, wish)?;
+    check_not_taken(device, reservations, pin_request)?;
     Ok(code.to_owned())
 }
 
 /// Refuses a given PIN that a managed code on the lock has already.
-pub(crate) fn check_not_taken(device: &Device, claims: &Claims, wish: &Wish<'_>) -> Result<()> {
-    match wish.code {
-        Some(code) => taken_by(device, code, claims, wish).map_or(Ok(()), |other| Err(duplicate(code, wish, other))),
+pub(crate) fn check_not_taken(
+    device: &Device,
+    reservations: &Reservations,
+    pin_request: &PinRequest<'_>,
+) -> Result<()> {
+    match pin_request.code {
+        Some(code) => taken_by(device, code, reservations, pin_request)
+            .map_or(Ok(()), |other| Err(duplicate(code, pin_request, other))),
         None => Ok(()),
     }
 }
 
-fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
-    let is_disjoint = !Window::overlap(other.window, wish.window);
-    let hint = if wish.code_comes_from == "common_code_key" {
+fn duplicate(code: &str, pin_request: &PinRequest<'_>, other: &Reservation) -> Error {
+    let is_disjoint = !Window::overlap(other.window, pin_request.window);
+    let hint = if pin_request.code_comes_from == "common_code_key" {
         "Codes with one common_code_key have one PIN, and an access code on this device has it already: use another \
          common_code_key, or delete that one first"
-    } else if wish.same_code == SameCode::InDisjointWindows && is_disjoint {
+    } else if pin_request.same_code == SameCode::InDisjointWindows && is_disjoint {
         "The time frames do not overlap, but the access codes would be on the device at the same time"
     } else if is_disjoint {
         "An access code on this device has it in another time frame; the workspace's setting \
@@ -202,8 +213,8 @@ fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
     };
     Error::DuplicateAccessCode {
         code: code.to_owned(),
-        name: wish.name.map(str::to_owned),
-        period: wish.window.map(Window::ends),
+        name: pin_request.name.map(str::to_owned),
+        period: pin_request.window.map(Window::ends),
         access_code_id: other.access_code_id,
         hint,
     }
@@ -219,22 +230,22 @@ fn duplicate(code: &str, wish: &Wish<'_>, other: &Claim) -> Error {
 /// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
 pub(crate) fn assign_many(
     devices: &[&Device],
-    claims: &Claims,
-    wish: &Wish<'_>,
+    reservations: &Reservations,
+    pin_request: &PinRequest<'_>,
     behavior: WhenCodeCannotBeShared,
     mut draw: impl FnMut(u64) -> u64,
 ) -> Result<Vec<Assigned>> {
     let mut sharers: Vec<&Device> = Vec::with_capacity(devices.len());
     let mut unable = Vec::new();
-    let mut group = Group::new(wish);
+    let mut group = Group::new(pin_request);
     for device in devices {
-        let joined = match wish.code {
+        let joined = match pin_request.code {
             Some(code) => broken_rule(device, code).map_or(Ok(()), Err),
             None if devices.len() == 1 => {
-                group.take_in(device, claims, wish);
+                group.take_in(device, reservations, pin_request);
                 Ok(())
             }
-            None => group.join(device, claims, wish),
+            None => group.join(device, reservations, pin_request),
         };
         match joined {
             Ok(()) => sharers.push(device),
@@ -243,26 +254,26 @@ pub(crate) fn assign_many(
     }
     if behavior == WhenCodeCannotBeShared::Throw {
         if unable.is_empty() {
-            sharers.iter().try_for_each(|device| check_not_taken(device, claims, wish))?;
+            sharers.iter().try_for_each(|device| check_not_taken(device, reservations, pin_request))?;
         }
         if !unable.is_empty() {
             return Err(Error::CodeCannotBeShared(unable));
         }
-    } else if let Some(code) = wish.code {
-        sharers.retain(|device| taken_by(device, code, claims, wish).is_none());
+    } else if let Some(code) = pin_request.code {
+        sharers.retain(|device| taken_by(device, code, reservations, pin_request).is_none());
     }
-    let shared = match wish.code {
+    let shared = match pin_request.code {
         _ if sharers.is_empty() => None,
         Some(code) => Some(code.to_owned()),
         None => Some(group.choose(&mut draw).ok_or(Error::NoCodeLeft)?),
     };
     let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
-    let own = Wish { code: None, ..wish.clone() };
+    let own = PinRequest { code: None, ..pin_request.clone() };
     devices
         .iter()
         .map(|device| match &shared {
             Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
-            _ => choose(device, claims, &own, &mut draw)
+            _ => choose(device, reservations, &own, &mut draw)
                 .map(|code| Assigned { code, is_shared: false })
                 .ok_or(Error::NoCodeLeft),
         })
@@ -270,17 +281,28 @@ pub(crate) fn assign_many(
 }
 
 /// The PINs that are not free on a lock, unmanaged codes' too.
-fn taken_codes<'a>(device: &Device, claims: &'a Claims, wish: &Wish<'_>) -> impl Iterator<Item = &'a str> {
-    let period = wish.on_lock(device);
-    let claims = claims.on(device.device_id).iter();
-    claims.filter(move |claim| wish.conflicts_with(claim, period)).map(|claim| claim.code.as_str())
+fn taken_codes<'a>(
+    device: &Device,
+    reservations: &'a Reservations,
+    pin_request: &PinRequest<'_>,
+) -> impl Iterator<Item = &'a str> {
+    let period = pin_request.on_lock(device);
+    let reservations = reservations.on(device.device_id).iter();
+    reservations
+        .filter(move |reservation| pin_request.conflicts_with(reservation, period))
+        .map(|reservation| reservation.code.as_str())
 }
 
 /// A PIN drawn uniformly among those that a lock can hold and that are free on it: of the preferred length if it takes
 /// that, else of the shortest one that has any left.
-fn choose(device: &Device, claims: &Claims, wish: &Wish<'_>, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
+fn choose(
+    device: &Device,
+    reservations: &Reservations,
+    pin_request: &PinRequest<'_>,
+    mut draw: impl FnMut(u64) -> u64,
+) -> Option<String> {
     let rules = PinRules::new(device.digit_rules());
-    pin::lengths_to_try(&[device.code_lengths()], wish.preferred_code_length)
+    pin::lengths_to_try(&[device.code_lengths()], pin_request.preferred_code_length)
         .into_iter()
-        .find_map(|length| rules.choose(usize::from(length), taken_codes(device, claims, wish), &mut draw))
+        .find_map(|length| rules.choose(usize::from(length), taken_codes(device, reservations, pin_request), &mut draw))
 }

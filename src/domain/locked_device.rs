@@ -1,18 +1,18 @@
 //! A device under lock: what decisions about its codes are made from.
 
 use super::device::Device;
-use super::workspace::World;
+use super::workspace::WorkspaceSettings;
 use crate::ids::Ids;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// A device whose row is locked until the transaction ends, with the world it is in.
+/// A device whose row is locked until the transaction ends, with the settings of its workspace.
 #[derive(Clone, Debug)]
 pub struct LockedDevice {
     /// The device.
     pub device: Device,
     /// Its workspace's clock and ways.
-    pub world: World,
+    pub settings: WorkspaceSettings,
     /// Where ids, PINs and keys of its workspace come from.
     pub ids: Ids,
     /// How many codes were ever made on it.

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// igloohome: the longest hourly-bound code.
-const LONGEST_HOURLY: TimeDelta = TimeDelta::hours(672);
+const MAX_HOURLY: TimeDelta = TimeDelta::hours(672);
 /// igloohome: the shortest and the longest daily-bound code, in days. Between 672 hours and these there is none.
 const DAYS_OF_DAILY: std::ops::RangeInclusive<i64> = 29..=367;
 /// igloohome: how long a one-time code waits for its one use.
@@ -52,8 +52,8 @@ pub(crate) enum Kind {
 /// The number of a stay, from the door's place in its workspace and the code's place on the door. No two codes of a
 /// workspace have one, and it is a number that JavaScript keeps exactly.
 pub(crate) fn stay_id(device_ordinal: i32, access_code_ordinal: i64) -> i64 {
-    const MOST_CODES_OF_A_DOOR: i64 = 4_000_000;
-    (i64::from(device_ordinal) + 1) * MOST_CODES_OF_A_DOOR + access_code_ordinal
+    const CODES_PER_DOOR: i64 = 4_000_000;
+    (i64::from(device_ordinal) + 1) * CODES_PER_DOOR + access_code_ordinal
 }
 
 /// How far an end of the time frame may be moved to where the maker knows an instant: Seam's `max_time_rounding`.
@@ -224,7 +224,7 @@ fn hourly_or_daily(zone: Tz, asked: Window, rounding: MaxTimeRounding) -> Result
     if ends_at <= starts_at {
         return Err(Error::invalid("ends_at", "ends_at must be at least an hour after starts_at on igloohome devices"));
     }
-    if ends_at - starts_at <= LONGEST_HOURLY {
+    if ends_at - starts_at <= MAX_HOURLY {
         return Ok((Kind::Hourly, Window { starts_at, ends_at }));
     }
     let (start, end) = (local(zone, starts_at), local(zone, asked.ends_at));

@@ -249,7 +249,7 @@ pub(crate) fn lengths_to_try(locks: &[CodeLengths], preferred: Option<u8>) -> Ve
 /// out, so that beginnings with the same future are the same state: that keeps a [`Numbering`] small.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
-    /// The digits that have occurred, a bit each: none only before the first digit. [`ENOUGH`] once it does not matter which.
+    /// The digits that have occurred, a bit each: none only before the first digit. [`ALL_DIGITS`] once it does not matter which.
     seen: u16,
     /// The run that the digits so far end in; `None` before the first digit and when it does not matter.
     run: Option<Run>,
@@ -258,7 +258,7 @@ struct State {
 }
 
 /// Stands for as many different digits as any rule asks.
-const ENOUGH: u16 = (1 << 10) - 1;
+const ALL_DIGITS: u16 = (1 << 10) - 1;
 
 /// Neighbouring digits that all ascend by one, all descend by one, or are all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -294,7 +294,7 @@ impl PinRules {
         let run = Run::extend(state.run, digit);
         let no_long_runs = self.has(DigitRule::NoTripleConsecutiveInts);
         let repeats_early =
-            self.has(DigitRule::UniqueFirstFourDigits) && state.seen != ENOUGH && state.seen & (1 << digit) != 0;
+            self.has(DigitRule::UniqueFirstFourDigits) && state.seen != ALL_DIGITS && state.seen & (1 << digit) != 0;
         let starts_with_12 = state.only_a_one && digit == 2;
         if self.forbids(digit) || repeats_early || starts_with_12 || (no_long_runs && run.length > 3) {
             return None;
@@ -304,7 +304,7 @@ impl PinRules {
         let run_matters = no_long_runs || (self.has(DigitRule::NoAscendingOrDescendingSequence) && in_sequence);
         let seen = state.seen | 1 << digit;
         Some(State {
-            seen: if self.has_enough(seen) { ENOUGH } else { seen },
+            seen: if self.has_enough(seen) { ALL_DIGITS } else { seen },
             run: run_matters.then_some(run),
             only_a_one: self.has(DigitRule::CannotStartWith12) && first && digit == 1,
         })

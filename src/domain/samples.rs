@@ -1,11 +1,11 @@
-//! Devices, codes and the world they are in, for the tests of the rules.
+//! Devices, codes and the settings of their workspace, for the tests of the rules.
 
 use super::access_code::AccessCode;
-use super::access_code::lifecycle::{Entry, Life, Window};
-use super::device::health::Trouble;
+use super::access_code::lifecycle::{CodeState, Entry, Window};
+use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
-use super::workspace::{SameCode, World};
+use super::workspace::{SameCode, WorkspaceSettings};
 use crate::clock::{Instant, WorkspaceClock, from_iso};
 use crate::ids::Ids;
 use chrono::TimeDelta;
@@ -34,7 +34,7 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
         ordinal: 0,
         created_at: at(0),
         reachable_since: Some(at(0)),
-        trouble: Trouble::default(),
+        trouble: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),
@@ -42,9 +42,9 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
     }
 }
 
-/// The world of a workspace whose clock is held and whose locks take a second for an operation.
-pub(crate) fn world() -> World {
-    World {
+/// The settings of a workspace whose clock is held and whose locks take a second for an operation.
+pub(crate) fn settings() -> WorkspaceSettings {
+    WorkspaceSettings {
         clock: WorkspaceClock::Held { at: at(0) },
         programming: Some(TimeDelta::seconds(1)),
         slow_after: TimeDelta::minutes(1),
@@ -56,9 +56,9 @@ pub(crate) fn world() -> World {
     }
 }
 
-/// A device under lock in that world.
+/// A device under lock in that workspace.
 pub(crate) fn locked(device: Device) -> LockedDevice {
-    LockedDevice { device, world: world(), ids: Ids::of(Some("seed")), access_code_ordinal: 0, backups: 0 }
+    LockedDevice { device, settings: settings(), ids: Ids::of(Some("seed")), access_code_ordinal: 0, backups: 0 }
 }
 
 /// A code as it is asked for: its name is `guest`.
@@ -69,7 +69,7 @@ pub(crate) fn entry(code: &str, window: Option<Window>) -> Entry {
 /// A code with this number on a device, made at the hour 0, that has been stored.
 pub(crate) fn access_code(number: u8, device: &Device, asked: Entry) -> AccessCode {
     let id = Uuid::from_u128(100 + u128::from(number));
-    let life = Life::begin(at(0), asked, device.schedules_natively());
+    let life = CodeState::begin(at(0), asked, device.schedules_natively());
     AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, life) }
 }
 

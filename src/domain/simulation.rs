@@ -8,7 +8,7 @@ mod memory;
 pub(crate) use memory::{Held, Memory};
 
 use super::access_code::AccessCode;
-use super::access_code::lifecycle::{Life, Lock, Operation, Step};
+use super::access_code::lifecycle::{CodeState, Lock, Operation, Step};
 use super::event::{self, NewEvent};
 use super::fault::{self, Fault};
 use super::locked_device::LockedDevice;
@@ -30,7 +30,7 @@ pub enum Pace {
 impl Pace {
     /// What a lock contributes to the life of its codes at this pace.
     pub fn lock(self, locked: &LockedDevice) -> Lock {
-        let lock = locked.device.lock(&locked.world);
+        let lock = locked.device.lock(&locked.settings);
         match self {
             Self::Usual => lock,
             Self::Immediate => Lock { programming: lock.programming.map(|_| TimeDelta::zero()), ..lock },
@@ -107,24 +107,24 @@ impl<'a> Simulation<'a> {
         events: &mut Vec<NewEvent>,
     ) -> bool {
         let operation = code.life.work().map(|(operation, _)| operation);
-        let fate = operation
+        let injected_outcome = operation
             .filter(|_| step == Step::Begin)
-            .and_then(|operation| fault::strike(&mut self.faults, &locked.device, name_of(operation, &code.life)));
+            .and_then(|operation| fault::apply(&mut self.faults, &locked.device, name_of(operation, &code.life)));
         let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
         let spares = self.backups.get(&locked.device.device_id).copied().unwrap_or(0);
         let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code, spares) } else { None };
         let held_before = code.life.held.clone();
         let could_be_pulled = code.can_be_pulled();
-        let mut happenings = Vec::new();
-        code.life.take(lock, at, step, (fate, obstacle), &mut happenings);
+        let mut domain_events = Vec::new();
+        code.life.take(lock, at, step, (injected_outcome, obstacle), &mut domain_events);
         let backups = self.backups.entry(locked.device.device_id).or_default();
         *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
         if !code.life.is_managed {
             // Nobody keeps its PIN like that of the others any more.
             code.leave_group();
         }
-        for happening in happenings {
-            event::record_happening(code, locked, happening, *backups, self.machine_now, events);
+        for domain_event in domain_events {
+            event::record_domain_event(code, locked, domain_event, *backups, self.machine_now, events);
         }
         self.memory.forget_gone_guest(code);
         held_before != code.life.held && self.memory.changed(code, held_before.as_ref())
@@ -256,7 +256,7 @@ fn coming_step(locks: &HashMap<Uuid, LockContext>, code: &AccessCode) -> Option<
 }
 
 /// The name by which faults know an operation.
-fn name_of(operation: Operation, life: &Life) -> &'static str {
+fn name_of(operation: Operation, life: &CodeState) -> &'static str {
     match operation {
         Operation::Set if life.is_backup => "refill",
         Operation::Set => "set",

@@ -28,7 +28,7 @@ pub struct Workspace {
 
 /// What of a workspace changes: read anew, and under lock, by whatever goes by it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct World {
+pub struct WorkspaceSettings {
     /// How time passes.
     pub clock: WorkspaceClock,
     /// How long its locks take for one operation; `None`: until somebody ends it by hand.

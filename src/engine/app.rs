@@ -118,7 +118,7 @@ impl App {
     /// Tells that so much memory is in use until what this gives is dropped.
     #[must_use]
     pub fn uses_memory(&self, bytes: usize) -> Option<InUse> {
-        (bytes >= MUCH_MEMORY).then(|| InUse(self.clone()))
+        (bytes >= MIN_TRACKED_MEMORY).then(|| InUse(self.clone()))
     }
 
     /// Waits until much memory is free again that was in use; what came before counts.
@@ -128,7 +128,7 @@ impl App {
 }
 
 /// So many bytes are worth giving back to the system.
-const MUCH_MEMORY: usize = 4 * 1024 * 1024;
+const MIN_TRACKED_MEMORY: usize = 4 * 1024 * 1024;
 
 /// Much memory that is in use.
 #[derive(Debug)]

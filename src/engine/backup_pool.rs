@@ -7,12 +7,12 @@
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Life, Window};
+use crate::domain::access_code::lifecycle::{CodeState, Entry, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::event::event_type;
-use crate::domain::linked::{self, Claims, Wish};
+use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::error::{Error, Resource, Result};
 use crate::ids::ordinal_after;
 use crate::store::access_codes;
@@ -40,21 +40,21 @@ fn check_support(device: &Device, parameter: &str) -> Result<()> {
 ///
 /// # Errors
 /// A device that is not locked.
-pub(crate) fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uuid) -> Result<bool> {
+pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, device_id: Uuid) -> Result<bool> {
     let (now, machine_now, ids) = (work.now, work.machine_now, &work.ids);
     let locked = work.codes.device_mut(device_id)?;
     let ordinal = locked.next_ordinal();
-    let wish = Wish { prefer_native_scheduling: false, ..Wish::at(now) };
+    let pin_request = PinRequest { prefer_native_scheduling: false, ..PinRequest::at(now) };
     let mut draws = 0;
     let draw = |bound| {
         draws += 1;
         ids.draw("backup_pin", device_id, (ordinal << 16) + draws, bound)
     };
-    let Ok(code) = linked::assign_one(&locked.device, claims, &wish, draw) else { return Ok(false) };
+    let Ok(code) = linked::assign_one(&locked.device, reservations, &pin_request, draw) else { return Ok(false) };
     let access_code_id = ids.id("access_code", device_id, ordinal, machine_now);
     locked.access_code_ordinal += 1;
     let name = Some(format!("Backup {access_code_id} (Seam)"));
-    let mut life = Life::begin(now, Entry { name, code, window: None }, false);
+    let mut life = CodeState::begin(now, Entry { name, code, window: None }, false);
     life.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
@@ -62,7 +62,7 @@ pub(crate) fn add_code(work: &mut UnitOfWork, claims: &mut Claims, device_id: Uu
     };
     // The attempt to put it on the lock, which nobody keeps.
     code.next_child();
-    claims.add_life(&code);
+    reservations.add_life(&code);
     work.codes.add(code);
     work.codes.recorder.concerns(access_code_id, device_id);
     work.record(access_code_id, event_type::CREATED, None)?;
@@ -131,13 +131,14 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
     // What was pulled or removed must be known to be so before anything is put in its place.
     work.write().await?;
     let device_ids: BTreeSet<Uuid> = pools.iter().map(|(device_id, _)| *device_id).collect();
-    let mut claims: Claims = access_codes::claims_on_devices(&mut work.tx, &device_ids).await?.into_iter().collect();
+    let mut reservations: Reservations =
+        access_codes::reservations_on_devices(&mut work.tx, &device_ids).await?.into_iter().collect();
     for (device_id, size) in pools {
-        let is_there = |life: &Life| life.gone_at.is_none() && life.deletion_requested_at.is_none();
+        let is_there = |life: &CodeState| life.gone_at.is_none() && life.deletion_requested_at.is_none();
         let in_pool =
             work.codes.all().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.life)).count();
         for _ in ordinal_after(in_pool)..size {
-            if !add_code(work, &mut claims, device_id)? {
+            if !add_code(work, &mut reservations, device_id)? {
                 break;
             }
         }

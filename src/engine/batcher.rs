@@ -14,13 +14,13 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// How heavy a batch becomes, unless its first job is heavier.
-const BATCH_WEIGHT: usize = 1000;
+const MAX_BATCH_WEIGHT: usize = 1000;
 
 /// How many jobs wait for one key at most.
-const QUEUE: usize = 10_000;
+const MAX_WAITING: usize = 10_000;
 
 /// How long one batch may take.
-const BATCH_TIME: Duration = Duration::from_mins(2);
+const BATCH_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What can be done together with others of its kind.
 pub trait Job: Clone + Send + Sync + 'static {
@@ -107,7 +107,7 @@ where
         let (answer, answered) = oneshot::channel();
         let waiting = Waiting { job, weight, answer };
         let is_first = match self.lock().entry(key) {
-            Entry::Occupied(others) if others.get().len() >= QUEUE => return Err(Unanswered::QueueFull),
+            Entry::Occupied(others) if others.get().len() >= MAX_WAITING => return Err(Unanswered::QueueFull),
             Entry::Occupied(mut others) => {
                 others.get_mut().push(waiting);
                 false
@@ -123,7 +123,7 @@ where
             tokio::spawn(async move {
                 while let Some(batch) = turn.next_batch() {
                     // After a time-out the answers are dropped, and whoever waits is told that it broke off.
-                    drop(tokio::time::timeout(BATCH_TIME, work_on(batch, &work)).await);
+                    drop(tokio::time::timeout(BATCH_TIMEOUT, work_on(batch, &work)).await);
                 }
             });
         }
@@ -195,7 +195,7 @@ impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
         let mut weight = 0;
         let fits = |waiting: &&Waiting<J, A>| {
             weight += waiting.weight;
-            weight <= BATCH_WEIGHT
+            weight <= MAX_BATCH_WEIGHT
         };
         let count = gathered.iter().take_while(fits).count().max(1);
         Some(gathered.drain(..count).collect())

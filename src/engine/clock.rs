@@ -4,23 +4,23 @@ use super::app::App;
 use super::locked_codes::LockedCodes;
 use super::locked_workspace;
 use super::simulation::MAX_STEPS;
-use crate::clock::{Instant, LAST, WorkspaceClock, machine_now, to_iso};
+use crate::clock::{Instant, MAX_TIMESTAMP, WorkspaceClock, machine_now, to_iso};
 use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen};
-use crate::domain::workspace::{Workspace, World};
+use crate::domain::workspace::{Workspace, WorkspaceSettings};
 use crate::error::{Error, Result};
 use crate::store::{access_codes, devices, workspaces};
 use chrono::TimeDelta;
 
 /// How far `until: "quiet"` looks ahead.
-const QUIET_WITHIN: TimeDelta = TimeDelta::days(400);
+const MAX_IDLE_ADVANCE: TimeDelta = TimeDelta::days(400);
 
 /// The instant wanted, unless that is before the present.
-pub(crate) fn not_before(now: Instant, wanted: Instant, world: &World) -> Result<Instant> {
+pub(crate) fn not_before(now: Instant, wanted: Instant, settings: &WorkspaceSettings) -> Result<Instant> {
     if wanted >= now {
         return Ok(wanted);
     }
-    let how = if matches!(world.clock, WorkspaceClock::Held { .. }) { "is held at" } else { "is already" };
+    let how = if matches!(settings.clock, WorkspaceClock::Held { .. }) { "is held at" } else { "is already" };
     Err(Error::Conflict(format!(
         "time never goes backwards: the workspace's clock {how} {}, and {} is before that. Make a new workspace that \
          begins there: POST /_emulator/workspaces/create with clock.held_at.",
@@ -53,28 +53,30 @@ pub(crate) struct Moved {
 pub(crate) async fn change(
     app: &App,
     workspace: &Workspace,
-    decide: impl FnOnce(&World, Instant, Instant) -> Result<Move>,
+    decide: impl FnOnce(&WorkspaceSettings, Instant, Instant) -> Result<Move>,
 ) -> Result<Moved> {
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
     let mut locked = access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), &device_ids).await?;
     // Read again: while the locks were waited for, the clock may have moved.
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
+    let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let machine_now = machine_now();
-    let now = world.clock.now(machine_now);
-    let chosen = decide(&world, now, machine_now)?;
+    let now = settings.clock.now(machine_now);
+    let chosen = decide(&settings, now, machine_now)?;
     let target = match &chosen {
         Move::To(at, _) => *at,
         Move::ToNext => {
-            let due_at = access_codes::next_due(&mut tx, workspace_id).await?.filter(|due_at| *due_at <= LAST);
+            let due_at = access_codes::next_due(&mut tx, workspace_id).await?.filter(|due_at| *due_at <= MAX_TIMESTAMP);
             due_at.map_or(now, |due_at| due_at.max(now))
         }
-        Move::UntilQuiet => now.checked_add_signed(QUIET_WITHIN).map_or(LAST, |until| until.min(LAST)),
+        Move::UntilQuiet => {
+            now.checked_add_signed(MAX_IDLE_ADVANCE).map_or(MAX_TIMESTAMP, |until| until.min(MAX_TIMESTAMP))
+        }
     };
     // Steps on the way are taken, and recorded, as on a held clock: each at its own instant.
     for device in &mut locked {
-        device.world = World { clock: WorkspaceClock::Held { at: target }, ..world };
+        device.settings = WorkspaceSettings { clock: WorkspaceClock::Held { at: target }, ..settings };
     }
     let due = access_codes::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
     let mut codes = LockedCodes::new(locked, due, machine_now);

@@ -39,12 +39,12 @@ pub struct NewAccessCode {
     /// Whether the locks are to keep backup codes from now on.
     pub use_backup_pool: bool,
     /// What is asked of a code that the lock's maker is to compute.
-    pub offline: Option<OfflineWish>,
+    pub offline: Option<OfflineParams>,
 }
 
 /// What is asked of a code that the lock's maker is to compute.
 #[derive(Clone, Copy, Debug)]
-pub struct OfflineWish {
+pub struct OfflineParams {
     /// Its start.
     pub starts_at: Instant,
     /// Its end, where it has one.

@@ -3,7 +3,7 @@
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::{Instant, to_iso};
 use crate::domain::caller::Visibility;
-use crate::domain::device::health::{ACCOUNT_DISCONNECTED, Trouble};
+use crate::domain::device::health::{ACCOUNT_DISCONNECTED, DeviceHealth};
 use crate::domain::event::{NewEvent, event_type, payload};
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Resource, Result};
@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 /// Changes what is wrong with devices that are locked, and records it. A device that can no longer be
 /// reached breaks off what it was doing; one that can be again takes it up, and what failed there is tried at once.
-pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut Trouble)) {
+pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHealth)) {
     let now = work.now;
     let mut back = HashSet::new();
     for locked in &mut work.codes.devices {
         let before = locked.device.trouble.clone();
-        locked.device.change_trouble(now, &mut change);
+        locked.device.change_health(now, &mut change);
         if before.unreachable_since().is_some() && locked.device.reachable_since.is_some() {
             back.insert(locked.device.device_id);
         }
@@ -91,7 +91,11 @@ pub async fn set_account(
 }
 
 /// The events of what has become of a device.
-fn events_of(locked: &mut LockedDevice, before: &Trouble, (now, machine_now): (Instant, Instant)) -> Vec<NewEvent> {
+fn events_of(
+    locked: &mut LockedDevice,
+    before: &DeviceHealth,
+    (now, machine_now): (Instant, Instant),
+) -> Vec<NewEvent> {
     let after = &locked.device.trouble;
     let mut events: Vec<(&'static str, Option<Value>)> = Vec::new();
     if after.removed_at.is_some() && before.removed_at.is_none() {

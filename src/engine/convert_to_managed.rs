@@ -2,14 +2,14 @@
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::domain::access_code::lifecycle::Life;
+use crate::domain::access_code::lifecycle::CodeState;
 use crate::domain::action_attempt::action_type::CONVERT_ACCESS_CODE_TO_MANAGED;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
 use crate::domain::event::{event_type, payload};
-use crate::domain::linked::{self, Claims, Wish};
+use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::error::{Error, Result};
-use crate::store::access_codes::{self, CodeWanted};
+use crate::store::access_codes::{self, PinQuery};
 use serde_json::json;
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ pub async fn convert_to_managed(
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
-    let is_foreign = |life: &Life| !life.is_managed && life.removing_since().is_none();
+    let is_foreign = |life: &CodeState| !life.is_managed && life.removing_since().is_none();
     let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.life));
     let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
@@ -39,7 +39,7 @@ pub async fn convert_to_managed(
         StoredOutcome::Error(json!({ "type": kind, "message": message }))
     } else {
         code.is_external_modification_allowed = is_external_modification_allowed;
-        code.life.adopt(now);
+        code.life.make_managed(now);
         work.record(access_code_id, event_type::UNMANAGED_CONVERTED, None)?;
         StoredOutcome::Result(json!({}))
     };
@@ -69,17 +69,18 @@ async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<
         return Ok(Some(("cannot_be_managed", message)));
     }
     let asked = code.life.asked.clone();
-    let wanted = BTreeSet::from([CodeWanted { device_id: code.device_id, code: asked.code.clone() }]);
+    let wanted = BTreeSet::from([PinQuery { device_id: code.device_id, code: asked.code.clone() }]);
     // What fell due meanwhile stands in the way no more.
     work.codes.write_memory(&mut work.tx).await?;
-    let claims: Claims = access_codes::claims_of_codes(&mut work.tx, &wanted).await?.into_iter().collect();
-    let wish = Wish {
+    let reservations: Reservations =
+        access_codes::reservations_of_codes(&mut work.tx, &wanted).await?.into_iter().collect();
+    let pin_request = PinRequest {
         code: Some(&asked.code),
         name: asked.name.as_deref(),
         window: asked.window,
-        same_code: locked.world.same_code,
-        ..Wish::at(work.now)
+        same_code: locked.settings.same_code,
+        ..PinRequest::at(work.now)
     };
-    let taken = linked::check_not_taken(&locked.device, &claims, &wish).err();
+    let taken = linked::check_not_taken(&locked.device, &reservations, &pin_request).err();
     Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))
 }

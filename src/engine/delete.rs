@@ -35,10 +35,16 @@ pub async fn delete(
         return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };
     let (now, machine_now, device_id) = (work.now, work.machine_now, code.device_id);
-    let world = work.codes.device_of(access_code_id)?.world;
-    let recent =
-        action_attempts::recent(&mut work.tx, visibility.workspace_id, &world, now, &[device_id], DELETE_ACCESS_CODE)
-            .await?;
+    let settings = work.codes.device_of(access_code_id)?.settings;
+    let recent = action_attempts::recent(
+        &mut work.tx,
+        visibility.workspace_id,
+        &settings,
+        now,
+        &[device_id],
+        DELETE_ACCESS_CODE,
+    )
+    .await?;
     recent.check(device_id)?;
     let code = work.codes.get_mut(access_code_id)?;
     if code.life.is_offline && !code.life.particulars.has_expired {

@@ -21,9 +21,9 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
     let visibility = Visibility::all_of(workspace_id);
     let mut tx = app.pool.begin(workspace_id).await?;
     let ordinal = devices::next_ordinal(&mut tx, workspace_id).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
+    let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let account_connected = spec.account_connected;
-    let made = make_devices(&mut tx, workspace, ordinal, vec![spec], world.clock.now(machine_now())).await?;
+    let made = make_devices(&mut tx, workspace, ordinal, vec![spec], settings.clock.now(machine_now())).await?;
     let device = made.into_iter().next().ok_or_else(|| Error::Internal("a device that was not made".into()))?;
     let Some(connected) = account_connected else {
         tx.commit().await?;

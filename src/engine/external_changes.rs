@@ -5,7 +5,7 @@ use super::locked_codes::LockedCodes;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Life, Window};
+use crate::domain::access_code::lifecycle::{CodeState, Entry, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::event_type;
@@ -48,7 +48,7 @@ pub(crate) fn add_to(work: &mut UnitOfWork, foreign: Foreign) -> Result<Uuid> {
     let native = locked.device.schedules_natively();
     let access_code_id = locked.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
-    let mut life = Life::begin(now, foreign.entry, native);
+    let mut life = CodeState::begin(now, foreign.entry, native);
     life.is_managed = false;
     life.held = Some(life.asked.clone());
     life.first_held_at = Some(now);
@@ -103,7 +103,7 @@ pub struct OnLock {
 
 /// What becomes of a code in a lock's memory; what is `None` stays.
 #[derive(Clone, Debug)]
-pub(crate) struct ExternalChange {
+pub(crate) struct ChangeAtLock {
     /// The name.
     pub name: Option<String>,
     /// The PIN.
@@ -122,7 +122,7 @@ pub(crate) async fn change(
     app: &App,
     visibility: &Visibility,
     on_lock: &OnLock,
-    change: ExternalChange,
+    change: ChangeAtLock,
 ) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = on_lock.device_id;
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;

@@ -3,7 +3,7 @@
 use super::app::App;
 use crate::clock::machine_now;
 use crate::domain::caller::Visibility;
-use crate::domain::linked::{self, Wish};
+use crate::domain::linked::{self, PinRequest};
 use crate::error::{Error, Resource, Result};
 use crate::ids::ordinal_after;
 use crate::store::{access_codes, devices};
@@ -15,14 +15,14 @@ pub async fn generate_code(app: &App, visibility: &Visibility, device_id: Uuid) 
     let read = app.pool.read(visibility.workspace_id, |connection| {
         let visibility = visibility.clone();
         Box::pin(async move {
-            let found = devices::with_world(connection, &visibility, device_id).await?;
+            let found = devices::with_settings(connection, &visibility, device_id).await?;
             let found = found.ok_or(Error::NotFound(Resource::Device))?;
-            Ok((found, access_codes::claims_on_devices(connection, &BTreeSet::from([device_id])).await?))
+            Ok((found, access_codes::reservations_on_devices(connection, &BTreeSet::from([device_id])).await?))
         })
     });
-    let ((ids, world, device), claims) = read.await?;
-    let wish = Wish::at(world.clock.now(machine_now()));
-    let made = ordinal_after(claims.len());
+    let ((ids, settings, device), reservations) = read.await?;
+    let pin_request = PinRequest::at(settings.clock.now(machine_now()));
+    let made = ordinal_after(reservations.len());
     let draw = |bound| ids.draw("generated_code", device_id, made, bound);
-    linked::assign_one(&device, &claims.into_iter().collect(), &wish, draw)
+    linked::assign_one(&device, &reservations.into_iter().collect(), &pin_request, draw)
 }

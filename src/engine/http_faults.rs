@@ -1,4 +1,4 @@
-//! Requests that an HTTP fault strikes.
+//! Requests that an HTTP fault applies.
 
 use super::app::App;
 use crate::domain::http_fault::{HttpFault, Outcome};
@@ -7,27 +7,33 @@ use crate::error::Result;
 use crate::store::http_faults;
 use uuid::Uuid;
 
-/// What strikes a request.
+/// What applies a request.
 #[derive(Debug)]
-pub(crate) struct Struck {
+pub(crate) struct InjectedHttpFault {
     /// The HTTP fault.
     pub http_fault_id: Uuid,
     /// What becomes of the request.
     pub outcome: Outcome,
 }
 
-/// The HTTP fault that strikes a request of a workspace that has any: the oldest that is about it, is not used up and does
-/// not let it pass. That it struck is counted in a short transaction of its own.
-pub(crate) async fn strike(app: &App, workspace: &Workspace, method: &str, path: &str) -> Result<Option<Struck>> {
+/// The HTTP fault that applies a request of a workspace that has any: the oldest that is about it, is not used up and does
+/// not let it pass. That it was injected is counted in a short transaction of its own.
+pub(crate) async fn applied_fault(
+    app: &App,
+    workspace: &Workspace,
+    method: &str,
+    path: &str,
+) -> Result<Option<InjectedHttpFault>> {
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let faults = http_faults::lock(&mut tx, workspace.workspace_id).await?;
-    let (mut considered, mut struck) = (Vec::new(), None);
+    let (mut considered, mut injected) = (Vec::new(), None);
     let is_meant = |fault: &HttpFault| fault.is_about(method, path) && !fault.is_exhausted();
     for mut fault in faults.into_iter().filter(is_meant) {
-        let strikes = fault.strike(workspace);
-        struck = strikes.then(|| Struck { http_fault_id: fault.http_fault_id, outcome: fault.outcome.clone() });
+        let applies = fault.applies(workspace);
+        injected =
+            applies.then(|| InjectedHttpFault { http_fault_id: fault.http_fault_id, outcome: fault.outcome.clone() });
         considered.push(fault);
-        if strikes {
+        if applies {
             break;
         }
     }
@@ -35,5 +41,5 @@ pub(crate) async fn strike(app: &App, workspace: &Workspace, method: &str, path:
         http_faults::save(&mut tx, &considered).await?;
         tx.commit().await?;
     }
-    Ok(struck)
+    Ok(injected)
 }

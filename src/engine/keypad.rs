@@ -8,7 +8,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::fault;
-use crate::domain::keypad::{self, Refusal};
+use crate::domain::keypad::{self, DenialReason};
 use crate::error::{Error, Resource, Result};
 use crate::store::faults;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Entered {
     /// Why the lock stayed closed, if it did.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<DenialReason>,
     /// The code with this PIN, if the lock holds one.
     pub code: Option<AccessCode>,
     /// The lock.
@@ -44,7 +44,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
     } else {
         (device.trouble.wrong_codes, device.trouble.keypad_dead_until) = (0, None);
         if is_jammed(&mut work, device_id, "unlock").await? {
-            refusal = Some(Refusal::Jammed);
+            refusal = Some(DenialReason::Jammed);
         }
     }
     let brand = work.codes.device(device_id)?.device.brand;
@@ -65,7 +65,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         carried.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
     }
     let code = access_code_id.map(|id| work.codes.get(id)).transpose()?.cloned();
-    let known = code.as_ref().filter(|code| code.life.is_managed || brand.shows_foreign_codes);
+    let known = code.as_ref().filter(|code| code.life.is_managed || brand.shows_unmanaged_codes);
     let known = known.filter(|_| brand.tells_whose_code);
     let event_id = match event_type {
         Some(event_type) => record(&mut work, device_id, event_type, known, carried)?,
@@ -114,11 +114,11 @@ async fn at_the_door(app: &App, visibility: &Visibility, device_id: Uuid) -> Res
 /// Whether a fault keeps the bolt from moving. A person waits for as long as a delay takes.
 async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> Result<bool> {
     let locked = work.codes.device(device_id)?;
-    if !locked.world.has_faults {
+    if !locked.settings.has_faults {
         return Ok(false);
     }
     let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.visibility.workspace_id])).await?;
-    let outcome = fault::strike(&mut faults, &locked.device, operation);
+    let outcome = fault::apply(&mut faults, &locked.device, operation);
     faults::save(&mut work.tx, &faults).await?;
     Ok(matches!(outcome, Some(Outcome::Fail(_) | Outcome::Never)))
 }

@@ -34,7 +34,7 @@ pub(crate) async fn begin_long(app: &App, workspace_id: Uuid) -> Result<Transact
 /// # Errors
 /// Those of [`begin`].
 pub(crate) async fn now(tx: &mut Transaction, workspace_id: Uuid) -> Result<(Instant, Instant)> {
-    let (_, world) = workspaces::world(tx, workspace_id).await?;
+    let (_, settings) = workspaces::settings(tx, workspace_id).await?;
     let machine_now = machine_now();
-    Ok((world.clock.now(machine_now), machine_now))
+    Ok((settings.clock.now(machine_now), machine_now))
 }

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// How long a lock is parked at first.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a lock is parked at most.
-const LONGEST: Duration = Duration::from_mins(5);
+const MAX_DELAY: Duration = Duration::from_mins(5);
 
 /// The locks that this process leaves alone for a while.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ impl Parking {
     /// log when it fails for the first time.
     pub(super) fn park(&self, device_id: Uuid, error: &dyn std::error::Error) {
         let mut all = self.0.lock();
-        let pause = all.get(&device_id).map_or(FIRST, |parked| (parked.pause * 2).min(LONGEST));
+        let pause = all.get(&device_id).map_or(FIRST_DELAY, |parked| (parked.pause * 2).min(MAX_DELAY));
         if all.insert(device_id, Parked { until: Instant::now() + pause, pause }).is_none() {
             tracing::error!(%error, %device_id, "the access codes of a lock cannot be worked on; they are tried again now and then");
         }

@@ -16,28 +16,28 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 /// How many bytes of a body are kept.
-pub(crate) const MOST_OF_A_BODY: usize = 16 * 1024;
+pub(crate) const MAX_LOGGED_BODY: usize = 16 * 1024;
 
 /// How many messages a listener may be behind before it misses some.
-const MOST_BEHIND: usize = 1024;
+const STREAM_BUFFER: usize = 1024;
 
 /// A body, or as much of it as is kept.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub struct CapturedBody {
     /// Its first bytes.
     pub bytes: Bytes,
     /// How many there were.
     pub length: usize,
 }
 
-impl Kept {
+impl CapturedBody {
     /// Copies a body: what it lies in belongs to its connection, which can then go on using it.
     pub fn copy(body: &[u8]) -> Self {
-        Self { bytes: Bytes::copy_from_slice(&body[..body.len().min(MOST_OF_A_BODY)]), length: body.len() }
+        Self { bytes: Bytes::copy_from_slice(&body[..body.len().min(MAX_LOGGED_BODY)]), length: body.len() }
     }
 
     fn share(body: &Bytes) -> Self {
-        if body.len() > MOST_OF_A_BODY { Self::copy(body) } else { Self { bytes: body.clone(), length: body.len() } }
+        if body.len() > MAX_LOGGED_BODY { Self::copy(body) } else { Self { bytes: body.clone(), length: body.len() } }
     }
 
     /// Whether some of it is missing.
@@ -62,11 +62,11 @@ pub struct Entry {
     /// Its query string.
     pub query: Option<String>,
     /// Its body, if it was read.
-    pub body: Option<Kept>,
+    pub body: Option<CapturedBody>,
     /// The status of the answer; `None`: the connection was reset instead.
     pub status: Option<u16>,
     /// The body of the answer.
-    pub answer: Kept,
+    pub answer: CapturedBody,
     /// When it came, in the machine's time.
     pub started_at: clock::Instant,
     /// How long the answer took.
@@ -99,7 +99,7 @@ impl Pending {
             query: query.map(str::to_owned),
             body: None,
             status: None,
-            answer: Kept::default(),
+            answer: CapturedBody::default(),
             started_at: machine_now(),
             took: Duration::ZERO,
             cause: Cause::new(),
@@ -113,13 +113,13 @@ impl Pending {
         if self.is_reset {
             return Entry { took, ..self.entry };
         }
-        Entry { took, status: Some(status), answer: Kept::share(body), ..self.entry }
+        Entry { took, status: Some(status), answer: CapturedBody::share(body), ..self.entry }
     }
 }
 
 /// What listeners are told.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum StreamMessage {
     /// A request was answered.
     Request(Arc<Entry>),
     /// An event was recorded.
@@ -133,7 +133,7 @@ pub struct RequestLog {
     capacity: usize,
     /// Tells the cursors of this process from those of another.
     process: String,
-    listeners: broadcast::Sender<Told>,
+    listeners: broadcast::Sender<StreamMessage>,
 }
 
 #[derive(Debug, Default)]
@@ -147,7 +147,7 @@ impl RequestLog {
     /// A log of at most so many requests.
     pub fn new(capacity: usize) -> Self {
         let process = ids::random_id().simple().to_string()[..8].to_owned();
-        Self { ring: Mutex::default(), capacity, process, listeners: broadcast::Sender::new(MOST_BEHIND) }
+        Self { ring: Mutex::default(), capacity, process, listeners: broadcast::Sender::new(STREAM_BUFFER) }
     }
 
     /// Keeps a request that has been answered with this status and body.
@@ -163,7 +163,7 @@ impl RequestLog {
         }
         // Under the lock, so that listeners hear of requests in their order.
         if self.listeners.receiver_count() > 0 {
-            drop(self.listeners.send(Told::Request(entry)));
+            drop(self.listeners.send(StreamMessage::Request(entry)));
         }
         drop(ring);
         drop(oldest);
@@ -175,7 +175,7 @@ impl RequestLog {
             return;
         }
         for event in events {
-            drop(self.listeners.send(Told::Event(Arc::new(event))));
+            drop(self.listeners.send(StreamMessage::Event(Arc::new(event))));
         }
     }
 
@@ -186,7 +186,7 @@ impl RequestLog {
     }
 
     /// What is told from now on.
-    pub fn listen(&self) -> broadcast::Receiver<Told> {
+    pub fn listen(&self) -> broadcast::Receiver<StreamMessage> {
         self.listeners.subscribe()
     }
 
@@ -207,7 +207,7 @@ mod tests {
 
     fn keep(log: &RequestLog, body: &[u8]) {
         let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
-        pending.entry.body = Some(Kept::copy(body));
+        pending.entry.body = Some(CapturedBody::copy(body));
         log.keep(pending, 200, &Bytes::from_static(b"{}"));
     }
 
@@ -227,10 +227,10 @@ mod tests {
     #[test]
     fn a_long_body_is_cut_and_says_so() {
         let log = RequestLog::new(2);
-        keep(&log, &vec![b'a'; MOST_OF_A_BODY]);
-        keep(&log, &vec![b'a'; MOST_OF_A_BODY + 1]);
-        let bodies: Vec<Kept> = log.after(0).iter().filter_map(|entry| entry.body.clone()).collect();
-        assert_eq!(bodies.iter().map(|body| body.bytes.len()).collect::<Vec<_>>(), [MOST_OF_A_BODY; 2]);
-        assert_eq!(bodies.iter().map(Kept::is_cut).collect::<Vec<_>>(), [false, true]);
+        keep(&log, &vec![b'a'; MAX_LOGGED_BODY]);
+        keep(&log, &vec![b'a'; MAX_LOGGED_BODY + 1]);
+        let bodies: Vec<CapturedBody> = log.after(0).iter().filter_map(|entry| entry.body.clone()).collect();
+        assert_eq!(bodies.iter().map(|body| body.bytes.len()).collect::<Vec<_>>(), [MAX_LOGGED_BODY; 2]);
+        assert_eq!(bodies.iter().map(CapturedBody::is_cut).collect::<Vec<_>>(), [false, true]);
     }
 }

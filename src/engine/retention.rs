@@ -3,7 +3,7 @@
 //! Age is a matter of time that passes by itself. A live workspace's is the machine's; in a running one what is too old
 //! is found at the time its clock showed that long ago. A workspace whose clock is held keeps all: its time only passes
 //! when somebody says so, and who moves it by a year still wants to see what happened on the way. So nothing goes that
-//! the machine's clock would not call old, and no world that is to repeat itself is touched.
+//! the machine's clock would not call old, and no workspace that is to repeat itself is touched.
 
 use super::app::App;
 use crate::clock::{Instant, WorkspaceClock, machine_now};
@@ -51,10 +51,11 @@ pub async fn remove_older_than(app: &App, keep: TimeDelta) -> Result<u64> {
     let (mut behind, mut removed) = (Uuid::nil(), 0);
     loop {
         let machine_now = machine_now();
-        let worlds = retention::passing_by_themselves(&app.background, behind, BATCH).await?;
-        let Some((last, _)) = worlds.last() else { return Ok(removed) };
+        let all_settings = retention::passing_by_themselves(&app.background, behind, BATCH).await?;
+        let Some((last, _)) = all_settings.last() else { return Ok(removed) };
         behind = *last;
-        let old = worlds.iter().filter_map(|(id, world)| Some((*id, too_old(world.clock, machine_now, keep)?)));
+        let old =
+            all_settings.iter().filter_map(|(id, settings)| Some((*id, too_old(settings.clock, machine_now, keep)?)));
         let (ids, before): (Vec<Uuid>, Vec<Instant>) = old.unzip();
         if ids.is_empty() {
             continue;

@@ -33,7 +33,7 @@ const BUSY_PART: usize = BATCH / 10;
 const BATCH_STEPS: u64 = 20_000;
 
 /// How long one transaction may take.
-const BATCH_TIME: Duration = Duration::from_mins(1);
+const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The shortest time between two rounds: under load many small pieces of work become few larger ones.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
@@ -210,7 +210,8 @@ enum Devices<'a> {
 /// too long.
 async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let begun = std::time::Instant::now();
-    let worked = tokio::time::timeout(BATCH_TIME, AssertUnwindSafe(work(app, devices, claimed)).catch_unwind()).await;
+    let worked =
+        tokio::time::timeout(BATCH_TIMEOUT, AssertUnwindSafe(work(app, devices, claimed)).catch_unwind()).await;
     match worked {
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
@@ -248,7 +249,7 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     let locked = access_codes::claimed_devices(&mut tx, &due).await?;
     let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
     let mut codes = LockedCodes::new(locked, codes, machine_now);
-    let until = |it: &LockedDevice| it.world.clock.now(machine_now);
+    let until = |it: &LockedDevice| it.settings.clock.now(machine_now);
     codes.run(&mut tx, &[(Pace::Usual, &|_| true)], until, (StopWhen::TimeIsReached, BATCH_STEPS)).await?;
     codes.write(&mut tx).await?;
     tx.commit().await?;

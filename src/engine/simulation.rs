@@ -3,9 +3,9 @@
 use crate::clock::Instant;
 use crate::compute;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Life, Lock};
+use crate::domain::access_code::lifecycle::{CodeState, Lock};
 use crate::domain::event::NewEvent;
-use crate::domain::linked::{Claims, Period};
+use crate::domain::linked::{Period, Reservations};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Memory, Run, Simulation, Steps, StopWhen, Turn};
 use crate::error::Result;
@@ -20,10 +20,10 @@ pub(crate) const MAX_STEPS: u64 = 640_000;
 
 /// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
 /// request whose client has gone ends.
-const STRETCH: u64 = 2000;
+const STEPS_PER_CHUNK: u64 = 2000;
 
 /// With so few codes, and so few steps, the thread that serves a request computes by itself.
-const FEW: usize = 100;
+const FEW_CODES: usize = 100;
 const FEW_STEPS: u64 = 200;
 
 /// Reads what operations on these codes can run into, each in its turn and until the instant given for its lock.
@@ -35,14 +35,14 @@ pub(crate) async fn load<'a>(
     machine_now: Instant,
 ) -> Result<Simulation<'a>> {
     let with_faults: BTreeSet<Uuid> =
-        locked.iter().filter(|it| it.world.has_faults).map(|it| it.device.workspace_id).collect();
+        locked.iter().filter(|it| it.settings.has_faults).map(|it| it.device.workspace_id).collect();
     let faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
     let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
     let may_be_set = codes.iter().filter(|code| {
         let turn = turns.iter().find(|(_, takes_part)| takes_part(code));
         let (Some((pace, _)), Some(locked)) = (turn, by_id.get(&code.device_id)) else { return false };
         let mut lock = pace.lock(locked);
-        if locked.world.has_faults {
+        if locked.settings.has_faults {
             // A fault may have it done sooner than usual.
             lock.programming = None;
         }
@@ -67,8 +67,8 @@ pub(crate) async fn run(
     let mut run = Run::new(simulation, codes, turn, until, stop_when);
     loop {
         let left = most.saturating_sub(run.steps.taken);
-        let stretch = STRETCH.min(left);
-        let is_done = if codes.len() <= FEW && run.steps.taken == 0 {
+        let stretch = STEPS_PER_CHUNK.min(left);
+        let is_done = if codes.len() <= FEW_CODES && run.steps.taken == 0 {
             // Too little to be worth another thread.
             run.go_on(simulation, codes, events, FEW_STEPS.min(left))
         } else {
@@ -128,22 +128,27 @@ async fn guests(
     device_ids: &BTreeSet<Uuid>,
     codes: &[AccessCode],
 ) -> Result<HashMap<Uuid, HashMap<Uuid, Period>>> {
-    let mut claims: Claims = access_codes::claims_on_devices(tx, device_ids).await?.into_iter().collect();
+    let mut reservations: Reservations =
+        access_codes::reservations_on_devices(tx, device_ids).await?.into_iter().collect();
     for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {
-        claims.remove(code.device_id, code.access_code_id);
+        reservations.remove(code.device_id, code.access_code_id);
         if code.life.gone_at.is_none() && !code.life.is_offline {
-            claims.add_life(code);
+            reservations.add_life(code);
         }
     }
     let of_device = |device_id: &Uuid| {
-        let guests = claims.on(*device_id).iter().filter(|claim| claim.needs_room && !claim.is_in_pool);
-        (*device_id, guests.map(|claim| (claim.access_code_id, claim.occupies(Instant::MIN_UTC))).collect())
+        let guests =
+            reservations.on(*device_id).iter().filter(|reservation| reservation.needs_room && !reservation.is_in_pool);
+        (
+            *device_id,
+            guests.map(|reservation| (reservation.access_code_id, reservation.occupies(Instant::MIN_UTC))).collect(),
+        )
     };
     Ok(device_ids.iter().map(of_device).collect())
 }
 
 /// Whether a lock may confirm, until this instant, that it holds the PIN asked for, which it does not hold yet.
-fn comes_to_the_lock(life: &Life, lock: &Lock, until: Instant) -> bool {
+fn comes_to_the_lock(life: &CodeState, lock: &Lock, until: Instant) -> bool {
     let holds_it =
         life.held.as_ref().is_some_and(|held| held.code == life.asked.code && held.window == life.asked.window);
     if holds_it || life.is_offline || !life.is_managed {

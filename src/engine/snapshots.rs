@@ -11,14 +11,14 @@ use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::snapshots::document::{Clock, Document};
-use crate::store::snapshots::{self, Kept, Place, check, checksum, written};
+use crate::store::snapshots::{self, KeptSnapshot, Place, check, checksum, written};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// As many bytes one row of a document may have at least; more where a request may.
-const MOST_OF_A_ROW: usize = 4 * 1024 * 1024;
+const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 
 /// Takes a snapshot of a workspace, and gives its id.
 ///
@@ -61,8 +61,8 @@ async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Cl
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     workspaces::lock_devices(&mut tx, workspace_id).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
-    Ok((tx, Clock::of(world.clock, machine_now())))
+    let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
+    Ok((tx, Clock::of(settings.clock, machine_now())))
 }
 
 /// Removes a snapshot.
@@ -102,18 +102,18 @@ pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
     go_back(app, workspace, tx, &kept).await
 }
 
-async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &Kept) -> Result<Instant> {
+async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &KeptSnapshot) -> Result<Instant> {
     let workspace_id = workspace.workspace_id;
     let _in_use = app.uses_memory(kept.text()?.len());
     let document = read_kept(kept.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
     snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
+    let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     tx.commit().await?;
     // An imported one may have had another name and another seed.
     app.workspaces.forget(workspace_id);
     app.wake_scheduler();
-    Ok(world.clock.now(machine_now()))
+    Ok(settings.clock.now(machine_now()))
 }
 
 /// The document of a snapshot, or of the workspace as it is, between two texts: those of the answer that it is part of.
@@ -159,9 +159,9 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let machine_now = machine_now();
     snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
-    let (_, world) = workspaces::world(&mut tx, workspace_id).await?;
+    let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let place = next_place(&mut tx, workspace).await?;
-    let instants = (world.clock.now(machine_now), document.clock.instant());
+    let instants = (settings.clock.now(machine_now), document.clock.instant());
     snapshots::keep(&mut tx, workspace_id, place, instants, text).await?;
     tx.commit().await?;
     Ok(place.snapshot_id)
@@ -179,7 +179,7 @@ async fn believed(
 ) -> Result<Vec<u8>> {
     let text = document.as_ref();
     let wrong = |wrong: String| Error::invalid("snapshot", wrong);
-    let most = app.config.body_limit.max(MOST_OF_A_ROW);
+    let most = app.config.body_limit.max(MAX_ROW_BYTES);
     let document = compute::sized(text.len() > LONG_DOCUMENT, || {
         let text = str::from_utf8(text).map_err(|error| error.to_string())?;
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;

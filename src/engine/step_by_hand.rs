@@ -14,7 +14,7 @@ pub(crate) async fn step(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<
     let now = work.now;
     let life = &work.codes.get(access_code_id)?.life;
     let locked = work.codes.device_of(access_code_id)?;
-    let lock = locked.device.lock(&locked.world);
+    let lock = locked.device.lock(&locked.settings);
     let is_due = life.work().is_some_and(|(_, due)| due <= now) && (life.is_offline || lock.reachable_since.is_some());
     let is_assigned = life.removing_since().is_none() && life.particulars.awaits_code;
     let steps: &[Step] = match (is_assigned, is_due, life.working_since) {

@@ -12,7 +12,7 @@ use crate::domain::simulation::{Pace, StopWhen, Turn};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, LockedAccessCodes, PinWanted};
+use crate::store::access_codes::{self, LockedAccessCodes, PinChange};
 use crate::store::{devices, workspaces};
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -24,7 +24,7 @@ pub enum Scope<'a> {
     /// These codes, and so their devices.
     Codes(&'a [Uuid]),
     /// The same, with what may stand in the way of the PINs that they are to have.
-    Changes(&'a [Uuid], &'a [PinWanted]),
+    Changes(&'a [Uuid], &'a [PinChange]),
     /// These devices with all their codes.
     Devices(&'a [Uuid]),
     /// These devices without the codes that they have: for new ones.
@@ -71,16 +71,16 @@ impl UnitOfWork {
     /// # Errors
     /// Those of [`UnitOfWork::begin`].
     pub async fn begin_in(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
-        let LockedAccessCodes { locked, codes, rivals } = lock(&mut tx, visibility, scope).await?;
+        let LockedAccessCodes { locked, codes, conflicts } = lock(&mut tx, visibility, scope).await?;
         let (ids, clock) = if let Some(locked) = locked.first() {
-            (locked.ids.clone(), locked.world.clock)
+            (locked.ids.clone(), locked.settings.clock)
         } else {
-            let (ids, world) = workspaces::world(&mut tx, visibility.workspace_id).await?;
-            (ids, world.clock)
+            let (ids, settings) = workspaces::settings(&mut tx, visibility.workspace_id).await?;
+            (ids, settings.clock)
         };
         let machine_now = machine_now();
         let now = clock.now(machine_now);
-        let conflicts = rivals.into_iter().map(|stored| stored.code).collect();
+        let conflicts = conflicts.into_iter().map(|stored| stored.code).collect();
         let codes = LockedCodes::new(locked, codes, machine_now);
         let mut work = Self { tx, visibility: visibility.clone(), ids, clock, now, machine_now, codes, conflicts };
         work.run(false).await?;
@@ -179,5 +179,5 @@ async fn lock(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) 
     let locked = access_codes::lock_devices(tx, visibility, &device_ids).await?;
     let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
     let codes = access_codes::on_devices(tx, &ids).await?;
-    Ok(LockedAccessCodes { locked, codes, rivals: Vec::new() })
+    Ok(LockedAccessCodes { locked, codes, conflicts: Vec::new() })
 }

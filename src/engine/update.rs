@@ -12,12 +12,12 @@ use crate::domain::action_attempt::action_type::UPDATE_ACCESS_CODE;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
 use crate::domain::event::{event_type, payload};
-use crate::domain::linked::{self, Claims, Wish};
+use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::rate_limit::Recent;
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Resource, Result};
-use crate::store::access_codes::{self, PinWanted};
+use crate::store::access_codes::{self, PinChange};
 use crate::store::{action_attempts, devices};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -52,19 +52,19 @@ fn no_answer() -> Error {
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Result<Vec<Result<Updated>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|command| command.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
-    let pins: Vec<PinWanted> =
-        batch.iter().filter_map(|command| pin_wanted(command.access_code_id, &command.update)).collect();
+    let pins: Vec<PinChange> =
+        batch.iter().filter_map(|command| pin_change(command.access_code_id, &command.update)).collect();
     let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Changes(&ids, &pins)).await?;
     let wanted = batch.iter().filter(|command| target(&work, command).is_ok());
     let wanted: Vec<(Uuid, &Update)> = wanted.map(|command| (command.access_code_id, &command.update)).collect();
-    let mut claims = read_claims(&mut work, &wanted).await?;
+    let mut reservations = read_reservations(&mut work, &wanted).await?;
     let mut recent = recent(&mut work).await?;
     let mut attempts: Vec<Result<NewActionAttempt>> = Vec::with_capacity(batch.len());
     for (index, command) in batch.iter().enumerate() {
         work.codes.recorder.begin_request(index);
         // One before it may have let go of the code.
         let attempt = target(&work, command)
-            .and_then(|()| change(&mut work, &mut claims, &mut recent, command.access_code_id, &command.update));
+            .and_then(|()| change(&mut work, &mut reservations, &mut recent, command.access_code_id, &command.update));
         attempts.push(attempt);
     }
     work.codes.recorder.end_requests();
@@ -120,12 +120,12 @@ fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Instant) {
 
 /// The changes that were asked of the locked devices lately.
 async fn recent(work: &mut UnitOfWork) -> Result<Recent> {
-    let Some(world) = work.codes.devices.first().map(|it| it.world) else { return Ok(Recent::default()) };
+    let Some(settings) = work.codes.devices.first().map(|it| it.settings) else { return Ok(Recent::default()) };
     let device_ids = work.codes.device_ids();
     action_attempts::recent(
         &mut work.tx,
         work.visibility.workspace_id,
-        &world,
+        &settings,
         work.now,
         &device_ids,
         UPDATE_ACCESS_CODE,
@@ -152,45 +152,48 @@ fn target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
 }
 
 /// The PIN that a code must have free after this change, if the change is of PIN or times.
-fn pin_wanted(access_code_id: Uuid, update: &Update) -> Option<PinWanted> {
+fn pin_change(access_code_id: Uuid, update: &Update) -> Option<PinChange> {
     let Update { code, starts_at, ends_at, kind, .. } = update;
     let matters = code.is_some() || starts_at.is_some() || ends_at.is_some() || kind.is_some();
-    matters.then(|| PinWanted { access_code_id, code: code.clone() })
+    matters.then(|| PinChange { access_code_id, code: code.clone() })
 }
 
 /// What stands in the way of changes of these codes. On locks with room for so many codes only, all codes count, and those
 /// are read.
-async fn read_claims(work: &mut UnitOfWork, wanted: &[(Uuid, &Update)]) -> Result<Claims> {
+async fn read_reservations(work: &mut UnitOfWork, wanted: &[(Uuid, &Update)]) -> Result<Reservations> {
     let mut limited = BTreeSet::new();
     for (access_code_id, update) in wanted {
         let device = &work.codes.device_of(*access_code_id)?.device;
-        if pin_wanted(*access_code_id, update).is_some() && device.capacity().is_some() {
+        if pin_change(*access_code_id, update).is_some() && device.capacity().is_some() {
             limited.insert(device.device_id);
         }
     }
-    let mut claims = Claims::default();
+    let mut reservations = Reservations::default();
     // What is read by lock has what is read by PIN in it.
     for conflict in work.conflicts.iter().filter(|conflict| !limited.contains(&conflict.device_id)) {
         // What fell due meanwhile may have ended it.
         let conflict = work.codes.get(conflict.access_code_id).unwrap_or(conflict);
         if conflict.life.gone_at.is_none() && !conflict.life.particulars.has_expired {
-            claims.add_life(conflict);
+            reservations.add_life(conflict);
         }
     }
     if !limited.is_empty() {
         work.codes.write_memory(&mut work.tx).await?;
-        access_codes::claims_on_devices(&mut work.tx, &limited).await?.into_iter().for_each(|claim| claims.add(claim));
+        access_codes::reservations_on_devices(&mut work.tx, &limited)
+            .await?
+            .into_iter()
+            .for_each(|reservation| reservations.add(reservation));
     }
-    Ok(claims)
+    Ok(reservations)
 }
 
 /// How many requests may wait for one code to become unmanaged: each is kept with the code.
-const MOST_UNMANAGING: usize = 100;
+const MAX_PENDING_UNMANAGE: usize = 100;
 
 /// Refuses to make a code unmanaged that so many requests wait for already.
 fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
     let waiting = code.life.particulars.unmanage.as_ref().map_or(0, |unmanage| unmanage.action_attempt_ids.len());
-    if update.is_managed == Some(false) && waiting >= MOST_UNMANAGING {
+    if update.is_managed == Some(false) && waiting >= MAX_PENDING_UNMANAGE {
         let message = "The access code becomes unmanaged as soon as the device has it: it need not be asked again";
         return Err(Error::invalid("is_managed", message));
     }
@@ -200,7 +203,7 @@ fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
 /// Changes a code, and records it. Gives the attempt, which is not recorded yet.
 fn change(
     work: &mut UnitOfWork,
-    claims: &mut Claims,
+    reservations: &mut Reservations,
     recent: &mut Recent,
     access_code_id: Uuid,
     update: &Update,
@@ -214,7 +217,7 @@ fn change(
         return Err(Error::DeviceOffline(device_id));
     }
     let asked = asked_entry(code, update)?;
-    check(locked, code, &asked, claims, now)?;
+    check(locked, code, &asked, reservations, now)?;
     check_unmanaging(code, update)?;
     let native = match (code.life.asked.window, asked.window) {
         // An ongoing code has no way of being scheduled yet.
@@ -225,8 +228,8 @@ fn change(
     let action_attempt_id = work.ids.id("action_attempt", access_code_id, ordinal, machine_now);
     let is_noop = [
         change_who_may(work, access_code_id, update.is_external_modification_allowed)?,
-        change_asked(work, claims, access_code_id, asked, native)?,
-        update.is_managed == Some(false) && unmanage(work, claims, access_code_id, action_attempt_id)?,
+        change_asked(work, reservations, access_code_id, asked, native)?,
+        update.is_managed == Some(false) && unmanage(work, reservations, access_code_id, action_attempt_id)?,
     ]
     .iter()
     .all(|changed| !changed);
@@ -267,7 +270,7 @@ fn change_who_may(work: &mut UnitOfWork, access_code_id: Uuid, allowed: Option<b
 /// Changes what is asked of the code. Gives whether that is a change.
 fn change_asked(
     work: &mut UnitOfWork,
-    claims: &mut Claims,
+    reservations: &mut Reservations,
     access_code_id: Uuid,
     asked: Entry,
     native: bool,
@@ -282,8 +285,8 @@ fn change_asked(
         // Codes with one key have one PIN: this one no longer has it.
         code.leave_group();
     }
-    claims.remove(code.device_id, code.access_code_id);
-    claims.add_life(code);
+    reservations.remove(code.device_id, code.access_code_id);
+    reservations.add_life(code);
     let is_on_device = code.life.held.is_some();
     work.record(access_code_id, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
     if !is_on_device {
@@ -295,14 +298,19 @@ fn change_asked(
 }
 
 /// Makes the code unmanaged, at once or as soon as its lock holds it.
-fn unmanage(work: &mut UnitOfWork, claims: &mut Claims, access_code_id: Uuid, action_attempt_id: Uuid) -> Result<bool> {
+fn unmanage(
+    work: &mut UnitOfWork,
+    reservations: &mut Reservations,
+    access_code_id: Uuid,
+    action_attempt_id: Uuid,
+) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
     if code.life.request_unmanaging(now, action_attempt_id) {
         // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
         code.leave_group();
-        claims.remove(code.device_id, code.access_code_id);
-        claims.add_life(code);
+        reservations.remove(code.device_id, code.access_code_id);
+        reservations.add_life(code);
         work.record(access_code_id, event_type::CHANGED, Some(payload::unmanaged()))?;
     }
     Ok(true)
@@ -331,7 +339,13 @@ fn asked_entry(code: &AccessCode, update: &Update) -> Result<Entry> {
 }
 
 /// Refuses what the lock cannot take, or has to hold already for somebody else.
-fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut Claims, now: Instant) -> Result<()> {
+fn check(
+    locked: &LockedDevice,
+    code: &AccessCode,
+    asked: &Entry,
+    reservations: &mut Reservations,
+    now: Instant,
+) -> Result<()> {
     let was = &code.life.asked;
     if asked.window != was.window {
         Window::check_not_over(asked.window, now)?;
@@ -345,23 +359,23 @@ fn check(locked: &LockedDevice, code: &AccessCode, asked: &Entry, claims: &mut C
     }
     // A code that keeps its PIN may have shared it for long.
     let keeps_pin = asked.code == was.code;
-    let wish = Wish {
+    let pin_request = PinRequest {
         code: Some(&asked.code),
         name: asked.name.as_deref(),
         window: asked.window,
         prefer_native_scheduling: code.life.is_natively_scheduled || was.window.is_none(),
-        same_code: if keeps_pin { SameCode::InDisjointWindows } else { locked.world.same_code },
-        ..Wish::at(now)
+        same_code: if keeps_pin { SameCode::InDisjointWindows } else { locked.settings.same_code },
+        ..PinRequest::at(now)
     };
-    claims.remove(code.device_id, code.access_code_id);
-    let free = linked::check_capacity(&locked.device, claims, &wish).and_then(|()| {
+    reservations.remove(code.device_id, code.access_code_id);
+    let free = linked::check_capacity(&locked.device, reservations, &pin_request).and_then(|()| {
         if keeps_pin {
-            linked::check_not_taken(&locked.device, claims, &wish)
+            linked::check_not_taken(&locked.device, reservations, &pin_request)
         } else {
-            linked::assign_one(&locked.device, claims, &wish, |_| 0).map(drop)
+            linked::assign_one(&locked.device, reservations, &pin_request, |_| 0).map(drop)
         }
     });
-    claims.add_life(code);
+    reservations.add_life(code);
     free
 }
 
@@ -377,7 +391,7 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
         return Err(not_found());
     }
     let members = access_codes::members(&mut tx, visibility, common_code_key).await?;
-    let pins: Vec<PinWanted> = members.iter().filter_map(|member| pin_wanted(*member, update)).collect();
+    let pins: Vec<PinChange> = members.iter().filter_map(|member| pin_change(*member, update)).collect();
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Changes(&members, &pins)).await?;
     let is_meant = |code: &&AccessCode| {
         let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
@@ -392,15 +406,15 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
     let wanted: Vec<(Uuid, &Update)> = meant.iter().map(|code| (code.access_code_id, update)).collect();
-    let mut claims = read_claims(&mut work, &wanted).await?;
+    let mut reservations = read_reservations(&mut work, &wanted).await?;
     let mut recent = recent(&mut work).await?;
     let mut attempts = Vec::with_capacity(wanted.len());
     for (access_code_id, update) in wanted {
-        attempts.push((access_code_id, change(&mut work, &mut claims, &mut recent, access_code_id, update)?));
+        attempts.push((access_code_id, change(&mut work, &mut reservations, &mut recent, access_code_id, update)?));
     }
     work.run(false).await?;
     // Where requests are limited they all count.
-    if work.codes.devices.iter().any(|it| it.world.rate_limits.is_some()) {
+    if work.codes.devices.iter().any(|it| it.settings.rate_limits.is_some()) {
         for (access_code_id, mut attempt) in attempts {
             resolve(work.codes.get(access_code_id)?, &mut attempt, work.now);
             work.codes.recorder.action_attempt(attempt);

@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 /// For how long a token that was looked up is believed without looking again. A workspace deleted through another
 /// process is gone at once with all its rows; only the 401 for its key may come this much later.
-const BELIEVED_FOR: Duration = Duration::from_secs(1);
+const TOKEN_CACHE_TTL: Duration = Duration::from_secs(1);
 
 /// How many tokens are remembered before old ones are forgotten.
-const REMEMBERED: usize = 4096;
+const TOKEN_CACHE_SIZE: usize = 4096;
 
 /// The workspaces of tokens that were seen lately.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl WorkspaceCache {
         let forgotten = {
             let seen = self.seen.lock();
             if let Some((at, kind_seen, workspace)) = seen.by_token.get(token)
-                && at.elapsed() < BELIEVED_FOR
+                && at.elapsed() < TOKEN_CACHE_TTL
                 && *kind_seen == kind
             {
                 return Ok(Some(Arc::clone(workspace)));
@@ -50,8 +50,8 @@ impl WorkspaceCache {
         let mut seen = self.seen.lock();
         // What was read before something was forgotten may be what was to be forgotten.
         if seen.forgotten == forgotten {
-            if seen.by_token.len() >= REMEMBERED {
-                seen.by_token.retain(|_, (at, ..)| at.elapsed() < BELIEVED_FOR);
+            if seen.by_token.len() >= TOKEN_CACHE_SIZE {
+                seen.by_token.retain(|_, (at, ..)| at.elapsed() < TOKEN_CACHE_TTL);
             }
             seen.by_token.insert(token.to_owned(), (Monotonic::now(), kind, Arc::clone(&workspace)));
         }

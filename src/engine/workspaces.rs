@@ -9,9 +9,9 @@ use crate::contract::quoted;
 use crate::domain::access_code::lifecycle::particulars::Condition;
 use crate::domain::caller::Visibility;
 use crate::domain::device::brands::{self, Brand};
-use crate::domain::device::health::Trouble;
+use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Device, Overrides};
-use crate::domain::workspace::{SameCode, Workspace, World};
+use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use crate::ids::{Ids, ordinal_after};
@@ -178,17 +178,17 @@ impl LockSpec {
     }
 
     /// What is wrong with the lock from the beginning.
-    fn trouble(&self, now: Instant, account_disconnected_at: Option<Instant>) -> Trouble {
+    fn trouble(&self, now: Instant, account_disconnected_at: Option<Instant>) -> DeviceHealth {
         let since = |is_wrong: bool| is_wrong.then_some(now);
         let injected = |all: &[Injected]| all.iter().cloned().map(|it| it.read(now)).collect();
-        Trouble {
+        DeviceHealth {
             disconnected_at: since(self.online == Some(false)),
             hub_disconnected_at: since(self.hub_connected == Some(false)),
             removed_at: since(self.removed == Some(true)),
             account_disconnected_at,
             errors: injected(&self.errors),
             warnings: injected(&self.warnings),
-            ..Trouble::default()
+            ..DeviceHealth::default()
         }
     }
 
@@ -244,7 +244,7 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         has_http_faults: false,
         is_strict: false,
     };
-    let world = World {
+    let settings = WorkspaceSettings {
         clock: wanted.clock,
         programming: wanted.programming,
         slow_after: config.slow_after,
@@ -254,18 +254,18 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         same_code: wanted.same_code,
         refuse_begun_windows: wanted.refuse_begun_windows,
     };
-    let created_at = world.clock.now(machine_now);
+    let created_at = settings.clock.now(machine_now);
     let new = NewWorkspace {
         workspace: &workspace,
         seed: seed.as_deref(),
-        world,
+        settings,
         created_at,
         expires_at: wanted.expires_at,
         api_key: &api_key,
         personal_access_token: &personal_access_token,
     };
     workspaces::insert(tx, &new).await.map_err(|error| match error {
-        // What follows from a seed can only be taken by another world of that seed.
+        // What follows from a seed can only be taken by another workspace of that seed.
         Error::InUse("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
         Error::InUse("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
         Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
@@ -283,7 +283,7 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
 pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
     let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Workspace).await?;
     workspaces::set_programming(&mut work.tx, workspace_id, takes).await?;
-    work.codes.devices.iter_mut().for_each(|locked| locked.world.programming = takes);
+    work.codes.devices.iter_mut().for_each(|locked| locked.settings.programming = takes);
     // What is done sooner now is done now, not before it was asked for.
     let now = work.now;
     work.codes.all_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
@@ -386,7 +386,7 @@ pub(crate) async fn make_devices(
 
 /// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.
 pub(crate) async fn remove_as_they_expire(app: App) {
-    const EVERY: Duration = Duration::from_secs(1);
+    const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
     let mut retention = Retention::of(&app.config);
     loop {
         if let Err(error) = remove_expired(&app).await {
@@ -395,7 +395,7 @@ pub(crate) async fn remove_as_they_expire(app: App) {
         if let Some(retention) = &mut retention {
             retention.look(&app).await;
         }
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(EXPIRY_INTERVAL).await;
     }
 }
 

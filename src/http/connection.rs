@@ -12,17 +12,17 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// How long the head of a request may take: from its first byte, or from the beginning of the connection.
-pub(crate) const HEAD_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may wait for its next request. The clients that most SDKs use let go of theirs after 90 s;
 /// who lets go first must not be the server, or a request meets a connection that is just being closed.
-pub(crate) const IDLE_WITHIN: Duration = Duration::from_mins(2);
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How long a client may go on with a request body that nobody reads, so that it gets to read the answer.
-const LINGER: Duration = Duration::from_secs(2);
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The length of what every HTTP/2 connection begins with. Who has sent less has not yet said which protocol it speaks.
-const LONGEST_OPENING: usize = 24;
+const MAX_PREFACE: usize = 24;
 
 /// A handle on the connection that a request came by.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ impl Connection {
 
     /// Waits until the time for the opening is over; ends sooner never, and not at all where the client has opened.
     pub(super) async fn opening_is_overdue(&self) {
-        tokio::time::sleep_until(self.0.begun_at + HEAD_WITHIN).await;
-        if self.0.is_http1.load(Ordering::Acquire) || self.read() >= LONGEST_OPENING {
+        tokio::time::sleep_until(self.0.begun_at + HEAD_TIMEOUT).await;
+        if self.0.is_http1.load(Ordering::Acquire) || self.read() >= MAX_PREFACE {
             std::future::pending::<()>().await;
         }
     }
@@ -67,8 +67,8 @@ impl Connection {
     }
 }
 
-/// The timer by which hyper limits the heads of HTTP/1 requests. It gives a connection [`IDLE_WITHIN`] as long as
-/// nothing of the next head has come, and [`HEAD_WITHIN`] from its first byte on.
+/// The timer by which hyper limits the heads of HTTP/1 requests. It gives a connection [`IDLE_TIMEOUT`] as long as
+/// nothing of the next head has come, and [`HEAD_TIMEOUT`] from its first byte on.
 #[derive(Clone, Debug)]
 pub(super) struct HeadTimer(pub(super) Connection);
 
@@ -82,7 +82,7 @@ impl Timer for HeadTimer {
         let connection = self.0.clone();
         // Something of the first head is there already: by it HTTP/1 was told from HTTP/2.
         let is_first = !connection.0.is_http1.swap(true, Ordering::AcqRel);
-        let deadline = if is_first { connection.0.begun_at + HEAD_WITHIN } else { Instant::now() + IDLE_WITHIN };
+        let deadline = if is_first { connection.0.begun_at + HEAD_TIMEOUT } else { Instant::now() + IDLE_TIMEOUT };
         Box::pin(AwaitedHead {
             read_before: connection.read(),
             has_begun: is_first,
@@ -107,7 +107,7 @@ impl Future for AwaitedHead {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_begun && self.connection.read() != self.read_before {
             self.has_begun = true;
-            self.overdue.as_mut().reset(Instant::now() + HEAD_WITHIN);
+            self.overdue.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
         }
         self.overdue.as_mut().poll(cx)
     }
@@ -211,7 +211,7 @@ impl AsyncWrite for Wire {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             // Closing a socket with something unread in it sends a reset, which would overtake the answer.
             self.closing = if self.connection.0.is_body_left.load(Ordering::Acquire) {
-                Closing::Lingers(Box::pin(tokio::time::sleep(LINGER)))
+                Closing::Lingers(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)))
             } else {
                 Closing::Done
             };

@@ -99,7 +99,7 @@ impl From<Error> for Answer {
         let (status, kind) = failure.status_and_type();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = failure.retry_after();
-        if let Error::Arranged { body: Some(body), .. } = failure {
+        if let Error::HttpFaultInjected { body: Some(body), .. } = failure {
             return Self { status, body: body.to_string().into(), retry_after };
         }
         let mut error = json!({ "type": kind, "message": failure.to_string() });

@@ -11,19 +11,19 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
 /// The longest path and query, in bytes: room for some hundred ids in a query.
-pub(crate) const LONGEST_URI: usize = 32 * 1024;
+pub(crate) const MAX_URI_BYTES: usize = 32 * 1024;
 
 /// The most headers of a request.
-pub(crate) const MOST_HEADERS: usize = 100;
+pub(crate) const MAX_HEADERS: usize = 100;
 
 /// The most bytes that the names and values of its headers may have together.
-pub(crate) const MOST_OF_HEADERS: usize = 64 * 1024;
+pub(crate) const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// The most headers that hyper reads at all.
-pub(super) const MOST_PARSED: usize = 256;
+pub(super) const MAX_PARSED_HEADERS: usize = 256;
 
 /// The most bytes of headers that it reads at all on HTTP/2. On HTTP/1 its buffer has room for more.
-pub(super) const LONGEST_PARSED: u32 = 256 * 1024;
+pub(super) const MAX_PARSED_HEAD: u32 = 256 * 1024;
 
 /// Refuses a head that is too large, or that says one thing twice.
 pub(crate) async fn check<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
@@ -38,15 +38,15 @@ where
 }
 
 fn check_uri(length: usize) -> Result<()> {
-    if length > LONGEST_URI { Err(Error::UriTooLong(LONGEST_URI)) } else { Ok(()) }
+    if length > MAX_URI_BYTES { Err(Error::UriTooLong(MAX_URI_BYTES)) } else { Ok(()) }
 }
 
 fn check_headers(headers: &HeaderMap) -> Result<()> {
     // The id may be ours.
     let sent = || headers.iter().filter(|(name, _)| **name != request_id::HEADER);
     let bytes: usize = sent().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if sent().count() > MOST_HEADERS || bytes > MOST_OF_HEADERS {
-        return Err(Error::HeadersTooLarge { most: MOST_HEADERS, most_bytes: MOST_OF_HEADERS });
+    if sent().count() > MAX_HEADERS || bytes > MAX_HEADER_BYTES {
+        return Err(Error::HeadersTooLarge { most: MAX_HEADERS, most_bytes: MAX_HEADER_BYTES });
     }
     // Who believes one of them is misled by the other.
     for name in [header::HOST, header::ORIGIN] {

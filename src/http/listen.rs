@@ -1,6 +1,6 @@
 //! The listener: takes connections, serves HTTP/1 and HTTP/2 on them, and ends them when the server stops.
 
-use super::connection::{Connection, HEAD_WITHIN, HeadTimer, Wire};
+use super::connection::{Connection, HEAD_TIMEOUT, HeadTimer, Wire};
 use super::head;
 use crate::stop::Stop;
 use axum::Router;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How long running requests may take when the server stops.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// An HTTP/2 connection on which nothing came for so long is asked whether its client is there.
 const PING_AFTER: Duration = Duration::from_secs(10);
@@ -29,13 +29,13 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long accepting pauses when the system has no descriptors or memory for another connection.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// How often that is logged.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves until it is to stop. Then idle connections are closed and running requests are finished, for at most
-/// [`GRACE`]; whatever is left after that is dropped. `stopping` is cancelled when that begins.
+/// [`SHUTDOWN_GRACE`]; whatever is left after that is dropped. `stopping` is cancelled when that begins.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &CancellationToken, stop: &Stop) {
     let tasks = Tasks { tracker: TaskTracker::new(), cut: CancellationToken::new() };
     // Once, not with every request.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &Canc
     tasks.tracker.close();
     tokio::select! {
         () = tasks.tracker.wait() => return,
-        () = tokio::time::sleep(GRACE) => {}
+        () = tokio::time::sleep(SHUTDOWN_GRACE) => {}
         () = stop.at_once.cancelled() => {}
     }
     tracing::warn!(connections = tasks.tracker.len(), "stopped before all requests were done");
@@ -77,7 +77,7 @@ impl Accepting {
                 Err(error) if concerns_one(&error) => {}
                 Err(error) => {
                     self.log(&error);
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
                 }
             }
         }
@@ -136,9 +136,9 @@ async fn serve_connection(wire: Wire, service: OfConnection, tasks: Tasks, stopp
     let connection = wire.connection().clone();
     let mut builder = auto::Builder::new(tasks);
     let mut http1 = builder.http1();
-    http1.timer(HeadTimer(connection.clone())).header_read_timeout(HEAD_WITHIN).max_headers(head::MOST_PARSED);
+    http1.timer(HeadTimer(connection.clone())).header_read_timeout(HEAD_TIMEOUT).max_headers(head::MAX_PARSED_HEADERS);
     let mut http2 = builder.http2();
-    http2.timer(TokioTimer::new()).max_header_list_size(head::LONGEST_PARSED);
+    http2.timer(TokioTimer::new()).max_header_list_size(head::MAX_PARSED_HEAD);
     http2.keep_alive_interval(PING_AFTER).keep_alive_timeout(PONG_WITHIN);
     let mut serving = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let ended = tokio::select! {

@@ -94,7 +94,7 @@ mod tests {
         "[0000::0001]:80",
     ];
 
-    const ELSEWHERE: [&str; 32] = [
+    const OTHER_SITES: [&str; 32] = [
         "",
         ":80",
         "example.com",
@@ -146,7 +146,7 @@ mod tests {
             assert!(is_loopback(authority), "{authority}");
             assert!(names_loopback(&headers(&[("host", authority.as_bytes())]), &Uri::from_static("/")), "{authority}");
         }
-        for authority in ELSEWHERE {
+        for authority in OTHER_SITES {
             assert!(!is_loopback(authority), "{authority}");
             assert!(!names_loopback(&headers(&[("host", authority.as_bytes())]), &Uri::from_static("/")));
         }
@@ -181,7 +181,7 @@ mod tests {
                 assert_eq!(of(origin.as_bytes()), Origin::Foreign, "{origin}");
             }
         }
-        for authority in ELSEWHERE {
+        for authority in OTHER_SITES {
             assert_eq!(of(format!("http://{authority}").as_bytes()), Origin::Foreign, "{authority}");
         }
         for origin in ["null", " ", "http://localhost, http://evil.example", "file://", "http://localhost\u{e4}"] {

@@ -20,7 +20,7 @@ pub(crate) fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<
     text.map(|text| instant(name, text)).transpose()
 }
 
-/// The duration that the parameter `name` gives, at most [`crate::clock::LONGEST_DURATION`].
+/// The duration that the parameter `name` gives, at most [`crate::clock::MAX_DURATION`].
 ///
 /// # Errors
 /// `invalid_input` for a text that is none.

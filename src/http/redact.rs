@@ -51,7 +51,7 @@ pub(crate) fn is_of_token(character: char) -> bool {
 /// A text without Seam's tokens, wherever in it they stand.
 pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
     // Shorter ones are words, such as the names of parameters.
-    const SHORTEST: usize = 16;
+    const MIN_TOKEN_LENGTH: usize = 16;
     let mut rest = text;
     let mut clean = String::new();
     while let Some(start) = rest.find("seam_") {
@@ -59,7 +59,7 @@ pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
         let end = token.find(|character| !is_of_token(character)).unwrap_or(token.len());
         let (token, behind) = token.split_at(end);
         clean.push_str(before);
-        clean.push_str(if token.len() < SHORTEST { token } else { MASK });
+        clean.push_str(if token.len() < MIN_TOKEN_LENGTH { token } else { MASK });
         rest = behind;
     }
     if clean.is_empty() && rest.len() == text.len() {
@@ -71,14 +71,14 @@ pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
 
 /// A text that is not JSON, or not all of it, without what stands behind a name that hides it.
 pub(crate) fn without_named_secrets(text: &str, hides: Hides) -> String {
-    const LONGEST_GAP: usize = 8;
+    const MAX_GAP: usize = 8;
     let mut clean = String::with_capacity(text.len());
     let mut follows_name = false;
     let mut rest = text;
     while !rest.is_empty() {
         let gap = rest.find(is_of_token).unwrap_or(rest.len());
         let (between, behind) = rest.split_at(gap);
-        let is_value = follows_name && (1..=LONGEST_GAP).contains(&gap);
+        let is_value = follows_name && (1..=MAX_GAP).contains(&gap);
         let is_quoted = between.ends_with('"');
         let ends_it = |character: char| match (is_value, is_quoted) {
             (true, true) => character == '"',

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a connection whose request ended in the middle of a statement may take to become ready again.
-pub(super) const READY_WITHIN: Duration = Duration::from_millis(200);
+pub(super) const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How transactions begin and end on a connection.
 pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
@@ -85,7 +85,7 @@ impl Drop for Connection {
                 let permits = self.permits.take();
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                     runtime.spawn(async move {
-                        let ready = tokio::time::timeout(READY_WITHIN, inner.ping()).await;
+                        let ready = tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, inner.ping()).await;
                         if !matches!(ready, Ok(Ok(()))) {
                             inner.close_on_drop();
                         }

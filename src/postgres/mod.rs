@@ -165,7 +165,7 @@ const PLANNER: [(&str, &str); 7] = [
 ];
 
 /// How long a start waits for the database to answer.
-const DATABASE_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads an address, whose scheme sqlx does not look at.
 fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
@@ -179,13 +179,13 @@ fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
 
 /// Connects, as soon as the database answers: it may be starting. Says what is waited for where that takes a while.
 async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    const AT_ONCE: Duration = Duration::from_millis(300);
-    const PAUSE: Duration = Duration::from_millis(50);
+    const FIRST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(300);
+    const RETRY_INTERVAL: Duration = Duration::from_millis(50);
     let begun = std::time::Instant::now();
     let mut is_said = false;
     loop {
-        let left = DATABASE_ANSWERS_WITHIN.saturating_sub(begun.elapsed());
-        let error = match tokio::time::timeout(left.max(PAUSE), options.connect()).await {
+        let left = DATABASE_START_TIMEOUT.saturating_sub(begun.elapsed());
+        let error = match tokio::time::timeout(left.max(RETRY_INTERVAL), options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::PoolTimedOut,
@@ -193,12 +193,12 @@ async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnect
         if left.is_zero() || !may_be_starting(&error) {
             return Err(error);
         }
-        if !is_said && begun.elapsed() > AT_ONCE {
-            let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_ANSWERS_WITHIN.as_secs());
+        if !is_said && begun.elapsed() > FIRST_ATTEMPT_TIMEOUT {
+            let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_START_TIMEOUT.as_secs());
             tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
             is_said = true;
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
@@ -226,7 +226,7 @@ impl Pools {
         let probe = Arc::new(Probe::new(options.clone()));
         Self {
             requests: Pool::lazy(options.clone(), Arc::clone(&probe), limits),
-            background: Pool::lazy(options, probe, BACKGROUND),
+            background: Pool::lazy(options, probe, BACKGROUND_LIMITS),
         }
     }
 
@@ -239,7 +239,7 @@ impl Pools {
 
 /// The limits of what the server does by itself: two connections are the scheduler's. Nothing there waits long for a lock,
 /// since everybody else's work would wait along.
-const BACKGROUND: PoolLimits =
+const BACKGROUND_LIMITS: PoolLimits =
     PoolLimits { connections: 3, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
 /// Brings the schema up to date, and gives pools of connections to it.

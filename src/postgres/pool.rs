@@ -4,7 +4,7 @@
 //! and one workspace never has all connections. A connection that was found dead before anything was asked on it is
 //! replaced. While the database does not answer at all, callers are told so within a second.
 
-use super::connection::{Connection, PgTransactions, READY_WITHIN, State, is_lost, no_answer};
+use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, no_answer};
 use super::probe::Probe;
 use super::transaction::Transaction;
 use crate::config::Settings;
@@ -21,22 +21,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 /// How long a new connection may take, and the answer to `begin`: callers learn within a second that the database is away.
-const CONNECTED_WITHIN: Duration = Duration::from_millis(700);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// After this long without an answer the database is asked whether it answers at all.
-const ASK_AFTER: Duration = Duration::from_millis(250);
+const PROBE_AFTER: Duration = Duration::from_millis(250);
 
 /// A connection that lay unused for so long is asked whether it lives before it is used.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Has the server look every second whether its client is still there while it works on a statement.
-const LOOK_FOR_CLIENT: &str = "set client_connection_check_interval = 1000";
+const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 1000";
 
 /// From this many connections on, one workspace holds at most three quarters of them.
-const SHARED_FROM: u32 = 4;
+const MIN_SHARED_CONNECTIONS: u32 = 4;
 
 /// How many workspaces' shares are kept before unused ones are forgotten.
-const SHARES_KEPT: usize = 1024;
+const MAX_SHARES: usize = 1024;
 
 /// The limits of a pool.
 #[derive(Clone, Copy, Debug)]
@@ -82,15 +82,15 @@ impl Pool {
         );
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
-            .acquire_timeout(CONNECTED_WITHIN)
+            .acquire_timeout(CONNECT_TIMEOUT)
             // Asking each time costs a round trip.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for < TRUSTED_FOR {
+                    if meta.idle_for < PROBE_INTERVAL {
                         return Ok(true);
                     }
-                    Ok(matches!(tokio::time::timeout(READY_WITHIN, connection.ping()).await, Ok(Ok(()))))
+                    Ok(matches!(tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
                 })
             })
             .after_connect(move |connection, _| {
@@ -98,7 +98,7 @@ impl Pool {
                 Box::pin(async move {
                     connection.execute(sqlx::AssertSqlSafe(settings)).await?;
                     // Where the system cannot tell the server that its client has gone, statements end by their time-out.
-                    if let Err(error) = connection.execute(LOOK_FOR_CLIENT).await {
+                    if let Err(error) = connection.execute(SET_CLIENT_CHECK_INTERVAL).await {
                         tracing::debug!(%error, "the database does not notice at once when a client has gone");
                     }
                     Ok(())
@@ -229,7 +229,7 @@ impl Pool {
     async fn while_answering<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
-            if let Ok(done) = tokio::time::timeout(ASK_AFTER, &mut work).await {
+            if let Ok(done) = tokio::time::timeout(PROBE_AFTER, &mut work).await {
                 return Some(done);
             }
             tokio::select! {
@@ -252,14 +252,14 @@ impl Pool {
 
     /// What limits a workspace to its share of the connections; `None`: there are too few to share.
     fn share(&self, workspace_id: Uuid) -> Option<Arc<Semaphore>> {
-        if self.0.limits.connections < SHARED_FROM {
+        if self.0.limits.connections < MIN_SHARED_CONNECTIONS {
             return None;
         }
         let mut shares = self.0.shares.lock();
         if let Some(share) = shares.get(&workspace_id).and_then(Weak::upgrade) {
             return Some(share);
         }
-        if shares.len() >= SHARES_KEPT {
+        if shares.len() >= MAX_SHARES {
             shares.retain(|_, share| share.strong_count() > 0);
         }
         let most = usize::try_from(self.0.limits.connections / 4 * 3).unwrap_or(usize::MAX >> 4);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// How long connecting and a trivial statement may take in all.
-const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// For how long an answer is good: who asks at the same time asks once.
-const GOOD_FOR: Duration = Duration::from_millis(250);
+const CACHE_TTL: Duration = Duration::from_millis(250);
 
 /// Asks the database whether it answers; any number of callers share one question.
 #[derive(Debug)]
@@ -33,12 +33,12 @@ impl Probe {
     pub(super) async fn answers(&self) -> bool {
         let mut last = self.last.lock().await;
         if let Some((at, answers)) = last.answer
-            && at.elapsed() < GOOD_FOR
+            && at.elapsed() < CACHE_TTL
         {
             return answers;
         }
         let connection = last.connection.take();
-        let asked = tokio::time::timeout(ANSWERS_WITHIN, self.ask(connection)).await;
+        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.ask(connection)).await;
         last.connection = asked.unwrap_or(None);
         let answers = last.connection.is_some();
         last.answer = Some((Instant::now(), answers));

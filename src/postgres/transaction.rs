@@ -8,7 +8,7 @@ use sqlx_core::transaction::TransactionManager as _;
 use std::ops::{Deref, DerefMut};
 
 /// How long statements of a long job, and its waits for locks, may take.
-const LONG: &str = "set local statement_timeout = 600000; set local lock_timeout = 600000";
+const SET_LONG_TIMEOUTS: &str = "set local statement_timeout = 600000; set local lock_timeout = 600000";
 
 /// A transaction, which is given up unless it is committed.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Transaction {
 
     /// Lets statements take minutes, as the control plane's jobs may, instead of less than a request.
     pub async fn allow_long(&mut self) -> Result<()> {
-        self.execute(LONG).await?;
+        self.execute(SET_LONG_TIMEOUTS).await?;
         Ok(())
     }
 }

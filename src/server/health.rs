@@ -11,13 +11,13 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// The scheduler goes round every second at least; one batch is much faster than this.
-const SCHEDULER_ROUND_WITHIN: TimeDelta = TimeDelta::seconds(30);
+const MAX_SCHEDULER_SILENCE: TimeDelta = TimeDelta::seconds(30);
 
 /// A code that is due is worked on within much less than this.
-const OVERDUE_AFTER: TimeDelta = TimeDelta::seconds(1);
+const OVERDUE_THRESHOLD: TimeDelta = TimeDelta::seconds(1);
 
 /// How long to wait for the number of overdue codes.
-const COUNTED_WITHIN: Duration = Duration::from_millis(300);
+const COUNT_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// After how many seconds to ask again while a part is down.
 const RETRY_AFTER: u64 = 1;
@@ -70,14 +70,14 @@ struct ConnectionsInUse {
 pub(crate) struct LastEvaluation(Mutex<Option<(Instant, Answer)>>);
 
 /// For how long an evaluation is good.
-const GOOD_FOR: TimeDelta = TimeDelta::seconds(1);
+const CACHE_TTL: TimeDelta = TimeDelta::seconds(1);
 
 /// The state of every part, evaluated within the last second. 503 while one is down.
 pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answer {
     let now = machine_now();
     let last = || last_evaluation.0.lock();
     let known =
-        last().clone().filter(|(evaluated_at, _)| (TimeDelta::zero()..GOOD_FOR).contains(&(now - *evaluated_at)));
+        last().clone().filter(|(evaluated_at, _)| (TimeDelta::zero()..CACHE_TTL).contains(&(now - *evaluated_at)));
     if let Some((_, answer)) = known {
         return answer;
     }
@@ -128,14 +128,14 @@ async fn database(app: &App) -> ServiceHealth {
 
 /// How many codes are overdue; not waited for longer than the database may take to answer.
 async fn overdue(app: &App, now: Instant) -> Option<i64> {
-    let counted = access_codes::overdue(&app.background, now - OVERDUE_AFTER);
-    tokio::time::timeout(COUNTED_WITHIN, counted).await.ok()?.ok()
+    let counted = access_codes::overdue(&app.background, now - OVERDUE_THRESHOLD);
+    tokio::time::timeout(COUNT_TIMEOUT, counted).await.ok()?.ok()
 }
 
 fn scheduler(last: Option<SchedulerRound>, parked: usize, now: Instant) -> ServiceHealth {
     let (status, description) = match last {
         None => (Status::Healthy, "Its first round is under way."),
-        Some(round) if now - round.ended_at > SCHEDULER_ROUND_WITHIN => (Status::Down, "It has stopped."),
+        Some(round) if now - round.ended_at > MAX_SCHEDULER_SILENCE => (Status::Down, "It has stopped."),
         Some(round) if !round.has_succeeded => (Status::Degraded, "Its last round failed; it tries again."),
         Some(_) if parked > 0 => (Status::Degraded, "It cannot work on the access codes of some locks."),
         Some(_) => (Status::Healthy, "It does what falls due."),

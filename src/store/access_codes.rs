@@ -3,19 +3,19 @@
 //! One order of locking: PIN group, then devices by id, then faults — a code changes only under the lock of its device,
 //! and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
 
-mod claims;
 mod due;
 mod locks;
+mod reservations;
 mod row;
 mod write;
 
-pub(crate) use self::claims::{
-    CodeWanted, claims_of_codes, claims_on_devices, held_counts, held_with_codes, offline_on_devices,
-};
 pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
 pub(crate) use self::locks::{
-    LockedAccessCodes, PinWanted, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups,
+    LockedAccessCodes, PinChange, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups,
     members, pin_groups, set_pin_groups,
+};
+pub(crate) use self::reservations::{
+    PinQuery, held_counts, held_with_codes, offline_on_devices, reservations_of_codes, reservations_on_devices,
 };
 pub(super) use self::row::AccessCodeRow;
 pub(crate) use self::row::StoredCode;
@@ -25,7 +25,7 @@ pub(crate) use crate::domain::caller::Visibility;
 use super::{Position, push_visible_accounts, push_visible_devices};
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
-use crate::domain::device::health::{BackupPool, Trouble};
+use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::{DeviceSummary, Overrides, brands};
 use crate::error::{Error, Result};
 use crate::postgres::Pool;
@@ -122,7 +122,7 @@ struct WithDevice {
     device_id: Uuid,
     device_type: String,
     device_name: String,
-    trouble: Option<Json<Trouble>>,
+    trouble: Option<Json<DeviceHealth>>,
     overrides: Option<Json<Overrides>>,
     backup_pool: Option<Json<BackupPool>>,
     backups: i64,
@@ -167,7 +167,7 @@ impl WithDevice {
 
 /// Which of a workspace's codes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Whose {
+pub enum Ownership {
     /// Those that are ours.
     #[default]
     Managed,
@@ -188,8 +188,8 @@ pub struct Filter<'a> {
     pub code: Option<&'a str>,
     /// Only those with this text in their name, PIN or id.
     pub search: Option<&'a str>,
-    /// Whose they are.
-    pub whose: Whose,
+    /// Ownership they are.
+    pub ownership: Ownership,
     /// Without backup codes that wait to be pulled.
     pub without_pool: bool,
     /// Those that are gone, too.
@@ -262,10 +262,10 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
 
 /// Which of the codes `a`, on devices `d`, and in which order.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
-    match filter.whose {
-        Whose::Managed => drop(query.push(" and a.is_managed")),
-        Whose::Unmanaged => drop(query.push(" and not a.is_managed")),
-        Whose::Any => {}
+    match filter.ownership {
+        Ownership::Managed => drop(query.push(" and a.is_managed")),
+        Ownership::Unmanaged => drop(query.push(" and not a.is_managed")),
+        Ownership::Any => {}
     }
     if filter.without_pool {
         query.push(" and a.pool_device_id is null");
@@ -277,7 +277,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
         query.push(" and a.code = ").push_bind(code.to_owned());
     }
     if let Some(search) = filter.search {
-        let hiding = brands::BRANDS.iter().filter(|brand| brand.hides_foreign_codes);
+        let hiding = brands::BRANDS.iter().filter(|brand| brand.hides_unmanaged_pins);
         let hiding: Vec<&str> = hiding.map(|brand| brand.device_type).collect();
         query.push(" and position(lower(").push_bind(search.to_owned());
         query.push(") in lower(concat_ws(' ', a.name, case when a.is_managed or d.device_type <> all(");

@@ -6,7 +6,7 @@ use crate::clock::Instant;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
 use crate::domain::rate_limit::Recent;
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::postgres::Pool;
 use sqlx::types::Json;
@@ -88,12 +88,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
 pub(crate) async fn recent(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    world: &World,
+    settings: &WorkspaceSettings,
     now: Instant,
     device_ids: &[Uuid],
     action_type: &'static str,
 ) -> Result<Recent> {
-    let Some((limit, per)) = world.rate_limits.and_then(|limits| limits.of(action_type)) else {
+    let Some((limit, per)) = settings.rate_limits.and_then(|limits| limits.of(action_type)) else {
         return Ok(Recent::default());
     };
     let since = now.checked_sub_signed(per).unwrap_or(Instant::MIN_UTC);

@@ -4,10 +4,10 @@ use super::row::row;
 use super::{Position, push_visible_accounts, workspaces};
 use crate::clock::Instant;
 use crate::domain::caller::Visibility;
-use crate::domain::device::health::{BackupPool, Census, Trouble};
+use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
 use crate::domain::device::{Device, Overrides, brands};
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Pool;
@@ -35,7 +35,7 @@ row! {
         changing {
             name: String,
             reachable_since: Option<Instant>,
-            trouble: Option<Json<Trouble>>,
+            trouble: Option<Json<DeviceHealth>>,
             backup_pool: Option<Json<BackupPool>>,
             overrides: Json<Overrides>,
             custom_metadata: CustomMetadata,
@@ -82,7 +82,7 @@ impl DeviceRow {
             created_at: device.created_at,
             name: device.name,
             reachable_since: device.reachable_since,
-            trouble: (device.trouble != Trouble::default()).then_some(Json(device.trouble)),
+            trouble: (device.trouble != DeviceHealth::default()).then_some(Json(device.trouble)),
             backup_pool: device.backup_pool.map(Json),
             overrides: Json(device.overrides),
             custom_metadata: Json(device.custom_metadata),
@@ -162,21 +162,21 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     rows.into_iter().map(Device::try_from).collect()
 }
 
-/// A device and the world it is in, with where ids and PINs come from there.
-pub(crate) async fn with_world(
+/// A device and the settings of its workspace, with where ids and PINs come from there.
+pub(crate) async fn with_settings(
     connection: &mut PgConnection,
     visibility: &Visibility,
     device_id: Uuid,
-) -> Result<Option<(Ids, World, Device)>> {
+) -> Result<Option<(Ids, WorkspaceSettings, Device)>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
     let workspace_id = visibility.workspace_id;
-    let worlds = workspaces::worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
-    let (Some(row), Some((ids, world))) = (row, worlds) else { return Ok(None) };
-    Ok(Some((ids, world, row.try_into()?)))
+    let all_settings = workspaces::all_settings(connection, &[workspace_id]).await?.remove(&workspace_id);
+    let (Some(row), Some((ids, settings))) = (row, all_settings) else { return Ok(None) };
+    Ok(Some((ids, settings, row.try_into()?)))
 }
 
 /// Writes new devices, with the accounts they need.
@@ -236,8 +236,8 @@ pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) ->
 }
 
 /// What the codes on these devices make of them; devices on which that changes nothing are passed over.
-pub(crate) async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, Census>> {
-    let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_census()).map(|device| device.device_id).collect();
+pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, DeviceStats>> {
+    let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_stats()).map(|device| device.device_id).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -256,12 +256,12 @@ pub(crate) async fn censuses(pool: &Pool, devices: &[Device]) -> Result<HashMap<
     )
     .fetch_all(pool.of(devices.first().map(|device| device.workspace_id).unwrap_or_default()))
     .await?;
-    let census = rows.into_iter().map(|row| {
+    let stats = rows.into_iter().map(|row| {
         let (backups, failed_refills, pulled_backups, held, held_since) =
             (row.backups, row.failed_refills, row.pulled_backups, row.held, row.held_since);
-        (row.device_id, Census { backups, failed_refills, pulled_backups, held, held_since })
+        (row.device_id, DeviceStats { backups, failed_refills, pulled_backups, held, held_since })
     });
-    Ok(census.collect())
+    Ok(stats.collect())
 }
 
 /// The account of a device, and with it whether the device is there.

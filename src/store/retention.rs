@@ -1,8 +1,8 @@
 //! The SQL of retention: what is older than it is to be kept.
 
-use super::workspaces::WorldRow;
+use super::workspaces::WorkspaceSettingsRow;
 use crate::clock::Instant;
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::postgres::Pool;
@@ -10,16 +10,20 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Workspaces whose time passes by itself, by id, behind this one: at most so many.
-pub(crate) async fn passing_by_themselves(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, World)>> {
+pub(crate) async fn passing_by_themselves(
+    pool: &Pool,
+    behind: Uuid,
+    limit: i64,
+) -> Result<Vec<(Uuid, WorkspaceSettings)>> {
     let mut query = sqlx::QueryBuilder::new("select ");
-    query.push(WorldRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
+    query.push(WorkspaceSettingsRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
     query.push(" and w.clock_mode <> 'held' order by w.workspace_id limit ").push_bind(limit);
-    let rows: Vec<WorldRow> = query.build_query_as().fetch_all(pool.of(Uuid::nil())).await?;
-    let world = |row: WorldRow| {
+    let rows: Vec<WorkspaceSettingsRow> = query.build_query_as().fetch_all(pool.of(Uuid::nil())).await?;
+    let settings = |row: WorkspaceSettingsRow| {
         let workspace_id = row.workspace_id();
-        Ok((workspace_id, <(Ids, World)>::try_from(row)?.1))
+        Ok((workspace_id, <(Ids, WorkspaceSettings)>::try_from(row)?.1))
     };
-    rows.into_iter().map(world).collect()
+    rows.into_iter().map(settings).collect()
 }
 
 /// Removes what is too old in these workspaces, at most so many rows of a kind. Gives how many rows it was, and whether it was all.
@@ -36,9 +40,9 @@ pub(crate) async fn remove_batch(
     let mut tx = pool.begin(Uuid::nil()).await?;
     let attempts = sqlx::query!(
         "delete from action_attempt where action_attempt_id = any(array(
-             select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
+             select old.action_attempt_id from unnest($1::uuid[], $2::timestamptz[]) as bounds(id, before)
              cross join lateral (select action_attempt_id from action_attempt
-                                 where workspace_id = world.id and created_at < world.before
+                                 where workspace_id = bounds.id and created_at < bounds.before
                                  limit $3 for update skip locked) as old
              limit $3))",
         workspace_ids,
@@ -54,9 +58,9 @@ pub(crate) async fn remove_batch(
     }
     let about = sqlx::query!(
         "delete from event where event_id = any(array(
-             select old.event_id from unnest($1::uuid[], $2::timestamptz[]) as world(id, before)
+             select old.event_id from unnest($1::uuid[], $2::timestamptz[]) as bounds(id, before)
              cross join lateral (select event_id from event
-                                 where workspace_id = world.id and occurred_at < world.before
+                                 where workspace_id = bounds.id and occurred_at < bounds.before
                                  order by occurred_at, sequence
                                  limit $3 for update skip locked) as old
              limit $3))

@@ -51,7 +51,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static TAKE: LazyLock<String> = LazyLock::new(|| {
+static TAKE_SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "insert into snapshot (workspace_id, snapshot_id, ordinal, created_at, instant, is_imported, document)
          values ($1, $3, $4, $5, $5, false, {})
@@ -85,7 +85,7 @@ pub(crate) struct Place {
 /// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
 /// anybody knows it.
 pub(crate) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place, clock: &Clock) -> Result<()> {
-    sqlx::query(TAKE.as_str())
+    sqlx::query(TAKE_SNAPSHOT.as_str())
         .bind(workspace_id)
         .bind(serde_json::to_string(clock)?)
         .bind(place.snapshot_id)
@@ -97,9 +97,9 @@ pub(crate) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place
 }
 
 /// A document as the database has sent it.
-pub(crate) struct Kept(Vec<u8>);
+pub(crate) struct KeptSnapshot(Vec<u8>);
 
-impl Kept {
+impl KeptSnapshot {
     /// Gathers the pieces of one; `None`: there are none.
     async fn gather(mut pieces: BoxStream<'_, sqlx::Result<(i32, Vec<u8>)>>) -> Result<Option<Self>> {
         let mut text = Vec::new();
@@ -118,10 +118,10 @@ impl Kept {
 }
 
 /// A workspace as it is, as a document. To be called with all its devices locked.
-pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<Kept> {
+pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<KeptSnapshot> {
     let clock = serde_json::to_string(clock)?;
     let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
-    Kept::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
+    KeptSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
 }
 
 /// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
@@ -142,7 +142,7 @@ pub(crate) async fn keep(
         .await?;
     let columns = format!("{snapshot_id}\t{workspace_id}\t{ordinal}\t{created_at}\t{instant}\ttrue\t");
     copy.send(columns.as_bytes()).await?;
-    for piece in document.as_bytes().chunks(PIECE) {
+    for piece in document.as_bytes().chunks(CHUNK_BYTES) {
         // Of what means something else than itself, JSON as it was written has nothing but this.
         let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
         for byte in piece {
@@ -156,7 +156,7 @@ pub(crate) async fn keep(
 }
 
 /// As many bytes go to the database at once.
-const PIECE: usize = 256 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 
 /// From so many bytes of rows on they are written by more than one statement.
 const BATCH: usize = 2 * 1024 * 1024;
@@ -203,17 +203,17 @@ static ONE: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static BEGINNING: LazyLock<String> =
+static DOCUMENT_HEAD: LazyLock<String> =
     LazyLock::new(|| in_pieces("select document::text from snapshot where workspace_id = $1 and ordinal = 0"));
 
 /// One snapshot of a workspace.
-pub(crate) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<Kept>> {
-    Kept::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
+pub(crate) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<KeptSnapshot>> {
+    KeptSnapshot::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
 }
 
 /// How a workspace began, if that was recorded.
-pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Kept>> {
-    Kept::gather(sqlx::query_as(BEGINNING.as_str()).bind(workspace_id).fetch(tx)).await
+pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<KeptSnapshot>> {
+    KeptSnapshot::gather(sqlx::query_as(DOCUMENT_HEAD.as_str()).bind(workspace_id).fetch(tx)).await
 }
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
@@ -320,16 +320,16 @@ async fn put_all(
 }
 
 /// As many devices have their codes looked at at once.
-const DEVICES_AT_ONCE: usize = 1000;
+const DEVICES_PER_CHUNK: usize = 1000;
 
 /// Derives when the codes of a workspace are next due, which a document may tell otherwise.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
     let visibility = Visibility::all_of(workspace_id);
-    for device_ids in device_ids.chunks(DEVICES_AT_ONCE) {
+    for device_ids in device_ids.chunks(DEVICES_PER_CHUNK) {
         let locked = access_codes::lock_devices(tx, &visibility, device_ids).await?;
         let codes = access_codes::on_devices(tx, device_ids).await?;
-        let is_long = codes.len() > DEVICES_AT_ONCE;
+        let is_long = codes.len() > DEVICES_PER_CHUNK;
         let codes = compute::sized(is_long, || with_due_times(codes, &locked)).await?;
         access_codes::set_due_times(tx, &codes).await?;
     }

@@ -2,7 +2,7 @@
 
 use crate::clock::{Instant, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
-use crate::domain::workspace::{SameCode, Workspace, World};
+use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::error::{Error, Resource, Result};
 use crate::ids::Ids;
 use crate::postgres::Pool;
@@ -75,7 +75,7 @@ pub(crate) struct NewWorkspace<'a> {
     /// The seed of its ids, if it has one.
     pub seed: Option<&'a str>,
     /// How it begins.
-    pub world: World,
+    pub settings: WorkspaceSettings,
     /// Its own time when it is made.
     pub created_at: Instant,
     /// The machine's time after which it may be removed.
@@ -88,7 +88,7 @@ pub(crate) struct NewWorkspace<'a> {
 
 /// Writes a workspace and its credentials. A unique violation means that something in it is not free.
 pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<()> {
-    let (mode, at, since, rate) = columns(new.world.clock);
+    let (mode, at, since, rate) = columns(new.settings.clock);
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
                                 clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
@@ -100,16 +100,16 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         new.workspace.publishable_key,
         new.seed,
         new.created_at,
-        new.world.programming.map(|programming| programming.num_milliseconds()),
+        new.settings.programming.map(|programming| programming.num_milliseconds()),
         mode,
         at,
         since,
         rate,
         new.expires_at,
-        new.world.slow_after.num_milliseconds(),
-        new.world.keeps_expired,
-        new.world.same_code == SameCode::InDisjointWindows,
-        new.world.refuse_begun_windows,
+        new.settings.slow_after.num_milliseconds(),
+        new.settings.keeps_expired,
+        new.settings.same_code == SameCode::InDisjointWindows,
+        new.settings.refuse_begun_windows,
     )
     .execute(&mut *tx)
     .await
@@ -138,7 +138,7 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Inst
 /// The clock and ways of a workspace, as its row has them.
 #[derive(Debug, sqlx::FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
-pub struct WorldRow {
+pub struct WorkspaceSettingsRow {
     workspace_id: Uuid,
     seed: Option<String>,
     clock_mode: String,
@@ -154,7 +154,7 @@ pub struct WorldRow {
     refuse_begun_windows: bool,
 }
 
-impl WorldRow {
+impl WorkspaceSettingsRow {
     /// The workspace.
     pub fn workspace_id(&self) -> Uuid {
         self.workspace_id
@@ -166,17 +166,17 @@ impl WorldRow {
         w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
 }
 
-impl TryFrom<WorldRow> for (Ids, World) {
+impl TryFrom<WorkspaceSettingsRow> for (Ids, WorkspaceSettings) {
     type Error = Error;
 
-    fn try_from(row: WorldRow) -> Result<Self> {
+    fn try_from(row: WorkspaceSettingsRow) -> Result<Self> {
         let clock = match (row.clock_mode.as_str(), row.clock_at, row.clock_since, row.clock_rate) {
             ("live", ..) => WorkspaceClock::Live,
             ("held", Some(at), ..) => WorkspaceClock::Held { at },
             ("running", Some(at), Some(since), Some(rate)) => WorkspaceClock::Running { at, since, rate },
             _ => return Err(Error::inconsistent("workspace", row.workspace_id, "clock")),
         };
-        let world = World {
+        let settings = WorkspaceSettings {
             clock,
             programming: row.programming_ms.map(TimeDelta::milliseconds),
             slow_after: TimeDelta::milliseconds(row.slow_after_ms),
@@ -186,17 +186,18 @@ impl TryFrom<WorldRow> for (Ids, World) {
             same_code: SameCode::of(row.allow_same_code_in_disjoint_windows),
             refuse_begun_windows: row.refuse_begun_windows,
         };
-        Ok((Ids::of(row.seed.as_deref()), world))
+        Ok((Ids::of(row.seed.as_deref()), settings))
     }
 }
 
 /// The clock and ways of workspaces as they are now, with where their ids come from.
-pub(crate) async fn worlds(
+pub(crate) async fn all_settings(
     connection: &mut PgConnection,
     workspace_ids: &[Uuid],
-) -> Result<HashMap<Uuid, (Ids, World)>> {
-    let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorldRow::COLUMNS);
-    let rows: Vec<WorldRow> = sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
+) -> Result<HashMap<Uuid, (Ids, WorkspaceSettings)>> {
+    let query = format!("select {} from workspace w where w.workspace_id = any($1)", WorkspaceSettingsRow::COLUMNS);
+    let rows: Vec<WorkspaceSettingsRow> =
+        sqlx::query_as(AssertSqlSafe(query)).bind(workspace_ids).fetch_all(connection).await?;
     rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
 }
 
@@ -204,9 +205,9 @@ pub(crate) async fn worlds(
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub(crate) async fn world(connection: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, World)> {
-    let world = worlds(connection, &[workspace_id]).await?.remove(&workspace_id);
-    world.ok_or(Error::NotFound(Resource::Workspace))
+pub(crate) async fn settings(connection: &mut PgConnection, workspace_id: Uuid) -> Result<(Ids, WorkspaceSettings)> {
+    let settings = all_settings(connection, &[workspace_id]).await?.remove(&workspace_id);
+    settings.ok_or(Error::NotFound(Resource::Workspace))
 }
 
 /// Locks a workspace, so that it gets no further device and its clock is nobody else's to move until the transaction
@@ -270,7 +271,7 @@ pub(crate) async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is
 
 /// Settings that decide what is answered where Seam's own answer is uncertain; what is `None` stays.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(crate) struct WorkspaceSettings {
+pub(crate) struct WorkspaceUpdate {
     /// Whether managed codes on one lock may have the same PIN while they are not on the lock at the same time.
     pub allow_same_code_in_disjoint_windows: Option<bool>,
     /// Whether a window that has begun is refused on locks that take no start in the past.
@@ -281,7 +282,7 @@ pub(crate) struct WorkspaceSettings {
 pub(crate) async fn update_settings(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    settings: WorkspaceSettings,
+    settings: WorkspaceUpdate,
 ) -> Result<Option<(bool, bool)>> {
     let row = sqlx::query_as(
         "update workspace
@@ -368,7 +369,7 @@ pub(super) fn not_inserted(error: sqlx::Error) -> Error {
 pub(crate) struct ListedRow {
     /// Its id, and what of it changes.
     #[sqlx(flatten)]
-    pub world: WorldRow,
+    pub settings: WorkspaceSettingsRow,
     /// Its name.
     pub name: String,
     /// The seed of its ids, if it has one.
@@ -391,7 +392,7 @@ pub(crate) async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRo
         format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
     };
     let mut query = QueryBuilder::new("select ");
-    query.push(WorldRow::COLUMNS).push(", w.name, w.publishable_key, w.created_at, w.expires_at, ");
+    query.push(WorkspaceSettingsRow::COLUMNS).push(", w.name, w.publishable_key, w.created_at, w.expires_at, ");
     query.push(token("api_key")).push(" as api_key, ");
     query.push(token("personal_access_token")).push(" as personal_access_token from workspace w");
     if let Some(workspace_id) = only {

@@ -51,12 +51,12 @@ pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<Create
 
 /// Refuses a list of devices that names one twice, or too many.
 fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
-    const MOST: usize = 500;
+    const MAX_DEVICES: usize = 500;
     if device_ids.is_empty() {
         return Err(Error::invalid("device_ids", "Array must contain at least 1 element(s)"));
     }
-    if device_ids.len() > MOST {
-        return Err(Error::invalid("device_ids", format!("Array must contain at most {MOST} element(s)")));
+    if device_ids.len() > MAX_DEVICES {
+        return Err(Error::invalid("device_ids", format!("Array must contain at most {MAX_DEVICES} element(s)")));
     }
     let mut seen = HashSet::with_capacity(device_ids.len());
     match device_ids.iter().find(|device_id| !seen.insert(**device_id)) {

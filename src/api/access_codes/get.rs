@@ -4,7 +4,7 @@ use super::params::OneAccessCode;
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::edge::Call;
 use crate::error::Result;
-use crate::store::access_codes::{self, Whose};
+use crate::store::access_codes::{self, Ownership};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -13,7 +13,7 @@ pub(super) struct Found {
 }
 
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
-    let filter = call.input.filter(Whose::Managed)?;
+    let filter = call.input.filter(Ownership::Managed)?;
     let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     // One PIN may serve several codes in turn: the one whose time comes first is meant.
     let found = found.iter().filter(|(it, _)| call.input.code.is_none() || it.known_code().is_some());

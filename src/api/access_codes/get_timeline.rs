@@ -4,7 +4,7 @@ use crate::api::edge::Call;
 use crate::clock::to_iso;
 use crate::error::{Error, Result};
 use crate::http::params::optional_instant;
-use crate::store::access_codes::{self, Filter as Codes, Whose};
+use crate::store::access_codes::{self, Filter as Codes, Ownership};
 use crate::store::events::{self, EventRow, Filter};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,8 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     let input = call.input;
     let visibility = call.caller.visibility();
     let ids = [input.access_code_id];
-    let codes = Codes { access_code_ids: Some(&ids), whose: Whose::Any, even_if_gone: true, ..Codes::default() };
+    let codes =
+        Codes { access_code_ids: Some(&ids), ownership: Ownership::Any, even_if_gone: true, ..Codes::default() };
     if access_codes::list(&call.app.pool, &visibility, &codes).await?.is_empty() {
         return Err(Error::no_access_code(input.access_code_id));
     }

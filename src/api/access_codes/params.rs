@@ -2,16 +2,16 @@
 
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::offline::MaxTimeRounding;
-use crate::engine::commands::{NewAccessCode, OfflineWish};
+use crate::engine::commands::{NewAccessCode, OfflineParams};
 use crate::error::{Error, Result};
 use crate::http::params::optional_instant;
-use crate::store::access_codes::{Filter, Whose};
+use crate::store::access_codes::{Filter, Ownership};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// How many characters a `common_code_key` may have. Seam names no limit; this many fit into an index in any script.
-const LONGEST_KEY: usize = 500;
+const MAX_KEY_LENGTH: usize = 500;
 
 /// What `create` and `create_multiple` take alike.
 #[derive(Deserialize)]
@@ -55,8 +55,8 @@ impl NewAccessCodeParams {
     /// What of them does not go together.
     pub(super) fn read(self) -> Result<NewAccessCode> {
         let external = one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
-        if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > LONGEST_KEY) {
-            let message = format!("String must contain at most {LONGEST_KEY} character(s)");
+        if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_LENGTH) {
+            let message = format!("String must contain at most {MAX_KEY_LENGTH} character(s)");
             return Err(Error::invalid("common_code_key", message));
         }
         let preferred_code_length = self.preferred_code_length.map(|length| {
@@ -95,7 +95,7 @@ impl NewAccessCodeParams {
 }
 
 impl NewAccessCodeParams {
-    fn offline(&self) -> Result<OfflineWish> {
+    fn offline(&self) -> Result<OfflineParams> {
         if self.use_backup_access_code_pool {
             let message = "Offline access codes have no backups: leave use_backup_access_code_pool out";
             return Err(Error::invalid("use_backup_access_code_pool", message));
@@ -111,7 +111,7 @@ impl NewAccessCodeParams {
         if ends_at.is_some_and(|ends_at| ends_at <= starts_at) {
             return Err(Error::invalid_request("ends_at must be after starts_at"));
         }
-        Ok(OfflineWish {
+        Ok(OfflineParams {
             starts_at,
             ends_at,
             is_one_time_use: self.is_one_time_use,
@@ -160,7 +160,7 @@ impl OneAccessCode {
         Error::AccessCodeNotFound { device_id: self.device_id, access_code_id: self.access_code_id }
     }
 
-    pub(super) fn filter(&self, whose: Whose) -> Result<Filter<'_>> {
+    pub(super) fn filter(&self, ownership: Ownership) -> Result<Filter<'_>> {
         let either = "Either access_code_id, or device_id and code, are required";
         match (&self.access_code_id, &self.device_id, &self.code) {
             (Some(_), _, Some(_)) => {
@@ -171,7 +171,7 @@ impl OneAccessCode {
                 access_code_ids: access_code_id.as_ref().map(std::slice::from_ref),
                 device_id: *device_id,
                 code: code.as_deref(),
-                whose,
+                ownership,
                 ..Filter::default()
             }),
         }

@@ -8,7 +8,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::engine::app::App;
 use crate::error::Result;
-use crate::store::access_codes::{self, Whose};
+use crate::store::access_codes::{self, Ownership};
 use crate::store::action_attempts::ActionAttemptRow;
 use serde_json::json;
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ pub(super) async fn with_outcomes(
     let ids: Vec<Uuid> = rows.iter().filter_map(|row| row.access_code_id).collect();
     let filter = access_codes::Filter {
         access_code_ids: Some(&ids),
-        whose: Whose::Any,
+        ownership: Ownership::Any,
         even_if_gone: true,
         ..Default::default()
     };

@@ -1,7 +1,7 @@
 //! Seam's `access_code` and `unmanaged_access_code`.
 
 use crate::clock::{Instant, iso, to_iso};
-use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation, Status};
+use crate::domain::access_code::lifecycle::{CodeState, Entry, PendingMutation, Status};
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::device::DeviceSummary;
 use crate::domain::device::brands::NameStyle;
@@ -124,7 +124,7 @@ impl UnmanagedAccessCodeBody {
             device_id: code.device_id,
             workspace_id: code.workspace_id,
             name: asked.name.clone(),
-            code: Some(asked.code.clone()).filter(|_| !device.brand.hides_foreign_codes),
+            code: Some(asked.code.clone()).filter(|_| !device.brand.hides_unmanaged_pins),
             r#type: kind(asked),
             status: code.life.status(false),
             display_status: if code.life.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
@@ -145,7 +145,7 @@ const NOT_ACTIVE: &str = "Not active";
 
 /// Seam's `display_status` of a managed code with this status: a label for people. It says nothing that the other
 /// properties do not say (access-code-object, 1.2).
-fn display_status(life: &Life, status: Status) -> &'static str {
+fn display_status(life: &CodeState, status: Status) -> &'static str {
     let is_inactive = life.particulars.errors.iter().any(|error| error.code == "access_code_inactive");
     let has_started = life.asked.window.is_none_or(|window| life.as_of >= window.starts_at);
     match status {
@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use crate::domain::device::Overrides;
     use crate::domain::device::brands;
-    use crate::domain::device::health::Trouble;
+    use crate::domain::device::health::DeviceHealth;
 
     #[test]
     fn a_name_appears_as_the_lock_shows_it() {
@@ -248,7 +248,7 @@ mod tests {
             let device = DeviceSummary {
                 brand: brands::of(device_type).unwrap(),
                 name: String::new(),
-                trouble: Trouble::default(),
+                trouble: DeviceHealth::default(),
                 overrides: Overrides::default(),
                 backup_pool: None,
                 backups: 0,

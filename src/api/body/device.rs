@@ -4,12 +4,12 @@ mod metadata;
 
 use crate::clock::to_iso;
 use crate::domain::device::Device;
-use crate::domain::device::health::Census;
+use crate::domain::device::health::DeviceStats;
 use crate::domain::offline;
 use serde_json::{Value, json};
 
 /// The device as `/devices/get` shows it, with what its codes make of it.
-pub(crate) fn of(device: &Device, census: &Census) -> Value {
+pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
     let brand = device.brand;
     let image_url = format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type);
     let battery_level = device.overrides.battery_level.unwrap_or(Some(0.9));
@@ -35,8 +35,8 @@ pub(crate) fn of(device: &Device, census: &Census) -> Value {
             "display_name": brand.display_name,
             "image_url": image_url,
         },
-        "errors": device.summary(census.backups).errors(),
-        "warnings": device.warnings(census),
+        "errors": device.summary(stats.backups).errors(),
+        "warnings": device.warnings(stats),
         "created_at": to_iso(device.created_at),
         "is_managed": true,
         "custom_metadata": device.custom_metadata,

@@ -32,7 +32,7 @@ pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     };
     let found = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let device = found.first().ok_or(Error::NotFound(Resource::Device))?;
-    let censuses = devices::censuses(&call.app.pool, std::slice::from_ref(device)).await?;
-    let census = censuses.get(&device.device_id).copied().unwrap_or_default();
-    Ok(Found { device: body::device::of(device, &census) })
+    let stats_of_devices = devices::stats_of_devices(&call.app.pool, std::slice::from_ref(device)).await?;
+    let stats = stats_of_devices.get(&device.device_id).copied().unwrap_or_default();
+    Ok(Found { device: body::device::of(device, &stats) })
 }

@@ -5,7 +5,7 @@ use crate::api::edge::Call;
 use crate::api::pagination::{Page, Pagination};
 use crate::domain::device::Device;
 use crate::error::{Error, Result};
-use crate::http::both;
+use crate::http::intersect_filter;
 use crate::http::params::optional_instant;
 use crate::store::Position;
 use crate::store::devices::{self, Filter};
@@ -55,8 +55,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         || input.space_id.is_some()
         || input.unstable_location_id.is_some()
         || input.user_identifier_key.is_some();
-    let accounts = both(input.connected_account_id, input.connected_account_ids.clone());
-    let types = both(input.device_type.clone(), input.device_types.clone());
+    let accounts = intersect_filter(input.connected_account_id, input.connected_account_ids.clone());
+    let types = intersect_filter(input.device_type.clone(), input.device_types.clone());
     let created_before = optional_instant("created_before", input.created_before.as_deref())?;
     let filter = Filter {
         device_ids: if elsewhere { Some(&[]) } else { input.device_ids.as_deref() },
@@ -70,11 +70,11 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         limit: None,
     };
     let devices = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
-    let censuses = devices::censuses(&call.app.pool, &devices).await?;
+    let stats_of_devices = devices::stats_of_devices(&call.app.pool, &devices).await?;
     let mut found: Vec<(Device, Value)> = devices
         .into_iter()
         .map(|device| {
-            let body = body::device::of(&device, &censuses.get(&device.device_id).copied().unwrap_or_default());
+            let body = body::device::of(&device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default());
             (device, body)
         })
         .collect();

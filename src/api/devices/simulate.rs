@@ -5,7 +5,7 @@
 
 use crate::api::edge::{Call, Done, Routes};
 use crate::clock::Instant;
-use crate::domain::device::health::Trouble;
+use crate::domain::device::health::DeviceHealth;
 use crate::engine::connectivity;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::Result;
@@ -47,7 +47,7 @@ async fn remove(call: Call<OneDevice>) -> Result<Done> {
     change(call, |trouble, now| trouble.removed_at = trouble.removed_at.or(Some(now))).await
 }
 
-async fn change(call: Call<OneDevice>, change: impl Fn(&mut Trouble, Instant)) -> Result<Done> {
+async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Instant)) -> Result<Done> {
     let scope = Scope::Devices(&[call.input.device_id]);
     let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
     let now = work.now;

@@ -3,7 +3,7 @@
 use crate::api::body::event::EventBody;
 use crate::api::edge::Call;
 use crate::error::{Error, Result};
-use crate::http::both;
+use crate::http::intersect_filter;
 use crate::http::params::instant;
 use crate::store::events::{self, Filter};
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ pub(super) struct List {
 }
 
 /// Parameters about resources that nothing here is about.
-const ABOUT_NOTHING_HERE: &[&str] = &[
+const FILTERS_WITHOUT_MATCH: &[&str] = &[
     "access_grant_id",
     "access_grant_ids",
     "access_method_id",
@@ -61,7 +61,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = call.input;
     let (after, before) = match (&input.since, input.between.as_deref()) {
         (Some(_), Some(_)) => {
-            return Err(Error::invalid_request("Cannot specify both since and between"));
+            return Err(Error::invalid_request("Cannot specify intersect_filter since and between"));
         }
         (Some(since), None) => (Some(instant("since", since)?), None),
         (None, Some([start, end])) => {
@@ -77,7 +77,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         }
     };
     let about_nothing_here =
-        ABOUT_NOTHING_HERE.iter().any(|name| call.parameters.get(*name).is_some_and(|v| *v != Value::Null));
+        FILTERS_WITHOUT_MATCH.iter().any(|name| call.parameters.get(*name).is_some_and(|v| *v != Value::Null));
     if about_nothing_here {
         return Ok(Listed { events: Vec::new() });
     }
@@ -85,9 +85,9 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         after,
         before,
         event_ids: input.event_ids,
-        event_types: both(input.event_type, input.event_types),
-        device_ids: both(input.device_id, input.device_ids),
-        access_code_ids: both(input.access_code_id, input.access_code_ids),
+        event_types: intersect_filter(input.event_type, input.event_types),
+        device_ids: intersect_filter(input.device_id, input.device_ids),
+        access_code_ids: intersect_filter(input.access_code_id, input.access_code_ids),
         connected_account_id: input.connected_account_id,
         newest_first: false,
         type_prefix: None,

@@ -14,10 +14,10 @@ use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
 /// A body that is no longer than this waits for nobody.
-const FREE: usize = 1024 * 1024;
+const FREE_BYTES: usize = 1024 * 1024;
 
 /// A parameter that is longer than this need not be read to be judged.
-const LONG_PARAMETER: usize = 1024;
+const MAX_PARAMETER_BYTES: usize = 1024;
 
 /// Reads the body of an import, once there is room for it: what it takes of the budget comes with it. A body that does not
 /// say how long it is takes all of it when it turns out to be long.
@@ -27,7 +27,7 @@ pub(in crate::control) async fn receive(app: &App, mut body: Body) -> Result<(By
     if announced > limit {
         return Err(Error::PayloadTooLarge(limit));
     }
-    let free = FREE.min(limit);
+    let free = FREE_BYTES.min(limit);
     let mut share = None;
     if announced > free {
         share = Some(app.imports.share(announced, deadline).await?);
@@ -83,7 +83,7 @@ pub(in crate::control) fn read_body(
                     if name == "snapshot" {
                         document = Some(body.slice_ref(value.get().as_bytes()));
                         parameters.insert(name, stand_in(value));
-                    } else if value.get().len() > LONG_PARAMETER {
+                    } else if value.get().len() > MAX_PARAMETER_BYTES {
                         parameters.insert(name, stand_in(value));
                     } else {
                         parameters.insert(name, small(value).map_err(unreadable)?);

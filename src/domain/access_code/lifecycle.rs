@@ -1,7 +1,7 @@
 //! The life of an access code, as a function of facts and an instant.
 //!
 //! A code is two things: what was asked for, and what the lock holds. Everything else follows from the
-//! difference, and from how far its life has been lived ([`Life::as_of`]). Nothing in here reads a clock, a
+//! difference, and from how far its life has been lived ([`CodeState::as_of`]). Nothing in here reads a clock, a
 //! database or a request; [`crate::domain::simulation`] moves the lives of a lock's codes on together, and reads show
 //! them as they stand.
 //!
@@ -18,7 +18,7 @@ pub(crate) mod particulars;
 mod steps;
 
 pub(crate) use self::changes::Change;
-pub(crate) use self::particulars::{Outcome, Particulars};
+pub(crate) use self::particulars::{Outcome, RareFields};
 pub(crate) use self::steps::begun;
 
 use crate::clock::Instant;
@@ -133,7 +133,7 @@ pub struct Lock {
 /// The facts of one code's life.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub struct Life {
+pub struct CodeState {
     /// When the code was made.
     pub created_at: Instant,
     /// What was asked for.
@@ -161,7 +161,7 @@ pub struct Life {
     /// When the code had left for good.
     pub gone_at: Option<Instant>,
     /// What few codes have.
-    pub particulars: Particulars,
+    pub particulars: RareFields,
 }
 
 /// Seam's `status` of a code that is not gone.
@@ -247,7 +247,7 @@ pub enum Step {
 
 /// What a step means to the world outside: `access_code.*` events.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Happening {
+pub enum DomainEvent {
     /// `access_code.scheduled_on_device`
     ScheduledOnDevice,
     /// `access_code.set_on_device`
@@ -270,7 +270,7 @@ pub enum Happening {
     Unmanaged,
 }
 
-impl Life {
+impl CodeState {
     /// A life that begins at `created_at` with nothing on the lock.
     pub fn begin(created_at: Instant, asked: Entry, is_natively_scheduled: bool) -> Self {
         Self {
@@ -286,7 +286,7 @@ impl Life {
             as_of: created_at,
             working_since: None,
             gone_at: None,
-            particulars: Particulars::default(),
+            particulars: RareFields::default(),
         }
     }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{Duplicate, External, ModifiedField};
+use crate::domain::access_code::lifecycle::particulars::{Duplicate, ExternalChange, ModifiedField};
 use crate::domain::samples::{access_code, at, device, entry, held, window};
 
 fn errors(code: &AccessCode) -> Vec<Value> {
@@ -18,9 +18,9 @@ fn ongoing() -> AccessCode {
     access_code(1, &device("august_lock", json!({})), entry("1357", None))
 }
 
-fn external(is_honoured: bool, is_removed: bool) -> External {
+fn external(is_honoured: bool, is_removed: bool) -> ExternalChange {
     let field = ModifiedField { field: "name".to_owned(), from: None, to: Some("Bo".to_owned()) };
-    External { since: at(3), is_removed, modified_fields: vec![field], is_honoured }
+    ExternalChange { since: at(3), is_removed, modified_fields: vec![field], is_honoured }
 }
 
 fn condition(code: &str) -> Condition {

@@ -66,11 +66,11 @@ pub struct Brand {
     /// Whether a code is changed by deleting it and making it anew, so that it is not there meanwhile.
     pub recreates: bool,
     /// Whether Seam can take over codes that somebody else put on the lock.
-    pub adopts_foreign_codes: bool,
+    pub converts_unmanaged_codes: bool,
     /// Whether the PINs of such codes cannot be read.
-    pub hides_foreign_codes: bool,
+    pub hides_unmanaged_pins: bool,
     /// Whether such codes can be seen at all.
-    pub shows_foreign_codes: bool,
+    pub shows_unmanaged_codes: bool,
     /// Whether the lock does not tell which lengths of PINs it takes, and its user may.
     pub takes_reported_code_lengths: bool,
     /// Whether the lock tells nobody its time zone.
@@ -106,9 +106,9 @@ const PLAIN: Brand = Brand {
     online_codes: true,
     offline_codes: false,
     recreates: false,
-    adopts_foreign_codes: true,
-    hides_foreign_codes: false,
-    shows_foreign_codes: true,
+    converts_unmanaged_codes: true,
+    hides_unmanaged_pins: false,
+    shows_unmanaged_codes: true,
     takes_reported_code_lengths: false,
     tells_no_time_zone: false,
     backup_pool: true,
@@ -162,8 +162,8 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         other_rules: &[START_DATE_IN_FUTURE],
         name_length: (Some(2), Some(14)),
-        adopts_foreign_codes: false,
-        shows_foreign_codes: false,
+        converts_unmanaged_codes: false,
+        shows_unmanaged_codes: false,
         denial_told_after: Some(3),
         tells_whose_code: true,
         tells_entries: true,
@@ -183,7 +183,7 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6]),
         capacity: Some(199),
         offline_codes: true,
-        adopts_foreign_codes: false,
+        converts_unmanaged_codes: false,
         starts_not_in_the_past: true,
         denial_told_after: Some(1),
         ..plain("igloohome_lock", "igloohome", "igloohome")
@@ -212,7 +212,7 @@ pub const BRANDS: &[Brand] = &[
         tells_entries: true,
         ..plain("ttlock_lock", "TTLock", "ttlock")
     },
-    Brand { native_scheduling: true, hides_foreign_codes: true, ..plain("wyze_lock", "Wyze", "wyze") },
+    Brand { native_scheduling: true, hides_unmanaged_pins: true, ..plain("wyze_lock", "Wyze", "wyze") },
     Brand { native_scheduling: true, code_lengths: Some(&[4, 5, 6, 7, 8]), ..plain("two_n_intercom", "2N", "two_n") },
     Brand { code_lengths: Some(&[6, 7, 8]), offline_codes: true, ..plain("lockly_lock", "Lockly", "lockly") },
     Brand {
@@ -224,8 +224,8 @@ pub const BRANDS: &[Brand] = &[
         ..plain("dormakaba_oracode_door", "dormakaba Oracode", "dormakaba_oracode")
     },
     Brand {
-        adopts_foreign_codes: false,
-        hides_foreign_codes: true,
+        converts_unmanaged_codes: false,
+        hides_unmanaged_pins: true,
         takes_reported_code_lengths: true,
         ..plain("smartthings_lock", "SmartThings", "smartthings")
     },

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// What is wrong with a device. It can be reached while none of the first four is there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Trouble {
+pub struct DeviceHealth {
     /// Since when it is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disconnected_at: Option<Instant>,
@@ -55,7 +55,7 @@ pub struct BackupPool {
 
 /// What the codes on a device make of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct DeviceStats {
     /// Backup codes that can be pulled.
     pub backups: i64,
     /// Backup codes that could not be put on the lock.
@@ -80,7 +80,7 @@ const OF_THE_ACCOUNT: [&str; 4] = [
     "dormakaba_sites_disconnected",
 ];
 
-impl Trouble {
+impl DeviceHealth {
     /// Since when the device cannot be reached; `None` while it can.
     pub fn unreachable_since(&self) -> Option<Instant> {
         [self.disconnected_at, self.hub_disconnected_at, self.removed_at, self.account_disconnected_at]
@@ -102,26 +102,26 @@ impl Trouble {
 }
 
 impl Device {
-    /// The device's warnings; `census` is what its codes make of it.
-    pub fn warnings(&self, census: &Census) -> Vec<Value> {
+    /// The device's warnings; `stats` is what its codes make of it.
+    pub fn warnings(&self, stats: &DeviceStats) -> Vec<Value> {
         let mut all = Vec::new();
         let mut warn = |code: &str, message: &str, created_at: Instant| {
             all.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
         };
         if let Some(pool) = self.backup_pool.filter(|pool| pool.is_enabled) {
-            if census.backups > 0 && census.backups < i64::from(self.pool_size()) && census.failed_refills > 0 {
+            if stats.backups > 0 && stats.backups < i64::from(self.pool_size()) && stats.failed_refills > 0 {
                 let message = "The pool of backup access codes cannot be filled completely.";
                 warn("partial_backup_access_code_pool", message, pool.since);
             }
-            if census.pulled_backups > i64::from(self.pool_size()) {
+            if stats.pulled_backups > i64::from(self.pool_size()) {
                 warn("many_active_backup_codes", "Many backup access codes were pulled and are active.", pool.since);
             }
         }
-        if let Some(capacity) = self.capacity().filter(|capacity| census.held >= i64::from(*capacity)) {
+        if let Some(capacity) = self.capacity().filter(|capacity| stats.held >= i64::from(*capacity)) {
             let message = "The device holds as many access codes as it can.";
-            warn("max_access_codes_reached", message, census.held_since.unwrap_or(self.created_at));
+            warn("max_access_codes_reached", message, stats.held_since.unwrap_or(self.created_at));
             if let Some(body) = all.last_mut() {
-                body["active_access_code_count"] = json!(census.held);
+                body["active_access_code_count"] = json!(stats.held);
                 body["max_active_access_code_count"] = json!(capacity);
             }
         }
@@ -130,7 +130,7 @@ impl Device {
     }
 
     /// Whether its warnings depend on its codes.
-    pub fn needs_census(&self) -> bool {
+    pub fn needs_stats(&self) -> bool {
         self.backup_pool.is_some() || self.capacity().is_some()
     }
 }
@@ -138,7 +138,7 @@ impl Device {
 impl DeviceSummary {
     /// The errors of the device and of its account; each of its codes has them too.
     pub fn errors(&self) -> Vec<Value> {
-        let Trouble { disconnected_at, hub_disconnected_at, removed_at, account_disconnected_at, errors, .. } =
+        let DeviceHealth { disconnected_at, hub_disconnected_at, removed_at, account_disconnected_at, errors, .. } =
             &self.trouble;
         let name = &self.name;
         let mut all = Vec::new();

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::samples::{at, device, world};
+use crate::domain::samples::{at, device, settings};
 use serde_json::json;
 
 /// Every override, with a value that no brand has.
@@ -116,7 +116,7 @@ fn constraints_of_the_device_count_in_place_of_those_of_the_brand() {
 #[test]
 fn device_gives_its_codes_what_it_and_its_world_are() {
     let mut device = device("kwikset_lock", json!({}));
-    let world = World { keeps_expired: true, slow_after: TimeDelta::minutes(2), ..world() };
+    let settings = WorkspaceSettings { keeps_expired: true, slow_after: TimeDelta::minutes(2), ..settings() };
     let expected = Lock {
         reachable_since: Some(at(0)),
         unreachable_since: None,
@@ -125,24 +125,24 @@ fn device_gives_its_codes_what_it_and_its_world_are() {
         keeps_expired: true,
         begun_start_lead: Some(TimeDelta::minutes(3)),
     };
-    assert_eq!(device.lock(&world), expected);
-    device.change_trouble(at(1), |trouble| trouble.hub_disconnected_at = Some(at(1)));
-    let lock = device.lock(&world);
+    assert_eq!(device.lock(&settings), expected);
+    device.change_health(at(1), |trouble| trouble.hub_disconnected_at = Some(at(1)));
+    let lock = device.lock(&settings);
     assert_eq!((lock.reachable_since, lock.unreachable_since), (None, Some(at(1))));
 }
 
 #[test]
 fn device_is_reachable_again_once_nothing_keeps_it_from_being() {
     let mut device = device("august_lock", json!({}));
-    device.change_trouble(at(1), |_| {});
+    device.change_health(at(1), |_| {});
     assert_eq!(device.reachable_since, Some(at(0)), "it always was");
-    device.change_trouble(at(1), |trouble| {
+    device.change_health(at(1), |trouble| {
         trouble.disconnected_at = Some(at(1));
         trouble.removed_at = Some(at(1));
     });
-    device.change_trouble(at(2), |trouble| trouble.disconnected_at = None);
+    device.change_health(at(2), |trouble| trouble.disconnected_at = None);
     assert_eq!(device.reachable_since, None);
-    device.change_trouble(at(3), |trouble| trouble.removed_at = None);
+    device.change_health(at(3), |trouble| trouble.removed_at = None);
     assert_eq!(device.reachable_since, Some(at(3)));
 }
 
@@ -151,12 +151,12 @@ fn bolt_that_moves_while_nobody_can_reach_the_lock_shows_when_it_is_back() {
     let mut device = device("august_lock", json!({}));
     device.set_locked(false);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_trouble(at(1), |trouble| trouble.disconnected_at = Some(at(1)));
+    device.change_health(at(1), |trouble| trouble.disconnected_at = Some(at(1)));
     device.set_locked(true);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_trouble(at(2), |trouble| trouble.removed_at = Some(at(2)));
+    device.change_health(at(2), |trouble| trouble.removed_at = Some(at(2)));
     assert_eq!(device.trouble.locked_unseen, Some(true));
-    device.change_trouble(at(3), |trouble| (trouble.disconnected_at, trouble.removed_at) = (None, None));
+    device.change_health(at(3), |trouble| (trouble.disconnected_at, trouble.removed_at) = (None, None));
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(true)));
     assert_eq!(device.trouble.locked_unseen, None);
 }

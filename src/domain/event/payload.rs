@@ -105,9 +105,9 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
 
 /// Errors or warnings with nothing but what all of them have.
 fn brief<'a>(issues: impl Iterator<Item = &'a Value>) -> Value {
-    const OF_ALL: [&str; 4] = ["error_code", "warning_code", "message", "created_at"];
+    const COMMON_KEYS: [&str; 4] = ["error_code", "warning_code", "message", "created_at"];
     let brief = |issue: &Value| -> Value {
-        OF_ALL.iter().filter_map(|key| Some(((*key).to_owned(), issue.get(*key)?.clone()))).collect()
+        COMMON_KEYS.iter().filter_map(|key| Some(((*key).to_owned(), issue.get(*key)?.clone()))).collect()
     };
     issues.map(brief).collect()
 }

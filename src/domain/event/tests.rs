@@ -1,16 +1,16 @@
 use super::*;
 use crate::clock::{WorkspaceClock, to_iso};
 use crate::domain::access_code::lifecycle::particulars::{Condition, FAILED_TO_SET, Failure};
-use crate::domain::access_code::lifecycle::{Change, Entry, Happening};
+use crate::domain::access_code::lifecycle::{Change, DomainEvent, Entry};
 use crate::domain::samples::{access_code, at, device, entry, locked, window};
 use serde_json::json;
 
-/// The events by which a happening is told, with their payloads.
-fn told(happening: Happening) -> Vec<(&'static str, Option<Value>)> {
+/// The events by which a domain event is told, with their payloads.
+fn told(domain_event: DomainEvent) -> Vec<(&'static str, Option<Value>)> {
     let locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
     let mut events = Vec::new();
-    record_happening(&mut code, &locked, (at(1), happening), 0, at(2), &mut events);
+    record_domain_event(&mut code, &locked, (at(1), domain_event), 0, at(2), &mut events);
     assert_eq!(usize::try_from(code.children).unwrap(), events.len());
     events.into_iter().map(|event| (event.event_type, event.payload)).collect()
 }
@@ -30,7 +30,7 @@ fn event_of_a_code_says_whose_it_is_and_when_it_happened() {
     assert_eq!((first.occurred_at, first.created_at), (at(1), at(1)), "as on a held clock");
     assert_eq!((first.code.as_deref(), second.code), (Some("1357"), None));
     code.life.particulars.awaits_code = true;
-    locked.world.clock = WorkspaceClock::Live;
+    locked.settings.clock = WorkspaceClock::Live;
     let third = NewEvent::of_access_code(&mut code, &locked, event_type::DELETED, at(1), at(2));
     assert_eq!(third.code, None, "nobody knows the PIN yet");
     assert_eq!((third.occurred_at, third.created_at), (at(1), at(2)));
@@ -67,28 +67,28 @@ fn event_types_that_are_recorded_have_a_description() {
 
 #[test]
 fn happening_is_told_by_its_event() {
-    for (happening, expected) in [
-        (Happening::ScheduledOnDevice, "access_code.scheduled_on_device"),
-        (Happening::SetOnDevice, "access_code.set_on_device"),
-        (Happening::RemovedFromDevice, "access_code.removed_from_device"),
-        (Happening::Deleted, "access_code.deleted"),
-        (Happening::UnmanagedRemoved, "access_code.unmanaged.removed"),
+    for (domain_event, expected) in [
+        (DomainEvent::ScheduledOnDevice, "access_code.scheduled_on_device"),
+        (DomainEvent::SetOnDevice, "access_code.set_on_device"),
+        (DomainEvent::RemovedFromDevice, "access_code.removed_from_device"),
+        (DomainEvent::Deleted, "access_code.deleted"),
+        (DomainEvent::UnmanagedRemoved, "access_code.unmanaged.removed"),
     ] {
-        assert_eq!(told(happening), [(expected, None)]);
+        assert_eq!(told(domain_event), [(expected, None)]);
     }
     let property = json!({ "property": "is_managed", "from": "true", "to": "false" });
     let unmanaged = Some(json!({ "changed_properties": [property] }));
-    assert_eq!(told(Happening::Unmanaged), [("access_code.changed", unmanaged)]);
+    assert_eq!(told(DomainEvent::Unmanaged), [("access_code.changed", unmanaged)]);
     let nothing = json!({
         "access_code_errors": [], "access_code_warnings": [], "device_errors": [], "device_warnings": [],
         "connected_account_errors": [], "connected_account_warnings": [],
     });
-    for (happening, expected) in [
-        (Happening::DelayInSetting, "access_code.delay_in_setting_on_device"),
-        (Happening::FailedToSet, "access_code.failed_to_set_on_device"),
-        (Happening::FailedToRemove, "access_code.failed_to_remove_from_device"),
+    for (domain_event, expected) in [
+        (DomainEvent::DelayInSetting, "access_code.delay_in_setting_on_device"),
+        (DomainEvent::FailedToSet, "access_code.failed_to_set_on_device"),
+        (DomainEvent::FailedToRemove, "access_code.failed_to_remove_from_device"),
     ] {
-        assert_eq!(told(happening), [(expected, Some(nothing.clone()))]);
+        assert_eq!(told(domain_event), [(expected, Some(nothing.clone()))]);
     }
 }
 
@@ -107,7 +107,7 @@ fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
         { "property": "starts_at", "from": null, "to": starts_at },
         { "property": "ends_at", "from": null, "to": ends_at },
     ] });
-    assert_eq!(told(Happening::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
+    assert_eq!(told(DomainEvent::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
     let tells = |what: &str, from: Value, to: Value| {
         let description = format!("The {what} of the access code was changed on the device.");
         Some(json!({ "from": from, "to": to, "description": description }))
@@ -119,11 +119,11 @@ fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
         ("access_code.code_changed", tells("code", json!({ "code": "1357" }), json!({ "code": "2468" }))),
         ("access_code.time_frame_changed", tells("time frame", frames.0, frames.1)),
     ];
-    assert_eq!(told(Happening::Changed(change(true))), expected);
+    assert_eq!(told(DomainEvent::Changed(change(true))), expected);
     let later = Change { window: Some((Some(window(1, 2)), Some(window(1, 3)))), ..Change::default() };
     let property = json!({ "property": "ends_at", "from": ends_at, "to": to_iso(at(3)) });
     let expected = Some(json!({ "changed_properties": [property] }));
-    assert_eq!(told(Happening::Changed(later)), [("access_code.changed", expected)], "its start stays");
+    assert_eq!(told(DomainEvent::Changed(later)), [("access_code.changed", expected)], "its start stays");
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn caused_event_is_the_one_that_was_recorded() {
     let locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
     let event = NewEvent::of_access_code(&mut code, &locked, event_type::CREATED, at(1), at(1));
-    let caused = Caused::from(&event);
+    let caused = EventRef::from(&event);
     assert_eq!((caused.event_id, caused.event_type), (event.event_id, event_type::CREATED));
     assert_eq!(caused.access_code_id, Some(code.access_code_id));
 }

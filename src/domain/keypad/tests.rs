@@ -1,15 +1,15 @@
 use super::*;
 use crate::domain::access_code::lifecycle::Step;
 use crate::domain::samples::{access_code, at, device, entry, held, window};
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use uuid::Uuid;
 
 /// What a lock of August's makes of the PIN `1357` five hours after the start, with one code.
-fn entered(code: &AccessCode) -> (bool, Option<Refusal>) {
+fn entered(code: &AccessCode) -> (bool, Option<DenialReason>) {
     entered_at(&device("august_lock", json!({})), code, 5)
 }
 
-fn entered_at(device: &Device, code: &AccessCode, hours: i64) -> (bool, Option<Refusal>) {
+fn entered_at(device: &Device, code: &AccessCode, hours: i64) -> (bool, Option<DenialReason>) {
     let (found, refusal) = enter([code].into_iter(), device, "1357", at(hours));
     (found.is_some(), refusal)
 }
@@ -25,14 +25,14 @@ fn keypad_opens_to_what_the_lock_holds_while_its_time_frame_lasts() {
     };
     for (code, expected) in [
         (held(1, &lock, entry("1357", None)), (true, None)),
-        (held(1, &lock, entry("2468", None)), (false, Some(Refusal::UnknownCode))),
-        (access_code(1, &lock, entry("1357", None)), (false, Some(Refusal::UnknownCode))),
-        (gone(), (false, Some(Refusal::UnknownCode))),
+        (held(1, &lock, entry("2468", None)), (false, Some(DenialReason::UnknownCode))),
+        (access_code(1, &lock, entry("1357", None)), (false, Some(DenialReason::UnknownCode))),
+        (gone(), (false, Some(DenialReason::UnknownCode))),
         (timed(5, 10), (true, None)),
-        (timed(6, 10), (true, Some(Refusal::NotYetValid))),
+        (timed(6, 10), (true, Some(DenialReason::NotYetValid))),
         (timed(1, 6), (true, None)),
-        (timed(1, 5), (true, Some(Refusal::ExpiredCode))),
-        (AccessCode { device_id: Uuid::nil(), ..timed(0, 10) }, (false, Some(Refusal::UnknownCode))),
+        (timed(1, 5), (true, Some(DenialReason::ExpiredCode))),
+        (AccessCode { device_id: Uuid::nil(), ..timed(0, 10) }, (false, Some(DenialReason::UnknownCode))),
     ] {
         assert_eq!(entered(&code), expected, "{code:?}");
     }
@@ -45,10 +45,10 @@ fn keypad_of_a_lock_without_schedules_opens_as_long_as_the_code_is_held() {
     assert_eq!(entered_at(&lock, &code, 5), (true, None));
     // What somebody else put there has shown that the lock keeps schedules.
     code.life.is_managed = false;
-    assert_eq!(entered_at(&lock, &code, 5), (true, Some(Refusal::NotYetValid)));
+    assert_eq!(entered_at(&lock, &code, 5), (true, Some(DenialReason::NotYetValid)));
     code.life.is_managed = true;
     code.life.is_offline = true;
-    assert_eq!(entered_at(&lock, &code, 5), (true, Some(Refusal::NotYetValid)));
+    assert_eq!(entered_at(&lock, &code, 5), (true, Some(DenialReason::NotYetValid)));
 }
 
 #[test]
@@ -61,8 +61,8 @@ fn keypad_takes_of_several_codes_the_one_nearest_to_opening() {
         (code.unwrap().sequence, refusal)
     };
     assert_eq!(nearest([&over, &opens]), (2, None));
-    assert_eq!(nearest([&over, &waits]), (3, Some(Refusal::NotYetValid)));
-    assert_eq!(nearest([&waits, &over]), (3, Some(Refusal::NotYetValid)));
+    assert_eq!(nearest([&over, &waits]), (3, Some(DenialReason::NotYetValid)));
+    assert_eq!(nearest([&waits, &over]), (3, Some(DenialReason::NotYetValid)));
 }
 
 #[test]
@@ -72,8 +72,8 @@ fn keypad_knows_no_code_while_its_lock_makes_it_anew_to_change_it() {
         let mut code = held(1, &lock, entry("1357", None));
         code.life.request_update(at(1), entry("2468", None), false);
         assert!(in_memory(&code, &lock).is_some(), "the lock has not begun");
-        let world: World = crate::domain::samples::world();
-        code.life.take(&lock.lock(&world), at(1), Step::Begin, (None, None), &mut Vec::new());
+        let settings: WorkspaceSettings = crate::domain::samples::settings();
+        code.life.take(&lock.lock(&settings), at(1), Step::Begin, (None, None), &mut Vec::new());
         assert_eq!(in_memory(&code, &lock).is_some(), in_memory_meanwhile, "{device_type}");
     }
 }
@@ -108,12 +108,12 @@ fn keypad_takes_an_offline_code_once_or_within_its_first_day_where_it_has_to() {
     };
     for (code, now, refusal) in [
         (offline("one_time", 48, None), 1, None),
-        (offline("one_time", 48, Some(1)), 2, Some(Refusal::AlreadyUsed)),
+        (offline("one_time", 48, Some(1)), 2, Some(DenialReason::AlreadyUsed)),
         (offline("hourly", 48, Some(1)), 30, None),
         (offline("hourly", 48, None), 23, None),
-        (offline("hourly", 48, None), 24, Some(Refusal::NeverActivated)),
+        (offline("hourly", 48, None), 24, Some(DenialReason::NeverActivated)),
         (offline("time_bound", 48, None), 30, None),
-        (offline("hourly", 48, Some(1)), 48, Some(Refusal::ExpiredCode)),
+        (offline("hourly", 48, Some(1)), 48, Some(DenialReason::ExpiredCode)),
     ] {
         assert_eq!(entered_at(&lock, &code, now), (true, refusal), "{code:?}");
     }
@@ -124,32 +124,32 @@ fn keypad_is_dead_for_75_seconds_after_as_many_wrong_codes_as_its_brand_takes() 
     let mut lock = device("kwikset_lock", json!({}));
     let code = held(1, &lock, entry("1357", None));
     for _ in 0..2 {
-        assert_eq!(count_wrong_code(&mut lock, Refusal::UnknownCode, at(5)), None);
+        assert_eq!(count_wrong_code(&mut lock, DenialReason::UnknownCode, at(5)), None);
         assert_eq!(entered_at(&lock, &code, 5), (true, None));
     }
     assert_eq!(lock.trouble.wrong_codes, 2);
-    assert_eq!(count_wrong_code(&mut lock, Refusal::ExpiredCode, at(5)), Some(Refusal::TooManyAttempts));
+    assert_eq!(count_wrong_code(&mut lock, DenialReason::ExpiredCode, at(5)), Some(DenialReason::TooManyAttempts));
     assert_eq!(lock.trouble.wrong_codes, 0, "it counts anew");
     assert_eq!(lock.trouble.keypad_dead_until, Some(at(5) + TimeDelta::seconds(75)));
     let tried = |seconds| enter([&code].into_iter(), &lock, "1357", at(5) + TimeDelta::seconds(seconds)).1;
-    assert_eq!((tried(74), tried(75)), (Some(Refusal::TooManyAttempts), None));
-    assert_eq!(count_wrong_code(&mut lock.clone(), Refusal::TooManyAttempts, at(5)), None);
+    assert_eq!((tried(74), tried(75)), (Some(DenialReason::TooManyAttempts), None));
+    assert_eq!(count_wrong_code(&mut lock.clone(), DenialReason::TooManyAttempts, at(5)), None);
     assert_eq!(lock.trouble.wrong_codes, 0, "what a dead keypad was given is not counted");
 }
 
 #[test]
 fn keypad_tells_of_each_wrong_code_or_of_none_as_its_brand_does() {
     let mut each = device("igloohome_lock", json!({}));
-    assert_eq!(count_wrong_code(&mut each, Refusal::ExpiredCode, at(5)), Some(Refusal::ExpiredCode));
+    assert_eq!(count_wrong_code(&mut each, DenialReason::ExpiredCode, at(5)), Some(DenialReason::ExpiredCode));
     assert_eq!(each.trouble, device("igloohome_lock", json!({})).trouble);
     let mut none = device("august_lock", json!({}));
-    assert_eq!(count_wrong_code(&mut none, Refusal::UnknownCode, at(5)), None);
+    assert_eq!(count_wrong_code(&mut none, DenialReason::UnknownCode, at(5)), None);
     assert_eq!(none.trouble.wrong_codes, 0);
 }
 
 #[test]
 fn keypad_refusals_have_a_message_each_and_a_reason_where_seam_has_one() {
-    use Refusal::{AlreadyUsed, ExpiredCode, Jammed, NeverActivated, NotYetValid, TooManyAttempts, UnknownCode};
+    use DenialReason::{AlreadyUsed, ExpiredCode, Jammed, NeverActivated, NotYetValid, TooManyAttempts, UnknownCode};
     let mut messages = std::collections::BTreeSet::new();
     for (refusal, reason_code) in [
         (Jammed, None),

@@ -1,6 +1,6 @@
 //! Locks that are to share a PIN which is ours to choose. They join one after the other, and each costs what is on it.
 
-use super::{Claims, Wish, taken_codes};
+use super::{PinRequest, Reservations, taken_codes};
 use crate::domain::device::Device;
 use crate::domain::pin::{self, PinRules, Taken};
 
@@ -17,16 +17,21 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// Nobody so far.
-    pub(super) fn new(wish: &Wish<'_>) -> Self {
+    pub(super) fn new(pin_request: &PinRequest<'_>) -> Self {
         Self {
-            lengths: pin::lengths_to_try(&[], wish.preferred_code_length),
+            lengths: pin::lengths_to_try(&[], pin_request.preferred_code_length),
             rules: PinRules::default(),
             taken: Taken::default(),
         }
     }
 
     /// Takes in a lock, or leaves the group as it is and says why the lock cannot share a PIN with it.
-    pub(super) fn join(&mut self, device: &Device, claims: &'a Claims, wish: &Wish<'_>) -> Result<(), String> {
+    pub(super) fn join(
+        &mut self,
+        device: &Device,
+        reservations: &'a Reservations,
+        pin_request: &PinRequest<'_>,
+    ) -> Result<(), String> {
         if device.provider_chooses_codes() {
             return Err("its provider chooses the code".to_owned());
         }
@@ -40,7 +45,8 @@ impl<'a> Group<'a> {
         if lengths.iter().all(|length| self.taken.allowed(rules, *length) == 0) {
             return Err("no code satisfies its constraints and those of the others".to_owned());
         }
-        let new: Vec<&str> = taken_codes(device, claims, wish).filter(|code| self.taken.insert(code)).collect();
+        let new: Vec<&str> =
+            taken_codes(device, reservations, pin_request).filter(|code| self.taken.insert(code)).collect();
         if lengths.iter().all(|length| self.taken.free(rules, *length) == 0) {
             for code in new {
                 self.taken.remove(code);
@@ -52,11 +58,11 @@ impl<'a> Group<'a> {
     }
 
     /// Takes in a lock that nobody else has to share with.
-    pub(super) fn take_in(&mut self, device: &Device, claims: &'a Claims, wish: &Wish<'_>) {
+    pub(super) fn take_in(&mut self, device: &Device, reservations: &'a Reservations, pin_request: &PinRequest<'_>) {
         let own = device.code_lengths();
         self.lengths.retain(|length| own.takes(*length));
         self.rules = self.rules.and(PinRules::new(device.digit_rules()));
-        for code in taken_codes(device, claims, wish) {
+        for code in taken_codes(device, reservations, pin_request) {
             self.taken.insert(code);
         }
     }

@@ -3,8 +3,8 @@ mod reference;
 use super::*;
 use crate::clock::from_iso;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Life};
-use crate::domain::device::health::Trouble;
+use crate::domain::access_code::lifecycle::{CodeState, Entry};
+use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Overrides, brands};
 use chrono::TimeDelta;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ use uuid::Uuid;
 #[test]
 fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
     let entry = Entry { name: None, code: "1357".to_owned(), window: None };
-    let life = Life { is_backup: true, ..Life::begin(Instant::default(), entry.clone(), false) };
+    let life = CodeState { is_backup: true, ..CodeState::begin(Instant::default(), entry.clone(), false) };
     let mut backup = AccessCode {
         access_code_id: Uuid::nil(),
         workspace_id: Uuid::nil(),
@@ -32,9 +32,9 @@ fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
         children: 0,
     };
     let needs_room = |code: &AccessCode| {
-        let mut claims = Claims::default();
-        claims.add_life(code);
-        claims.on(code.device_id).iter().any(|claim| claim.needs_room)
+        let mut reservations = Reservations::default();
+        reservations.add_life(code);
+        reservations.on(code.device_id).iter().any(|reservation| reservation.needs_room)
     };
     assert!(!needs_room(&backup));
     backup.life.held = Some(entry);
@@ -55,7 +55,7 @@ fn lock(place: usize, overrides: &Value) -> Device {
         ordinal: 0,
         created_at: now(),
         reachable_since: Some(now()),
-        trouble: Trouble::default(),
+        trouble: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),
@@ -63,8 +63,8 @@ fn lock(place: usize, overrides: &Value) -> Device {
     }
 }
 
-fn claim(device: &Device, number: usize, code: &str, window: Option<Window>) -> Claim {
-    Claim {
+fn reservation(device: &Device, number: usize, code: &str, window: Option<Window>) -> Reservation {
+    Reservation {
         access_code_id: Uuid::from_u128(number as u128),
         device_id: device.device_id,
         code: code.to_owned(),
@@ -118,12 +118,12 @@ impl Recipe {
         lock(place, &overrides)
     }
 
-    fn claims(&self, device: &Device) -> Vec<Claim> {
+    fn reservations(&self, device: &Device) -> Vec<Reservation> {
         let (of, left) = self.leaves;
         let strict = STRICT_PINS.iter().enumerate().filter(|(place, _)| place % of != left);
-        let strict = strict.map(|(place, pin)| claim(device, place + 1000, pin, None));
+        let strict = strict.map(|(place, pin)| reservation(device, place + 1000, pin, None));
         let others = self.others.iter().enumerate();
-        let others = others.map(|(place, (pin, window))| claim(device, place + 1, pin, window.map(days)));
+        let others = others.map(|(place, (pin, window))| reservation(device, place + 1, pin, window.map(days)));
         others.chain(strict).collect()
     }
 }
@@ -173,53 +173,53 @@ proptest! {
     ) {
         let devices: Vec<Device> = recipes.iter().enumerate().map(|(place, recipe)| recipe.device(place)).collect();
         let devices: Vec<&Device> = devices.iter().collect();
-        let claims: Claims =
-            recipes.iter().zip(&devices).flat_map(|(recipe, device)| recipe.claims(device)).collect();
-        let wish = Wish {
+        let reservations: Reservations =
+            recipes.iter().zip(&devices).flat_map(|(recipe, device)| recipe.reservations(device)).collect();
+        let pin_request = PinRequest {
             code,
             preferred_code_length,
             window: window.map(days),
             same_code: if is_strict { SameCode::Never } else { SameCode::InDisjointWindows },
-            ..Wish::at(now())
+            ..PinRequest::at(now())
         };
         let behavior =
             if is_refused { WhenCodeCannotBeShared::Throw } else { WhenCodeCannotBeShared::CreateRandomCode };
         let (mut bounds, mut expected_bounds) = (Vec::new(), Vec::new());
-        let found = assign_many(&devices, &claims, &wish, behavior, |bound| {
+        let found = assign_many(&devices, &reservations, &pin_request, behavior, |bound| {
             bounds.push(bound);
             (seed >> bounds.len()) % bound
         });
-        let expected = reference::assign_many(&devices, &claims, &wish, behavior, |bound| {
+        let expected = reference::assign_many(&devices, &reservations, &pin_request, behavior, |bound| {
             expected_bounds.push(bound);
             (seed >> expected_bounds.len()) % bound
         });
         prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
         prop_assert_eq!(bounds, expected_bounds);
         for device in devices {
-            let expected = format!("{:?}", reference::check_capacity(device, &claims, &wish));
-            prop_assert_eq!(format!("{:?}", check_capacity(device, &claims, &wish)), expected);
+            let expected = format!("{:?}", reference::check_capacity(device, &reservations, &pin_request));
+            prop_assert_eq!(format!("{:?}", check_capacity(device, &reservations, &pin_request)), expected);
         }
     }
 
     #[test]
-    fn claims_are_found_by_pin_whatever_was_removed(
+    fn reservations_are_found_by_pin_whatever_was_removed(
         steps in prop::collection::vec((any::<bool>(), 1_usize..30, select(&SOME_PINS)), 0..60),
     ) {
         let device = lock(0, &json!({}));
-        let (mut claims, mut plain) = (Claims::default(), Vec::new());
+        let (mut reservations, mut plain) = (Reservations::default(), Vec::new());
         for (is_added, number, code) in steps {
             if is_added {
-                claims.add(claim(&device, number, code, None));
-                plain.push(claim(&device, number, code, None));
+                reservations.add(reservation(&device, number, code, None));
+                plain.push(reservation(&device, number, code, None));
             } else {
-                claims.remove(device.device_id, Uuid::from_u128(number as u128));
-                plain.retain(|claim| claim.access_code_id != Uuid::from_u128(number as u128));
+                reservations.remove(device.device_id, Uuid::from_u128(number as u128));
+                plain.retain(|reservation| reservation.access_code_id != Uuid::from_u128(number as u128));
             }
-            prop_assert_eq!(format!("{:?}", claims.on(device.device_id)), format!("{:?}", &plain));
-            prop_assert_eq!(claims.rooms(device.device_id), plain.iter().filter(|claim| claim.takes_room()).count());
+            prop_assert_eq!(format!("{:?}", reservations.on(device.device_id)), format!("{:?}", &plain));
+            prop_assert_eq!(reservations.rooms(device.device_id), plain.iter().filter(|reservation| reservation.takes_room()).count());
             for code in SOME_PINS {
-                let expected: Vec<&Claim> = plain.iter().filter(|claim| claim.code == code).collect();
-                let found: Vec<&Claim> = claims.with_code(device.device_id, code).collect();
+                let expected: Vec<&Reservation> = plain.iter().filter(|reservation| reservation.code == code).collect();
+                let found: Vec<&Reservation> = reservations.with_code(device.device_id, code).collect();
                 prop_assert_eq!(format!("{found:?}"), format!("{expected:?}"));
             }
         }
@@ -237,23 +237,23 @@ fn work_of_sharing(locks: usize) -> (u64, usize) {
         others: Vec::new(),
     };
     let devices: Vec<Device> = (0..locks).map(|place| recipe(place).device(place)).collect();
-    let mut claims = Claims::default();
+    let mut reservations = Reservations::default();
     for (place, device) in devices.iter().enumerate() {
         if place % 3 == 2 {
-            recipe(place).claims(device).into_iter().for_each(|claim| claims.add(claim));
+            recipe(place).reservations(device).into_iter().for_each(|reservation| reservations.add(reservation));
             let longer = (100_000..=999_999).filter(|number| number % 1000 == 1);
-            longer.for_each(|number| claims.add(claim(device, number, &number.to_string(), None)));
+            longer.for_each(|number| reservations.add(reservation(device, number, &number.to_string(), None)));
         }
         for number in 0..20 {
-            claims.add(claim(device, number, &format!("7{:05}", place * 20 + number), None));
+            reservations.add(reservation(device, number, &format!("7{:05}", place * 20 + number), None));
         }
     }
-    let wish = Wish::at(now());
-    let mut group = Group::new(&wish);
+    let pin_request = PinRequest::at(now());
+    let mut group = Group::new(&pin_request);
     // Without the longer PINs those that leave no strict one leave none at all.
     let short = lock(locks, &json!({ "supported_code_lengths": [4], "code_constraints": [] }));
-    group.join(&short, &claims, &wish).unwrap();
-    let joined = devices.iter().filter(|device| group.join(device, &claims, &wish).is_ok()).count();
+    group.join(&short, &reservations, &pin_request).unwrap();
+    let joined = devices.iter().filter(|device| group.join(device, &reservations, &pin_request).is_ok()).count();
     (group.taken.work, joined)
 }
 

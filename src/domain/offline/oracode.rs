@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The longest stay.
-const LONGEST: TimeDelta = TimeDelta::days(31);
+const MAX_STAY: TimeDelta = TimeDelta::days(31);
 /// The only stay for which a biweekly slot is there.
 const BIWEEKLY_DAYS: i64 = 14;
 /// PINs have this many digits, those of the user level's prefix included.
@@ -204,7 +204,7 @@ impl<'a> Fit<'a> {
             let (by_start, by_end) = ((from - start).abs(), (to - end).abs());
             let is_fit = by_start <= limit
                 && by_end <= limit
-                && to - from <= LONGEST
+                && to - from <= MAX_STAY
                 && (!slot.is_biweekly_mode || (to.date() - from.date()).num_days() == BIWEEKLY_DAYS);
             let window = Window { starts_at: instant(zone, from), ends_at: instant(zone, to) };
             is_fit.then_some(Self { slot, window, moved: by_start + by_end })
@@ -223,7 +223,7 @@ pub(super) fn plan(device: &Device, asked: &Asked, now: Instant) -> Result<Plan>
     let zone = time_zone(device)?;
     let slots = predefined_time_slots(device)?;
     let Some((slot, window)) = best(&slots, zone, wanted, asked.max_time_rounding, now)? else {
-        return Err(if local(zone, wanted.ends_at) - local(zone, wanted.starts_at) > LONGEST {
+        return Err(if local(zone, wanted.ends_at) - local(zone, wanted.starts_at) > MAX_STAY {
             Error::invalid("ends_at", "ends_at must be at most 31 days after starts_at on dormakaba Oracode devices")
         } else {
             // In Seam's words; the caller finds the slots in the device's properties.

@@ -1,7 +1,7 @@
 use super::Kind::{Daily, Hourly, OneTime, OracodeSlot, TimeBound};
 use super::*;
 use crate::clock::{from_iso, to_iso};
-use crate::domain::device::health::Trouble;
+use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Overrides, brands};
 use uuid::Uuid;
 
@@ -23,7 +23,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         ordinal: 0,
         created_at: at(NOW),
         reachable_since: None,
-        trouble: Trouble { disconnected_at: Some(at(NOW)), ..Trouble::default() },
+        trouble: DeviceHealth { disconnected_at: Some(at(NOW)), ..DeviceHealth::default() },
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),

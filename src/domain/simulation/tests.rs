@@ -281,8 +281,9 @@ fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
         scene.faults = vec![fault(operation, fail.clone(), Some(1))];
         let ran = scene.run(codes.clone(), ALL, 0, (StopWhen::TimeIsReached, 1000));
         assert_eq!(ran.faults[0].seen, 1, "{operation}");
-        let struck: Vec<bool> = ran.codes.iter().map(|code| code.life.particulars.fate.is_some()).collect();
-        assert_eq!(struck, (0..4).map(|other| other == place).collect::<Vec<_>>(), "{operation}");
+        let applied: Vec<bool> =
+            ran.codes.iter().map(|code| code.life.particulars.injected_outcome.is_some()).collect();
+        assert_eq!(applied, (0..4).map(|other| other == place).collect::<Vec<_>>(), "{operation}");
     }
 }
 
@@ -316,6 +317,6 @@ fn operations_take_no_time_for_a_caller_who_waits_unless_ended_by_hand() {
     let programming = |pace: Pace, locked: &LockedDevice| pace.lock(locked).programming;
     assert_eq!(programming(Pace::Usual, &locked), Some(TimeDelta::seconds(1)));
     assert_eq!(programming(Pace::Immediate, &locked), Some(TimeDelta::zero()));
-    locked.world.programming = None;
+    locked.settings.programming = None;
     assert_eq!(programming(Pace::Immediate, &locked), None);
 }

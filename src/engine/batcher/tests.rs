@@ -57,7 +57,7 @@ async fn batch_is_full_at_its_weight_and_takes_one_job_of_any_weight() {
 async fn queue_that_is_full_takes_no_job() {
     let together: Arc<Numbers> = Arc::default();
     let gate = Arc::new(Semaphore::new(0));
-    let mut answers: Vec<_> = (0..QUEUE).map(|_| Box::pin(together.submit(1, (0, 1), gated(&gate)))).collect();
+    let mut answers: Vec<_> = (0..MAX_WAITING).map(|_| Box::pin(together.submit(1, (0, 1), gated(&gate)))).collect();
     for answer in &mut answers {
         assert!(poll_once(answer).is_none());
     }

@@ -2,25 +2,25 @@
 
 use super::checks;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Life, PendingMutation};
+use crate::domain::access_code::lifecycle::{CodeState, Entry, PendingMutation};
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::action_attempt::action_type::CREATE_ACCESS_CODE;
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::event_type;
-use crate::domain::linked::{self, Assigned, Claims, WhenCodeCannotBeShared, Wish};
+use crate::domain::linked::{self, Assigned, PinRequest, Reservations, WhenCodeCannotBeShared};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::offline::Registered;
 use crate::domain::rate_limit::Recent;
 use crate::domain::simulation::{Pace, Turn};
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use crate::engine::backup_pool;
 use crate::engine::commands::{CreateCommand, Created, NewAccessCode};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
-use crate::store::access_codes::{self, CodeWanted};
+use crate::store::access_codes::{self, PinQuery};
 use crate::store::action_attempts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -39,8 +39,8 @@ pub(super) struct Group {
 /// Everything a batch is decided by, locked, and what has been decided so far.
 pub(super) struct CreateBatch {
     pub(super) work: UnitOfWork,
-    pub(super) world: World,
-    pub(super) claims: Claims,
+    pub(super) settings: WorkspaceSettings,
+    pub(super) reservations: Reservations,
     pub(super) groups: BTreeMap<String, Group>,
     pub(super) registered: HashMap<Uuid, Vec<Registered>>,
     /// Codes that were made lately.
@@ -60,7 +60,7 @@ pub(super) struct PendingCode {
 }
 
 impl CreateBatch {
-    /// Locks groups and devices and reads the claims on them.
+    /// Locks groups and devices and reads the reservations on them.
     ///
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Device`] where none of the devices is there.
@@ -79,24 +79,24 @@ impl CreateBatch {
         let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
         let mut work =
             UnitOfWork::begin_in(tx, &Visibility::all_of(workspace_id), Scope::DevicesOnly(&device_ids)).await?;
-        let world = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.world;
+        let settings = work.codes.devices.first().ok_or(Error::NotFound(Resource::Device))?.settings;
         let (tx, now) = (&mut work.tx, work.now);
-        let recent = action_attempts::recent(tx, workspace_id, &world, now, &device_ids, CREATE_ACCESS_CODE).await?;
+        let recent = action_attempts::recent(tx, workspace_id, &settings, now, &device_ids, CREATE_ACCESS_CODE).await?;
         let mut batch = Self {
             work,
-            world,
-            claims: Claims::default(),
+            settings,
+            reservations: Reservations::default(),
             groups,
             registered: HashMap::new(),
             recent,
             pending: HashMap::new(),
         };
-        batch.read_claims(commands).await?;
+        batch.read_reservations(commands).await?;
         Ok(batch)
     }
 
     /// Reads what stands in the way. Where the PIN is given and the lock has no limit, only its own doubles do.
-    async fn read_claims(&mut self, commands: &[CreateCommand]) -> Result<()> {
+    async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
         let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
         for command in commands {
             let wanted = &command.wanted;
@@ -106,7 +106,7 @@ impl CreateBatch {
                 let Ok(locked) = self.work.codes.device(*device_id) else { continue };
                 match &code {
                     Some(code) if locked.device.capacity().is_none() && !may_choose && !wanted.use_backup_pool => {
-                        of_codes.insert(CodeWanted { device_id: *device_id, code: code.clone() });
+                        of_codes.insert(PinQuery { device_id: *device_id, code: code.clone() });
                     }
                     _ => drop(of_devices.insert(*device_id)),
                 }
@@ -116,13 +116,16 @@ impl CreateBatch {
         of_codes.retain(|wanted| !of_devices.contains(&wanted.device_id));
         let tx = &mut self.work.tx;
         if !of_codes.is_empty() {
-            access_codes::claims_of_codes(tx, &of_codes).await?.into_iter().for_each(|claim| self.claims.add(claim));
-        }
-        if !of_devices.is_empty() {
-            access_codes::claims_on_devices(tx, &of_devices)
+            access_codes::reservations_of_codes(tx, &of_codes)
                 .await?
                 .into_iter()
-                .for_each(|claim| self.claims.add(claim));
+                .for_each(|reservation| self.reservations.add(reservation));
+        }
+        if !of_devices.is_empty() {
+            access_codes::reservations_on_devices(tx, &of_devices)
+                .await?
+                .into_iter()
+                .for_each(|reservation| self.reservations.add(reservation));
         }
         let offline = commands.iter().filter(|command| command.wanted.offline.is_some());
         let offline: Vec<Uuid> = offline.flat_map(|command| command.device_ids.iter().copied()).collect();
@@ -178,18 +181,18 @@ impl CreateBatch {
         }
         checks::check_time(&in_order, wanted, self.work.now)?;
         let code = self.code_of(wanted)?;
-        let wish = Wish {
+        let pin_request = PinRequest {
             code: code.as_deref(),
             code_comes_from: if wanted.code.is_some() { "code" } else { "common_code_key" },
             name: wanted.name.as_deref(),
             window: wanted.window,
             preferred_code_length: wanted.preferred_code_length,
             prefer_native_scheduling: wanted.prefer_native_scheduling,
-            same_code: self.world.same_code,
+            same_code: self.settings.same_code,
             now: self.work.now,
         };
         for locked in &in_order {
-            linked::check_capacity(&locked.device, &self.claims, &wish)?;
+            linked::check_capacity(&locked.device, &self.reservations, &pin_request)?;
         }
         let Some(first) = in_order.first() else { return Err(Error::NotFound(Resource::Device)) };
         let (first_id, first_ordinal) = (first.device.device_id, first.next_ordinal());
@@ -200,12 +203,12 @@ impl CreateBatch {
         };
         let (assigned, key) = match command.linking {
             None => {
-                let code = linked::assign_one(&first.device, &self.claims, &wish, &mut draw)?;
+                let code = linked::assign_one(&first.device, &self.reservations, &pin_request, &mut draw)?;
                 (vec![Assigned { code, is_shared: true }], wanted.common_code_key.clone())
             }
             Some(behavior) => {
                 let devices: Vec<&Device> = in_order.iter().map(|locked| &locked.device).collect();
-                let assigned = linked::assign_many(&devices, &self.claims, &wish, behavior, &mut draw)?;
+                let assigned = linked::assign_many(&devices, &self.reservations, &pin_request, behavior, &mut draw)?;
                 // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
                 (assigned, wanted.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
             }
@@ -241,7 +244,7 @@ impl CreateBatch {
         }
         locked.device.backup_pool = Some(BackupPool { is_enabled: true, since: now });
         for _ in 0..locked.device.pool_size() {
-            if !backup_pool::add_code(&mut self.work, &mut self.claims, device_id)? {
+            if !backup_pool::add_code(&mut self.work, &mut self.reservations, device_id)? {
                 break;
             }
         }
@@ -264,7 +267,7 @@ impl CreateBatch {
         let locked = self.work.codes.device(device_id)?;
         let native = wanted.prefer_native_scheduling && locked.device.schedules_natively();
         let asked = Entry { name: wanted.name.clone(), code, window: wanted.window };
-        let mut life = Life::begin(self.work.now, asked, native);
+        let mut life = CodeState::begin(self.work.now, asked, native);
         life.particulars.awaits_code = locked.device.provider_chooses_codes();
         let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
         Ok(AccessCode {
@@ -288,12 +291,12 @@ impl CreateBatch {
             resolved_at: None,
             outcome: None,
         };
-        self.claims.add_life(&code);
+        self.reservations.add_life(&code);
         self.work.codes.device_mut(device_id)?.access_code_ordinal += 1;
         self.work.codes.add(code);
         self.work.codes.recorder.concerns(access_code_id, device_id);
         self.work.record(access_code_id, event_type::CREATED, None)?;
-        let keeps_attempt = command.linking.is_none() || self.world.rate_limits.is_some();
+        let keeps_attempt = command.linking.is_none() || self.settings.rate_limits.is_some();
         self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, at_once: command.wanted.sync });
         Ok(())
     }

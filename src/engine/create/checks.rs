@@ -50,7 +50,7 @@ pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Windo
     if !begun(window.starts_at, lead, now) {
         return Ok(());
     }
-    if locked.world.refuse_begun_windows {
+    if locked.settings.refuse_begun_windows {
         let message = "Invalid access code time range, start time must be a value greater than the current time";
         return Err(Error::invalid("starts_at", message));
     }

@@ -1,9 +1,9 @@
 //! Creates codes that a lock's maker computes: the rules are [`crate::domain::offline`]'s.
 
 use super::batch::CreateBatch;
-use crate::clock::LAST;
+use crate::clock::MAX_TIMESTAMP;
 use crate::domain::access_code::lifecycle::Window;
-use crate::domain::linked::{self, Wish};
+use crate::domain::linked::{self, PinRequest};
 use crate::domain::offline::{self, Plan, Registered};
 use crate::engine::commands::{CreateCommand, NewAccessCode};
 use crate::error::{Error, Resource, Result};
@@ -13,7 +13,7 @@ use uuid::Uuid;
 impl CreateBatch {
     /// Decides a request for a code that the lock's maker computes.
     pub(super) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
-        let (Some(wish), Some(device_id)) = (command.wanted.offline, command.device_ids.first().copied()) else {
+        let (Some(pin_request), Some(device_id)) = (command.wanted.offline, command.device_ids.first().copied()) else {
             return Err(Error::NotFound(Resource::Device));
         };
         let locked = self.work.codes.visible_device(device_id, &command.visibility)?;
@@ -23,16 +23,16 @@ impl CreateBatch {
         let ordinal = locked.next_ordinal();
         let stay_id = offline::stay_id(locked.device.ordinal, locked.access_code_ordinal);
         let asked = offline::Asked {
-            starts_at: wish.starts_at,
-            ends_at: wish.ends_at,
-            is_one_time_use: wish.is_one_time_use,
+            starts_at: pin_request.starts_at,
+            ends_at: pin_request.ends_at,
+            is_one_time_use: pin_request.is_one_time_use,
             has_code: command.wanted.code.is_some(),
-            max_time_rounding: wish.max_time_rounding,
+            max_time_rounding: pin_request.max_time_rounding,
             stay_id,
         };
         let others = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
         let plan = offline::plan(&locked.device, &asked, others, self.work.now)?;
-        if plan.window.ends_at > LAST {
+        if plan.window.ends_at > MAX_TIMESTAMP {
             return Err(Error::invalid(
                 "ends_at",
                 "Rounded to where the maker knows an instant, it lies after the year 9999",
@@ -41,15 +41,15 @@ impl CreateBatch {
         Window::check_not_over(Some(plan.window), self.work.now)?;
         let code = self.offline_pin(device_id, &plan, ordinal)?;
         let wanted = NewAccessCode { window: Some(plan.window), ..command.wanted.clone() };
-        let wish = Wish {
+        let pin_request = PinRequest {
             code: Some(&code),
             name: wanted.name.as_deref(),
             window: wanted.window,
             prefer_native_scheduling: false,
-            ..Wish::at(self.work.now)
+            ..PinRequest::at(self.work.now)
         };
         let locked = self.work.codes.device(device_id)?;
-        linked::check_capacity(&locked.device, &self.claims, &wish)?;
+        linked::check_capacity(&locked.device, &self.reservations, &pin_request)?;
         let mut code = self.new_code(device_id, &wanted, (code, None))?;
         code.life.is_offline = true;
         code.life.is_natively_scheduled = false;
@@ -66,15 +66,15 @@ impl CreateBatch {
 
     /// A PIN as the maker would compute it, that no other code on the lock has.
     fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: i64) -> Result<String> {
-        const TRIES: i64 = 1000;
+        const MAX_ATTEMPTS: i64 = 1000;
         let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
         let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
-        (0..TRIES)
+        (0..MAX_ATTEMPTS)
             .map(|attempt| {
                 let number = self.work.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
                 format!("{}{number:0digits$}", plan.pin_prefix)
             })
-            .find(|code| self.claims.with_code(device_id, code).next().is_none())
+            .find(|code| self.reservations.with_code(device_id, code).next().is_none())
             .ok_or(Error::NoCodeLeft)
     }
 }

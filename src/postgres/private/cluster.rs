@@ -68,7 +68,7 @@ pub(super) fn clear(instance: &Instance, socket_directory: &Path) -> Result<(), 
     if !leftovers::stop(&data) {
         return Err(StartError::Timeout {
             what: "stopping a postgresql left over from before",
-            after: leftovers::PATIENCE,
+            after: leftovers::STOP_TIMEOUT,
             log: instance.log(),
         });
     }

@@ -18,7 +18,7 @@ pub(super) const IN_MEMORY: &str = "/dev/shm";
 const THROW_AWAY: &str = "latchkey-throwaway-";
 
 /// A cluster takes 30 MB when new. Containers often have a `/dev/shm` of 64 MB in all, which its first write-ahead log would fill.
-const ENOUGH_SPACE: u64 = 512 << 20;
+const MIN_SHARED_MEMORY: u64 = 512 << 20;
 
 /// A directory that is ours alone until this value is dropped; a throw-away one is then deleted.
 #[derive(Debug)]
@@ -191,7 +191,7 @@ fn open(path: &Path, account: &Account) -> io::Result<File> {
 }
 
 pub(super) fn has_space(place: &Path) -> bool {
-    rustix::fs::statvfs(place).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= ENOUGH_SPACE)
+    rustix::fs::statvfs(place).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_SHARED_MEMORY)
 }
 
 /// Deletes the throw-away directories in `place` whose owners are dead. What cannot be deleted is left to a later sweep.

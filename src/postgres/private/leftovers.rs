@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a server left over from before may take to stop, all signals together.
-pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The first line of this file in a cluster is its server's process id.
 const POSTMASTER_PID: &str = "postmaster.pid";

@@ -12,7 +12,7 @@ const OLDEST: u32 = 14;
 
 /// Where distributions put one installation per version: the parent directory, what the names in it start with, and where in each the
 /// programs are.
-const PLACES: [(&str, &str, &str); 5] = [
+const INSTALL_PATHS: [(&str, &str, &str); 5] = [
     ("usr/lib/postgresql", "", "bin"),
     ("usr", "pgsql-", "bin"),
     ("opt/homebrew/opt", "postgresql", "bin"),
@@ -74,10 +74,10 @@ pub(super) fn choose(found: &[Programs], written_by: Option<u32>, directory: &Pa
     }
 }
 
-/// Looks through [`PLACES`] under `root` and then through `path`, the value of a PATH variable.
+/// Looks through [`INSTALL_PATHS`] under `root` and then through `path`, the value of a PATH variable.
 fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
     let mut found = Vec::new();
-    for (parent, prefix, rest) in PLACES {
+    for (parent, prefix, rest) in INSTALL_PATHS {
         let Ok(entries) = fs::read_dir(root.join(parent)) else {
             continue;
         };

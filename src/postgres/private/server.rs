@@ -20,10 +20,10 @@ use super::sockets::SocketDirectory;
 use super::{Durability, ROLE, StartError};
 
 /// How long the server may take to become ready; recovery after a crash is part of it.
-const READY_WITHIN: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// PostgreSQL's own tool looks every 100 ms, which is most of the time it takes.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How much of the log goes into an error, in lines.
 const TAIL: usize = 20;
@@ -112,10 +112,10 @@ impl Server {
                 let tail = tail(&log);
                 return Err(StartError::StartFailed { log, tail });
             }
-            if begun.elapsed() > READY_WITHIN {
-                return Err(StartError::Timeout { what: "starting postgresql", after: READY_WITHIN, log });
+            if begun.elapsed() > START_TIMEOUT {
+                return Err(StartError::Timeout { what: "starting postgresql", after: START_TIMEOUT, log });
             }
-            thread::sleep(LOOK_EVERY);
+            thread::sleep(POLL_INTERVAL);
         }
         Ok(())
     }

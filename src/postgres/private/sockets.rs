@@ -16,7 +16,7 @@ use super::{StartError, instance};
 pub(super) const NAME: &str = ".s.PGSQL.5432";
 
 /// The longest path of a socket in bytes.
-const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// The directory of the socket.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Drop for SocketDirectory {
 }
 
 fn fits(directory: &Path) -> bool {
-    directory.as_os_str().len() + 1 + NAME.len() <= LONGEST
+    directory.as_os_str().len() + 1 + NAME.len() <= MAX_SOCKET_PATH
 }
 
 /// Anyone can put something under this name first; only a directory that is closed to all but the account is taken.
@@ -105,12 +105,12 @@ mod tests {
 
     #[test]
     fn a_short_directory_holds_its_own_socket_and_a_long_one_does_not() {
-        let room = LONGEST - 1 - NAME.len();
+        let room = MAX_SOCKET_PATH - 1 - NAME.len();
         let long = PathBuf::from(format!("/{}", "d".repeat(room)));
         let short = PathBuf::from(format!("/{}", "d".repeat(room - 1)));
         assert_eq!(SocketDirectory::of(&short, &ourselves()).unwrap().path, short);
         let elsewhere = SocketDirectory::of(&long, &ourselves()).unwrap();
-        assert!(elsewhere.socket().as_os_str().len() <= LONGEST);
+        assert!(elsewhere.socket().as_os_str().len() <= MAX_SOCKET_PATH);
         let path = elsewhere.path.clone();
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         let again = SocketDirectory::of(&long, &ourselves()).unwrap();

@@ -16,16 +16,16 @@ use super::sockets::SocketDirectory;
 use super::{Durability, StartError, cluster};
 
 /// How often the server is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a server that did not start is left alone.
-const START_AGAIN_AFTER: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// A server that dies more often than [`STARTS`] times in this period is given up.
-const PERIOD: Duration = Duration::from_mins(1);
+/// A server that dies more often than [`MAX_RESTARTS`] times in this period is given up.
+const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
-/// How often the server is started again within [`PERIOD`].
-const STARTS: usize = 5;
+/// How often the server is started again within [`RESTART_WINDOW`].
+const MAX_RESTARTS: usize = 5;
 
 /// What a server is started from, and started again.
 #[derive(Debug)]
@@ -114,7 +114,7 @@ impl Watch {
     ) -> Option<Server> {
         let mut server = Ok(server);
         loop {
-            let pause = if server.is_ok() { LOOK_EVERY } else { START_AGAIN_AFTER };
+            let pause = if server.is_ok() { CHECK_INTERVAL } else { RESTART_DELAY };
             match stopping.recv_timeout(pause) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return server.ok(),
@@ -126,7 +126,7 @@ impl Watch {
             let Some(why) = why else { continue };
             if self.is_too_often() {
                 let reason =
-                    format!("postgresql died more than {STARTS} times within a minute, at last because: {why}");
+                    format!("postgresql died more than {MAX_RESTARTS} times within a minute, at last because: {why}");
                 tracing::error!(reason, "the private postgresql is given up");
                 let _ = give_up.send(reason);
                 return None;
@@ -139,9 +139,9 @@ impl Watch {
     /// Counts another death. Gives whether that is one too many.
     fn is_too_often(&mut self) -> bool {
         let now = Instant::now();
-        self.died.retain(|died| now.duration_since(*died) < PERIOD);
+        self.died.retain(|died| now.duration_since(*died) < RESTART_WINDOW);
         self.died.push(now);
-        self.died.len() > STARTS
+        self.died.len() > MAX_RESTARTS
     }
 
     fn start(&self) -> Result<Server, StartError> {

@@ -1,6 +1,6 @@
 //! Claiming what is due: codes with their locks, passing over what somebody else holds.
 
-use super::locks::{locked_rows, with_worlds};
+use super::locks::{locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Instant;
 use crate::domain::locked_device::LockedDevice;
@@ -32,7 +32,7 @@ pub(crate) enum DueOn<'a> {
     AllBut(&'a [Uuid]),
 }
 
-/// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
+/// Reservations codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
 /// are passed over before it is counted.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
@@ -78,7 +78,7 @@ pub(crate) async fn longest_due(
 /// How many of the codes that fell due last [`claim_newly_due`] looks at.
 const NEWEST: i64 = 5000;
 
-/// Claims codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
+/// Reservations codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
 /// that are left out, and what somebody else works on, are passed over.
 pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,
@@ -127,7 +127,7 @@ pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Resul
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
     query.push_bind(device_ids.into_iter().collect::<Vec<_>>()).push(") order by device_id");
     let rows = locked_rows(tx, query).await?;
-    with_worlds(tx, rows).await
+    with_settings(tx, rows).await
 }
 
 /// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.

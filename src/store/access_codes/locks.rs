@@ -3,11 +3,11 @@
 use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::caller::Visibility;
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::workspace::World;
+use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::ids::Ids;
 use crate::store::devices::DeviceRow;
-use crate::store::workspaces::{self, WorldRow};
+use crate::store::workspaces::{self, WorkspaceSettingsRow};
 use crate::store::{push_visible_accounts, push_visible_devices};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
@@ -21,10 +21,10 @@ pub(super) struct LockedRow {
 }
 
 impl LockedRow {
-    fn in_world(self, ids: Ids, world: World) -> Result<LockedDevice> {
+    fn with_settings(self, ids: Ids, settings: WorkspaceSettings) -> Result<LockedDevice> {
         let Self { device, backups } = self;
         let access_code_ordinal = device.access_code_ordinal;
-        Ok(LockedDevice { device: device.try_into()?, world, ids, access_code_ordinal, backups })
+        Ok(LockedDevice { device: device.try_into()?, settings, ids, access_code_ordinal, backups })
     }
 }
 
@@ -38,13 +38,13 @@ pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<P
 struct Found {
     code: AccessCodeRow,
     is_rival: bool,
-    world: WorldRow,
+    settings: WorkspaceSettingsRow,
 }
 
 impl FromRow<'_, PgRow> for Found {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let is_rival = row.try_get(AccessCodeRow::COUNT)?;
-        Ok(Self { code: AccessCodeRow::from_row(row)?, is_rival, world: WorldRow::from_row(row)? })
+        Ok(Self { code: AccessCodeRow::from_row(row)?, is_rival, settings: WorkspaceSettingsRow::from_row(row)? })
     }
 }
 
@@ -61,22 +61,22 @@ pub(crate) async fn lock_devices(
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
     let rows = locked_rows(tx, query).await?;
-    with_worlds(tx, rows).await
+    with_settings(tx, rows).await
 }
 
-/// Reads the worlds of devices that are locked, in a statement of its own: the one that waited for the locks saw
+/// Reads the settings of the workspaces of devices that are locked, in a statement of its own: the one that waited for the locks saw
 /// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
-pub(super) async fn with_worlds(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
+pub(super) async fn with_settings(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
     let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
     if workspace_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let worlds = workspaces::worlds(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
+    let all_settings = workspaces::all_settings(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
     let mut locked = Vec::with_capacity(rows.len());
     for row in rows {
         // A workspace that is gone takes its devices with it, and those are locked.
-        let Some((ids, world)) = worlds.get(&row.device.workspace_id) else { continue };
-        locked.push(row.in_world(ids.clone(), *world)?);
+        let Some((ids, settings)) = all_settings.get(&row.device.workspace_id) else { continue };
+        locked.push(row.with_settings(ids.clone(), *settings)?);
     }
     Ok(locked)
 }
@@ -188,7 +188,7 @@ pub(crate) async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid,
 
 /// A PIN that a code is to have.
 #[derive(Clone, Debug)]
-pub struct PinWanted {
+pub struct PinChange {
     /// The code.
     pub access_code_id: Uuid,
     /// The PIN; `None`: the one it has, for other times.
@@ -203,7 +203,7 @@ pub(crate) struct LockedAccessCodes {
     /// The codes, in the order in which they were made.
     pub codes: Vec<StoredCode>,
     /// The codes, of all on the devices, that have a PIN that is wanted, or that one of `codes` has and wants to keep.
-    pub rivals: Vec<StoredCode>,
+    pub conflicts: Vec<StoredCode>,
 }
 
 /// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
@@ -213,7 +213,7 @@ pub(crate) async fn lock_access_codes(
     tx: &mut PgConnection,
     visibility: &Visibility,
     access_code_ids: &[Uuid],
-    wanted: &[PinWanted],
+    wanted: &[PinChange],
 ) -> Result<LockedAccessCodes> {
     // A code never moves to another device: where it is need not be read anew under the lock.
     let mut query = QueryBuilder::new("select ");
@@ -227,30 +227,34 @@ pub(crate) async fn lock_access_codes(
     if device_ids.is_empty() {
         return Ok(LockedAccessCodes::default());
     }
-    let mut query = codes_with_world(visibility, access_code_ids, &device_ids, wanted);
+    let mut query = codes_with_settings(visibility, access_code_ids, &device_ids, wanted);
     let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
     let mut all = LockedAccessCodes::default();
-    let mut world = None;
-    for Found { code, is_rival, world: of_it } in found {
-        world = Some(of_it);
-        if is_rival { &mut all.rivals } else { &mut all.codes }.push(code.try_into()?);
+    let mut settings = None;
+    for Found { code, is_rival, settings: of_it } in found {
+        settings = Some(of_it);
+        if is_rival { &mut all.conflicts } else { &mut all.codes }.push(code.try_into()?);
     }
     // Where there is none of the codes, nobody asks for their locks.
-    let Some((ids, world)) = world.map(<(Ids, World)>::try_from).transpose()? else { return Ok(all) };
-    all.locked = rows.into_iter().map(|row| row.in_world(ids.clone(), world)).collect::<Result<_>>()?;
+    let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else { return Ok(all) };
+    all.locked = rows.into_iter().map(|row| row.with_settings(ids.clone(), settings)).collect::<Result<_>>()?;
     Ok(all)
 }
 
-/// Selects codes, those that wait for a place on these devices, and rivals for PINs, each with its world. Each kind is
+/// Selects codes, those that wait for a place on these devices, and conflicts for PINs, each with the settings of its workspace. Each kind is
 /// looked up by an index of its own: `offset 0` keeps them apart.
-fn codes_with_world(
+fn codes_with_settings(
     visibility: &Visibility,
     access_code_ids: &[Uuid],
     device_ids: &[Uuid],
-    wanted: &[PinWanted],
+    wanted: &[PinChange],
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(", a.is_rival, ").push(WorldRow::COLUMNS).push(" from (select ");
+    query
+        .push(AccessCodeRow::COLUMNS)
+        .push(", a.is_rival, ")
+        .push(WorkspaceSettingsRow::COLUMNS)
+        .push(" from (select ");
     query.push(AccessCodeRow::COLUMNS).push(", false as is_rival from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ");

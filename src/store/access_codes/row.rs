@@ -2,7 +2,7 @@
 
 use crate::clock::Instant;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Life, Particulars, Window};
+use crate::domain::access_code::lifecycle::{CodeState, Entry, RareFields, Window};
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Result};
 use crate::store::row::row;
@@ -44,7 +44,7 @@ row! {
             children: i32,
             pool_device_id: Option<Uuid>,
             pulled_backup_access_code_id: Option<Uuid>,
-            particulars: Option<Json<Particulars>>,
+            particulars: Option<Json<RareFields>>,
             blocked_on: Option<Uuid>,
         }
         generated {
@@ -68,8 +68,8 @@ impl StoredCode {
     /// When the next step of a code on this lock falls due: in the workspace's time, and in the machine's where the passing
     /// of time leads there.
     pub fn due_times(code: &AccessCode, locked: &LockedDevice) -> (Option<Instant>, Option<Instant>) {
-        let due_at = code.life.next(&locked.device.lock(&locked.world)).map(|(due_at, _)| due_at);
-        (due_at, due_at.and_then(|due_at| locked.world.clock.machine_time_of(due_at)))
+        let due_at = code.life.next(&locked.device.lock(&locked.settings)).map(|(due_at, _)| due_at);
+        (due_at, due_at.and_then(|due_at| locked.settings.clock.machine_time_of(due_at)))
     }
 
     /// The group that it is in no longer, with its workspace.
@@ -102,7 +102,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
         let id = row.access_code_id;
         let held_window = window((row.held_starts_at, row.held_ends_at), (id, "held_starts_at"))?;
         let held_name = row.held_name;
-        let life = Life {
+        let life = CodeState {
             created_at: row.created_at,
             asked: Entry {
                 name: row.name,
@@ -174,7 +174,7 @@ impl From<StoredCode> for AccessCodeRow {
             children: code.children,
             pool_device_id: code.pool_device_id,
             pulled_backup_access_code_id: code.pulled_backup_access_code_id,
-            particulars: (life.particulars != Particulars::default()).then_some(Json(life.particulars)),
+            particulars: (life.particulars != RareFields::default()).then_some(Json(life.particulars)),
             blocked_on,
             sequence: code.sequence,
         }

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 /// What counts something: no more than this, so that counting on does not overflow.
-const MOST: i64 = 1_000_000_000;
+const MAX_COUNTER: i64 = 1_000_000_000;
 
 /// A column as the database has it.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -228,7 +228,7 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
             "an instant between the years 1 and 9999"
         }
         "integer" | "bigint" => {
-            let most = if column.name.ends_with("_ms") { i64::MAX } else { MOST };
+            let most = if column.name.ends_with("_ms") { i64::MAX } else { MAX_COUNTER };
             if value.as_i64().is_some_and(|number| (0..=most).contains(&number)) {
                 return Ok(());
             }

@@ -1,7 +1,7 @@
 //! JSON as text that is taken apart only as far as it must be: a workspace is too large for a tree of all its values.
 
 use crate::compute::{self, LONG_DOCUMENT};
-use crate::contract::values::{DEEPEST_SNAPSHOT, NO_NUL, has_nul, is_deeper};
+use crate::contract::values::{MAX_SNAPSHOT_DEPTH, NO_NUL, has_nul, is_deeper};
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -9,10 +9,10 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// As many members an object of a few known ones may have.
-const MOST_MEMBERS: usize = 1000;
+const MAX_MEMBERS: usize = 1000;
 
 /// As many bytes of rows are looked at before others get their turn: some milliseconds.
-const STRETCH: usize = 128 * 1024;
+const CHUNK_BYTES: usize = 128 * 1024;
 
 /// The members of an object in their order.
 #[derive(Clone, Debug)]
@@ -61,8 +61,8 @@ impl<'de> Visitor<'de> for Object {
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Members<'de>, M::Error> {
         let mut members: Vec<(String, &RawValue)> = Vec::new();
         while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
-            if members.len() >= MOST_MEMBERS {
-                return Err(M::Error::custom(format!("an object has more than {MOST_MEMBERS} members")));
+            if members.len() >= MAX_MEMBERS {
+                return Err(M::Error::custom(format!("an object has more than {MAX_MEMBERS} members")));
             }
             if members.iter().any(|(before, _)| *before == name) {
                 let shown: String = name.chars().take(100).collect();
@@ -99,14 +99,14 @@ pub(crate) fn value(value: &RawValue, most: usize, place: impl Fn() -> String) -
         let said = error.to_string();
         format!("{}: {}", place(), said.split(" at line ").next().unwrap_or_default())
     })?;
-    if is_deeper(&value, DEEPEST) {
-        return Err(format!("{}: Lists and objects must be at most {DEEPEST} deep in each other", place()));
+    if is_deeper(&value, MAX_DEPTH) {
+        return Err(format!("{}: Lists and objects must be at most {MAX_DEPTH} deep in each other", place()));
     }
     if has_nul(&value) { Err(format!("{}: {NO_NUL}", place())) } else { Ok(value) }
 }
 
 /// How many levels of lists and objects a value may have: a row lies in a table, in the tables, in the document.
-const DEEPEST: usize = DEEPEST_SNAPSHOT - 3;
+const MAX_DEPTH: usize = MAX_SNAPSHOT_DEPTH - 3;
 
 /// The items of a list, one after the other.
 #[derive(Debug)]
@@ -148,7 +148,7 @@ pub(crate) async fn each<'a, E>(
     loop {
         let stretch = || {
             let mut bytes = 0;
-            while bytes < STRETCH {
+            while bytes < CHUNK_BYTES {
                 let Some((number, item)) = items.next() else { return Ok(true) };
                 bytes += item.get().len();
                 look(number, item)?;
@@ -187,7 +187,7 @@ mod tests {
     fn members_of_an_object_are_there_once() {
         let said = |text| Members::of(raw(text)).map(|_| ()).unwrap_err().to_string();
         assert!(said("{\"a\":1,\"\\u0061\":2}").contains("the member a is there twice"));
-        let many: Vec<String> = (0..=MOST_MEMBERS).map(|number| format!("\"{number}\":0")).collect();
+        let many: Vec<String> = (0..=MAX_MEMBERS).map(|number| format!("\"{number}\":0")).collect();
         assert!(said(&format!("{{{}}}", many.join(","))).contains("more than 1000 members"));
     }
 }

@@ -1,9 +1,9 @@
 //! What belongs to a workspace: the one list of its tables.
 
 use crate::clock::duration_from_iso;
-use crate::domain::access_code::lifecycle::particulars::{Outcome, Particulars};
+use crate::domain::access_code::lifecycle::particulars::{Outcome, RareFields};
 use crate::domain::action_attempt::StoredOutcome;
-use crate::domain::device::health::{BackupPool, Trouble};
+use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::{Overrides, brands};
 use crate::domain::http_fault;
 use crate::domain::rate_limit::RateLimits;
@@ -59,7 +59,7 @@ pub const TABLES: [Table; 8] = [
         refers: &[("connected_account_id", "connected_account")],
         checks: &[
             ("device_type", is_lock),
-            ("trouble", is::<Trouble>),
+            ("trouble", is::<DeviceHealth>),
             ("backup_pool", is::<BackupPool>),
             ("overrides", is::<Overrides>),
             ("custom_metadata", is::<Map<String, Value>>),
@@ -84,7 +84,7 @@ pub const TABLES: [Table; 8] = [
             ("blocked_on", "device"),
             ("pulled_backup_access_code_id", "access_code"),
         ],
-        checks: &[("particulars", is::<Particulars>)],
+        checks: &[("particulars", is::<RareFields>)],
     },
     Table {
         name: "action_attempt",

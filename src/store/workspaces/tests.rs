@@ -4,7 +4,7 @@ use super::*;
 fn a_clock_row_that_is_not_whole_is_an_error_that_names_it_and_no_live_clock() {
     let at = Instant::default();
     let read = |clock_mode: &str, clock_at, clock_since, clock_rate| {
-        let row = WorldRow {
+        let row = WorkspaceSettingsRow {
             workspace_id: Uuid::from_u128(7),
             seed: None,
             clock_mode: clock_mode.to_owned(),
@@ -19,7 +19,7 @@ fn a_clock_row_that_is_not_whole_is_an_error_that_names_it_and_no_live_clock() {
             allow_same_code_in_disjoint_windows: false,
             refuse_begun_windows: false,
         };
-        <(Ids, World)>::try_from(row).map(|(_, world)| world.clock)
+        <(Ids, WorkspaceSettings)>::try_from(row).map(|(_, settings)| settings.clock)
     };
     assert_eq!(read("live", None, None, None).unwrap(), WorkspaceClock::Live);
     assert_eq!(read("held", Some(at), None, None).unwrap(), WorkspaceClock::Held { at });

@@ -4,7 +4,7 @@ use crate::api::access_codes::params::OneAccessCode;
 use crate::api::body::access_code::UnmanagedAccessCodeBody;
 use crate::api::edge::Call;
 use crate::error::Result;
-use crate::store::access_codes::{self, Whose};
+use crate::store::access_codes::{self, Ownership};
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -13,10 +13,10 @@ pub(super) struct Found {
 }
 
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
-    let filter = call.input.filter(Whose::Unmanaged)?;
+    let filter = call.input.filter(Ownership::Unmanaged)?;
     let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let visible = found.iter().filter(|(_, device)| {
-        device.brand.shows_foreign_codes && (call.input.code.is_none() || !device.brand.hides_foreign_codes)
+        device.brand.shows_unmanaged_codes && (call.input.code.is_none() || !device.brand.hides_unmanaged_pins)
     });
     let first = visible.min_by_key(|(code, _)| code.life.asked.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or_else(|| call.input.not_found())?;

@@ -6,7 +6,7 @@ use crate::api::pagination::{Page, Pagination};
 use crate::domain::access_code::AccessCode;
 use crate::error::{Error, Resource, Result};
 use crate::store::Position;
-use crate::store::access_codes::{self, Filter, Whose};
+use crate::store::access_codes::{self, Filter, Ownership};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         // Nothing here belongs to a user.
         access_code_ids: input.user_identifier_key.as_ref().map(|_| &[][..]),
         search: input.search.as_deref(),
-        whose: Whose::Unmanaged,
+        ownership: Ownership::Unmanaged,
         after: page.after,
         limit: Some(page.fetch()),
         ..Filter::default()
@@ -41,7 +41,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let visibility = call.caller.visibility();
     let found = access_codes::list_on_device(&call.app.pool, &visibility, input.device_id, &filter).await?;
     let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
-    found.retain(|(_, device)| device.brand.shows_foreign_codes);
+    found.retain(|(_, device)| device.brand.shows_unmanaged_codes);
     let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/unmanaged/list");
     let access_codes = found.iter().map(|(code, device)| UnmanagedAccessCodeBody::of(code, device)).collect();

@@ -1,7 +1,7 @@
 //! What the API and people at the lock do to a code's life, at an instant up to which it has been lived.
 
-use super::particulars::{External, ModifiedField, Updating, modified_fields};
-use super::{Entry, Life, Window};
+use super::particulars::{ExternalChange, ModifiedField, Updating, modified_fields};
+use super::{CodeState, Entry, Window};
 use crate::clock::Instant;
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ impl Change {
     }
 }
 
-impl Life {
+impl CodeState {
     /// Asks for the code to go. What the lock was doing with it is broken off.
     pub fn request_deletion(&mut self, at: Instant) {
         if self.removing_since().is_none() {
@@ -87,7 +87,7 @@ impl Life {
     /// The lock went offline: what it was doing with the code is broken off, to begin anew when it is back.
     pub fn break_off(&mut self) {
         self.working_since = None;
-        self.particulars.fate = None;
+        self.particulars.injected_outcome = None;
     }
 
     /// What stood in the way is gone: the next attempt begins at once, and counts as the first.
@@ -112,7 +112,7 @@ impl Life {
         let Some(held) = &self.held else {
             let since = self.particulars.external.as_ref().map_or(at, |external| external.since);
             self.particulars.external =
-                Some(External { since, is_removed: true, modified_fields: Vec::new(), is_honoured: is_allowed });
+                Some(ExternalChange { since, is_removed: true, modified_fields: Vec::new(), is_honoured: is_allowed });
             self.particulars.updating = Updating::default();
             return;
         };
@@ -134,7 +134,7 @@ impl Life {
         }
         if !fields.is_empty() {
             self.particulars.external =
-                Some(External { since, is_removed: false, modified_fields: fields, is_honoured: is_allowed });
+                Some(ExternalChange { since, is_removed: false, modified_fields: fields, is_honoured: is_allowed });
         }
     }
 
@@ -150,7 +150,7 @@ impl Life {
 
     /// Seam takes over a code that somebody else put on the lock. One with a time frame has shown that the lock keeps
     /// schedules.
-    pub fn adopt(&mut self, at: Instant) {
+    pub fn make_managed(&mut self, at: Instant) {
         self.as_of = self.as_of.max(at);
         self.is_managed = true;
         self.is_natively_scheduled = self.asked.window.is_some();
@@ -158,7 +158,7 @@ impl Life {
 
     /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock does not hold it yet, so it
     /// stays managed.
-    pub fn let_go(&mut self, at: Instant) -> bool {
+    pub fn make_unmanaged(&mut self, at: Instant) -> bool {
         let Some(held) = self.held.clone() else { return false };
         self.as_of = self.as_of.max(at);
         self.begin_anew();
@@ -173,7 +173,7 @@ impl Life {
     /// Asks for the code to become unmanaged, by this action attempt: at once where the lock holds it, else as soon as it
     /// does. Gives whether it is unmanaged now. To delete the code, or its end, comes before that.
     pub fn request_unmanaging(&mut self, at: Instant, action_attempt_id: Uuid) -> bool {
-        if self.let_go(at) {
+        if self.make_unmanaged(at) {
             return true;
         }
         let unmanage = self.particulars.unmanage.get_or_insert_default();

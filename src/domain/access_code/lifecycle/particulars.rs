@@ -21,7 +21,7 @@ pub(crate) const FAILED_TO_REMOVE: &str = "failed_to_remove_from_device";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub struct Particulars {
+pub struct RareFields {
     /// The start that the lock is given in place of one that had begun when it was programmed.
     #[serde(skip_serializing_if = "is_default")]
     pub lock_starts_at: Option<Instant>,
@@ -33,7 +33,8 @@ pub struct Particulars {
     pub updating: Updating,
     /// What is to become of the operation in flight, where that is not the usual.
     #[serde(skip_serializing_if = "is_default")]
-    pub fate: Option<Outcome>,
+    #[serde(rename = "fate")]
+    pub injected_outcome: Option<Outcome>,
     /// What is wrong on the way to the lock or off it.
     #[serde(skip_serializing_if = "is_default")]
     pub failure: Option<Failure>,
@@ -42,7 +43,7 @@ pub struct Particulars {
     pub slow_since: Option<Instant>,
     /// What somebody did to the code at the lock.
     #[serde(skip_serializing_if = "is_default")]
-    pub external: Option<External>,
+    pub external: Option<ExternalChange>,
     /// The code has ended and left the lock, in a workspace that keeps such codes to be seen.
     #[serde(skip_serializing_if = "is_default")]
     pub has_expired: bool,
@@ -166,7 +167,7 @@ impl Failure {
 
 /// What somebody did to a code at the lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct External {
+pub struct ExternalChange {
     /// When it was first noticed.
     pub since: Instant,
     /// Whether the code is gone from the lock.

@@ -1,17 +1,17 @@
 //! The steps of a code's life: which comes next and when, and what becomes of the code by it.
 
 use super::particulars::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
-use super::{Change, Entry, Happening, Life, Lock, Operation, Outcome, Step};
+use super::{Change, CodeState, DomainEvent, Entry, Lock, Operation, Outcome, Step};
 use crate::clock::{Instant, duration_from_iso};
 use chrono::TimeDelta;
 
 /// How long after a failed attempt the next one begins; twice as long after each further one.
-const FIRST_RETRY: TimeDelta = TimeDelta::seconds(10);
+const FIRST_RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 
 /// The longest time between two attempts: as often as Seam looks after its devices.
-const LONGEST_RETRY: TimeDelta = TimeDelta::minutes(10);
+const MAX_RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
-impl Life {
+impl CodeState {
     /// The next step and the instant at which it falls due; `None` where nothing ever will by itself.
     pub fn next(&self, lock: &Lock) -> Option<(Instant, Step)> {
         if self.gone_at.is_some() {
@@ -67,7 +67,7 @@ impl Life {
             // The lock cannot have a PIN that nobody has told.
             return None;
         }
-        let takes = match &self.particulars.fate {
+        let takes = match &self.particulars.injected_outcome {
             Some(Outcome::Never) => return None,
             Some(Outcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
             _ => lock.programming?,
@@ -108,15 +108,15 @@ impl Life {
         matches!(step, Step::Begin | Step::Confirm) && has_failed && !ends
     }
 
-    /// Takes one step. `fate` is what is to become of an operation that begins; `obstacle` what the lock finds in the
+    /// Takes one step. `injected_outcome` is what is to become of an operation that begins; `obstacle` what the lock finds in the
     /// way of one that it confirms.
     pub fn take(
         &mut self,
         lock: &Lock,
         at: Instant,
         step: Step,
-        (fate, obstacle): (Option<Outcome>, Option<Fail>),
-        happenings: &mut Vec<(Instant, Happening)>,
+        (injected_outcome, obstacle): (Option<Outcome>, Option<Fail>),
+        domain_events: &mut Vec<(Instant, DomainEvent)>,
     ) {
         let was_usable = self.is_usable();
         self.as_of = at;
@@ -128,31 +128,31 @@ impl Life {
             }
             Step::Begin => {
                 self.working_since = Some(at);
-                self.particulars.fate = fate;
+                self.particulars.injected_outcome = injected_outcome;
                 self.choose_lock_start(lock, at);
             }
             Step::Assign => {
                 self.particulars.awaits_code = false;
                 let code = Some((None, Some(self.asked.code.clone())));
-                happenings.push((at, Happening::Changed(Change { code, ..Change::default() })));
+                domain_events.push((at, DomainEvent::Changed(Change { code, ..Change::default() })));
             }
-            Step::Expire => self.expire(lock, at, happenings),
+            Step::Expire => self.expire(lock, at, domain_events),
             Step::Start => {
                 if !was_usable && self.is_usable() && self.is_managed {
-                    happenings.push((at, Happening::SetOnDevice));
+                    domain_events.push((at, DomainEvent::SetOnDevice));
                 }
             }
-            Step::Slow => self.be_slow(at, happenings),
+            Step::Slow => self.be_slow(at, domain_events),
             Step::Confirm => {
                 self.working_since = None;
                 let Some((operation, _)) = self.work() else { return };
-                let fails = match self.particulars.fate.take() {
+                let fails = match self.particulars.injected_outcome.take() {
                     Some(Outcome::Fail(fail)) => Some(fail),
                     _ => obstacle,
                 };
                 match fails {
-                    Some(fail) => self.fail(at, operation, fail, happenings),
-                    None => self.confirm(lock, at, operation, was_usable, happenings),
+                    Some(fail) => self.fail(at, operation, fail, domain_events),
+                    None => self.confirm(lock, at, operation, was_usable, domain_events),
                 }
             }
         }
@@ -172,7 +172,7 @@ impl Life {
         self.particulars.lock_starts_at = starts_at.map(|starts_at| starts_at.min(window.ends_at));
     }
 
-    fn expire(&mut self, lock: &Lock, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+    fn expire(&mut self, lock: &Lock, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
         self.break_off();
         self.particulars.failure = None;
         self.particulars.slow_since = None;
@@ -184,12 +184,12 @@ impl Life {
                 return;
             }
             self.gone_at = Some(at);
-            let gone = if self.is_managed { Happening::Deleted } else { Happening::UnmanagedRemoved };
-            happenings.push((at, gone));
+            let gone = if self.is_managed { DomainEvent::Deleted } else { DomainEvent::UnmanagedRemoved };
+            domain_events.push((at, gone));
         }
     }
 
-    fn be_slow(&mut self, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+    fn be_slow(&mut self, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
         if self.removing_since().is_some() {
             self.particulars.failure = Some(Failure {
                 error_code: FAILED_TO_REMOVE.to_owned(),
@@ -200,26 +200,26 @@ impl Life {
                 is_final: false,
                 duplicate_of: None,
             });
-            happenings.push((at, Happening::FailedToRemove));
+            domain_events.push((at, DomainEvent::FailedToRemove));
         } else {
             self.particulars.slow_since = Some(at);
-            happenings.push((at, Happening::DelayInSetting));
+            domain_events.push((at, DomainEvent::DelayInSetting));
         }
     }
 
-    fn fail(&mut self, at: Instant, operation: Operation, fail: Fail, happenings: &mut Vec<(Instant, Happening)>) {
+    fn fail(&mut self, at: Instant, operation: Operation, fail: Fail, domain_events: &mut Vec<(Instant, DomainEvent)>) {
         let is_removal = operation == Operation::Remove;
-        let (usual, message, happening) = if is_removal {
-            (FAILED_TO_REMOVE, "could not be removed from the device", Happening::FailedToRemove)
+        let (usual, message, domain_event) = if is_removal {
+            (FAILED_TO_REMOVE, "could not be removed from the device", DomainEvent::FailedToRemove)
         } else {
-            (FAILED_TO_SET, "could not be set on the device", Happening::FailedToSet)
+            (FAILED_TO_SET, "could not be set on the device", DomainEvent::FailedToSet)
         };
         let error_code = fail.error_code.unwrap_or_else(|| usual.to_owned());
         let before = self.particulars.failure.take();
         let attempts = before.as_ref().map_or(0, |before| before.attempts) + 1;
         let known_since = before.filter(|before| before.error_code == error_code).map(|before| before.since);
         if known_since.is_none() {
-            happenings.push((at, happening));
+            domain_events.push((at, domain_event));
         }
         self.particulars.failure = Some(Failure {
             is_final: !is_removal && error_code == CODE_CONSTRAINTS_VIOLATED,
@@ -238,18 +238,18 @@ impl Life {
         at: Instant,
         operation: Operation,
         was_usable: bool,
-        happenings: &mut Vec<(Instant, Happening)>,
+        domain_events: &mut Vec<(Instant, DomainEvent)>,
     ) {
         self.particulars.failure = None;
         self.particulars.slow_since = None;
         match operation {
-            Operation::Remove => self.removed(lock, at, happenings),
+            Operation::Remove => self.removed(lock, at, domain_events),
             Operation::Set | Operation::Update => {
                 let was = self.held.replace(self.asked_of_lock());
                 self.is_natively_scheduled &= self.asked.window.is_some();
                 self.first_held_at.get_or_insert(at);
                 if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
-                    happenings.push((at, Happening::Changed(change)));
+                    domain_events.push((at, DomainEvent::Changed(change)));
                 }
                 // Whoever moved its start at the lock kept it from opening the door for a while; it was told to be set before.
                 let was_told = self.particulars.external.take().is_some_and(|external| {
@@ -257,13 +257,13 @@ impl Life {
                 });
                 if !was_usable && self.is_usable() {
                     if !was_told {
-                        happenings.push((at, Happening::SetOnDevice));
+                        domain_events.push((at, DomainEvent::SetOnDevice));
                     }
                 } else if operation == Operation::Set && !self.is_offline {
-                    happenings.push((at, Happening::ScheduledOnDevice));
+                    domain_events.push((at, DomainEvent::ScheduledOnDevice));
                 }
-                if self.particulars.unmanage.is_some() && self.let_go(at) {
-                    happenings.push((at, Happening::Unmanaged));
+                if self.particulars.unmanage.is_some() && self.make_unmanaged(at) {
+                    domain_events.push((at, DomainEvent::Unmanaged));
                 }
             }
         }
@@ -282,25 +282,25 @@ impl Life {
         (!change.is_empty()).then_some(change)
     }
 
-    fn removed(&mut self, lock: &Lock, at: Instant, happenings: &mut Vec<(Instant, Happening)>) {
+    fn removed(&mut self, lock: &Lock, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
         let was = self.held.take();
         if !self.is_managed {
             self.gone_at = Some(at);
-            happenings.push((at, Happening::UnmanagedRemoved));
+            domain_events.push((at, DomainEvent::UnmanagedRemoved));
             return;
         }
         if was.is_some() && !self.is_offline {
-            happenings.push((at, Happening::RemovedFromDevice));
+            domain_events.push((at, DomainEvent::RemovedFromDevice));
         }
         if self.removing_since().is_none() {
             // Put off: it is set again nearer its new start.
             if let Some(change) = was.and_then(|was| self.confirmed_change(&was)) {
-                happenings.push((at, Happening::Changed(change)));
+                domain_events.push((at, DomainEvent::Changed(change)));
             }
         } else if lock.keeps_expired && self.deletion_requested_at.is_none() {
             self.particulars.has_expired = true;
         } else {
-            happenings.push((at, Happening::Deleted));
+            domain_events.push((at, DomainEvent::Deleted));
             self.gone_at = Some(at);
         }
     }
@@ -315,5 +315,5 @@ pub(crate) fn begun(starts_at: Instant, lead: TimeDelta, now: Instant) -> bool {
 /// How long after this many failed attempts in a row the next one begins.
 fn retry_after(attempts: u32) -> TimeDelta {
     let doublings = attempts.saturating_sub(1).min(16);
-    FIRST_RETRY.checked_mul(1 << doublings).map_or(LONGEST_RETRY, |after| after.min(LONGEST_RETRY))
+    FIRST_RETRY_DELAY.checked_mul(1 << doublings).map_or(MAX_RETRY_DELAY, |after| after.min(MAX_RETRY_DELAY))
 }

@@ -5,26 +5,26 @@ mod trouble;
 
 use super::*;
 use crate::clock::from_iso;
-use Happening::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
+use DomainEvent::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
 use Status::{Removing, Set, Setting, Unset};
 use proptest::prelude::*;
 
-/// What [`Life::live_until`] did.
+/// What [`CodeState::live_until`] did.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Lived {
     /// How many steps were taken.
     steps: u64,
     /// What happened, in order, each at its own instant.
-    happenings: Vec<(Instant, Happening)>,
+    domain_events: Vec<(Instant, DomainEvent)>,
 }
 
-impl Life {
+impl CodeState {
     /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
     /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
     fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
         let mut lived = Lived::default();
         while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
-            self.take(lock, at, step, (None, None), &mut lived.happenings);
+            self.take(lock, at, step, (None, None), &mut lived.domain_events);
             lived.steps += 1;
         }
         lived
@@ -49,18 +49,18 @@ fn after(hours: i64, milliseconds: i64) -> Instant {
 }
 
 /// A code made at hour 0, for these hours or for ever.
-fn code(native: bool, window: Option<(i64, i64)>) -> Life {
+fn code(native: bool, window: Option<(i64, i64)>) -> CodeState {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
-    Life::begin(at(0), Entry { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
+    CodeState::begin(at(0), Entry { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
 }
 
-fn lived(mut life: Life, until: Instant) -> Life {
+fn lived(mut life: CodeState, until: Instant) -> CodeState {
     life.live_until(&LOCK, until);
     life
 }
 
 /// One row: a code, an instant of its life, and what Seam shows then.
-type Case = (&'static str, Life, Instant, Option<Status>, Option<PendingMutation>);
+type Case = (&'static str, CodeState, Instant, Option<Status>, Option<PendingMutation>);
 
 #[test]
 fn the_status_and_pending_mutations_are_those_of_the_table() {
@@ -140,7 +140,7 @@ fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
         ),
     ];
     for (name, mut life, events) in cases {
-        assert_eq!(life.live_until(&LOCK, at(1000)).happenings, events, "{name}");
+        assert_eq!(life.live_until(&LOCK, at(1000)).domain_events, events, "{name}");
     }
 }
 
@@ -153,7 +153,7 @@ fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
         (Removing, Some((at(5), PendingMutation::Deleting)))
     );
     let lived = life.live_until(&LOCK, at(6));
-    assert_eq!(lived.happenings, [(after(5, 250), RemovedFromDevice), (after(5, 250), Deleted)]);
+    assert_eq!(lived.domain_events, [(after(5, 250), RemovedFromDevice), (after(5, 250), Deleted)]);
     assert_eq!((life.gone_at, life.held), (Some(after(5, 250)), None));
 }
 
@@ -161,7 +161,7 @@ fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
 fn a_code_that_never_reached_its_lock_is_deleted_without_being_removed_from_it() {
     for mut life in [code(true, Some((100, 200))), code(false, Some((100, 200))), code(true, None)] {
         life.request_deletion(at(0));
-        assert_eq!(life.live_until(&LOCK, at(999)).happenings, [(after(0, 250), Deleted)]);
+        assert_eq!(life.live_until(&LOCK, at(999)).domain_events, [(after(0, 250), Deleted)]);
     }
 }
 
@@ -178,7 +178,7 @@ fn deleting_twice_changes_nothing() {
 fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_back() {
     let offline = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
     let mut life = code(true, Some((100, 200)));
-    assert_eq!(life.live_until(&offline, at(50)).happenings, []);
+    assert_eq!(life.live_until(&offline, at(50)).domain_events, []);
     assert_eq!(
         (life.status(false), life.pending_mutations().pop().map(|(_, m)| m)),
         (Unset, Some(PendingMutation::Creating))
@@ -186,7 +186,7 @@ fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_
     life.live_until(&offline, at(150));
     assert_eq!(life.status(false), Setting, "a native code that missed its start");
     let back = Lock { reachable_since: Some(at(160)), ..LOCK };
-    assert_eq!(life.live_until(&back, at(170)).happenings, [(after(160, 250), SetOnDevice)]);
+    assert_eq!(life.live_until(&back, at(170)).domain_events, [(after(160, 250), SetOnDevice)]);
     life.live_until(&offline, at(300));
     assert_eq!((life.status(false), life.held.is_some()), (Removing, true));
 }
@@ -213,34 +213,34 @@ prop_compose! {
         native in any::<bool>(),
         window in proptest::option::of((-200_000_i64..800_000_000, 1_i64..400_000_000)),
         deletion in proptest::option::of(0_i64..1_500_000_000),
-    ) -> (Life, Option<i64>) {
+    ) -> (CodeState, Option<i64>) {
         let window = window.map(|(start, length)| Window { starts_at: after(0, start), ends_at: after(0, start + length) });
         let ends_later = window.is_none_or(|window| window.ends_at > at(0));
         let window = if ends_later { window } else { None };
-        (Life::begin(at(0), Entry { name: None, code: "1357".to_owned(), window }, native), deletion)
+        (CodeState::begin(at(0), Entry { name: None, code: "1357".to_owned(), window }, native), deletion)
     }
 }
 
 /// Lives a code through these strides, deleting it on the way, and hands each state on the way to `look`.
 fn walk(
-    mut life: Life,
+    mut life: CodeState,
     deletion: Option<i64>,
     strides: &[i64],
-    mut look: impl FnMut(&Life),
-) -> (Life, Vec<(Instant, Happening)>) {
-    let mut happenings = Vec::new();
+    mut look: impl FnMut(&CodeState),
+) -> (CodeState, Vec<(Instant, DomainEvent)>) {
+    let mut domain_events = Vec::new();
     let mut strides: Vec<i64> = strides.to_vec();
     strides.extend(deletion);
     strides.push(4_000_000_000);
     strides.sort_unstable();
     for now in strides {
-        happenings.extend(life.live_until(&LOCK, after(0, now)).happenings);
+        domain_events.extend(life.live_until(&LOCK, after(0, now)).domain_events);
         if deletion == Some(now) && life.gone_at.is_none() {
             life.request_deletion(after(0, now));
         }
         look(&life);
     }
-    (life, happenings)
+    (life, domain_events)
 }
 
 proptest! {
@@ -257,14 +257,14 @@ proptest! {
     fn no_native_code_is_set_before_it_starts_and_none_after_it_ended(
         (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, happenings) = walk(life.clone(), deletion, &strides, |life| {
+        let (end, domain_events) = walk(life.clone(), deletion, &strides, |life| {
             if let Some(window) = life.asked.window.filter(|_| life.gone_at.is_none()) {
                 assert!(!(life.is_natively_scheduled && life.status(false) == Set && life.as_of < window.starts_at));
                 assert!(!(life.status(false) == Set && life.as_of >= window.ends_at));
             }
         });
-        for (instant, happening) in &happenings {
-            if let (Some(window), SetOnDevice) = (life.asked.window, happening) {
+        for (instant, domain_event) in &domain_events {
+            if let (Some(window), SetOnDevice) = (life.asked.window, domain_event) {
                 prop_assert!(!life.is_natively_scheduled || *instant >= window.starts_at);
                 prop_assert!(*instant < window.ends_at);
             }
@@ -277,13 +277,13 @@ proptest! {
     fn the_lock_holds_only_what_was_asked_for_and_events_tell_what_it_holds(
         (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, happenings) = walk(life, deletion, &strides, |life| {
+        let (end, domain_events) = walk(life, deletion, &strides, |life| {
             assert!(life.held.is_none() || life.held.as_ref() == Some(&life.asked));
             assert!(life.next(&LOCK).is_none_or(|(instant, _)| instant >= life.as_of), "steps do not lie in the past");
             assert_eq!(life.pending_mutations().is_empty(), life.held.is_some() && life.removing_since().is_none());
         });
-        let count = |wanted: Happening| happenings.iter().filter(|(_, happening)| *happening == wanted).count();
-        prop_assert!(happenings.is_sorted_by_key(|(instant, _)| *instant));
+        let count = |wanted: DomainEvent| domain_events.iter().filter(|(_, domain_event)| *domain_event == wanted).count();
+        prop_assert!(domain_events.is_sorted_by_key(|(instant, _)| *instant));
         prop_assert!(count(SetOnDevice) <= 1 && count(ScheduledOnDevice) <= 1);
         prop_assert_eq!(count(Deleted), usize::from(end.gone_at.is_some()));
         prop_assert_eq!(count(RemovedFromDevice), usize::from(end.gone_at.is_some() && end.first_held_at.is_some()));

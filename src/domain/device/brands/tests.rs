@@ -42,9 +42,9 @@ fn abilities(brand: &Brand) -> String {
     add(!brand.online_codes, "no_online_codes");
     add(brand.offline_codes, "offline_codes");
     add(brand.recreates, "recreates");
-    add(!brand.adopts_foreign_codes, "adopts_none");
-    add(brand.hides_foreign_codes, "hides_pins");
-    add(!brand.shows_foreign_codes, "shows_none");
+    add(!brand.converts_unmanaged_codes, "adopts_none");
+    add(brand.hides_unmanaged_pins, "hides_pins");
+    add(!brand.shows_unmanaged_codes, "shows_none");
     add(brand.takes_reported_code_lengths, "takes_lengths");
     add(brand.tells_no_time_zone, "no_time_zone");
     add(!brand.backup_pool, "no_backups");

@@ -19,13 +19,14 @@ fn brief(issues: &[Value]) -> Vec<(&str, i64)> {
 
 #[test]
 fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
-    let trouble = |disconnected: Option<i64>, hub: Option<i64>, removed: Option<i64>, account: Option<i64>| Trouble {
-        disconnected_at: disconnected.map(at),
-        hub_disconnected_at: hub.map(at),
-        removed_at: removed.map(at),
-        account_disconnected_at: account.map(at),
-        ..Trouble::default()
-    };
+    let trouble =
+        |disconnected: Option<i64>, hub: Option<i64>, removed: Option<i64>, account: Option<i64>| DeviceHealth {
+            disconnected_at: disconnected.map(at),
+            hub_disconnected_at: hub.map(at),
+            removed_at: removed.map(at),
+            account_disconnected_at: account.map(at),
+            ..DeviceHealth::default()
+        };
     for (trouble, since, by) in [
         (trouble(None, None, None, None), None, None),
         (trouble(Some(1), None, None, None), Some(1), Some("device_disconnected")),
@@ -39,21 +40,21 @@ fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
 
 #[test]
 fn device_without_trouble_is_stored_as_nothing() {
-    assert_eq!(serde_json::to_value(Trouble::default()).unwrap(), json!({}));
-    let counted = Trouble { wrong_codes: 2, ..Trouble::default() };
+    assert_eq!(serde_json::to_value(DeviceHealth::default()).unwrap(), json!({}));
+    let counted = DeviceHealth { wrong_codes: 2, ..DeviceHealth::default() };
     assert_eq!(serde_json::to_value(counted).unwrap(), json!({ "wrong_codes": 2 }));
 }
 
 #[test]
 fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
     let mut lock = device("august_lock", json!({}));
-    lock.trouble = Trouble {
+    lock.trouble = DeviceHealth {
         disconnected_at: Some(at(1)),
         hub_disconnected_at: Some(at(2)),
         removed_at: Some(at(3)),
         account_disconnected_at: Some(at(4)),
         errors: vec![condition("lockly_missing_wifi_bridge", 5), condition("insufficient_permissions", 6)],
-        ..Trouble::default()
+        ..DeviceHealth::default()
     };
     lock.backup_pool = Some(BackupPool { is_enabled: true, since: at(7) });
     let errors = lock.summary(0).errors();
@@ -102,50 +103,51 @@ fn pool_is_empty_while_it_is_enabled_and_nothing_can_be_pulled() {
 #[test]
 fn warnings_of_a_pool_follow_from_how_it_is_filled_and_pulled_from() {
     let mut lock = device("august_lock", json!({ "backup_access_code_pool_size": 3 }));
-    let census = |backups, failed_refills, pulled_backups| Census {
+    let stats = |backups, failed_refills, pulled_backups| DeviceStats {
         backups,
         failed_refills,
         pulled_backups,
-        ..Census::default()
+        ..DeviceStats::default()
     };
     let (partial, many) = (("partial_backup_access_code_pool", 1), ("many_active_backup_codes", 1));
-    for (is_enabled, census, expected) in [
-        (true, census(0, 1, 0), vec![]),
-        (true, census(1, 0, 0), vec![]),
-        (true, census(1, 1, 0), vec![partial]),
-        (true, census(2, 1, 0), vec![partial]),
-        (true, census(3, 1, 0), vec![]),
-        (true, census(3, 0, 3), vec![]),
-        (true, census(3, 0, 4), vec![many]),
-        (true, census(1, 1, 4), vec![partial, many]),
-        (false, census(1, 1, 4), vec![]),
+    for (is_enabled, stats, expected) in [
+        (true, stats(0, 1, 0), vec![]),
+        (true, stats(1, 0, 0), vec![]),
+        (true, stats(1, 1, 0), vec![partial]),
+        (true, stats(2, 1, 0), vec![partial]),
+        (true, stats(3, 1, 0), vec![]),
+        (true, stats(3, 0, 3), vec![]),
+        (true, stats(3, 0, 4), vec![many]),
+        (true, stats(1, 1, 4), vec![partial, many]),
+        (false, stats(1, 1, 4), vec![]),
     ] {
         lock.backup_pool = Some(BackupPool { is_enabled, since: at(1) });
-        assert_eq!(brief(&lock.warnings(&census)), expected, "{census:?}");
+        assert_eq!(brief(&lock.warnings(&stats)), expected, "{stats:?}");
     }
 }
 
 #[test]
 fn warning_of_a_full_memory_says_since_when_and_how_many() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 3 }));
-    let census = |held, held_since: Option<i64>| Census { held, held_since: held_since.map(at), ..Census::default() };
-    assert_eq!(lock.warnings(&census(2, Some(1))), [json!(null); 0]);
+    let stats =
+        |held, held_since: Option<i64>| DeviceStats { held, held_since: held_since.map(at), ..DeviceStats::default() };
+    assert_eq!(lock.warnings(&stats(2, Some(1))), [json!(null); 0]);
     for (held, since, hours) in [(3, Some(1), 1), (4, Some(2), 2), (3, None, 0)] {
-        let warnings = lock.warnings(&census(held, since));
+        let warnings = lock.warnings(&stats(held, since));
         assert_eq!(brief(&warnings), [("max_access_codes_reached", hours)]);
         assert_eq!(warnings[0]["active_access_code_count"], held);
         assert_eq!(warnings[0]["max_active_access_code_count"], 3);
     }
     let mut troubled = device("august_lock", json!({}));
     troubled.trouble.warnings = vec![condition("low_battery", 5)];
-    assert_eq!(brief(&troubled.warnings(&census(100, None))), [("low_battery", 5)]);
+    assert_eq!(brief(&troubled.warnings(&stats(100, None))), [("low_battery", 5)]);
 }
 
 #[test]
 fn warnings_depend_on_the_codes_of_a_pool_or_a_limited_memory() {
     let mut lock = device("august_lock", json!({}));
-    assert!(!lock.needs_census());
+    assert!(!lock.needs_stats());
     lock.backup_pool = Some(BackupPool { is_enabled: false, since: at(0) });
-    assert!(lock.needs_census());
-    assert!(device("nuki_lock", json!({})).needs_census());
+    assert!(lock.needs_stats());
+    assert!(device("nuki_lock", json!({})).needs_stats());
 }

@@ -1,7 +1,7 @@
 //! What callers and people at the lock change.
 
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{External, ModifiedField, Unmanage, modified_fields};
+use crate::domain::access_code::lifecycle::particulars::{ExternalChange, ModifiedField, Unmanage, modified_fields};
 
 fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> Entry {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
@@ -9,7 +9,7 @@ fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> Entry {
 }
 
 /// An ongoing code that its lock holds.
-fn set() -> Life {
+fn set() -> CodeState {
     lived(code(false, None), at(1))
 }
 
@@ -17,8 +17,8 @@ fn texts(from: &str, to: &str) -> Option<(Option<String>, Option<String>)> {
     Some((Some(from.to_owned()), Some(to.to_owned())))
 }
 
-fn kinds(lived: &Lived) -> Vec<Happening> {
-    lived.happenings.iter().map(|(_, happening)| happening.clone()).collect()
+fn kinds(lived: &Lived) -> Vec<DomainEvent> {
+    lived.domain_events.iter().map(|(_, domain_event)| domain_event.clone()).collect()
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn update_waits_for_the_lock_and_each_property_since_it_differs() {
     assert_eq!(life.pending_mutations(), [pin]);
     let lived = life.live_until(&LOCK, at(4));
     let told = Change { code: texts("1357", "2468"), is_on_device: true, ..Change::default() };
-    assert_eq!(lived.happenings, [(after(3, 250), Happening::Changed(told))]);
+    assert_eq!(lived.domain_events, [(after(3, 250), DomainEvent::Changed(told))]);
     assert_eq!((life.pending_mutations(), life.work(), life.is_being_updated()), (vec![], None, false));
 }
 
@@ -55,7 +55,7 @@ fn update_of_a_code_that_no_lock_holds_has_nothing_to_confirm() {
     life.request_update(at(1), asked("other", "2468", Some((100, 200))), true);
     assert_eq!(life.particulars.updating.since(), None);
     let lived = life.live_until(&LOCK, at(150));
-    assert_eq!(lived.happenings, [(after(28, 250), ScheduledOnDevice), (at(100), SetOnDevice)]);
+    assert_eq!(lived.domain_events, [(after(28, 250), ScheduledOnDevice), (at(100), SetOnDevice)]);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn update_begins_anew_what_the_lock_was_doing() {
     life.particulars.slow_since = Some(at(0));
     life.request_update(after(0, 100), asked("guest", "2468", None), true);
     assert_eq!((life.working_since, life.particulars.slow_since), (None, None));
-    assert_eq!(life.live_until(&LOCK, at(1)).happenings, [(after(0, 350), SetOnDevice)]);
+    assert_eq!(life.live_until(&LOCK, at(1)).domain_events, [(after(0, 350), SetOnDevice)]);
 }
 
 #[test]
@@ -75,11 +75,11 @@ fn code_that_is_put_off_is_taken_off_a_lock_that_knows_no_schedule() {
     life.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
     assert_eq!(life.work(), Some((Operation::Remove, at(3))));
     let lived = life.live_until(&LOCK, at(50));
-    assert_eq!(lived.happenings.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
-    assert!(matches!(kinds(&lived)[..], [RemovedFromDevice, Happening::Changed(Change { window: Some(_), .. })]));
+    assert_eq!(lived.domain_events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
+    assert!(matches!(kinds(&lived)[..], [RemovedFromDevice, DomainEvent::Changed(Change { window: Some(_), .. })]));
     let deferred = (at(0), PendingMutation::DeferringCreation { scheduled_at: at(99) });
     assert_eq!((life.status(false), life.pending_mutations()), (Unset, vec![deferred]));
-    assert_eq!(life.live_until(&LOCK, at(150)).happenings, [(after(99, 250), SetOnDevice)]);
+    assert_eq!(life.live_until(&LOCK, at(150)).domain_events, [(after(99, 250), SetOnDevice)]);
 }
 
 #[test]
@@ -104,9 +104,9 @@ fn code_that_gets_a_time_frame_or_loses_it_changes_how_it_is_scheduled() {
     life.request_update(at(3), asked("guest", "1357", Some((5, 10))), true);
     assert_eq!((life.is_natively_scheduled, life.status(false)), (true, Set), "the lock has no time frame yet");
     let lived = life.live_until(&LOCK, at(4));
-    assert!(matches!(kinds(&lived)[..], [Happening::Changed(_)]));
+    assert!(matches!(kinds(&lived)[..], [DomainEvent::Changed(_)]));
     assert_eq!((life.status(false), life.is_scheduled_on_device()), (Unset, true));
-    assert_eq!(life.live_until(&LOCK, at(6)).happenings, [(at(5), SetOnDevice)]);
+    assert_eq!(life.live_until(&LOCK, at(6)).domain_events, [(at(5), SetOnDevice)]);
     let mut unheld = code(true, Some((100, 200)));
     unheld.request_update(at(1), asked("guest", "1357", None), true);
     assert!(!unheld.is_natively_scheduled);
@@ -118,7 +118,7 @@ fn start_in_the_past_becomes_one_that_the_lock_takes() {
     let mut life = code(true, Some((-1, 9)));
     let lived = life.live_until(&kwikset, at(1));
     let three_minutes = at(0) + TimeDelta::minutes(3);
-    assert_eq!(lived.happenings, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
+    assert_eq!(lived.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
     assert_eq!(life.held.as_ref().unwrap().window.unwrap().ends(), (three_minutes, at(9)));
     assert_eq!(life.held.as_ref(), Some(&life.asked_of_lock()));
     assert_eq!((life.work(), life.pending_mutations()), (None, vec![]), "it is as asked");
@@ -160,7 +160,7 @@ fn start_in_the_past_stays_where_the_lock_has_it_or_takes_it() {
     }
 }
 
-fn external(life: &Life) -> Option<External> {
+fn external(life: &CodeState) -> Option<ExternalChange> {
     life.particulars.external.clone()
 }
 
@@ -172,7 +172,7 @@ fn field(field: &str, from: &str, to: &str) -> ModifiedField {
 fn change_at_the_lock_is_put_right_without_being_told_as_a_change() {
     let mut life = set();
     life.change_outside(at(2), Some(asked("guest", "9753", None)), false);
-    let expected = External {
+    let expected = ExternalChange {
         since: at(2),
         is_removed: false,
         modified_fields: vec![field("code", "1357", "9753")],
@@ -182,7 +182,7 @@ fn change_at_the_lock_is_put_right_without_being_told_as_a_change() {
     assert_eq!((life.status(false), life.work()), (Setting, Some((Operation::Update, at(2)))));
     let pin = PendingMutation::UpdatingCode { from: "9753".to_owned(), to: "1357".to_owned() };
     assert_eq!(life.pending_mutations(), [(at(2), pin)]);
-    assert_eq!(life.live_until(&LOCK, at(3)).happenings, []);
+    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, []);
     assert_eq!((external(&life), life.held.clone(), life.status(false)), (None, Some(life.asked.clone()), Set));
 }
 
@@ -218,18 +218,18 @@ fn change_at_the_lock_that_is_allowed_is_what_is_asked_for_from_then_on() {
 fn code_that_is_removed_at_the_lock_is_set_again_or_left_off() {
     let mut life = set();
     life.change_outside(at(2), None, false);
-    let removed = External { since: at(2), is_removed: true, modified_fields: vec![], is_honoured: false };
+    let removed = ExternalChange { since: at(2), is_removed: true, modified_fields: vec![], is_honoured: false };
     assert_eq!(external(&life), Some(removed.clone()));
     assert_eq!((life.status(false), life.work()), (Setting, Some((Operation::Set, at(2)))));
     assert_eq!(life.pending_mutations(), [(at(2), PendingMutation::Creating)]);
-    assert_eq!(life.live_until(&LOCK, at(3)).happenings, [(after(2, 250), SetOnDevice)]);
+    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), SetOnDevice)]);
     let mut life = set();
     life.change_outside(at(2), None, true);
-    assert_eq!(external(&life), Some(External { is_honoured: true, ..removed }));
+    assert_eq!(external(&life), Some(ExternalChange { is_honoured: true, ..removed }));
     assert_eq!((life.status(false), life.work(), life.pending_mutations()), (Unset, None, vec![]));
-    assert_eq!(life.live_until(&LOCK, at(3)).happenings, []);
+    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, []);
     life.forbid_changes_outside(at(4));
-    assert_eq!(life.live_until(&LOCK, at(5)).happenings, [(after(4, 250), SetOnDevice)]);
+    assert_eq!(life.live_until(&LOCK, at(5)).domain_events, [(after(4, 250), SetOnDevice)]);
     let mut put_right = set();
     put_right.change_outside(at(2), None, false);
     let before = put_right.clone();
@@ -242,12 +242,12 @@ fn start_that_is_moved_at_the_lock_is_not_told_twice() {
     let moved = |hours| {
         let mut life = lived(code(true, Some((1, 50))), at(hours));
         life.change_outside(at(hours), Some(asked("guest", "1357", Some((20, 50)))), false);
-        life.live_until(&LOCK, at(hours + 1)).happenings
+        life.live_until(&LOCK, at(hours + 1)).domain_events
     };
     assert_eq!(moved(5), [], "it was told to be set before");
     let mut early = lived(code(true, Some((10, 50))), at(1));
     early.change_outside(at(2), Some(asked("guest", "1357", Some((20, 50)))), false);
-    assert_eq!(early.live_until(&LOCK, at(15)).happenings, [(at(10), SetOnDevice)]);
+    assert_eq!(early.live_until(&LOCK, at(15)).domain_events, [(at(10), SetOnDevice)]);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
     let id = Uuid::from_u128(7);
     let mut life = set();
     life.particulars.external =
-        Some(External { since: at(0), is_removed: false, modified_fields: vec![], is_honoured: true });
+        Some(ExternalChange { since: at(0), is_removed: false, modified_fields: vec![], is_honoured: true });
     life.request_update(at(1), asked("other", "1357", None), false);
     assert!(life.request_unmanaging(at(2), id));
     assert!(!life.is_managed && !life.waits_to_unmanage(id));
@@ -266,7 +266,7 @@ fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
     assert!(!life.request_unmanaging(at(0), id));
     assert!(life.is_managed && life.waits_to_unmanage(id) && !life.waits_to_unmanage(Uuid::nil()));
     let lived = life.live_until(&LOCK, at(1));
-    assert_eq!(lived.happenings, [(after(0, 250), SetOnDevice), (after(0, 250), Happening::Unmanaged)]);
+    assert_eq!(lived.domain_events, [(after(0, 250), SetOnDevice), (after(0, 250), DomainEvent::Unmanaged)]);
     assert!(!life.is_managed);
     assert_eq!(life.particulars.unmanage, Some(Unmanage { action_attempt_ids: vec![id] }), "their outcome is kept");
 }
@@ -274,21 +274,21 @@ fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
 #[test]
 fn unmanaged_code_opens_in_its_time_frame_and_ends_by_itself() {
     let mut life = lived(code(true, Some((5, 9))), at(1));
-    life.let_go(at(1));
+    life.make_unmanaged(at(1));
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(1)), ..LOCK };
     assert_eq!((life.status(false), life.is_scheduled_on_device()), (Unset, true));
-    assert_eq!(life.live_until(&unreachable, at(6)).happenings, []);
+    assert_eq!(life.live_until(&unreachable, at(6)).domain_events, []);
     assert_eq!((life.status(false), life.removing_since()), (Set, None));
-    assert_eq!(life.live_until(&unreachable, at(10)).happenings, [(at(9), Happening::UnmanagedRemoved)]);
+    assert_eq!(life.live_until(&unreachable, at(10)).domain_events, [(at(9), DomainEvent::UnmanagedRemoved)]);
     assert_eq!(life.gone_at, Some(at(9)));
     let mut deleted = lived(code(true, Some((5, 9))), at(1));
-    deleted.let_go(at(1));
+    deleted.make_unmanaged(at(1));
     deleted.request_deletion(at(2));
     assert_eq!(deleted.removing_since(), Some(at(2)));
     let mut out_of_reach = deleted.clone();
-    assert_eq!(deleted.live_until(&LOCK, at(3)).happenings, [(after(2, 250), Happening::UnmanagedRemoved)]);
+    assert_eq!(deleted.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), DomainEvent::UnmanagedRemoved)]);
     let lived = out_of_reach.live_until(&unreachable, at(10));
-    assert_eq!(kinds(&lived), [Happening::FailedToRemove, Happening::UnmanagedRemoved]);
+    assert_eq!(kinds(&lived), [DomainEvent::FailedToRemove, DomainEvent::UnmanagedRemoved]);
     assert_eq!(out_of_reach.gone_at, Some(at(9)), "the lock drops it at its end");
 }
 
@@ -296,9 +296,9 @@ fn unmanaged_code_opens_in_its_time_frame_and_ends_by_itself() {
 fn code_that_becomes_managed_is_scheduled_as_it_was_found() {
     for (window, native) in [(Some((5, 9)), true), (None, false)] {
         let mut life = lived(code(true, window), at(1));
-        life.let_go(at(1));
+        life.make_unmanaged(at(1));
         life.is_natively_scheduled = false;
-        life.adopt(at(2));
+        life.make_managed(at(2));
         assert_eq!((life.is_managed, life.is_natively_scheduled, life.as_of), (true, native, at(2)));
         assert_eq!(life.work(), None);
     }

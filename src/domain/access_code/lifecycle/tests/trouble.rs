@@ -11,14 +11,14 @@ fn fail(error_code: Option<&str>) -> Fail {
 }
 
 /// Has the operation in flight, or the one due next, fail. Gives what happened.
-fn fails(life: &mut Life, at: Instant, fail: Fail) -> Vec<Happening> {
-    let mut happenings = Vec::new();
-    life.take(&LOCK, at, Step::Begin, (None, None), &mut happenings);
-    life.take(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut happenings);
-    happenings.into_iter().map(|(_, happening)| happening).collect()
+fn fails(life: &mut CodeState, at: Instant, fail: Fail) -> Vec<DomainEvent> {
+    let mut domain_events = Vec::new();
+    life.take(&LOCK, at, Step::Begin, (None, None), &mut domain_events);
+    life.take(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut domain_events);
+    domain_events.into_iter().map(|(_, domain_event)| domain_event).collect()
 }
 
-fn failure(life: &Life) -> &Failure {
+fn failure(life: &CodeState) -> &Failure {
     life.particulars.failure.as_ref().unwrap()
 }
 
@@ -26,11 +26,11 @@ fn failure(life: &Life) -> &Failure {
 fn operation_that_is_not_done_after_a_while_is_told_once() {
     let mut life = code(true, None);
     let minute = at(0) + TimeDelta::minutes(1);
-    assert_eq!(life.live_until(&BY_HAND, at(9)).happenings, [(minute, Happening::DelayInSetting)]);
+    assert_eq!(life.live_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
     assert_eq!((life.particulars.slow_since, life.next(&BY_HAND)), (Some(minute), None));
-    let mut happenings = Vec::new();
-    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut happenings);
-    assert_eq!((happenings, life.particulars.slow_since), (vec![(at(9), SetOnDevice)], None));
+    let mut domain_events = Vec::new();
+    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
+    assert_eq!((domain_events, life.particulars.slow_since), (vec![(at(9), SetOnDevice)], None));
 }
 
 #[test]
@@ -38,13 +38,13 @@ fn removal_that_is_not_done_after_a_while_has_failed_and_goes_on() {
     let mut life = lived(code(true, None), at(1));
     life.request_deletion(at(2));
     let minute = at(2) + TimeDelta::minutes(1);
-    assert_eq!(life.live_until(&BY_HAND, at(9)).happenings, [(minute, Happening::FailedToRemove)]);
+    assert_eq!(life.live_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::FailedToRemove)]);
     let Failure { error_code, since, attempts, retry_at, is_final, .. } = failure(&life).clone();
     assert_eq!((error_code.as_str(), since), ("failed_to_remove_from_device", minute));
     assert_eq!((attempts, retry_at, is_final), (0, None, false), "no attempt has failed");
-    let mut happenings = Vec::new();
-    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut happenings);
-    assert_eq!((happenings, life.particulars.failure), (vec![(at(9), RemovedFromDevice), (at(9), Deleted)], None));
+    let mut domain_events = Vec::new();
+    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
+    assert_eq!((domain_events, life.particulars.failure), (vec![(at(9), RemovedFromDevice), (at(9), Deleted)], None));
 }
 
 #[test]
@@ -53,21 +53,21 @@ fn removal_from_a_lock_that_is_out_of_reach_has_failed_at_once() {
         let lock = Lock { reachable_since: None, unreachable_since: unreachable_since.map(at), ..LOCK };
         let mut life = lived(code(true, None), at(1));
         life.request_deletion(at(2));
-        life.live_until(&lock, at(9)).happenings
+        life.live_until(&lock, at(9)).domain_events
     };
-    assert_eq!(since(Some(1)), [(at(2), Happening::FailedToRemove)]);
-    assert_eq!(since(Some(3)), [(at(3), Happening::FailedToRemove)]);
-    assert_eq!(since(None), [(at(2), Happening::FailedToRemove)]);
+    assert_eq!(since(Some(1)), [(at(2), DomainEvent::FailedToRemove)]);
+    assert_eq!(since(Some(3)), [(at(3), DomainEvent::FailedToRemove)]);
+    assert_eq!(since(None), [(at(2), DomainEvent::FailedToRemove)]);
     let offline = Lock { reachable_since: None, ..LOCK };
     let mut never_held = code(true, None);
     never_held.request_deletion(at(2));
-    assert_eq!(never_held.live_until(&offline, at(9)).happenings, []);
-    assert_eq!(never_held.live_until(&BY_HAND, at(19)).happenings, [], "there is nothing to remove");
+    assert_eq!(never_held.live_until(&offline, at(9)).domain_events, []);
+    assert_eq!(never_held.live_until(&BY_HAND, at(19)).domain_events, [], "there is nothing to remove");
     let mut new = code(true, None);
-    assert_eq!(new.live_until(&offline, at(9)).happenings, [], "nobody waits for a lock that is out of reach");
+    assert_eq!(new.live_until(&offline, at(9)).domain_events, [], "nobody waits for a lock that is out of reach");
     let back = Lock { reachable_since: Some(at(10)), ..BY_HAND };
     let minute = at(10) + TimeDelta::minutes(1);
-    assert_eq!(new.live_until(&back, at(19)).happenings, [(minute, Happening::DelayInSetting)]);
+    assert_eq!(new.live_until(&back, at(19)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
 }
 
 #[test]
@@ -75,8 +75,8 @@ fn failed_attempts_are_made_again_after_twice_as_long_up_to_ten_minutes() {
     let mut life = code(true, None);
     let mut now = at(0);
     for (attempts, seconds) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 320), (7, 600), (8, 600)] {
-        let happenings = fails(&mut life, now, fail(None));
-        assert_eq!(happenings.len(), usize::from(attempts == 1), "told once");
+        let domain_events = fails(&mut life, now, fail(None));
+        assert_eq!(domain_events.len(), usize::from(attempts == 1), "told once");
         assert_eq!((failure(&life).attempts, failure(&life).since), (attempts, at(0)));
         assert_eq!(failure(&life).retry_at, Some(now + TimeDelta::seconds(seconds)));
         let (next, step) = life.next(&LOCK).unwrap();
@@ -91,15 +91,15 @@ fn failed_attempts_are_made_again_after_twice_as_long_up_to_ten_minutes() {
 #[test]
 fn failure_says_what_failed_unless_it_is_told_otherwise() {
     let mut life = code(true, None);
-    assert_eq!(fails(&mut life, at(0), fail(None)), [Happening::FailedToSet]);
+    assert_eq!(fails(&mut life, at(0), fail(None)), [DomainEvent::FailedToSet]);
     assert_eq!(failure(&life).error_code, "failed_to_set_on_device");
     assert_eq!(failure(&life).message, "The access code could not be set on the device. Seam keeps trying.");
     let other = Fail { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
-    assert_eq!(fails(&mut life, at(1), other), [Happening::FailedToSet], "another one is told");
+    assert_eq!(fails(&mut life, at(1), other), [DomainEvent::FailedToSet], "another one is told");
     assert_eq!((failure(&life).message.as_str(), failure(&life).since), ("A bad day.", at(1)));
     let mut removed = lived(code(true, None), at(1));
     removed.request_deletion(at(2));
-    assert_eq!(fails(&mut removed, at(2), fail(None)), [Happening::FailedToRemove]);
+    assert_eq!(fails(&mut removed, at(2), fail(None)), [DomainEvent::FailedToRemove]);
     assert_eq!(failure(&removed).error_code, "failed_to_remove_from_device");
     assert_eq!(failure(&removed).message, "The access code could not be removed from the device. Seam keeps trying.");
 }
@@ -111,7 +111,7 @@ fn pin_that_breaks_the_rules_of_a_lock_is_not_tried_again() {
     assert!(failure(&life).is_final);
     assert_eq!(life.next(&LOCK), None);
     life.request_deletion(at(1));
-    assert_eq!(life.live_until(&LOCK, at(2)).happenings, [(after(1, 250), Deleted)]);
+    assert_eq!(life.live_until(&LOCK, at(2)).domain_events, [(after(1, 250), Deleted)]);
     let mut removed = lived(code(true, None), at(1));
     removed.request_deletion(at(2));
     fails(&mut removed, at(2), fail(Some("code_constraints_violated")));
@@ -160,25 +160,28 @@ fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
 
 #[test]
 fn fault_makes_an_operation_late_or_never_done() {
-    let begun = |fate: Outcome| {
+    let begun = |injected_outcome: Outcome| {
         let mut life = code(true, None);
-        life.take(&LOCK, at(0), Step::Begin, (Some(fate), None), &mut Vec::new());
+        life.take(&LOCK, at(0), Step::Begin, (Some(injected_outcome), None), &mut Vec::new());
         life
     };
     let minute = at(0) + TimeDelta::minutes(1);
     let mut never = begun(Outcome::Never);
-    assert_eq!(never.live_until(&LOCK, at(9)).happenings, [(minute, Happening::DelayInSetting)]);
+    assert_eq!(never.live_until(&LOCK, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
     let mut late = begun(Outcome::Delay("PT30S".to_owned()));
-    assert_eq!(late.live_until(&LOCK, at(9)).happenings, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
+    assert_eq!(late.live_until(&LOCK, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
     let mut by_hand = begun(Outcome::Delay("PT30S".to_owned()));
-    assert_eq!(by_hand.live_until(&BY_HAND, at(9)).happenings, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
+    assert_eq!(by_hand.live_until(&BY_HAND, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
     let mut failing = begun(Outcome::Fail(fail(Some("bad_day"))));
     assert_eq!(
-        failing.live_until(&LOCK, at(0) + TimeDelta::seconds(5)).happenings,
-        [(after(0, 250), Happening::FailedToSet)]
+        failing.live_until(&LOCK, at(0) + TimeDelta::seconds(5)).domain_events,
+        [(after(0, 250), DomainEvent::FailedToSet)]
     );
-    assert_eq!((failure(&failing).error_code.as_str(), failing.particulars.fate.clone()), ("bad_day", None));
-    assert_eq!(failing.live_until(&LOCK, at(1)).happenings.len(), 1, "the next attempt is as usual");
+    assert_eq!(
+        (failure(&failing).error_code.as_str(), failing.particulars.injected_outcome.clone()),
+        ("bad_day", None)
+    );
+    assert_eq!(failing.live_until(&LOCK, at(1)).domain_events.len(), 1, "the next attempt is as usual");
 }
 
 #[test]
@@ -186,23 +189,23 @@ fn lock_that_goes_offline_breaks_off_what_it_was_doing() {
     let mut life = code(true, None);
     life.take(&LOCK, at(0), Step::Begin, (Some(Outcome::Never), None), &mut Vec::new());
     life.break_off();
-    assert_eq!((life.working_since, life.particulars.fate.clone()), (None, None));
+    assert_eq!((life.working_since, life.particulars.injected_outcome.clone()), (None, None));
     let back = Lock { reachable_since: Some(at(5)), ..LOCK };
-    assert_eq!(life.live_until(&back, at(9)).happenings, [(after(5, 250), SetOnDevice)]);
+    assert_eq!(life.live_until(&back, at(9)).domain_events, [(after(5, 250), SetOnDevice)]);
 }
 
 #[test]
 fn code_that_has_ended_stays_to_be_seen_where_the_workspace_keeps_it() {
     let keeping = Lock { keeps_expired: true, ..LOCK };
     let mut life = code(true, Some((1, 5)));
-    let ended = life.live_until(&keeping, at(9)).happenings;
+    let ended = life.live_until(&keeping, at(9)).domain_events;
     assert_eq!(ended.last(), Some(&(after(5, 250), RemovedFromDevice)));
     assert!(life.particulars.has_expired);
     assert_eq!((life.gone_at, life.status(false), life.next(&keeping)), (None, Unset, None));
     assert_eq!((life.work(), life.pending_mutations(), life.removing_since()), (None, vec![], None));
     life.request_deletion(at(10));
     assert_eq!((life.status(false), life.removing_since()), (Removing, Some(at(10))));
-    assert_eq!(life.live_until(&keeping, at(11)).happenings, [(after(10, 250), Deleted)]);
+    assert_eq!(life.live_until(&keeping, at(11)).domain_events, [(after(10, 250), Deleted)]);
     let mut deleted = code(true, Some((1, 5)));
     deleted.live_until(&keeping, at(2));
     deleted.request_deletion(at(2));
@@ -236,35 +239,35 @@ fn code_that_a_provider_chooses_is_told_before_the_lock_has_it() {
     let mut life = code(true, None);
     life.particulars.awaits_code = true;
     let told = Change { code: Some((None, Some("1357".to_owned()))), ..Change::default() };
-    let expected = [(after(0, 250), Happening::Changed(told)), (after(0, 250), SetOnDevice)];
-    assert_eq!(life.clone().live_until(&LOCK, at(1)).happenings, expected);
+    let expected = [(after(0, 250), DomainEvent::Changed(told)), (after(0, 250), SetOnDevice)];
+    assert_eq!(life.clone().live_until(&LOCK, at(1)).domain_events, expected);
     let offline = Lock { reachable_since: None, ..LOCK };
-    assert_eq!(life.clone().live_until(&offline, at(1)).happenings, expected[..1], "whatever the lock does");
-    let untold = life.live_until(&BY_HAND, at(1)).happenings;
-    assert_eq!(untold, [(at(0) + TimeDelta::minutes(1), Happening::DelayInSetting)]);
+    assert_eq!(life.clone().live_until(&offline, at(1)).domain_events, expected[..1], "whatever the lock does");
+    let untold = life.live_until(&BY_HAND, at(1)).domain_events;
+    assert_eq!(untold, [(at(0) + TimeDelta::minutes(1), DomainEvent::DelayInSetting)]);
     assert!(life.particulars.awaits_code && life.next(&LOCK).is_some_and(|(_, step)| step == Step::Assign));
     life.request_deletion(at(2));
-    assert_eq!(life.live_until(&LOCK, at(3)).happenings, [(after(2, 250), Deleted)]);
+    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), Deleted)]);
 }
 
 #[test]
 fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
-    let mut life = Life { is_offline: true, ..code(true, Some((100, 200))) };
+    let mut life = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     assert_eq!(life.opens_at(), at(0));
     let lived = life.live_until(&unreachable, at(150));
-    assert_eq!(lived.happenings, [(at(100), SetOnDevice)]);
+    assert_eq!(lived.domain_events, [(at(100), SetOnDevice)]);
     assert_eq!((life.first_held_at, life.status(false)), (Some(after(0, 250)), Set));
-    assert_eq!(life.live_until(&unreachable, at(300)).happenings, [(at(200), Deleted)]);
+    assert_eq!(life.live_until(&unreachable, at(300)).domain_events, [(at(200), Deleted)]);
     let keeping = Lock { keeps_expired: true, ..unreachable };
-    let mut kept = Life { is_offline: true, ..code(true, Some((100, 200))) };
-    assert_eq!(kept.live_until(&keeping, at(300)).happenings, [(at(100), SetOnDevice)]);
+    let mut kept = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
+    assert_eq!(kept.live_until(&keeping, at(300)).domain_events, [(at(100), SetOnDevice)]);
     assert_eq!((kept.particulars.has_expired, kept.gone_at, kept.held), (true, None, None));
-    let mut deleted = Life { is_offline: true, ..code(true, Some((100, 200))) };
+    let mut deleted = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     deleted.live_until(&unreachable, at(50));
     assert_eq!(deleted.status(false), Unset, "it waits for its start");
     deleted.request_deletion(at(50));
-    assert_eq!(deleted.live_until(&unreachable, at(60)).happenings, [(after(50, 250), Deleted)]);
+    assert_eq!(deleted.live_until(&unreachable, at(60)).domain_events, [(after(50, 250), Deleted)]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Claims: the codes that stand in the way of new ones.
+//! Reservations: the codes that stand in the way of new ones.
 
 use super::row::window;
 use crate::clock::Instant;
 use crate::domain::access_code::lifecycle::Window;
-use crate::domain::linked::Claim;
+use crate::domain::linked::Reservation;
 use crate::domain::offline::{Kind, Registered};
 use crate::domain::simulation::Held;
 use crate::error::{Error, Result};
@@ -12,11 +12,11 @@ use sqlx::types::Json;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Claims of the codes `a` that follow the word `from`.
-macro_rules! claims {
+/// Reservations of the codes `a` that follow the word `from`.
+macro_rules! reservations {
     ($tx:expr, $codes:tt, $($value:expr),+) => {
         sqlx::query_as!(
-            ClaimRow,
+            ReservationRow,
             r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.code as "code!", a.starts_at,
                       a.ends_at, a.is_natively_scheduled as "is_natively_scheduled!", a.is_managed as "is_managed!",
                       a.held_code, a.held_starts_at, a.held_ends_at, a.is_backup as "is_backup!",
@@ -28,13 +28,13 @@ macro_rules! claims {
         .fetch_all($tx)
         .await
         .map_err(Error::from)
-        .and_then(ClaimRow::all)
+        .and_then(ReservationRow::all)
     };
 }
 
 /// A PIN somebody wants to have on a lock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct CodeWanted {
+pub(crate) struct PinQuery {
     /// The lock.
     pub device_id: Uuid,
     /// The PIN.
@@ -45,8 +45,11 @@ pub(crate) struct CodeWanted {
 /// be seen have nothing any more.
 ///
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
-pub(crate) async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<CodeWanted>) -> Result<Vec<Claim>> {
-    claims!(
+pub(crate) async fn reservations_of_codes(
+    tx: &mut PgConnection,
+    wanted: &BTreeSet<PinQuery>,
+) -> Result<Vec<Reservation>> {
+    reservations!(
         tx,
         "unnest($1::uuid[], $2::text[]) as wanted(device_id, code)
          cross join lateral ((select * from access_code a
@@ -64,8 +67,11 @@ pub(crate) async fn claims_of_codes(tx: &mut PgConnection, wanted: &BTreeSet<Cod
 }
 
 /// All codes on these locks that have a PIN or take a place there.
-pub(crate) async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<Claim>> {
-    claims!(
+pub(crate) async fn reservations_on_devices(
+    tx: &mut PgConnection,
+    device_ids: &BTreeSet<Uuid>,
+) -> Result<Vec<Reservation>> {
+    reservations!(
         tx,
         "unnest($1::uuid[]) as wanted(device_id)
          cross join lateral (select * from access_code a
@@ -77,7 +83,7 @@ pub(crate) async fn claims_on_devices(tx: &mut PgConnection, device_ids: &BTreeS
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
-struct ClaimRow {
+struct ReservationRow {
     access_code_id: Uuid,
     device_id: Uuid,
     code: String,
@@ -93,13 +99,13 @@ struct ClaimRow {
     is_ended: bool,
 }
 
-impl ClaimRow {
+impl ReservationRow {
     /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
-    fn claims(self) -> Result<(Claim, Option<Claim>)> {
+    fn reservations(self) -> Result<(Reservation, Option<Reservation>)> {
         let id = self.access_code_id;
         let held_window = window((self.held_starts_at, self.held_ends_at), (id, "held_starts_at"))?;
         let held = self.held_code.map(|code| (code, held_window));
-        let asked = Claim {
+        let asked = Reservation {
             access_code_id: self.access_code_id,
             device_id: self.device_id,
             code: self.code,
@@ -112,18 +118,18 @@ impl ClaimRow {
             is_being_removed: self.is_ended && held.is_some(),
         };
         let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
-        let held = held.map(|(code, window)| Claim { code, window, needs_room: false, ..asked.clone() });
+        let held = held.map(|(code, window)| Reservation { code, window, needs_room: false, ..asked.clone() });
         Ok((asked, held))
     }
 
-    fn all(rows: Vec<Self>) -> Result<Vec<Claim>> {
-        let mut claims = Vec::with_capacity(rows.len());
+    fn all(rows: Vec<Self>) -> Result<Vec<Reservation>> {
+        let mut reservations = Vec::with_capacity(rows.len());
         for row in rows {
-            let (asked, held) = row.claims()?;
-            claims.push(asked);
-            claims.extend(held);
+            let (asked, held) = row.reservations()?;
+            reservations.push(asked);
+            reservations.extend(held);
         }
-        Ok(claims)
+        Ok(reservations)
     }
 }
 

@@ -10,7 +10,7 @@ use uuid::Uuid;
 /// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
-pub(crate) struct Claim {
+pub(crate) struct Reservation {
     /// The code.
     pub access_code_id: Uuid,
     /// The lock.
@@ -34,7 +34,7 @@ pub(crate) struct Claim {
 /// From when to when a code is on its lock, both ends included.
 pub(crate) type Period = (Instant, Instant);
 
-impl Claim {
+impl Reservation {
     /// When the code is on its lock, as far as that can be known.
     pub(super) fn on_lock(&self, now: Instant) -> Period {
         if self.is_being_removed {
@@ -54,14 +54,14 @@ impl Claim {
     }
 }
 
-/// The claims that matter to a request or to several, by lock.
+/// The reservations that matter to a request or to several, by lock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Claims(HashMap<Uuid, OnLock>);
+pub(crate) struct Reservations(HashMap<Uuid, OnLock>);
 
-/// The claims on one lock, in the order in which they were added.
+/// The reservations on one lock, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
 struct OnLock {
-    claims: Vec<Claim>,
+    reservations: Vec<Reservation>,
     /// The places of those with each PIN, ascending.
     by_code: HashMap<String, Vec<usize>>,
     /// How many of them are ours and take a place in the memory, whenever that is.
@@ -69,16 +69,18 @@ struct OnLock {
 }
 
 impl OnLock {
-    fn add(&mut self, claim: Claim) {
-        self.by_code.entry(claim.code.clone()).or_default().push(self.claims.len());
-        self.rooms += usize::from(claim.takes_room());
-        self.claims.push(claim);
+    fn add(&mut self, reservation: Reservation) {
+        self.by_code.entry(reservation.code.clone()).or_default().push(self.reservations.len());
+        self.rooms += usize::from(reservation.takes_room());
+        self.reservations.push(reservation);
     }
 
     fn remove(&mut self, access_code_id: Uuid) {
-        while let Some(place) = self.claims.iter().position(|claim| claim.access_code_id == access_code_id) {
-            let claim = self.claims.remove(place);
-            self.rooms -= usize::from(claim.takes_room());
+        while let Some(place) =
+            self.reservations.iter().position(|reservation| reservation.access_code_id == access_code_id)
+        {
+            let reservation = self.reservations.remove(place);
+            self.rooms -= usize::from(reservation.takes_room());
             self.by_code.retain(|_, places| {
                 places.retain(|other| *other != place);
                 places.iter_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
@@ -88,16 +90,16 @@ impl OnLock {
     }
 }
 
-impl Claims {
-    /// Adds a claim.
-    pub(crate) fn add(&mut self, claim: Claim) {
-        self.0.entry(claim.device_id).or_default().add(claim);
+impl Reservations {
+    /// Adds a reservation.
+    pub(crate) fn add(&mut self, reservation: Reservation) {
+        self.0.entry(reservation.device_id).or_default().add(reservation);
     }
 
-    /// Adds what a code claims: what is asked for and, where that differs, what the lock holds.
+    /// Adds what a code reserves: what is asked for and, where that differs, what the lock holds.
     pub(crate) fn add_life(&mut self, code: &AccessCode) {
         let life = &code.life;
-        let claim = |entry: &Entry, needs_room| Claim {
+        let reservation = |entry: &Entry, needs_room| Reservation {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             code: entry.code.clone(),
@@ -109,9 +111,9 @@ impl Claims {
             is_being_removed: life.removing_since().is_some() && life.held.is_some(),
         };
         // A backup that did not find room takes none from guests.
-        self.add(claim(&life.asked, !life.is_backup || life.held.is_some()));
+        self.add(reservation(&life.asked, !life.is_backup || life.held.is_some()));
         if let Some(held) = life.held.as_ref().filter(|held| **held != life.asked) {
-            self.add(claim(held, false));
+            self.add(reservation(held, false));
         }
     }
 
@@ -123,15 +125,15 @@ impl Claims {
     }
 
     /// Those on one lock.
-    pub(crate) fn on(&self, device_id: Uuid) -> &[Claim] {
-        self.0.get(&device_id).map_or(&[], |lock| &lock.claims)
+    pub(crate) fn on(&self, device_id: Uuid) -> &[Reservation] {
+        self.0.get(&device_id).map_or(&[], |lock| &lock.reservations)
     }
 
     /// Those on one lock that have this PIN, without a look at the others.
-    pub(crate) fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Claim> {
+    pub(crate) fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Reservation> {
         let lock = self.0.get(&device_id);
         let places = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
-        places.filter_map(move |place| lock?.claims.get(*place))
+        places.filter_map(move |place| lock?.reservations.get(*place))
     }
 
     /// How many managed codes take a place in the memory of one lock at any time. At no instant there are more.
@@ -140,10 +142,10 @@ impl Claims {
     }
 }
 
-impl FromIterator<Claim> for Claims {
-    fn from_iter<I: IntoIterator<Item = Claim>>(all: I) -> Self {
-        let mut claims = Self::default();
-        all.into_iter().for_each(|claim| claims.add(claim));
-        claims
+impl FromIterator<Reservation> for Reservations {
+    fn from_iter<I: IntoIterator<Item = Reservation>>(all: I) -> Self {
+        let mut reservations = Self::default();
+        all.into_iter().for_each(|reservation| reservations.add(reservation));
+        reservations
     }
 }
