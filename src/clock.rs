@@ -7,27 +7,27 @@
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
 /// An instant, in UTC, of the machine or of a workspace.
-pub type Instant = DateTime<Utc>;
+pub type Timestamp = DateTime<Utc>;
 
 /// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
-pub(crate) const MAX_TIMESTAMP: Instant = match DateTime::from_timestamp_millis(253_402_300_799_999) {
+pub(crate) const MAX_TIMESTAMP: Timestamp = match DateTime::from_timestamp_millis(253_402_300_799_999) {
     Some(last) => last,
-    None => Instant::MAX_UTC,
+    None => Timestamp::MAX_UTC,
 };
 
 /// The machine's time, cut to whole milliseconds.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
-pub fn machine_now() -> Instant {
+pub fn machine_now() -> Timestamp {
     whole_milliseconds(Utc::now())
 }
 
 /// Cuts an instant to whole milliseconds.
-pub(crate) fn whole_milliseconds(instant: Instant) -> Instant {
+pub(crate) fn whole_milliseconds(instant: Timestamp) -> Timestamp {
     instant.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(instant)
 }
 
 /// Writes an instant as Seam does: UTC with milliseconds and `Z`.
-pub fn to_iso(instant: Instant) -> String {
+pub fn to_iso(instant: Timestamp) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
@@ -40,7 +40,7 @@ pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 
 ///
 /// Unlike JavaScript it refuses dates that the calendar does not have, and dates that are not ISO 8601: nobody means
 /// what becomes of them there.
-pub fn from_iso(text: &str) -> Option<Instant> {
+pub fn from_iso(text: &str) -> Option<Timestamp> {
     let (year, rest) = (number(text.get(..4)?)?, text.get(4..)?);
     let (month, rest) = (number(rest.get(1..3).filter(|_| rest.starts_with('-'))?)?, rest.get(3..)?);
     let (day, rest) = match rest.strip_prefix('-') {
@@ -154,22 +154,22 @@ pub enum WorkspaceClock {
     /// Was `at` when the machine's time was `since`, and passes `rate` times as fast.
     Running {
         /// The workspace's time at `since`.
-        at: Instant,
+        at: Timestamp,
         /// The machine's time at which the workspace's was `at`.
-        since: Instant,
+        since: Timestamp,
         /// Workspace seconds per machine second; more than 0.
         rate: f64,
     },
     /// Stands still until it is told to move.
     Held {
         /// The time it stands at.
-        at: Instant,
+        at: Timestamp,
     },
 }
 
 impl WorkspaceClock {
     /// The workspace's time when the machine's is `machine_now`.
-    pub fn now(&self, machine_now: Instant) -> Instant {
+    pub fn now(&self, machine_now: Timestamp) -> Timestamp {
         match *self {
             Self::Live => machine_now,
             Self::Held { at } => at,
@@ -181,7 +181,7 @@ impl WorkspaceClock {
     }
 
     /// The machine's time at which the workspace's will be `instant`; `None` where no passing of time leads there.
-    pub fn machine_time_of(&self, instant: Instant) -> Option<Instant> {
+    pub fn machine_time_of(&self, instant: Timestamp) -> Option<Timestamp> {
         match *self {
             Self::Live => Some(instant),
             Self::Held { .. } => None,
@@ -195,7 +195,7 @@ impl WorkspaceClock {
 
     /// When an event that happened at `occurred_at` counts as recorded. On a held clock each step is recorded at
     /// its own instant, so that the width of the strides in which time is moved leaves no trace.
-    pub fn recorded_at(&self, occurred_at: Instant, machine_now: Instant) -> Instant {
+    pub fn recorded_at(&self, occurred_at: Timestamp, machine_now: Timestamp) -> Timestamp {
         match self {
             Self::Held { .. } => occurred_at,
             Self::Live | Self::Running { .. } => self.now(machine_now).max(occurred_at),
@@ -216,21 +216,21 @@ fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
 
 /// Writes instants in JSON as [`to_iso`] does.
 pub(crate) mod iso {
-    use super::{Instant, to_iso};
+    use super::{Timestamp, to_iso};
     use serde::Serializer;
 
     /// For `#[serde(with = "iso")]` fields that are only written.
-    pub(crate) fn serialize<S: Serializer>(instant: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&to_iso(*instant))
     }
 
     /// The same for instants that may be missing: `null`.
     pub(crate) mod option {
-        use super::{Instant, Serializer};
+        use super::{Serializer, Timestamp};
 
         /// For `#[serde(with = "iso::option")]` fields that are only written.
         #[expect(clippy::ref_option, reason = "serde calls it so")]
-        pub(crate) fn serialize<S: Serializer>(instant: &Option<Instant>, serializer: S) -> Result<S::Ok, S::Error> {
+        pub(crate) fn serialize<S: Serializer>(instant: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
             match instant {
                 Some(instant) => super::serialize(instant, serializer),
                 None => serializer.serialize_none(),
@@ -243,7 +243,7 @@ pub(crate) mod iso {
 mod tests {
     use super::*;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         from_iso(text).unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! What can go wrong, with its text, status and `error.type`. [`crate::http::envelope`] makes the answer of it.
 
-use crate::clock::{Instant, to_iso};
+use crate::clock::{Timestamp, to_iso};
 use crate::contract::{Issues, Rejection, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -63,7 +63,7 @@ pub enum Error {
         /// The name of the code that was asked for.
         name: Option<String>,
         /// The ends of its time frame.
-        period: Option<(Instant, Instant)>,
+        period: Option<(Timestamp, Timestamp)>,
         /// The code that has the PIN.
         access_code_id: Uuid,
         /// Why that stands in the way, where it is not plain; may be empty.
@@ -482,7 +482,7 @@ fn named(name: Option<&str>) -> String {
     name.map_or_else(String::new, |name| format!(" named {}", quoted(name)))
 }
 
-fn in_period(period: Option<(Instant, Instant)>) -> String {
+fn in_period(period: Option<(Timestamp, Timestamp)>) -> String {
     period.map_or_else(String::new, |(starts_at, ends_at)| {
         format!(" for period {}-{}", to_iso(starts_at), to_iso(ends_at))
     })

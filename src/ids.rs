@@ -4,7 +4,7 @@
 //! parent), so that the same requests give the same answers on any server, whatever happens between them.
 //! This is the only file that asks the operating system for randomness.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
@@ -29,7 +29,7 @@ impl Ids {
     }
 
     /// The id of the `ordinal`th thing of this `kind` under `parent`, a UUID.
-    pub fn id(&self, kind: &str, parent: Uuid, ordinal: i64, machine_now: Instant) -> Uuid {
+    pub fn id(&self, kind: &str, parent: Uuid, ordinal: i64, machine_now: Timestamp) -> Uuid {
         match self {
             Self::Derived(seed) => {
                 Builder::from_random_bytes(first(derive(seed, kind, parent, ordinal, 0))).into_uuid()

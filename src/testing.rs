@@ -10,7 +10,7 @@ pub mod cause {
     pub use crate::cause::Cause;
 }
 pub mod clock {
-    pub use crate::clock::{Instant, from_iso, machine_now, to_iso};
+    pub use crate::clock::{Timestamp, from_iso, machine_now, to_iso};
 }
 pub mod config {
     pub use crate::config::{Config, ControlPlane, Settings};

@@ -86,10 +86,10 @@ impl Issue {
 
     /// One line for whoever debugs a response.
     pub(super) fn line(&self) -> String {
-        let place = if self.path.is_empty() { "the body".to_owned() } else { self.path.join(".") };
+        let path = if self.path.is_empty() { "the body".to_owned() } else { self.path.join(".") };
         match &self.variant {
-            Some(variant) => format!("{place}: {} (taken for {variant})", self.message),
-            None => format!("{place}: {}", self.message),
+            Some(variant) => format!("{path}: {} (taken for {variant})", self.message),
+            None => format!("{path}: {}", self.message),
         }
     }
 

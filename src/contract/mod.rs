@@ -384,9 +384,9 @@ impl Checker {
         }
         // A keyword the walk does not know: the validator says where, and nobody says what in zod's words.
         let errors = self.validator(schemas).into_iter().flat_map(|validator| validator.iter_errors(value));
-        let places = errors.map(|error| error.instance_path().as_str().to_owned());
-        places.fold(Issues::new(), |issues, place| {
-            let path: Vec<&str> = place.split('/').skip(1).collect();
+        let pointers = errors.map(|error| error.instance_path().as_str().to_owned());
+        pointers.fold(Issues::new(), |issues, pointer| {
+            let path: Vec<&str> = pointer.split('/').skip(1).collect();
             issues.at(&path, "Invalid input")
         })
     }

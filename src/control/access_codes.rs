@@ -2,9 +2,9 @@
 
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use crate::domain::caller::Visibility;
 use crate::engine::app::App;
 use crate::engine::step_by_hand;
@@ -29,7 +29,7 @@ pub(super) struct AddError {
 pub(super) async fn add_error(call: Control<AddError>) -> Result<Found> {
     let AddError { access_code_id, error_code, message } = call.input.clone();
     change(&call, access_code_id, |code, now| {
-        code.life.particulars.errors.push(condition(error_code, message, now));
+        code.state.rare_fields.errors.push(condition(error_code, message, now));
     })
     .await
 }
@@ -44,7 +44,7 @@ pub(super) struct AddWarning {
 pub(super) async fn add_warning(call: Control<AddWarning>) -> Result<Found> {
     let AddWarning { access_code_id, warning_code, message } = call.input.clone();
     change(&call, access_code_id, |code, now| {
-        code.life.particulars.warnings.push(condition(warning_code, message, now));
+        code.state.rare_fields.warnings.push(condition(warning_code, message, now));
     })
     .await
 }
@@ -57,14 +57,14 @@ pub(super) struct One {
 /// Takes back what a tester put on a code.
 pub(super) async fn clear(call: Control<One>) -> Result<Found> {
     change(&call, call.input.access_code_id, |code, _| {
-        let particulars = &mut code.life.particulars;
-        particulars.errors.clear();
-        particulars.warnings.clear();
+        let rare_fields = &mut code.state.rare_fields;
+        rare_fields.errors.clear();
+        rare_fields.warnings.clear();
     })
     .await
 }
 
-fn condition(code: String, message: Option<String>, now: Instant) -> Condition {
+fn condition(code: String, message: Option<String>, now: Timestamp) -> Condition {
     let message = message.unwrap_or_else(|| format!("{code}, as arranged by a tester."));
     Condition { code, message, created_at: now }
 }
@@ -72,7 +72,7 @@ fn condition(code: String, message: Option<String>, now: Instant) -> Condition {
 async fn change<I>(
     call: &Control<I>,
     access_code_id: Uuid,
-    change: impl FnOnce(&mut AccessCode, Instant),
+    change: impl FnOnce(&mut AccessCode, Timestamp),
 ) -> Result<Found> {
     let mut work = begin(call, access_code_id).await?;
     let now = work.now;
@@ -90,7 +90,7 @@ async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<UnitOfWork>
 async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<Found> {
     let codes = work.finish(app).await?;
     let code = codes.get(access_code_id)?;
-    if code.life.gone_at.is_some() {
+    if code.state.gone_at.is_some() {
         return Ok(Found { access_code: Value::Null });
     }
     Ok(Found { access_code: managed_or_unmanaged(code, &codes.summary(code.device_id)?)? })

@@ -4,7 +4,7 @@
 //! when all of it is done.
 
 use super::{Control, Nothing};
-use crate::clock::{Instant, WorkspaceClock, from_iso, iso, machine_now, to_iso};
+use crate::clock::{Timestamp, WorkspaceClock, from_iso, iso, machine_now, to_iso};
 use crate::engine::clock::{self, Move};
 use crate::error::{Error, Result};
 use crate::http::params::{duration, instant, optional_instant};
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 pub(super) struct ClockBody {
     mode: &'static str,
     #[serde(with = "iso")]
-    now: Instant,
+    now: Timestamp,
     rate: Option<f64>,
 }
 
 impl ClockBody {
-    pub(super) fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
+    pub(super) fn of(clock: WorkspaceClock, machine_now: Timestamp) -> Self {
         let (mode, rate) = match clock {
             WorkspaceClock::Live => ("live", Some(1.0)),
             WorkspaceClock::Running { rate, .. } => ("running", Some(rate)),
@@ -94,7 +94,7 @@ enum Stop {
 #[derive(Serialize)]
 pub(super) struct Advanced {
     #[serde(with = "iso")]
-    now: Instant,
+    now: Timestamp,
     transitions: u64,
     events: usize,
 }
@@ -102,7 +102,7 @@ pub(super) struct Advanced {
 pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
     enum Goal {
         By(TimeDelta),
-        To(Instant),
+        To(Timestamp),
         Until(Stop),
     }
     let goal = match &call.input {

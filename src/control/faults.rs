@@ -1,7 +1,7 @@
 //! `/_emulator/faults/*`: what is to become of the next operations of locks.
 
 use super::{Control, Done, Nothing};
-use crate::clock::{Instant, iso};
+use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::lifecycle::Outcome;
 use crate::domain::fault::Fault;
 use crate::engine::locked_workspace;
@@ -22,7 +22,7 @@ pub(super) struct Create {
 }
 
 #[derive(Serialize)]
-pub(super) struct Made {
+pub(super) struct Created {
     fault: FaultBody,
 }
 
@@ -38,7 +38,7 @@ struct FaultBody {
     used: i32,
     is_exhausted: bool,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
 }
 
 impl From<Fault> for FaultBody {
@@ -59,7 +59,7 @@ impl From<Fault> for FaultBody {
 }
 
 /// Arranges for operations to go otherwise. A lock that is not there is no error: it may come.
-pub(super) async fn create(call: Control<Create>) -> Result<Made> {
+pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let input = call.input;
     if let Outcome::Delay(delay) = &input.outcome {
@@ -83,7 +83,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     };
     faults::insert(&mut tx, &fault).await?;
     tx.commit().await?;
-    Ok(Made { fault: fault.into() })
+    Ok(Created { fault: fault.into() })
 }
 
 #[derive(Serialize)]

@@ -1,7 +1,7 @@
 //! `/_emulator/http_faults/*`: what clients are to meet on a bad day.
 
 use super::{Control, Done, Nothing};
-use crate::clock::{Instant, iso};
+use crate::clock::{Timestamp, iso};
 use crate::domain::http_fault::{HttpFault, Outcome};
 use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
@@ -20,7 +20,7 @@ pub(super) struct Create {
 }
 
 #[derive(Serialize)]
-pub(super) struct Made {
+pub(super) struct Created {
     http_fault: HttpFaultBody,
 }
 
@@ -35,7 +35,7 @@ struct HttpFaultBody {
     used: i32,
     is_exhausted: bool,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
 }
 
 impl From<HttpFault> for HttpFaultBody {
@@ -55,7 +55,7 @@ impl From<HttpFault> for HttpFaultBody {
 }
 
 /// Arranges for requests to go otherwise. A path that is not there is no error: it strikes nothing.
-pub(super) async fn create(call: Control<Create>) -> Result<Made> {
+pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
     let input = call.input;
@@ -79,7 +79,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Made> {
     http_faults::insert(&mut tx, workspace_id, &fault).await?;
     tx.commit().await?;
     call.app.workspaces.forget(workspace_id);
-    Ok(Made { http_fault: fault.into() })
+    Ok(Created { http_fault: fault.into() })
 }
 
 #[derive(Serialize)]

@@ -2,12 +2,12 @@
 
 use super::{Control, Done};
 use crate::api::body::access_code::managed_or_unmanaged;
-use crate::clock::{Instant, iso};
+use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::keypad;
-use crate::engine::external_changes::{self, ChangeAtLock, Foreign, OnLock};
+use crate::engine::external_changes::{self, ChangeAtLock, NewUnmanagedCode, OnLock};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::optional_instant;
 use crate::store::{access_codes, devices};
@@ -35,9 +35,9 @@ struct Slot {
     code: String,
     name: Option<String>,
     #[serde(with = "iso::option")]
-    starts_at: Option<Instant>,
+    starts_at: Option<Timestamp>,
     #[serde(with = "iso::option")]
-    ends_at: Option<Instant>,
+    ends_at: Option<Timestamp>,
     is_managed: bool,
     is_backup: bool,
 }
@@ -58,18 +58,18 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
         })
     });
     let (device, mut codes) = read.await?;
-    codes.retain(|code| !code.life.is_offline);
-    codes.sort_by_key(|code| (code.life.first_held_at, code.sequence));
+    codes.retain(|code| !code.state.is_offline);
+    codes.sort_by_key(|code| (code.state.first_held_at, code.sequence));
     let held = codes.iter().filter_map(|code| Some((code, keypad::in_memory(code, &device)?)));
-    let slot = |(place, (code, held)): (usize, (&AccessCode, Entry))| Slot {
-        slot: place + 1,
+    let slot = |(index, (code, held)): (usize, (&AccessCode, Entry))| Slot {
+        slot: index + 1,
         access_code_id: code.access_code_id,
         code: held.code,
         name: held.name,
         starts_at: held.window.map(|window| window.starts_at),
         ends_at: held.window.map(|window| window.ends_at),
-        is_managed: code.life.is_managed,
-        is_backup: code.life.is_backup,
+        is_managed: code.state.is_managed,
+        is_backup: code.state.is_backup,
     };
     let codes = held.enumerate().map(slot).collect();
     Ok(MemoryBody { device_id, capacity: device.capacity(), codes })
@@ -77,7 +77,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
 
 /// A code that somebody puts on a lock, as it is asked for.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ForeignSpec {
+pub(crate) struct UnmanagedCodeSpec {
     code: String,
     name: Option<String>,
     starts_at: Option<String>,
@@ -88,13 +88,13 @@ pub(crate) struct ForeignSpec {
     cannot_delete_unmanaged_access_code: bool,
 }
 
-impl ForeignSpec {
+impl UnmanagedCodeSpec {
     /// The code on this lock.
-    pub(crate) fn read(&self, device_id: Uuid) -> Result<Foreign> {
+    pub(crate) fn read(&self, device_id: Uuid) -> Result<NewUnmanagedCode> {
         let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
         let ends_at = optional_instant("ends_at", self.ends_at.as_deref())?;
         let window = Window::changed(None, starts_at, ends_at)?;
-        Ok(Foreign {
+        Ok(NewUnmanagedCode {
             device_id,
             entry: Entry { name: self.name.clone(), code: self.code.clone(), window },
             cannot_be_managed: self.cannot_be_managed,
@@ -107,7 +107,7 @@ impl ForeignSpec {
 pub(super) struct AddCode {
     device_id: Uuid,
     #[serde(flatten)]
-    foreign: ForeignSpec,
+    unmanaged: UnmanagedCodeSpec,
 }
 
 #[derive(Serialize)]
@@ -117,8 +117,9 @@ pub(super) struct Found {
 
 pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
-    let foreign = call.input.foreign.read(call.input.device_id)?;
-    let (code, device) = external_changes::add(&call.app, &Visibility::all_of(workspace.workspace_id), foreign).await?;
+    let unmanaged = call.input.unmanaged.read(call.input.device_id)?;
+    let (code, device) =
+        external_changes::add(&call.app, &Visibility::all_of(workspace.workspace_id), unmanaged).await?;
     Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
 }
 

@@ -43,17 +43,17 @@ pub(super) struct Answer {
 }
 
 pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
-    let wanted = match (call.input.programming.clone(), call.input.after.clone()) {
+    let params = match (call.input.programming.clone(), call.input.after.clone()) {
         (Some(programming), None) => programming,
         (None, Some(after)) => Programming::After(after),
         _ => {
             return Err(Error::invalid_request("Give either after, a duration, or programming: at_once or by_hand"));
         }
     };
-    let takes = wanted.read()?;
+    let takes = params.read()?;
     let workspace = call.workspace().await?;
     engine::workspaces::set_programming(&call.app, workspace.workspace_id, takes).await?;
-    let programming = match wanted {
+    let programming = match params {
         Programming::AtOnce => json!("at_once"),
         Programming::ByHand => json!("by_hand"),
         Programming::After(after) => json!({ "after": after }),

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// The limits that are wanted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum Wanted {
+enum WorkspaceParams {
     Named(Name),
     These(These),
 }
@@ -54,7 +54,7 @@ impl These {
 
 #[derive(Deserialize)]
 pub(super) struct Set {
-    limits: Option<Wanted>,
+    limits: Option<WorkspaceParams>,
     #[serde(flatten)]
     these: These,
 }
@@ -70,9 +70,9 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
         Some(_) if !these.is_empty() || these.per.is_some() => {
             return Err(Error::invalid_request("Give the limits either in limits or beside it, not both"));
         }
-        Some(Wanted::Named(Name::Off)) => None,
-        Some(Wanted::Named(Name::Seam)) => Some(RateLimits::SEAM),
-        Some(Wanted::These(these)) => Some(limits_of(these)?),
+        Some(WorkspaceParams::Named(Name::Off)) => None,
+        Some(WorkspaceParams::Named(Name::Seam)) => Some(RateLimits::SEAM),
+        Some(WorkspaceParams::These(these)) => Some(limits_of(these)?),
         None => Some(limits_of(these)?),
     };
     let workspace_id = call.workspace().await?.workspace_id;

@@ -5,7 +5,7 @@ mod incoming;
 pub(super) use self::incoming::{read_body, receive};
 
 use super::{Control, Done, Nothing};
-use crate::clock::{Instant, iso};
+use crate::clock::{Timestamp, iso};
 use crate::engine::snapshots;
 use crate::error::Result;
 use crate::http::envelope::{self, Answer};
@@ -18,13 +18,13 @@ use uuid::Uuid;
 pub(super) const IMPORT: &str = "/_emulator/snapshots/import";
 
 #[derive(Serialize)]
-pub(super) struct Made {
+pub(super) struct Created {
     snapshot_id: Uuid,
 }
 
-pub(super) async fn create(call: Control<Nothing>) -> Result<Made> {
+pub(super) async fn create(call: Control<Nothing>) -> Result<Created> {
     let workspace = call.workspace().await?;
-    Ok(Made { snapshot_id: snapshots::take(&call.app, &workspace).await? })
+    Ok(Created { snapshot_id: snapshots::take(&call.app, &workspace).await? })
 }
 
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ pub(super) async fn delete(call: Control<One>) -> Result<Done> {
 #[derive(Serialize)]
 pub(super) struct Restored {
     #[serde(with = "iso")]
-    now: Instant,
+    now: Timestamp,
 }
 
 pub(super) async fn restore(call: Control<One>) -> Result<Restored> {
@@ -80,8 +80,8 @@ pub(super) async fn export(call: Control<Export>) -> Result<Answer> {
     Ok(Answer { status: StatusCode::OK, body: body.into(), retry_after: None })
 }
 
-pub(super) async fn import(mut call: Control<Nothing>) -> Result<Made> {
+pub(super) async fn import(mut call: Control<Nothing>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let document = std::mem::take(&mut call.document);
-    Ok(Made { snapshot_id: snapshots::import(&call.app, &workspace, document).await? })
+    Ok(Created { snapshot_id: snapshots::import(&call.app, &workspace, document).await? })
 }

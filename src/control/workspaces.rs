@@ -4,11 +4,11 @@ use super::clock::ClockBody;
 use super::programming::Programming;
 use super::{Control, Done, Nothing};
 use crate::api::body;
-use crate::clock::{Instant, WorkspaceClock, iso, machine_now};
+use crate::clock::{Timestamp, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
-use crate::engine::workspaces::{LockSpec, Wanted, make};
+use crate::engine::workspaces::{LockSpec, WorkspaceParams, make};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::{duration, instant};
 use crate::store::workspaces::{self, WorkspaceUpdate};
@@ -49,8 +49,8 @@ pub(super) struct Created {
 }
 
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
-    let wanted = call.input.read(&call.app.config)?;
-    let made = make(&call.app, wanted).await?;
+    let params = call.input.read(&call.app.config)?;
+    let made = make(&call.app, params).await?;
     Ok(Created {
         workspace: body::workspace::of(&made.workspace),
         publishable_key: made.workspace.publishable_key,
@@ -62,7 +62,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
 
 impl Create {
     /// What is wanted, on a server with these settings.
-    pub(crate) fn read(self, config: &Settings) -> Result<Wanted> {
+    pub(crate) fn read(self, config: &Settings) -> Result<WorkspaceParams> {
         let machine_now = machine_now();
         let expires_at = match self.ttl.as_deref() {
             None => None,
@@ -72,14 +72,14 @@ impl Create {
             None => Vec::new(),
             Some(Locks::Some(count)) => vec![LockSpec::of_type("august_lock"); count],
             Some(Locks::These(specs)) => {
-                specs.into_iter().enumerate().map(|(place, spec)| LockSpec::read(spec, place)).collect::<Result<_>>()?
+                specs.into_iter().enumerate().map(|(index, spec)| LockSpec::read(spec, index)).collect::<Result<_>>()?
             }
         };
         let seed = self.seed.map(|seed| match seed {
             Value::String(seed) => seed,
             number => number.to_string(),
         });
-        Ok(Wanted {
+        Ok(WorkspaceParams {
             name: self.name,
             seed,
             expires_at,
@@ -100,7 +100,7 @@ impl Create {
     }
 }
 
-fn clock_setting(setting: &Value, machine_now: Instant) -> Result<WorkspaceClock> {
+fn clock_setting(setting: &Value, machine_now: Timestamp) -> Result<WorkspaceClock> {
     let instant = |text: &Value| instant("clock", text.as_str().unwrap_or_default());
     if !setting.is_object() {
         return Ok(WorkspaceClock::Live);
@@ -134,9 +134,9 @@ struct ListedBody {
     workspace_id: Uuid,
     name: String,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
     #[serde(with = "iso::option")]
-    expires_at: Option<Instant>,
+    expires_at: Option<Timestamp>,
     seed: Option<String>,
     clock: ClockBody,
     api_key: Option<String>,
@@ -183,14 +183,14 @@ struct SettingsBody {
 }
 
 pub(super) async fn update(call: Control<WorkspaceUpdate>) -> Result<Updated> {
-    let wanted = call.input;
-    if wanted.allow_same_code_in_disjoint_windows.or(wanted.refuse_begun_windows).is_none() {
+    let params = call.input;
+    if params.allow_same_code_in_disjoint_windows.or(params.refuse_begun_windows).is_none() {
         let message = "Give allow_same_code_in_disjoint_windows or refuse_begun_windows";
         return Err(Error::invalid_request(message));
     }
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = call.app.pool.begin(workspace_id).await?;
-    let set = workspaces::update_settings(&mut tx, workspace_id, wanted)
+    let set = workspaces::update_settings(&mut tx, workspace_id, params)
         .await?
         .ok_or(Error::NotFound(Resource::Workspace))?;
     tx.commit().await?;

@@ -3,7 +3,7 @@
 //! Whether an attempt on an access code is over follows from the life of the code, and its result is the code itself. An
 //! outcome is stored only where that is not so: one that is over as soon as it is made, such as a take-over.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -38,9 +38,9 @@ pub struct NewActionAttempt {
     /// The code it is about, if it is about one.
     pub access_code_id: Option<Uuid>,
     /// When it was made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// Set where it is over as soon as it is made.
-    pub resolved_at: Option<Instant>,
+    pub resolved_at: Option<Timestamp>,
     /// What came of it, where that does not follow from the code's life.
     pub outcome: Option<StoredOutcome>,
 }

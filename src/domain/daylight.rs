@@ -3,7 +3,7 @@
 //! the warning `time_frame_adjusted_for_unknown_time_zone`.
 
 use super::access_code::lifecycle::Window;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use chrono::{Datelike, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetComponents, Tz};
 
@@ -26,12 +26,12 @@ pub(crate) struct Crossing {
 pub(crate) fn crossing(window: Window) -> Crossing {
     let instants = instants_between_changes(window);
     let crosses = |into_summer: bool| {
-        let turns = |zone: Tz| {
+        let phases = |zone: Tz| {
             instants
                 .windows(2)
                 .any(|pair| is_summer(zone, pair[0]) != into_summer && is_summer(zone, pair[1]) == into_summer)
         };
-        ZONES.into_iter().any(turns)
+        ZONES.into_iter().any(phases)
     };
     Crossing { spring: crosses(true), autumn: crosses(false) }
 }
@@ -48,15 +48,15 @@ pub(crate) fn buffered(window: Window) -> Option<Window> {
 
 /// The window's ends and, in order between them, each January and July of its first years: no two neighbours have more
 /// than one change between them, and after two years every change has been seen.
-fn instants_between_changes(window: Window) -> Vec<Instant> {
+fn instants_between_changes(window: Window) -> Vec<Timestamp> {
     let year = window.starts_at.year();
-    let turns = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
-    let turns = turns.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
-    let within = turns.filter(|turn| window.starts_at < *turn && *turn < window.ends_at);
+    let phases = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
+    let phases = phases.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
+    let within = phases.filter(|turn| window.starts_at < *turn && *turn < window.ends_at);
     std::iter::once(window.starts_at).chain(within).chain([window.ends_at]).collect()
 }
 
-fn is_summer(zone: Tz, instant: Instant) -> bool {
+fn is_summer(zone: Tz, instant: Timestamp) -> bool {
     !zone.offset_from_utc_datetime(&instant.naive_utc()).dst_offset().is_zero()
 }
 

@@ -10,7 +10,7 @@ use self::health::{BackupPool, DeviceHealth};
 use super::access_code::lifecycle::Lock;
 use super::pin::{CodeLengths, DigitRule};
 use super::workspace::WorkspaceSettings;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use chrono::TimeDelta;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -131,11 +131,11 @@ pub struct Device {
     /// Its place in the order in which the workspace's devices were made.
     pub ordinal: i32,
     /// When it was made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// Since when it can be reached; `None` while it cannot.
-    pub reachable_since: Option<Instant>,
+    pub reachable_since: Option<Timestamp>,
     /// What is wrong with it.
-    pub trouble: DeviceHealth,
+    pub health: DeviceHealth,
     /// Its pool of backup codes, if it ever had one.
     pub backup_pool: Option<BackupPool>,
     /// What it has different from its brand.
@@ -236,7 +236,7 @@ impl Device {
     pub fn lock(&self, settings: &WorkspaceSettings) -> Lock {
         Lock {
             reachable_since: self.reachable_since,
-            unreachable_since: self.trouble.unreachable_since(),
+            unreachable_since: self.health.unreachable_since(),
             programming: settings.programming,
             slow_after: settings.slow_after,
             keeps_expired: settings.keeps_expired,
@@ -245,14 +245,14 @@ impl Device {
     }
 
     /// Changes what is wrong with the device; it can be reached again from `at` on if nothing keeps it from being.
-    pub fn change_health(&mut self, at: Instant, change: impl FnOnce(&mut DeviceHealth)) {
-        change(&mut self.trouble);
-        self.reachable_since = match self.trouble.unreachable_since() {
+    pub fn change_health(&mut self, at: Timestamp, change: impl FnOnce(&mut DeviceHealth)) {
+        change(&mut self.health);
+        self.reachable_since = match self.health.unreachable_since() {
             None => Some(self.reachable_since.unwrap_or(at)),
             Some(_) => None,
         };
         if self.reachable_since.is_some()
-            && let Some(is_locked) = self.trouble.locked_unseen.take()
+            && let Some(is_locked) = self.health.locked_unseen.take()
         {
             self.set_locked(is_locked);
         }
@@ -268,7 +268,7 @@ impl Device {
         if self.reachable_since.is_some() {
             self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
         } else {
-            self.trouble.locked_unseen = Some(is_locked);
+            self.health.locked_unseen = Some(is_locked);
         }
     }
 
@@ -287,7 +287,7 @@ impl Device {
         DeviceSummary {
             brand: self.brand,
             name: self.name.clone(),
-            trouble: self.trouble.clone(),
+            health: self.health.clone(),
             overrides: self.overrides.clone(),
             backup_pool: self.backup_pool,
             backups,
@@ -303,7 +303,7 @@ pub struct DeviceSummary {
     /// Its name.
     pub name: String,
     /// What is wrong with it.
-    pub trouble: DeviceHealth,
+    pub health: DeviceHealth,
     /// What it has different from its brand.
     pub overrides: Overrides,
     /// Its pool of backup codes, if it ever had one.

@@ -6,7 +6,7 @@ use super::access_code::AccessCode;
 use super::access_code::lifecycle::DomainEvent;
 use super::locked_device::LockedDevice;
 use crate::cause::EventRef;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -82,9 +82,9 @@ pub struct NewEvent {
     /// Seam's `event_type`.
     pub event_type: &'static str,
     /// When it happened.
-    pub occurred_at: Instant,
+    pub occurred_at: Timestamp,
     /// When it is recorded; never earlier.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// The device it is about; none for events of an account.
     pub device_id: Option<Uuid>,
     /// The account that it is about, or through which its device is connected.
@@ -103,8 +103,8 @@ impl NewEvent {
         code: &mut AccessCode,
         locked: &LockedDevice,
         event_type: &'static str,
-        occurred_at: Instant,
-        machine_now: Instant,
+        occurred_at: Timestamp,
+        machine_now: Timestamp,
     ) -> Self {
         let LockedDevice { device, settings, ids, .. } = locked;
         Self {
@@ -125,8 +125,8 @@ impl NewEvent {
     pub fn of_device(
         locked: &mut LockedDevice,
         event_type: &'static str,
-        occurred_at: Instant,
-        machine_now: Instant,
+        occurred_at: Timestamp,
+        machine_now: Timestamp,
     ) -> Self {
         let LockedDevice { device, settings, ids, .. } = locked;
         let ordinal = device.events_made;
@@ -157,9 +157,9 @@ impl From<&NewEvent> for EventRef {
 pub(crate) fn record_domain_event(
     code: &mut AccessCode,
     locked: &LockedDevice,
-    (at, domain_event): (Instant, DomainEvent),
+    (at, domain_event): (Timestamp, DomainEvent),
     backups: i64,
-    machine_now: Instant,
+    machine_now: Timestamp,
     events: &mut Vec<NewEvent>,
 ) {
     let mut record = |event_type, payload| {

@@ -2,7 +2,7 @@
 
 use super::access_code::lifecycle::Outcome;
 use super::device::Device;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use uuid::Uuid;
 
 /// A fault, with how often it was considered so far.
@@ -27,7 +27,7 @@ pub(crate) struct Fault {
     /// How many operations it was considered for.
     pub seen: i32,
     /// When it was made, in the workspace's time.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// Whether it was considered since it was read.
     pub has_changed: bool,
 }

@@ -1,7 +1,7 @@
 //! HTTP faults: what a tester has arranged to become of requests.
 
 use super::workspace::Workspace;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -58,7 +58,7 @@ pub(crate) struct HttpFault {
     /// How many it struck.
     pub used: i32,
     /// When it was made, in the workspace's time.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
 }
 
 impl HttpFault {

@@ -6,7 +6,7 @@ use super::access_code::lifecycle::Entry;
 use super::daylight;
 use super::device::Device;
 use super::offline::{self, Kind};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -63,12 +63,12 @@ impl DenialReason {
 
 /// What the lock itself has of a code. None: nothing, or nothing while it is deleted and made anew to change it.
 pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
-    let life = &code.life;
-    if life.gone_at.is_some() || (device.brand.recreates && life.is_being_updated()) {
+    let state = &code.state;
+    if state.gone_at.is_some() || (device.brand.recreates && state.is_being_updated()) {
         return None;
     }
-    let mut held = life.held.clone()?;
-    if life.is_managed && !life.is_offline && device.needs_daylight_buffer() {
+    let mut held = state.held.clone()?;
+    if state.is_managed && !state.is_offline && device.needs_daylight_buffer() {
         held.window = held.window.map(|window| daylight::buffered(window).unwrap_or(window));
     }
     Some(held)
@@ -79,9 +79,9 @@ pub(crate) fn enter<'a>(
     codes: impl Iterator<Item = &'a AccessCode>,
     device: &Device,
     pin: &str,
-    now: Instant,
+    now: Timestamp,
 ) -> (Option<&'a AccessCode>, Option<DenialReason>) {
-    if device.trouble.keypad_dead_until.is_some_and(|until| now < until) {
+    if device.health.keypad_dead_until.is_some_and(|until| now < until) {
         return (None, Some(DenialReason::TooManyAttempts));
     }
     let entered = codes.filter(|code| code.device_id == device.device_id).filter_map(|code| {
@@ -93,10 +93,10 @@ pub(crate) fn enter<'a>(
     nearest.map_or((None, Some(DenialReason::UnknownCode)), |(refusal, code)| (Some(code), refusal))
 }
 
-fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<DenialReason> {
-    let life = &code.life;
+fn refusal(code: &AccessCode, entry: &Entry, now: Timestamp) -> Option<DenialReason> {
+    let state = &code.state;
     // A lock without schedules opens to what it holds for as long as it holds it.
-    let knows_times = life.is_natively_scheduled || life.is_offline || !life.is_managed;
+    let knows_times = state.is_natively_scheduled || state.is_offline || !state.is_managed;
     let window = entry.window.filter(|_| knows_times)?;
     if now < window.starts_at {
         return Some(DenialReason::NotYetValid);
@@ -104,8 +104,8 @@ fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<DenialReaso
     if now >= window.ends_at {
         return Some(DenialReason::ExpiredCode);
     }
-    let kind = life.particulars.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok())?;
-    match life.particulars.first_used_at {
+    let kind = state.rare_fields.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok())?;
+    match state.rare_fields.first_used_at {
         Some(_) => (kind == Kind::OneTime).then_some(DenialReason::AlreadyUsed),
         None => {
             offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(DenialReason::NeverActivated)
@@ -114,21 +114,21 @@ fn refusal(code: &AccessCode, entry: &Entry, now: Instant) -> Option<DenialReaso
 }
 
 /// What the keypad makes of a code that did not open the lock. Gives the reason to be told, if the brand tells of it now.
-pub(crate) fn count_wrong_code(device: &mut Device, refusal: DenialReason, now: Instant) -> Option<DenialReason> {
+pub(crate) fn count_wrong_code(device: &mut Device, refusal: DenialReason, now: Timestamp) -> Option<DenialReason> {
     let told_after = device.brand.denial_told_after?;
     if refusal == DenialReason::TooManyAttempts {
         return None;
     }
-    let trouble = &mut device.trouble;
-    trouble.wrong_codes += 1;
-    if trouble.wrong_codes < told_after {
+    let health = &mut device.health;
+    health.wrong_codes += 1;
+    if health.wrong_codes < told_after {
         return None;
     }
-    trouble.wrong_codes = 0;
+    health.wrong_codes = 0;
     if told_after == 1 {
         return Some(refusal);
     }
-    trouble.keypad_dead_until = now.checked_add_signed(LOCKOUT);
+    health.keypad_dead_until = now.checked_add_signed(LOCKOUT);
     Some(DenialReason::TooManyAttempts)
 }
 

@@ -12,7 +12,7 @@ use super::access_code::lifecycle::{JUST_IN_TIME_LEAD, NATIVE_LEAD, Window};
 use super::device::Device;
 use super::pin::{self, PinRules};
 use super::workspace::SameCode;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use std::collections::HashSet;
 use uuid::Uuid;
@@ -35,12 +35,12 @@ pub(crate) struct PinRequest<'a> {
     /// Whether the lock may have one PIN twice.
     pub same_code: SameCode,
     /// The workspace's time.
-    pub now: Instant,
+    pub now: Timestamp,
 }
 
 impl PinRequest<'_> {
     /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
-    pub(crate) fn at(now: Instant) -> Self {
+    pub(crate) fn at(now: Timestamp) -> Self {
         Self {
             code: None,
             code_comes_from: "code",
@@ -108,26 +108,26 @@ pub(crate) fn check_capacity(device: &Device, reservations: &Reservations, pin_r
 /// How many of these codes are on their lock at the most crowded instant of a period.
 pub(crate) fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
     let overlapping = codes.filter(|(from, to)| *from <= within.1 && within.0 <= *to);
-    let (mut starts, mut ends): (Vec<Instant>, Vec<Instant>) = overlapping.unzip();
+    let (mut starts, mut ends): (Vec<Timestamp>, Vec<Timestamp>) = overlapping.unzip();
     starts.sort_unstable();
     ends.sort_unstable();
     // The most crowded instant is one at which a code comes on.
     let mut gone = 0;
-    let crowd = |(place, start): (usize, &Instant)| {
+    let crowd = |(index, start): (usize, &Timestamp)| {
         while ends.get(gone).is_some_and(|end| end < start.max(&within.0)) {
             gone += 1;
         }
-        place + 1 - gone
+        index + 1 - gone
     };
     starts.iter().enumerate().map(crowd).max().unwrap_or(0)
 }
 
 /// From when to when a code takes a place in the lock's memory: native codes lie there from 72 hours before their
 /// start on, and count (Seam's `max_active_codes_supported`).
-fn occupied(window: Option<Window>, native: bool, now: Instant) -> Period {
+fn occupied(window: Option<Window>, native: bool, now: Timestamp) -> Period {
     let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
-    window.map_or((Instant::MIN_UTC, Instant::MAX_UTC), |window| {
-        let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Instant::MIN_UTC);
+    window.map_or((Timestamp::MIN_UTC, Timestamp::MAX_UTC), |window| {
+        let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Timestamp::MIN_UTC);
         // What has ended and is not gone yet is still there.
         (from, window.ends_at.max(now))
     })

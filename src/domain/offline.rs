@@ -12,7 +12,7 @@ pub(crate) mod oracode;
 
 use super::access_code::lifecycle::Window;
 use super::device::Device;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use chrono::{NaiveDateTime, NaiveTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
@@ -82,9 +82,9 @@ impl MaxTimeRounding {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     /// Its start.
-    pub starts_at: Instant,
+    pub starts_at: Timestamp,
     /// Its end. igloohome's one-time codes have none, all others must.
-    pub ends_at: Option<Instant>,
+    pub ends_at: Option<Timestamp>,
     /// Whether it is to open once only.
     pub is_one_time_use: bool,
     /// Whether a PIN was sent along; no maker takes one.
@@ -151,7 +151,7 @@ impl Maker {
 /// # Errors
 /// A device without offline codes; a PIN sent along; a time frame that is not one, or that the maker does not offer
 /// even when its ends are moved as far as the caller allows; a quota that is used up. Seam's limits throughout.
-pub(crate) fn plan(device: &Device, asked: &Asked, others: &[Registered], now: Instant) -> Result<Plan> {
+pub(crate) fn plan(device: &Device, asked: &Asked, others: &[Registered], now: Timestamp) -> Result<Plan> {
     let Some(maker) = Maker::of(device) else {
         let device_id = device.device_id;
         return Err(Error::invalid_request(format!(
@@ -192,11 +192,11 @@ pub(crate) fn must_be_used_within_24_hours(kind: Kind, window: Window) -> bool {
 }
 
 /// When such a code is dead if it was not entered before; none for codes that live on.
-pub(crate) fn dies_unused_at(kind: Kind, window: Window) -> Option<Instant> {
+pub(crate) fn dies_unused_at(kind: Kind, window: Window) -> Option<Timestamp> {
     must_be_used_within_24_hours(kind, window).then(|| window.starts_at.checked_add_signed(ACTIVATION)).flatten()
 }
 
-fn igloohome(device: &Device, asked: &Asked, others: &[Registered], now: Instant) -> Result<Plan> {
+fn igloohome(device: &Device, asked: &Asked, others: &[Registered], now: Timestamp) -> Result<Plan> {
     if asked.starts_at < now {
         return Err(Error::invalid("starts_at", "starts_at must not be in the past on igloohome devices"));
     }
@@ -274,7 +274,7 @@ fn check_quota(zone: Tz, kind: Kind, window: Window, others: &[Registered]) -> R
     ))
 }
 
-fn lockly(device: &Device, asked: &Asked, now: Instant) -> Result<Plan> {
+fn lockly(device: &Device, asked: &Asked, now: Timestamp) -> Result<Plan> {
     let window = time_frame(asked, now)?;
     time_zone(device)?.ok_or_else(|| time_zone_required(device))?;
     let kind = if asked.is_one_time_use { Kind::OneTime } else { Kind::TimeBound };
@@ -282,7 +282,7 @@ fn lockly(device: &Device, asked: &Asked, now: Instant) -> Result<Plan> {
 }
 
 /// The time frame of a request, which has to be one that is not over.
-fn time_frame(asked: &Asked, now: Instant) -> Result<Window> {
+fn time_frame(asked: &Asked, now: Timestamp) -> Result<Window> {
     let starts_at = asked.starts_at;
     let Some(ends_at) = asked.ends_at else {
         return Err(Error::invalid("ends_at", "offline access codes are time-bound: give ends_at too"));
@@ -313,13 +313,13 @@ fn named_zone(name: &str) -> Result<Tz> {
 }
 
 /// What a clock in the zone shows at this instant.
-fn local(zone: Tz, instant: Instant) -> NaiveDateTime {
+fn local(zone: Tz, instant: Timestamp) -> NaiveDateTime {
     instant.with_timezone(&zone).naive_local()
 }
 
 /// When a clock in the zone shows this: the first time if it does so twice, and where it is put forward over it, as
 /// long after that as it should have been.
-fn instant(zone: Tz, local: NaiveDateTime) -> Instant {
+fn instant(zone: Tz, local: NaiveDateTime) -> Timestamp {
     zone.from_local_datetime(&local).earliest().map_or_else(
         || (local - zone.offset_from_utc_datetime(&(local - TimeDelta::days(1))).fix()).and_utc(),
         |found| found.to_utc(),
@@ -327,7 +327,7 @@ fn instant(zone: Tz, local: NaiveDateTime) -> Instant {
 }
 
 /// The nearest instant at which a clock in the zone shows a whole hour: not every zone is whole hours from UTC.
-fn to_nearest_hour(zone: Tz, instant: Instant) -> Instant {
+fn to_nearest_hour(zone: Tz, instant: Timestamp) -> Timestamp {
     const HOUR: i64 = 3_600_000;
     let shown = local(zone, instant).and_utc().timestamp_millis();
     let nearest = (shown + HOUR / 2).div_euclid(HOUR) * HOUR;

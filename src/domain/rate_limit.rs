@@ -4,7 +4,7 @@
 //! their device, on the workspace's clock. What was refused has no attempt and does not count.
 
 use super::action_attempt::action_type;
-use crate::clock::{Instant, to_iso};
+use crate::clock::{Timestamp, to_iso};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -53,9 +53,9 @@ pub(crate) struct Recent {
     action_type: &'static str,
     /// `None`: there is no limit, and nothing was read.
     limit: Option<(usize, TimeDelta)>,
-    now: Instant,
+    now: Timestamp,
     /// When each was made, the newest first.
-    of_device: HashMap<Uuid, Vec<Instant>>,
+    of_device: HashMap<Uuid, Vec<Timestamp>>,
 }
 
 impl Recent {
@@ -64,8 +64,8 @@ impl Recent {
     pub(crate) fn new(
         action_type: &'static str,
         (limit, per): (u32, TimeDelta),
-        now: Instant,
-        of_device: HashMap<Uuid, Vec<Instant>>,
+        now: Timestamp,
+        of_device: HashMap<Uuid, Vec<Timestamp>>,
     ) -> Self {
         Self { action_type, limit: Some((usize::try_from(limit).unwrap_or(usize::MAX), per)), now, of_device }
     }
@@ -77,8 +77,8 @@ impl Recent {
     pub(crate) fn check(&self, device_id: Uuid) -> Result<()> {
         let (Some((limit, per)), Some(made)) = (self.limit, self.of_device.get(&device_id)) else { return Ok(()) };
         // There is room again when the oldest of the newest so many has left the time that counts.
-        let Some(oldest) = limit.checked_sub(1).and_then(|place| made.get(place)) else { return Ok(()) };
-        let again_at = oldest.checked_add_signed(per).unwrap_or(Instant::MAX_UTC);
+        let Some(oldest) = limit.checked_sub(1).and_then(|index| made.get(index)) else { return Ok(()) };
+        let again_at = oldest.checked_add_signed(per).unwrap_or(Timestamp::MAX_UTC);
         let waits = (again_at - self.now).num_milliseconds().max(1);
         Err(Error::RateLimited {
             device_id,

@@ -6,7 +6,7 @@ use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
 use super::workspace::{SameCode, WorkspaceSettings};
-use crate::clock::{Instant, WorkspaceClock, from_iso};
+use crate::clock::{Timestamp, WorkspaceClock, from_iso};
 use crate::ids::Ids;
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 /// So many hours after the first of March 2026.
-pub(crate) fn at(hours: i64) -> Instant {
+pub(crate) fn at(hours: i64) -> Timestamp {
     from_iso("2026-03-01T00:00:00Z").unwrap() + TimeDelta::hours(hours)
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
         ordinal: 0,
         created_at: at(0),
         reachable_since: Some(at(0)),
-        trouble: DeviceHealth::default(),
+        health: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),
@@ -69,14 +69,14 @@ pub(crate) fn entry(code: &str, window: Option<Window>) -> Entry {
 /// A code with this number on a device, made at the hour 0, that has been stored.
 pub(crate) fn access_code(number: u8, device: &Device, asked: Entry) -> AccessCode {
     let id = Uuid::from_u128(100 + u128::from(number));
-    let life = CodeState::begin(at(0), asked, device.schedules_natively());
-    AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, life) }
+    let state = CodeState::begin(at(0), asked, device.schedules_natively());
+    AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, state) }
 }
 
 /// The same, held by its lock since the hour 0.
 pub(crate) fn held(number: u8, device: &Device, asked: Entry) -> AccessCode {
     let mut code = access_code(number, device, asked);
-    code.life.held = Some(code.life.asked.clone());
-    code.life.first_held_at = Some(at(0));
+    code.state.held = Some(code.state.asked.clone());
+    code.state.first_held_at = Some(at(0));
     code
 }

@@ -6,7 +6,7 @@ use super::import_budget::ImportBudget;
 use super::parking::Parking;
 use super::request_log::RequestLog;
 use super::workspace_cache::WorkspaceCache;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
 use crate::error::Result;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug)]
 pub struct SchedulerRound {
     /// When it ended, in the machine's time.
-    pub ended_at: Instant,
+    pub ended_at: Timestamp,
     /// Whether it did all that was due.
     pub has_succeeded: bool,
 }

@@ -54,15 +54,15 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
     let access_code_id = ids.id("access_code", device_id, ordinal, machine_now);
     locked.access_code_ordinal += 1;
     let name = Some(format!("Backup {access_code_id} (Seam)"));
-    let mut life = CodeState::begin(now, Entry { name, code, window: None }, false);
-    life.is_backup = true;
+    let mut state = CodeState::begin(now, Entry { name, code, window: None }, false);
+    state.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
-        ..AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, life)
+        ..AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, state)
     };
     // The attempt to put it on the lock, which nobody keeps.
     code.next_child();
-    reservations.add_life(&code);
+    reservations.add_code(&code);
     work.codes.add(code);
     work.codes.recorder.concerns(access_code_id, device_id);
     work.record(access_code_id, event_type::CREATED, None)?;
@@ -79,39 +79,39 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
     let device_id = access_codes::device_of(&app.pool, visibility, access_code_id).await?.ok_or_else(not_found)?;
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let code = work.codes.find(access_code_id).ok_or_else(not_found)?;
-    if !code.life.is_managed || code.life.is_backup {
+    if !code.state.is_managed || code.state.is_backup {
         return Err(not_found());
     }
-    let Some(window) = code.life.asked.window else { return Err(Error::AccessCodeNotTimeBound) };
+    let Some(window) = code.state.asked.window else { return Err(Error::AccessCodeNotTimeBound) };
     if let Some(pulled) = code.pulled_backup_access_code_id {
         work.codes.find(pulled).ok_or(Error::NotFound(Resource::BackupAccessCode))?;
         let codes = work.finish(app).await?;
         return Ok((codes.get(pulled)?.clone(), codes.summary(device_id)?));
     }
-    if code.life.removing_since().is_some() || code.life.particulars.has_expired {
+    if code.state.removing_since().is_some() || code.state.rare_fields.has_expired {
         return Err(not_found());
     }
     let pool = work.codes.device(device_id)?.device.backup_pool.filter(|pool| pool.is_enabled);
     // Those that came first are pulled first.
     let is_ready = |code: &&mut AccessCode| {
-        let life = &code.life;
-        code.pool_device_id.is_some() && life.held.is_some() && life.gone_at.is_none() && life.work().is_none()
+        let state = &code.state;
+        code.pool_device_id.is_some() && state.held.is_some() && state.gone_at.is_none() && state.work().is_none()
     };
     let ready = work.codes.all_mut().find(is_ready);
     let (Some(_), Some(backup)) = (pool, ready) else { return Err(Error::NotFound(Resource::BackupAccessCode)) };
     let now = work.now;
     let backup_id = backup.access_code_id;
     backup.pool_device_id = None;
-    backup.life.as_of = now;
+    backup.state.as_of = now;
     // The lock opens to it already: nothing has to be done there.
     let window = Some(Window { starts_at: now, ends_at: window.ends_at });
-    backup.life.asked.window = window;
-    if let Some(held) = &mut backup.life.held {
+    backup.state.asked.window = window;
+    if let Some(held) = &mut backup.state.held {
         held.window = window;
     }
     let code = work.codes.get_mut(access_code_id)?;
     code.pulled_backup_access_code_id = Some(backup_id);
-    code.life.particulars.backup_pulled_at = Some(now);
+    code.state.rare_fields.backup_pulled_at = Some(now);
     work.record(access_code_id, event_type::BACKUP_PULLED, Some(json!({ "backup_access_code_id": backup_id })))?;
     let locked = work.codes.device_mut(device_id)?;
     locked.backups -= 1;
@@ -134,9 +134,9 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
     let mut reservations: Reservations =
         access_codes::reservations_on_devices(&mut work.tx, &device_ids).await?.into_iter().collect();
     for (device_id, size) in pools {
-        let is_there = |life: &CodeState| life.gone_at.is_none() && life.deletion_requested_at.is_none();
+        let is_there = |state: &CodeState| state.gone_at.is_none() && state.deletion_requested_at.is_none();
         let in_pool =
-            work.codes.all().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.life)).count();
+            work.codes.all().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.state)).count();
         for _ in ordinal_after(in_pool)..size {
             if !add_code(work, &mut reservations, device_id)? {
                 break;
@@ -167,7 +167,7 @@ pub(crate) async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()
     }
     for code in work.codes.all_mut() {
         if code.pool_device_id.is_some_and(|device_id| changed.contains(&device_id)) {
-            code.life.request_deletion(now);
+            code.state.request_deletion(now);
         }
     }
     work.codes.devices.iter_mut().for_each(|locked| locked.backups = 0);

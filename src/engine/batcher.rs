@@ -112,16 +112,16 @@ where
                 others.get_mut().push(waiting);
                 false
             }
-            Entry::Vacant(place) => {
-                place.insert(vec![waiting]);
+            Entry::Vacant(entry) => {
+                entry.insert(vec![waiting]);
                 true
             }
         };
         if is_first {
             // A task of its own: the callers of the others must not depend on whether this one stays.
-            let turn = Turn { of: Arc::clone(self), key };
+            let worker = Worker { of: Arc::clone(self), key };
             tokio::spawn(async move {
-                while let Some(batch) = turn.next_batch() {
+                while let Some(batch) = worker.next_batch() {
                     // After a time-out the answers are dropped, and whoever waits is told that it broke off.
                     drop(tokio::time::timeout(BATCH_TIMEOUT, work_on(batch, &work)).await);
                 }
@@ -167,12 +167,12 @@ where
 }
 
 /// The right to work on a key's jobs.
-struct Turn<K: Copy + Eq + Hash, J, A> {
+struct Worker<K: Copy + Eq + Hash, J, A> {
     of: Arc<Batcher<K, J, A>>,
     key: K,
 }
 
-impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
+impl<K: Copy + Eq + Hash, J: Job, A> Worker<K, J, A> {
     /// What has gathered and is still waited for, up to the weight of a batch; `None` ends the turn.
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut batch = self.drain()?;
@@ -202,7 +202,7 @@ impl<K: Copy + Eq + Hash, J: Job, A> Turn<K, J, A> {
     }
 }
 
-impl<K: Copy + Eq + Hash, J, A> Drop for Turn<K, J, A> {
+impl<K: Copy + Eq + Hash, J, A> Drop for Worker<K, J, A> {
     /// After a panic nobody may be left waiting for a turn that is over.
     fn drop(&mut self) {
         if std::thread::panicking() {

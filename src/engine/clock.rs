@@ -4,7 +4,7 @@ use super::app::App;
 use super::locked_codes::LockedCodes;
 use super::locked_workspace;
 use super::simulation::MAX_STEPS;
-use crate::clock::{Instant, MAX_TIMESTAMP, WorkspaceClock, machine_now, to_iso};
+use crate::clock::{MAX_TIMESTAMP, Timestamp, WorkspaceClock, machine_now, to_iso};
 use crate::domain::caller::Visibility;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::domain::workspace::{Workspace, WorkspaceSettings};
@@ -16,23 +16,23 @@ use chrono::TimeDelta;
 const MAX_IDLE_ADVANCE: TimeDelta = TimeDelta::days(400);
 
 /// The instant wanted, unless that is before the present.
-pub(crate) fn not_before(now: Instant, wanted: Instant, settings: &WorkspaceSettings) -> Result<Instant> {
-    if wanted >= now {
-        return Ok(wanted);
+pub(crate) fn not_before(now: Timestamp, params: Timestamp, settings: &WorkspaceSettings) -> Result<Timestamp> {
+    if params >= now {
+        return Ok(params);
     }
     let how = if matches!(settings.clock, WorkspaceClock::Held { .. }) { "is held at" } else { "is already" };
     Err(Error::Conflict(format!(
         "time never goes backwards: the workspace's clock {how} {}, and {} is before that. Make a new workspace that \
          begins there: POST /_emulator/workspaces/create with clock.held_at.",
         to_iso(now),
-        to_iso(wanted)
+        to_iso(params)
     )))
 }
 
 /// Where a clock is to go.
 pub(crate) enum Move {
     /// To this instant, and on from there in this way.
-    To(Instant, WorkspaceClock),
+    To(Timestamp, WorkspaceClock),
     /// To the next instant at which something falls due, if there is one.
     ToNext,
     /// To the last instant at which something happens.
@@ -53,7 +53,7 @@ pub(crate) struct Moved {
 pub(crate) async fn change(
     app: &App,
     workspace: &Workspace,
-    decide: impl FnOnce(&WorkspaceSettings, Instant, Instant) -> Result<Move>,
+    decide: impl FnOnce(&WorkspaceSettings, Timestamp, Timestamp) -> Result<Move>,
 ) -> Result<Moved> {
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace_id).await?;

@@ -21,7 +21,7 @@ pub async fn report(app: &App, visibility: &Visibility, device_id: Uuid, mut len
     lengths.dedup();
     device.overrides.supported_code_lengths = Some(Some(lengths));
     // What did not fit before may fit now.
-    work.codes.all_mut().for_each(|code| code.life.try_again(now));
+    work.codes.all_mut().for_each(|code| code.state.try_again(now));
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())

@@ -3,7 +3,7 @@
 
 use super::batcher::Job;
 use crate::cause::Cause;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::action_attempt::NewActionAttempt;
@@ -46,9 +46,9 @@ pub struct NewAccessCode {
 #[derive(Clone, Copy, Debug)]
 pub struct OfflineParams {
     /// Its start.
-    pub starts_at: Instant,
+    pub starts_at: Timestamp,
     /// Its end, where it has one.
-    pub ends_at: Option<Instant>,
+    pub ends_at: Option<Timestamp>,
     /// Whether it is to open once only.
     pub is_one_time_use: bool,
     /// How far its ends may be moved.
@@ -63,7 +63,7 @@ pub struct CreateCommand {
     /// The locks, each once.
     pub device_ids: Vec<Uuid>,
     /// What is asked of each code.
-    pub wanted: NewAccessCode,
+    pub params: NewAccessCode,
     /// For codes that are to share a PIN: what to do where they cannot. `None`: it is a single code.
     pub linking: Option<WhenCodeCannotBeShared>,
     /// The request itself.
@@ -105,9 +105,9 @@ pub struct Update {
     /// The PIN.
     pub code: Option<String>,
     /// The start of the time frame.
-    pub starts_at: Option<Instant>,
+    pub starts_at: Option<Timestamp>,
     /// Its end.
-    pub ends_at: Option<Instant>,
+    pub ends_at: Option<Timestamp>,
     /// Whether it has one.
     pub kind: Option<Kind>,
     /// Whether somebody at the lock may change the code.

@@ -1,7 +1,7 @@
 //! Devices that come and go: offline, without their hub, removed from their account, or with the account itself gone.
 
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::clock::{Instant, to_iso};
+use crate::clock::{Timestamp, to_iso};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{ACCOUNT_DISCONNECTED, DeviceHealth};
 use crate::domain::event::{NewEvent, event_type, payload};
@@ -19,7 +19,7 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
     let now = work.now;
     let mut back = HashSet::new();
     for locked in &mut work.codes.devices {
-        let before = locked.device.trouble.clone();
+        let before = locked.device.health.clone();
         locked.device.change_health(now, &mut change);
         if before.unreachable_since().is_some() && locked.device.reachable_since.is_some() {
             back.insert(locked.device.device_id);
@@ -30,12 +30,12 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
     }
     let out_of_reach = work.codes.devices.iter().filter(|locked| locked.device.reachable_since.is_none());
     let out_of_reach: HashSet<Uuid> = out_of_reach.map(|locked| locked.device.device_id).collect();
-    for code in work.codes.all_mut().filter(|code| !code.life.is_offline) {
+    for code in work.codes.all_mut().filter(|code| !code.state.is_offline) {
         if out_of_reach.contains(&code.device_id) {
-            code.life.break_off();
+            code.state.break_off();
         } else if back.contains(&code.device_id) {
             // Whatever failed before: a lock that comes back is asked again.
-            code.life.try_again(now);
+            code.state.try_again(now);
         }
     }
 }
@@ -85,7 +85,7 @@ pub async fn set_account(
         }),
     };
     work.codes.recorder.event(event);
-    change(&mut work, |trouble| trouble.account_disconnected_at = since);
+    change(&mut work, |health| health.account_disconnected_at = since);
     work.run(false).await?;
     Ok(work)
 }
@@ -94,9 +94,9 @@ pub async fn set_account(
 fn events_of(
     locked: &mut LockedDevice,
     before: &DeviceHealth,
-    (now, machine_now): (Instant, Instant),
+    (now, machine_now): (Timestamp, Timestamp),
 ) -> Vec<NewEvent> {
-    let after = &locked.device.trouble;
+    let after = &locked.device.health;
     let mut events: Vec<(&'static str, Option<Value>)> = Vec::new();
     if after.removed_at.is_some() && before.removed_at.is_none() {
         events.push((event_type::DEVICE_REMOVED, None));

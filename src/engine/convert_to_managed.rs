@@ -26,8 +26,8 @@ pub async fn convert_to_managed(
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
-    let is_foreign = |life: &CodeState| !life.is_managed && life.removing_since().is_none();
-    let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.life));
+    let is_foreign = |state: &CodeState| !state.is_managed && state.removing_since().is_none();
+    let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.state));
     let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
     let obstacle = obstacle(&mut work, access_code_id).await?;
@@ -39,7 +39,7 @@ pub async fn convert_to_managed(
         StoredOutcome::Error(json!({ "type": kind, "message": message }))
     } else {
         code.is_external_modification_allowed = is_external_modification_allowed;
-        code.life.make_managed(now);
+        code.state.make_managed(now);
         work.record(access_code_id, event_type::UNMANAGED_CONVERTED, None)?;
         StoredOutcome::Result(json!({}))
     };
@@ -68,12 +68,12 @@ async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<
         let message = format!("{brand} does not let Seam manage access codes that it did not create");
         return Ok(Some(("cannot_be_managed", message)));
     }
-    let asked = code.life.asked.clone();
-    let wanted = BTreeSet::from([PinQuery { device_id: code.device_id, code: asked.code.clone() }]);
+    let asked = code.state.asked.clone();
+    let params = BTreeSet::from([PinQuery { device_id: code.device_id, code: asked.code.clone() }]);
     // What fell due meanwhile stands in the way no more.
     work.codes.write_memory(&mut work.tx).await?;
     let reservations: Reservations =
-        access_codes::reservations_of_codes(&mut work.tx, &wanted).await?.into_iter().collect();
+        access_codes::reservations_of_codes(&mut work.tx, &params).await?.into_iter().collect();
     let pin_request = PinRequest {
         code: Some(&asked.code),
         name: asked.name.as_deref(),

@@ -24,7 +24,7 @@ pub async fn delete(
 ) -> Result<NewActionAttempt> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
     let is_asked_for = |code: &&AccessCode| {
-        code.life.is_managed == is_managed
+        code.state.is_managed == is_managed
             // A backup that waits in its pool is nobody's yet.
             && code.pool_device_id.is_none()
             && device_id.is_none_or(|device_id| device_id == code.device_id)
@@ -47,14 +47,14 @@ pub async fn delete(
     .await?;
     recent.check(device_id)?;
     let code = work.codes.get_mut(access_code_id)?;
-    if code.life.is_offline && !code.life.particulars.has_expired {
+    if code.state.is_offline && !code.state.rare_fields.has_expired {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
-    if !is_managed && code.life.particulars.cannot_delete {
+    if !is_managed && code.state.rare_fields.cannot_delete {
         return Err(Error::CannotDeleteUnmanagedAccessCode);
     }
     let action_attempt_id = work.ids.id("action_attempt", access_code_id, code.next_child(), machine_now);
-    code.life.request_deletion(now);
+    code.state.request_deletion(now);
     work.run(sync).await?;
     let attempt = NewActionAttempt {
         action_attempt_id,
@@ -63,7 +63,7 @@ pub async fn delete(
         device_id,
         access_code_id: Some(access_code_id),
         created_at: now,
-        resolved_at: work.codes.get(access_code_id)?.life.gone_at,
+        resolved_at: work.codes.get(access_code_id)?.state.gone_at,
         outcome: None,
     };
     work.codes.recorder.action_attempt(attempt.clone());

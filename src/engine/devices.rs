@@ -4,7 +4,7 @@ use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use super::workspaces::{Injected, LockSpec, make_devices};
 use super::{backup_pool, connectivity};
-use crate::clock::{Instant, machine_now};
+use crate::clock::{Timestamp, machine_now};
 use crate::domain::caller::Visibility;
 use crate::domain::device::{Device, Overrides};
 use crate::domain::workspace::Workspace;
@@ -84,21 +84,21 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
     device.overrides.merge(update.overrides);
     device.name = update.name.unwrap_or_else(|| device.name.clone());
     if let Some(errors) = update.errors {
-        device.trouble.errors = errors.into_iter().map(|it| it.read(now)).collect();
+        device.health.errors = errors.into_iter().map(|it| it.read(now)).collect();
     }
     if let Some(warnings) = update.warnings {
-        device.trouble.warnings = warnings.into_iter().map(|it| it.read(now)).collect();
+        device.health.warnings = warnings.into_iter().map(|it| it.read(now)).collect();
     }
-    connectivity::change(&mut work, |trouble| {
-        let since = |wrong: bool, since: Option<Instant>| wrong.then(|| since.unwrap_or(now));
+    connectivity::change(&mut work, |health| {
+        let since = |wrong: bool, since: Option<Timestamp>| wrong.then(|| since.unwrap_or(now));
         if let Some(online) = update.online {
-            trouble.disconnected_at = since(!online, trouble.disconnected_at);
+            health.disconnected_at = since(!online, health.disconnected_at);
         }
         if let Some(connected) = update.hub_connected {
-            trouble.hub_disconnected_at = since(!connected, trouble.hub_disconnected_at);
+            health.hub_disconnected_at = since(!connected, health.hub_disconnected_at);
         }
         if let Some(removed) = update.removed {
-            trouble.removed_at = since(removed, trouble.removed_at);
+            health.removed_at = since(removed, health.removed_at);
         }
     });
     if let Some(is_enabled) = update.backup_access_code_pool_enabled {
@@ -109,7 +109,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         backup_pool::refill(&mut work).await?;
     }
     // The lock may be able to hold now what it could not before, or the other way round.
-    work.codes.all_mut().for_each(|code| code.life.try_again(now));
+    work.codes.all_mut().for_each(|code| code.state.try_again(now));
     work.run(false).await?;
     let codes = work.finish(app).await?;
     Ok(codes.device(device_id)?.device.clone())

@@ -3,7 +3,7 @@
 use super::app::App;
 use super::locked_codes::LockedCodes;
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, Entry, Window};
 use crate::domain::caller::Visibility;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// A code that somebody puts on a lock.
 #[derive(Clone, Debug)]
-pub(crate) struct Foreign {
+pub(crate) struct NewUnmanagedCode {
     /// The lock.
     pub device_id: Uuid,
     /// What its memory has from now on.
@@ -30,31 +30,35 @@ pub(crate) struct Foreign {
 ///
 /// # Errors
 /// An unknown lock; one that holds this PIN already, or has no room.
-pub(crate) async fn add(app: &App, visibility: &Visibility, foreign: Foreign) -> Result<(AccessCode, DeviceSummary)> {
-    let device_id = foreign.device_id;
+pub(crate) async fn add(
+    app: &App,
+    visibility: &Visibility,
+    unmanaged: NewUnmanagedCode,
+) -> Result<(AccessCode, DeviceSummary)> {
+    let device_id = unmanaged.device_id;
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
-    let access_code_id = add_to(&mut work, foreign)?;
+    let access_code_id = add_to(&mut work, unmanaged)?;
     let codes = work.finish(app).await?;
     Ok((codes.get(access_code_id)?.clone(), codes.summary(device_id)?))
 }
 
 /// The same on locks that are locked already. Gives the id of the code.
-pub(crate) fn add_to(work: &mut UnitOfWork, foreign: Foreign) -> Result<Uuid> {
-    let device_id = foreign.device_id;
+pub(crate) fn add_to(work: &mut UnitOfWork, unmanaged: NewUnmanagedCode) -> Result<Uuid> {
+    let device_id = unmanaged.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
-    refuse_what_the_lock_would(&work.codes, device_id, None, &foreign.entry)?;
-    Window::check_not_over(foreign.entry.window, now)?;
+    refuse_what_the_lock_would(&work.codes, device_id, None, &unmanaged.entry)?;
+    Window::check_not_over(unmanaged.entry.window, now)?;
     let locked = work.codes.device_mut(device_id)?;
     let native = locked.device.schedules_natively();
     let access_code_id = locked.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
-    let mut life = CodeState::begin(now, foreign.entry, native);
-    life.is_managed = false;
-    life.held = Some(life.asked.clone());
-    life.first_held_at = Some(now);
-    life.particulars.cannot_be_managed = foreign.cannot_be_managed;
-    life.particulars.cannot_delete = foreign.cannot_delete;
-    work.codes.add(AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, life));
+    let mut state = CodeState::begin(now, unmanaged.entry, native);
+    state.is_managed = false;
+    state.held = Some(state.asked.clone());
+    state.first_held_at = Some(now);
+    state.rare_fields.cannot_be_managed = unmanaged.cannot_be_managed;
+    state.rare_fields.cannot_delete = unmanaged.cannot_delete;
+    work.codes.add(AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, state));
     work.record(access_code_id, event_type::UNMANAGED_CREATED, None)?;
     Ok(access_code_id)
 }
@@ -70,9 +74,9 @@ fn refuse_what_the_lock_would(codes: &LockedCodes, device_id: Uuid, except: Opti
     let held: Vec<&AccessCode> = codes
         .all()
         .filter(|code| code.device_id == device_id && Some(code.access_code_id) != except)
-        .filter(|code| code.life.held.is_some() && !code.life.is_offline && code.life.gone_at.is_none())
+        .filter(|code| code.state.held.is_some() && !code.state.is_offline && code.state.gone_at.is_none())
         .collect();
-    let has_pin = |code: &&&AccessCode| code.life.held.as_ref().is_some_and(|held| held.code == entry.code);
+    let has_pin = |code: &&&AccessCode| code.state.held.as_ref().is_some_and(|held| held.code == entry.code);
     if let Some(other) = held.iter().find(has_pin) {
         return Err(Error::DuplicateAccessCode {
             code: entry.code.clone(),
@@ -109,9 +113,9 @@ pub(crate) struct ChangeAtLock {
     /// The PIN.
     pub code: Option<String>,
     /// The start of the time frame.
-    pub starts_at: Option<Instant>,
+    pub starts_at: Option<Timestamp>,
     /// Its end.
-    pub ends_at: Option<Instant>,
+    pub ends_at: Option<Timestamp>,
 }
 
 /// Changes a code in a lock's memory.
@@ -139,17 +143,17 @@ pub(crate) async fn change(
     }
     if held != was {
         let code = work.codes.get_mut(access_code_id)?;
-        if code.life.is_managed {
+        if code.state.is_managed {
             if code.is_external_modification_allowed && held.code != was.code {
                 // Codes with one key have one PIN: this one no longer has it.
                 code.leave_group();
             }
-            code.life.change_outside(now, Some(held), code.is_external_modification_allowed);
+            code.state.change_outside(now, Some(held), code.is_external_modification_allowed);
             work.record(access_code_id, event_type::MODIFIED_EXTERNAL, None)?;
         } else {
-            code.life.as_of = now;
-            code.life.asked = held.clone();
-            code.life.held = Some(held);
+            code.state.as_of = now;
+            code.state.asked = held.clone();
+            code.state.held = Some(held);
         }
         work.codes.try_blocked_again(now);
     }
@@ -167,13 +171,13 @@ pub async fn remove(app: &App, visibility: &Visibility, on_lock: &OnLock) -> Res
     let (access_code_id, _) = find(&work.codes, on_lock)?;
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
-    let event_type = if code.life.is_managed {
-        code.life.change_outside(now, None, code.is_external_modification_allowed);
+    let event_type = if code.state.is_managed {
+        code.state.change_outside(now, None, code.is_external_modification_allowed);
         event_type::DELETED_EXTERNAL
     } else {
-        code.life.held = None;
-        code.life.as_of = now;
-        code.life.gone_at = Some(now);
+        code.state.held = None;
+        code.state.as_of = now;
+        code.state.gone_at = Some(now);
         event_type::UNMANAGED_REMOVED
     };
     work.record(access_code_id, event_type, None)?;
@@ -193,8 +197,8 @@ fn find(codes: &LockedCodes, on_lock: &OnLock) -> Result<(Uuid, Entry)> {
         on_lock.access_code_id.is_none_or(|id| id == it.access_code_id)
             && on_lock.code.as_ref().is_none_or(|code| *code == held.code)
     };
-    let in_memory = codes.all().filter(|code| !code.life.is_offline && code.life.gone_at.is_none());
-    let mut held = in_memory.filter_map(|it| Some((it, it.life.held.as_ref()?)));
+    let in_memory = codes.all().filter(|code| !code.state.is_offline && code.state.gone_at.is_none());
+    let mut held = in_memory.filter_map(|it| Some((it, it.state.held.as_ref()?)));
     let found = held.find(|(it, held)| is_meant(it, held)).map(|(it, held)| (it.access_code_id, held.clone()));
     found.ok_or(Error::NotFound(Resource::CodeOnLock))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
     if let Some(refusal) = refusal {
         denied = keypad::count_wrong_code(device, refusal, now);
     } else {
-        (device.trouble.wrong_codes, device.trouble.keypad_dead_until) = (0, None);
+        (device.health.wrong_codes, device.health.keypad_dead_until) = (0, None);
         if is_jammed(&mut work, device_id, "unlock").await? {
             refusal = Some(DenialReason::Jammed);
         }
@@ -55,9 +55,9 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         event_type = Some(event_type::LOCK_UNLOCKED);
         carried.insert("method".to_owned(), json!("keycode"));
         if let Some(access_code_id) = access_code_id {
-            let life = &mut work.codes.get_mut(access_code_id)?.life;
-            if life.is_offline {
-                life.particulars.first_used_at.get_or_insert(now);
+            let state = &mut work.codes.get_mut(access_code_id)?.state;
+            if state.is_offline {
+                state.rare_fields.first_used_at.get_or_insert(now);
             }
         }
     } else if let Some(denied) = denied {
@@ -65,7 +65,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         carried.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
     }
     let code = access_code_id.map(|id| work.codes.get(id)).transpose()?.cloned();
-    let known = code.as_ref().filter(|code| code.life.is_managed || brand.shows_unmanaged_codes);
+    let known = code.as_ref().filter(|code| code.state.is_managed || brand.shows_unmanaged_codes);
     let known = known.filter(|_| brand.tells_whose_code);
     let event_id = match event_type {
         Some(event_type) => record(&mut work, device_id, event_type, known, carried)?,
@@ -105,7 +105,7 @@ pub(crate) async fn press_lock(app: &App, visibility: &Visibility, device_id: Uu
 /// Locks a device with what is due on it done. One that was removed from its account is none of ours any more.
 async fn at_the_door(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<UnitOfWork> {
     let work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
-    match work.codes.device(device_id)?.device.trouble.removed_at {
+    match work.codes.device(device_id)?.device.health.removed_at {
         None => Ok(work),
         Some(_) => Err(Error::NotFound(Resource::Device)),
     }
@@ -138,9 +138,9 @@ fn record(
     }
     let unlocked_by = code.filter(|_| event_type == event_type::LOCK_UNLOCKED);
     if let Some(code) = unlocked_by {
-        carried.insert("access_code_is_managed".to_owned(), json!(code.life.is_managed));
+        carried.insert("access_code_is_managed".to_owned(), json!(code.state.is_managed));
     }
-    let pin = unlocked_by.and_then(|code| code.life.held.as_ref());
+    let pin = unlocked_by.and_then(|code| code.state.held.as_ref());
     let event = NewEvent {
         access_code_id: code.map(|code| code.access_code_id),
         code: pin.map(|held| held.code.clone()),

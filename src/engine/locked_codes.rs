@@ -4,14 +4,14 @@
 
 use super::recorder::Recorder;
 use super::simulation;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Step;
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::NewEvent;
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::simulation::{Pace, Steps, StopWhen, Turn};
+use crate::domain::simulation::{Pace, Phase, Steps, StopWhen};
 use crate::error::{Error, Resource, Result};
 use crate::store::access_codes::StoredCode;
 use crate::store::{changes, devices};
@@ -28,7 +28,7 @@ pub struct LockedCodes {
     /// What happened and what was asked for.
     pub recorder: Recorder,
     /// The machine's time.
-    pub machine_now: Instant,
+    pub machine_now: Timestamp,
     codes: Vec<AccessCode>,
     /// By id of the code: its place in `codes`.
     indexes: HashMap<Uuid, usize>,
@@ -39,7 +39,7 @@ pub struct LockedCodes {
 
 impl LockedCodes {
     /// Devices that are locked, and codes on them as they are stored.
-    pub fn new(mut devices: Vec<LockedDevice>, codes: Vec<StoredCode>, machine_now: Instant) -> Self {
+    pub fn new(mut devices: Vec<LockedDevice>, codes: Vec<StoredCode>, machine_now: Timestamp) -> Self {
         devices.sort_unstable_by_key(|locked| locked.device.device_id);
         Self {
             stored_devices: devices.clone(),
@@ -64,7 +64,7 @@ impl LockedCodes {
 
     /// A code that is not gone.
     pub fn find(&self, access_code_id: Uuid) -> Option<&AccessCode> {
-        self.get(access_code_id).ok().filter(|code| code.life.gone_at.is_none())
+        self.get(access_code_id).ok().filter(|code| code.state.gone_at.is_none())
     }
 
     /// A code that is known to be here.
@@ -150,7 +150,7 @@ impl LockedCodes {
         &mut self,
         access_code_id: Uuid,
         event_type: &'static str,
-        occurred_at: Instant,
+        occurred_at: Timestamp,
         payload: Option<Value>,
     ) -> Result<()> {
         let index = self.indexes.get(&access_code_id).ok_or_else(|| not_locked(access_code_id))?;
@@ -168,20 +168,20 @@ impl LockedCodes {
     pub async fn run(
         &mut self,
         tx: &mut PgConnection,
-        turns: &[Turn<'_>],
-        until: impl Fn(&LockedDevice) -> Instant,
+        phases: &[Phase<'_>],
+        until: impl Fn(&LockedDevice) -> Timestamp,
         (stop_when, most): (StopWhen, u64),
     ) -> Result<Steps> {
-        if !self.is_anything_due(turns, &until) {
+        if !self.is_anything_due(phases, &until) {
             return Ok(Steps::default());
         }
         self.write_memory(tx).await?;
         let mut simulation =
-            simulation::load(tx, &self.devices, (&self.codes, turns), &until, self.machine_now).await?;
+            simulation::load(tx, &self.devices, (&self.codes, phases), &until, self.machine_now).await?;
         let mut all = Steps::default();
-        for turn in turns {
+        for phase in phases {
             let events = &mut self.recorder.events;
-            let codes = (self.codes.as_mut_slice(), *turn);
+            let codes = (self.codes.as_mut_slice(), *phase);
             let steps = simulation::run(&mut simulation, codes, &until, (stop_when, most), events).await;
             all.taken += steps.taken;
             all.last = all.last.max(steps.last);
@@ -197,12 +197,12 @@ impl LockedCodes {
         &mut self,
         tx: &mut PgConnection,
         access_code_id: Uuid,
-        at: Instant,
+        at: Timestamp,
         steps: &[Step],
     ) -> Result<()> {
         self.write_memory(tx).await?;
         // Whatever falls due until then, the lock's memory is needed: it may confirm now.
-        let (far, all): (Instant, [Turn<'_>; 1]) = (Instant::MAX_UTC, [(Pace::Usual, &|_| true)]);
+        let (far, all): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
         let mut simulation =
             simulation::load(tx, &self.devices, (&self.codes, &all), |_| far, self.machine_now).await?;
         let index = self.indexes.get(&access_code_id);
@@ -223,16 +223,16 @@ impl LockedCodes {
     }
 
     /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
-    pub fn try_blocked_again(&mut self, at: Instant) {
-        self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.life.try_again(at));
+    pub fn try_blocked_again(&mut self, at: Timestamp) {
+        self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.state.try_again(at));
     }
 
-    fn is_anything_due(&self, turns: &[Turn<'_>], until: impl Fn(&LockedDevice) -> Instant) -> bool {
-        turns.iter().any(|(pace, takes_part)| {
+    fn is_anything_due(&self, phases: &[Phase<'_>], until: impl Fn(&LockedDevice) -> Timestamp) -> bool {
+        phases.iter().any(|(pace, takes_part)| {
             let locks: HashMap<Uuid, _> =
                 self.devices.iter().map(|it| (it.device.device_id, (pace.lock(it), until(it)))).collect();
             self.codes.iter().filter(|code| takes_part(code)).any(|code| {
-                let next = locks.get(&code.device_id).and_then(|(lock, until)| Some((code.life.next(lock)?.0, until)));
+                let next = locks.get(&code.device_id).and_then(|(lock, until)| Some((code.state.next(lock)?.0, until)));
                 next.is_some_and(|(due_at, until)| due_at <= *until)
             })
         })
@@ -241,9 +241,9 @@ impl LockedCodes {
     /// Sees to it that the database knows what the locks hold: what may stand in the way of a code is read there.
     pub async fn write_memory(&mut self, tx: &mut PgConnection) -> Result<()> {
         let is_known = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
-            let stored = stored.as_ref().map(|stored| &stored.code.life);
-            stored.and_then(|life| life.held.as_ref()) == code.life.held.as_ref()
-                && stored.is_none_or(|life| life.gone_at == code.life.gone_at)
+            let stored = stored.as_ref().map(|stored| &stored.code.state);
+            stored.and_then(|state| state.held.as_ref()) == code.state.held.as_ref()
+                && stored.is_none_or(|state| state.gone_at == code.state.gone_at)
         };
         if self.codes.iter().zip(&self.stored_codes).all(is_known) { Ok(()) } else { self.write(tx).await }
     }
@@ -272,7 +272,7 @@ impl LockedCodes {
     async fn write_devices(&mut self, tx: &mut PgConnection) -> Result<()> {
         let new = self.codes.iter().zip(&self.stored_codes).filter(|(_, stored)| stored.is_none());
         let with_stays: HashSet<Uuid> =
-            new.filter(|(code, _)| code.life.is_offline).map(|(code, _)| code.device_id).collect();
+            new.filter(|(code, _)| code.state.is_offline).map(|(code, _)| code.device_id).collect();
         let changed = self.devices.iter().zip(&self.stored_devices).filter(|(locked, stored)| {
             // Random ids need no ordinal; stays do.
             let counts = locked.ids.is_derived() || with_stays.contains(&locked.device.device_id);

@@ -2,7 +2,7 @@
 //! snapshots meanwhile.
 
 use super::app::App;
-use crate::clock::{Instant, machine_now};
+use crate::clock::{Timestamp, machine_now};
 use crate::error::Result;
 use crate::postgres::Transaction;
 use crate::store::workspaces;
@@ -33,7 +33,7 @@ pub(crate) async fn begin_long(app: &App, workspace_id: Uuid) -> Result<Transact
 ///
 /// # Errors
 /// Those of [`begin`].
-pub(crate) async fn now(tx: &mut Transaction, workspace_id: Uuid) -> Result<(Instant, Instant)> {
+pub(crate) async fn now(tx: &mut Transaction, workspace_id: Uuid) -> Result<(Timestamp, Timestamp)> {
     let (_, settings) = workspaces::settings(tx, workspace_id).await?;
     let machine_now = machine_now();
     Ok((settings.clock.now(machine_now), machine_now))

@@ -68,7 +68,7 @@ pub struct Entry {
     /// The body of the answer.
     pub answer: CapturedBody,
     /// When it came, in the machine's time.
-    pub started_at: clock::Instant,
+    pub started_at: clock::Timestamp,
     /// How long the answer took.
     pub took: Duration,
     /// What it caused.

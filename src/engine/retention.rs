@@ -6,7 +6,7 @@
 //! the machine's clock would not call old, and no workspace that is to repeat itself is touched.
 
 use super::app::App;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::error::Result;
 use crate::store::retention;
@@ -56,7 +56,7 @@ pub async fn remove_older_than(app: &App, keep: TimeDelta) -> Result<u64> {
         behind = *last;
         let old =
             all_settings.iter().filter_map(|(id, settings)| Some((*id, too_old(settings.clock, machine_now, keep)?)));
-        let (ids, before): (Vec<Uuid>, Vec<Instant>) = old.unzip();
+        let (ids, before): (Vec<Uuid>, Vec<Timestamp>) = old.unzip();
         if ids.is_empty() {
             continue;
         }
@@ -71,7 +71,7 @@ pub async fn remove_older_than(app: &App, keep: TimeDelta) -> Result<u64> {
 }
 
 /// The workspace's time before which everything is too old; `None`: nothing is.
-fn too_old(clock: WorkspaceClock, machine_now: Instant, keep: TimeDelta) -> Option<Instant> {
+fn too_old(clock: WorkspaceClock, machine_now: Timestamp, keep: TimeDelta) -> Option<Timestamp> {
     let then = machine_now.checked_sub_signed(keep)?;
     match clock {
         WorkspaceClock::Live => Some(then),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use crate::clock::from_iso;
 
-    fn at(text: &str) -> Instant {
+    fn at(text: &str) -> Timestamp {
         from_iso(text).unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! Makes the default sandbox where it is not there: the workspace that a server begins with.
 
 use super::app::App;
-use super::workspaces::{LockSpec, Wanted, make};
+use super::workspaces::{LockSpec, WorkspaceParams, make};
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::sandbox::{API_KEY, LOCKS, WORKSPACE_ID};
@@ -29,7 +29,7 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         device_id: Some(device_id(*digits)),
         ..LockSpec::of_type(device_type)
     });
-    let wanted = Wanted {
+    let params = WorkspaceParams {
         name: Some("Latchkey Sandbox".to_owned()),
         workspace_id: Some(WORKSPACE_ID),
         api_key: Some(API_KEY.to_owned()),
@@ -45,7 +45,7 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         refuse_begun_windows: app.config.refuse_begun_windows,
         accounts: Vec::new(),
     };
-    match make(app, wanted).await {
+    match make(app, params).await {
         Ok(made) => Ok(made.devices),
         Err(Error::InUse(what)) => {
             // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.

@@ -10,7 +10,7 @@
 //! have more that is due than a batch takes, a second loop looks after the others.
 
 use super::app::{App, SchedulerRound};
-use crate::clock::{Instant, machine_now};
+use crate::clock::{Timestamp, machine_now};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::simulation::{Pace, StopWhen};
 use crate::engine::locked_codes::LockedCodes;
@@ -68,7 +68,7 @@ pub(crate) async fn run(app: App) {
 }
 
 /// Does what is due. Gives when something falls due next, and whether anything was done.
-async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
+async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
     let mut has_done_something = false;
     loop {
         match batch(app, Lane::Oldest).await {
@@ -89,7 +89,7 @@ async fn round(app: &App) -> (Result<Option<Instant>>, bool) {
 
 /// When something falls due next. What is due by now is on locks that another transaction holds. Its workspaces count as
 /// busy, because a batch that looks for other codes has to read past all of it.
-async fn next_wake(app: &App) -> Result<Option<Instant>> {
+async fn next_wake(app: &App) -> Result<Option<Timestamp>> {
     let parked = app.parking.parked();
     let wake_at = access_codes::next_wake(&app.background, &parked).await?;
     let machine_now = machine_now();

@@ -1,13 +1,13 @@
 //! Simulations of locked devices: read from the database, run, and written back.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::compute;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, Lock};
 use crate::domain::event::NewEvent;
 use crate::domain::linked::{Period, Reservations};
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::simulation::{Memory, Run, Simulation, Steps, StopWhen, Turn};
+use crate::domain::simulation::{Memory, Phase, Run, Simulation, Steps, StopWhen};
 use crate::error::Result;
 use crate::store::{access_codes, faults};
 use sqlx::PgConnection;
@@ -30,23 +30,23 @@ const FEW_STEPS: u64 = 200;
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     locked: &'a [LockedDevice],
-    (codes, turns): (&[AccessCode], &[Turn<'_>]),
-    until: impl Fn(&LockedDevice) -> Instant,
-    machine_now: Instant,
+    (codes, phases): (&[AccessCode], &[Phase<'_>]),
+    until: impl Fn(&LockedDevice) -> Timestamp,
+    machine_now: Timestamp,
 ) -> Result<Simulation<'a>> {
     let with_faults: BTreeSet<Uuid> =
         locked.iter().filter(|it| it.settings.has_faults).map(|it| it.device.workspace_id).collect();
     let faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
     let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
     let may_be_set = codes.iter().filter(|code| {
-        let turn = turns.iter().find(|(_, takes_part)| takes_part(code));
-        let (Some((pace, _)), Some(locked)) = (turn, by_id.get(&code.device_id)) else { return false };
+        let phase = phases.iter().find(|(_, takes_part)| takes_part(code));
+        let (Some((pace, _)), Some(locked)) = (phase, by_id.get(&code.device_id)) else { return false };
         let mut lock = pace.lock(locked);
         if locked.settings.has_faults {
             // A fault may have it done sooner than usual.
             lock.programming = None;
         }
-        comes_to_the_lock(&code.life, &lock, until(locked))
+        comes_to_the_lock(&code.state, &lock, until(locked))
     });
     let may_be_set: Vec<&AccessCode> = may_be_set.collect();
     let memory = memory_of(tx, &by_id, &may_be_set, codes).await?;
@@ -59,12 +59,12 @@ pub(crate) async fn load<'a>(
 /// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
 pub(crate) async fn run(
     simulation: &mut Simulation<'_>,
-    (codes, turn): (&mut [AccessCode], Turn<'_>),
-    until: impl Fn(&LockedDevice) -> Instant,
+    (codes, phase): (&mut [AccessCode], Phase<'_>),
+    until: impl Fn(&LockedDevice) -> Timestamp,
     (stop_when, most): (StopWhen, u64),
     events: &mut Vec<NewEvent>,
 ) -> Steps {
-    let mut run = Run::new(simulation, codes, turn, until, stop_when);
+    let mut run = Run::new(simulation, codes, phase, until, stop_when);
     loop {
         let left = most.saturating_sub(run.steps.taken);
         let stretch = STEPS_PER_CHUNK.min(left);
@@ -98,19 +98,19 @@ async fn memory_of(
     all: &[AccessCode],
 ) -> Result<Memory> {
     let mut memory = Memory::default();
-    let (mut wanted, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut params, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for code in may_be_set {
-        wanted.insert((code.device_id, code.life.asked.code.clone()));
+        params.insert((code.device_id, code.state.asked.code.clone()));
         let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
-        if capacity.is_some() && code.life.held.is_none() {
+        if capacity.is_some() && code.state.held.is_none() {
             limited.insert(code.device_id);
             if code.pool_device_id.is_some() {
                 with_spares.insert(code.device_id);
             }
         }
     }
-    if !wanted.is_empty() {
-        memory.held = access_codes::held_with_codes(tx, &wanted).await?;
+    if !params.is_empty() {
+        memory.held = access_codes::held_with_codes(tx, &params).await?;
     }
     if !limited.is_empty() {
         memory.counts = access_codes::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
@@ -132,8 +132,8 @@ async fn guests(
         access_codes::reservations_on_devices(tx, device_ids).await?.into_iter().collect();
     for code in codes.iter().filter(|code| device_ids.contains(&code.device_id)) {
         reservations.remove(code.device_id, code.access_code_id);
-        if code.life.gone_at.is_none() && !code.life.is_offline {
-            reservations.add_life(code);
+        if code.state.gone_at.is_none() && !code.state.is_offline {
+            reservations.add_code(code);
         }
     }
     let of_device = |device_id: &Uuid| {
@@ -141,19 +141,19 @@ async fn guests(
             reservations.on(*device_id).iter().filter(|reservation| reservation.needs_room && !reservation.is_in_pool);
         (
             *device_id,
-            guests.map(|reservation| (reservation.access_code_id, reservation.occupies(Instant::MIN_UTC))).collect(),
+            guests.map(|reservation| (reservation.access_code_id, reservation.occupies(Timestamp::MIN_UTC))).collect(),
         )
     };
     Ok(device_ids.iter().map(of_device).collect())
 }
 
 /// Whether a lock may confirm, until this instant, that it holds the PIN asked for, which it does not hold yet.
-fn comes_to_the_lock(life: &CodeState, lock: &Lock, until: Instant) -> bool {
+fn comes_to_the_lock(state: &CodeState, lock: &Lock, until: Timestamp) -> bool {
     let holds_it =
-        life.held.as_ref().is_some_and(|held| held.code == life.asked.code && held.window == life.asked.window);
-    if holds_it || life.is_offline || !life.is_managed {
+        state.held.as_ref().is_some_and(|held| held.code == state.asked.code && held.window == state.asked.window);
+    if holds_it || state.is_offline || !state.is_managed {
         return false;
     }
-    let since = life.working_since.unwrap_or(life.as_of);
+    let since = state.working_since.unwrap_or(state.as_of);
     lock.programming.and_then(|takes| since.checked_add_signed(takes)).is_none_or(|done| done <= until)
 }

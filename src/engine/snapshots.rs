@@ -5,13 +5,13 @@
 
 use super::app::App;
 use super::locked_workspace;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::snapshots::document::{Clock, Document};
-use crate::store::snapshots::{self, KeptSnapshot, Place, check, checksum, written};
+use crate::store::snapshots::{self, KeptSnapshot, NewSnapshot, check, checksum, written};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -26,10 +26,10 @@ const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 /// [`Error::NotFound`] of [`Resource::Workspace`].
 pub(crate) async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
     let (mut tx, clock) = hold_still(app, workspace).await?;
-    let place = next_place(&mut tx, workspace).await?;
-    snapshots::take(&mut tx, workspace.workspace_id, place, &clock).await?;
+    let new_snapshot = next_snapshot(&mut tx, workspace).await?;
+    snapshots::take(&mut tx, workspace.workspace_id, new_snapshot, &clock).await?;
     tx.commit().await?;
-    Ok(place.snapshot_id)
+    Ok(new_snapshot.snapshot_id)
 }
 
 /// Records how a workspace begins, for [`reset`]. To be called in the transaction that makes it, when all is there that it
@@ -41,19 +41,19 @@ pub(crate) async fn record_beginning(
     tx: &mut PgConnection,
     workspace: &Workspace,
     clock: WorkspaceClock,
-    machine_now: Instant,
+    machine_now: Timestamp,
 ) -> Result<()> {
-    let place = Place { snapshot_id: snapshot_id(workspace, 0), ordinal: 0 };
-    snapshots::take(tx, workspace.workspace_id, place, &Clock::of(clock, machine_now)).await
+    let new_snapshot = NewSnapshot { snapshot_id: snapshot_id(workspace, 0), ordinal: 0 };
+    snapshots::take(tx, workspace.workspace_id, new_snapshot, &Clock::of(clock, machine_now)).await
 }
 
 fn snapshot_id(workspace: &Workspace, ordinal: i64) -> Uuid {
     workspace.ids.id("snapshot", workspace.workspace_id, ordinal, machine_now())
 }
 
-async fn next_place(tx: &mut PgConnection, workspace: &Workspace) -> Result<Place> {
+async fn next_snapshot(tx: &mut PgConnection, workspace: &Workspace) -> Result<NewSnapshot> {
     let ordinal = snapshots::next_ordinal(tx, workspace.workspace_id).await?;
-    Ok(Place { snapshot_id: snapshot_id(workspace, ordinal), ordinal })
+    Ok(NewSnapshot { snapshot_id: snapshot_id(workspace, ordinal), ordinal })
 }
 
 /// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
@@ -81,7 +81,7 @@ pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) 
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
-pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Instant> {
+pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
     go_back(app, workspace, tx, &kept.ok_or(Error::NotFound(Resource::Snapshot))?).await
@@ -91,7 +91,7 @@ pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid)
 ///
 /// # Errors
 /// [`Error::Conflict`] where that was not recorded.
-pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
+pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let kept = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
@@ -102,7 +102,7 @@ pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Instant> {
     go_back(app, workspace, tx, &kept).await
 }
 
-async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &KeptSnapshot) -> Result<Instant> {
+async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &KeptSnapshot) -> Result<Timestamp> {
     let workspace_id = workspace.workspace_id;
     let _in_use = app.uses_memory(kept.text()?.len());
     let document = read_kept(kept.text()?).await?;
@@ -160,11 +160,11 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let machine_now = machine_now();
     snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
-    let place = next_place(&mut tx, workspace).await?;
+    let new_snapshot = next_snapshot(&mut tx, workspace).await?;
     let instants = (settings.clock.now(machine_now), document.clock.instant());
-    snapshots::keep(&mut tx, workspace_id, place, instants, text).await?;
+    snapshots::keep(&mut tx, workspace_id, new_snapshot, instants, text).await?;
     tx.commit().await?;
-    Ok(place.snapshot_id)
+    Ok(new_snapshot.snapshot_id)
 }
 
 /// What a document from outside says, as one of this workspace and in its usual form.

@@ -12,12 +12,13 @@ use uuid::Uuid;
 /// [`Error::Conflict`] where the lock has nothing to do with the code.
 pub(crate) async fn step(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<()> {
     let now = work.now;
-    let life = &work.codes.get(access_code_id)?.life;
+    let state = &work.codes.get(access_code_id)?.state;
     let locked = work.codes.device_of(access_code_id)?;
     let lock = locked.device.lock(&locked.settings);
-    let is_due = life.work().is_some_and(|(_, due)| due <= now) && (life.is_offline || lock.reachable_since.is_some());
-    let is_assigned = life.removing_since().is_none() && life.particulars.awaits_code;
-    let steps: &[Step] = match (is_assigned, is_due, life.working_since) {
+    let is_due =
+        state.work().is_some_and(|(_, due)| due <= now) && (state.is_offline || lock.reachable_since.is_some());
+    let is_assigned = state.removing_since().is_none() && state.rare_fields.awaits_code;
+    let steps: &[Step] = match (is_assigned, is_due, state.working_since) {
         (true, ..) => &[Step::Assign],
         (false, true, Some(_)) => &[Step::Confirm],
         (false, true, None) => &[Step::Begin, Step::Confirm],

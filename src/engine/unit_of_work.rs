@@ -5,10 +5,10 @@ use super::app::App;
 use super::locked_codes::LockedCodes;
 use super::simulation::MAX_STEPS;
 use crate::cause::Cause;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::domain::access_code::AccessCode;
 use crate::domain::caller::Visibility;
-use crate::domain::simulation::{Pace, StopWhen, Turn};
+use crate::domain::simulation::{Pace, Phase, StopWhen};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::postgres::Transaction;
@@ -45,9 +45,9 @@ pub struct UnitOfWork {
     /// The workspace's clock.
     pub clock: WorkspaceClock,
     /// The workspace's time.
-    pub now: Instant,
+    pub now: Timestamp,
     /// The machine's.
-    pub machine_now: Instant,
+    pub machine_now: Timestamp,
     /// The locked devices and, of their codes, those of the [`Scope`] and those that something on the devices blocks; run up to
     /// now.
     pub codes: LockedCodes,
@@ -117,16 +117,16 @@ impl UnitOfWork {
     /// [`Error::TooManySteps`].
     pub async fn run(&mut self, at_once: bool) -> Result<()> {
         let pace = if at_once { Pace::Immediate } else { Pace::Usual };
-        self.run_turns(&[(pace, &|code| !code.is_new())]).await
+        self.run_phases(&[(pace, &|code| !code.is_new())]).await
     }
 
     /// Makes everything happen that is due by now to some codes after the other.
     ///
     /// # Errors
     /// [`Error::TooManySteps`].
-    pub async fn run_turns(&mut self, turns: &[Turn<'_>]) -> Result<()> {
+    pub async fn run_phases(&mut self, phases: &[Phase<'_>]) -> Result<()> {
         let now = self.now;
-        let steps = self.codes.run(&mut self.tx, turns, |_| now, (StopWhen::TimeIsReached, MAX_STEPS)).await?;
+        let steps = self.codes.run(&mut self.tx, phases, |_| now, (StopWhen::TimeIsReached, MAX_STEPS)).await?;
         if steps.is_cut_short {
             return Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS });
         }
@@ -165,7 +165,7 @@ impl UnitOfWork {
 async fn lock(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) -> Result<LockedAccessCodes> {
     let device_ids = match scope {
         Scope::Codes(ids) => return access_codes::lock_access_codes(tx, visibility, ids, &[]).await,
-        Scope::Changes(ids, wanted) => return access_codes::lock_access_codes(tx, visibility, ids, wanted).await,
+        Scope::Changes(ids, params) => return access_codes::lock_access_codes(tx, visibility, ids, params).await,
         Scope::DevicesOnly(device_ids) => {
             let locked = access_codes::lock_devices(tx, visibility, device_ids).await?;
             return Ok(LockedAccessCodes { locked, ..LockedAccessCodes::default() });

@@ -5,7 +5,7 @@ use super::batcher::batch_of;
 use super::commands::{Kind, Update, UpdateCommand, Updated};
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::cause::Cause;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
 use crate::domain::action_attempt::action_type::UPDATE_ACCESS_CODE;
@@ -55,9 +55,9 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
     let pins: Vec<PinChange> =
         batch.iter().filter_map(|command| pin_change(command.access_code_id, &command.update)).collect();
     let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Changes(&ids, &pins)).await?;
-    let wanted = batch.iter().filter(|command| target(&work, command).is_ok());
-    let wanted: Vec<(Uuid, &Update)> = wanted.map(|command| (command.access_code_id, &command.update)).collect();
-    let mut reservations = read_reservations(&mut work, &wanted).await?;
+    let params = batch.iter().filter(|command| target(&work, command).is_ok());
+    let params: Vec<(Uuid, &Update)> = params.map(|command| (command.access_code_id, &command.update)).collect();
+    let mut reservations = read_reservations(&mut work, &params).await?;
     let mut recent = recent(&mut work).await?;
     let mut attempts: Vec<Result<NewActionAttempt>> = Vec::with_capacity(batch.len());
     for (index, command) in batch.iter().enumerate() {
@@ -103,17 +103,17 @@ async fn missing(app: &App, command: &UpdateCommand) -> Result<Error> {
 }
 
 /// Notes that an attempt is over where nothing of it is pending any more.
-fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Instant) {
-    let life = &code.life;
+fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Timestamp) {
+    let state = &code.state;
     if attempt.resolved_at.is_some() {
         return;
     }
-    if life.waits_to_unmanage(attempt.action_attempt_id) {
-        if !life.is_managed {
+    if state.waits_to_unmanage(attempt.action_attempt_id) {
+        if !state.is_managed {
             attempt.resolved_at = Some(now);
             attempt.outcome = Some(StoredOutcome::Result(json!({})));
         }
-    } else if life.particulars.updating.since().is_none() {
+    } else if state.rare_fields.updating.since().is_none() {
         attempt.resolved_at = Some(now);
     }
 }
@@ -141,11 +141,11 @@ fn target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     work.codes.visible_device(code.device_id, &command.visibility).map_err(|_| not_found())?;
     let is_elsewhere = command.device_id.is_some_and(|device_id| device_id != code.device_id);
     // Only active and upcoming codes can be changed, and a backup only once it was pulled.
-    let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
-    if is_elsewhere || is_over || !code.life.is_managed || code.pool_device_id.is_some() {
+    let is_over = code.state.removing_since().is_some() || code.state.rare_fields.has_expired;
+    if is_elsewhere || is_over || !code.state.is_managed || code.pool_device_id.is_some() {
         return Err(not_found());
     }
-    if code.life.is_offline {
+    if code.state.is_offline {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
     Ok(())
@@ -160,9 +160,9 @@ fn pin_change(access_code_id: Uuid, update: &Update) -> Option<PinChange> {
 
 /// What stands in the way of changes of these codes. On locks with room for so many codes only, all codes count, and those
 /// are read.
-async fn read_reservations(work: &mut UnitOfWork, wanted: &[(Uuid, &Update)]) -> Result<Reservations> {
+async fn read_reservations(work: &mut UnitOfWork, params: &[(Uuid, &Update)]) -> Result<Reservations> {
     let mut limited = BTreeSet::new();
-    for (access_code_id, update) in wanted {
+    for (access_code_id, update) in params {
         let device = &work.codes.device_of(*access_code_id)?.device;
         if pin_change(*access_code_id, update).is_some() && device.capacity().is_some() {
             limited.insert(device.device_id);
@@ -173,8 +173,8 @@ async fn read_reservations(work: &mut UnitOfWork, wanted: &[(Uuid, &Update)]) ->
     for conflict in work.conflicts.iter().filter(|conflict| !limited.contains(&conflict.device_id)) {
         // What fell due meanwhile may have ended it.
         let conflict = work.codes.get(conflict.access_code_id).unwrap_or(conflict);
-        if conflict.life.gone_at.is_none() && !conflict.life.particulars.has_expired {
-            reservations.add_life(conflict);
+        if conflict.state.gone_at.is_none() && !conflict.state.rare_fields.has_expired {
+            reservations.add_code(conflict);
         }
     }
     if !limited.is_empty() {
@@ -192,7 +192,7 @@ const MAX_PENDING_UNMANAGE: usize = 100;
 
 /// Refuses to make a code unmanaged that so many requests wait for already.
 fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
-    let waiting = code.life.particulars.unmanage.as_ref().map_or(0, |unmanage| unmanage.action_attempt_ids.len());
+    let waiting = code.state.rare_fields.unmanage.as_ref().map_or(0, |unmanage| unmanage.action_attempt_ids.len());
     if update.is_managed == Some(false) && waiting >= MAX_PENDING_UNMANAGE {
         let message = "The access code becomes unmanaged as soon as the device has it: it need not be asked again";
         return Err(Error::invalid("is_managed", message));
@@ -219,10 +219,10 @@ fn change(
     let asked = asked_entry(code, update)?;
     check(locked, code, &asked, reservations, now)?;
     check_unmanaging(code, update)?;
-    let native = match (code.life.asked.window, asked.window) {
+    let native = match (code.state.asked.window, asked.window) {
         // An ongoing code has no way of being scheduled yet.
         (None, Some(_)) => locked.device.schedules_natively(),
-        _ => code.life.is_natively_scheduled,
+        _ => code.state.is_natively_scheduled,
     };
     let ordinal = work.codes.get_mut(access_code_id)?.next_child();
     let action_attempt_id = work.ids.id("action_attempt", access_code_id, ordinal, machine_now);
@@ -238,7 +238,7 @@ fn change(
     }
     recent.note(device_id);
     // There is no managed code to show where nothing changed or it is unmanaged now.
-    let has_result = !is_noop && work.codes.get(access_code_id)?.life.is_managed;
+    let has_result = !is_noop && work.codes.get(access_code_id)?.state.is_managed;
     Ok(NewActionAttempt {
         action_attempt_id,
         workspace_id: work.visibility.workspace_id,
@@ -259,7 +259,7 @@ fn change_who_may(work: &mut UnitOfWork, access_code_id: Uuid, allowed: Option<b
     let Some(allowed) = allowed.filter(|allowed| *allowed != was) else { return Ok(false) };
     code.is_external_modification_allowed = allowed;
     if !allowed {
-        code.life.forbid_changes_outside(now);
+        code.state.forbid_changes_outside(now);
     }
     let (from, to) = (was.to_string(), allowed.to_string());
     let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
@@ -277,7 +277,7 @@ fn change_asked(
 ) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
-    let change = code.life.request_update(now, asked, native);
+    let change = code.state.request_update(now, asked, native);
     if change.is_empty() {
         return Ok(false);
     }
@@ -286,8 +286,8 @@ fn change_asked(
         code.leave_group();
     }
     reservations.remove(code.device_id, code.access_code_id);
-    reservations.add_life(code);
-    let is_on_device = code.life.held.is_some();
+    reservations.add_code(code);
+    let is_on_device = code.state.held.is_some();
     work.record(access_code_id, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
     if !is_on_device {
         for (event_type, payload) in payload::of_change(&change) {
@@ -306,11 +306,11 @@ fn unmanage(
 ) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
-    if code.life.request_unmanaging(now, action_attempt_id) {
+    if code.state.request_unmanaging(now, action_attempt_id) {
         // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
         code.leave_group();
         reservations.remove(code.device_id, code.access_code_id);
-        reservations.add_life(code);
+        reservations.add_code(code);
         work.record(access_code_id, event_type::CHANGED, Some(payload::unmanaged()))?;
     }
     Ok(true)
@@ -318,7 +318,7 @@ fn unmanage(
 
 /// The code as it is to be.
 fn asked_entry(code: &AccessCode, update: &Update) -> Result<Entry> {
-    let asked = &code.life.asked;
+    let asked = &code.state.asked;
     let (starts_at, ends_at) = (update.starts_at, update.ends_at);
     let has_instant = starts_at.is_some() || ends_at.is_some();
     let window = match (update.kind, asked.window) {
@@ -344,9 +344,9 @@ fn check(
     code: &AccessCode,
     asked: &Entry,
     reservations: &mut Reservations,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<()> {
-    let was = &code.life.asked;
+    let was = &code.state.asked;
     if asked.window != was.window {
         Window::check_not_over(asked.window, now)?;
         super::create::check_time_zone(&locked.device, asked.window)?;
@@ -363,7 +363,7 @@ fn check(
         code: Some(&asked.code),
         name: asked.name.as_deref(),
         window: asked.window,
-        prefer_native_scheduling: code.life.is_natively_scheduled || was.window.is_none(),
+        prefer_native_scheduling: code.state.is_natively_scheduled || was.window.is_none(),
         same_code: if keeps_pin { SameCode::InDisjointWindows } else { locked.settings.same_code },
         ..PinRequest::at(now)
     };
@@ -375,7 +375,7 @@ fn check(
             linked::assign_one(&locked.device, reservations, &pin_request, |_| 0).map(drop)
         }
     });
-    reservations.add_life(code);
+    reservations.add_code(code);
     free
 }
 
@@ -394,22 +394,22 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
     let pins: Vec<PinChange> = members.iter().filter_map(|member| pin_change(*member, update)).collect();
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Changes(&members, &pins)).await?;
     let is_meant = |code: &&AccessCode| {
-        let is_over = code.life.removing_since().is_some() || code.life.particulars.has_expired;
-        let is_here = code.life.gone_at.is_none() && !is_over;
-        is_here && code.life.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
+        let is_over = code.state.removing_since().is_some() || code.state.rare_fields.has_expired;
+        let is_here = code.state.gone_at.is_none() && !is_over;
+        is_here && code.state.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
     };
     let meant: Vec<&AccessCode> = work.codes.all().filter(is_meant).collect();
     if meant.is_empty() {
         return Err(not_found());
     }
-    if meant.iter().any(|code| code.life.is_offline) {
+    if meant.iter().any(|code| code.state.is_offline) {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
-    let wanted: Vec<(Uuid, &Update)> = meant.iter().map(|code| (code.access_code_id, update)).collect();
-    let mut reservations = read_reservations(&mut work, &wanted).await?;
+    let params: Vec<(Uuid, &Update)> = meant.iter().map(|code| (code.access_code_id, update)).collect();
+    let mut reservations = read_reservations(&mut work, &params).await?;
     let mut recent = recent(&mut work).await?;
-    let mut attempts = Vec::with_capacity(wanted.len());
-    for (access_code_id, update) in wanted {
+    let mut attempts = Vec::with_capacity(params.len());
+    for (access_code_id, update) in params {
         attempts.push((access_code_id, change(&mut work, &mut reservations, &mut recent, access_code_id, update)?));
     }
     work.run(false).await?;

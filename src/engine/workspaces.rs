@@ -3,10 +3,10 @@
 use super::app::App;
 use super::retention::Retention;
 use super::snapshots;
-use crate::clock::{Instant, WorkspaceClock, machine_now};
+use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::contract::quoted;
-use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use crate::domain::caller::Visibility;
 use crate::domain::device::brands::{self, Brand};
 use crate::domain::device::health::DeviceHealth;
@@ -72,13 +72,13 @@ fn yes() -> bool {
 
 /// A workspace to be made.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct WorkspaceParams {
     /// Its name.
     pub(crate) name: Option<String>,
     /// The seed of its ids; `None`: the ids are random, or follow from the seed of the server.
     pub(crate) seed: Option<String>,
     /// The machine's time after which it may be removed.
-    pub(crate) expires_at: Option<Instant>,
+    pub(crate) expires_at: Option<Timestamp>,
     /// Its id; `None`: one of its own, and so with what follows.
     pub(crate) workspace_id: Option<Uuid>,
     /// Its API key.
@@ -105,7 +105,7 @@ pub(crate) struct Wanted {
 
 /// A workspace that was made.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct CreatedWorkspace {
     /// The workspace.
     pub(crate) workspace: Workspace,
     /// Its API key.
@@ -126,7 +126,7 @@ pub(crate) struct Injected {
 
 impl Injected {
     /// The condition that it is from an instant on.
-    pub(crate) fn read(self, created_at: Instant) -> Condition {
+    pub(crate) fn read(self, created_at: Timestamp) -> Condition {
         let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
         Condition { code: self.code, message, created_at }
     }
@@ -138,11 +138,11 @@ impl LockSpec {
         self,
         workspace: &Workspace,
         (brand, ordinal): (&'static Brand, i32),
-        (connected_account_id, account_disconnected_at): (Uuid, Option<Instant>),
-        (now, machine_now): (Instant, Instant),
+        (connected_account_id, account_disconnected_at): (Uuid, Option<Timestamp>),
+        (now, machine_now): (Timestamp, Timestamp),
     ) -> Device {
         let workspace_id = workspace.workspace_id;
-        let trouble = self.trouble(now, account_disconnected_at);
+        let health = self.health(now, account_disconnected_at);
         let own_id = || workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now);
         Device {
             device_id: self.device_id.unwrap_or_else(own_id),
@@ -152,8 +152,8 @@ impl LockSpec {
             name: self.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
             ordinal,
             created_at: now,
-            reachable_since: trouble.unreachable_since().is_none().then_some(now),
-            trouble,
+            reachable_since: health.unreachable_since().is_none().then_some(now),
+            health,
             backup_pool: None,
             overrides: self.overrides,
             custom_metadata: Map::new(),
@@ -178,7 +178,7 @@ impl LockSpec {
     }
 
     /// What is wrong with the lock from the beginning.
-    fn trouble(&self, now: Instant, account_disconnected_at: Option<Instant>) -> DeviceHealth {
+    fn health(&self, now: Timestamp, account_disconnected_at: Option<Timestamp>) -> DeviceHealth {
         let since = |is_wrong: bool| is_wrong.then_some(now);
         let injected = |all: &[Injected]| all.iter().cloned().map(|it| it.read(now)).collect();
         DeviceHealth {
@@ -193,9 +193,9 @@ impl LockSpec {
     }
 
     /// Reads a specification that passed the contract; `place` is where in the request it stands.
-    pub(crate) fn read(spec: Map<String, Value>, place: usize) -> Result<Self> {
+    pub(crate) fn read(spec: Map<String, Value>, index: usize) -> Result<Self> {
         let wrong = |error: serde_json::Error| {
-            Error::invalid("locks", format!("The lock at {place} does not fit: {}", quoted(&error.to_string())))
+            Error::invalid("locks", format!("The lock at {index} does not fit: {}", quoted(&error.to_string())))
         };
         let mut read = Self::deserialize(Value::Object(spec)).map_err(wrong)?;
         let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
@@ -209,50 +209,54 @@ impl LockSpec {
 ///
 /// # Errors
 /// [`Error::InUse`] where an id, key or seed is not free.
-pub(crate) async fn make(app: &App, wanted: Wanted) -> Result<Made> {
+pub(crate) async fn make(app: &App, params: WorkspaceParams) -> Result<CreatedWorkspace> {
     let mut tx = app.pool.begin(Uuid::nil()).await?;
     tx.allow_long().await?;
-    let clock = wanted.clock;
-    let made = make_in(&mut tx, &app.config, wanted).await?;
+    let clock = params.clock;
+    let made = make_in(&mut tx, &app.config, params).await?;
     snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
     tx.commit().await?;
     Ok(made)
 }
 
 /// The same in a transaction of the caller, who then records the beginning; after an error it can only be given up.
-pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wanted) -> Result<Made> {
+pub(crate) async fn make_in(
+    tx: &mut PgConnection,
+    config: &Settings,
+    params: WorkspaceParams,
+) -> Result<CreatedWorkspace> {
     let machine_now = machine_now();
-    let seed = match wanted.seed {
-        None => seed_of_server(tx, config, wanted.workspace_id).await?,
+    let seed = match params.seed {
+        None => seed_of_server(tx, config, params.workspace_id).await?,
         chosen => chosen,
     };
     let ids = Ids::of(seed.as_deref());
     let is_seeded = seed.is_some();
-    let (chose_id, chose_key) = (wanted.workspace_id.is_some(), wanted.api_key.is_some());
-    let workspace_id = wanted.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
+    let (chose_id, chose_key) = (params.workspace_id.is_some(), params.api_key.is_some());
+    let workspace_id = params.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
     let token = |kind: &str, prefix: &str| token(&ids, workspace_id, kind, prefix);
-    let api_key = wanted.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
+    let api_key = params.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
     let personal_access_token =
-        wanted.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
-    let chose_publishable_key = wanted.publishable_key.is_some();
+        params.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
+    let chose_publishable_key = params.publishable_key.is_some();
     let workspace = Workspace {
         workspace_id,
-        name: wanted.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
+        name: params.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
         is_sandbox: true,
-        publishable_key: wanted.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
+        publishable_key: params.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
         ids: ids.clone(),
         has_http_faults: false,
         is_strict: false,
     };
     let settings = WorkspaceSettings {
-        clock: wanted.clock,
-        programming: wanted.programming,
+        clock: params.clock,
+        programming: params.programming,
         slow_after: config.slow_after,
-        keeps_expired: wanted.keeps_expired,
+        keeps_expired: params.keeps_expired,
         has_faults: false,
         rate_limits: None,
-        same_code: wanted.same_code,
-        refuse_begun_windows: wanted.refuse_begun_windows,
+        same_code: params.same_code,
+        refuse_begun_windows: params.refuse_begun_windows,
     };
     let created_at = settings.clock.now(machine_now);
     let new = NewWorkspace {
@@ -260,7 +264,7 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         seed: seed.as_deref(),
         settings,
         created_at,
-        expires_at: wanted.expires_at,
+        expires_at: params.expires_at,
         api_key: &api_key,
         personal_access_token: &personal_access_token,
     };
@@ -271,9 +275,9 @@ pub(crate) async fn make_in(tx: &mut PgConnection, config: &Settings, wanted: Wa
         Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
         error => error,
     })?;
-    make_accounts(tx, &workspace, wanted.accounts, created_at).await?;
-    let devices = make_devices(tx, &workspace, 0, wanted.locks, created_at).await?;
-    Ok(Made { workspace, api_key, personal_access_token, devices })
+    make_accounts(tx, &workspace, params.accounts, created_at).await?;
+    let devices = make_devices(tx, &workspace, 0, params.locks, created_at).await?;
+    Ok(CreatedWorkspace { workspace, api_key, personal_access_token, devices })
 }
 
 /// Sets how long operations take in a workspace; `None`: until somebody ends them.
@@ -286,7 +290,7 @@ pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, takes: Option
     work.codes.devices.iter_mut().for_each(|locked| locked.settings.programming = takes);
     // What is done sooner now is done now, not before it was asked for.
     let now = work.now;
-    work.codes.all_mut().for_each(|code| code.life.as_of = code.life.as_of.max(now));
+    work.codes.all_mut().for_each(|code| code.state.as_of = code.state.as_of.max(now));
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())
@@ -318,7 +322,7 @@ async fn make_accounts(
     tx: &mut PgConnection,
     workspace: &Workspace,
     accounts: Vec<AccountSpec>,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<()> {
     if accounts.is_empty() {
         return Ok(());
@@ -341,11 +345,11 @@ pub(crate) async fn make_devices(
     workspace: &Workspace,
     first_ordinal: i32,
     locks: Vec<LockSpec>,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Vec<Device>> {
     let workspace_id = workspace.workspace_id;
     let machine_now = machine_now();
-    let mut accounts: HashMap<String, (Uuid, Option<Instant>)> = accounts::list(tx, workspace_id)
+    let mut accounts: HashMap<String, (Uuid, Option<Timestamp>)> = accounts::list(tx, workspace_id)
         .await?
         .into_iter()
         .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))

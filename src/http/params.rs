@@ -1,6 +1,6 @@
 //! Parameters that several routes have, read in one place.
 
-use crate::clock::{INVALID_INSTANT, Instant, duration_from_iso, from_iso};
+use crate::clock::{INVALID_INSTANT, Timestamp, duration_from_iso, from_iso};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 
@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 ///
 /// # Errors
 /// `invalid_input` for a text that is none.
-pub(crate) fn instant(name: &str, text: &str) -> Result<Instant> {
+pub(crate) fn instant(name: &str, text: &str) -> Result<Timestamp> {
     from_iso(text).ok_or_else(|| Error::invalid(name, INVALID_INSTANT))
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn instant(name: &str, text: &str) -> Result<Instant> {
 ///
 /// # Errors
 /// Those of [`instant`].
-pub(crate) fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Instant>> {
+pub(crate) fn optional_instant(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
     text.map(|text| instant(name, text)).transpose()
 }
 

@@ -10,7 +10,7 @@ use crate::api::access_codes;
 use crate::cause::Cause;
 use crate::clock::machine_now;
 use crate::config::Settings;
-use crate::control::locks::ForeignSpec;
+use crate::control::locks::UnmanagedCodeSpec;
 use crate::control::workspaces::Create;
 use crate::domain::caller::Visibility;
 use crate::domain::device::brands::BRANDS;
@@ -20,7 +20,7 @@ use crate::engine::app::App;
 use crate::engine::commands::{CreateCommand, NewAccessCode};
 use crate::engine::external_changes;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
-use crate::engine::workspaces::{AccountSpec, LockSpec, Wanted, make_in};
+use crate::engine::workspaces::{AccountSpec, LockSpec, WorkspaceParams, make_in};
 use crate::engine::{create, snapshots};
 use crate::error::Error;
 use crate::postgres::Transaction;
@@ -89,7 +89,7 @@ pub struct Fixtures {
 #[derive(Debug)]
 struct Fixture {
     workspace_id: Uuid,
-    wanted: Wanted,
+    params: WorkspaceParams,
     /// In the order of the locks.
     codes: Vec<Codes>,
 }
@@ -97,7 +97,7 @@ struct Fixture {
 /// The codes of one lock of a file.
 #[derive(Debug)]
 struct Codes {
-    foreign: Vec<ForeignSpec>,
+    foreign: Vec<UnmanagedCodeSpec>,
     managed: Vec<NewAccessCode>,
 }
 
@@ -122,7 +122,7 @@ impl Fixtures {
             serde_json::from_str(&text).map_err(|cause| FixturesError::NotJson { file: file.to_owned(), cause })?;
         let wrong = |mistakes: Vec<Mistake>| FixturesError::Wrong {
             file: file.to_owned(),
-            mistakes: mistakes.into_iter().map(|(place, what)| format!("{place}: {what}")).collect(),
+            mistakes: mistakes.into_iter().map(|(location, what)| format!("{location}: {what}")).collect(),
         };
         let mut mistakes = checks::against_schema(&document)?;
         if mistakes.is_empty() {
@@ -132,9 +132,9 @@ impl Fixtures {
             return Err(wrong(mistakes));
         }
         let workspaces = document.get("workspaces").and_then(Value::as_array).into_iter().flatten().enumerate();
-        let workspaces = workspaces.map(|(place, workspace)| {
+        let workspaces = workspaces.map(|(location, workspace)| {
             let workspace = workspace.as_object().cloned().unwrap_or_default();
-            Fixture::read(&format!("workspaces[{place}]"), workspace, config)
+            Fixture::read(&format!("workspaces[{location}]"), workspace, config)
         });
         let workspaces = workspaces.collect::<Result<_, Mistake>>().map_err(|mistake| wrong(vec![mistake]))?;
         Ok(Self { file: file.to_owned(), workspaces })
@@ -155,22 +155,22 @@ impl Fixtures {
         // Of two servers that start together, the second one shall find what the first one made.
         workspaces::lock_fixtures(&mut tx).await?;
         let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();
-        let locks = self.workspaces.iter().flat_map(|it| &it.wanted.locks);
+        let locks = self.workspaces.iter().flat_map(|it| &it.params.locks);
         let device_ids: Vec<Uuid> = locks.filter_map(|lock| lock.device_id).collect();
-        let accounts = self.workspaces.iter().flat_map(|it| &it.wanted.accounts);
+        let accounts = self.workspaces.iter().flat_map(|it| &it.params.accounts);
         let account_ids: Vec<Uuid> = accounts.filter_map(|account| account.connected_account_id).collect();
         let taken = workspaces::in_use(&mut tx, &workspace_ids, &device_ids, &account_ids).await?;
         let mut loaded = Loaded::default();
-        for (place, fixture) in self.workspaces.into_iter().enumerate() {
+        for (location, fixture) in self.workspaces.into_iter().enumerate() {
             if taken.contains(&fixture.workspace_id) {
                 loaded.left.push(fixture.workspace_id);
                 continue;
             }
-            let made = fixture.make(tx, &app.config, &format!("workspaces[{place}]"), &taken).await;
+            let made = fixture.make(tx, &app.config, &format!("workspaces[{location}]"), &taken).await;
             let (workspace, api_key);
             (tx, workspace, api_key) = made.map_err(|failure| match failure {
-                Failure::Mistake((place, what)) => {
-                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{place}: {what}")] }
+                Failure::Mistake((location, what)) => {
+                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{location}: {what}")] }
                 }
                 Failure::Error(error) => FixturesError::Failed(error),
             })?;
@@ -203,31 +203,31 @@ impl From<sqlx::Error> for Failure {
 
 impl Failure {
     /// A refusal of what is at this place.
-    fn at(place: &str, error: Error) -> Self {
+    fn at(location: &str, error: Error) -> Self {
         match error {
             Error::Internal(_) => Self::Error(error),
-            error => Self::Mistake(refused(place, error)),
+            error => Self::Mistake(refused(location, error)),
         }
     }
 }
 
 /// A refusal as a mistake in the file: at the parameter that it names, if it names one.
-fn refused(place: &str, error: Error) -> Mistake {
+fn refused(location: &str, error: Error) -> Mistake {
     match error {
         Error::InUse(parameter) => {
-            (format!("{place}.{parameter}"), "is in use on this server, by another workspace".to_owned())
+            (format!("{location}.{parameter}"), "is in use on this server, by another workspace".to_owned())
         }
         Error::InvalidInput { message, validation_errors } => {
-            let (mut place, mut tree) = (place.to_owned(), &validation_errors);
+            let (mut location, mut tree) = (location.to_owned(), &validation_errors);
             while let Some((name, child)) = only_child(tree) {
-                let _ = write!(place, ".{name}");
+                let _ = write!(location, ".{name}");
                 tree = child;
             }
             let own = tree.get("_errors").and_then(|errors| errors.get(0)).and_then(Value::as_str);
             let message = own.map_or(message, str::to_owned);
-            (place, message)
+            (location, message)
         }
-        error => (place.to_owned(), error.to_string()),
+        error => (location.to_owned(), error.to_string()),
     }
 }
 
@@ -242,8 +242,8 @@ fn only_child(tree: &Value) -> Option<(&str, &Value)> {
 
 impl Fixture {
     /// Reads a workspace that fits the schema.
-    fn read(place: &str, mut spec: Map<String, Value>, config: &Settings) -> Result<Self, Mistake> {
-        let at = |error: Error| refused(place, error);
+    fn read(location: &str, mut spec: Map<String, Value>, config: &Settings) -> Result<Self, Mistake> {
+        let at = |error: Error| refused(location, error);
         let list = |value: Option<Value>| match value {
             Some(Value::Array(items)) => items,
             _ => Vec::new(),
@@ -254,47 +254,47 @@ impl Fixture {
         let publishable_key = text(spec.shift_remove("publishable_key"));
         let personal_access_token = text(spec.shift_remove("personal_access_token"));
         let create: Create = Create::deserialize(Value::Object(spec)).map_err(|error| at(error.into()))?;
-        let mut wanted = create.read(config).map_err(at)?;
-        let workspace_id = wanted.workspace_id.unwrap_or_default();
-        wanted.publishable_key = publishable_key;
-        wanted.personal_access_token = personal_access_token;
+        let mut params = create.read(config).map_err(at)?;
+        let workspace_id = params.workspace_id.unwrap_or_default();
+        params.publishable_key = publishable_key;
+        params.personal_access_token = personal_access_token;
         for (number, account) in accounts.into_iter().enumerate() {
-            let place = format!("{place}.connected_accounts[{number}]");
-            let account = AccountSpec::deserialize(account).map_err(|error| refused(&place, error.into()))?;
+            let location = format!("{location}.connected_accounts[{number}]");
+            let account = AccountSpec::deserialize(account).map_err(|error| refused(&location, error.into()))?;
             let makers: BTreeSet<&str> = BRANDS.iter().map(|brand| brand.provider).collect();
             if !makers.contains(account.provider.as_str()) {
                 let makers: Vec<&str> = makers.into_iter().collect();
                 return Err((
-                    format!("{place}.provider"),
+                    format!("{location}.provider"),
                     format!("no maker of locks; these are: {}", makers.join(", ")),
                 ));
             }
-            wanted.accounts.push(account);
+            params.accounts.push(account);
         }
         let mut codes = Vec::with_capacity(locks.len());
         for (number, lock) in locks.into_iter().enumerate() {
-            let place = format!("{place}.locks[{number}]");
+            let location = format!("{location}.locks[{number}]");
             let Value::Object(mut lock) = lock else { continue };
             let foreign = list(lock.shift_remove("unmanaged_access_codes")).into_iter().enumerate();
             let managed = list(lock.shift_remove("access_codes")).into_iter().enumerate();
             let foreign = foreign.map(|(number, code)| {
-                ForeignSpec::deserialize(code)
-                    .map_err(|error| refused(&format!("{place}.unmanaged_access_codes[{number}]"), error.into()))
+                UnmanagedCodeSpec::deserialize(code)
+                    .map_err(|error| refused(&format!("{location}.unmanaged_access_codes[{number}]"), error.into()))
             });
             let managed = managed.map(|(number, code)| {
                 let mut parameters = code.as_object().cloned().unwrap_or_default();
                 parameters.entry("sync").or_insert(Value::Bool(true));
-                access_codes::wanted(parameters)
-                    .map_err(|error| refused(&format!("{place}.access_codes[{number}]"), error))
+                access_codes::params(parameters)
+                    .map_err(|error| refused(&format!("{location}.access_codes[{number}]"), error))
             });
             codes.push(Codes {
                 foreign: foreign.collect::<Result<_, _>>()?,
                 managed: managed.collect::<Result<_, _>>()?,
             });
             // Where in the list it stands is said by its place in the file.
-            wanted.locks.push(LockSpec::read(lock, number).map_err(|error| refused(&place, error))?);
+            params.locks.push(LockSpec::read(lock, number).map_err(|error| refused(&location, error))?);
         }
-        Ok(Self { workspace_id, wanted, codes })
+        Ok(Self { workspace_id, params, codes })
     }
 
     /// Makes the workspace with everything in it.
@@ -302,35 +302,35 @@ impl Fixture {
         self,
         mut tx: Transaction,
         config: &Settings,
-        place: &str,
+        location: &str,
         taken: &HashSet<Uuid>,
     ) -> Result<(Transaction, Workspace, String), Failure> {
-        let wanted = self.wanted;
-        for (number, lock) in wanted.locks.iter().enumerate() {
+        let params = self.params;
+        for (number, lock) in params.locks.iter().enumerate() {
             if lock.device_id.is_some_and(|device_id| taken.contains(&device_id)) {
-                return Err(Failure::at(&format!("{place}.locks[{number}]"), Error::InUse("device_id")));
+                return Err(Failure::at(&format!("{location}.locks[{number}]"), Error::InUse("device_id")));
             }
         }
-        for (number, account) in wanted.accounts.iter().enumerate() {
+        for (number, account) in params.accounts.iter().enumerate() {
             if account.connected_account_id.is_some_and(|account_id| taken.contains(&account_id)) {
-                let place = format!("{place}.connected_accounts[{number}]");
-                return Err(Failure::at(&place, Error::InUse("connected_account_id")));
+                let location = format!("{location}.connected_accounts[{number}]");
+                return Err(Failure::at(&location, Error::InUse("connected_account_id")));
             }
         }
-        let clock = wanted.clock;
-        let chose = (wanted.api_key.is_some(), wanted.personal_access_token.is_some());
-        let made = make_in(&mut tx, config, wanted).await.map_err(|error| match (error, chose) {
+        let clock = params.clock;
+        let chose = (params.api_key.is_some(), params.personal_access_token.is_some());
+        let made = make_in(&mut tx, config, params).await.map_err(|error| match (error, chose) {
             // They are kept together, and the database does not tell which of them it was.
-            (Error::InUse("api_key"), (false, true)) => Failure::at(place, Error::InUse("personal_access_token")),
+            (Error::InUse("api_key"), (false, true)) => Failure::at(location, Error::InUse("personal_access_token")),
             (Error::InUse("api_key"), (true, true)) => {
                 let what = "its api_key or personal_access_token is in use on this server, by another workspace";
-                Failure::Mistake((place.to_owned(), what.to_owned()))
+                Failure::Mistake((location.to_owned(), what.to_owned()))
             }
-            (error, _) => Failure::at(place, error),
+            (error, _) => Failure::at(location, error),
         })?;
         let device_ids: Vec<Uuid> = made.devices.iter().map(|device| device.device_id).collect();
-        let tx = put_foreign(tx, &made.workspace, place, &device_ids, &self.codes).await?;
-        let mut tx = put_managed(tx, &made.workspace, place, &device_ids, self.codes).await?;
+        let tx = put_unmanaged(tx, &made.workspace, location, &device_ids, &self.codes).await?;
+        let mut tx = put_managed(tx, &made.workspace, location, &device_ids, self.codes).await?;
         // It began with its codes, too.
         snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
         Ok((tx, made.workspace, made.api_key))
@@ -338,10 +338,10 @@ impl Fixture {
 }
 
 /// Puts codes on locks as somebody with the makers' apps does.
-async fn put_foreign(
+async fn put_unmanaged(
     tx: Transaction,
     workspace: &Workspace,
-    place: &str,
+    location: &str,
     device_ids: &[Uuid],
     codes: &[Codes],
 ) -> Result<Transaction, Failure> {
@@ -352,9 +352,9 @@ async fn put_foreign(
         UnitOfWork::begin_in(tx, &Visibility::all_of(workspace.workspace_id), Scope::Devices(device_ids)).await?;
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, spec) in codes.foreign.iter().enumerate() {
-            let place = format!("{place}.locks[{lock}].unmanaged_access_codes[{number}]");
-            let foreign = spec.read(*device_id).map_err(|error| Failure::at(&place, error))?;
-            external_changes::add_to(&mut work, foreign).map_err(|error| Failure::at(&place, error))?;
+            let location = format!("{location}.locks[{lock}].unmanaged_access_codes[{number}]");
+            let foreign = spec.read(*device_id).map_err(|error| Failure::at(&location, error))?;
+            external_changes::add_to(&mut work, foreign).map_err(|error| Failure::at(&location, error))?;
         }
     }
     work.write().await?;
@@ -365,20 +365,20 @@ async fn put_foreign(
 async fn put_managed(
     tx: Transaction,
     workspace: &Workspace,
-    place: &str,
+    location: &str,
     device_ids: &[Uuid],
     codes: Vec<Codes>,
 ) -> Result<Transaction, Failure> {
     let visibility = Visibility::all_of(workspace.workspace_id);
     let (mut places, mut batch) = (Vec::new(), Vec::new());
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
-        for (number, wanted) in codes.managed.into_iter().enumerate() {
-            places.push(format!("{place}.locks[{lock}].access_codes[{number}]"));
+        for (number, params) in codes.managed.into_iter().enumerate() {
+            places.push(format!("{location}.locks[{lock}].access_codes[{number}]"));
             let cause = Cause::default();
             batch.push(CreateCommand {
                 visibility: visibility.clone(),
                 device_ids: vec![*device_id],
-                wanted,
+                params,
                 linking: None,
                 cause,
             });
@@ -388,8 +388,8 @@ async fn put_managed(
         return Ok(tx);
     }
     let (work, answers) = create::create_in(tx, workspace.workspace_id, &batch).await?;
-    for (place, answer) in places.iter().zip(answers) {
-        answer.map_err(|error| Failure::at(place, error))?;
+    for (location, answer) in places.iter().zip(answers) {
+        answer.map_err(|error| Failure::at(location, error))?;
     }
     Ok(work.tx)
 }

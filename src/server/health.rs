@@ -1,6 +1,6 @@
 //! `/health`: the parts of the server and their state (platform, 13).
 
-use crate::clock::{Instant, machine_now, to_iso};
+use crate::clock::{Timestamp, machine_now, to_iso};
 use crate::engine::app::{App, SchedulerRound};
 use crate::http::envelope::{self, Answer};
 use crate::store::access_codes;
@@ -67,7 +67,7 @@ struct ConnectionsInUse {
 
 /// The last evaluation of a server, good for a second: who asks often does not ask the database each time.
 #[derive(Debug, Default)]
-pub(crate) struct LastEvaluation(Mutex<Option<(Instant, Answer)>>);
+pub(crate) struct LastEvaluation(Mutex<Option<(Timestamp, Answer)>>);
 
 /// For how long an evaluation is good.
 const CACHE_TTL: TimeDelta = TimeDelta::seconds(1);
@@ -127,12 +127,12 @@ async fn database(app: &App) -> ServiceHealth {
 }
 
 /// How many codes are overdue; not waited for longer than the database may take to answer.
-async fn overdue(app: &App, now: Instant) -> Option<i64> {
+async fn overdue(app: &App, now: Timestamp) -> Option<i64> {
     let counted = access_codes::overdue(&app.background, now - OVERDUE_THRESHOLD);
     tokio::time::timeout(COUNT_TIMEOUT, counted).await.ok()?.ok()
 }
 
-fn scheduler(last: Option<SchedulerRound>, parked: usize, now: Instant) -> ServiceHealth {
+fn scheduler(last: Option<SchedulerRound>, parked: usize, now: Timestamp) -> ServiceHealth {
     let (status, description) = match last {
         None => (Status::Healthy, "Its first round is under way."),
         Some(round) if now - round.ended_at > MAX_SCHEDULER_SILENCE => (Status::Down, "It has stopped."),

@@ -23,7 +23,7 @@ pub(crate) use self::write::{remove_empty_groups, set_due_times, set_wake_times}
 pub(crate) use crate::domain::caller::Visibility;
 
 use super::{Position, push_visible_accounts, push_visible_devices};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::{DeviceSummary, Overrides, brands};
@@ -35,7 +35,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// The machine's time at which something falls due next, anywhere but on these locks.
-pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Instant>> {
+pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
         left_out,
@@ -46,7 +46,7 @@ pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<I
 }
 
 /// How many codes should have been worked on before this instant of the machine's time; of many the first thousands.
-pub(crate) async fn overdue(pool: &Pool, before: Instant) -> Result<i64> {
+pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
     let overdue = sqlx::query_scalar(
         "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
     );
@@ -59,7 +59,7 @@ pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     device_ids: &[Uuid],
-    until: Instant,
+    until: Timestamp,
 ) -> Result<Vec<StoredCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.workspace_id = ").push_bind(workspace_id);
@@ -83,7 +83,7 @@ async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Resu
 }
 
 /// The instant of a workspace's time at which something falls due next.
-pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Instant>> {
+pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
         workspace_id,
@@ -156,7 +156,7 @@ impl WithDevice {
         let device = DeviceSummary {
             brand: brands::of(&self.device_type).ok_or_else(unknown_type)?,
             name: self.device_name,
-            trouble: self.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            health: self.trouble.map(|trouble| trouble.0).unwrap_or_default(),
             overrides: self.overrides.map(|overrides| overrides.0).unwrap_or_default(),
             backup_pool: self.backup_pool.map(|pool| pool.0),
             backups: self.backups,

@@ -1,7 +1,7 @@
 //! The SQL of connected accounts.
 
 use super::workspaces;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::error::Result;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ pub(crate) struct Account {
     /// Seam's name of the maker.
     pub provider: String,
     /// Since when it is disconnected.
-    pub disconnected_at: Option<Instant>,
+    pub disconnected_at: Option<Timestamp>,
     /// How many events of its own it has: the ordinal of the next.
     pub events_made: i64,
 }
@@ -47,7 +47,7 @@ pub(crate) struct NewAccount {
     /// Seam's name of the maker.
     pub provider: String,
     /// Since when it is disconnected.
-    pub disconnected_at: Option<Instant>,
+    pub disconnected_at: Option<Timestamp>,
 }
 
 /// Writes new accounts.
@@ -57,7 +57,7 @@ pub(crate) struct NewAccount {
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    created_at: Instant,
+    created_at: Timestamp,
     accounts: &[NewAccount],
 ) -> Result<()> {
     sqlx::query!(
@@ -68,7 +68,7 @@ pub(crate) async fn insert(
         created_at,
         &accounts.iter().map(|account| account.connected_account_id).collect::<Vec<_>>(),
         &accounts.iter().map(|account| account.provider.clone()).collect::<Vec<_>>(),
-        &accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>() as &[Option<Instant>]
+        &accounts.iter().map(|account| account.disconnected_at).collect::<Vec<_>>() as &[Option<Timestamp>]
     )
     .execute(tx)
     .await

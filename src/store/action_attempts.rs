@@ -2,7 +2,7 @@
 
 use super::row::row;
 use super::{Position, push_visible_devices};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
 use crate::domain::rate_limit::Recent;
@@ -24,8 +24,8 @@ row! {
             action_type: String,
             device_id: Uuid,
             access_code_id: Option<Uuid>,
-            created_at: Instant,
-            resolved_at: Option<Instant>,
+            created_at: Timestamp,
+            resolved_at: Option<Timestamp>,
             outcome: Option<Json<StoredOutcome>>,
         }
         changing {}
@@ -89,16 +89,16 @@ pub(crate) async fn recent(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     settings: &WorkspaceSettings,
-    now: Instant,
+    now: Timestamp,
     device_ids: &[Uuid],
     action_type: &'static str,
 ) -> Result<Recent> {
     let Some((limit, per)) = settings.rate_limits.and_then(|limits| limits.of(action_type)) else {
         return Ok(Recent::default());
     };
-    let since = now.checked_sub_signed(per).unwrap_or(Instant::MIN_UTC);
+    let since = now.checked_sub_signed(per).unwrap_or(Timestamp::MIN_UTC);
     // The devices and the type are looked at row by row: within so short a time there are few.
-    let rows: Vec<(Uuid, Instant)> = sqlx::query_as(
+    let rows: Vec<(Uuid, Timestamp)> = sqlx::query_as(
         "select device_id, created_at from action_attempt
          where workspace_id = $1 and created_at > $2 and device_id = any($3) and action_type = $4
          order by created_at desc",
@@ -109,7 +109,7 @@ pub(crate) async fn recent(
     .bind(action_type)
     .fetch_all(tx)
     .await?;
-    let mut of_device: HashMap<Uuid, Vec<Instant>> = HashMap::new();
+    let mut of_device: HashMap<Uuid, Vec<Timestamp>> = HashMap::new();
     for (device_id, created_at) in rows {
         of_device.entry(device_id).or_default().push(created_at);
     }

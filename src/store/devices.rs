@@ -2,7 +2,7 @@
 
 use super::row::row;
 use super::{Position, push_visible_accounts, workspaces};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
 use crate::domain::device::{Device, Overrides, brands};
@@ -30,11 +30,11 @@ row! {
             connected_account_id: Uuid,
             device_type: String,
             ordinal: i32,
-            created_at: Instant,
+            created_at: Timestamp,
         }
         changing {
             name: String,
-            reachable_since: Option<Instant>,
+            reachable_since: Option<Timestamp>,
             trouble: Option<Json<DeviceHealth>>,
             backup_pool: Option<Json<BackupPool>>,
             overrides: Json<Overrides>,
@@ -61,7 +61,7 @@ impl TryFrom<DeviceRow> for Device {
             ordinal: row.ordinal,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
-            trouble: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            health: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
             backup_pool: row.backup_pool.map(|pool| pool.0),
             overrides: row.overrides.0,
             custom_metadata: row.custom_metadata.0,
@@ -82,7 +82,7 @@ impl DeviceRow {
             created_at: device.created_at,
             name: device.name,
             reachable_since: device.reachable_since,
-            trouble: (device.trouble != DeviceHealth::default()).then_some(Json(device.trouble)),
+            trouble: (device.health != DeviceHealth::default()).then_some(Json(device.health)),
             backup_pool: device.backup_pool.map(Json),
             overrides: Json(device.overrides),
             custom_metadata: Json(device.custom_metadata),
@@ -106,7 +106,7 @@ pub struct Filter<'a> {
     /// Only those with this text in their name or id.
     pub search: Option<&'a str>,
     /// Only those made before this instant.
-    pub created_before: Option<Instant>,
+    pub created_before: Option<Timestamp>,
     /// Only those whose custom metadata has all of this. Null: the key is not set; an empty text asks for nothing.
     pub custom_metadata_has: Option<&'a Map<String, Value>>,
     /// Only those behind this one.

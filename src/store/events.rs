@@ -2,7 +2,7 @@
 
 use super::push_visible_accounts;
 use super::row::row;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::event::NewEvent;
 use crate::error::Result;
@@ -20,8 +20,8 @@ row! {
         fixed {
             workspace_id: Uuid,
             event_type: String,
-            occurred_at: Instant,
-            created_at: Instant,
+            occurred_at: Timestamp,
+            created_at: Timestamp,
             device_id: Option<Uuid>,
             connected_account_id: Option<Uuid>,
             access_code_id: Option<Uuid>,
@@ -54,9 +54,9 @@ impl From<NewEvent> for EventRow {
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only those that happened after this instant.
-    pub after: Option<Instant>,
+    pub after: Option<Timestamp>,
     /// Only those that happened before this instant.
-    pub before: Option<Instant>,
+    pub before: Option<Timestamp>,
     /// Only these.
     pub event_ids: Option<Vec<Uuid>>,
     /// Only those of these types.

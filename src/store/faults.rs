@@ -1,6 +1,6 @@
 //! The SQL of faults of operations. A workspace knows whether it has any.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Outcome;
 use crate::domain::fault::Fault;
 use crate::error::Result;
@@ -21,7 +21,7 @@ struct FaultRow {
     after: i32,
     times: Option<i32>,
     seen: i32,
-    created_at: Instant,
+    created_at: Timestamp,
 }
 
 impl From<FaultRow> for Fault {

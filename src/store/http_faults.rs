@@ -1,6 +1,6 @@
 //! The SQL of HTTP faults. A workspace knows whether it has any.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::http_fault::{HttpFault, Outcome};
 use crate::error::Result;
 use crate::postgres::Pool;
@@ -18,7 +18,7 @@ struct HttpFaultRow {
     probability: Option<f64>,
     asked: i64,
     used: i32,
-    created_at: Instant,
+    created_at: Timestamp,
 }
 
 impl From<HttpFaultRow> for HttpFault {

@@ -13,7 +13,7 @@ mod row;
 pub(crate) mod snapshots;
 pub(crate) mod workspaces;
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// When that row was made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// Its id, which decides between rows made together.
     pub id: Uuid,
 }

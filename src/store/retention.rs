@@ -1,7 +1,7 @@
 //! The SQL of retention: what is older than it is to be kept.
 
 use super::workspaces::WorkspaceSettingsRow;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::ids::Ids;
@@ -33,7 +33,7 @@ pub(crate) async fn passing_by_themselves(
 pub(crate) async fn remove_batch(
     pool: &Pool,
     workspace_ids: &[Uuid],
-    before: &[Instant],
+    before: &[Timestamp],
     limit: i64,
 ) -> Result<(u64, bool)> {
     let full = limit.unsigned_abs();
@@ -71,9 +71,9 @@ pub(crate) async fn remove_batch(
     )
     .fetch_all(&mut *tx)
     .await?;
-    let before: HashMap<Uuid, Instant> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
+    let before: HashMap<Uuid, Timestamp> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
     let codes = about.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));
-    let (codes, before): (Vec<Uuid>, Vec<Instant>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
+    let (codes, before): (Vec<Uuid>, Vec<Timestamp>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
     let codes = sqlx::query!(
         "delete from access_code where access_code_id = any(array(
              select old.access_code_id from unnest($1::uuid[], $2::timestamptz[]) as gone(id, before)

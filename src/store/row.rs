@@ -64,13 +64,13 @@ macro_rules! row {
 
         impl sqlx::FromRow<'_, sqlx::postgres::PgRow> for $row {
             fn from_row(row: &sqlx::postgres::PgRow) -> Result<Self, sqlx::Error> {
-                let mut places = 0..Self::COUNT;
-                let mut place = || places.next().ok_or(sqlx::Error::ColumnIndexOutOfBounds { index: Self::COUNT, len: 0 });
+                let mut indexes = 0..Self::COUNT;
+                let mut index = || indexes.next().ok_or(sqlx::Error::ColumnIndexOutOfBounds { index: Self::COUNT, len: 0 });
                 Ok(Self {
-                    $key: sqlx::Row::try_get(row, place()?)?,
-                    $($fixed: sqlx::Row::try_get(row, place()?)?,)*
-                    $($changing: sqlx::Row::try_get(row, place()?)?,)*
-                    $($generated: sqlx::Row::try_get(row, place()?)?,)*
+                    $key: sqlx::Row::try_get(row, index()?)?,
+                    $($fixed: sqlx::Row::try_get(row, index()?)?,)*
+                    $($changing: sqlx::Row::try_get(row, index()?)?,)*
+                    $($generated: sqlx::Row::try_get(row, index()?)?,)*
                 })
             }
         }

@@ -16,7 +16,7 @@ use self::raw::Items;
 use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use super::access_codes::{self, StoredCode};
 use super::{accounts, devices, workspaces};
-use crate::clock::{Instant, iso, to_iso};
+use crate::clock::{Timestamp, iso, to_iso};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::caller::Visibility;
 use crate::domain::locked_device::LockedDevice;
@@ -75,7 +75,7 @@ fn in_pieces(select: &str) -> String {
 
 /// Which snapshot of a workspace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct NewSnapshot {
     /// Its id.
     pub(crate) snapshot_id: Uuid,
     /// Its place in the order in which the workspace's snapshots came; 0: its beginning.
@@ -84,12 +84,17 @@ pub(crate) struct Place {
 
 /// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
 /// anybody knows it.
-pub(crate) async fn take(tx: &mut PgConnection, workspace_id: Uuid, place: Place, clock: &Clock) -> Result<()> {
+pub(crate) async fn take(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    new_snapshot: NewSnapshot,
+    clock: &Clock,
+) -> Result<()> {
     sqlx::query(TAKE_SNAPSHOT.as_str())
         .bind(workspace_id)
         .bind(serde_json::to_string(clock)?)
-        .bind(place.snapshot_id)
-        .bind(place.ordinal)
+        .bind(new_snapshot.snapshot_id)
+        .bind(new_snapshot.ordinal)
         .bind(clock.instant())
         .execute(tx)
         .await?;
@@ -129,11 +134,11 @@ pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Cloc
 pub(crate) async fn keep(
     tx: &mut PgConnection,
     workspace_id: Uuid,
-    place: Place,
-    (created_at, instant): (Instant, Option<Instant>),
+    new_snapshot: NewSnapshot,
+    (created_at, instant): (Timestamp, Option<Timestamp>),
     document: &str,
 ) -> Result<()> {
-    let Place { snapshot_id, ordinal } = place;
+    let NewSnapshot { snapshot_id, ordinal } = new_snapshot;
     let (created_at, instant) = (to_iso(created_at), instant.map_or_else(|| "\\N".to_owned(), to_iso));
     let mut copy = tx
         .copy_in_raw(
@@ -177,9 +182,9 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
 pub(crate) struct Listed {
     snapshot_id: Uuid,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
     #[serde(with = "iso")]
-    now: Instant,
+    now: Timestamp,
     is_imported: bool,
 }
 
@@ -258,7 +263,7 @@ pub(crate) async fn try_put(
     workspace_id: Uuid,
     document: &Document<'_>,
     columns: &Columns,
-    machine_now: Instant,
+    machine_now: Timestamp,
 ) -> Result<()> {
     let mut trial = tx.begin().await?;
     put(&mut trial, workspace_id, document, columns, machine_now).await?;
@@ -276,7 +281,7 @@ pub(crate) async fn put(
     workspace_id: Uuid,
     document: &Document<'_>,
     columns: &Columns,
-    machine_now: Instant,
+    machine_now: Timestamp,
 ) -> Result<()> {
     put_all(tx, workspace_id, document, columns, machine_now).await.map_err(refusal)
 }
@@ -286,7 +291,7 @@ async fn put_all(
     workspace_id: Uuid,
     document: &Document<'_>,
     columns: &Columns,
-    machine_now: Instant,
+    machine_now: Timestamp,
 ) -> Result<()> {
     let no_clock = || Error::inconsistent("snapshot", workspace_id, "clock");
     let clock = document.clock.going_on(machine_now).ok_or_else(no_clock)?;
@@ -388,11 +393,11 @@ async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &D
         sqlx::query_scalar!("select common_code_key from pin_group where workspace_id = $1", workspace_id)
             .fetch_all(&mut *tx)
             .await?;
-    let mut wanted: BTreeSet<String> = there.into_iter().collect();
+    let mut keys_to_lock: BTreeSet<String> = there.into_iter().collect();
     for (table, rows) in TABLES.iter().zip(&document.tables).filter(|(table, _)| table.name == "pin_group") {
-        wanted.extend(keys(table, rows).await?);
+        keys_to_lock.extend(keys(table, rows).await?);
     }
-    access_codes::lock_pin_groups(tx, workspace_id, &wanted.into_iter().collect::<Vec<_>>()).await
+    access_codes::lock_pin_groups(tx, workspace_id, &keys_to_lock.into_iter().collect::<Vec<_>>()).await
 }
 
 /// Looks before it writes: what it would overwrite, it would lock.

@@ -1,6 +1,6 @@
 //! The SQL of workspaces, their credentials and their clocks.
 
-use crate::clock::{Instant, WorkspaceClock};
+use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
 use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::error::{Error, Resource, Result};
@@ -77,9 +77,9 @@ pub(crate) struct NewWorkspace<'a> {
     /// How it begins.
     pub settings: WorkspaceSettings,
     /// Its own time when it is made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// The machine's time after which it may be removed.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<Timestamp>,
     /// Its API key.
     pub api_key: &'a str,
     /// Its personal access token.
@@ -127,7 +127,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
     Ok(())
 }
 
-fn columns(clock: WorkspaceClock) -> (&'static str, Option<Instant>, Option<Instant>, Option<f64>) {
+fn columns(clock: WorkspaceClock) -> (&'static str, Option<Timestamp>, Option<Timestamp>, Option<f64>) {
     match clock {
         WorkspaceClock::Live => ("live", None, None, None),
         WorkspaceClock::Held { at } => ("held", Some(at), None, None),
@@ -142,8 +142,8 @@ pub struct WorkspaceSettingsRow {
     workspace_id: Uuid,
     seed: Option<String>,
     clock_mode: String,
-    clock_at: Option<Instant>,
-    clock_since: Option<Instant>,
+    clock_at: Option<Timestamp>,
+    clock_since: Option<Timestamp>,
     clock_rate: Option<f64>,
     programming_ms: Option<i64>,
     slow_after_ms: i64,
@@ -377,9 +377,9 @@ pub(crate) struct ListedRow {
     /// The key with which browsers may ask for client sessions.
     pub publishable_key: String,
     /// When it was made, in its own time.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// The machine's time after which it may be removed.
-    pub expires_at: Option<Instant>,
+    pub expires_at: Option<Timestamp>,
     /// Its API key.
     pub api_key: Option<String>,
     /// Its personal access token.
@@ -467,7 +467,7 @@ pub(crate) async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
 }
 
 /// The workspaces whose time was up at this instant of the machine's.
-pub(crate) async fn expired(pool: &Pool, machine_now: Instant) -> Result<Vec<Uuid>> {
+pub(crate) async fn expired(pool: &Pool, machine_now: Timestamp) -> Result<Vec<Uuid>> {
     let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
         .fetch_all(pool.of(Uuid::nil()))
         .await?;

@@ -10,27 +10,27 @@ mod taken;
 mod timeline;
 mod updates;
 
-use crate::support::{World, app};
+use crate::support::{TestWorkspace, app};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many access codes, events, action attempts and PIN groups a world has. A request that is refused must leave
+/// How many access codes, events, action attempts and PIN groups a workspace has. A request that is refused must leave
 /// them as they were.
-pub(crate) async fn rows(world: &World) -> [i64; 4] {
+pub(crate) async fn rows(workspace: &TestWorkspace) -> [i64; 4] {
     let statement = "select array[(select count(*) from access_code where workspace_id = $1),
                                   (select count(*) from event where workspace_id = $1),
                                   (select count(*) from action_attempt where workspace_id = $1),
                                   (select count(*) from pin_group where workspace_id = $1)]";
-    let workspace_id: Uuid = world.workspace_id.parse().unwrap();
+    let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
     let counts: Vec<i64> = sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap();
     counts.try_into().unwrap()
 }
 
 /// What is asked of the lock at this place, with these further parameters.
-pub(crate) fn on(world: &World, place: usize, further: Value) -> Value {
-    let mut wanted = further;
-    wanted["device_id"] = json!(world.lock(place));
-    wanted
+pub(crate) fn on(workspace: &TestWorkspace, index: usize, further: Value) -> Value {
+    let mut params = further;
+    params["device_id"] = json!(workspace.lock(index));
+    params
 }
 
 /// The messages about the request as a whole of an answer's `error`.
@@ -39,10 +39,10 @@ pub(crate) fn about_the_whole(error: &Value) -> Vec<String> {
 }
 
 /// A code whose PIN the provider chooses, when the provider has told it.
-pub(crate) async fn told(world: &World, access_code: &Value) -> Value {
+pub(crate) async fn told(workspace: &TestWorkspace, access_code: &Value) -> Value {
     assert_eq!((&access_code["code"], &access_code["is_waiting_for_code_assignment"]), (&Value::Null, &json!(true)));
-    world.advance("PT0.25S").await;
-    let told = world.access_code(&access_code["access_code_id"]).await;
+    workspace.advance("PT0.25S").await;
+    let told = workspace.access_code(&access_code["access_code_id"]).await;
     assert_eq!(told["is_waiting_for_code_assignment"], false);
     told
 }

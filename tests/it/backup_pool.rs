@@ -2,7 +2,7 @@
 
 use crate::access_codes::{on, rows};
 use crate::concurrency::at_once;
-use crate::support::{Reply, START, UNKNOWN, World, app, ask, run};
+use crate::support::{Reply, START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -12,72 +12,72 @@ const PULL: &str = "/access_codes/pull_backup_access_code";
 const UPDATE_DEVICE: &str = "/_emulator/devices/update";
 
 /// A code on this lock, ten days ahead and for two days, whose lock is to keep backups.
-fn guest(world: &World, place: usize) -> Value {
+fn guest(workspace: &TestWorkspace, index: usize) -> Value {
     let window = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-    let mut wanted = on(world, place, window);
-    wanted["name"] = json!("guest");
-    wanted["use_backup_access_code_pool"] = json!(true);
-    wanted
+    let mut params = on(workspace, index, window);
+    params["name"] = json!("guest");
+    params["use_backup_access_code_pool"] = json!(true);
+    params
 }
 
-/// A world with one August lock whose pool has so many places.
-async fn with_pool(size: u32) -> World {
-    World::with(json!([{ "device_type": "august_lock", "backup_access_code_pool_size": size }])).await
+/// A workspace with one August lock whose pool has so many places.
+async fn with_pool(size: u32) -> TestWorkspace {
+    TestWorkspace::with(json!([{ "device_type": "august_lock", "backup_access_code_pool_size": size }])).await
 }
 
 fn id(code: &Value) -> &str {
     code["access_code_id"].as_str().unwrap()
 }
 
-async fn ask_to_pull(world: &World, access_code_id: &str) -> Reply {
-    world.post(PULL, json!({ "access_code_id": access_code_id })).await
+async fn ask_to_pull(workspace: &TestWorkspace, access_code_id: &str) -> Reply {
+    workspace.post(PULL, json!({ "access_code_id": access_code_id })).await
 }
 
 /// The backup that is pulled for a code.
-async fn pull(world: &World, code: &Value) -> Value {
-    let pulled = ask_to_pull(world, id(code)).await.ok();
+async fn pull(workspace: &TestWorkspace, code: &Value) -> Value {
+    let pulled = ask_to_pull(workspace, id(code)).await.ok();
     assert_eq!(pulled["access_code"], pulled["backup_access_code"]);
     pulled["backup_access_code"].clone()
 }
 
 /// What the lock at this place holds.
-async fn memory(world: &World, place: usize) -> Vec<Value> {
-    let held = world.get(&format!("/_emulator/locks/memory?device_id={}", world.lock(place))).await.ok();
+async fn memory(workspace: &TestWorkspace, index: usize) -> Vec<Value> {
+    let held = workspace.get(&format!("/_emulator/locks/memory?device_id={}", workspace.lock(index))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
 /// The ids of the backups that it holds, pulled or not.
-async fn backups(world: &World, place: usize) -> Vec<String> {
-    let held = memory(world, place).await.into_iter();
+async fn backups(workspace: &TestWorkspace, index: usize) -> Vec<String> {
+    let held = memory(workspace, index).await.into_iter();
     held.filter(|held| held["is_backup"] == true).map(|held| id(&held).to_owned()).collect()
 }
 
 /// How many backups there are that nobody pulled, on a lock or on their way to one.
-async fn waiting(world: &World) -> i64 {
+async fn waiting(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from access_code
                      where workspace_id = $1 and pool_device_id is not null and gone_at is null";
-    let workspace_id: Uuid = world.workspace_id.parse().unwrap();
+    let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
     sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
-async fn device(world: &World, place: usize) -> Value {
-    world.post("/devices/get", on(world, place, json!({}))).await.ok()["device"].clone()
+async fn device(workspace: &TestWorkspace, index: usize) -> Value {
+    workspace.post("/devices/get", on(workspace, index, json!({}))).await.ok()["device"].clone()
 }
 
-async fn is_available(world: &World, code: &Value) -> bool {
-    world.access_code(&code["access_code_id"]).await["is_backup_access_code_available"].as_bool().unwrap()
+async fn is_available(workspace: &TestWorkspace, code: &Value) -> bool {
+    workspace.access_code(&code["access_code_id"]).await["is_backup_access_code_available"].as_bool().unwrap()
 }
 
-async fn advance_to(world: &World, instant: &str) {
-    world.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
+async fn advance_to(workspace: &TestWorkspace, instant: &str) {
+    workspace.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
 }
 
-async fn set(world: &World, place: usize, changed: Value) -> Value {
-    world.post(UPDATE_DEVICE, on(world, place, changed)).await.ok()["device"].clone()
+async fn set(workspace: &TestWorkspace, index: usize, changed: Value) -> Value {
+    workspace.post(UPDATE_DEVICE, on(workspace, index, changed)).await.ok()["device"].clone()
 }
 
-async fn fault(world: &World, wanted: Value) -> Value {
-    world.post("/_emulator/faults/create", wanted).await.ok()["fault"].clone()
+async fn fault(workspace: &TestWorkspace, params: Value) -> Value {
+    workspace.post("/_emulator/faults/create", params).await.ok()["fault"].clone()
 }
 
 fn error_codes(resource: &Value) -> Vec<&str> {
@@ -88,26 +88,26 @@ fn warning_codes(resource: &Value) -> Vec<&str> {
     resource["warnings"].as_array().unwrap().iter().map(|it| it["warning_code"].as_str().unwrap()).collect()
 }
 
-async fn is_gone(world: &World, access_code_id: &str) -> bool {
-    let reply = world.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await;
+async fn is_gone(workspace: &TestWorkspace, access_code_id: &str) -> bool {
+    let reply = workspace.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await;
     reply.status == 404
 }
 
 /// All events of this type, in order.
-async fn told(world: &World, event_type: &str) -> Vec<Value> {
-    let wanted = json!({ "since": "2000-01-01T00:00:00Z", "event_type": event_type, "limit": 1000 });
-    world.post("/events/list", wanted).await.ok()["events"].as_array().unwrap().clone()
+async fn told(workspace: &TestWorkspace, event_type: &str) -> Vec<Value> {
+    let params = json!({ "since": "2000-01-01T00:00:00Z", "event_type": event_type, "limit": 1000 });
+    workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().clone()
 }
 
 /// The events of a code as `name@instant`.
-async fn events(world: &World, access_code_id: &str) -> Vec<String> {
-    let events = world.events_of(&json!(access_code_id)).await.into_iter();
+async fn events(workspace: &TestWorkspace, access_code_id: &str) -> Vec<String> {
+    let events = workspace.events_of(&json!(access_code_id)).await.into_iter();
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
 
 /// The ids that a list gives.
-async fn listed(world: &World, wanted: Value) -> Vec<String> {
-    let listed = world.post("/access_codes/list", wanted).await.ok();
+async fn listed(workspace: &TestWorkspace, params: Value) -> Vec<String> {
+    let listed = workspace.post("/access_codes/list", params).await.ok();
     listed["access_codes"].as_array().unwrap().iter().map(|code| id(code).to_owned()).collect()
 }
 
@@ -115,40 +115,40 @@ async fn listed(world: &World, wanted: Value) -> Vec<String> {
 fn the_first_code_that_asks_for_it_fills_the_pool_of_its_lock_in_the_same_answer() {
     run(async {
         for path in [CREATE, "/access_codes/create_multiple"] {
-            let world = World::with_locks(2).await;
-            let plain = world.create(on(&world, 0, json!({}))).await;
+            let workspace = TestWorkspace::with_locks(2).await;
+            let plain = workspace.create(on(&workspace, 0, json!({}))).await;
             assert_eq!(plain["is_backup_access_code_available"], false);
-            let mut wanted = guest(&world, 0);
-            wanted["device_ids"] = json!([world.lock(0)]);
-            let made = world.post(path, wanted).await.ok();
+            let mut params = guest(&workspace, 0);
+            params["device_ids"] = json!([workspace.lock(0)]);
+            let made = workspace.post(path, params).await.ok();
             let made = made.get("access_code").unwrap_or(&made["access_codes"][0]);
             assert_eq!(made["is_backup_access_code_available"], true, "{path}");
             assert_eq!((&made["is_backup"], &made["status"]), (&json!(false), &json!("unset")));
-            assert!(is_available(&world, &plain).await, "a code of the lock without the flag, and an ongoing one");
-            let pool = backups(&world, 0).await;
-            assert_eq!((pool.len(), memory(&world, 0).await.len()), (5, 5));
+            assert!(is_available(&workspace, &plain).await, "a code of the lock without the flag, and an ongoing one");
+            let pool = backups(&workspace, 0).await;
+            assert_eq!((pool.len(), memory(&workspace, 0).await.len()), (5, 5));
             for backup in &pool {
-                let code = world.access_code(&json!(backup)).await;
+                let code = workspace.access_code(&json!(backup)).await;
                 assert_eq!(code["name"], format!("Backup {backup} (Seam)"));
                 assert_eq!((&code["is_backup"], &code["is_managed"]), (&json!(true), &json!(true)));
                 assert_eq!(code["is_backup_access_code_available"], false);
                 assert_eq!(
-                    events(&world, backup).await,
+                    events(&workspace, backup).await,
                     [format!("created@{START}"), format!("set_on_device@{START}")]
                 );
             }
             let pins: BTreeSet<String> =
-                memory(&world, 0).await.iter().map(|held| held["code"].as_str().unwrap().to_owned()).collect();
+                memory(&workspace, 0).await.iter().map(|held| held["code"].as_str().unwrap().to_owned()).collect();
             assert_eq!((pins.len(), pins.contains(made["code"].as_str().unwrap())), (5, false));
-            let shown = device(&world, 0).await;
+            let shown = device(&workspace, 0).await;
             assert_eq!(shown["properties"]["backup_access_code_pool_enabled"], true);
             assert_eq!((error_codes(&shown), warning_codes(&shown)), (vec![], vec![]));
-            world.create(guest(&world, 0)).await;
-            world.advance("PT1H").await;
-            assert_eq!((backups(&world, 0).await, waiting(&world).await), (pool, 5), "a pool is filled once");
-            let elsewhere = world.create(on(&world, 1, json!({}))).await;
+            workspace.create(guest(&workspace, 0)).await;
+            workspace.advance("PT1H").await;
+            assert_eq!((backups(&workspace, 0).await, waiting(&workspace).await), (pool, 5), "a pool is filled once");
+            let elsewhere = workspace.create(on(&workspace, 1, json!({}))).await;
             assert_eq!(elsewhere["is_backup_access_code_available"], false);
-            assert_ne!(device(&world, 1).await["properties"]["backup_access_code_pool_enabled"], true);
+            assert_ne!(device(&workspace, 1).await["properties"]["backup_access_code_pool_enabled"], true);
         }
     });
 }
@@ -156,20 +156,20 @@ fn the_first_code_that_asks_for_it_fills_the_pool_of_its_lock_in_the_same_answer
 #[test]
 fn a_lock_that_is_offline_gets_its_backups_when_it_is_back() {
     run(async {
-        let world = World::with_locks(1).await;
-        set(&world, 0, json!({ "online": false })).await;
-        let made = world.create(guest(&world, 0)).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        set(&workspace, 0, json!({ "online": false })).await;
+        let made = workspace.create(guest(&workspace, 0)).await;
         assert_eq!(made["is_backup_access_code_available"], false);
         assert_eq!(error_codes(&made), ["device_disconnected", "empty_backup_access_code_pool"]);
-        world.advance("PT1H").await;
-        assert_eq!((memory(&world, 0).await.len(), is_available(&world, &made).await), (0, false));
-        set(&world, 0, json!({ "online": true })).await;
-        world.advance("PT0.249S").await;
-        assert!(!is_available(&world, &made).await);
-        world.advance("PT0.001S").await;
-        assert!(is_available(&world, &made).await);
-        assert_eq!(backups(&world, 0).await.len(), 5);
-        assert_eq!(error_codes(&device(&world, 0).await), [""; 0]);
+        workspace.advance("PT1H").await;
+        assert_eq!((memory(&workspace, 0).await.len(), is_available(&workspace, &made).await), (0, false));
+        set(&workspace, 0, json!({ "online": true })).await;
+        workspace.advance("PT0.249S").await;
+        assert!(!is_available(&workspace, &made).await);
+        workspace.advance("PT0.001S").await;
+        assert!(is_available(&workspace, &made).await);
+        assert_eq!(backups(&workspace, 0).await.len(), 5);
+        assert_eq!(error_codes(&device(&workspace, 0).await), [""; 0]);
     });
 }
 
@@ -177,14 +177,15 @@ fn a_lock_that_is_offline_gets_its_backups_when_it_is_back() {
 fn the_pool_is_as_large_as_the_lock_says() {
     run(async {
         let sized = |size: u32| json!({ "device_type": "august_lock", "backup_access_code_pool_size": size });
-        let world = World::with(json!([sized(2), sized(0), { "device_type": "august_lock" }, sized(1)])).await;
-        for (place, size) in [2, 0, 5, 1].into_iter().enumerate() {
-            let made = world.create(guest(&world, place)).await;
+        let workspace =
+            TestWorkspace::with(json!([sized(2), sized(0), { "device_type": "august_lock" }, sized(1)])).await;
+        for (index, size) in [2, 0, 5, 1].into_iter().enumerate() {
+            let made = workspace.create(guest(&workspace, index)).await;
             assert_eq!(made["is_backup_access_code_available"], size > 0);
-            world.advance("PT1H").await;
-            assert_eq!(backups(&world, place).await.len(), size);
+            workspace.advance("PT1H").await;
+            assert_eq!(backups(&workspace, index).await.len(), size);
             if size == 0 {
-                ask_to_pull(&world, id(&made)).await.error(404, "backup_access_code_not_found");
+                ask_to_pull(&workspace, id(&made)).await.error(404, "backup_access_code_not_found");
             }
         }
     });
@@ -194,31 +195,33 @@ fn the_pool_is_as_large_as_the_lock_says() {
 fn only_time_bound_codes_on_locks_that_support_it_can_have_a_pool() {
     run(async {
         let unable = json!({ "device_type": "august_lock", "supports_backup_access_code_pool": false });
-        let world =
-            World::with(json!([{ "device_type": "august_lock" }, { "device_type": "salto_lock" }, unable])).await;
-        let before = rows(&world).await;
-        let ongoing = on(&world, 0, json!({ "use_backup_access_code_pool": true }));
-        let error = world.post(CREATE, ongoing).await.error(400, "invalid_input");
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock" }, { "device_type": "salto_lock" }, unable]))
+                .await;
+        let before = rows(&workspace).await;
+        let ongoing = on(&workspace, 0, json!({ "use_backup_access_code_pool": true }));
+        let error = workspace.post(CREATE, ongoing).await.error(400, "invalid_input");
         assert_eq!(error["message"], "Cannot use the backup pool for ongoing codes");
-        let mut several = json!({ "device_ids": [world.lock(0)], "use_backup_access_code_pool": true });
-        let error = world.post("/access_codes/create_multiple", several.clone()).await.error(400, "invalid_input");
+        let mut several = json!({ "device_ids": [workspace.lock(0)], "use_backup_access_code_pool": true });
+        let error = workspace.post("/access_codes/create_multiple", several.clone()).await.error(400, "invalid_input");
         assert_eq!(error["message"], "Cannot use the backup pool for ongoing codes");
         let refused = ["The device has no backup access code pool. See properties.supports_backup_access_code_pool"];
-        for place in [1, 2] {
-            let messages = world.post(CREATE, guest(&world, place)).await.invalid("use_backup_access_code_pool");
+        for index in [1, 2] {
+            let messages =
+                workspace.post(CREATE, guest(&workspace, index)).await.invalid("use_backup_access_code_pool");
             assert_eq!(messages, refused);
-            assert_eq!(device(&world, place).await["properties"]["supports_backup_access_code_pool"], false);
+            assert_eq!(device(&workspace, index).await["properties"]["supports_backup_access_code_pool"], false);
             let on = json!({ "backup_access_code_pool_enabled": true });
-            let reply = world.post(UPDATE_DEVICE, crate::access_codes::on(&world, place, on)).await;
+            let reply = workspace.post(UPDATE_DEVICE, crate::access_codes::on(&workspace, index, on)).await;
             assert_eq!(reply.invalid("backup_access_code_pool_enabled"), refused);
         }
         // One lock that cannot keeps the whole request from the others.
-        several = guest(&world, 0);
-        several["device_ids"] = json!([world.lock(0), world.lock(2)]);
-        let reply = world.post("/access_codes/create_multiple", several).await;
+        several = guest(&workspace, 0);
+        several["device_ids"] = json!([workspace.lock(0), workspace.lock(2)]);
+        let reply = workspace.post("/access_codes/create_multiple", several).await;
         assert_eq!(reply.invalid("use_backup_access_code_pool"), refused);
-        assert_eq!((rows(&world).await, memory(&world, 0).await.len()), (before, 0));
-        let properties = device(&world, 0).await["properties"].clone();
+        assert_eq!((rows(&workspace).await, memory(&workspace, 0).await.len()), (before, 0));
+        let properties = device(&workspace, 0).await["properties"].clone();
         assert_eq!(properties["supports_backup_access_code_pool"], true);
         assert_ne!(properties["backup_access_code_pool_enabled"], true);
     });
@@ -227,37 +230,37 @@ fn only_time_bound_codes_on_locks_that_support_it_can_have_a_pool() {
 #[test]
 fn backups_are_listed_only_once_they_are_pulled() {
     run(async {
-        let world = with_pool(3).await;
-        let code = world.create(guest(&world, 0)).await;
-        let pool = backups(&world, 0).await;
-        let of_device = on(&world, 0, json!({}));
+        let workspace = with_pool(3).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let pool = backups(&workspace, 0).await;
+        let of_device = on(&workspace, 0, json!({}));
         let by_id = json!({ "access_code_ids": [id(&code), pool[0], pool[1], pool[2]] });
-        let by_name = on(&world, 0, json!({ "search": "backup" }));
-        assert_eq!(listed(&world, of_device.clone()).await, [id(&code)]);
-        assert_eq!(listed(&world, by_id.clone()).await, [id(&code)]);
-        assert_eq!(listed(&world, by_name.clone()).await, [""; 0]);
+        let by_name = on(&workspace, 0, json!({ "search": "backup" }));
+        assert_eq!(listed(&workspace, of_device.clone()).await, [id(&code)]);
+        assert_eq!(listed(&workspace, by_id.clone()).await, [id(&code)]);
+        assert_eq!(listed(&workspace, by_name.clone()).await, [""; 0]);
         for backup in &pool {
-            assert_eq!(world.access_code(&json!(backup)).await["access_code_id"], *backup.as_str());
+            assert_eq!(workspace.access_code(&json!(backup)).await["access_code_id"], *backup.as_str());
         }
-        let pulled = pull(&world, &code).await;
+        let pulled = pull(&workspace, &code).await;
         assert!(pool.iter().any(|backup| backup == id(&pulled)));
-        world.advance("PT1H").await;
+        workspace.advance("PT1H").await;
         let both = BTreeSet::from([id(&code).to_owned(), id(&pulled).to_owned()]);
-        assert_eq!(BTreeSet::from_iter(listed(&world, of_device).await), both);
-        assert_eq!(BTreeSet::from_iter(listed(&world, by_id).await), both);
-        assert_eq!(listed(&world, by_name).await, [id(&pulled)]);
+        assert_eq!(BTreeSet::from_iter(listed(&workspace, of_device).await), both);
+        assert_eq!(BTreeSet::from_iter(listed(&workspace, by_id).await), both);
+        assert_eq!(listed(&workspace, by_name).await, [id(&pulled)]);
     });
 }
 
 #[test]
 fn a_pulled_backup_works_at_once_and_ends_with_the_original() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let pool = backups(&world, 0).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let pool = backups(&workspace, 0).await;
         // Long after the pool was filled, long before the original's start, and with nothing wrong.
-        advance_to(&world, "2026-03-05T12:00:00.000Z").await;
-        let pulled = pull(&world, &code).await;
+        advance_to(&workspace, "2026-03-05T12:00:00.000Z").await;
+        let pulled = pull(&workspace, &code).await;
         assert!(pool.iter().any(|backup| backup == id(&pulled)));
         for (property, expected) in [
             ("type", json!("time_bound")),
@@ -277,18 +280,18 @@ fn a_pulled_backup_works_at_once_and_ends_with_the_original() {
         }
         assert_ne!(pulled["code"], code["code"]);
         for instant in ["2026-03-05T12:00:00.250Z", "2026-03-05T13:00:00.000Z", "2026-03-14T11:59:59.999Z"] {
-            advance_to(&world, instant).await;
-            assert_eq!(world.access_code(&pulled["access_code_id"]).await, pulled, "at {instant}");
-            let held = memory(&world, 0).await.into_iter().find(|held| id(held) == id(&pulled)).unwrap();
+            advance_to(&workspace, instant).await;
+            assert_eq!(workspace.access_code(&pulled["access_code_id"]).await, pulled, "at {instant}");
+            let held = memory(&workspace, 0).await.into_iter().find(|held| id(held) == id(&pulled)).unwrap();
             assert_eq!((&held["code"], &held["ends_at"]), (&pulled["code"], &pulled["ends_at"]));
         }
-        advance_to(&world, "2026-03-14T12:00:00.000Z").await;
-        assert_eq!(world.access_code(&pulled["access_code_id"]).await["status"], "removing");
-        world.advance("PT0.25S").await;
-        assert!(is_gone(&world, id(&pulled)).await);
-        assert!(!backups(&world, 0).await.iter().any(|backup| backup == id(&pulled)));
+        advance_to(&workspace, "2026-03-14T12:00:00.000Z").await;
+        assert_eq!(workspace.access_code(&pulled["access_code_id"]).await["status"], "removing");
+        workspace.advance("PT0.25S").await;
+        assert!(is_gone(&workspace, id(&pulled)).await);
+        assert!(!backups(&workspace, 0).await.iter().any(|backup| backup == id(&pulled)));
         assert_eq!(
-            events(&world, id(&pulled)).await,
+            events(&workspace, id(&pulled)).await,
             [
                 "created@2026-03-02T12:00:00.000Z",
                 "set_on_device@2026-03-02T12:00:00.000Z",
@@ -302,20 +305,20 @@ fn a_pulled_backup_works_at_once_and_ends_with_the_original() {
 #[test]
 fn the_original_names_its_backup_in_a_field_a_warning_and_an_event() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
         assert_eq!((&code["pulled_backup_access_code_id"], &code["warnings"]), (&Value::Null, &json!([])));
-        advance_to(&world, "2026-03-03T08:00:00.000Z").await;
-        let pulled = pull(&world, &code).await;
-        let original = world.access_code(&code["access_code_id"]).await;
+        advance_to(&workspace, "2026-03-03T08:00:00.000Z").await;
+        let pulled = pull(&workspace, &code).await;
+        let original = workspace.access_code(&code["access_code_id"]).await;
         assert_eq!(original["pulled_backup_access_code_id"], pulled["access_code_id"]);
         assert_eq!(warning_codes(&original), ["using_backup_access_code"]);
         assert_eq!(original["warnings"][0]["created_at"], "2026-03-03T08:00:00.000Z");
         for property in ["code", "status", "starts_at", "ends_at", "is_backup", "pending_mutations", "errors"] {
             assert_eq!(original[property], code[property], "{property}");
         }
-        world.advance("PT1H").await;
-        let told = told(&world, "access_code.backup_access_code_pulled").await;
+        workspace.advance("PT1H").await;
+        let told = told(&workspace, "access_code.backup_access_code_pulled").await;
         assert_eq!(told.len(), 1);
         assert_eq!(told[0]["access_code_id"], code["access_code_id"]);
         assert_eq!(told[0]["backup_access_code_id"], pulled["access_code_id"]);
@@ -326,73 +329,73 @@ fn the_original_names_its_backup_in_a_field_a_warning_and_an_event() {
 #[test]
 fn pulling_again_gives_the_same_backup() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let first = pull(&world, &code).await;
-        let before = rows(&world).await;
-        assert_eq!(pull(&world, &code).await, first);
-        assert_eq!(rows(&world).await, before);
-        world.advance("P1D").await;
-        let before = rows(&world).await;
-        assert_eq!(pull(&world, &code).await, first);
-        assert_eq!((rows(&world).await, waiting(&world).await), (before, 5));
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let first = pull(&workspace, &code).await;
+        let before = rows(&workspace).await;
+        assert_eq!(pull(&workspace, &code).await, first);
+        assert_eq!(rows(&workspace).await, before);
+        workspace.advance("P1D").await;
+        let before = rows(&workspace).await;
+        assert_eq!(pull(&workspace, &code).await, first);
+        assert_eq!((rows(&workspace).await, waiting(&workspace).await), (before, 5));
         // With the pool empty there still is the one that was pulled.
-        fault(&world, json!({ "operation": "refill", "outcome": "never" })).await;
+        fault(&workspace, json!({ "operation": "refill", "outcome": "never" })).await;
         for _ in 0..5 {
-            let other = world.create(guest(&world, 0)).await;
-            pull(&world, &other).await;
+            let other = workspace.create(guest(&workspace, 0)).await;
+            pull(&workspace, &other).await;
         }
-        assert!(!is_available(&world, &code).await);
-        assert_eq!(pull(&world, &code).await["access_code_id"], first["access_code_id"]);
+        assert!(!is_available(&workspace, &code).await);
+        assert_eq!(pull(&workspace, &code).await["access_code_id"], first["access_code_id"]);
     });
 }
 
 #[test]
 fn a_pulled_backup_is_replaced_in_the_pool() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let before = backups(&world, 0).await;
-        pull(&world, &code).await;
-        assert_eq!(waiting(&world).await, 5, "there is a new one at once");
-        assert_eq!(backups(&world, 0).await, before, "and the lock does not hold it yet");
-        assert!(is_available(&world, &code).await);
-        world.advance("PT0.249S").await;
-        assert_eq!(backups(&world, 0).await.len(), 5);
-        world.advance("PT0.001S").await;
-        let after = backups(&world, 0).await;
-        assert_eq!((after.len(), waiting(&world).await), (6, 5));
-        assert!(is_available(&world, &code).await);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let before = backups(&workspace, 0).await;
+        pull(&workspace, &code).await;
+        assert_eq!(waiting(&workspace).await, 5, "there is a new one at once");
+        assert_eq!(backups(&workspace, 0).await, before, "and the lock does not hold it yet");
+        assert!(is_available(&workspace, &code).await);
+        workspace.advance("PT0.249S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 5);
+        workspace.advance("PT0.001S").await;
+        let after = backups(&workspace, 0).await;
+        assert_eq!((after.len(), waiting(&workspace).await), (6, 5));
+        assert!(is_available(&workspace, &code).await);
         let new = after.iter().find(|backup| !before.contains(backup)).unwrap();
         assert_eq!(
-            events(&world, new).await,
+            events(&workspace, new).await,
             [format!("created@{START}"), "set_on_device@2026-03-02T12:00:00.250Z".to_owned()]
         );
-        assert_eq!(world.access_code(&json!(new)).await["name"], format!("Backup {new} (Seam)"));
+        assert_eq!(workspace.access_code(&json!(new)).await["name"], format!("Backup {new} (Seam)"));
     });
 }
 
 #[test]
 fn putting_a_backup_on_its_lock_is_an_operation_of_its_own() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        fault(&world, json!({ "operation": "refill", "outcome": { "delay": "PT5S" } })).await;
-        fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-        pull(&world, &code).await;
-        world.advance("PT4.999S").await;
-        assert_eq!(backups(&world, 0).await.len(), 5);
-        world.advance("PT0.001S").await;
-        assert_eq!(backups(&world, 0).await.len(), 6);
-        let faults = world.post("/_emulator/faults/list", json!({})).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        fault(&workspace, json!({ "operation": "refill", "outcome": { "delay": "PT5S" } })).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        pull(&workspace, &code).await;
+        workspace.advance("PT4.999S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 5);
+        workspace.advance("PT0.001S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 6);
+        let faults = workspace.post("/_emulator/faults/list", json!({})).await.ok();
         assert_eq!((&faults["faults"][0]["used"], &faults["faults"][1]["used"]), (&json!(1), &json!(0)));
     });
 }
 
 /// Pulls for these codes at the same moment, and gives what each got: the id of a backup, or none.
-async fn pull_together(world: &World, codes: &[&Value]) -> Vec<Option<String>> {
+async fn pull_together(workspace: &TestWorkspace, codes: &[&Value]) -> Vec<Option<String>> {
     let requests = codes.iter().map(|code| (PULL, json!({ "access_code_id": id(code) }))).collect();
-    let replies = at_once(&world.api_key, requests).await.into_iter();
+    let replies = at_once(&workspace.api_key, requests).await.into_iter();
     let got = |reply: Reply| {
         if reply.status == 404 {
             reply.error(404, "backup_access_code_not_found");
@@ -403,10 +406,10 @@ async fn pull_together(world: &World, codes: &[&Value]) -> Vec<Option<String>> {
     replies.map(got).collect()
 }
 
-async fn guests(world: &World, count: usize) -> Vec<Value> {
+async fn guests(workspace: &TestWorkspace, count: usize) -> Vec<Value> {
     let mut made = Vec::new();
     for _ in 0..count {
-        made.push(world.create(guest(world, 0)).await);
+        made.push(workspace.create(guest(workspace, 0)).await);
     }
     made
 }
@@ -415,32 +418,32 @@ async fn guests(world: &World, count: usize) -> Vec<Value> {
 fn pulls_at_the_same_moment_never_share_a_backup() {
     run(async {
         for (originals, size) in [(10, 5), (16, 16), (16, 5)] {
-            let world = with_pool(size).await;
-            let codes = guests(&world, originals).await;
-            let got = pull_together(&world, &codes.iter().collect::<Vec<_>>()).await;
+            let workspace = with_pool(size).await;
+            let codes = guests(&workspace, originals).await;
+            let got = pull_together(&workspace, &codes.iter().collect::<Vec<_>>()).await;
             let pulled: Vec<&String> = got.iter().flatten().collect();
             assert_eq!(pulled.len(), size as usize, "of {originals}");
             assert_eq!(pulled.iter().collect::<BTreeSet<_>>().len(), pulled.len(), "each is pulled once");
             for (code, got) in codes.iter().zip(&got) {
-                let code = world.access_code(&code["access_code_id"]).await;
+                let code = workspace.access_code(&code["access_code_id"]).await;
                 assert_eq!(code["pulled_backup_access_code_id"], json!(got));
             }
-            assert_eq!(told(&world, "access_code.backup_access_code_pulled").await.len(), pulled.len());
-            assert_eq!(waiting(&world).await, i64::from(size), "each is replaced once");
+            assert_eq!(told(&workspace, "access_code.backup_access_code_pulled").await.len(), pulled.len());
+            assert_eq!(waiting(&workspace).await, i64::from(size), "each is replaced once");
         }
         for (times, size) in [(16, 1), (20, 5)] {
-            let world = with_pool(size).await;
-            let code = world.create(guest(&world, 0)).await;
-            let got = pull_together(&world, &vec![&code; times]).await;
+            let workspace = with_pool(size).await;
+            let code = workspace.create(guest(&workspace, 0)).await;
+            let got = pull_together(&workspace, &vec![&code; times]).await;
             assert_eq!(got.iter().flatten().count(), times);
             assert_eq!(got.iter().collect::<BTreeSet<_>>().len(), 1, "one original has one backup");
-            assert_eq!(told(&world, "access_code.backup_access_code_pulled").await.len(), 1);
-            assert_eq!(waiting(&world).await, i64::from(size));
+            assert_eq!(told(&workspace, "access_code.backup_access_code_pulled").await.len(), 1);
+            assert_eq!(waiting(&workspace).await, i64::from(size));
         }
         // Each of eight twice.
-        let world = with_pool(16).await;
-        let codes = guests(&world, 8).await;
-        let got = pull_together(&world, &codes.iter().chain(&codes).collect::<Vec<_>>()).await;
+        let workspace = with_pool(16).await;
+        let codes = guests(&workspace, 8).await;
+        let got = pull_together(&workspace, &codes.iter().chain(&codes).collect::<Vec<_>>()).await;
         assert_eq!(got[..8], got[8..]);
         assert_eq!(got.iter().flatten().collect::<BTreeSet<_>>().len(), 8);
     });
@@ -450,69 +453,70 @@ fn pulls_at_the_same_moment_never_share_a_backup() {
 fn pulls_share_no_backup_while_the_scheduler_fills_the_pool() {
     run(async {
         let lock = json!({ "device_type": "august_lock", "backup_access_code_pool_size": 4 });
-        let world = World::make(json!({ "clock": "live", "programming": "at_once", "locks": [lock] })).await;
+        let workspace =
+            TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": [lock] })).await;
         let window = json!({ "starts_at": "2099-03-12T12:00:00Z", "ends_at": "2099-03-14T12:00:00Z" });
         let mut codes = Vec::new();
         for _ in 0..16 {
-            let mut wanted = on(&world, 0, window.clone());
-            wanted["use_backup_access_code_pool"] = json!(true);
-            codes.push(world.create(wanted).await);
+            let mut params = on(&workspace, 0, window.clone());
+            params["use_backup_access_code_pool"] = json!(true);
+            codes.push(workspace.create(params).await);
         }
         let (mut pulled, mut left) = (Vec::new(), codes.iter().collect::<Vec<_>>());
         while !left.is_empty() {
-            let (got, ()) = tokio::join!(pull_together(&world, &left), world.tick());
+            let (got, ()) = tokio::join!(pull_together(&workspace, &left), workspace.tick());
             assert!(got.iter().flatten().count() >= left.len().min(4), "the pool was full");
             let without = |(code, got): (&&'_ Value, &Option<String>)| got.is_none().then(|| id(code).to_owned());
             let without: Vec<String> = left.iter().zip(&got).filter_map(without).collect();
             left.retain(|code| without.iter().any(|it| it == id(code)));
             pulled.extend(got.into_iter().flatten());
-            world.tick().await;
+            workspace.tick().await;
         }
         assert_eq!((pulled.len(), pulled.iter().collect::<BTreeSet<_>>().len()), (16, 16));
-        assert_eq!((waiting(&world).await, backups(&world, 0).await.len()), (4, 20));
+        assert_eq!((waiting(&workspace).await, backups(&workspace, 0).await.len()), (4, 20));
     });
 }
 
 #[test]
 fn what_cannot_be_pulled_is_refused_by_name() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
         let elsewhere = other.create(guest(&other, 0)).await;
         let without_pool = {
-            let mut wanted = guest(&world, 1);
-            wanted["use_backup_access_code_pool"] = json!(false);
-            world.create(wanted).await
+            let mut params = guest(&workspace, 1);
+            params["use_backup_access_code_pool"] = json!(false);
+            workspace.create(params).await
         };
-        let code = world.create(guest(&world, 0)).await;
-        let ongoing = world.create(on(&world, 0, json!({}))).await;
-        let ongoing_without_pool = world.create(on(&world, 1, json!({}))).await;
-        let gone = world.create(guest(&world, 0)).await;
-        let removing = world.create(guest(&world, 0)).await;
-        let foreign = on(&world, 0, json!({ "code": "4826", "starts_at": START, "ends_at": code["ends_at"] }));
-        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
-        world.post("/access_codes/delete", json!({ "access_code_id": id(&gone) })).await.ok();
-        world.advance("PT1S").await;
-        world.post("/access_codes/delete", json!({ "access_code_id": id(&removing) })).await.ok();
-        let before = rows(&world).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let ongoing = workspace.create(on(&workspace, 0, json!({}))).await;
+        let ongoing_without_pool = workspace.create(on(&workspace, 1, json!({}))).await;
+        let gone = workspace.create(guest(&workspace, 0)).await;
+        let removing = workspace.create(guest(&workspace, 0)).await;
+        let foreign = on(&workspace, 0, json!({ "code": "4826", "starts_at": START, "ends_at": code["ends_at"] }));
+        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        workspace.post("/access_codes/delete", json!({ "access_code_id": id(&gone) })).await.ok();
+        workspace.advance("PT1S").await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": id(&removing) })).await.ok();
+        let before = rows(&workspace).await;
         for ongoing in [&ongoing, &ongoing_without_pool] {
-            let error = ask_to_pull(&world, id(ongoing)).await.error(400, "access_code_not_time_bound");
+            let error = ask_to_pull(&workspace, id(ongoing)).await.error(400, "access_code_not_time_bound");
             assert_eq!(error["message"], "Backups can only be used for time_bound access codes.");
         }
-        let backup = &backups(&world, 0).await[0];
+        let backup = &backups(&workspace, 0).await[0];
         for nobody in [UNKNOWN, id(&gone), id(&removing), id(&elsewhere), id(&foreign), backup] {
-            let error = ask_to_pull(&world, nobody).await.error(404, "access_code_not_found");
+            let error = ask_to_pull(&workspace, nobody).await.error(404, "access_code_not_found");
             assert_eq!(error["data"]["access_code_id"], nobody);
         }
-        let error = ask_to_pull(&world, id(&without_pool)).await.error(404, "backup_access_code_not_found");
+        let error = ask_to_pull(&workspace, id(&without_pool)).await.error(404, "backup_access_code_not_found");
         assert_eq!(error["message"], "Backup access code not found");
-        assert_eq!(rows(&world).await, before);
-        fault(&world, json!({ "operation": "refill", "outcome": "never" })).await;
-        let not_ready = world.create(guest(&world, 1)).await;
-        let before = rows(&world).await;
-        ask_to_pull(&world, id(&not_ready)).await.error(404, "backup_access_code_not_found");
-        assert_eq!(rows(&world).await, before);
-        let pulled = pull(&world, &code).await;
-        ask_to_pull(&world, id(&pulled)).await.error(404, "access_code_not_found");
+        assert_eq!(rows(&workspace).await, before);
+        fault(&workspace, json!({ "operation": "refill", "outcome": "never" })).await;
+        let not_ready = workspace.create(guest(&workspace, 1)).await;
+        let before = rows(&workspace).await;
+        ask_to_pull(&workspace, id(&not_ready)).await.error(404, "backup_access_code_not_found");
+        assert_eq!(rows(&workspace).await, before);
+        let pulled = pull(&workspace, &code).await;
+        ask_to_pull(&workspace, id(&pulled)).await.error(404, "access_code_not_found");
         let other_key = other.post(PULL, json!({ "access_code_id": id(&code) })).await;
         other_key.error(404, "access_code_not_found");
     });
@@ -521,10 +525,10 @@ fn what_cannot_be_pulled_is_refused_by_name() {
 #[test]
 fn a_malformed_request_to_pull_is_refused_by_the_name_of_its_parameter() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let before = rows(&world).await;
-        for (wanted, message) in [
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let before = rows(&workspace).await;
+        for (params, message) in [
             (json!({}), "Required"),
             (json!({ "access_code_id": null }), "Expected string, received null"),
             (json!({ "access_code_id": 7 }), "Expected string, received number"),
@@ -532,80 +536,80 @@ fn a_malformed_request_to_pull_is_refused_by_the_name_of_its_parameter() {
             (json!({ "access_code_id": "" }), "Invalid uuid"),
             (json!({ "access_code_id": "guest" }), "Invalid uuid"),
         ] {
-            assert_eq!(world.post(PULL, wanted.clone()).await.invalid("access_code_id"), [message], "{wanted}");
+            assert_eq!(workspace.post(PULL, params.clone()).await.invalid("access_code_id"), [message], "{params}");
         }
         for method in ["GET", "PUT", "PATCH", "DELETE"] {
             let path = format!("{PULL}?access_code_id={}", id(&code));
-            world.request(method, &path).await.error(405, "method_not_allowed");
+            workspace.request(method, &path).await.error(405, "method_not_allowed");
         }
         let body = json!({ "access_code_id": id(&code) }).to_string();
         let json = ("content-type", "application/json");
         ask("POST", PULL, &[json], body.clone()).await.error(401, "unauthorized");
-        let bearer = format!("Bearer {}", world.api_key);
+        let bearer = format!("Bearer {}", workspace.api_key);
         let text = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
         ask("POST", PULL, &text, body).await.error(400, "invalid_content_type");
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
         // What nobody knows is passed over.
-        let wanted = json!({ "access_code_id": id(&code), "device_id": UNKNOWN, "sync": "perhaps" });
-        world.post(PULL, wanted).await.ok();
+        let params = json!({ "access_code_id": id(&code), "device_id": UNKNOWN, "sync": "perhaps" });
+        workspace.post(PULL, params).await.ok();
     });
 }
 
 #[test]
 fn an_empty_pool_is_an_error_of_the_lock_and_its_codes_until_it_is_filled() {
     run(async {
-        let world = with_pool(1).await;
-        let fault = fault(&world, json!({ "operation": "refill", "outcome": { "fail": {} } })).await;
-        let plain = world.create(on(&world, 0, json!({}))).await;
-        world.advance("PT1M").await;
-        let code = world.create(guest(&world, 0)).await;
-        let shown = device(&world, 0).await;
+        let workspace = with_pool(1).await;
+        let fault = fault(&workspace, json!({ "operation": "refill", "outcome": { "fail": {} } })).await;
+        let plain = workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.advance("PT1M").await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let shown = device(&workspace, 0).await;
         assert_eq!(error_codes(&shown), ["empty_backup_access_code_pool"]);
         assert_eq!(shown["errors"][0]["is_device_error"], true);
         assert_eq!(shown["errors"][0]["created_at"], "2026-03-02T12:01:00.000Z");
         assert_eq!(code["errors"], shown["errors"]);
         assert_eq!(code["is_backup_access_code_available"], false);
-        let plain = world.access_code(&plain["access_code_id"]).await;
+        let plain = workspace.access_code(&plain["access_code_id"]).await;
         assert_eq!((&plain["errors"], &plain["is_backup_access_code_available"]), (&shown["errors"], &json!(false)));
         let deleted = json!({ "fault_id": fault["fault_id"] });
-        world.post("/_emulator/faults/delete", deleted).await.ok();
-        world.advance("PT10.249S").await;
-        assert_eq!(error_codes(&device(&world, 0).await), ["empty_backup_access_code_pool"]);
-        world.advance("PT0.001S").await;
-        assert_eq!(device(&world, 0).await["errors"], json!([]));
+        workspace.post("/_emulator/faults/delete", deleted).await.ok();
+        workspace.advance("PT10.249S").await;
+        assert_eq!(error_codes(&device(&workspace, 0).await), ["empty_backup_access_code_pool"]);
+        workspace.advance("PT0.001S").await;
+        assert_eq!(device(&workspace, 0).await["errors"], json!([]));
         for code in [&code, &plain] {
-            let code = world.access_code(&code["access_code_id"]).await;
+            let code = workspace.access_code(&code["access_code_id"]).await;
             assert_eq!((&code["errors"], &code["is_backup_access_code_available"]), (&json!([]), &json!(true)));
         }
         // Whoever pulls the last one empties it.
-        pull(&world, &code).await;
-        let shown = device(&world, 0).await;
+        pull(&workspace, &code).await;
+        let shown = device(&workspace, 0).await;
         assert_eq!(error_codes(&shown), ["empty_backup_access_code_pool"]);
         assert_eq!(shown["errors"][0]["created_at"], "2026-03-02T12:01:10.250Z");
-        assert!(!is_available(&world, &plain).await);
-        world.advance("PT0.25S").await;
-        assert_eq!(device(&world, 0).await["errors"], json!([]));
-        assert!(is_available(&world, &plain).await);
+        assert!(!is_available(&workspace, &plain).await);
+        workspace.advance("PT0.25S").await;
+        assert_eq!(device(&workspace, 0).await["errors"], json!([]));
+        assert!(is_available(&workspace, &plain).await);
     });
 }
 
 #[test]
 fn a_refill_that_fails_leaves_a_warning_until_the_pool_is_full() {
     run(async {
-        let world = with_pool(3).await;
-        let code = world.create(guest(&world, 0)).await;
-        fault(&world, json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 })).await;
-        pull(&world, &code).await;
-        assert_eq!(warning_codes(&device(&world, 0).await), [""; 0], "it may still work");
-        world.advance("PT0.25S").await;
-        let shown = device(&world, 0).await;
+        let workspace = with_pool(3).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        fault(&workspace, json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 })).await;
+        pull(&workspace, &code).await;
+        assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "it may still work");
+        workspace.advance("PT0.25S").await;
+        let shown = device(&workspace, 0).await;
         assert_eq!((warning_codes(&shown), error_codes(&shown)), (vec!["partial_backup_access_code_pool"], vec![]));
-        assert!(is_available(&world, &code).await);
-        world.advance("PT10.249S").await;
-        assert_eq!(warning_codes(&device(&world, 0).await), ["partial_backup_access_code_pool"]);
-        world.advance("PT0.001S").await;
-        assert_eq!(warning_codes(&device(&world, 0).await), [""; 0]);
-        assert_eq!(backups(&world, 0).await.len(), 4);
+        assert!(is_available(&workspace, &code).await);
+        workspace.advance("PT10.249S").await;
+        assert_eq!(warning_codes(&device(&workspace, 0).await), ["partial_backup_access_code_pool"]);
+        workspace.advance("PT0.001S").await;
+        assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0]);
+        assert_eq!(backups(&workspace, 0).await.len(), 4);
     });
 }
 
@@ -614,20 +618,20 @@ fn more_pulled_backups_than_the_pool_holds_are_a_warning_of_the_lock() {
     run(async {
         for keeps in [false, true] {
             let lock = json!({ "device_type": "august_lock", "backup_access_code_pool_size": 2 });
-            let world = World::make(json!({ "locks": [lock], "keep_expired_access_codes": keeps })).await;
+            let workspace = TestWorkspace::make(json!({ "locks": [lock], "keep_expired_access_codes": keeps })).await;
             for day in [13, 14, 15] {
-                let mut wanted = guest(&world, 0);
-                wanted["ends_at"] = json!(format!("2026-03-{day}T12:00:00Z"));
-                let code = world.create(wanted).await;
-                assert_eq!(warning_codes(&device(&world, 0).await), [""; 0], "as many as it holds are no matter");
-                pull(&world, &code).await;
-                world.advance("PT1S").await;
+                let mut params = guest(&workspace, 0);
+                params["ends_at"] = json!(format!("2026-03-{day}T12:00:00Z"));
+                let code = workspace.create(params).await;
+                assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "as many as it holds are no matter");
+                pull(&workspace, &code).await;
+                workspace.advance("PT1S").await;
             }
-            assert_eq!(warning_codes(&device(&world, 0).await), ["many_active_backup_codes"]);
-            advance_to(&world, "2026-03-13T11:59:59.999Z").await;
-            assert_eq!(warning_codes(&device(&world, 0).await), ["many_active_backup_codes"]);
-            advance_to(&world, "2026-03-13T12:00:00.250Z").await;
-            assert_eq!(warning_codes(&device(&world, 0).await), [""; 0], "expired codes kept: {keeps}");
+            assert_eq!(warning_codes(&device(&workspace, 0).await), ["many_active_backup_codes"]);
+            advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
+            assert_eq!(warning_codes(&device(&workspace, 0).await), ["many_active_backup_codes"]);
+            advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
+            assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "expired codes kept: {keeps}");
         }
     });
 }
@@ -635,139 +639,139 @@ fn more_pulled_backups_than_the_pool_holds_are_a_warning_of_the_lock() {
 #[test]
 fn a_pool_that_is_switched_off_loses_its_backups_but_not_the_pulled_ones() {
     run(async {
-        let world = with_pool(3).await;
-        let code = world.create(guest(&world, 0)).await;
-        let without = world.create(guest(&world, 0)).await;
-        let pulled = pull(&world, &code).await;
-        world.advance("PT1S").await;
+        let workspace = with_pool(3).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let without = workspace.create(guest(&workspace, 0)).await;
+        let pulled = pull(&workspace, &code).await;
+        workspace.advance("PT1S").await;
         let unpulled: Vec<String> =
-            backups(&world, 0).await.into_iter().filter(|backup| backup != id(&pulled)).collect();
-        let off = set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+            backups(&workspace, 0).await.into_iter().filter(|backup| backup != id(&pulled)).collect();
+        let off = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
         assert_eq!(off["properties"]["backup_access_code_pool_enabled"], false);
         assert_eq!(off["errors"], json!([]));
-        assert!(!is_available(&world, &without).await);
+        assert!(!is_available(&workspace, &without).await);
         for backup in &unpulled {
-            assert_eq!(world.access_code(&json!(backup)).await["status"], "removing");
+            assert_eq!(workspace.access_code(&json!(backup)).await["status"], "removing");
         }
-        ask_to_pull(&world, id(&without)).await.error(404, "backup_access_code_not_found");
-        world.advance("PT0.25S").await;
-        assert_eq!(backups(&world, 0).await, [id(&pulled)]);
+        ask_to_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
+        workspace.advance("PT0.25S").await;
+        assert_eq!(backups(&workspace, 0).await, [id(&pulled)]);
         for backup in &unpulled {
-            assert!(is_gone(&world, backup).await);
+            assert!(is_gone(&workspace, backup).await);
             assert_eq!(
-                events(&world, backup).await[2..],
+                events(&workspace, backup).await[2..],
                 ["removed_from_device@2026-03-02T12:00:01.250Z", "deleted@2026-03-02T12:00:01.250Z"]
             );
         }
-        world.advance("P1D").await;
-        assert_eq!((waiting(&world).await, device(&world, 0).await["errors"].clone()), (0, json!([])));
-        assert_eq!(pull(&world, &code).await, pulled);
-        assert_eq!(world.access_code(&pulled["access_code_id"]).await["status"], "set");
-        ask_to_pull(&world, id(&without)).await.error(404, "backup_access_code_not_found");
+        workspace.advance("P1D").await;
+        assert_eq!((waiting(&workspace).await, device(&workspace, 0).await["errors"].clone()), (0, json!([])));
+        assert_eq!(pull(&workspace, &code).await, pulled);
+        assert_eq!(workspace.access_code(&pulled["access_code_id"]).await["status"], "set");
+        ask_to_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
         // Off is off, however often.
-        let before = rows(&world).await;
-        set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        assert_eq!(rows(&world).await, before);
+        let before = rows(&workspace).await;
+        set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn a_pool_that_is_switched_on_again_is_filled_anew_while_the_old_backups_still_leave() {
     run(async {
-        let world = with_pool(3).await;
-        let code = world.create(guest(&world, 0)).await;
-        let old = backups(&world, 0).await;
-        set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        let on = set(&world, 0, json!({ "backup_access_code_pool_enabled": true })).await;
+        let workspace = with_pool(3).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let old = backups(&workspace, 0).await;
+        set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        let on = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": true })).await;
         assert_eq!(on["properties"]["backup_access_code_pool_enabled"], true);
         assert_eq!(error_codes(&on), ["empty_backup_access_code_pool"]);
-        ask_to_pull(&world, id(&code)).await.error(404, "backup_access_code_not_found");
-        world.advance("PT0.25S").await;
-        let new = backups(&world, 0).await;
+        ask_to_pull(&workspace, id(&code)).await.error(404, "backup_access_code_not_found");
+        workspace.advance("PT0.25S").await;
+        let new = backups(&workspace, 0).await;
         assert_eq!((new.len(), new.iter().any(|backup| old.contains(backup))), (3, false));
-        assert!(is_available(&world, &code).await);
-        set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        let again = world.create(guest(&world, 0)).await;
+        assert!(is_available(&workspace, &code).await);
+        set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        let again = workspace.create(guest(&workspace, 0)).await;
         assert_eq!(again["is_backup_access_code_available"], true, "a code that asks for it does the same");
-        world.advance("PT0.25S").await;
-        assert_eq!(backups(&world, 0).await.len(), 3);
+        workspace.advance("PT0.25S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 3);
     });
 }
 
 #[test]
 fn a_backup_that_nobody_pulled_can_be_neither_changed_nor_deleted() {
     run(async {
-        let world = with_pool(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let backup = backups(&world, 0).await.remove(0);
-        let before = rows(&world).await;
+        let workspace = with_pool(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let backup = backups(&workspace, 0).await.remove(0);
+        let before = rows(&workspace).await;
         let renamed = json!({ "access_code_id": backup, "name": "mine" });
-        world.post("/access_codes/update", renamed.clone()).await.error(404, "access_code_not_found");
+        workspace.post("/access_codes/update", renamed.clone()).await.error(404, "access_code_not_found");
         let deleted = json!({ "access_code_id": backup });
-        world.post("/access_codes/delete", deleted.clone()).await.error(404, "access_code_not_found");
-        assert_eq!((rows(&world).await, backups(&world, 0).await.len()), (before, 1));
-        assert_eq!(id(&pull(&world, &code).await), backup);
-        world.post("/access_codes/update", renamed).await.ok();
-        world.advance("PT1S").await;
-        let pulled = world.access_code(&json!(backup)).await;
+        workspace.post("/access_codes/delete", deleted.clone()).await.error(404, "access_code_not_found");
+        assert_eq!((rows(&workspace).await, backups(&workspace, 0).await.len()), (before, 1));
+        assert_eq!(id(&pull(&workspace, &code).await), backup);
+        workspace.post("/access_codes/update", renamed).await.ok();
+        workspace.advance("PT1S").await;
+        let pulled = workspace.access_code(&json!(backup)).await;
         assert_eq!((&pulled["name"], &pulled["status"]), (&json!("mine"), &json!("set")));
-        world.post("/access_codes/delete", deleted).await.ok();
-        world.advance("PT1S").await;
-        assert!(is_gone(&world, &backup).await);
+        workspace.post("/access_codes/delete", deleted).await.ok();
+        workspace.advance("PT1S").await;
+        assert!(is_gone(&workspace, &backup).await);
     });
 }
 
 #[test]
 fn a_backup_outlives_its_deleted_original_until_the_originals_end() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(guest(&world, 0)).await;
-        let pulled = pull(&world, &code).await;
-        world.advance("PT1H").await;
-        world.post("/access_codes/delete", json!({ "access_code_id": id(&code) })).await.ok();
-        world.advance("PT1S").await;
-        assert!(is_gone(&world, id(&code)).await);
-        advance_to(&world, "2026-03-14T11:59:59.999Z").await;
-        assert_eq!(world.access_code(&pulled["access_code_id"]).await, pulled);
-        assert!(backups(&world, 0).await.iter().any(|backup| backup == id(&pulled)));
-        advance_to(&world, "2026-03-14T12:00:00.250Z").await;
-        assert!(is_gone(&world, id(&pulled)).await);
-        assert_eq!(backups(&world, 0).await.len(), 5);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(guest(&workspace, 0)).await;
+        let pulled = pull(&workspace, &code).await;
+        workspace.advance("PT1H").await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": id(&code) })).await.ok();
+        workspace.advance("PT1S").await;
+        assert!(is_gone(&workspace, id(&code)).await);
+        advance_to(&workspace, "2026-03-14T11:59:59.999Z").await;
+        assert_eq!(workspace.access_code(&pulled["access_code_id"]).await, pulled);
+        assert!(backups(&workspace, 0).await.iter().any(|backup| backup == id(&pulled)));
+        advance_to(&workspace, "2026-03-14T12:00:00.250Z").await;
+        assert!(is_gone(&workspace, id(&pulled)).await);
+        assert_eq!(backups(&workspace, 0).await.len(), 5);
     });
 }
 
 #[test]
 fn a_guest_whose_code_cannot_be_set_gets_a_backup_instead() {
     run(async {
-        let world = World::with_locks(1).await;
-        fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-        let mut wanted = guest(&world, 0);
-        wanted["starts_at"] = json!("2026-03-02T11:00:00.000Z");
-        wanted["ends_at"] = json!("2026-03-02T18:00:00.000Z");
-        let code = world.create(wanted).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        let mut params = guest(&workspace, 0);
+        params["starts_at"] = json!("2026-03-02T11:00:00.000Z");
+        params["ends_at"] = json!("2026-03-02T18:00:00.000Z");
+        let code = workspace.create(params).await;
         assert_eq!((&code["status"], &code["errors"]), (&json!("setting"), &json!([])));
-        world.advance("PT0.25S").await;
-        let failing = world.access_code(&code["access_code_id"]).await;
+        workspace.advance("PT0.25S").await;
+        let failing = workspace.access_code(&code["access_code_id"]).await;
         assert_eq!(error_codes(&failing), ["failed_to_set_on_device"]);
         assert_eq!(failing["is_backup_access_code_available"], true);
-        world.advance("PT1S").await;
-        let pulled = pull(&world, &code).await;
+        workspace.advance("PT1S").await;
+        let pulled = pull(&workspace, &code).await;
         assert_eq!((&pulled["status"], &pulled["errors"]), (&json!("set"), &json!([])));
         assert_eq!(pulled["ends_at"], "2026-03-02T18:00:00.000Z");
-        let held: Vec<Value> = memory(&world, 0).await.into_iter().map(|held| held["code"].clone()).collect();
+        let held: Vec<Value> = memory(&workspace, 0).await.into_iter().map(|held| held["code"].clone()).collect();
         assert!(held.contains(&pulled["code"]) && !held.contains(&code["code"]));
-        advance_to(&world, "2026-03-02T17:59:59.999Z").await;
-        let failing = world.access_code(&code["access_code_id"]).await;
+        advance_to(&workspace, "2026-03-02T17:59:59.999Z").await;
+        let failing = workspace.access_code(&code["access_code_id"]).await;
         assert_eq!((&failing["status"], error_codes(&failing)), (&json!("setting"), vec!["failed_to_set_on_device"]));
-        assert_eq!(world.access_code(&pulled["access_code_id"]).await["status"], "set");
-        advance_to(&world, "2026-03-02T18:00:00.000Z").await;
+        assert_eq!(workspace.access_code(&pulled["access_code_id"]).await["status"], "set");
+        advance_to(&workspace, "2026-03-02T18:00:00.000Z").await;
         for code in [&code, &pulled] {
-            assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "removing");
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "removing");
         }
-        world.advance("PT0.25S").await;
-        assert!(is_gone(&world, id(&code)).await && is_gone(&world, id(&pulled)).await);
+        workspace.advance("PT0.25S").await;
+        assert!(is_gone(&workspace, id(&code)).await && is_gone(&workspace, id(&pulled)).await);
         assert_eq!(
-            events(&world, id(&code)).await,
+            events(&workspace, id(&code)).await,
             [
                 "created@2026-03-02T12:00:00.000Z",
                 "failed_to_set_on_device@2026-03-02T12:00:00.250Z",
@@ -781,19 +785,19 @@ fn a_guest_whose_code_cannot_be_set_gets_a_backup_instead() {
 #[test]
 fn a_pool_that_is_enlarged_is_filled_and_one_that_is_made_smaller_keeps_what_it_has() {
     run(async {
-        let world = with_pool(2).await;
-        world.create(guest(&world, 0)).await;
-        set(&world, 0, json!({ "backup_access_code_pool_size": 4 })).await;
-        assert_eq!(waiting(&world).await, 4);
-        world.advance("PT1S").await;
-        assert_eq!(backups(&world, 0).await.len(), 4);
-        set(&world, 0, json!({ "backup_access_code_pool_size": 1 })).await;
-        world.advance("PT1S").await;
-        assert_eq!(backups(&world, 0).await.len(), 4);
-        set(&world, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        set(&world, 0, json!({ "backup_access_code_pool_size": 3 })).await;
-        world.advance("PT1S").await;
-        assert_eq!(waiting(&world).await, 0, "a pool that is off has no size");
+        let workspace = with_pool(2).await;
+        workspace.create(guest(&workspace, 0)).await;
+        set(&workspace, 0, json!({ "backup_access_code_pool_size": 4 })).await;
+        assert_eq!(waiting(&workspace).await, 4);
+        workspace.advance("PT1S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 4);
+        set(&workspace, 0, json!({ "backup_access_code_pool_size": 1 })).await;
+        workspace.advance("PT1S").await;
+        assert_eq!(backups(&workspace, 0).await.len(), 4);
+        set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        set(&workspace, 0, json!({ "backup_access_code_pool_size": 3 })).await;
+        workspace.advance("PT1S").await;
+        assert_eq!(waiting(&workspace).await, 0, "a pool that is off has no size");
     });
 }
 
@@ -803,22 +807,22 @@ fn an_event_of_trouble_knows_the_pool_as_it_is_by_then_however_wide_the_stride()
         let mut told = Vec::new();
         for strides in [vec!["PT10M"], vec!["PT0.25S", "PT9M59.75S"]] {
             let lock = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 }]);
-            let world = World::with(lock).await;
+            let workspace = TestWorkspace::with(lock).await;
             let fault = json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 });
-            world.post("/_emulator/faults/create", fault).await.ok();
+            workspace.post("/_emulator/faults/create", fault).await.ok();
             // The backup fails once and is there after ten seconds; the code fails after it.
-            let stay = json!({ "device_id": world.lock(0), "use_backup_access_code_pool": true,
+            let stay = json!({ "device_id": workspace.lock(0), "use_backup_access_code_pool": true,
                                "starts_at": "2026-03-02T13:05:00Z", "ends_at": "2026-03-03T12:00:00Z",
                                "prefer_native_scheduling": false });
-            let stay = world.create(stay).await["access_code_id"].clone();
+            let stay = workspace.create(stay).await["access_code_id"].clone();
             let fails = json!({ "operation": "set", "outcome": { "fail": {} }, "times": 1 });
-            world.post("/_emulator/faults/create", fails).await.ok();
+            workspace.post("/_emulator/faults/create", fails).await.ok();
             for by in strides {
-                world.advance(by).await;
+                workspace.advance(by).await;
             }
-            let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": stay,
+            let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": stay,
                                  "event_type": "access_code.failed_to_set_on_device" });
-            let event = world.post("/events/list", wanted).await.ok()["events"][0].clone();
+            let event = workspace.post("/events/list", params).await.ok()["events"][0].clone();
             assert_eq!(event["occurred_at"], "2026-03-02T12:05:00.250Z");
             assert_eq!(event["device_errors"], json!([]), "the pool is filled by then");
             told.push(event["device_errors"].clone());
@@ -833,20 +837,20 @@ fn a_guest_has_room_before_the_backups_that_come_with_its_request() {
         for programming in [json!({ "after": "PT0.25S" }), json!("at_once")] {
             for capacity in 1..=5 {
                 let locks = json!([{ "device_type": "august_lock", "max_active_codes_supported": capacity }]);
-                let world = World::make(json!({ "locks": locks, "programming": programming })).await;
-                let wanted = json!({ "use_backup_access_code_pool": true, "starts_at": START,
+                let workspace = TestWorkspace::make(json!({ "locks": locks, "programming": programming })).await;
+                let params = json!({ "use_backup_access_code_pool": true, "starts_at": START,
                                      "ends_at": "2026-03-05T12:00:00Z" });
-                let code = world.create(on(&world, 0, wanted)).await;
+                let code = workspace.create(on(&workspace, 0, params)).await;
                 for by in ["PT0S", "PT0.25S", "PT1H"] {
-                    world.advance(by).await;
-                    let held = memory(&world, 0).await;
+                    workspace.advance(by).await;
+                    let held = memory(&workspace, 0).await;
                     assert!(held.len() <= capacity, "{capacity}: {held:?}");
                 }
-                let set = world.access_code(&code["access_code_id"]).await;
+                let set = workspace.access_code(&code["access_code_id"]).await;
                 assert_eq!(set["status"], "set", "{capacity} {programming}");
                 let own = set["errors"].as_array().unwrap().iter().find(|error| error["is_access_code_error"] == true);
                 assert_eq!(own, None, "{capacity} {programming}");
-                assert_eq!(memory(&world, 0).await.len(), capacity, "backups take what is left");
+                assert_eq!(memory(&workspace, 0).await.len(), capacity, "backups take what is left");
             }
         }
     });

@@ -1,6 +1,6 @@
 //! HTTP faults: what clients meet on a bad day.
 
-use crate::support::{Reply, UNKNOWN, World, app, ask, post_as, run};
+use crate::support::{Reply, TestWorkspace, UNKNOWN, app, ask, post_as, run};
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
@@ -12,29 +12,29 @@ use tower::ServiceExt;
 
 const NOTHING: [Value; 0] = [];
 
-async fn http_fault(world: &World, wanted: Value) -> Value {
-    world.post("/_emulator/http_faults/create", wanted).await.ok()["http_fault"].clone()
+async fn http_fault(workspace: &TestWorkspace, params: Value) -> Value {
+    workspace.post("/_emulator/http_faults/create", params).await.ok()["http_fault"].clone()
 }
 
-async fn http_faults(world: &World) -> Vec<Value> {
-    let listed = world.post("/_emulator/http_faults/list", json!({})).await.ok();
+async fn http_faults(workspace: &TestWorkspace) -> Vec<Value> {
+    let listed = workspace.post("/_emulator/http_faults/list", json!({})).await.ok();
     listed["http_faults"].as_array().unwrap().clone()
 }
 
-async fn used(world: &World) -> Vec<u64> {
-    http_faults(world).await.iter().map(|fault| fault["used"].as_u64().unwrap()).collect()
+async fn used(workspace: &TestWorkspace) -> Vec<u64> {
+    http_faults(workspace).await.iter().map(|fault| fault["used"].as_u64().unwrap()).collect()
 }
 
-async fn devices(world: &World) -> Reply {
-    world.post("/devices/list", json!({})).await
+async fn devices(workspace: &TestWorkspace) -> Reply {
+    workspace.post("/devices/list", json!({})).await
 }
 
 #[test]
 fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let status = |status: u16| json!({ "status": status });
-        let wanted = [
+        let params = [
             json!({ "path": "/access_codes/create", "outcome": status(500) }),
             json!({ "path": "/dev*", "method": "GET", "outcome": status(504), "times": 1 }),
             json!({ "path": "/devices/list", "outcome": status(503), "times": 2 }),
@@ -42,26 +42,26 @@ fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
             json!({ "method": "PUT", "outcome": status(418) }),
         ];
         let mut ids = Vec::new();
-        for fault in &wanted {
-            let made = http_fault(&world, fault.clone()).await;
+        for fault in &params {
+            let made = http_fault(&workspace, fault.clone()).await;
             for (name, value) in fault.as_object().unwrap() {
                 assert_eq!(made[name], *value);
             }
             assert_eq!((&made["used"], &made["is_exhausted"]), (&json!(0), &json!(false)));
             ids.push(made["http_fault_id"].clone());
         }
-        let listed: Vec<Value> = http_faults(&world).await.iter().map(|it| it["http_fault_id"].clone()).collect();
+        let listed: Vec<Value> = http_faults(&workspace).await.iter().map(|it| it["http_fault_id"].clone()).collect();
         assert_eq!(listed, ids, "in the order in which they were made");
         let mut answers = Vec::new();
         for method in ["POST", "GET", "GET", "GET", "PUT", "POST"] {
-            answers.push(world.request(method, "/devices/list").await.status);
+            answers.push(workspace.request(method, "/devices/list").await.status);
         }
         assert_eq!(answers, [503, 504, 503, 200, 418, 200], "before even the method is looked at");
-        assert_eq!(used(&world).await, [0, 1, 2, 0, 1], "those of no request are there and unused");
-        assert_eq!(http_faults(&world).await[1]["is_exhausted"], true);
-        world.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await.ok();
-        world.request("PUT", "/devices/list").await.error(405, "method_not_allowed");
-        let twice = world.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await;
+        assert_eq!(used(&workspace).await, [0, 1, 2, 0, 1], "those of no request are there and unused");
+        assert_eq!(http_faults(&workspace).await[1]["is_exhausted"], true);
+        workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await.ok();
+        workspace.request("PUT", "/devices/list").await.error(405, "method_not_allowed");
+        let twice = workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await;
         twice.error(404, "http_fault_not_found");
     });
 }
@@ -69,25 +69,25 @@ fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
 #[test]
 fn an_answer_has_the_status_body_and_retry_after_that_were_asked_for_and_nothing_else_happens() {
     run(async {
-        let world = World::with_locks(1).await;
-        let create = || world.post("/access_codes/create", json!({ "device_id": world.lock(0) }));
-        let plain = http_fault(&world, json!({ "outcome": { "status": 503, "retry_after": 7 }, "times": 1 })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let create = || workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(0) }));
+        let plain = http_fault(&workspace, json!({ "outcome": { "status": 503, "retry_after": 7 }, "times": 1 })).await;
         let struck = create().await;
         assert_eq!(struck.headers["retry-after"], "7");
         let error = struck.error(503, "service_unavailable");
         assert!(error["message"].as_str().unwrap().contains(plain["http_fault_id"].as_str().unwrap()), "{error}");
         for (status, kind) in [(429, "rate_limit_exceeded"), (403, "forbidden"), (599, "internal_server_error")] {
-            http_fault(&world, json!({ "outcome": { "status": status }, "times": 1 })).await;
+            http_fault(&workspace, json!({ "outcome": { "status": status }, "times": 1 })).await;
             let struck = create().await;
             assert!(!struck.headers.contains_key("retry-after"));
             struck.error(status, kind);
         }
         for body in [json!({ "any": ["thing", 1] }), json!("<html>"), json!(false)] {
-            http_fault(&world, json!({ "outcome": { "status": 502, "body": body }, "times": 1 })).await;
+            http_fault(&workspace, json!({ "outcome": { "status": 502, "body": body }, "times": 1 })).await;
             let struck = create().await;
             assert_eq!((struck.status, struck.body), (502, body));
         }
-        let listed = world.post("/access_codes/list", json!({ "device_id": world.lock(0) })).await.ok();
+        let listed = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
         assert_eq!(listed["access_codes"], json!(NOTHING));
         create().await.ok();
     });
@@ -96,20 +96,20 @@ fn an_answer_has_the_status_body_and_retry_after_that_were_asked_for_and_nothing
 #[test]
 fn faults_strike_requests_of_their_workspace_to_the_api_and_no_others() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
-        http_fault(&world, json!({ "outcome": { "status": 503 } })).await;
-        devices(&world).await.error(503, "service_unavailable");
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        http_fault(&workspace, json!({ "outcome": { "status": 503 } })).await;
+        devices(&workspace).await.error(503, "service_unavailable");
         devices(&other).await.ok();
         post_as("seam_test_wrong", "/devices/list", json!({})).await.error(401, "unauthorized");
-        world.advance("PT1H").await;
-        assert_eq!(world.get("/health").await.status, 200);
-        world.get("/nowhere").await.error(404, "not_found");
+        workspace.advance("PT1H").await;
+        assert_eq!(workspace.get("/health").await.status, 200);
+        workspace.get("/nowhere").await.error(404, "not_found");
         // A token of a person's is as good as a key.
-        let bearer = format!("Bearer {}", world.personal_access_token);
-        let headers = [("authorization", bearer.as_str()), ("seam-workspace", world.workspace_id.as_str())];
+        let bearer = format!("Bearer {}", workspace.personal_access_token);
+        let headers = [("authorization", bearer.as_str()), ("seam-workspace", workspace.workspace_id.as_str())];
         ask("GET", "/devices/list", &headers, "").await.error(503, "service_unavailable");
-        assert_eq!((used(&world).await, used(&other).await), (vec![2], vec![]));
-        let theirs = http_faults(&world).await[0]["http_fault_id"].clone();
+        assert_eq!((used(&workspace).await, used(&other).await), (vec![2], vec![]));
+        let theirs = http_faults(&workspace).await[0]["http_fault_id"].clone();
         let delete = other.post("/_emulator/http_faults/delete", json!({ "http_fault_id": theirs })).await;
         delete.error(404, "http_fault_not_found");
     });
@@ -118,76 +118,76 @@ fn faults_strike_requests_of_their_workspace_to_the_api_and_no_others() {
 #[test]
 fn a_workspace_whose_last_fault_is_deleted_is_one_without_faults_again() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let has_faults = async || {
             let query = "select has_http_faults from workspace where workspace_id = $1::uuid";
             let row: bool =
-                sqlx::query_scalar(query).bind(&world.workspace_id).fetch_one(app().pool.raw()).await.unwrap();
+                sqlx::query_scalar(query).bind(&workspace.workspace_id).fetch_one(app().pool.raw()).await.unwrap();
             row
         };
         assert!(!has_faults().await);
-        let first = http_fault(&world, json!({ "outcome": "reset", "path": "/nowhere" })).await;
-        let second = http_fault(&world, json!({ "outcome": "reset", "path": "/nowhere" })).await;
+        let first = http_fault(&workspace, json!({ "outcome": "reset", "path": "/nowhere" })).await;
+        let second = http_fault(&workspace, json!({ "outcome": "reset", "path": "/nowhere" })).await;
         for (fault, remains) in [(first, true), (second, false)] {
             let id = json!({ "http_fault_id": fault["http_fault_id"] });
-            world.post("/_emulator/http_faults/delete", id).await.ok();
+            workspace.post("/_emulator/http_faults/delete", id).await.ok();
             assert_eq!(has_faults().await, remains);
         }
     });
 }
 
 #[test]
-fn what_is_likely_to_be_struck_is_the_same_in_every_world_of_one_seed() {
+fn what_is_likely_to_be_struck_is_the_same_in_every_workspace_of_one_seed() {
     run(async {
         let day = async || {
-            let world = World::make(json!({ "seed": "bad days", "locks": 0 })).await;
-            let made = http_fault(&world, json!({ "outcome": { "status": 503 }, "probability": 0.5 })).await;
+            let workspace = TestWorkspace::make(json!({ "seed": "bad days", "locks": 0 })).await;
+            let made = http_fault(&workspace, json!({ "outcome": { "status": 503 }, "probability": 0.5 })).await;
             let mut struck = Vec::new();
             for _ in 0..40 {
-                struck.push(devices(&world).await.status == 503);
+                struck.push(devices(&workspace).await.status == 503);
             }
             let count = struck.iter().filter(|struck| **struck).count() as u64;
-            assert_eq!(used(&world).await, [count]);
+            assert_eq!(used(&workspace).await, [count]);
             assert!((8..=32).contains(&count), "{struck:?}");
-            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
             (made, struck)
         };
         assert_eq!(day().await, day().await);
-        let world = World::with_locks(0).await;
-        http_fault(&world, json!({ "outcome": { "status": 503 }, "probability": 1 })).await;
-        devices(&world).await.error(503, "service_unavailable");
+        let workspace = TestWorkspace::with_locks(0).await;
+        http_fault(&workspace, json!({ "outcome": { "status": 503 }, "probability": 1 })).await;
+        devices(&workspace).await.error(503, "service_unavailable");
     });
 }
 
 #[test]
 fn many_requests_at_once_are_struck_as_often_as_was_asked_for() {
     run(async {
-        let world = World::with_locks(0).await;
-        http_fault(&world, json!({ "outcome": { "status": 503 }, "times": 5 })).await;
+        let workspace = TestWorkspace::with_locks(0).await;
+        http_fault(&workspace, json!({ "outcome": { "status": 503 }, "times": 5 })).await;
         let requests = (0..20).map(|_| ("/devices/list", json!({}))).collect();
-        let replies = crate::concurrency::at_once(&world.api_key, requests).await;
+        let replies = crate::concurrency::at_once(&workspace.api_key, requests).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 503).count(), 5);
-        assert_eq!(used(&world).await, [5]);
+        assert_eq!(used(&workspace).await, [5]);
     });
 }
 
 #[test]
 fn a_delayed_request_is_served_as_usual_unless_it_takes_longer_than_any_may() {
     run(async {
-        let world = World::with_locks(1).await;
-        http_fault(&world, json!({ "outcome": { "delay": "PT0.05S" }, "times": 1 })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        http_fault(&workspace, json!({ "outcome": { "delay": "PT0.05S" }, "times": 1 })).await;
         let begun = Instant::now();
-        assert_eq!(devices(&world).await.ok()["devices"].as_array().unwrap().len(), 1);
+        assert_eq!(devices(&workspace).await.ok()["devices"].as_array().unwrap().len(), 1);
         assert!(begun.elapsed() >= Duration::from_millis(50));
 
         let shared = app();
         let mut settings = shared.config.clone();
         settings.request_timeout = Duration::from_millis(50);
         let router = server::router(App::new(settings, shared.pools()).unwrap());
-        http_fault(&world, json!({ "outcome": { "delay": "PT1H" } })).await;
+        http_fault(&workspace, json!({ "outcome": { "delay": "PT1H" } })).await;
         let request = Request::get("/devices/list")
             .header(header::HOST, "localhost")
-            .header(header::AUTHORIZATION, format!("Bearer {}", world.api_key))
+            .header(header::AUTHORIZATION, format!("Bearer {}", workspace.api_key))
             .body(Body::empty())
             .unwrap();
         let response = router.oneshot(request).await.unwrap();
@@ -200,16 +200,16 @@ fn a_delayed_request_is_served_as_usual_unless_it_takes_longer_than_any_may() {
 #[test]
 fn a_reset_without_a_connection_is_told() {
     run(async {
-        let world = World::with_locks(0).await;
-        http_fault(&world, json!({ "outcome": "reset" })).await;
-        devices(&world).await.error(502, "connection_reset");
+        let workspace = TestWorkspace::with_locks(0).await;
+        http_fault(&workspace, json!({ "outcome": "reset" })).await;
+        devices(&workspace).await.error(502, "connection_reset");
     });
 }
 
 #[test]
 fn http_faults_that_make_no_sense_are_refused() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let refused = [
             ("path", json!("devices/list")),
             ("path", json!("/devices/*/x")),
@@ -238,26 +238,26 @@ fn http_faults_that_make_no_sense_are_refused() {
             ("probability", json!("often")),
         ];
         for (name, value) in refused {
-            let mut wanted = json!({ "outcome": "reset" });
-            wanted[name] = value;
-            world.post("/_emulator/http_faults/create", wanted).await.error(400, "invalid_input");
+            let mut params = json!({ "outcome": "reset" });
+            params[name] = value;
+            workspace.post("/_emulator/http_faults/create", params).await.error(400, "invalid_input");
         }
-        world.post("/_emulator/http_faults/create", json!({})).await.invalid("outcome");
-        assert_eq!(http_faults(&world).await, NOTHING, "nothing came of it");
-        world.post("/_emulator/http_faults/delete", json!({})).await.invalid("http_fault_id");
-        world.post("/_emulator/http_faults/delete", json!({ "http_fault_id": "x" })).await.invalid("http_fault_id");
+        workspace.post("/_emulator/http_faults/create", json!({})).await.invalid("outcome");
+        assert_eq!(http_faults(&workspace).await, NOTHING, "nothing came of it");
+        workspace.post("/_emulator/http_faults/delete", json!({})).await.invalid("http_fault_id");
+        workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": "x" })).await.invalid("http_fault_id");
         let unknown = json!({ "http_fault_id": UNKNOWN });
-        world.post("/_emulator/http_faults/delete", unknown).await.error(404, "http_fault_not_found");
+        workspace.post("/_emulator/http_faults/delete", unknown).await.error(404, "http_fault_not_found");
         for path in ["create", "list", "delete"] {
-            let mut wanted = json!({ "workspace_id": UNKNOWN });
+            let mut params = json!({ "workspace_id": UNKNOWN });
             match path {
-                "create" => wanted["outcome"] = json!("reset"),
-                "delete" => wanted["http_fault_id"] = json!(UNKNOWN),
+                "create" => params["outcome"] = json!("reset"),
+                "delete" => params["http_fault_id"] = json!(UNKNOWN),
                 _ => {}
             }
             let path = format!("/_emulator/http_faults/{path}");
-            post_as("", &path, wanted.clone()).await.error(404, "workspace_not_found");
-            world.post(&path, wanted).await.invalid("workspace_id");
+            post_as("", &path, params.clone()).await.error(404, "workspace_not_found");
+            workspace.post(&path, params).await.invalid("workspace_id");
         }
     });
 }

@@ -1,29 +1,29 @@
-//! The control plane: worlds made to measure, and clocks that obey.
+//! The control plane: workspaces made to measure, and clocks that obey.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, UNKNOWN, World, app, ask, post_as, run, send};
+use crate::support::{START, TestWorkspace, UNKNOWN, app, ask, post_as, run, send};
 use axum::body::Body;
 use axum::http::{Request, header};
 use latchkey::testing::engine::{sandbox, workspaces};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-async fn make(wanted: Value) -> crate::support::Reply {
-    post_as("", "/_emulator/workspaces/create", wanted).await
+async fn make(params: Value) -> crate::support::Reply {
+    post_as("", "/_emulator/workspaces/create", params).await
 }
 
 async fn unmake(workspace_id: &str) {
     post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": workspace_id })).await.ok();
 }
 
-async fn advance(world: &World, wanted: Value) -> crate::support::Reply {
-    world.post("/_emulator/clock/advance", wanted).await
+async fn advance(workspace: &TestWorkspace, params: Value) -> crate::support::Reply {
+    workspace.post("/_emulator/clock/advance", params).await
 }
 
-/// Mode, instant and rate of a world's clock.
-async fn clock(world: &World) -> (String, String, Value) {
-    let clock = world.get("/_emulator/clock").await.ok();
+/// Mode, instant and rate of a workspace's clock.
+async fn clock(workspace: &TestWorkspace) -> (String, String, Value) {
+    let clock = workspace.get("/_emulator/clock").await.ok();
     let text = |name: &str| clock[name].as_str().unwrap().to_owned();
     (text("mode"), text("now"), clock["rate"].clone())
 }
@@ -32,12 +32,12 @@ fn held(at: &str) -> (String, String, Value) {
     ("held".to_owned(), at.to_owned(), Value::Null)
 }
 
-// Making worlds.
+// Making workspaces.
 
 #[test]
 fn a_workspace_is_made_as_it_was_asked_for() {
     run(async {
-        let wanted = json!({
+        let params = json!({
             "name": "Seaside",
             "seed": "a workspace is made as it was asked for",
             "ttl": "PT1H",
@@ -46,7 +46,7 @@ fn a_workspace_is_made_as_it_was_asked_for() {
             "clock": { "held_at": "2020-02-29T00:00:00+02:00" },
             "locks": 2,
         });
-        let made = make(wanted).await.ok();
+        let made = make(params).await.ok();
         assert_eq!(made["api_key"], "seam_test_made_as_asked_for");
         assert_eq!(made["workspace"]["name"], "Seaside");
         assert_eq!(made["workspace"]["workspace_id"], "11111111-1111-4111-8111-111111111111");
@@ -85,16 +85,16 @@ fn nothing_needs_to_be_said_about_a_workspace() {
 #[test]
 fn a_clock_can_be_asked_to_begin_live_running_or_held() {
     run(async {
-        let live = World::make(json!({ "clock": "live" })).await;
+        let live = TestWorkspace::make(json!({ "clock": "live" })).await;
         let (mode, _, rate) = clock(&live).await;
         assert_eq!((mode.as_str(), rate), ("live", json!(1.0)));
-        let running = World::make(json!({ "clock": { "running_from": START, "rate": 0.001 } })).await;
+        let running = TestWorkspace::make(json!({ "clock": { "running_from": START, "rate": 0.001 } })).await;
         let (mode, now, rate) = clock(&running).await;
         assert_eq!((mode.as_str(), rate), ("running", json!(0.001)));
         assert!((START.."2026-03-02T12:00:05.000Z").contains(&now.as_str()), "{now}");
-        let running = World::make(json!({ "clock": { "running_from": START } })).await;
+        let running = TestWorkspace::make(json!({ "clock": { "running_from": START } })).await;
         assert_eq!(clock(&running).await.2, json!(1.0));
-        let still = World::make(json!({ "clock": { "held_at": START } })).await;
+        let still = TestWorkspace::make(json!({ "clock": { "held_at": START } })).await;
         assert_eq!(clock(&still).await, held(START));
     });
 }
@@ -203,10 +203,10 @@ fn parameters_of_a_workspace_that_make_no_sense_are_refused_by_name() {
 #[test]
 fn numbers_too_large_or_written_unusually_are_no_reason_to_fail() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for capacity in [json!(5_000_000_000_u64), json!(5.0)] {
-            let changed = json!({ "device_id": world.lock(0), "max_active_codes_supported": capacity });
-            assert!(world.post("/_emulator/devices/update", changed).await.status < 500, "{capacity}");
+            let changed = json!({ "device_id": workspace.lock(0), "max_active_codes_supported": capacity });
+            assert!(workspace.post("/_emulator/devices/update", changed).await.status < 500, "{capacity}");
             let made = json!({ "locks": [{ "device_type": "august_lock", "max_active_codes_supported": capacity }] });
             assert!(make(made).await.status < 500, "{capacity}");
         }
@@ -218,7 +218,7 @@ fn numbers_too_large_or_written_unusually_are_no_reason_to_fail() {
 #[test]
 fn locks_are_made_by_number_or_one_by_one_and_stand_in_the_order_of_the_request() {
     run(async {
-        let many = World::with_locks(300).await;
+        let many = TestWorkspace::with_locks(300).await;
         let listed = many.post("/devices/list", json!({ "limit": 300 })).await.ok();
         assert_eq!(listed["devices"].as_array().unwrap(), &many.devices);
         assert!(many.devices.iter().all(|device| device["device_type"] == "august_lock"));
@@ -226,16 +226,16 @@ fn locks_are_made_by_number_or_one_by_one_and_stand_in_the_order_of_the_request(
 
         let types = ["yale_lock", "august_lock", "nuki_lock", "august_lock", "smartthings_lock"];
         let specs: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
-        let world = World::with(json!(specs)).await;
-        let made: Vec<_> = world.devices.iter().map(|device| device["device_type"].as_str().unwrap()).collect();
+        let workspace = TestWorkspace::with(json!(specs)).await;
+        let made: Vec<_> = workspace.devices.iter().map(|device| device["device_type"].as_str().unwrap()).collect();
         assert_eq!(made, types);
-        assert_eq!(world.post("/devices/list", json!({})).await.ok()["devices"], json!(world.devices));
-        let account = |place: usize| &world.devices[place]["connected_account_id"];
+        assert_eq!(workspace.post("/devices/list", json!({})).await.ok()["devices"], json!(workspace.devices));
+        let account = |index: usize| &workspace.devices[index]["connected_account_id"];
         assert_eq!(account(1), account(3), "locks of one maker are of one account");
         assert_ne!(account(0), account(1));
-        let made = world.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
+        let made = workspace.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
         assert_eq!(made["device"]["connected_account_id"], *account(1));
-        let listed = world.post("/devices/list", json!({})).await.ok();
+        let listed = workspace.post("/devices/list", json!({})).await.ok();
         assert_eq!(listed["devices"].as_array().unwrap().last().unwrap(), &made["device"]);
     });
 }
@@ -261,11 +261,12 @@ fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
             "time_zone": "Europe/Vienna",
             "properties": { "door_open": true },
         });
-        let world = World::with(json!([spec])).await;
-        let device = world.post("/devices/get", json!({ "device_id": world.lock(0) })).await.ok()["device"].clone();
-        assert_eq!(device, world.devices[0]);
+        let workspace = TestWorkspace::with(json!([spec])).await;
+        let device =
+            workspace.post("/devices/get", json!({ "device_id": workspace.lock(0) })).await.ok()["device"].clone();
+        assert_eq!(device, workspace.devices[0]);
         let properties = &device["properties"];
-        for (seen, wanted) in [
+        for (seen, params) in [
             (&device["device_id"], &spec["device_id"]),
             (&device["display_name"], &spec["name"]),
             (&properties["name"], &spec["name"]),
@@ -283,9 +284,9 @@ fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
             (&device["location"]["time_zone"], &spec["time_zone"]),
             (&properties["door_open"], &json!(true)),
         ] {
-            assert_eq!(seen, wanted, "{device}");
+            assert_eq!(seen, params, "{device}");
         }
-        unmake(&world.workspace_id).await;
+        unmake(&workspace.workspace_id).await;
     });
 }
 
@@ -302,33 +303,33 @@ fn null_takes_away_what_a_brand_reports_and_properties_mean_the_same_as_their_ov
         let within = json!({ "device_type": "nuki_lock", "properties": {
             "online": false, "supported_code_lengths": [8], "max_active_codes_supported": 2, "battery_level": 0.5,
         } });
-        let world = World::with(json!([spec, within])).await;
-        let properties = &world.devices[0]["properties"];
+        let workspace = TestWorkspace::with(json!([spec, within])).await;
+        let properties = &workspace.devices[0]["properties"];
         for name in ["supported_code_lengths", "max_active_codes_supported", "battery_level", "battery"] {
             assert!(properties.get(name).is_none(), "{name}: {properties}");
         }
-        assert!(world.devices[0]["location"].get("time_zone").is_none());
-        let properties = &world.devices[1]["properties"];
+        assert!(workspace.devices[0]["location"].get("time_zone").is_none());
+        let properties = &workspace.devices[1]["properties"];
         assert_eq!((&properties["online"], &properties["battery"]["level"]), (&json!(false), &json!(0.5)));
-        let wanted = json!({ "device_id": world.lock(1), "attempt_for_offline_device": true });
-        assert_eq!(world.create(wanted.clone()).await["code"].as_str().unwrap().len(), 8);
-        world.create(wanted.clone()).await;
-        world.post("/access_codes/create", wanted).await.error(400, "no_space_for_access_code_on_device");
+        let params = json!({ "device_id": workspace.lock(1), "attempt_for_offline_device": true });
+        assert_eq!(workspace.create(params.clone()).await["code"].as_str().unwrap().len(), 8);
+        workspace.create(params.clone()).await;
+        workspace.post("/access_codes/create", params).await.error(400, "no_space_for_access_code_on_device");
     });
 }
 
 #[test]
 fn native_scheduling_can_be_given_to_any_lock_and_taken_from_it() {
     run(async {
-        let world = World::with(json!([
+        let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock", "native_scheduling": false },
             { "device_type": "smartthings_lock", "native_scheduling": true },
         ]))
         .await;
-        for (place, scheduled_at) in [(0, "2026-04-01T11:00:00.000Z"), (1, "2026-03-29T12:00:00.000Z")] {
+        for (index, scheduled_at) in [(0, "2026-04-01T11:00:00.000Z"), (1, "2026-03-29T12:00:00.000Z")] {
             let window = ("2026-04-01T12:00:00Z", "2026-04-02T12:00:00Z");
-            let wanted = json!({ "device_id": world.lock(place), "starts_at": window.0, "ends_at": window.1 });
-            assert_eq!(world.create(wanted).await["pending_mutations"][0]["scheduled_at"], scheduled_at);
+            let params = json!({ "device_id": workspace.lock(index), "starts_at": window.0, "ends_at": window.1 });
+            assert_eq!(workspace.create(params).await["pending_mutations"][0]["scheduled_at"], scheduled_at);
         }
     });
 }
@@ -336,27 +337,27 @@ fn native_scheduling_can_be_given_to_any_lock_and_taken_from_it() {
 #[test]
 fn a_deleted_workspace_leaves_nothing_and_its_keys_stop_working_at_once() {
     run(async {
-        let world = World::with_locks(2).await;
-        let bystander = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(2).await;
+        let bystander = TestWorkspace::with_locks(1).await;
         bystander.create(json!({ "device_id": bystander.lock(0) })).await;
-        world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
-        let key = json!({ "device_id": world.lock(0), "common_code_key": "guests" });
-        let code = world.create(key).await;
-        world.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
-        world.advance("PT1S").await;
+        workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
+        let key = json!({ "device_id": workspace.lock(0), "common_code_key": "guests" });
+        let code = workspace.create(key).await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
+        workspace.advance("PT1S").await;
         let tables = tables_of_workspaces().await;
         for table in ["workspace", "device", "access_code", "event", "action_attempt", "credential", "pin_group"] {
-            assert!(rows_of(table, &world).await > 0, "{table}");
+            assert!(rows_of(table, &workspace).await > 0, "{table}");
             assert!(tables.iter().any(|name| name == table), "{table}");
         }
-        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         for table in tables {
-            assert_eq!(rows_of(&table, &world).await, 0, "{table}");
+            assert_eq!(rows_of(&table, &workspace).await, 0, "{table}");
         }
         for path in ["/devices/list", "/workspaces/get", "/_emulator/clock/hold", "/_emulator/workspaces/delete"] {
-            world.post(path, json!({})).await.error(401, "unauthorized");
+            workspace.post(path, json!({})).await.error(401, "unauthorized");
         }
-        let named = json!({ "workspace_id": world.workspace_id });
+        let named = json!({ "workspace_id": workspace.workspace_id });
         post_as("", "/_emulator/workspaces/delete", named).await.error(404, "workspace_not_found");
         let listed = bystander.post("/access_codes/list", json!({ "device_id": bystander.lock(0) })).await.ok();
         assert_eq!(listed["access_codes"].as_array().unwrap().len(), 1);
@@ -370,16 +371,20 @@ async fn tables_of_workspaces() -> Vec<String> {
     sqlx::query_scalar(columns).fetch_all(app().pool.raw()).await.unwrap()
 }
 
-async fn rows_of(table: &str, world: &World) -> i64 {
+async fn rows_of(table: &str, workspace: &TestWorkspace) -> i64 {
     let count = format!("select count(*) from {table} where workspace_id::text = $1");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(count)).bind(&world.workspace_id).fetch_one(app().pool.raw()).await.unwrap()
+    sqlx::query_scalar(sqlx::AssertSqlSafe(count))
+        .bind(&workspace.workspace_id)
+        .fetch_one(app().pool.raw())
+        .await
+        .unwrap()
 }
 
 #[test]
 fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
     run(async {
-        let over = World::make(json!({ "ttl": "PT0S", "locks": 1 })).await;
-        let lasting = World::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
+        let over = TestWorkspace::make(json!({ "ttl": "PT0S", "locks": 1 })).await;
+        let lasting = TestWorkspace::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
         workspaces::remove_expired(&app()).await.unwrap();
         over.post("/devices/list", json!({})).await.error(401, "unauthorized");
         assert_eq!(rows_of("device", &over).await, 0);
@@ -387,16 +392,16 @@ fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
     });
 }
 
-// Which world is meant.
+// Which workspace is meant.
 
 #[test]
 fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
-        let world = World::with_locks(0).await;
-        let bearer = format!("Bearer {}", world.personal_access_token);
+        let workspace = TestWorkspace::with_locks(0).await;
+        let bearer = format!("Bearer {}", workspace.personal_access_token);
         // A token that was just seen to be good is good for what it is, and no key.
-        let headers = [("authorization", bearer.as_str()), ("seam-workspace", world.workspace_id.as_str())];
+        let headers = [("authorization", bearer.as_str()), ("seam-workspace", workspace.workspace_id.as_str())];
         ask("GET", "/devices/list", &headers, "").await.ok();
         for credential in
             ["Bearer seam_test_wrong", "Bearer seam_käse", "Basic c2VhbQ==", "seam_test_wrong", "Bearer ", &bearer]
@@ -417,14 +422,14 @@ fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
 fn without_a_key_a_call_acts_on_the_workspace_it_names_and_else_on_the_default_one() {
     run(async {
         let locks = sandbox::ensure(&app()).await.unwrap();
-        let world = World::with_locks(1).await;
-        let named = json!({ "workspace_id": world.workspace_id, "by": "PT1H" });
+        let workspace = TestWorkspace::with_locks(1).await;
+        let named = json!({ "workspace_id": workspace.workspace_id, "by": "PT1H" });
         let advanced = post_as("", "/_emulator/clock/advance", named).await.ok();
         assert_eq!(
-            (&advanced["now"], clock(&world).await.1),
+            (&advanced["now"], clock(&workspace).await.1),
             (&json!("2026-03-02T13:00:00.000Z"), advanced["now"].as_str().unwrap().to_owned())
         );
-        let by_query = Request::get(format!("/_emulator/clock?workspace_id={}", world.workspace_id))
+        let by_query = Request::get(format!("/_emulator/clock?workspace_id={}", workspace.workspace_id))
             .header(header::HOST, "[::1]:1");
         assert_eq!(send(by_query.body(Body::empty()).unwrap()).await.ok()["mode"], "held");
         let default = Request::get("/_emulator/clock").header(header::HOST, "127.0.0.1");
@@ -432,20 +437,20 @@ fn without_a_key_a_call_acts_on_the_workspace_it_names_and_else_on_the_default_o
         let update = json!({ "device_id": locks[0].device_id, "online": true });
         post_as("", "/_emulator/devices/update", update.clone()).await.ok();
         // With a key it is the key's workspace, where that lock is not.
-        world.post("/_emulator/devices/update", update).await.error(404, "device_not_found");
+        workspace.post("/_emulator/devices/update", update).await.error(404, "device_not_found");
     });
 }
 
 #[test]
 fn a_workspace_that_is_not_there_or_not_the_key_s_is_refused() {
     run(async {
-        let (world, other) = (World::with_locks(0).await, World::with_locks(0).await);
+        let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
         for path in ["/_emulator/clock/hold", "/_emulator/clock/run", "/_emulator/workspaces/delete"] {
             post_as("", path, json!({ "workspace_id": UNKNOWN })).await.error(404, "workspace_not_found");
             post_as("", path, json!({ "workspace_id": "mine" })).await.invalid("workspace_id");
-            world.post(path, json!({ "workspace_id": other.workspace_id })).await.invalid("workspace_id");
+            workspace.post(path, json!({ "workspace_id": other.workspace_id })).await.invalid("workspace_id");
         }
-        world.post("/_emulator/clock/hold", json!({ "workspace_id": world.workspace_id })).await.ok();
+        workspace.post("/_emulator/clock/hold", json!({ "workspace_id": workspace.workspace_id })).await.ok();
         assert_eq!(clock(&other).await, held(START), "the other one is unharmed");
     });
 }
@@ -476,10 +481,10 @@ fn web_pages_cannot_reach_the_control_plane() {
 #[test]
 fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.create(json!({ "device_id": world.lock(0) })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         let answer = |now: &str, transitions: u64, events: u64| json!({ "now": now, "transitions": transitions, "events": events, "ok": true });
-        for (wanted, expected) in [
+        for (params, expected) in [
             (json!({ "by": "PT0S" }), answer(START, 0, 0)),
             (json!({ "to": START }), answer(START, 0, 0)),
             (json!({ "by": "PT0.249S" }), answer("2026-03-02T12:00:00.249Z", 0, 0)),
@@ -489,8 +494,8 @@ fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
             (json!({ "to": "2026-03-11T00:00:00Z" }), answer("2026-03-11T00:00:00.000Z", 0, 0)),
             (json!({ "to": "9999-12-31T23:59:59.999Z" }), answer("9999-12-31T23:59:59.999Z", 0, 0)),
         ] {
-            assert_eq!(advance(&world, wanted.clone()).await.ok(), expected, "{wanted}");
-            assert_eq!(clock(&world).await, held(expected["now"].as_str().unwrap()));
+            assert_eq!(advance(&workspace, params.clone()).await.ok(), expected, "{params}");
+            assert_eq!(clock(&workspace).await, held(expected["now"].as_str().unwrap()));
         }
     });
 }
@@ -498,12 +503,13 @@ fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
 #[test]
 fn until_next_moves_to_what_falls_due_next_and_until_quiet_to_the_last_thing_that_happens() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let next = json!({ "until": "next" });
-        assert_eq!(advance(&world, next.clone()).await.ok()["now"], START, "nothing is due");
+        assert_eq!(advance(&workspace, next.clone()).await.ok()["now"], START, "nothing is due");
         let window = ("2026-03-12T12:00:00Z", "2026-03-14T12:00:00Z");
-        let code =
-            world.create(json!({ "device_id": world.lock(0), "starts_at": window.0, "ends_at": window.1 })).await;
+        let code = workspace
+            .create(json!({ "device_id": workspace.lock(0), "starts_at": window.0, "ends_at": window.1 }))
+            .await;
         let mut counted = (0, 0);
         for expected in [
             "2026-03-09T12:00:00.000Z",
@@ -512,16 +518,16 @@ fn until_next_moves_to_what_falls_due_next_and_until_quiet_to_the_last_thing_tha
             "2026-03-14T12:00:00.000Z",
             "2026-03-14T12:00:00.250Z",
         ] {
-            let advanced = advance(&world, next.clone()).await.ok();
+            let advanced = advance(&workspace, next.clone()).await.ok();
             assert_eq!(advanced["now"], expected);
             assert!(advanced["transitions"].as_u64().unwrap() > 0, "{advanced}");
             counted.0 += advanced["transitions"].as_u64().unwrap();
             counted.1 += advanced["events"].as_u64().unwrap();
         }
-        assert_eq!(advance(&world, next).await.ok()["transitions"], 0);
-        assert_eq!(world.events_of(&code["access_code_id"]).await.len() as u64, 1 + counted.1);
+        assert_eq!(advance(&workspace, next).await.ok()["transitions"], 0);
+        assert_eq!(workspace.events_of(&code["access_code_id"]).await.len() as u64, 1 + counted.1);
 
-        let other = World::with_locks(1).await;
+        let other = TestWorkspace::with_locks(1).await;
         other.create(json!({ "device_id": other.lock(0), "starts_at": window.0, "ends_at": window.1 })).await;
         let quiet = advance(&other, json!({ "until": "quiet" })).await.ok();
         assert_eq!(quiet["now"], "2026-03-14T12:00:00.250Z");
@@ -534,11 +540,14 @@ fn until_next_moves_to_what_falls_due_next_and_until_quiet_to_the_last_thing_tha
 #[test]
 fn until_quiet_does_not_wait_for_a_lock_that_is_offline() {
     run(async {
-        let world = World::with_locks(2).await;
-        world.create(json!({ "device_id": world.lock(1) })).await;
-        world.post("/_emulator/devices/update", json!({ "device_id": world.lock(0), "online": false })).await.ok();
-        world.create(json!({ "device_id": world.lock(0) })).await;
-        assert_eq!(advance(&world, json!({ "until": "quiet" })).await.ok()["now"], "2026-03-02T12:00:00.250Z");
+        let workspace = TestWorkspace::with_locks(2).await;
+        workspace.create(json!({ "device_id": workspace.lock(1) })).await;
+        workspace
+            .post("/_emulator/devices/update", json!({ "device_id": workspace.lock(0), "online": false }))
+            .await
+            .ok();
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        assert_eq!(advance(&workspace, json!({ "until": "quiet" })).await.ok()["now"], "2026-03-02T12:00:00.250Z");
     });
 }
 
@@ -546,14 +555,14 @@ fn until_quiet_does_not_wait_for_a_lock_that_is_offline() {
 fn a_clock_that_goes_by_itself_cannot_be_advanced_and_the_message_says_how_to_hold_it() {
     run(async {
         for setting in [json!("live"), json!({ "running_from": START })] {
-            let world = World::make(json!({ "clock": setting })).await;
-            for wanted in [json!({ "by": "PT1S" }), json!({ "to": "9000-01-01T00:00:00Z" }), json!({ "until": "next" })]
+            let workspace = TestWorkspace::make(json!({ "clock": setting })).await;
+            for params in [json!({ "by": "PT1S" }), json!({ "to": "9000-01-01T00:00:00Z" }), json!({ "until": "next" })]
             {
-                let error = advance(&world, wanted).await.error(409, "conflict");
+                let error = advance(&workspace, params).await.error(409, "conflict");
                 assert!(error["message"].as_str().unwrap().contains("POST /_emulator/clock/hold"), "{error}");
             }
-            world.post("/_emulator/clock/hold", json!({})).await.ok();
-            advance(&world, json!({ "by": "PT1S" })).await.ok();
+            workspace.post("/_emulator/clock/hold", json!({})).await.ok();
+            advance(&workspace, json!({ "by": "PT1S" })).await.ok();
         }
     });
 }
@@ -562,20 +571,20 @@ fn a_clock_that_goes_by_itself_cannot_be_advanced_and_the_message_says_how_to_ho
 fn time_never_goes_backwards() {
     run(async {
         let earlier = "2026-03-02T11:59:59.999Z";
-        let world = World::with_locks(0).await;
-        for (path, wanted) in [
+        let workspace = TestWorkspace::with_locks(0).await;
+        for (path, params) in [
             ("/_emulator/clock/advance", json!({ "to": earlier })),
             ("/_emulator/clock/hold", json!({ "at": earlier })),
             ("/_emulator/clock/run", json!({ "from": earlier })),
         ] {
-            let error = world.post(path, wanted).await.error(409, "conflict");
+            let error = workspace.post(path, params).await.error(409, "conflict");
             assert!(error["message"].as_str().unwrap().contains("never goes backwards"), "{error}");
-            assert_eq!(clock(&world).await, held(START));
+            assert_eq!(clock(&workspace).await, held(START));
         }
         for setting in [json!("live"), json!({ "running_from": START })] {
-            let world = World::make(json!({ "clock": setting })).await;
-            world.post("/_emulator/clock/hold", json!({ "at": earlier })).await.error(409, "conflict");
-            world.post("/_emulator/clock/run", json!({ "from": earlier })).await.error(409, "conflict");
+            let workspace = TestWorkspace::make(json!({ "clock": setting })).await;
+            workspace.post("/_emulator/clock/hold", json!({ "at": earlier })).await.error(409, "conflict");
+            workspace.post("/_emulator/clock/run", json!({ "from": earlier })).await.error(409, "conflict");
         }
     });
 }
@@ -583,32 +592,32 @@ fn time_never_goes_backwards() {
 #[test]
 fn bad_input_about_time_is_refused_and_moves_nothing() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for by in
             ["", "P", "PT", "72H", "1h", "-PT1H", "PT-1H", "P1M", "P1Y", "PT1H1H", "PT1S1M", "PT1e3S", "P99999999999W"]
         {
-            advance(&world, json!({ "by": by })).await.invalid("by");
+            advance(&workspace, json!({ "by": by })).await.invalid("by");
         }
         for by in [json!(72), json!(["PT1H"]), json!({})] {
-            advance(&world, json!({ "by": by })).await.invalid("by");
+            advance(&workspace, json!({ "by": by })).await.invalid("by");
         }
-        advance(&world, json!({ "by": "P2913000D" })).await.invalid("by");
+        advance(&workspace, json!({ "by": "P2913000D" })).await.invalid("by");
         for to in ["", "tomorrow", "2026-03-32", "2026-03-03T00:60:00", "2026-02-30T00:00:00Z", "10000-01-01T00:00:00Z"]
         {
-            advance(&world, json!({ "to": to })).await.invalid("to");
-            world.post("/_emulator/clock/hold", json!({ "at": to })).await.invalid("at");
-            world.post("/_emulator/clock/run", json!({ "from": to })).await.invalid("from");
+            advance(&workspace, json!({ "to": to })).await.invalid("to");
+            workspace.post("/_emulator/clock/hold", json!({ "at": to })).await.invalid("at");
+            workspace.post("/_emulator/clock/run", json!({ "from": to })).await.invalid("from");
         }
-        advance(&world, json!({ "until": "doomsday" })).await.invalid("until");
+        advance(&workspace, json!({ "until": "doomsday" })).await.invalid("until");
         for several in
             [json!({}), json!({ "by": "PT1H", "to": "2026-03-03T00:00:00Z" }), json!({ "by": "PT1H", "until": "next" })]
         {
-            advance(&world, several).await.error(400, "invalid_input");
+            advance(&workspace, several).await.error(400, "invalid_input");
         }
         for rate in [json!(0), json!(-1), json!("fast")] {
-            world.post("/_emulator/clock/run", json!({ "rate": rate })).await.invalid("rate");
+            workspace.post("/_emulator/clock/run", json!({ "rate": rate })).await.invalid("rate");
         }
-        assert_eq!(clock(&world).await, held(START));
+        assert_eq!(clock(&workspace).await, held(START));
     });
 }
 
@@ -616,17 +625,18 @@ fn bad_input_about_time_is_refused_and_moves_nothing() {
 fn a_clock_of_any_rate_works() {
     run(async {
         for rate in [f64::MIN_POSITIVE, 1e-300, 1e-9, 999_999.5, 1e9] {
-            let world = World::make(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 })).await;
-            let code = world.post("/access_codes/create", json!({ "device_id": world.lock(0) })).await;
+            let workspace =
+                TestWorkspace::make(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 })).await;
+            let code = workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(0) })).await;
             assert_eq!(code.status, 200, "rate {rate}: {}", code.body);
-            world.tick().await;
+            workspace.tick().await;
             let mut before = START.to_owned();
             for _ in 0..20 {
-                let (_, now, _) = clock(&world).await;
+                let (_, now, _) = clock(&workspace).await;
                 assert!((before.as_str()..="9999-12-31T23:59:59.999Z").contains(&now.as_str()), "rate {rate}: {now}");
                 before = now;
             }
-            world.post("/_emulator/clock/hold", json!({})).await.ok();
+            workspace.post("/_emulator/clock/hold", json!({})).await.ok();
         }
     });
 }
@@ -634,33 +644,33 @@ fn a_clock_of_any_rate_works() {
 #[test]
 fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
     run(async {
-        let world = World::make(json!({ "clock": "live", "locks": 1 })).await;
-        let mut seen = vec![clock(&world).await.1];
-        let first = world.create(json!({ "device_id": world.lock(0) })).await;
-        seen.push(world.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
-        seen.push(clock(&world).await.1);
+        let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 1 })).await;
+        let mut seen = vec![clock(&workspace).await.1];
+        let first = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        seen.push(workspace.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
+        seen.push(clock(&workspace).await.1);
         assert_eq!(seen[1], seen[2], "held");
         // The scheduler has nothing to say here now, and this does what it would have done.
-        advance(&world, json!({ "by": "PT1H" })).await.ok();
-        assert_eq!(world.access_code(&first["access_code_id"]).await["status"], "set");
-        let second = world.create(json!({ "device_id": world.lock(0) })).await;
-        seen.push(clock(&world).await.1);
-        let clock_now = world.post("/_emulator/clock/run", json!({ "rate": 1e6 })).await.ok();
+        advance(&workspace, json!({ "by": "PT1H" })).await.ok();
+        assert_eq!(workspace.access_code(&first["access_code_id"]).await["status"], "set");
+        let second = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        seen.push(clock(&workspace).await.1);
+        let clock_now = workspace.post("/_emulator/clock/run", json!({ "rate": 1e6 })).await.ok();
         assert_eq!((&clock_now["mode"], &clock_now["rate"]), (&json!("running"), &json!(1e6)));
         seen.push(clock_now["now"].as_str().unwrap().to_owned());
-        // A quarter of a second of this world's is less than a millisecond of the machine's.
+        // A quarter of a second of this workspace's is less than a millisecond of the machine's.
         let from = seen.last().unwrap().clone();
-        while clock(&world).await.1 == from {}
-        world.tick().await;
-        assert_eq!(world.access_code(&second["access_code_id"]).await["status"], "set", "letting go wakes codes");
-        seen.push(clock(&world).await.1);
-        seen.push(world.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
+        while clock(&workspace).await.1 == from {}
+        workspace.tick().await;
+        assert_eq!(workspace.access_code(&second["access_code_id"]).await["status"], "set", "letting go wakes codes");
+        seen.push(clock(&workspace).await.1);
+        seen.push(workspace.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
         assert!(seen.is_sorted(), "{seen:?}");
         let since = json!({ "since": "2000-01-01T00:00:00Z" });
-        let events = world.post("/events/list", since).await.ok()["events"].clone();
+        let events = workspace.post("/events/list", since).await.ok()["events"].clone();
         assert_eq!(events.as_array().unwrap().len(), 4);
         for code in [first, second] {
-            let events = world.events_of(&code["access_code_id"]).await;
+            let events = workspace.events_of(&code["access_code_id"]).await;
             assert_eq!(events[1].1, later(&events[0].1, 250));
         }
     });
@@ -671,19 +681,19 @@ fn holding_or_running_from_a_later_instant_lives_through_what_falls_due_until_th
     run(async {
         for (path, name) in [("/_emulator/clock/hold", "at"), ("/_emulator/clock/run", "from")] {
             for setting in [json!({ "held_at": START }), json!({ "running_from": START, "rate": 1e-9 })] {
-                let world = World::make(json!({ "clock": setting, "locks": 1 })).await;
-                let code = world.create(json!({ "device_id": world.lock(0) })).await;
+                let workspace = TestWorkspace::make(json!({ "clock": setting, "locks": 1 })).await;
+                let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
                 let id = &code["access_code_id"];
-                world.post(path, json!({ (name): "2026-03-02T12:00:00.249Z" })).await.ok();
-                assert_eq!(world.access_code(id).await["status"], "setting");
+                workspace.post(path, json!({ (name): "2026-03-02T12:00:00.249Z" })).await.ok();
+                assert_eq!(workspace.access_code(id).await["status"], "setting");
                 let mut later = json!({ (name): "2026-03-02T13:00:00.000Z" });
                 if name == "from" {
                     later["rate"] = json!(1e-9);
                 }
-                world.post(path, later).await.ok();
-                assert_eq!(world.access_code(id).await["status"], "set");
-                assert_eq!(world.events_of(id).await[1].1, "2026-03-02T12:00:00.250Z");
-                assert_eq!(clock(&world).await.1, "2026-03-02T13:00:00.000Z");
+                workspace.post(path, later).await.ok();
+                assert_eq!(workspace.access_code(id).await["status"], "set");
+                assert_eq!(workspace.events_of(id).await[1].1, "2026-03-02T12:00:00.250Z");
+                assert_eq!(clock(&workspace).await.1, "2026-03-02T13:00:00.000Z");
             }
         }
     });
@@ -697,19 +707,19 @@ fn later(instant: &str, milliseconds: i64) -> String {
 #[test]
 fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_due_has_happened() {
     run(async {
-        let world = std::sync::Arc::new(World::with_locks(4).await);
-        let makers = (0..4).map(|place| {
-            let world = world.clone();
+        let workspace = std::sync::Arc::new(TestWorkspace::with_locks(4).await);
+        let makers = (0..4).map(|index| {
+            let workspace = workspace.clone();
             tokio::spawn(async move {
                 for _ in 0..25 {
-                    world.create(json!({ "device_id": world.lock(place) })).await;
+                    workspace.create(json!({ "device_id": workspace.lock(index) })).await;
                 }
             })
         });
         let makers: Vec<_> = makers.collect();
         while !makers.iter().all(tokio::task::JoinHandle::is_finished) {
-            let now = world.advance("PT1S").await["now"].as_str().unwrap().to_owned();
-            for code in codes(&world).await {
+            let now = workspace.advance("PT1S").await["now"].as_str().unwrap().to_owned();
+            for code in codes(&workspace).await {
                 let due = later(code["created_at"].as_str().unwrap(), 250);
                 assert!(due > now || code["status"] == "set", "at {now}: {code}");
             }
@@ -717,12 +727,12 @@ fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_d
         for maker in makers {
             maker.await.unwrap();
         }
-        world.advance("PT0.25S").await;
+        workspace.advance("PT0.25S").await;
         let since = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 });
-        let events = world.post("/events/list", since).await.ok()["events"].clone();
+        let events = workspace.post("/events/list", since).await.ok()["events"].clone();
         assert_eq!(events.as_array().unwrap().len(), 2 * 100);
-        for code in codes(&world).await {
-            let events = world.events_of(&code["access_code_id"]).await;
+        for code in codes(&workspace).await {
+            let events = workspace.events_of(&code["access_code_id"]).await;
             assert_eq!((&code["status"], &events[1].1), (&json!("set"), &later(&events[0].1, 250)));
         }
     });
@@ -731,25 +741,25 @@ fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_d
 #[test]
 fn codes_deleted_while_the_clock_is_moved_are_deleted_before_or_after_it_and_what_is_due_has_happened() {
     run(async {
-        let world = std::sync::Arc::new(World::with_locks(4).await);
+        let workspace = std::sync::Arc::new(TestWorkspace::with_locks(4).await);
         for _ in 0..25 {
-            world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
+            workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
         }
-        world.advance("PT1S").await;
-        let all = codes(&world).await;
+        workspace.advance("PT1S").await;
+        let all = codes(&workspace).await;
         let deleters = all.chunks(25).map(|codes| {
-            let (world, codes) = (world.clone(), codes.to_vec());
+            let (workspace, codes) = (workspace.clone(), codes.to_vec());
             tokio::spawn(async move {
                 for code in codes {
                     let id = &code["access_code_id"];
-                    world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+                    workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
                 }
             })
         });
         let deleters: Vec<_> = deleters.collect();
         while !deleters.iter().all(tokio::task::JoinHandle::is_finished) {
-            let now = world.advance("PT1S").await["now"].as_str().unwrap().to_owned();
-            for code in codes(&world).await.iter().filter(|code| code["status"] == "removing") {
+            let now = workspace.advance("PT1S").await["now"].as_str().unwrap().to_owned();
+            for code in codes(&workspace).await.iter().filter(|code| code["status"] == "removing") {
                 let due = later(code["warnings"][0]["created_at"].as_str().unwrap(), 250);
                 assert!(due > now, "at {now}: {code}");
             }
@@ -757,16 +767,16 @@ fn codes_deleted_while_the_clock_is_moved_are_deleted_before_or_after_it_and_wha
         for deleter in deleters {
             deleter.await.unwrap();
         }
-        world.advance("PT0.25S").await;
-        assert_eq!(codes(&world).await, [Value::Null; 0]);
+        workspace.advance("PT0.25S").await;
+        assert_eq!(codes(&workspace).await, [Value::Null; 0]);
     });
 }
 
 /// The codes on all locks.
-async fn codes(world: &World) -> Vec<Value> {
+async fn codes(workspace: &TestWorkspace) -> Vec<Value> {
     let mut codes = Vec::new();
-    for lock in world.locks() {
-        let listed = world.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
+    for lock in workspace.locks() {
+        let listed = workspace.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
         codes.extend(listed["access_codes"].as_array().unwrap().iter().cloned());
     }
     codes
@@ -776,72 +786,77 @@ async fn codes(world: &World) -> Vec<Value> {
 fn nothing_breaks_at_the_end_of_time() {
     run(async {
         const LAST: &str = "9999-12-31T23:59:59.999Z";
-        let world =
-            World::make(json!({ "locks": [{ "device_type": "nuki_lock" }, { "device_type": "igloohome_lock" }] ,
-                                        "clock": { "held_at": "9999-12-31T20:00:00Z" } }))
-            .await;
-        let [native, offline] = [0, 1].map(|place| {
-            json!({ "device_id": world.lock(place), "ends_at": LAST,
+        let workspace = TestWorkspace::make(
+            json!({ "locks": [{ "device_type": "nuki_lock" }, { "device_type": "igloohome_lock" }] ,
+                                        "clock": { "held_at": "9999-12-31T20:00:00Z" } }),
+        )
+        .await;
+        let [native, offline] = [0, 1].map(|index| {
+            json!({ "device_id": workspace.lock(index), "ends_at": LAST,
                                                            "starts_at": "9999-12-31T22:00:00Z" })
         });
-        world.post("/access_codes/create", native).await.ok();
+        workspace.post("/access_codes/create", native).await.ok();
         let offline = json!({ "is_offline_access_code": true, "device_id": offline["device_id"], "max_time_rounding": "1d",
                               "starts_at": offline["starts_at"], "ends_at": offline["ends_at"] });
-        let messages = world.post("/access_codes/create", offline).await.invalid("ends_at");
+        let messages = workspace.post("/access_codes/create", offline).await.invalid("ends_at");
         assert!(messages[0].contains("after the year 9999"), "{messages:?}");
         for outcome in [json!({ "delay": "P9999D" }), json!({ "delay": "P36525D" }), json!({ "fail": {} })] {
             let fault = json!({ "operation": "set", "outcome": outcome, "times": 1 });
-            world.post("/_emulator/faults/create", fault).await.ok();
+            workspace.post("/_emulator/faults/create", fault).await.ok();
         }
         for _ in 0..4 {
-            world.create(json!({ "device_id": world.lock(0) })).await;
+            workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         }
-        world.advance_to("9999-12-31T23:59:59.998Z").await;
+        workspace.advance_to("9999-12-31T23:59:59.998Z").await;
         let fault = json!({ "operation": "set", "outcome": { "fail": {} } });
-        world.post("/_emulator/faults/create", fault).await.ok();
-        world.create(json!({ "device_id": world.lock(0) })).await;
+        workspace.post("/_emulator/faults/create", fault).await.ok();
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         for _ in 0..4 {
-            world.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
+            workspace.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
         }
         for until in ["quiet", "next"] {
-            let moved = world.post("/_emulator/clock/advance", json!({ "until": until })).await.ok();
+            let moved = workspace.post("/_emulator/clock/advance", json!({ "until": until })).await.ok();
             assert!(moved["now"].as_str().unwrap() <= LAST, "{moved}");
         }
-        world.advance_to(LAST).await;
-        let list = world.post("/access_codes/list", json!({ "device_id": world.lock(0) })).await.ok();
+        workspace.advance_to(LAST).await;
+        let list = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
         assert_eq!(
             list["access_codes"].as_array().unwrap().len(),
             6,
             "the one that has ended is on its way off the lock"
         );
-        world.post("/_emulator/clock/advance", json!({ "by": "PT0.001S" })).await.invalid("by");
+        workspace.post("/_emulator/clock/advance", json!({ "by": "PT0.001S" })).await.invalid("by");
     });
 }
 
 #[test]
 fn the_next_thing_may_be_a_retry_and_a_year_of_retries_is_no_matter() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
-        let code = world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"].clone();
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
+        let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
         let mut seen = Vec::new();
         for _ in 0..4 {
-            let moved = world.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
+            let moved = workspace.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
             seen.push(moved["now"].as_str().unwrap().strip_prefix("2026-03-02T12:00:").unwrap().to_owned());
         }
         assert_eq!(seen, ["00.250Z", "10.250Z", "10.500Z", "30.500Z"]);
-        let year = world.advance("P365D").await;
+        let year = workspace.advance("P365D").await;
         assert!(year["transitions"].as_u64().unwrap() > 100_000, "{year}");
         assert_eq!(year["events"], 0);
-        assert_eq!(world.events_of(&code).await.len(), 2);
-        let faults = world.get("/_emulator/faults/list").await.ok();
+        assert_eq!(workspace.events_of(&code).await.len(), 2);
+        let faults = workspace.get("/_emulator/faults/list").await.ok();
         let used = faults["faults"][0]["used"].as_u64().unwrap();
         assert!(used > 50_000, "{faults}");
         // Nobody waits for eight thousand of them.
         let end = json!({ "to": "9999-01-01T00:00:00Z" });
-        let error = world.post("/_emulator/clock/advance", end).await.error(400, "too_many_steps");
+        let error = workspace.post("/_emulator/clock/advance", end).await.error(400, "too_many_steps");
         assert!(error["message"].as_str().unwrap().contains("shorter strides"), "{error}");
         assert_eq!(error["data"], json!({ "steps": 640_000, "limit": 640_000 }));
-        assert_eq!(world.get("/_emulator/faults/list").await.ok()["faults"][0]["used"], used, "nothing has happened");
+        assert_eq!(
+            workspace.get("/_emulator/faults/list").await.ok()["faults"][0]["used"],
+            used,
+            "nothing has happened"
+        );
     });
 }

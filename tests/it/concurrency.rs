@@ -4,7 +4,7 @@
 
 mod gathered;
 
-use crate::support::{Reply, START, World, app, post_as, run};
+use crate::support::{Reply, START, TestWorkspace, app, post_as, run};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -36,15 +36,15 @@ async fn post_to(router: &Router, api_key: &str, path: &str, body: Value) -> u16
 pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
     let start = Arc::new(Barrier::new(requests.len()));
     let mut tasks = JoinSet::new();
-    for (place, (path, body)) in requests.into_iter().enumerate() {
+    for (index, (path, body)) in requests.into_iter().enumerate() {
         let (start, api_key) = (Arc::clone(&start), api_key.to_owned());
         tasks.spawn(async move {
             start.wait().await;
-            (place, post_as(&api_key, path, body).await)
+            (index, post_as(&api_key, path, body).await)
         });
     }
     let mut replies = tasks.join_all().await;
-    replies.sort_by_key(|(place, _)| *place);
+    replies.sort_by_key(|(index, _)| *index);
     replies.into_iter().map(|(_, reply)| reply).collect()
 }
 
@@ -75,25 +75,25 @@ impl Tickers {
     }
 }
 
-/// A live world whose scheduler is [`Tickers`] alone.
-pub(crate) async fn live(locks: Value) -> World {
-    World::make(json!({ "locks": locks, "clock": "live" })).await
+/// A live workspace whose scheduler is [`Tickers`] alone.
+pub(crate) async fn live(locks: Value) -> TestWorkspace {
+    TestWorkspace::make(json!({ "locks": locks, "clock": "live" })).await
 }
 
-fn id_of(world: &World) -> Uuid {
-    world.workspace_id.parse().unwrap()
+fn id_of(workspace: &TestWorkspace) -> Uuid {
+    workspace.workspace_id.parse().unwrap()
 }
 
 /// Pairs of codes that are not gone and have one PIN on one lock in overlapping windows.
-async fn clashes(world: &World) -> i64 {
+async fn clashes(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from access_code a join access_code b using (device_id, code)
          where a.workspace_id = $1 and a.access_code_id < b.access_code_id and a.gone_at is null and b.gone_at is null
            and tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)";
-    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(app().pool.raw()).await.unwrap()
+    sqlx::query_scalar(statement).bind(id_of(workspace)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
-/// The most codes that any lock of a world ever had to hold at one instant, by the lock's place, over its whole life.
-async fn most_crowded(world: &World) -> Vec<i64> {
+/// The most codes that any lock of a workspace ever had to hold at one instant, by the lock's place, over its whole life.
+async fn most_crowded(workspace: &TestWorkspace) -> Vec<i64> {
     let statement = "with occupied as (
              select device_id, created_at as at, gone_at as until from access_code where workspace_id = $1
          )
@@ -102,28 +102,28 @@ async fn most_crowded(world: &World) -> Vec<i64> {
                                   and (o.until is null or o.until > occupied.at)))
          from occupied group by device_id";
     let rows: Vec<(Uuid, i64)> =
-        sqlx::query_as(statement).bind(id_of(world)).fetch_all(app().pool.raw()).await.unwrap();
+        sqlx::query_as(statement).bind(id_of(workspace)).fetch_all(app().pool.raw()).await.unwrap();
     let by_lock: BTreeMap<String, i64> = rows.into_iter().map(|(id, count)| (id.to_string(), count)).collect();
-    world.locks().iter().map(|id| by_lock.get(id).copied().unwrap_or(0)).collect()
+    workspace.locks().iter().map(|id| by_lock.get(id).copied().unwrap_or(0)).collect()
 }
 
 /// Keys under which codes that are not gone have more than one PIN.
-async fn split_groups(world: &World) -> i64 {
+async fn split_groups(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from (select from access_code
          where workspace_id = $1 and common_code_key is not null and gone_at is null
          group by common_code_key having count(distinct code) > 1) as split";
-    sqlx::query_scalar(statement).bind(id_of(world)).fetch_one(app().pool.raw()).await.unwrap()
+    sqlx::query_scalar(statement).bind(id_of(workspace)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 /// Codes whose events are not one of each kind in the order of a life, or that have none.
-async fn broken_stories(world: &World) -> Vec<(Uuid, String)> {
+async fn broken_stories(workspace: &TestWorkspace) -> Vec<(Uuid, String)> {
     let statement = "select access_code_id, coalesce(story, '') from access_code a left join lateral (
              select string_agg(replace(event_type, 'access_code.', ''), ' ' order by sequence) as story
              from event e where e.access_code_id = a.access_code_id) as told on true
          where workspace_id = $1 and coalesce(story, '') <> all(case
              when gone_at is not null then array['created deleted', 'created set_on_device removed_from_device deleted']
              when first_held_at is not null then array['created set_on_device'] else array['created'] end)";
-    sqlx::query_as(statement).bind(id_of(world)).fetch_all(app().pool.raw()).await.unwrap()
+    sqlx::query_as(statement).bind(id_of(workspace)).fetch_all(app().pool.raw()).await.unwrap()
 }
 
 /// Checks that each answer is a success or one of these refusals, and counts them by type.
@@ -147,10 +147,10 @@ const NOT_SHARED: (u16, &str) = (400, "code_cannot_be_shared");
 const NOT_FOUND: (u16, &str) = (404, "access_code_not_found");
 
 /// One of two hundred requests of every kind for six locks.
-fn mixed(world: &World, number: usize) -> (&'static str, Value) {
-    let lock = world.lock(number % 6);
+fn mixed(workspace: &TestWorkspace, number: usize) -> (&'static str, Value) {
+    let lock = workspace.lock(number % 6);
     let custom = format!("48{:02}", number % 5);
-    let mut some: Vec<String> = (0..=number % 4).map(|step| world.lock((number + step * 5) % 6)).collect();
+    let mut some: Vec<String> = (0..=number % 4).map(|step| workspace.lock((number + step * 5) % 6)).collect();
     if number.is_multiple_of(3) {
         some.reverse();
     }
@@ -178,17 +178,17 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
         let plain = json!({ "device_type": "august_lock", "supported_code_lengths": [4] });
         let capped =
             json!({ "device_type": "wyze_lock", "supported_code_lengths": [4], "max_active_codes_supported": 9 });
-        let world = live(json!([plain, capped, plain, plain, capped, plain])).await;
+        let workspace = live(json!([plain, capped, plain, plain, capped, plain])).await;
         let tickers = Tickers::start(3);
         let mut known: Vec<String> = Vec::new();
         for round in 0..3 {
-            let mut requests: Vec<_> = (0..200).map(|number| mixed(&world, number * 7 + round)).collect();
+            let mut requests: Vec<_> = (0..200).map(|number| mixed(&workspace, number * 7 + round)).collect();
             for (number, id) in known.drain(..).enumerate() {
                 // Every other code is asked to go twice at the same moment.
-                let wanted = json!({ "access_code_id": id, "sync": number % 3 == 0 });
-                requests.extend(std::iter::repeat_n(("/access_codes/delete", wanted), 1 + number % 2));
+                let params = json!({ "access_code_id": id, "sync": number % 3 == 0 });
+                requests.extend(std::iter::repeat_n(("/access_codes/delete", params), 1 + number % 2));
             }
-            let replies = at_once(&world.api_key, requests).await;
+            let replies = at_once(&workspace.api_key, requests).await;
             let counts = tally(&replies, &[DUPLICATE, NO_SPACE, UNFIT, NOT_SHARED, NOT_FOUND]);
             assert!(counts["ok"] > 20, "{counts:?}");
             for reply in &replies {
@@ -198,20 +198,24 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
                     one.into_iter().chain(many.filter_map(|code| code["access_code_id"].as_str())).map(str::to_owned),
                 );
             }
-            assert_eq!((clashes(&world).await, split_groups(&world).await), (0, 0), "round {round}: {counts:?}");
+            assert_eq!(
+                (clashes(&workspace).await, split_groups(&workspace).await),
+                (0, 0),
+                "round {round}: {counts:?}"
+            );
         }
         tickers.stop().await;
-        let crowd = most_crowded(&world).await;
+        let crowd = most_crowded(&workspace).await;
         assert!(crowd[1] <= 9 && crowd[4] <= 9, "{crowd:?}");
         assert!(crowd.iter().any(|most| *most > 9), "the others are not capped: {crowd:?}");
         // All that is due is long over on a held clock.
-        world.post("/_emulator/clock/hold", json!({})).await.ok();
-        world.advance("PT1H").await;
-        assert_eq!(broken_stories(&world).await, []);
+        workspace.post("/_emulator/clock/hold", json!({})).await.ok();
+        workspace.advance("PT1H").await;
+        assert_eq!(broken_stories(&workspace).await, []);
         let unfinished = "select count(*) from access_code where workspace_id = $1 and gone_at is null
              and (deletion_requested_at is not null or (starts_at is null and held_code is null))";
         let unfinished: i64 =
-            sqlx::query_scalar(unfinished).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
+            sqlx::query_scalar(unfinished).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
         assert_eq!(unfinished, 0);
     });
 }
@@ -219,27 +223,29 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
 #[test]
 fn of_many_requests_for_one_pin_each_lock_gets_it_once() {
     run(async {
-        let world = World::with_locks(3).await;
+        let workspace = TestWorkspace::with_locks(3).await;
         for round in 0..10 {
-            let requests = (0..60)
-                .map(|number| (CREATE, json!({ "device_id": world.lock(number % 3), "code": format!("482{round}") })));
-            let counts = tally(&at_once(&world.api_key, requests.collect()).await, &[DUPLICATE]);
+            let requests = (0..60).map(|number| {
+                (CREATE, json!({ "device_id": workspace.lock(number % 3), "code": format!("482{round}") }))
+            });
+            let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[DUPLICATE]);
             assert_eq!(counts, BTreeMap::from([("ok".to_owned(), 3), ("duplicate_access_code".to_owned(), 57)]));
         }
-        assert_eq!(clashes(&world).await, 0);
+        assert_eq!(clashes(&workspace).await, 0);
     });
 }
 
 #[test]
 fn of_two_hundred_requests_a_lock_takes_as_many_as_it_holds() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 25 }])).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 25 }])).await;
         let requests = (0..200).map(|number| match number % 2 {
-            0 => (CREATE, json!({ "device_id": world.lock(0) })),
-            _ => (CREATE_MULTIPLE, json!({ "device_ids": [world.lock(0)] })),
+            0 => (CREATE, json!({ "device_id": workspace.lock(0) })),
+            _ => (CREATE_MULTIPLE, json!({ "device_ids": [workspace.lock(0)] })),
         });
-        let counts = tally(&at_once(&world.api_key, requests.collect()).await, &[NO_SPACE]);
-        assert_eq!((counts["ok"], most_crowded(&world).await), (25, vec![25]));
+        let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[NO_SPACE]);
+        assert_eq!((counts["ok"], most_crowded(&workspace).await), (25, vec![25]));
     });
 }
 
@@ -255,48 +261,48 @@ fn scarce() -> Value {
 #[test]
 fn the_last_pins_are_given_to_one_request_each() {
     run(async {
-        let world = World::with(json!([scarce()])).await;
+        let workspace = TestWorkspace::with(json!([scarce()])).await;
         for round in 0..2 {
-            let requests = (0..200).map(|_| (CREATE, json!({ "device_id": world.lock(0) }))).collect();
-            let counts = tally(&at_once(&world.api_key, requests).await, &[(400, "no_code_left")]);
+            let requests = (0..200).map(|_| (CREATE, json!({ "device_id": workspace.lock(0) }))).collect();
+            let counts = tally(&at_once(&workspace.api_key, requests).await, &[(400, "no_code_left")]);
             assert_eq!(counts["ok"], [200, 160][round]);
         }
-        assert_eq!(clashes(&world).await, 0);
+        assert_eq!(clashes(&workspace).await, 0);
     });
 }
 
 #[test]
 fn overlapping_sets_in_any_order_get_a_pin_each_without_a_deadlock() {
     run(async {
-        let world = World::with(json!(vec![scarce(); 12])).await;
+        let workspace = TestWorkspace::with(json!(vec![scarce(); 12])).await;
         let requests = (0..120).map(|number: usize| {
-            let mut set: Vec<String> = (0..8).map(|step| world.lock((number * 5 + step * 7) % 12)).collect();
+            let mut set: Vec<String> = (0..8).map(|step| workspace.lock((number * 5 + step * 7) % 12)).collect();
             if number.is_multiple_of(2) {
                 set.sort_unstable();
             }
             (CREATE_MULTIPLE, json!({ "device_ids": set }))
         });
-        let replies = at_once(&world.api_key, requests.collect()).await;
+        let replies = at_once(&workspace.api_key, requests.collect()).await;
         assert_eq!(tally(&replies, &[]), BTreeMap::from([("ok".to_owned(), 120)]));
-        assert_eq!((clashes(&world).await, split_groups(&world).await), (0, 0));
+        assert_eq!((clashes(&workspace).await, split_groups(&workspace).await), (0, 0));
     });
 }
 
 #[test]
 fn two_first_requests_with_one_new_key_get_one_pin() {
     run(async {
-        let world = World::with_locks(4).await;
+        let workspace = TestWorkspace::with_locks(4).await;
         for round in 0..50 {
             let key = format!("round {round}");
             let preferring = [4, 6, 7, 8];
-            let requests = (0..4).map(|place: usize| {
-                let length = preferring[place];
+            let requests = (0..4).map(|index: usize| {
+                let length = preferring[index];
                 (
                     CREATE,
-                    json!({ "device_id": world.lock(place), "common_code_key": key, "preferred_code_length": length }),
+                    json!({ "device_id": workspace.lock(index), "common_code_key": key, "preferred_code_length": length }),
                 )
             });
-            let replies = at_once(&world.api_key, requests.collect()).await;
+            let replies = at_once(&workspace.api_key, requests.collect()).await;
             let codes: Vec<_> = replies.into_iter().map(|reply| reply.ok()["access_code"]["code"].clone()).collect();
             assert!(codes.iter().all(|code| *code == codes[0]), "{key}: {codes:?}");
         }
@@ -306,56 +312,56 @@ fn two_first_requests_with_one_new_key_get_one_pin() {
 #[test]
 fn first_requests_with_one_new_key_and_different_pins_agree_on_one() {
     run(async {
-        let world = World::with_locks(4).await;
+        let workspace = TestWorkspace::with_locks(4).await;
         for round in 0..25 {
-            let requests = (0..4).map(|place: usize| {
-                let code = format!("{}", 1000 + round * 10 + place);
-                (CREATE, json!({ "device_id": world.lock(place), "common_code_key": format!("round {round}"), "code": code }))
+            let requests = (0..4).map(|index: usize| {
+                let code = format!("{}", 1000 + round * 10 + index);
+                (CREATE, json!({ "device_id": workspace.lock(index), "common_code_key": format!("round {round}"), "code": code }))
             });
-            let counts = tally(&at_once(&world.api_key, requests.collect()).await, &[UNFIT]);
+            let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[UNFIT]);
             assert_eq!((counts["ok"], counts["invalid_input"]), (1, 3));
         }
-        assert_eq!(split_groups(&world).await, 0);
+        assert_eq!(split_groups(&workspace).await, 0);
     });
 }
 
 #[test]
 fn a_code_deleted_many_times_at_once_is_removed_once() {
     run(async {
-        let world = live(json!(1)).await;
+        let workspace = live(json!(1)).await;
         let tickers = Tickers::start(2);
         for _ in 0..10 {
-            let code = world.create(json!({ "device_id": world.lock(0), "sync": true })).await;
-            let wanted = json!({ "access_code_id": code["access_code_id"], "sync": true });
-            let requests = std::iter::repeat_n(("/access_codes/delete", wanted), 10).collect();
-            let counts = tally(&at_once(&world.api_key, requests).await, &[NOT_FOUND]);
+            let code = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
+            let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
+            let requests = std::iter::repeat_n(("/access_codes/delete", params), 10).collect();
+            let counts = tally(&at_once(&workspace.api_key, requests).await, &[NOT_FOUND]);
             assert_eq!(counts, BTreeMap::from([("ok".to_owned(), 1), ("access_code_not_found".to_owned(), 9)]));
         }
         tickers.stop().await;
-        assert_eq!(broken_stories(&world).await, []);
+        assert_eq!(broken_stories(&workspace).await, []);
     });
 }
 
 #[test]
 fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
     run(async {
-        let world = World::with_locks(3).await;
+        let workspace = TestWorkspace::with_locks(3).await;
         let mut known: Vec<Value> = Vec::new();
         for _ in 0..6 {
             let mut requests: Vec<_> =
-                (0..24).map(|number| (CREATE, json!({ "device_id": world.lock(number % 3) }))).collect();
+                (0..24).map(|number| (CREATE, json!({ "device_id": workspace.lock(number % 3) }))).collect();
             requests.extend((0..6).map(|_| ("/_emulator/clock/advance", json!({ "by": "PT0.1S" }))));
             requests.extend(known.drain(..).map(|id| ("/access_codes/delete", json!({ "access_code_id": id }))));
-            let replies = at_once(&world.api_key, requests).await;
+            let replies = at_once(&workspace.api_key, requests).await;
             tally(&replies, &[(409, "conflict"), NOT_FOUND]);
             let made = replies.iter().map(|reply| reply.body["access_code"]["access_code_id"].clone());
             known.extend(made.filter(|id| !id.is_null()));
         }
-        world.advance("PT1H").await;
-        assert_eq!(broken_stories(&world).await, []);
+        workspace.advance("PT1H").await;
+        assert_eq!(broken_stories(&workspace).await, []);
         let late = "select count(*) from event e join access_code a using (access_code_id)
              where e.workspace_id = $1 and e.occurred_at < a.created_at";
-        let late: i64 = sqlx::query_scalar(late).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
+        let late: i64 = sqlx::query_scalar(late).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
         assert_eq!(late, 0, "nothing happens to a code before it is made");
     });
 }
@@ -364,19 +370,20 @@ fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
 fn a_clock_that_is_let_go_while_codes_are_deleted_leaves_none_asleep() {
     run(async {
         for _ in 0..10 {
-            let world = World::with_locks(2).await;
+            let workspace = TestWorkspace::with_locks(2).await;
             let mut requests = Vec::new();
             for number in 0..20 {
-                let code = world.create(json!({ "device_id": world.lock(number % 2), "sync": true })).await;
+                let code = workspace.create(json!({ "device_id": workspace.lock(number % 2), "sync": true })).await;
                 requests.push(("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })));
             }
             requests.insert(10, ("/_emulator/clock/run", json!({})));
-            tally(&at_once(&world.api_key, requests).await, &[]);
+            tally(&at_once(&workspace.api_key, requests).await, &[]);
             let asleep = "select count(*) from access_code
                  where workspace_id = $1 and gone_at is null and due_at is not null and wake_at is null";
-            let asleep: i64 = sqlx::query_scalar(asleep).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
+            let asleep: i64 =
+                sqlx::query_scalar(asleep).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(asleep, 0, "nothing but the passing of time is needed for them to go");
-            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }
     });
 }
@@ -384,12 +391,13 @@ fn a_clock_that_is_let_go_while_codes_are_deleted_leaves_none_asleep() {
 #[test]
 fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
     run(async {
-        let world = World::make(json!({ "locks": 8, "clock": { "running_from": START, "rate": 2000 } })).await;
+        let workspace =
+            TestWorkspace::make(json!({ "locks": 8, "clock": { "running_from": START, "rate": 2000 } })).await;
         let tickers = Tickers::start(3);
         let mut moment = 0;
         for _ in 0..20 {
-            let now = world.get("/_emulator/clock").await.ok()["now"].as_str().unwrap().to_owned();
-            let now: latchkey::testing::clock::Instant = now.parse().unwrap();
+            let now = workspace.get("/_emulator/clock").await.ok()["now"].as_str().unwrap().to_owned();
+            let now: latchkey::testing::clock::Timestamp = now.parse().unwrap();
             let windows = (0..40_u8).map(|number| {
                 moment += 1;
                 let starts_at = now + chrono::TimeDelta::seconds(i64::from(10 + number * 3));
@@ -397,23 +405,23 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
                 (
                     CREATE,
                     json!({
-                        "device_id": world.lock(moment % 8), "starts_at": starts_at, "ends_at": ends_at,
+                        "device_id": workspace.lock(moment % 8), "starts_at": starts_at, "ends_at": ends_at,
                     }),
                 )
             });
             let mut requests: Vec<_> = windows.collect();
             requests.push(("/_emulator/clock/hold", json!({})));
-            tally(&at_once(&world.api_key, requests).await, &[UNFIT, (409, "conflict")]);
-            let held = world.get("/_emulator/clock").await.ok();
+            tally(&at_once(&workspace.api_key, requests).await, &[UNFIT, (409, "conflict")]);
+            let held = workspace.get("/_emulator/clock").await.ok();
             let astir = "select (select count(*) from access_code where workspace_id = $1 and wake_at is not null),
                                 (select count(*) from event where workspace_id = $1 and occurred_at > $2)";
-            let held: latchkey::testing::clock::Instant = held["now"].as_str().unwrap().parse().unwrap();
+            let held: latchkey::testing::clock::Timestamp = held["now"].as_str().unwrap().parse().unwrap();
             let astir: (i64, i64) =
-                sqlx::query_as(astir).bind(id_of(&world)).bind(held).fetch_one(app().pool.raw()).await.unwrap();
+                sqlx::query_as(astir).bind(id_of(&workspace)).bind(held).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(astir, (0, 0));
-            world.post("/_emulator/clock/run", json!({ "rate": 2000 })).await.ok();
+            workspace.post("/_emulator/clock/run", json!({ "rate": 2000 })).await.ok();
         }
-        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         tickers.stop().await;
     });
 }
@@ -440,17 +448,17 @@ fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
 #[test]
 fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
     run(async {
-        let world = World::make(json!({ "clock": "live", "programming": "at_once", "locks": 4 })).await;
+        let workspace = TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": 4 })).await;
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let limits = PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) };
         let small = App::new(shared.config.clone(), Pools::lazy(options, limits)).unwrap();
         let router = server::router(small.clone());
         let create = |number: usize| {
-            let wanted = json!({ "device_id": world.lock(number % 4), "common_code_key": format!("key {number}") });
-            let list = json!({ "device_id": world.lock(number % 4) });
-            let one = post_to(&router, &world.api_key, "/access_codes/create", wanted);
-            let other = post_to(&router, &world.api_key, "/access_codes/list", list);
+            let params = json!({ "device_id": workspace.lock(number % 4), "common_code_key": format!("key {number}") });
+            let list = json!({ "device_id": workspace.lock(number % 4) });
+            let one = post_to(&router, &workspace.api_key, "/access_codes/create", params);
+            let other = post_to(&router, &workspace.api_key, "/access_codes/list", list);
             async move { tokio::join!(one, other) }
         };
         let (answers, ()) = tokio::join!(futures_util::future::join_all((0..16).map(create)), async {
@@ -459,10 +467,10 @@ fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
             }
         });
         assert!(answers.iter().all(|(made, listed)| (*made, *listed) == (200, 200)), "{answers:?}");
-        world.tick().await;
+        workspace.tick().await;
         let mut set = 0;
-        for lock in world.locks() {
-            let codes = world.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
+        for lock in workspace.locks() {
+            let codes = workspace.post("/access_codes/list", json!({ "device_id": lock })).await.ok();
             set += codes["access_codes"].as_array().unwrap().iter().filter(|code| code["status"] == "set").count();
         }
         assert_eq!(set, 16);
@@ -472,8 +480,8 @@ fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
 #[test]
 fn tick_that_fails_says_so_and_leaves_what_is_due_to_the_next() {
     run(async {
-        let world = World::make(json!({ "clock": "live", "programming": "at_once", "locks": 1 })).await;
-        let id = world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"].clone();
+        let workspace = TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": 1 })).await;
+        let id = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let pools = Pools::lazy(options, PoolLimits::of(&shared.config));
@@ -481,8 +489,8 @@ fn tick_that_fails_says_so_and_leaves_what_is_due_to_the_next() {
         cut_off.pool.close().await;
         cut_off.background.close().await;
         assert!(scheduler::tick(&cut_off).await.is_err());
-        world.tick().await;
-        assert_eq!(world.access_code(&id).await["status"], "set");
-        assert_eq!(world.events_of(&id).await.len(), 2, "created and set, each once");
+        workspace.tick().await;
+        assert_eq!(workspace.access_code(&id).await["status"], "set");
+        assert_eq!(workspace.events_of(&id).await.len(), 2, "created and set, each once");
     });
 }

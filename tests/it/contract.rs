@@ -1,6 +1,6 @@
 //! The contract walked: what the two documents say is what the server does, path by path and parameter by parameter.
 
-use crate::support::{World, ask, run};
+use crate::support::{TestWorkspace, ask, run};
 use latchkey::testing::contract::{self, Contract};
 use latchkey::testing::{control, server};
 use serde_json::{Map, Value, json};
@@ -74,9 +74,9 @@ fn every_path_takes_the_methods_of_the_contract_and_refuses_all_others() {
     run(async {
         for (contract, _) in documents() {
             for path in contract.paths() {
-                // One world for each path: one of them deletes it.
-                let world = World::with_locks(0).await;
-                let bearer = format!("Bearer {}", world.api_key);
+                // One workspace for each path: one of them deletes it.
+                let workspace = TestWorkspace::with_locks(0).await;
+                let bearer = format!("Bearer {}", workspace.api_key);
                 let headers = [("authorization", bearer.as_str()), JSON];
                 let taken = contract.endpoint(path).unwrap().methods();
                 let (listed, others): (Vec<&str>, Vec<&str>) =
@@ -196,8 +196,8 @@ fn kinds(document: &Value, schema: &Value) -> BTreeSet<&'static str> {
     let target = resolve(document, schema);
     let all = || one_of_each_kind().iter().map(kind).collect::<BTreeSet<_>>();
     let mut admitted = all();
-    if let Some(wanted) = target.get("type").and_then(Value::as_str) {
-        admitted.retain(|kind| *kind == if wanted == "integer" { "number" } else { wanted });
+    if let Some(params) = target.get("type").and_then(Value::as_str) {
+        admitted.retain(|kind| *kind == if params == "integer" { "number" } else { params });
     }
     for part in list(target, "allOf") {
         let of_part = kinds(document, part);
@@ -264,8 +264,8 @@ fn has_messages(tree: &Value) -> bool {
 #[test]
 fn every_parameter_of_every_operation_refuses_what_does_not_fit_and_is_named() {
     run(async {
-        let world = World::with_locks(0).await;
-        let bearer = format!("Bearer {}", world.api_key);
+        let workspace = TestWorkspace::with_locks(0).await;
+        let bearer = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", bearer.as_str()), JSON];
         let mut refused = 0;
         for (path, method, document) in operations() {
@@ -314,13 +314,13 @@ fn drop_texts(value: &mut Value) {
 
 /// Takes away what a pointer leads to, in which `*` stands for any key, and gives it with the places it was at.
 fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
-    fn within(value: &mut Value, steps: &[String], place: &str, taken: &mut Vec<(String, Value)>) {
+    fn within(value: &mut Value, steps: &[String], index: &str, taken: &mut Vec<(String, Value)>) {
         let Some((step, rest)) = steps.split_first() else { return };
         if let Some(items) = value.as_array_mut() {
             let index = step.parse().ok().filter(|index| *index < items.len());
             match index {
-                Some(index) if rest.is_empty() => taken.push((format!("{place}/{index}"), items.remove(index))),
-                Some(index) => within(&mut items[index], rest, &format!("{place}/{index}"), taken),
+                Some(index) if rest.is_empty() => taken.push((format!("{index}/{index}"), items.remove(index))),
+                Some(index) => within(&mut items[index], rest, &format!("{index}/{index}"), taken),
                 None => {}
             }
             return;
@@ -328,11 +328,11 @@ fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
         let Some(fields) = value.as_object_mut() else { return };
         let names: Vec<String> = fields.keys().filter(|name| step == "*" || *name == step).cloned().collect();
         for name in names {
-            let place = format!("{place}/{name}");
+            let index = format!("{index}/{name}");
             if rest.is_empty() {
-                taken.extend(fields.shift_remove(&name).map(|value| (place, value)));
+                taken.extend(fields.shift_remove(&name).map(|value| (index, value)));
             } else {
-                within(&mut fields[&name], rest, &place, taken);
+                within(&mut fields[&name], rest, &index, taken);
             }
         }
     }
@@ -342,21 +342,21 @@ fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
     taken
 }
 
-fn differences(ours: &Value, seams: &Value, place: &str, found: &mut Vec<String>) {
+fn differences(ours: &Value, seams: &Value, index: &str, found: &mut Vec<String>) {
     if let (Value::Object(ours), Value::Object(seams)) = (ours, seams) {
         let names: BTreeSet<&String> = ours.keys().chain(seams.keys()).collect();
         for name in names {
             let of = |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or(json!("(missing)"));
-            differences(&of(ours), &of(seams), &format!("{place}/{}", name.replace('/', "~1")), found);
+            differences(&of(ours), &of(seams), &format!("{index}/{}", name.replace('/', "~1")), found);
         }
     } else if let (Value::Array(ours), Value::Array(seams)) = (ours, seams)
         && ours.len() == seams.len()
     {
         for (index, (ours, seams)) in ours.iter().zip(seams).enumerate() {
-            differences(ours, seams, &format!("{place}/{index}"), found);
+            differences(ours, seams, &format!("{index}/{index}"), found);
         }
     } else if ours != seams {
-        found.push(format!("{place}: ours {ours}, Seam's {seams}"));
+        found.push(format!("{index}: ours {ours}, Seam's {seams}"));
     }
 }
 

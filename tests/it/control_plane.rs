@@ -1,6 +1,6 @@
 //! The control plane as a whole: who may use it, what it limits, and that a refusal changes nothing.
 
-use crate::support::{START, UNKNOWN, World, app, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, app, run};
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use latchkey::testing::config::ControlPlane;
@@ -35,16 +35,16 @@ async fn asked(server: &App, host: &str, token: &str, path: &str, body: Value) -
 #[test]
 fn the_key_of_a_workspace_is_good_for_its_control_plane_at_any_address() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for (server, host) in [
             (guarded_by(Some(ADMIN), ControlPlane::Guarded), "locks.example.com:7326"),
             (guarded_by(Some(ADMIN), ControlPlane::Guarded), "localhost:7326"),
         ] {
-            let key = world.api_key.as_str();
+            let key = workspace.api_key.as_str();
             let advance = json!({ "by": "PT1M" });
             assert_eq!(asked(&server, host, key, "/_emulator/clock/advance", advance.clone()).await.0, 200);
             assert_eq!(asked(&server, host, key, "/_emulator/workspaces/list", json!({})).await.0, 200);
-            let memory = json!({ "device_id": world.lock(0) });
+            let memory = json!({ "device_id": workspace.lock(0) });
             assert_eq!(asked(&server, host, key, "/_emulator/locks/memory", memory.clone()).await.0, 200);
             // It is good for no other.
             let theirs = json!({ "by": "PT1M", "workspace_id": other.workspace_id });
@@ -65,14 +65,14 @@ fn the_key_of_a_workspace_is_good_for_its_control_plane_at_any_address() {
 #[test]
 fn the_admin_token_is_good_for_all_of_the_control_plane() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let server = guarded_by(Some(ADMIN), ControlPlane::Guarded);
         let ask = async |path, body| asked(&server, "locks.example.com", ADMIN, path, body).await.0;
-        let advance = json!({ "by": "PT1M", "workspace_id": world.workspace_id });
+        let advance = json!({ "by": "PT1M", "workspace_id": workspace.workspace_id });
         assert_eq!(ask("/_emulator/clock/advance", advance).await, 200);
         assert_eq!(ask("/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
         assert_eq!(ask("/_emulator/workspaces/list", json!({})).await, 200);
-        let named = json!({ "workspace_id": world.workspace_id });
+        let named = json!({ "workspace_id": workspace.workspace_id });
         assert_eq!(ask("/_emulator/workspaces/delete", named).await, 200);
     });
 }
@@ -80,22 +80,22 @@ fn the_admin_token_is_good_for_all_of_the_control_plane() {
 #[test]
 fn an_open_control_plane_asks_nobody_for_a_credential() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for admin_token in [None, Some(ADMIN)] {
             let server = guarded_by(admin_token, ControlPlane::Open);
             let ask = async |token, path, body| asked(&server, "locks.example.com", token, path, body).await.0;
             assert_eq!(ask("", "/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
-            let advance = json!({ "by": "PT1M", "workspace_id": world.workspace_id });
+            let advance = json!({ "by": "PT1M", "workspace_id": workspace.workspace_id });
             assert_eq!(ask("", "/_emulator/clock/advance", advance).await, 200);
-            assert_eq!(ask(&world.api_key, "/_emulator/clock/advance", json!({ "by": "PT1M" })).await, 200);
+            assert_eq!(ask(&workspace.api_key, "/_emulator/clock/advance", json!({ "by": "PT1M" })).await, 200);
             assert_eq!(ask("wrong", "/_emulator/clock/advance", json!({ "by": "PT1M" })).await, 401);
         }
     });
 }
 
-/// Everything that the database has of a world but its keys.
-async fn tables(world: &World) -> Value {
-    world.get("/_emulator/snapshots/export").await.ok()["snapshot"]["tables"].clone()
+/// Everything that the database has of a workspace but its keys.
+async fn tables(workspace: &TestWorkspace) -> Value {
+    workspace.get("/_emulator/snapshots/export").await.ok()["snapshot"]["tables"].clone()
 }
 
 #[test]
@@ -103,12 +103,13 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
     run(async {
         let locks =
             json!([{ "device_type": "salto_lock" }, { "device_type": "salto_lock" }, { "device_type": "wyze_lock" }]);
-        let world = World::with(locks).await;
-        let code = world.create(json!({ "device_id": world.lock(2), "code": "4826" })).await["access_code_id"].clone();
-        world.advance("PT1S").await;
-        let (salto, wyze) = (world.lock(0), world.lock(2));
+        let workspace = TestWorkspace::with(locks).await;
+        let code =
+            workspace.create(json!({ "device_id": workspace.lock(2), "code": "4826" })).await["access_code_id"].clone();
+        workspace.advance("PT1S").await;
+        let (salto, wyze) = (workspace.lock(0), workspace.lock(2));
         let device = "/_emulator/devices/update";
-        let before = tables(&world).await;
+        let before = tables(&workspace).await;
         let refused = [
             (
                 device,
@@ -158,10 +159,10 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
             ),
             ("/_emulator/workspaces/delete", json!({ "workspace_id": UNKNOWN })),
         ];
-        for (path, wanted) in refused {
-            let reply = world.post(path, wanted.clone()).await;
-            assert!((400..500).contains(&reply.status), "{path} {wanted}: {} {}", reply.status, reply.body);
-            assert_eq!(tables(&world).await, before, "{path} {wanted}");
+        for (path, params) in refused {
+            let reply = workspace.post(path, params.clone()).await;
+            assert!((400..500).contains(&reply.status), "{path} {params}: {} {}", reply.status, reply.body);
+            assert_eq!(tables(&workspace).await, before, "{path} {params}");
         }
     });
 }
@@ -169,10 +170,10 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
 #[test]
 fn durations_and_rates_of_the_control_plane_have_limits() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let too_long = ["P36526D", "P3000000D", "P5219W", "PT9999999999S", "P99999999999W"];
         for duration in too_long {
-            for (path, wanted, parameter) in [
+            for (path, params, parameter) in [
                 ("/_emulator/rate_limits/set", json!({ "create": 5, "per": duration }), "per"),
                 ("/_emulator/programming/set", json!({ "after": duration }), "after"),
                 (
@@ -184,30 +185,31 @@ fn durations_and_rates_of_the_control_plane_have_limits() {
                 ("/_emulator/webhook_deliveries/wait", json!({ "timeout": duration }), "timeout"),
                 ("/_emulator/clock/advance", json!({ "by": duration }), "by"),
             ] {
-                let error = world.post(path, wanted).await.error(400, "invalid_input");
+                let error = workspace.post(path, params).await.error(400, "invalid_input");
                 assert!(error["validation_errors"].get(parameter).is_some(), "{path} {duration}: {error}");
             }
             let made = crate::support::post_as("", "/_emulator/workspaces/create", json!({ "ttl": duration })).await;
             made.invalid("ttl");
         }
         for rate in [json!(0), json!(-1), json!(1e300), json!(1_000_000_001)] {
-            let error = world.post("/_emulator/clock/run", json!({ "rate": rate })).await.error(400, "invalid_input");
+            let error =
+                workspace.post("/_emulator/clock/run", json!({ "rate": rate })).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get("rate").is_some(), "{error}");
         }
         // What is just within them works, together.
         let longest = "P36525D";
-        world.post("/_emulator/rate_limits/set", json!({ "create": 1_000_000, "per": longest })).await.ok();
+        workspace.post("/_emulator/rate_limits/set", json!({ "create": 1_000_000, "per": longest })).await.ok();
         let slow = json!({ "operation": "set", "outcome": { "delay": longest } });
-        world.post("/_emulator/faults/create", slow).await.ok();
-        world.create(json!({ "device_id": world.lock(0) })).await;
-        world.post("/_emulator/programming/set", json!({ "after": longest })).await.ok();
-        world.create(json!({ "device_id": world.lock(0) })).await;
-        let window = json!({ "device_id": world.lock(0), "starts_at": START, "ends_at": "9999-12-31T00:00:00Z" });
-        world.create(window).await;
-        world.advance(longest).await;
-        world.create(json!({ "device_id": world.lock(0) })).await;
-        world.post("/_emulator/clock/run", json!({ "rate": 1_000_000_000 })).await.ok();
-        world.create(json!({ "device_id": world.lock(0) })).await;
-        world.get("/devices/list").await.ok();
+        workspace.post("/_emulator/faults/create", slow).await.ok();
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        workspace.post("/_emulator/programming/set", json!({ "after": longest })).await.ok();
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        let window = json!({ "device_id": workspace.lock(0), "starts_at": START, "ends_at": "9999-12-31T00:00:00Z" });
+        workspace.create(window).await;
+        workspace.advance(longest).await;
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        workspace.post("/_emulator/clock/run", json!({ "rate": 1_000_000_000 })).await.ok();
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        workspace.get("/devices/list").await.ok();
     });
 }

@@ -1,16 +1,16 @@
 //! Locks that do not tell their time zone, where the clocks change.
 
 use crate::access_codes::on;
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
 const WARNING: &str = "time_frame_adjusted_for_unknown_time_zone";
 
 /// Whether a code warns of the change, and what the lock at this place holds of it.
-async fn held(world: &World, access_code_id: &Value) -> (bool, String, String) {
-    let code = world.access_code(access_code_id).await;
-    let place = world.devices.iter().position(|device| device["device_id"] == code["device_id"]).unwrap();
-    let memory = world.memory(place).await;
+async fn held(workspace: &TestWorkspace, access_code_id: &Value) -> (bool, String, String) {
+    let code = workspace.access_code(access_code_id).await;
+    let index = workspace.devices.iter().position(|device| device["device_id"] == code["device_id"]).unwrap();
+    let memory = workspace.memory(index).await;
     let slot = memory.iter().find(|slot| slot["access_code_id"] == *access_code_id).unwrap();
     let warns = code["warnings"].as_array().unwrap().iter().any(|warning| warning["warning_code"] == WARNING);
     (warns, slot["starts_at"].as_str().unwrap().to_owned(), slot["ends_at"].as_str().unwrap().to_owned())
@@ -33,32 +33,32 @@ fn a_schlage_lock_of_unknown_zone_gets_an_hour_more_where_the_clocks_change() {
             ("2026-03-09T18:00:00.000Z", between, between),
         ] {
             let locks = json!([{ "device_type": "schlage_lock" }, known, august]);
-            let world = World::make(json!({ "clock": { "held_at": start }, "locks": locks })).await;
-            let wanted = json!({ "starts_at": window.0, "ends_at": window.1, "name": "guest" });
-            let code = world.create(on(&world, 0, wanted.clone())).await;
+            let workspace = TestWorkspace::make(json!({ "clock": { "held_at": start }, "locks": locks })).await;
+            let params = json!({ "starts_at": window.0, "ends_at": window.1, "name": "guest" });
+            let code = workspace.create(on(&workspace, 0, params.clone())).await;
             let id = &code["access_code_id"];
-            world.advance("PT1S").await;
+            workspace.advance("PT1S").await;
             let is_longer = window != longer;
-            assert_eq!(held(&world, id).await, (is_longer, longer.0.to_owned(), longer.1.to_owned()));
-            let shown = world.access_code(id).await;
+            assert_eq!(held(&workspace, id).await, (is_longer, longer.0.to_owned(), longer.1.to_owned()));
+            let shown = workspace.access_code(id).await;
             assert_eq!((&shown["starts_at"], &shown["ends_at"]), (&json!(window.0), &json!(window.1)));
             if is_longer {
                 assert_eq!(shown["warnings"][0]["created_at"], start);
             }
             let exact = (false, window.0.to_owned(), window.1.to_owned());
-            for place in [1, 2] {
-                let code = world.create(on(&world, place, wanted.clone())).await;
-                world.advance("PT1S").await;
-                assert_eq!(held(&world, &code["access_code_id"]).await, exact);
+            for index in [1, 2] {
+                let code = workspace.create(on(&workspace, index, params.clone())).await;
+                workspace.advance("PT1S").await;
+                assert_eq!(held(&workspace, &code["access_code_id"]).await, exact);
             }
-            world.change_lock(0, json!({ "time_zone": "America/Denver" })).await;
-            world.advance("PT1S").await;
-            assert_eq!(held(&world, id).await, exact, "once the zone is known");
-            assert_eq!(world.access_code(id).await["warnings"], json!([]));
+            workspace.change_lock(0, json!({ "time_zone": "America/Denver" })).await;
+            workspace.advance("PT1S").await;
+            assert_eq!(held(&workspace, id).await, exact, "once the zone is known");
+            assert_eq!(workspace.access_code(id).await["warnings"], json!([]));
         }
         // A code for ever has no time frame to adjust.
-        let world = World::with(json!([{ "device_type": "schlage_lock" }])).await;
-        let code = world.create(on(&world, 0, json!({ "sync": true }))).await;
-        assert_eq!((&code["warnings"], &world.memory(0).await[0]["ends_at"]), (&json!([]), &Value::Null));
+        let workspace = TestWorkspace::with(json!([{ "device_type": "schlage_lock" }])).await;
+        let code = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await;
+        assert_eq!((&code["warnings"], &workspace.memory(0).await[0]["ends_at"]), (&json!([]), &Value::Null));
     });
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, UNKNOWN, World, post_as, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ impl Dice {
     }
 
     fn one_of<T: Clone>(&mut self, list: &[T]) -> Option<T> {
-        let place = self.roll(list.len().max(1));
-        list.get(place).cloned()
+        let index = self.roll(list.len().max(1));
+        list.get(index).cloned()
     }
 }
 
@@ -163,7 +163,7 @@ impl Script {
     }
 }
 
-/// Plays the script in a new world with this seed and gives each request with the bytes of its answer.
+/// Plays the script in a new workspace with this seed and gives each request with the bytes of its answer.
 async fn play(seed: &str) -> Vec<(String, u16, String)> {
     let types = [
         "august_lock",
@@ -175,8 +175,8 @@ async fn play(seed: &str) -> Vec<(String, u16, String)> {
         "igloohome_lock",
     ];
     let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
-    let wanted = json!({ "seed": seed, "clock": { "held_at": START }, "locks": locks });
-    let made = post_as("", "/_emulator/workspaces/create", wanted).await;
+    let params = json!({ "seed": seed, "clock": { "held_at": START }, "locks": locks });
+    let made = post_as("", "/_emulator/workspaces/create", params).await;
     let mut answers = vec![("make".to_owned(), made.status, made.text.clone())];
     let made = made.ok();
     let key = made["api_key"].as_str().unwrap().to_owned();
@@ -222,7 +222,7 @@ fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_same_requests_in_worlds_of_one_seed_get_the_same_answers_byte_for_byte() {
+fn the_same_requests_in_workspaces_of_one_seed_get_the_same_answers_byte_for_byte() {
     run(async {
         let first = play("byte for byte").await;
         let second = play("byte for byte").await;
@@ -258,12 +258,12 @@ fn another_seed_gives_other_ids_keys_and_pins() {
             assert_ne!(one[name], other[name], "{name}");
         }
         let pins = async |seed: &str| {
-            let world = World::make(json!({ "seed": seed, "locks": 1 })).await;
+            let workspace = TestWorkspace::make(json!({ "seed": seed, "locks": 1 })).await;
             let mut pins = Vec::new();
             for _ in 0..8 {
-                pins.push(world.create(json!({ "device_id": world.lock(0) })).await["code"].clone());
+                pins.push(workspace.create(json!({ "device_id": workspace.lock(0) })).await["code"].clone());
             }
-            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
             pins
         };
         assert_eq!(pins("one seed").await, pins("one seed").await);
@@ -272,15 +272,15 @@ fn another_seed_gives_other_ids_keys_and_pins() {
 }
 
 #[test]
-fn a_seed_is_refused_while_a_world_has_it() {
+fn a_seed_is_refused_while_a_workspace_has_it() {
     run(async {
-        let wanted = json!({ "seed": "one at a time", "locks": 1 });
-        let world = World::make(wanted.clone()).await;
-        let error = post_as("", "/_emulator/workspaces/create", wanted.clone()).await.error(409, "conflict");
+        let params = json!({ "seed": "one at a time", "locks": 1 });
+        let workspace = TestWorkspace::make(params.clone()).await;
+        let error = post_as("", "/_emulator/workspaces/create", params.clone()).await.error(409, "conflict");
         assert!(error["message"].as_str().unwrap().contains("seed"), "{error}");
-        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        let again = World::make(wanted).await;
-        assert_eq!((again.api_key.clone(), again.locks()), (world.api_key.clone(), world.locks()));
+        workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        let again = TestWorkspace::make(params).await;
+        assert_eq!((again.api_key.clone(), again.locks()), (workspace.api_key.clone(), workspace.locks()));
         again.post("/_emulator/workspaces/delete", json!({})).await.ok();
     });
 }
@@ -288,28 +288,31 @@ fn a_seed_is_refused_while_a_world_has_it() {
 #[test]
 fn what_happens_elsewhere_on_the_server_leaves_no_trace() {
     run(async {
-        let wanted = json!({ "seed": "undisturbed", "locks": 2 });
+        let params = json!({ "seed": "undisturbed", "locks": 2 });
         let mut seen = Vec::new();
         for disturbed in [false, true] {
-            let world = World::make(wanted.clone()).await;
-            let other = World::with_locks(1).await;
+            let workspace = TestWorkspace::make(params.clone()).await;
+            let other = TestWorkspace::with_locks(1).await;
             let mut answers = Vec::new();
             for _ in 0..5 {
                 if disturbed {
                     other.create(json!({ "device_id": other.lock(0) })).await;
                     // Reads write nothing, and refused requests use nothing up.
-                    world.post("/access_codes/generate_code", json!({ "device_id": world.lock(0) })).await.ok();
-                    world.post("/events/list", json!({ "since": START })).await.ok();
-                    let refused = json!({ "device_id": world.lock(0), "code": "1" });
-                    world.post("/access_codes/create", refused).await.error(400, "invalid_input");
+                    workspace.post("/access_codes/generate_code", json!({ "device_id": workspace.lock(0) })).await.ok();
+                    workspace.post("/events/list", json!({ "since": START })).await.ok();
+                    let refused = json!({ "device_id": workspace.lock(0), "code": "1" });
+                    workspace.post("/access_codes/create", refused).await.error(400, "invalid_input");
                 }
                 answers.push(
-                    world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.text,
+                    workspace
+                        .post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() }))
+                        .await
+                        .text,
                 );
-                answers.push(world.post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await.text);
+                answers.push(workspace.post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await.text);
             }
-            answers.push(world.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.text);
-            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            answers.push(workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.text);
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
             seen.push(answers);
         }
         assert_eq!(seen[0], seen[1]);

@@ -1,18 +1,18 @@
 //! `/devices/get` and `/devices/list`, and the locks of the default sandbox.
 
-use crate::support::{START, UNKNOWN, World, app, post_as, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, app, post_as, run};
 use latchkey::testing::domain::sandbox::{API_KEY, WORKSPACE_ID};
 use latchkey::testing::engine::sandbox;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-async fn list(world: &World, wanted: Value) -> Vec<Value> {
-    world.post("/devices/list", wanted).await.ok()["devices"].as_array().unwrap().clone()
+async fn list(workspace: &TestWorkspace, params: Value) -> Vec<Value> {
+    workspace.post("/devices/list", params).await.ok()["devices"].as_array().unwrap().clone()
 }
 
 /// Locks of four brands, one of them offline and one that takes no code from afar.
-async fn house() -> World {
-    World::with(json!([
+async fn house() -> TestWorkspace {
+    TestWorkspace::with(json!([
         { "device_type": "august_lock", "name": "Front Door" },
         { "device_type": "yale_lock", "name": "Back Door", "online": false },
         { "device_type": "dormakaba_oracode_door", "name": "Garage 100%" },
@@ -25,25 +25,25 @@ async fn house() -> World {
 #[test]
 fn devices_are_listed_in_the_order_in_which_they_were_made() {
     run(async {
-        let world = World::with_locks(30).await;
-        assert_eq!(list(&world, json!({})).await, world.devices);
-        let later = world.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await.ok();
-        let listed = list(&world, json!({})).await;
+        let workspace = TestWorkspace::with_locks(30).await;
+        assert_eq!(list(&workspace, json!({})).await, workspace.devices);
+        let later = workspace.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await.ok();
+        let listed = list(&workspace, json!({})).await;
         assert_eq!((listed.len(), &listed[30]), (31, &later["device"]));
-        assert_eq!(world.get("/devices/list").await.ok()["devices"], json!(listed));
+        assert_eq!(workspace.get("/devices/list").await.ok()["devices"], json!(listed));
     });
 }
 
 #[test]
 fn each_filter_restricts_and_all_of_them_count() {
     run(async {
-        let world = house().await;
-        let account = |place: usize| world.devices[place]["connected_account_id"].clone();
+        let workspace = house().await;
+        let account = |index: usize| workspace.devices[index]["connected_account_id"].clone();
         assert_eq!(account(0), account(3), "locks of one brand are connected through one account");
         assert_ne!(account(0), account(1));
-        let ids = |places: &[usize]| places.iter().map(|place| world.lock(*place)).collect::<Vec<_>>();
-        for (wanted, found) in [
-            (json!({ "device_ids": [world.lock(3), UNKNOWN, world.lock(1)] }), vec![1, 3]),
+        let ids = |places: &[usize]| places.iter().map(|index| workspace.lock(*index)).collect::<Vec<_>>();
+        for (params, found) in [
+            (json!({ "device_ids": [workspace.lock(3), UNKNOWN, workspace.lock(1)] }), vec![1, 3]),
             (json!({ "device_ids": [] }), vec![]),
             (json!({ "device_type": "august_lock" }), vec![0, 3]),
             (json!({ "device_types": ["yale_lock", "igloohome_lock", "ring_camera"] }), vec![1, 4]),
@@ -58,7 +58,7 @@ fn each_filter_restricts_and_all_of_them_count() {
             (json!({ "search": "door" }), vec![0, 1]),
             (json!({ "search": "0%" }), vec![2]),
             (json!({ "search": "a_t" }), vec![]),
-            (json!({ "search": world.lock(4)[10..] }), vec![4]),
+            (json!({ "search": workspace.lock(4)[10..] }), vec![4]),
             (json!({ "include_if": ["can_program_online_access_codes"] }), vec![0, 1, 3, 4]),
             (json!({ "include_if": ["can_program_offline_access_codes"] }), vec![2, 4]),
             (json!({ "include_if": ["can_program_offline_access_codes", "can_program_online_access_codes"] }), vec![4]),
@@ -74,19 +74,20 @@ fn each_filter_restricts_and_all_of_them_count() {
             (json!({ "search": "door", "device_type": "yale_lock" }), vec![1]),
             (json!({ "page_cursor": null }), vec![0, 1, 2, 3, 4]),
         ] {
-            let listed = list(&world, wanted.clone()).await;
+            let listed = list(&workspace, params.clone()).await;
             let listed: Vec<_> = listed.iter().map(|device| device["device_id"].as_str().unwrap()).collect();
-            assert_eq!(listed, ids(&found), "{wanted}");
+            assert_eq!(listed, ids(&found), "{params}");
         }
-        let path = format!("/devices/list?device_ids={}&device_ids={}&search=door", world.lock(0), world.lock(4));
-        assert_eq!(world.get(&path).await.ok()["devices"], json!([world.devices[0]]));
+        let path =
+            format!("/devices/list?device_ids={}&device_ids={}&search=door", workspace.lock(0), workspace.lock(4));
+        assert_eq!(workspace.get(&path).await.ok()["devices"], json!([workspace.devices[0]]));
     });
 }
 
 #[test]
 fn filters_of_the_wrong_kind_are_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for (name, value) in [
             ("device_ids", json!(["front"])),
             ("device_type", json!("cat_flap")),
@@ -98,7 +99,7 @@ fn filters_of_the_wrong_kind_are_refused() {
             ("custom_metadata_has", json!({ "a\u{0}": "b" })),
             ("limit", json!(0)),
         ] {
-            let error = world.post("/devices/list", json!({ name: value })).await.error(400, "invalid_input");
+            let error = workspace.post("/devices/list", json!({ name: value })).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get(name).is_some(), "{name}: {error}");
         }
     });
@@ -107,59 +108,59 @@ fn filters_of_the_wrong_kind_are_refused() {
 #[test]
 fn pages_of_devices_follow_each_other_also_where_a_flag_is_filtered_by() {
     run(async {
-        let world = house().await;
+        let workspace = house().await;
         let (mut seen, mut cursor) = (Vec::new(), Value::Null);
         for size in [2, 2] {
-            let wanted =
+            let params =
                 json!({ "limit": 2, "include_if": ["can_program_online_access_codes"], "page_cursor": cursor });
-            let page = world.post("/devices/list", wanted).await.ok();
+            let page = workspace.post("/devices/list", params).await.ok();
             assert_eq!(page["devices"].as_array().unwrap().len(), size);
             seen.extend(page["devices"].as_array().unwrap().iter().map(|device| device["device_id"].clone()));
             cursor = page["pagination"]["next_page_cursor"].clone();
             assert_eq!(page["pagination"]["has_next_page"], !cursor.is_null());
         }
         assert_eq!(cursor, Value::Null);
-        assert_eq!(json!(seen), json!([world.lock(0), world.lock(1), world.lock(3), world.lock(4)]));
-        let first = world.post("/devices/list", json!({ "limit": 4 })).await.ok();
+        assert_eq!(json!(seen), json!([workspace.lock(0), workspace.lock(1), workspace.lock(3), workspace.lock(4)]));
+        let first = workspace.post("/devices/list", json!({ "limit": 4 })).await.ok();
         let url = first["pagination"]["next_page_url"].as_str().unwrap();
-        let second = world.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
-        assert_eq!(second["devices"], json!([world.devices[4]]));
+        let second = workspace.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
+        assert_eq!(second["devices"], json!([workspace.devices[4]]));
         let made_up = json!({ "page_cursor": "made up" });
-        world.post("/devices/list", made_up).await.error(400, "mismatched_page_parameters");
+        workspace.post("/devices/list", made_up).await.error(400, "mismatched_page_parameters");
     });
 }
 
 #[test]
 fn a_device_is_got_by_its_id_or_its_name() {
     run(async {
-        let (world, other) = (house().await, World::with_locks(1).await);
-        for (wanted, place) in [
-            (json!({ "device_id": world.lock(1) }), 1),
+        let (workspace, other) = (house().await, TestWorkspace::with_locks(1).await);
+        for (params, index) in [
+            (json!({ "device_id": workspace.lock(1) }), 1),
             (json!({ "name": "Garage 100%" }), 2),
-            (json!({ "device_id": world.lock(3), "name": "Attic" }), 3),
+            (json!({ "device_id": workspace.lock(3), "name": "Attic" }), 3),
         ] {
-            let body = world.post("/devices/get", wanted).await.ok();
-            assert_eq!(body, json!({ "device": world.devices[place], "ok": true }));
+            let body = workspace.post("/devices/get", params).await.ok();
+            assert_eq!(body, json!({ "device": workspace.devices[index], "ok": true }));
         }
-        let path = format!("/devices/get?device_id={}", world.lock(0));
-        assert_eq!(world.get(&path).await.ok()["device"], world.devices[0]);
-        for wanted in [
+        let path = format!("/devices/get?device_id={}", workspace.lock(0));
+        assert_eq!(workspace.get(&path).await.ok()["device"], workspace.devices[0]);
+        for params in [
             json!({ "device_id": UNKNOWN }),
             json!({ "device_id": other.lock(0) }),
             json!({ "name": "front door" }),
-            json!({ "device_id": world.lock(0), "name": "Attic" }),
+            json!({ "device_id": workspace.lock(0), "name": "Attic" }),
         ] {
-            let error = world.post("/devices/get", wanted).await.error(404, "device_not_found");
+            let error = workspace.post("/devices/get", params).await.error(404, "device_not_found");
             assert_eq!(error["message"], "Device not found");
         }
-        world.post("/devices/get", json!({})).await.error(400, "invalid_input");
+        workspace.post("/devices/get", json!({})).await.error(400, "invalid_input");
     });
 }
 
 #[test]
 fn a_lock_says_what_it_can_do_and_whether_it_is_online() {
     run(async {
-        let world = World::with(json!([
+        let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock" },
             {
                 "device_type": "august_lock",
@@ -175,7 +176,7 @@ fn a_lock_says_what_it_can_do_and_whether_it_is_online() {
             { "device_type": "august_lock", "battery_level": null, "supported_code_lengths": null, "time_zone": null },
         ]))
         .await;
-        let [usual, odd, bare] = &world.devices[..] else { panic!("three locks") };
+        let [usual, odd, bare] = &workspace.devices[..] else { panic!("three locks") };
         assert_eq!(usual["properties"]["online"], true);
         assert_eq!(
             (&usual["errors"], &usual["is_managed"], &usual["created_at"]),
@@ -241,8 +242,8 @@ fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
         assert!(takes_any.len() >= 8 && brands.len() >= 6, "{brands:?}");
         let device_ids: Vec<_> = takes_any.iter().map(|lock| &lock["device_id"]).collect();
         for code in ["000000", "123456", "999999", "120890", "112233"] {
-            let wanted = json!({ "device_ids": device_ids, "code": code });
-            let codes = post_as(API_KEY, "/access_codes/create_multiple", wanted).await.ok();
+            let params = json!({ "device_ids": device_ids, "code": code });
+            let codes = post_as(API_KEY, "/access_codes/create_multiple", params).await.ok();
             for made in codes["access_codes"].as_array().unwrap() {
                 assert_eq!(made["code"], code);
                 let gone = json!({ "access_code_id": made["access_code_id"], "sync": true });
@@ -258,9 +259,9 @@ fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
         let types: Vec<_> =
             latchkey::testing::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
         let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
-        let world = World::with(locks).await;
-        let again = World::with_locks(2).await;
-        let serial_numbers: BTreeSet<_> = world
+        let workspace = TestWorkspace::with(locks).await;
+        let again = TestWorkspace::with_locks(2).await;
+        let serial_numbers: BTreeSet<_> = workspace
             .devices
             .iter()
             .chain(&again.devices)
@@ -282,17 +283,17 @@ fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
             ("two_n_intercom", "two_n_metadata"),
             ("dormakaba_oracode_door", "dormakaba_oracode_metadata"),
         ] {
-            let device = world.devices.iter().find(|it| it["device_type"] == device_type).unwrap();
+            let device = workspace.devices.iter().find(|it| it["device_type"] == device_type).unwrap();
             let named = device["properties"][metadata].as_object();
             assert!(named.is_some_and(|metadata| metadata.len() > 1), "{device_type}: {device}");
         }
-        let august = world.devices.iter().find(|it| it["device_type"] == "august_lock").unwrap();
+        let august = workspace.devices.iter().find(|it| it["device_type"] == "august_lock").unwrap();
         assert_eq!(august["properties"]["august_metadata"]["lock_name"], august["properties"]["name"]);
         assert_eq!(august["properties"]["door_open"], false);
         assert_eq!(august["properties"]["has_native_entry_events"], true);
         let names =
             json!({ "device_id": august["device_id"], "properties": { "august_metadata": { "house_name": "Inn" } } });
-        let changed = world.post("/_emulator/devices/update", names).await.ok()["device"]["properties"].clone();
+        let changed = workspace.post("/_emulator/devices/update", names).await.ok()["device"]["properties"].clone();
         assert_eq!(changed["august_metadata"]["house_name"], "Inn");
         assert_eq!(changed["august_metadata"]["lock_id"], august["properties"]["august_metadata"]["lock_id"]);
     });
@@ -301,9 +302,9 @@ fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
 #[test]
 fn a_battery_is_full_from_three_quarters_on() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for (level, status) in [(1.0, "full"), (0.75, "full"), (0.749, "good"), (0.05, "critical")] {
-            let device = world.change_lock(0, json!({ "battery_level": level })).await;
+            let device = workspace.change_lock(0, json!({ "battery_level": level })).await;
             assert_eq!(device["properties"]["battery"], json!({ "level": level, "status": status }));
         }
     });
@@ -312,14 +313,14 @@ fn a_battery_is_full_from_three_quarters_on() {
 #[test]
 fn an_account_without_devices_is_disconnected_at_the_time_of_its_workspace() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
         // The account stays when its only lock is given to nobody.
-        let account = world.devices[0]["connected_account_id"].clone();
-        let device_id: uuid::Uuid = world.lock(0).parse().unwrap();
+        let account = workspace.devices[0]["connected_account_id"].clone();
+        let device_id: uuid::Uuid = workspace.lock(0).parse().unwrap();
         sqlx::query("delete from device where device_id = $1").bind(device_id).execute(app().pool.raw()).await.unwrap();
-        let wanted = json!({ "connected_account_id": account });
-        world.post("/connected_accounts/simulate/disconnect", wanted).await.ok();
-        let events = world.post("/events/list", json!({ "since": "2000-01-01" })).await.ok();
+        let params = json!({ "connected_account_id": account });
+        workspace.post("/connected_accounts/simulate/disconnect", params).await.ok();
+        let events = workspace.post("/events/list", json!({ "since": "2000-01-01" })).await.ok();
         let event = events["events"].as_array().unwrap().last().unwrap();
         assert_eq!(event["event_type"], "connected_account.disconnected");
         assert_eq!((&event["occurred_at"], &event["created_at"]), (&json!(START), &json!(START)));

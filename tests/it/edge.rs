@@ -1,6 +1,6 @@
 //! The edge: credentials, methods, content types, encodings, errors, pages and the walls between workspaces.
 
-use crate::support::{Reply, UNKNOWN, World, app, ask, run};
+use crate::support::{Reply, TestWorkspace, UNKNOWN, app, ask, run};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -15,12 +15,12 @@ mod too_much;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-impl World {
+impl TestWorkspace {
     fn bearer(&self) -> String {
         format!("Bearer {}", self.api_key)
     }
 
-    /// A request with this world's key, whatever else it has.
+    /// A request with this workspace's key, whatever else it has.
     async fn ask(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
         let bearer = self.bearer();
         let headers = [&[("authorization", bearer.as_str())], headers].concat();
@@ -45,30 +45,30 @@ fn message(error: &Value) -> &str {
 #[test]
 fn a_request_is_checked_in_one_order_and_the_first_thing_wrong_is_the_answer() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let text = ("content-type", "text/plain");
         ask("PUT", "/devices/get", &[text], "{").await.error(401, "unauthorized");
-        world.ask("PUT", "/devices/get", &[text], "{").await.error(405, "method_not_allowed");
-        world.ask("POST", "/devices/get", &[text], "{").await.error(400, "invalid_content_type");
-        let broken = world.ask("POST", "/devices/get", &[JSON], r#"{"device_id": "x"#).await;
+        workspace.ask("PUT", "/devices/get", &[text], "{").await.error(405, "method_not_allowed");
+        workspace.ask("POST", "/devices/get", &[text], "{").await.error(400, "invalid_content_type");
+        let broken = workspace.ask("POST", "/devices/get", &[JSON], r#"{"device_id": "x"#).await;
         assert!(message(&broken.error(400, "invalid_input")).starts_with("Error while parsing input"));
         assert_eq!(
-            world.post("/devices/get", json!({ "device_id": "x" })).await.invalid("device_id"),
+            workspace.post("/devices/get", json!({ "device_id": "x" })).await.invalid("device_id"),
             ["Invalid uuid"]
         );
-        world.post("/devices/get", json!({ "device_id": UNKNOWN })).await.error(404, "device_not_found");
+        workspace.post("/devices/get", json!({ "device_id": UNKNOWN })).await.error(404, "device_not_found");
     });
 }
 
 #[test]
 fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
     run(async {
-        let (world, other) = (World::with_locks(0).await, World::with_locks(0).await);
-        let publishable_key = world.get("/workspaces/get").await.ok()["workspace"]["publishable_key"].clone();
+        let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
+        let publishable_key = workspace.get("/workspaces/get").await.ok()["workspace"]["publishable_key"].clone();
         let publishable_key = format!("Bearer {}", publishable_key.as_str().unwrap());
-        let access_token = format!("Bearer {}", world.personal_access_token);
-        let lower_case = format!("bearer {}", world.api_key);
-        let basic = format!("Basic {}", world.api_key);
+        let access_token = format!("Bearer {}", workspace.personal_access_token);
+        let lower_case = format!("bearer {}", workspace.api_key);
+        let basic = format!("Basic {}", workspace.api_key);
         let nothing = "No authentication methods succeeded";
         let no_key = "API Key not found";
         let no_token = "Access token not found";
@@ -76,7 +76,7 @@ fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
             (&[], nothing),
             (&[("authorization", "")], nothing),
             (&[("authorization", "Bearer ")], nothing),
-            (&[("authorization", &world.api_key)], nothing),
+            (&[("authorization", &workspace.api_key)], nothing),
             (&[("authorization", &lower_case)], nothing),
             (&[("authorization", &basic)], nothing),
             (&[("authorization", &publishable_key)], nothing),
@@ -84,7 +84,7 @@ fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
             (&[("authorization", &access_token)], nothing),
             (&[("authorization", &access_token), ("seam-workspace", "")], nothing),
             (&[("authorization", "Bearer seam_test_nobodys")], no_key),
-            (&[("authorization", "Bearer seam_at1nobodys"), ("seam-workspace", &world.workspace_id)], no_token),
+            (&[("authorization", "Bearer seam_at1nobodys"), ("seam-workspace", &workspace.workspace_id)], no_token),
             (&[("authorization", &access_token), ("seam-workspace", UNKNOWN)], no_token),
             (&[("authorization", &access_token), ("seam-workspace", &other.workspace_id)], no_token),
             (&[("authorization", &access_token), ("seam-workspace", "not a uuid")], no_token),
@@ -99,9 +99,10 @@ fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
 #[test]
 fn a_key_or_a_personal_access_token_opens_its_own_workspace() {
     run(async {
-        let (world, other) = (World::with_locks(0).await, World::with_locks(0).await);
-        let access_token = format!("Bearer {}", world.personal_access_token);
-        let (bearer, mine, not_mine) = (world.bearer(), world.workspace_id.as_str(), other.workspace_id.as_str());
+        let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
+        let access_token = format!("Bearer {}", workspace.personal_access_token);
+        let (bearer, mine, not_mine) =
+            (workspace.bearer(), workspace.workspace_id.as_str(), other.workspace_id.as_str());
         let cases: [&[(&str, &str)]; 5] = [
             &[("authorization", &bearer)],
             &[("authorization", &access_token), ("seam-workspace", mine)],
@@ -138,19 +139,19 @@ fn client_session_tokens_are_told_apart_from_keys_in_whichever_header_they_come(
 #[test]
 fn credentials_are_tried_in_the_order_in_which_an_endpoint_lists_them() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let token = [("client-session-token", "seam_cst1nobodys")];
-        world.ask("GET", "/workspaces/get", &token, "").await.ok();
-        world.ask("GET", "/action_attempts/list", &token, "").await.ok();
-        world.ask("GET", "/devices/list", &token, "").await.error(401, "client_session_not_found");
+        workspace.ask("GET", "/workspaces/get", &token, "").await.ok();
+        workspace.ask("GET", "/action_attempts/list", &token, "").await.ok();
+        workspace.ask("GET", "/devices/list", &token, "").await.error(401, "client_session_not_found");
     });
 }
 
 #[test]
 fn a_list_in_a_query_has_one_strict_form_and_three_generous_ones() {
     run(async {
-        let world = World::with_locks(3).await;
-        let (first, last) = (world.lock(0), world.lock(2));
+        let workspace = TestWorkspace::with_locks(3).await;
+        let (first, last) = (workspace.lock(0), workspace.lock(2));
         for query in [
             format!("device_ids={first}&device_ids={last}"),
             format!("device_ids={first}&device_ids={last}&_strict=true"),
@@ -158,26 +159,26 @@ fn a_list_in_a_query_has_one_strict_form_and_three_generous_ones() {
             format!("device_ids[]={first}&device_ids[]={last}"),
             format!("device_ids%5B%5D={first}&device_ids%5B%5D={last}&page_cursor="),
         ] {
-            assert_eq!(world.devices_found(&query).await, [first.as_str(), last.as_str()], "{query}");
+            assert_eq!(workspace.devices_found(&query).await, [first.as_str(), last.as_str()], "{query}");
         }
         for query in ["device_ids=", "device_ids[]=", "device_ids=&_strict=true"] {
-            assert_eq!(world.devices_found(query).await, Vec::<String>::new(), "{query}");
+            assert_eq!(workspace.devices_found(query).await, Vec::<String>::new(), "{query}");
         }
-        let strict = world.get(&format!("/devices/list?_strict=true&device_ids={first},{last}")).await;
+        let strict = workspace.get(&format!("/devices/list?_strict=true&device_ids={first},{last}")).await;
         let error = strict.error(400, "invalid_input");
         assert_eq!(message(&error), "Invalid uuid for \"device_ids.0\"");
         assert_eq!(error["validation_errors"]["device_ids"]["0"]["_errors"], json!(["Invalid uuid"]));
         // In the strict form brackets are part of a name, which nobody knows.
         let query = format!("_strict=true&device_ids[]={first}");
-        assert_eq!(world.devices_found(&query).await, world.locks());
+        assert_eq!(workspace.devices_found(&query).await, workspace.locks());
     });
 }
 
 #[test]
 fn a_query_that_can_be_read_in_two_ways_is_refused_with_the_name_of_the_parameter() {
     run(async {
-        let world = World::with_locks(1).await;
-        let id = world.lock(0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let id = workspace.lock(0);
         for (query, name) in [
             ("limit=1&limit=2".to_owned(), "limit"),
             (format!("connected_account_id={id}&connected_account_id={id}"), "connected_account_id"),
@@ -186,7 +187,7 @@ fn a_query_that_can_be_read_in_two_ways_is_refused_with_the_name_of_the_paramete
             ("custom_metadata_has=&custom_metadata_has.a=1".to_owned(), "custom_metadata_has"),
             ("custom_metadata_has.a.b=1".to_owned(), "custom_metadata_has.a.b"),
         ] {
-            let reply = world.get(&format!("/devices/list?{query}")).await;
+            let reply = workspace.get(&format!("/devices/list?{query}")).await;
             let error = reply.error(400, "invalid_query_params");
             assert!(message(&error).contains(&format!("\"{name}\"")), "{query}: {error}");
         }
@@ -196,20 +197,21 @@ fn a_query_that_can_be_read_in_two_ways_is_refused_with_the_name_of_the_paramete
 #[test]
 fn single_values_in_a_query_are_read_by_their_type() {
     run(async {
-        let world = World::with_locks(3).await;
+        let workspace = TestWorkspace::with_locks(3).await;
         for query in ["limit=2", "limit=2.0", "limit=2e0", "limit=+2+", "limit=2&page_cursor=&_strict=true"] {
-            assert_eq!(world.devices_found(query).await.len(), 2, "{query}");
+            assert_eq!(workspace.devices_found(query).await.len(), 2, "{query}");
         }
         for (query, name) in [("limit=two", "limit"), ("limit=", "limit"), ("limit=+2+&_strict=true", "limit")] {
-            let messages = world.get(&format!("/devices/list?{query}")).await.invalid(name);
+            let messages = workspace.get(&format!("/devices/list?{query}")).await.invalid(name);
             assert!(messages[0].starts_with("Expected number, received "), "{query}: {messages:?}");
         }
         for (text, expected) in [("yes", "success"), ("1", "success"), ("false", "pending"), ("No", "pending")] {
-            let code = world.create(json!({ "device_id": world.lock(0), "sync": true })).await;
+            let code = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
             let id = code["access_code_id"].as_str().unwrap();
-            let reply = world.request("DELETE", &format!("/access_codes/delete?access_code_id={id}&sync={text}")).await;
+            let reply =
+                workspace.request("DELETE", &format!("/access_codes/delete?access_code_id={id}&sync={text}")).await;
             let attempt = reply.ok()["action_attempt"]["action_attempt_id"].clone();
-            let attempt = world.post("/action_attempts/get", json!({ "action_attempt_id": attempt })).await.ok();
+            let attempt = workspace.post("/action_attempts/get", json!({ "action_attempt_id": attempt })).await.ok();
             assert_eq!(attempt["action_attempt"]["status"], expected, "{text}");
         }
     });
@@ -218,16 +220,19 @@ fn single_values_in_a_query_are_read_by_their_type() {
 #[test]
 fn dotted_names_in_a_query_make_an_object() {
     run(async {
-        let world = World::with_locks(1).await;
-        assert_eq!(world.devices_found("custom_metadata_has.floor=2&custom_metadata_has.vip=true").await.len(), 0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        assert_eq!(workspace.devices_found("custom_metadata_has.floor=2&custom_metadata_has.vip=true").await.len(), 0);
         // Null asks for a key that is not set, and an empty text for nothing at all.
-        assert_eq!(world.devices_found("custom_metadata_has.vip=").await, world.locks());
+        assert_eq!(workspace.devices_found("custom_metadata_has.vip=").await, workspace.locks());
         let nothing = json!({ "custom_metadata_has": { "vip": "" } });
-        assert_eq!(ids(&world.post("/devices/list", nothing).await.ok(), "devices", "device_id"), world.locks());
-        let dotted = world.post("/devices/list", json!({ "custom_metadata_has": { "a.b": "x" } })).await;
+        assert_eq!(
+            ids(&workspace.post("/devices/list", nothing).await.ok(), "devices", "device_id"),
+            workspace.locks()
+        );
+        let dotted = workspace.post("/devices/list", json!({ "custom_metadata_has": { "a.b": "x" } })).await;
         let messages = dotted.invalid("custom_metadata_has");
         assert_eq!(messages, ["Custom metadata key names cannot contain a period (.)"]);
-        let messages = world.get("/devices/list?custom_metadata_has=floor").await.invalid("custom_metadata_has");
+        let messages = workspace.get("/devices/list?custom_metadata_has=floor").await.invalid("custom_metadata_has");
         assert_eq!(messages, ["Expected object, received string"]);
     });
 }
@@ -235,60 +240,60 @@ fn dotted_names_in_a_query_make_an_object() {
 #[test]
 fn parameters_nobody_knows_are_ignored() {
     run(async {
-        let world = World::with_locks(1).await;
-        assert_eq!(world.devices_found("colour=red&colour=blue&made.up=1&x[]=").await, world.locks());
-        let body = json!({ "device_id": world.lock(0), "colour": { "red": [1] }, "": null });
-        world.post("/devices/get", body).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        assert_eq!(workspace.devices_found("colour=red&colour=blue&made.up=1&x[]=").await, workspace.locks());
+        let body = json!({ "device_id": workspace.lock(0), "colour": { "red": [1] }, "": null });
+        workspace.post("/devices/get", body).await.ok();
     });
 }
 
 #[test]
 fn any_method_takes_its_parameters_from_the_body_and_the_query_and_the_body_wins() {
     run(async {
-        let world = World::with_locks(2).await;
-        let (one, other) = (world.lock(0), world.lock(1));
+        let workspace = TestWorkspace::with_locks(2).await;
+        let (one, other) = (workspace.lock(0), workspace.lock(1));
         let in_body = json!({ "device_id": one }).to_string();
         for method in ["GET", "POST"] {
             for query in [String::new(), format!("?device_id={other}"), "?device_id=nope".to_owned()] {
                 let path = format!("/devices/get{query}");
-                let found = world.ask(method, &path, &[JSON], in_body.clone()).await.ok();
+                let found = workspace.ask(method, &path, &[JSON], in_body.clone()).await.ok();
                 assert_eq!(found["device"]["device_id"], one.as_str(), "{method} {path}");
             }
-            let found = world.request(method, &format!("/devices/get?device_id={other}")).await.ok();
+            let found = workspace.request(method, &format!("/devices/get?device_id={other}")).await.ok();
             assert_eq!(found["device"]["device_id"], other.as_str(), "{method}");
         }
         let made =
-            world.ask("POST", &format!("/access_codes/create?device_id={one}"), &[JSON], r#"{"name":"x"}"#).await;
+            workspace.ask("POST", &format!("/access_codes/create?device_id={one}"), &[JSON], r#"{"name":"x"}"#).await;
         let id = made.ok()["access_code"]["access_code_id"].clone();
         let body = json!({ "access_code_id": id }).to_string();
-        world.ask("DELETE", "/access_codes/delete", &[JSON], body).await.ok();
-        assert_eq!(world.access_code(&id).await["status"], "removing");
+        workspace.ask("DELETE", "/access_codes/delete", &[JSON], body).await.ok();
+        assert_eq!(workspace.access_code(&id).await["status"], "removing");
     });
 }
 
 #[test]
 fn only_post_and_patch_insist_on_the_content_type_and_only_with_a_body() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let text = ("content-type", "text/plain");
-        let body = json!({ "device_ids": world.locks() }).to_string();
+        let body = json!({ "device_ids": workspace.locks() }).to_string();
         for headers in [&[][..], &[text]] {
-            let reply = world.ask("POST", "/access_codes/create_multiple", headers, body.clone()).await;
+            let reply = workspace.ask("POST", "/access_codes/create_multiple", headers, body.clone()).await;
             let error = reply.error(400, "invalid_content_type");
             assert_eq!(error["message"], "POST requests must have Content-Type header with \"application/json\"");
-            world.ask("PUT", "/access_codes/create_multiple", headers, body.clone()).await.ok();
-            world.ask("GET", "/devices/list", headers, body.clone()).await.ok();
-            world.ask("POST", "/devices/list", headers, "").await.ok();
+            workspace.ask("PUT", "/access_codes/create_multiple", headers, body.clone()).await.ok();
+            workspace.ask("GET", "/devices/list", headers, body.clone()).await.ok();
+            workspace.ask("POST", "/devices/list", headers, "").await.ok();
         }
         let with_charset = ("content-type", "application/json; charset=utf-8");
-        world.ask("POST", "/access_codes/create_multiple", &[with_charset], body).await.ok();
+        workspace.ask("POST", "/access_codes/create_multiple", &[with_charset], body).await.ok();
     });
 }
 
 #[test]
 fn a_body_that_is_not_json_is_refused_without_a_tree() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let bodies: [&[u8]; 9] = [
             b"{",
             b"{\"a\":1,}",
@@ -302,7 +307,7 @@ fn a_body_that_is_not_json_is_refused_without_a_tree() {
         ];
         for body in bodies {
             for method in ["GET", "POST"] {
-                let error = world.ask(method, "/devices/list", &[JSON], body).await.error(400, "invalid_input");
+                let error = workspace.ask(method, "/devices/list", &[JSON], body).await.error(400, "invalid_input");
                 let text = String::from_utf8_lossy(body);
                 assert!(message(&error).starts_with("Error while parsing input"), "{method} {text}: {error}");
                 assert!(error.get("validation_errors").is_none(), "{method} {text}: {error}");
@@ -314,9 +319,9 @@ fn a_body_that_is_not_json_is_refused_without_a_tree() {
 #[test]
 fn a_body_that_is_no_object_is_refused_as_a_whole() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for (body, kind) in [("[]", "array"), ("\"x\"", "string"), ("1", "number"), ("true", "boolean")] {
-            let error = world.ask("POST", "/devices/list", &[JSON], body).await.error(400, "invalid_input");
+            let error = workspace.ask("POST", "/devices/list", &[JSON], body).await.error(400, "invalid_input");
             let expected = format!("Expected object, received {kind}");
             assert_eq!(error["message"], expected.as_str());
             assert_eq!(error["validation_errors"], json!({ "_errors": [expected] }));
@@ -327,16 +332,16 @@ fn a_body_that_is_no_object_is_refused_as_a_whole() {
 #[test]
 fn a_body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
     run(async {
-        let world = World::with_locks(1).await;
-        let lock = world.lock(0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let lock = workspace.lock(0);
         for method in ["GET", "POST"] {
             for null in ["null", " null\n"] {
-                let all = world.ask(method, "/devices/list", &[JSON], null).await.ok();
+                let all = workspace.ask(method, "/devices/list", &[JSON], null).await.ok();
                 assert_eq!(all["devices"].as_array().unwrap().len(), 1);
                 let by_query = format!("/devices/get?device_id={lock}");
-                let found = world.ask(method, &by_query, &[JSON], null).await.ok();
+                let found = workspace.ask(method, &by_query, &[JSON], null).await.ok();
                 assert_eq!(found["device"]["device_id"], lock, "the query still counts");
-                let missing = world.ask(method, "/access_codes/generate_code", &[JSON], null).await;
+                let missing = workspace.ask(method, "/access_codes/generate_code", &[JSON], null).await;
                 assert_eq!(missing.invalid("device_id"), ["Required"]);
             }
         }
@@ -346,21 +351,22 @@ fn a_body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
             ("/access_codes/delete", "access_code_id"),
             ("/_emulator/locks/add_code", "device_id"),
         ] {
-            assert_eq!(world.ask("POST", path, &[JSON], "null").await.invalid(required), ["Required"], "{path}");
+            assert_eq!(workspace.ask("POST", path, &[JSON], "null").await.invalid(required), ["Required"], "{path}");
         }
-        world.ask("POST", "/_emulator/clock/hold", &[JSON], "null").await.ok();
+        workspace.ask("POST", "/_emulator/clock/hold", &[JSON], "null").await.ok();
     });
 }
 
 #[test]
 fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let limit = app().config.body_limit;
         let of_length = |length: usize| format!("{{{}}}", " ".repeat(length - 2));
         for path in ["/devices/list", "/_emulator/clock/hold"] {
-            world.ask("POST", path, &[JSON], of_length(limit)).await.ok();
-            let error = world.ask("POST", path, &[JSON], of_length(limit + 1)).await.error(413, "payload_too_large");
+            workspace.ask("POST", path, &[JSON], of_length(limit)).await.ok();
+            let error =
+                workspace.ask("POST", path, &[JSON], of_length(limit + 1)).await.error(413, "payload_too_large");
             assert!(message(&error).contains(&limit.to_string()), "{error}");
         }
         ask("POST", "/devices/list", &[JSON], of_length(limit + 1)).await.error(401, "unauthorized");
@@ -370,7 +376,7 @@ fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 #[test]
 fn paths_nobody_knows_are_404_in_the_envelope() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for path in [
             "/",
             "/nowhere",
@@ -386,7 +392,7 @@ fn paths_nobody_knows_are_404_in_the_envelope() {
         ] {
             let contract = if path.starts_with("/_emulator") { "/_emulator/openapi.json" } else { "/openapi.json" };
             for method in ["GET", "POST", "DELETE"] {
-                let error = world.request(method, path).await.error(404, "not_found");
+                let error = workspace.request(method, path).await.error(404, "not_found");
                 assert!(message(&error).contains(&format!("{method} {path}. GET {contract} lists")), "{error}");
             }
         }
@@ -396,7 +402,7 @@ fn paths_nobody_knows_are_404_in_the_envelope() {
 #[test]
 fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for path in [
             "/thermostats/list",
             "/acs/users/create",
@@ -409,7 +415,7 @@ fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
             "/connected_accounts/list",
         ] {
             for method in ["GET", "POST", "PATCH", "DELETE"] {
-                let error = world.request(method, path).await.error(501, "not_implemented");
+                let error = workspace.request(method, path).await.error(501, "not_implemented");
                 assert!(message(&error).contains(&format!("{path} is not emulated")), "{error}");
             }
             // Whatever the credential.
@@ -418,7 +424,7 @@ fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
         // Names that only look like Seam's.
         for path in ["/devices/updates", "/thermostats", "/thermostats/lists", "/access_methods/create", "/device/list"]
         {
-            world.request("POST", path).await.error(404, "not_found");
+            workspace.request("POST", path).await.error(404, "not_found");
         }
     });
 }
@@ -426,9 +432,9 @@ fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
 #[test]
 fn a_request_id_of_the_clients_is_kept_if_it_is_plain_and_short() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let sent = async |id: &str| {
-            let reply = world.ask("POST", "/devices/list", &[JSON, ("seam-request-id", id)], "{}").await;
+            let reply = workspace.ask("POST", "/devices/list", &[JSON, ("seam-request-id", id)], "{}").await;
             reply.headers["seam-request-id"].to_str().unwrap().to_owned()
         };
         for plain in ["mine", &"a".repeat(128), "01a22221-9616-7733-8ac8-f5d49b72378d"] {
@@ -488,14 +494,14 @@ fn web_pages_of_any_origin_may_call_the_api_with_the_headers_of_its_clients() {
 #[test]
 fn no_web_page_can_reach_the_control_plane() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let origin = ("origin", "https://evil.example.com");
         let preflight = [origin, ("access-control-request-method", "POST")];
         for path in
             ["/_emulator/clock", "/_emulator/workspaces/delete", "/_emulator/nowhere", "/_emulator/openapi.json"]
         {
             for (method, headers) in [("OPTIONS", &preflight[..]), ("GET", &[origin])] {
-                let reply = world.ask(method, path, headers, "").await;
+                let reply = workspace.ask(method, path, headers, "").await;
                 let shared = reply.headers.keys().find(|name| name.as_str().starts_with("access-control"));
                 assert_eq!(shared, None, "{method} {path}");
             }
@@ -505,7 +511,7 @@ fn no_web_page_can_reach_the_control_plane() {
             ask("POST", "/_emulator/workspaces/create", &[("origin", origin)], "").await.error(401, "unauthorized");
         }
         for origin in ["http://localhost:7326", "http://127.0.0.1:3000", "http://[::1]"] {
-            world.ask("GET", "/_emulator/clock", &[("origin", origin)], "").await.ok();
+            workspace.ask("GET", "/_emulator/clock", &[("origin", origin)], "").await.ok();
         }
     });
 }
@@ -513,14 +519,15 @@ fn no_web_page_can_reach_the_control_plane() {
 #[test]
 fn the_control_plane_answers_only_to_names_of_this_machine() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for host in ["evil.example.com", "localhost.example.com:7326", "192.168.0.1:7326", "", "127.0.0.1.nip.io"] {
-            let error = world.ask("GET", "/_emulator/clock", &[("host", host)], "").await.error(401, "unauthorized");
+            let error =
+                workspace.ask("GET", "/_emulator/clock", &[("host", host)], "").await.error(401, "unauthorized");
             assert!(message(&error).contains("localhost"), "{host}: {error}");
-            world.ask("GET", "/devices/list", &[("host", host)], "").await.ok();
+            workspace.ask("GET", "/devices/list", &[("host", host)], "").await.ok();
         }
         for host in ["localhost:7326", "127.0.0.1", "[::1]:80"] {
-            world.ask("GET", "/_emulator/clock", &[("host", host)], "").await.ok();
+            workspace.ask("GET", "/_emulator/clock", &[("host", host)], "").await.ok();
         }
     });
 }
@@ -528,9 +535,9 @@ fn the_control_plane_answers_only_to_names_of_this_machine() {
 #[test]
 fn a_request_of_http_2_names_its_host_in_the_uri() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         let send = async |uri: &str| {
-            let request = Request::get(uri).header("authorization", world.bearer()).body(Body::empty()).unwrap();
+            let request = Request::get(uri).header("authorization", workspace.bearer()).body(Body::empty()).unwrap();
             crate::support::send(request).await
         };
         send("http://localhost:7326/_emulator/clock").await.ok();
@@ -544,11 +551,11 @@ fn a_request_of_http_2_names_its_host_in_the_uri() {
 #[test]
 fn every_answer_has_a_request_id_of_its_own() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let mut seen = BTreeSet::new();
         for path in ["/devices/list", "/devices/get", "/nowhere", "/health", "/_emulator/clock", "/thermostats/list"] {
             for _ in 0..5 {
-                let reply = world.get(path).await;
+                let reply = workspace.get(path).await;
                 let mut found = reply.headers.get_all("seam-request-id").iter();
                 let id = found.next().unwrap().to_str().unwrap().to_owned();
                 assert!(found.next().is_none() && uuid::Uuid::parse_str(&id).is_ok(), "{path}: {id}");
@@ -561,7 +568,7 @@ fn every_answer_has_a_request_id_of_its_own() {
 #[test]
 fn several_things_wrong_are_all_told_in_the_order_of_the_contract() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let body = json!({
             "attempt_for_offline_device": "yes",
             "code": "12a",
@@ -569,7 +576,7 @@ fn several_things_wrong_are_all_told_in_the_order_of_the_contract() {
             "device_ids": [UNKNOWN, "nope", 5],
             "name": null,
         });
-        let error = world.post("/access_codes/create_multiple", body).await.error(400, "invalid_input");
+        let error = workspace.post("/access_codes/create_multiple", body).await.error(400, "invalid_input");
         assert_eq!(
             message(&error),
             "7 Input Errors: Invalid uuid for \"device_ids.1\", Expected string, received number for \"device_ids.2\", \
@@ -595,7 +602,7 @@ fn several_things_wrong_are_all_told_in_the_order_of_the_contract() {
                 "attempt_for_offline_device": { "_errors": ["Expected boolean, received string"] },
             })
         );
-        let error = world.post("/access_codes/create", json!({})).await.error(400, "invalid_input");
+        let error = workspace.post("/access_codes/create", json!({})).await.error(400, "invalid_input");
         assert_eq!(message(&error), "device_id is required");
         let tree = json!({ "_errors": [], "device_id": { "_errors": ["Required"] } });
         assert_eq!(error["validation_errors"], tree);

@@ -23,7 +23,7 @@ const CALLS: usize = 420;
 
 const SEED: &str = "exactness";
 
-/// The locks of the world, one for each way in which brands differ.
+/// The locks of the workspace, one for each way in which brands differ.
 const TYPES: [&str; 9] = [
     "august_lock",
     "schlage_lock",
@@ -79,11 +79,11 @@ impl Server {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The beginning of the story: its world is made.
+    /// The beginning of the story: its workspace is made.
     async fn begin(&self) -> (Story, Vec<Told>) {
         let locks: Vec<_> = TYPES.iter().map(|device_type| json!({ "device_type": device_type })).collect();
-        let wanted = json!({ "seed": SEED, "clock": { "held_at": START }, "locks": locks });
-        let (status, text) = self.ask("", "/_emulator/workspaces/create", &wanted).await;
+        let params = json!({ "seed": SEED, "clock": { "held_at": START }, "locks": locks });
+        let (status, text) = self.ask("", "/_emulator/workspaces/create", &params).await;
         let made: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(status, 200, "{text}");
         let devices = made["devices"].as_array().unwrap();
@@ -110,7 +110,7 @@ impl Server {
         told
     }
 
-    /// The whole story, and the end of its world.
+    /// The whole story, and the end of its workspace.
     async fn tell_all(&self) -> Vec<Told> {
         let (mut story, mut told) = self.begin().await;
         told.extend(self.tell(&mut story, CALLS).await);
@@ -151,8 +151,8 @@ impl Story {
     }
 
     fn one_of(&mut self, list: &[Value]) -> Value {
-        let place = self.roll(list.len().max(1));
-        list.get(place).cloned().unwrap_or(json!(UNKNOWN))
+        let index = self.roll(list.len().max(1));
+        list.get(index).cloned().unwrap_or(json!(UNKNOWN))
     }
 
     /// One of the latest, which are the likeliest to be there still.
@@ -208,15 +208,15 @@ impl Story {
             1 => ("/access_codes/create", json!({ "device_id": lock, "common_code_key": "staff" })),
             2 => ("/access_codes/create", json!({ "device_id": lock, "code": "12" })),
             3 => {
-                let wanted = json!({ "device_id": self.locks[0], "starts_at": starts_at, "ends_at": ends_at,
+                let params = json!({ "device_id": self.locks[0], "starts_at": starts_at, "ends_at": ends_at,
                                      "use_backup_access_code_pool": true });
-                ("/access_codes/create", wanted)
+                ("/access_codes/create", params)
             }
             4 => {
-                let place = [6, 5, 8][self.roll(3)];
-                let wanted = json!({ "device_id": self.locks[place], "is_offline_access_code": true,
+                let index = [6, 5, 8][self.roll(3)];
+                let params = json!({ "device_id": self.locks[index], "is_offline_access_code": true,
                                      "starts_at": starts_at, "ends_at": ends_at, "max_time_rounding": "1d" });
-                ("/access_codes/create", wanted)
+                ("/access_codes/create", params)
             }
             5 => (
                 "/access_codes/create_multiple",
@@ -372,7 +372,7 @@ async fn first_telling() -> &'static [Told] {
     TOLD.get_or_init(async || Server::fresh().await.tell_all().await).await
 }
 
-/// There can be one world of a seed on the shared server at a time.
+/// There can be one workspace of a seed on the shared server at a time.
 async fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     ONE.lock().await
@@ -380,8 +380,8 @@ async fn alone() -> MutexGuard<'static, ()> {
 
 #[track_caller]
 fn assert_same(told: &[Told], first: &[Told]) {
-    for (place, (one, other)) in told.iter().zip(first).enumerate() {
-        assert_eq!(one, other, "call {place}");
+    for (index, (one, other)) in told.iter().zip(first).enumerate() {
+        assert_eq!(one, other, "call {index}");
     }
     assert_eq!(told.len(), first.len());
 }
@@ -392,7 +392,7 @@ fn a_story_told_again_on_another_server_gets_the_same_answers() {
         let first = first_telling().await;
         let _alone = alone().await;
         assert_same(&Server::shared().tell_all().await, first);
-        // And when its world was there before.
+        // And when its workspace was there before.
         assert_same(&Server::shared().tell_all().await, first);
     });
 }
@@ -456,7 +456,7 @@ fn a_workspace_that_is_reset_lives_the_same_story_again() {
 }
 
 #[test]
-fn a_story_goes_on_in_a_new_world_on_another_server_from_a_file() {
+fn a_story_goes_on_in_a_new_workspace_on_another_server_from_a_file() {
     run(async {
         let first = first_telling().await;
         let _alone = alone().await;
@@ -467,10 +467,10 @@ fn a_story_goes_on_in_a_new_world_on_another_server_from_a_file() {
         assert_eq!(server.ok(&story.key, "/_emulator/snapshots/export", json!({})).await, exported);
         let workspace_id = exported["snapshot"]["workspace_id"].clone();
         server.end(&story).await;
-        // A world that has nothing of the old one but its id: the rest, its seed too, comes with the file.
+        // A workspace that has nothing of the old one but its id: the rest, its seed too, comes with the file.
         for elsewhere in [&server, &Server::fresh().await] {
-            let wanted = json!({ "workspace_id": workspace_id, "api_key": "seam_test_exactness", "locks": 2 });
-            elsewhere.ok("", "/_emulator/workspaces/create", wanted).await;
+            let params = json!({ "workspace_id": workspace_id, "api_key": "seam_test_exactness", "locks": 2 });
+            elsewhere.ok("", "/_emulator/workspaces/create", params).await;
             let key = "seam_test_exactness";
             let imported = elsewhere.ok(key, "/_emulator/snapshots/import", exported.clone()).await;
             let restore = json!({ "snapshot_id": imported["snapshot_id"] });

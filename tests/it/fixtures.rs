@@ -1,4 +1,4 @@
-//! Worlds from a file: what is loaded, and what is refused and where.
+//! Workspaces from a file: what is loaded, and what is refused and where.
 
 use crate::support::{app, post_as, run};
 use latchkey::testing::config::Settings;
@@ -10,14 +10,14 @@ use std::path::Path;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// The ids of this file's worlds: `1`, `2` and so on.
-fn world_id(number: u128) -> String {
+/// The ids of this file's workspaces: `1`, `2` and so on.
+fn workspace_id(number: u128) -> String {
     Uuid::from_u128(0xf1f1_f1f1_0000_4000_8000_0000_0000_0000 + number).to_string()
 }
 
 fn read(document: &Value) -> Result<Fixtures, FixturesError> {
-    let place = TempDir::new().unwrap();
-    let file = place.path().join("fixtures.json");
+    let index = TempDir::new().unwrap();
+    let file = index.path().join("fixtures.json");
     fs::write(&file, document.to_string()).unwrap();
     Fixtures::read(&file, &app().config)
 }
@@ -60,8 +60,8 @@ fn the_example_says_what_a_server_has_then() {
         assert_eq!(house["properties"]["online"], true);
         assert_eq!(devices[1]["properties"]["online"], false);
         assert_eq!(devices[1]["properties"]["battery_level"], 0.15);
-        let codes = async |place: usize| {
-            let listed = post("/access_codes/list", json!({ "device_id": devices[place]["device_id"] })).await;
+        let codes = async |index: usize| {
+            let listed = post("/access_codes/list", json!({ "device_id": devices[index]["device_id"] })).await;
             let mut codes = listed["access_codes"].as_array().unwrap().clone();
             codes.sort_by_key(|code| code["name"].to_string());
             codes
@@ -85,7 +85,7 @@ fn the_example_says_what_a_server_has_then() {
         one_more.error(400, "no_space_for_access_code_on_device");
         // The same file again: those that are there are left as they are.
         document["workspaces"][0]["name"] = json!("Renamed");
-        document["workspaces"].as_array_mut().unwrap().push(json!({ "workspace_id": world_id(1) }));
+        document["workspaces"].as_array_mut().unwrap().push(json!({ "workspace_id": workspace_id(1) }));
         let again = load(&document).await.unwrap();
         assert_eq!((again.made.len(), again.left.len()), (1, 2));
         assert_eq!(post("/workspaces/get", json!({})).await["workspace"]["name"], "Seaside Rentals");
@@ -97,7 +97,7 @@ fn the_example_says_what_a_server_has_then() {
 fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
     run(async {
         let document = json!({ "workspaces": [{
-            "workspace_id": world_id(10),
+            "workspace_id": workspace_id(10),
             "api_key": "seam_test_fixture_ten",
             "publishable_key": "seam_pk_fixture_ten",
             "personal_access_token": "seam_at_fixture_ten",
@@ -124,8 +124,8 @@ fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
         assert_eq!(devices[0]["errors"][0]["error_code"], "account_disconnected");
         let mut statuses = Vec::new();
         for device in devices.as_array().unwrap() {
-            let wanted = json!({ "device_id": device["device_id"] });
-            let codes = post_as(key, "/access_codes/list", wanted).await.ok()["access_codes"].clone();
+            let params = json!({ "device_id": device["device_id"] });
+            let codes = post_as(key, "/access_codes/list", params).await.ok()["access_codes"].clone();
             let mut of_device: Vec<String> =
                 codes.as_array().unwrap().iter().map(|code| code["status"].as_str().unwrap().to_owned()).collect();
             of_device.sort();
@@ -139,7 +139,7 @@ fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
 #[test]
 fn what_does_not_fit_the_schema_is_named_by_its_path() {
     let workspace = |more: Value| {
-        let mut workspace = json!({ "workspace_id": world_id(20) });
+        let mut workspace = json!({ "workspace_id": workspace_id(20) });
         workspace.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         json!({ "workspaces": [workspace] })
     };
@@ -154,8 +154,8 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
     let cases = [
         (json!({}), "workspaces: is required".to_owned()),
         (
-            json!({ "worlds": [], "workspaces": [] }),
-            "worlds: no such property; these are: $schema, workspaces".to_owned(),
+            json!({ "workspaces": [], "workspaces": [] }),
+            "workspaces: no such property; these are: $schema, workspaces".to_owned(),
         ),
         (json!({ "workspaces": {} }), "workspaces: ".to_owned()),
         (json!({ "workspaces": [{}] }), "workspaces[0].workspace_id: is required".to_owned()),
@@ -207,7 +207,10 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
             format!("{in_lock}.access_codes[1]: Both starts_at and"),
         ),
         (code(json!({ "is_one_time_use": true })), format!("{in_lock}.access_codes[1].is_one_time_use: Only offline")),
-        (code(json!({ "device_id": world_id(1) })), format!("{in_lock}.access_codes[1].device_id: no such property")),
+        (
+            code(json!({ "device_id": workspace_id(1) })),
+            format!("{in_lock}.access_codes[1].device_id: no such property"),
+        ),
         (foreign(json!({})), format!("{in_lock}.unmanaged_access_codes[0].code: is required")),
         (foreign(json!({ "code": "12345", "ends_at": 5 })), format!("{in_lock}.unmanaged_access_codes[0].ends_at: ")),
     ];
@@ -221,24 +224,24 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
         }
     }
     let several = read(&json!({ "workspaces": [{ "nam": "x" }, { "workspace_id": 1 }] })).unwrap_err().to_string();
-    for place in ["workspaces[0].nam:", "workspaces[0].workspace_id:", "workspaces[1].workspace_id:"] {
-        assert!(several.contains(place), "{several}");
+    for index in ["workspaces[0].nam:", "workspaces[0].workspace_id:", "workspaces[1].workspace_id:"] {
+        assert!(several.contains(index), "{several}");
     }
 }
 
 #[test]
 fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it() {
     run(async {
-        let device_id = world_id(0x101);
-        let account_id = world_id(0x102);
+        let device_id = workspace_id(0x101);
+        let account_id = workspace_id(0x102);
         let first = json!({
-            "workspace_id": world_id(30), "api_key": "seam_test_fixture_thirty", "seed": "fixture thirty",
+            "workspace_id": workspace_id(30), "api_key": "seam_test_fixture_thirty", "seed": "fixture thirty",
             "publishable_key": "seam_pk_fixture_thirty", "personal_access_token": "seam_at_fixture_thirty",
             "locks": [{ "device_type": "august_lock", "device_id": device_id }],
             "connected_accounts": [{ "provider": "wyze", "connected_account_id": account_id }],
         });
         let second = |field: &str, value: Value| {
-            let mut second = Map::from_iter([("workspace_id".to_owned(), json!(world_id(31)))]);
+            let mut second = Map::from_iter([("workspace_id".to_owned(), json!(workspace_id(31)))]);
             second.insert(field.to_owned(), value);
             Value::Object(second)
         };
@@ -260,9 +263,9 @@ fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it(
         assert!(found[0].starts_with("workspaces[1].workspace_id: is there twice"), "{found:?}");
         load(&json!({ "workspaces": [first] })).await.unwrap();
         for (second, path) in &cases {
-            let found = mistakes(&json!({ "workspaces": [{ "workspace_id": world_id(32) }, second] })).await;
+            let found = mistakes(&json!({ "workspaces": [{ "workspace_id": workspace_id(32) }, second] })).await;
             assert_eq!(found, [format!("workspaces[1].{path}: is in use on this server, by another workspace")]);
-            assert!(!is_there(&world_id(32)).await && !is_there(&world_id(31)).await);
+            assert!(!is_there(&workspace_id(32)).await && !is_there(&workspace_id(31)).await);
         }
         for (field, value) in
             [("workspace_id", "00000000-0000-4000-8000-000000000001"), ("api_key", "seam_testsand_LatchkeySandbox")]
@@ -318,22 +321,22 @@ fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_load
         ];
         for (lock, expected) in cases {
             let document = json!({ "workspaces": [
-                { "workspace_id": world_id(40), "locks": [{ "device_type": "august_lock", "access_codes": [{}] }] },
-                { "workspace_id": world_id(41), "locks": [{ "device_type": "yale_lock" }, lock] },
+                { "workspace_id": workspace_id(40), "locks": [{ "device_type": "august_lock", "access_codes": [{}] }] },
+                { "workspace_id": workspace_id(41), "locks": [{ "device_type": "yale_lock" }, lock] },
             ] });
             let found = mistakes(&document).await;
             assert!(found[0].starts_with(&format!("workspaces[1].locks[1].{expected}")), "{expected}: {found:?}");
-            assert!(!is_there(&world_id(40)).await && !is_there(&world_id(41)).await);
+            assert!(!is_there(&workspace_id(40)).await && !is_there(&workspace_id(41)).await);
         }
     });
 }
 
 #[test]
-fn a_world_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
+fn a_workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     run(async {
         let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
         let seeded = latchkey::testing::engine::app::App::new(config, app().pools()).unwrap();
-        let document = json!({ "workspaces": [{ "workspace_id": world_id(50), "locks": [
+        let document = json!({ "workspaces": [{ "workspace_id": workspace_id(50), "locks": [
             { "device_type": "august_lock", "access_codes": [{}] }] }] });
         let mut seen = Vec::new();
         for _ in 0..2 {

@@ -1,7 +1,7 @@
 //! Codes that somebody else put on a lock: how they are seen, taken over and deleted.
 
 use crate::access_codes::{about_the_whole, on, rows};
-use crate::support::{Reply, START, UNKNOWN, World, app, ask, run};
+use crate::support::{Reply, START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -18,14 +18,14 @@ const FAILED: &str = "access_code.unmanaged.failed_to_convert_to_managed";
 const DAY: [&str; 2] = ["2026-03-12T12:00:00.000Z", "2026-03-13T12:00:00.000Z"];
 
 /// Puts a code on the lock at this place, as somebody with the maker's app does.
-async fn add(world: &World, place: usize, code: &str, mut further: Value) -> Value {
+async fn add(workspace: &TestWorkspace, index: usize, code: &str, mut further: Value) -> Value {
     further["code"] = json!(code);
-    world.post(ADD, on(world, place, further)).await.ok()["access_code"].clone()
+    workspace.post(ADD, on(workspace, index, further)).await.ok()["access_code"].clone()
 }
 
 /// The same for [`DAY`] only.
-async fn add_for_a_day(world: &World, place: usize, code: &str) -> Value {
-    add(world, place, code, json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await
+async fn add_for_a_day(workspace: &TestWorkspace, index: usize, code: &str) -> Value {
+    add(workspace, index, code, json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await
 }
 
 fn id(code: &Value) -> &str {
@@ -36,13 +36,13 @@ fn named(code: &Value) -> Value {
     json!({ "access_code_id": code["access_code_id"] })
 }
 
-fn with(mut wanted: Value, name: &str, value: Value) -> Value {
-    wanted[name] = value;
-    wanted
+fn with(mut params: Value, name: &str, value: Value) -> Value {
+    params[name] = value;
+    params
 }
 
-async fn get(world: &World, code: &Value) -> Value {
-    world.post(GET, named(code)).await.ok()["access_code"].clone()
+async fn get(workspace: &TestWorkspace, code: &Value) -> Value {
+    workspace.post(GET, named(code)).await.ok()["access_code"].clone()
 }
 
 /// The ids that a list gives.
@@ -50,56 +50,56 @@ fn ids(listed: &Value) -> Vec<&str> {
     listed["access_codes"].as_array().unwrap().iter().map(id).collect()
 }
 
-async fn listed(world: &World, place: usize) -> Value {
-    world.post(LIST, on(world, place, json!({}))).await.ok()
+async fn listed(workspace: &TestWorkspace, index: usize) -> Value {
+    workspace.post(LIST, on(workspace, index, json!({}))).await.ok()
 }
 
 /// What the lock at this place holds.
-async fn memory(world: &World, place: usize) -> Vec<Value> {
-    let held = world.get(&format!("/_emulator/locks/memory?device_id={}", world.lock(place))).await.ok();
+async fn memory(workspace: &TestWorkspace, index: usize) -> Vec<Value> {
+    let held = workspace.get(&format!("/_emulator/locks/memory?device_id={}", workspace.lock(index))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
-async fn set(world: &World, place: usize, changed: Value) {
-    world.post("/_emulator/devices/update", on(world, place, changed)).await.ok();
+async fn set(workspace: &TestWorkspace, index: usize, changed: Value) {
+    workspace.post("/_emulator/devices/update", on(workspace, index, changed)).await.ok();
 }
 
-async fn attempt(world: &World, attempt: &Value) -> Value {
-    let wanted = json!({ "action_attempt_id": attempt["action_attempt_id"] });
-    world.post("/action_attempts/get", wanted).await.ok()["action_attempt"].clone()
+async fn attempt(workspace: &TestWorkspace, attempt: &Value) -> Value {
+    let params = json!({ "action_attempt_id": attempt["action_attempt_id"] });
+    workspace.post("/action_attempts/get", params).await.ok()["action_attempt"].clone()
 }
 
 /// The events of a code as `name@instant`.
-async fn events(world: &World, code: &Value) -> Vec<String> {
-    let events = world.events_of(&code["access_code_id"]).await.into_iter();
+async fn events(workspace: &TestWorkspace, code: &Value) -> Vec<String> {
+    let events = workspace.events_of(&code["access_code_id"]).await.into_iter();
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
 
 /// The last event of a code with all it carries.
-async fn last_event(world: &World, code: &Value) -> Value {
-    let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
-    world.post("/events/list", wanted).await.ok()["events"].as_array().unwrap().last().unwrap().clone()
+async fn last_event(workspace: &TestWorkspace, code: &Value) -> Value {
+    let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
+    workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().last().unwrap().clone()
 }
 
 fn error_codes(resource: &Value) -> Vec<&str> {
     resource["errors"].as_array().unwrap().iter().map(|it| it["error_code"].as_str().unwrap()).collect()
 }
 
-async fn advance_to(world: &World, instant: &str) {
-    world.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
+async fn advance_to(workspace: &TestWorkspace, instant: &str) {
+    workspace.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
 }
 
 #[test]
 fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
-        let managed = world.create(on(&world, 0, json!({ "code": "1357" }))).await;
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        let managed = workspace.create(on(&workspace, 0, json!({ "code": "1357" }))).await;
         let simulated = json!({ "code": "4826", "name": "Cleaner" });
-        let simulated = world.post(SIMULATE, on(&world, 0, simulated)).await.ok()["access_code"].clone();
-        world.advance("PT1H").await;
-        let added = add(&world, 0, "5937", json!({})).await;
+        let simulated = workspace.post(SIMULATE, on(&workspace, 0, simulated)).await.ok()["access_code"].clone();
+        workspace.advance("PT1H").await;
+        let added = add(&workspace, 0, "5937", json!({})).await;
         let flags = json!({ "cannot_be_managed": true, "cannot_delete_unmanaged_access_code": true });
-        let flagged = add(&world, 0, "6048", flags).await;
+        let flagged = add(&workspace, 0, "6048", flags).await;
         let plain = [
             "access_code_id",
             "workspace_id",
@@ -128,8 +128,8 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
             for (property, expected) in [
                 ("code", json!(pin)),
                 ("name", name),
-                ("device_id", json!(world.lock(0))),
-                ("workspace_id", json!(world.workspace_id)),
+                ("device_id", json!(workspace.lock(0))),
+                ("workspace_id", json!(workspace.workspace_id)),
                 ("type", json!("ongoing")),
                 ("status", json!("set")),
                 ("is_managed", json!(false)),
@@ -139,32 +139,35 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
             ] {
                 assert_eq!(code[property], expected, "{property}");
             }
-            assert_eq!(get(&world, code).await, *code);
-            let by_pin = on(&world, 0, json!({ "code": pin }));
-            assert_eq!(world.post(GET, by_pin.clone()).await.ok()["access_code"], *code);
-            world.post("/access_codes/get", by_pin).await.error(404, "access_code_not_found");
-            world.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
-            let path = format!("{GET}?access_code_id={}&device_id={}", id(code), world.lock(0));
-            assert_eq!(world.get(&path).await.ok()["access_code"], *code);
-            assert_eq!(events(&world, code).await, [format!("unmanaged.created@{created_at}")]);
+            assert_eq!(get(&workspace, code).await, *code);
+            let by_pin = on(&workspace, 0, json!({ "code": pin }));
+            assert_eq!(workspace.post(GET, by_pin.clone()).await.ok()["access_code"], *code);
+            workspace.post("/access_codes/get", by_pin).await.error(404, "access_code_not_found");
+            workspace.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
+            let path = format!("{GET}?access_code_id={}&device_id={}", id(code), workspace.lock(0));
+            assert_eq!(workspace.get(&path).await.ok()["access_code"], *code);
+            assert_eq!(events(&workspace, code).await, [format!("unmanaged.created@{created_at}")]);
             other.post(GET, named(code)).await.error(404, "access_code_not_found");
         }
-        assert_eq!(listed(&world, 0).await["access_codes"].as_array().unwrap().len(), 3);
-        assert_eq!(BTreeSet::from_iter(ids(&listed(&world, 0).await)), [&simulated, &added, &flagged].map(id).into());
-        assert_eq!(ids(&listed(&world, 1).await), [""; 0]);
-        let managed_list = world.post("/access_codes/list", on(&world, 0, json!({}))).await.ok();
+        assert_eq!(listed(&workspace, 0).await["access_codes"].as_array().unwrap().len(), 3);
+        assert_eq!(
+            BTreeSet::from_iter(ids(&listed(&workspace, 0).await)),
+            [&simulated, &added, &flagged].map(id).into()
+        );
+        assert_eq!(ids(&listed(&workspace, 1).await), [""; 0]);
+        let managed_list = workspace.post("/access_codes/list", on(&workspace, 0, json!({}))).await.ok();
         assert_eq!(ids(&managed_list), [id(&managed)]);
         let by_id = json!({ "access_code_ids": [id(&simulated), id(&added)] });
-        assert_eq!(ids(&world.post("/access_codes/list", by_id).await.ok()), [""; 0]);
-        world.post(GET, named(&managed)).await.error(404, "access_code_not_found");
-        other.post(LIST, on(&world, 0, json!({}))).await.error(404, "device_not_found");
+        assert_eq!(ids(&workspace.post("/access_codes/list", by_id).await.ok()), [""; 0]);
+        workspace.post(GET, named(&managed)).await.error(404, "access_code_not_found");
+        other.post(LIST, on(&workspace, 0, json!({}))).await.error(404, "device_not_found");
         for (path, further) in [(CONVERT, json!({})), (DELETE, json!({})), (UPDATE, json!({ "is_managed": true }))] {
-            let wanted = with(further, "access_code_id", json!(id(&simulated)));
-            other.post(path, wanted).await.error(404, "access_code_not_found");
+            let params = with(further, "access_code_id", json!(id(&simulated)));
+            other.post(path, params).await.error(404, "access_code_not_found");
         }
-        assert_eq!(listed(&world, 0).await["access_codes"].as_array().unwrap().len(), 3);
-        // The lock of another world.
-        let elsewhere = on(&world, 0, json!({ "code": "7159", "name": "x" }));
+        assert_eq!(listed(&workspace, 0).await["access_codes"].as_array().unwrap().len(), 3);
+        // The lock of another workspace.
+        let elsewhere = on(&workspace, 0, json!({ "code": "7159", "name": "x" }));
         for path in [ADD, SIMULATE] {
             other.post(path, elsewhere.clone()).await.error(404, "device_not_found");
         }
@@ -175,23 +178,23 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
 fn an_unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
     run(async {
         for online in [true, false] {
-            let world = World::with_locks(1).await;
-            let code = add_for_a_day(&world, 0, "4826").await;
-            set(&world, 0, json!({ "online": online })).await;
+            let workspace = TestWorkspace::with_locks(1).await;
+            let code = add_for_a_day(&workspace, 0, "4826").await;
+            set(&workspace, 0, json!({ "online": online })).await;
             assert_eq!((&code["type"], &code["status"]), (&json!("time_bound"), &json!("unset")));
             assert_eq!((&code["starts_at"], &code["ends_at"]), (&json!(DAY[0]), &json!(DAY[1])));
             for (instant, status) in
                 [("2026-03-12T11:59:59.999Z", "unset"), (DAY[0], "set"), ("2026-03-13T11:59:59.999Z", "set")]
             {
-                advance_to(&world, instant).await;
-                assert_eq!(get(&world, &code).await["status"], status, "at {instant}");
-                assert_eq!(memory(&world, 0).await.len(), 1);
+                advance_to(&workspace, instant).await;
+                assert_eq!(get(&workspace, &code).await["status"], status, "at {instant}");
+                assert_eq!(memory(&workspace, 0).await.len(), 1);
             }
-            advance_to(&world, DAY[1]).await;
-            world.post(GET, named(&code)).await.error(404, "access_code_not_found");
-            assert_eq!((ids(&listed(&world, 0).await).len(), memory(&world, 0).await.len()), (0, 0));
+            advance_to(&workspace, DAY[1]).await;
+            workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+            assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 0));
             assert_eq!(
-                events(&world, &code).await,
+                events(&workspace, &code).await,
                 ["unmanaged.created@2026-03-02T12:00:00.000Z", "unmanaged.removed@2026-03-13T12:00:00.000Z"]
             );
         }
@@ -201,46 +204,46 @@ fn an_unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
 #[test]
 fn a_code_inside_its_time_is_set_and_one_whose_time_is_over_is_not_taken() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let running = json!({ "starts_at": "2026-03-02T11:00:00Z", "ends_at": "2026-03-02T12:00:00.001Z" });
-        assert_eq!(add(&world, 0, "4826", running).await["status"], "set");
-        let before = rows(&world).await;
+        assert_eq!(add(&workspace, 0, "4826", running).await["status"], "set");
+        let before = rows(&workspace).await;
         for ends_at in [START, "2026-03-02T11:30:00Z"] {
             let over = json!({ "code": "5937", "starts_at": "2026-03-02T11:00:00Z", "ends_at": ends_at });
-            let messages = world.post(ADD, on(&world, 0, over)).await.invalid("ends_at");
+            let messages = workspace.post(ADD, on(&workspace, 0, over)).await.invalid("ends_at");
             assert_eq!(messages, ["ends_at must be in the future"]);
         }
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
     run(async {
-        let world = World::with_locks(1).await;
-        let first = add(&world, 0, "4826", json!({ "name": "Cleaner" })).await;
-        let second = add(&world, 0, "5937", json!({})).await;
-        let third = add(&world, 0, "6048", json!({})).await;
-        let mut before = memory(&world, 0).await;
-        world.advance("PT1H").await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let first = add(&workspace, 0, "4826", json!({ "name": "Cleaner" })).await;
+        let second = add(&workspace, 0, "5937", json!({})).await;
+        let third = add(&workspace, 0, "6048", json!({})).await;
+        let mut before = memory(&workspace, 0).await;
+        workspace.advance("PT1H").await;
         let allowed = with(named(&first), "is_external_modification_allowed", json!(true));
-        let converted = world.post(CONVERT, with(allowed, "force", json!(true))).await.ok();
+        let converted = workspace.post(CONVERT, with(allowed, "force", json!(true))).await.ok();
         let keys: Vec<&str> = converted.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["action_attempt", "ok"]);
         let made = &converted["action_attempt"];
         assert_eq!(made["action_type"], "CONVERT_ACCESS_CODE_TO_MANAGED");
         assert_eq!((&made["status"], &made["error"]), (&json!("success"), &Value::Null));
         assert!(made["result"].is_object());
-        let wanted = json!({ "action_attempt_id": made["action_attempt_id"] });
-        assert_eq!(&world.post("/action_attempts/get", wanted).await.ok()["action_attempt"], made);
-        let wanted = json!({ "access_code_id": id(&second), "is_managed": true, "allow_external_modification": true });
-        assert_eq!(world.post(UPDATE, with(wanted, "force", json!(false))).await.ok(), json!({ "ok": true }));
+        let params = json!({ "action_attempt_id": made["action_attempt_id"] });
+        assert_eq!(&workspace.post("/action_attempts/get", params).await.ok()["action_attempt"], made);
+        let params = json!({ "access_code_id": id(&second), "is_managed": true, "allow_external_modification": true });
+        assert_eq!(workspace.post(UPDATE, with(params, "force", json!(false))).await.ok(), json!({ "ok": true }));
         let patch = with(named(&third), "sync", json!(true)).to_string();
-        let bearer = format!("Bearer {}", world.api_key);
+        let bearer = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         ask("PATCH", CONVERT, &headers, patch).await.ok();
         for (foreign, allowed) in [(&first, true), (&second, true), (&third, false)] {
-            let adopted = world.access_code(&foreign["access_code_id"]).await;
+            let adopted = workspace.access_code(&foreign["access_code_id"]).await;
             for (property, expected) in [
                 ("is_managed", json!(true)),
                 ("status", json!("set")),
@@ -254,10 +257,10 @@ fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
             ] {
                 assert_eq!(adopted[property], expected, "{property}");
             }
-            world.post(GET, named(foreign)).await.error(404, "access_code_not_found");
-            world.post(CONVERT, named(foreign)).await.error(404, "access_code_not_found");
+            workspace.post(GET, named(foreign)).await.error(404, "access_code_not_found");
+            workspace.post(CONVERT, named(foreign)).await.error(404, "access_code_not_found");
             assert_eq!(
-                events(&world, foreign).await,
+                events(&workspace, foreign).await,
                 [
                     "unmanaged.created@2026-03-02T12:00:00.000Z",
                     "unmanaged.converted_to_managed@2026-03-02T13:00:00.000Z"
@@ -267,15 +270,15 @@ fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
         for held in &mut before {
             held["is_managed"] = json!(true);
         }
-        assert_eq!(memory(&world, 0).await, before);
-        world.advance("P1D").await;
-        assert_eq!(memory(&world, 0).await, before, "nothing is done at the lock");
-        assert_eq!(ids(&listed(&world, 0).await), [""; 0]);
+        assert_eq!(memory(&workspace, 0).await, before);
+        workspace.advance("P1D").await;
+        assert_eq!(memory(&workspace, 0).await, before, "nothing is done at the lock");
+        assert_eq!(ids(&listed(&workspace, 0).await), [""; 0]);
         // It is a code like any other from now on.
-        world.post("/access_codes/update", with(named(&first), "code", json!("7159"))).await.ok();
-        world.post("/access_codes/delete", named(&second)).await.ok();
-        world.advance("PT1S").await;
-        let held: Vec<Value> = memory(&world, 0).await.iter().map(|held| held["code"].clone()).collect();
+        workspace.post("/access_codes/update", with(named(&first), "code", json!("7159"))).await.ok();
+        workspace.post("/access_codes/delete", named(&second)).await.ok();
+        workspace.advance("PT1S").await;
+        let held: Vec<Value> = memory(&workspace, 0).await.iter().map(|held| held["code"].clone()).collect();
         assert_eq!(held, ["7159", "6048"]);
     });
 }
@@ -285,19 +288,19 @@ fn a_code_adopted_before_its_time_waits_for_it_on_any_lock() {
     run(async {
         // The first keeps schedules for Seam, the second does not; evidently both keep that of somebody else.
         for (device_type, pin) in [("august_lock", "4826"), ("lockly_lock", "482615")] {
-            let world = World::with(json!([{ "device_type": device_type }])).await;
-            let code = add_for_a_day(&world, 0, pin).await;
-            world.post(CONVERT, named(&code)).await.ok();
+            let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
+            let code = add_for_a_day(&workspace, 0, pin).await;
+            workspace.post(CONVERT, named(&code)).await.ok();
             for (instant, status) in [(START, "unset"), ("2026-03-12T11:59:59.999Z", "unset"), (DAY[0], "set")] {
-                advance_to(&world, instant).await;
-                let adopted = world.access_code(&code["access_code_id"]).await;
+                advance_to(&workspace, instant).await;
+                let adopted = workspace.access_code(&code["access_code_id"]).await;
                 assert_eq!((&adopted["status"], &adopted["pending_mutations"]), (&json!(status), &json!([])));
                 assert_eq!(adopted["is_scheduled_on_device"], true, "{device_type}");
-                assert_eq!(memory(&world, 0).await.len(), 1);
+                assert_eq!(memory(&workspace, 0).await.len(), 1);
             }
-            advance_to(&world, "2026-03-13T12:00:00.250Z").await;
+            advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
             assert_eq!(
-                events(&world, &code).await,
+                events(&workspace, &code).await,
                 [
                     "unmanaged.created@2026-03-02T12:00:00.000Z",
                     "unmanaged.converted_to_managed@2026-03-02T12:00:00.000Z",
@@ -315,26 +318,27 @@ fn a_code_adopted_before_its_time_waits_for_it_on_any_lock() {
 fn brands_and_codes_that_cannot_be_adopted_fail_with_an_event() {
     run(async {
         let types = ["igloohome_lock", "kwikset_lock", "smartthings_lock", "august_lock"];
-        let world = World::with(types.map(|device_type| json!({ "device_type": device_type })).into()).await;
+        let workspace =
+            TestWorkspace::with(types.map(|device_type| json!({ "device_type": device_type })).into()).await;
         let mut hopeless = Vec::new();
-        for (place, device_type) in types.into_iter().enumerate().take(3) {
-            let code = add(&world, place, "4826", json!({})).await;
+        for (index, device_type) in types.into_iter().enumerate().take(3) {
+            let code = add(&workspace, index, "4826", json!({})).await;
             assert_eq!(code["cannot_be_managed"], true, "{device_type}");
             hopeless.push((code, "cannot_be_managed"));
         }
-        hopeless.push((add(&world, 3, "4826", json!({ "cannot_be_managed": true })).await, "cannot_be_managed"));
+        hopeless.push((add(&workspace, 3, "4826", json!({ "cannot_be_managed": true })).await, "cannot_be_managed"));
         // The lock does not hold the managed one yet, so that somebody can take its PIN there.
         let claimed = json!({ "code": "5937", "starts_at": DAY[0], "ends_at": DAY[1] });
-        world.create(on(&world, 3, claimed)).await;
-        hopeless.push((add(&world, 3, "5937", json!({})).await, "duplicate_access_code"));
-        world.advance("PT1M").await;
+        workspace.create(on(&workspace, 3, claimed)).await;
+        hopeless.push((add(&workspace, 3, "5937", json!({})).await, "duplicate_access_code"));
+        workspace.advance("PT1M").await;
         for (code, reason) in &hopeless {
-            let failed = world.post(CONVERT, named(code)).await.ok()["action_attempt"].clone();
+            let failed = workspace.post(CONVERT, named(code)).await.ok()["action_attempt"].clone();
             assert_eq!(failed["action_type"], "CONVERT_ACCESS_CODE_TO_MANAGED");
             assert_eq!((&failed["status"], &failed["result"]), (&json!("error"), &Value::Null));
             assert_eq!(failed["error"]["type"], *reason);
             assert!(failed["error"]["message"].as_str().is_some_and(|message| !message.is_empty()));
-            let event = last_event(&world, code).await;
+            let event = last_event(&workspace, code).await;
             assert_eq!(
                 (&event["event_type"], &event["occurred_at"]),
                 (&json!(FAILED), &json!("2026-03-02T12:01:00.000Z"))
@@ -342,24 +346,24 @@ fn brands_and_codes_that_cannot_be_adopted_fail_with_an_event() {
             for issues in ["access_code", "device", "connected_account"] {
                 assert!(event[format!("{issues}_errors")].is_array() && event[format!("{issues}_warnings")].is_array());
             }
-            world.post(UPDATE, with(named(code), "is_managed", json!(true))).await.ok();
+            workspace.post(UPDATE, with(named(code), "is_managed", json!(true))).await.ok();
             let types: Vec<String> =
-                world.events_of(&code["access_code_id"]).await.into_iter().map(|it| it.0).collect();
+                workspace.events_of(&code["access_code_id"]).await.into_iter().map(|it| it.0).collect();
             assert_eq!(types, ["access_code.unmanaged.created", FAILED, FAILED]);
-            world.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
+            workspace.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
         }
         for (code, _) in [&hopeless[0], &hopeless[2], &hopeless[3], &hopeless[4]] {
-            assert_eq!(get(&world, code).await["is_managed"], false);
+            assert_eq!(get(&workspace, code).await["is_managed"], false);
         }
         // A managed code has its PIN whatever its window is, unless the setting allows what the lock never holds together.
-        let elsewhen = add_for_a_day(&world, 3, "6048").await;
+        let elsewhen = add_for_a_day(&workspace, 3, "6048").await;
         let next = json!({ "code": "6048", "starts_at": "2026-03-20T12:00:00Z", "ends_at": "2026-03-21T12:00:00Z" });
-        world.create(on(&world, 3, next)).await;
-        let refused = world.post(CONVERT, named(&elsewhen)).await.ok();
+        workspace.create(on(&workspace, 3, next)).await;
+        let refused = workspace.post(CONVERT, named(&elsewhen)).await.ok();
         assert_eq!(refused["action_attempt"]["status"], "error");
         let allowed = json!({ "allow_same_code_in_disjoint_windows": true });
-        world.post("/_emulator/workspaces/update", allowed).await.ok();
-        let adopted = world.post(CONVERT, named(&elsewhen)).await.ok();
+        workspace.post("/_emulator/workspaces/update", allowed).await.ok();
+        let adopted = workspace.post(CONVERT, named(&elsewhen)).await.ok();
         assert_eq!(adopted["action_attempt"]["status"], "success");
     });
 }
@@ -367,103 +371,104 @@ fn brands_and_codes_that_cannot_be_adopted_fail_with_an_event() {
 #[test]
 fn deleting_an_unmanaged_code_takes_it_off_the_lock() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add(&world, 0, "4826", json!({})).await;
-        let managed = world.create(on(&world, 0, json!({ "code": "1357" }))).await;
-        world.advance("PT1S").await;
-        let pending = world.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add(&workspace, 0, "4826", json!({})).await;
+        let managed = workspace.create(on(&workspace, 0, json!({ "code": "1357" }))).await;
+        workspace.advance("PT1S").await;
+        let pending = workspace.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
         assert_eq!((&pending["action_type"], &pending["status"]), (&json!("DELETE_ACCESS_CODE"), &json!("pending")));
-        world.advance("PT0.249S").await;
-        assert_eq!(attempt(&world, &pending).await, pending);
-        assert_eq!((ids(&listed(&world, 0).await), memory(&world, 0).await.len()), (vec![id(&code)], 2));
-        assert_eq!(get(&world, &code).await["status"], "set");
-        world.advance("PT0.001S").await;
-        let over = attempt(&world, &pending).await;
+        workspace.advance("PT0.249S").await;
+        assert_eq!(attempt(&workspace, &pending).await, pending);
+        assert_eq!((ids(&listed(&workspace, 0).await), memory(&workspace, 0).await.len()), (vec![id(&code)], 2));
+        assert_eq!(get(&workspace, &code).await["status"], "set");
+        workspace.advance("PT0.001S").await;
+        let over = attempt(&workspace, &pending).await;
         assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
-        assert_eq!((ids(&listed(&world, 0).await).len(), memory(&world, 0).await.len()), (0, 1));
+        assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 1));
         assert_eq!(
-            events(&world, &code).await,
+            events(&workspace, &code).await,
             ["unmanaged.created@2026-03-02T12:00:00.000Z", "unmanaged.removed@2026-03-02T12:00:01.250Z"]
         );
-        world.post(DELETE, named(&code)).await.error(404, "access_code_not_found");
+        workspace.post(DELETE, named(&code)).await.error(404, "access_code_not_found");
         // Each kind has its own routes.
-        let foreign = add(&world, 0, "5937", json!({})).await;
-        let before = rows(&world).await;
+        let foreign = add(&workspace, 0, "5937", json!({})).await;
+        let before = rows(&workspace).await;
         for path in [DELETE, CONVERT] {
-            world.post(path, named(&managed)).await.error(404, "access_code_not_found");
+            workspace.post(path, named(&managed)).await.error(404, "access_code_not_found");
         }
         let update = with(named(&managed), "is_managed", json!(true));
-        world.post(UPDATE, update).await.error(404, "access_code_not_found");
+        workspace.post(UPDATE, update).await.error(404, "access_code_not_found");
         for path in ["/access_codes/update", "/access_codes/delete", "/access_codes/pull_backup_access_code"] {
-            world.post(path, with(named(&foreign), "name", json!("x"))).await.error(404, "access_code_not_found");
+            workspace.post(path, with(named(&foreign), "name", json!("x"))).await.error(404, "access_code_not_found");
         }
-        assert_eq!(rows(&world).await, before);
-        let at_once = world.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
+        assert_eq!(rows(&workspace).await, before);
+        let at_once = workspace.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
         assert_eq!(at_once["action_attempt"]["status"], "success");
-        assert_eq!((ids(&listed(&world, 0).await).len(), memory(&world, 0).await.len()), (0, 1));
+        assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 1));
     });
 }
 
 #[test]
 fn an_unmanaged_code_that_is_being_deleted_cannot_be_adopted_and_may_be_deleted_again() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add(&world, 0, "4826", json!({})).await;
-        set(&world, 0, json!({ "online": false })).await;
-        let first = world.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
-        world.advance("P1D").await;
-        assert_eq!(attempt(&world, &first).await["status"], "pending");
-        let waiting = get(&world, &code).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add(&workspace, 0, "4826", json!({})).await;
+        set(&workspace, 0, json!({ "online": false })).await;
+        let first = workspace.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
+        workspace.advance("P1D").await;
+        assert_eq!(attempt(&workspace, &first).await["status"], "pending");
+        let waiting = get(&workspace, &code).await;
         assert_eq!((&waiting["status"], &waiting["warnings"]), (&json!("set"), &json!([])));
         assert_eq!(error_codes(&waiting), ["failed_to_remove_from_device", "device_disconnected"]);
-        world.post(CONVERT, named(&code)).await.error(404, "access_code_not_found");
-        world.post(UPDATE, with(named(&code), "is_managed", json!(true))).await.error(404, "access_code_not_found");
+        workspace.post(CONVERT, named(&code)).await.error(404, "access_code_not_found");
+        workspace.post(UPDATE, with(named(&code), "is_managed", json!(true))).await.error(404, "access_code_not_found");
         let path = format!("{DELETE}?access_code_id={}", id(&code));
-        let second = world.request("DELETE", &path).await.ok()["action_attempt"].clone();
-        assert_eq!(memory(&world, 0).await.len(), 1);
-        set(&world, 0, json!({ "online": true })).await;
-        world.advance("PT0.25S").await;
+        let second = workspace.request("DELETE", &path).await.ok()["action_attempt"].clone();
+        assert_eq!(memory(&workspace, 0).await.len(), 1);
+        set(&workspace, 0, json!({ "online": true })).await;
+        workspace.advance("PT0.25S").await;
         for made in [&first, &second] {
-            assert_eq!(attempt(&world, made).await["status"], "success");
+            assert_eq!(attempt(&workspace, made).await["status"], "success");
         }
-        assert_eq!(memory(&world, 0).await.len(), 0);
-        assert_eq!(events(&world, &code).await.last().unwrap(), "unmanaged.removed@2026-03-03T12:00:00.250Z");
+        assert_eq!(memory(&workspace, 0).await.len(), 0);
+        assert_eq!(events(&workspace, &code).await.last().unwrap(), "unmanaged.removed@2026-03-03T12:00:00.250Z");
     });
 }
 
 #[test]
 fn what_only_the_makers_app_can_delete_stays_until_it_is_adopted() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add(&world, 0, "4826", json!({ "cannot_delete_unmanaged_access_code": true })).await;
-        let before = rows(&world).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add(&workspace, 0, "4826", json!({ "cannot_delete_unmanaged_access_code": true })).await;
+        let before = rows(&workspace).await;
         for sync in [false, true] {
-            let wanted = with(named(&code), "sync", json!(sync));
-            world.post(DELETE, wanted).await.error(400, "cannot_delete_unmanaged_access_code");
+            let params = with(named(&code), "sync", json!(sync));
+            workspace.post(DELETE, params).await.error(400, "cannot_delete_unmanaged_access_code");
         }
-        world.advance("PT1H").await;
+        workspace.advance("PT1H").await;
         assert_eq!(
-            (rows(&world).await, get(&world, &code).await, memory(&world, 0).await.len()),
+            (rows(&workspace).await, get(&workspace, &code).await, memory(&workspace, 0).await.len()),
             (before, code.clone(), 1)
         );
-        world.post(CONVERT, named(&code)).await.ok();
-        world.post("/access_codes/delete", named(&code)).await.ok();
-        world.advance("PT0.25S").await;
-        assert_eq!(memory(&world, 0).await.len(), 0);
+        workspace.post(CONVERT, named(&code)).await.ok();
+        workspace.post("/access_codes/delete", named(&code)).await.ok();
+        workspace.advance("PT0.25S").await;
+        assert_eq!(memory(&workspace, 0).await.len(), 0);
     });
 }
 
 #[test]
 fn an_unmanaged_code_changes_and_goes_as_its_lock_says() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add(&world, 0, "4826", json!({ "name": "Cleaner" })).await;
-        world.advance("PT1H").await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add(&workspace, 0, "4826", json!({ "name": "Cleaner" })).await;
+        workspace.advance("PT1H").await;
         let changed =
             json!({ "code": "4826", "new_code": "5937", "name": "Plumber", "starts_at": DAY[0], "ends_at": DAY[1] });
         let changed =
-            world.post("/_emulator/locks/change_code", on(&world, 0, changed)).await.ok()["access_code"].clone();
-        assert_eq!(get(&world, &code).await, changed);
+            workspace.post("/_emulator/locks/change_code", on(&workspace, 0, changed)).await.ok()["access_code"]
+                .clone();
+        assert_eq!(get(&workspace, &code).await, changed);
         for (property, expected) in [
             ("access_code_id", code["access_code_id"].clone()),
             ("code", json!("5937")),
@@ -479,22 +484,22 @@ fn an_unmanaged_code_changes_and_goes_as_its_lock_says() {
         ] {
             assert_eq!(changed[property], expected, "{property}");
         }
-        let held = memory(&world, 0).await;
+        let held = memory(&workspace, 0).await;
         assert_eq!((held.len(), &held[0]["code"], &held[0]["starts_at"]), (1, &json!("5937"), &json!(DAY[0])));
         let over = json!({ "access_code_id": id(&code), "starts_at": "2026-03-02T10:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
-        let reply = world.post("/_emulator/locks/change_code", on(&world, 0, over)).await;
+        let reply = workspace.post("/_emulator/locks/change_code", on(&workspace, 0, over)).await;
         assert_eq!(reply.invalid("ends_at"), ["ends_at must be in the future"]);
-        advance_to(&world, DAY[0]).await;
-        assert_eq!(get(&world, &code).await["status"], "set");
-        world.post("/_emulator/locks/remove_code", on(&world, 0, named(&code))).await.ok();
-        world.post(GET, named(&code)).await.error(404, "access_code_not_found");
-        assert_eq!((ids(&listed(&world, 0).await).len(), memory(&world, 0).await.len()), (0, 0));
-        world.advance("P10D").await;
+        advance_to(&workspace, DAY[0]).await;
+        assert_eq!(get(&workspace, &code).await["status"], "set");
+        workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&code))).await.ok();
+        workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+        assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 0));
+        workspace.advance("P10D").await;
         assert_eq!(
-            events(&world, &code).await,
+            events(&workspace, &code).await,
             [format!("unmanaged.created@{START}"), format!("unmanaged.removed@{}", DAY[0])]
         );
-        let again = world.post("/_emulator/locks/remove_code", on(&world, 0, named(&code))).await;
+        let again = workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&code))).await;
         again.error(404, "access_code_not_found");
     });
 }
@@ -504,16 +509,17 @@ fn smartthings_and_wyze_hide_a_foreign_pin_and_kwikset_the_whole_code() {
     run(async {
         let types = ["smartthings_lock", "wyze_lock", "kwikset_lock", "august_lock"];
         let locks: Value = types.map(|device_type| json!({ "device_type": device_type })).into();
-        let world = World::make(json!({ "locks": locks, "seed": "what is hidden" })).await;
-        for (place, device_type) in types.into_iter().enumerate() {
-            let code = add(&world, place, "4826", json!({ "name": "Cleaner" })).await;
-            let by_pin = world.post(GET, on(&world, place, json!({ "code": "4826" }))).await;
-            let search = async |text: &str| world.post(LIST, on(&world, place, json!({ "search": text }))).await.ok();
-            let listed = listed(&world, place).await;
+        let workspace = TestWorkspace::make(json!({ "locks": locks, "seed": "what is hidden" })).await;
+        for (index, device_type) in types.into_iter().enumerate() {
+            let code = add(&workspace, index, "4826", json!({ "name": "Cleaner" })).await;
+            let by_pin = workspace.post(GET, on(&workspace, index, json!({ "code": "4826" }))).await;
+            let search =
+                async |text: &str| workspace.post(LIST, on(&workspace, index, json!({ "search": text }))).await.ok();
+            let listed = listed(&workspace, index).await;
             match device_type {
                 "kwikset_lock" => {
                     assert_eq!(ids(&listed), [""; 0]);
-                    world.post(GET, named(&code)).await.error(404, "access_code_not_found");
+                    workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
                     by_pin.error(404, "access_code_not_found");
                 }
                 "august_lock" => {
@@ -523,23 +529,23 @@ fn smartthings_and_wyze_hide_a_foreign_pin_and_kwikset_the_whole_code() {
                 }
                 _ => {
                     assert_eq!((&listed["access_codes"][0], &code["code"]), (&code, &Value::Null), "{device_type}");
-                    assert_eq!(get(&world, &code).await, code);
+                    assert_eq!(get(&workspace, &code).await, code);
                     by_pin.error(404, "access_code_not_found");
                     assert_eq!(ids(&search("clean").await), [id(&code)]);
                     assert_eq!(ids(&search("4826").await), [""; 0], "{device_type}: what is hidden is not found");
                 }
             }
-            assert_eq!(memory(&world, place).await[0]["code"], "4826", "{device_type}");
+            assert_eq!(memory(&workspace, index).await[0]["code"], "4826", "{device_type}");
         }
         // Of one's own the PIN is known.
-        let managed = world.create(on(&world, 1, json!({ "code": "5937" }))).await;
-        let found = world.post("/access_codes/list", on(&world, 1, json!({ "search": "593" }))).await.ok();
+        let managed = workspace.create(on(&workspace, 1, json!({ "code": "5937" }))).await;
+        let found = workspace.post("/access_codes/list", on(&workspace, 1, json!({ "search": "593" }))).await.ok();
         assert_eq!((ids(&found), &found["access_codes"][0]["code"]), (vec![id(&managed)], &json!("5937")));
     });
 }
 
 /// Lets somebody put all four-digit PINs but one on a lock, without going through the API.
-async fn fill(world: &World, place: usize, except: &str) {
+async fn fill(workspace: &TestWorkspace, index: usize, except: &str) {
     let statement = "insert into access_code (access_code_id, workspace_id, device_id, created_at, code, is_natively_scheduled,
                                               is_external_modification_allowed, held_code, first_held_at, as_of, children,
                                               is_managed)
@@ -547,9 +553,9 @@ async fn fill(world: &World, place: usize, except: &str) {
          from generate_series(0, 9999) as number, lpad(number::text, 4, '0') as pin, cast($3 as timestamptz) as at
          where pin <> $4";
     sqlx::query(statement)
-        .bind(world.workspace_id.parse::<Uuid>().unwrap())
-        .bind(world.lock(place).parse::<Uuid>().unwrap())
-        .bind(START.parse::<latchkey::testing::clock::Instant>().unwrap())
+        .bind(workspace.workspace_id.parse::<Uuid>().unwrap())
+        .bind(workspace.lock(index).parse::<Uuid>().unwrap())
+        .bind(START.parse::<latchkey::testing::clock::Timestamp>().unwrap())
         .bind(except)
         .execute(app().pool.raw())
         .await
@@ -559,107 +565,108 @@ async fn fill(world: &World, place: usize, except: &str) {
 #[test]
 fn a_pin_that_is_chosen_is_never_one_of_a_foreign_code() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "supported_code_lengths": [4] }])).await;
-        fill(&world, 0, "4826").await;
-        let generated = world.post("/access_codes/generate_code", on(&world, 0, json!({}))).await.ok();
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "supported_code_lengths": [4] }])).await;
+        fill(&workspace, 0, "4826").await;
+        let generated = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
         assert_eq!(generated["generated_code"]["code"], "4826");
-        assert_eq!(world.create(on(&world, 0, json!({}))).await["code"], "4826");
-        let before = rows(&world).await;
-        world.post("/access_codes/create", on(&world, 0, json!({}))).await.error(400, "no_code_left");
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "4826");
+        let before = rows(&workspace).await;
+        workspace.post("/access_codes/create", on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn a_foreign_pin_stands_in_the_way_of_a_managed_one_until_it_is_deleted_or_adopted() {
     run(async {
-        let world = World::with_locks(1).await;
-        let foreign = add(&world, 0, "4826", json!({})).await;
-        let wanted = on(&world, 0, json!({ "code": "4826" }));
-        let managed = world.create(wanted.clone()).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let foreign = add(&workspace, 0, "4826", json!({})).await;
+        let params = on(&workspace, 0, json!({ "code": "4826" }));
+        let managed = workspace.create(params.clone()).await;
         assert_eq!((&managed["status"], &managed["errors"]), (&json!("setting"), &json!([])));
-        world.advance("PT0.25S").await;
-        let blocked = world.access_code(&managed["access_code_id"]).await;
+        workspace.advance("PT0.25S").await;
+        let blocked = workspace.access_code(&managed["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("setting"), vec!["duplicate_code_on_device"]));
         let error = &blocked["errors"][0];
         assert_eq!(error["unmanaged_access_code_id"], foreign["access_code_id"]);
         assert_eq!((error.get("managed_access_code_id"), &error["is_access_code_error"]), (None, &json!(true)));
         assert_eq!(error["created_at"], "2026-03-02T12:00:00.250Z");
-        assert_eq!(events(&world, &managed).await[1..], ["failed_to_set_on_device@2026-03-02T12:00:00.250Z"]);
-        world.advance("PT1H").await;
-        assert_eq!(world.access_code(&managed["access_code_id"]).await["errors"], blocked["errors"]);
-        assert_eq!(get(&world, &foreign).await["errors"], json!([]));
+        assert_eq!(events(&workspace, &managed).await[1..], ["failed_to_set_on_device@2026-03-02T12:00:00.250Z"]);
+        workspace.advance("PT1H").await;
+        assert_eq!(workspace.access_code(&managed["access_code_id"]).await["errors"], blocked["errors"]);
+        assert_eq!(get(&workspace, &foreign).await["errors"], json!([]));
         // While somebody has been promised the PIN nobody else's code can be taken over with it.
-        let failed = world.post(CONVERT, named(&foreign)).await.ok();
+        let failed = workspace.post(CONVERT, named(&foreign)).await.ok();
         assert_eq!(failed["action_attempt"]["error"]["type"], "duplicate_access_code");
-        world.post(DELETE, named(&foreign)).await.ok();
-        world.advance("PT0.25S").await;
-        world.advance("PT0.249S").await;
-        assert_eq!(error_codes(&world.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
-        world.advance("PT0.001S").await;
-        let managed = world.access_code(&managed["access_code_id"]).await;
+        workspace.post(DELETE, named(&foreign)).await.ok();
+        workspace.advance("PT0.25S").await;
+        workspace.advance("PT0.249S").await;
+        assert_eq!(error_codes(&workspace.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
+        workspace.advance("PT0.001S").await;
+        let managed = workspace.access_code(&managed["access_code_id"]).await;
         assert_eq!((&managed["status"], &managed["errors"]), (&json!("set"), &json!([])));
         assert_eq!(
-            events(&world, &managed).await[1..],
+            events(&workspace, &managed).await[1..],
             ["failed_to_set_on_device@2026-03-02T12:00:00.250Z", "set_on_device@2026-03-02T13:00:00.750Z"]
         );
         // Gone at the lock is as good as deleted.
-        let foreign = add(&world, 0, "5937", json!({})).await;
-        let wanted = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
-        world.advance("PT1M").await;
-        world.post("/_emulator/locks/remove_code", on(&world, 0, named(&foreign))).await.ok();
-        world.advance("PT0.25S").await;
-        assert_eq!(world.access_code(&wanted["access_code_id"]).await["status"], "set");
+        let foreign = add(&workspace, 0, "5937", json!({})).await;
+        let params = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        workspace.advance("PT1M").await;
+        workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&foreign))).await.ok();
+        workspace.advance("PT0.25S").await;
+        assert_eq!(workspace.access_code(&params["access_code_id"]).await["status"], "set");
         // Adopted it is known, and another like it is refused at once.
-        let foreign = add(&world, 0, "6048", json!({})).await;
-        let blocked = world.create(on(&world, 0, json!({ "code": "6048" }))).await;
-        world.advance("PT1M").await;
-        world.post("/access_codes/update", with(named(&blocked), "code", json!("7159"))).await.ok();
-        let adopted = world.post(CONVERT, named(&foreign)).await.ok();
+        let foreign = add(&workspace, 0, "6048", json!({})).await;
+        let blocked = workspace.create(on(&workspace, 0, json!({ "code": "6048" }))).await;
+        workspace.advance("PT1M").await;
+        workspace.post("/access_codes/update", with(named(&blocked), "code", json!("7159"))).await.ok();
+        let adopted = workspace.post(CONVERT, named(&foreign)).await.ok();
         assert_eq!(adopted["action_attempt"]["status"], "success");
-        world.advance("PT1M").await;
+        workspace.advance("PT1M").await;
         for code in [&foreign, &blocked] {
-            let code = world.access_code(&code["access_code_id"]).await;
+            let code = workspace.access_code(&code["access_code_id"]).await;
             assert_eq!((&code["status"], &code["errors"]), (&json!("set"), &json!([])));
         }
-        let refused = on(&world, 0, json!({ "code": "6048" }));
-        world.post("/access_codes/create", refused).await.error(409, "duplicate_access_code");
+        let refused = on(&workspace, 0, json!({ "code": "6048" }));
+        workspace.post("/access_codes/create", refused).await.error(409, "duplicate_access_code");
     });
 }
 
 #[test]
 fn a_code_waits_no_longer_for_a_foreign_one_that_is_deleted_while_the_caller_waits() {
     run(async {
-        let world = World::with_locks(1).await;
-        let foreign = add(&world, 0, "4826", json!({})).await;
-        let managed = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let foreign = add(&workspace, 0, "4826", json!({})).await;
+        let managed = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
         // So late that the lock would not try again by itself for minutes.
-        world.advance("PT1H").await;
-        assert_eq!(error_codes(&world.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
-        world.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
-        world.advance("PT0.25S").await;
-        let managed = world.access_code(&managed["access_code_id"]).await;
+        workspace.advance("PT1H").await;
+        assert_eq!(error_codes(&workspace.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
+        workspace.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
+        workspace.advance("PT0.25S").await;
+        let managed = workspace.access_code(&managed["access_code_id"]).await;
         assert_eq!((&managed["status"], &managed["errors"]), (&json!("set"), &json!([])));
-        assert_eq!(events(&world, &managed).await.last().unwrap(), "set_on_device@2026-03-02T13:00:00.000Z");
+        assert_eq!(events(&workspace, &managed).await.last().unwrap(), "set_on_device@2026-03-02T13:00:00.000Z");
     });
 }
 
 #[test]
 fn a_foreign_pin_is_in_the_way_while_the_lock_has_it_whatever_its_window() {
     run(async {
-        let world = World::with_locks(1).await;
-        add_for_a_day(&world, 0, "4826").await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        add_for_a_day(&workspace, 0, "4826").await;
         let after = json!({ "code": "4826", "starts_at": "2026-03-13T11:00:00Z", "ends_at": "2026-03-14T12:00:00Z" });
-        let after = world.create(on(&world, 0, after)).await;
-        advance_to(&world, "2026-03-11T12:00:00.000Z").await;
-        let blocked = world.access_code(&after["access_code_id"]).await;
+        let after = workspace.create(on(&workspace, 0, after)).await;
+        advance_to(&workspace, "2026-03-11T12:00:00.000Z").await;
+        let blocked = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("unset"), vec!["duplicate_code_on_device"]));
-        advance_to(&world, "2026-03-13T11:59:59.999Z").await;
-        let blocked = world.access_code(&after["access_code_id"]).await;
+        advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
+        let blocked = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("setting"), vec!["duplicate_code_on_device"]));
         // The lock drops the other one at its end.
-        advance_to(&world, "2026-03-13T12:00:00.250Z").await;
-        let code = world.access_code(&after["access_code_id"]).await;
+        advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
+        let code = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&code["status"], &code["errors"]), (&json!("set"), &json!([])));
     });
 }
@@ -667,45 +674,45 @@ fn a_foreign_pin_is_in_the_way_while_the_lock_has_it_whatever_its_window() {
 #[test]
 fn an_unmanaged_code_carries_the_errors_of_its_lock() {
     run(async {
-        let world = World::with_locks(2).await;
-        let (now, later) = (add(&world, 0, "4826", json!({})).await, add_for_a_day(&world, 0, "5937").await);
-        let elsewhere = add(&world, 1, "4826", json!({})).await;
-        let managed = world.create(on(&world, 0, json!({}))).await;
-        world.advance("PT1H").await;
+        let workspace = TestWorkspace::with_locks(2).await;
+        let (now, later) = (add(&workspace, 0, "4826", json!({})).await, add_for_a_day(&workspace, 0, "5937").await);
+        let elsewhere = add(&workspace, 1, "4826", json!({})).await;
+        let managed = workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.advance("PT1H").await;
         for (wrong, right, error_code) in [
             (json!({ "online": false }), json!({ "online": true }), "device_disconnected"),
             (json!({ "hub_connected": false }), json!({ "hub_connected": true }), "hub_disconnected"),
             (json!({ "removed": true }), json!({ "removed": false }), "device_removed"),
             (json!({ "account_connected": false }), json!({ "account_connected": true }), "account_disconnected"),
         ] {
-            set(&world, 0, wrong).await;
-            let errors = world.access_code(&managed["access_code_id"]).await["errors"].clone();
+            set(&workspace, 0, wrong).await;
+            let errors = workspace.access_code(&managed["access_code_id"]).await["errors"].clone();
             assert_eq!(errors[0]["error_code"], error_code);
             for (code, status) in [(&now, "set"), (&later, "unset")] {
-                let code = get(&world, code).await;
+                let code = get(&workspace, code).await;
                 assert_eq!((&code["errors"], &code["status"]), (&errors, &json!(status)), "{error_code}");
             }
-            set(&world, 0, right).await;
-            assert_eq!(get(&world, &now).await, now);
+            set(&workspace, 0, right).await;
+            assert_eq!(get(&workspace, &now).await, now);
         }
-        assert_eq!(get(&world, &elsewhere).await["errors"], json!([]));
+        assert_eq!(get(&workspace, &elsewhere).await["errors"], json!([]));
     });
 }
 
 #[test]
 fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         let mut made = Vec::new();
-        for place in 0..7 {
-            let code = add(&world, 0, &format!("48{place}6"), json!({ "name": format!("Nº {place} & co") })).await;
+        for index in 0..7 {
+            let code = add(&workspace, 0, &format!("48{index}6"), json!({ "name": format!("Nº {index} & co") })).await;
             made.push(id(&code).to_owned());
-            world.create(on(&world, 0, json!({}))).await;
-            if place % 3 == 2 {
-                world.advance("PT1H").await;
+            workspace.create(on(&workspace, 0, json!({}))).await;
+            if index % 3 == 2 {
+                workspace.advance("PT1H").await;
             }
         }
-        let all = listed(&world, 0).await;
+        let all = listed(&workspace, 0).await;
         let nothing_follows = json!({ "next_page_cursor": null, "has_next_page": false, "next_page_url": null });
         assert_eq!(all["pagination"], nothing_follows);
         let all: Vec<String> = ids(&all).into_iter().map(str::to_owned).collect();
@@ -714,9 +721,9 @@ fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
         assert_eq!(all[0], made[6]);
         assert_eq!(BTreeSet::from_iter(&all[1..4]), made[3..6].iter().collect());
         let (mut seen, mut sizes, mut cursor) = (Vec::new(), Vec::new(), Value::Null);
-        let first = on(&world, 0, json!({ "limit": 3 }));
+        let first = on(&workspace, 0, json!({ "limit": 3 }));
         loop {
-            let page = world.post(LIST, with(first.clone(), "page_cursor", cursor)).await.ok();
+            let page = workspace.post(LIST, with(first.clone(), "page_cursor", cursor)).await.ok();
             seen.extend(ids(&page).into_iter().map(str::to_owned));
             sizes.push(ids(&page).len());
             cursor = page["pagination"]["next_page_cursor"].clone();
@@ -727,25 +734,25 @@ fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
         }
         assert_eq!((&seen, sizes), (&all, vec![3, 3, 1]));
         let mut followed = Vec::new();
-        let mut path = format!("{LIST}?device_id={}&limit=2&search=%26", world.lock(0));
+        let mut path = format!("{LIST}?device_id={}&limit=2&search=%26", workspace.lock(0));
         loop {
-            let page = world.get(&path).await.ok();
+            let page = workspace.get(&path).await.ok();
             followed.extend(ids(&page).into_iter().map(str::to_owned));
             let Some(next) = page["pagination"]["next_page_url"].as_str() else { break };
             next.strip_prefix("http://localhost").unwrap().clone_into(&mut path);
         }
         assert_eq!(followed, all);
-        let page = world.post(LIST, first).await.ok();
+        let page = workspace.post(LIST, first).await.ok();
         let cursor = &page["pagination"]["next_page_cursor"];
-        for wanted in [
-            on(&world, 0, json!({ "limit": 2, "page_cursor": cursor })),
-            on(&world, 1, json!({ "limit": 3, "page_cursor": cursor })),
-            on(&world, 0, json!({ "limit": 3, "page_cursor": "made up" })),
-            on(&world, 0, json!({ "limit": 3, "page_cursor": "" })),
+        for params in [
+            on(&workspace, 0, json!({ "limit": 2, "page_cursor": cursor })),
+            on(&workspace, 1, json!({ "limit": 3, "page_cursor": cursor })),
+            on(&workspace, 0, json!({ "limit": 3, "page_cursor": "made up" })),
+            on(&workspace, 0, json!({ "limit": 3, "page_cursor": "" })),
         ] {
-            world.post(LIST, wanted).await.error(400, "mismatched_page_parameters");
+            workspace.post(LIST, params).await.error(400, "mismatched_page_parameters");
         }
-        let whole = world.post(LIST, on(&world, 0, json!({ "limit": 7 }))).await.ok();
+        let whole = workspace.post(LIST, on(&workspace, 0, json!({ "limit": 7 }))).await.ok();
         assert_eq!((ids(&whole).len(), &whole["pagination"]), (7, &nothing_follows));
     });
 }
@@ -754,10 +761,11 @@ fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
 fn unmanaged_codes_are_found_by_a_part_of_name_pin_or_id_and_never_by_a_user() {
     run(async {
         // A seed, so that no id has one of the texts by chance.
-        let world = World::make(json!({ "locks": 1, "seed": "parts of foreign names, PINs and ids" })).await;
-        let anna = add(&world, 0, "482615", json!({ "name": "Anna 100%_sure" })).await;
-        let nobody = add(&world, 0, "937261", json!({})).await;
-        world.create(on(&world, 0, json!({ "code": "261626", "name": "Anna" }))).await;
+        let workspace =
+            TestWorkspace::make(json!({ "locks": 1, "seed": "parts of foreign names, PINs and ids" })).await;
+        let anna = add(&workspace, 0, "482615", json!({ "name": "Anna 100%_sure" })).await;
+        let nobody = add(&workspace, 0, "937261", json!({})).await;
+        workspace.create(on(&workspace, 0, json!({ "code": "261626", "name": "Anna" }))).await;
         for (search, found) in [
             ("NNA 1", vec![&anna]),
             ("261", vec![&anna, &nobody]),
@@ -766,11 +774,11 @@ fn unmanaged_codes_are_found_by_a_part_of_name_pin_or_id_and_never_by_a_user() {
             ("A_n", vec![]),
             ("'", vec![]),
         ] {
-            let listed = world.post(LIST, on(&world, 0, json!({ "search": search }))).await.ok();
+            let listed = workspace.post(LIST, on(&workspace, 0, json!({ "search": search }))).await.ok();
             assert_eq!(BTreeSet::from_iter(ids(&listed)), found.into_iter().map(id).collect(), "{search}");
         }
-        let of_user = on(&world, 0, json!({ "user_identifier_key": "anna" }));
-        assert_eq!(ids(&world.post(LIST, of_user).await.ok()), [""; 0]);
+        let of_user = on(&workspace, 0, json!({ "user_identifier_key": "anna" }));
+        assert_eq!(ids(&workspace.post(LIST, of_user).await.ok()), [""; 0]);
     });
 }
 
@@ -894,28 +902,32 @@ fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
 #[test]
 fn every_parameter_of_a_foreign_code_is_refused_by_its_name_where_it_makes_no_sense() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add(&world, 0, "1357", json!({})).await;
-        let before = rows(&world).await;
-        for (path, mut wanted, malformed) in malformed() {
-            if wanted.get("device_id").is_some() {
-                wanted["device_id"] = json!(world.lock(0));
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add(&workspace, 0, "1357", json!({})).await;
+        let before = rows(&workspace).await;
+        for (path, mut params, malformed) in malformed() {
+            if params.get("device_id").is_some() {
+                params["device_id"] = json!(workspace.lock(0));
             }
             for required in ["access_code_id", "device_id", "code", "name", "is_managed"] {
-                let is_required = wanted.get(required).is_some();
-                let mut without = wanted.clone();
+                let is_required = params.get(required).is_some();
+                let mut without = params.clone();
                 without.as_object_mut().unwrap().remove(required);
                 if is_required {
-                    assert_eq!(world.post(path, without).await.invalid(required), ["Required"], "{path} {required}");
+                    assert_eq!(
+                        workspace.post(path, without).await.invalid(required),
+                        ["Required"],
+                        "{path} {required}"
+                    );
                 }
             }
             for (name, value, message) in malformed {
-                let reply = world.post(path, with(wanted.clone(), name, value.clone())).await;
+                let reply = workspace.post(path, with(params.clone(), name, value.clone())).await;
                 let messages = reply.invalid(name);
                 assert!(messages.iter().any(|it| it.starts_with(message)), "{path} {name} {value}: {messages:?}");
             }
         }
-        assert_eq!((rows(&world).await, get(&world, &code).await), (before, code));
+        assert_eq!((rows(&workspace).await, get(&workspace, &code).await), (before, code));
     });
 }
 
@@ -927,32 +939,32 @@ fn whole(reply: Reply) -> Vec<String> {
 #[test]
 fn parameters_of_foreign_codes_that_do_not_go_together_are_refused() {
     run(async {
-        let world = World::with_locks(2).await;
-        let code = add(&world, 0, "4826", json!({})).await;
-        let before = rows(&world).await;
+        let workspace = TestWorkspace::with_locks(2).await;
+        let code = add(&workspace, 0, "4826", json!({})).await;
+        let before = rows(&workspace).await;
         let required = ["Either access_code_id, or device_id and code, are required"];
-        for wanted in [json!({}), json!({ "code": "4826" }), on(&world, 0, json!({})), json!({ "limit": 1 })] {
-            assert_eq!(whole(world.post(GET, wanted).await), required);
+        for params in [json!({}), json!({ "code": "4826" }), on(&workspace, 0, json!({})), json!({ "limit": 1 })] {
+            assert_eq!(whole(workspace.post(GET, params).await), required);
         }
-        assert_eq!(whole(world.get(GET).await), required);
+        assert_eq!(whole(workspace.get(GET).await), required);
         let both = ["Give access_code_id, or device_id and code, not both"];
-        for wanted in
-            [with(named(&code), "code", json!("4826")), on(&world, 0, with(named(&code), "code", json!("4826")))]
+        for params in
+            [with(named(&code), "code", json!("4826")), on(&workspace, 0, with(named(&code), "code", json!("4826")))]
         {
-            assert_eq!(whole(world.post(GET, wanted).await), both);
+            assert_eq!(whole(workspace.post(GET, params).await), both);
         }
-        world.post(GET, on(&world, 0, json!({ "code": "482" }))).await.error(404, "access_code_not_found");
-        world.post(GET, on(&world, 1, json!({ "code": "4826" }))).await.error(404, "access_code_not_found");
-        world.post(GET, on(&world, 1, named(&code))).await.error(404, "access_code_not_found");
-        world.post(GET, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
+        workspace.post(GET, on(&workspace, 0, json!({ "code": "482" }))).await.error(404, "access_code_not_found");
+        workspace.post(GET, on(&workspace, 1, json!({ "code": "4826" }))).await.error(404, "access_code_not_found");
+        workspace.post(GET, on(&workspace, 1, named(&code))).await.error(404, "access_code_not_found");
+        workspace.post(GET, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
         for path in [UPDATE, CONVERT, DELETE] {
-            let wanted = json!({ "access_code_id": UNKNOWN, "is_managed": true });
-            let error = world.post(path, wanted).await.error(404, "access_code_not_found");
+            let params = json!({ "access_code_id": UNKNOWN, "is_managed": true });
+            let error = workspace.post(path, params).await.error(404, "access_code_not_found");
             assert_eq!(error["data"]["access_code_id"], UNKNOWN);
         }
         let let_go = with(named(&code), "is_managed", json!(false));
         assert_eq!(
-            world.post(UPDATE, let_go).await.invalid("is_managed"),
+            workspace.post(UPDATE, let_go).await.invalid("is_managed"),
             ["is_managed must be true. Use /access_codes/update to convert access codes to unmanaged"]
         );
         for path in [UPDATE, CONVERT] {
@@ -960,18 +972,18 @@ fn parameters_of_foreign_codes_that_do_not_go_together_are_refused() {
             differing["is_external_modification_allowed"] = json!(true);
             differing["allow_external_modification"] = json!(false);
             assert_eq!(
-                whole(world.post(path, differing).await),
+                whole(workspace.post(path, differing).await),
                 ["is_external_modification_allowed and allow_external_modification mean the same and must not differ"]
             );
         }
         let together = ["Both starts_at and ends_at must be provided if one is"];
         for name in ["starts_at", "ends_at"] {
-            let wanted = on(&world, 0, json!({ "code": "5937", name: DAY[0] }));
-            assert_eq!(whole(world.post(ADD, wanted).await), together);
+            let params = on(&workspace, 0, json!({ "code": "5937", name: DAY[0] }));
+            assert_eq!(whole(workspace.post(ADD, params).await), together);
         }
         for ends_at in [DAY[0], "2026-03-12T13:00:00+02:00"] {
-            let wanted = on(&world, 0, json!({ "code": "5937", "starts_at": DAY[0], "ends_at": ends_at }));
-            assert_eq!(whole(world.post(ADD, wanted).await), ["ends_at must be after starts_at"]);
+            let params = on(&workspace, 0, json!({ "code": "5937", "starts_at": DAY[0], "ends_at": ends_at }));
+            assert_eq!(whole(workspace.post(ADD, params).await), ["ends_at must be after starts_at"]);
         }
         for (path, method) in [
             (SIMULATE, "GET"),
@@ -986,75 +998,76 @@ fn parameters_of_foreign_codes_that_do_not_go_together_are_refused() {
             (CONVERT, "GET"),
         ] {
             let query = format!("{path}?access_code_id={}", id(&code));
-            world.request(method, &query).await.error(405, "method_not_allowed");
+            workspace.request(method, &query).await.error(405, "method_not_allowed");
         }
         let json = ("content-type", "application/json");
         for path in [SIMULATE, GET, LIST, UPDATE, DELETE, CONVERT] {
             ask("POST", path, &[json], named(&code).to_string()).await.error(401, "unauthorized");
         }
-        assert_eq!((rows(&world).await, get(&world, &code).await), (before, code));
+        assert_eq!((rows(&workspace).await, get(&workspace, &code).await), (before, code));
     });
 }
 
 #[test]
 fn a_lock_takes_no_foreign_code_that_it_could_not_hold() {
     run(async {
-        let world = World::with(json!([
+        let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock", "max_active_codes_supported": 2 },
             { "device_type": "nuki_lock" },
         ]))
         .await;
-        add(&world, 0, "4826", json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await;
-        let managed = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
-        world.advance("PT1S").await;
-        let before = rows(&world).await;
+        add(&workspace, 0, "4826", json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await;
+        let managed = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        workspace.advance("PT1S").await;
+        let before = rows(&workspace).await;
         for path in [SIMULATE, ADD] {
-            let wanted = |place, code: &str| on(&world, place, json!({ "code": code, "name": "Cleaner" }));
+            let params = |index, code: &str| on(&workspace, index, json!({ "code": code, "name": "Cleaner" }));
             for held in ["4826", "5937"] {
-                let error = world.post(path, wanted(0, held)).await.error(409, "duplicate_access_code");
+                let error = workspace.post(path, params(0, held)).await.error(409, "duplicate_access_code");
                 assert_eq!(error["message"], format!("Cannot set duplicate access code {held} named Cleaner"));
                 assert!(error["data"]["access_code_id"].is_string(), "{error}");
             }
-            let error = world.post(path, wanted(0, "6048")).await.error(400, "no_space_for_access_code_on_device");
-            assert_eq!(error["data"], json!({ "device_id": world.lock(0) }));
+            let error = workspace.post(path, params(0, "6048")).await.error(400, "no_space_for_access_code_on_device");
+            assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
             for (code, reason) in [("4826", "it takes codes of 6 digits"), ("482610", ""), ("124826", "")] {
-                let messages = world.post(path, wanted(1, code)).await.invalid("code");
+                let messages = workspace.post(path, params(1, code)).await.invalid("code");
                 assert!(messages[0].starts_with("The device cannot hold this code: "), "{code}: {messages:?}");
                 assert!(messages[0].contains(reason), "{code}: {messages:?}");
             }
             let nowhere = json!({ "device_id": UNKNOWN, "code": "4826", "name": "Cleaner" });
-            world.post(path, nowhere).await.error(404, "device_not_found");
+            workspace.post(path, nowhere).await.error(404, "device_not_found");
         }
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
         // A memory never has a PIN twice, whatever the windows are.
         let earlier = json!({ "code": "4826", "starts_at": START, "ends_at": DAY[0] });
-        world.post(ADD, on(&world, 0, earlier.clone())).await.error(409, "duplicate_access_code");
+        workspace.post(ADD, on(&workspace, 0, earlier.clone())).await.error(409, "duplicate_access_code");
         let mut another = earlier;
         another["code"] = json!("6048");
-        let full = world.post(ADD, on(&world, 0, another.clone())).await;
+        let full = workspace.post(ADD, on(&workspace, 0, another.clone())).await;
         full.error(400, "no_space_for_access_code_on_device");
-        world.post("/access_codes/delete", named(&managed)).await.ok();
-        world.advance("PT1S").await;
-        world.post(ADD, on(&world, 0, another)).await.ok();
-        assert_eq!(memory(&world, 0).await.len(), 2);
+        workspace.post("/access_codes/delete", named(&managed)).await.ok();
+        workspace.advance("PT1S").await;
+        workspace.post(ADD, on(&workspace, 0, another)).await.ok();
+        assert_eq!(memory(&workspace, 0).await.len(), 2);
     });
 }
 
 #[test]
-fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_world_only() {
+fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_workspace_only() {
     run(async {
-        let world = World::with(json!([{ "device_type": "nuki_lock" }, { "device_type": "august_lock" }])).await;
-        let other = World::with_locks(1).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "nuki_lock" }, { "device_type": "august_lock" }])).await;
+        let other = TestWorkspace::with_locks(1).await;
         let path = "/_emulator/locks/memory";
-        let empty = world.post(path, on(&world, 1, json!({}))).await.ok();
-        assert_eq!(empty, json!({ "device_id": world.lock(1), "capacity": null, "codes": [], "ok": true }));
+        let empty = workspace.post(path, on(&workspace, 1, json!({}))).await.ok();
+        assert_eq!(empty, json!({ "device_id": workspace.lock(1), "capacity": null, "codes": [], "ok": true }));
         let foreign =
-            add(&world, 0, "482615", json!({ "name": "Cleaner", "starts_at": DAY[0], "ends_at": DAY[1] })).await;
-        let managed = world.create(on(&world, 0, json!({ "code": "593726" }))).await;
-        world.advance("PT0.249S").await;
-        assert_eq!(memory(&world, 0).await.len(), 1, "what is asked for is not there before the lock confirms");
-        world.advance("PT0.001S").await;
-        let held = world.post(path, on(&world, 0, json!({}))).await.ok();
+            add(&workspace, 0, "482615", json!({ "name": "Cleaner", "starts_at": DAY[0], "ends_at": DAY[1] })).await;
+        let managed = workspace.create(on(&workspace, 0, json!({ "code": "593726" }))).await;
+        workspace.advance("PT0.249S").await;
+        assert_eq!(memory(&workspace, 0).await.len(), 1, "what is asked for is not there before the lock confirms");
+        workspace.advance("PT0.001S").await;
+        let held = workspace.post(path, on(&workspace, 0, json!({}))).await.ok();
         assert_eq!(held["capacity"], 100);
         assert_eq!(
             held["codes"],
@@ -1065,11 +1078,11 @@ fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_world_only() {
                   "ends_at": null, "is_managed": true, "is_backup": false },
             ])
         );
-        let query = format!("{path}?device_id={}", world.lock(0));
-        assert_eq!(world.get(&query).await.ok(), held);
+        let query = format!("{path}?device_id={}", workspace.lock(0));
+        assert_eq!(workspace.get(&query).await.ok(), held);
         other.get(&query).await.error(404, "device_not_found");
-        world.get(&format!("{path}?device_id={UNKNOWN}")).await.error(404, "device_not_found");
-        let by_workspace = format!("{query}&workspace_id={}", world.workspace_id);
+        workspace.get(&format!("{path}?device_id={UNKNOWN}")).await.error(404, "device_not_found");
+        let by_workspace = format!("{query}&workspace_id={}", workspace.workspace_id);
         assert_eq!(ask("GET", &by_workspace, &[], "").await.ok(), held);
         assert_eq!(
             other.get(&by_workspace).await.invalid("workspace_id"),
@@ -1078,31 +1091,31 @@ fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_world_only() {
         let nowhere = format!("{query}&workspace_id={UNKNOWN}");
         ask("GET", &nowhere, &[], "").await.error(404, "workspace_not_found");
         for method in ["PUT", "DELETE"] {
-            world.request(method, &query).await.error(405, "method_not_allowed");
+            workspace.request(method, &query).await.error(405, "method_not_allowed");
         }
-        world.request("GET", &query.replace("memory", "add_code")).await.error(405, "method_not_allowed");
+        workspace.request("GET", &query.replace("memory", "add_code")).await.error(405, "method_not_allowed");
     });
 }
 
 #[test]
 fn a_foreign_code_that_cannot_be_taken_off_still_ends_when_the_lock_drops_it() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = add_for_a_day(&world, 0, "135790").await;
-        set(&world, 0, json!({ "online": false })).await;
-        world.post(DELETE, named(&code)).await.ok();
-        advance_to(&world, "2026-03-13T11:59:59.999Z").await;
-        assert_eq!(memory(&world, 0).await.len(), 1);
-        advance_to(&world, DAY[1]).await;
-        assert_eq!(memory(&world, 0).await.len(), 0);
-        world.post(GET, named(&code)).await.error(404, "access_code_not_found");
-        let last = last_event(&world, &code).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = add_for_a_day(&workspace, 0, "135790").await;
+        set(&workspace, 0, json!({ "online": false })).await;
+        workspace.post(DELETE, named(&code)).await.ok();
+        advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
+        assert_eq!(memory(&workspace, 0).await.len(), 1);
+        advance_to(&workspace, DAY[1]).await;
+        assert_eq!(memory(&workspace, 0).await.len(), 0);
+        workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+        let last = last_event(&workspace, &code).await;
         assert_eq!(
             (&last["event_type"], &last["occurred_at"]),
             (&json!("access_code.unmanaged.removed"), &json!(DAY[1]))
         );
-        set(&world, 0, json!({ "online": true })).await;
-        let events = events(&world, &code).await;
+        set(&workspace, 0, json!({ "online": true })).await;
+        let events = events(&workspace, &code).await;
         assert_eq!(events.iter().filter(|event| event.contains("unmanaged.removed")).count(), 1, "{events:?}");
     });
 }

@@ -1,16 +1,16 @@
-//! Worlds that are used side by side: each finds its whole history, and nothing else, as if it had been alone.
+//! Workspaces that are used side by side: each finds its whole history, and nothing else, as if it had been alone.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{World, post_as, run};
+use crate::support::{TestWorkspace, post_as, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// How many use worlds at the same time.
+/// How many use workspaces at the same time.
 const CLIENTS: usize = 16;
-/// How many different lives each of them has worlds live, one after the other.
+/// How many different lives each of them has workspaces live, one after the other.
 const LIVES: usize = 2;
 
 /// Numbers that look random and are the same each time.
@@ -23,24 +23,24 @@ impl Dice {
     }
 }
 
-/// A short life of a world, the same for the same number: every answer, and everything there is to see in the end. All
-/// worlds use the same PINs, names and keys.
+/// A short life of a workspace, the same for the same number: every answer, and everything there is to see in the end. All
+/// workspaces use the same PINs, names and keys.
 async fn live(number: usize) -> Vec<Value> {
     const PINS: [&str; 4] = ["482600", "713900", "135790", "246801"];
     let mut dice = Dice(number as u64 + 1);
     let locks = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 },
                        { "device_type": "ttlock_lock", "native_scheduling": false },
                        { "device_type": "igloohome_lock" }]);
-    let world = World::make(json!({ "seed": format!("isolation {number}"), "locks": locks })).await;
+    let workspace = TestWorkspace::make(json!({ "seed": format!("isolation {number}"), "locks": locks })).await;
     let mut history = Vec::new();
     let mut codes: Vec<Value> = Vec::new();
-    let staff = json!({ "device_ids": world.locks(), "common_code_key": "staff", "name": "staff" });
+    let staff = json!({ "device_ids": workspace.locks(), "common_code_key": "staff", "name": "staff" });
     let mut next = Some(("/access_codes/create_multiple", staff));
     for _ in 0..14 {
-        let lock = world.lock(dice.roll(3));
+        let lock = workspace.lock(dice.roll(3));
         let code = codes.get(dice.roll(codes.len().max(1))).cloned().unwrap_or_default();
         let pin = PINS[dice.roll(4)];
-        let (path, wanted) = next.take().unwrap_or_else(|| match dice.roll(10) {
+        let (path, params) = next.take().unwrap_or_else(|| match dice.roll(10) {
             0 | 1 => ("/access_codes/create", json!({ "device_id": lock, "name": "guest", "code": pin })),
             2 => {
                 let days = 3 + dice.roll(9);
@@ -59,7 +59,7 @@ async fn live(number: usize) -> Vec<Value> {
                 ("/_emulator/clock/advance", json!({ "by": by }))
             }
         });
-        let answer = world.post(path, wanted).await.body;
+        let answer = workspace.post(path, params).await.body;
         let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
         codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
         history.push(answer);
@@ -72,22 +72,22 @@ async fn live(number: usize) -> Vec<Value> {
         ("/devices/list", json!({})),
         ("/_emulator/faults/list", json!({})),
     ];
-    for device_id in world.locks() {
+    for device_id in workspace.locks() {
         for path in ["/access_codes/list", "/access_codes/unmanaged/list", "/_emulator/locks/memory"] {
             questions.push((path, json!({ "device_id": device_id })));
         }
     }
-    for (path, wanted) in questions {
-        history.push(world.post(path, wanted).await.ok());
+    for (path, params) in questions {
+        history.push(workspace.post(path, params).await.ok());
     }
-    world.post("/_emulator/workspaces/delete", json!({})).await.ok();
-    post_as(&world.api_key, "/devices/list", json!({})).await.error(401, "unauthorized");
+    workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
+    post_as(&workspace.api_key, "/devices/list", json!({})).await.error(401, "unauthorized");
     history
 }
 
 #[test]
-fn worlds_that_are_used_side_by_side_live_as_if_each_were_alone() {
-    let worlds = std::env::var("LATCHKEY_TEST_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(160);
+fn workspaces_that_are_used_side_by_side_live_as_if_each_were_alone() {
+    let workspaces = std::env::var("LATCHKEY_TEST_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(160);
     run(async move {
         let mut alone = BTreeMap::new();
         for number in 0..CLIENTS * LIVES {
@@ -100,18 +100,18 @@ fn worlds_that_are_used_side_by_side_live_as_if_each_were_alone() {
         for client in 0..CLIENTS {
             let alone = Arc::clone(&alone);
             clients.spawn(async move {
-                let rounds = worlds / CLIENTS + usize::from(client < worlds % CLIENTS);
+                let rounds = workspaces / CLIENTS + usize::from(client < workspaces % CLIENTS);
                 for round in 0..rounds {
                     let number = client * LIVES + round % LIVES;
                     let among_others = live(number).await;
                     for (one, other) in alone[&number].iter().zip(&among_others) {
-                        assert_eq!(one, other, "alone, and among others: world {round} of client {client}");
+                        assert_eq!(one, other, "alone, and among others: workspace {round} of client {client}");
                     }
                     assert_eq!(alone[&number].len(), among_others.len());
                 }
                 rounds
             });
         }
-        assert_eq!(clients.join_all().await.into_iter().sum::<usize>(), worlds);
+        assert_eq!(clients.join_all().await.into_iter().sum::<usize>(), workspaces);
     });
 }

@@ -1,63 +1,63 @@
 //! Limits on how often locks take requests, and on what requests may say.
 
 use crate::concurrency::at_once;
-use crate::support::{Reply, UNKNOWN, World, ask, post_as, run};
+use crate::support::{Reply, TestWorkspace, UNKNOWN, ask, post_as, run};
 use serde_json::{Value, json};
 
-async fn limit(world: &World, limits: Value) -> Value {
-    world.post("/_emulator/rate_limits/set", limits).await.ok()["limits"].clone()
+async fn limit(workspace: &TestWorkspace, limits: Value) -> Value {
+    workspace.post("/_emulator/rate_limits/set", limits).await.ok()["limits"].clone()
 }
 
-async fn create(world: &World, place: usize) -> Reply {
-    world.post("/access_codes/create", json!({ "device_id": world.lock(place) })).await
+async fn create(workspace: &TestWorkspace, index: usize) -> Reply {
+    workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(index) })).await
 }
 
 fn id(created: Reply) -> Value {
     created.ok()["access_code"]["access_code_id"].clone()
 }
 
-async fn attempts(world: &World) -> usize {
-    let listed = world.post("/action_attempts/list", json!({ "device_id": world.lock(0) })).await.ok();
+async fn attempts(workspace: &TestWorkspace) -> usize {
+    let listed = workspace.post("/action_attempts/list", json!({ "device_id": workspace.lock(0) })).await.ok();
     listed["action_attempts"].as_array().unwrap().len()
 }
 
 #[test]
 fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_clock() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         let seam = json!({ "create": 10, "update": 10, "delete": 20, "lock": 15, "unlock": 15, "per": "PT60S" });
-        assert_eq!(limit(&world, json!("seam")).await, seam);
+        assert_eq!(limit(&workspace, json!("seam")).await, seam);
         let mut ids = Vec::new();
         for _ in 0..10 {
-            ids.push(id(create(&world, 0).await));
+            ids.push(id(create(&workspace, 0).await));
         }
-        world.advance("PT20.5S").await;
-        let refused = create(&world, 0).await;
+        workspace.advance("PT20.5S").await;
+        let refused = create(&workspace, 0).await;
         assert_eq!(refused.headers["retry-after"], "40", "39.5 seconds, rounded up");
         let error = refused.error(429, "rate_limit_exceeded");
         let message = error["message"].as_str().unwrap();
-        assert!(message.contains(&world.lock(0)) && message.contains("2026-03-02T12:01:00.000Z"), "{message}");
-        assert_eq!(error["data"]["device_id"], json!(world.lock(0)));
-        create(&world, 1).await.ok();
+        assert!(message.contains(&workspace.lock(0)) && message.contains("2026-03-02T12:01:00.000Z"), "{message}");
+        assert_eq!(error["data"]["device_id"], json!(workspace.lock(0)));
+        create(&workspace, 1).await.ok();
         // What was refused does not count, and is no attempt.
-        assert_eq!(attempts(&world).await, 10);
+        assert_eq!(attempts(&workspace).await, 10);
         for (id, name) in ids.iter().zip('a'..) {
             let renamed = json!({ "access_code_id": id, "name": name.to_string() });
-            world.post("/access_codes/update", renamed).await.ok();
+            workspace.post("/access_codes/update", renamed).await.ok();
         }
         let renamed = json!({ "access_code_id": ids[0], "name": "z" });
-        world.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
-        world.advance("PT39.5S").await;
-        ids.push(id(create(&world, 0).await));
-        world.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
-        world.advance("PT20.5S").await;
-        world.post("/access_codes/update", renamed).await.ok();
+        workspace.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
+        workspace.advance("PT39.5S").await;
+        ids.push(id(create(&workspace, 0).await));
+        workspace.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
+        workspace.advance("PT20.5S").await;
+        workspace.post("/access_codes/update", renamed).await.ok();
         for _ in 0..9 {
-            ids.push(id(create(&world, 0).await));
+            ids.push(id(create(&workspace, 0).await));
         }
         assert_eq!(ids.len(), 20);
         for id in &ids {
-            world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+            workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
         }
     });
 }
@@ -65,73 +65,73 @@ fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_c
 #[test]
 fn deletions_have_a_limit_of_their_own_and_what_was_refused_is_still_there() {
     run(async {
-        let world = World::with_locks(1).await;
-        let ids = [id(create(&world, 0).await), id(create(&world, 0).await)];
-        limit(&world, json!({ "delete": 1 })).await;
-        world.post("/access_codes/delete", json!({ "access_code_id": ids[0] })).await.ok();
-        let refused = world.post("/access_codes/delete", json!({ "access_code_id": ids[1] })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let ids = [id(create(&workspace, 0).await), id(create(&workspace, 0).await)];
+        limit(&workspace, json!({ "delete": 1 })).await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": ids[0] })).await.ok();
+        let refused = workspace.post("/access_codes/delete", json!({ "access_code_id": ids[1] })).await;
         refused.error(429, "rate_limit_exceeded");
-        assert_eq!(world.access_code(&ids[1]).await["pending_mutations"][0]["mutation_code"], "creating");
-        world.advance("PT1M").await;
-        world.post("/access_codes/delete", json!({ "access_code_id": ids[1] })).await.ok();
+        assert_eq!(workspace.access_code(&ids[1]).await["pending_mutations"][0]["mutation_code"], "creating");
+        workspace.advance("PT1M").await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": ids[1] })).await.ok();
     });
 }
 
 #[test]
 fn limits_are_off_until_they_are_set_and_again_when_they_are_taken_away() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for _ in 0..11 {
-            create(&world, 0).await.ok();
+            create(&workspace, 0).await.ok();
         }
         let expected =
             json!({ "create": 2, "update": null, "delete": null, "lock": null, "unlock": null, "per": "PT90.500S" });
-        assert_eq!(limit(&world, json!({ "create": 2, "per": "PT1M30.5S" })).await, expected);
-        assert_eq!(limit(&world, json!({ "limits": { "create": 2, "per": "PT1M30.5S" } })).await, expected);
-        create(&world, 0).await.error(429, "rate_limit_exceeded");
+        assert_eq!(limit(&workspace, json!({ "create": 2, "per": "PT1M30.5S" })).await, expected);
+        assert_eq!(limit(&workspace, json!({ "limits": { "create": 2, "per": "PT1M30.5S" } })).await, expected);
+        create(&workspace, 0).await.error(429, "rate_limit_exceeded");
         create(&other, 0).await.ok();
-        assert_eq!(limit(&world, json!({ "limits": "off" })).await, "off");
-        create(&world, 0).await.ok();
+        assert_eq!(limit(&workspace, json!({ "limits": "off" })).await, "off");
+        create(&workspace, 0).await.ok();
     });
 }
 
 #[test]
 fn a_request_for_several_locks_counts_for_each_and_is_done_wholly_or_not_at_all() {
     run(async {
-        let world = World::with_locks(3).await;
-        limit(&world, json!({ "create": 2, "update": 1 })).await;
-        let all = json!({ "device_ids": world.locks() });
-        let made = world.post("/access_codes/create_multiple", all.clone()).await.ok();
-        create(&world, 1).await.ok();
-        let refused = world.post("/access_codes/create_multiple", all.clone()).await;
+        let workspace = TestWorkspace::with_locks(3).await;
+        limit(&workspace, json!({ "create": 2, "update": 1 })).await;
+        let all = json!({ "device_ids": workspace.locks() });
+        let made = workspace.post("/access_codes/create_multiple", all.clone()).await.ok();
+        create(&workspace, 1).await.ok();
+        let refused = workspace.post("/access_codes/create_multiple", all.clone()).await;
         let error = refused.error(429, "rate_limit_exceeded");
-        assert_eq!(error["data"]["device_id"], json!(world.lock(1)));
-        for place in [0, 2] {
-            let on_lock = json!({ "device_id": world.lock(place) });
-            let listed = world.post("/access_codes/list", on_lock).await.ok();
+        assert_eq!(error["data"]["device_id"], json!(workspace.lock(1)));
+        for index in [0, 2] {
+            let on_lock = json!({ "device_id": workspace.lock(index) });
+            let listed = workspace.post("/access_codes/list", on_lock).await.ok();
             assert_eq!(listed["access_codes"].as_array().unwrap().len(), 1, "nothing of it was done");
-            create(&world, place).await.ok();
-            create(&world, place).await.error(429, "rate_limit_exceeded");
+            create(&workspace, index).await.ok();
+            create(&workspace, index).await.error(429, "rate_limit_exceeded");
         }
         let key = &made["access_codes"][0]["common_code_key"];
         let moved = |name: &str| json!({ "common_code_key": key, "name": name });
-        world.post("/access_codes/update_multiple", moved("a")).await.ok();
-        world.post("/access_codes/update_multiple", moved("b")).await.error(429, "rate_limit_exceeded");
+        workspace.post("/access_codes/update_multiple", moved("a")).await.ok();
+        workspace.post("/access_codes/update_multiple", moved("b")).await.error(429, "rate_limit_exceeded");
         let code = &made["access_codes"][0]["access_code_id"];
-        assert_eq!(world.access_code(code).await["name"], "a");
-        world.advance("PT1M").await;
-        world.post("/access_codes/update_multiple", moved("b")).await.ok();
-        world.post("/access_codes/create_multiple", all).await.ok();
+        assert_eq!(workspace.access_code(code).await["name"], "a");
+        workspace.advance("PT1M").await;
+        workspace.post("/access_codes/update_multiple", moved("b")).await.ok();
+        workspace.post("/access_codes/create_multiple", all).await.ok();
     });
 }
 
 #[test]
 fn requests_that_are_served_together_count_for_those_behind_them() {
     run(async {
-        let world = World::with_locks(2).await;
-        limit(&world, json!({ "create": 5, "update": 3 })).await;
-        let requests = (0..30).map(|place| ("/access_codes/create", json!({ "device_id": world.lock(place % 2) })));
-        let replies = at_once(&world.api_key, requests.collect()).await;
+        let workspace = TestWorkspace::with_locks(2).await;
+        limit(&workspace, json!({ "create": 5, "update": 3 })).await;
+        let requests = (0..30).map(|index| ("/access_codes/create", json!({ "device_id": workspace.lock(index % 2) })));
+        let replies = at_once(&workspace.api_key, requests.collect()).await;
         let (made, refused): (Vec<Reply>, Vec<Reply>) = replies.into_iter().partition(|reply| reply.status == 200);
         assert_eq!(made.len(), 10);
         assert!(refused.iter().all(|reply| reply.status == 429));
@@ -139,7 +139,7 @@ fn requests_that_are_served_together_count_for_those_behind_them() {
         let update = |name: usize| {
             ("/access_codes/update", json!({ "access_code_id": ids[name % 10], "name": name.to_string() }))
         };
-        let replies = at_once(&world.api_key, (0..30).map(update).collect()).await;
+        let replies = at_once(&workspace.api_key, (0..30).map(update).collect()).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 6);
         assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 429)));
     });
@@ -148,7 +148,7 @@ fn requests_that_are_served_together_count_for_those_behind_them() {
 #[test]
 fn limits_that_make_no_sense_are_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let refused = [
             json!({}),
             json!("sometimes"),
@@ -168,14 +168,14 @@ fn limits_that_make_no_sense_are_refused() {
             json!({ "create": 1, "per": "-PT1M" }),
             json!({ "create": 1, "per": "minute" }),
         ];
-        for wanted in refused {
-            world.post("/_emulator/rate_limits/set", wanted).await.error(400, "invalid_input");
+        for params in refused {
+            workspace.post("/_emulator/rate_limits/set", params).await.error(400, "invalid_input");
         }
         let nowhere = json!({ "limits": "seam", "workspace_id": UNKNOWN });
         post_as("", "/_emulator/rate_limits/set", nowhere).await.error(404, "workspace_not_found");
         post_as("seam_test_wrong", "/_emulator/rate_limits/set", json!("seam")).await.error(401, "unauthorized");
         for _ in 0..11 {
-            create(&world, 0).await.ok();
+            create(&workspace, 0).await.ok();
         }
     });
 }
@@ -183,34 +183,35 @@ fn limits_that_make_no_sense_are_refused() {
 #[test]
 fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
-        let strict = async |wanted: Value| world.post("/_emulator/strictness/set", wanted).await.ok();
-        let misspelt = |world: &World| json!({ "device_id": world.lock(0), "preferred_code_lenght": 5 });
-        world.post("/access_codes/create", misspelt(&world)).await.ok();
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        let strict = async |params: Value| workspace.post("/_emulator/strictness/set", params).await.ok();
+        let misspelt =
+            |workspace: &TestWorkspace| json!({ "device_id": workspace.lock(0), "preferred_code_lenght": 5 });
+        workspace.post("/access_codes/create", misspelt(&workspace)).await.ok();
         assert_eq!(strict(json!("strict")).await["strictness"], "strict");
-        let meant = world.post("/access_codes/create", misspelt(&world)).await.invalid("preferred_code_lenght");
+        let meant = workspace.post("/access_codes/create", misspelt(&workspace)).await.invalid("preferred_code_lenght");
         assert_eq!(meant, [r#"Unknown parameter (did you mean "preferred_code_length"?)"#]);
         other.post("/access_codes/create", misspelt(&other)).await.ok();
         // What is missing because of it is told too.
-        let error = world.post("/access_codes/create", json!({ "devcie_id": 1 })).await.error(400, "invalid_input");
+        let error = workspace.post("/access_codes/create", json!({ "devcie_id": 1 })).await.error(400, "invalid_input");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(r#"(did you mean "device_id"?) for "devcie_id""#), "{message}");
         assert!(message.contains("device_id is required"), "{message}");
-        assert_eq!(world.get("/devices/list?limti=1").await.invalid("limti").len(), 1);
-        assert_eq!(world.get("/devices/list?x=1").await.invalid("x"), ["Unknown parameter"]);
-        assert_eq!(world.get("/workspaces/get?x=1").await.invalid("x"), ["Unknown parameter"]);
+        assert_eq!(workspace.get("/devices/list?limti=1").await.invalid("limti").len(), 1);
+        assert_eq!(workspace.get("/devices/list?x=1").await.invalid("x"), ["Unknown parameter"]);
+        assert_eq!(workspace.get("/workspaces/get?x=1").await.invalid("x"), ["Unknown parameter"]);
         let free = json!({ "custom_metadata_has": { "any": "thing" }, "limit": 5 });
-        world.post("/devices/list", free).await.ok();
-        world.get("/devices/list?custom_metadata_has.any=thing&_strict=true").await.ok();
+        workspace.post("/devices/list", free).await.ok();
+        workspace.get("/devices/list?custom_metadata_has.any=thing&_strict=true").await.ok();
         assert_eq!(strict(json!({ "strictness": "seam" })).await["strictness"], "seam");
         // The control plane is always strict.
         let time = json!({ "operation": "set", "outcome": "never", "time": 1 });
-        let said = world.post("/_emulator/faults/create", time).await.invalid("time");
+        let said = workspace.post("/_emulator/faults/create", time).await.invalid("time");
         assert_eq!(said, [r#"Unknown parameter (did you mean "times"?)"#]);
-        world.post("/access_codes/create", misspelt(&world)).await.ok();
+        workspace.post("/access_codes/create", misspelt(&workspace)).await.ok();
 
         for wrong in [json!({}), json!("lax"), json!(true), json!({ "strictness": null })] {
-            world.post("/_emulator/strictness/set", wrong).await.invalid("strictness");
+            workspace.post("/_emulator/strictness/set", wrong).await.invalid("strictness");
         }
         let nowhere = json!({ "strictness": "strict", "workspace_id": UNKNOWN });
         post_as("", "/_emulator/strictness/set", nowhere).await.error(404, "workspace_not_found");
@@ -222,19 +223,20 @@ fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() 
 #[test]
 fn everything_that_official_clients_send_passes_a_strict_workspace() {
     run(async {
-        let world = World::with_locks(2).await;
-        world.post("/_emulator/strictness/set", json!("strict")).await.ok();
-        let code = world
+        let workspace = TestWorkspace::with_locks(2).await;
+        workspace.post("/_emulator/strictness/set", json!("strict")).await.ok();
+        let code = workspace
             .create(json!({
-                "device_id": world.lock(0), "name": "Ada", "code": "4567", "starts_at": "2026-03-02T12:00:00Z",
+                "device_id": workspace.lock(0), "name": "Ada", "code": "4567", "starts_at": "2026-03-02T12:00:00Z",
                 "ends_at": "2026-03-05T12:00:00Z", "attempt_for_offline_device": true, "sync": false,
                 "prefer_native_scheduling": true, "use_backup_access_code_pool": false, "is_offline_access_code": false,
             }))
             .await;
         let id = &code["access_code_id"];
-        world.post("/access_codes/update", json!({ "access_code_id": id, "name": "Eve" })).await.ok();
-        world.get(&format!("/access_codes/get?access_code_id={}&_strict=true", id.as_str().unwrap())).await.ok();
-        let ids = format!("/devices/list?device_ids={}&device_ids={}&_strict=true", world.lock(0), world.lock(1));
-        world.get(&ids).await.ok();
+        workspace.post("/access_codes/update", json!({ "access_code_id": id, "name": "Eve" })).await.ok();
+        workspace.get(&format!("/access_codes/get?access_code_id={}&_strict=true", id.as_str().unwrap())).await.ok();
+        let ids =
+            format!("/devices/list?device_ids={}&device_ids={}&_strict=true", workspace.lock(0), workspace.lock(1));
+        workspace.get(&ids).await.ok();
     });
 }

@@ -48,4 +48,4 @@ mod trouble;
 mod upgrade;
 mod visibility;
 mod webhook_deliveries;
-mod worlds;
+mod workspaces;

@@ -2,12 +2,12 @@
 
 use crate::access_codes::on;
 use crate::lifecycle::seen;
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
 /// The appearance of a code that is on the lock.
-async fn shown(world: &World, place: usize, name: &str) -> Value {
-    let code = world.create(on(world, place, json!({ "name": name, "sync": true }))).await;
+async fn shown(workspace: &TestWorkspace, index: usize, name: &str) -> Value {
+    let code = workspace.create(on(workspace, index, json!({ "name": name, "sync": true }))).await;
     assert_eq!((&code["status"], &code["name"]), (&json!("set"), &json!(name)));
     code["appearance"].clone()
 }
@@ -25,10 +25,10 @@ fn each_brand_shows_a_name_in_its_own_way_and_the_code_keeps_it_as_it_was_given(
             let limits = json!([{ "constraint_type": "name_length", "min_length": 3, "max_length": 6 }]);
             locks.push(json!({ "device_type": device_type, "code_constraints": limits }));
         }
-        let world = World::with(json!(locks)).await;
+        let workspace = TestWorkspace::with(json!(locks)).await;
         let long = "Käthe and Jürgen von der Grün";
         let split = json!({ "name": long, "first_name": "Käthe", "last_name": "and Jürgen von der Grün" });
-        for (place, expected) in [
+        for (index, expected) in [
             split.clone(),
             split,
             whole("Käthe and Jürg"),
@@ -41,11 +41,15 @@ fn each_brand_shows_a_name_in_its_own_way_and_the_code_keeps_it_as_it_was_given(
         .into_iter()
         .enumerate()
         {
-            assert_eq!(shown(&world, place, long).await, expected, "{}", world.devices[place]["device_type"]);
+            assert_eq!(shown(&workspace, index, long).await, expected, "{}", workspace.devices[index]["device_type"]);
         }
-        assert_eq!(shown(&world, 3, "äöüäöüäöüäöü").await, whole("äöüäöüäöü"), "characters, not bytes");
-        assert_eq!(shown(&world, 2, "Ä").await["name"].as_str().unwrap().chars().count(), 2, "not too short for it");
-        assert_eq!(shown(&world, 6, "Ä").await["name"].as_str().unwrap().chars().count(), 3, "nor for this one");
+        assert_eq!(shown(&workspace, 3, "äöüäöüäöüäöü").await, whole("äöüäöüäöü"), "characters, not bytes");
+        assert_eq!(
+            shown(&workspace, 2, "Ä").await["name"].as_str().unwrap().chars().count(),
+            2,
+            "not too short for it"
+        );
+        assert_eq!(shown(&workspace, 6, "Ä").await["name"].as_str().unwrap().chars().count(), 3, "nor for this one");
     });
 }
 
@@ -53,23 +57,23 @@ fn each_brand_shows_a_name_in_its_own_way_and_the_code_keeps_it_as_it_was_given(
 fn the_appearance_is_what_the_lock_holds_and_null_without_it() {
     run(async {
         for device_type in ["wyze_lock", "august_lock"] {
-            let world = World::with(json!([{ "device_type": device_type }])).await;
+            let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
             let window = json!({ "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z", "name": "x" });
-            let deferred = world.create(on(&world, 0, window)).await;
+            let deferred = workspace.create(on(&workspace, 0, window)).await;
             assert_eq!((seen(&deferred).as_str(), &deferred["appearance"]), ("unset deferring_creation", &Value::Null));
-            let code = world.create(on(&world, 0, json!({ "name": "my guest" }))).await;
+            let code = workspace.create(on(&workspace, 0, json!({ "name": "my guest" }))).await;
             assert_eq!((seen(&code).as_str(), &code["appearance"]), ("setting creating", &Value::Null));
             let id = &code["access_code_id"];
-            let name = async || world.access_code(id).await["appearance"]["name"].clone();
-            world.advance("PT0.25S").await;
+            let name = async || workspace.access_code(id).await["appearance"]["name"].clone();
+            workspace.advance("PT0.25S").await;
             assert_eq!(name().await, "my guest", "{device_type}");
-            world.post("/access_codes/update", json!({ "access_code_id": id, "name": "the cleaner" })).await.ok();
-            world.advance("PT0.249S").await;
-            let renamed = world.access_code(id).await;
+            workspace.post("/access_codes/update", json!({ "access_code_id": id, "name": "the cleaner" })).await.ok();
+            workspace.advance("PT0.249S").await;
+            let renamed = workspace.access_code(id).await;
             assert_eq!((&renamed["name"], &renamed["appearance"]["name"]), (&json!("the cleaner"), &json!("my guest")));
-            world.advance("PT0.001S").await;
+            workspace.advance("PT0.001S").await;
             assert_eq!(name().await, "the cleaner", "{device_type}");
-            world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+            workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
             assert_eq!(name().await, "the cleaner", "it is on the lock still");
         }
     });
@@ -78,15 +82,15 @@ fn the_appearance_is_what_the_lock_holds_and_null_without_it() {
 #[test]
 fn a_backup_is_named_after_its_own_id() {
     run(async {
-        let world = World::with_locks(1).await;
-        let wanted = json!({
+        let workspace = TestWorkspace::with_locks(1).await;
+        let params = json!({
             "starts_at": "2026-03-02T11:00:00Z",
             "ends_at": "2026-03-03T11:00:00Z",
             "use_backup_access_code_pool": true,
         });
-        let original = world.create(on(&world, 0, wanted)).await;
+        let original = workspace.create(on(&workspace, 0, params)).await;
         let pull = json!({ "access_code_id": original["access_code_id"] });
-        let pulled = world.post("/access_codes/pull_backup_access_code", pull).await.ok()["access_code"].clone();
+        let pulled = workspace.post("/access_codes/pull_backup_access_code", pull).await.ok()["access_code"].clone();
         let id = pulled["access_code_id"].as_str().unwrap();
         assert_ne!(pulled["access_code_id"], original["access_code_id"]);
         let name = format!("Backup {id} (Seam)");
@@ -94,7 +98,7 @@ fn a_backup_is_named_after_its_own_id() {
         let appearance = json!({ "name": name, "first_name": "Backup", "last_name": format!("{id} (Seam)") });
         assert_eq!(pulled["appearance"], appearance);
         // And each of the pool after its own.
-        for held in world.memory(0).await {
+        for held in workspace.memory(0).await {
             let name = format!("Backup {} (Seam)", held["access_code_id"].as_str().unwrap());
             assert_eq!((&held["is_backup"], &held["name"]), (&json!(true), &json!(name)));
         }

@@ -2,29 +2,29 @@
 
 use crate::access_codes::{on, pin, rows, told};
 use crate::lifecycle::{events, follow, seen};
-use crate::support::{START, World, run};
+use crate::support::{START, TestWorkspace, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
 
-/// A world with one lock of this type.
-async fn lock_of(device_type: &str) -> World {
-    World::with(json!([{ "device_type": device_type }])).await
+/// A workspace with one lock of this type.
+async fn lock_of(device_type: &str) -> TestWorkspace {
+    TestWorkspace::with(json!([{ "device_type": device_type }])).await
 }
 
 /// What is asked of an offline code on the first lock; it has no end if that is empty.
-fn offline(world: &World, starts_at: &str, ends_at: &str) -> Value {
-    let mut wanted = on(world, 0, json!({ "is_offline_access_code": true, "starts_at": starts_at }));
+fn offline(workspace: &TestWorkspace, starts_at: &str, ends_at: &str) -> Value {
+    let mut params = on(workspace, 0, json!({ "is_offline_access_code": true, "starts_at": starts_at }));
     if !ends_at.is_empty() {
-        wanted["ends_at"] = json!(ends_at);
+        params["ends_at"] = json!(ends_at);
     }
-    wanted
+    params
 }
 
 /// The same with one parameter more.
-fn and(mut wanted: Value, parameter: &str, value: impl Into<Value>) -> Value {
-    wanted[parameter] = value.into();
-    wanted
+fn and(mut params: Value, parameter: &str, value: impl Into<Value>) -> Value {
+    params[parameter] = value.into();
+    params
 }
 
 fn times(access_code: &Value) -> (&str, &str) {
@@ -37,16 +37,16 @@ fn warning_codes(access_code: &Value) -> Vec<&str> {
 }
 
 /// Asks for what has to be refused as `invalid_input`, and checks that nothing is left of it. Gives the error.
-async fn refused(world: &World, wanted: Value) -> Value {
-    let before = rows(world).await;
-    let error = world.post(CREATE, wanted).await.error(400, "invalid_input");
-    assert_eq!(rows(world).await, before, "{error}");
+async fn refused(workspace: &TestWorkspace, params: Value) -> Value {
+    let before = rows(workspace).await;
+    let error = workspace.post(CREATE, params).await.error(400, "invalid_input");
+    assert_eq!(rows(workspace).await, before, "{error}");
     error
 }
 
 /// The same where one parameter is to blame.
-async fn blamed(world: &World, wanted: Value, parameter: &str) -> Value {
-    let error = refused(world, wanted).await;
+async fn blamed(workspace: &TestWorkspace, params: Value, parameter: &str) -> Value {
+    let error = refused(workspace, params).await;
     assert!(error["validation_errors"][parameter]["_errors"][0].is_string(), "nothing about {parameter} in {error}");
     error
 }
@@ -72,25 +72,25 @@ fn door(slots: &[(&str, &str, &str, u32)]) -> Value {
 fn an_offline_code_is_registered_with_its_maker_whatever_becomes_of_the_lock() {
     run(async {
         for trouble in ["online", "hub_connected"] {
-            let world = lock_of("igloohome_lock").await;
-            world.change_lock(0, json!({ trouble: false })).await;
-            let wanted = offline(&world, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
-            let code = world.create(and(wanted, "attempt_for_offline_device", false)).await;
+            let workspace = lock_of("igloohome_lock").await;
+            workspace.change_lock(0, json!({ trouble: false })).await;
+            let params = offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
+            let code = workspace.create(and(params, "attempt_for_offline_device", false)).await;
             assert_eq!(seen(&code), "unset creating", "{trouble}");
             assert_eq!(code["pending_mutations"][0]["created_at"], START);
             let flags = ["is_offline_access_code", "is_one_time_use", "is_scheduled_on_device", "is_managed"];
             assert_eq!(flags.map(|flag| code[flag] == true), [true, false, false, true]);
             assert_eq!((&code["type"], &code["appearance"]), (&json!("time_bound"), &Value::Null));
             assert_eq!(pin(&code).len(), 9);
-            let mut wanted = offline(&world, START, "2026-03-02T13:00:00Z");
-            wanted.as_object_mut().unwrap().shift_remove("is_offline_access_code");
-            let at_once = world.create(and(wanted, "use_offline_access_code", true)).await;
+            let mut params = offline(&workspace, START, "2026-03-02T13:00:00Z");
+            params.as_object_mut().unwrap().shift_remove("is_offline_access_code");
+            let at_once = workspace.create(and(params, "use_offline_access_code", true)).await;
             assert_eq!(seen(&at_once), "setting creating", "{trouble}");
             assert_eq!(at_once["is_offline_access_code"], true);
             let (id, at_once) = (&code["access_code_id"], &at_once["access_code_id"]);
-            follow(&world, at_once, &[("2026-03-02T12:00:00.249Z", "setting creating")]).await;
-            follow(&world, id, &[("2026-03-02T12:00:00.249Z", "unset creating")]).await;
-            follow(&world, at_once, &[("2026-03-02T12:00:00.250Z", "set")]).await;
+            follow(&workspace, at_once, &[("2026-03-02T12:00:00.249Z", "setting creating")]).await;
+            follow(&workspace, id, &[("2026-03-02T12:00:00.249Z", "unset creating")]).await;
+            follow(&workspace, at_once, &[("2026-03-02T12:00:00.250Z", "set")]).await;
             let life = [
                 ("2026-03-02T12:00:00.250Z", "unset"),
                 ("2026-03-02T14:59:59.999Z", "unset"),
@@ -98,14 +98,14 @@ fn an_offline_code_is_registered_with_its_maker_whatever_becomes_of_the_lock() {
                 ("2026-03-02T17:59:59.999Z", "set"),
             ];
             for step in life {
-                follow(&world, id, &[step]).await;
-                assert_eq!(world.memory(0).await, [Value::Null; 0], "{trouble}");
+                follow(&workspace, id, &[step]).await;
+                assert_eq!(workspace.memory(0).await, [Value::Null; 0], "{trouble}");
             }
-            follow(&world, id, &[("2026-03-02T18:00:00.000Z", "gone")]).await;
+            follow(&workspace, id, &[("2026-03-02T18:00:00.000Z", "gone")]).await;
             let happened = ["set_on_device@2026-03-02T15:00:00.000Z", "deleted@2026-03-02T18:00:00.000Z"];
-            assert_eq!(events(&world, id).await[1..], happened, "{trouble}");
+            assert_eq!(events(&workspace, id).await[1..], happened, "{trouble}");
             let happened = ["set_on_device@2026-03-02T12:00:00.250Z", "deleted@2026-03-02T13:00:00.000Z"];
-            assert_eq!(events(&world, at_once).await[1..], happened, "{trouble}");
+            assert_eq!(events(&workspace, at_once).await[1..], happened, "{trouble}");
         }
     });
 }
@@ -113,24 +113,24 @@ fn an_offline_code_is_registered_with_its_maker_whatever_becomes_of_the_lock() {
 #[test]
 fn a_lock_that_is_gone_from_its_account_gets_no_offline_codes() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
-        world.change_lock(0, json!({ "removed": true })).await;
-        let before = rows(&world).await;
-        let wanted = offline(&world, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
-        world.post(CREATE, wanted).await.error(400, "device_removed");
-        assert_eq!(rows(&world).await, before);
+        let workspace = lock_of("igloohome_lock").await;
+        workspace.change_lock(0, json!({ "removed": true })).await;
+        let before = rows(&workspace).await;
+        let params = offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
+        workspace.post(CREATE, params).await.error(400, "device_removed");
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn an_offline_code_can_be_neither_changed_nor_deleted_and_ends_by_itself() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
-        let code = world.create(offline(&world, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z")).await;
+        let workspace = lock_of("igloohome_lock").await;
+        let code = workspace.create(offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z")).await;
         let id = &code["access_code_id"];
         for now in [START, "2026-03-02T12:00:00.250Z", "2026-03-02T16:00:00.000Z"] {
-            world.advance_to(now).await;
-            let before = (world.access_code(id).await, rows(&world).await);
+            workspace.advance_to(now).await;
+            let before = (workspace.access_code(id).await, rows(&workspace).await);
             for change in [
                 json!({ "name": "other" }),
                 json!({ "code": "135792468" }),
@@ -140,14 +140,14 @@ fn an_offline_code_can_be_neither_changed_nor_deleted_and_ends_by_itself() {
                 json!({}),
             ] {
                 let update = and(change, "access_code_id", id.clone());
-                world.post("/access_codes/update", update).await.error(400, "offline_access_code_not_modifiable");
+                workspace.post("/access_codes/update", update).await.error(400, "offline_access_code_not_modifiable");
             }
-            let delete = world.post("/access_codes/delete", json!({ "access_code_id": id })).await;
+            let delete = workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await;
             delete.error(400, "offline_access_code_not_modifiable");
-            assert_eq!((world.access_code(id).await, rows(&world).await), before, "at {now}");
+            assert_eq!((workspace.access_code(id).await, rows(&workspace).await), before, "at {now}");
         }
-        follow(&world, id, &[("2026-03-02T17:59:59.999Z", "set"), ("2026-03-02T18:00:00.000Z", "gone")]).await;
-        let names: Vec<_> = world.events_of(id).await.into_iter().map(|(name, _)| name).collect();
+        follow(&workspace, id, &[("2026-03-02T17:59:59.999Z", "set"), ("2026-03-02T18:00:00.000Z", "gone")]).await;
+        let names: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["access_code.created", "access_code.set_on_device", "access_code.deleted"]);
     });
 }
@@ -157,25 +157,30 @@ fn an_offline_codes_pin_is_the_makers() {
     run(async {
         let (starts_at, ends_at) = ("2026-03-05T16:00:00-08:00", "2026-03-06T10:00:00-08:00");
         for device_type in ["igloohome_lock", "lockly_lock", "dormakaba_oracode_door"] {
-            let world = lock_of(device_type).await;
-            blamed(&world, and(offline(&world, starts_at, ends_at), "code", "135792"), "code").await;
+            let workspace = lock_of(device_type).await;
+            blamed(&workspace, and(offline(&workspace, starts_at, ends_at), "code", "135792"), "code").await;
             // Whoever has a PIN of its own shares none.
-            blamed(&world, and(offline(&world, starts_at, ends_at), "common_code_key", "key"), "common_code_key").await;
-            let code = world.create(offline(&world, starts_at, ends_at)).await;
+            blamed(
+                &workspace,
+                and(offline(&workspace, starts_at, ends_at), "common_code_key", "key"),
+                "common_code_key",
+            )
+            .await;
+            let code = workspace.create(offline(&workspace, starts_at, ends_at)).await;
             assert_eq!(code["common_code_key"], Value::Null, "{device_type}");
         }
         let pins = async || {
             let slots = [("Guest", "16:00", "10:00", 41), ("Day", "12:00", "12:00", 7)];
             let locks = json!([door(&slots)]);
-            let wanted = json!({ "seed": "offline", "locks": locks });
-            let world = World::make(wanted).await;
+            let params = json!({ "seed": "offline", "locks": locks });
+            let workspace = TestWorkspace::make(params).await;
             let mut pins = Vec::new();
             let noon = ("2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00");
             for (start, end) in [(starts_at, ends_at), (starts_at, ends_at), noon, noon] {
-                let code = world.create(offline(&world, start, end)).await;
-                pins.push(pin(&told(&world, &code).await).to_owned());
+                let code = workspace.create(offline(&workspace, start, end)).await;
+                pins.push(pin(&told(&workspace, &code).await).to_owned());
             }
-            world.post("/_emulator/workspaces/delete", json!({})).await.ok();
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
             pins
         };
         let first = pins().await;
@@ -188,8 +193,8 @@ fn an_offline_codes_pin_is_the_makers() {
             json!({ "device_type": "august_lock" }),
             json!({ "device_type": "igloohome_lock", "can_program_offline_access_codes": false }),
         ] {
-            let world = World::with(json!([lock])).await;
-            let error = refused(&world, offline(&world, starts_at, ends_at)).await;
+            let workspace = TestWorkspace::with(json!([lock])).await;
+            let error = refused(&workspace, offline(&workspace, starts_at, ends_at)).await;
             assert!(error["message"].as_str().unwrap().contains("cannot program offline access codes"), "{error}");
         }
     });
@@ -198,7 +203,7 @@ fn an_offline_codes_pin_is_the_makers() {
 #[test]
 fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
+        let workspace = lock_of("igloohome_lock").await;
         let starts_at = "2026-04-01T15:00:00-07:00";
         for (ends_at, is_offered) in [
             ("2026-04-01T15:20:00-07:00", false),
@@ -212,53 +217,54 @@ fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
             ("2027-04-03T15:00:00-07:00", true),
             ("2027-04-04T15:00:00-07:00", false),
         ] {
-            let wanted = offline(&world, starts_at, ends_at);
+            let params = offline(&workspace, starts_at, ends_at);
             if !is_offered {
-                blamed(&world, wanted, "ends_at").await;
+                blamed(&workspace, params, "ends_at").await;
                 continue;
             }
-            let code = world.create(wanted).await;
+            let code = workspace.create(params).await;
             let instant =
                 |text: &str| latchkey::testing::clock::to_iso(latchkey::testing::clock::from_iso(text).unwrap());
             assert_eq!(times(&code), (&*instant(starts_at), &*instant(ends_at)));
         }
-        blamed(&world, offline(&world, starts_at, ""), "ends_at").await;
-        blamed(&world, offline(&world, "2026-03-02T11:59:59Z", "2026-03-02T18:00:00Z"), "starts_at").await;
-        refused(&world, offline(&world, starts_at, starts_at)).await;
+        blamed(&workspace, offline(&workspace, starts_at, ""), "ends_at").await;
+        blamed(&workspace, offline(&workspace, "2026-03-02T11:59:59Z", "2026-03-02T18:00:00Z"), "starts_at").await;
+        refused(&workspace, offline(&workspace, starts_at, starts_at)).await;
     });
 }
 
 #[test]
 fn times_of_an_algopin_are_rounded_as_far_as_is_allowed_and_no_further() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
+        let workspace = lock_of("igloohome_lock").await;
         for rounding in [None, Some("1h"), Some("1hour"), Some("1d"), Some("1day")] {
-            let world = lock_of("igloohome_lock").await;
-            let mut wanted = offline(&world, "2026-04-01T15:20:00-07:00", "2026-04-01T17:45:00-07:00");
+            let workspace = lock_of("igloohome_lock").await;
+            let mut params = offline(&workspace, "2026-04-01T15:20:00-07:00", "2026-04-01T17:45:00-07:00");
             if let Some(rounding) = rounding {
-                wanted["max_time_rounding"] = json!(rounding);
+                params["max_time_rounding"] = json!(rounding);
             }
-            let code = world.create(wanted).await;
+            let code = workspace.create(params).await;
             assert_eq!(times(&code), ("2026-04-01T22:00:00.000Z", "2026-04-02T01:00:00.000Z"), "{rounding:?}");
         }
-        let far = offline(&world, "2026-04-01T15:00:00-07:00", "2026-05-05T11:00:00-07:00");
-        blamed(&world, far.clone(), "ends_at").await;
+        let far = offline(&workspace, "2026-04-01T15:00:00-07:00", "2026-05-05T11:00:00-07:00");
+        blamed(&workspace, far.clone(), "ends_at").await;
         for rounding in ["1h", "1hour"] {
-            blamed(&world, and(far.clone(), "max_time_rounding", rounding), "ends_at").await;
+            blamed(&workspace, and(far.clone(), "max_time_rounding", rounding), "ends_at").await;
         }
         for rounding in ["1d", "1day"] {
-            let code = world.create(and(far.clone(), "max_time_rounding", rounding)).await;
+            let code = workspace.create(and(far.clone(), "max_time_rounding", rounding)).await;
             assert_eq!(times(&code), ("2026-04-01T22:00:00.000Z", "2026-05-05T22:00:00.000Z"), "{rounding}");
         }
-        blamed(&world, and(far, "max_time_rounding", "1w"), "max_time_rounding").await;
+        blamed(&workspace, and(far, "max_time_rounding", "1w"), "max_time_rounding").await;
     });
 }
 
 #[test]
 fn igloohome_computes_3_hourly_pins_an_hour_3_daily_ones_a_day_and_5_for_one_use() {
     run(async {
-        let world =
-            World::with(json!([{ "device_type": "igloohome_lock" }, { "device_type": "igloohome_lock" }])).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "igloohome_lock" }, { "device_type": "igloohome_lock" }]))
+                .await;
         // Each sort with a time frame that counts for the same slot as those before it, and one of the next.
         let hour = "2026-04-01T15:10:00-07:00";
         let hourly = ("2026-04-01T15:00:00-07:00", "2026-04-01T18:00:00-07:00");
@@ -271,17 +277,17 @@ fn igloohome_computes_3_hourly_pins_an_hour_3_daily_ones_a_day_and_5_for_one_use
         for (most, first, full, next) in
             [(3, hourly, same_hour, next_hour), (3, daily, same_day, next_day), (5, once, once, next_once)]
         {
-            let wanted = |(starts_at, ends_at): (&str, &str)| {
-                let wanted = offline(&world, starts_at, ends_at);
-                if ends_at.is_empty() { and(wanted, "is_one_time_use", true) } else { wanted }
+            let params = |(starts_at, ends_at): (&str, &str)| {
+                let params = offline(&workspace, starts_at, ends_at);
+                if ends_at.is_empty() { and(params, "is_one_time_use", true) } else { params }
             };
             for _ in 0..most {
-                world.create(wanted(first)).await;
+                workspace.create(params(first)).await;
             }
-            let error = blamed(&world, wanted(full), "starts_at").await;
+            let error = blamed(&workspace, params(full), "starts_at").await;
             assert!(error["message"].as_str().unwrap().contains(&format!("at most {most}")), "{error}");
-            world.create(wanted(next)).await;
-            world.create(and(wanted(full), "device_id", world.lock(1))).await;
+            workspace.create(params(next)).await;
+            workspace.create(and(params(full), "device_id", workspace.lock(1))).await;
         }
     });
 }
@@ -289,11 +295,11 @@ fn igloohome_computes_3_hourly_pins_an_hour_3_daily_ones_a_day_and_5_for_one_use
 #[test]
 fn a_one_time_algopin_has_a_start_only_and_lasts_24_hours() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
-        let wanted = and(offline(&world, "2026-03-02T15:00:00Z", ""), "is_one_time_use", true);
-        blamed(&world, and(wanted.clone(), "ends_at", "2026-03-03T15:00:00Z"), "ends_at").await;
-        blamed(&world, and(wanted.clone(), "is_offline_access_code", false), "is_one_time_use").await;
-        let code = world.create(wanted).await;
+        let workspace = lock_of("igloohome_lock").await;
+        let params = and(offline(&workspace, "2026-03-02T15:00:00Z", ""), "is_one_time_use", true);
+        blamed(&workspace, and(params.clone(), "ends_at", "2026-03-03T15:00:00Z"), "ends_at").await;
+        blamed(&workspace, and(params.clone(), "is_offline_access_code", false), "is_one_time_use").await;
+        let code = workspace.create(params).await;
         assert_eq!((&code["is_one_time_use"], &code["type"]), (&json!(true), &json!("time_bound")));
         assert_eq!(times(&code), ("2026-03-02T15:00:00.000Z", "2026-03-03T15:00:00.000Z"));
         let life = [
@@ -302,11 +308,11 @@ fn a_one_time_algopin_has_a_start_only_and_lasts_24_hours() {
             ("2026-03-03T14:59:59.999Z", "set"),
             ("2026-03-03T15:00:00.000Z", "gone"),
         ];
-        follow(&world, &code["access_code_id"], &life).await;
-        let world = lock_of("august_lock").await;
-        let wanted = and(offline(&world, "2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"), "is_one_time_use", true);
-        refused(&world, wanted.clone()).await;
-        blamed(&world, and(wanted, "is_offline_access_code", false), "is_one_time_use").await;
+        follow(&workspace, &code["access_code_id"], &life).await;
+        let workspace = lock_of("august_lock").await;
+        let params = and(offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"), "is_one_time_use", true);
+        refused(&workspace, params.clone()).await;
+        blamed(&workspace, and(params, "is_offline_access_code", false), "is_one_time_use").await;
     });
 }
 
@@ -333,8 +339,8 @@ fn an_algopin_for_more_than_24_hours_warns_that_it_must_be_used_within_24() {
             assert_eq!(warning_codes(&igloohome.create(short).await), [""; 0]);
         }
         for device_type in ["lockly_lock", "dormakaba_oracode_door"] {
-            let world = lock_of(device_type).await;
-            let code = world.create(offline(&world, start, "2026-03-08T10:00:00-07:00")).await;
+            let workspace = lock_of(device_type).await;
+            let code = workspace.create(offline(&workspace, start, "2026-03-08T10:00:00-07:00")).await;
             assert_eq!(warning_codes(&code), [""; 0], "{device_type}");
         }
     });
@@ -346,22 +352,22 @@ fn offline_and_online_codes_share_the_199_places_of_an_igloohome_lock() {
         assert_eq!(lock_of("igloohome_lock").await.devices[0]["properties"]["max_active_codes_supported"], 199);
         let locks = json!([{ "device_type": "igloohome_lock", "max_active_codes_supported": 1 }]);
         for offline_first in [true, false] {
-            let world = World::with(locks.clone()).await;
-            let online = on(&world, 0, json!({}));
-            let computed = offline(&world, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
+            let workspace = TestWorkspace::with(locks.clone()).await;
+            let online = on(&workspace, 0, json!({}));
+            let computed = offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
             let (first, second) = if offline_first { (computed, online) } else { (online, computed) };
-            let first = world.create(first).await;
-            let before = rows(&world).await;
-            world.post(CREATE, second.clone()).await.error(400, "no_space_for_access_code_on_device");
-            assert_eq!(rows(&world).await, before, "offline first: {offline_first}");
+            let first = workspace.create(first).await;
+            let before = rows(&workspace).await;
+            workspace.post(CREATE, second.clone()).await.error(400, "no_space_for_access_code_on_device");
+            assert_eq!(rows(&workspace).await, before, "offline first: {offline_first}");
             if offline_first {
-                world.advance_to("2026-03-02T18:00:00Z").await;
-                assert_eq!(seen(&world.create(second).await), "setting creating", "there is room again");
+                workspace.advance_to("2026-03-02T18:00:00Z").await;
+                assert_eq!(seen(&workspace.create(second).await), "setting creating", "there is room again");
             } else {
-                world.advance("PT1S").await;
+                workspace.advance("PT1S").await;
                 let sync = json!({ "access_code_id": first["access_code_id"], "sync": true });
-                world.post("/access_codes/delete", sync).await.ok();
-                assert_eq!(seen(&world.create(second).await), "unset creating", "there is room again");
+                workspace.post("/access_codes/delete", sync).await.ok();
+                assert_eq!(seen(&workspace.create(second).await), "unset creating", "there is room again");
             }
         }
     });
@@ -375,8 +381,9 @@ fn an_oracode_gets_the_times_of_its_slot_in_the_locks_zone() {
         let slots = [("Guest", "16:00:00", "10:00:00", 1), ("Day", "12:00:00", "12:00:00", 2)];
         let mut in_los_angeles = door(&slots);
         in_los_angeles["time_zone"] = json!("America/Los_Angeles");
-        let world = World::with(json!([in_los_angeles, in_vienna])).await;
-        let code = world.create(offline(&world, "2026-03-05T15:45:00-08:00", "2026-03-06T10:15:00-08:00")).await;
+        let workspace = TestWorkspace::with(json!([in_los_angeles, in_vienna])).await;
+        let code =
+            workspace.create(offline(&workspace, "2026-03-05T15:45:00-08:00", "2026-03-06T10:15:00-08:00")).await;
         assert_eq!(times(&code), ("2026-03-06T00:00:00.000Z", "2026-03-06T18:00:00.000Z"));
         let metadata = &code["dormakaba_oracode_metadata"];
         assert!(metadata["stay_id"].is_u64(), "{metadata}");
@@ -398,12 +405,12 @@ fn an_oracode_gets_the_times_of_its_slot_in_the_locks_zone() {
             ("2026-03-06T00:00:00.000Z", "set"),
             ("2026-03-06T18:00:00.000Z", "gone"),
         ];
-        follow(&world, id, &life).await;
-        let elsewhere = offline(&world, "2026-03-08T16:00:00+01:00", "2026-03-09T10:00:00+01:00");
-        let code = world.create(and(elsewhere, "device_id", world.lock(1))).await;
+        follow(&workspace, id, &life).await;
+        let elsewhere = offline(&workspace, "2026-03-08T16:00:00+01:00", "2026-03-09T10:00:00+01:00");
+        let code = workspace.create(and(elsewhere, "device_id", workspace.lock(1))).await;
         assert_eq!(times(&code), ("2026-03-08T15:00:00.000Z", "2026-03-09T09:00:00.000Z"));
-        let month = offline(&world, "2026-04-01T12:00:00-07:00", "2026-05-02T12:00:00-07:00");
-        let code = world.create(month).await;
+        let month = offline(&workspace, "2026-04-01T12:00:00-07:00", "2026-05-02T12:00:00-07:00");
+        let code = workspace.create(month).await;
         assert_eq!(times(&code), ("2026-04-01T19:00:00.000Z", "2026-05-02T19:00:00.000Z"));
         assert_eq!(code["dormakaba_oracode_metadata"]["user_level_name"], "Day");
         let other = lock_of("igloohome_lock").await;
@@ -417,41 +424,41 @@ fn an_oracode_that_fits_no_slot_or_lasts_over_31_days_is_refused() {
     run(async {
         let guest = door(&[("Guest", "16:00", "10:00", 1)]);
         let day = door(&[("Day", "12:00", "12:00", 1)]);
-        let world = World::with(json!([guest, day])).await;
-        let message = async |wanted| refused(&world, wanted).await["message"].as_str().unwrap().to_owned();
+        let workspace = TestWorkspace::with(json!([guest, day])).await;
+        let message = async |params| refused(&workspace, params).await["message"].as_str().unwrap().to_owned();
         for (starts_at, ends_at) in [
             ("2026-03-05T14:59:59-08:00", "2026-03-06T10:00:00-08:00"),
             ("2026-03-05T16:00:00-08:00", "2026-03-06T11:00:01-08:00"),
             ("2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00"),
         ] {
-            let wanted = offline(&world, starts_at, ends_at);
-            assert_eq!(message(wanted.clone()).await, "No time slots found", "{starts_at} {ends_at}");
-            assert_eq!(message(and(wanted.clone(), "max_time_rounding", "1h")).await, "No time slots found");
-            let code = world.create(and(wanted, "max_time_rounding", "1d")).await;
+            let params = offline(&workspace, starts_at, ends_at);
+            assert_eq!(message(params.clone()).await, "No time slots found", "{starts_at} {ends_at}");
+            assert_eq!(message(and(params.clone(), "max_time_rounding", "1h")).await, "No time slots found");
+            let code = workspace.create(and(params, "max_time_rounding", "1d")).await;
             assert_eq!(times(&code), ("2026-03-06T00:00:00.000Z", "2026-03-06T18:00:00.000Z"), "{starts_at}");
         }
-        let noon = offline(&world, "2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00");
-        world.create(and(noon, "device_id", world.lock(1))).await;
-        for (starts_at, ends_at, place) in [
+        let noon = offline(&workspace, "2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00");
+        workspace.create(and(noon, "device_id", workspace.lock(1))).await;
+        for (starts_at, ends_at, index) in [
             ("2026-04-01T16:00:00-07:00", "2026-05-03T10:00:00-07:00", 0),
             ("2026-04-01T12:00:00-07:00", "2026-05-03T12:00:00-07:00", 1),
         ] {
-            let long = and(offline(&world, starts_at, ends_at), "device_id", world.lock(place));
-            let error = blamed(&world, long, "ends_at").await;
+            let long = and(offline(&workspace, starts_at, ends_at), "device_id", workspace.lock(index));
+            let error = blamed(&workspace, long, "ends_at").await;
             assert!(error["message"].as_str().unwrap().contains("at most 31 days"), "{error}");
         }
-        let over = offline(&world, "2026-02-27T16:00:00-08:00", "2026-02-28T10:00:00-08:00");
-        blamed(&world, over, "ends_at").await;
+        let over = offline(&workspace, "2026-02-27T16:00:00-08:00", "2026-02-28T10:00:00-08:00");
+        blamed(&workspace, over, "ends_at").await;
     });
 }
 
 #[test]
 fn oracode_knows_no_code_for_one_use() {
     run(async {
-        let world = lock_of("dormakaba_oracode_door").await;
+        let workspace = lock_of("dormakaba_oracode_door").await;
         for ends_at in ["2026-03-06T10:00:00-08:00", ""] {
-            let wanted = offline(&world, "2026-03-05T16:00:00-08:00", ends_at);
-            blamed(&world, and(wanted, "is_one_time_use", true), "is_one_time_use").await;
+            let params = offline(&workspace, "2026-03-05T16:00:00-08:00", ends_at);
+            blamed(&workspace, and(params, "is_one_time_use", true), "is_one_time_use").await;
         }
     });
 }
@@ -459,24 +466,25 @@ fn oracode_knows_no_code_for_one_use() {
 #[test]
 fn lockly_takes_any_window_in_time_bound_and_one_time_codes_and_needs_its_zone() {
     run(async {
-        let world = World::with(json!([{ "device_type": "lockly_lock", "time_zone": "Europe/Vienna" }])).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "lockly_lock", "time_zone": "Europe/Vienna" }])).await;
         for (starts_at, ends_at) in [
             ("2026-03-02T12:34:56.000Z", "2026-03-02T12:35:00.000Z"),
             ("2026-03-02T11:00:00.000Z", "2026-03-30T17:21:00.000Z"),
             ("2026-03-03T01:02:03.000Z", "2029-06-30T17:21:00.000Z"),
         ] {
             for is_one_time_use in [false, true] {
-                let wanted = and(offline(&world, starts_at, ends_at), "is_one_time_use", is_one_time_use);
-                let code = world.create(wanted).await;
+                let params = and(offline(&workspace, starts_at, ends_at), "is_one_time_use", is_one_time_use);
+                let code = workspace.create(params).await;
                 assert_eq!(times(&code), (starts_at, ends_at));
                 assert_eq!(code["is_one_time_use"], is_one_time_use);
                 assert!(!pin(&code).is_empty());
             }
         }
-        let endless = and(offline(&world, "2026-03-03T01:02:03Z", ""), "is_one_time_use", true);
-        blamed(&world, endless, "ends_at").await;
-        world.change_lock(0, json!({ "time_zone": null })).await;
-        let error = refused(&world, offline(&world, "2026-03-03T01:00:00Z", "2026-03-04T01:00:00Z")).await;
+        let endless = and(offline(&workspace, "2026-03-03T01:02:03Z", ""), "is_one_time_use", true);
+        blamed(&workspace, endless, "ends_at").await;
+        workspace.change_lock(0, json!({ "time_zone": null })).await;
+        let error = refused(&workspace, offline(&workspace, "2026-03-03T01:00:00Z", "2026-03-04T01:00:00Z")).await;
         assert!(error["message"].as_str().unwrap().starts_with("Time zone required"), "{error}");
     });
 }
@@ -484,14 +492,14 @@ fn lockly_takes_any_window_in_time_bound_and_one_time_codes_and_needs_its_zone()
 #[test]
 fn several_codes_at_once_are_never_offline_ones() {
     run(async {
-        let world = lock_of("igloohome_lock").await;
+        let workspace = lock_of("igloohome_lock").await;
         let (starts_at, ends_at) = ("2026-03-02T15:00:00.000Z", "2026-03-02T18:00:00.000Z");
         // None of these is a parameter there, and what is none is passed over.
-        let mut wanted = json!({ "device_ids": world.locks(), "starts_at": starts_at, "ends_at": ends_at });
+        let mut params = json!({ "device_ids": workspace.locks(), "starts_at": starts_at, "ends_at": ends_at });
         for parameter in ["is_offline_access_code", "use_offline_access_code", "is_one_time_use"] {
-            wanted[parameter] = json!(true);
+            params[parameter] = json!(true);
         }
-        let made = world.post("/access_codes/create_multiple", wanted).await.ok()["access_codes"][0].clone();
+        let made = workspace.post("/access_codes/create_multiple", params).await.ok()["access_codes"][0].clone();
         assert_eq!((&made["is_offline_access_code"], &made["is_one_time_use"]), (&json!(false), &json!(false)));
         assert_eq!((&made["type"], times(&made)), (&json!("time_bound"), (starts_at, ends_at)));
     });
@@ -500,8 +508,8 @@ fn several_codes_at_once_are_never_offline_ones() {
 #[test]
 fn an_oracode_door_shows_the_slots_that_its_codes_fit_into() {
     run(async {
-        let world = World::with(json!([{ "device_type": "dormakaba_oracode_door" }])).await;
-        let properties = &world.devices[0]["properties"];
+        let workspace = TestWorkspace::with(json!([{ "device_type": "dormakaba_oracode_door" }])).await;
+        let properties = &workspace.devices[0]["properties"];
         let slots = properties["dormakaba_oracode_metadata"]["predefined_time_slots"].as_array().unwrap();
         assert!(!slots.is_empty());
         let named: Vec<&Value> = slots.iter().map(|slot| &slot["name"]).collect();
@@ -511,7 +519,7 @@ fn an_oracode_door_shows_the_slots_that_its_codes_fit_into() {
 }
 
 #[test]
-fn stays_of_a_workspace_have_numbers_of_their_own_in_worlds_of_every_kind() {
+fn stays_of_a_workspace_have_numbers_of_their_own_in_workspaces_of_every_kind() {
     run(async {
         for seed in [Value::Null, json!("stays of two doors")] {
             let slots = [("Guest", "16:00:00", "10:00:00", 1)];
@@ -522,17 +530,17 @@ fn stays_of_a_workspace_have_numbers_of_their_own_in_worlds_of_every_kind() {
             if !seed.is_null() {
                 doors["seed"] = seed;
             }
-            let world = World::make(doors).await;
+            let workspace = TestWorkspace::make(doors).await;
             let mut numbers = std::collections::BTreeSet::new();
             for day in 0..8 {
-                for place in 0..2 {
-                    let mut wanted = offline(
-                        &world,
+                for index in 0..2 {
+                    let mut params = offline(
+                        &workspace,
                         &format!("2026-03-{:02}T16:00:00Z", 5 + day),
                         &format!("2026-03-{:02}T10:00:00Z", 6 + day),
                     );
-                    wanted["device_id"] = json!(world.lock(place));
-                    let code = world.create(wanted).await;
+                    params["device_id"] = json!(workspace.lock(index));
+                    let code = workspace.create(params).await;
                     numbers.insert(code["dormakaba_oracode_metadata"]["stay_id"].as_i64().unwrap());
                 }
             }

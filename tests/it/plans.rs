@@ -94,7 +94,7 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         few.post("/_emulator/workspaces/list", json!({})).await;
         few.api_key = made["api_key"].as_str().unwrap().to_owned();
         few.post("/_emulator/workspaces/list", json!({})).await;
-        let lock = |place: usize| made["devices"][place]["device_id"].clone();
+        let lock = |index: usize| made["devices"][index]["device_id"].clone();
         let fault = json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 });
         let fault = few.post("/_emulator/faults/create", fault).await["fault"]["fault_id"].clone();
         few.post("/_emulator/faults/list", json!({})).await;
@@ -106,8 +106,8 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         while scheduler::tick(&few.app).await.unwrap() > 0 {}
         few.post("/access_codes/pull_backup_access_code", json!({ "access_code_id": bound })).await;
         few.post("/access_codes/update", json!({ "access_code_id": bound, "code": "97531" })).await;
-        let wanted = json!({ "device_id": lock(0), "common_code_key": "staff", "code": "135790", "sync": true });
-        let code = id(&few.post("/access_codes/create", wanted).await);
+        let params = json!({ "device_id": lock(0), "common_code_key": "staff", "code": "135790", "sync": true });
+        let code = id(&few.post("/access_codes/create", params).await);
         let renamed = json!({ "common_code_key": "staff", "ends_at": "2031-01-01T00:00:00Z",
                               "starts_at": "2030-01-01T00:00:00Z" });
         few.post("/access_codes/update_multiple", renamed).await;
@@ -173,9 +173,9 @@ fn every_statement_finds_its_rows_by_what_it_looks_up() {
         assert!(plans.len() > 60, "{}", plans.len());
         let mut wrong = Vec::new();
         for (statement, plan) in plans.iter().filter(|(statement, _)| !EXCEPT.iter().any(|it| statement.contains(it))) {
-            let reads_on = |(place, line): (usize, &String)| {
+            let reads_on = |(index, line): (usize, &String)| {
                 line.contains("Seq Scan")
-                    || (line.contains("Scan using") && !plan.get(place + 1).is_some_and(|it| it.contains("Index Cond")))
+                    || (line.contains("Scan using") && !plan.get(index + 1).is_some_and(|it| it.contains("Index Cond")))
             };
             if plan.iter().enumerate().any(reads_on) {
                 wrong.push(format!("{statement}\n{}", plan.join("\n")));

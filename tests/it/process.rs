@@ -32,10 +32,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end.
-fn place() -> TempDir {
-    let place = TempDir::new().unwrap();
-    fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    place
+fn index() -> TempDir {
+    let index = TempDir::new().unwrap();
+    fs::set_permissions(index.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    index
 }
 
 /// A PostgreSQL of its own for servers that are given its address.
@@ -213,8 +213,8 @@ async fn codes_at_rest(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
 
 /// How often there is an event of each type about each code.
 async fn events_by_code(latchkey: &Latchkey) -> BTreeMap<String, BTreeMap<String, usize>> {
-    let wanted = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1_000_000 });
-    let listed = latchkey.post("/events/list", wanted).await;
+    let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1_000_000 });
+    let listed = latchkey.post("/events/list", params).await;
     let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for event in listed["events"].as_array().unwrap() {
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
@@ -229,8 +229,8 @@ fn id_of(code: &Value) -> String {
 
 #[test]
 fn it_says_where_it_is_and_what_to_try_and_keeps_what_it_is_told_until_the_next_start() {
-    let place = place();
-    let directory = place.path().join("kept");
+    let index = index();
+    let directory = index.path().join("kept");
     let mut latchkey = Latchkey::with_data(&directory);
     assert_eq!(word_after(&latchkey.welcome, "base url"), latchkey.base_url);
     let workspace_id = word_after(&latchkey.welcome, "workspace");
@@ -293,8 +293,8 @@ fn ephemeral_data_is_gone_when_the_server_stops() {
 
 #[test]
 fn asked_to_stop_it_finishes_running_requests_lets_nobody_hold_it_up_and_takes_its_database_along() {
-    let place = place();
-    let directory = place.path().join("kept");
+    let index = index();
+    let directory = index.path().join("kept");
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
         let mut latchkey = Latchkey::with_data(&directory);
         let postgres = postgres_of(&directory);
@@ -374,8 +374,8 @@ fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
 fn a_workspace_lives_as_long_as_it_was_asked_to() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
-        let wanted = json!({ "ttl": "PT0.2S", "locks": 1 });
-        let made = post(&latchkey.base_url, &latchkey.api_key, "/_emulator/workspaces/create", &wanted).await.unwrap();
+        let params = json!({ "ttl": "PT0.2S", "locks": 1 });
+        let made = post(&latchkey.base_url, &latchkey.api_key, "/_emulator/workspaces/create", &params).await.unwrap();
         let key = made["api_key"].as_str().unwrap();
         let begun = Instant::now();
         while post(&latchkey.base_url, key, "/devices/list", &json!({})).await.unwrap()["ok"] == true {
@@ -391,15 +391,15 @@ fn new_workspaces_go_by_the_settings_that_the_server_was_started_with() {
     let settings = ["--ephemeral", "--programming=PT10M", "--slow-after=PT5M", "--keep-expired-access-codes"];
     let latchkey = Latchkey::start(&settings);
     wait_for(async {
-        let wanted =
+        let params =
             json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": [{ "device_type": "wyze_lock" }] });
-        let made = latchkey.post("/_emulator/workspaces/create", wanted).await;
+        let made = latchkey.post("/_emulator/workspaces/create", params).await;
         let key = made["api_key"].as_str().unwrap();
         let post = async |path, body| post(&latchkey.base_url, key, path, &body).await.unwrap();
         let device_id = &made["devices"][0]["device_id"];
-        let wanted =
+        let params =
             json!({ "device_id": device_id, "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
-        let code = &post("/access_codes/create", wanted).await["access_code"];
+        let code = &post("/access_codes/create", params).await["access_code"];
         for (instant, status, warning) in [
             ("2026-03-02T12:04:59Z", "setting", None),
             ("2026-03-02T12:05:00Z", "setting", Some("delay_in_setting_on_device")),
@@ -408,8 +408,8 @@ fn new_workspaces_go_by_the_settings_that_the_server_was_started_with() {
             ("2026-03-02T13:10:00Z", "unset", None),
         ] {
             post("/_emulator/clock/advance", json!({ "to": instant })).await;
-            let wanted = json!({ "access_code_id": code["access_code_id"] });
-            let code = &post("/access_codes/get", wanted).await["access_code"];
+            let params = json!({ "access_code_id": code["access_code_id"] });
+            let code = &post("/access_codes/get", params).await["access_code"];
             let shown = (code["status"].as_str(), code["warnings"][0]["warning_code"].as_str());
             assert_eq!(shown, (Some(status), warning), "{instant}");
         }
@@ -426,8 +426,8 @@ fn a_port_in_use_is_named_with_a_way_out() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
-    let place = place();
-    let directory = place.path().join("kept");
+    let index = index();
+    let directory = index.path().join("kept");
     let directory_text = directory.to_str().unwrap();
     for (arguments, named) in [
         (vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"),
@@ -521,8 +521,8 @@ impl Load {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let name = format!("guest {number}");
             let code = (100_000 + number).to_string();
-            let wanted = json!({ "device_id": locks[number % locks.len()], "name": name, "code": code });
-            let Some(made) = ask("/access_codes/create", wanted).await else { return };
+            let params = json!({ "device_id": locks[number % locks.len()], "name": name, "code": code });
+            let Some(made) = ask("/access_codes/create", params).await else { return };
             let id = id_of(&made["access_code"]);
             assert_eq!(self.created.lock().unwrap().insert(name, id.clone()), None);
             mine.push(id);
@@ -574,8 +574,8 @@ impl Load {
     }
 }
 
-/// A world of August locks on a live clock: its key and its locks.
-async fn world_of(latchkey: &Latchkey, locks: usize) -> (String, Vec<String>) {
+/// A workspace of August locks on a live clock: its key and its locks.
+async fn workspace_of(latchkey: &Latchkey, locks: usize) -> (String, Vec<String>) {
     let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", json!({ "locks": locks })).await;
     let locks = made["devices"].as_array().unwrap().iter();
     let locks = locks.map(|device| device["device_id"].as_str().unwrap().to_owned()).collect();
@@ -588,11 +588,11 @@ async fn latchkey_unkeyed(latchkey: &Latchkey, path: &str, body: Value) -> Value
 
 #[test]
 fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing_and_does_nothing_twice() {
-    let place = place();
-    let directory = place.path().join("kept");
+    let index = index();
+    let directory = index.path().join("kept");
     let load = Arc::new(Load::default());
     let mut latchkey = Latchkey::with_data(&directory);
-    let (api_key, locks) = wait_for(world_of(&latchkey, 20));
+    let (api_key, locks) = wait_for(workspace_of(&latchkey, 20));
     for enough in [350, 700, 1050] {
         wait_for(async {
             let clients = (0..16).map(|_| {
@@ -618,8 +618,8 @@ fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing
 
 #[test]
 fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work() {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let url = postgres.url();
     // Both find an empty database.
     let start = || {
@@ -630,7 +630,7 @@ fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work()
     let [mut one, mut other] = both;
     assert_eq!(one.welcome.iter().filter(|line| line.contains("database")).count(), 0);
     wait_for(async {
-        let (api_key, locks) = world_of(&one, 20).await;
+        let (api_key, locks) = workspace_of(&one, 20).await;
         (one.api_key, other.api_key) = (api_key.clone(), api_key.clone());
         let load = Arc::new(Load::default());
         let clients = |enough: usize| {

@@ -117,8 +117,8 @@ impl Story {
             stored: None,
             changed_outside: BTreeSet::new(),
         };
-        let wanted = json!({ "clock": { "held_at": START }, "locks": locks });
-        let (status, made) = story.post("/_emulator/workspaces/create", wanted).await;
+        let params = json!({ "clock": { "held_at": START }, "locks": locks });
+        let (status, made) = story.post("/_emulator/workspaces/create", params).await;
         assert_eq!(status, 200, "{made}");
         made["api_key"].as_str().expect("a key").clone_into(&mut story.api_key);
         let devices = made["devices"].as_array().expect("a list");
@@ -185,36 +185,36 @@ impl Story {
         }
     }
 
-    fn code(&self, place: usize) -> Option<String> {
-        (!self.codes.is_empty()).then(|| self.codes[place % self.codes.len()].clone())
+    fn code(&self, index: usize) -> Option<String> {
+        (!self.codes.is_empty()).then(|| self.codes[index % self.codes.len()].clone())
     }
 
     async fn act(&mut self, deed: &Deed) {
         match deed {
             Deed::Create { lock, pin, frame, native, external, pool } => {
-                let mut wanted = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "guest",
+                let mut params = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "guest",
                                          "prefer_native_scheduling": native, "allow_external_modification": external });
                 if let Some((starts_at, ends_at)) = self.window(*frame) {
-                    wanted["starts_at"] = json!(starts_at);
-                    wanted["ends_at"] = json!(ends_at);
-                    wanted["use_backup_access_code_pool"] = json!(pool);
+                    params["starts_at"] = json!(starts_at);
+                    params["ends_at"] = json!(ends_at);
+                    params["use_backup_access_code_pool"] = json!(pool);
                 }
-                let (_, made) = self.change("/access_codes/create", wanted).await;
+                let (_, made) = self.change("/access_codes/create", params).await;
                 self.note(&made["access_code"]);
             }
             Deed::CreateChosen { frame, is_linked } => {
-                let mut wanted = json!({ "name": "chosen" });
+                let mut params = json!({ "name": "chosen" });
                 if let Some((starts_at, ends_at)) = self.window(*frame) {
-                    wanted["starts_at"] = json!(starts_at);
-                    wanted["ends_at"] = json!(ends_at);
+                    params["starts_at"] = json!(starts_at);
+                    params["ends_at"] = json!(ends_at);
                 }
-                // Others differ from world to world: nobody meddles with them.
+                // Others differ from workspace to workspace: nobody meddles with them.
                 let (path, (_, made)) = if *is_linked {
-                    wanted["device_ids"] = json!([self.locks[0], self.locks[PICKY]]);
-                    ("access_codes", self.change("/access_codes/create_multiple", wanted).await)
+                    params["device_ids"] = json!([self.locks[0], self.locks[PICKY]]);
+                    ("access_codes", self.change("/access_codes/create_multiple", params).await)
                 } else {
-                    wanted["device_id"] = json!(self.locks[PICKY]);
-                    ("access_code", self.change("/access_codes/create", wanted).await)
+                    params["device_id"] = json!(self.locks[PICKY]);
+                    ("access_code", self.change("/access_codes/create", params).await)
                 };
                 match &made[path] {
                     Value::Array(codes) => codes.iter().for_each(check_chosen),
@@ -224,22 +224,22 @@ impl Story {
             }
             Deed::Update { code, pin, frame, name } => {
                 let Some(id) = self.code(*code) else { return };
-                let mut wanted = json!({ "access_code_id": id });
+                let mut params = json!({ "access_code_id": id });
                 if let Some(pin) = pin {
-                    wanted["code"] = json!(PINS[*pin]);
+                    params["code"] = json!(PINS[*pin]);
                 }
                 if let Some(name) = name {
-                    wanted["name"] = json!(format!("guest {name}"));
+                    params["name"] = json!(format!("guest {name}"));
                 }
                 match frame.map(|frame| self.window(frame)) {
                     Some(Some((starts_at, ends_at))) => {
-                        wanted["starts_at"] = json!(starts_at);
-                        wanted["ends_at"] = json!(ends_at);
+                        params["starts_at"] = json!(starts_at);
+                        params["ends_at"] = json!(ends_at);
                     }
-                    Some(None) => wanted["type"] = json!("ongoing"),
+                    Some(None) => params["type"] = json!("ongoing"),
                     None => {}
                 }
-                self.change("/access_codes/update", wanted).await;
+                self.change("/access_codes/update", params).await;
             }
             Deed::Pull { code } => {
                 let Some(id) = self.code(*code) else { return };
@@ -251,8 +251,8 @@ impl Story {
             Deed::ChangeAtLock { code, pin } => self.at_lock(*code, "change_code", Some(PINS[*pin])).await,
             Deed::RemoveAtLock { code } => self.at_lock(*code, "remove_code", None).await,
             Deed::AddAtLock { lock, pin } => {
-                let wanted = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "stranger" });
-                let (_, made) = self.change("/_emulator/locks/add_code", wanted).await;
+                let params = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "stranger" });
+                let (_, made) = self.change("/_emulator/locks/add_code", params).await;
                 self.note(&made["access_code"]);
             }
             Deed::Delete { code } => self.of_code(*code, "/access_codes/delete", json!({})).await,
@@ -272,32 +272,32 @@ impl Story {
                 ][*outcome]
                     .clone();
                 let operation = ["set", "update", "remove", "refill"][*operation];
-                let wanted = json!({ "operation": operation, "outcome": outcome, "times": times });
-                self.change("/_emulator/faults/create", wanted).await;
+                let params = json!({ "operation": operation, "outcome": outcome, "times": times });
+                self.change("/_emulator/faults/create", params).await;
             }
             Deed::Online { lock, online } => {
-                let wanted = json!({ "device_id": self.locks[*lock], "online": online });
-                self.change("/_emulator/devices/update", wanted).await;
+                let params = json!({ "device_id": self.locks[*lock], "online": online });
+                self.change("/_emulator/devices/update", params).await;
             }
             Deed::Advance { by } => self.advance(STRIDES[*by]).await,
         }
     }
 
-    async fn of_code(&mut self, place: usize, path: &str, mut wanted: Value) {
-        if let Some(id) = self.code(place) {
-            wanted["access_code_id"] = json!(id);
-            self.change(path, wanted).await;
+    async fn of_code(&mut self, index: usize, path: &str, mut params: Value) {
+        if let Some(id) = self.code(index) {
+            params["access_code_id"] = json!(id);
+            self.change(path, params).await;
         }
     }
 
-    async fn at_lock(&mut self, place: usize, what: &str, pin: Option<&str>) {
-        let Some(id) = self.code(place) else { return };
+    async fn at_lock(&mut self, index: usize, what: &str, pin: Option<&str>) {
+        let Some(id) = self.code(index) else { return };
         for lock in self.locks.clone() {
-            let mut wanted = json!({ "device_id": lock, "access_code_id": id });
+            let mut params = json!({ "device_id": lock, "access_code_id": id });
             if let Some(pin) = pin {
-                wanted["new_code"] = json!(pin);
+                params["new_code"] = json!(pin);
             }
-            let (status, _) = self.change(&format!("/_emulator/locks/{what}"), wanted).await;
+            let (status, _) = self.change(&format!("/_emulator/locks/{what}"), params).await;
             if status == 200 {
                 self.changed_outside.insert(id.clone());
             }
@@ -338,8 +338,8 @@ impl Story {
     }
 
     async fn events(&self) -> Vec<Value> {
-        let wanted = json!({ "since": "2000-01-01T00:00:00Z", "limit": 100_000 });
-        self.post("/events/list", wanted).await.1["events"].as_array().expect("a list").clone()
+        let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 100_000 });
+        self.post("/events/list", params).await.1["events"].as_array().expect("a list").clone()
     }
 }
 
@@ -369,8 +369,8 @@ fn check_chosen(code: &Value) {
 fn check_claims(codes: &[Value], changed_outside: &BTreeSet<String>) {
     let is_ours = |code: &&Value| !changed_outside.contains(code["access_code_id"].as_str().unwrap_or_default());
     let codes: Vec<&Value> = codes.iter().filter(is_ours).collect();
-    for (place, one) in codes.iter().enumerate() {
-        for other in &codes[place + 1..] {
+    for (index, one) in codes.iter().enumerate() {
+        for other in &codes[index + 1..] {
             let is_over = |code: &Value| code["status"] == "removing";
             assert!(
                 one["code"] != other["code"] || !overlap(one, other) || is_over(one) || is_over(other),
@@ -449,7 +449,7 @@ fn check_events(events: &[Value], now: &str, memory: &BTreeSet<String>, listed: 
     assert!(listed.is_subset(&there), "{listed:?} are listed, {there:?} were told of");
 }
 
-/// The state of a story without what differs from world to world: ids become the places of their codes.
+/// The state of a story without what differs from workspace to workspace: ids become the places of their codes.
 fn without_ids(value: &Value, names: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => {
@@ -474,8 +474,8 @@ fn without_ids(value: &Value, names: &BTreeMap<String, String>) -> Value {
 /// Runs a sequence, with a restart before the deed at this place, and gives what is left of it.
 async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
     let mut story = Story::begin().await;
-    for (place, deed) in deeds.iter().enumerate() {
-        if restart == Some(place) {
+    for (index, deed) in deeds.iter().enumerate() {
+        if restart == Some(index) {
             story.router = process();
         }
         story.act(deed).await;
@@ -496,7 +496,7 @@ async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
     }
     let events = story.events().await;
     check_events(&events, &latchkey::testing::clock::to_iso(story.now), &memory, &listed);
-    // Backups get names and PINs that nobody asked for: they differ from world to world.
+    // Backups get names and PINs that nobody asked for: they differ from workspace to workspace.
     let mut names = BTreeMap::new();
     let mut backups = BTreeSet::new();
     let made = events.iter().filter(|event| {
@@ -509,7 +509,7 @@ async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
         }
         names.insert(known, format!("code {}", names.len()));
     }
-    names.extend(story.locks.iter().enumerate().map(|(place, lock)| (lock.clone(), format!("lock {place}"))));
+    names.extend(story.locks.iter().enumerate().map(|(index, lock)| (lock.clone(), format!("lock {index}"))));
     let plain = |values: &[Value]| {
         let ours =
             values.iter().filter(|value| !backups.contains(value["access_code_id"].as_str().unwrap_or_default()));

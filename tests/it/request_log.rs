@@ -1,7 +1,7 @@
 //! The log of what was asked and answered.
 
 use crate::concurrency::at_once;
-use crate::support::{UNKNOWN, World, app, ask, post_as, run};
+use crate::support::{TestWorkspace, UNKNOWN, app, ask, post_as, run};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -15,14 +15,14 @@ use tower::ServiceExt;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-async fn log(world: &World, wanted: Value) -> Vec<Value> {
-    let listed = world.post("/_emulator/requests", wanted).await.ok();
+async fn log(workspace: &TestWorkspace, params: Value) -> Vec<Value> {
+    let listed = workspace.post("/_emulator/requests", params).await.ok();
     listed["requests"].as_array().unwrap().clone()
 }
 
-/// The last request of a world.
-async fn last(world: &World) -> Value {
-    log(world, json!({ "limit": 1 })).await.pop().unwrap()
+/// The last request of a workspace.
+async fn last(workspace: &TestWorkspace) -> Value {
+    log(workspace, json!({ "limit": 1 })).await.pop().unwrap()
 }
 
 fn types(entry: &Value) -> Vec<&str> {
@@ -32,15 +32,15 @@ fn types(entry: &Value) -> Vec<&str> {
 #[test]
 fn a_request_is_kept_with_its_answer_and_what_it_caused() {
     run(async {
-        let world = World::with_locks(1).await;
-        let body = json!({ "device_id": world.lock(0), "name": "Ada", "sync": true });
-        let reply = world.post("/access_codes/create?colour=red", body.clone()).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let body = json!({ "device_id": workspace.lock(0), "name": "Ada", "sync": true });
+        let reply = workspace.post("/access_codes/create?colour=red", body.clone()).await;
         let request_id = reply.headers["seam-request-id"].to_str().unwrap().to_owned();
         let answer = reply.ok();
-        let entry = last(&world).await;
+        let entry = last(&workspace).await;
         let expected = [
             ("request_id", json!(request_id)),
-            ("workspace_id", json!(world.workspace_id)),
+            ("workspace_id", json!(workspace.workspace_id)),
             ("method", json!("POST")),
             ("path", json!("/access_codes/create")),
             ("query", json!({ "colour": "red" })),
@@ -62,7 +62,7 @@ fn a_request_is_kept_with_its_answer_and_what_it_caused() {
         for event in entry["events"].as_array().unwrap() {
             assert_eq!(event["access_code_id"], *id);
             let event = json!({ "event_id": event["event_id"] });
-            assert_eq!(world.post("/events/get", event).await.ok()["event"]["access_code_id"], *id);
+            assert_eq!(workspace.post("/events/get", event).await.ok()["event"]["access_code_id"], *id);
         }
     });
 }
@@ -70,9 +70,12 @@ fn a_request_is_kept_with_its_answer_and_what_it_caused() {
 #[test]
 fn what_is_wrong_with_a_request_is_told_with_the_name_that_was_meant() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.post("/access_codes/create", json!({ "devcie_id": world.lock(0), "name": 5 })).await.invalid("device_id");
-        let entry = last(&world).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace
+            .post("/access_codes/create", json!({ "devcie_id": workspace.lock(0), "name": 5 }))
+            .await
+            .invalid("device_id");
+        let entry = last(&workspace).await;
         assert_eq!(
             entry["validation_issues"],
             json!([
@@ -83,19 +86,19 @@ fn what_is_wrong_with_a_request_is_told_with_the_name_that_was_meant() {
         assert_eq!(entry["unknown_parameters"], json!([{ "parameter": "devcie_id", "suggestion": "device_id" }]));
         assert_eq!((&entry["status"], &entry["events"]), (&json!(400), &json!([])));
         assert_eq!(entry["answer"]["error"]["type"], "invalid_input");
-        world.get("/devices/list?custom_metadata_has.any=1&limti=1").await.ok();
+        workspace.get("/devices/list?custom_metadata_has.any=1&limti=1").await.ok();
         let meant = json!([{ "parameter": "limti", "suggestion": "limit" }]);
-        assert_eq!(last(&world).await["unknown_parameters"], meant);
+        assert_eq!(last(&workspace).await["unknown_parameters"], meant);
     });
 }
 
 #[test]
 fn events_belong_to_the_request_that_caused_them_also_where_many_are_served_together() {
     run(async {
-        let world = World::with_locks(3).await;
-        let create = |place: usize| ("/access_codes/create", json!({ "device_id": world.lock(place % 3) }));
-        at_once(&world.api_key, (0..24).map(create).collect()).await;
-        let created = log(&world, json!({ "path": "/access_codes/create" })).await;
+        let workspace = TestWorkspace::with_locks(3).await;
+        let create = |index: usize| ("/access_codes/create", json!({ "device_id": workspace.lock(index % 3) }));
+        at_once(&workspace.api_key, (0..24).map(create).collect()).await;
+        let created = log(&workspace, json!({ "path": "/access_codes/create" })).await;
         assert_eq!(created.len(), 24);
         let mut ids = Vec::new();
         for entry in &created {
@@ -105,26 +108,29 @@ fn events_belong_to_the_request_that_caused_them_also_where_many_are_served_toge
             ids.push(id.clone());
         }
         // The locks take them up later: that is nobody's doing.
-        world.advance("PT1H").await;
-        assert_eq!(log(&world, json!({ "path": "/access_codes/create" })).await, created);
+        workspace.advance("PT1H").await;
+        assert_eq!(log(&workspace, json!({ "path": "/access_codes/create" })).await, created);
 
         let update = |id: &Value| ("/access_codes/update", json!({ "access_code_id": id, "name": "moved" }));
-        at_once(&world.api_key, ids.iter().map(update).collect()).await;
-        let updated = log(&world, json!({ "path": "/access_codes/update" })).await;
+        at_once(&workspace.api_key, ids.iter().map(update).collect()).await;
+        let updated = log(&workspace, json!({ "path": "/access_codes/update" })).await;
         assert_eq!(updated.len(), 24);
         for entry in &updated {
             assert_eq!(types(entry), ["access_code.mutations_requested"]);
             assert_eq!(entry["events"][0]["access_code_id"], entry["body"]["access_code_id"]);
         }
-        world.post("/access_codes/delete", json!({ "access_code_id": ids[0], "sync": true })).await.ok();
-        assert_eq!(types(&last(&world).await), ["access_code.removed_from_device", "access_code.deleted"]);
-        world.post("/devices/simulate/disconnect", json!({ "device_id": world.lock(0) })).await.ok();
-        assert_eq!(types(&last(&world).await), ["device.disconnected"]);
+        workspace.post("/access_codes/delete", json!({ "access_code_id": ids[0], "sync": true })).await.ok();
+        assert_eq!(types(&last(&workspace).await), ["access_code.removed_from_device", "access_code.deleted"]);
+        workspace.post("/devices/simulate/disconnect", json!({ "device_id": workspace.lock(0) })).await.ok();
+        assert_eq!(types(&last(&workspace).await), ["device.disconnected"]);
         // They were answered in any order.
-        let is_left = |entry: &&Value| entry["body"]["device_id"] != world.lock(0) && entry != &&created[0];
+        let is_left = |entry: &&Value| entry["body"]["device_id"] != workspace.lock(0) && entry != &&created[0];
         let left = &created.iter().find(is_left).unwrap()["answer"]["access_code"]["access_code_id"];
-        world.post("/access_codes/update", json!({ "access_code_id": left, "code": "4321", "sync": true })).await.ok();
-        let told = last(&world).await;
+        workspace
+            .post("/access_codes/update", json!({ "access_code_id": left, "code": "4321", "sync": true }))
+            .await
+            .ok();
+        let told = last(&workspace).await;
         assert_eq!(types(&told)[0], "access_code.mutations_requested");
         assert!(types(&told).contains(&"access_code.code_changed"), "{told}");
     });
@@ -135,13 +141,13 @@ fn what_fell_due_before_a_request_is_not_its_doing() {
     run(async {
         // A millisecond is more than the lock needs.
         let clock = json!({ "running_from": "2026-03-02T12:00:00Z", "rate": 1_000_000 });
-        let world = World::make(json!({ "locks": 1, "clock": clock })).await;
-        let code = world.create(json!({ "device_id": world.lock(0) })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "clock": clock })).await;
+        let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         let renamed = json!({ "access_code_id": code["access_code_id"], "name": "Ada" });
-        world.post("/access_codes/update", renamed).await.ok();
-        let caused = last(&world).await;
+        workspace.post("/access_codes/update", renamed).await.ok();
+        let caused = last(&workspace).await;
         assert_eq!(types(&caused), ["access_code.mutations_requested"]);
-        let told = world.events_of(&code["access_code_id"]).await;
+        let told = workspace.events_of(&code["access_code_id"]).await;
         assert_eq!(told[1].0, "access_code.set_on_device");
     });
 }
@@ -149,21 +155,21 @@ fn what_fell_due_before_a_request_is_not_its_doing() {
 #[test]
 fn the_log_is_in_order_and_can_be_followed_and_searched() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(0).await);
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(0).await);
         other.get("/devices/list").await.ok();
         for request in ["GET /devices/list", "POST /events/list", "GET /events/list?since=2020-01-01T00:00:00Z"] {
             let (method, path) = request.split_once(' ').unwrap();
-            world.request(method, path).await;
+            workspace.request(method, path).await;
         }
-        world.ask_nothing().await;
-        let all = log(&world, json!({})).await;
+        workspace.ask_nothing().await;
+        let all = log(&workspace, json!({})).await;
         let of = |entries: &[Value]| -> Vec<String> {
             entries.iter().map(|it| format!("{} {} {}", it["method"], it["path"], it["status"])).collect()
         };
         let (first, second, third) =
             (r#""GET" "/devices/list" 200"#, r#""POST" "/events/list" 400"#, r#""GET" "/events/list" 200"#);
         assert_eq!(of(&all), [first, second, third], "the control plane is not in it");
-        let found = async |wanted: Value| of(&log(&world, wanted).await);
+        let found = async |params: Value| of(&log(&workspace, params).await);
         assert_eq!(found(json!({ "limit": 2 })).await, [second, third], "the latest");
         let cursor = &all[0]["cursor"];
         assert_eq!(found(json!({ "after": cursor })).await, [second, third]);
@@ -174,14 +180,14 @@ fn the_log_is_in_order_and_can_be_followed_and_searched() {
         assert_eq!(found(json!({ "request_id": all[2]["request_id"] })).await, [third]);
         assert_eq!(found(json!({ "method": "PUT" })).await, Vec::<String>::new());
         let cursor = cursor.as_str().unwrap();
-        let next = world.get(&format!("/_emulator/requests?after={cursor}&limit=1")).await.ok();
+        let next = workspace.get(&format!("/_emulator/requests?after={cursor}&limit=1")).await.ok();
         assert_eq!(of(next["requests"].as_array().unwrap()), [second]);
-        let named = post_as("", "/_emulator/requests", json!({ "workspace_id": world.workspace_id })).await.ok();
+        let named = post_as("", "/_emulator/requests", json!({ "workspace_id": workspace.workspace_id })).await.ok();
         assert_eq!(named["requests"].as_array().unwrap().len(), 3);
     });
 }
 
-impl World {
+impl TestWorkspace {
     /// What leaves no trace in the log.
     async fn ask_nothing(&self) {
         self.get("/health").await.ok();
@@ -195,20 +201,20 @@ impl World {
 #[test]
 fn requests_with_no_workspace_are_seen_apart_and_paths_that_are_not_here_by_who_asked() {
     run(async {
-        let world = World::with_locks(0).await;
-        let marked = |marks: &str| format!("/devices/list?mark={}{marks}", world.workspace_id);
+        let workspace = TestWorkspace::with_locks(0).await;
+        let marked = |marks: &str| format!("/devices/list?mark={}{marks}", workspace.workspace_id);
         post_as("seam_test_wrong_0123456789", &marked("1"), json!({})).await.error(401, "unauthorized");
         ask("POST", &marked("2"), &[JSON], "{}").await.error(401, "unauthorized");
-        world.post("/locks/lock_door", json!({ "token": "secret" })).await.error(501, "not_implemented");
-        world.get("/nowhere").await.error(404, "not_found");
+        workspace.post("/locks/lock_door", json!({ "token": "secret" })).await.error(501, "not_implemented");
+        workspace.get("/nowhere").await.error(404, "not_found");
         ask("GET", &marked("3").replace("devices", "nowhere"), &[], "").await.error(404, "not_found");
-        let nobodys = log(&world, json!({ "unauthenticated": true, "limit": 1000 })).await;
-        let is_mine = |entry: &&Value| entry["query"]["mark"].to_string().contains(&world.workspace_id);
+        let nobodys = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
+        let is_mine = |entry: &&Value| entry["query"]["mark"].to_string().contains(&workspace.workspace_id);
         let mine: Vec<&Value> = nobodys.iter().filter(is_mine).collect();
         assert_eq!(mine.iter().map(|it| it["status"].as_u64().unwrap()).collect::<Vec<_>>(), [401, 401, 404]);
         assert!(mine.iter().all(|entry| entry["workspace_id"].is_null()));
         assert!(mine.iter().all(|entry| !entry.to_string().contains("wrong_0123")));
-        let known = log(&world, json!({})).await;
+        let known = log(&workspace, json!({})).await;
         assert_eq!(known.iter().map(|it| it["path"].clone()).collect::<Vec<_>>(), ["/locks/lock_door", "/nowhere"]);
     });
 }
@@ -216,21 +222,21 @@ fn requests_with_no_workspace_are_seen_apart_and_paths_that_are_not_here_by_who_
 #[test]
 fn credentials_are_masked_and_long_bodies_are_cut() {
     run(async {
-        let world = World::with_locks(1).await;
-        let secret = &world.api_key;
-        world.post("/devices/list", json!({ "api_key": "my own", "search": format!("x {secret} y") })).await;
-        world.get(&format!("/devices/list?token=a-token-nobody-draws&search={secret}")).await;
-        world.get("/workspaces/get").await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let secret = &workspace.api_key;
+        workspace.post("/devices/list", json!({ "api_key": "my own", "search": format!("x {secret} y") })).await;
+        workspace.get(&format!("/devices/list?token=a-token-nobody-draws&search={secret}")).await;
+        workspace.get("/workspaces/get").await.ok();
         let bearer = format!("Bearer {secret}");
         let broken = format!(r#"{{"api_key": "my own", "search": "{secret}"#);
         ask("POST", "/devices/list", &[("authorization", &bearer), JSON], broken).await.error(400, "invalid_input");
         let long = format!("{} my end", "x".repeat(20_000));
-        world.post("/devices/list", json!({ "search": long })).await.ok();
-        let entries = log(&world, json!({})).await;
+        workspace.post("/devices/list", json!({ "search": long })).await.ok();
+        let entries = log(&workspace, json!({})).await;
         let text = json!(entries).to_string();
         let secrets = [
             secret.as_str(),
-            &world.personal_access_token,
+            &workspace.personal_access_token,
             "my own",
             "my end",
             "Bearer",
@@ -252,19 +258,19 @@ fn credentials_are_masked_and_long_bodies_are_cut() {
 #[test]
 fn a_request_that_was_struck_names_the_fault() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let fault = async |outcome: Value| {
-            let wanted = json!({ "outcome": outcome, "times": 1 });
-            world.post("/_emulator/http_faults/create", wanted).await.ok()["http_fault"]["http_fault_id"].clone()
+            let params = json!({ "outcome": outcome, "times": 1 });
+            workspace.post("/_emulator/http_faults/create", params).await.ok()["http_fault"]["http_fault_id"].clone()
         };
         let status = fault(json!({ "status": 503, "body": { "sorry": true } })).await;
-        world.post("/devices/list", json!({ "limit": 1 })).await;
-        let entry = last(&world).await;
+        workspace.post("/devices/list", json!({ "limit": 1 })).await;
+        let entry = last(&workspace).await;
         assert_eq!((&entry["http_fault_id"], &entry["status"]), (&status, &json!(503)));
         assert_eq!((&entry["answer"], &entry["body"]), (&json!({ "sorry": true }), &json!({ "limit": 1 })));
         let reset = fault(json!("reset")).await;
-        world.post("/devices/list", json!({})).await;
-        let entry = last(&world).await;
+        workspace.post("/devices/list", json!({})).await;
+        let entry = last(&workspace).await;
         assert_eq!((&entry["http_fault_id"], &entry["status"], &entry["answer"]), (&reset, &Value::Null, &Value::Null));
     });
 }
@@ -273,18 +279,18 @@ fn a_request_that_was_struck_names_the_fault() {
 fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nobody_up() {
     run(async {
         const MANY: u64 = 3000;
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let shared = app();
         let app = App::new(shared.config.clone(), shared.pools()).unwrap();
         let request = Request::get("/_emulator/stream")
             .header(header::HOST, "localhost")
-            .header(header::AUTHORIZATION, format!("Bearer {}", world.api_key))
+            .header(header::AUTHORIZATION, format!("Bearer {}", workspace.api_key))
             .body(Body::empty())
             .unwrap();
         let mut stream = server::router(app.clone()).oneshot(request).await.unwrap().into_body();
         for _ in 0..MANY {
             let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
-            pending.entry.workspace_id = Some(world.workspace_id.parse().unwrap());
+            pending.entry.workspace_id = Some(workspace.workspace_id.parse().unwrap());
             let answer = Answer { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
             app.requests.keep(pending, answer.status.as_u16(), &answer.body);
         }
@@ -305,7 +311,7 @@ fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nob
 #[test]
 fn a_log_that_is_asked_for_wrongly_is_refused() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let refused = [
             ("limit", json!(0)),
             ("limit", json!("all")),
@@ -319,14 +325,14 @@ fn a_log_that_is_asked_for_wrongly_is_refused() {
             ("unauthenticated", json!("yes")),
         ];
         for (name, value) in refused {
-            world.post("/_emulator/requests", json!({ name: value })).await.invalid(name);
+            workspace.post("/_emulator/requests", json!({ name: value })).await.invalid(name);
         }
         let nowhere = json!({ "workspace_id": UNKNOWN });
         post_as("", "/_emulator/requests", nowhere.clone()).await.error(404, "workspace_not_found");
-        world.post("/_emulator/requests", nowhere).await.invalid("workspace_id");
-        world.get("/_emulator/stream?unauthenticated=perhaps").await.invalid("unauthenticated");
-        world.post("/_emulator/stream", json!({})).await.error(405, "method_not_allowed");
-        let named = json!({ "workspace_id": world.workspace_id, "unauthenticated": true });
+        workspace.post("/_emulator/requests", nowhere).await.invalid("workspace_id");
+        workspace.get("/_emulator/stream?unauthenticated=perhaps").await.invalid("unauthenticated");
+        workspace.post("/_emulator/stream", json!({})).await.error(405, "method_not_allowed");
+        let named = json!({ "workspace_id": workspace.workspace_id, "unauthenticated": true });
         post_as("", "/_emulator/requests", named).await.invalid("unauthenticated");
         for path in ["/_emulator/requests", "/_emulator/stream"] {
             let wrong = [("authorization", "Bearer seam_test_wrong")];
@@ -338,15 +344,15 @@ fn a_log_that_is_asked_for_wrongly_is_refused() {
 #[test]
 fn requests_of_nobody_show_no_pins() {
     run(async {
-        let world = World::with_locks(0).await;
-        let query = format!("/access_codes/create?mark={}&code=482913&new_code=9182&name=Ada", world.workspace_id);
+        let workspace = TestWorkspace::with_locks(0).await;
+        let query = format!("/access_codes/create?mark={}&code=482913&new_code=9182&name=Ada", workspace.workspace_id);
         ask("GET", &query, &[], "").await.error(401, "unauthorized");
-        let nobodys = log(&world, json!({ "unauthenticated": true, "limit": 1000 })).await;
-        let mine = nobodys.iter().find(|entry| entry["query"]["mark"] == world.workspace_id.as_str()).unwrap();
-        let expected = json!({ "mark": world.workspace_id, "code": "***", "new_code": "***", "name": "Ada" });
+        let nobodys = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
+        let mine = nobodys.iter().find(|entry| entry["query"]["mark"] == workspace.workspace_id.as_str()).unwrap();
+        let expected = json!({ "mark": workspace.workspace_id, "code": "***", "new_code": "***", "name": "Ada" });
         assert_eq!(mine["query"], expected);
         // Its own are the workspace's to see.
-        world.get("/access_codes/create?code=482913").await.error(405, "method_not_allowed");
-        assert_eq!(last(&world).await["query"]["code"], "482913");
+        workspace.get("/access_codes/create?code=482913").await.error(405, "method_not_allowed");
+        assert_eq!(last(&workspace).await["query"]["code"], "482913");
     });
 }

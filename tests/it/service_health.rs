@@ -4,7 +4,7 @@ use crate::support::{app, ask, run};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
-use latchkey::testing::clock::{Instant, machine_now};
+use latchkey::testing::clock::{Timestamp, machine_now};
 use latchkey::testing::engine::app::{App, SchedulerRound};
 use latchkey::testing::postgres::{PoolLimits, Pools};
 use latchkey::testing::server;
@@ -45,7 +45,7 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         assert_eq!(body["msg"], "Latchkey is serving.");
         let parts = body["service_health_statuses"].as_array().unwrap();
         assert!(parts.iter().all(|part| part["description"].as_str().unwrap().ends_with('.')), "{body}");
-        let evaluated_at: Instant = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
+        let evaluated_at: Timestamp = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
         assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
         assert_eq!(health(router).await.2, body, "it is good for a second");
         let server = own();

@@ -2,9 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, World, app, post_as, run};
+use crate::support::{START, TestWorkspace, app, post_as, run};
 use chrono::TimeDelta;
-use latchkey::testing::clock::{Instant, from_iso, to_iso};
+use latchkey::testing::clock::{Timestamp, from_iso, to_iso};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ enum Deed {
     Advance { steps: u32, cuts: Vec<u16> },
 }
 
-/// Deeds in a world whose clock moves so many milliseconds at a time: windows begin and end near the instants at which
+/// Deeds in a workspace whose clock moves so many milliseconds at a time: windows begin and end near the instants at which
 /// codes made there are put on their locks, become set, and are removed.
 fn deeds(step: i64) -> impl Strategy<Value = Vec<Deed>> {
     let (lock, pin, code) = (0..LOCKS, 0..PINS.len(), 0..12_usize);
@@ -92,66 +92,66 @@ impl Strides {
     }
 }
 
-fn put_window(wanted: &mut Value, now: Instant, window: Option<(i64, i64)>) {
+fn put_window(params: &mut Value, now: Timestamp, window: Option<(i64, i64)>) {
     if let Some((offset, length)) = window {
         let starts_at = now + TimeDelta::milliseconds(offset);
-        wanted["starts_at"] = json!(to_iso(starts_at));
-        wanted["ends_at"] = json!(to_iso(starts_at + TimeDelta::milliseconds(length)));
+        params["starts_at"] = json!(to_iso(starts_at));
+        params["ends_at"] = json!(to_iso(starts_at + TimeDelta::milliseconds(length)));
     }
 }
 
 /// What is asked for, as far as it can be with what is there.
-fn request(deed: &Deed, world: &World, codes: &[Value], now: Instant) -> Option<(&'static str, Value)> {
+fn request(deed: &Deed, workspace: &TestWorkspace, codes: &[Value], now: Timestamp) -> Option<(&'static str, Value)> {
     let of_code = |code: &usize| codes.get(*code).map(|id| json!({ "access_code_id": id }));
-    let of_lock = |lock: &usize, pin: &usize| json!({ "device_id": world.lock(*lock), "code": PINS[*pin] });
+    let of_lock = |lock: &usize, pin: &usize| json!({ "device_id": workspace.lock(*lock), "code": PINS[*pin] });
     Some(match deed {
         Deed::Create { lock, pin, window, native, external, pool } => {
-            let mut wanted = json!({ "device_id": world.lock(*lock), "name": "guest", "prefer_native_scheduling": native,
+            let mut params = json!({ "device_id": workspace.lock(*lock), "name": "guest", "prefer_native_scheduling": native,
                                      "is_external_modification_allowed": external });
             if let Some(pin) = pin {
-                wanted["code"] = json!(PINS[*pin]);
+                params["code"] = json!(PINS[*pin]);
             }
-            put_window(&mut wanted, now, *window);
-            wanted["use_backup_access_code_pool"] = json!(*pool && window.is_some());
-            ("/access_codes/create", wanted)
+            put_window(&mut params, now, *window);
+            params["use_backup_access_code_pool"] = json!(*pool && window.is_some());
+            ("/access_codes/create", params)
         }
         Deed::CreateMultiple { window } => {
-            let mut wanted = json!({ "device_ids": [world.lock(0), world.lock(1), world.lock(2)],
+            let mut params = json!({ "device_ids": [workspace.lock(0), workspace.lock(1), workspace.lock(2)],
                                      "behavior_when_code_cannot_be_shared": "create_random_code" });
-            put_window(&mut wanted, now, *window);
-            ("/access_codes/create_multiple", wanted)
+            put_window(&mut params, now, *window);
+            ("/access_codes/create_multiple", params)
         }
         Deed::Offline { hours, once } => {
             let starts_at = now + TimeDelta::hours(1);
-            let mut wanted = json!({ "device_id": world.lock(3), "is_offline_access_code": true,
+            let mut params = json!({ "device_id": workspace.lock(3), "is_offline_access_code": true,
                                      "is_one_time_use": once, "starts_at": to_iso(starts_at) });
             if !once {
-                wanted["ends_at"] = json!(to_iso(starts_at + TimeDelta::hours(*hours)));
+                params["ends_at"] = json!(to_iso(starts_at + TimeDelta::hours(*hours)));
             }
-            ("/access_codes/create", wanted)
+            ("/access_codes/create", params)
         }
         Deed::Update { code, pin, window, name } => {
-            let mut wanted = of_code(code)?;
+            let mut params = of_code(code)?;
             if let Some(pin) = pin {
-                wanted["code"] = json!(PINS[*pin]);
+                params["code"] = json!(PINS[*pin]);
             }
             if let Some(name) = name {
-                wanted["name"] = json!(format!("guest {name}"));
+                params["name"] = json!(format!("guest {name}"));
             }
-            put_window(&mut wanted, now, *window);
-            ("/access_codes/update", wanted)
+            put_window(&mut params, now, *window);
+            ("/access_codes/update", params)
         }
         Deed::Delete { code } => ("/access_codes/delete", of_code(code)?),
         Deed::Pull { code } => ("/access_codes/pull_backup_access_code", of_code(code)?),
         Deed::AddAtLock { lock, pin, window } => {
-            let mut wanted = of_lock(lock, pin);
-            put_window(&mut wanted, now, *window);
-            ("/_emulator/locks/add_code", wanted)
+            let mut params = of_lock(lock, pin);
+            put_window(&mut params, now, *window);
+            ("/_emulator/locks/add_code", params)
         }
         Deed::ChangeAtLock { lock, pin, new_pin } => {
-            let mut wanted = of_lock(lock, pin);
-            wanted["new_code"] = json!(PINS[*new_pin]);
-            ("/_emulator/locks/change_code", wanted)
+            let mut params = of_lock(lock, pin);
+            params["new_code"] = json!(PINS[*new_pin]);
+            ("/_emulator/locks/change_code", params)
         }
         Deed::RemoveAtLock { lock, pin } => ("/_emulator/locks/remove_code", of_lock(lock, pin)),
         Deed::Enter { lock, pin } => ("/_emulator/locks/enter_code", of_lock(lock, pin)),
@@ -167,12 +167,12 @@ fn request(deed: &Deed, world: &World, codes: &[Value], now: Instant) -> Option<
             ][*outcome]
                 .clone();
             let operation = ["set", "update", "remove", "refill"][*operation];
-            let wanted = json!({ "operation": operation, "outcome": outcome, "times": times, "after": after });
-            ("/_emulator/faults/create", wanted)
+            let params = json!({ "operation": operation, "outcome": outcome, "times": times, "after": after });
+            ("/_emulator/faults/create", params)
         }
         Deed::Device { lock, property, value } => {
             let property = ["online", "hub_connected", "account_connected"][*property];
-            ("/_emulator/devices/update", json!({ "device_id": world.lock(*lock), property: value }))
+            ("/_emulator/devices/update", json!({ "device_id": workspace.lock(*lock), property: value }))
         }
         Deed::Programming { after } => {
             let programming =
@@ -183,7 +183,7 @@ fn request(deed: &Deed, world: &World, codes: &[Value], now: Instant) -> Option<
     })
 }
 
-/// Does it all in a new world. Gives every answer and, in the end, everything that is kept of it.
+/// Does it all in a new workspace. Gives every answer and, in the end, everything that is kept of it.
 async fn play(seed: &str, deeds: &[Deed], step: i64, strides: Strides) -> Vec<Value> {
     let locks = json!([
         { "device_type": "august_lock", "backup_access_code_pool_size": 2 },
@@ -192,7 +192,7 @@ async fn play(seed: &str, deeds: &[Deed], step: i64, strides: Strides) -> Vec<Va
         { "device_type": "igloohome_lock" },
         { "device_type": "salto_lock" },
     ]);
-    let world = World::make(json!({ "seed": seed, "locks": locks })).await;
+    let workspace = TestWorkspace::make(json!({ "seed": seed, "locks": locks })).await;
     let mut now = from_iso(START).unwrap();
     let mut answers = Vec::new();
     let mut codes: Vec<Value> = Vec::new();
@@ -202,26 +202,26 @@ async fn play(seed: &str, deeds: &[Deed], step: i64, strides: Strides) -> Vec<Va
             let mut counted = [0; 2];
             for stop in strides.stops(*steps, step, cuts) {
                 now = begun + TimeDelta::milliseconds(stop);
-                let moved = world.post("/_emulator/clock/advance", json!({ "to": to_iso(now) })).await.ok();
+                let moved = workspace.post("/_emulator/clock/advance", json!({ "to": to_iso(now) })).await.ok();
                 counted[0] += moved["transitions"].as_u64().unwrap();
                 counted[1] += moved["events"].as_u64().unwrap();
             }
             answers.push(json!(counted));
             continue;
         }
-        let Some((path, wanted)) = request(deed, &world, &codes, now) else { continue };
-        let answer = world.post(path, wanted).await.body;
+        let Some((path, params)) = request(deed, &workspace, &codes, now) else { continue };
+        let answer = workspace.post(path, params).await.body;
         let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
         codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
         answers.push(answer);
     }
-    answers.extend(tables(&world).await);
-    post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": world.workspace_id })).await.ok();
+    answers.extend(tables(&workspace).await);
+    post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": workspace.workspace_id })).await.ok();
     answers
 }
 
-/// All rows of a world in the order in which they were made, without the numbers that count what all worlds make.
-async fn tables(world: &World) -> Vec<Value> {
+/// All rows of a workspace in the order in which they were made, without the numbers that count what all workspaces make.
+async fn tables(workspace: &TestWorkspace) -> Vec<Value> {
     const ALL: [(&str, &str); 8] = [
         ("workspace", "workspace_id"),
         ("connected_account", "connected_account_id"),
@@ -232,7 +232,7 @@ async fn tables(world: &World) -> Vec<Value> {
         ("event", "sequence"),
         ("fault", "sequence"),
     ];
-    let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+    let workspace_id: uuid::Uuid = workspace.workspace_id.parse().unwrap();
     let mut tables = Vec::new();
     for (table, order) in ALL {
         let query = format!(

@@ -1,4 +1,4 @@
-//! One server for all tests, and a world of its own for each.
+//! One server for all tests, and a workspace of its own for each.
 //!
 //! Every answer a test sees is checked against the contract on its way.
 
@@ -19,10 +19,10 @@ use std::sync::OnceLock;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-/// The instant at which the clock of a test's world is held unless it says otherwise.
+/// The instant at which the clock of a test's workspace is held unless it says otherwise.
 pub(crate) const START: &str = "2026-03-02T12:00:00.000Z";
 
-/// A device id that no world has.
+/// A device id that no workspace has.
 pub(crate) const UNKNOWN: &str = "00000000-0000-4000-8000-00000000dead";
 
 struct Server {
@@ -102,8 +102,8 @@ fn as_answered(document: &str) -> String {
     for deviation in deviations.iter().filter(|deviation| deviation.get("answered").is_some()) {
         let path = deviation["path"].as_str().expect("a pointer");
         for method in ["get", "post", "put", "patch", "delete"] {
-            if let Some(place) = document.pointer_mut(&path.replace("/*/", &format!("/{method}/"))) {
-                *place = deviation["answered"].clone();
+            if let Some(index) = document.pointer_mut(&path.replace("/*/", &format!("/{method}/"))) {
+                *index = deviation["answered"].clone();
             }
         }
     }
@@ -167,30 +167,30 @@ pub(crate) async fn post_as(api_key: &str, path: &str, body: Value) -> Reply {
 
 /// A workspace of one test.
 #[derive(Debug)]
-pub(crate) struct World {
+pub(crate) struct TestWorkspace {
     pub(crate) api_key: String,
     pub(crate) workspace_id: String,
     pub(crate) personal_access_token: String,
     pub(crate) devices: Vec<Value>,
 }
 
-impl World {
-    /// A world whose clock is held at [`START`], with so many August locks.
+impl TestWorkspace {
+    /// A workspace whose clock is held at [`START`], with so many August locks.
     pub(crate) async fn with_locks(count: usize) -> Self {
         Self::make(json!({ "locks": count })).await
     }
 
-    /// A world whose clock is held at [`START`], with these locks (`device_type` and overrides).
+    /// A workspace whose clock is held at [`START`], with these locks (`device_type` and overrides).
     pub(crate) async fn with(locks: Value) -> Self {
         Self::make(json!({ "locks": locks })).await
     }
 
-    /// A world as asked for; its clock is held at [`START`] unless `clock` says otherwise.
-    pub(crate) async fn make(mut wanted: Value) -> Self {
-        if wanted.get("clock").is_none() {
-            wanted["clock"] = json!({ "held_at": START });
+    /// A workspace as asked for; its clock is held at [`START`] unless `clock` says otherwise.
+    pub(crate) async fn make(mut params: Value) -> Self {
+        if params.get("clock").is_none() {
+            params["clock"] = json!({ "held_at": START });
         }
-        let made = post_as("", "/_emulator/workspaces/create", wanted).await.ok();
+        let made = post_as("", "/_emulator/workspaces/create", params).await.ok();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self {
             api_key: text(&made["api_key"]),
@@ -201,26 +201,26 @@ impl World {
     }
 
     /// The id of the lock at this place.
-    pub(crate) fn lock(&self, place: usize) -> String {
-        self.devices[place]["device_id"].as_str().expect("an id").to_owned()
+    pub(crate) fn lock(&self, index: usize) -> String {
+        self.devices[index]["device_id"].as_str().expect("an id").to_owned()
     }
 
     /// The ids of all locks.
     pub(crate) fn locks(&self) -> Vec<String> {
-        (0..self.devices.len()).map(|place| self.lock(place)).collect()
+        (0..self.devices.len()).map(|index| self.lock(index)).collect()
     }
 
-    /// A POST with this world's key.
+    /// A POST with this workspace's key.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         post_as(&self.api_key, path, body).await
     }
 
-    /// A GET with this world's key.
+    /// A GET with this workspace's key.
     pub(crate) async fn get(&self, path_and_query: &str) -> Reply {
         self.request("GET", path_and_query).await
     }
 
-    /// A request without a body and with this world's key.
+    /// A request without a body and with this workspace's key.
     pub(crate) async fn request(&self, method: &str, path_and_query: &str) -> Reply {
         let request = Request::builder()
             .method(method)
@@ -230,7 +230,7 @@ impl World {
         send(request.body(Body::empty()).expect("a request")).await
     }
 
-    /// Moves the world's held clock by an ISO 8601 duration.
+    /// Moves the workspace's held clock by an ISO 8601 duration.
     pub(crate) async fn advance(&self, by: &str) -> Value {
         self.post("/_emulator/clock/advance", json!({ "by": by })).await.ok()
     }
@@ -240,12 +240,12 @@ impl World {
         self.post("/access_codes/create", parameters).await.ok()["access_code"].clone()
     }
 
-    /// Makes everything happen that is due by now in this world, whose clock is not held.
+    /// Makes everything happen that is due by now in this workspace, whose clock is not held.
     pub(crate) async fn tick(&self) {
         let app = app();
         let due = "select count(*) from access_code where workspace_id = $1::text::uuid and wake_at <= $2";
         let now = machine_now();
-        // The scheduler works for all worlds, and passes over what the tick of another test has in hand.
+        // The scheduler works for all workspaces, and passes over what the tick of another test has in hand.
         loop {
             scheduler::tick(&app).await.expect("the scheduler works");
             let due = sqlx::query_scalar::<_, i64>(due).bind(&self.workspace_id).bind(now);
@@ -261,26 +261,26 @@ impl World {
     }
 
     /// What the lock at this place holds, slot by slot.
-    pub(crate) async fn memory(&self, place: usize) -> Vec<Value> {
-        let memory = self.post("/_emulator/locks/memory", json!({ "device_id": self.lock(place) })).await.ok();
+    pub(crate) async fn memory(&self, index: usize) -> Vec<Value> {
+        let memory = self.post("/_emulator/locks/memory", json!({ "device_id": self.lock(index) })).await.ok();
         memory["codes"].as_array().expect("a list").clone()
     }
 
     /// Changes the lock at this place and gives it.
-    pub(crate) async fn change_lock(&self, place: usize, mut changes: Value) -> Value {
-        changes["device_id"] = json!(self.lock(place));
+    pub(crate) async fn change_lock(&self, index: usize, mut changes: Value) -> Value {
+        changes["device_id"] = json!(self.lock(index));
         self.post("/_emulator/devices/update", changes).await.ok()["device"].clone()
     }
 
-    /// Moves the world's held clock to an instant.
+    /// Moves the workspace's held clock to an instant.
     pub(crate) async fn advance_to(&self, instant: &str) {
         self.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
     }
 
     /// The types of all events about a code, in order.
     pub(crate) async fn events_of(&self, access_code_id: &Value) -> Vec<(String, String)> {
-        let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });
-        let events = self.post("/events/list", wanted).await.ok();
+        let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });
+        let events = self.post("/events/list", params).await.ok();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let events = events["events"].as_array().expect("a list").iter();
         events.map(|event| (text(&event["event_type"]), text(&event["occurred_at"]))).collect()

@@ -1,6 +1,6 @@
 //! Data of an earlier version: a database and a snapshot that it made are opened, and go on.
 
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
@@ -52,8 +52,8 @@ fn codes(listed: &Value) -> Vec<Value> {
 
 async fn goes_on(ask: impl AsyncFn(&str, Value) -> Value) {
     let devices = ask("/devices/list", json!({})).await["devices"].clone();
-    let lock = |place: usize| devices[place]["device_id"].clone();
-    let of = async |place: usize| codes(&ask("/access_codes/list", json!({ "device_id": lock(place) })).await);
+    let lock = |index: usize| devices[index]["device_id"].clone();
+    let of = async |index: usize| codes(&ask("/access_codes/list", json!({ "device_id": lock(index) })).await);
     let linked = of(0).await;
     assert_eq!((&linked[0]["code"], &linked[0]["common_code_key"]), (&json!("1357"), &json!("stay")));
     assert_eq!((&linked[0]["status"], &linked[0]["display_status"]), (&json!("set"), &json!("Active")));
@@ -84,10 +84,10 @@ async fn goes_on(ask: impl AsyncFn(&str, Value) -> Value) {
 #[test]
 fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
     run(async {
-        let place = tempfile::TempDir::new().unwrap();
-        std::fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let index = tempfile::TempDir::new().unwrap();
+        std::fs::set_permissions(index.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let options = Options {
-            data_directory: Some(place.path().to_path_buf()),
+            data_directory: Some(index.path().to_path_buf()),
             bin_directory: None,
             durability: Durability::ThrowAway,
         };
@@ -124,12 +124,12 @@ fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
 #[test]
 fn a_snapshot_of_an_earlier_version_is_imported_and_goes_on() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let document: Value = serde_json::from_str(SNAPSHOT).unwrap();
         assert_eq!(document["version"], 1);
-        let imported = world.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
+        let imported = workspace.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
         let restore = json!({ "snapshot_id": imported["snapshot_id"] });
-        world.post("/_emulator/snapshots/restore", restore).await.ok();
-        goes_on(async |path: &str, body: Value| world.post(path, body).await.body).await;
+        workspace.post("/_emulator/snapshots/restore", restore).await.ok();
+        goes_on(async |path: &str, body: Value| workspace.post(path, body).await.body).await;
     });
 }

@@ -4,7 +4,7 @@
 //! through.
 
 use crate::access_codes::on;
-use crate::support::{World, app, run};
+use crate::support::{TestWorkspace, app, run};
 use latchkey::testing::cause::Cause;
 use latchkey::testing::domain::caller::Visibility;
 use latchkey::testing::engine::commands::{CreateCommand, NewAccessCode, Update, UpdateCommand};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 /// Two locks of different accounts with a code on each, and what a caller sees who has the account of the first.
 struct Two {
-    world: World,
+    workspace: TestWorkspace,
     visibility: Visibility,
     codes: [Uuid; 2],
 }
@@ -30,39 +30,40 @@ fn uuid(value: &Value) -> Uuid {
 }
 
 async fn two() -> Two {
-    let world = World::with(json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }])).await;
+    let workspace =
+        TestWorkspace::with(json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }])).await;
     let mut codes = Vec::new();
-    for place in [0, 1] {
-        let wanted = on(&world, place, json!({ "common_code_key": "both", "code": "135790" }));
-        codes.push(uuid(&world.create(wanted).await["access_code_id"]));
+    for index in [0, 1] {
+        let params = on(&workspace, index, json!({ "common_code_key": "both", "code": "135790" }));
+        codes.push(uuid(&workspace.create(params).await["access_code_id"]));
     }
-    world.advance("PT1M").await;
-    let account = uuid(&world.devices[0]["connected_account_id"]);
-    assert_ne!(account, uuid(&world.devices[1]["connected_account_id"]));
-    let workspace_id = world.workspace_id.parse().expect("an id");
+    workspace.advance("PT1M").await;
+    let account = uuid(&workspace.devices[0]["connected_account_id"]);
+    assert_ne!(account, uuid(&workspace.devices[1]["connected_account_id"]));
+    let workspace_id = workspace.workspace_id.parse().expect("an id");
     let visibility = Visibility { workspace_id, connected_account_ids: Some([account].into()) };
-    Two { world, visibility, codes: codes.try_into().expect("two codes") }
+    Two { workspace, visibility, codes: codes.try_into().expect("two codes") }
 }
 
 impl Two {
-    fn device(&self, place: usize) -> Uuid {
-        self.world.lock(place).parse().expect("an id")
+    fn device(&self, index: usize) -> Uuid {
+        self.workspace.lock(index).parse().expect("an id")
     }
 
     fn creation(&self, places: &[usize]) -> CreateCommand {
         CreateCommand {
             visibility: self.visibility.clone(),
-            device_ids: places.iter().map(|place| self.device(*place)).collect(),
-            wanted: NewAccessCode::default(),
+            device_ids: places.iter().map(|index| self.device(*index)).collect(),
+            params: NewAccessCode::default(),
             linking: None,
             cause: Cause::default(),
         }
     }
 
-    fn renaming(&self, place: usize) -> UpdateCommand {
+    fn renaming(&self, index: usize) -> UpdateCommand {
         UpdateCommand {
             visibility: self.visibility.clone(),
-            access_code_id: self.codes[place],
+            access_code_id: self.codes[index],
             device_id: None,
             update: Update { name: Some("renamed".to_owned()), ..Update::default() },
             sync: false,
@@ -71,8 +72,8 @@ impl Two {
     }
 
     /// The code of the lock at this place as the API has it.
-    async fn code(&self, place: usize) -> Value {
-        self.world.access_code(&json!(self.codes[place])).await
+    async fn code(&self, index: usize) -> Value {
+        self.workspace.access_code(&json!(self.codes[index])).await
     }
 }
 
@@ -94,13 +95,13 @@ fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
             let found = access_codes::list(&app.pool, seen, filter).await.unwrap();
             assert_eq!(found.iter().map(|(code, _)| code.access_code_id).collect::<Vec<_>>(), [two.codes[0]]);
         }
-        for (place, is_there) in [(0, true), (1, false)] {
+        for (index, is_there) in [(0, true), (1, false)] {
             let none = access_codes::Filter::default();
-            let found = access_codes::list_on_device(&app.pool, seen, two.device(place), &none).await.unwrap();
+            let found = access_codes::list_on_device(&app.pool, seen, two.device(index), &none).await.unwrap();
             assert_eq!(found.is_some(), is_there);
-            let found = access_codes::device_of(&app.pool, seen, two.codes[place]).await.unwrap();
+            let found = access_codes::device_of(&app.pool, seen, two.codes[index]).await.unwrap();
             assert_eq!(found.is_some(), is_there);
-            let found = devices::account_of(&app.pool, seen, two.device(place)).await.unwrap();
+            let found = devices::account_of(&app.pool, seen, two.device(index)).await.unwrap();
             assert_eq!(found.is_some(), is_there);
         }
         let found = events::list(&app.pool, seen, events::Filter { limit: 1000, ..Default::default() }).await.unwrap();
@@ -129,7 +130,7 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
         let on_lock =
             external_changes::OnLock { device_id: two.device(1), access_code_id: Some(two.codes[1]), code: None };
         is_not_found(external_changes::remove(&app, seen, &on_lock).await);
-        let account = uuid(&two.world.devices[1]["connected_account_id"]);
+        let account = uuid(&two.workspace.devices[1]["connected_account_id"]);
         let tx = app.pool.begin(seen.workspace_id).await.unwrap();
         is_not_found(connectivity::set_account(tx, seen, account, false).await);
         assert_eq!(two.code(1).await, before);
@@ -140,9 +141,9 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
 fn visibility_of_one_account_hides_the_rate_limit_of_what_another_has() {
     run(async {
         let two = two().await;
-        two.world.post("/_emulator/rate_limits/set", json!({ "create": 1, "per": "PT1M" })).await.ok();
-        for place in [0, 1] {
-            two.world.create(on(&two.world, place, json!({}))).await;
+        two.workspace.post("/_emulator/rate_limits/set", json!({ "create": 1, "per": "PT1M" })).await.ok();
+        for index in [0, 1] {
+            two.workspace.create(on(&two.workspace, index, json!({}))).await;
         }
         let limited = create::create(&app(), two.creation(&[0])).await;
         assert!(matches!(limited, Err(Error::RateLimited { .. })), "{limited:?}");

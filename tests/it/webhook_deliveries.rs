@@ -1,32 +1,35 @@
 //! What can be asked about webhook deliveries while there are none.
 
-use crate::support::{UNKNOWN, World, ask, post_as, run};
+use crate::support::{TestWorkspace, UNKNOWN, ask, post_as, run};
 use serde_json::{Value, json};
 
 #[test]
 fn without_webhooks_nothing_is_listed_nothing_is_outstanding_and_nothing_is_sent_again() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.create(json!({ "device_id": world.lock(0) })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         let moved = json!({ "by": "PT1S", "wait_for_webhooks": true });
-        assert_eq!(world.post("/_emulator/clock/advance", moved).await.ok()["events"], 1);
-        for wanted in [json!({}), json!({ "event_id": UNKNOWN, "webhook_id": UNKNOWN, "status": "failed", "limit": 5 })]
+        assert_eq!(workspace.post("/_emulator/clock/advance", moved).await.ok()["events"], 1);
+        for params in [json!({}), json!({ "event_id": UNKNOWN, "webhook_id": UNKNOWN, "status": "failed", "limit": 5 })]
         {
-            let listed = world.post("/_emulator/webhook_deliveries/list", wanted).await.ok();
+            let listed = workspace.post("/_emulator/webhook_deliveries/list", params).await.ok();
             assert_eq!(listed["webhook_deliveries"], json!([]));
         }
-        for wanted in [json!({}), json!({ "timeout": "PT0S" }), json!({ "timeout": "PT1H" })] {
-            assert_eq!(world.post("/_emulator/webhook_deliveries/wait", wanted).await.ok()["outstanding"], 0);
+        for params in [json!({}), json!({ "timeout": "PT0S" }), json!({ "timeout": "PT1H" })] {
+            assert_eq!(workspace.post("/_emulator/webhook_deliveries/wait", params).await.ok()["outstanding"], 0);
         }
-        let wanted = json!({ "webhook_delivery_id": UNKNOWN });
-        world.post("/_emulator/webhook_deliveries/redeliver", wanted).await.error(404, "webhook_delivery_not_found");
+        let params = json!({ "webhook_delivery_id": UNKNOWN });
+        workspace
+            .post("/_emulator/webhook_deliveries/redeliver", params)
+            .await
+            .error(404, "webhook_delivery_not_found");
     });
 }
 
 #[test]
 fn bad_input_about_webhook_deliveries_is_refused() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let refused: [(&str, &str, Value); 12] = [
             ("list", "webhook_id", json!("mine")),
             ("list", "event_id", json!(5)),
@@ -43,21 +46,21 @@ fn bad_input_about_webhook_deliveries_is_refused() {
         ];
         for (route, name, value) in refused {
             let path = format!("/_emulator/webhook_deliveries/{route}");
-            world.post(&path, json!({ name: value })).await.invalid(name);
+            workspace.post(&path, json!({ name: value })).await.invalid(name);
         }
-        for (route, wanted) in [
+        for (route, params) in [
             ("list", json!({})),
             ("redeliver", json!({ "webhook_delivery_id": UNKNOWN })),
             ("wait", json!({ "timeout": "PT1S" })),
         ] {
             let path = format!("/_emulator/webhook_deliveries/{route}");
-            post_as("seam_testwrong_key", &path, wanted.clone()).await.error(401, "unauthorized");
+            post_as("seam_testwrong_key", &path, params.clone()).await.error(401, "unauthorized");
             ask("GET", &path, &[], "").await.error(405, "method_not_allowed");
-            let mut elsewhere = wanted.clone();
+            let mut elsewhere = params.clone();
             elsewhere["workspace_id"] = json!(UNKNOWN);
             post_as("", &path, elsewhere).await.error(404, "workspace_not_found");
         }
-        world
+        workspace
             .post("/_emulator/clock/advance", json!({ "by": "PT1S", "wait_for_webhooks": "yes" }))
             .await
             .invalid("wait_for_webhooks");

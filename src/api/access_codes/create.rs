@@ -15,7 +15,7 @@ use uuid::Uuid;
 pub(super) struct Create {
     device_id: Uuid,
     #[serde(flatten)]
-    wanted: NewAccessCodeParams,
+    params: NewAccessCodeParams,
 }
 
 #[derive(Serialize)]
@@ -26,11 +26,11 @@ pub(super) struct Created {
 
 pub(super) async fn create(call: Call<Create>) -> Result<Created> {
     let visibility = call.caller.visibility();
-    let Create { device_id, wanted } = call.input;
-    let wanted = wanted.read()?;
-    let sync = wanted.sync;
+    let Create { device_id, params } = call.input;
+    let params = params.read()?;
+    let sync = params.sync;
     let making =
-        CreateCommand { visibility, device_ids: vec![device_id], wanted, linking: None, cause: Cause::current() };
+        CreateCommand { visibility, device_ids: vec![device_id], params, linking: None, cause: Cause::current() };
     let made = engine::create::create(&call.app, making).await?.pop().ok_or(Error::NotFound(Resource::Device))?;
     let access_code = AccessCodeBody::of(&made.code, &made.device);
     let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;

@@ -18,7 +18,7 @@ pub(super) struct CreateMultiple {
     #[serde(default)]
     behavior_when_code_cannot_be_shared: WhenCodeCannotBeShared,
     #[serde(flatten)]
-    wanted: NewAccessCodeParams,
+    params: NewAccessCodeParams,
 }
 
 #[derive(Serialize)]
@@ -27,20 +27,20 @@ pub(super) struct CreatedMultiple {
 }
 
 pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
-    let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, mut wanted } = call.input;
+    let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, mut params } = call.input;
     check_device_ids(&device_ids)?;
     // These are not parameters here: the key is set by what is made, there is no attempt to wait for, and offline codes
     // share no PIN.
-    wanted.common_code_key = None;
-    wanted.sync = false;
-    wanted.is_offline_access_code = false;
-    wanted.use_offline_access_code = false;
-    wanted.is_one_time_use = false;
-    let wanted = wanted.read()?;
+    params.common_code_key = None;
+    params.sync = false;
+    params.is_offline_access_code = false;
+    params.use_offline_access_code = false;
+    params.is_one_time_use = false;
+    let params = params.read()?;
     let making = CreateCommand {
         visibility: call.caller.visibility(),
         device_ids,
-        wanted,
+        params,
         linking: Some(behavior),
         cause: Cause::current(),
     };

@@ -59,7 +59,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
             found.ok_or(Error::NotFound(Resource::Device))?
         }
     };
-    let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };
+    let position =
+        |(code, _): &(AccessCode, _)| Position { created_at: code.state.created_at, id: code.access_code_id };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/list");
     let access_codes = found.iter().map(|(code, device)| AccessCodeBody::of(code, device)).collect();
     Ok(Listed { access_codes, pagination })

@@ -15,7 +15,7 @@ pub(crate) mod unmanaged;
 mod update;
 mod update_multiple;
 
-pub(crate) use self::params::wanted;
+pub(crate) use self::params::params;
 
 use super::edge::Routes;
 

@@ -142,7 +142,7 @@ pub(crate) fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<O
 ///
 /// # Errors
 /// What of them does not go together.
-pub(crate) fn wanted(parameters: Map<String, Value>) -> Result<NewAccessCode> {
+pub(crate) fn params(parameters: Map<String, Value>) -> Result<NewAccessCode> {
     NewAccessCodeParams::deserialize(Value::Object(parameters))?.read()
 }
 

@@ -3,7 +3,7 @@
 use crate::api::body::access_code::UnmanagedAccessCodeBody;
 use crate::api::edge::{Call, Routes};
 use crate::domain::access_code::lifecycle::Entry;
-use crate::engine::external_changes::{self, Foreign};
+use crate::engine::external_changes::{self, NewUnmanagedCode};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -28,7 +28,7 @@ struct CreateUnmanagedAccessCode {
 async fn create_unmanaged_access_code(call: Call<CreateUnmanagedAccessCode>) -> Result<Found> {
     let CreateUnmanagedAccessCode { device_id, code, name } = call.input;
     let entry = Entry { name: Some(name), code, window: None };
-    let foreign = Foreign { device_id, entry, cannot_be_managed: false, cannot_delete: false };
+    let foreign = NewUnmanagedCode { device_id, entry, cannot_be_managed: false, cannot_delete: false };
     let (code, device) = external_changes::add(&call.app, &call.caller.visibility(), foreign).await?;
     Ok(Found { access_code: UnmanagedAccessCodeBody::of(&code, &device) })
 }

@@ -47,13 +47,13 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
     let Some((code, device)) = code else {
         return Ok(if row.resolved_at.is_some() { Outcome::Success(json!({})) } else { Outcome::Pending });
     };
-    let life = &code.life;
+    let state = &code.state;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
-        action_type::UPDATE_ACCESS_CODE if life.waits_to_unmanage(row.action_attempt_id) => {
-            if !life.is_managed {
+        action_type::UPDATE_ACCESS_CODE if state.waits_to_unmanage(row.action_attempt_id) => {
+            if !state.is_managed {
                 Outcome::Success(json!({}))
-            } else if life.gone_at.is_some() || life.removing_since().is_some() || life.particulars.has_expired {
+            } else if state.gone_at.is_some() || state.removing_since().is_some() || state.rare_fields.has_expired {
                 Outcome::Error(json!({
                     "type": "access_code_deleted",
                     "message": "The access code was deleted or ended before the device had it, so it did not become unmanaged.",
@@ -62,24 +62,24 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
                 Outcome::Pending
             }
         }
-        action_type::CREATE_ACCESS_CODE if is_over || life.first_held_at.is_some() => {
+        action_type::CREATE_ACCESS_CODE if is_over || state.first_held_at.is_some() => {
             Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        action_type::CREATE_ACCESS_CODE if life.removing_since().is_some() => Outcome::Error(json!({
+        action_type::CREATE_ACCESS_CODE if state.removing_since().is_some() => Outcome::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before it was set on the device.",
         })),
         // What was asked for later keeps this attempt from nothing.
         action_type::UPDATE_ACCESS_CODE
-            if is_over || life.particulars.updating.since().is_none_or(|since| since > row.created_at) =>
+            if is_over || state.rare_fields.updating.since().is_none_or(|since| since > row.created_at) =>
         {
             Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        action_type::UPDATE_ACCESS_CODE if life.removing_since().is_some() => Outcome::Error(json!({
+        action_type::UPDATE_ACCESS_CODE if state.removing_since().is_some() => Outcome::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before the device had the change.",
         })),
-        action_type::DELETE_ACCESS_CODE if is_over || life.gone_at.is_some() => Outcome::Success(json!({})),
+        action_type::DELETE_ACCESS_CODE if is_over || state.gone_at.is_some() => Outcome::Success(json!({})),
         _ => Outcome::Pending,
     })
 }

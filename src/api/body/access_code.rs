@@ -1,6 +1,6 @@
 //! Seam's `access_code` and `unmanaged_access_code`.
 
-use crate::clock::{Instant, iso, to_iso};
+use crate::clock::{Timestamp, iso, to_iso};
 use crate::domain::access_code::lifecycle::{CodeState, Entry, PendingMutation, Status};
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::device::DeviceSummary;
@@ -24,11 +24,11 @@ pub(crate) struct AccessCodeBody {
     status: Status,
     display_status: &'static str,
     #[serde(with = "iso::option")]
-    starts_at: Option<Instant>,
+    starts_at: Option<Timestamp>,
     #[serde(with = "iso::option")]
-    ends_at: Option<Instant>,
+    ends_at: Option<Timestamp>,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
     errors: Vec<Value>,
     warnings: Vec<Value>,
     pending_mutations: Vec<Value>,
@@ -49,12 +49,12 @@ pub(crate) struct AccessCodeBody {
 impl AccessCodeBody {
     /// The code as the API shows it on this device.
     pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
-        let life = &code.life;
-        let asked = &life.asked;
-        let particulars = &life.particulars;
-        let offline = particulars.offline.as_ref();
-        let is_unknown = device.trouble.account_disconnected_at.is_some();
-        let status = if is_unknown { Status::Unknown } else { life.status(device.brand.recreates) };
+        let state = &code.state;
+        let asked = &state.asked;
+        let rare_fields = &state.rare_fields;
+        let offline = rare_fields.offline.as_ref();
+        let is_unknown = device.health.account_disconnected_at.is_some();
+        let status = if is_unknown { Status::Unknown } else { state.status(device.brand.recreates) };
         Self {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
@@ -64,23 +64,23 @@ impl AccessCodeBody {
             common_code_key: code.common_code_key.clone(),
             r#type: kind(asked),
             status,
-            display_status: display_status(life, status),
+            display_status: display_status(state, status),
             starts_at: asked.window.map(|window| window.starts_at),
             ends_at: asked.window.map(|window| window.ends_at),
-            created_at: life.created_at,
+            created_at: state.created_at,
             errors: code.errors(device),
             warnings: code.warnings(device),
-            pending_mutations: life.pending_mutations().into_iter().map(pending_mutation).collect(),
-            appearance: life.held.as_ref().filter(|_| !life.is_offline).and_then(|held| appearance(held, device)),
+            pending_mutations: state.pending_mutations().into_iter().map(pending_mutation).collect(),
+            appearance: state.held.as_ref().filter(|_| !state.is_offline).and_then(|held| appearance(held, device)),
             is_managed: true,
-            is_backup: life.is_backup,
-            is_backup_access_code_available: !life.is_backup && device.has_backups(),
+            is_backup: state.is_backup,
+            is_backup_access_code_available: !state.is_backup && device.has_backups(),
             pulled_backup_access_code_id: code.pulled_backup_access_code_id,
             is_external_modification_allowed: code.is_external_modification_allowed,
-            is_offline_access_code: life.is_offline,
+            is_offline_access_code: state.is_offline,
             is_one_time_use: offline.is_some_and(|offline| offline["is_one_time_use"] == true),
-            is_scheduled_on_device: life.is_scheduled_on_device(),
-            is_waiting_for_code_assignment: particulars.awaits_code,
+            is_scheduled_on_device: state.is_scheduled_on_device(),
+            is_waiting_for_code_assignment: rare_fields.awaits_code,
             dormakaba_oracode_metadata: offline
                 .and_then(|offline| offline.get("dormakaba_oracode_metadata"))
                 .filter(|metadata| !metadata.is_null())
@@ -101,11 +101,11 @@ pub(crate) struct UnmanagedAccessCodeBody {
     status: Status,
     display_status: &'static str,
     #[serde(with = "iso::option")]
-    starts_at: Option<Instant>,
+    starts_at: Option<Timestamp>,
     #[serde(with = "iso::option")]
-    ends_at: Option<Instant>,
+    ends_at: Option<Timestamp>,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
     errors: Vec<Value>,
     warnings: Vec<Value>,
     is_managed: bool,
@@ -118,7 +118,7 @@ pub(crate) struct UnmanagedAccessCodeBody {
 impl UnmanagedAccessCodeBody {
     /// The code as the API shows it where it is not ours.
     pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
-        let asked = &code.life.asked;
+        let asked = &code.state.asked;
         Self {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
@@ -126,16 +126,16 @@ impl UnmanagedAccessCodeBody {
             name: asked.name.clone(),
             code: Some(asked.code.clone()).filter(|_| !device.brand.hides_unmanaged_pins),
             r#type: kind(asked),
-            status: code.life.status(false),
-            display_status: if code.life.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
+            status: code.state.status(false),
+            display_status: if code.state.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
             starts_at: asked.window.map(|window| window.starts_at),
             ends_at: asked.window.map(|window| window.ends_at),
-            created_at: code.life.created_at,
+            created_at: code.state.created_at,
             errors: code.errors(device),
             warnings: code.warnings(device),
             is_managed: false,
             cannot_be_managed: code.cannot_be_managed(device.brand).then_some(true),
-            cannot_delete_unmanaged_access_code: code.life.particulars.cannot_delete.then_some(true),
+            cannot_delete_unmanaged_access_code: code.state.rare_fields.cannot_delete.then_some(true),
         }
     }
 }
@@ -145,12 +145,12 @@ const NOT_ACTIVE: &str = "Not active";
 
 /// Seam's `display_status` of a managed code with this status: a label for people. It says nothing that the other
 /// properties do not say (access-code-object, 1.2).
-fn display_status(life: &CodeState, status: Status) -> &'static str {
-    let is_inactive = life.particulars.errors.iter().any(|error| error.code == "access_code_inactive");
-    let has_started = life.asked.window.is_none_or(|window| life.as_of >= window.starts_at);
+fn display_status(state: &CodeState, status: Status) -> &'static str {
+    let is_inactive = state.rare_fields.errors.iter().any(|error| error.code == "access_code_inactive");
+    let has_started = state.asked.window.is_none_or(|window| state.as_of >= window.starts_at);
     match status {
-        _ if life.deletion_requested_at.is_some() => "Being deleted",
-        _ if life.removing_since().is_some() || life.particulars.has_expired => "Expired",
+        _ if state.deletion_requested_at.is_some() => "Being deleted",
+        _ if state.removing_since().is_some() || state.rare_fields.has_expired => "Expired",
         Status::Unknown => "Unknown",
         _ if is_inactive => NOT_ACTIVE,
         Status::Set => ACTIVE,
@@ -166,7 +166,7 @@ fn kind(entry: &Entry) -> &'static str {
 }
 
 /// One of Seam's `pending_mutations`.
-fn pending_mutation((created_at, mutation): (Instant, PendingMutation)) -> Value {
+fn pending_mutation((created_at, mutation): (Timestamp, PendingMutation)) -> Value {
     let updating = "The change is being made on the device.";
     let (mutation_code, message) = match &mutation {
         PendingMutation::Creating => ("creating", "The access code is being put on the device."),
@@ -227,7 +227,7 @@ fn appearance(held: &Entry, device: &DeviceSummary) -> Option<Appearance> {
 /// # Errors
 /// A body that cannot be written as JSON.
 pub(crate) fn managed_or_unmanaged(code: &AccessCode, device: &DeviceSummary) -> Result<Value> {
-    Ok(if code.life.is_managed {
+    Ok(if code.state.is_managed {
         serde_json::to_value(AccessCodeBody::of(code, device))?
     } else {
         serde_json::to_value(UnmanagedAccessCodeBody::of(code, device))?
@@ -248,7 +248,7 @@ mod tests {
             let device = DeviceSummary {
                 brand: brands::of(device_type).unwrap(),
                 name: String::new(),
-                trouble: DeviceHealth::default(),
+                health: DeviceHealth::default(),
                 overrides: Overrides::default(),
                 backup_pool: None,
                 backups: 0,

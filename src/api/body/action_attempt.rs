@@ -38,7 +38,7 @@ impl ActionAttemptBody {
         body: &AccessCodeBody,
         waited: bool,
     ) -> Result<Self> {
-        let is_over = code.life.held.is_some() || (waited && attempt.resolved_at.is_some());
+        let is_over = code.state.held.is_some() || (waited && attempt.resolved_at.is_some());
         let outcome = if is_over {
             Outcome::Success(json!({ "access_code": serde_json::to_value(body)? }))
         } else {
@@ -58,7 +58,7 @@ impl ActionAttemptBody {
         if attempt.outcome.is_some() {
             return Ok(Self::of_outcome(attempt));
         }
-        let is_over = attempt.resolved_at.is_some() && (waited || code.life.held.is_some());
+        let is_over = attempt.resolved_at.is_some() && (waited || code.state.held.is_some());
         let outcome = if is_over {
             Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         } else {

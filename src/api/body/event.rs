@@ -1,6 +1,6 @@
 //! Seam's `event`.
 
-use crate::clock::{Instant, iso};
+use crate::clock::{Timestamp, iso};
 use crate::domain::event::event_type;
 use crate::store::events::EventRow;
 use serde::Serialize;
@@ -16,9 +16,9 @@ pub(crate) struct EventBody {
     event_type: String,
     workspace_id: Uuid,
     #[serde(with = "iso")]
-    created_at: Instant,
+    created_at: Timestamp,
     #[serde(with = "iso")]
-    occurred_at: Instant,
+    occurred_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_description: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -83,7 +83,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
     };
     found.retain(|(device, body)| {
-        input.manufacturer.as_ref().is_none_or(|wanted| *wanted == device.brand.provider)
+        input.manufacturer.as_ref().is_none_or(|params| *params == device.brand.provider)
             && flags(&input.include_if, body).is_none_or(|flags| flags.iter().all(|flag| *flag))
             && flags(&input.exclude_if, body).is_none_or(|flags| !flags.iter().any(|flag| *flag))
     });

@@ -4,7 +4,7 @@
 //! already is no error and changes nothing.
 
 use crate::api::edge::{Call, Done, Routes};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::device::health::DeviceHealth;
 use crate::engine::connectivity;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
@@ -28,31 +28,31 @@ struct OneDevice {
 }
 
 async fn connect(call: Call<OneDevice>) -> Result<Done> {
-    change(call, |trouble, _| trouble.disconnected_at = None).await
+    change(call, |health, _| health.disconnected_at = None).await
 }
 
 async fn disconnect(call: Call<OneDevice>) -> Result<Done> {
-    change(call, |trouble, now| trouble.disconnected_at = trouble.disconnected_at.or(Some(now))).await
+    change(call, |health, now| health.disconnected_at = health.disconnected_at.or(Some(now))).await
 }
 
 async fn connect_to_hub(call: Call<OneDevice>) -> Result<Done> {
-    change(call, |trouble, _| trouble.hub_disconnected_at = None).await
+    change(call, |health, _| health.hub_disconnected_at = None).await
 }
 
 async fn disconnect_from_hub(call: Call<OneDevice>) -> Result<Done> {
-    change(call, |trouble, now| trouble.hub_disconnected_at = trouble.hub_disconnected_at.or(Some(now))).await
+    change(call, |health, now| health.hub_disconnected_at = health.hub_disconnected_at.or(Some(now))).await
 }
 
 async fn remove(call: Call<OneDevice>) -> Result<Done> {
-    change(call, |trouble, now| trouble.removed_at = trouble.removed_at.or(Some(now))).await
+    change(call, |health, now| health.removed_at = health.removed_at.or(Some(now))).await
 }
 
-async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Instant)) -> Result<Done> {
+async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timestamp)) -> Result<Done> {
     let scope = Scope::Devices(&[call.input.device_id]);
     let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
     let now = work.now;
     work.codes.device(call.input.device_id)?;
-    connectivity::change(&mut work, |trouble| change(trouble, now));
+    connectivity::change(&mut work, |health| change(health, now));
     work.run(false).await?;
     work.finish(&call.app).await?;
     Ok(Done {})

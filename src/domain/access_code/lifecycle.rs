@@ -14,14 +14,14 @@
 //! ```
 
 mod changes;
-pub(crate) mod particulars;
+pub(crate) mod rare_fields;
 mod steps;
 
 pub(crate) use self::changes::Change;
-pub(crate) use self::particulars::{Outcome, RareFields};
+pub(crate) use self::rare_fields::{Outcome, RareFields};
 pub(crate) use self::steps::begun;
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -36,9 +36,9 @@ pub(crate) const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// From this instant on the code opens the door.
-    pub starts_at: Instant,
+    pub starts_at: Timestamp,
     /// From this instant on it no longer does.
-    pub ends_at: Instant,
+    pub ends_at: Timestamp,
 }
 
 impl Window {
@@ -46,7 +46,7 @@ impl Window {
     ///
     /// # Errors
     /// One that ends before it starts.
-    pub fn new(starts_at: Instant, ends_at: Instant) -> Result<Self> {
+    pub fn new(starts_at: Timestamp, ends_at: Timestamp) -> Result<Self> {
         if starts_at < ends_at {
             return Ok(Self { starts_at, ends_at });
         }
@@ -57,7 +57,11 @@ impl Window {
     ///
     /// # Errors
     /// Half a time frame, and one that ends before it starts.
-    pub fn changed(window: Option<Self>, starts_at: Option<Instant>, ends_at: Option<Instant>) -> Result<Option<Self>> {
+    pub fn changed(
+        window: Option<Self>,
+        starts_at: Option<Timestamp>,
+        ends_at: Option<Timestamp>,
+    ) -> Result<Option<Self>> {
         match (window, starts_at, ends_at) {
             (window, None, None) => Ok(window),
             (Some(window), ..) => {
@@ -72,7 +76,7 @@ impl Window {
     ///
     /// # Errors
     /// One that has.
-    pub fn check_not_over(window: Option<Self>, now: Instant) -> Result<()> {
+    pub fn check_not_over(window: Option<Self>, now: Timestamp) -> Result<()> {
         match window {
             Some(window) if window.ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
             _ => Ok(()),
@@ -82,7 +86,7 @@ impl Window {
 
 impl Window {
     /// Its start and its end.
-    pub fn ends(self) -> (Instant, Instant) {
+    pub fn ends(self) -> (Timestamp, Timestamp) {
         (self.starts_at, self.ends_at)
     }
 
@@ -116,9 +120,9 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
     /// Since when the lock can be reached; `None` while it is offline, and then nothing gets on it or off it.
-    pub reachable_since: Option<Instant>,
+    pub reachable_since: Option<Timestamp>,
     /// Since when it cannot be reached; `None` while it can.
-    pub unreachable_since: Option<Instant>,
+    pub unreachable_since: Option<Timestamp>,
     /// How long one operation takes; `None`: until somebody ends it by hand.
     pub programming: Option<TimeDelta>,
     /// After how long an operation that is not done is unusually slow.
@@ -135,7 +139,7 @@ pub struct Lock {
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct CodeState {
     /// When the code was made.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
     /// What was asked for.
     pub asked: Entry,
     /// Whether it is ours; else it is what somebody else put on the lock.
@@ -149,19 +153,19 @@ pub struct CodeState {
     /// Whether it is a backup code.
     pub is_backup: bool,
     /// When somebody asked for the code to go.
-    pub deletion_requested_at: Option<Instant>,
+    pub deletion_requested_at: Option<Timestamp>,
     /// What the lock holds.
     pub held: Option<Entry>,
     /// When the lock first held it.
-    pub first_held_at: Option<Instant>,
+    pub first_held_at: Option<Timestamp>,
     /// The instant of the last step: everything that fell due until then has happened.
-    pub as_of: Instant,
+    pub as_of: Timestamp,
     /// Since when the lock is busy putting the code on or taking it off.
-    pub working_since: Option<Instant>,
+    pub working_since: Option<Timestamp>,
     /// When the code had left for good.
-    pub gone_at: Option<Instant>,
+    pub gone_at: Option<Timestamp>,
     /// What few codes have.
-    pub particulars: RareFields,
+    pub rare_fields: RareFields,
 }
 
 /// Seam's `status` of a code that is not gone.
@@ -186,7 +190,7 @@ pub enum PendingMutation {
     /// Waiting until nearer the start before the code is put on the lock.
     DeferringCreation {
         /// When that will begin.
-        scheduled_at: Instant,
+        scheduled_at: Timestamp,
     },
     /// Being put on the lock.
     Creating,
@@ -272,7 +276,7 @@ pub enum DomainEvent {
 
 impl CodeState {
     /// A life that begins at `created_at` with nothing on the lock.
-    pub fn begin(created_at: Instant, asked: Entry, is_natively_scheduled: bool) -> Self {
+    pub fn begin(created_at: Timestamp, asked: Entry, is_natively_scheduled: bool) -> Self {
         Self {
             created_at,
             is_managed: true,
@@ -286,13 +290,13 @@ impl CodeState {
             as_of: created_at,
             working_since: None,
             gone_at: None,
-            particulars: RareFields::default(),
+            rare_fields: RareFields::default(),
         }
     }
 
     /// What is asked of the lock: what was asked for, with the start that the lock takes where the asked one had begun.
     pub fn asked_of_lock(&self) -> Entry {
-        let starts_at = self.particulars.lock_starts_at.filter(|_| self.is_natively_scheduled);
+        let starts_at = self.rare_fields.lock_starts_at.filter(|_| self.is_natively_scheduled);
         let window =
             self.asked.window.map(|window| Window { starts_at: starts_at.unwrap_or(window.starts_at), ..window });
         Entry { window, ..self.asked.clone() }
@@ -300,12 +304,12 @@ impl CodeState {
 
     /// Whether the lock holds the code as it is asked of it.
     fn is_as_asked(&self, held: &Entry) -> bool {
-        *held == self.asked || (self.particulars.lock_starts_at.is_some() && *held == self.asked_of_lock())
+        *held == self.asked || (self.rare_fields.lock_starts_at.is_some() && *held == self.asked_of_lock())
     }
 
     /// When the code is to be put on its lock: at once if it is ongoing, else 72 hours (native) or 60 minutes
     /// (just in time) before its start; at once again if that is past.
-    pub fn opens_at(&self) -> Instant {
+    pub fn opens_at(&self) -> Timestamp {
         if self.is_offline {
             return self.created_at;
         }
@@ -317,8 +321,8 @@ impl CodeState {
     }
 
     /// When the code was deleted or ended, if it was and has not left the lock since.
-    pub fn removing_since(&self) -> Option<Instant> {
-        if self.particulars.has_expired || !self.is_managed {
+    pub fn removing_since(&self) -> Option<Timestamp> {
+        if self.rare_fields.has_expired || !self.is_managed {
             return self.deletion_requested_at;
         }
         let ended = self.asked.window.map(|window| window.ends_at).filter(|ends_at| self.as_of >= *ends_at);
@@ -337,7 +341,7 @@ impl CodeState {
     /// Whether somebody took the code off the lock, and may.
     fn is_left_off(&self) -> bool {
         self.held.is_none()
-            && self.particulars.external.as_ref().is_some_and(|external| external.is_removed && external.is_honoured)
+            && self.rare_fields.external.as_ref().is_some_and(|external| external.is_removed && external.is_honoured)
     }
 
     /// Seam's status of the code, as far as its life has been lived. `recreates`: its lock changes a code by deleting
@@ -349,10 +353,10 @@ impl CodeState {
         if self.removing_since().is_some() {
             return Status::Removing;
         }
-        if self.particulars.has_expired || self.is_left_off() {
+        if self.rare_fields.has_expired || self.is_left_off() {
             return Status::Unset;
         }
-        let is_put_right = self.particulars.external.as_ref().is_some_and(|external| !external.is_honoured);
+        let is_put_right = self.rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured);
         let started = self.asked.window.is_none_or(|window| self.as_of >= window.starts_at);
         let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.opens_at();
         match self.held {
@@ -366,7 +370,7 @@ impl CodeState {
 
     /// Whether this action attempt is one to make the code unmanaged that came before its lock held it.
     pub fn waits_to_unmanage(&self, action_attempt_id: Uuid) -> bool {
-        let unmanage = self.particulars.unmanage.as_ref();
+        let unmanage = self.rare_fields.unmanage.as_ref();
         unmanage.is_some_and(|unmanage| unmanage.action_attempt_ids.contains(&action_attempt_id))
     }
 
@@ -377,14 +381,14 @@ impl CodeState {
 
     /// The differences between what was asked for and what the lock holds, each with the instant since when it is
     /// there.
-    pub fn pending_mutations(&self) -> Vec<(Instant, PendingMutation)> {
+    pub fn pending_mutations(&self) -> Vec<(Timestamp, PendingMutation)> {
         if let Some(since) = self.removing_since() {
             return vec![(since, PendingMutation::Deleting)];
         }
-        if !self.is_managed || self.particulars.has_expired || self.is_left_off() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_left_off() {
             return Vec::new();
         }
-        let external = self.particulars.external.as_ref().map(|external| external.since);
+        let external = self.rare_fields.external.as_ref().map(|external| external.since);
         let Some(held) = &self.held else {
             let opens_at = self.opens_at();
             return vec![if self.as_of < opens_at {
@@ -395,8 +399,8 @@ impl CodeState {
         };
         let Change { name, code, window, .. } = Change::between(held, &self.asked, true);
         let window = window.filter(|_| held.window != self.asked_of_lock().window);
-        let since = |asked: Option<Instant>| asked.or(external).unwrap_or(self.as_of);
-        let updating = &self.particulars.updating;
+        let since = |asked: Option<Timestamp>| asked.or(external).unwrap_or(self.as_of);
+        let updating = &self.rare_fields.updating;
         let name = name.map(|(from, to)| (since(updating.name), PendingMutation::UpdatingName { from, to }));
         let code = code.and_then(|(from, to)| from.zip(to));
         let code = code.map(|(from, to)| (since(updating.code), PendingMutation::UpdatingCode { from, to }));
@@ -410,18 +414,18 @@ impl CodeState {
     }
 
     /// What the lock has to do with the code, and since when or from when on.
-    pub fn work(&self) -> Option<(Operation, Instant)> {
+    pub fn work(&self) -> Option<(Operation, Timestamp)> {
         if self.gone_at.is_some() {
             return None;
         }
         if let Some(since) = self.removing_since() {
             return Some((Operation::Remove, since));
         }
-        if !self.is_managed || self.particulars.has_expired || self.is_left_off() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_left_off() {
             return None;
         }
-        let external = self.particulars.external.as_ref().map(|external| external.since);
-        let changed_at = self.particulars.updating.since().or(external).unwrap_or(self.as_of);
+        let external = self.rare_fields.external.as_ref().map(|external| external.since);
+        let changed_at = self.rare_fields.updating.since().or(external).unwrap_or(self.as_of);
         let opens_at = self.opens_at();
         match &self.held {
             None => Some((Operation::Set, external.map_or(opens_at, |external| external.max(opens_at)))),

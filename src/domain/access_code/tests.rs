@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{Duplicate, ExternalChange, ModifiedField};
+use crate::domain::access_code::lifecycle::rare_fields::{Duplicate, ExternalChange, ModifiedField};
 use crate::domain::samples::{access_code, at, device, entry, held, window};
 
 fn errors(code: &AccessCode) -> Vec<Value> {
@@ -31,7 +31,7 @@ fn condition(code: &str) -> Condition {
 fn new_code_comes_after_all_that_are_stored() {
     assert!(AccessCode { sequence: 0, ..ongoing() }.is_new());
     assert!(!ongoing().is_new());
-    assert!(AccessCode::new((Uuid::nil(), Uuid::nil()), Uuid::nil(), ongoing().life).is_new());
+    assert!(AccessCode::new((Uuid::nil(), Uuid::nil()), Uuid::nil(), ongoing().state).is_new());
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn backup_code_can_be_pulled_while_the_lock_holds_it_and_nobody_deletes_it() {
     assert!(!held.can_be_pulled(), "it is in no pool");
     assert!(!backup(ongoing()).can_be_pulled(), "the lock does not hold it");
     let mut deleted = backup(held);
-    deleted.life.request_deletion(at(1));
+    deleted.state.request_deletion(at(1));
     assert!(!deleted.can_be_pulled());
 }
 
@@ -70,7 +70,7 @@ fn backup_code_can_be_pulled_while_the_lock_holds_it_and_nobody_deletes_it() {
 fn pin_that_the_provider_has_not_told_is_known_to_nobody() {
     let mut code = ongoing();
     assert_eq!(code.known_code(), Some("1357"));
-    code.life.particulars.awaits_code = true;
+    code.state.rare_fields.awaits_code = true;
     assert_eq!(code.known_code(), None);
 }
 
@@ -92,12 +92,12 @@ fn code_is_blocked_on_its_lock_by_what_the_lock_holds() {
         ("no_space_for_access_code_on_device", true),
         ("failed_to_set_on_device", false),
     ] {
-        code.life.particulars.failure = Some(failure(error_code, None));
+        code.state.rare_fields.failure = Some(failure(error_code, None));
         assert_eq!(code.blocked_on(), is_blocked.then_some(code.device_id));
     }
     for (is_managed, key) in [(true, "managed_access_code_id"), (false, "unmanaged_access_code_id")] {
         let other = Duplicate { access_code_id: Uuid::from_u128(7), is_managed };
-        code.life.particulars.failure = Some(failure("duplicate_code_on_device", Some(other)));
+        code.state.rare_fields.failure = Some(failure("duplicate_code_on_device", Some(other)));
         let expected = json!({
             "error_code": "duplicate_code_on_device", "is_access_code_error": true, "message": "It failed.",
             "created_at": "2026-03-01T02:00:00.000Z", key: Uuid::from_u128(7),
@@ -109,10 +109,10 @@ fn code_is_blocked_on_its_lock_by_what_the_lock_holds() {
 #[test]
 fn errors_of_a_code_come_before_those_of_its_device() {
     let mut code = ongoing();
-    code.life.particulars.external = Some(external(false, false));
-    code.life.particulars.errors = vec![condition("account_disconnected")];
+    code.state.rare_fields.external = Some(external(false, false));
+    code.state.rare_fields.errors = vec![condition("account_disconnected")];
     let mut lock = device("august_lock", json!({}));
-    lock.trouble.disconnected_at = Some(at(1));
+    lock.health.disconnected_at = Some(at(1));
     let errors = code.errors(&lock.summary(0));
     let expected = ["conflicting_external_modification", "account_disconnected", "device_disconnected"];
     assert_eq!(codes_of(&errors), expected);
@@ -125,10 +125,10 @@ fn errors_of_a_code_come_before_those_of_its_device() {
 fn change_at_the_lock_is_an_error_or_where_it_stays_a_warning() {
     let mut code = ongoing();
     for (is_removed, change_type) in [(true, "removed"), (false, "modified")] {
-        code.life.particulars.external = Some(external(false, is_removed));
+        code.state.rare_fields.external = Some(external(false, is_removed));
         assert_eq!(errors(&code)[0]["change_type"], change_type);
         assert!(warnings(&code).is_empty());
-        code.life.particulars.external = Some(external(true, is_removed));
+        code.state.rare_fields.external = Some(external(true, is_removed));
         assert!(errors(&code).is_empty());
         let warnings = warnings(&code);
         assert_eq!(codes_of(&warnings), ["external_modification_in_effect"]);
@@ -142,11 +142,11 @@ fn change_at_the_lock_is_an_error_or_where_it_stays_a_warning() {
 fn warnings_of_a_code_are_those_of_its_life() {
     let mut code = ongoing();
     assert_eq!(warnings(&code), [json!(null); 0]);
-    code.life.particulars.slow_since = Some(at(4));
-    code.life.particulars.backup_pulled_at = Some(at(5));
-    code.life.particulars.warnings = vec![condition("third_party_integration_detected")];
-    code.life.request_deletion(at(6));
-    code.life.particulars.slow_since = Some(at(4));
+    code.state.rare_fields.slow_since = Some(at(4));
+    code.state.rare_fields.backup_pulled_at = Some(at(5));
+    code.state.rare_fields.warnings = vec![condition("third_party_integration_detected")];
+    code.state.request_deletion(at(6));
+    code.state.rare_fields.slow_since = Some(at(4));
     let all = warnings(&code);
     let expected = [
         ("being_deleted", 6),
@@ -158,7 +158,7 @@ fn warnings_of_a_code_are_those_of_its_life() {
     for (warning, (_, hours)) in all.iter().zip(expected) {
         assert_eq!(warning["created_at"], to_iso(at(hours)), "{warning}");
     }
-    code.life.is_managed = false;
+    code.state.is_managed = false;
     assert!(!codes_of(&warnings(&code)).contains(&"being_deleted"), "that is said of managed codes alone");
 }
 
@@ -168,7 +168,7 @@ fn warning_of_a_longer_time_frame_is_for_locks_without_a_time_zone() {
     let warned = |device_type, asked: &lifecycle::Entry, is_managed| {
         let lock = device(device_type, json!({}));
         let mut code = access_code(1, &lock, asked.clone());
-        code.life.is_managed = is_managed;
+        code.state.is_managed = is_managed;
         let warnings = code.warnings(&lock.summary(0));
         assert!(warnings.iter().all(|warning| warning["created_at"] == to_iso(at(0))));
         codes_of(&warnings).contains(&"time_frame_adjusted_for_unknown_time_zone")
@@ -185,8 +185,8 @@ fn warning_of_a_code_to_be_used_within_a_day_is_for_long_ones_of_igloohome() {
     let lock = device("igloohome_lock", json!({}));
     for (kind, hours, is_warned) in [("hourly", 48, true), ("hourly", 24, false), ("one_time", 48, false)] {
         let mut code = access_code(1, &lock, entry("1357", Some(window(0, hours))));
-        code.life.is_offline = true;
-        code.life.particulars.offline = Some(json!({ "kind": kind }));
+        code.state.is_offline = true;
+        code.state.rare_fields.offline = Some(json!({ "kind": kind }));
         let expected: &[&str] = if is_warned { &["igloo_algopin_must_be_used_within_24_hours"] } else { &[] };
         assert_eq!(codes_of(&code.warnings(&lock.summary(0))), expected, "{kind} {hours}");
     }
@@ -198,6 +198,6 @@ fn code_cannot_be_managed_where_it_or_its_brand_says_so() {
     let brand = |device_type| device(device_type, json!({})).brand;
     assert!(!code.cannot_be_managed(brand("august_lock")));
     assert!(code.cannot_be_managed(brand("kwikset_lock")));
-    code.life.particulars.cannot_be_managed = true;
+    code.state.rare_fields.cannot_be_managed = true;
     assert!(code.cannot_be_managed(brand("august_lock")));
 }

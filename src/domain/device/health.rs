@@ -1,8 +1,8 @@
 //! What can be wrong with a device, and how Seam tells of it: on the device, and on each of its codes.
 
 use super::{Device, DeviceSummary};
-use crate::clock::{Instant, to_iso};
-use crate::domain::access_code::lifecycle::particulars::Condition;
+use crate::clock::{Timestamp, to_iso};
+use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -12,22 +12,22 @@ use serde_json::{Value, json};
 pub struct DeviceHealth {
     /// Since when it is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub disconnected_at: Option<Instant>,
+    pub disconnected_at: Option<Timestamp>,
     /// Since when its bridge or gateway is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hub_disconnected_at: Option<Instant>,
+    pub hub_disconnected_at: Option<Timestamp>,
     /// Since when it is no longer in the account of its maker.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub removed_at: Option<Instant>,
+    pub removed_at: Option<Timestamp>,
     /// Since when that account cannot be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub account_disconnected_at: Option<Instant>,
+    pub account_disconnected_at: Option<Timestamp>,
     /// How many codes in a row were wrong at its keypad, for brands that count them.
     #[serde(skip_serializing_if = "is_zero")]
     pub wrong_codes: u32,
     /// Until when its keypad takes nothing after too many of them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keypad_dead_until: Option<Instant>,
+    pub keypad_dead_until: Option<Timestamp>,
     /// Whether somebody locked or unlocked it while it could not be reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_unseen: Option<bool>,
@@ -50,7 +50,7 @@ pub struct BackupPool {
     /// Whether it is filled and can be pulled from.
     pub is_enabled: bool,
     /// Since when it is enabled, or when it was pulled from last: if it is empty, since when.
-    pub since: Instant,
+    pub since: Timestamp,
 }
 
 /// What the codes on a device make of it.
@@ -65,7 +65,7 @@ pub struct DeviceStats {
     /// Codes in the lock's memory, whoever put them there.
     pub held: i64,
     /// When the last of these came there.
-    pub held_since: Option<Instant>,
+    pub held_since: Option<Timestamp>,
 }
 
 /// What Seam says of a disconnected account.
@@ -82,7 +82,7 @@ const OF_THE_ACCOUNT: [&str; 4] = [
 
 impl DeviceHealth {
     /// Since when the device cannot be reached; `None` while it can.
-    pub fn unreachable_since(&self) -> Option<Instant> {
+    pub fn unreachable_since(&self) -> Option<Timestamp> {
         [self.disconnected_at, self.hub_disconnected_at, self.removed_at, self.account_disconnected_at]
             .into_iter()
             .flatten()
@@ -105,7 +105,7 @@ impl Device {
     /// The device's warnings; `stats` is what its codes make of it.
     pub fn warnings(&self, stats: &DeviceStats) -> Vec<Value> {
         let mut all = Vec::new();
-        let mut warn = |code: &str, message: &str, created_at: Instant| {
+        let mut warn = |code: &str, message: &str, created_at: Timestamp| {
             all.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
         };
         if let Some(pool) = self.backup_pool.filter(|pool| pool.is_enabled) {
@@ -125,7 +125,7 @@ impl Device {
                 body["max_active_access_code_count"] = json!(capacity);
             }
         }
-        all.extend(self.trouble.warnings.iter().map(warning));
+        all.extend(self.health.warnings.iter().map(warning));
         all
     }
 
@@ -139,10 +139,10 @@ impl DeviceSummary {
     /// The errors of the device and of its account; each of its codes has them too.
     pub fn errors(&self) -> Vec<Value> {
         let DeviceHealth { disconnected_at, hub_disconnected_at, removed_at, account_disconnected_at, errors, .. } =
-            &self.trouble;
+            &self.health;
         let name = &self.name;
         let mut all = Vec::new();
-        let mut add = |since: &Option<Instant>, error_code: &str, message: String| {
+        let mut add = |since: &Option<Timestamp>, error_code: &str, message: String| {
             if let Some(since) = since {
                 all.push(error(error_code, &message, *since));
             }
@@ -165,7 +165,7 @@ impl DeviceSummary {
     }
 }
 
-fn error(error_code: &str, message: &str, created_at: Instant) -> Value {
+fn error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
     let is_of_account = OF_THE_ACCOUNT.contains(&error_code);
     let mut body = json!({ "error_code": error_code, "message": message, "created_at": to_iso(created_at) });
     if is_of_account {

@@ -126,7 +126,7 @@ fn device_gives_its_codes_what_it_and_its_world_are() {
         begun_start_lead: Some(TimeDelta::minutes(3)),
     };
     assert_eq!(device.lock(&settings), expected);
-    device.change_health(at(1), |trouble| trouble.hub_disconnected_at = Some(at(1)));
+    device.change_health(at(1), |health| health.hub_disconnected_at = Some(at(1)));
     let lock = device.lock(&settings);
     assert_eq!((lock.reachable_since, lock.unreachable_since), (None, Some(at(1))));
 }
@@ -136,13 +136,13 @@ fn device_is_reachable_again_once_nothing_keeps_it_from_being() {
     let mut device = device("august_lock", json!({}));
     device.change_health(at(1), |_| {});
     assert_eq!(device.reachable_since, Some(at(0)), "it always was");
-    device.change_health(at(1), |trouble| {
-        trouble.disconnected_at = Some(at(1));
-        trouble.removed_at = Some(at(1));
+    device.change_health(at(1), |health| {
+        health.disconnected_at = Some(at(1));
+        health.removed_at = Some(at(1));
     });
-    device.change_health(at(2), |trouble| trouble.disconnected_at = None);
+    device.change_health(at(2), |health| health.disconnected_at = None);
     assert_eq!(device.reachable_since, None);
-    device.change_health(at(3), |trouble| trouble.removed_at = None);
+    device.change_health(at(3), |health| health.removed_at = None);
     assert_eq!(device.reachable_since, Some(at(3)));
 }
 
@@ -151,14 +151,14 @@ fn bolt_that_moves_while_nobody_can_reach_the_lock_shows_when_it_is_back() {
     let mut device = device("august_lock", json!({}));
     device.set_locked(false);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_health(at(1), |trouble| trouble.disconnected_at = Some(at(1)));
+    device.change_health(at(1), |health| health.disconnected_at = Some(at(1)));
     device.set_locked(true);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_health(at(2), |trouble| trouble.removed_at = Some(at(2)));
-    assert_eq!(device.trouble.locked_unseen, Some(true));
-    device.change_health(at(3), |trouble| (trouble.disconnected_at, trouble.removed_at) = (None, None));
+    device.change_health(at(2), |health| health.removed_at = Some(at(2)));
+    assert_eq!(device.health.locked_unseen, Some(true));
+    device.change_health(at(3), |health| (health.disconnected_at, health.removed_at) = (None, None));
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(true)));
-    assert_eq!(device.trouble.locked_unseen, None);
+    assert_eq!(device.health.locked_unseen, None);
 }
 
 #[test]

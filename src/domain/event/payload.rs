@@ -94,7 +94,7 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     let errors = device.errors();
     let (of_account, of_device): (Vec<&Value>, Vec<&Value>) =
         errors.iter().partition(|error| error["is_connected_account_error"] == true);
-    let warnings: Vec<Value> = device.trouble.warnings.iter().map(warning).collect();
+    let warnings: Vec<Value> = device.health.warnings.iter().map(warning).collect();
     let mut payload = Map::new();
     payload.insert("connected_account_errors".to_owned(), brief(of_account.into_iter()));
     payload.insert("connected_account_warnings".to_owned(), json!([]));

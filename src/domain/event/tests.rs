@@ -1,6 +1,6 @@
 use super::*;
 use crate::clock::{WorkspaceClock, to_iso};
-use crate::domain::access_code::lifecycle::particulars::{Condition, FAILED_TO_SET, Failure};
+use crate::domain::access_code::lifecycle::rare_fields::{Condition, FAILED_TO_SET, Failure};
 use crate::domain::access_code::lifecycle::{Change, DomainEvent, Entry};
 use crate::domain::samples::{access_code, at, device, entry, locked, window};
 use serde_json::json;
@@ -29,7 +29,7 @@ fn event_of_a_code_says_whose_it_is_and_when_it_happened() {
     assert_eq!(first.access_code_id, Some(code.access_code_id));
     assert_eq!((first.occurred_at, first.created_at), (at(1), at(1)), "as on a held clock");
     assert_eq!((first.code.as_deref(), second.code), (Some("1357"), None));
-    code.life.particulars.awaits_code = true;
+    code.state.rare_fields.awaits_code = true;
     locked.settings.clock = WorkspaceClock::Live;
     let third = NewEvent::of_access_code(&mut code, &locked, event_type::DELETED, at(1), at(2));
     assert_eq!(third.code, None, "nobody knows the PIN yet");
@@ -144,13 +144,13 @@ fn requested_mutations_are_those_of_the_change() {
 #[test]
 fn issues_of_a_code_are_told_apart_by_whose_they_are() {
     let mut lock = device("august_lock", json!({}));
-    lock.trouble.disconnected_at = Some(at(1));
-    lock.trouble.account_disconnected_at = Some(at(2));
+    lock.health.disconnected_at = Some(at(1));
+    lock.health.account_disconnected_at = Some(at(2));
     let warning = Condition { code: "low_battery".to_owned(), message: "Low.".to_owned(), created_at: at(3) };
-    lock.trouble.warnings = vec![warning];
+    lock.health.warnings = vec![warning];
     let mut code = access_code(1, &lock, entry("1357", None));
-    code.life.particulars.slow_since = Some(at(4));
-    code.life.particulars.failure = Some(Failure {
+    code.state.rare_fields.slow_since = Some(at(4));
+    code.state.rare_fields.failure = Some(Failure {
         error_code: FAILED_TO_SET.to_owned(),
         message: "Failed.".to_owned(),
         since: at(5),

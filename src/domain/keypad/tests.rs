@@ -20,7 +20,7 @@ fn keypad_opens_to_what_the_lock_holds_while_its_time_frame_lasts() {
     let timed = |from, to| held(1, &lock, entry("1357", Some(window(from, to))));
     let gone = || {
         let mut code = timed(0, 10);
-        code.life.gone_at = Some(at(1));
+        code.state.gone_at = Some(at(1));
         code
     };
     for (code, expected) in [
@@ -44,10 +44,10 @@ fn keypad_of_a_lock_without_schedules_opens_as_long_as_the_code_is_held() {
     let mut code = held(1, &lock, entry("1357", Some(window(6, 7))));
     assert_eq!(entered_at(&lock, &code, 5), (true, None));
     // What somebody else put there has shown that the lock keeps schedules.
-    code.life.is_managed = false;
+    code.state.is_managed = false;
     assert_eq!(entered_at(&lock, &code, 5), (true, Some(DenialReason::NotYetValid)));
-    code.life.is_managed = true;
-    code.life.is_offline = true;
+    code.state.is_managed = true;
+    code.state.is_offline = true;
     assert_eq!(entered_at(&lock, &code, 5), (true, Some(DenialReason::NotYetValid)));
 }
 
@@ -70,10 +70,10 @@ fn keypad_knows_no_code_while_its_lock_makes_it_anew_to_change_it() {
     for (device_type, in_memory_meanwhile) in [("august_lock", false), ("nuki_lock", true)] {
         let lock = device(device_type, json!({}));
         let mut code = held(1, &lock, entry("1357", None));
-        code.life.request_update(at(1), entry("2468", None), false);
+        code.state.request_update(at(1), entry("2468", None), false);
         assert!(in_memory(&code, &lock).is_some(), "the lock has not begun");
         let settings: WorkspaceSettings = crate::domain::samples::settings();
-        code.life.take(&lock.lock(&settings), at(1), Step::Begin, (None, None), &mut Vec::new());
+        code.state.apply(&lock.lock(&settings), at(1), Step::Begin, (None, None), &mut Vec::new());
         assert_eq!(in_memory(&code, &lock).is_some(), in_memory_meanwhile, "{device_type}");
     }
 }
@@ -89,10 +89,10 @@ fn keypad_of_a_lock_without_time_zone_opens_longer_over_a_change_of_clocks() {
     assert_eq!(in_memory(&code, &with_zone).unwrap().window, over_it);
     let before_it = held(1, &lock, entry("1357", Some(window(24, 48))));
     assert_eq!(in_memory(&before_it, &lock).unwrap().window, Some(window(24, 48)));
-    code.life.is_offline = true;
+    code.state.is_offline = true;
     assert_eq!(in_memory(&code, &lock).unwrap().window, over_it);
-    code.life.is_offline = false;
-    code.life.is_managed = false;
+    code.state.is_offline = false;
+    code.state.is_managed = false;
     assert_eq!(in_memory(&code, &lock).unwrap().window, over_it);
 }
 
@@ -101,9 +101,9 @@ fn keypad_takes_an_offline_code_once_or_within_its_first_day_where_it_has_to() {
     let lock = device("igloohome_lock", json!({}));
     let offline = |kind: &str, hours: i64, first_used_at: Option<i64>| {
         let mut code = held(1, &lock, entry("1357", Some(window(0, hours))));
-        code.life.is_offline = true;
-        code.life.particulars.offline = Some(json!({ "kind": kind }));
-        code.life.particulars.first_used_at = first_used_at.map(at);
+        code.state.is_offline = true;
+        code.state.rare_fields.offline = Some(json!({ "kind": kind }));
+        code.state.rare_fields.first_used_at = first_used_at.map(at);
         code
     };
     for (code, now, refusal) in [
@@ -127,24 +127,24 @@ fn keypad_is_dead_for_75_seconds_after_as_many_wrong_codes_as_its_brand_takes() 
         assert_eq!(count_wrong_code(&mut lock, DenialReason::UnknownCode, at(5)), None);
         assert_eq!(entered_at(&lock, &code, 5), (true, None));
     }
-    assert_eq!(lock.trouble.wrong_codes, 2);
+    assert_eq!(lock.health.wrong_codes, 2);
     assert_eq!(count_wrong_code(&mut lock, DenialReason::ExpiredCode, at(5)), Some(DenialReason::TooManyAttempts));
-    assert_eq!(lock.trouble.wrong_codes, 0, "it counts anew");
-    assert_eq!(lock.trouble.keypad_dead_until, Some(at(5) + TimeDelta::seconds(75)));
+    assert_eq!(lock.health.wrong_codes, 0, "it counts anew");
+    assert_eq!(lock.health.keypad_dead_until, Some(at(5) + TimeDelta::seconds(75)));
     let tried = |seconds| enter([&code].into_iter(), &lock, "1357", at(5) + TimeDelta::seconds(seconds)).1;
     assert_eq!((tried(74), tried(75)), (Some(DenialReason::TooManyAttempts), None));
     assert_eq!(count_wrong_code(&mut lock.clone(), DenialReason::TooManyAttempts, at(5)), None);
-    assert_eq!(lock.trouble.wrong_codes, 0, "what a dead keypad was given is not counted");
+    assert_eq!(lock.health.wrong_codes, 0, "what a dead keypad was given is not counted");
 }
 
 #[test]
 fn keypad_tells_of_each_wrong_code_or_of_none_as_its_brand_does() {
     let mut each = device("igloohome_lock", json!({}));
     assert_eq!(count_wrong_code(&mut each, DenialReason::ExpiredCode, at(5)), Some(DenialReason::ExpiredCode));
-    assert_eq!(each.trouble, device("igloohome_lock", json!({})).trouble);
+    assert_eq!(each.health, device("igloohome_lock", json!({})).health);
     let mut none = device("august_lock", json!({}));
     assert_eq!(count_wrong_code(&mut none, DenialReason::UnknownCode, at(5)), None);
-    assert_eq!(none.trouble.wrong_codes, 0);
+    assert_eq!(none.health.wrong_codes, 0);
 }
 
 #[test]

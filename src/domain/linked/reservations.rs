@@ -1,7 +1,7 @@
 //! The codes that stand in the way of new ones, by lock and by PIN.
 
 use super::occupied;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{Entry, Window};
 use std::collections::HashMap;
@@ -32,19 +32,19 @@ pub(crate) struct Reservation {
 }
 
 /// From when to when a code is on its lock, both ends included.
-pub(crate) type Period = (Instant, Instant);
+pub(crate) type Period = (Timestamp, Timestamp);
 
 impl Reservation {
     /// When the code is on its lock, as far as that can be known.
-    pub(super) fn on_lock(&self, now: Instant) -> Period {
+    pub(super) fn on_lock(&self, now: Timestamp) -> Period {
         if self.is_being_removed {
-            return (Instant::MIN_UTC, Instant::MAX_UTC);
+            return (Timestamp::MIN_UTC, Timestamp::MAX_UTC);
         }
         self.occupies(now)
     }
 
     /// When it takes a place in the lock's memory.
-    pub(crate) fn occupies(&self, now: Instant) -> Period {
+    pub(crate) fn occupies(&self, now: Timestamp) -> Period {
         occupied(self.window, self.is_natively_scheduled, now)
     }
 
@@ -76,14 +76,14 @@ impl OnLock {
     }
 
     fn remove(&mut self, access_code_id: Uuid) {
-        while let Some(place) =
+        while let Some(index) =
             self.reservations.iter().position(|reservation| reservation.access_code_id == access_code_id)
         {
-            let reservation = self.reservations.remove(place);
+            let reservation = self.reservations.remove(index);
             self.rooms -= usize::from(reservation.takes_room());
             self.by_code.retain(|_, places| {
-                places.retain(|other| *other != place);
-                places.iter_mut().filter(|other| **other > place).for_each(|other| *other -= 1);
+                places.retain(|other| *other != index);
+                places.iter_mut().filter(|other| **other > index).for_each(|other| *other -= 1);
                 !places.is_empty()
             });
         }
@@ -97,22 +97,22 @@ impl Reservations {
     }
 
     /// Adds what a code reserves: what is asked for and, where that differs, what the lock holds.
-    pub(crate) fn add_life(&mut self, code: &AccessCode) {
-        let life = &code.life;
+    pub(crate) fn add_code(&mut self, code: &AccessCode) {
+        let state = &code.state;
         let reservation = |entry: &Entry, needs_room| Reservation {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             code: entry.code.clone(),
             window: entry.window,
-            is_natively_scheduled: life.is_natively_scheduled,
-            is_managed: life.is_managed,
+            is_natively_scheduled: state.is_natively_scheduled,
+            is_managed: state.is_managed,
             needs_room,
             is_in_pool: code.pool_device_id.is_some(),
-            is_being_removed: life.removing_since().is_some() && life.held.is_some(),
+            is_being_removed: state.removing_since().is_some() && state.held.is_some(),
         };
         // A backup that did not find room takes none from guests.
-        self.add(reservation(&life.asked, !life.is_backup || life.held.is_some()));
-        if let Some(held) = life.held.as_ref().filter(|held| **held != life.asked) {
+        self.add(reservation(&state.asked, !state.is_backup || state.held.is_some()));
+        if let Some(held) = state.held.as_ref().filter(|held| **held != state.asked) {
             self.add(reservation(held, false));
         }
     }
@@ -133,7 +133,7 @@ impl Reservations {
     pub(crate) fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Reservation> {
         let lock = self.0.get(&device_id);
         let places = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
-        places.filter_map(move |place| lock?.reservations.get(*place))
+        places.filter_map(move |index| lock?.reservations.get(*index))
     }
 
     /// How many managed codes take a place in the memory of one lock at any time. At no instant there are more.

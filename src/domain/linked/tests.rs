@@ -17,7 +17,7 @@ use uuid::Uuid;
 #[test]
 fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
     let entry = Entry { name: None, code: "1357".to_owned(), window: None };
-    let life = CodeState { is_backup: true, ..CodeState::begin(Instant::default(), entry.clone(), false) };
+    let state = CodeState { is_backup: true, ..CodeState::begin(Timestamp::default(), entry.clone(), false) };
     let mut backup = AccessCode {
         access_code_id: Uuid::nil(),
         workspace_id: Uuid::nil(),
@@ -28,26 +28,26 @@ fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
         is_external_modification_allowed: false,
         pool_device_id: Some(Uuid::nil()),
         pulled_backup_access_code_id: None,
-        life,
+        state,
         children: 0,
     };
     let needs_room = |code: &AccessCode| {
         let mut reservations = Reservations::default();
-        reservations.add_life(code);
+        reservations.add_code(code);
         reservations.on(code.device_id).iter().any(|reservation| reservation.needs_room)
     };
     assert!(!needs_room(&backup));
-    backup.life.held = Some(entry);
+    backup.state.held = Some(entry);
     assert!(needs_room(&backup));
 }
 
-fn now() -> Instant {
+fn now() -> Timestamp {
     from_iso("2026-03-01T12:00:00Z").unwrap()
 }
 
-fn lock(place: usize, overrides: &Value) -> Device {
+fn lock(index: usize, overrides: &Value) -> Device {
     Device {
-        device_id: Uuid::from_u128(place as u128 + 1),
+        device_id: Uuid::from_u128(index as u128 + 1),
         workspace_id: Uuid::nil(),
         connected_account_id: Uuid::nil(),
         brand: brands::of("august_lock").unwrap(),
@@ -55,7 +55,7 @@ fn lock(place: usize, overrides: &Value) -> Device {
         ordinal: 0,
         created_at: now(),
         reachable_since: Some(now()),
-        trouble: DeviceHealth::default(),
+        health: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),
@@ -108,22 +108,22 @@ struct Recipe {
 }
 
 impl Recipe {
-    fn device(&self, place: usize) -> Device {
+    fn device(&self, index: usize) -> Device {
         let rules: Vec<Value> = self.rules.iter().map(|rule| json!({ "constraint_type": rule })).collect();
         let overrides = json!({
             "supported_code_lengths": self.lengths,
             "code_constraints": rules,
             "max_active_codes_supported": self.capacity,
         });
-        lock(place, &overrides)
+        lock(index, &overrides)
     }
 
     fn reservations(&self, device: &Device) -> Vec<Reservation> {
         let (of, left) = self.leaves;
-        let strict = STRICT_PINS.iter().enumerate().filter(|(place, _)| place % of != left);
-        let strict = strict.map(|(place, pin)| reservation(device, place + 1000, pin, None));
+        let strict = STRICT_PINS.iter().enumerate().filter(|(index, _)| index % of != left);
+        let strict = strict.map(|(index, pin)| reservation(device, index + 1000, pin, None));
         let others = self.others.iter().enumerate();
-        let others = others.map(|(place, (pin, window))| reservation(device, place + 1, pin, window.map(days)));
+        let others = others.map(|(index, (pin, window))| reservation(device, index + 1, pin, window.map(days)));
         others.chain(strict).collect()
     }
 }
@@ -171,7 +171,7 @@ proptest! {
         is_refused in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let devices: Vec<Device> = recipes.iter().enumerate().map(|(place, recipe)| recipe.device(place)).collect();
+        let devices: Vec<Device> = recipes.iter().enumerate().map(|(index, recipe)| recipe.device(index)).collect();
         let devices: Vec<&Device> = devices.iter().collect();
         let reservations: Reservations =
             recipes.iter().zip(&devices).flat_map(|(recipe, device)| recipe.reservations(device)).collect();
@@ -229,23 +229,23 @@ proptest! {
 /// The work of finding out which of so many locks can share a PIN, and how many can. Each has codes of its own, and
 /// every third one so many that it cannot.
 fn work_of_sharing(locks: usize) -> (u64, usize) {
-    let recipe = |place: usize| Recipe {
+    let recipe = |index: usize| Recipe {
         capacity: None,
         lengths: Some(vec![4, 6]),
-        rules: if place.is_multiple_of(2) { STRICT.to_vec() } else { vec!["no_zeros"] },
+        rules: if index.is_multiple_of(2) { STRICT.to_vec() } else { vec!["no_zeros"] },
         leaves: (400, 380),
         others: Vec::new(),
     };
-    let devices: Vec<Device> = (0..locks).map(|place| recipe(place).device(place)).collect();
+    let devices: Vec<Device> = (0..locks).map(|index| recipe(index).device(index)).collect();
     let mut reservations = Reservations::default();
-    for (place, device) in devices.iter().enumerate() {
-        if place % 3 == 2 {
-            recipe(place).reservations(device).into_iter().for_each(|reservation| reservations.add(reservation));
+    for (index, device) in devices.iter().enumerate() {
+        if index % 3 == 2 {
+            recipe(index).reservations(device).into_iter().for_each(|reservation| reservations.add(reservation));
             let longer = (100_000..=999_999).filter(|number| number % 1000 == 1);
             longer.for_each(|number| reservations.add(reservation(device, number, &number.to_string(), None)));
         }
         for number in 0..20 {
-            reservations.add(reservation(device, number, &format!("7{:05}", place * 20 + number), None));
+            reservations.add(reservation(device, number, &format!("7{:05}", index * 20 + number), None));
         }
     }
     let pin_request = PinRequest::at(now());

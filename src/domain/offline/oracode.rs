@@ -2,7 +2,7 @@
 //! with which the door's owner has set up the lock, on any days.
 
 use super::{Asked, Kind, MaxTimeRounding, Plan, around, instant, local, named_zone, time_frame, time_zone_required};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::device::Device;
 use crate::error::{Error, Result};
@@ -212,7 +212,7 @@ impl<'a> Fit<'a> {
     }
 }
 
-pub(super) fn plan(device: &Device, asked: &Asked, now: Instant) -> Result<Plan> {
+pub(super) fn plan(device: &Device, asked: &Asked, now: Timestamp) -> Result<Plan> {
     if asked.is_one_time_use {
         return Err(Error::invalid(
             "is_one_time_use",
@@ -250,7 +250,7 @@ fn best(
     zone: Tz,
     wanted: Window,
     rounding: MaxTimeRounding,
-    now: Instant,
+    now: Timestamp,
 ) -> Result<Option<(&TimeSlot, Window)>> {
     let mut best: Option<Fit> = None;
     for slot in slots.iter().filter(|slot| slot.is_supported()) {

@@ -9,7 +9,7 @@ mod properties;
 
 const NOW: &str = "2026-03-01T12:00:00Z";
 
-fn at(text: &str) -> Instant {
+fn at(text: &str) -> Timestamp {
     from_iso(text).unwrap()
 }
 
@@ -23,7 +23,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         ordinal: 0,
         created_at: at(NOW),
         reachable_since: None,
-        trouble: DeviceHealth { disconnected_at: Some(at(NOW)), ..DeviceHealth::default() },
+        health: DeviceHealth { disconnected_at: Some(at(NOW)), ..DeviceHealth::default() },
         backup_pool: None,
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),

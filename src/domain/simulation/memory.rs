@@ -1,9 +1,9 @@
 //! What a lock's memory holds, as far as operations on it can run into that.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Entry;
-use crate::domain::access_code::lifecycle::particulars::{
+use crate::domain::access_code::lifecycle::rare_fields::{
     CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
 };
 use crate::domain::device::Device;
@@ -45,19 +45,19 @@ impl Memory {
         let held = self.counts.get(&device.device_id).copied().unwrap_or(0);
         let guests = self.guests.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
         let promised = guests.map_or(0, |guests| {
-            ordinal_after(peak(guests.values().copied(), (Instant::MIN_UTC, Instant::MAX_UTC))) + spares
+            ordinal_after(peak(guests.values().copied(), (Timestamp::MIN_UTC, Timestamp::MAX_UTC))) + spares
         });
         held.max(promised) >= capacity
     }
 
     /// What keeps a lock from holding a code as it is asked for.
     pub(super) fn obstacle(&self, device: &Device, code: &AccessCode, spares: i64) -> Option<Fail> {
-        let life = &code.life;
-        if life.is_offline {
+        let state = &code.state;
+        if state.is_offline {
             return None;
         }
-        let holds_it = life.held.as_ref().is_some_and(|held| held.code == life.asked.code);
-        if !holds_it && let Some(reason) = broken_digits(device, &life.asked.code) {
+        let holds_it = state.held.as_ref().is_some_and(|held| held.code == state.asked.code);
+        if !holds_it && let Some(reason) = broken_digits(device, &state.asked.code) {
             return Some(Fail {
                 error_code: Some(CODE_CONSTRAINTS_VIOLATED.to_owned()),
                 message: Some(format!("The device cannot hold this code: {reason}. Change the code.")),
@@ -66,7 +66,7 @@ impl Memory {
         }
         let others = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
         let same =
-            others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == life.asked.code);
+            others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == state.asked.code);
         if let Some(other) = same {
             let Held { access_code_id, is_managed, .. } = *other;
             return Some(Fail {
@@ -77,7 +77,7 @@ impl Memory {
                 duplicate_of: Some(Duplicate { access_code_id, is_managed }),
             });
         }
-        (life.held.is_none() && self.is_full(device, code, spares)).then(|| Fail {
+        (state.held.is_none() && self.is_full(device, code, spares)).then(|| Fail {
             error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
             message: Some("The device holds as many access codes as it can. Delete one first.".to_owned()),
             duplicate_of: None,
@@ -86,7 +86,7 @@ impl Memory {
 
     /// Removes a code that is gone from those that come before backup codes, whether or not the lock ever held it.
     pub(super) fn forget_gone_guest(&mut self, code: &AccessCode) {
-        if code.life.gone_at.is_some()
+        if code.state.gone_at.is_some()
             && let Some(guests) = self.guests.get_mut(&code.device_id)
         {
             guests.remove(&code.access_code_id);
@@ -95,22 +95,22 @@ impl Memory {
 
     /// Takes note of what a lock holds now of a code. Gives whether something became free.
     pub(super) fn changed(&mut self, code: &AccessCode, before: Option<&Entry>) -> bool {
-        let life = &code.life;
-        if life.is_offline {
+        let state = &code.state;
+        if state.is_offline {
             return false;
         }
         let held = self.held.entry(code.device_id).or_default();
         held.retain(|other| other.access_code_id != code.access_code_id);
-        if let Some(entry) = &life.held {
+        if let Some(entry) = &state.held {
             held.push(Held {
                 access_code_id: code.access_code_id,
-                is_managed: life.is_managed,
+                is_managed: state.is_managed,
                 code: entry.code.clone(),
             });
         }
         if let Some(count) = self.counts.get_mut(&code.device_id) {
-            *count += i64::from(life.held.is_some()) - i64::from(before.is_some());
+            *count += i64::from(state.held.is_some()) - i64::from(before.is_some());
         }
-        before.is_some_and(|before| life.held.as_ref().is_none_or(|held| held.code != before.code))
+        before.is_some_and(|before| state.held.as_ref().is_none_or(|held| held.code != before.code))
     }
 }

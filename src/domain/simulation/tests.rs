@@ -1,11 +1,11 @@
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{CODE_CONSTRAINTS_VIOLATED, Fail, Failure};
+use crate::domain::access_code::lifecycle::rare_fields::{CODE_CONSTRAINTS_VIOLATED, Fail, Failure};
 use crate::domain::access_code::lifecycle::{Entry, Outcome, Status};
 use crate::domain::device::Device;
 use crate::domain::samples::{access_code, at, device, entry, held, locked, window};
 use serde_json::json;
 
-const ALL: Turn<'static> = (Pace::Usual, &|_| true);
+const ALL: Phase<'static> = (Pace::Usual, &|_| true);
 
 /// What a run over codes of one lock gave.
 struct Ran {
@@ -30,8 +30,8 @@ fn scene(device: Device) -> Scene {
 impl Scene {
     fn holding(mut self, codes: &[AccessCode]) -> Self {
         let of = |code: &AccessCode| {
-            let code_held = code.life.held.as_ref()?.code.clone();
-            Some(Held { access_code_id: code.access_code_id, is_managed: code.life.is_managed, code: code_held })
+            let code_held = code.state.held.as_ref()?.code.clone();
+            Some(Held { access_code_id: code.access_code_id, is_managed: code.state.is_managed, code: code_held })
         };
         let held: Vec<Held> = codes.iter().filter_map(of).collect();
         if self.locked.device.capacity().is_some() {
@@ -41,10 +41,10 @@ impl Scene {
         self
     }
 
-    fn run(self, mut codes: Vec<AccessCode>, turn: Turn<'_>, hours: i64, (stop, most): (StopWhen, u64)) -> Ran {
+    fn run(self, mut codes: Vec<AccessCode>, phase: Phase<'_>, hours: i64, (stop, most): (StopWhen, u64)) -> Ran {
         let devices = [self.locked];
         let mut simulation = Simulation::new(&devices, self.faults, self.memory, at(0));
-        let mut run = Run::new(&simulation, &codes, turn, |_| at(hours), stop);
+        let mut run = Run::new(&simulation, &codes, phase, |_| at(hours), stop);
         let mut events = Vec::new();
         let is_done = run.go_on(&mut simulation, &mut codes, &mut events, most);
         assert_eq!(is_done, run.steps.taken < most, "it goes on until nothing is left or it is enough");
@@ -74,7 +74,7 @@ fn fault(operation: &str, outcome: Outcome, times: Option<i32>) -> Fault {
 }
 
 fn error_of(code: &AccessCode) -> Option<&str> {
-    code.life.particulars.failure.as_ref().map(|failure| failure.error_code.as_str())
+    code.state.rare_fields.failure.as_ref().map(|failure| failure.error_code.as_str())
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
         ("access_code.set_on_device", ids[0]),
     ];
     assert_eq!(ran.events, expected);
-    assert_eq!(ran.codes.iter().map(|code| code.life.status(false)).collect::<Vec<_>>(), [Status::Set; 2]);
+    assert_eq!(ran.codes.iter().map(|code| code.state.status(false)).collect::<Vec<_>>(), [Status::Set; 2]);
     // Begin and confirm for each; opening and the start of the first.
     assert_eq!((ran.steps.taken, ran.steps.last), (6, Some(at(100))));
     let ran = scene(lock).run(codes, ALL, 150, (StopWhen::TimeIsReached, 2));
@@ -101,10 +101,10 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
 fn run_leaves_alone_what_takes_no_part_and_what_is_due_later() {
     let lock = device("august_lock", json!({}));
     let codes = vec![access_code(1, &lock, entry("1357", None)), access_code(2, &lock, entry("2468", None))];
-    let second: Turn<'_> = (Pace::Immediate, &|code| code.sequence == 2);
+    let second: Phase<'_> = (Pace::Immediate, &|code| code.sequence == 2);
     let ran = scene(lock).run(codes, second, 0, TO_THE_END);
     assert_eq!(ran.events.len(), 1);
-    assert!(ran.codes[0].life.held.is_none() && ran.codes[1].life.held.is_some(), "without taking time");
+    assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "without taking time");
     let lock = device("august_lock", json!({}));
     let ran = scene(lock.clone()).run(vec![access_code(1, &lock, entry("1357", None))], ALL, 0, TO_THE_END);
     assert_eq!((ran.steps.taken, ran.events.len()), (1, 0), "it has only begun");
@@ -118,9 +118,9 @@ fn run_steps_stored_codes_before_new_ones_and_removals_first() {
     let first = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored.clone()], ALL, 0, TO_THE_END);
     assert_eq!(first.steps.taken, 2);
     let ran = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored], ALL, 1, (StopWhen::Idle, 1000));
-    assert_eq!(ran.codes.iter().map(|code| code.life.held.is_some()).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(ran.codes.iter().map(|code| code.state.held.is_some()).collect::<Vec<_>>(), [false, true]);
     let mut leaving = held(3, &lock, entry("9753", None));
-    leaving.life.request_deletion(at(0));
+    leaving.state.request_deletion(at(0));
     let codes = vec![access_code(1, &lock, entry("1357", None)), leaving];
     let ran = scene(lock).holding(&codes).run(codes, ALL, 1, (StopWhen::Idle, 1000));
     assert_eq!(
@@ -140,8 +140,8 @@ fn full_lock_takes_a_code_as_soon_as_another_has_left_it() {
     assert_eq!(error_of(&ran.codes[1]), Some("no_space_for_access_code_on_device"));
     assert!(ran.steps.last > Some(at(3)), "it is tried again and again");
     let ran = scene(lock).holding(&codes).run(codes, ALL, 6, (StopWhen::Idle, 1000));
-    assert!(ran.codes[0].life.gone_at.is_some() && ran.codes[1].life.held.is_some());
-    let set_at = ran.codes[1].life.first_held_at.unwrap();
+    assert!(ran.codes[0].state.gone_at.is_some() && ran.codes[1].state.held.is_some());
+    let set_at = ran.codes[1].state.first_held_at.unwrap();
     // Removed after a second, tried again at once, and set after one more.
     assert_eq!(set_at, at(5) + TimeDelta::seconds(2));
 }
@@ -150,10 +150,10 @@ fn full_lock_takes_a_code_as_soon_as_another_has_left_it() {
 fn code_that_takes_no_part_or_is_on_another_lock_is_not_tried_again() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 1 }));
     let mut leaving = held(1, &lock, entry("1357", None));
-    leaving.life.request_deletion(at(0));
+    leaving.state.request_deletion(at(0));
     let blocked = |number, hours| {
         let mut code = access_code(number, &lock, entry("2468", None));
-        code.life.particulars.failure = Some(Failure {
+        code.state.rare_fields.failure = Some(Failure {
             error_code: "no_space_for_access_code_on_device".to_owned(),
             message: String::new(),
             since: at(0),
@@ -165,11 +165,11 @@ fn code_that_takes_no_part_or_is_on_another_lock_is_not_tried_again() {
         code
     };
     let codes = vec![leaving, blocked(2, 9), blocked(3, 9), AccessCode { device_id: Uuid::nil(), ..blocked(4, 9) }];
-    let turn: Turn<'_> = (Pace::Usual, &|code| code.sequence != 3);
-    let ran = scene(lock).holding(&codes).run(codes, turn, 1, TO_THE_END);
-    assert!(ran.codes[1].life.held.is_some());
+    let phase: Phase<'_> = (Pace::Usual, &|code| code.sequence != 3);
+    let ran = scene(lock).holding(&codes).run(codes, phase, 1, TO_THE_END);
+    assert!(ran.codes[1].state.held.is_some());
     for code in &ran.codes[2..] {
-        assert_eq!(code.life.particulars.failure.as_ref().unwrap().retry_at, Some(at(9)));
+        assert_eq!(code.state.rare_fields.failure.as_ref().unwrap().retry_at, Some(at(9)));
     }
 }
 
@@ -177,16 +177,16 @@ fn code_that_takes_no_part_or_is_on_another_lock_is_not_tried_again() {
 fn lock_that_holds_a_pin_takes_it_once_it_is_off() {
     let lock = device("august_lock", json!({}));
     let mut leaving = held(1, &lock, entry("1357", Some(window(0, 5))));
-    leaving.life.is_managed = true;
+    leaving.state.is_managed = true;
     let codes = vec![leaving, access_code(2, &lock, entry("1357", None))];
     let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL, 1, TO_THE_END);
-    let failure = ran.codes[1].life.particulars.failure.clone().unwrap();
+    let failure = ran.codes[1].state.rare_fields.failure.clone().unwrap();
     assert_eq!(failure.error_code, "duplicate_code_on_device");
     let other = failure.duplicate_of.unwrap();
     assert_eq!((other.access_code_id, other.is_managed), (codes[0].access_code_id, true));
     let ran = scene(lock).holding(&codes).run(codes, ALL, 6, TO_THE_END);
     assert_eq!(error_of(&ran.codes[1]), None);
-    assert!(ran.codes[1].life.held.is_some());
+    assert!(ran.codes[1].state.held.is_some());
 }
 
 #[test]
@@ -194,15 +194,15 @@ fn lock_refuses_a_pin_that_breaks_its_rules_unless_it_holds_it_already() {
     let lock = device("nuki_lock", json!({}));
     let codes = vec![access_code(1, &lock, entry("103579", None))];
     let ran = scene(lock.clone()).run(codes, ALL, 1, TO_THE_END);
-    let failure = ran.codes[0].life.particulars.failure.clone().unwrap();
+    let failure = ran.codes[0].state.rare_fields.failure.clone().unwrap();
     assert_eq!((failure.error_code.as_str(), failure.is_final), (CODE_CONSTRAINTS_VIOLATED, true));
     let mut renamed = held(1, &lock, entry("103579", None));
-    renamed.life.request_update(at(0), Entry { name: None, ..entry("103579", None) }, false);
+    renamed.state.request_update(at(0), Entry { name: None, ..entry("103579", None) }, false);
     let codes = vec![renamed];
     let ran = scene(lock.clone()).holding(&codes).run(codes, ALL, 1, TO_THE_END);
     assert_eq!(error_of(&ran.codes[0]), None);
     let mut offline = access_code(1, &lock, entry("103579", None));
-    offline.life.is_offline = true;
+    offline.state.is_offline = true;
     assert_eq!(Memory::default().obstacle(&lock, &offline, 0), None, "its maker chose it");
 }
 
@@ -239,7 +239,7 @@ fn backup_code_takes_only_what_guests_leave_now_and_later() {
     let mut gone = AccessCode { access_code_id: Uuid::max(), ..guest };
     memory.forget_gone_guest(&gone);
     assert!(memory.obstacle(&lock, &backup, 0).is_some());
-    gone.life.gone_at = Some(at(1));
+    gone.state.gone_at = Some(at(1));
     memory.forget_gone_guest(&gone);
     assert_eq!(memory.obstacle(&lock, &backup, 0), None);
 }
@@ -251,17 +251,17 @@ fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() 
     let mut code = held(1, &lock, entry("1357", None));
     assert!(!memory.changed(&code, None));
     assert_eq!(memory.counts[&lock.device_id], 2);
-    let before = code.life.held.replace(entry("2468", None));
+    let before = code.state.held.replace(entry("2468", None));
     assert!(memory.changed(&code, before.as_ref()), "its PIN is free");
     assert_eq!(memory.counts[&lock.device_id], 2);
-    let before = code.life.held.replace(Entry { name: None, ..entry("2468", None) });
+    let before = code.state.held.replace(Entry { name: None, ..entry("2468", None) });
     assert!(!memory.changed(&code, before.as_ref()));
     let held: Vec<_> = memory.held[&lock.device_id].iter().map(|it| (it.access_code_id, it.code.as_str())).collect();
     assert_eq!(held, [(code.access_code_id, "2468")]);
-    let before = code.life.held.take();
+    let before = code.state.held.take();
     assert!(memory.changed(&code, before.as_ref()));
     assert_eq!((memory.counts[&lock.device_id], memory.held[&lock.device_id].len()), (1, 0));
-    code.life.is_offline = true;
+    code.state.is_offline = true;
     assert!(!memory.changed(&code, before.as_ref()));
 }
 
@@ -270,20 +270,20 @@ fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
     let lock = device("august_lock", json!({}));
     let fail = Outcome::Fail(Fail { error_code: Some("bad_day".to_owned()), ..Fail::default() });
     let mut updated = held(2, &lock, entry("2468", None));
-    updated.life.request_update(at(0), entry("9753", None), false);
+    updated.state.request_update(at(0), entry("9753", None), false);
     let mut deleted = held(3, &lock, entry("8642", None));
-    deleted.life.request_deletion(at(0));
+    deleted.state.request_deletion(at(0));
     let mut backup = access_code(4, &lock, entry("3579", None));
-    backup.life.is_backup = true;
+    backup.state.is_backup = true;
     let codes = vec![access_code(1, &lock, entry("1357", None)), updated, deleted, backup];
-    for (place, operation) in ["set", "update", "remove", "refill"].into_iter().enumerate() {
+    for (index, operation) in ["set", "update", "remove", "refill"].into_iter().enumerate() {
         let mut scene = scene(lock.clone()).holding(&codes);
         scene.faults = vec![fault(operation, fail.clone(), Some(1))];
         let ran = scene.run(codes.clone(), ALL, 0, (StopWhen::TimeIsReached, 1000));
         assert_eq!(ran.faults[0].seen, 1, "{operation}");
         let applied: Vec<bool> =
-            ran.codes.iter().map(|code| code.life.particulars.injected_outcome.is_some()).collect();
-        assert_eq!(applied, (0..4).map(|other| other == place).collect::<Vec<_>>(), "{operation}");
+            ran.codes.iter().map(|code| code.state.rare_fields.injected_outcome.is_some()).collect();
+        assert_eq!(applied, (0..4).map(|other| other == index).collect::<Vec<_>>(), "{operation}");
     }
 }
 
@@ -292,7 +292,7 @@ fn backups_of_a_pool_are_counted_as_they_come_and_go() {
     let lock = device("august_lock", json!({}));
     let mut backup = access_code(1, &lock, entry("1357", None));
     backup.pool_device_id = Some(lock.device_id);
-    backup.life.is_backup = true;
+    backup.state.is_backup = true;
     let ran = scene(lock.clone()).run(vec![backup.clone()], ALL, 1, TO_THE_END);
     assert_eq!(ran.backups, 1);
     assert_eq!(scene(lock).run(vec![backup], ALL, 0, TO_THE_END).backups, 0, "it has only begun");
@@ -305,9 +305,9 @@ fn code_that_becomes_unmanaged_by_a_step_leaves_its_group() {
     code.common_code_key = Some("key".to_owned());
     let ran = scene(lock.clone()).run(vec![code.clone()], ALL, 1, TO_THE_END);
     assert_eq!(ran.codes[0].common_code_key.as_deref(), Some("key"));
-    code.life.request_unmanaging(at(0), Uuid::nil());
+    code.state.request_unmanaging(at(0), Uuid::nil());
     let ran = scene(lock).run(vec![code], ALL, 1, TO_THE_END);
-    assert!(!ran.codes[0].life.is_managed);
+    assert!(!ran.codes[0].state.is_managed);
     assert_eq!((ran.codes[0].common_code_key.as_deref(), ran.codes[0].left_group.as_deref()), (None, Some("key")));
 }
 

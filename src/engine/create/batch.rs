@@ -13,7 +13,7 @@ use crate::domain::linked::{self, Assigned, PinRequest, Reservations, WhenCodeCa
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::offline::Registered;
 use crate::domain::rate_limit::Recent;
-use crate::domain::simulation::{Pace, Turn};
+use crate::domain::simulation::{Pace, Phase};
 use crate::domain::workspace::WorkspaceSettings;
 use crate::engine::backup_pool;
 use crate::engine::commands::{CreateCommand, Created, NewAccessCode};
@@ -65,7 +65,7 @@ impl CreateBatch {
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Device`] where none of the devices is there.
     pub(super) async fn read(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
-        let keys: BTreeSet<&str> = commands.iter().filter_map(|it| it.wanted.common_code_key.as_deref()).collect();
+        let keys: BTreeSet<&str> = commands.iter().filter_map(|it| it.params.common_code_key.as_deref()).collect();
         let mut groups = BTreeMap::new();
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
@@ -99,13 +99,13 @@ impl CreateBatch {
     async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
         let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
         for command in commands {
-            let wanted = &command.wanted;
-            let code = self.code_of(wanted).ok().flatten();
+            let params = &command.params;
+            let code = self.code_of(params).ok().flatten();
             let may_choose = command.linking == Some(WhenCodeCannotBeShared::CreateRandomCode);
             for device_id in &command.device_ids {
                 let Ok(locked) = self.work.codes.device(*device_id) else { continue };
                 match &code {
-                    Some(code) if locked.device.capacity().is_none() && !may_choose && !wanted.use_backup_pool => {
+                    Some(code) if locked.device.capacity().is_none() && !may_choose && !params.use_backup_pool => {
                         of_codes.insert(PinQuery { device_id: *device_id, code: code.clone() });
                     }
                     _ => drop(of_devices.insert(*device_id)),
@@ -113,7 +113,7 @@ impl CreateBatch {
             }
         }
         // What is read by lock has what is read by PIN in it.
-        of_codes.retain(|wanted| !of_devices.contains(&wanted.device_id));
+        of_codes.retain(|params| !of_devices.contains(&params.device_id));
         let tx = &mut self.work.tx;
         if !of_codes.is_empty() {
             access_codes::reservations_of_codes(tx, &of_codes)
@@ -127,7 +127,7 @@ impl CreateBatch {
                 .into_iter()
                 .for_each(|reservation| self.reservations.add(reservation));
         }
-        let offline = commands.iter().filter(|command| command.wanted.offline.is_some());
+        let offline = commands.iter().filter(|command| command.params.offline.is_some());
         let offline: Vec<Uuid> = offline.flat_map(|command| command.device_ids.iter().copied()).collect();
         if !offline.is_empty() {
             self.registered = access_codes::offline_on_devices(tx, &offline).await?;
@@ -136,15 +136,15 @@ impl CreateBatch {
     }
 
     /// The PIN a request has to take: its own, or its group's.
-    pub(super) fn code_of(&self, wanted: &NewAccessCode) -> Result<Option<String>> {
-        let group = wanted.common_code_key.as_ref().and_then(|key| self.groups.get(key));
+    pub(super) fn code_of(&self, params: &NewAccessCode) -> Result<Option<String>> {
+        let group = params.common_code_key.as_ref().and_then(|key| self.groups.get(key));
         // A group that nobody is in any more begins anew.
         let Some(code) = group.filter(|group| group.has_members).and_then(|group| group.code.as_ref()) else {
-            return Ok(wanted.code.clone());
+            return Ok(params.code.clone());
         };
-        match &wanted.code {
+        match &params.code {
             Some(asked_for) if asked_for != code => {
-                let key = wanted.common_code_key.as_deref().unwrap_or_default();
+                let key = params.common_code_key.as_deref().unwrap_or_default();
                 let message =
                     format!("Codes with the common_code_key {key} have another code. Leave code out to share it");
                 Err(Error::invalid("code", message))
@@ -169,25 +169,25 @@ impl CreateBatch {
 
     /// Chooses PINs for all codes of one request and adds them.
     fn assign(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
-        let wanted = &command.wanted;
+        let params = &command.params;
         let codes = &self.work.codes;
         let in_order: Vec<&LockedDevice> = command
             .device_ids
             .iter()
             .map(|id| codes.visible_device(*id, &command.visibility))
             .collect::<Result<_>>()?;
-        if wanted.offline.is_some() {
+        if params.offline.is_some() {
             return self.add_offline(command);
         }
-        checks::check_time(&in_order, wanted, self.work.now)?;
-        let code = self.code_of(wanted)?;
+        checks::check_time(&in_order, params, self.work.now)?;
+        let code = self.code_of(params)?;
         let pin_request = PinRequest {
             code: code.as_deref(),
-            code_comes_from: if wanted.code.is_some() { "code" } else { "common_code_key" },
-            name: wanted.name.as_deref(),
-            window: wanted.window,
-            preferred_code_length: wanted.preferred_code_length,
-            prefer_native_scheduling: wanted.prefer_native_scheduling,
+            code_comes_from: if params.code.is_some() { "code" } else { "common_code_key" },
+            name: params.name.as_deref(),
+            window: params.window,
+            preferred_code_length: params.preferred_code_length,
+            prefer_native_scheduling: params.prefer_native_scheduling,
             same_code: self.settings.same_code,
             now: self.work.now,
         };
@@ -204,13 +204,13 @@ impl CreateBatch {
         let (assigned, key) = match command.linking {
             None => {
                 let code = linked::assign_one(&first.device, &self.reservations, &pin_request, &mut draw)?;
-                (vec![Assigned { code, is_shared: true }], wanted.common_code_key.clone())
+                (vec![Assigned { code, is_shared: true }], params.common_code_key.clone())
             }
             Some(behavior) => {
                 let devices: Vec<&Device> = in_order.iter().map(|locked| &locked.device).collect();
                 let assigned = linked::assign_many(&devices, &self.reservations, &pin_request, behavior, &mut draw)?;
                 // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
-                (assigned, wanted.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
+                (assigned, params.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
             }
         };
         if let (Some(key), Some(shared)) = (&key, assigned.iter().find(|assigned| assigned.is_shared)) {
@@ -219,11 +219,11 @@ impl CreateBatch {
         let mut access_code_ids = Vec::with_capacity(assigned.len());
         for (device_id, assigned) in command.device_ids.iter().zip(assigned) {
             let key = key.clone().filter(|_| assigned.is_shared);
-            let code = self.new_code(*device_id, wanted, (assigned.code, key))?;
+            let code = self.new_code(*device_id, params, (assigned.code, key))?;
             access_code_ids.push(code.access_code_id);
             self.add(code, command)?;
         }
-        if wanted.use_backup_pool {
+        if params.use_backup_pool {
             command.device_ids.iter().try_for_each(|device_id| self.enable_pool(*device_id))?;
         }
         Ok(access_code_ids)
@@ -261,19 +261,19 @@ impl CreateBatch {
     pub(super) fn new_code(
         &self,
         device_id: Uuid,
-        wanted: &NewAccessCode,
+        params: &NewAccessCode,
         (code, common_code_key): (String, Option<String>),
     ) -> Result<AccessCode> {
         let locked = self.work.codes.device(device_id)?;
-        let native = wanted.prefer_native_scheduling && locked.device.schedules_natively();
-        let asked = Entry { name: wanted.name.clone(), code, window: wanted.window };
-        let mut life = CodeState::begin(self.work.now, asked, native);
-        life.particulars.awaits_code = locked.device.provider_chooses_codes();
+        let native = params.prefer_native_scheduling && locked.device.schedules_natively();
+        let asked = Entry { name: params.name.clone(), code, window: params.window };
+        let mut state = CodeState::begin(self.work.now, asked, native);
+        state.rare_fields.awaits_code = locked.device.provider_chooses_codes();
         let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
         Ok(AccessCode {
             common_code_key,
-            is_external_modification_allowed: wanted.is_external_modification_allowed,
-            ..AccessCode::new((id, device_id), self.work.visibility.workspace_id, life)
+            is_external_modification_allowed: params.is_external_modification_allowed,
+            ..AccessCode::new((id, device_id), self.work.visibility.workspace_id, state)
         })
     }
 
@@ -291,13 +291,13 @@ impl CreateBatch {
             resolved_at: None,
             outcome: None,
         };
-        self.reservations.add_life(&code);
+        self.reservations.add_code(&code);
         self.work.codes.device_mut(device_id)?.access_code_ordinal += 1;
         self.work.codes.add(code);
         self.work.codes.recorder.concerns(access_code_id, device_id);
         self.work.record(access_code_id, event_type::CREATED, None)?;
         let keeps_attempt = command.linking.is_none() || self.settings.rate_limits.is_some();
-        self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, at_once: command.wanted.sync });
+        self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, at_once: command.params.sync });
         Ok(())
     }
 
@@ -306,19 +306,19 @@ impl CreateBatch {
     pub(super) async fn run(&mut self) -> Result<()> {
         let pending = &self.pending;
         let at_once = |code: &AccessCode| pending.get(&code.access_code_id).is_some_and(|pending| pending.at_once);
-        let turns: [Turn<'_>; 3] = [
-            (Pace::Immediate, &|code| !code.life.is_backup && at_once(code)),
-            (Pace::Usual, &|code| !code.life.is_backup && !at_once(code)),
-            (Pace::Immediate, &|code| code.life.is_backup),
+        let phases: [Phase<'_>; 3] = [
+            (Pace::Immediate, &|code| !code.state.is_backup && at_once(code)),
+            (Pace::Usual, &|code| !code.state.is_backup && !at_once(code)),
+            (Pace::Immediate, &|code| code.state.is_backup),
         ];
-        self.work.run_turns(&turns).await?;
+        self.work.run_phases(&phases).await?;
         let mut kept = Vec::new();
         for code in self.work.codes.all() {
             let Some(pending) = self.pending.get_mut(&code.access_code_id) else { continue };
             // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
             let is_deferred =
-                matches!(code.life.pending_mutations().first(), Some((_, PendingMutation::DeferringCreation { .. })));
-            pending.attempt.resolved_at = (is_deferred || code.life.held.is_some()).then_some(self.work.now);
+                matches!(code.state.pending_mutations().first(), Some((_, PendingMutation::DeferringCreation { .. })));
+            pending.attempt.resolved_at = (is_deferred || code.state.held.is_some()).then_some(self.work.now);
             kept.extend(pending.keeps_attempt.then(|| pending.attempt.clone()));
         }
         for attempt in kept {

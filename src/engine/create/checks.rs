@@ -1,6 +1,6 @@
 //! What of a request for codes a lock refuses, whatever the PIN.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::{Window, begun};
 use crate::domain::device::Device;
 use crate::domain::locked_device::LockedDevice;
@@ -9,27 +9,27 @@ use crate::engine::commands::NewAccessCode;
 use crate::error::{Error, Result};
 
 /// Refuses a time frame, or a lock for it, that no PIN could mend.
-pub(super) fn check_time(locked: &[&LockedDevice], wanted: &NewAccessCode, now: Instant) -> Result<()> {
-    Window::check_not_over(wanted.window, now)?;
-    locked.iter().try_for_each(|locked| check_device(locked, wanted, now))
+pub(super) fn check_time(locked: &[&LockedDevice], params: &NewAccessCode, now: Timestamp) -> Result<()> {
+    Window::check_not_over(params.window, now)?;
+    locked.iter().try_for_each(|locked| check_device(locked, params, now))
 }
 
-fn check_device(locked: &LockedDevice, wanted: &NewAccessCode, now: Instant) -> Result<()> {
+fn check_device(locked: &LockedDevice, params: &NewAccessCode, now: Timestamp) -> Result<()> {
     let device = &locked.device;
-    if device.trouble.removed_at.is_some() {
+    if device.health.removed_at.is_some() {
         return Err(Error::DeviceRemoved(device.device_id));
     }
     if !device.can_program_online_access_codes() {
         return Err(Error::CannotProgramOnlineAccessCodes(device.device_id));
     }
-    if !wanted.attempt_for_offline_device && device.reachable_since.is_none() {
+    if !params.attempt_for_offline_device && device.reachable_since.is_none() {
         return Err(Error::DeviceOffline(device.device_id));
     }
-    if wanted.use_backup_pool {
-        backup_pool::check(device, wanted.window)?;
+    if params.use_backup_pool {
+        backup_pool::check(device, params.window)?;
     }
-    check_time_zone(device, wanted.window)?;
-    check_start(locked, wanted.window, now)
+    check_time_zone(device, params.window)?;
+    check_start(locked, params.window, now)
 }
 
 /// Refuses a time frame on a lock that needs to know its time zone for it and does not.
@@ -45,7 +45,7 @@ pub(in crate::engine) fn check_time_zone(device: &Device, window: Option<Window>
 
 /// Refuses a time frame that has begun on a lock that takes no start in the past: where the workspace refuses these, or
 /// where it is over before the start that the lock is given instead (lifecycle, 6.1).
-pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Instant) -> Result<()> {
+pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Timestamp) -> Result<()> {
     let Some((window, lead)) = window.zip(locked.device.begun_start_lead()) else { return Ok(()) };
     if !begun(window.starts_at, lead, now) {
         return Ok(());

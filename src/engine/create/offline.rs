@@ -13,11 +13,11 @@ use uuid::Uuid;
 impl CreateBatch {
     /// Decides a request for a code that the lock's maker computes.
     pub(super) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
-        let (Some(pin_request), Some(device_id)) = (command.wanted.offline, command.device_ids.first().copied()) else {
+        let (Some(pin_request), Some(device_id)) = (command.params.offline, command.device_ids.first().copied()) else {
             return Err(Error::NotFound(Resource::Device));
         };
         let locked = self.work.codes.visible_device(device_id, &command.visibility)?;
-        if locked.device.trouble.removed_at.is_some() {
+        if locked.device.health.removed_at.is_some() {
             return Err(Error::DeviceRemoved(device_id));
         }
         let ordinal = locked.next_ordinal();
@@ -26,7 +26,7 @@ impl CreateBatch {
             starts_at: pin_request.starts_at,
             ends_at: pin_request.ends_at,
             is_one_time_use: pin_request.is_one_time_use,
-            has_code: command.wanted.code.is_some(),
+            has_code: command.params.code.is_some(),
             max_time_rounding: pin_request.max_time_rounding,
             stay_id,
         };
@@ -40,20 +40,20 @@ impl CreateBatch {
         }
         Window::check_not_over(Some(plan.window), self.work.now)?;
         let code = self.offline_pin(device_id, &plan, ordinal)?;
-        let wanted = NewAccessCode { window: Some(plan.window), ..command.wanted.clone() };
+        let params = NewAccessCode { window: Some(plan.window), ..command.params.clone() };
         let pin_request = PinRequest {
             code: Some(&code),
-            name: wanted.name.as_deref(),
-            window: wanted.window,
+            name: params.name.as_deref(),
+            window: params.window,
             prefer_native_scheduling: false,
             ..PinRequest::at(self.work.now)
         };
         let locked = self.work.codes.device(device_id)?;
         linked::check_capacity(&locked.device, &self.reservations, &pin_request)?;
-        let mut code = self.new_code(device_id, &wanted, (code, None))?;
-        code.life.is_offline = true;
-        code.life.is_natively_scheduled = false;
-        code.life.particulars.offline = Some(json!({
+        let mut code = self.new_code(device_id, &params, (code, None))?;
+        code.state.is_offline = true;
+        code.state.is_natively_scheduled = false;
+        code.state.rare_fields.offline = Some(json!({
             "kind": plan.kind,
             "is_one_time_use": asked.is_one_time_use,
             "dormakaba_oracode_metadata": plan.stay,

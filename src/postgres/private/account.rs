@@ -132,11 +132,11 @@ mod tests {
 
     #[test]
     fn the_first_closed_directory_on_the_way_is_named() {
-        let place = tempfile::tempdir().unwrap();
-        let closed = place.path().join("closed");
+        let directory = tempfile::tempdir().unwrap();
+        let closed = directory.path().join("closed");
         let inside = closed.join("inside");
         fs::create_dir_all(&inside).unwrap();
-        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
         let stranger = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, switch: true };
         assert_eq!(stranger.closed_ancestor(&inside), Some(closed.clone()));

@@ -53,25 +53,25 @@ impl Instance {
     }
 
     /// Creates a fresh directory in `place`, or in memory if `place` is `None` and there is room, and deletes those of dead owners there.
-    pub(super) fn throw_away(place: Option<&Path>) -> Result<Self, StartError> {
+    pub(super) fn throw_away(parent: Option<&Path>) -> Result<Self, StartError> {
         let account = Account::to_run_as(None)?;
         let in_memory = Path::new(IN_MEMORY);
-        if place.is_none() && has_space(in_memory) {
+        if parent.is_none() && has_space(in_memory) {
             // It may still be closed to us.
             if let Ok(instance) = Self::throw_away_in(in_memory, &account) {
                 return Ok(instance);
             }
         }
-        let place = place.map_or_else(|| temporary_place(&account), Path::to_path_buf);
-        Self::throw_away_in(&place, &account)
+        let parent = parent.map_or_else(|| temporary_place(&account), Path::to_path_buf);
+        Self::throw_away_in(&parent, &account)
     }
 
-    fn throw_away_in(place: &Path, account: &Account) -> Result<Self, StartError> {
-        let place = place.canonicalize().map_err(StartError::io("open", place))?;
-        sweep(&place, account);
+    fn throw_away_in(parent: &Path, account: &Account) -> Result<Self, StartError> {
+        let parent = parent.canonicalize().map_err(StartError::io("open", parent))?;
+        sweep(&parent, account);
         let mut number = 0;
         loop {
-            let directory = place.join(format!("{THROW_AWAY}{}-{number}", std::process::id()));
+            let directory = parent.join(format!("{THROW_AWAY}{}-{number}", std::process::id()));
             number += 1;
             match make(&directory, account) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -130,7 +130,7 @@ pub(super) fn default_directory() -> Result<PathBuf, StartError> {
     let in_home = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(in_home)))
-        .map(|place| place.join("latchkey/postgres"))
+        .map(|parent| parent.join("latchkey/postgres"))
         .ok_or(StartError::NoHome)
 }
 
@@ -190,13 +190,13 @@ fn open(path: &Path, account: &Account) -> io::Result<File> {
     Ok(file)
 }
 
-pub(super) fn has_space(place: &Path) -> bool {
-    rustix::fs::statvfs(place).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_SHARED_MEMORY)
+pub(super) fn has_space(parent: &Path) -> bool {
+    rustix::fs::statvfs(parent).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_SHARED_MEMORY)
 }
 
 /// Deletes the throw-away directories in `place` whose owners are dead. What cannot be deleted is left to a later sweep.
-fn sweep(place: &Path, account: &Account) {
-    let Ok(entries) = fs::read_dir(place) else {
+fn sweep(parent: &Path, account: &Account) {
+    let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
@@ -242,8 +242,8 @@ mod tests {
         }
     }
 
-    fn directory_with_lock(place: &Path, name: &str, text: &str) -> PathBuf {
-        let directory = place.join(format!("{THROW_AWAY}{name}"));
+    fn directory_with_lock(parent: &Path, name: &str, text: &str) -> PathBuf {
+        let directory = parent.join(format!("{THROW_AWAY}{name}"));
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join(LOCK), text).unwrap();
         directory
@@ -251,40 +251,40 @@ mod tests {
 
     #[test]
     fn a_sweep_deletes_the_dead_and_leaves_the_living_the_newborn_and_the_foreign() {
-        let place = tempfile::tempdir().unwrap();
-        let dead = directory_with_lock(place.path(), "dead", "1");
-        let newborn = directory_with_lock(place.path(), "newborn", "");
-        let living = directory_with_lock(place.path(), "living", "1");
+        let parent = tempfile::tempdir().unwrap();
+        let dead = directory_with_lock(parent.path(), "dead", "1");
+        let newborn = directory_with_lock(parent.path(), "newborn", "");
+        let living = directory_with_lock(parent.path(), "living", "1");
         let held = lock(&living, &nobody_else()).unwrap();
-        let foreign = place.path().join("foreign");
+        let foreign = parent.path().join("foreign");
         fs::create_dir(&foreign).unwrap();
-        sweep(place.path(), &nobody_else());
+        sweep(parent.path(), &nobody_else());
         assert!(!dead.exists());
         assert!(newborn.exists() && living.exists() && foreign.exists());
         // Not by dropping it: a process that another test is just starting has the file open, too, for a moment.
         held.unlock().unwrap();
-        sweep(place.path(), &nobody_else());
+        sweep(parent.path(), &nobody_else());
         assert!(!living.exists());
     }
 
     #[test]
     fn a_locked_directory_names_its_holder() {
-        let place = tempfile::tempdir().unwrap();
-        let held = lock(place.path(), &nobody_else()).unwrap();
-        let refusal = lock(place.path(), &nobody_else()).unwrap_err();
+        let parent = tempfile::tempdir().unwrap();
+        let held = lock(parent.path(), &nobody_else()).unwrap();
+        let refusal = lock(parent.path(), &nobody_else()).unwrap_err();
         let pid = std::process::id();
         assert!(matches!(refusal, StartError::AlreadyRunning { pid: Some(found), .. } if found == pid), "{refusal}");
         held.unlock().unwrap();
-        assert!(lock(place.path(), &nobody_else()).is_ok());
+        assert!(lock(parent.path(), &nobody_else()).is_ok());
     }
 
     #[test]
     fn a_lock_file_that_is_a_link_is_not_followed() {
-        let place = tempfile::tempdir().unwrap();
-        let victim = place.path().join("victim");
+        let parent = tempfile::tempdir().unwrap();
+        let victim = parent.path().join("victim");
         fs::write(&victim, "precious").unwrap();
-        std::os::unix::fs::symlink(&victim, place.path().join(LOCK)).unwrap();
-        assert!(lock(place.path(), &nobody_else()).is_err());
+        std::os::unix::fs::symlink(&victim, parent.path().join(LOCK)).unwrap();
+        assert!(lock(parent.path(), &nobody_else()).is_err());
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
     }
 }

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn name_and_state_are_read_from_stat() {
-        for (stat, wanted) in [
+        for (stat, expected) in [
             ("42 (postgres) S 1 42 42 0 -1", Some(("postgres", 'S'))),
             ("42 (postgres) Z 1 42 42 0 -1", Some(("postgres", 'Z'))),
             ("42 (a) (b) R) D 1 0", Some(("a) (b) R", 'D'))),
@@ -196,15 +196,15 @@ mod tests {
             ("42 (postgres)", None),
             ("", None),
         ] {
-            let wanted = wanted.map(|(name, state)| (name.to_owned(), state));
-            assert_eq!(name_and_state(stat), wanted, "{stat}");
+            let expected = expected.map(|(name, state)| (name.to_owned(), state));
+            assert_eq!(name_and_state(stat), expected, "{stat}");
         }
     }
 
     #[test]
     fn only_a_living_postgres_in_the_same_directory_is_a_leftover() {
         let ours = "/usr/lib/postgresql/15/bin/postgres -D /d/data -c port=5432";
-        for (process, wanted, why) in [
+        for (process, expected, why) in [
             (process("postgres", 'S', Some("/d/data"), ours), true, "our server"),
             (process("postgres", 'S', Some("/d/data"), "postgres: checkpointer "), true, "a child of it"),
             (process("postgres", 'Z', Some("/d/data"), ours), false, "a zombie"),
@@ -219,7 +219,7 @@ mod tests {
                 "another, its directory unreadable",
             ),
         ] {
-            assert_eq!(process.serves(Path::new("/d/data")), wanted, "{why}");
+            assert_eq!(process.serves(Path::new("/d/data")), expected, "{why}");
         }
     }
 

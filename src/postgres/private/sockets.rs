@@ -121,13 +121,13 @@ mod tests {
 
     #[test]
     fn a_directory_that_others_can_enter_is_refused() {
-        let place = tempfile::tempdir().unwrap();
-        let open = place.path().join("open");
+        let directory = tempfile::tempdir().unwrap();
+        let open = directory.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
         assert!(make(&open, &ourselves()).is_err());
-        let link = place.path().join("link");
-        std::os::unix::fs::symlink(place.path(), &link).unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path(), &link).unwrap();
         assert!(make(&link, &ourselves()).is_err());
     }
 

@@ -2,7 +2,7 @@
 
 use super::locks::{locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
 use crate::ids::ordinal_after;
@@ -36,7 +36,7 @@ pub(crate) enum DueOn<'a> {
 /// are passed over before it is counted.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
-    machine_now: Instant,
+    machine_now: Timestamp,
     on: DueOn<'_>,
     first: usize,
 ) -> Result<Vec<Due>> {
@@ -62,7 +62,7 @@ pub(crate) async fn claim_due(
 /// locks that are left out do not count.
 pub(crate) async fn longest_due(
     pool: &Pool,
-    machine_now: Instant,
+    machine_now: Timestamp,
     left_out: &[Uuid],
     first: usize,
 ) -> Result<Vec<Uuid>> {
@@ -82,7 +82,7 @@ const NEWEST: i64 = 5000;
 /// that are left out, and what somebody else works on, are passed over.
 pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,
-    machine_now: Instant,
+    machine_now: Timestamp,
     (devices, workspaces): (&[Uuid], &[Uuid]),
     first: usize,
 ) -> Result<Vec<Due>> {
@@ -131,7 +131,11 @@ pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Resul
 }
 
 /// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
-pub(crate) async fn claimed_codes(tx: &mut PgConnection, due: &[Due], machine_now: Instant) -> Result<Vec<StoredCode>> {
+pub(crate) async fn claimed_codes(
+    tx: &mut PgConnection,
+    due: &[Due],
+    machine_now: Timestamp,
+) -> Result<Vec<StoredCode>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
     let mut query = QueryBuilder::new("select ");

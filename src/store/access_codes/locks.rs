@@ -37,14 +37,14 @@ pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<P
 /// A code's row with its workspace's.
 struct Found {
     code: AccessCodeRow,
-    is_rival: bool,
+    is_conflict: bool,
     settings: WorkspaceSettingsRow,
 }
 
 impl FromRow<'_, PgRow> for Found {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
-        let is_rival = row.try_get(AccessCodeRow::COUNT)?;
-        Ok(Self { code: AccessCodeRow::from_row(row)?, is_rival, settings: WorkspaceSettingsRow::from_row(row)? })
+        let is_conflict = row.try_get(AccessCodeRow::COUNT)?;
+        Ok(Self { code: AccessCodeRow::from_row(row)?, is_conflict, settings: WorkspaceSettingsRow::from_row(row)? })
     }
 }
 
@@ -213,7 +213,7 @@ pub(crate) async fn lock_access_codes(
     tx: &mut PgConnection,
     visibility: &Visibility,
     access_code_ids: &[Uuid],
-    wanted: &[PinChange],
+    pin_changes: &[PinChange],
 ) -> Result<LockedAccessCodes> {
     // A code never moves to another device: where it is need not be read anew under the lock.
     let mut query = QueryBuilder::new("select ");
@@ -227,13 +227,13 @@ pub(crate) async fn lock_access_codes(
     if device_ids.is_empty() {
         return Ok(LockedAccessCodes::default());
     }
-    let mut query = codes_with_settings(visibility, access_code_ids, &device_ids, wanted);
+    let mut query = codes_with_settings(visibility, access_code_ids, &device_ids, pin_changes);
     let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
     let mut all = LockedAccessCodes::default();
     let mut settings = None;
-    for Found { code, is_rival, settings: of_it } in found {
+    for Found { code, is_conflict, settings: of_it } in found {
         settings = Some(of_it);
-        if is_rival { &mut all.conflicts } else { &mut all.codes }.push(code.try_into()?);
+        if is_conflict { &mut all.conflicts } else { &mut all.codes }.push(code.try_into()?);
     }
     // Where there is none of the codes, nobody asks for their locks.
     let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else { return Ok(all) };
@@ -247,15 +247,15 @@ fn codes_with_settings(
     visibility: &Visibility,
     access_code_ids: &[Uuid],
     device_ids: &[Uuid],
-    wanted: &[PinChange],
+    pin_changes: &[PinChange],
 ) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query
         .push(AccessCodeRow::COLUMNS)
-        .push(", a.is_rival, ")
+        .push(", a.is_conflict, ")
         .push(WorkspaceSettingsRow::COLUMNS)
         .push(" from (select ");
-    query.push(AccessCodeRow::COLUMNS).push(", false as is_rival from unnest(").push_bind(access_code_ids.to_vec());
+    query.push(AccessCodeRow::COLUMNS).push(", false as is_conflict from unnest(").push_bind(access_code_ids.to_vec());
     query.push("::uuid[]) as wanted(id) cross join lateral (select * from access_code a where a.access_code_id = ");
     query.push("wanted.id offset 0) as a where a.gone_at is null and a.workspace_id = ");
     query.push_bind(visibility.workspace_id);
@@ -264,7 +264,7 @@ fn codes_with_settings(
     super::push_blocked_on(&mut query, device_ids);
     query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
     query.push(")) as a");
-    if !wanted.is_empty() {
+    if !pin_changes.is_empty() {
         for has_pin in [
             "a.device_id = own.device_id and a.code = pin.code and (a.particulars is null
              or not a.particulars ? 'has_expired')",
@@ -272,8 +272,8 @@ fn codes_with_settings(
              and a.held_code <> a.code",
         ] {
             query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", true from unnest(");
-            query.push_bind(wanted.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
-            query.push_bind(wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
+            query.push_bind(pin_changes.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
+            query.push_bind(pin_changes.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
             query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
             query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (values (own.code), ");
             query.push("(wanted.code)) as pin(code) cross join lateral (select * from access_code a where ");

@@ -1,7 +1,7 @@
 //! Reservations: the codes that stand in the way of new ones.
 
 use super::row::window;
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::Reservation;
 use crate::domain::offline::{Kind, Registered};
@@ -47,7 +47,7 @@ pub(crate) struct PinQuery {
 /// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
 pub(crate) async fn reservations_of_codes(
     tx: &mut PgConnection,
-    wanted: &BTreeSet<PinQuery>,
+    pins: &BTreeSet<PinQuery>,
 ) -> Result<Vec<Reservation>> {
     reservations!(
         tx,
@@ -61,8 +61,8 @@ pub(crate) async fn reservations_of_codes(
                               where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
                                     and a.held_code <> a.code and a.gone_at is null
                               offset 0)) as a",
-        &wanted.iter().map(|it| it.device_id).collect::<Vec<_>>(),
-        &wanted.iter().map(|it| it.code.clone()).collect::<Vec<_>>()
+        &pins.iter().map(|it| it.device_id).collect::<Vec<_>>(),
+        &pins.iter().map(|it| it.code.clone()).collect::<Vec<_>>()
     )
 }
 
@@ -87,13 +87,13 @@ struct ReservationRow {
     access_code_id: Uuid,
     device_id: Uuid,
     code: String,
-    starts_at: Option<Instant>,
-    ends_at: Option<Instant>,
+    starts_at: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
     is_natively_scheduled: bool,
     is_managed: bool,
     held_code: Option<String>,
-    held_starts_at: Option<Instant>,
-    held_ends_at: Option<Instant>,
+    held_starts_at: Option<Timestamp>,
+    held_ends_at: Option<Timestamp>,
     is_backup: bool,
     is_in_pool: bool,
     is_ended: bool,
@@ -136,9 +136,9 @@ impl ReservationRow {
 /// What these locks hold with these PINs.
 pub(crate) async fn held_with_codes(
     tx: &mut PgConnection,
-    wanted: &BTreeSet<(Uuid, String)>,
+    pins: &BTreeSet<(Uuid, String)>,
 ) -> Result<HashMap<Uuid, Vec<Held>>> {
-    let (device_ids, codes): (Vec<Uuid>, Vec<String>) = wanted.iter().cloned().unzip();
+    let (device_ids, codes): (Vec<Uuid>, Vec<String>) = pins.iter().cloned().unzip();
     let rows = sqlx::query!(
         r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.is_managed as "is_managed!",
                 a.held_code as "held_code!"

@@ -1,6 +1,6 @@
 //! An access code's row: its columns, and the code that they make.
 
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{CodeState, Entry, RareFields, Window};
 use crate::domain::locked_device::LockedDevice;
@@ -17,30 +17,30 @@ row! {
         fixed {
             workspace_id: Uuid,
             device_id: Uuid,
-            created_at: Instant,
+            created_at: Timestamp,
             is_offline: bool,
             is_backup: bool,
         }
         changing {
             name: Option<String>,
             code: String,
-            starts_at: Option<Instant>,
-            ends_at: Option<Instant>,
+            starts_at: Option<Timestamp>,
+            ends_at: Option<Timestamp>,
             common_code_key: Option<String>,
             is_natively_scheduled: bool,
             is_external_modification_allowed: bool,
             is_managed: bool,
-            deletion_requested_at: Option<Instant>,
+            deletion_requested_at: Option<Timestamp>,
             held_name: Option<String>,
             held_code: Option<String>,
-            held_starts_at: Option<Instant>,
-            held_ends_at: Option<Instant>,
-            first_held_at: Option<Instant>,
-            as_of: Instant,
-            working_since: Option<Instant>,
-            due_at: Option<Instant>,
-            wake_at: Option<Instant>,
-            gone_at: Option<Instant>,
+            held_starts_at: Option<Timestamp>,
+            held_ends_at: Option<Timestamp>,
+            first_held_at: Option<Timestamp>,
+            as_of: Timestamp,
+            working_since: Option<Timestamp>,
+            due_at: Option<Timestamp>,
+            wake_at: Option<Timestamp>,
+            gone_at: Option<Timestamp>,
             children: i32,
             pool_device_id: Option<Uuid>,
             pulled_backup_access_code_id: Option<Uuid>,
@@ -59,22 +59,22 @@ pub struct StoredCode {
     /// The code.
     pub code: AccessCode,
     /// When the next step of its life falls due, in the workspace's time.
-    pub due_at: Option<Instant>,
+    pub due_at: Option<Timestamp>,
     /// The same in the machine's time; `None` where no passing of time leads there.
-    pub wake_at: Option<Instant>,
+    pub wake_at: Option<Timestamp>,
 }
 
 impl StoredCode {
     /// When the next step of a code on this lock falls due: in the workspace's time, and in the machine's where the passing
     /// of time leads there.
-    pub fn due_times(code: &AccessCode, locked: &LockedDevice) -> (Option<Instant>, Option<Instant>) {
-        let due_at = code.life.next(&locked.device.lock(&locked.settings)).map(|(due_at, _)| due_at);
+    pub fn due_times(code: &AccessCode, locked: &LockedDevice) -> (Option<Timestamp>, Option<Timestamp>) {
+        let due_at = code.state.next(&locked.device.lock(&locked.settings)).map(|(due_at, _)| due_at);
         (due_at, due_at.and_then(|due_at| locked.settings.clock.machine_time_of(due_at)))
     }
 
     /// The group that it is in no longer, with its workspace.
     pub fn left_group(&self) -> Option<(Uuid, String)> {
-        let is_gone = self.code.life.gone_at.is_some();
+        let is_gone = self.code.state.gone_at.is_some();
         let key = self.code.left_group.as_ref().or(self.code.common_code_key.as_ref().filter(|_| is_gone))?;
         Some((self.code.workspace_id, key.clone()))
     }
@@ -85,7 +85,7 @@ impl StoredCode {
 /// # Errors
 /// A row that has one of them only.
 pub(super) fn window(
-    (starts_at, ends_at): (Option<Instant>, Option<Instant>),
+    (starts_at, ends_at): (Option<Timestamp>, Option<Timestamp>),
     (access_code_id, column): (Uuid, &str),
 ) -> Result<Option<Window>> {
     match (starts_at, ends_at) {
@@ -102,7 +102,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
         let id = row.access_code_id;
         let held_window = window((row.held_starts_at, row.held_ends_at), (id, "held_starts_at"))?;
         let held_name = row.held_name;
-        let life = CodeState {
+        let state = CodeState {
             created_at: row.created_at,
             asked: Entry {
                 name: row.name,
@@ -119,7 +119,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
             as_of: row.as_of,
             working_since: row.working_since,
             gone_at: row.gone_at,
-            particulars: row.particulars.map(|particulars| particulars.0).unwrap_or_default(),
+            rare_fields: row.particulars.map(|particulars| particulars.0).unwrap_or_default(),
         };
         let code = AccessCode {
             access_code_id: id,
@@ -131,7 +131,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
             is_external_modification_allowed: row.is_external_modification_allowed,
             pool_device_id: row.pool_device_id,
             pulled_backup_access_code_id: row.pulled_backup_access_code_id,
-            life,
+            state,
             children: row.children,
         };
         Ok(Self { code, due_at: row.due_at, wake_at: row.wake_at })
@@ -141,40 +141,40 @@ impl TryFrom<AccessCodeRow> for StoredCode {
 impl From<StoredCode> for AccessCodeRow {
     fn from(StoredCode { code, due_at, wake_at }: StoredCode) -> Self {
         let blocked_on = code.blocked_on();
-        let AccessCode { life, .. } = code;
+        let AccessCode { state, .. } = code;
         let (held_name, held_code, held_window) =
-            life.held.map_or((None, None, None), |held| (held.name, Some(held.code), held.window));
+            state.held.map_or((None, None, None), |held| (held.name, Some(held.code), held.window));
         Self {
             access_code_id: code.access_code_id,
             workspace_id: code.workspace_id,
             device_id: code.device_id,
-            created_at: life.created_at,
-            is_offline: life.is_offline,
-            is_backup: life.is_backup,
-            name: life.asked.name,
-            code: life.asked.code,
-            starts_at: life.asked.window.map(|window| window.starts_at),
-            ends_at: life.asked.window.map(|window| window.ends_at),
+            created_at: state.created_at,
+            is_offline: state.is_offline,
+            is_backup: state.is_backup,
+            name: state.asked.name,
+            code: state.asked.code,
+            starts_at: state.asked.window.map(|window| window.starts_at),
+            ends_at: state.asked.window.map(|window| window.ends_at),
             // Others of its group find the code by it: not once it is gone.
-            common_code_key: code.common_code_key.filter(|_| life.gone_at.is_none()),
-            is_natively_scheduled: life.is_natively_scheduled,
+            common_code_key: code.common_code_key.filter(|_| state.gone_at.is_none()),
+            is_natively_scheduled: state.is_natively_scheduled,
             is_external_modification_allowed: code.is_external_modification_allowed,
-            is_managed: life.is_managed,
-            deletion_requested_at: life.deletion_requested_at,
+            is_managed: state.is_managed,
+            deletion_requested_at: state.deletion_requested_at,
             held_name,
             held_code,
             held_starts_at: held_window.map(|window| window.starts_at),
             held_ends_at: held_window.map(|window| window.ends_at),
-            first_held_at: life.first_held_at,
-            as_of: life.as_of,
-            working_since: life.working_since,
+            first_held_at: state.first_held_at,
+            as_of: state.as_of,
+            working_since: state.working_since,
             due_at,
             wake_at,
-            gone_at: life.gone_at,
+            gone_at: state.gone_at,
             children: code.children,
             pool_device_id: code.pool_device_id,
             pulled_backup_access_code_id: code.pulled_backup_access_code_id,
-            particulars: (life.particulars != RareFields::default()).then_some(Json(life.particulars)),
+            particulars: (state.rare_fields != RareFields::default()).then_some(Json(state.rare_fields)),
             blocked_on,
             sequence: code.sequence,
         }

@@ -1,7 +1,7 @@
 //! Writing what follows from codes: when they are woken, and PIN groups that nobody is in any more.
 
 use super::row::StoredCode;
-use crate::clock::{Instant, WorkspaceClock};
+use crate::clock::{Timestamp, WorkspaceClock};
 use crate::error::Result;
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
 pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
-    let (ids, wake_at): (Vec<Uuid>, Vec<Option<Instant>>) = sqlx::query!(
+    let (ids, wake_at): (Vec<Uuid>, Vec<Option<Timestamp>>) = sqlx::query!(
         r#"select access_code_id, due_at as "due_at!", wake_at from access_code
            where workspace_id = $1 and due_at is not null"#,
         workspace_id,
@@ -29,7 +29,7 @@ pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, cl
          from unnest($1::uuid[], $2::timestamptz[]) as new(access_code_id, wake_at)
          where access_code.access_code_id = new.access_code_id",
         &ids,
-        &wake_at as &[Option<Instant>],
+        &wake_at as &[Option<Timestamp>],
     )
     .execute(tx)
     .await?;
@@ -43,8 +43,8 @@ pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new(access_code_id, due_at, wake_at)
          where access_code.access_code_id = new.access_code_id",
         &codes.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
-        &codes.iter().map(|it| it.due_at).collect::<Vec<_>>() as &[Option<Instant>],
-        &codes.iter().map(|it| it.wake_at).collect::<Vec<_>>() as &[Option<Instant>],
+        &codes.iter().map(|it| it.due_at).collect::<Vec<_>>() as &[Option<Timestamp>],
+        &codes.iter().map(|it| it.wake_at).collect::<Vec<_>>() as &[Option<Timestamp>],
     )
     .execute(tx)
     .await?;

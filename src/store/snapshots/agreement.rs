@@ -129,12 +129,12 @@ impl Agreement {
 /// A code that its maker computed tells what it is.
 fn check_offline(number: usize, code: &Value) -> Result<(), Wrong> {
     if code["is_offline"] == true && Kind::deserialize(&code["particulars"]["offline"]["kind"]).is_err() {
-        let place = format!("tables.access_code[{number}].particulars.offline.kind");
-        return Err(format!("{place}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
+        let location = format!("tables.access_code[{number}].particulars.offline.kind");
+        return Err(format!("{location}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
     }
     Ok(())
 }
 
-fn check_counter(made: u64, least: u64, place: impl Fn() -> String) -> Result<(), Wrong> {
-    if made >= least { Ok(()) } else { Err(format!("{}: is less than the {least} that the snapshot has", place())) }
+fn check_counter(made: u64, least: u64, location: impl Fn() -> String) -> Result<(), Wrong> {
+    if made >= least { Ok(()) } else { Err(format!("{}: is less than the {least} that the snapshot has", location())) }
 }

@@ -5,7 +5,7 @@ use super::document::{Document, Wrong};
 use super::raw;
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use super::written::Written;
-use crate::clock::{Instant, from_iso, to_iso};
+use crate::clock::{Timestamp, from_iso, to_iso};
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
@@ -55,14 +55,14 @@ pub(crate) async fn adopted(
     let mut written =
         Written::begin(Vec::with_capacity(room), workspace_id, &document.clock, &workspace).map_err(said)?;
     drop(workspace);
-    for (place, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
-        written.table(place, table.name);
+    for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
+        written.table(index, table.name);
         let mut checked = Rows::of(table, columns);
         keys.begin(table);
         raw::each(rows, |number, row| {
-            let place = || format!("tables.{}[{number}]", table.name);
-            let mut row = raw::value(row, most, place)?;
-            checked.check(&mut row, &place)?;
+            let location = || format!("tables.{}[{number}]", table.name);
+            let mut row = raw::value(row, most, location)?;
+            checked.check(&mut row, &location)?;
             keys.note(table, number, &row)?;
             agreement.note(table, number, &row)?;
             if from != to {
@@ -171,24 +171,24 @@ impl<'a> Rows<'a> {
         Self { table, columns: columns.get(table.name).map_or(&[][..], Vec::as_slice), first: None }
     }
 
-    fn check(&mut self, row: &mut Value, place: &dyn Fn() -> String) -> Result<(), Wrong> {
-        let Value::Object(fields) = row else { return Err(format!("{} is no object", place())) };
+    fn check(&mut self, row: &mut Value, location: &dyn Fn() -> String) -> Result<(), Wrong> {
+        let Value::Object(fields) = row else { return Err(format!("{} is no object", location())) };
         let mut names: Vec<&String> = fields.keys().collect();
         names.sort_unstable();
         match &self.first {
             Some(first) if !first.iter().eq(names.iter().copied()) => {
-                return Err(format!("{} has other columns than the rows before it", place()));
+                return Err(format!("{} has other columns than the rows before it", location()));
             }
             Some(_) => {}
             None => {
                 if let Some(unknown) = names.iter().find(|name| self.columns.iter().all(|it| it.name != ***name)) {
-                    return Err(format!("{}.{unknown} is unknown: was it made by a newer Latchkey?", place()));
+                    return Err(format!("{}.{unknown} is unknown: was it made by a newer Latchkey?", location()));
                 }
                 self.first = Some(names.into_iter().cloned().collect());
             }
         }
         self.columns.iter().try_for_each(|column| {
-            let wrong = |what: String| format!("{}.{}: {what}", place(), column.name);
+            let wrong = |what: String| format!("{}.{}: {what}", location(), column.name);
             check_column(self.table, column, fields).map_err(wrong)
         })
     }
@@ -220,7 +220,7 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
         "timestamp with time zone" => {
             if let Some(instant) = value.as_str().and_then(from_iso) {
                 // Cut to milliseconds, as all instants are; what needs no cut stays as it is written.
-                if value.as_str().and_then(|text| text.parse::<Instant>().ok()) != Some(instant) {
+                if value.as_str().and_then(|text| text.parse::<Timestamp>().ok()) != Some(instant) {
                     *value = json!(to_iso(instant));
                 }
                 return Ok(());
@@ -248,7 +248,7 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
 /// Refuses instants that can be read, and not be written any more.
 fn check_instants(value: &Value) -> Result<(), Wrong> {
     match value {
-        Value::String(text) if text.starts_with(['+', '-']) && text.parse::<Instant>().is_ok() => {
+        Value::String(text) if text.starts_with(['+', '-']) && text.parse::<Timestamp>().is_ok() => {
             Err(format!("{text} is not between the years 1 and 9999"))
         }
         Value::Array(items) => items.iter().try_for_each(check_instants),

@@ -18,8 +18,8 @@ pub fn checksum(document: &Map<String, Value>) -> Result<String> {
     let mut members: Vec<(&str, &Value)> = document.iter().map(|(name, value)| (name.as_str(), value)).collect();
     members.retain(|(name, _)| *name != CHECKSUM);
     hash.open('{');
-    for (place, (name, value)) in hash.sorted(members).into_iter().enumerate() {
-        hash.member(place, name)?;
+    for (index, (name, value)) in hash.sorted(members).into_iter().enumerate() {
+        hash.member(index, name)?;
         hash.value(value)?;
         hash.end_item();
     }
@@ -36,8 +36,8 @@ pub(crate) async fn of(document: &Document<'_>, most: usize) -> Result<String, S
     let mut members: Vec<(&str, &RawValue)> = document.members.iter().collect();
     members.retain(|(name, _)| *name != CHECKSUM);
     hash.open('{');
-    for (place, (name, member)) in hash.sorted(members).into_iter().enumerate() {
-        hash.member(place, name).map_err(said)?;
+    for (index, (name, member)) in hash.sorted(members).into_iter().enumerate() {
+        hash.member(index, name).map_err(said)?;
         if name == "tables" {
             hash.tables(document, most).await?;
         } else {
@@ -67,8 +67,8 @@ impl Hash {
     async fn tables(&mut self, document: &Document<'_>, most: usize) -> Result<(), String> {
         let tables = document.lists.iter().collect();
         self.open('{');
-        for (place, (table, rows)) in self.sorted(tables).into_iter().enumerate() {
-            self.member(place, table).map_err(said)?;
+        for (index, (table, rows)) in self.sorted(tables).into_iter().enumerate() {
+            self.member(index, table).map_err(said)?;
             self.open('[');
             raw::each(rows, |number, row| {
                 self.item(number);
@@ -102,15 +102,15 @@ impl Hash {
     }
 
     /// Begins an item of a list.
-    fn item(&mut self, place: usize) {
-        if place > 0 && !self.is_of_version_1 {
+    fn item(&mut self, index: usize) {
+        if index > 0 && !self.is_of_version_1 {
             self.hash.update(",");
         }
     }
 
     /// Begins a member of an object.
-    fn member(&mut self, place: usize, name: &str) -> Result<()> {
-        self.item(place);
+    fn member(&mut self, index: usize, name: &str) -> Result<()> {
+        self.item(index);
         if self.is_of_version_1 {
             self.hash.update(format!("{name:?}"));
         } else {
@@ -140,8 +140,8 @@ impl Hash {
             Value::Object(fields) => {
                 self.open('{');
                 let fields = fields.iter().map(|(name, value)| (name.as_str(), value)).collect();
-                for (place, (name, value)) in self.sorted(fields).into_iter().enumerate() {
-                    self.member(place, name)?;
+                for (index, (name, value)) in self.sorted(fields).into_iter().enumerate() {
+                    self.member(index, name)?;
                     self.value_of_version_1(value)?;
                     self.end_item();
                 }

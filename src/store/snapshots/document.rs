@@ -3,7 +3,7 @@
 
 use super::raw::{self, Members, is_object};
 use super::tables::TABLES;
-use crate::clock::{Instant, WorkspaceClock, from_iso, to_iso};
+use crate::clock::{Timestamp, WorkspaceClock, from_iso, to_iso};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -40,7 +40,7 @@ enum Mode {
 
 impl Clock {
     /// How a clock stands when the machine's time is `machine_now`.
-    pub(crate) fn of(clock: WorkspaceClock, machine_now: Instant) -> Self {
+    pub(crate) fn of(clock: WorkspaceClock, machine_now: Timestamp) -> Self {
         let (mode, rate) = match clock {
             WorkspaceClock::Live => (Mode::Live, None),
             WorkspaceClock::Running { rate, .. } => (Mode::Running, Some(rate)),
@@ -50,12 +50,12 @@ impl Clock {
     }
 
     /// The instant of the workspace's time.
-    pub(crate) fn instant(&self) -> Option<Instant> {
+    pub(crate) fn instant(&self) -> Option<Timestamp> {
         from_iso(&self.now)
     }
 
     /// The clock that goes on from there; `None` where there is no such clock.
-    pub(crate) fn going_on(&self, machine_now: Instant) -> Option<WorkspaceClock> {
+    pub(crate) fn going_on(&self, machine_now: Timestamp) -> Option<WorkspaceClock> {
         let at = self.instant()?;
         Some(match (self.mode, self.rate) {
             (Mode::Live, _) => WorkspaceClock::Live,

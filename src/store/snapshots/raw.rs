@@ -90,19 +90,19 @@ pub(crate) fn small(value: &RawValue) -> serde_json::Result<Value> {
 ///
 /// # Errors
 /// Why it cannot be kept, with its place.
-pub(crate) fn value(value: &RawValue, most: usize, place: impl Fn() -> String) -> Result<Value, String> {
+pub(crate) fn value(value: &RawValue, most: usize, location: impl Fn() -> String) -> Result<Value, String> {
     if value.get().len() > most {
-        return Err(format!("{}: is longer than {most} bytes, see --body-limit", place()));
+        return Err(format!("{}: is longer than {most} bytes, see --body-limit", location()));
     }
     // Without the place in the text: it would be one in this value.
     let value = small(value).map_err(|error| {
         let said = error.to_string();
-        format!("{}: {}", place(), said.split(" at line ").next().unwrap_or_default())
+        format!("{}: {}", location(), said.split(" at line ").next().unwrap_or_default())
     })?;
     if is_deeper(&value, MAX_DEPTH) {
-        return Err(format!("{}: Lists and objects must be at most {MAX_DEPTH} deep in each other", place()));
+        return Err(format!("{}: Lists and objects must be at most {MAX_DEPTH} deep in each other", location()));
     }
-    if has_nul(&value) { Err(format!("{}: {NO_NUL}", place())) } else { Ok(value) }
+    if has_nul(&value) { Err(format!("{}: {NO_NUL}", location())) } else { Ok(value) }
 }
 
 /// How many levels of lists and objects a value may have: a row lies in a table, in the tables, in the document.

@@ -1,7 +1,7 @@
 //! What belongs to a workspace: the one list of its tables.
 
 use crate::clock::duration_from_iso;
-use crate::domain::access_code::lifecycle::particulars::{Outcome, RareFields};
+use crate::domain::access_code::lifecycle::rare_fields::{Outcome, RareFields};
 use crate::domain::action_attempt::StoredOutcome;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::{Overrides, brands};

@@ -29,8 +29,8 @@ impl Written {
     }
 
     /// Begins the table at this place of [`TABLES`].
-    pub(crate) fn table(&mut self, place: usize, name: &str) {
-        self.0.extend_from_slice(format!("{}\"{name}\":[", if place > 0 { "]," } else { "" }).as_bytes());
+    pub(crate) fn table(&mut self, index: usize, name: &str) {
+        self.0.extend_from_slice(format!("{}\"{name}\":[", if index > 0 { "]," } else { "" }).as_bytes());
     }
 
     /// The next row of the table that was begun.
@@ -61,8 +61,8 @@ pub(crate) async fn write(document: &Document<'_>, before: Vec<u8>) -> Result<Ve
     let said = |error: serde_json::Error| error.to_string();
     let workspace = small(document.workspace).map_err(said)?;
     let mut written = Written::begin(before, document.workspace_id, &document.clock, &workspace).map_err(said)?;
-    for (place, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
-        written.table(place, table.name);
+    for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
+        written.table(index, table.name);
         raw::each(rows, |number, row| written.row(number, &serde_json::from_str(row.get())?)).await.map_err(said)?;
     }
     Ok(written.end(Some(&checksum)))

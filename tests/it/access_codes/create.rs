@@ -1,7 +1,7 @@
 //! `/access_codes/create`: what a code is made of, and which requests are refused.
 
 use super::{about_the_whole, on, pin, rows};
-use crate::support::{START, UNKNOWN, World, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
@@ -9,13 +9,13 @@ const CREATE: &str = "/access_codes/create";
 #[test]
 fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
     run(async {
-        let world = World::with_locks(1).await;
-        let made = world.post(CREATE, on(&world, 0, json!({ "code": "4826", "name": "My guest" }))).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let made = workspace.post(CREATE, on(&workspace, 0, json!({ "code": "4826", "name": "My guest" }))).await.ok();
         let id = &made["access_code"]["access_code_id"];
         let expected = json!({
             "access_code_id": id,
-            "device_id": world.lock(0),
-            "workspace_id": world.workspace_id,
+            "device_id": workspace.lock(0),
+            "workspace_id": workspace.workspace_id,
             "name": "My guest",
             "code": "4826",
             "common_code_key": null,
@@ -53,9 +53,9 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
         });
         assert_eq!(made["action_attempt"], attempt);
         assert_eq!(made.as_object().unwrap().len(), 3, "access_code, action_attempt and ok: {made}");
-        assert_eq!(world.access_code(id).await, expected, "get shows what create showed");
-        world.advance("PT0.25S").await;
-        let set = world.access_code(id).await;
+        assert_eq!(workspace.access_code(id).await, expected, "get shows what create showed");
+        workspace.advance("PT0.25S").await;
+        let set = workspace.access_code(id).await;
         assert_eq!(set["status"], "set");
         assert_eq!(set["pending_mutations"], json!([]));
         assert_eq!(set["appearance"], json!({ "name": "My guest", "first_name": "My", "last_name": "guest" }));
@@ -65,9 +65,9 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
 #[test]
 fn a_code_for_a_far_window_waits_and_says_until_when() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let window = json!({ "starts_at": "2026-03-20T15:00:00Z", "ends_at": "2026-03-22T11:00:00Z" });
-        let native = world.create(on(&world, 0, window.clone())).await;
+        let native = workspace.create(on(&workspace, 0, window.clone())).await;
         assert_eq!((&native["type"], &native["status"]), (&json!("time_bound"), &json!("unset")));
         assert_eq!(native["starts_at"], "2026-03-20T15:00:00.000Z");
         assert_eq!(native["ends_at"], "2026-03-22T11:00:00.000Z");
@@ -76,15 +76,15 @@ fn a_code_for_a_far_window_waits_and_says_until_when() {
         assert_eq!(pending[0]["scheduled_at"], "2026-03-17T15:00:00.000Z", "72 hours before");
         assert_eq!(pending[0]["created_at"], START);
 
-        let mut wanted = on(&world, 0, window);
-        wanted["prefer_native_scheduling"] = json!(false);
-        let just_in_time = world.create(wanted).await;
+        let mut params = on(&workspace, 0, window);
+        params["prefer_native_scheduling"] = json!(false);
+        let just_in_time = workspace.create(params).await;
         assert_eq!(just_in_time["pending_mutations"][0]["scheduled_at"], "2026-03-20T14:00:00.000Z", "an hour before");
 
-        world.post("/_emulator/clock/advance", json!({ "to": "2026-03-20T14:30:00Z" })).await.ok();
-        let native = world.access_code(&native["access_code_id"]).await;
+        workspace.post("/_emulator/clock/advance", json!({ "to": "2026-03-20T14:30:00Z" })).await.ok();
+        let native = workspace.access_code(&native["access_code_id"]).await;
         assert_eq!((&native["status"], &native["is_scheduled_on_device"]), (&json!("unset"), &json!(true)));
-        let just_in_time = world.access_code(&just_in_time["access_code_id"]).await;
+        let just_in_time = workspace.access_code(&just_in_time["access_code_id"]).await;
         assert_eq!((&just_in_time["status"], &just_in_time["is_scheduled_on_device"]), (&json!("set"), &json!(false)));
     });
 }
@@ -92,20 +92,20 @@ fn a_code_for_a_far_window_waits_and_says_until_when() {
 #[test]
 fn a_code_whose_window_has_begun_is_set_at_once() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let window = json!({ "starts_at": "2026-03-01T12:00:00Z", "ends_at": "2026-03-03T12:00:00Z" });
-        let code = world.create(on(&world, 0, window)).await;
+        let code = workspace.create(on(&workspace, 0, window)).await;
         assert_eq!(code["status"], "setting");
         assert_eq!(code["pending_mutations"][0]["mutation_code"], "creating");
-        world.advance("PT0.25S").await;
-        assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "set");
+        workspace.advance("PT0.25S").await;
+        assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
     });
 }
 
 #[test]
 fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for (starts_at, ends_at, shown) in [
             (
                 "2026-09-10T07:00:00-07:00",
@@ -119,9 +119,9 @@ fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
             ),
             ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"]),
         ] {
-            let code = world.create(on(&world, 0, json!({ "starts_at": starts_at, "ends_at": ends_at }))).await;
+            let code = workspace.create(on(&workspace, 0, json!({ "starts_at": starts_at, "ends_at": ends_at }))).await;
             assert_eq!([&code["starts_at"], &code["ends_at"]], shown);
-            assert_eq!(world.access_code(&code["access_code_id"]).await["starts_at"], shown[0]);
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["starts_at"], shown[0]);
         }
     });
 }
@@ -129,7 +129,7 @@ fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
 #[test]
 fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let (sooner, later) = ("2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z");
         for (window, message) in [
             (json!({ "starts_at": sooner }), "Both starts_at and ends_at must be provided if one is"),
@@ -141,72 +141,83 @@ fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
                 "ends_at must be after starts_at",
             ),
         ] {
-            let error = world.post(CREATE, on(&world, 0, window)).await.error(400, "invalid_input");
+            let error = workspace.post(CREATE, on(&workspace, 0, window)).await.error(400, "invalid_input");
             assert_eq!((&error["message"], about_the_whole(&error)), (&json!(message), vec![message.to_owned()]));
         }
         let past = json!({ "starts_at": "2026-03-01T00:00:00Z", "ends_at": START });
-        assert_eq!(world.post(CREATE, on(&world, 0, past)).await.invalid("ends_at"), ["ends_at must be in the future"]);
+        assert_eq!(
+            workspace.post(CREATE, on(&workspace, 0, past)).await.invalid("ends_at"),
+            ["ends_at must be in the future"]
+        );
         let invalid = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
         for wrong in
             ["", "tomorrow", "2026-13-01", "2026-04-01T00:00:00+00", "2026-02-30T00:00:00Z", "10000-01-01T00:00Z"]
         {
             let window = json!({ "starts_at": wrong, "ends_at": later });
-            assert_eq!(world.post(CREATE, on(&world, 0, window)).await.invalid("starts_at"), [invalid], "{wrong}");
+            assert_eq!(
+                workspace.post(CREATE, on(&workspace, 0, window)).await.invalid("starts_at"),
+                [invalid],
+                "{wrong}"
+            );
             let window = json!({ "starts_at": sooner, "ends_at": wrong });
-            assert_eq!(world.post(CREATE, on(&world, 0, window)).await.invalid("ends_at"), [invalid], "{wrong}");
+            assert_eq!(
+                workspace.post(CREATE, on(&workspace, 0, window)).await.invalid("ends_at"),
+                [invalid],
+                "{wrong}"
+            );
         }
         for null in ["starts_at", "ends_at", "code", "name", "common_code_key"] {
-            let messages = world.post(CREATE, on(&world, 0, json!({ null: Value::Null }))).await.invalid(null);
+            let messages = workspace.post(CREATE, on(&workspace, 0, json!({ null: Value::Null }))).await.invalid(null);
             assert_eq!(messages, ["Expected string, received null"], "{null}");
         }
-        assert_eq!(rows(&world).await, [0; 4]);
+        assert_eq!(rows(&workspace).await, [0; 4]);
     });
 }
 
 #[test]
 fn a_name_is_kept_as_it_was_given() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let long = "lang ".repeat(2000);
         for name in ["  two  spaces  ", "Zoë 🐝 \"Ω\"\n\t\\", "", "null", long.as_str()] {
-            let code = world.create(on(&world, 0, json!({ "name": name }))).await;
+            let code = workspace.create(on(&workspace, 0, json!({ "name": name }))).await;
             assert_eq!(code["name"], name);
-            assert_eq!(world.access_code(&code["access_code_id"]).await["name"], name);
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["name"], name);
         }
-        assert_eq!(world.create(on(&world, 0, json!({}))).await["name"], Value::Null);
+        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["name"], Value::Null);
     });
 }
 
 #[test]
 fn text_with_a_nul_character_is_refused_because_nothing_can_keep_it() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for name in ["name", "common_code_key"] {
-            let reply = world.post(CREATE, on(&world, 0, json!({ name: "a\u{0}b" }))).await;
+            let reply = workspace.post(CREATE, on(&workspace, 0, json!({ name: "a\u{0}b" }))).await;
             assert_eq!(reply.invalid(name).len(), 1);
         }
-        assert_eq!(rows(&world).await, [0; 4]);
+        assert_eq!(rows(&workspace).await, [0; 4]);
     });
 }
 
 #[test]
 fn a_custom_code_has_four_to_twelve_plain_digits() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
         for code in ["0000", "123456789012"] {
-            assert_eq!(world.create(on(&world, 0, json!({ "code": code }))).await["code"], code);
+            assert_eq!(workspace.create(on(&workspace, 0, json!({ "code": code }))).await["code"], code);
         }
-        let before = rows(&world).await;
+        let before = rows(&workspace).await;
         for code in ["", "123", "1234567890123", "12a4", "12 45", "+1234", "1234\n", "١٢٣٤", "１２３４", "-123"]
         {
             assert!(
-                !world.post(CREATE, on(&world, 0, json!({ "code": code }))).await.invalid("code").is_empty(),
+                !workspace.post(CREATE, on(&workspace, 0, json!({ "code": code }))).await.invalid("code").is_empty(),
                 "{code}"
             );
         }
-        let number = world.post(CREATE, on(&world, 0, json!({ "code": 1234 }))).await.invalid("code");
+        let number = workspace.post(CREATE, on(&workspace, 0, json!({ "code": 1234 }))).await.invalid("code");
         assert_eq!(number, ["Expected string, received number"]);
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
@@ -215,7 +226,7 @@ fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes
     run(async {
         let locks =
             json!([{ "device_type": "august_lock" }, { "device_type": "wyze_lock", "supported_code_lengths": [8, 6] }]);
-        let world = World::with(locks).await;
+        let workspace = TestWorkspace::with(locks).await;
         for (lock, preferred, length) in [
             (0, json!(null), 4),
             (0, json!(4), 4),
@@ -231,52 +242,56 @@ fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes
             (1, json!(7), 6),
             (1, json!(12), 6),
         ] {
-            let mut wanted = on(&world, lock, json!({}));
+            let mut params = on(&workspace, lock, json!({}));
             if !preferred.is_null() {
-                wanted["preferred_code_length"] = preferred.clone();
+                params["preferred_code_length"] = preferred.clone();
             }
-            assert_eq!(pin(&world.create(wanted).await).len(), length, "lock {lock} prefers {preferred}");
+            assert_eq!(pin(&workspace.create(params).await).len(), length, "lock {lock} prefers {preferred}");
         }
         let given = json!({ "code": "48261", "preferred_code_length": 8 });
-        assert_eq!(world.create(on(&world, 0, given)).await["code"], "48261", "only a generated code has a preference");
+        assert_eq!(
+            workspace.create(on(&workspace, 0, given)).await["code"],
+            "48261",
+            "only a generated code has a preference"
+        );
     });
 }
 
 #[test]
 fn external_modification_can_be_allowed_under_either_name_but_not_contradicted() {
     run(async {
-        let world = World::with_locks(1).await;
-        for (wanted, allowed) in [
+        let workspace = TestWorkspace::with_locks(1).await;
+        for (params, allowed) in [
             (json!({ "is_external_modification_allowed": true }), true),
             (json!({ "allow_external_modification": true }), true),
             (json!({ "allow_external_modification": false }), false),
             (json!({ "is_external_modification_allowed": true, "allow_external_modification": true }), true),
             (json!({ "is_external_modification_allowed": false, "allow_external_modification": false }), false),
         ] {
-            let code = world.create(on(&world, 0, wanted)).await;
+            let code = workspace.create(on(&workspace, 0, params)).await;
             assert_eq!(code["is_external_modification_allowed"], allowed);
         }
-        let before = rows(&world).await;
+        let before = rows(&workspace).await;
         let differ = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
-        let error = world.post(CREATE, on(&world, 0, differ)).await.error(400, "invalid_input");
+        let error = workspace.post(CREATE, on(&workspace, 0, differ)).await.error(400, "invalid_input");
         let message = error["message"].as_str().unwrap();
         for name in ["is_external_modification_allowed", "allow_external_modification"] {
             assert!(message.split(' ').any(|word| word == name), "{message}");
         }
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn with_sync_the_answer_comes_with_the_finished_attempt() {
     run(async {
-        let world = World::with_locks(1).await;
-        let made = world.post(CREATE, on(&world, 0, json!({ "sync": true }))).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let made = workspace.post(CREATE, on(&workspace, 0, json!({ "sync": true }))).await.ok();
         assert_eq!(made["access_code"]["status"], "set");
         assert_eq!(made["action_attempt"]["status"], "success");
         assert_eq!(made["action_attempt"]["result"]["access_code"], made["access_code"]);
         let far = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z", "sync": true });
-        let made = world.post(CREATE, on(&world, 0, far)).await.ok();
+        let made = workspace.post(CREATE, on(&workspace, 0, far)).await.ok();
         assert_eq!(made["access_code"]["status"], "unset");
         assert_eq!(made["action_attempt"]["status"], "success", "to be accepted is all that can be waited for");
         assert_eq!(made["action_attempt"]["result"]["access_code"], made["access_code"]);
@@ -286,22 +301,22 @@ fn with_sync_the_answer_comes_with_the_finished_attempt() {
 #[test]
 fn a_code_for_an_offline_lock_waits_for_it_unless_the_caller_does_not_want_to() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "online": false }])).await;
-        let refused = on(&world, 0, json!({ "attempt_for_offline_device": false, "common_code_key": "guests" }));
-        let error = world.post(CREATE, refused).await.error(400, "device_offline");
-        assert_eq!(error["data"], json!({ "device_id": world.lock(0) }));
-        assert_eq!(rows(&world).await, [0; 4]);
+        let workspace = TestWorkspace::with(json!([{ "device_type": "august_lock", "online": false }])).await;
+        let refused = on(&workspace, 0, json!({ "attempt_for_offline_device": false, "common_code_key": "guests" }));
+        let error = workspace.post(CREATE, refused).await.error(400, "device_offline");
+        assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
+        assert_eq!(rows(&workspace).await, [0; 4]);
 
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         assert_eq!(code["status"], "setting");
         assert_eq!(code["errors"][0]["error_code"], "device_disconnected");
         assert_eq!(code["errors"][0]["is_device_error"], true);
-        world.advance("PT2H").await;
-        assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "setting");
-        let online = json!({ "device_id": world.lock(0), "online": true });
-        world.post("/_emulator/devices/update", online).await.ok();
-        world.advance("PT0.25S").await;
-        let set = world.access_code(&code["access_code_id"]).await;
+        workspace.advance("PT2H").await;
+        assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "setting");
+        let online = json!({ "device_id": workspace.lock(0), "online": true });
+        workspace.post("/_emulator/devices/update", online).await.ok();
+        workspace.advance("PT0.25S").await;
+        let set = workspace.access_code(&code["access_code_id"]).await;
         assert_eq!((&set["status"], &set["errors"]), (&json!("set"), &json!([])));
     });
 }
@@ -309,45 +324,49 @@ fn a_code_for_an_offline_lock_waits_for_it_unless_the_caller_does_not_want_to() 
 #[test]
 fn what_a_lock_cannot_do_is_refused_and_what_is_switched_off_is_not() {
     run(async {
-        let world =
-            World::with(json!([{ "device_type": "august_lock", "supports_backup_access_code_pool": false }])).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "supports_backup_access_code_pool": false }]))
+                .await;
         let window = json!({ "starts_at": "2026-04-01T00:00:00Z", "ends_at": "2026-04-02T00:00:00Z" });
         let switches =
             ["is_offline_access_code", "use_offline_access_code", "is_one_time_use", "use_backup_access_code_pool"];
         for name in switches {
-            let mut wanted = on(&world, 0, window.clone());
-            wanted[name] = json!(true);
-            world.post(CREATE, wanted).await.error(400, "invalid_input");
+            let mut params = on(&workspace, 0, window.clone());
+            params[name] = json!(true);
+            workspace.post(CREATE, params).await.error(400, "invalid_input");
         }
-        assert_eq!(rows(&world).await, [0; 4]);
-        let mut off = on(&world, 0, window);
+        assert_eq!(rows(&workspace).await, [0; 4]);
+        let mut off = on(&workspace, 0, window);
         for name in switches {
             off[name] = json!(false);
         }
         off["no_such_parameter"] = json!({ "is": "ignored" });
-        world.post(CREATE, off).await.ok();
+        workspace.post(CREATE, off).await.ok();
     });
 }
 
 #[test]
 fn a_lock_that_is_unknown_or_in_another_workspace_is_not_found() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
-            let wanted = json!({ "device_id": device_id, "common_code_key": "guests" });
-            let error = world.post(CREATE, wanted).await.error(404, "device_not_found");
+            let params = json!({ "device_id": device_id, "common_code_key": "guests" });
+            let error = workspace.post(CREATE, params).await.error(404, "device_not_found");
             assert_eq!(error["message"], "Device not found");
         }
-        assert_eq!(world.post(CREATE, json!({})).await.invalid("device_id"), ["Required"]);
-        assert_eq!(world.post(CREATE, json!({ "device_id": "front" })).await.invalid("device_id"), ["Invalid uuid"]);
-        assert_eq!((rows(&world).await, rows(&other).await), ([0; 4], [0; 4]));
+        assert_eq!(workspace.post(CREATE, json!({})).await.invalid("device_id"), ["Required"]);
+        assert_eq!(
+            workspace.post(CREATE, json!({ "device_id": "front" })).await.invalid("device_id"),
+            ["Invalid uuid"]
+        );
+        assert_eq!((rows(&workspace).await, rows(&other).await), ([0; 4], [0; 4]));
     });
 }
 
 #[test]
 fn an_instant_is_read_in_every_spelling_that_clients_send() {
     run(async {
-        let world = World::with(json!([{ "device_type": "smartthings_lock" }])).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
         for (written, read) in [
             ("2026-03-05T15:00:00Z", "2026-03-05T15:00:00.000Z"),
             // What Python's str() makes of an instant, and isoformat() of one without a zone.
@@ -360,19 +379,19 @@ fn an_instant_is_read_in_every_spelling_that_clients_send() {
             ("3001-01-01", "3001-01-01T00:00:00.000Z"),
         ] {
             let window = json!({ "starts_at": written, "ends_at": "3001-02-01" });
-            let code = world.create(on(&world, 0, window)).await;
+            let code = workspace.create(on(&workspace, 0, window)).await;
             assert_eq!((&code["starts_at"], &code["ends_at"]), (&json!(read), &json!("3001-02-01T00:00:00.000Z")));
             let update = json!({ "access_code_id": code["access_code_id"], "ends_at": "3001-03-01 00:00:00" });
-            world.post("/access_codes/update", update).await.ok();
-            assert_eq!(world.access_code(&code["access_code_id"]).await["ends_at"], "3001-03-01T00:00:00.000Z");
-            let events = world.post("/events/list", json!({ "since": written })).await.ok();
+            workspace.post("/access_codes/update", update).await.ok();
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["ends_at"], "3001-03-01T00:00:00.000Z");
+            let events = workspace.post("/events/list", json!({ "since": written })).await.ok();
             assert_eq!(events["events"], json!([]), "nothing happens after {written} yet");
-            world.post("/events/list", json!({ "between": [written, "3001-01-02"] })).await.ok();
-            world.post("/devices/list", json!({ "created_before": written })).await.ok();
+            workspace.post("/events/list", json!({ "between": [written, "3001-01-02"] })).await.ok();
+            workspace.post("/devices/list", json!({ "created_before": written })).await.ok();
             let query = written.replace('+', "%2B").replace(' ', "%20");
-            world.get(&format!("/events/list?since={query}")).await.ok();
+            workspace.get(&format!("/events/list?since={query}")).await.ok();
         }
         let since = json!({ "since": "2026-03-02 11:59:59" });
-        assert!(!world.post("/events/list", since).await.ok()["events"].as_array().unwrap().is_empty());
+        assert!(!workspace.post("/events/list", since).await.ok()["events"].as_array().unwrap().is_empty());
     });
 }

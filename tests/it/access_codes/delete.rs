@@ -1,24 +1,24 @@
 //! `/access_codes/delete`.
 
 use super::{on, rows};
-use crate::support::{UNKNOWN, World, run};
+use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const DELETE: &str = "/access_codes/delete";
 
 /// The types of the events about a code.
-async fn happened(world: &World, code: &Value) -> Vec<String> {
-    world.events_of(&code["access_code_id"]).await.into_iter().map(|(event_type, _)| event_type).collect()
+async fn happened(workspace: &TestWorkspace, code: &Value) -> Vec<String> {
+    workspace.events_of(&code["access_code_id"]).await.into_iter().map(|(event_type, _)| event_type).collect()
 }
 
 #[test]
 fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         let id = &code["access_code_id"];
-        world.advance("PT1S").await;
-        let body = world.post(DELETE, json!({ "access_code_id": id })).await.ok();
+        workspace.advance("PT1S").await;
+        let body = workspace.post(DELETE, json!({ "access_code_id": id })).await.ok();
         let attempt = json!({
             "status": "pending",
             "action_type": "DELETE_ACCESS_CODE",
@@ -27,16 +27,16 @@ fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
             "error": null,
         });
         assert_eq!(body, json!({ "action_attempt": attempt, "ok": true }));
-        let removing = world.access_code(id).await;
+        let removing = workspace.access_code(id).await;
         assert_eq!(removing["status"], "removing");
         assert_eq!(removing["code"], code["code"]);
         assert_eq!(removing["warnings"][0]["warning_code"], "being_deleted");
         assert_eq!(removing["pending_mutations"][0]["mutation_code"], "deleting");
-        world.advance("PT0.249S").await;
-        assert_eq!(world.access_code(id).await["status"], "removing");
-        world.advance("PT0.001S").await;
-        world.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        let listed = world.post("/access_codes/list", on(&world, 0, json!({}))).await.ok();
+        workspace.advance("PT0.249S").await;
+        assert_eq!(workspace.access_code(id).await["status"], "removing");
+        workspace.advance("PT0.001S").await;
+        workspace.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
+        let listed = workspace.post("/access_codes/list", on(&workspace, 0, json!({}))).await.ok();
         assert_eq!(listed["access_codes"], json!([]));
     });
 }
@@ -44,21 +44,21 @@ fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
 #[test]
 fn a_code_can_be_deleted_by_post_and_by_delete_in_body_and_query() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         let path = format!("{DELETE}?access_code_id={}&_strict=true", code["access_code_id"].as_str().unwrap());
-        let attempt = world.request("DELETE", &path).await.ok();
+        let attempt = workspace.request("DELETE", &path).await.ok();
         assert_eq!(attempt["action_attempt"]["action_type"], "DELETE_ACCESS_CODE");
-        assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "removing");
-        let code = world.create(on(&world, 0, json!({}))).await;
+        assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "removing");
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         let path = format!(
             "{DELETE}?access_code_id={}&device_id={}&sync=true",
             code["access_code_id"].as_str().unwrap(),
-            world.lock(0)
+            workspace.lock(0)
         );
-        assert_eq!(world.request("DELETE", &path).await.ok()["action_attempt"]["status"], "success");
+        assert_eq!(workspace.request("DELETE", &path).await.ok()["action_attempt"]["status"], "success");
         assert_eq!(
-            world.request("GET", &path).await.error(405, "method_not_allowed")["message"],
+            workspace.request("GET", &path).await.error(405, "method_not_allowed")["message"],
             "only DELETE,POST accepted"
         );
     });
@@ -67,55 +67,55 @@ fn a_code_can_be_deleted_by_post_and_by_delete_in_body_and_query() {
 #[test]
 fn with_sync_the_code_is_gone_when_the_answer_comes() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({ "sync": true }))).await;
-        let wanted = json!({ "access_code_id": code["access_code_id"], "sync": true });
-        let attempt = &world.post(DELETE, wanted).await.ok()["action_attempt"];
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await;
+        let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
+        let attempt = &workspace.post(DELETE, params).await.ok()["action_attempt"];
         assert_eq!((&attempt["status"], &attempt["result"]), (&json!("success"), &json!({})));
         let gone = json!({ "access_code_id": code["access_code_id"] });
-        world.post("/access_codes/get", gone).await.error(404, "access_code_not_found");
+        workspace.post("/access_codes/get", gone).await.error(404, "access_code_not_found");
     });
 }
 
 #[test]
 fn the_lock_has_to_be_the_codes_own() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         let id = &code["access_code_id"];
-        let before = rows(&world).await;
-        for device_id in [world.lock(1), other.lock(0), UNKNOWN.to_owned()] {
-            let wanted = json!({ "access_code_id": id, "device_id": device_id });
-            let error = world.post(DELETE, wanted.clone()).await.error(404, "access_code_not_found");
+        let before = rows(&workspace).await;
+        for device_id in [workspace.lock(1), other.lock(0), UNKNOWN.to_owned()] {
+            let params = json!({ "access_code_id": id, "device_id": device_id });
+            let error = workspace.post(DELETE, params.clone()).await.error(404, "access_code_not_found");
             assert_eq!(error["message"], "Could not find an access_code with device_id or access_code_id");
-            assert_eq!(error["data"], wanted);
+            assert_eq!(error["data"], params);
         }
         let error = other.post(DELETE, json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
         assert_eq!(error["data"], json!({ "access_code_id": id }));
-        assert_eq!(rows(&world).await, before);
-        assert_eq!(world.access_code(id).await["status"], "setting");
-        let right = json!({ "access_code_id": id, "device_id": world.lock(0) });
-        world.post(DELETE, right).await.ok();
+        assert_eq!(rows(&workspace).await, before);
+        assert_eq!(workspace.access_code(id).await["status"], "setting");
+        let right = json!({ "access_code_id": id, "device_id": workspace.lock(0) });
+        workspace.post(DELETE, right).await.ok();
     });
 }
 
 #[test]
 fn deleting_again_is_accepted_while_the_code_is_removing_and_a_404_afterwards() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({}))).await;
-        world.advance("PT1S").await;
-        let wanted = json!({ "access_code_id": code["access_code_id"] });
-        let first = world.post(DELETE, wanted.clone()).await.ok();
-        world.advance("PT0.1S").await;
-        let second = world.post(DELETE, wanted.clone()).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.advance("PT1S").await;
+        let params = json!({ "access_code_id": code["access_code_id"] });
+        let first = workspace.post(DELETE, params.clone()).await.ok();
+        workspace.advance("PT0.1S").await;
+        let second = workspace.post(DELETE, params.clone()).await.ok();
         assert_ne!(first["action_attempt"]["action_attempt_id"], second["action_attempt"]["action_attempt_id"]);
-        world.advance("PT0.15S").await;
-        let error = world.post(DELETE, wanted.clone()).await.error(404, "access_code_not_found");
+        workspace.advance("PT0.15S").await;
+        let error = workspace.post(DELETE, params.clone()).await.error(404, "access_code_not_found");
         assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"] }));
         for attempt in [first, second] {
             let id = json!({ "action_attempt_id": attempt["action_attempt"]["action_attempt_id"] });
-            assert_eq!(world.post("/action_attempts/get", id).await.ok()["action_attempt"]["status"], "success");
+            assert_eq!(workspace.post("/action_attempts/get", id).await.ok()["action_attempt"]["status"], "success");
         }
         let removed = [
             "access_code.created",
@@ -123,24 +123,24 @@ fn deleting_again_is_accepted_while_the_code_is_removing_and_a_404_afterwards() 
             "access_code.removed_from_device",
             "access_code.deleted",
         ];
-        assert_eq!(happened(&world, &code).await, removed, "asking twice removes it once");
+        assert_eq!(happened(&workspace, &code).await, removed, "asking twice removes it once");
     });
 }
 
 #[test]
 fn a_code_that_never_was_on_the_lock_is_deleted_without_being_removed() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let far = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z" });
-        let deferred = world.create(on(&world, 0, far)).await;
-        let begun = world.create(on(&world, 0, json!({}))).await;
-        world.advance("PT0.1S").await;
+        let deferred = workspace.create(on(&workspace, 0, far)).await;
+        let begun = workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.advance("PT0.1S").await;
         for code in [&deferred, &begun] {
-            world.post(DELETE, json!({ "access_code_id": code["access_code_id"] })).await.ok();
+            workspace.post(DELETE, json!({ "access_code_id": code["access_code_id"] })).await.ok();
         }
-        world.advance("P200D").await;
+        workspace.advance("P200D").await;
         for code in [&deferred, &begun] {
-            assert_eq!(happened(&world, code).await, ["access_code.created", "access_code.deleted"]);
+            assert_eq!(happened(&workspace, code).await, ["access_code.created", "access_code.deleted"]);
         }
     });
 }
@@ -148,49 +148,49 @@ fn a_code_that_never_was_on_the_lock_is_deleted_without_being_removed() {
 #[test]
 fn a_code_on_an_offline_lock_is_removing_until_the_lock_is_back() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({ "sync": true }))).await;
-        let online = |online: bool| on(&world, 0, json!({ "online": online }));
-        world.post("/_emulator/devices/update", online(false)).await.ok();
-        let wanted = json!({ "access_code_id": code["access_code_id"], "sync": true });
-        assert_eq!(world.post(DELETE, wanted).await.ok()["action_attempt"]["status"], "pending");
-        world.advance("P3D").await;
-        let removing = world.access_code(&code["access_code_id"]).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await;
+        let online = |online: bool| on(&workspace, 0, json!({ "online": online }));
+        workspace.post("/_emulator/devices/update", online(false)).await.ok();
+        let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
+        assert_eq!(workspace.post(DELETE, params).await.ok()["action_attempt"]["status"], "pending");
+        workspace.advance("P3D").await;
+        let removing = workspace.access_code(&code["access_code_id"]).await;
         assert_eq!(
             (&removing["status"], &removing["errors"][1]["error_code"]),
             (&json!("removing"), &json!("device_disconnected"))
         );
-        world.post("/_emulator/devices/update", online(true)).await.ok();
-        world.advance("PT0.25S").await;
+        workspace.post("/_emulator/devices/update", online(true)).await.ok();
+        workspace.advance("PT0.25S").await;
         let gone = json!({ "access_code_id": code["access_code_id"] });
-        world.post("/access_codes/get", gone).await.error(404, "access_code_not_found");
+        workspace.post("/access_codes/get", gone).await.error(404, "access_code_not_found");
     });
 }
 
 #[test]
 fn an_id_that_is_missing_malformed_or_unknown_is_refused() {
     run(async {
-        let world = World::with_locks(1).await;
-        assert_eq!(world.post(DELETE, json!({})).await.invalid("access_code_id"), ["Required"]);
+        let workspace = TestWorkspace::with_locks(1).await;
+        assert_eq!(workspace.post(DELETE, json!({})).await.invalid("access_code_id"), ["Required"]);
         let malformed = json!({ "access_code_id": "first" });
-        assert_eq!(world.post(DELETE, malformed).await.invalid("access_code_id"), ["Invalid uuid"]);
-        world.post(DELETE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
+        assert_eq!(workspace.post(DELETE, malformed).await.invalid("access_code_id"), ["Invalid uuid"]);
+        workspace.post(DELETE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
     });
 }
 
 #[test]
 fn with_sync_what_the_code_stood_in_the_way_of_is_tried_at_once() {
     run(async {
-        let world = World::with(json!([{ "device_type": "ttlock_lock" }])).await;
-        let foreign = on(&world, 0, json!({ "code": "4826" }));
-        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
-        let blocked = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        world.advance("PT0.25S").await;
-        let error = &world.access_code(&blocked["access_code_id"]).await["errors"][0];
+        let workspace = TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }])).await;
+        let foreign = on(&workspace, 0, json!({ "code": "4826" }));
+        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let blocked = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.advance("PT0.25S").await;
+        let error = &workspace.access_code(&blocked["access_code_id"]).await["errors"][0];
         assert_eq!(error["error_code"], "duplicate_code_on_device");
-        let wanted = json!({ "access_code_id": foreign["access_code_id"], "sync": true });
-        world.post("/access_codes/unmanaged/delete", wanted).await.ok();
-        let set = world.access_code(&blocked["access_code_id"]).await;
+        let params = json!({ "access_code_id": foreign["access_code_id"], "sync": true });
+        workspace.post("/access_codes/unmanaged/delete", params).await.ok();
+        let set = workspace.access_code(&blocked["access_code_id"]).await;
         assert_eq!((&set["status"], &set["errors"]), (&json!("set"), &json!([])));
     });
 }

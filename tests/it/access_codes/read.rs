@@ -1,7 +1,7 @@
 //! `/access_codes/get`, `/list` and `/generate_code`.
 
 use super::{about_the_whole, on, pin, rows};
-use crate::support::{UNKNOWN, World, run};
+use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 /// The ids of the codes that a list gives, in its order.
@@ -16,37 +16,37 @@ fn id(code: &Value) -> &str {
 #[test]
 fn a_code_is_found_by_its_id_or_by_its_lock_and_pin() {
     run(async {
-        let world = World::with_locks(2).await;
-        let code = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        let elsewhere = world.create(on(&world, 1, json!({ "code": "4826" }))).await;
-        for (wanted, found) in [
+        let workspace = TestWorkspace::with_locks(2).await;
+        let code = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let elsewhere = workspace.create(on(&workspace, 1, json!({ "code": "4826" }))).await;
+        for (params, found) in [
             (json!({ "access_code_id": code["access_code_id"] }), &code),
-            (json!({ "access_code_id": code["access_code_id"], "device_id": world.lock(0) }), &code),
-            (on(&world, 0, json!({ "code": "4826" })), &code),
-            (on(&world, 1, json!({ "code": "4826" })), &elsewhere),
+            (json!({ "access_code_id": code["access_code_id"], "device_id": workspace.lock(0) }), &code),
+            (on(&workspace, 0, json!({ "code": "4826" })), &code),
+            (on(&workspace, 1, json!({ "code": "4826" })), &elsewhere),
         ] {
-            let body = world.post("/access_codes/get", wanted).await.ok();
+            let body = workspace.post("/access_codes/get", params).await.ok();
             assert_eq!(body, json!({ "access_code": found, "ok": true }));
         }
         let path = format!("/access_codes/get?access_code_id={}&_strict=true", id(&code));
-        assert_eq!(world.get(&path).await.ok()["access_code"], code);
-        let path = format!("/access_codes/get?device_id={}&code=4826", world.lock(1));
-        assert_eq!(world.get(&path).await.ok()["access_code"], elsewhere);
+        assert_eq!(workspace.get(&path).await.ok()["access_code"], code);
+        let path = format!("/access_codes/get?device_id={}&code=4826", workspace.lock(1));
+        assert_eq!(workspace.get(&path).await.ok()["access_code"], elsewhere);
     });
 }
 
 #[test]
 fn of_several_codes_with_one_pin_the_one_whose_time_comes_first_is_found() {
     run(async {
-        let world = World::make(json!({ "locks": 1, "allow_same_code_in_disjoint_windows": true })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "allow_same_code_in_disjoint_windows": true })).await;
         let window = |day: u32| {
             let (starts_at, ends_at) = (format!("2026-04-{day}T12:00:00Z"), format!("2026-04-{day}T18:00:00Z"));
-            on(&world, 0, json!({ "code": "4826", "starts_at": starts_at, "ends_at": ends_at }))
+            on(&workspace, 0, json!({ "code": "4826", "starts_at": starts_at, "ends_at": ends_at }))
         };
-        world.create(window(20)).await;
-        let first = world.create(window(10)).await;
-        world.create(window(15)).await;
-        let found = world.post("/access_codes/get", on(&world, 0, json!({ "code": "4826" }))).await.ok();
+        workspace.create(window(20)).await;
+        let first = workspace.create(window(10)).await;
+        workspace.create(window(15)).await;
+        let found = workspace.post("/access_codes/get", on(&workspace, 0, json!({ "code": "4826" }))).await.ok();
         assert_eq!(found["access_code"], first);
     });
 }
@@ -54,24 +54,24 @@ fn of_several_codes_with_one_pin_the_one_whose_time_comes_first_is_found() {
 #[test]
 fn a_code_that_is_not_there_is_not_found() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
-        let code = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        let code = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
         let id = &code["access_code_id"];
-        for wanted in [
+        for params in [
             json!({ "access_code_id": UNKNOWN }),
-            json!({ "access_code_id": id, "device_id": world.lock(1) }),
-            on(&world, 1, json!({ "code": "4826" })),
-            on(&world, 0, json!({ "code": "482" })),
+            json!({ "access_code_id": id, "device_id": workspace.lock(1) }),
+            on(&workspace, 1, json!({ "code": "4826" })),
+            on(&workspace, 0, json!({ "code": "482" })),
             json!({ "device_id": UNKNOWN, "code": "4826" }),
         ] {
-            let error = world.post("/access_codes/get", wanted.clone()).await.error(404, "access_code_not_found");
+            let error = workspace.post("/access_codes/get", params.clone()).await.error(404, "access_code_not_found");
             assert_eq!(error["message"], "Could not find an access_code with device_id or access_code_id");
-            let mut named = wanted;
+            let mut named = params;
             named.as_object_mut().unwrap().remove("code");
             assert_eq!(error["data"], named, "only ids that were named");
         }
         other.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        let theirs = json!({ "device_id": world.lock(0), "code": "4826" });
+        let theirs = json!({ "device_id": workspace.lock(0), "code": "4826" });
         other.post("/access_codes/get", theirs).await.error(404, "access_code_not_found");
     });
 }
@@ -79,45 +79,45 @@ fn a_code_that_is_not_there_is_not_found() {
 #[test]
 fn get_wants_an_id_or_a_lock_with_a_pin_and_not_both() {
     run(async {
-        let world = World::with_locks(1).await;
-        for wanted in [json!({}), json!({ "code": "4826" }), on(&world, 0, json!({}))] {
-            let error = world.post("/access_codes/get", wanted).await.error(400, "invalid_input");
+        let workspace = TestWorkspace::with_locks(1).await;
+        for params in [json!({}), json!({ "code": "4826" }), on(&workspace, 0, json!({}))] {
+            let error = workspace.post("/access_codes/get", params).await.error(400, "invalid_input");
             assert_eq!(about_the_whole(&error), ["Either access_code_id, or device_id and code, are required"]);
         }
         let both = json!({ "access_code_id": UNKNOWN, "code": "4826" });
-        let error = world.post("/access_codes/get", both).await.error(400, "invalid_input");
+        let error = workspace.post("/access_codes/get", both).await.error(400, "invalid_input");
         assert_eq!(about_the_whole(&error), ["Give access_code_id, or device_id and code, not both"]);
         let wrong = json!({ "access_code_id": "4826" });
-        assert_eq!(world.post("/access_codes/get", wrong).await.invalid("access_code_id"), ["Invalid uuid"]);
+        assert_eq!(workspace.post("/access_codes/get", wrong).await.invalid("access_code_id"), ["Invalid uuid"]);
     });
 }
 
 #[test]
 fn codes_are_listed_newest_first_by_lock_and_by_id() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
         let mut made = Vec::new();
-        for place in [0, 1, 0, 1, 0] {
-            made.push(world.create(on(&world, place, json!({}))).await);
-            world.advance("PT1M").await;
+        for index in [0, 1, 0, 1, 0] {
+            made.push(workspace.create(on(&workspace, index, json!({}))).await);
+            workspace.advance("PT1M").await;
         }
-        let list = async |wanted| world.post("/access_codes/list", wanted).await.ok();
-        let first = list(json!({ "device_id": world.lock(0) })).await;
+        let list = async |params| workspace.post("/access_codes/list", params).await.ok();
+        let first = list(json!({ "device_id": workspace.lock(0) })).await;
         assert_eq!(ids(&first), [id(&made[4]), id(&made[2]), id(&made[0])]);
         assert_eq!(
             first["pagination"],
             json!({ "next_page_cursor": null, "has_next_page": false, "next_page_url": null })
         );
-        assert_eq!(first["access_codes"][0], world.access_code(&made[4]["access_code_id"]).await);
+        assert_eq!(first["access_codes"][0], workspace.access_code(&made[4]["access_code_id"]).await);
 
         let named = json!({ "access_code_ids": [id(&made[0]), id(&made[3]), id(&made[1]), UNKNOWN] });
         assert_eq!(ids(&list(named.clone()).await), [id(&made[3]), id(&made[1]), id(&made[0])]);
         let mut both = named.clone();
-        both["device_id"] = json!(world.lock(1));
+        both["device_id"] = json!(workspace.lock(1));
         assert_eq!(ids(&list(both).await), [id(&made[3]), id(&made[1])], "both selectors count");
         assert_eq!(ids(&list(json!({ "access_code_ids": [] })).await), [""; 0]);
         let path = format!("/access_codes/list?access_code_ids={}&access_code_ids={}", id(&made[0]), id(&made[1]));
-        assert_eq!(ids(&world.get(&path).await.ok()), [id(&made[1]), id(&made[0])]);
+        assert_eq!(ids(&workspace.get(&path).await.ok()), [id(&made[1]), id(&made[0])]);
         assert_eq!(ids(&other.post("/access_codes/list", named).await.ok()), [""; 0]);
     });
 }
@@ -125,18 +125,18 @@ fn codes_are_listed_newest_first_by_lock_and_by_id() {
 #[test]
 fn a_list_of_a_device_that_is_not_there_is_not_found() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         for path in ["/access_codes/list", "/access_codes/unmanaged/list"] {
             for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
-                let wanted = json!({ "device_id": device_id });
-                world.post(path, wanted).await.error(404, "device_not_found");
-                world.get(&format!("{path}?device_id={device_id}")).await.error(404, "device_not_found");
+                let params = json!({ "device_id": device_id });
+                workspace.post(path, params).await.error(404, "device_not_found");
+                workspace.get(&format!("{path}?device_id={device_id}")).await.error(404, "device_not_found");
             }
-            assert_eq!(ids(&world.post(path, on(&world, 1, json!({}))).await.ok()), [""; 0], "{path}");
+            assert_eq!(ids(&workspace.post(path, on(&workspace, 1, json!({}))).await.ok()), [""; 0], "{path}");
         }
-        world.change_lock(0, json!({ "removed": true })).await;
-        let listed = world.post("/access_codes/list", on(&world, 0, json!({}))).await.ok();
+        workspace.change_lock(0, json!({ "removed": true })).await;
+        let listed = workspace.post("/access_codes/list", on(&workspace, 0, json!({}))).await.ok();
         assert_eq!(ids(&listed), [id(&code)], "a device that was removed is known while it has codes");
     });
 }
@@ -144,12 +144,12 @@ fn a_list_of_a_device_that_is_not_there_is_not_found() {
 #[test]
 fn selectors_for_what_is_not_emulated_select_nothing() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = world.create(on(&world, 0, json!({}))).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = workspace.create(on(&workspace, 0, json!({}))).await;
         for name in ["access_grant_id", "access_grant_key", "access_method_id", "customer_key", "user_identifier_key"] {
-            for mut wanted in [json!({}), on(&world, 0, json!({})), json!({ "access_code_ids": [id(&code)] })] {
-                wanted[name] = json!(UNKNOWN);
-                assert_eq!(ids(&world.post("/access_codes/list", wanted).await.ok()), [""; 0], "{name}");
+            for mut params in [json!({}), on(&workspace, 0, json!({})), json!({ "access_code_ids": [id(&code)] })] {
+                params[name] = json!(UNKNOWN);
+                assert_eq!(ids(&workspace.post("/access_codes/list", params).await.ok()), [""; 0], "{name}");
             }
         }
     });
@@ -158,9 +158,9 @@ fn selectors_for_what_is_not_emulated_select_nothing() {
 #[test]
 fn list_wants_a_selector() {
     run(async {
-        let world = World::with_locks(1).await;
-        for wanted in [json!({}), json!({ "search": "4826" }), json!({ "limit": 5 })] {
-            let error = world.post("/access_codes/list", wanted).await.error(400, "invalid_input");
+        let workspace = TestWorkspace::with_locks(1).await;
+        for params in [json!({}), json!({ "search": "4826" }), json!({ "limit": 5 })] {
+            let error = workspace.post("/access_codes/list", params).await.error(400, "invalid_input");
             assert_eq!(error["message"], "Either 'device_id' or 'access_code_ids' is required");
         }
     });
@@ -170,10 +170,10 @@ fn list_wants_a_selector() {
 fn search_looks_into_name_pin_and_id_for_a_part_as_it_is() {
     run(async {
         // A seed, so that no id has one of the texts by chance.
-        let world = World::make(json!({ "locks": 1, "seed": "parts of names, PINs and ids" })).await;
-        let anna = world.create(on(&world, 0, json!({ "name": "Anna 100%_sure", "code": "482615" }))).await;
-        let bob = world.create(on(&world, 0, json!({ "name": "Bob", "code": "937261" }))).await;
-        let nobody = world.create(on(&world, 0, json!({ "code": "555555" }))).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "seed": "parts of names, PINs and ids" })).await;
+        let anna = workspace.create(on(&workspace, 0, json!({ "name": "Anna 100%_sure", "code": "482615" }))).await;
+        let bob = workspace.create(on(&workspace, 0, json!({ "name": "Bob", "code": "937261" }))).await;
+        let nobody = workspace.create(on(&workspace, 0, json!({ "code": "555555" }))).await;
         let part_of_id = &id(&bob)[20..];
         for (search, found) in [
             ("anna", vec![&anna]),
@@ -187,33 +187,35 @@ fn search_looks_into_name_pin_and_id_for_a_part_as_it_is() {
             ("\\", vec![]),
             ("'", vec![]),
         ] {
-            let listed = world.post("/access_codes/list", on(&world, 0, json!({ "search": search }))).await.ok();
+            let listed =
+                workspace.post("/access_codes/list", on(&workspace, 0, json!({ "search": search }))).await.ok();
             let mut found: Vec<&str> = found.into_iter().map(id).collect();
             let mut shown = ids(&listed);
             found.sort_unstable();
             shown.sort_unstable();
             assert_eq!(shown, found, "{search}");
         }
-        let empty = on(&world, 0, json!({ "search": "" }));
-        assert!(!world.post("/access_codes/list", empty).await.invalid("search").is_empty());
-        let nul = on(&world, 0, json!({ "search": "\u{0}" }));
-        assert!(!world.post("/access_codes/list", nul).await.invalid("search").is_empty());
+        let empty = on(&workspace, 0, json!({ "search": "" }));
+        assert!(!workspace.post("/access_codes/list", empty).await.invalid("search").is_empty());
+        let nul = on(&workspace, 0, json!({ "search": "\u{0}" }));
+        assert!(!workspace.post("/access_codes/list", nul).await.invalid("search").is_empty());
     });
 }
 
 #[test]
 fn pages_together_show_each_code_once_in_order_even_where_all_were_made_together() {
     run(async {
-        let world = World::with_locks(7).await;
-        let made = world.post("/access_codes/create_multiple", json!({ "device_ids": world.locks() })).await.ok();
-        let wanted = json!({ "access_code_ids": ids(&made), "limit": 3 });
-        let all = world.post("/access_codes/list", json!({ "access_code_ids": ids(&made) })).await.ok();
+        let workspace = TestWorkspace::with_locks(7).await;
+        let made =
+            workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
+        let params = json!({ "access_code_ids": ids(&made), "limit": 3 });
+        let all = workspace.post("/access_codes/list", json!({ "access_code_ids": ids(&made) })).await.ok();
         assert_eq!(ids(&all).len(), 7);
         let (mut seen, mut sizes, mut cursor) = (Vec::new(), Vec::new(), Value::Null);
         loop {
-            let mut page = wanted.clone();
+            let mut page = params.clone();
             page["page_cursor"] = cursor;
-            let page = world.post("/access_codes/list", page).await.ok();
+            let page = workspace.post("/access_codes/list", page).await.ok();
             sizes.push(ids(&page).len());
             seen.extend(ids(&page).into_iter().map(str::to_owned));
             cursor = page["pagination"]["next_page_cursor"].clone();
@@ -229,16 +231,16 @@ fn pages_together_show_each_code_once_in_order_even_where_all_were_made_together
 #[test]
 fn the_url_of_the_next_page_leads_there() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for name in ["a & b", "b & c", "& d"] {
-            world.create(on(&world, 0, json!({ "name": name }))).await;
-            world.advance("PT1S").await;
+            workspace.create(on(&workspace, 0, json!({ "name": name }))).await;
+            workspace.advance("PT1S").await;
         }
-        let first = on(&world, 0, json!({ "search": "&", "limit": 2 }));
-        let first = world.post("/access_codes/list", first).await.ok();
+        let first = on(&workspace, 0, json!({ "search": "&", "limit": 2 }));
+        let first = workspace.post("/access_codes/list", first).await.ok();
         assert_eq!(first["access_codes"][0]["name"], "& d");
         let url = first["pagination"]["next_page_url"].as_str().unwrap();
-        let second = world.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
+        let second = workspace.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
         assert_eq!(second["access_codes"].as_array().unwrap().len(), 1);
         assert_eq!(second["access_codes"][0]["name"], "a & b");
     });
@@ -247,23 +249,23 @@ fn the_url_of_the_next_page_leads_there() {
 #[test]
 fn a_cursor_is_good_for_the_request_it_came_with_only() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         for _ in 0..2 {
-            world.create(on(&world, 0, json!({}))).await;
+            workspace.create(on(&workspace, 0, json!({}))).await;
         }
-        let page = world.post("/access_codes/list", on(&world, 0, json!({ "limit": 1 }))).await.ok();
+        let page = workspace.post("/access_codes/list", on(&workspace, 0, json!({ "limit": 1 }))).await.ok();
         let cursor = &page["pagination"]["next_page_cursor"];
-        for wanted in [
-            on(&world, 0, json!({ "limit": 2, "page_cursor": cursor })),
-            on(&world, 1, json!({ "limit": 1, "page_cursor": cursor })),
-            on(&world, 0, json!({ "limit": 1, "page_cursor": "made up" })),
-            on(&world, 0, json!({ "limit": 1, "page_cursor": "" })),
+        for params in [
+            on(&workspace, 0, json!({ "limit": 2, "page_cursor": cursor })),
+            on(&workspace, 1, json!({ "limit": 1, "page_cursor": cursor })),
+            on(&workspace, 0, json!({ "limit": 1, "page_cursor": "made up" })),
+            on(&workspace, 0, json!({ "limit": 1, "page_cursor": "" })),
         ] {
-            world.post("/access_codes/list", wanted).await.error(400, "mismatched_page_parameters");
+            workspace.post("/access_codes/list", params).await.error(400, "mismatched_page_parameters");
         }
         for limit in [json!(0), json!(-1), json!(1.5)] {
-            let wanted = on(&world, 0, json!({ "limit": limit }));
-            assert_eq!(world.post("/access_codes/list", wanted).await.invalid("limit").len(), 1);
+            let params = on(&workspace, 0, json!({ "limit": limit }));
+            assert_eq!(workspace.post("/access_codes/list", params).await.invalid("limit").len(), 1);
         }
     });
 }
@@ -271,19 +273,20 @@ fn a_cursor_is_good_for_the_request_it_came_with_only() {
 #[test]
 fn generate_code_gives_a_pin_the_lock_can_take_now_and_keeps_nothing() {
     run(async {
-        let (world, other) = (World::with(json!([{ "device_type": "nuki_lock" }])).await, World::with_locks(1).await);
-        let body = world.post("/access_codes/generate_code", on(&world, 0, json!({}))).await.ok();
+        let (workspace, other) =
+            (TestWorkspace::with(json!([{ "device_type": "nuki_lock" }])).await, TestWorkspace::with_locks(1).await);
+        let body = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
         let code = pin(&body["generated_code"]);
-        assert_eq!(body, json!({ "generated_code": { "device_id": world.lock(0), "code": code }, "ok": true }));
-        assert_eq!(rows(&world).await, [0; 4]);
-        world.create(on(&world, 0, json!({ "code": code }))).await;
-        let path = format!("/access_codes/generate_code?device_id={}", world.lock(0));
-        assert_eq!(pin(&world.get(&path).await.ok()["generated_code"]).len(), 6);
+        assert_eq!(body, json!({ "generated_code": { "device_id": workspace.lock(0), "code": code }, "ok": true }));
+        assert_eq!(rows(&workspace).await, [0; 4]);
+        workspace.create(on(&workspace, 0, json!({ "code": code }))).await;
+        let path = format!("/access_codes/generate_code?device_id={}", workspace.lock(0));
+        assert_eq!(pin(&workspace.get(&path).await.ok()["generated_code"]).len(), 6);
         for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
-            let reply = world.post("/access_codes/generate_code", json!({ "device_id": device_id })).await;
+            let reply = workspace.post("/access_codes/generate_code", json!({ "device_id": device_id })).await;
             reply.error(404, "device_not_found");
         }
-        let nothing = world.post("/access_codes/generate_code", json!({})).await;
+        let nothing = workspace.post("/access_codes/generate_code", json!({})).await;
         assert_eq!(nothing.invalid("device_id"), ["Required"]);
     });
 }

@@ -1,7 +1,7 @@
 //! PINs that are taken, memories that are full, and the last PINs of a lock.
 
 use super::{on, pin, rows};
-use crate::support::{START, World, app, run};
+use crate::support::{START, TestWorkspace, app, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ fn with(mut window: Value, name: &str, value: Value) -> Value {
 }
 
 /// Lets a lock hold these four-digit PINs already, without going through the API.
-async fn fill(world: &World, place: usize, condition: &'static str) {
+async fn fill(workspace: &TestWorkspace, index: usize, condition: &'static str) {
     let statement = format!(
         "insert into access_code (access_code_id, workspace_id, device_id, created_at, code, is_natively_scheduled,
                                   is_external_modification_allowed, held_code, first_held_at, as_of, children)
@@ -28,9 +28,9 @@ async fn fill(world: &World, place: usize, condition: &'static str) {
          where {condition}"
     );
     sqlx::query(sqlx::AssertSqlSafe(statement))
-        .bind(world.workspace_id.parse::<Uuid>().unwrap())
-        .bind(world.lock(place).parse::<Uuid>().unwrap())
-        .bind(START.parse::<latchkey::testing::clock::Instant>().unwrap())
+        .bind(workspace.workspace_id.parse::<Uuid>().unwrap())
+        .bind(workspace.lock(index).parse::<Uuid>().unwrap())
+        .bind(START.parse::<latchkey::testing::clock::Timestamp>().unwrap())
         .execute(app().pool.raw())
         .await
         .unwrap();
@@ -39,40 +39,40 @@ async fn fill(world: &World, place: usize, condition: &'static str) {
 #[test]
 fn a_pin_is_refused_on_a_lock_that_has_it_and_fine_on_others() {
     run(async {
-        let (world, other) = (World::with_locks(2).await, World::with_locks(1).await);
-        world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        let before = rows(&world).await;
-        let second = on(&world, 0, json!({ "code": "4826", "name": "Second" }));
-        let error = world.post(CREATE, second).await.error(409, "duplicate_access_code");
+        let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
+        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let before = rows(&workspace).await;
+        let second = on(&workspace, 0, json!({ "code": "4826", "name": "Second" }));
+        let error = workspace.post(CREATE, second).await.error(409, "duplicate_access_code");
         assert_eq!(error["message"], "Cannot set duplicate access code 4826 named Second");
-        assert_eq!(rows(&world).await, before);
-        world.create(on(&world, 1, json!({ "code": "4826" }))).await;
+        assert_eq!(rows(&workspace).await, before);
+        workspace.create(on(&workspace, 1, json!({ "code": "4826" }))).await;
         other.create(on(&other, 0, json!({ "code": "4826" }))).await;
-        world.create(on(&world, 0, json!({ "code": "04826" }))).await;
+        workspace.create(on(&workspace, 0, json!({ "code": "04826" }))).await;
     });
 }
 
 #[test]
 fn a_pin_of_a_managed_code_is_taken_whatever_the_windows_are() {
     run(async {
-        let world = World::with_locks(1).await;
-        let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
-        let first = world.create(pinned(days(10, 12))).await;
-        let before = rows(&world).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+        let first = workspace.create(pinned(days(10, 12))).await;
+        let before = rows(&workspace).await;
         for window in [days(10, 12), days(9, 11), days(11, 13), days(8, 14), json!({}), days(20, 22), days(5, 6)] {
-            let error = world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+            let error = workspace.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
             assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
         }
         let named = with(pinned(days(11, 13)), "name", json!("B"));
-        let error = world.post(CREATE, named).await.error(409, "duplicate_access_code");
+        let error = workspace.post(CREATE, named).await.error(409, "duplicate_access_code");
         assert_eq!(
             error["message"],
             "Cannot set duplicate access code 4826 named B for period 2026-03-11T12:00:00.000Z-2026-03-13T12:00:00.000Z"
         );
-        let error = world.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
+        let error = workspace.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains("allow_same_code_in_disjoint_windows"), "{message}");
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
@@ -85,25 +85,26 @@ fn disjoint_windows_share_a_pin_by_setting_where_the_lock_never_holds_both() {
             ("smartthings_lock", [days(13, 14), days(8, 9)], [days(12, 13), days(9, 10)]),
         ] {
             let locks = json!([{ "device_type": device_type }]);
-            let world = World::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
-            let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
-            let first = world.create(pinned(days(10, 12))).await;
+            let workspace =
+                TestWorkspace::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
+            let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+            let first = workspace.create(pinned(days(10, 12))).await;
             for window in together {
-                let error = world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+                let error = workspace.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
                 assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
                 let message = error["message"].as_str().unwrap();
                 assert!(message.contains("on the device at the same time"), "{message}");
             }
             for window in [days(10, 12), days(11, 13), days(9, 30), json!({})] {
-                world.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
+                workspace.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
             }
             for window in apart {
-                world.create(pinned(window)).await;
+                workspace.create(pinned(window)).await;
             }
             let mut seen = 0;
             for day in 2..20 {
-                world.advance_to(&format!("2026-03-{day:02}T12:00:01Z")).await;
-                let held = world.memory(0).await;
+                workspace.advance_to(&format!("2026-03-{day:02}T12:00:01Z")).await;
+                let held = workspace.memory(0).await;
                 assert!(held.len() <= 1, "{device_type} on {day} March: {held:?}");
                 seen += held.len();
             }
@@ -116,24 +117,24 @@ fn disjoint_windows_share_a_pin_by_setting_where_the_lock_never_holds_both() {
 fn the_setting_about_one_pin_can_be_changed_and_shows() {
     run(async {
         const SETTINGS: &str = "/_emulator/workspaces/update";
-        let world = World::with(json!([{ "device_type": "smartthings_lock" }])).await;
-        let pinned = |window| on(&world, 0, with(window, "code", json!("4826")));
-        world.create(pinned(days(10, 12))).await;
-        world.post(CREATE, pinned(days(14, 16))).await.error(409, "duplicate_access_code");
+        let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
+        let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+        workspace.create(pinned(days(10, 12))).await;
+        workspace.post(CREATE, pinned(days(14, 16))).await.error(409, "duplicate_access_code");
         let on = json!({ "allow_same_code_in_disjoint_windows": true });
-        let shown = world.post(SETTINGS, on).await.ok()["settings"].clone();
+        let shown = workspace.post(SETTINGS, on).await.ok()["settings"].clone();
         assert_eq!(shown, json!({ "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": false }));
-        let second = world.create(pinned(days(14, 16))).await;
+        let second = workspace.create(pinned(days(14, 16))).await;
         let off = json!({ "allow_same_code_in_disjoint_windows": false });
-        assert_eq!(world.post(SETTINGS, off).await.ok()["settings"]["allow_same_code_in_disjoint_windows"], false);
-        world.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
+        assert_eq!(workspace.post(SETTINGS, off).await.ok()["settings"]["allow_same_code_in_disjoint_windows"], false);
+        workspace.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
         // What has its PIN already keeps it, and is checked by the time on the lock alone.
         let moved = json!({ "access_code_id": second["access_code_id"], "ends_at": "2026-03-17T12:00:00Z" });
-        world.post("/access_codes/update", moved).await.ok();
+        workspace.post("/access_codes/update", moved).await.ok();
         let clashing = json!({ "access_code_id": second["access_code_id"], "starts_at": "2026-03-11T12:00:00Z" });
-        world.post("/access_codes/update", clashing).await.error(409, "duplicate_access_code");
+        workspace.post("/access_codes/update", clashing).await.error(409, "duplicate_access_code");
         for wrong in [json!({ "allow_same_code_in_disjoint_windows": "yes" }), json!({ "refuse_begun_windows": 1 })] {
-            world.post(SETTINGS, wrong).await.error(400, "invalid_input");
+            workspace.post(SETTINGS, wrong).await.error(400, "invalid_input");
         }
     });
 }
@@ -141,33 +142,34 @@ fn the_setting_about_one_pin_can_be_changed_and_shows() {
 #[test]
 fn every_way_to_a_pin_finds_it_taken_and_names_the_code_that_has_it() {
     run(async {
-        let world = World::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
-        let first = world.create(on(&world, 0, with(days(10, 12), "code", json!("4826")))).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
+        let first = workspace.create(on(&workspace, 0, with(days(10, 12), "code", json!("4826")))).await;
         let in_the_way = json!({ "access_code_id": first["access_code_id"] });
-        let taken = async |path: &str, wanted: Value| {
-            let before = rows(&world).await;
-            let error = world.post(path, wanted).await.error(409, "duplicate_access_code");
+        let taken = async |path: &str, params: Value| {
+            let before = rows(&workspace).await;
+            let error = workspace.post(path, params).await.error(409, "duplicate_access_code");
             assert_eq!(error["data"], in_the_way, "{path}");
-            assert_eq!(rows(&world).await, before, "{path}");
+            assert_eq!(rows(&workspace).await, before, "{path}");
         };
         let mut multiple = with(days(20, 22), "code", json!("4826"));
-        multiple["device_ids"] = json!(world.locks());
+        multiple["device_ids"] = json!(workspace.locks());
         taken("/access_codes/create_multiple", multiple).await;
-        let other = world.create(on(&world, 0, with(days(20, 22), "code", json!("5937")))).await;
+        let other = workspace.create(on(&workspace, 0, with(days(20, 22), "code", json!("5937")))).await;
         let changed = json!({ "access_code_id": other["access_code_id"], "code": "4826" });
         taken("/access_codes/update", changed).await;
         // Nobody is told that an unmanaged code has a PIN: it never causes a 409.
-        let foreign = on(&world, 1, json!({ "code": "4826", "name": "Cleaner" }));
-        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
-        let managed = world.create(on(&world, 1, with(days(20, 22), "code", json!("4826")))).await;
+        let foreign = on(&workspace, 1, json!({ "code": "4826", "name": "Cleaner" }));
+        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let managed = workspace.create(on(&workspace, 1, with(days(20, 22), "code", json!("4826")))).await;
         // But a code can be managed only where its PIN is free.
         let convert = json!({ "access_code_id": foreign["access_code_id"] });
-        let attempt = world.post("/access_codes/unmanaged/convert_to_managed", convert.clone()).await.ok();
+        let attempt = workspace.post("/access_codes/unmanaged/convert_to_managed", convert.clone()).await.ok();
         assert_eq!(attempt["action_attempt"]["status"], "error");
         let gone = json!({ "access_code_id": managed["access_code_id"] });
-        world.post("/access_codes/delete", gone).await.ok();
-        world.advance("PT1S").await;
-        let attempt = world.post("/access_codes/unmanaged/convert_to_managed", convert).await.ok();
+        workspace.post("/access_codes/delete", gone).await.ok();
+        workspace.advance("PT1S").await;
+        let attempt = workspace.post("/access_codes/unmanaged/convert_to_managed", convert).await.ok();
         assert_eq!(attempt["action_attempt"]["status"], "success");
     });
 }
@@ -175,12 +177,12 @@ fn every_way_to_a_pin_finds_it_taken_and_names_the_code_that_has_it() {
 #[test]
 fn an_ongoing_code_keeps_its_pin_from_every_window() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
         for window in [days(10, 12), json!({ "starts_at": "2099-01-01T00:00:00Z", "ends_at": "2099-01-02T00:00:00Z" })]
         {
-            let wanted = on(&world, 0, with(window, "code", json!("4826")));
-            world.post(CREATE, wanted).await.error(409, "duplicate_access_code");
+            let params = on(&workspace, 0, with(window, "code", json!("4826")));
+            workspace.post(CREATE, params).await.error(409, "duplicate_access_code");
         }
     });
 }
@@ -188,39 +190,40 @@ fn an_ongoing_code_keeps_its_pin_from_every_window() {
 #[test]
 fn a_pin_is_free_again_when_its_code_is_gone_and_not_before() {
     run(async {
-        let world = World::with_locks(1).await;
-        let wanted = on(&world, 0, json!({ "code": "4826" }));
-        let code = world.create(wanted.clone()).await;
-        world.advance("PT1S").await;
-        world.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
-        world.post(CREATE, wanted.clone()).await.error(409, "duplicate_access_code");
-        world.advance("PT0.25S").await;
-        world.create(wanted).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let params = on(&workspace, 0, json!({ "code": "4826" }));
+        let code = workspace.create(params.clone()).await;
+        workspace.advance("PT1S").await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
+        workspace.post(CREATE, params.clone()).await.error(409, "duplicate_access_code");
+        workspace.advance("PT0.25S").await;
+        workspace.create(params).await;
 
-        let ending = on(&world, 0, with(days(2, 3), "code", json!("5937")));
-        world.create(ending).await;
-        world.advance("P1DT1S").await;
-        world.create(on(&world, 0, json!({ "code": "5937" }))).await;
+        let ending = on(&workspace, 0, with(days(2, 3), "code", json!("5937")));
+        workspace.create(ending).await;
+        workspace.advance("P1DT1S").await;
+        workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
     });
 }
 
 #[test]
 fn a_third_code_is_refused_where_the_lock_holds_two() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 2 }])).await;
-        let first = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        world.create(on(&world, 0, json!({}))).await;
-        let before = rows(&world).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 2 }])).await;
+        let first = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on(&workspace, 0, json!({}))).await;
+        let before = rows(&workspace).await;
         for third in [json!({}), json!({ "code": "5937" }), days(10, 12)] {
-            let reply = world.post(CREATE, on(&world, 0, third)).await;
+            let reply = workspace.post(CREATE, on(&workspace, 0, third)).await;
             let error = reply.error(400, "no_space_for_access_code_on_device");
-            assert_eq!(error["data"], json!({ "device_id": world.lock(0) }));
+            assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
         }
-        assert_eq!(rows(&world).await, before);
-        world.post("/access_codes/delete", json!({ "access_code_id": first["access_code_id"] })).await.ok();
-        world.post(CREATE, on(&world, 0, json!({}))).await.error(400, "no_space_for_access_code_on_device");
-        world.advance("PT1S").await;
-        world.create(on(&world, 0, json!({}))).await;
+        assert_eq!(rows(&workspace).await, before);
+        workspace.post("/access_codes/delete", json!({ "access_code_id": first["access_code_id"] })).await.ok();
+        workspace.post(CREATE, on(&workspace, 0, json!({}))).await.error(400, "no_space_for_access_code_on_device");
+        workspace.advance("PT1S").await;
+        workspace.create(on(&workspace, 0, json!({}))).await;
     });
 }
 
@@ -228,46 +231,48 @@ fn a_third_code_is_refused_where_the_lock_holds_two() {
 fn codes_that_are_never_on_the_lock_together_share_its_places() {
     run(async {
         let lock = json!({ "device_type": "smartthings_lock", "max_active_codes_supported": 2 });
-        let world = World::with(json!([lock])).await;
+        let workspace = TestWorkspace::with(json!([lock])).await;
         for window in [days(10, 12), days(11, 13), days(20, 22), days(21, 23), days(15, 16)] {
-            world.create(on(&world, 0, window)).await;
+            workspace.create(on(&workspace, 0, window)).await;
         }
         for crowded in [days(11, 12), days(9, 11), days(5, 30), json!({})] {
-            let reply = world.post(CREATE, on(&world, 0, crowded)).await;
+            let reply = workspace.post(CREATE, on(&workspace, 0, crowded)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
-        world.create(on(&world, 0, days(14, 19))).await;
+        workspace.create(on(&workspace, 0, days(14, 19))).await;
     });
 }
 
 #[test]
 fn a_native_code_takes_its_place_72_hours_before_it_starts() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        world.create(on(&world, 0, days(10, 12))).await;
-        let reply = world.post(CREATE, on(&world, 0, days(14, 15))).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
+        workspace.create(on(&workspace, 0, days(10, 12))).await;
+        let reply = workspace.post(CREATE, on(&workspace, 0, days(14, 15))).await;
         reply.error(400, "no_space_for_access_code_on_device");
-        let just_in_time = on(&world, 0, with(days(14, 15), "prefer_native_scheduling", json!(false)));
-        world.create(just_in_time).await;
-        let reply = world.post(CREATE, on(&world, 0, days(5, 8))).await;
+        let just_in_time = on(&workspace, 0, with(days(14, 15), "prefer_native_scheduling", json!(false)));
+        workspace.create(just_in_time).await;
+        let reply = workspace.post(CREATE, on(&workspace, 0, days(5, 8))).await;
         reply.error(400, "no_space_for_access_code_on_device");
-        world.create(on(&world, 0, days(3, 6))).await;
-        world.create(on(&world, 0, days(19, 20))).await;
+        workspace.create(on(&workspace, 0, days(3, 6))).await;
+        workspace.create(on(&workspace, 0, days(19, 20))).await;
     });
 }
 
 #[test]
 fn a_code_that_ended_takes_its_place_until_the_lock_has_dropped_it() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        let code = world.create(on(&world, 0, days(2, 4))).await;
-        world.advance("PT1S").await;
-        let offline = json!({ "device_id": world.lock(0), "online": false });
-        world.post("/_emulator/devices/update", offline).await.ok();
-        world.advance("P20D").await;
-        assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "removing");
-        for wanted in [json!({}), days(22, 28), days(24, 28)] {
-            let reply = world.post(CREATE, on(&world, 0, wanted)).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
+        let code = workspace.create(on(&workspace, 0, days(2, 4))).await;
+        workspace.advance("PT1S").await;
+        let offline = json!({ "device_id": workspace.lock(0), "online": false });
+        workspace.post("/_emulator/devices/update", offline).await.ok();
+        workspace.advance("P20D").await;
+        assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "removing");
+        for params in [json!({}), days(22, 28), days(24, 28)] {
+            let reply = workspace.post(CREATE, on(&workspace, 0, params)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
     });
@@ -276,47 +281,50 @@ fn a_code_that_ended_takes_its_place_until_the_lock_has_dropped_it() {
 #[test]
 fn a_lock_without_places_takes_no_code() {
     run(async {
-        let world = World::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 0 }])).await;
-        for wanted in [json!({}), json!({ "code": "4826" }), days(10, 12)] {
-            let reply = world.post(CREATE, on(&world, 0, wanted)).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 0 }])).await;
+        for params in [json!({}), json!({ "code": "4826" }), days(10, 12)] {
+            let reply = workspace.post(CREATE, on(&workspace, 0, params)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
-        assert_eq!(rows(&world).await, [0; 4]);
+        assert_eq!(rows(&workspace).await, [0; 4]);
     });
 }
 
 #[test]
 fn the_last_ten_pins_of_a_lock_are_found_one_by_one_and_then_none_is_left() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [4] }])).await;
-        fill(&world, 0, "number % 1000 <> 7").await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [4] }])).await;
+        fill(&workspace, 0, "number % 1000 <> 7").await;
         let mut found = BTreeSet::new();
         for _ in 0..10 {
-            let generated = world.post("/access_codes/generate_code", on(&world, 0, json!({}))).await.ok();
+            let generated = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
             assert!(!found.contains(pin(&generated["generated_code"])));
-            found.insert(pin(&world.create(on(&world, 0, json!({}))).await).to_owned());
+            found.insert(pin(&workspace.create(on(&workspace, 0, json!({}))).await).to_owned());
         }
         let last: BTreeSet<String> = (0..10).map(|thousands| format!("{thousands}007")).collect();
         assert_eq!(found, last);
-        let before = rows(&world).await;
-        for wanted in [json!({}), json!({ "common_code_key": "guests" }), days(10, 12)] {
-            world.post(CREATE, on(&world, 0, wanted)).await.error(400, "no_code_left");
+        let before = rows(&workspace).await;
+        for params in [json!({}), json!({ "common_code_key": "guests" }), days(10, 12)] {
+            workspace.post(CREATE, on(&workspace, 0, params)).await.error(400, "no_code_left");
         }
-        world.post("/access_codes/generate_code", on(&world, 0, json!({}))).await.error(400, "no_code_left");
-        assert_eq!(rows(&world).await, before);
+        workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn a_lock_whose_four_digit_pins_are_gone_gets_five_digits() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [5, 4] }])).await;
-        fill(&world, 0, "number <> 4826").await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [5, 4] }])).await;
+        fill(&workspace, 0, "number <> 4826").await;
         let preferring = json!({ "preferred_code_length": 5 });
-        assert_eq!(pin(&world.create(on(&world, 0, preferring)).await).len(), 5);
-        assert_eq!(world.create(on(&world, 0, json!({}))).await["code"], "4826");
+        assert_eq!(pin(&workspace.create(on(&workspace, 0, preferring)).await).len(), 5);
+        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "4826");
         for _ in 0..3 {
-            let code = world.create(on(&world, 0, json!({ "preferred_code_length": 4 }))).await;
+            let code = workspace.create(on(&workspace, 0, json!({ "preferred_code_length": 4 }))).await;
             assert_eq!(pin(&code).len(), 5);
         }
     });
@@ -330,10 +338,10 @@ fn what_the_constraints_forbid_does_not_count_as_left() {
             "supported_code_lengths": [4],
             "code_constraints": [{ "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" }],
         });
-        let world = World::with(json!([lock])).await;
-        fill(&world, 0, "pin not in ('1234', '1123', '7123')").await;
-        assert_eq!(world.create(on(&world, 0, json!({}))).await["code"], "1234");
-        world.post(CREATE, on(&world, 0, json!({}))).await.error(400, "no_code_left");
+        let workspace = TestWorkspace::with(json!([lock])).await;
+        fill(&workspace, 0, "pin not in ('1234', '1123', '7123')").await;
+        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "1234");
+        workspace.post(CREATE, on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
     });
 }
 
@@ -341,30 +349,35 @@ fn what_the_constraints_forbid_does_not_count_as_left() {
 fn locks_with_nothing_left_share_nothing_and_get_nothing() {
     run(async {
         let full = json!({ "device_type": "wyze_lock", "supported_code_lengths": [4] });
-        let world = World::with(json!([{ "device_type": "august_lock" }, full])).await;
-        fill(&world, 1, "true").await;
-        let before = rows(&world).await;
-        let multiple = json!({ "device_ids": world.locks() });
-        let error = world.post("/access_codes/create_multiple", multiple.clone()).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "august_lock" }, full])).await;
+        fill(&workspace, 1, "true").await;
+        let before = rows(&workspace).await;
+        let multiple = json!({ "device_ids": workspace.locks() });
+        let error = workspace.post("/access_codes/create_multiple", multiple.clone()).await;
         let error = error.error(400, "code_cannot_be_shared");
-        assert_eq!(error["data"], json!({ "device_ids": [world.lock(1)] }));
+        assert_eq!(error["data"], json!({ "device_ids": [workspace.lock(1)] }));
         let random = with(multiple, "behavior_when_code_cannot_be_shared", json!("create_random_code"));
-        world.post("/access_codes/create_multiple", random).await.error(400, "no_code_left");
-        assert_eq!(rows(&world).await, before);
+        workspace.post("/access_codes/create_multiple", random).await.error(400, "no_code_left");
+        assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
 fn a_chosen_pin_is_none_that_a_managed_code_has_in_another_window() {
     run(async {
-        let world = World::with(json!([{ "device_type": "smartthings_lock", "supported_code_lengths": [4] }])).await;
-        fill(&world, 0, "number > 1").await;
-        world.create(on(&world, 0, with(days(10, 12), "code", json!("0000")))).await;
-        assert_eq!(world.create(on(&world, 0, days(20, 22))).await["code"], "0001", "not 0000, though it is apart");
-        world.post(CREATE, on(&world, 0, days(25, 26))).await.error(400, "no_code_left");
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "smartthings_lock", "supported_code_lengths": [4] }])).await;
+        fill(&workspace, 0, "number > 1").await;
+        workspace.create(on(&workspace, 0, with(days(10, 12), "code", json!("0000")))).await;
+        assert_eq!(
+            workspace.create(on(&workspace, 0, days(20, 22))).await["code"],
+            "0001",
+            "not 0000, though it is apart"
+        );
+        workspace.post(CREATE, on(&workspace, 0, days(25, 26))).await.error(400, "no_code_left");
         let allowed = json!({ "allow_same_code_in_disjoint_windows": true });
-        world.post("/_emulator/workspaces/update", allowed).await.ok();
-        let chosen = world.create(on(&world, 0, days(25, 26))).await;
+        workspace.post("/_emulator/workspaces/update", allowed).await.ok();
+        let chosen = workspace.create(on(&workspace, 0, days(25, 26))).await;
         assert!(["0000", "0001"].contains(&pin(&chosen)), "{chosen}");
     });
 }

@@ -1,21 +1,21 @@
 //! `/access_codes/get_timeline`: what has happened to one code.
 
 use super::on;
-use crate::support::{UNKNOWN, World, run};
+use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const TIMELINE: &str = "/access_codes/get_timeline";
 
-/// A world with one lock, and a code that has been made at 12:00, renamed at 13:00 and deleted at 14:00.
-async fn lived() -> (World, Value) {
-    let world = World::with_locks(1).await;
-    let id = world.create(on(&world, 0, json!({ "name": "guest" }))).await["access_code_id"].clone();
-    world.advance("PT1H").await;
-    world.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();
-    world.advance("PT1H").await;
-    world.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
-    world.advance("PT1S").await;
-    (world, id)
+/// A workspace with one lock, and a code that has been made at 12:00, renamed at 13:00 and deleted at 14:00.
+async fn lived() -> (TestWorkspace, Value) {
+    let workspace = TestWorkspace::with_locks(1).await;
+    let id = workspace.create(on(&workspace, 0, json!({ "name": "guest" }))).await["access_code_id"].clone();
+    workspace.advance("PT1H").await;
+    workspace.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();
+    workspace.advance("PT1H").await;
+    workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
+    workspace.advance("PT1S").await;
+    (workspace, id)
 }
 
 /// What has happened to that code, newest first.
@@ -29,10 +29,10 @@ const LIFE: [&str; 7] = [
     "access_code.created",
 ];
 
-async fn timeline(world: &World, access_code_id: &Value, further: Value) -> Value {
-    let mut wanted = further;
-    wanted["access_code_id"] = access_code_id.clone();
-    world.post(TIMELINE, wanted).await.ok()
+async fn timeline(workspace: &TestWorkspace, access_code_id: &Value, further: Value) -> Value {
+    let mut params = further;
+    params["access_code_id"] = access_code_id.clone();
+    workspace.post(TIMELINE, params).await.ok()
 }
 
 fn types(timeline: &Value) -> Vec<&str> {
@@ -47,13 +47,13 @@ fn cursors(timeline: &Value) -> [&Value; 3] {
 #[test]
 fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
     run(async {
-        let (world, id) = lived().await;
-        world.create(on(&world, 0, json!({}))).await;
-        let whole = timeline(&world, &id, json!({})).await;
+        let (workspace, id) = lived().await;
+        workspace.create(on(&workspace, 0, json!({}))).await;
+        let whole = timeline(&workspace, &id, json!({})).await;
         assert_eq!(types(&whole), LIFE);
         assert_eq!(cursors(&whole), [&json!(false), &Value::Null, &Value::Null]);
         let events = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": id });
-        let events = world.post("/events/list", events).await.ok()["events"].clone();
+        let events = workspace.post("/events/list", events).await.ok()["events"].clone();
         let told = whole["timeline_events"].as_array().unwrap();
         for (event, told) in events.as_array().unwrap().iter().rev().zip(told) {
             let related = &told["related_resource_ids"];
@@ -65,7 +65,7 @@ fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
         }
         let actors: Vec<_> = told.iter().map(|told| told["actor"]["type"].as_str().unwrap()).collect();
         assert_eq!(actors, ["system", "system", "system", "system", "api_key", "system", "api_key"]);
-        let by_get = world.get(&format!("{TIMELINE}?access_code_id={}", id.as_str().unwrap())).await.ok();
+        let by_get = workspace.get(&format!("{TIMELINE}?access_code_id={}", id.as_str().unwrap())).await.ok();
         assert_eq!(by_get, whole);
     });
 }
@@ -73,7 +73,7 @@ fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
 #[test]
 fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() {
     run(async {
-        let (world, id) = lived().await;
+        let (workspace, id) = lived().await;
         for (narrowed, expected) in [
             (json!({ "event_types": ["access_code.deleted", "access_code.created"] }), vec![LIFE[0], LIFE[6]]),
             (json!({ "event_types": ["access_code.code_changed"] }), vec![]),
@@ -85,7 +85,7 @@ fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() 
             (json!({ "after": "2026-03-02T14:00:00+01:00", "limit": 200 }), LIFE[..4].to_vec()),
             (json!({ "after": "2026-03-02T15:00:00Z" }), vec![]),
         ] {
-            assert_eq!(types(&timeline(&world, &id, narrowed.clone()).await), expected, "{narrowed}");
+            assert_eq!(types(&timeline(&workspace, &id, narrowed.clone()).await), expected, "{narrowed}");
         }
         for (wrong, parameter) in [
             (json!({ "access_code_id": id, "limit": 0 }), "limit"),
@@ -95,7 +95,7 @@ fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() 
             (json!({ "access_code_id": id, "event_types": ["device.connected"] }), "event_types"),
             (json!({}), "access_code_id"),
         ] {
-            let error = world.post(TIMELINE, wrong).await.error(400, "invalid_input");
+            let error = workspace.post(TIMELINE, wrong).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get(parameter).is_some(), "{error}");
         }
     });
@@ -104,13 +104,13 @@ fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() 
 #[test]
 fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
     run(async {
-        let (world, id) = lived().await;
+        let (workspace, id) = lived().await;
         for limit in 1..=8 {
             let mut told: Vec<String> = Vec::new();
-            let mut wanted = json!({ "limit": limit });
+            let mut params = json!({ "limit": limit });
             let mut starts = Vec::new();
             loop {
-                let page = timeline(&world, &id, wanted.clone()).await;
+                let page = timeline(&workspace, &id, params.clone()).await;
                 let on_page = types(&page);
                 assert!(!on_page.is_empty(), "limit {limit}: {page}");
                 let first = page["timeline_events"][0]["occurred_at"].clone();
@@ -124,12 +124,12 @@ fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
                 if has_more == false {
                     break;
                 }
-                wanted["before"] = next.clone();
+                params["before"] = next.clone();
             }
             assert_eq!(told, LIFE, "limit {limit}");
             // And back: what is newer than a page.
             if let Some(second) = starts.get(1) {
-                let newer = timeline(&world, &id, json!({ "after": second })).await;
+                let newer = timeline(&workspace, &id, json!({ "after": second })).await;
                 let newer = types(&newer);
                 assert_eq!(newer, LIFE[..newer.len()], "limit {limit}");
                 assert!(!newer.is_empty() && newer.len() <= limit.max(2), "limit {limit}: {newer:?}");
@@ -141,29 +141,29 @@ fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
 #[test]
 fn a_code_that_is_not_here_has_no_timeline() {
     run(async {
-        let (world, id) = lived().await;
-        world.post(TIMELINE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
-        let other = World::with_locks(1).await;
+        let (workspace, id) = lived().await;
+        workspace.post(TIMELINE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
+        let other = TestWorkspace::with_locks(1).await;
         other.post(TIMELINE, json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        assert_eq!(types(&timeline(&world, &id, json!({})).await), LIFE);
+        assert_eq!(types(&timeline(&workspace, &id, json!({})).await), LIFE);
     });
 }
 
 #[test]
 fn a_timeline_tells_who_caused_what() {
     run(async {
-        let world = World::with_locks(1).await;
-        let foreign = on(&world, 0, json!({ "code": "9753", "name": "owner" }));
+        let workspace = TestWorkspace::with_locks(1).await;
+        let foreign = on(&workspace, 0, json!({ "code": "9753", "name": "owner" }));
         let foreign =
-            world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"]["access_code_id"].clone();
-        let ours = world.create(on(&world, 0, json!({ "sync": true }))).await["access_code_id"].clone();
+            workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"]["access_code_id"].clone();
+        let ours = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await["access_code_id"].clone();
         for id in [&foreign, &ours] {
-            let removed = on(&world, 0, json!({ "access_code_id": id }));
-            world.post("/_emulator/locks/remove_code", removed).await.ok();
-            let newest = timeline(&world, id, json!({})).await["timeline_events"][0].clone();
+            let removed = on(&workspace, 0, json!({ "access_code_id": id }));
+            workspace.post("/_emulator/locks/remove_code", removed).await.ok();
+            let newest = timeline(&workspace, id, json!({})).await["timeline_events"][0].clone();
             assert_eq!(newest["actor"]["type"], "external", "{newest}");
         }
-        let told = timeline(&world, &foreign, json!({})).await;
+        let told = timeline(&workspace, &foreign, json!({})).await;
         assert_eq!(types(&told), ["access_code.unmanaged.removed", "access_code.unmanaged.created"]);
     });
 }
@@ -172,9 +172,9 @@ fn a_timeline_tells_who_caused_what() {
 fn display_status_names_each_stage_of_a_code_for_people() {
     run(async {
         let locks = json!([{ "device_type": "august_lock" }]);
-        let world = World::make(json!({ "locks": locks, "keep_expired_access_codes": true })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": locks, "keep_expired_access_codes": true })).await;
         let window = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-13T12:00:00Z" });
-        let code = world.create(on(&world, 0, window)).await;
+        let code = workspace.create(on(&workspace, 0, window)).await;
         assert_eq!(code["display_status"], "Upcoming");
         for (instant, expected) in [
             ("2026-03-12T11:59:59.999Z", "Upcoming"),
@@ -182,17 +182,17 @@ fn display_status_names_each_stage_of_a_code_for_people() {
             ("2026-03-13T12:00:00.000Z", "Expired"),
             ("2026-03-14T12:00:00.000Z", "Expired"),
         ] {
-            world.advance_to(instant).await;
-            assert_eq!(world.access_code(&code["access_code_id"]).await["display_status"], expected, "{instant}");
+            workspace.advance_to(instant).await;
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["display_status"], expected, "{instant}");
         }
-        let now = world.create(on(&world, 0, json!({}))).await;
+        let now = workspace.create(on(&workspace, 0, json!({}))).await;
         assert_eq!(now["display_status"], "Issuing");
-        world.advance("PT1S").await;
+        workspace.advance("PT1S").await;
         let put = json!({ "access_code_id": now["access_code_id"], "error_code": "access_code_inactive" });
-        let inactive = world.post("/_emulator/access_codes/add_error", put).await.ok()["access_code"].clone();
+        let inactive = workspace.post("/_emulator/access_codes/add_error", put).await.ok()["access_code"].clone();
         assert_eq!(inactive["display_status"], "Not active");
-        world.post("/access_codes/delete", json!({ "access_code_id": now["access_code_id"] })).await.ok();
-        assert_eq!(world.access_code(&now["access_code_id"]).await["display_status"], "Being deleted");
+        workspace.post("/access_codes/delete", json!({ "access_code_id": now["access_code_id"] })).await.ok();
+        assert_eq!(workspace.access_code(&now["access_code_id"]).await["display_status"], "Being deleted");
         for (further, expected) in [
             (json!({ "code": "4826" }), "Active"),
             (
@@ -200,7 +200,7 @@ fn display_status_names_each_stage_of_a_code_for_people() {
                 "Not active",
             ),
         ] {
-            let added = world.post("/_emulator/locks/add_code", on(&world, 0, further)).await.ok();
+            let added = workspace.post("/_emulator/locks/add_code", on(&workspace, 0, further)).await.ok();
             assert_eq!(added["access_code"]["display_status"], expected);
         }
     });

@@ -3,7 +3,7 @@
 use super::{about_the_whole, on, rows};
 use crate::concurrency::{Tickers, at_once, live, tally};
 use crate::lifecycle::{attempt, delete, events, follow, seen, seen_of, set_online};
-use crate::support::{START, UNKNOWN, World, app, ask, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -13,25 +13,25 @@ const UPDATE: &str = "/access_codes/update";
 const ASKED: &str = "2026-03-02T12:00:01.000Z";
 const DONE: &str = "2026-03-02T12:00:01.250Z";
 
-/// A world with one lock of this type.
-async fn lock_of(device_type: &str) -> World {
-    World::with(json!([{ "device_type": device_type }])).await
+/// A workspace with one lock of this type.
+async fn lock_of(device_type: &str) -> TestWorkspace {
+    TestWorkspace::with(json!([{ "device_type": device_type }])).await
 }
 
 /// A guest's code that the first lock holds and opens to.
-async fn guest(world: &World) -> Value {
-    made(world, json!({ "starts_at": "2026-03-02T11:00:00.000Z", "ends_at": "2026-03-04T11:00:00.000Z" })).await
+async fn guest(workspace: &TestWorkspace) -> Value {
+    made(workspace, json!({ "starts_at": "2026-03-02T11:00:00.000Z", "ends_at": "2026-03-04T11:00:00.000Z" })).await
 }
 
 /// A code of the first lock that it holds already, a second before [`ASKED`].
-async fn made(world: &World, further: Value) -> Value {
-    let mut wanted = on(world, 0, further);
-    wanted["name"] = json!("guest");
-    wanted["code"] = json!("4826");
-    wanted["sync"] = json!(true);
-    let made = world.create(wanted).await;
-    world.advance("PT1S").await;
-    world.access_code(&made["access_code_id"]).await
+async fn made(workspace: &TestWorkspace, further: Value) -> Value {
+    let mut params = on(workspace, 0, further);
+    params["name"] = json!("guest");
+    params["code"] = json!("4826");
+    params["sync"] = json!(true);
+    let made = workspace.create(params).await;
+    workspace.advance("PT1S").await;
+    workspace.access_code(&made["access_code_id"]).await
 }
 
 fn of(code: &Value, mut change: Value) -> Value {
@@ -40,25 +40,25 @@ fn of(code: &Value, mut change: Value) -> Value {
 }
 
 /// Asks for a change and gives the attempt.
-async fn update(world: &World, code: &Value, change: Value) -> Value {
-    world.post(UPDATE, of(code, change)).await.ok()["action_attempt"].clone()
+async fn update(workspace: &TestWorkspace, code: &Value, change: Value) -> Value {
+    workspace.post(UPDATE, of(code, change)).await.ok()["action_attempt"].clone()
 }
 
 /// The code as it is now.
-async fn now(world: &World, code: &Value) -> Value {
-    world.access_code(&code["access_code_id"]).await
+async fn now(workspace: &TestWorkspace, code: &Value) -> Value {
+    workspace.access_code(&code["access_code_id"]).await
 }
 
 /// What the first lock holds.
-async fn memory(world: &World) -> Vec<Value> {
-    let held = world.post("/_emulator/locks/memory", on(world, 0, json!({}))).await.ok();
+async fn memory(workspace: &TestWorkspace) -> Vec<Value> {
+    let held = workspace.post("/_emulator/locks/memory", on(workspace, 0, json!({}))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
 /// The events about a code behind the first so many, whole.
-async fn told(world: &World, code: &Value, skip: usize) -> Vec<Value> {
-    let wanted = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
-    let listed = world.post("/events/list", wanted).await.ok();
+async fn told(workspace: &TestWorkspace, code: &Value, skip: usize) -> Vec<Value> {
+    let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
+    let listed = workspace.post("/events/list", params).await.ok();
     listed["events"].as_array().unwrap()[skip..].to_vec()
 }
 
@@ -74,23 +74,23 @@ fn differences(mutations: &Value) -> Vec<Value> {
 }
 
 /// Checks that a refused change left everything as it was.
-async fn check_untouched(world: &World, code: &Value, before: [i64; 4]) {
-    assert_eq!(rows(world).await, before);
-    assert_eq!(now(world, code).await, *code);
+async fn check_untouched(workspace: &TestWorkspace, code: &Value, before: [i64; 4]) {
+    assert_eq!(rows(workspace).await, before);
+    assert_eq!(now(workspace, code).await, *code);
 }
 
 #[test]
 fn an_update_shows_at_once_and_is_told_step_by_step_when_the_lock_confirms() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        let old = memory(&world).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        let old = memory(&workspace).await;
         let asked = json!({
             "name": "cleaner", "code": "5937",
             "starts_at": "2026-03-02T11:30:00.000Z", "ends_at": "2026-03-05T11:00:00.000Z",
         });
-        update(&world, &code, asked.clone()).await;
-        let shown = now(&world, &code).await;
+        update(&workspace, &code, asked.clone()).await;
+        let shown = now(&workspace, &code).await;
         assert_eq!(seen(&shown), "set updating_name updating_code updating_time_frame scheduled");
         for (name, value) in asked.as_object().unwrap() {
             assert_eq!(shown[name], *value);
@@ -100,44 +100,44 @@ fn an_update_shows_at_once_and_is_told_step_by_step_when_the_lock_confirms() {
             times("2026-03-02T11:00:00.000Z", "2026-03-04T11:00:00.000Z"),
             times("2026-03-02T11:30:00.000Z", "2026-03-05T11:00:00.000Z"),
         );
-        let wanted = [
+        let params = [
             json!({ "mutation_code": "updating_name", "from": { "name": "guest" }, "to": { "name": "cleaner" } }),
             json!({ "mutation_code": "updating_code", "from": { "code": "4826" }, "to": { "code": "5937" } }),
             json!({ "mutation_code": "updating_time_frame", "from": window.0, "to": window.1 }),
         ];
-        assert_eq!(differences(&shown["pending_mutations"]), wanted);
+        assert_eq!(differences(&shown["pending_mutations"]), params);
         for mutation in shown["pending_mutations"].as_array().unwrap() {
             assert_eq!(mutation["created_at"], ASKED);
             assert!(mutation["message"].as_str().is_some_and(|message| !message.is_empty()));
         }
-        assert_eq!(memory(&world).await, old);
-        let at_once = told(&world, &code, 2).await;
+        assert_eq!(memory(&workspace).await, old);
+        let at_once = told(&workspace, &code, 2).await;
         assert_eq!(types(&at_once), ["mutations_requested"]);
         assert_eq!(at_once[0]["occurred_at"], ASKED);
-        assert_eq!(at_once[0]["requested_mutations"], json!(wanted));
+        assert_eq!(at_once[0]["requested_mutations"], json!(params));
 
-        world.advance("PT0.249S").await;
-        assert_eq!(now(&world, &code).await, shown);
-        assert_eq!(memory(&world).await, old);
-        world.advance("PT0.001S").await;
-        assert_eq!(seen(&now(&world, &code).await), "set scheduled");
-        let held = memory(&world).await;
+        workspace.advance("PT0.249S").await;
+        assert_eq!(now(&workspace, &code).await, shown);
+        assert_eq!(memory(&workspace).await, old);
+        workspace.advance("PT0.001S").await;
+        assert_eq!(seen(&now(&workspace, &code).await), "set scheduled");
+        let held = memory(&workspace).await;
         assert_eq!(held.len(), 1);
         for (name, value) in asked.as_object().unwrap() {
             assert_eq!(held[0][name], *value);
         }
-        let told = told(&world, &code, 3).await;
+        let told = told(&workspace, &code, 3).await;
         assert_eq!(types(&told), ["changed", "name_changed", "code_changed", "time_frame_changed"]);
         let property = |name: &str, from: &Value, to: &Value| json!({ "property": name, "from": from, "to": to });
         let properties = ["name", "code", "starts_at", "ends_at"].map(|name| property(name, &code[name], &asked[name]));
         assert_eq!(told[0]["changed_properties"], json!(properties));
-        for (event, wanted) in told[1..].iter().zip(&wanted) {
-            assert_eq!((&event["from"], &event["to"]), (&wanted["from"], &wanted["to"]));
+        for (event, params) in told[1..].iter().zip(&params) {
+            assert_eq!((&event["from"], &event["to"]), (&params["from"], &params["to"]));
             assert!(event["description"].as_str().is_some_and(|description| !description.is_empty()), "{event}");
         }
         assert!(told.iter().all(|event| event["occurred_at"] == DONE), "{told:?}");
-        world.advance("P1D").await;
-        assert_eq!(self::told(&world, &code, 3).await, told, "each is told once");
+        workspace.advance("P1D").await;
+        assert_eq!(self::told(&workspace, &code, 3).await, told, "each is told once");
     });
 }
 
@@ -152,15 +152,15 @@ fn an_update_of_one_thing_tells_of_that_thing_only() {
         ];
         for (change, property, mutation, event) in cases {
             for has_started in [true, false] {
-                let world = lock_of("wyze_lock").await;
-                let code = if has_started { guest(&world).await } else { made(&world, soon.clone()).await };
+                let workspace = lock_of("wyze_lock").await;
+                let code = if has_started { guest(&workspace).await } else { made(&workspace, soon.clone()).await };
                 let status = if has_started { "set" } else { "unset" };
                 assert_eq!(seen(&code), format!("{status} scheduled"));
-                update(&world, &code, change.clone()).await;
-                assert_eq!(seen(&now(&world, &code).await), format!("{status} {mutation} scheduled"));
-                world.advance("PT0.25S").await;
-                assert_eq!(seen(&now(&world, &code).await), format!("{status} scheduled"));
-                let told = told(&world, &code, 2).await;
+                update(&workspace, &code, change.clone()).await;
+                assert_eq!(seen(&now(&workspace, &code).await), format!("{status} {mutation} scheduled"));
+                workspace.advance("PT0.25S").await;
+                assert_eq!(seen(&now(&workspace, &code).await), format!("{status} scheduled"));
+                let told = told(&workspace, &code, 2).await;
                 assert_eq!(types(&told), ["mutations_requested", "changed", event]);
                 let requested = told[0]["requested_mutations"].as_array().unwrap();
                 assert_eq!((requested.len(), &requested[0]["mutation_code"]), (1, &json!(mutation)));
@@ -180,23 +180,23 @@ fn an_ongoing_code_becomes_time_bound_with_both_times() {
     run(async {
         let (starts_at, ends_at) = ("2026-03-02T12:00:00.000Z", "2026-03-03T12:00:00.000Z");
         for kind in [None, Some("time_bound")] {
-            let world = lock_of("wyze_lock").await;
-            let code = made(&world, json!({})).await;
-            let before = rows(&world).await;
+            let workspace = lock_of("wyze_lock").await;
+            let code = made(&workspace, json!({})).await;
+            let before = rows(&workspace).await;
             for one in [json!({ "starts_at": starts_at }), json!({ "ends_at": ends_at })] {
-                let error = world.post(UPDATE, of(&code, one)).await.error(400, "invalid_input");
+                let error = workspace.post(UPDATE, of(&code, one)).await.error(400, "invalid_input");
                 let messages = about_the_whole(&error);
                 assert!(messages[0].contains("starts_at") && messages[0].contains("ends_at"), "{messages:?}");
             }
-            world.post(UPDATE, of(&code, json!({ "type": "time_bound" }))).await.invalid("type");
-            check_untouched(&world, &code, before).await;
+            workspace.post(UPDATE, of(&code, json!({ "type": "time_bound" }))).await.invalid("type");
+            check_untouched(&workspace, &code, before).await;
 
             let mut change = json!({ "starts_at": starts_at, "ends_at": ends_at });
             if let Some(kind) = kind {
                 change["type"] = json!(kind);
             }
-            update(&world, &code, change.clone()).await;
-            let shown = now(&world, &code).await;
+            update(&workspace, &code, change.clone()).await;
+            let shown = now(&workspace, &code).await;
             assert_eq!((seen(&shown), &shown["type"]), ("set updating_time_frame".to_owned(), &json!("time_bound")));
             let times = json!({ "starts_at": starts_at, "ends_at": ends_at });
             let mutation = &shown["pending_mutations"][0];
@@ -207,8 +207,8 @@ fn an_ongoing_code_becomes_time_bound_with_both_times() {
                 (ends_at, "removing deleting scheduled"),
                 ("2026-03-03T12:00:00.250Z", "gone"),
             ];
-            follow(&world, &code["access_code_id"], &life).await;
-            let told = told(&world, &code, 2).await;
+            follow(&workspace, &code["access_code_id"], &life).await;
+            let told = told(&workspace, &code, 2).await;
             let names = ["mutations_requested", "changed", "time_frame_changed", "removed_from_device", "deleted"];
             assert_eq!(types(&told), names);
             assert_eq!((&told[2]["from"]["starts_at"], &told[2]["to"]), (&Value::Null, &times));
@@ -219,23 +219,23 @@ fn an_ongoing_code_becomes_time_bound_with_both_times() {
 #[test]
 fn a_time_bound_code_becomes_ongoing_by_its_type_and_not_by_leaving_out_its_times() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        update(&world, &code, json!({ "name": "cleaner", "sync": true })).await;
-        let renamed = now(&world, &code).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        update(&workspace, &code, json!({ "name": "cleaner", "sync": true })).await;
+        let renamed = now(&workspace, &code).await;
         for name in ["type", "starts_at", "ends_at"] {
             assert_eq!(renamed[name], code[name]);
         }
-        let before = rows(&world).await;
+        let before = rows(&workspace).await;
         for one in [json!({ "starts_at": "2026-03-03T11:00:00Z" }), json!({ "ends_at": "2026-03-05T11:00:00Z" })] {
             let mut both = one;
             both["type"] = json!("ongoing");
-            world.post(UPDATE, of(&code, both)).await.invalid("type");
+            workspace.post(UPDATE, of(&code, both)).await.invalid("type");
         }
-        check_untouched(&world, &renamed, before).await;
+        check_untouched(&workspace, &renamed, before).await;
 
-        update(&world, &code, json!({ "type": "ongoing" })).await;
-        let shown = now(&world, &code).await;
+        update(&workspace, &code, json!({ "type": "ongoing" })).await;
+        let shown = now(&workspace, &code).await;
         assert_eq!(seen(&shown), "set updating_time_frame scheduled");
         assert_eq!(
             (&shown["type"], &shown["starts_at"], &shown["ends_at"]),
@@ -245,22 +245,22 @@ fn a_time_bound_code_becomes_ongoing_by_its_type_and_not_by_leaving_out_its_time
         assert_eq!(*from, json!({ "starts_at": code["starts_at"], "ends_at": code["ends_at"] }));
         assert_eq!(*to, json!({ "starts_at": null, "ends_at": null }));
         let life = [(DONE, "set"), ("2026-04-02T12:00:00.000Z", "set")];
-        follow(&world, &code["access_code_id"], &life).await;
-        assert_eq!(memory(&world).await[0]["ends_at"], Value::Null);
+        follow(&workspace, &code["access_code_id"], &life).await;
+        assert_eq!(memory(&workspace).await[0]["ends_at"], Value::Null);
     });
 }
 
 #[test]
 fn a_code_that_waits_for_its_start_on_the_lock_and_becomes_ongoing_is_set_when_the_lock_confirms() {
     run(async {
-        let world = lock_of("wyze_lock").await;
+        let workspace = lock_of("wyze_lock").await;
         let soon = json!({ "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-04T12:00:00.000Z" });
-        let code = made(&world, soon).await;
-        update(&world, &code, json!({ "type": "ongoing" })).await;
+        let code = made(&workspace, soon).await;
+        update(&workspace, &code, json!({ "type": "ongoing" })).await;
         let life = [("2026-03-02T12:00:01.249Z", "setting updating_time_frame scheduled"), (DONE, "set")];
-        follow(&world, &code["access_code_id"], &life).await;
-        world.advance("P10D").await;
-        let told = told(&world, &code, 2).await;
+        follow(&workspace, &code["access_code_id"], &life).await;
+        workspace.advance("P10D").await;
+        let told = told(&workspace, &code, 2).await;
         assert_eq!(types(&told), ["mutations_requested", "changed", "time_frame_changed", "set_on_device"]);
     });
 }
@@ -268,27 +268,27 @@ fn a_code_that_waits_for_its_start_on_the_lock_and_becomes_ongoing_is_set_when_t
 #[test]
 fn one_time_alone_keeps_the_other_and_times_that_make_no_sense_change_nothing() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        update(&world, &code, json!({ "ends_at": "2026-03-06T11:00:00.000Z", "sync": true })).await;
-        update(&world, &code, json!({ "starts_at": "2026-03-02T10:00:00.000Z", "sync": true })).await;
-        let code = now(&world, &code).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        update(&workspace, &code, json!({ "ends_at": "2026-03-06T11:00:00.000Z", "sync": true })).await;
+        update(&workspace, &code, json!({ "starts_at": "2026-03-02T10:00:00.000Z", "sync": true })).await;
+        let code = now(&workspace, &code).await;
         assert_eq!(
             (&code["starts_at"], &code["ends_at"]),
             (&json!("2026-03-02T10:00:00.000Z"), &json!("2026-03-06T11:00:00.000Z"))
         );
-        let before = rows(&world).await;
-        world.post(UPDATE, of(&code, json!({ "ends_at": ASKED }))).await.invalid("ends_at");
+        let before = rows(&workspace).await;
+        workspace.post(UPDATE, of(&code, json!({ "ends_at": ASKED }))).await.invalid("ends_at");
         let reversed = [
             json!({ "starts_at": "2026-03-06T11:00:00Z" }),
             json!({ "ends_at": "2026-03-02T10:00:00Z" }),
             json!({ "starts_at": "2026-03-05T00:00:00Z", "ends_at": "2026-03-04T00:00:00Z" }),
         ];
         for change in reversed {
-            let error = world.post(UPDATE, of(&code, change)).await.error(400, "invalid_input");
+            let error = workspace.post(UPDATE, of(&code, change)).await.error(400, "invalid_input");
             assert_eq!(about_the_whole(&error), ["ends_at must be after starts_at"]);
         }
-        check_untouched(&world, &code, before).await;
+        check_untouched(&workspace, &code, before).await;
     });
 }
 
@@ -296,18 +296,18 @@ fn one_time_alone_keeps_the_other_and_times_that_make_no_sense_change_nothing() 
 fn allowing_external_modification_takes_effect_at_once_and_only_changed_tells_of_it() {
     run(async {
         for name in ["is_external_modification_allowed", "allow_external_modification"] {
-            let world = lock_of("wyze_lock").await;
-            let code = guest(&world).await;
-            let over = update(&world, &code, json!({ name: true })).await;
-            let shown = now(&world, &code).await;
+            let workspace = lock_of("wyze_lock").await;
+            let code = guest(&workspace).await;
+            let over = update(&workspace, &code, json!({ name: true })).await;
+            let shown = now(&workspace, &code).await;
             assert_eq!(
                 (seen(&shown), &shown["is_external_modification_allowed"]),
                 ("set scheduled".to_owned(), &json!(true))
             );
             assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
-            assert_eq!(attempt(&world, &over).await, over);
-            world.advance("P1D").await;
-            let told = told(&world, &code, 2).await;
+            assert_eq!(attempt(&workspace, &over).await, over);
+            workspace.advance("P1D").await;
+            let told = told(&workspace, &code, 2).await;
             assert_eq!((types(&told), &told[0]["occurred_at"]), (vec!["changed"], &json!(ASKED)));
             let property = "is_external_modification_allowed";
             let changed = json!([{ "property": property, "from": "false", "to": "true" }]);
@@ -319,27 +319,31 @@ fn allowing_external_modification_takes_effect_at_once_and_only_changed_tells_of
 #[test]
 fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
     run(async {
-        let world = lock_of("ttlock_lock").await;
+        let workspace = lock_of("ttlock_lock").await;
         let linked = json!({ "common_code_key": "guests", "ends_at": "2026-03-04T11:00:00Z", "starts_at": START });
-        let code = made(&world, linked).await;
-        let mut held = memory(&world).await;
+        let code = made(&workspace, linked).await;
+        let mut held = memory(&workspace).await;
         let by_id = json!({ "access_code_id": code["access_code_id"] });
-        let over = update(&world, &code, json!({ "is_managed": false })).await;
+        let over = update(&workspace, &code, json!({ "is_managed": false })).await;
         assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})), "no managed code is left");
-        assert_eq!(attempt(&world, &over).await, over);
-        world.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
-        world.post(UPDATE, of(&code, json!({ "name": "cleaner" }))).await.error(404, "access_code_not_found");
-        let unmanaged = world.post("/access_codes/unmanaged/get", by_id.clone()).await.ok()["access_code"].clone();
+        assert_eq!(attempt(&workspace, &over).await, over);
+        workspace.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
+        workspace.post(UPDATE, of(&code, json!({ "name": "cleaner" }))).await.error(404, "access_code_not_found");
+        let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id.clone()).await.ok()["access_code"].clone();
         for name in ["access_code_id", "status", "code", "name", "starts_at", "ends_at", "type", "created_at"] {
             assert_eq!(unmanaged[name], code[name], "{name}");
         }
         held[0]["is_managed"] = json!(false);
-        assert_eq!(memory(&world).await, held);
-        let told = told(&world, &code, 2).await;
+        assert_eq!(memory(&workspace).await, held);
+        let told = told(&workspace, &code, 2).await;
         assert_eq!(types(&told), ["changed"]);
         assert_eq!(told[0]["changed_properties"], json!([{ "property": "is_managed", "from": "true", "to": "false" }]));
-        world.post("/access_codes/unmanaged/convert_to_managed", by_id).await.ok();
-        assert_eq!(now(&world, &code).await["common_code_key"], Value::Null, "nobody kept its PIN like the others'");
+        workspace.post("/access_codes/unmanaged/convert_to_managed", by_id).await.ok();
+        assert_eq!(
+            now(&workspace, &code).await["common_code_key"],
+            Value::Null,
+            "nobody kept its PIN like the others'"
+        );
     });
 }
 
@@ -347,34 +351,34 @@ fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
 fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
     run(async {
         let deferred = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-14T12:00:00Z" });
-        for (wanted, on_the_lock_at) in
+        for (params, on_the_lock_at) in
             [(deferred, "2026-03-09T12:00:00.250Z"), (json!({ "code": "5937" }), "2026-03-02T12:00:00.250Z")]
         {
-            let world = lock_of("ttlock_lock").await;
-            let code = world.create(on(&world, 0, wanted)).await;
+            let workspace = lock_of("ttlock_lock").await;
+            let code = workspace.create(on(&workspace, 0, params)).await;
             let by_id = json!({ "access_code_id": code["access_code_id"] });
-            let pending = update(&world, &code, json!({ "is_managed": false })).await;
+            let pending = update(&workspace, &code, json!({ "is_managed": false })).await;
             assert_eq!((&pending["status"], &pending["result"]), (&json!("pending"), &Value::Null));
-            assert_eq!(now(&world, &code).await, code, "managed until the lock has it");
-            let again = update(&world, &code, json!({ "is_managed": false })).await;
-            world.post("/access_codes/unmanaged/get", by_id.clone()).await.error(404, "access_code_not_found");
-            let before: latchkey::testing::clock::Instant = on_the_lock_at.parse().unwrap();
-            world.advance_to(&latchkey::testing::clock::to_iso(before - chrono::TimeDelta::milliseconds(1))).await;
-            assert_eq!(now(&world, &code).await["is_managed"], true);
-            assert_eq!(attempt(&world, &pending).await, pending);
-            world.advance_to(on_the_lock_at).await;
-            world.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
-            let unmanaged = world.post("/access_codes/unmanaged/get", by_id).await.ok()["access_code"].clone();
+            assert_eq!(now(&workspace, &code).await, code, "managed until the lock has it");
+            let again = update(&workspace, &code, json!({ "is_managed": false })).await;
+            workspace.post("/access_codes/unmanaged/get", by_id.clone()).await.error(404, "access_code_not_found");
+            let before: latchkey::testing::clock::Timestamp = on_the_lock_at.parse().unwrap();
+            workspace.advance_to(&latchkey::testing::clock::to_iso(before - chrono::TimeDelta::milliseconds(1))).await;
+            assert_eq!(now(&workspace, &code).await["is_managed"], true);
+            assert_eq!(attempt(&workspace, &pending).await, pending);
+            workspace.advance_to(on_the_lock_at).await;
+            workspace.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
+            let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id).await.ok()["access_code"].clone();
             for name in ["access_code_id", "code", "starts_at", "ends_at", "type", "created_at"] {
                 assert_eq!(unmanaged[name], code[name], "{name}");
             }
             for asked in [pending, again] {
-                let over = attempt(&world, &asked).await;
+                let over = attempt(&workspace, &asked).await;
                 assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
             }
-            let held = &memory(&world).await[0];
+            let held = &memory(&workspace).await[0];
             assert_eq!((&held["code"], &held["is_managed"]), (&code["code"], &json!(false)));
-            let told = told(&world, &code, 0).await;
+            let told = told(&workspace, &code, 0).await;
             let last = told.last().unwrap();
             assert_eq!(
                 (&last["event_type"], &last["occurred_at"]),
@@ -389,55 +393,55 @@ fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
 #[test]
 fn a_hundred_requests_at_most_wait_for_a_code_to_become_unmanaged() {
     run(async {
-        let world = lock_of("ttlock_lock").await;
-        let code = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
+        let workspace = lock_of("ttlock_lock").await;
+        let code = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
         for _ in 0..100 {
-            update(&world, &code, json!({ "is_managed": false })).await;
+            update(&workspace, &code, json!({ "is_managed": false })).await;
         }
-        let before = rows(&world).await;
+        let before = rows(&workspace).await;
         let more = json!({ "is_managed": false, "name": "cleaner" });
-        world.post(UPDATE, of(&code, more)).await.invalid("is_managed");
-        check_untouched(&world, &code, before).await;
-        update(&world, &code, json!({ "name": "cleaner" })).await;
+        workspace.post(UPDATE, of(&code, more)).await.invalid("is_managed");
+        check_untouched(&workspace, &code, before).await;
+        update(&workspace, &code, json!({ "name": "cleaner" })).await;
     });
 }
 
 #[test]
 fn deleting_a_code_that_is_to_be_unmanaged_ends_that_attempt_with_an_error() {
     run(async {
-        let world = lock_of("ttlock_lock").await;
-        let code = world.create(on(&world, 0, json!({ "code": "5937" }))).await;
-        let pending = update(&world, &code, json!({ "is_managed": false })).await;
-        delete(&world, &code["access_code_id"]).await;
-        world.advance("PT1S").await;
-        let over = attempt(&world, &pending).await;
+        let workspace = lock_of("ttlock_lock").await;
+        let code = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        let pending = update(&workspace, &code, json!({ "is_managed": false })).await;
+        delete(&workspace, &code["access_code_id"]).await;
+        workspace.advance("PT1S").await;
+        let over = attempt(&workspace, &pending).await;
         assert_eq!((&over["status"], &over["result"]), (&json!("error"), &Value::Null));
         assert_eq!(over["error"]["type"], "access_code_deleted");
         let by_id = json!({ "access_code_id": code["access_code_id"] });
         for path in ["/access_codes/get", "/access_codes/unmanaged/get"] {
-            world.post(path, by_id.clone()).await.error(404, "access_code_not_found");
+            workspace.post(path, by_id.clone()).await.error(404, "access_code_not_found");
         }
-        assert_eq!(types(&told(&world, &code, 0).await), ["created", "deleted"]);
-        assert_eq!(memory(&world).await, [json!(null); 0]);
+        assert_eq!(types(&told(&workspace, &code, 0).await), ["created", "deleted"]);
+        assert_eq!(memory(&workspace).await, [json!(null); 0]);
     });
 }
 
 #[test]
 fn an_update_that_changes_nothing_succeeds_at_once_without_a_word() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
         let same = json!({
             "name": "guest", "code": "4826", "type": "time_bound", "is_managed": true,
             "starts_at": "2026-03-02T13:00:00+02:00", "ends_at": "2026-03-04T11:00:00Z",
             "is_external_modification_allowed": false, "allow_external_modification": false,
         });
         for change in [json!({}), same] {
-            let [codes, events, attempts, groups] = rows(&world).await;
-            let over = update(&world, &code, change).await;
+            let [codes, events, attempts, groups] = rows(&workspace).await;
+            let over = update(&workspace, &code, change).await;
             assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
-            assert_eq!(attempt(&world, &over).await, over);
-            check_untouched(&world, &code, [codes, events, attempts + 1, groups]).await;
+            assert_eq!(attempt(&workspace, &over).await, over);
+            check_untouched(&workspace, &code, [codes, events, attempts + 1, groups]).await;
         }
     });
 }
@@ -445,29 +449,29 @@ fn an_update_that_changes_nothing_succeeds_at_once_without_a_word() {
 #[test]
 fn a_code_that_ended_is_being_removed_or_is_gone_cannot_be_updated() {
     run(async {
-        let wanted = json!({ "locks": [{ "device_type": "wyze_lock" }], "keep_expired_access_codes": true });
-        let keeping = World::make(wanted).await;
-        let (world, other) = (lock_of("wyze_lock").await, lock_of("wyze_lock").await);
+        let params = json!({ "locks": [{ "device_type": "wyze_lock" }], "keep_expired_access_codes": true });
+        let keeping = TestWorkspace::make(params).await;
+        let (workspace, other) = (lock_of("wyze_lock").await, lock_of("wyze_lock").await);
         let change = json!({ "name": "cleaner" });
-        let refused = async |world: &World, code: &Value| {
-            let before = rows(world).await;
-            let error = world.post(UPDATE, of(code, change.clone())).await.error(404, "access_code_not_found");
+        let refused = async |workspace: &TestWorkspace, code: &Value| {
+            let before = rows(workspace).await;
+            let error = workspace.post(UPDATE, of(code, change.clone())).await.error(404, "access_code_not_found");
             assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"] }));
-            assert_eq!(rows(world).await, before);
+            assert_eq!(rows(workspace).await, before);
         };
-        refused(&world, &json!({ "access_code_id": UNKNOWN })).await;
-        let deleted = guest(&world).await;
+        refused(&workspace, &json!({ "access_code_id": UNKNOWN })).await;
+        let deleted = guest(&workspace).await;
         refused(&other, &deleted).await;
-        delete(&world, &deleted["access_code_id"]).await;
-        refused(&world, &deleted).await;
-        world.advance("PT1S").await;
-        refused(&world, &deleted).await;
+        delete(&workspace, &deleted["access_code_id"]).await;
+        refused(&workspace, &deleted).await;
+        workspace.advance("PT1S").await;
+        refused(&workspace, &deleted).await;
 
-        let ended = guest(&world).await;
+        let ended = guest(&workspace).await;
         for life in [("2026-03-04T11:00:00.000Z", "removing deleting scheduled"), ("2026-03-04T11:00:00.250Z", "gone")]
         {
-            follow(&world, &ended["access_code_id"], &[life]).await;
-            refused(&world, &ended).await;
+            follow(&workspace, &ended["access_code_id"], &[life]).await;
+            refused(&workspace, &ended).await;
         }
         let kept = guest(&keeping).await;
         follow(&keeping, &kept["access_code_id"], &[("2026-03-05T11:00:00.000Z", "unset")]).await;
@@ -482,19 +486,19 @@ fn moving_the_start_later_on_a_native_lock_rewrites_its_rule_and_waits_for_the_n
             ("2026-03-04T12:00:00.000Z", "2026-03-04T11:59:59.999Z"),
             ("2026-03-08T12:00:00.000Z", "2026-03-08T11:59:59.999Z"),
         ] {
-            let world = lock_of("wyze_lock").await;
-            let code = guest(&world).await;
+            let workspace = lock_of("wyze_lock").await;
+            let code = guest(&workspace).await;
             let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-10T12:00:00.000Z" });
-            update(&world, &code, window.clone()).await;
+            update(&workspace, &code, window.clone()).await;
             // Until the lock confirms it still opens to the code.
-            assert_eq!(seen(&now(&world, &code).await), "set updating_time_frame scheduled");
-            follow(&world, &code["access_code_id"], &[(DONE, "unset scheduled")]).await;
-            let held = memory(&world).await;
+            assert_eq!(seen(&now(&workspace, &code).await), "set updating_time_frame scheduled");
+            follow(&workspace, &code["access_code_id"], &[(DONE, "unset scheduled")]).await;
+            let held = memory(&workspace).await;
             assert_eq!((&held[0]["starts_at"], &held[0]["ends_at"]), (&window["starts_at"], &window["ends_at"]));
             let life = [(before, "unset scheduled"), (starts_at, "set scheduled")];
-            follow(&world, &code["access_code_id"], &life).await;
+            follow(&workspace, &code["access_code_id"], &life).await;
             assert_eq!(
-                events(&world, &code["access_code_id"]).await[2..],
+                events(&workspace, &code["access_code_id"]).await[2..],
                 [
                     format!("mutations_requested@{ASKED}"),
                     format!("changed@{DONE}"),
@@ -511,25 +515,25 @@ fn moving_the_start_later_on_a_just_in_time_lock_takes_the_code_off_and_defers_i
     run(async {
         let window = json!({ "starts_at": "2026-03-05T12:00:00.000Z", "ends_at": "2026-03-06T12:00:00.000Z" });
         for was_ongoing in [false, true] {
-            let world = lock_of("smartthings_lock").await;
-            let code = if was_ongoing { made(&world, json!({})).await } else { guest(&world).await };
-            let pending = update(&world, &code, window.clone()).await;
+            let workspace = lock_of("smartthings_lock").await;
+            let code = if was_ongoing { made(&workspace, json!({})).await } else { guest(&workspace).await };
+            let pending = update(&workspace, &code, window.clone()).await;
             let life = [("2026-03-02T12:00:01.249Z", "set updating_time_frame"), (DONE, "unset deferring_creation")];
-            follow(&world, &code["access_code_id"], &life[..1]).await;
-            assert_eq!((memory(&world).await.len(), attempt(&world, &pending).await), (1, pending.clone()));
-            follow(&world, &code["access_code_id"], &life[1..]).await;
-            let shown = now(&world, &code).await;
+            follow(&workspace, &code["access_code_id"], &life[..1]).await;
+            assert_eq!((memory(&workspace).await.len(), attempt(&workspace, &pending).await), (1, pending.clone()));
+            follow(&workspace, &code["access_code_id"], &life[1..]).await;
+            let shown = now(&workspace, &code).await;
             assert_eq!(shown["pending_mutations"][0]["scheduled_at"], "2026-03-05T11:00:00.000Z");
-            assert_eq!((memory(&world).await, &shown["appearance"]), (Vec::new(), &Value::Null));
-            assert_eq!(attempt(&world, &pending).await["status"], "success");
+            assert_eq!((memory(&workspace).await, &shown["appearance"]), (Vec::new(), &Value::Null));
+            assert_eq!(attempt(&workspace, &pending).await["status"], "success");
             let life = [
                 ("2026-03-05T10:59:59.999Z", "unset deferring_creation"),
                 ("2026-03-05T11:00:00.000Z", "setting creating"),
                 ("2026-03-05T11:00:00.250Z", "set"),
             ];
-            follow(&world, &code["access_code_id"], &life).await;
+            follow(&workspace, &code["access_code_id"], &life).await;
             assert_eq!(
-                events(&world, &code["access_code_id"]).await[2..],
+                events(&workspace, &code["access_code_id"]).await[2..],
                 [
                     format!("mutations_requested@{ASKED}"),
                     format!("removed_from_device@{DONE}"),
@@ -540,24 +544,24 @@ fn moving_the_start_later_on_a_just_in_time_lock_takes_the_code_off_and_defers_i
             );
         }
         // A start within the next hour leaves no time to put it off.
-        let world = lock_of("smartthings_lock").await;
-        let code = guest(&world).await;
-        update(&world, &code, json!({ "starts_at": "2026-03-02T12:30:00.000Z" })).await;
-        follow(&world, &code["access_code_id"], &[(DONE, "set")]).await;
-        assert_eq!(types(&told(&world, &code, 2).await), ["mutations_requested", "changed", "time_frame_changed"]);
+        let workspace = lock_of("smartthings_lock").await;
+        let code = guest(&workspace).await;
+        update(&workspace, &code, json!({ "starts_at": "2026-03-02T12:30:00.000Z" })).await;
+        follow(&workspace, &code["access_code_id"], &[(DONE, "set")]).await;
+        assert_eq!(types(&told(&workspace, &code, 2).await), ["mutations_requested", "changed", "time_frame_changed"]);
     });
 }
 
 #[test]
 fn an_update_before_the_lock_has_the_code_only_changes_what_will_be_put_there() {
     run(async {
-        let world = lock_of("wyze_lock").await;
+        let workspace = lock_of("wyze_lock").await;
         let far = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-        let code = world.create(on(&world, 0, far)).await;
+        let code = workspace.create(on(&workspace, 0, far)).await;
         let id = &code["access_code_id"];
         let change = json!({ "name": "cleaner", "code": "5937", "starts_at": "2026-03-13T12:00:00.000Z" });
-        update(&world, &code, change.clone()).await;
-        let shown = now(&world, &code).await;
+        update(&workspace, &code, change.clone()).await;
+        let shown = now(&workspace, &code).await;
         assert_eq!(seen(&shown), "unset deferring_creation");
         assert_eq!(shown["pending_mutations"][0]["scheduled_at"], "2026-03-10T12:00:00.000Z");
         let life = [
@@ -565,12 +569,12 @@ fn an_update_before_the_lock_has_the_code_only_changes_what_will_be_put_there() 
             ("2026-03-10T12:00:00.000Z", "unset creating"),
             ("2026-03-10T12:00:00.250Z", "unset scheduled"),
         ];
-        follow(&world, id, &life).await;
-        let held = memory(&world).await;
+        follow(&workspace, id, &life).await;
+        let held = memory(&workspace).await;
         for (name, value) in change.as_object().unwrap() {
             assert_eq!(held[0][name], *value);
         }
-        let told = told(&world, &code, 1).await;
+        let told = told(&workspace, &code, 1).await;
         assert_eq!(types(&told), ["mutations_requested", "changed", "scheduled_on_device"]);
         assert!(told[..2].iter().all(|event| event["occurred_at"] == START), "{told:?}");
         let changed: Vec<_> =
@@ -582,16 +586,16 @@ fn an_update_before_the_lock_has_the_code_only_changes_what_will_be_put_there() 
 #[test]
 fn an_update_while_a_code_is_put_on_its_lock_begins_that_anew() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
         let id = &code["access_code_id"];
-        world.advance("PT0.2S").await;
-        update(&world, &code, json!({ "code": "5937" })).await;
+        workspace.advance("PT0.2S").await;
+        update(&workspace, &code, json!({ "code": "5937" })).await;
         let life = [("2026-03-02T12:00:00.449Z", "setting creating"), ("2026-03-02T12:00:00.450Z", "set")];
-        follow(&world, id, &life).await;
-        assert_eq!(memory(&world).await[0]["code"], "5937");
+        follow(&workspace, id, &life).await;
+        assert_eq!(memory(&workspace).await[0]["code"], "5937");
         assert_eq!(
-            events(&world, id).await[1..],
+            events(&workspace, id).await[1..],
             [
                 "mutations_requested@2026-03-02T12:00:00.200Z",
                 "changed@2026-03-02T12:00:00.200Z",
@@ -599,42 +603,45 @@ fn an_update_while_a_code_is_put_on_its_lock_begins_that_anew() {
             ]
         );
 
-        set_online(&world, false).await;
-        let waiting = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        update(&world, &waiting, json!({ "code": "6048" })).await;
-        world.advance("P1D").await;
-        assert_eq!(seen(&now(&world, &waiting).await), "setting creating");
-        set_online(&world, true).await;
-        world.advance("PT0.25S").await;
-        assert_eq!(memory(&world).await[1]["code"], "6048");
-        assert_eq!(types(&told(&world, &waiting, 1).await), ["mutations_requested", "changed", "set_on_device"]);
+        set_online(&workspace, false).await;
+        let waiting = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        update(&workspace, &waiting, json!({ "code": "6048" })).await;
+        workspace.advance("P1D").await;
+        assert_eq!(seen(&now(&workspace, &waiting).await), "setting creating");
+        set_online(&workspace, true).await;
+        workspace.advance("PT0.25S").await;
+        assert_eq!(memory(&workspace).await[1]["code"], "6048");
+        assert_eq!(types(&told(&workspace, &waiting, 1).await), ["mutations_requested", "changed", "set_on_device"]);
     });
 }
 
 #[test]
 fn an_update_gives_the_lock_its_time_anew_before_it_counts_as_slow() {
     run(async {
-        let world = lock_of("wyze_lock").await;
+        let workspace = lock_of("wyze_lock").await;
         let far = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-        let sooner = world.create(on(&world, 0, far)).await;
-        world.advance("P5D").await;
+        let sooner = workspace.create(on(&workspace, 0, far)).await;
+        workspace.advance("P5D").await;
         // Had it been so from the beginning it would be on the lock since days ago.
-        update(&world, &sooner, json!({ "starts_at": "2026-03-08T12:00:00.000Z" })).await;
-        assert_eq!(seen(&now(&world, &sooner).await), "unset creating");
-        world.advance("PT0.25S").await;
-        assert_eq!(seen(&now(&world, &sooner).await), "unset scheduled");
-        assert_eq!(types(&told(&world, &sooner, 1).await), ["mutations_requested", "changed", "scheduled_on_device"]);
+        update(&workspace, &sooner, json!({ "starts_at": "2026-03-08T12:00:00.000Z" })).await;
+        assert_eq!(seen(&now(&workspace, &sooner).await), "unset creating");
+        workspace.advance("PT0.25S").await;
+        assert_eq!(seen(&now(&workspace, &sooner).await), "unset scheduled");
+        assert_eq!(
+            types(&told(&workspace, &sooner, 1).await),
+            ["mutations_requested", "changed", "scheduled_on_device"]
+        );
 
-        world.post("/_emulator/programming/set", json!({ "programming": "by_hand" })).await.ok();
-        let slow = world.create(on(&world, 0, json!({}))).await;
-        world.advance("PT1M").await;
-        let warnings = async || now(&world, &slow).await["warnings"].as_array().unwrap().len();
+        workspace.post("/_emulator/programming/set", json!({ "programming": "by_hand" })).await.ok();
+        let slow = workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.advance("PT1M").await;
+        let warnings = async || now(&workspace, &slow).await["warnings"].as_array().unwrap().len();
         assert_eq!(warnings().await, 1);
-        update(&world, &slow, json!({ "name": "cleaner" })).await;
+        update(&workspace, &slow, json!({ "name": "cleaner" })).await;
         assert_eq!(warnings().await, 0);
-        world.advance("PT59S").await;
+        workspace.advance("PT59S").await;
         assert_eq!(warnings().await, 0);
-        world.advance("PT1S").await;
+        workspace.advance("PT1S").await;
         assert_eq!(warnings().await, 1);
     });
 }
@@ -642,34 +649,34 @@ fn an_update_gives_the_lock_its_time_anew_before_it_counts_as_slow() {
 #[test]
 fn an_update_during_an_update_begins_anew_with_the_newest_values() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        let first = update(&world, &code, json!({ "name": "cleaner" })).await;
-        world.advance("PT0.1S").await;
-        let second = update(&world, &code, json!({ "name": "plumber", "code": "5937" })).await;
-        let shown = now(&world, &code).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        let first = update(&workspace, &code, json!({ "name": "cleaner" })).await;
+        workspace.advance("PT0.1S").await;
+        let second = update(&workspace, &code, json!({ "name": "plumber", "code": "5937" })).await;
+        let shown = now(&workspace, &code).await;
         assert_eq!(seen(&shown), "set updating_name updating_code scheduled");
-        let wanted = [
+        let params = [
             json!({ "mutation_code": "updating_name", "from": { "name": "guest" }, "to": { "name": "plumber" } }),
             json!({ "mutation_code": "updating_code", "from": { "code": "4826" }, "to": { "code": "5937" } }),
         ];
-        assert_eq!(differences(&shown["pending_mutations"]), wanted);
+        assert_eq!(differences(&shown["pending_mutations"]), params);
         assert_eq!(shown["pending_mutations"][0]["created_at"], ASKED);
         assert_eq!(shown["pending_mutations"][1]["created_at"], "2026-03-02T12:00:01.100Z");
-        world.advance("PT0.249S").await;
-        assert_eq!(now(&world, &code).await, shown);
+        workspace.advance("PT0.249S").await;
+        assert_eq!(now(&workspace, &code).await, shown);
         for pending in [&first, &second] {
-            assert_eq!((&pending["status"], attempt(&world, pending).await), (&json!("pending"), pending.clone()));
+            assert_eq!((&pending["status"], attempt(&workspace, pending).await), (&json!("pending"), pending.clone()));
         }
-        world.advance("PT0.001S").await;
-        let shown = now(&world, &code).await;
+        workspace.advance("PT0.001S").await;
+        let shown = now(&workspace, &code).await;
         assert_eq!(seen(&shown), "set scheduled");
         for pending in [&first, &second] {
-            let over = attempt(&world, pending).await;
+            let over = attempt(&workspace, pending).await;
             assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
         }
         assert_eq!(
-            events(&world, &code["access_code_id"]).await[2..],
+            events(&workspace, &code["access_code_id"]).await[2..],
             [
                 "mutations_requested@2026-03-02T12:00:01.000Z",
                 "mutations_requested@2026-03-02T12:00:01.100Z",
@@ -678,34 +685,34 @@ fn an_update_during_an_update_begins_anew_with_the_newest_values() {
                 "code_changed@2026-03-02T12:00:01.350Z",
             ]
         );
-        let told = told(&world, &code, 4).await;
+        let told = told(&workspace, &code, 4).await;
         let changed = json!([
             { "property": "name", "from": "guest", "to": "plumber" },
             { "property": "code", "from": "4826", "to": "5937" },
         ]);
         assert_eq!(told[0]["changed_properties"], changed);
-        assert_eq!((&told[1]["from"], &told[1]["to"]), (&wanted[0]["from"], &wanted[0]["to"]));
+        assert_eq!((&told[1]["from"], &told[1]["to"]), (&params[0]["from"], &params[0]["to"]));
     });
 }
 
 #[test]
 fn an_update_back_to_what_the_lock_holds_leaves_nothing_pending() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        let held = memory(&world).await;
-        let first = update(&world, &code, json!({ "name": "cleaner" })).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        let held = memory(&workspace).await;
+        let first = update(&workspace, &code, json!({ "name": "cleaner" })).await;
         assert_eq!(first["status"], "pending");
-        world.advance("PT0.1S").await;
-        let second = update(&world, &code, json!({ "name": "guest" })).await;
-        assert_eq!(now(&world, &code).await, code);
+        workspace.advance("PT0.1S").await;
+        let second = update(&workspace, &code, json!({ "name": "guest" })).await;
+        assert_eq!(now(&workspace, &code).await, code);
         for over in [&first, &second] {
-            let over = attempt(&world, over).await;
+            let over = attempt(&workspace, over).await;
             assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &code));
         }
-        world.advance("PT1H").await;
-        assert_eq!(types(&told(&world, &code, 2).await), ["mutations_requested", "mutations_requested"]);
-        assert_eq!(memory(&world).await, held);
+        workspace.advance("PT1H").await;
+        assert_eq!(types(&told(&workspace, &code, 2).await), ["mutations_requested", "mutations_requested"]);
+        assert_eq!(memory(&workspace).await, held);
     });
 }
 
@@ -713,24 +720,24 @@ fn an_update_back_to_what_the_lock_holds_leaves_nothing_pending() {
 fn brands_that_delete_and_recreate_are_setting_meanwhile_and_tell_of_nothing_but_the_update() {
     run(async {
         for device_type in ["august_lock", "schlage_lock", "yale_lock", "wyze_lock"] {
-            let world = lock_of(device_type).await;
-            let code = guest(&world).await;
+            let workspace = lock_of(device_type).await;
+            let code = guest(&workspace).await;
             let id = &code["access_code_id"];
-            let held = memory(&world).await;
-            update(&world, &code, json!({ "name": "cleaner", "code": "5937" })).await;
+            let held = memory(&workspace).await;
+            update(&workspace, &code, json!({ "name": "cleaner", "code": "5937" })).await;
             let (status, holds) = if device_type == "wyze_lock" { ("set", held) } else { ("setting", Vec::new()) };
             for by in ["PT0S", "PT0.249S"] {
-                world.advance(by).await;
+                workspace.advance(by).await;
                 let pending = format!("{status} updating_name updating_code scheduled");
                 assert_eq!(
-                    (seen_of(&world, id).await, memory(&world).await),
+                    (seen_of(&workspace, id).await, memory(&workspace).await),
                     (pending, holds.clone()),
                     "{device_type}"
                 );
             }
-            follow(&world, id, &[(DONE, "set scheduled")]).await;
-            assert_eq!(memory(&world).await[0]["code"], "5937");
-            let told = told(&world, &code, 2).await;
+            follow(&workspace, id, &[(DONE, "set scheduled")]).await;
+            assert_eq!(memory(&workspace).await[0]["code"], "5937");
+            let told = told(&workspace, &code, 2).await;
             assert_eq!(
                 types(&told),
                 ["mutations_requested", "changed", "name_changed", "code_changed"],
@@ -743,23 +750,23 @@ fn brands_that_delete_and_recreate_are_setting_meanwhile_and_tell_of_nothing_but
 #[test]
 fn a_lock_that_recreates_codes_holds_the_old_one_while_it_is_not_at_work_on_it() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = guest(&world).await;
-        let held = memory(&world).await;
-        set_online(&world, false).await;
-        update(&world, &code, json!({ "code": "5937" })).await;
-        assert_eq!(seen(&now(&world, &code).await), "set updating_code scheduled");
-        assert_eq!(memory(&world).await, held);
-        set_online(&world, true).await;
-        assert_eq!(seen(&now(&world, &code).await), "setting updating_code scheduled");
-        assert_eq!(memory(&world).await, [json!(null); 0]);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = guest(&workspace).await;
+        let held = memory(&workspace).await;
+        set_online(&workspace, false).await;
+        update(&workspace, &code, json!({ "code": "5937" })).await;
+        assert_eq!(seen(&now(&workspace, &code).await), "set updating_code scheduled");
+        assert_eq!(memory(&workspace).await, held);
+        set_online(&workspace, true).await;
+        assert_eq!(seen(&now(&workspace, &code).await), "setting updating_code scheduled");
+        assert_eq!(memory(&workspace).await, [json!(null); 0]);
 
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let soon = json!({ "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-04T12:00:00.000Z" });
-        let code = made(&world, soon).await;
-        update(&world, &code, json!({ "code": "5937" })).await;
+        let code = made(&workspace, soon).await;
+        update(&workspace, &code, json!({ "code": "5937" })).await;
         assert_eq!(
-            seen(&now(&world, &code).await),
+            seen(&now(&workspace, &code).await),
             "unset updating_code scheduled",
             "it could not be used before either"
         );
@@ -769,55 +776,55 @@ fn a_lock_that_recreates_codes_holds_the_old_one_while_it_is_not_at_work_on_it()
 #[test]
 fn the_attempt_to_update_is_over_when_the_lock_has_all_of_it() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
         let pending =
-            update(&world, &code, json!({ "name": "cleaner", "is_external_modification_allowed": true })).await;
+            update(&workspace, &code, json!({ "name": "cleaner", "is_external_modification_allowed": true })).await;
         assert_eq!((&pending["status"], &pending["action_type"]), (&json!("pending"), &json!("UPDATE_ACCESS_CODE")));
         assert_eq!((&pending["result"], &pending["error"]), (&Value::Null, &Value::Null));
-        world.advance("PT0.249S").await;
-        assert_eq!(attempt(&world, &pending).await, pending);
-        world.advance("PT0.001S").await;
-        let over = attempt(&world, &pending).await;
+        workspace.advance("PT0.249S").await;
+        assert_eq!(attempt(&workspace, &pending).await, pending);
+        workspace.advance("PT0.001S").await;
+        let over = attempt(&workspace, &pending).await;
         assert_eq!((&over["status"], &over["error"]), (&json!("success"), &Value::Null));
-        assert_eq!(over["result"]["access_code"], now(&world, &code).await);
+        assert_eq!(over["result"]["access_code"], now(&workspace, &code).await);
 
-        set_online(&world, false).await;
-        let pending = update(&world, &code, json!({ "name": "plumber", "sync": true })).await;
+        set_online(&workspace, false).await;
+        let pending = update(&workspace, &code, json!({ "name": "plumber", "sync": true })).await;
         assert_eq!(pending["status"], "pending", "the lock cannot be waited for");
-        world.advance("P1D").await;
-        assert_eq!(attempt(&world, &pending).await, pending);
-        set_online(&world, true).await;
-        world.advance("PT0.25S").await;
-        assert_eq!(attempt(&world, &pending).await["status"], "success");
+        workspace.advance("P1D").await;
+        assert_eq!(attempt(&workspace, &pending).await, pending);
+        set_online(&workspace, true).await;
+        workspace.advance("PT0.25S").await;
+        assert_eq!(attempt(&workspace, &pending).await["status"], "success");
 
-        let pending = update(&world, &code, json!({ "name": "painter" })).await;
-        delete(&world, &code["access_code_id"]).await;
+        let pending = update(&workspace, &code, json!({ "name": "painter" })).await;
+        delete(&workspace, &code["access_code_id"]).await;
         for by in ["PT0S", "PT1S"] {
-            world.advance(by).await;
-            let over = attempt(&world, &pending).await;
+            workspace.advance(by).await;
+            let over = attempt(&workspace, &pending).await;
             assert_eq!((&over["status"], &over["result"]), (&json!("error"), &Value::Null));
             assert_eq!(over["error"]["type"], "access_code_deleted");
         }
-        assert_eq!(attempt(&world, &over).await["status"], "success", "what was done remains done");
+        assert_eq!(attempt(&workspace, &over).await["status"], "success", "what was done remains done");
     });
 }
 
 #[test]
 fn with_sync_the_lock_has_the_change_when_the_answer_comes() {
     run(async {
-        let world = World::with_locks(1).await;
-        let code = guest(&world).await;
-        let over = update(&world, &code, json!({ "code": "5937", "sync": true })).await;
-        let shown = now(&world, &code).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        let code = guest(&workspace).await;
+        let over = update(&workspace, &code, json!({ "code": "5937", "sync": true })).await;
+        let shown = now(&workspace, &code).await;
         assert_eq!((seen(&shown), &shown["code"]), ("set scheduled".to_owned(), &json!("5937")));
         assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
-        assert_eq!(attempt(&world, &over).await, over);
-        assert_eq!(memory(&world).await[0]["code"], "5937");
-        let told = told(&world, &code, 2).await;
+        assert_eq!(attempt(&workspace, &over).await, over);
+        assert_eq!(memory(&workspace).await[0]["code"], "5937");
+        let told = told(&workspace, &code, 2).await;
         assert_eq!(types(&told), ["mutations_requested", "changed", "code_changed"]);
         assert!(told.iter().all(|event| event["occurred_at"] == ASKED), "{told:?}");
-        world.create(on(&world, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
     });
 }
 
@@ -825,16 +832,17 @@ fn with_sync_the_lock_has_the_change_when_the_answer_comes() {
 fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
     run(async {
         let lock = json!([{ "device_type": "smartthings_lock" }]);
-        let world = World::make(json!({ "locks": lock, "allow_same_code_in_disjoint_windows": true })).await;
+        let workspace =
+            TestWorkspace::make(json!({ "locks": lock, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32| json!({ "starts_at": format!("2026-03-{from}T12:00:00Z"), "ends_at": format!("2026-03-{to}T12:00:00Z") });
         let pinned = |code: &str, mut window: Value| {
             window["code"] = json!(code);
-            on(&world, 0, window)
+            on(&workspace, 0, window)
         };
-        world.create(pinned("4826", days(10, 12))).await;
-        let next = world.create(pinned("4826", days(13, 14))).await;
-        let other = world.create(pinned("5937", days(11, 13))).await;
-        let before = rows(&world).await;
+        workspace.create(pinned("4826", days(10, 12))).await;
+        let next = workspace.create(pinned("4826", days(13, 14))).await;
+        let other = workspace.create(pinned("5937", days(11, 13))).await;
+        let before = rows(&workspace).await;
         let clashes = [
             (&next, json!({ "starts_at": "2026-03-12T12:59:59Z" })),
             (&next, json!({ "type": "ongoing" })),
@@ -843,17 +851,17 @@ fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
             (&other, json!({ "code": "4826", "starts_at": "2026-03-11T00:00:00Z", "ends_at": "2026-03-12T00:00:00Z" })),
         ];
         for (code, change) in clashes {
-            world.post(UPDATE, of(code, change)).await.error(409, "duplicate_access_code");
-            check_untouched(&world, code, before).await;
+            workspace.post(UPDATE, of(code, change)).await.error(409, "duplicate_access_code");
+            check_untouched(&workspace, code, before).await;
         }
         for bad in ["1234567890123", "123", "48a6", ""] {
-            world.post(UPDATE, of(&other, json!({ "code": bad }))).await.invalid("code");
+            workspace.post(UPDATE, of(&other, json!({ "code": bad }))).await.invalid("code");
         }
-        check_untouched(&world, &other, before).await;
+        check_untouched(&workspace, &other, before).await;
         let mut moved = days(15, 16);
         moved["code"] = json!("4826");
-        update(&world, &other, moved).await;
-        assert_eq!(now(&world, &other).await["code"], "4826");
+        update(&workspace, &other, moved).await;
+        assert_eq!(now(&workspace, &other).await["code"], "4826");
 
         let schlage = lock_of("schlage_lock").await;
         let code = guest(&schlage).await;
@@ -865,37 +873,38 @@ fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
 #[test]
 fn while_a_pin_is_changed_both_are_taken_and_then_the_old_one_is_free() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        update(&world, &code, json!({ "code": "5937" })).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        update(&workspace, &code, json!({ "code": "5937" })).await;
         for pin in ["4826", "5937"] {
-            let wanted = on(&world, 0, json!({ "code": pin }));
-            world.post("/access_codes/create", wanted).await.error(409, "duplicate_access_code");
+            let params = on(&workspace, 0, json!({ "code": pin }));
+            workspace.post("/access_codes/create", params).await.error(409, "duplicate_access_code");
         }
-        world.advance("PT0.25S").await;
-        let wanted = on(&world, 0, json!({ "code": "5937" }));
-        world.post("/access_codes/create", wanted).await.error(409, "duplicate_access_code");
-        let heir = world.create(on(&world, 0, json!({ "code": "4826" }))).await;
-        world.advance("PT0.25S").await;
-        assert_eq!(seen(&now(&world, &heir).await), "set");
+        workspace.advance("PT0.25S").await;
+        let params = on(&workspace, 0, json!({ "code": "5937" }));
+        workspace.post("/access_codes/create", params).await.error(409, "duplicate_access_code");
+        let heir = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.advance("PT0.25S").await;
+        assert_eq!(seen(&now(&workspace, &heir).await), "set");
     });
 }
 
 #[test]
 fn a_window_for_which_the_lock_has_no_room_is_refused() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 1 }])).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 1 }])).await;
         let days = |from: u32, to: u32| json!({ "starts_at": format!("2026-03-{from}T12:00:00Z"), "ends_at": format!("2026-03-{to}T12:00:00Z") });
-        world.create(on(&world, 0, days(10, 11))).await;
-        let code = world.create(on(&world, 0, days(20, 21))).await;
-        let before = rows(&world).await;
+        workspace.create(on(&workspace, 0, days(10, 11))).await;
+        let code = workspace.create(on(&workspace, 0, days(20, 21))).await;
+        let before = rows(&workspace).await;
         // The lock keeps it from three days before its start on.
         for change in [days(13, 21), json!({ "type": "ongoing" })] {
-            world.post(UPDATE, of(&code, change)).await.error(400, "no_space_for_access_code_on_device");
-            check_untouched(&world, &code, before).await;
+            workspace.post(UPDATE, of(&code, change)).await.error(400, "no_space_for_access_code_on_device");
+            check_untouched(&workspace, &code, before).await;
         }
-        update(&world, &code, days(15, 16)).await;
-        update(&world, &code, json!({ "code": "5937" })).await;
+        update(&workspace, &code, days(15, 16)).await;
+        update(&workspace, &code, json!({ "code": "5937" })).await;
     });
 }
 
@@ -903,18 +912,18 @@ fn a_window_for_which_the_lock_has_no_room_is_refused() {
 fn deleting_breaks_off_an_update() {
     run(async {
         for device_type in ["wyze_lock", "august_lock"] {
-            let world = lock_of(device_type).await;
-            let code = guest(&world).await;
+            let workspace = lock_of(device_type).await;
+            let code = guest(&workspace).await;
             let id = &code["access_code_id"];
-            update(&world, &code, json!({ "name": "cleaner", "code": "5937" })).await;
-            world.advance("PT0.1S").await;
-            delete(&world, id).await;
+            update(&workspace, &code, json!({ "name": "cleaner", "code": "5937" })).await;
+            workspace.advance("PT0.1S").await;
+            delete(&workspace, id).await;
             let life =
                 [("2026-03-02T12:00:01.349Z", "removing deleting scheduled"), ("2026-03-02T12:00:01.350Z", "gone")];
-            follow(&world, id, &life).await;
-            assert_eq!(memory(&world).await, [json!(null); 0]);
+            follow(&workspace, id, &life).await;
+            assert_eq!(memory(&workspace).await, [json!(null); 0]);
             assert_eq!(
-                events(&world, id).await[2..],
+                events(&workspace, id).await[2..],
                 [
                     "mutations_requested@2026-03-02T12:00:01.000Z",
                     "removed_from_device@2026-03-02T12:00:01.350Z",
@@ -928,98 +937,99 @@ fn deleting_breaks_off_an_update() {
 #[test]
 fn what_is_wrong_with_a_request_is_named_and_nothing_is_changed() {
     run(async {
-        let world = World::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
-        let code = guest(&world).await;
-        let before = rows(&world).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
+        let code = guest(&workspace).await;
+        let before = rows(&workspace).await;
         for name in ["starts_at", "ends_at"] {
             for time in ["tomorrow", "2026-03-05 noon", "2026-02-30T12:00:00Z", ""] {
-                world.post(UPDATE, of(&code, json!({ name: time }))).await.invalid(name);
+                workspace.post(UPDATE, of(&code, json!({ name: time }))).await.invalid(name);
             }
         }
         for (name, value) in
             [("name", json!(7)), ("code", json!(4826)), ("type", json!("sometimes")), ("sync", json!(7))]
         {
-            world.post(UPDATE, of(&code, json!({ name: value }))).await.invalid(name);
+            workspace.post(UPDATE, of(&code, json!({ name: value }))).await.invalid(name);
         }
-        world.post(UPDATE, json!({ "name": "cleaner" })).await.invalid("access_code_id");
-        world.post(UPDATE, json!({ "access_code_id": "guest" })).await.invalid("access_code_id");
+        workspace.post(UPDATE, json!({ "name": "cleaner" })).await.invalid("access_code_id");
+        workspace.post(UPDATE, json!({ "access_code_id": "guest" })).await.invalid("access_code_id");
         let both = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
-        let error = world.post(UPDATE, of(&code, both)).await.error(400, "invalid_input");
+        let error = workspace.post(UPDATE, of(&code, both)).await.error(400, "invalid_input");
         assert!(about_the_whole(&error)[0].contains("allow_external_modification"), "{error}");
-        let elsewhere = json!({ "access_code_id": code["access_code_id"], "device_id": world.lock(1) });
-        let mut wanted = elsewhere.clone();
-        wanted["name"] = json!("cleaner");
-        let error = world.post(UPDATE, wanted).await.error(404, "access_code_not_found");
+        let elsewhere = json!({ "access_code_id": code["access_code_id"], "device_id": workspace.lock(1) });
+        let mut params = elsewhere.clone();
+        params["name"] = json!("cleaner");
+        let error = workspace.post(UPDATE, params).await.error(404, "access_code_not_found");
         assert_eq!(error["data"], elsewhere);
         let nowhere = json!({ "access_code_id": code["access_code_id"], "device_id": UNKNOWN, "name": "cleaner" });
-        world.post(UPDATE, nowhere).await.error(404, "device_not_found");
-        check_untouched(&world, &code, before).await;
-        update(&world, &code, json!({ "device_id": world.lock(0), "name": "cleaner" })).await;
+        workspace.post(UPDATE, nowhere).await.error(404, "device_not_found");
+        check_untouched(&workspace, &code, before).await;
+        update(&workspace, &code, json!({ "device_id": workspace.lock(0), "name": "cleaner" })).await;
     });
 }
 
 #[test]
 fn foreign_codes_and_backups_that_wait_to_be_pulled_are_not_found() {
     run(async {
-        let world = lock_of("ttlock_lock").await;
-        let foreign = on(&world, 0, json!({ "code": "5937" }));
-        let foreign = world.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let workspace = lock_of("ttlock_lock").await;
+        let foreign = on(&workspace, 0, json!({ "code": "5937" }));
+        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
         let pooled =
             json!({ "starts_at": START, "ends_at": "2026-03-04T12:00:00Z", "use_backup_access_code_pool": true });
-        let code = world.create(on(&world, 0, pooled)).await;
+        let code = workspace.create(on(&workspace, 0, pooled)).await;
         let waiting = "select access_code_id from access_code where pool_device_id = $1 limit 1";
-        let device_id: Uuid = world.lock(0).parse().unwrap();
+        let device_id: Uuid = workspace.lock(0).parse().unwrap();
         let backup: Uuid = sqlx::query_scalar(waiting).bind(device_id).fetch_one(app().pool.raw()).await.unwrap();
-        let before = rows(&world).await;
+        let before = rows(&workspace).await;
         for id in [foreign["access_code_id"].clone(), json!(backup)] {
-            let wanted = json!({ "access_code_id": id, "name": "cleaner" });
-            world.post(UPDATE, wanted).await.error(404, "access_code_not_found");
+            let params = json!({ "access_code_id": id, "name": "cleaner" });
+            workspace.post(UPDATE, params).await.error(404, "access_code_not_found");
         }
-        assert_eq!(rows(&world).await, before);
+        assert_eq!(rows(&workspace).await, before);
         let by_id = json!({ "access_code_id": code["access_code_id"] });
-        let pulled = world.post("/access_codes/pull_backup_access_code", by_id).await.ok()["access_code"].clone();
-        update(&world, &pulled, json!({ "name": "cleaner" })).await;
-        assert_eq!(now(&world, &pulled).await["name"], "cleaner");
+        let pulled = workspace.post("/access_codes/pull_backup_access_code", by_id).await.ok()["access_code"].clone();
+        update(&workspace, &pulled, json!({ "name": "cleaner" })).await;
+        assert_eq!(now(&workspace, &pulled).await["name"], "cleaner");
     });
 }
 
 #[test]
 fn whoever_does_not_want_to_wait_for_an_offline_lock_is_refused() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
         let impatient = json!({ "name": "cleaner", "attempt_for_offline_device": false });
-        set_online(&world, false).await;
-        let offline = now(&world, &code).await;
-        let before = rows(&world).await;
-        world.post(UPDATE, of(&code, impatient.clone())).await.error(400, "device_offline");
-        check_untouched(&world, &offline, before).await;
-        assert_eq!(update(&world, &code, json!({ "name": "plumber" })).await["status"], "pending");
-        set_online(&world, true).await;
-        assert_eq!(update(&world, &code, impatient).await["status"], "pending");
-        world.advance("PT0.25S").await;
-        assert_eq!(memory(&world).await[0]["name"], "cleaner");
+        set_online(&workspace, false).await;
+        let offline = now(&workspace, &code).await;
+        let before = rows(&workspace).await;
+        workspace.post(UPDATE, of(&code, impatient.clone())).await.error(400, "device_offline");
+        check_untouched(&workspace, &offline, before).await;
+        assert_eq!(update(&workspace, &code, json!({ "name": "plumber" })).await["status"], "pending");
+        set_online(&workspace, true).await;
+        assert_eq!(update(&workspace, &code, impatient).await["status"], "pending");
+        workspace.advance("PT0.25S").await;
+        assert_eq!(memory(&workspace).await[0]["name"], "cleaner");
     });
 }
 
 #[test]
 fn patch_post_and_put_do_the_same() {
     run(async {
-        let world = lock_of("wyze_lock").await;
-        let code = guest(&world).await;
-        let key = format!("Bearer {}", world.api_key);
+        let workspace = lock_of("wyze_lock").await;
+        let code = guest(&workspace).await;
+        let key = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
         for (method, name) in [("PATCH", "cleaner"), ("POST", "plumber"), ("PUT", "painter")] {
             let body = of(&code, json!({ "name": name })).to_string();
             ask(method, UPDATE, &headers, body).await.ok();
-            assert_eq!(now(&world, &code).await["name"], name);
+            assert_eq!(now(&workspace, &code).await["name"], name);
         }
         ask("DELETE", UPDATE, &headers, "").await.error(405, "method_not_allowed");
     });
 }
 
 /// Pairs of codes of which one is to have, or has, a PIN on one lock that the other has or is to have at the same time.
-async fn clashes(world: &World) -> i64 {
+async fn clashes(workspace: &TestWorkspace) -> i64 {
     let statement = "with claim as (
              select access_code_id, device_id, code, starts_at, ends_at from access_code
              where workspace_id = $1 and gone_at is null and is_managed
@@ -1030,14 +1040,14 @@ async fn clashes(world: &World) -> i64 {
          select count(*) from claim a join claim b using (device_id, code)
          where a.access_code_id < b.access_code_id
            and tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)";
-    let workspace_id: Uuid = world.workspace_id.parse().unwrap();
+    let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
     sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
 /// One of many changes of these codes: PINs of which there are fewer than wanted, and windows that touch.
 fn one_of_many(codes: &[Value], number: usize) -> (&'static str, Value) {
     let mixed = number.wrapping_mul(0x9E37_79B9) >> 8;
-    let (code, kind, place) = (format!("480{}", mixed % 9), mixed / 9 % 5, mixed / 45 % codes.len());
+    let (code, kind, index) = (format!("480{}", mixed % 9), mixed / 9 % 5, mixed / 45 % codes.len());
     let (present, later) =
         (["2020-01-01T00:00:00Z", "2099-01-01T00:00:00Z"], ["2099-01-01T00:00:00Z", "2099-06-01T00:00:00Z"]);
     let change = match kind {
@@ -1046,33 +1056,36 @@ fn one_of_many(codes: &[Value], number: usize) -> (&'static str, Value) {
         3 => json!({ "starts_at": later[0], "ends_at": later[1], "name": format!("guest {number}") }),
         _ => json!({ "code": code, "type": "ongoing" }),
     };
-    (UPDATE, of(&codes[place], change))
+    (UPDATE, of(&codes[index], change))
 }
 
 #[test]
 fn of_many_changes_at_once_no_pin_is_claimed_twice() {
     run(async {
         let capped = json!({ "device_type": "wyze_lock", "max_active_codes_supported": 6 });
-        let world = live(json!([{ "device_type": "wyze_lock" }, capped, { "device_type": "smartthings_lock" }])).await;
+        let workspace =
+            live(json!([{ "device_type": "wyze_lock" }, capped, { "device_type": "smartthings_lock" }])).await;
         let tickers = Tickers::start(3);
         let mut codes = Vec::new();
         for number in 0..18 {
-            codes.push(world.create(on(&world, number % 3, json!({ "code": format!("48{:02}", number / 3) }))).await);
+            codes.push(
+                workspace.create(on(&workspace, number % 3, json!({ "code": format!("48{:02}", number / 3) }))).await,
+            );
         }
         for round in 0..4 {
             let requests = (0..150).map(|number| one_of_many(&codes, round * 150 + number)).collect();
-            let replies = at_once(&world.api_key, requests).await;
+            let replies = at_once(&workspace.api_key, requests).await;
             let counts = tally(&replies, &[(409, "duplicate_access_code")]);
             assert!(counts["ok"] > 15 && counts["duplicate_access_code"] > 15, "round {round}: {counts:?}");
-            assert_eq!(clashes(&world).await, 0, "round {round}");
+            assert_eq!(clashes(&workspace).await, 0, "round {round}");
         }
         tickers.stop().await;
         // All that is due is long over on a held clock.
-        world.post("/_emulator/clock/hold", json!({})).await.ok();
-        world.advance("PT1H").await;
-        assert_eq!(clashes(&world).await, 0);
+        workspace.post("/_emulator/clock/hold", json!({})).await.ok();
+        workspace.advance("PT1H").await;
+        assert_eq!(clashes(&workspace).await, 0);
         for code in &codes {
-            let code = now(&world, code).await;
+            let code = now(&workspace, code).await;
             assert_eq!(code["errors"], json!([]));
             assert!(
                 ["set", "set scheduled", "unset scheduled", "unset deferring_creation"].contains(&seen(&code).as_str()),
@@ -1080,12 +1093,12 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
             );
         }
         let mut held: Vec<Value> = Vec::new();
-        for device_id in world.locks() {
-            let memory = world.post("/_emulator/locks/memory", json!({ "device_id": device_id })).await.ok();
+        for device_id in workspace.locks() {
+            let memory = workspace.post("/_emulator/locks/memory", json!({ "device_id": device_id })).await.ok();
             held.extend(memory["codes"].as_array().unwrap().iter().cloned());
         }
         for held in held {
-            let code = now(&world, &held).await;
+            let code = now(&workspace, &held).await;
             for name in ["code", "name", "starts_at", "ends_at"] {
                 assert_eq!(held[name], code[name], "the lock has what was asked last");
             }
@@ -1097,28 +1110,30 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
 fn changes_of_one_code_at_once_are_decided_one_after_the_other() {
     run(async {
         let locks = json!([{ "device_type": "wyze_lock" }]);
-        let world = World::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
+        let workspace =
+            TestWorkspace::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32, code: &str| {
             let at = |day: u32| format!("2026-03-{day}T12:00:00Z");
             json!({ "starts_at": at(from), "ends_at": at(to), "code": code })
         };
         for round in 0..20 {
-            let [first, second, third] = [0, 1, 2].map(|place| format!("{}", 1000 + round * 10 + place));
-            world.create(on(&world, 0, days(10, 12, &first))).await;
-            let code = world.create(on(&world, 0, days(18, 19, &first))).await;
+            let [first, second, third] = [0, 1, 2].map(|index| format!("{}", 1000 + round * 10 + index));
+            workspace.create(on(&workspace, 0, days(10, 12, &first))).await;
+            let code = workspace.create(on(&workspace, 0, days(18, 19, &first))).await;
             // Of these two either alone is fine, and the second is not once the first was done.
             let [away, back] = [days(10, 12, &second), json!({ "code": first })];
             let name = json!({ "name": "cleaner" });
             let changes = [&name, &away, &back, &name, &away, &back].map(|change| (UPDATE, of(&code, change.clone())));
-            tally(&at_once(&world.api_key, changes.into()).await, &[(409, "duplicate_access_code")]);
-            assert_eq!(clashes(&world).await, 0, "round {round}");
+            tally(&at_once(&workspace.api_key, changes.into()).await, &[(409, "duplicate_access_code")]);
+            assert_eq!(clashes(&workspace).await, 0, "round {round}");
 
-            let code = world.create(on(&world, 0, json!({ "name": "guest", "code": third, "sync": true }))).await;
+            let code =
+                workspace.create(on(&workspace, 0, json!({ "name": "guest", "code": third, "sync": true }))).await;
             let let_go = json!({ "is_managed": false });
             let changes = [&name, &let_go, &name, &name].map(|change| (UPDATE, of(&code, change.clone())));
-            tally(&at_once(&world.api_key, changes.into()).await, &[(404, "access_code_not_found")]);
+            tally(&at_once(&workspace.api_key, changes.into()).await, &[(404, "access_code_not_found")]);
             let by_id = json!({ "access_code_id": code["access_code_id"] });
-            let unmanaged = world.post("/access_codes/unmanaged/get", by_id).await.ok();
+            let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id).await.ok();
             assert_eq!(unmanaged["access_code"]["name"], "guest", "nobody changes what was let go");
         }
     });

@@ -2,7 +2,7 @@
 
 use super::id_of;
 use crate::access_codes::on;
-use crate::support::{START, UNKNOWN, World, app, post_as, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, app, post_as, run};
 use futures_util::FutureExt;
 use latchkey::testing::cause::Cause;
 use latchkey::testing::domain::caller::Visibility;
@@ -15,17 +15,17 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// The first lock of a world, whose row another transaction has locked.
+/// The first lock of a workspace, whose row another transaction has locked.
 struct BusyLock {
     transaction: Transaction,
     pid: i32,
 }
 
 impl BusyLock {
-    async fn take(world: &World) -> Self {
+    async fn take(workspace: &TestWorkspace) -> Self {
         let mut transaction = app().pool.begin(Uuid::nil()).await.unwrap();
         let lock = "select from device where device_id = $1::text::uuid for update";
-        sqlx::query(lock).bind(world.lock(0)).execute(&mut *transaction).await.unwrap();
+        sqlx::query(lock).bind(workspace.lock(0)).execute(&mut *transaction).await.unwrap();
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *transaction).await.unwrap();
         Self { transaction, pid }
     }
@@ -46,10 +46,10 @@ impl BusyLock {
     }
 }
 
-/// A change of a code of this world.
-fn change(world: &World, access_code_id: &Value, update: Update) -> UpdateCommand {
+/// A change of a code of this workspace.
+fn change(workspace: &TestWorkspace, access_code_id: &Value, update: Update) -> UpdateCommand {
     UpdateCommand {
-        visibility: Visibility::all_of(id_of(world)),
+        visibility: Visibility::all_of(id_of(workspace)),
         access_code_id: serde_json::from_value(access_code_id.clone()).unwrap(),
         device_id: None,
         update,
@@ -65,12 +65,12 @@ fn renamed(name: &str) -> Update {
 /// Has the first of these changes, which must succeed, wait for the lock while the others gather behind it. Gives whether
 /// each of these did.
 async fn gather<const OTHERS: usize>(
-    world: &World,
+    workspace: &TestWorkspace,
     first: UpdateCommand,
     others: [UpdateCommand; OTHERS],
 ) -> [bool; OTHERS] {
     let app = app();
-    let busy = BusyLock::take(world).await;
+    let busy = BusyLock::take(workspace).await;
     let first = tokio::spawn({
         let app = app.clone();
         async move { update::update(&app, first).await }
@@ -86,25 +86,25 @@ async fn gather<const OTHERS: usize>(
 }
 
 #[test]
-fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
+fn a_workspace_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
-        let busy = BusyLock::take(&world).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
+        let busy = BusyLock::take(&workspace).await;
         let ask = |path: &'static str, body: Value| {
-            let key = world.api_key.clone();
+            let key = workspace.api_key.clone();
             tokio::spawn(async move { post_as(&key, path, body).await })
         };
         let unmade = ask("/_emulator/workspaces/delete", json!({}));
         busy.until_waiting(1).await;
-        let made = ask("/access_codes/create", json!({ "device_id": world.lock(0), "common_code_key": "new" }));
+        let made = ask("/access_codes/create", json!({ "device_id": workspace.lock(0), "common_code_key": "new" }));
         busy.until_waiting(2).await;
         busy.release();
         unmade.await.unwrap().ok();
         made.await.unwrap().error(404, "device_not_found");
         for table in ["workspace", "device", "fault", "pin_group", "access_code", "event"] {
             let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
-            let left: i64 = sqlx::query_scalar(left).bind(id_of(&world)).fetch_one(app().pool.raw()).await.unwrap();
+            let left: i64 = sqlx::query_scalar(left).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
             assert_eq!(left, 0, "{table}");
         }
     });
@@ -113,23 +113,23 @@ fn a_world_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
 #[test]
 fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let mut codes = Vec::new();
-        for place in 0..12 {
-            let wanted =
-                json!({ "device_id": world.lock(0), "code": format!("{}", 135_700 + place), "name": "before" });
-            codes.push(world.create(wanted).await["access_code_id"].clone());
+        for index in 0..12 {
+            let params =
+                json!({ "device_id": workspace.lock(0), "code": format!("{}", 135_700 + index), "name": "before" });
+            codes.push(workspace.create(params).await["access_code_id"].clone());
         }
-        let busy = BusyLock::take(&world).await;
+        let busy = BusyLock::take(&workspace).await;
         let mut asked = Vec::new();
-        for (place, code) in codes.iter().enumerate() {
-            let change = match place % 4 {
+        for (index, code) in codes.iter().enumerate() {
+            let change = match index % 4 {
                 // The PIN of the first.
                 1 => json!({ "access_code_id": code, "name": "after", "code": "135700" }),
                 2 => json!({ "access_code_id": code, "name": "after", "device_id": UNKNOWN }),
                 _ => json!({ "access_code_id": code, "name": "after" }),
             };
-            let key = world.api_key.clone();
+            let key = workspace.api_key.clone();
             asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
             busy.until_waiting(1).await;
         }
@@ -139,17 +139,17 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
             assert!(task.await.unwrap_err().is_cancelled());
         }
         busy.release();
-        for (place, task) in asked.into_iter().enumerate().filter(|(place, _)| place % 4 != 3) {
+        for (index, task) in asked.into_iter().enumerate().filter(|(index, _)| index % 4 != 3) {
             let reply = task.await.unwrap();
-            match place % 4 {
+            match index % 4 {
                 0 => drop(reply.ok()),
                 1 => drop(reply.error(409, "duplicate_access_code")),
                 _ => drop(reply.error(404, "device_not_found")),
             }
         }
-        for (place, code) in codes.iter().enumerate() {
-            let expected = if place % 4 == 0 { "after" } else { "before" };
-            assert_eq!(world.access_code(code).await["name"], expected, "{place}");
+        for (index, code) in codes.iter().enumerate() {
+            let expected = if index % 4 == 0 { "after" } else { "before" };
+            assert_eq!(workspace.access_code(code).await["name"], expected, "{index}");
         }
     });
 }
@@ -157,20 +157,20 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
 #[test]
 fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
     run(async {
-        let world = World::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
-        let device_id: Uuid = world.lock(0).parse().unwrap();
-        let busy = BusyLock::take(&world).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
+        let device_id: Uuid = workspace.lock(0).parse().unwrap();
+        let busy = BusyLock::take(&workspace).await;
         let create = |code: &str| {
-            let wanted = json!({ "device_id": world.lock(0), "code": code });
-            let key = world.api_key.clone();
-            tokio::spawn(async move { post_as(&key, "/access_codes/create", wanted).await.ok() })
+            let params = json!({ "device_id": workspace.lock(0), "code": code });
+            let key = workspace.api_key.clone();
+            tokio::spawn(async move { post_as(&key, "/access_codes/create", params).await.ok() })
         };
         let first = create("1357");
         busy.until_waiting(1).await;
         let second = create("2468");
         // As restoring a snapshot of another seed does.
         let restored = "update workspace set seed = 'what is there now' where workspace_id = $1";
-        let workspace_id: Uuid = world.workspace_id.parse().unwrap();
+        let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
         sqlx::query(restored).bind(workspace_id).execute(app().pool.raw()).await.unwrap();
         busy.release();
         first.await.unwrap();
@@ -184,27 +184,27 @@ fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
 #[test]
 fn pin_of_a_code_that_a_batch_unmanages_is_free_for_the_next_of_it() {
     run(async {
-        let world = World::make(json!({ "locks": 1, "programming": "at_once" })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
         let mut codes = Vec::new();
         for pin in ["1357", "2468", "9753"] {
-            codes.push(world.create(on(&world, 0, json!({ "code": pin }))).await["access_code_id"].clone());
+            codes.push(workspace.create(on(&workspace, 0, json!({ "code": pin }))).await["access_code_id"].clone());
         }
         let unmanage = Update { is_managed: Some(false), ..Update::default() };
         let take = Update { code: Some("1357".to_owned()), ..Update::default() };
-        let others = [change(&world, &codes[0], unmanage), change(&world, &codes[1], take)];
-        assert_eq!(gather(&world, change(&world, &codes[2], renamed("first")), others).await, [true; 2]);
-        assert_eq!(world.access_code(&codes[1]).await["code"], "1357");
+        let others = [change(&workspace, &codes[0], unmanage), change(&workspace, &codes[1], take)];
+        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), others).await, [true; 2]);
+        assert_eq!(workspace.access_code(&codes[1]).await["code"], "1357");
     });
 }
 
 #[test]
 fn change_of_nothing_is_not_the_cause_of_what_another_of_its_batch_changes() {
     run(async {
-        let world = World::make(json!({ "locks": 1, "programming": "at_once" })).await;
-        let code = world.create(on(&world, 0, json!({ "name": "before" }))).await["access_code_id"].clone();
-        let changes = ["first", "second", "second"].map(|name| change(&world, &code, renamed(name)));
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
+        let code = workspace.create(on(&workspace, 0, json!({ "name": "before" }))).await["access_code_id"].clone();
+        let changes = ["first", "second", "second"].map(|name| change(&workspace, &code, renamed(name)));
         let [first, second, third] = changes.clone();
-        assert_eq!(gather(&world, first, [second, third]).await, [true; 2]);
+        assert_eq!(gather(&workspace, first, [second, third]).await, [true; 2]);
         let types = |cause: &Cause| cause.events().iter().map(|event| event.event_type).collect::<Vec<_>>();
         let [first, second, third] = changes.map(|change| types(&change.cause));
         assert!(!first.is_empty());
@@ -216,21 +216,21 @@ fn change_of_nothing_is_not_the_cause_of_what_another_of_its_batch_changes() {
 #[test]
 fn pin_of_a_code_that_ended_before_a_batch_is_free_for_another_of_the_batch() {
     run(async {
-        let world = World::make(json!({ "locks": 1, "programming": "at_once" })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
         let ends_at = "2026-03-02T13:00:00.000Z";
         let ends = json!({ "code": "1357", "starts_at": START, "ends_at": ends_at });
         let mut codes = Vec::new();
-        for wanted in [ends, json!({ "code": "2468" }), json!({ "code": "9753" })] {
-            codes.push(world.create(on(&world, 0, wanted)).await["access_code_id"].clone());
+        for params in [ends, json!({ "code": "2468" }), json!({ "code": "9753" })] {
+            codes.push(workspace.create(on(&workspace, 0, params)).await["access_code_id"].clone());
         }
         // As time passes before the scheduler's next round.
         let pass = "update workspace set clock_at = clock_at + interval '2 hours' where workspace_id = $1::text::uuid";
-        sqlx::query(pass).bind(&world.workspace_id).execute(app().pool.raw()).await.unwrap();
+        sqlx::query(pass).bind(&workspace.workspace_id).execute(app().pool.raw()).await.unwrap();
         let take = Update { code: Some("1357".to_owned()), ..Update::default() };
-        let others = [change(&world, &codes[0], renamed("too late")), change(&world, &codes[1], take)];
-        assert_eq!(gather(&world, change(&world, &codes[2], renamed("first")), others).await, [false, true]);
-        assert_eq!(world.access_code(&codes[1]).await["code"], "1357");
+        let others = [change(&workspace, &codes[0], renamed("too late")), change(&workspace, &codes[1], take)];
+        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), others).await, [false, true]);
+        assert_eq!(workspace.access_code(&codes[1]).await["code"], "1357");
         let removed = ("access_code.removed_from_device".to_owned(), ends_at.to_owned());
-        assert!(world.events_of(&codes[0]).await.contains(&removed));
+        assert!(workspace.events_of(&codes[0]).await.contains(&removed));
     });
 }

@@ -1,26 +1,26 @@
 //! Heads of requests that are too large, and bodies that a refusal leaves unread.
 
 use super::JSON;
-use crate::support::{World, app, ask, run};
+use crate::support::{TestWorkspace, app, ask, run};
 use axum::body::Body;
 
 #[test]
 fn a_head_may_be_as_large_as_the_limits_and_no_larger() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for path in ["/devices/list", "/_emulator/clock", "/nowhere"] {
             // With the host and the key there are two already.
             let many = |count: usize| vec![("x-more", "1"); count - 2];
             let (fits, too_many) = (many(100), many(101));
-            assert_ne!(world.ask("GET", path, &fits, "").await.status, 431);
-            world.ask("GET", path, &too_many, "").await.error(431, "request_header_fields_too_large");
+            assert_ne!(workspace.ask("GET", path, &fits, "").await.status, 431);
+            workspace.ask("GET", path, &too_many, "").await.error(431, "request_header_fields_too_large");
             let (fits, too_long) = ("a".repeat(65_000), "a".repeat(65_536));
-            assert_ne!(world.ask("GET", path, &[("x-more", &fits)], "").await.status, 431);
-            let reply = world.ask("GET", path, &[("x-more", &too_long)], "").await;
+            assert_ne!(workspace.ask("GET", path, &[("x-more", &fits)], "").await.status, 431);
+            let reply = workspace.ask("GET", path, &[("x-more", &too_long)], "").await;
             reply.error(431, "request_header_fields_too_large");
             let query = |length: usize| format!("{path}?x={}", "a".repeat(length - path.len() - 3));
-            assert_ne!(world.get(&query(32_768)).await.status, 414);
-            world.get(&query(32_769)).await.error(414, "uri_too_long");
+            assert_ne!(workspace.get(&query(32_768)).await.status, 414);
+            workspace.get(&query(32_769)).await.error(414, "uri_too_long");
         }
     });
 }
@@ -28,11 +28,11 @@ fn a_head_may_be_as_large_as_the_limits_and_no_larger() {
 #[test]
 fn a_refusal_that_leaves_a_body_unread_closes_the_connection() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let closes = |reply: &crate::support::Reply| reply.headers.get("connection").is_some_and(|it| it == "close");
         let long = || Body::from(" ".repeat(app().config.body_limit + 1));
         for path in ["/devices/list", "/_emulator/clock/hold"] {
-            let reply = world.ask("POST", path, &[JSON], long()).await;
+            let reply = workspace.ask("POST", path, &[JSON], long()).await;
             assert!(closes(&reply), "{path}");
             reply.error(413, "payload_too_large");
         }
@@ -42,8 +42,8 @@ fn a_refusal_that_leaves_a_body_unread_closes_the_connection() {
             assert_eq!(reply.status, status, "{path}");
         }
         // What was read, or was never there, closes nothing.
-        assert!(!closes(&world.ask("POST", "/devices/list", &[JSON], "{").await));
-        assert!(!closes(&world.ask("POST", "/devices/get", &[JSON], "{}").await));
+        assert!(!closes(&workspace.ask("POST", "/devices/list", &[JSON], "{").await));
+        assert!(!closes(&workspace.ask("POST", "/devices/get", &[JSON], "{}").await));
         assert!(!closes(&ask("GET", "/devices/list", &[], "").await));
     });
 }

@@ -1,7 +1,7 @@
 //! Input that nobody sends on purpose, and that is no reason to fail.
 
 use super::{JSON, ids};
-use crate::support::{Reply, START, World, app, run};
+use crate::support::{Reply, START, TestWorkspace, app, run};
 use axum::body::Body;
 use axum::http::Request;
 use latchkey::testing::contract::{self, Contract};
@@ -16,15 +16,15 @@ use tower::ServiceExt;
 #[test]
 fn deep_nesting_is_refused_however_it_is_built() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let deep = |open: &str, close: &str| [open.repeat(20_000), close.repeat(20_000)].join("1");
         for body in [deep("[", "]"), deep("{\"a\":", "}"), "[".repeat(100_000)] {
             for path in ["/devices/list", "/access_codes/create", "/_emulator/devices/create"] {
-                world.ask("POST", path, &[JSON], body.clone()).await.error(400, "invalid_input");
+                workspace.ask("POST", path, &[JSON], body.clone()).await.error(400, "invalid_input");
             }
         }
         let name = format!("custom_metadata_has{}", ".a".repeat(10_000));
-        world.get(&format!("/devices/list?{name}=1")).await.error(400, "invalid_query_params");
+        workspace.get(&format!("/devices/list?{name}=1")).await.error(400, "invalid_query_params");
     });
 }
 
@@ -36,20 +36,20 @@ fn nested(levels: usize) -> Value {
 #[test]
 fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
     run(async {
-        let world = World::with_locks(1).await;
-        let change = |levels| json!({ "device_id": world.lock(0), "properties": { "deep": nested(levels) } });
-        let messages = world.post("/_emulator/devices/update", change(64)).await.invalid("properties");
+        let workspace = TestWorkspace::with_locks(1).await;
+        let change = |levels| json!({ "device_id": workspace.lock(0), "properties": { "deep": nested(levels) } });
+        let messages = workspace.post("/_emulator/devices/update", change(64)).await.invalid("properties");
         assert_eq!(messages, ["Lists and objects must be at most 64 deep in each other"]);
-        world.post("/_emulator/devices/update", change(63)).await.ok();
-        let devices = world.post("/devices/list", json!({})).await.ok();
+        workspace.post("/_emulator/devices/update", change(63)).await.ok();
+        let devices = workspace.post("/devices/list", json!({})).await.ok();
         assert_eq!(devices["devices"][0]["properties"]["deep"], nested(63));
-        let snapshot = world.post("/_emulator/snapshots/create", json!({})).await.ok();
+        let snapshot = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
         let id = snapshot["snapshot_id"].as_str().unwrap();
-        let exported = world.get(&format!("/_emulator/snapshots/export?snapshot_id={id}")).await.ok();
-        world.post("/_emulator/snapshots/import", exported.clone()).await.ok();
+        let exported = workspace.get(&format!("/_emulator/snapshots/export?snapshot_id={id}")).await.ok();
+        workspace.post("/_emulator/snapshots/import", exported.clone()).await.ok();
         let mut damaged = json!({ "snapshot": exported["snapshot"] });
         damaged["snapshot"]["tables"]["device"][0]["overrides"] = nested(80);
-        let messages = world.post("/_emulator/snapshots/import", damaged).await.invalid("snapshot");
+        let messages = workspace.post("/_emulator/snapshots/import", damaged).await.invalid("snapshot");
         assert_eq!(messages.len(), 1);
         assert!(messages[0].ends_with("Lists and objects must be at most 77 deep in each other"), "{messages:?}");
     });
@@ -58,10 +58,10 @@ fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
 #[test]
 fn a_deep_body_does_not_make_the_list_of_requests_unreadable() {
     run(async {
-        let world = World::with_locks(0).await;
-        world.post("/devices/list", json!({ "unknown": nested(126) })).await.invalid("unknown");
-        world.post("/devices/list", json!({ "unknown": nested(80) })).await.invalid("unknown");
-        let listed = world.post("/_emulator/requests", json!({ "path": "/devices/list" })).await.ok();
+        let workspace = TestWorkspace::with_locks(0).await;
+        workspace.post("/devices/list", json!({ "unknown": nested(126) })).await.invalid("unknown");
+        workspace.post("/devices/list", json!({ "unknown": nested(80) })).await.invalid("unknown");
+        let listed = workspace.post("/_emulator/requests", json!({ "path": "/devices/list" })).await.ok();
         let bodies: Vec<&Value> = listed["requests"].as_array().unwrap().iter().map(|it| &it["body"]).collect();
         assert!(bodies[0].as_str().is_some_and(|text| text.starts_with("{\"unknown\":[[[")), "{}", bodies[0]);
         assert_eq!(bodies[1], &json!({ "unknown": nested(80) }));
@@ -71,8 +71,8 @@ fn a_deep_body_does_not_make_the_list_of_requests_unreadable() {
 #[test]
 fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
     run(async {
-        let world = World::with_locks(1).await;
-        let device_id = world.lock(0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let device_id = workspace.lock(0);
         for (path, body, name) in [
             ("/access_codes/create", json!({ "device_id": device_id, "name": "a\u{0}b" }), "name"),
             ("/access_codes/create", json!({ "device_id": device_id, "common_code_key": "\u{0}" }), "common_code_key"),
@@ -83,10 +83,10 @@ fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
             ("/_emulator/workspaces/create", json!({ "name": "\u{0}" }), "name"),
             ("/_emulator/devices/create", json!({ "device_type": "august_lock", "name": "\u{0}" }), "name"),
         ] {
-            let messages = world.post(path, body).await.invalid(name);
+            let messages = workspace.post(path, body).await.invalid(name);
             assert_eq!(messages, ["String must not contain the character U+0000"], "{path} {name}");
         }
-        let messages = world.get("/devices/list?search=%00").await.invalid("search");
+        let messages = workspace.get("/devices/list?search=%00").await.invalid("search");
         assert_eq!(messages, ["String must not contain the character U+0000"]);
     });
 }
@@ -106,21 +106,22 @@ fn long_text(length: usize) -> String {
 #[test]
 fn names_may_be_long_and_keys_may_not() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         let long = long_text(20_000);
-        let made = world.create(json!({ "device_id": world.lock(0), "name": long })).await;
+        let made = workspace.create(json!({ "device_id": workspace.lock(0), "name": long })).await;
         assert_eq!(made["name"], long.as_str());
-        let found = world.post("/access_codes/list", json!({ "device_id": world.lock(0), "search": long })).await.ok();
+        let found =
+            workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0), "search": long })).await.ok();
         assert_eq!(ids(&found, "access_codes", "access_code_id"), [made["access_code_id"].as_str().unwrap()]);
         let too_long = ["String must contain at most 500 character(s)"];
         for name in ["seed", "api_key"] {
             let body = json!({ name: format!("seam_test_{long}") });
-            assert_eq!(world.post("/_emulator/workspaces/create", body).await.invalid(name), too_long);
+            assert_eq!(workspace.post("/_emulator/workspaces/create", body).await.invalid(name), too_long);
         }
         let key = |length| "\u{1f511}".repeat(length);
-        let wanted = |place, length| json!({ "device_id": world.lock(place), "common_code_key": key(length) });
-        assert_eq!(world.post("/access_codes/create", wanted(0, 501)).await.invalid("common_code_key"), too_long);
-        let (one, other) = (world.create(wanted(0, 500)).await, world.create(wanted(1, 500)).await);
+        let params = |index, length| json!({ "device_id": workspace.lock(index), "common_code_key": key(length) });
+        assert_eq!(workspace.post("/access_codes/create", params(0, 501)).await.invalid("common_code_key"), too_long);
+        let (one, other) = (workspace.create(params(0, 500)).await, workspace.create(params(1, 500)).await);
         assert_eq!((&one["common_code_key"], &one["code"]), (&json!(key(500)), &other["code"]));
     });
 }
@@ -128,10 +129,11 @@ fn names_may_be_long_and_keys_may_not() {
 #[test]
 fn numbers_beyond_any_lock_are_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         for number in [json!(1_000_001), json!(5_000_000_000_u64), json!(1e300)] {
-            let body = json!({ "device_id": world.lock(0), "max_active_codes_supported": number });
-            let messages = world.post("/_emulator/devices/update", body).await.invalid("max_active_codes_supported");
+            let body = json!({ "device_id": workspace.lock(0), "max_active_codes_supported": number });
+            let messages =
+                workspace.post("/_emulator/devices/update", body).await.invalid("max_active_codes_supported");
             assert_eq!(messages, ["Number must be less than or equal to 1000000"]);
         }
     });
@@ -141,8 +143,8 @@ fn numbers_beyond_any_lock_are_refused() {
 fn a_clock_that_all_but_stands_is_a_clock() {
     run(async {
         let clock = json!({ "running_from": START, "rate": 1e-300 });
-        let world = World::make(json!({ "locks": 1, "clock": clock })).await;
-        let made = world.create(json!({ "device_id": world.lock(0) })).await;
+        let workspace = TestWorkspace::make(json!({ "locks": 1, "clock": clock })).await;
+        let made = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         assert_eq!((&made["status"], &made["created_at"]), (&json!("setting"), &json!(START)));
     });
 }
@@ -317,20 +319,20 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
         let contract = Contract::parse(text).unwrap();
         let document = contract.document();
         for path in contract.paths() {
-            // A world for each path, some of which end it or send its clock to the end of time.
-            let (world, known_ids) = run(async {
+            // A workspace for each path, some of which end it or send its clock to the end of time.
+            let (workspace, known_ids) = run(async {
                 let locks = json!([{ "device_type": "august_lock" }, { "device_type": "nuki_lock" }]);
-                let world = World::with(locks).await;
-                let mut known_ids = world.locks();
+                let workspace = TestWorkspace::with(locks).await;
+                let mut known_ids = workspace.locks();
                 let (starts_at, ends_at) = ("2026-03-05T12:00:00Z", "2026-03-06T12:00:00Z");
                 for window in [json!({}), json!({ "starts_at": starts_at, "ends_at": ends_at })] {
-                    let mut wanted = window;
-                    wanted["device_id"] = json!(world.lock(0));
-                    known_ids.push(world.create(wanted).await["access_code_id"].as_str().unwrap().to_owned());
+                    let mut params = window;
+                    params["device_id"] = json!(workspace.lock(0));
+                    known_ids.push(workspace.create(params).await["access_code_id"].as_str().unwrap().to_owned());
                 }
                 // Not the id that nothing in any test has: here a workspace may get it.
-                known_ids.extend(["00000000-0000-4000-8000-0000000000dd".to_owned(), world.workspace_id.clone()]);
-                (world, known_ids)
+                known_ids.extend(["00000000-0000-4000-8000-0000000000dd".to_owned(), workspace.workspace_id.clone()]);
+                (workspace, known_ids)
             });
             for method in contract.endpoint(path).unwrap().methods() {
                 let operation = &document["paths"][path][method.to_ascii_lowercase()];
@@ -342,7 +344,7 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
                             .uri(format!("{path}?{query}"))
                             .header("host", "localhost")
                             .header("content-type", "application/json")
-                            .header("authorization", world.bearer())
+                            .header("authorization", workspace.bearer())
                             .body(Body::from(body))
                             .unwrap();
                         let status = run(router.clone().oneshot(request)).unwrap().status();
@@ -351,7 +353,7 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
                     });
                 assert!(answered.is_ok(), "{method} {path}: {}", answered.unwrap_err());
             }
-            run(async { world.post("/_emulator/workspaces/delete", json!({})).await });
+            run(async { workspace.post("/_emulator/workspaces/delete", json!({})).await });
         }
     }
 }
@@ -406,13 +408,13 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
         let all: BTreeSet<String> = operations().flat_map(|(_, _, operation)| parameters(operation)).collect();
         assert!(all.len() > 60, "{all:?}");
         for (path, method, operation) in operations() {
-            let world = World::with_locks(2).await;
-            let code = world.create(json!({ "device_id": world.lock(0) })).await;
+            let workspace = TestWorkspace::with_locks(2).await;
+            let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
             let known = json!({
-                "device_id": world.lock(0),
-                "device_ids": world.locks(),
+                "device_id": workspace.lock(0),
+                "device_ids": workspace.locks(),
                 "access_code_id": code["access_code_id"],
-                "connected_account_id": world.devices[0]["connected_account_id"],
+                "connected_account_id": workspace.devices[0]["connected_account_id"],
                 "since": START,
             });
             let own = parameters(operation);
@@ -422,15 +424,15 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
                 // Those that the route does not have are ignored, all of them at once.
                 let mut foreign = right.clone();
                 foreign.extend(all.difference(&own).map(|name| (name.clone(), odd.clone())));
-                let reply = sent(&world, method, path, &foreign).await;
+                let reply = sent(&workspace, method, path, &foreign).await;
                 assert!(reply.status < 500, "{method} {path} with foreign parameters {odd}: {}", reply.body);
                 if method == "POST" && ["/access_codes/create", "/access_codes/create_multiple"].contains(&path) {
                     assert_eq!(reply.status, 200, "{path} with foreign parameters {odd}: {}", reply.body);
                 }
                 for name in &own {
-                    let mut wanted = right.clone();
-                    wanted.insert(name.clone(), odd.clone());
-                    let reply = sent(&world, method, path, &wanted).await;
+                    let mut params = right.clone();
+                    params.insert(name.clone(), odd.clone());
+                    let reply = sent(&workspace, method, path, &params).await;
                     assert!(reply.status < 500, "{method} {path} with {name} {odd}: {}", reply.body);
                 }
             }
@@ -439,11 +441,11 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
 }
 
 /// A request with these parameters in its body and, where they fit there, in its query.
-async fn sent(world: &World, method: &str, path: &str, parameters: &Map<String, Value>) -> Reply {
+async fn sent(workspace: &TestWorkspace, method: &str, path: &str, parameters: &Map<String, Value>) -> Reply {
     let body = Value::Object(parameters.clone()).to_string();
     if method == "GET" {
-        let in_query = world.ask(method, &format!("{path}?{}", query_of(parameters)), &[], "").await;
+        let in_query = workspace.ask(method, &format!("{path}?{}", query_of(parameters)), &[], "").await;
         assert!(in_query.status < 500, "{path}?{}: {}", query_of(parameters), in_query.body);
     }
-    world.ask(method, path, &[JSON], body).await
+    workspace.ask(method, path, &[JSON], body).await
 }

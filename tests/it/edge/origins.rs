@@ -1,6 +1,6 @@
 //! Web pages that somebody happens to visit, and names of the server that are not this machine's.
 
-use crate::support::{Reply, World, app, ask, run, send};
+use crate::support::{Reply, TestWorkspace, app, ask, run, send};
 use axum::body::Body;
 use axum::http::{HeaderValue, Request};
 use latchkey::testing::domain::sandbox::API_KEY;
@@ -31,8 +31,8 @@ fn a_host_is_loopback_only_if_all_of_it_is() {
 #[test]
 fn an_origin_that_cannot_be_read_is_a_foreign_one() {
     run(async {
-        let world = World::with_locks(0).await;
-        let bearer = format!("Bearer {}", world.api_key);
+        let workspace = TestWorkspace::with_locks(0).await;
+        let bearer = format!("Bearer {}", workspace.api_key);
         let known: [(&str, &[u8]); 2] = [("host", b"localhost"), ("authorization", bearer.as_bytes())];
         let ask = async |more: &[(&str, &[u8])]| get("/_emulator/clock", &[&known[..], more].concat()).await;
         for origin in [
@@ -54,8 +54,8 @@ fn an_origin_that_cannot_be_read_is_a_foreign_one() {
 #[test]
 fn the_control_plane_refuses_what_another_site_made_a_browser_send() {
     run(async {
-        let world = World::with_locks(0).await;
-        let ask = async |headers: &[(&str, &str)]| world.ask("GET", "/_emulator/clock", headers, "").await;
+        let workspace = TestWorkspace::with_locks(0).await;
+        let ask = async |headers: &[(&str, &str)]| workspace.ask("GET", "/_emulator/clock", headers, "").await;
         for site in ["cross-site", "same-site"] {
             ask(&[("sec-fetch-site", site)]).await.error(401, "unauthorized");
             // A page of this machine's on another port.
@@ -70,10 +70,10 @@ fn the_control_plane_refuses_what_another_site_made_a_browser_send() {
 #[test]
 fn two_hosts_or_two_origins_are_refused_everywhere() {
     run(async {
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         for path in ["/_emulator/clock", "/devices/list", "/nowhere"] {
             for header in [("host", "localhost"), ("origin", "http://localhost")] {
-                let error = world.ask("GET", path, &[header, header], "").await.error(400, "invalid_input");
+                let error = workspace.ask("GET", path, &[header, header], "").await.error(400, "invalid_input");
                 assert!(super::message(&error).contains(header.0), "{error}");
             }
         }
@@ -84,7 +84,7 @@ fn two_hosts_or_two_origins_are_refused_everywhere() {
 fn the_key_that_everybody_knows_is_not_for_web_pages_from_elsewhere() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
-        let world = World::with_locks(0).await;
+        let workspace = TestWorkspace::with_locks(0).await;
         let bearer = format!("Bearer {API_KEY}");
         let sandbox = async |origin: &str| {
             ask("GET", "/devices/list", &[("authorization", bearer.as_str()), ("origin", origin)], "").await
@@ -95,7 +95,7 @@ fn the_key_that_everybody_knows_is_not_for_web_pages_from_elsewhere() {
             assert_eq!(reply.headers["access-control-allow-origin"], origin);
             let error = reply.error(401, "unauthorized");
             assert!(super::message(&error).contains("/_emulator/workspaces/create"), "{error}");
-            world.ask("GET", "/devices/list", &[("origin", origin)], "").await.ok();
+            workspace.ask("GET", "/devices/list", &[("origin", origin)], "").await.ok();
         }
         for origin in ["http://localhost:3000", "http://127.0.0.1", ""] {
             sandbox(origin).await.ok();

@@ -1,17 +1,17 @@
 //! Pages: each row once, a cursor for one request, and a URL that leads on.
 
 use super::ids;
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// Every id that a list gives, page by page, with what the pages say of themselves.
-async fn walk(world: &World, path: &str, mut wanted: Value, list: &str, id: &str) -> Vec<String> {
+async fn walk(workspace: &TestWorkspace, path: &str, mut params: Value, list: &str, id: &str) -> Vec<String> {
     let mut found = Vec::new();
     loop {
-        let page = world.post(path, wanted.clone()).await.ok();
+        let page = workspace.post(path, params.clone()).await.ok();
         let pagination = &page["pagination"];
         let on_page = ids(&page, list, id);
         let has_next_page = pagination["has_next_page"] == true;
@@ -22,17 +22,17 @@ async fn walk(world: &World, path: &str, mut wanted: Value, list: &str, id: &str
         if !has_next_page {
             return found;
         }
-        wanted["page_cursor"] = pagination["next_page_cursor"].clone();
+        params["page_cursor"] = pagination["next_page_cursor"].clone();
         assert!(found.len() < 100, "{path} has no last page");
     }
 }
 
 /// The same, by following `next_page_url`.
-async fn follow(world: &World, first: &str, list: &str, id: &str) -> Vec<String> {
+async fn follow(workspace: &TestWorkspace, first: &str, list: &str, id: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = first.to_owned();
     loop {
-        let page = world.get(&path).await.ok();
+        let page = workspace.get(&path).await.ok();
         found.extend(ids(&page, list, id));
         let Some(next) = page["pagination"]["next_page_url"].as_str() else {
             return found;
@@ -45,14 +45,14 @@ async fn follow(world: &World, first: &str, list: &str, id: &str) -> Vec<String>
 #[test]
 fn pages_show_each_row_once_whether_made_together_or_in_turn() {
     run(async {
-        let world = World::with_locks(5).await;
-        let device_id = world.lock(0);
+        let workspace = TestWorkspace::with_locks(5).await;
+        let device_id = workspace.lock(0);
         let mut made = Vec::new();
-        for place in 0..7 {
-            let code = world.create(json!({ "device_id": device_id })).await;
+        for index in 0..7 {
+            let code = workspace.create(json!({ "device_id": device_id })).await;
             made.push(code["access_code_id"].as_str().unwrap().to_owned());
-            if place % 3 == 2 {
-                world.advance("PT1H").await;
+            if index % 3 == 2 {
+                workspace.advance("PT1H").await;
             }
         }
         for (path, list, id, of_device) in [
@@ -60,50 +60,52 @@ fn pages_show_each_row_once_whether_made_together_or_in_turn() {
             ("/action_attempts/list", "action_attempts", "action_attempt_id", true),
             ("/devices/list", "devices", "device_id", false),
         ] {
-            let mut wanted = if of_device { json!({ "device_id": device_id }) } else { json!({}) };
-            let at_once = ids(&world.post(path, wanted.clone()).await.ok(), list, id);
+            let mut params = if of_device { json!({ "device_id": device_id }) } else { json!({}) };
+            let at_once = ids(&workspace.post(path, params.clone()).await.ok(), list, id);
             assert_eq!(at_once.len(), if of_device { 7 } else { 5 }, "{path}");
             assert_eq!(at_once.iter().collect::<BTreeSet<_>>().len(), at_once.len(), "{path}");
-            wanted["limit"] = json!(2);
-            assert_eq!(walk(&world, path, wanted, list, id).await, at_once, "{path}");
+            params["limit"] = json!(2);
+            assert_eq!(walk(&workspace, path, params, list, id).await, at_once, "{path}");
             let query = if of_device { format!("device_id={device_id}&limit=2") } else { "limit=2".to_owned() };
-            assert_eq!(follow(&world, &format!("{path}?{query}"), list, id).await, at_once, "{path}");
+            assert_eq!(follow(&workspace, &format!("{path}?{query}"), list, id).await, at_once, "{path}");
         }
         // However it was asked for, and with parameters nobody knows.
         let odd = json!({ "limit": 2, "colour": 1, "x": { "y": [null] }, "none": [], "custom_metadata_has": { "vip": null } });
-        let first = world.post("/devices/list", odd).await.ok();
+        let first = workspace.post("/devices/list", odd).await.ok();
         let next = first["pagination"]["next_page_url"].as_str().unwrap().strip_prefix("http://localhost").unwrap();
-        assert_eq!(follow(&world, next, "devices", "device_id").await, world.locks()[2..]);
+        assert_eq!(follow(&workspace, next, "devices", "device_id").await, workspace.locks()[2..]);
         // Newest first.
-        let listed = world.post("/access_codes/list", json!({ "device_id": device_id })).await.ok();
+        let listed = workspace.post("/access_codes/list", json!({ "device_id": device_id })).await.ok();
         let times: Vec<&str> =
             listed["access_codes"].as_array().unwrap().iter().map(|it| it["created_at"].as_str().unwrap()).collect();
         assert!(times.is_sorted_by(|earlier, later| earlier >= later), "{times:?}");
         let query = made.iter().map(|id| format!("access_code_ids={id}")).collect::<Vec<_>>().join("&");
         let path = format!("/access_codes/list?{query}&limit=2");
-        assert_eq!(follow(&world, &path, "access_codes", "access_code_id").await.len(), 7);
+        assert_eq!(follow(&workspace, &path, "access_codes", "access_code_id").await.len(), 7);
     });
 }
 
 #[test]
 fn a_row_that_comes_or_goes_between_pages_disturbs_no_other() {
     run(async {
-        let world = World::with_locks(1).await;
-        let device_id = world.lock(0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let device_id = workspace.lock(0);
         let mut made = Vec::new();
         for _ in 0..4 {
-            made.push(world.create(json!({ "device_id": device_id, "sync": true })).await["access_code_id"].clone());
-            world.advance("PT1M").await;
+            made.push(
+                workspace.create(json!({ "device_id": device_id, "sync": true })).await["access_code_id"].clone(),
+            );
+            workspace.advance("PT1M").await;
         }
-        let first = world.post("/access_codes/list", json!({ "device_id": device_id, "limit": 2 })).await.ok();
+        let first = workspace.post("/access_codes/list", json!({ "device_id": device_id, "limit": 2 })).await.ok();
         let shown = ids(&first, "access_codes", "access_code_id");
         assert_eq!(shown, [made[3].as_str().unwrap(), made[2].as_str().unwrap()]);
         // The last row shown goes, and a new one comes before it.
-        world.post("/access_codes/delete", json!({ "access_code_id": made[2], "sync": true })).await.ok();
-        world.create(json!({ "device_id": device_id })).await;
+        workspace.post("/access_codes/delete", json!({ "access_code_id": made[2], "sync": true })).await.ok();
+        workspace.create(json!({ "device_id": device_id })).await;
         let cursor = &first["pagination"]["next_page_cursor"];
-        let wanted = json!({ "device_id": device_id, "limit": 2, "page_cursor": cursor });
-        let second = world.post("/access_codes/list", wanted).await.ok();
+        let params = json!({ "device_id": device_id, "limit": 2, "page_cursor": cursor });
+        let second = workspace.post("/access_codes/list", params).await.ok();
         let shown = ids(&second, "access_codes", "access_code_id");
         assert_eq!(shown, [made[1].as_str().unwrap(), made[0].as_str().unwrap()]);
         assert_eq!(second["pagination"]["has_next_page"], false);
@@ -113,10 +115,10 @@ fn a_row_that_comes_or_goes_between_pages_disturbs_no_other() {
 #[test]
 fn a_cursor_belongs_to_the_request_it_came_from() {
     run(async {
-        let world = World::with_locks(3).await;
-        let first = world.post("/devices/list", json!({ "limit": 1, "device_type": "august_lock" })).await.ok();
+        let workspace = TestWorkspace::with_locks(3).await;
+        let first = workspace.post("/devices/list", json!({ "limit": 1, "device_type": "august_lock" })).await.ok();
         let cursor = &first["pagination"]["next_page_cursor"];
-        world
+        workspace
             .post("/devices/list", json!({ "device_type": "august_lock", "limit": 1, "page_cursor": cursor }))
             .await
             .ok();
@@ -127,7 +129,7 @@ fn a_cursor_belongs_to_the_request_it_came_from() {
             json!({ "limit": 1, "device_type": "august_lock", "page_cursor": "made up" }),
             json!({ "limit": 1, "device_type": "august_lock", "page_cursor": "bnVsbA" }),
         ] {
-            world.post("/devices/list", other).await.error(400, "mismatched_page_parameters");
+            workspace.post("/devices/list", other).await.error(400, "mismatched_page_parameters");
         }
     });
 }
@@ -135,16 +137,17 @@ fn a_cursor_belongs_to_the_request_it_came_from() {
 #[test]
 fn a_limit_is_a_whole_number_of_at_least_one() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         for limit in [json!(0), json!(-1), json!(1.5)] {
             for path in ["/devices/list", "/access_codes/list", "/action_attempts/list"] {
-                let wanted = json!({ "device_id": world.lock(0), "limit": limit });
-                assert_eq!(world.post(path, wanted).await.invalid("limit").len(), 1, "{path} {limit}");
+                let params = json!({ "device_id": workspace.lock(0), "limit": limit });
+                assert_eq!(workspace.post(path, params).await.invalid("limit").len(), 1, "{path} {limit}");
             }
         }
         for limit in [json!(1e300), json!(u64::MAX), json!(2.0)] {
             assert_eq!(
-                ids(&world.post("/devices/list", json!({ "limit": limit })).await.ok(), "devices", "device_id").len(),
+                ids(&workspace.post("/devices/list", json!({ "limit": limit })).await.ok(), "devices", "device_id")
+                    .len(),
                 2
             );
         }
@@ -154,41 +157,41 @@ fn a_limit_is_a_whole_number_of_at_least_one() {
 #[test]
 fn a_cursor_of_devices_tells_nothing_of_other_workspaces() {
     run(async {
-        let (world, other) = (World::with_locks(3).await, World::with_locks(3).await);
-        let wanted = json!({ "limit": 1 });
-        let first = world.post("/devices/list", wanted.clone()).await.ok();
+        let (workspace, other) = (TestWorkspace::with_locks(3).await, TestWorkspace::with_locks(3).await);
+        let params = json!({ "limit": 1 });
+        let first = workspace.post("/devices/list", params.clone()).await.ok();
         let cursor = first["pagination"]["next_page_cursor"].as_str().unwrap();
         // The same cursor about a device of another workspace, and about one that nobody has.
         let forged = |device_id: &str| {
             let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).unwrap()).unwrap();
-            assert!(text.contains(&world.lock(0)), "{text}");
-            URL_SAFE_NO_PAD.encode(text.replace(&world.lock(0), device_id))
+            assert!(text.contains(&workspace.lock(0)), "{text}");
+            URL_SAFE_NO_PAD.encode(text.replace(&workspace.lock(0), device_id))
         };
         let asked = async |device_id: &str| {
-            let reply = world.post("/devices/list", json!({ "limit": 1, "page_cursor": forged(device_id) })).await;
+            let reply = workspace.post("/devices/list", json!({ "limit": 1, "page_cursor": forged(device_id) })).await;
             (reply.status, reply.body["devices"].clone(), reply.body["error"]["type"].clone())
         };
         assert_eq!(asked(&other.lock(1)).await, asked("00000000-0000-4000-8000-00000000dead").await);
-        assert_eq!(asked(&world.lock(0)).await.0, 200);
+        assert_eq!(asked(&workspace.lock(0)).await.0, 200);
     });
 }
 
 #[test]
 fn a_list_of_events_has_at_most_ten_thousand() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.create(json!({ "device_id": world.lock(0) })).await;
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         for limit in [json!(10_000), json!(10_001), json!(u64::MAX), json!(1e300)] {
-            let listed = world.post("/events/list", json!({ "since": "2000-01-01", "limit": limit })).await.ok();
+            let listed = workspace.post("/events/list", json!({ "since": "2000-01-01", "limit": limit })).await.ok();
             assert_eq!(listed["events"].as_array().unwrap().len(), 1, "{limit}");
         }
-        let workspace_id: uuid::Uuid = world.workspace_id.parse().unwrap();
+        let workspace_id: uuid::Uuid = workspace.workspace_id.parse().unwrap();
         let many = "insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id)
                     select gen_random_uuid(), workspace_id, 'device.connected', occurred_at, created_at, device_id,
                            connected_account_id
                     from event, generate_series(1, 10500) where workspace_id = $1";
         sqlx::query(many).bind(workspace_id).execute(crate::support::app().pool.raw()).await.unwrap();
-        let listed = world.post("/events/list", json!({ "since": "2000-01-01", "limit": 20_000 })).await;
+        let listed = workspace.post("/events/list", json!({ "since": "2000-01-01", "limit": 20_000 })).await;
         assert_eq!(listed.body["events"].as_array().unwrap().len(), 10_000);
     });
 }

@@ -1,12 +1,12 @@
 //! The walls between workspaces.
 
-use crate::support::{START, World, post_as, run};
+use crate::support::{START, TestWorkspace, post_as, run};
 use serde_json::json;
 
 #[test]
 fn one_workspace_never_sees_or_touches_what_is_in_another() {
     run(async {
-        let (mine, theirs) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         let device_id = theirs.lock(0);
         let made = theirs.post("/access_codes/create", json!({ "device_id": device_id, "code": "4821" })).await.ok();
         let code = &made["access_code"]["access_code_id"];
@@ -15,7 +15,7 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
         let events = theirs.post("/events/list", json!({ "since": since })).await.ok();
         let event = &events["events"][0]["event_id"];
         assert!(event.is_string());
-        for (path, wanted, kind) in [
+        for (path, params, kind) in [
             ("/devices/get", json!({ "device_id": device_id }), "device_not_found"),
             ("/access_codes/get", json!({ "access_code_id": code }), "access_code_not_found"),
             ("/access_codes/get", json!({ "device_id": device_id, "code": "4821" }), "access_code_not_found"),
@@ -30,9 +30,9 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
             ("/action_attempts/get", json!({ "action_attempt_id": attempt }), "action_attempt_not_found"),
             ("/_emulator/devices/update", json!({ "device_id": device_id, "online": false }), "device_not_found"),
         ] {
-            mine.post(path, wanted).await.error(404, kind);
+            mine.post(path, params).await.error(404, kind);
         }
-        for (path, wanted, list) in [
+        for (path, params, list) in [
             ("/devices/list", json!({ "device_ids": [device_id] }), "devices"),
             ("/devices/list", json!({ "search": device_id }), "devices"),
             ("/access_codes/list", json!({ "access_code_ids": [code] }), "access_codes"),
@@ -42,7 +42,7 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
             ("/action_attempts/list", json!({}), "action_attempts"),
             ("/action_attempts/list", json!({ "action_attempt_ids": [attempt] }), "action_attempts"),
         ] {
-            assert_eq!(mine.post(path, wanted).await.ok()[list], json!([]), "{path}");
+            assert_eq!(mine.post(path, params).await.ok()[list], json!([]), "{path}");
         }
         // Nor is any of it theirs to move: their clock, their lock and their code are as they were.
         let meddling = json!({ "workspace_id": theirs.workspace_id, "by": "PT1H" });
@@ -59,18 +59,17 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
 #[test]
 fn a_key_shares_nothing_with_the_same_key_in_another_workspace() {
     run(async {
-        let (mine, theirs) = (World::with_locks(1).await, World::with_locks(1).await);
-        let wanted =
-            |world: &World, code| json!({ "device_id": world.lock(0), "code": code, "common_code_key": "guest" });
-        assert_eq!(mine.create(wanted(&mine, "1111")).await["code"], "1111");
-        assert_eq!(theirs.create(wanted(&theirs, "2222")).await["code"], "2222");
+        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        let params = |workspace: &TestWorkspace, code| json!({ "device_id": workspace.lock(0), "code": code, "common_code_key": "guest" });
+        assert_eq!(mine.create(params(&mine, "1111")).await["code"], "1111");
+        assert_eq!(theirs.create(params(&theirs, "2222")).await["code"], "2222");
     });
 }
 
 #[test]
 fn a_deleted_workspace_is_gone_with_its_key_and_takes_nothing_else_along() {
     run(async {
-        let (mine, theirs) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         mine.create(json!({ "device_id": mine.lock(0) })).await;
         mine.post("/_emulator/workspaces/delete", json!({})).await.ok();
         let error = mine.get("/devices/list").await.error(401, "unauthorized");

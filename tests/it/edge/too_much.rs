@@ -1,7 +1,7 @@
 //! Input of which there is too much: it is refused in few words.
 
 use super::JSON;
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use serde_json::{Map, Value, json};
 
 /// A hundred issues are told of so many.
@@ -21,20 +21,20 @@ fn unknown(count: usize) -> Map<String, Value> {
 #[test]
 fn many_unknown_parameters_are_counted_and_a_hundred_are_told() {
     run(async {
-        let world = World::with_locks(1).await;
-        world.post("/_emulator/strictness/set", json!({ "strictness": "strict" })).await.ok();
+        let workspace = TestWorkspace::with_locks(1).await;
+        workspace.post("/_emulator/strictness/set", json!({ "strictness": "strict" })).await.ok();
         for path in ["/devices/list", "/_emulator/devices/create"] {
             let mut body = unknown(50_000);
             body.insert("device_type".to_owned(), json!("august_lock"));
-            let refused = world.post(path, body.into()).await.error(400, "invalid_input");
+            let refused = workspace.post(path, body.into()).await.error(400, "invalid_input");
             let message = told(&refused, 50_000);
             assert!(message.ends_with("for \"devcie_id99\"") && message.len() < 20_000, "{message:.300}");
         }
-        let few = world.post("/devices/list", unknown(100).into()).await.error(400, "invalid_input");
+        let few = workspace.post("/devices/list", unknown(100).into()).await.error(400, "invalid_input");
         assert!(few["message"].as_str().unwrap().starts_with("100 Input Errors: Unknown parameter"), "{few:.300}");
-        let more = world.post("/devices/list", unknown(101).into()).await.error(400, "invalid_input");
+        let more = workspace.post("/devices/list", unknown(101).into()).await.error(400, "invalid_input");
         told(&more, 101);
-        let logged = world.get("/_emulator/requests").await.ok();
+        let logged = workspace.get("/_emulator/requests").await.ok();
         let logged = logged["requests"].as_array().unwrap().last().unwrap();
         assert_eq!(logged["unknown_parameters"].as_array().unwrap().len(), 100);
     });
@@ -43,16 +43,16 @@ fn many_unknown_parameters_are_counted_and_a_hundred_are_told() {
 #[test]
 fn many_wrong_values_are_counted_and_a_hundred_are_told() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let body = json!({ "device_ids": vec![1; 50_000], "starts_at": false });
-        let refused = world.post("/access_codes/create_multiple", body).await.error(400, "invalid_input");
+        let refused = workspace.post("/access_codes/create_multiple", body).await.error(400, "invalid_input");
         told(&refused, 50_001);
         let body = json!({ "event_types": vec!["a"; 10_000] });
-        let refused = world.post("/events/list", body).await.error(400, "invalid_input");
+        let refused = workspace.post("/events/list", body).await.error(400, "invalid_input");
         told(&refused, 10_000);
         // What a union has against its value is no issue of its own, and is not told without end either.
         let body = json!({ "locks": vec![1; 10_000] });
-        let refused = world.post("/_emulator/workspaces/create", body).await.error(400, "invalid_input");
+        let refused = workspace.post("/_emulator/workspaces/create", body).await.error(400, "invalid_input");
         assert_eq!(refused["message"], "Invalid input for \"locks\"");
         assert_eq!(refused["validation_errors"].to_string().matches("received").count(), 100);
     });
@@ -61,43 +61,44 @@ fn many_wrong_values_are_counted_and_a_hundred_are_told() {
 #[test]
 fn lists_of_the_control_plane_that_are_too_long_are_refused_by_name() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let lock = json!({ "device_type": "august_lock" });
-        let many = world.post("/_emulator/workspaces/create", json!({ "locks": vec![lock; 10_001] })).await;
+        let many = workspace.post("/_emulator/workspaces/create", json!({ "locks": vec![lock; 10_001] })).await;
         assert_eq!(many.invalid("locks"), ["Array must contain at most 10000 element(s)"]);
         for (name, item) in [
             ("code_constraints", json!({ "constraint_type": "no_zeros" })),
             ("errors", json!({ "error_code": "device_offline" })),
             ("warnings", json!({ "warning_code": "unknown_issue_with_phone" })),
         ] {
-            let wanted = |count| json!({ "device_type": "august_lock", name: vec![item.clone(); count] });
-            let many = world.post("/_emulator/devices/create", wanted(101)).await;
+            let params = |count| json!({ "device_type": "august_lock", name: vec![item.clone(); count] });
+            let many = workspace.post("/_emulator/devices/create", params(101)).await;
             assert_eq!(many.invalid(name), ["Array must contain at most 100 element(s)"], "{name}");
         }
         let most = vec![json!({ "constraint_type": "no_zeros" }); 100];
-        let wanted = json!({ "device_type": "august_lock", "code_constraints": most });
-        world.post("/_emulator/devices/create", wanted).await.ok();
+        let params = json!({ "device_type": "august_lock", "code_constraints": most });
+        workspace.post("/_emulator/devices/create", params).await.ok();
     });
 }
 
 #[test]
 fn long_names_and_values_are_quoted_by_their_beginning() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let long = "x".repeat(900_000);
         let quoted = format!("{}…", "x".repeat(200));
-        let refused = world.post("/_emulator/devices/create", json!({ "device_type": "august_lock", &long: 1 })).await;
+        let refused =
+            workspace.post("/_emulator/devices/create", json!({ "device_type": "august_lock", &long: 1 })).await;
         assert_eq!(refused.error(400, "invalid_input")["message"], format!("Unknown parameter for \"{quoted}\""));
-        let refused = world.post("/events/list", json!({ "event_type": long })).await.invalid("event_type");
+        let refused = workspace.post("/events/list", json!({ "event_type": long })).await.invalid("event_type");
         assert!(refused[0].ends_with(&format!("received '{quoted}'")), "{:.300}", refused[0]);
-        let wanted = json!({ "device_id": world.lock(0), "code": "2468", "name": long });
-        world.create(json!({ "device_id": world.lock(0), "code": "2468" })).await;
-        let refused = world.post("/access_codes/create", wanted).await.error(409, "duplicate_access_code");
+        let params = json!({ "device_id": workspace.lock(0), "code": "2468", "name": long });
+        workspace.create(json!({ "device_id": workspace.lock(0), "code": "2468" })).await;
+        let refused = workspace.post("/access_codes/create", params).await.error(409, "duplicate_access_code");
         let message = refused["message"].as_str().unwrap();
         assert!(message.contains(&format!(" named {quoted}")) && message.len() < 1000, "{message:.1000}");
         let key = "k".repeat(5000);
         let path = format!("/devices/list?custom_metadata_has.{key}=1&custom_metadata_has.{key}=2");
-        let refused = world.get(&path).await.error(400, "invalid_query_params");
+        let refused = workspace.get(&path).await.error(400, "invalid_query_params");
         assert!(refused["message"].as_str().unwrap().len() < 500, "{refused:.1000}");
     });
 }
@@ -105,20 +106,20 @@ fn long_names_and_values_are_quoted_by_their_beginning() {
 #[test]
 fn numbers_that_no_machine_holds_are_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let digits = "9".repeat(100_000);
         for number in ["1e400", "-1e400", &digits, &format!("-{digits}.{digits}e{digits}"), "1e999999999999"] {
             for (path, name) in
                 [("/devices/list", "limit"), ("/access_codes/create", "preferred_code_length"), ("/events/list", "x")]
             {
                 let body = format!("{{\"{name}\": {number}}}");
-                world.ask("POST", path, &[JSON], body.clone()).await.error(400, "invalid_input");
-                world.ask("POST", path, &[JSON], format!("{{\"y\": [{body}]}}")).await.error(400, "invalid_input");
+                workspace.ask("POST", path, &[JSON], body.clone()).await.error(400, "invalid_input");
+                workspace.ask("POST", path, &[JSON], format!("{{\"y\": [{body}]}}")).await.error(400, "invalid_input");
             }
         }
         for number in ["1e308", "-1e308", "18446744073709551615", "1e-400"] {
             let body = format!("{{\"limit\": {number}}}");
-            let answer = world.ask("POST", "/devices/list", &[JSON], body).await;
+            let answer = workspace.ask("POST", "/devices/list", &[JSON], body).await;
             assert!(answer.status < 500, "{number}: {}", answer.body);
         }
     });

@@ -1,32 +1,32 @@
 //! What the routes for faults, programming and conditions do not take.
 
 use super::make;
-use crate::support::{UNKNOWN, World, post_as, run};
+use crate::support::{TestWorkspace, UNKNOWN, post_as, run};
 use crate::trouble::{delete, fault, faults, go_to, seen, used};
 use serde_json::{Value, json};
 
 #[test]
-fn a_world_that_is_to_begin_strangely_is_refused() {
+fn a_workspace_that_is_to_begin_strangely_is_refused() {
     run(async {
         for programming in [json!("sometimes"), json!({ "after": "soon" }), json!({ "after": 5 }), json!({}), json!(5)]
         {
-            let wanted = json!({ "programming": programming });
-            post_as("", "/_emulator/workspaces/create", wanted).await.error(400, "invalid_input");
+            let params = json!({ "programming": programming });
+            post_as("", "/_emulator/workspaces/create", params).await.error(400, "invalid_input");
         }
-        let wanted = json!({ "keep_expired_access_codes": "yes" });
-        post_as("", "/_emulator/workspaces/create", wanted).await.invalid("keep_expired_access_codes");
+        let params = json!({ "keep_expired_access_codes": "yes" });
+        post_as("", "/_emulator/workspaces/create", params).await.invalid("keep_expired_access_codes");
     });
 }
 
 #[test]
 fn faults_that_make_no_sense_are_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let fine = json!({ "operation": "set", "outcome": "never" });
         let with = |name: &str, value: Value| {
-            let mut wanted = fine.clone();
-            wanted[name] = value;
-            wanted
+            let mut params = fine.clone();
+            params[name] = value;
+            params
         };
         let refused = [
             ("operation", json!("open")),
@@ -49,26 +49,26 @@ fn faults_that_make_no_sense_are_refused() {
             ("after", json!("one")),
         ];
         for (name, value) in refused {
-            let wanted = with(name, value);
-            world.post("/_emulator/faults/create", wanted).await.error(400, "invalid_input");
+            let params = with(name, value);
+            workspace.post("/_emulator/faults/create", params).await.error(400, "invalid_input");
         }
         for missing in [json!({ "operation": "set" }), json!({ "outcome": "never" }), json!({})] {
-            world.post("/_emulator/faults/create", missing).await.error(400, "invalid_input");
+            workspace.post("/_emulator/faults/create", missing).await.error(400, "invalid_input");
         }
-        assert_eq!(faults(&world).await, [Value::Null; 0], "nothing came of it");
-        world.post("/_emulator/faults/delete", json!({})).await.invalid("fault_id");
-        world.post("/_emulator/faults/delete", json!({ "fault_id": "that one" })).await.invalid("fault_id");
-        world.post("/_emulator/faults/delete", json!({ "fault_id": UNKNOWN })).await.error(404, "fault_not_found");
-        // Faults belong to their world.
-        let other = World::with_locks(1).await;
+        assert_eq!(faults(&workspace).await, [Value::Null; 0], "nothing came of it");
+        workspace.post("/_emulator/faults/delete", json!({})).await.invalid("fault_id");
+        workspace.post("/_emulator/faults/delete", json!({ "fault_id": "that one" })).await.invalid("fault_id");
+        workspace.post("/_emulator/faults/delete", json!({ "fault_id": UNKNOWN })).await.error(404, "fault_not_found");
+        // Faults belong to their workspace.
+        let other = TestWorkspace::with_locks(1).await;
         let theirs = fault(&other, fine).await;
-        assert_eq!(faults(&world).await, [Value::Null; 0]);
-        world.post("/_emulator/faults/delete", json!({ "fault_id": theirs })).await.error(404, "fault_not_found");
-        let id = make(&world, 0).await;
-        go_to(&world, 250).await;
-        assert_eq!((seen(&world, &id).await, used(&other).await), ("set".to_owned(), vec![0]));
+        assert_eq!(faults(&workspace).await, [Value::Null; 0]);
+        workspace.post("/_emulator/faults/delete", json!({ "fault_id": theirs })).await.error(404, "fault_not_found");
+        let id = make(&workspace, 0).await;
+        go_to(&workspace, 250).await;
+        assert_eq!((seen(&workspace, &id).await, used(&other).await), ("set".to_owned(), vec![0]));
         let elsewhere = json!({ "workspace_id": other.workspace_id });
-        world.post("/_emulator/faults/list", elsewhere).await.invalid("workspace_id");
+        workspace.post("/_emulator/faults/list", elsewhere).await.invalid("workspace_id");
         let nowhere = json!({ "workspace_id": UNKNOWN });
         post_as("", "/_emulator/faults/list", nowhere).await.error(404, "workspace_not_found");
     });
@@ -77,7 +77,7 @@ fn faults_that_make_no_sense_are_refused() {
 #[test]
 fn progress_and_conditions_that_make_no_sense_are_refused() {
     run(async {
-        let (world, other) = (World::with_locks(1).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         let refused = [
             json!({}),
             json!({ "after": "soon" }),
@@ -88,10 +88,10 @@ fn progress_and_conditions_that_make_no_sense_are_refused() {
             json!({ "programming": {} }),
             json!({ "programming": "at_once", "after": "PT1S" }),
         ];
-        for wanted in refused {
-            world.post("/_emulator/programming/set", wanted).await.error(400, "invalid_input");
+        for params in refused {
+            workspace.post("/_emulator/programming/set", params).await.error(400, "invalid_input");
         }
-        let id = make(&world, 0).await;
+        let id = make(&workspace, 0).await;
         let theirs = make(&other, 0).await;
         let conditions = [
             ("add_error", json!({ "error_code": "provider_issue" })),
@@ -106,30 +106,30 @@ fn progress_and_conditions_that_make_no_sense_are_refused() {
                 body["access_code_id"] = id;
                 body
             };
-            world.post(&path, body.clone()).await.invalid("access_code_id");
-            world.post(&path, with(json!("that one"))).await.invalid("access_code_id");
-            world.post(&path, with(json!(UNKNOWN))).await.error(404, "access_code_not_found");
-            world.post(&path, with(theirs.clone())).await.error(404, "access_code_not_found");
+            workspace.post(&path, body.clone()).await.invalid("access_code_id");
+            workspace.post(&path, with(json!("that one"))).await.invalid("access_code_id");
+            workspace.post(&path, with(json!(UNKNOWN))).await.error(404, "access_code_not_found");
+            workspace.post(&path, with(theirs.clone())).await.error(404, "access_code_not_found");
             post_as("seam_test_wrong", &path, with(id.clone())).await.error(401, "unauthorized");
         }
         for code in [json!("made_up"), json!("device_disconnected"), json!(""), json!(5), Value::Null] {
             let error = json!({ "access_code_id": id, "error_code": code });
-            world.post("/_emulator/access_codes/add_error", error).await.invalid("error_code");
+            workspace.post("/_emulator/access_codes/add_error", error).await.invalid("error_code");
             let warning = json!({ "access_code_id": id, "warning_code": code });
-            world.post("/_emulator/access_codes/add_warning", warning).await.invalid("warning_code");
-            let on_device = json!({ "device_id": world.lock(0), "errors": [{ "error_code": code }] });
+            workspace.post("/_emulator/access_codes/add_warning", warning).await.invalid("warning_code");
+            let on_device = json!({ "device_id": workspace.lock(0), "errors": [{ "error_code": code }] });
             if code != "device_disconnected" {
-                world.post("/_emulator/devices/update", on_device).await.error(400, "invalid_input");
-                let on_device = json!({ "device_id": world.lock(0), "warnings": [{ "warning_code": code }] });
-                world.post("/_emulator/devices/update", on_device).await.error(400, "invalid_input");
+                workspace.post("/_emulator/devices/update", on_device).await.error(400, "invalid_input");
+                let on_device = json!({ "device_id": workspace.lock(0), "warnings": [{ "warning_code": code }] });
+                workspace.post("/_emulator/devices/update", on_device).await.error(400, "invalid_input");
             }
         }
         // None of it left anything behind.
-        go_to(&world, 250).await;
-        assert_eq!(seen(&world, &id).await, "set");
-        delete(&world, &id).await;
-        go_to(&world, 500).await;
+        go_to(&workspace, 250).await;
+        assert_eq!(seen(&workspace, &id).await, "set");
+        delete(&workspace, &id).await;
+        go_to(&workspace, 500).await;
         let late = json!({ "access_code_id": id, "error_code": "provider_issue" });
-        world.post("/_emulator/access_codes/add_error", late).await.error(404, "access_code_not_found");
+        workspace.post("/_emulator/access_codes/add_error", late).await.error(404, "access_code_not_found");
     });
 }

@@ -1,7 +1,7 @@
 //! `/access_codes/create_multiple`: one PIN for several locks, as far as they can share it.
 
 use crate::access_codes::{about_the_whole, on, pin, rows, told};
-use crate::support::{START, UNKNOWN, World, post_as, run, send};
+use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run, send};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
@@ -9,15 +9,15 @@ use std::collections::BTreeSet;
 
 const CREATE_MULTIPLE: &str = "/access_codes/create_multiple";
 
-/// A wish for all locks of a world.
-fn everywhere(world: &World, mut further: Value) -> Value {
-    further["device_ids"] = json!(world.locks());
+/// A wish for all locks of a workspace.
+fn everywhere(workspace: &TestWorkspace, mut further: Value) -> Value {
+    further["device_ids"] = json!(workspace.locks());
     further
 }
 
-/// The codes that are made on all locks of a world.
-async fn make(world: &World, further: Value) -> Vec<Value> {
-    let made = world.post(CREATE_MULTIPLE, everywhere(world, further)).await.ok();
+/// The codes that are made on all locks of a workspace.
+async fn make(workspace: &TestWorkspace, further: Value) -> Vec<Value> {
+    let made = workspace.post(CREATE_MULTIPLE, everywhere(workspace, further)).await.ok();
     assert_eq!(made.as_object().unwrap().len(), 2, "access_codes and ok");
     made["access_codes"].as_array().unwrap().clone()
 }
@@ -34,8 +34,8 @@ fn random(mut further: Value) -> Value {
 #[test]
 fn without_a_code_all_locks_get_one_pin_and_one_key() {
     run(async {
-        let world = World::with_locks(4).await;
-        let codes = make(&world, json!({ "name": "Guest" })).await;
+        let workspace = TestWorkspace::with_locks(4).await;
+        let codes = make(&workspace, json!({ "name": "Guest" })).await;
         let [Some(key)] = all(&codes, "common_code_key").into_iter().collect::<Vec<_>>()[..] else {
             panic!("one key for all: {codes:?}");
         };
@@ -48,14 +48,14 @@ fn without_a_code_all_locks_get_one_pin_and_one_key() {
                 (&code["name"], &code["status"], &code["created_at"]),
                 (&json!("Guest"), &json!("setting"), &json!(START))
             );
-            assert_eq!(*code, world.access_code(&code["access_code_id"]).await);
+            assert_eq!(*code, workspace.access_code(&code["access_code_id"]).await);
         }
-        assert_eq!(rows(&world).await[..2], [4, 4], "a code and an event each");
-        world.advance("PT0.25S").await;
+        assert_eq!(rows(&workspace).await[..2], [4, 4], "a code and an event each");
+        workspace.advance("PT0.25S").await;
         for code in &codes {
-            assert_eq!(world.access_code(&code["access_code_id"]).await["status"], "set");
+            assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
         }
-        let again = make(&world, json!({})).await;
+        let again = make(&workspace, json!({})).await;
         assert_ne!(again[0]["common_code_key"], codes[0]["common_code_key"]);
         assert_ne!(again[0]["code"], codes[0]["code"]);
     });
@@ -64,21 +64,21 @@ fn without_a_code_all_locks_get_one_pin_and_one_key() {
 #[test]
 fn with_a_custom_code_all_locks_get_it_and_no_key() {
     run(async {
-        let world = World::with_locks(3).await;
-        let codes = make(&world, json!({ "code": "4826" })).await;
+        let workspace = TestWorkspace::with_locks(3).await;
+        let codes = make(&workspace, json!({ "code": "4826" })).await;
         assert_eq!(all(&codes, "code"), [Some("4826")].into());
         assert_eq!(all(&codes, "common_code_key"), [None].into());
-        assert_eq!(rows(&world).await[3], 0, "no group is made");
+        assert_eq!(rows(&workspace).await[3], 0, "no group is made");
     });
 }
 
 #[test]
 fn the_codes_come_in_the_order_of_the_device_ids() {
     run(async {
-        let world = World::with_locks(6).await;
+        let workspace = TestWorkspace::with_locks(6).await;
         for order in [[5, 3, 1, 0, 2, 4], [0, 1, 2, 3, 4, 5], [2, 5, 0, 4, 1, 3]] {
-            let device_ids = order.map(|place| world.lock(place));
-            let made = world.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.ok();
+            let device_ids = order.map(|index| workspace.lock(index));
+            let made = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.ok();
             let codes = made["access_codes"].as_array().unwrap();
             let on: Vec<&str> = codes.iter().map(|code| code["device_id"].as_str().unwrap()).collect();
             assert_eq!(on, device_ids);
@@ -89,14 +89,14 @@ fn the_codes_come_in_the_order_of_the_device_ids() {
 #[test]
 fn put_does_what_post_does() {
     run(async {
-        let world = World::with_locks(2).await;
+        let workspace = TestWorkspace::with_locks(2).await;
         let request = Request::put(CREATE_MULTIPLE)
             .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {}", world.api_key))
-            .body(Body::from(everywhere(&world, json!({ "code": "4826" })).to_string()));
+            .header("authorization", format!("Bearer {}", workspace.api_key))
+            .body(Body::from(everywhere(&workspace, json!({ "code": "4826" })).to_string()));
         let made = send(request.unwrap()).await.ok();
         assert_eq!(all(made["access_codes"].as_array().unwrap(), "code"), [Some("4826")].into());
-        let patch = world.request("PATCH", CREATE_MULTIPLE).await.error(405, "method_not_allowed");
+        let patch = workspace.request("PATCH", CREATE_MULTIPLE).await.error(405, "method_not_allowed");
         assert_eq!(patch["message"], "only POST,PUT accepted");
     });
 }
@@ -104,14 +104,14 @@ fn put_does_what_post_does() {
 #[test]
 fn windows_and_the_other_parameters_reach_every_code() {
     run(async {
-        let world = World::with_locks(2).await;
-        let wanted = json!({
+        let workspace = TestWorkspace::with_locks(2).await;
+        let params = json!({
             "starts_at": "2026-09-10T07:00:00-07:00",
             "ends_at": "2026-09-12T07:00:00-07:00",
             "prefer_native_scheduling": false,
             "allow_external_modification": true,
         });
-        for code in make(&world, wanted).await {
+        for code in make(&workspace, params).await {
             assert_eq!((&code["type"], &code["status"]), (&json!("time_bound"), &json!("unset")));
             assert_eq!(code["starts_at"], "2026-09-10T14:00:00.000Z");
             assert_eq!(code["pending_mutations"][0]["scheduled_at"], "2026-09-10T13:00:00.000Z");
@@ -121,11 +121,12 @@ fn windows_and_the_other_parameters_reach_every_code() {
             (json!({ "ends_at": START }), "Both starts_at and ends_at must be provided if one is"),
             (json!({ "starts_at": START, "ends_at": START }), "ends_at must be after starts_at"),
         ] {
-            let error = world.post(CREATE_MULTIPLE, everywhere(&world, window)).await.error(400, "invalid_input");
+            let error =
+                workspace.post(CREATE_MULTIPLE, everywhere(&workspace, window)).await.error(400, "invalid_input");
             assert_eq!(about_the_whole(&error), [message]);
         }
-        let ongoing = everywhere(&world, json!({ "use_backup_access_code_pool": true }));
-        let error = world.post(CREATE_MULTIPLE, ongoing).await.error(400, "invalid_input");
+        let ongoing = everywhere(&workspace, json!({ "use_backup_access_code_pool": true }));
+        let error = workspace.post(CREATE_MULTIPLE, ongoing).await.error(400, "invalid_input");
         assert_eq!(about_the_whole(&error), ["Cannot use the backup pool for ongoing codes"]);
     });
 }
@@ -138,12 +139,12 @@ fn the_preferred_length_counts_if_all_locks_take_it_and_else_the_shortest_they_s
             { "device_type": "wyze_lock", "supported_code_lengths": [8, 6, 5] },
             { "device_type": "smartthings_lock" },
         ]);
-        let world = World::with(locks).await;
+        let workspace = TestWorkspace::with(locks).await;
         for (preferred, length) in [(8, 8), (6, 6), (4, 6), (5, 6), (7, 6), (12, 6)] {
-            let codes = make(&world, json!({ "preferred_code_length": preferred })).await;
+            let codes = make(&workspace, json!({ "preferred_code_length": preferred })).await;
             assert_eq!((all(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "preferring {preferred}");
         }
-        assert_eq!(pin(&make(&world, json!({})).await[0]).len(), 6);
+        assert_eq!(pin(&make(&workspace, json!({})).await[0]).len(), 6);
     });
 }
 
@@ -156,9 +157,9 @@ fn the_shared_pin_satisfies_every_lock() {
             { "device_type": "tedee_lock" },
             { "device_type": "ttlock_lock", "code_constraints": [{ "constraint_type": "cannot_contain_089" }] },
         ]);
-        let world = World::with(locks).await;
+        let workspace = TestWorkspace::with(locks).await;
         for _ in 0..20 {
-            let codes = make(&world, json!({})).await;
+            let codes = make(&workspace, json!({})).await;
             assert_eq!(all(&codes, "code").len(), 1);
             let code = pin(&codes[0]);
             let first_four: BTreeSet<u8> = code.bytes().take(4).collect();
@@ -170,9 +171,9 @@ fn the_shared_pin_satisfies_every_lock() {
 
 /// Locks of which the first and third share, and the others cannot: one takes other lengths, of the other the
 /// provider chooses the PIN.
-async fn misfits() -> World {
+async fn misfits() -> TestWorkspace {
     let constraint = |name: &str| json!([{ "constraint_type": name }]);
-    World::with(json!([
+    TestWorkspace::with(json!([
         { "device_type": "wyze_lock", "supported_code_lengths": [4], "code_constraints": constraint("cannot_contain_089") },
         { "device_type": "wyze_lock", "supported_code_lengths": [6] },
         { "device_type": "wyze_lock", "supported_code_lengths": [4, 5] },
@@ -184,42 +185,44 @@ async fn misfits() -> World {
 #[test]
 fn where_locks_cannot_share_nothing_is_made_and_the_answer_names_them() {
     run(async {
-        let world = misfits().await;
-        let unable = json!({ "device_ids": [world.lock(1), world.lock(3)] });
-        for wanted in [
+        let workspace = misfits().await;
+        let unable = json!({ "device_ids": [workspace.lock(1), workspace.lock(3)] });
+        for params in [
             json!({}),
             json!({ "behavior_when_code_cannot_be_shared": "throw" }),
             json!({ "code": "4726" }),
             json!({ "preferred_code_length": 6 }),
         ] {
-            let error =
-                world.post(CREATE_MULTIPLE, everywhere(&world, wanted)).await.error(400, "code_cannot_be_shared");
+            let error = workspace
+                .post(CREATE_MULTIPLE, everywhere(&workspace, params))
+                .await
+                .error(400, "code_cannot_be_shared");
             assert_eq!(error["data"], unable);
             let message = error["message"].as_str().unwrap();
-            assert!(message.contains(&world.lock(1)) && message.contains(&world.lock(3)), "{message}");
-            assert!(!message.contains(&world.lock(0)) && !message.contains(&world.lock(2)), "{message}");
+            assert!(message.contains(&workspace.lock(1)) && message.contains(&workspace.lock(3)), "{message}");
+            assert!(!message.contains(&workspace.lock(0)) && !message.contains(&workspace.lock(2)), "{message}");
         }
-        assert_eq!(rows(&world).await, [0; 4], "no code, no event, no attempt, no group");
+        assert_eq!(rows(&workspace).await, [0; 4], "no code, no event, no attempt, no group");
     });
 }
 
 #[test]
 fn where_locks_cannot_share_each_gets_a_pin_of_its_own_if_that_is_wanted() {
     run(async {
-        let world = misfits().await;
-        let codes = make(&world, random(json!({}))).await;
+        let workspace = misfits().await;
+        let codes = make(&workspace, random(json!({}))).await;
         assert_eq!(codes[0]["code"], codes[2]["code"]);
         assert_eq!(codes[0]["common_code_key"], codes[2]["common_code_key"]);
         assert!(codes[0]["common_code_key"].is_string());
         assert_eq!((pin(&codes[0]).len(), pin(&codes[1]).len()), (4, 6));
-        assert_eq!(pin(&told(&world, &codes[3]).await).len(), 6);
+        assert_eq!(pin(&told(&workspace, &codes[3]).await).len(), 6);
         for own in [&codes[1], &codes[3]] {
             assert_eq!(own["common_code_key"], Value::Null);
         }
-        let codes = make(&world, random(json!({ "code": "4726" }))).await;
+        let codes = make(&workspace, random(json!({ "code": "4726" }))).await;
         assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4726"), &json!("4726")));
         assert_eq!(pin(&codes[1]).len(), 6);
-        assert_eq!(pin(&told(&world, &codes[3]).await).len(), 6);
+        assert_eq!(pin(&told(&workspace, &codes[3]).await).len(), 6);
         assert_eq!(all(&codes, "common_code_key"), [None].into());
     });
 }
@@ -232,26 +235,28 @@ fn a_lock_whose_provider_chooses_cannot_share_even_if_the_lengths_agree() {
             { "device_type": "nuki_lock" },
             { "device_type": "dormakaba_oracode_door", "can_program_online_access_codes": true },
         ]);
-        let world = World::with(locks).await;
-        let error =
-            world.post(CREATE_MULTIPLE, everywhere(&world, json!({}))).await.error(400, "code_cannot_be_shared");
-        assert_eq!(error["data"], json!({ "device_ids": [world.lock(2)] }));
-        assert_eq!(rows(&world).await, [0; 4]);
-        let codes = make(&world, random(json!({}))).await;
+        let workspace = TestWorkspace::with(locks).await;
+        let error = workspace
+            .post(CREATE_MULTIPLE, everywhere(&workspace, json!({})))
+            .await
+            .error(400, "code_cannot_be_shared");
+        assert_eq!(error["data"], json!({ "device_ids": [workspace.lock(2)] }));
+        assert_eq!(rows(&workspace).await, [0; 4]);
+        let codes = make(&workspace, random(json!({}))).await;
         assert_eq!(codes[0]["code"], codes[1]["code"]);
         assert_eq!(codes[2]["common_code_key"], Value::Null);
-        assert_eq!(pin(&told(&world, &codes[2]).await).len(), 6);
+        assert_eq!(pin(&told(&workspace, &codes[2]).await).len(), 6);
     });
 }
 
 #[test]
 fn one_lock_alone_always_shares_with_itself() {
     run(async {
-        let world = World::with(json!([{ "device_type": "salto_lock" }])).await;
-        let codes = make(&world, json!({})).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "salto_lock" }])).await;
+        let codes = make(&workspace, json!({})).await;
         assert!(codes[0]["common_code_key"].is_string());
-        assert_eq!(pin(&told(&world, &codes[0]).await).len(), 6);
-        let error = world.post(CREATE_MULTIPLE, everywhere(&world, json!({ "code": "482615" }))).await;
+        assert_eq!(pin(&told(&workspace, &codes[0]).await).len(), 6);
+        let error = workspace.post(CREATE_MULTIPLE, everywhere(&workspace, json!({ "code": "482615" }))).await;
         error.error(400, "code_cannot_be_shared");
     });
 }
@@ -259,14 +264,14 @@ fn one_lock_alone_always_shares_with_itself() {
 #[test]
 fn a_custom_code_that_one_lock_has_already_is_a_duplicate_for_all_or_random_for_that_one() {
     run(async {
-        let world = World::with_locks(3).await;
-        world.create(on(&world, 1, json!({ "code": "4826" }))).await;
-        let before = rows(&world).await;
-        let wanted = everywhere(&world, json!({ "code": "4826", "name": "Guest" }));
-        let error = world.post(CREATE_MULTIPLE, wanted).await.error(409, "duplicate_access_code");
+        let workspace = TestWorkspace::with_locks(3).await;
+        workspace.create(on(&workspace, 1, json!({ "code": "4826" }))).await;
+        let before = rows(&workspace).await;
+        let params = everywhere(&workspace, json!({ "code": "4826", "name": "Guest" }));
+        let error = workspace.post(CREATE_MULTIPLE, params).await.error(409, "duplicate_access_code");
         assert_eq!(error["message"], "Cannot set duplicate access code 4826 named Guest");
-        assert_eq!(rows(&world).await, before);
-        let codes = make(&world, random(json!({ "code": "4826" }))).await;
+        assert_eq!(rows(&workspace).await, before);
+        let codes = make(&workspace, random(json!({ "code": "4826" }))).await;
         assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4826"), &json!("4826")));
         assert_ne!(codes[1]["code"], "4826");
     });
@@ -279,7 +284,7 @@ fn a_chosen_pin_is_free_on_every_lock_in_its_window() {
             { "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" },
         ] });
         // 360 PINs satisfy the lock: of the 24 with 1 to 4 each lock gets some, until one PIN of them is left for both.
-        let world = World::with(json!([lock, lock])).await;
+        let workspace = TestWorkspace::with(json!([lock, lock])).await;
         let mut left = None;
         for number in 1000..7000 {
             let code = number.to_string();
@@ -289,12 +294,12 @@ fn a_chosen_pin_is_free_on_every_lock_in_its_window() {
                     left = Some(code);
                     continue;
                 }
-                world.create(on(&world, usize::from(number % 2 == 0), json!({ "code": code }))).await;
+                workspace.create(on(&workspace, usize::from(number % 2 == 0), json!({ "code": code }))).await;
             }
         }
-        let codes = make(&world, json!({})).await;
+        let codes = make(&workspace, json!({})).await;
         assert_eq!(all(&codes, "code"), [left.as_deref()].into());
-        let error = world.post(CREATE_MULTIPLE, everywhere(&world, json!({}))).await;
+        let error = workspace.post(CREATE_MULTIPLE, everywhere(&workspace, json!({}))).await;
         error.error(400, "code_cannot_be_shared");
     });
 }
@@ -310,65 +315,68 @@ fn one_bad_lock_spoils_the_request() {
             { "device_type": "ultraloq_lock" },
             { "device_type": "kwikset_lock" },
         ]);
-        let (world, other) = (World::with(locks).await, World::with_locks(1).await);
+        let (workspace, other) = (TestWorkspace::with(locks).await, TestWorkspace::with_locks(1).await);
         let with = |device_id: String, mut further: Value| {
-            further["device_ids"] = json!([world.lock(0), device_id]);
+            further["device_ids"] = json!([workspace.lock(0), device_id]);
             random(further)
         };
-        let offline = with(world.lock(1), json!({ "attempt_for_offline_device": false }));
-        let error = world.post(CREATE_MULTIPLE, offline).await.error(400, "device_offline");
-        assert_eq!(error["data"], json!({ "device_id": world.lock(1) }));
-        let error = world.post(CREATE_MULTIPLE, with(world.lock(2), json!({}))).await;
+        let offline = with(workspace.lock(1), json!({ "attempt_for_offline_device": false }));
+        let error = workspace.post(CREATE_MULTIPLE, offline).await.error(400, "device_offline");
+        assert_eq!(error["data"], json!({ "device_id": workspace.lock(1) }));
+        let error = workspace.post(CREATE_MULTIPLE, with(workspace.lock(2), json!({}))).await;
         error.error(400, "no_space_for_access_code_on_device");
-        let error = world.post(CREATE_MULTIPLE, with(world.lock(3), json!({}))).await;
+        let error = workspace.post(CREATE_MULTIPLE, with(workspace.lock(3), json!({}))).await;
         error.error(400, "device_cannot_program_online_access_codes");
         let window = json!({ "starts_at": START, "ends_at": "2026-03-05T00:00:00Z" });
-        world.post(CREATE_MULTIPLE, with(world.lock(4), window.clone())).await.error(400, "invalid_input");
+        workspace.post(CREATE_MULTIPLE, with(workspace.lock(4), window.clone())).await.error(400, "invalid_input");
         let soon_over = json!({ "starts_at": START, "ends_at": "2026-03-02T12:01:00Z" });
-        world.post(CREATE_MULTIPLE, with(world.lock(5), soon_over)).await.invalid("ends_at");
+        workspace.post(CREATE_MULTIPLE, with(workspace.lock(5), soon_over)).await.invalid("ends_at");
         for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
-            world.post(CREATE_MULTIPLE, with(device_id, json!({}))).await.error(404, "device_not_found");
+            workspace.post(CREATE_MULTIPLE, with(device_id, json!({}))).await.error(404, "device_not_found");
         }
-        assert_eq!(rows(&world).await, [0; 4]);
-        world.post(CREATE_MULTIPLE, with(world.lock(1), json!({}))).await.ok();
+        assert_eq!(rows(&workspace).await, [0; 4]);
+        workspace.post(CREATE_MULTIPLE, with(workspace.lock(1), json!({}))).await.ok();
     });
 }
 
 #[test]
 fn one_to_five_hundred_different_locks_can_be_named() {
     run(async {
-        let world = World::with_locks(1).await;
-        let lock = world.lock(0);
+        let workspace = TestWorkspace::with_locks(1).await;
+        let lock = workspace.lock(0);
         let upper = lock.to_uppercase();
         let unknown = |count: u32| (0..count).map(|n| format!("00000000-0000-4000-8000-{n:012x}")).collect::<Vec<_>>();
         for wrong in [json!([]), json!([lock, lock]), json!([lock, UNKNOWN, upper]), json!(unknown(501))] {
-            let messages = world.post(CREATE_MULTIPLE, json!({ "device_ids": wrong })).await.invalid("device_ids");
+            let messages = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": wrong })).await.invalid("device_ids");
             assert_eq!(messages.len(), 1, "{messages:?}");
         }
-        let missing = world.post(CREATE_MULTIPLE, json!({})).await.invalid("device_ids");
+        let missing = workspace.post(CREATE_MULTIPLE, json!({})).await.invalid("device_ids");
         assert_eq!(missing, ["Required"]);
-        let malformed = world.post(CREATE_MULTIPLE, json!({ "device_ids": [lock, "front"] })).await;
+        let malformed = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": [lock, "front"] })).await;
         malformed.error(400, "invalid_input");
-        let no_list = world.post(CREATE_MULTIPLE, json!({ "device_ids": lock })).await.invalid("device_ids");
+        let no_list = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": lock })).await.invalid("device_ids");
         assert_eq!(no_list, ["Expected array, received string"]);
         let five_hundred = json!({ "device_ids": unknown(500) });
-        world.post(CREATE_MULTIPLE, five_hundred).await.error(404, "device_not_found");
+        workspace.post(CREATE_MULTIPLE, five_hundred).await.error(404, "device_not_found");
         let behavior = json!({ "device_ids": [lock], "behavior_when_code_cannot_be_shared": "give_up" });
-        assert_eq!(world.post(CREATE_MULTIPLE, behavior).await.invalid("behavior_when_code_cannot_be_shared").len(), 1);
-        assert_eq!(rows(&world).await, [0; 4]);
+        assert_eq!(
+            workspace.post(CREATE_MULTIPLE, behavior).await.invalid("behavior_when_code_cannot_be_shared").len(),
+            1
+        );
+        assert_eq!(rows(&workspace).await, [0; 4]);
     });
 }
 
 #[test]
 fn five_hundred_locks_get_their_codes_in_one_request() {
     run(async {
-        let world = World::with_locks(500).await;
-        let codes = make(&world, json!({})).await;
+        let workspace = TestWorkspace::with_locks(500).await;
+        let codes = make(&workspace, json!({})).await;
         assert_eq!((codes.len(), all(&codes, "code").len(), all(&codes, "device_id").len()), (500, 1, 500));
-        assert_eq!(rows(&world).await[..2], [500, 500]);
-        world.advance("PT0.25S").await;
+        assert_eq!(rows(&workspace).await[..2], [500, 500]);
+        workspace.advance("PT0.25S").await;
         let ids: Vec<&Value> = codes.iter().map(|code| &code["access_code_id"]).collect();
-        let listed = world.post("/access_codes/list", json!({ "access_code_ids": ids })).await.ok();
+        let listed = workspace.post("/access_codes/list", json!({ "access_code_ids": ids })).await.ok();
         assert_eq!(all(listed["access_codes"].as_array().unwrap(), "status"), [Some("set")].into());
     });
 }
@@ -376,10 +384,10 @@ fn five_hundred_locks_get_their_codes_in_one_request() {
 #[test]
 fn two_hundred_locks_share_a_custom_code_and_nobody_without_a_key_gets_any() {
     run(async {
-        let world = World::with_locks(200).await;
-        let codes = make(&world, json!({ "code": "4826" })).await;
+        let workspace = TestWorkspace::with_locks(200).await;
+        let codes = make(&workspace, json!({ "code": "4826" })).await;
         assert_eq!((codes.len(), all(&codes, "code")), (200, [Some("4826")].into()));
-        let anonymous = post_as("", CREATE_MULTIPLE, everywhere(&world, json!({}))).await;
+        let anonymous = post_as("", CREATE_MULTIPLE, everywhere(&workspace, json!({}))).await;
         anonymous.error(401, "unauthorized");
     });
 }

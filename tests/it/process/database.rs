@@ -1,7 +1,7 @@
 //! A database that dies, is paused, full, away, or slow: what is answered meanwhile, and that nothing is lost.
 
 use super::{
-    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, id_of, place, post, postgres_in,
+    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, id_of, index, post, postgres_in,
     postgres_of, wait_for, word_after,
 };
 use crate::support::check_answer;
@@ -102,8 +102,8 @@ pub(super) fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> L
 #[test]
 fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
     for arguments in [&["--ephemeral"][..], &[]] {
-        let place = place();
-        let directory = place.path().join("kept");
+        let index = index();
+        let directory = index.path().join("kept");
         let kept = ["--data-dir", directory.to_str().unwrap()];
         let latchkey = Latchkey::start(if arguments.is_empty() { &kept } else { arguments });
         wait_for(async {
@@ -132,8 +132,8 @@ fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
 
 #[test]
 fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
-    let place = place();
-    let directory = place.path().join("kept");
+    let index = index();
+    let directory = index.path().join("kept");
     let mut latchkey = Latchkey::with_data(&directory);
     let mut last = String::new();
     for _ in 0..6 {
@@ -159,9 +159,9 @@ fn backend_that_is_killed_takes_no_answered_code_with_it() {
         for round in 0..5 {
             let mut asked = JoinSet::new();
             for _ in 0..40 {
-                let (url, key, wanted) =
+                let (url, key, params) =
                     (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[round % 2] }));
-                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &wanted).await });
+                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
             }
             let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
             let backend = "select pid from pg_stat_activity where application_name = 'latchkey' limit 1";
@@ -186,14 +186,14 @@ fn backend_that_is_killed_takes_no_answered_code_with_it() {
 
 #[test]
 fn database_that_is_paused_is_answered_with_503_within_a_second() {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
         let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await["access_code"].clone();
         signal_all(&postgres.pid().to_string(), Signal::STOP);
-        for (path, wanted) in [
+        for (path, params) in [
             ("/access_codes/get", json!({ "access_code_id": code["access_code_id"] })),
             ("/access_codes/create", json!({ "device_id": locks[0] })),
             ("/access_codes/list", json!({ "device_id": locks[0] })),
@@ -201,7 +201,7 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
             ("/_emulator/locks/memory", json!({ "device_id": locks[0] })),
             ("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })),
         ] {
-            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
             answer.is_unavailable_within(Duration::from_secs(2));
         }
         let health = client().get(format!("{}/health", latchkey.base_url)).send().await.unwrap();
@@ -214,21 +214,21 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
 
 #[test]
 fn database_that_is_away_is_answered_with_503_until_it_is_back() {
-    let place = place();
+    let index = index();
     let options =
-        Options { data_directory: Some(place.path().join("kept")), bin_directory: None, durability: Durability::Kept };
+        Options { data_directory: Some(index.path().join("kept")), bin_directory: None, durability: Durability::Kept };
     let postgres = PrivatePostgres::start(&options).unwrap();
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
         let made = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
         postgres.stop().unwrap();
-        for (path, wanted) in [
+        for (path, params) in [
             ("/access_codes/create", json!({ "device_id": locks[0] })),
             ("/access_codes/list", json!({ "device_id": locks[0] })),
             ("/_emulator/workspaces/create", json!({})),
         ] {
-            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
             answer.is_unavailable_within(Duration::from_secs(2));
         }
         let postgres = PrivatePostgres::start(&options).unwrap();
@@ -243,8 +243,8 @@ fn database_that_is_away_is_answered_with_503_until_it_is_back() {
 
 #[test]
 fn connections_that_were_cut_cost_no_request() {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let latchkey = with_database(&postgres, &["--database-connections", "6"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
@@ -261,9 +261,9 @@ fn connections_that_were_cut_cost_no_request() {
             asked.join_all().await;
             let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'latchkey'";
             sqlx::query(cut).execute(&mut connection).await.unwrap();
-            for wanted in [json!({ "access_code_id": code["access_code_id"] }), json!({ "device_id": locks[1] })] {
-                let path = if wanted.get("device_id").is_some() { "/access_codes/create" } else { "/access_codes/get" };
-                let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &wanted).await;
+            for params in [json!({ "access_code_id": code["access_code_id"] }), json!({ "device_id": locks[1] })] {
+                let path = if params.get("device_id").is_some() { "/access_codes/create" } else { "/access_codes/get" };
+                let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
                 assert_eq!(answer.status, 200, "{}", answer.body);
             }
         }
@@ -273,8 +273,8 @@ fn connections_that_were_cut_cost_no_request() {
 
 #[test]
 fn database_without_a_free_connection_is_answered_with_503() {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let latchkey = with_database(&postgres, &["--database-connections", "2"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
@@ -358,9 +358,9 @@ fn pass_on(mut from: UnixStream, mut to: UnixStream, mut is_wanted: impl FnMut(&
 
 #[test]
 fn commit_whose_answer_is_lost_is_not_done_again() {
-    let place = place();
-    let postgres = postgres_in(place.path());
-    let between = super::place();
+    let index = index();
+    let postgres = postgres_in(index.path());
+    let between = super::index();
     let proxy = Proxy::start(postgres.socket_directory(), between.path());
     let url = format!("postgres:///postgres?host={}&user=postgres&sslmode=disable", between.path().display());
     // Nothing falls due: the only commits are those of requests.
@@ -373,9 +373,9 @@ fn commit_whose_answer_is_lost_is_not_done_again() {
             proxy.cuts.store(true, Ordering::SeqCst);
             let mut asked = JoinSet::new();
             for _ in 0..12 {
-                let (url, key, wanted) =
+                let (url, key, params) =
                     (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[0] }));
-                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &wanted).await });
+                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
             }
             let answers = asked.join_all().await;
             assert_eq!(proxy.cut.load(Ordering::SeqCst), round + 1);
@@ -393,8 +393,8 @@ fn commit_whose_answer_is_lost_is_not_done_again() {
 
 #[test]
 fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let latchkey = with_database(&postgres, &["--database-connections", "4", "--request-timeout", "3"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;

@@ -1,6 +1,6 @@
 //! Long work of one workspace: what others notice of it, and that it ends when nobody waits for it.
 
-use super::{Latchkey, client, command, place, post, wait_for};
+use super::{Latchkey, client, command, index, post, wait_for};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Command;
@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 /// A workspace with codes that fail for ever, whose clock can be moved; its key.
 async fn with_failing_codes(latchkey: &Latchkey, count: usize) -> String {
-    let wanted = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": count });
-    let world = latchkey.post("/_emulator/workspaces/create", wanted).await;
-    let key = world["api_key"].as_str().unwrap().to_owned();
+    let params = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": count });
+    let workspace = latchkey.post("/_emulator/workspaces/create", params).await;
+    let key = workspace["api_key"].as_str().unwrap().to_owned();
     let ask = async |path: &str, body: Value| post(&latchkey.base_url, &key, path, &body).await.unwrap();
     ask("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-    let devices: Vec<&Value> = world["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
+    let devices: Vec<&Value> = workspace["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
     let made = ask("/access_codes/create_multiple", json!({ "device_ids": devices })).await;
     assert_eq!(made["ok"], true, "{made}");
     key
@@ -41,8 +41,8 @@ fn advance_over_years_is_refused_at_its_limit_and_no_neighbour_notices() {
         for _ in 0..3 {
             let (url, key) = (latchkey.base_url.clone(), with_failing_codes(&latchkey, 20).await);
             advances.spawn(async move {
-                let wanted = json!({ "by": "P6570D" });
-                post(&url, &key, "/_emulator/clock/advance", &wanted).await.unwrap()
+                let params = json!({ "by": "P6570D" });
+                post(&url, &key, "/_emulator/clock/advance", &params).await.unwrap()
             });
         }
         let longest = longest_of(&latchkey, 100).await;
@@ -90,9 +90,9 @@ fn clock_that_runs_away_stops_nobody_else() {
         let found = latchkey.post("/devices/list", json!({})).await;
         let made =
             latchkey.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
-        let wanted = json!({ "access_code_id": made["access_code"]["access_code_id"] });
+        let params = json!({ "access_code_id": made["access_code"]["access_code_id"] });
         let begun = Instant::now();
-        while latchkey.post("/access_codes/get", wanted.clone()).await["access_code"]["status"] != "set" {
+        while latchkey.post("/access_codes/get", params.clone()).await["access_code"]["status"] != "set" {
             assert!(begun.elapsed() < Duration::from_secs(3), "its lock never confirms");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -117,10 +117,10 @@ struct SmallFileSystem(tempfile::TempDir);
 impl SmallFileSystem {
     /// `None`: only root may make one, and not everywhere.
     fn new(megabytes: usize) -> Option<Self> {
-        let place = place();
+        let index = index();
         let size = format!("size={megabytes}m,mode=755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(place.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(place))
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(index.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(index))
     }
 }
 
@@ -136,11 +136,11 @@ fn disk_that_is_full_is_answered_with_503_until_it_is_not() {
     let latchkey = Latchkey::with_data(&small.0.path().join("kept"));
     wait_for(async {
         let locks = latchkey.post("/devices/list", json!({})).await;
-        let wanted = json!({ "device_id": locks["devices"][0]["device_id"], "name": "guest" });
+        let params = json!({ "device_id": locks["devices"][0]["device_id"], "name": "guest" });
         let fill = small.0.path().join("fill");
         let create = async || {
             let request = client().post(format!("{}/access_codes/create", latchkey.base_url));
-            let response = request.bearer_auth(&latchkey.api_key).json(&wanted).send().await.unwrap();
+            let response = request.bearer_auth(&latchkey.api_key).json(&params).send().await.unwrap();
             (response.status().as_u16(), response.json::<Value>().await.unwrap())
         };
         assert_eq!(create().await.0, 200);

@@ -25,7 +25,7 @@ const REQUESTS: usize = 4000;
 /// So many clients ask at the same time.
 const LANES: usize = 4;
 
-/// After so many requests of a lane its oldest world makes room for a new one.
+/// After so many requests of a lane its oldest workspace makes room for a new one.
 const WORLD_LASTS: usize = 150;
 
 /// By how much the server may grow after a tenth of the requests: what it keeps has its limits, such as the request log.
@@ -42,7 +42,7 @@ fn resident_kb(pid: u32) -> Option<u64> {
 }
 
 /// A workspace that a lane made, with what it heard of it.
-struct World {
+struct TestWorkspace {
     api_key: String,
     workspace_id: String,
     personal_access_token: String,
@@ -56,8 +56,8 @@ struct Lane<'a> {
     connection: Connection,
     operations: &'a [Operation<'a>],
     /// The oldest first; the very first is the sandbox, which all lanes share.
-    worlds: Vec<World>,
-    /// Worlds that random requests made.
+    workspaces: Vec<TestWorkspace>,
+    /// Workspaces that random requests made.
     strays: Vec<String>,
     asked: usize,
     /// How often each operation was answered with each status.
@@ -77,7 +77,7 @@ impl Drop for Told<'_> {
 
 impl<'a> Lane<'a> {
     fn new(latchkey: &Latchkey, operations: &'a [Operation<'a>], seed: usize, number: usize) -> Self {
-        let sandbox = World {
+        let sandbox = TestWorkspace {
             api_key: latchkey.api_key.clone(),
             workspace_id: super::word_after(&latchkey.welcome, "workspace"),
             personal_access_token: String::new(),
@@ -88,7 +88,7 @@ impl<'a> Lane<'a> {
             random: Random((seed * 1000 + number) as u64),
             connection: Connection::to(latchkey.authority()),
             operations,
-            worlds: vec![sandbox],
+            workspaces: vec![sandbox],
             strays: Vec::new(),
             asked: 0,
             answered: BTreeMap::new(),
@@ -103,10 +103,10 @@ impl<'a> Lane<'a> {
         answer.body
     }
 
-    /// Makes a world with locks that differ, and deletes what is old, so that the data does not grow.
+    /// Makes a workspace with locks that differ, and deletes what is old, so that the data does not grow.
     fn renew(&mut self) {
-        if self.worlds.len() > 2 {
-            let old = self.worlds.remove(1);
+        if self.workspaces.len() > 2 {
+            let old = self.workspaces.remove(1);
             self.strays.push(old.workspace_id);
         }
         for workspace_id in std::mem::take(&mut self.strays) {
@@ -125,11 +125,11 @@ impl<'a> Lane<'a> {
         let made =
             self.control("/_emulator/workspaces/create", &json!({ "clock": { "held_at": START }, "locks": locks }));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let exported = self.worlds.iter().rev().find_map(|world| world.known.exported.clone());
+        let exported = self.workspaces.iter().rev().find_map(|workspace| workspace.known.exported.clone());
         let mut known = Known::default();
         known.exported = exported;
         known.learn(&mut self.random, &made);
-        self.worlds.push(World {
+        self.workspaces.push(TestWorkspace {
             api_key: text(&made["api_key"]),
             workspace_id: text(&made["workspace"]["workspace_id"]),
             personal_access_token: text(&made["personal_access_token"]),
@@ -168,17 +168,17 @@ impl<'a> Lane<'a> {
         }
         self.asked += 1;
         // The sandbox is in use less: all make a mess of it.
-        let world = if self.random.per_mille(100) { 0 } else { 1 + self.random.below(self.worlds.len() - 1) };
-        let elsewhere = self.random.below(self.worlds.len());
-        let told_of = if self.random.per_mille(950) { world } else { elsewhere };
+        let workspace = if self.random.per_mille(100) { 0 } else { 1 + self.random.below(self.workspaces.len() - 1) };
+        let elsewhere = self.random.below(self.workspaces.len());
+        let told_of = if self.random.per_mille(950) { workspace } else { elsewhere };
         let operation = self.operation();
         let caller = Caller {
-            api_key: &self.worlds[world].api_key,
-            workspace_id: &self.worlds[world].workspace_id,
-            personal_access_token: &self.worlds[world].personal_access_token,
-            foreign_key: &self.worlds[elsewhere].api_key,
+            api_key: &self.workspaces[workspace].api_key,
+            workspace_id: &self.workspaces[workspace].workspace_id,
+            personal_access_token: &self.workspaces[workspace].personal_access_token,
+            foreign_key: &self.workspaces[elsewhere].api_key,
         };
-        let request = requests::request(&mut self.random, operation, &caller, &self.worlds[told_of].known);
+        let request = requests::request(&mut self.random, operation, &caller, &self.workspaces[told_of].known);
         let mut connection = std::mem::replace(&mut self.connection, Connection::to(""));
         let told = Told(self, &request);
         let answer = connection.ask(&request);
@@ -189,16 +189,16 @@ impl<'a> Lane<'a> {
         *self.answered.entry(name).or_default().entry(answer.status).or_default() += 1;
 
         if answer.status == 200 {
-            self.heed(operation.path, world, &answer.body);
+            self.heed(operation.path, workspace, &answer.body);
         } else if let (404, Some(kind)) = (answer.status, answer.body["error"]["type"].as_str()) {
-            self.worlds[told_of].known.forget(kind, &request.to_string());
+            self.workspaces[told_of].known.forget(kind, &request.to_string());
         }
     }
 
-    fn heed(&mut self, path: &str, world: usize, answer: &Value) {
+    fn heed(&mut self, path: &str, workspace: usize, answer: &Value) {
         match path {
-            "/_emulator/workspaces/delete" if self.worlds.len() > 2 && world > 0 => {
-                self.worlds.remove(world);
+            "/_emulator/workspaces/delete" if self.workspaces.len() > 2 && workspace > 0 => {
+                self.workspaces.remove(workspace);
             }
             "/_emulator/workspaces/delete" => self.renew(),
             "/_emulator/workspaces/create" => {
@@ -206,7 +206,7 @@ impl<'a> Lane<'a> {
             }
             // What others asked for, or what is wrong.
             "/_emulator/workspaces/list" | "/_emulator/requests" => {}
-            _ => self.worlds[world].known.learn(&mut self.random, answer),
+            _ => self.workspaces[workspace].known.learn(&mut self.random, answer),
         }
     }
 }

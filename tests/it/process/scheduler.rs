@@ -1,7 +1,7 @@
 //! The scheduler beside locks that it cannot work on or that are held.
 
 use super::database::{database_of, locks_of, until_it_serves, with_database};
-use super::{Latchkey, codes_at_rest, id_of, place, post, postgres_in, wait_for};
+use super::{Latchkey, codes_at_rest, id_of, index, post, postgres_in, wait_for};
 use latchkey::testing::postgres::private::PrivatePostgres;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -14,10 +14,10 @@ const SPOIL: &str = "update access_code set particulars = '{\"updating\": 7}' wh
 fn is_parked(spoil: &'static str, mend: &'static str) {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
-        let wanted = json!({ "seed": "sick", "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
-        let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
+        let params = json!({ "seed": "sick", "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
+        let sick = latchkey.post("/_emulator/workspaces/create", params).await;
         let key = sick["api_key"].as_str().unwrap().to_owned();
-        let lock = |place: usize| sick["devices"][place]["device_id"].clone();
+        let lock = |index: usize| sick["devices"][index]["device_id"].clone();
         let create = "/access_codes/create";
         let broken = post(&latchkey.base_url, &key, create, &json!({ "device_id": lock(0) })).await.unwrap();
         let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
@@ -27,9 +27,9 @@ fn is_parked(spoil: &'static str, mend: &'static str) {
         let locks = locks_of(&latchkey).await;
         until_it_serves(&latchkey, &locks[0]).await;
         codes_at_rest(&latchkey, &locks).await;
-        let wanted = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
+        let params = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
         until("the lock beside it goes on", async || {
-            let beside = post(&latchkey.base_url, &key, "/access_codes/get", &wanted).await.unwrap();
+            let beside = post(&latchkey.base_url, &key, "/access_codes/get", &params).await.unwrap();
             beside["access_code"]["status"] == "set"
         })
         .await;
@@ -79,13 +79,13 @@ async fn with_overdue_codes_on_held_locks<'c>(
     latchkey: &Latchkey,
     holder: &'c mut PgConnection,
 ) -> sqlx::Transaction<'c, sqlx::Postgres> {
-    let wanted = json!({ "locks": 100, "programming": { "after": "PT2S" }, "clock": "live" });
-    let busy = latchkey.post("/_emulator/workspaces/create", wanted).await;
+    let params = json!({ "locks": 100, "programming": { "after": "PT2S" }, "clock": "live" });
+    let busy = latchkey.post("/_emulator/workspaces/create", params).await;
     let key = busy["api_key"].as_str().unwrap();
     let devices: Vec<&Value> = busy["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
     for _ in 0..40 {
-        let wanted = json!({ "device_ids": devices });
-        post(&latchkey.base_url, key, "/access_codes/create_multiple", &wanted).await.unwrap();
+        let params = json!({ "device_ids": devices });
+        post(&latchkey.base_url, key, "/access_codes/create_multiple", &params).await.unwrap();
     }
     let mut held = holder.begin().await.unwrap();
     let lock_rows = "select from device where workspace_id = $1::uuid for update";
@@ -97,8 +97,8 @@ async fn with_overdue_codes_on_held_locks<'c>(
 
 /// Runs a test on a server of its own, while thousands of codes are overdue on locks that somebody holds.
 fn beside_held_locks(test: impl AsyncFnOnce(&Latchkey, &PrivatePostgres)) {
-    let place = place();
-    let postgres = postgres_in(place.path());
+    let index = index();
+    let postgres = postgres_in(index.path());
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();
@@ -127,11 +127,11 @@ fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
 #[test]
 fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
     beside_held_locks(async |latchkey, postgres| {
-        let wanted = json!({ "locks": 1, "programming": { "after": "PT0.5S" }, "clock": "live" });
-        let sick = latchkey.post("/_emulator/workspaces/create", wanted).await;
-        let (key, wanted) =
+        let params = json!({ "locks": 1, "programming": { "after": "PT0.5S" }, "clock": "live" });
+        let sick = latchkey.post("/_emulator/workspaces/create", params).await;
+        let (key, params) =
             (sick["api_key"].as_str().unwrap(), json!({ "device_id": sick["devices"][0]["device_id"] }));
-        let broken = post(&latchkey.base_url, key, "/access_codes/create", &wanted).await.unwrap();
+        let broken = post(&latchkey.base_url, key, "/access_codes/create", &params).await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
         sqlx::query(SPOIL).bind(id_of(&broken["access_code"])).execute(&mut connection).await.unwrap();
         until("it is parked", async || latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] == 1)

@@ -1,4 +1,4 @@
-//! Settings that worlds begin by: the clock, the seed, how long things are kept.
+//! Settings that workspaces begin by: the clock, the seed, how long things are kept.
 
 use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
@@ -10,7 +10,7 @@ async fn day(latchkey: &Latchkey) -> Vec<Value> {
     let mut answers = Vec::new();
     let sandbox = &latchkey.api_key;
     let mut keys = vec![sandbox.clone()];
-    for wanted in [
+    for params in [
         json!({ "locks": 2 }),
         json!({ "name": "named", "locks": [{ "device_type": "schlage_lock" }] }),
         json!({ "workspace_id": "33333333-3333-4333-8333-333333333333", "locks": 1 }),
@@ -19,7 +19,7 @@ async fn day(latchkey: &Latchkey) -> Vec<Value> {
         json!({ "workspace_id": "33333333-3333-4333-8333-333333333333" }),
         json!({ "locks": 1 }),
     ] {
-        let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", wanted).await;
+        let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", params).await;
         keys.extend(made["api_key"].as_str().map(str::to_owned));
         answers.push(made);
     }
@@ -51,10 +51,10 @@ fn fresh_servers_of_one_seed_with_held_clocks_give_the_same_answers_and_another_
     };
     let (first, again, other) = (served("1"), served("1"), served("2"));
     assert_eq!(first, again);
-    for (place, (one, other)) in first.iter().zip(&other).enumerate() {
+    for (index, (one, other)) in first.iter().zip(&other).enumerate() {
         // What has a seed of its own, what is refused, and how far a clock was moved are no matter of the server's.
         let api_key = one["api_key"].as_str().filter(|_| one["workspace"].is_object());
-        if let Some(api_key) = api_key.filter(|_| place != 3) {
+        if let Some(api_key) = api_key.filter(|_| index != 3) {
             assert_ne!(json!(api_key), other["api_key"]);
         }
     }
@@ -66,16 +66,16 @@ fn fresh_servers_of_one_seed_with_held_clocks_give_the_same_answers_and_another_
 }
 
 #[test]
-fn clocks_begin_as_the_server_was_told_unless_a_world_says_otherwise() {
+fn clocks_begin_as_the_server_was_told_unless_a_workspace_says_otherwise() {
     let latchkey = Latchkey::start(&["--ephemeral", "--clock=held:2026-03-02T12:00:00+01:00"]);
     assert!(latchkey.welcome.iter().any(|line| line.contains("held at 2026-03-02T11:00:00.000Z")));
     wait_for(async {
-        for (wanted, mode) in [
+        for (params, mode) in [
             (json!({}), "held"),
             (json!({ "clock": "live" }), "live"),
             (json!({ "clock": { "running_from": "2026-01-01T00:00:00Z" } }), "running"),
         ] {
-            let made = latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", wanted).await;
+            let made = latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", params).await;
             let list = "/_emulator/workspaces/list";
             let listed = post(&latchkey.base_url, made["api_key"].as_str().unwrap(), list, &json!({})).await.unwrap();
             assert_eq!(listed["workspaces"][0]["clock"]["mode"], mode);
@@ -84,8 +84,8 @@ fn clocks_begin_as_the_server_was_told_unless_a_world_says_otherwise() {
         let code = latchkey.post("/access_codes/create", json!({ "device_id": lock(&latchkey).await })).await;
         assert_eq!(code["access_code"]["created_at"], "2026-03-02T11:00:00.000Z");
         latchkey.post("/_emulator/clock/advance", json!({ "by": "PT0.25S" })).await;
-        let wanted = json!({ "access_code_id": code["access_code"]["access_code_id"] });
-        assert_eq!(latchkey.post("/access_codes/get", wanted).await["access_code"]["status"], "set");
+        let params = json!({ "access_code_id": code["access_code"]["access_code_id"] });
+        assert_eq!(latchkey.post("/access_codes/get", params).await["access_code"]["status"], "set");
     });
 }
 
@@ -113,10 +113,10 @@ fn clocks_seeds_and_periods_that_make_no_sense_are_refused_before_anything_is_st
 }
 
 #[test]
-fn servers_of_one_seed_on_one_database_give_no_two_worlds_the_same() {
-    let place = super::place();
+fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
+    let index = super::index();
     let options = Options {
-        data_directory: Some(place.path().to_path_buf()),
+        data_directory: Some(index.path().to_path_buf()),
         bin_directory: None,
         durability: Durability::ThrowAway,
     };
@@ -151,8 +151,8 @@ fn what_is_older_than_it_is_to_be_kept_goes_by_itself() {
             assert!(begun.elapsed() < Duration::from_secs(20), "they never go");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let wanted = json!({ "access_code_id": code["access_code_id"] });
-        assert_eq!(latchkey.post("/access_codes/get", wanted).await["ok"], true);
+        let params = json!({ "access_code_id": code["access_code_id"] });
+        assert_eq!(latchkey.post("/access_codes/get", params).await["ok"], true);
     });
 }
 

@@ -1,6 +1,6 @@
 //! How many SQL statements a request takes: the same, however many locks and codes it is about.
 
-use super::{Latchkey, command, place, post, wait_for};
+use super::{Latchkey, command, index, post, wait_for};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,17 +13,17 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(place: &Path) -> Self {
-        let log = place.join("log");
+    fn start(index: &Path) -> Self {
+        let log = index.join("log");
         let mut command = command(&["--ephemeral", "--port", "0", "--log-json"]);
         command.env("RUST_LOG", "warn,sqlx::query=debug").stderr(File::create(&log).unwrap());
         Self { latchkey: Latchkey::await_ready(&mut command), log }
     }
 
     /// The answer to a request and its statements.
-    async fn ask(&self, api_key: &str, path: &str, wanted: Value) -> (Value, Vec<String>) {
+    async fn ask(&self, api_key: &str, path: &str, params: Value) -> (Value, Vec<String>) {
         let before = self.statements().len();
-        let answer = post(&self.latchkey.base_url, api_key, path, &wanted).await.unwrap();
+        let answer = post(&self.latchkey.base_url, api_key, path, &params).await.unwrap();
         assert_eq!(answer["ok"], true, "{answer}");
         // The last statement may be written down after the answer.
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -56,10 +56,10 @@ impl Watched {
 
     /// How many statements each request of a day with so many locks takes.
     async fn day(&self, locks: usize) -> Vec<(&'static str, usize)> {
-        let world = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": locks });
-        let (world, made) = self.ask(&self.latchkey.api_key, "/_emulator/workspaces/create", world).await;
-        let api_key = world["api_key"].as_str().unwrap();
-        let devices = world["devices"].as_array().unwrap();
+        let workspace = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": locks });
+        let (workspace, made) = self.ask(&self.latchkey.api_key, "/_emulator/workspaces/create", workspace).await;
+        let api_key = workspace["api_key"].as_str().unwrap();
+        let devices = workspace["devices"].as_array().unwrap();
         let device_ids: Vec<&Value> = devices.iter().map(|device| &device["device_id"]).collect();
         let window = json!({ "starts_at": "2026-03-02T11:00:00Z", "ends_at": "2026-03-03T12:00:00Z",
                              "device_ids": device_ids, "use_backup_access_code_pool": true });
@@ -79,16 +79,16 @@ impl Watched {
             ("/_emulator/programming/set", json!({ "programming": "at_once" })),
             ("/_emulator/clock/advance", json!({ "by": "P3D" })),
         ];
-        for (path, wanted) in requests {
-            day.push((path, self.ask(api_key, path, wanted).await.1.len()));
+        for (path, params) in requests {
+            day.push((path, self.ask(api_key, path, params).await.1.len()));
         }
         let (taken, statements) = self.ask(api_key, "/_emulator/snapshots/create", json!({})).await;
         day.push(("snapshots/create", statements.len()));
-        for (path, wanted) in [
+        for (path, params) in [
             ("/_emulator/snapshots/restore", json!({ "snapshot_id": taken["snapshot_id"] })),
             ("/_emulator/workspaces/reset", json!({})),
         ] {
-            day.push((path, self.ask(api_key, path, wanted).await.1.len()));
+            day.push((path, self.ask(api_key, path, params).await.1.len()));
         }
         day
     }
@@ -96,8 +96,8 @@ impl Watched {
 
 #[test]
 fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two() {
-    let place = place();
-    let watched = Watched::start(place.path());
+    let index = index();
+    let watched = Watched::start(index.path());
     let (two, two_hundred) = wait_for(async { (watched.day(2).await, watched.day(200).await) });
     assert_eq!(two, two_hundred);
     let update_multiple = two.iter().find(|(path, _)| *path == "/access_codes/update_multiple").unwrap();
@@ -106,14 +106,14 @@ fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two()
 
 #[test]
 fn what_a_workspace_does_not_use_costs_its_requests_no_statement() {
-    let place = place();
-    let watched = Watched::start(place.path());
+    let index = index();
+    let watched = Watched::start(index.path());
     wait_for(async {
-        let world = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": 1 });
-        let world = watched.ask(&watched.latchkey.api_key, "/_emulator/workspaces/create", world).await.0;
-        let api_key = world["api_key"].as_str().unwrap();
-        let lock = json!({ "device_id": world["devices"][0]["device_id"] });
-        let ask = async |path: &str, wanted: Value| watched.ask(api_key, path, wanted).await;
+        let workspace = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": 1 });
+        let workspace = watched.ask(&watched.latchkey.api_key, "/_emulator/workspaces/create", workspace).await.0;
+        let api_key = workspace["api_key"].as_str().unwrap();
+        let lock = json!({ "device_id": workspace["devices"][0]["device_id"] });
+        let ask = async |path: &str, params: Value| watched.ask(api_key, path, params).await;
         let count = async |path: &str| ask(path, lock.clone()).await.1.len();
         let (get, create) = (count("/devices/get").await, count("/access_codes/create").await);
         let fault = json!({ "outcome": "reset", "path": "/nowhere" });

@@ -11,15 +11,15 @@ fn signed(mut document: Value) -> Value {
 }
 
 /// Says no with a 400 that names what is wrong; gives the message.
-async fn refuses(world: &World, document: &Value) -> String {
-    world.import(document).await.invalid("snapshot").join(", ")
+async fn refuses(workspace: &TestWorkspace, document: &Value) -> String {
+    workspace.import(document).await.invalid("snapshot").join(", ")
 }
 
 #[test]
 fn a_document_that_was_changed_is_refused() {
     run(async {
-        let world = World::lived_in(json!({})).await;
-        let (before, good) = (world.sight().await, world.export().await);
+        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let (before, good) = (workspace.sight().await, workspace.export().await);
         assert_eq!(signed(good.clone()), good, "the checksum is the one that is exported");
         let mut edited = good.clone();
         edited["tables"]["device"][0]["name"] = json!("Another");
@@ -28,7 +28,7 @@ fn a_document_that_was_changed_is_refused() {
         let mut unsigned = good.clone();
         unsigned.as_object_mut().unwrap().remove("checksum");
         for damaged in [edited, truncated, unsigned] {
-            let said = refuses(&world, &damaged).await;
+            let said = refuses(&workspace, &damaged).await;
             assert!(said.starts_with("checksum"), "{said}");
         }
         // How it is laid out does not matter: other programs may write it.
@@ -36,30 +36,30 @@ fn a_document_that_was_changed_is_refused() {
         for (name, value) in good.as_object().unwrap().iter().rev() {
             sorted.insert(name.clone(), value.clone());
         }
-        world.import(&Value::Object(sorted)).await.ok();
-        assert_eq!((world.snapshots().await.len(), world.sight().await), (1, before));
+        workspace.import(&Value::Object(sorted)).await.ok();
+        assert_eq!((workspace.snapshots().await.len(), workspace.sight().await), (1, before));
     });
 }
 
 #[test]
 fn a_request_without_a_document_is_refused() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let path = "/_emulator/snapshots/import";
-        world.post(path, json!({})).await.invalid("snapshot");
+        workspace.post(path, json!({})).await.invalid("snapshot");
         for wrong in [json!(null), json!([]), json!("text"), json!(7)] {
-            world.import(&wrong).await.invalid("snapshot");
+            workspace.import(&wrong).await.invalid("snapshot");
         }
-        assert!(refuses(&world, &json!({})).await.contains("none of Latchkey's"));
-        let exported = world.export().await.to_string();
-        let bearer = format!("Bearer {}", world.api_key);
+        assert!(refuses(&workspace, &json!({})).await.contains("none of Latchkey's"));
+        let exported = workspace.export().await.to_string();
+        let bearer = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let half = format!("{{\"snapshot\":{}", &exported[..exported.len() / 2]);
         ask("POST", path, &headers, half).await.error(400, "invalid_input");
         post_as("seam_test_nobody", path, json!({ "snapshot": {} })).await.error(401, "unauthorized");
-        let nowhere = json!({ "snapshot": world.export().await, "workspace_id": UNKNOWN });
+        let nowhere = json!({ "snapshot": workspace.export().await, "workspace_id": UNKNOWN });
         post_as("", path, nowhere).await.error(404, "workspace_not_found");
-        assert!(world.snapshots().await.is_empty());
+        assert!(workspace.snapshots().await.is_empty());
     });
 }
 
@@ -136,9 +136,9 @@ fn damages() -> Vec<Damage> {
     ]
 }
 
-fn apply(document: &Value, (place, value, _): &Damage) -> Value {
+fn apply(document: &Value, (index, value, _): &Damage) -> Value {
     let mut document = document.clone();
-    let (parent, name) = place.rsplit_once('/').unwrap();
+    let (parent, name) = index.rsplit_once('/').unwrap();
     let parent = document.pointer_mut(parent).unwrap();
     match (parent, value) {
         (Value::Object(fields), Some(value)) => drop(fields.insert(name.to_owned(), value.clone())),
@@ -151,10 +151,10 @@ fn apply(document: &Value, (place, value, _): &Damage) -> Value {
 #[test]
 fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
     run(async {
-        let world = World::lived_in(json!({})).await;
-        let (before, good) = (world.sight().await, world.export().await);
+        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let (before, good) = (workspace.sight().await, workspace.export().await);
         for damage in damages() {
-            let reply = world.import(&apply(&good, &damage)).await;
+            let reply = workspace.import(&apply(&good, &damage)).await;
             assert_eq!(reply.status, 400, "{}: {}", damage.0, reply.body);
             let said = reply.invalid("snapshot").join(", ");
             assert!(said.contains(damage.2), "{}: {said}", damage.0);
@@ -162,12 +162,12 @@ fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
         let mut doubled = good.clone();
         let event = doubled["tables"]["event"][0].clone();
         doubled["tables"]["event"].as_array_mut().unwrap().push(event);
-        assert!(refuses(&world, &signed(doubled)).await.contains("is there twice"));
-        assert_eq!((world.snapshots().await.len(), world.sight().await), (0, before));
-        // An id that another world has is no damage, but it is in the way.
-        let other = World::with_locks(1).await;
+        assert!(refuses(&workspace, &signed(doubled)).await.contains("is there twice"));
+        assert_eq!((workspace.snapshots().await.len(), workspace.sight().await), (0, before));
+        // An id that another workspace has is no damage, but it is in the way.
+        let other = TestWorkspace::with_locks(1).await;
         let damage = ("/tables/device/2/device_id", Some(json!(other.lock(0))), "");
-        let error = world.import(&apply(&good, &damage)).await.error(409, "conflict");
+        let error = workspace.import(&apply(&good, &damage)).await.error(409, "conflict");
         assert!(error["message"].as_str().unwrap().contains(&other.lock(0)), "{error}");
     });
 }
@@ -175,16 +175,16 @@ fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
 #[test]
 fn what_a_snapshot_from_before_an_update_does_not_tell_takes_its_usual_value() {
     run(async {
-        let world = World::lived_in(json!({})).await;
-        let (before, mut old) = (world.sight().await, world.export().await);
+        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let (before, mut old) = (workspace.sight().await, workspace.export().await);
         old["workspace"].as_object_mut().unwrap().remove("keeps_expired");
         old["tables"].as_object_mut().unwrap().remove("pin_group");
         for code in old["tables"]["access_code"].as_array_mut().unwrap() {
             code.as_object_mut().unwrap().remove("blocked_on");
         }
-        let imported = world.import(&signed(old)).await.ok()["snapshot_id"].clone();
-        world.restore(&imported).await;
-        assert_eq!(world.sight().await, before);
+        let imported = workspace.import(&signed(old)).await.ok()["snapshot_id"].clone();
+        workspace.restore(&imported).await;
+        assert_eq!(workspace.sight().await, before);
     });
 }
 
@@ -195,7 +195,7 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
             fields.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), found));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(place, value)| places(value, &format!("{path}/{place}"), found));
+            items.iter().enumerate().for_each(|(index, value)| places(value, &format!("{path}/{index}"), found));
         }
         _ => {}
     }
@@ -205,8 +205,8 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
 #[test]
 fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
     run(async {
-        let world = World::lived_in(json!({})).await;
-        let good = world.export().await;
+        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let good = workspace.export().await;
         let mut all = Vec::new();
         places(&good, "", &mut all);
         let values = [
@@ -231,21 +231,24 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
             if !document.is_object() {
                 continue;
             }
-            let reply = world.import(&signed(document)).await;
+            let reply = workspace.import(&signed(document)).await;
             assert!(matches!(reply.status, 200 | 400 | 409), "{}", reply.body);
             if reply.status != 200 {
                 continue;
             }
             taken += 1;
-            world.restore(&reply.body["snapshot_id"]).await;
+            workspace.restore(&reply.body["snapshot_id"]).await;
             // Answers need not fit the contract any more, but there are answers.
-            let code = json!({ "device_id": world.lock(1) });
+            let code = json!({ "device_id": workspace.lock(1) });
             let goes_on = [("/_emulator/clock/advance", json!({ "by": "P1D" })), ("/access_codes/create", code)];
-            for (path, wanted) in goes_on {
-                assert!(world.post(path, wanted).await.status < 500, "{path}");
+            for (path, params) in goes_on {
+                assert!(workspace.post(path, params).await.status < 500, "{path}");
             }
-            world.export().await;
-            world.post("/_emulator/snapshots/delete", json!({ "snapshot_id": reply.body["snapshot_id"] })).await.ok();
+            workspace.export().await;
+            workspace
+                .post("/_emulator/snapshots/delete", json!({ "snapshot_id": reply.body["snapshot_id"] }))
+                .await
+                .ok();
         }
         assert!(taken > 10, "{taken}");
     });
@@ -254,16 +257,16 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
 #[test]
 fn a_document_of_version_1_is_read_with_the_checksum_of_its_time() {
     run(async {
-        let world = World::lived_in(json!({})).await;
-        let (before, good) = (world.sight().await, world.export().await);
+        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let (before, good) = (workspace.sight().await, workspace.export().await);
         assert_eq!(good["version"], 2);
         let mut old = good.clone();
         old["version"] = json!(1);
-        let imported = world.import(&signed(old.clone())).await.ok()["snapshot_id"].clone();
-        world.restore(&imported).await;
-        assert_eq!(world.sight().await, before);
+        let imported = workspace.import(&signed(old.clone())).await.ok()["snapshot_id"].clone();
+        workspace.restore(&imported).await;
+        assert_eq!(workspace.sight().await, before);
         old["checksum"] = good["checksum"].clone();
-        assert!(refuses(&world, &old).await.starts_with("checksum"));
+        assert!(refuses(&workspace, &old).await.starts_with("checksum"));
     });
 }
 
@@ -283,19 +286,19 @@ fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
     run(async {
         let seed = "rows that agree";
         let locks = json!([{ "device_type": "igloohome_lock" }, { "device_type": "wyze_lock" }]);
-        let world = World::make(json!({ "seed": seed, "locks": locks })).await;
-        let offline = json!({ "device_id": world.lock(0), "is_offline_access_code": true,
+        let workspace = TestWorkspace::make(json!({ "seed": seed, "locks": locks })).await;
+        let offline = json!({ "device_id": workspace.lock(0), "is_offline_access_code": true,
                               "starts_at": "2026-03-03T12:00:00Z", "ends_at": "2026-03-04T12:00:00Z" });
-        world.create(offline.clone()).await;
-        let far = json!({ "device_id": world.lock(1), "starts_at": "2026-04-03T12:00:00Z", "ends_at": "2026-04-04T12:00:00Z" });
-        let far = world.create(far).await["access_code_id"].clone();
-        world.advance("PT1M").await;
-        world.change_lock(1, json!({ "online": false })).await;
-        world.change_lock(1, json!({ "account_connected": false })).await;
-        world.change_lock(1, json!({ "account_connected": true, "online": true })).await;
-        world.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
-        let good = world.export().await;
-        world.import(&good).await.ok();
+        workspace.create(offline.clone()).await;
+        let far = json!({ "device_id": workspace.lock(1), "starts_at": "2026-04-03T12:00:00Z", "ends_at": "2026-04-04T12:00:00Z" });
+        let far = workspace.create(far).await["access_code_id"].clone();
+        workspace.advance("PT1M").await;
+        workspace.change_lock(1, json!({ "online": false })).await;
+        workspace.change_lock(1, json!({ "account_connected": false })).await;
+        workspace.change_lock(1, json!({ "account_connected": true, "online": true })).await;
+        workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
+        let good = workspace.export().await;
+        workspace.import(&good).await.ok();
         // The account of the lock that was cut off: they stand in the order of their ids.
         let accounts = good["tables"]["connected_account"].as_array().unwrap();
         let cut_off = accounts.iter().position(|account| account["provider"] == "wyze").unwrap();
@@ -304,7 +307,7 @@ fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
         } else {
             ("/tables/connected_account/1/events_made", "tables.connected_account[1].events_made")
         };
-        for (place, value, said) in [
+        for (index, value, said) in [
             ("/tables/access_code/0/particulars/offline/kind", None, "tables.access_code[0].particulars.offline.kind"),
             ("/tables/access_code/0/particulars/offline", None, "tables.access_code[0].particulars.offline.kind"),
             ("/tables/access_code/0/particulars/offline/kind", Some(json!("weekly")), "offline.kind: is not one of"),
@@ -314,19 +317,19 @@ fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
             (of_account, Some(json!(1)), said_of_account),
             ("/workspace/faults_made", Some(json!(0)), "workspace.faults_made: is less than the 1"),
         ] {
-            let refused = refuses(&world, &apply(&good, &(place, value, ""))).await;
-            assert!(refused.contains(said), "{place}: {refused}");
+            let refused = refuses(&workspace, &apply(&good, &(index, value, ""))).await;
+            assert!(refused.contains(said), "{index}: {refused}");
         }
         // When something is due follows from the rest.
         for wrong in [Value::Null, json!("2026-12-01T00:00:00Z")] {
             let edited = apply(&good, &("/tables/access_code/1/due_at", Some(wrong), ""));
-            let imported = world.import(&edited).await.ok()["snapshot_id"].clone();
-            world.restore(&imported).await;
-            let fault = world.get("/_emulator/faults/list").await.ok()["faults"][0]["fault_id"].clone();
-            world.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await.ok();
-            world.advance_to("2026-04-03T12:00:00.000Z").await;
-            assert_eq!(world.access_code(&far).await["status"], "set");
-            world.create(offline_later(&offline)).await;
+            let imported = workspace.import(&edited).await.ok()["snapshot_id"].clone();
+            workspace.restore(&imported).await;
+            let fault = workspace.get("/_emulator/faults/list").await.ok()["faults"][0]["fault_id"].clone();
+            workspace.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await.ok();
+            workspace.advance_to("2026-04-03T12:00:00.000Z").await;
+            assert_eq!(workspace.access_code(&far).await["status"], "set");
+            workspace.create(offline_later(&offline)).await;
         }
     });
 }

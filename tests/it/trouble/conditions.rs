@@ -3,14 +3,14 @@
 use super::{
     DAY, HOUR, after, change, delete, events, fault, go_to, kinds, no_fault, own_error, seen, told, update, window,
 };
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[test]
 fn conditions_put_on_a_code_stay_until_they_are_cleared() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let errors =
             ["access_code_inactive", "provider_issue", "failed_to_issue", "failed_to_update", "failed_to_delete"];
         let warnings = [
@@ -23,13 +23,13 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
         ];
         let errors = errors.map(|code| ("error", code));
         for (at, (kind, code)) in (1..).zip(errors.into_iter().chain(warnings.map(|code| ("warning", code)))) {
-            let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+            let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
             let at = at * 10 * DAY;
-            go_to(&world, at).await;
+            go_to(&workspace, at).await;
             let put = async |id: &Value, message: Option<&str>| {
                 let mut put = json!({ "access_code_id": id, format!("{kind}_code"): code });
                 message.inspect(|message| put["message"] = json!(message));
-                world.post(&format!("/_emulator/access_codes/add_{kind}"), put).await.ok()["access_code"].clone()
+                workspace.post(&format!("/_emulator/access_codes/add_{kind}"), put).await.ok()["access_code"].clone()
             };
             let list = format!("{kind}s");
             let own = put(id, Some("in our words")).await;
@@ -39,28 +39,28 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
                 json!({ "warning_code": code, "message": "in our words", "created_at": after(at) })
             };
             assert_eq!(own[&list], json!([expected]));
-            assert_eq!(world.access_code(id).await, own);
-            update(&world, id, json!({ "name": "renamed" })).await;
-            go_to(&world, at + 3 * DAY).await;
-            let later = world.access_code(id).await;
+            assert_eq!(workspace.access_code(id).await, own);
+            update(&workspace, id, json!({ "name": "renamed" })).await;
+            go_to(&workspace, at + 3 * DAY).await;
+            let later = workspace.access_code(id).await;
             assert_eq!(
                 (&later["status"], &later["name"], &later[&list]),
                 (&json!("set"), &json!("renamed"), &json!([expected]))
             );
 
-            let other = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+            let other = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
             let usual = put(other, None).await;
             assert_eq!(kinds(&usual[&list]), [code]);
             assert!(!usual[&list][0]["message"].as_str().unwrap().is_empty());
 
-            let cleared = world.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
+            let cleared = workspace.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
             assert_eq!(
                 (&cleared["access_code"]["errors"], &cleared["access_code"]["warnings"]),
                 (&json!([]), &json!([]))
             );
-            assert_eq!(world.access_code(id).await["errors"], json!([]));
-            assert_eq!(kinds(&world.access_code(other).await[&list]), [code], "the other keeps what it has");
-            let told: Vec<_> = world.events_of(id).await.into_iter().map(|(name, _)| name).collect();
+            assert_eq!(workspace.access_code(id).await["errors"], json!([]));
+            assert_eq!(kinds(&workspace.access_code(other).await[&list]), [code], "the other keeps what it has");
+            let told: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
             assert!(!told.contains(&format!("access_code.{code}")), "{told:?}");
         }
     });
@@ -69,13 +69,13 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
 #[test]
 fn a_condition_under_its_old_name_is_put_on_a_code_under_its_new_one() {
     run(async {
-        let world = World::with_locks(1).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+        let workspace = TestWorkspace::with_locks(1).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
         for old in ["failed_to_expire", "failed_to_remove"] {
             let put = json!({ "access_code_id": id, "error_code": old });
-            let put = world.post("/_emulator/access_codes/add_error", put).await.ok();
+            let put = workspace.post("/_emulator/access_codes/add_error", put).await.ok();
             assert_eq!(kinds(&put["access_code"]["errors"]), ["failed_to_delete"], "{old}");
-            world.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
+            workspace.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
         }
     });
 }
@@ -91,45 +91,49 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
             "delay_in_removing_from_device",
             "device_offline",
         ];
-        let world = World::with_locks(3).await;
+        let workspace = TestWorkspace::with_locks(3).await;
         // The first lock fails, the second is slow, the third goes offline.
         for operation in ["set", "update", "remove"] {
-            let fails = json!({ "operation": operation, "device_id": world.lock(0),
+            let fails = json!({ "operation": operation, "device_id": workspace.lock(0),
                                 "outcome": { "fail": {} }, "after": 1, "times": 40 });
-            let slow = json!({ "operation": operation, "device_id": world.lock(1), "outcome": { "delay": "PT5M" } });
-            fault(&world, fails).await;
-            fault(&world, slow).await;
+            let slow =
+                json!({ "operation": operation, "device_id": workspace.lock(1), "outcome": { "delay": "PT5M" } });
+            fault(&workspace, fails).await;
+            fault(&workspace, slow).await;
         }
         let mut ids = Vec::new();
-        for place in [0, 1, 2] {
-            let lock = json!({ "device_id": world.lock(place) });
-            for wanted in
-                [lock.clone(), lock, window(&world, place, -HOUR, HOUR), window(&world, place, 4 * DAY, 5 * DAY)]
-            {
-                ids.push(world.create(wanted).await["access_code_id"].clone());
+        for index in [0, 1, 2] {
+            let lock = json!({ "device_id": workspace.lock(index) });
+            for params in [
+                lock.clone(),
+                lock,
+                window(&workspace, index, -HOUR, HOUR),
+                window(&workspace, index, 4 * DAY, 5 * DAY),
+            ] {
+                ids.push(workspace.create(params).await["access_code_id"].clone());
             }
         }
         let mut shown = BTreeSet::new();
         for step in 0..40 {
-            go_to(&world, step * step * HOUR / 10).await;
+            go_to(&workspace, step * step * HOUR / 10).await;
             match step {
-                10 => drop(change(&world, 2, json!({ "online": false })).await),
+                10 => drop(change(&workspace, 2, json!({ "online": false })).await),
                 12 => {
-                    for place in [0, 4, 8] {
-                        update(&world, &ids[place], json!({ "name": "renamed" })).await;
+                    for index in [0, 4, 8] {
+                        update(&workspace, &ids[index], json!({ "name": "renamed" })).await;
                     }
                 }
                 20 => {
-                    for place in [0, 4, 8] {
-                        delete(&world, &ids[place]).await;
+                    for index in [0, 4, 8] {
+                        delete(&workspace, &ids[index]).await;
                     }
                 }
                 _ => {}
             }
             for later in [0, 100_000] {
-                go_to(&world, step * step * HOUR / 10 + later).await;
+                go_to(&workspace, step * step * HOUR / 10 + later).await;
                 for id in &ids {
-                    shown.extend(seen(&world, id).await.split(' ').map(str::to_owned));
+                    shown.extend(seen(&workspace, id).await.split(' ').map(str::to_owned));
                 }
             }
         }
@@ -142,7 +146,8 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
         ] {
             assert!(shown.contains(trouble), "there was no {trouble}: {shown:?}");
         }
-        let listed = world.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 })).await.ok();
+        let listed =
+            workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 })).await.ok();
         let types = listed["events"].as_array().unwrap().iter().map(|it| it["event_type"].as_str().unwrap().to_owned());
         let types: BTreeSet<_> = types.collect();
         for name in never {
@@ -156,44 +161,45 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
 fn where_expired_codes_are_kept_they_read_unset_and_can_still_be_found() {
     run(async {
         let locks = json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 1 }]);
-        let world = World::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
-        let mut wanted = window(&world, 0, 0, HOUR);
-        wanted["code"] = json!("1357");
-        wanted["common_code_key"] = json!("key");
-        let id = &world.create(wanted.clone()).await["access_code_id"];
-        go_to(&world, HOUR).await;
-        assert_eq!(seen(&world, id).await, "removing deleting being_deleted");
-        go_to(&world, HOUR + 250).await;
-        assert_eq!(seen(&world, id).await, "unset");
-        go_to(&world, DAY).await;
-        assert_eq!(seen(&world, id).await, "unset");
-        let kept = world.access_code(id).await;
+        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
+        let mut params = window(&workspace, 0, 0, HOUR);
+        params["code"] = json!("1357");
+        params["common_code_key"] = json!("key");
+        let id = &workspace.create(params.clone()).await["access_code_id"];
+        go_to(&workspace, HOUR).await;
+        assert_eq!(seen(&workspace, id).await, "removing deleting being_deleted");
+        go_to(&workspace, HOUR + 250).await;
+        assert_eq!(seen(&workspace, id).await, "unset");
+        go_to(&workspace, DAY).await;
+        assert_eq!(seen(&workspace, id).await, "unset");
+        let kept = workspace.access_code(id).await;
         assert_eq!((&kept["is_scheduled_on_device"], &kept["appearance"]), (&json!(false), &Value::Null));
-        let listed = world.post("/access_codes/list", json!({ "device_id": world.lock(0) })).await.ok();
+        let listed = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
         assert_eq!(listed["access_codes"], json!([kept]));
         let all = ["created@0", "set_on_device@250", "removed_from_device@3600250"];
-        assert_eq!(events(&world, id).await, all);
+        assert_eq!(events(&workspace, id).await, all);
         // It cannot be changed any more, neither alone nor with others.
         let change = json!({ "access_code_id": id, "name": "again" });
-        world.post("/access_codes/update", change).await.error(404, "access_code_not_found");
+        workspace.post("/access_codes/update", change).await.error(404, "access_code_not_found");
         let all = json!({ "common_code_key": "key", "name": "again" });
-        world.post("/access_codes/update_multiple", all).await.error(404, "access_code_not_found");
+        workspace.post("/access_codes/update_multiple", all).await.error(404, "access_code_not_found");
 
         // Its PIN and its place are free for others, for ever.
-        let other = &world.create(json!({ "device_id": world.lock(0), "code": "1357" })).await["access_code_id"];
-        go_to(&world, DAY + 250).await;
-        assert_eq!(seen(&world, other).await, "set");
-        delete(&world, id).await;
-        go_to(&world, DAY + 500).await;
-        assert_eq!(seen(&world, id).await, "gone");
-        assert_eq!(events(&world, id).await[3..], [format!("deleted@{}", DAY + 500)]);
-        assert_eq!(told(&world, "access_code.removed_from_device").await.len(), 1);
+        let other =
+            &workspace.create(json!({ "device_id": workspace.lock(0), "code": "1357" })).await["access_code_id"];
+        go_to(&workspace, DAY + 250).await;
+        assert_eq!(seen(&workspace, other).await, "set");
+        delete(&workspace, id).await;
+        go_to(&workspace, DAY + 500).await;
+        assert_eq!(seen(&workspace, id).await, "gone");
+        assert_eq!(events(&workspace, id).await[3..], [format!("deleted@{}", DAY + 500)]);
+        assert_eq!(told(&workspace, "access_code.removed_from_device").await.len(), 1);
 
-        let world = World::make(json!({ "keep_expired_access_codes": false, "locks": 1 })).await;
-        let id = &world.create(window(&world, 0, 0, HOUR)).await["access_code_id"];
-        go_to(&world, HOUR + 250).await;
-        assert_eq!(seen(&world, id).await, "gone");
-        assert_eq!(events(&world, id).await[2..], ["removed_from_device@3600250", "deleted@3600250"]);
+        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": false, "locks": 1 })).await;
+        let id = &workspace.create(window(&workspace, 0, 0, HOUR)).await["access_code_id"];
+        go_to(&workspace, HOUR + 250).await;
+        assert_eq!(seen(&workspace, id).await, "gone");
+        assert_eq!(events(&workspace, id).await[2..], ["removed_from_device@3600250", "deleted@3600250"]);
     });
 }
 
@@ -201,30 +207,30 @@ fn where_expired_codes_are_kept_they_read_unset_and_can_still_be_found() {
 fn where_expired_codes_are_kept_offline_ones_are_too() {
     run(async {
         let locks = json!([{ "device_type": "igloohome_lock" }]);
-        let world = World::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
-        let mut wanted = window(&world, 0, HOUR, 2 * HOUR);
-        wanted["is_offline_access_code"] = json!(true);
-        let id = &world.create(wanted).await["access_code_id"];
-        go_to(&world, 2 * HOUR - 1).await;
-        assert_eq!(seen(&world, id).await, "set");
+        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
+        let mut params = window(&workspace, 0, HOUR, 2 * HOUR);
+        params["is_offline_access_code"] = json!(true);
+        let id = &workspace.create(params).await["access_code_id"];
+        go_to(&workspace, 2 * HOUR - 1).await;
+        assert_eq!(seen(&workspace, id).await, "set");
         for at in [2 * HOUR, DAY] {
-            go_to(&world, at).await;
-            assert_eq!(seen(&world, id).await, "unset", "at {at}");
+            go_to(&workspace, at).await;
+            assert_eq!(seen(&workspace, id).await, "unset", "at {at}");
         }
-        assert_eq!(events(&world, id).await, ["created@0", "set_on_device@3600000"]);
+        assert_eq!(events(&workspace, id).await, ["created@0", "set_on_device@3600000"]);
     });
 }
 
 #[test]
 fn a_code_that_fails_to_leave_is_kept_only_when_it_has_left() {
     run(async {
-        let world = World::make(json!({ "keep_expired_access_codes": true, "locks": 1 })).await;
-        let broken = fault(&world, json!({ "operation": "remove", "outcome": { "fail": {} } })).await;
-        let id = &world.create(window(&world, 0, 0, HOUR)).await["access_code_id"];
-        go_to(&world, DAY).await;
-        assert_eq!(seen(&world, id).await, "removing deleting failed_to_remove_from_device being_deleted");
-        no_fault(&world, &broken).await;
-        go_to(&world, DAY + HOUR).await;
-        assert_eq!(seen(&world, id).await, "unset");
+        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": 1 })).await;
+        let broken = fault(&workspace, json!({ "operation": "remove", "outcome": { "fail": {} } })).await;
+        let id = &workspace.create(window(&workspace, 0, 0, HOUR)).await["access_code_id"];
+        go_to(&workspace, DAY).await;
+        assert_eq!(seen(&workspace, id).await, "removing deleting failed_to_remove_from_device being_deleted");
+        no_fault(&workspace, &broken).await;
+        go_to(&workspace, DAY + HOUR).await;
+        assert_eq!(seen(&workspace, id).await, "unset");
     });
 }

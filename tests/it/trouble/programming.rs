@@ -4,7 +4,7 @@ use super::{
     DAY, HOUR, after, change, delete, events, fault, go_to, issues, kinds, memory, no_fault, own_error, seen, told,
     update, used, window,
 };
-use crate::support::{World, run};
+use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
 const MINUTE: i64 = 60_000;
@@ -23,74 +23,74 @@ fn of_code<'a>(errors: &[&'a str], warnings: &[&'a str]) -> Vec<(String, Vec<&'a
 #[test]
 fn programming_that_fails_is_tried_again_later_and_later_until_it_works() {
     run(async {
-        let world = World::with_locks(1).await;
-        fault(&world, json!({ "operation": "set", "outcome": { "fail": {} }, "times": 8 })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        assert_eq!((seen(&world, id).await, used(&world).await), ("setting creating".to_owned(), vec![1]));
+        let workspace = TestWorkspace::with_locks(1).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} }, "times": 8 })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        assert_eq!((seen(&workspace, id).await, used(&workspace).await), ("setting creating".to_owned(), vec![1]));
         let mut failed_at = 250;
         for (number, waits) in (1..).zip([10, 20, 40, 80, 160, 320, 600, 600]) {
-            go_to(&world, failed_at).await;
-            let code = world.access_code(id).await;
+            go_to(&workspace, failed_at).await;
+            let code = workspace.access_code(id).await;
             let error = own_error(&code["errors"][0], "failed_to_set_on_device", 250);
             assert_eq!((&code["status"], &code["errors"]), (&json!("setting"), &json!([error])), "failure {number}");
             let begins_at = failed_at + waits * 1000;
-            go_to(&world, begins_at - 1).await;
-            assert_eq!(used(&world).await, [number], "before attempt {}", number + 1);
-            go_to(&world, begins_at).await;
-            assert_eq!(used(&world).await, [(number + 1).min(8)], "attempt {}", number + 1);
+            go_to(&workspace, begins_at - 1).await;
+            assert_eq!(used(&workspace).await, [number], "before attempt {}", number + 1);
+            go_to(&workspace, begins_at).await;
+            assert_eq!(used(&workspace).await, [(number + 1).min(8)], "attempt {}", number + 1);
             failed_at = begins_at + 250;
         }
-        assert_eq!(seen(&world, id).await, "setting creating failed_to_set_on_device", "the ninth is under way");
-        go_to(&world, failed_at).await;
-        assert_eq!(seen(&world, id).await, "set");
+        assert_eq!(seen(&workspace, id).await, "setting creating failed_to_set_on_device", "the ninth is under way");
+        go_to(&workspace, failed_at).await;
+        assert_eq!(seen(&workspace, id).await, "set");
         let all = ["created@0", "failed_to_set_on_device@250", "set_on_device@1832250"];
-        assert_eq!(events(&world, id).await, all);
+        assert_eq!(events(&workspace, id).await, all);
     });
 }
 
 #[test]
 fn a_code_that_keeps_failing_is_tried_for_ever_and_set_soon_after_its_trouble_ends() {
     run(async {
-        let world = World::with_locks(1).await;
-        let broken = fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        go_to(&world, 30 * DAY).await;
-        let attempts = used(&world).await[0];
+        let workspace = TestWorkspace::with_locks(1).await;
+        let broken = fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        go_to(&workspace, 30 * DAY).await;
+        let attempts = used(&workspace).await[0];
         assert!((4300..4330).contains(&attempts), "every ten minutes for thirty days: {attempts}");
-        no_fault(&world, &broken).await;
-        go_to(&world, 30 * DAY + 10 * MINUTE + 250).await;
-        assert_eq!(seen(&world, id).await, "set");
+        no_fault(&workspace, &broken).await;
+        go_to(&workspace, 30 * DAY + 10 * MINUTE + 250).await;
+        assert_eq!(seen(&workspace, id).await, "set");
     });
 }
 
 #[test]
 fn a_failure_is_told_once_and_again_only_when_its_reason_changes() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
-        fault(&world, json!({ "operation": "set", "outcome": { "fail": { "message": "no answer" } }, "times": 3 }))
+        let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": { "fail": { "message": "no answer" } }, "times": 3 }))
             .await;
         let other = json!({ "fail": { "error_code": "provider_issue", "message": "the maker is away" } });
-        fault(&world, json!({ "operation": "set", "outcome": other, "times": 1 })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
+        fault(&workspace, json!({ "operation": "set", "outcome": other, "times": 1 })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
         // Attempts fail at 250, 10_500, 30_750 and 71_000.
         for at in [250, 10_500, 30_750, 70_999] {
-            go_to(&world, at).await;
+            go_to(&workspace, at).await;
             let error = json!({ "error_code": "failed_to_set_on_device", "message": "no answer",
                                 "created_at": after(250), "is_access_code_error": true });
-            assert_eq!(world.access_code(id).await["errors"], json!([error]), "at {at}");
+            assert_eq!(workspace.access_code(id).await["errors"], json!([error]), "at {at}");
         }
-        go_to(&world, 71_000).await;
+        go_to(&workspace, 71_000).await;
         let error = json!({ "error_code": "provider_issue", "message": "the maker is away", "created_at": after(71_000),
                             "is_access_code_error": true });
-        assert_eq!(world.access_code(id).await["errors"], json!([error]));
-        go_to(&world, 3 * MINUTE).await;
-        assert_eq!(seen(&world, id).await, "set");
-        fault(&world, json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 })).await;
-        update(&world, id, json!({ "name": "renamed" })).await;
-        go_to(&world, 4 * MINUTE).await;
-        assert_eq!(seen(&world, id).await, "set");
+        assert_eq!(workspace.access_code(id).await["errors"], json!([error]));
+        go_to(&workspace, 3 * MINUTE).await;
+        assert_eq!(seen(&workspace, id).await, "set");
+        fault(&workspace, json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 })).await;
+        update(&workspace, id, json!({ "name": "renamed" })).await;
+        go_to(&workspace, 4 * MINUTE).await;
+        assert_eq!(seen(&workspace, id).await, "set");
 
-        let failures = told(&world, "access_code.failed_to_set_on_device").await;
+        let failures = told(&workspace, "access_code.failed_to_set_on_device").await;
         let told: Vec<_> = failures.iter().map(|it| (it["occurred_at"].as_str().unwrap(), issues(it, &ALL))).collect();
         let (first, second, third) = (after(250), after(71_000), after(3 * MINUTE + 250));
         assert_eq!(
@@ -111,17 +111,17 @@ fn a_failure_is_told_once_and_again_only_when_its_reason_changes() {
 #[test]
 fn a_failure_tells_the_errors_of_code_device_and_account_apart() {
     run(async {
-        let world = World::with_locks(1).await;
+        let workspace = TestWorkspace::with_locks(1).await;
         let put = ["missing_device_credentials", "insufficient_permissions"];
         let put = put.map(|error_code| json!({ "error_code": error_code, "message": "as told" }));
         let warning = json!({ "warning_code": "power_saving_mode", "message": "as told" });
-        change(&world, 0, json!({ "errors": put, "warnings": [warning] })).await;
-        fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        go_to(&world, 250).await;
+        change(&workspace, 0, json!({ "errors": put, "warnings": [warning] })).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        go_to(&workspace, 250).await;
         let inherited = "failed_to_set_on_device missing_device_credentials insufficient_permissions";
-        assert_eq!(seen(&world, id).await, format!("setting creating {inherited}"));
-        let failures = told(&world, "access_code.failed_to_set_on_device").await;
+        assert_eq!(seen(&workspace, id).await, format!("setting creating {inherited}"));
+        let failures = told(&workspace, "access_code.failed_to_set_on_device").await;
         let expected = [
             ("connected_account_errors", vec!["insufficient_permissions"]),
             ("connected_account_warnings", vec![]),
@@ -137,29 +137,29 @@ fn a_failure_tells_the_errors_of_code_device_and_account_apart() {
 #[test]
 fn an_update_that_fails_is_tried_again_and_the_old_values_stay_on_the_lock() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock" }])).await;
-        let wanted = json!({ "device_id": world.lock(0), "name": "before", "code": "1357" });
-        let id = &world.create(wanted).await["access_code_id"];
-        go_to(&world, 1000).await;
-        fault(&world, json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 })).await;
-        update(&world, id, json!({ "name": "after" })).await;
-        go_to(&world, 1250).await;
+        let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
+        let params = json!({ "device_id": workspace.lock(0), "name": "before", "code": "1357" });
+        let id = &workspace.create(params).await["access_code_id"];
+        go_to(&workspace, 1000).await;
+        fault(&workspace, json!({ "operation": "update", "outcome": { "fail": {} }, "times": 1 })).await;
+        update(&workspace, id, json!({ "name": "after" })).await;
+        go_to(&workspace, 1250).await;
         for at in [1250, 11_499] {
-            go_to(&world, at).await;
-            assert_eq!(seen(&world, id).await, "set updating_name failed_to_set_on_device", "at {at}");
-            let code = world.access_code(id).await;
+            go_to(&workspace, at).await;
+            assert_eq!(seen(&workspace, id).await, "set updating_name failed_to_set_on_device", "at {at}");
+            let code = workspace.access_code(id).await;
             assert_eq!(code["errors"][0], own_error(&code["errors"][0], "failed_to_set_on_device", 1250));
             assert_eq!(
                 (&code["pending_mutations"][0]["created_at"], &code["name"]),
                 (&json!(after(1000)), &json!("after"))
             );
-            assert_eq!(memory(&world, 0).await, [("1357".to_owned(), Some("before".to_owned()))]);
+            assert_eq!(memory(&workspace, 0).await, [("1357".to_owned(), Some("before".to_owned()))]);
         }
-        go_to(&world, 11_500).await;
-        assert_eq!(seen(&world, id).await, "set");
-        assert_eq!(memory(&world, 0).await, [("1357".to_owned(), Some("after".to_owned()))]);
+        go_to(&workspace, 11_500).await;
+        assert_eq!(seen(&workspace, id).await, "set");
+        assert_eq!(memory(&workspace, 0).await, [("1357".to_owned(), Some("after".to_owned()))]);
         assert_eq!(
-            events(&world, id).await[2..],
+            events(&workspace, id).await[2..],
             ["mutations_requested@1000", "failed_to_set_on_device@1250", "changed@11500", "name_changed@11500"]
         );
     });
@@ -168,20 +168,20 @@ fn an_update_that_fails_is_tried_again_and_the_old_values_stay_on_the_lock() {
 #[test]
 fn what_goes_wrong_before_the_start_shows_while_the_code_is_still_unset() {
     run(async {
-        let world = World::with_locks(1).await;
-        let broken = fault(&world, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-        let id = &world.create(window(&world, 0, 10 * DAY, 12 * DAY)).await["access_code_id"];
+        let workspace = TestWorkspace::with_locks(1).await;
+        let broken = fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+        let id = &workspace.create(window(&workspace, 0, 10 * DAY, 12 * DAY)).await["access_code_id"];
         for at in [7 * DAY + 250, 10 * DAY - 1] {
-            go_to(&world, at).await;
-            assert_eq!(seen(&world, id).await, "unset creating failed_to_set_on_device");
-            assert_eq!(world.access_code(id).await["is_scheduled_on_device"], false);
+            go_to(&workspace, at).await;
+            assert_eq!(seen(&workspace, id).await, "unset creating failed_to_set_on_device");
+            assert_eq!(workspace.access_code(id).await["is_scheduled_on_device"], false);
         }
-        go_to(&world, 10 * DAY).await;
-        assert_eq!(seen(&world, id).await, "setting creating failed_to_set_on_device");
-        no_fault(&world, &broken).await;
-        go_to(&world, 10 * DAY + 10 * MINUTE + 250).await;
-        assert_eq!(seen(&world, id).await, "set");
-        let events = events(&world, id).await;
+        go_to(&workspace, 10 * DAY).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating failed_to_set_on_device");
+        no_fault(&workspace, &broken).await;
+        go_to(&workspace, 10 * DAY + 10 * MINUTE + 250).await;
+        assert_eq!(seen(&workspace, id).await, "set");
+        let events = events(&workspace, id).await;
         assert_eq!(events[..2], ["created@0".to_owned(), format!("failed_to_set_on_device@{}", 7 * DAY + 250)]);
         assert!(events.len() == 3 && events[2].starts_with("set_on_device@"), "{events:?}");
     });
@@ -190,89 +190,91 @@ fn what_goes_wrong_before_the_start_shows_while_the_code_is_still_unset() {
 #[test]
 fn programming_that_takes_over_a_minute_is_called_slow_until_it_is_done() {
     run(async {
-        let world = World::with(json!([{ "device_type": "wyze_lock" }, { "device_type": "yale_lock" }])).await;
-        fault(&world, json!({ "operation": "set", "device_type": "wyze_lock", "outcome": { "delay": "PT5M" } })).await;
-        fault(&world, json!({ "operation": "set", "device_type": "yale_lock", "outcome": "never" })).await;
-        let late = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        let never = &world.create(json!({ "device_id": world.lock(1) })).await["access_code_id"];
-        go_to(&world, MINUTE - 1).await;
+        let workspace =
+            TestWorkspace::with(json!([{ "device_type": "wyze_lock" }, { "device_type": "yale_lock" }])).await;
+        fault(&workspace, json!({ "operation": "set", "device_type": "wyze_lock", "outcome": { "delay": "PT5M" } }))
+            .await;
+        fault(&workspace, json!({ "operation": "set", "device_type": "yale_lock", "outcome": "never" })).await;
+        let late = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        let never = &workspace.create(json!({ "device_id": workspace.lock(1) })).await["access_code_id"];
+        go_to(&workspace, MINUTE - 1).await;
         for id in [late, never] {
-            assert_eq!(seen(&world, id).await, "setting creating");
+            assert_eq!(seen(&workspace, id).await, "setting creating");
         }
-        go_to(&world, MINUTE).await;
+        go_to(&workspace, MINUTE).await;
         for id in [late, never] {
-            let code = world.access_code(id).await;
+            let code = workspace.access_code(id).await;
             let warning = json!({ "warning_code": "delay_in_setting_on_device", "created_at": after(MINUTE),
                                   "message": code["warnings"][0]["message"] });
             assert_eq!(code["warnings"], json!([warning]));
-            assert_eq!(seen(&world, id).await, "setting creating delay_in_setting_on_device");
+            assert_eq!(seen(&workspace, id).await, "setting creating delay_in_setting_on_device");
         }
-        go_to(&world, 5 * MINUTE - 1).await;
-        assert_eq!(seen(&world, late).await, "setting creating delay_in_setting_on_device");
-        go_to(&world, 5 * MINUTE).await;
-        assert_eq!(seen(&world, late).await, "set");
+        go_to(&workspace, 5 * MINUTE - 1).await;
+        assert_eq!(seen(&workspace, late).await, "setting creating delay_in_setting_on_device");
+        go_to(&workspace, 5 * MINUTE).await;
+        assert_eq!(seen(&workspace, late).await, "set");
         let all = ["created@0", "delay_in_setting_on_device@60000", "set_on_device@300000"];
-        assert_eq!(events(&world, late).await, all);
-        go_to(&world, DAY).await;
-        assert_eq!(seen(&world, never).await, "setting creating delay_in_setting_on_device");
-        assert_eq!(events(&world, never).await, all[..2]);
-        let delays = told(&world, "access_code.delay_in_setting_on_device").await;
+        assert_eq!(events(&workspace, late).await, all);
+        go_to(&workspace, DAY).await;
+        assert_eq!(seen(&workspace, never).await, "setting creating delay_in_setting_on_device");
+        assert_eq!(events(&workspace, never).await, all[..2]);
+        let delays = told(&workspace, "access_code.delay_in_setting_on_device").await;
         assert_eq!(delays.len(), 2);
         for delay in delays {
             assert_eq!(issues(&delay, &ALL), of_code(&[], &["delay_in_setting_on_device"]));
         }
 
         // An update is called slow likewise.
-        fault(&world, json!({ "operation": "update", "outcome": { "delay": "PT5M" } })).await;
-        update(&world, late, json!({ "name": "late" })).await;
-        go_to(&world, DAY + MINUTE - 1).await;
-        assert_eq!(seen(&world, late).await, "set updating_name");
-        go_to(&world, DAY + MINUTE).await;
-        assert_eq!(seen(&world, late).await, "set updating_name delay_in_setting_on_device");
-        go_to(&world, DAY + 5 * MINUTE).await;
-        assert_eq!(seen(&world, late).await, "set");
+        fault(&workspace, json!({ "operation": "update", "outcome": { "delay": "PT5M" } })).await;
+        update(&workspace, late, json!({ "name": "late" })).await;
+        go_to(&workspace, DAY + MINUTE - 1).await;
+        assert_eq!(seen(&workspace, late).await, "set updating_name");
+        go_to(&workspace, DAY + MINUTE).await;
+        assert_eq!(seen(&workspace, late).await, "set updating_name delay_in_setting_on_device");
+        go_to(&workspace, DAY + 5 * MINUTE).await;
+        assert_eq!(seen(&workspace, late).await, "set");
     });
 }
 
 #[test]
 fn programming_that_begins_anew_is_slow_a_minute_after_that() {
     run(async {
-        let world = World::with_locks(1).await;
-        fault(&world, json!({ "operation": "set", "outcome": "never" })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        go_to(&world, MINUTE / 2).await;
-        update(&world, id, json!({ "name": "another" })).await;
-        go_to(&world, 3 * MINUTE / 2 - 1).await;
-        assert_eq!(seen(&world, id).await, "setting creating");
-        go_to(&world, 3 * MINUTE / 2).await;
-        assert_eq!(seen(&world, id).await, "setting creating delay_in_setting_on_device");
+        let workspace = TestWorkspace::with_locks(1).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": "never" })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        go_to(&workspace, MINUTE / 2).await;
+        update(&workspace, id, json!({ "name": "another" })).await;
+        go_to(&workspace, 3 * MINUTE / 2 - 1).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating");
+        go_to(&workspace, 3 * MINUTE / 2).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating delay_in_setting_on_device");
     });
 }
 
 #[test]
 fn a_lock_out_of_reach_is_not_called_slow() {
     run(async {
-        let world = World::with_locks(1).await;
-        change(&world, 0, json!({ "online": false })).await;
-        fault(&world, json!({ "operation": "set", "outcome": "never" })).await;
-        let id = &world.create(json!({ "device_id": world.lock(0) })).await["access_code_id"];
-        go_to(&world, HOUR).await;
-        assert_eq!(seen(&world, id).await, "setting creating device_disconnected");
-        change(&world, 0, json!({ "online": true })).await;
-        go_to(&world, HOUR + MINUTE - 1).await;
-        assert_eq!(seen(&world, id).await, "setting creating");
-        go_to(&world, HOUR + MINUTE).await;
-        assert_eq!(seen(&world, id).await, "setting creating delay_in_setting_on_device");
+        let workspace = TestWorkspace::with_locks(1).await;
+        change(&workspace, 0, json!({ "online": false })).await;
+        fault(&workspace, json!({ "operation": "set", "outcome": "never" })).await;
+        let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
+        go_to(&workspace, HOUR).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating device_disconnected");
+        change(&workspace, 0, json!({ "online": true })).await;
+        go_to(&workspace, HOUR + MINUTE - 1).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating");
+        go_to(&workspace, HOUR + MINUTE).await;
+        assert_eq!(seen(&workspace, id).await, "setting creating delay_in_setting_on_device");
     });
 }
 
 /// A code that is to leave its lock a second after the start: deleted, or at its end.
-async fn to_be_removed(world: &World, is_deleted: bool) -> Value {
-    let wanted = if is_deleted { json!({ "device_id": world.lock(0) }) } else { window(world, 0, -HOUR, 1000) };
-    let id = world.create(wanted).await["access_code_id"].clone();
-    go_to(world, 1000).await;
+async fn to_be_removed(workspace: &TestWorkspace, is_deleted: bool) -> Value {
+    let params = if is_deleted { json!({ "device_id": workspace.lock(0) }) } else { window(workspace, 0, -HOUR, 1000) };
+    let id = workspace.create(params).await["access_code_id"].clone();
+    go_to(workspace, 1000).await;
     if is_deleted {
-        delete(world, &id).await;
+        delete(workspace, &id).await;
     }
     id
 }
@@ -281,27 +283,27 @@ async fn to_be_removed(world: &World, is_deleted: bool) -> Value {
 fn removal_that_fails_is_tried_again_until_the_code_is_gone() {
     run(async {
         for is_deleted in [true, false] {
-            let world = World::with_locks(1).await;
-            fault(&world, json!({ "operation": "remove", "outcome": { "fail": {} }, "times": 2 })).await;
-            let id = &to_be_removed(&world, is_deleted).await;
-            go_to(&world, 1249).await;
-            assert_eq!(seen(&world, id).await, "removing deleting being_deleted");
+            let workspace = TestWorkspace::with_locks(1).await;
+            fault(&workspace, json!({ "operation": "remove", "outcome": { "fail": {} }, "times": 2 })).await;
+            let id = &to_be_removed(&workspace, is_deleted).await;
+            go_to(&workspace, 1249).await;
+            assert_eq!(seen(&workspace, id).await, "removing deleting being_deleted");
             for (at, begun) in [(1250, 1), (11_249, 1), (11_250, 2), (11_500, 2), (31_749, 2)] {
-                go_to(&world, at).await;
-                let code = world.access_code(id).await;
+                go_to(&workspace, at).await;
+                let code = workspace.access_code(id).await;
                 let error = own_error(&code["errors"][0], "failed_to_remove_from_device", 1250);
                 assert_eq!((&code["status"], &code["errors"]), (&json!("removing"), &json!([error])), "at {at}");
                 assert_eq!(kinds(&code["warnings"]), ["being_deleted"]);
-                assert_eq!(used(&world).await, [begun], "at {at}");
+                assert_eq!(used(&workspace).await, [begun], "at {at}");
             }
-            go_to(&world, 31_750).await;
-            assert_eq!(seen(&world, id).await, "gone");
+            go_to(&workspace, 31_750).await;
+            assert_eq!(seen(&workspace, id).await, "gone");
             let all = ["failed_to_remove_from_device@1250", "removed_from_device@31750", "deleted@31750"];
-            assert_eq!(events(&world, id).await[2..], all);
-            let failures = told(&world, "access_code.failed_to_remove_from_device").await;
+            assert_eq!(events(&workspace, id).await[2..], all);
+            let failures = told(&workspace, "access_code.failed_to_remove_from_device").await;
             let expected = of_code(&["failed_to_remove_from_device"], &["being_deleted"]);
             assert_eq!(issues(&failures[0], &ALL), expected);
-            assert_eq!(told(&world, "access_code.delay_in_removing_from_device").await, [Value::Null; 0]);
+            assert_eq!(told(&workspace, "access_code.delay_in_removing_from_device").await, [Value::Null; 0]);
         }
     });
 }
@@ -310,42 +312,42 @@ fn removal_that_fails_is_tried_again_until_the_code_is_gone() {
 fn removal_that_is_slow_or_asked_of_an_unreachable_lock_has_failed_until_it_is_done() {
     run(async {
         for is_deleted in [true, false] {
-            let world = World::with_locks(1).await;
-            fault(&world, json!({ "operation": "remove", "outcome": { "delay": "PT5M" }, "times": 1 })).await;
-            let id = &to_be_removed(&world, is_deleted).await;
-            go_to(&world, 1000 + MINUTE - 1).await;
-            assert_eq!(seen(&world, id).await, "removing deleting being_deleted");
+            let workspace = TestWorkspace::with_locks(1).await;
+            fault(&workspace, json!({ "operation": "remove", "outcome": { "delay": "PT5M" }, "times": 1 })).await;
+            let id = &to_be_removed(&workspace, is_deleted).await;
+            go_to(&workspace, 1000 + MINUTE - 1).await;
+            assert_eq!(seen(&workspace, id).await, "removing deleting being_deleted");
             for at in [1000 + MINUTE, 1000 + 5 * MINUTE - 1] {
-                go_to(&world, at).await;
-                let code = world.access_code(id).await;
+                go_to(&workspace, at).await;
+                let code = workspace.access_code(id).await;
                 let error = own_error(&code["errors"][0], "failed_to_remove_from_device", 1000 + MINUTE);
                 assert_eq!((&code["status"], &code["errors"]), (&json!("removing"), &json!([error])));
             }
-            go_to(&world, 1000 + 5 * MINUTE).await;
-            assert_eq!(seen(&world, id).await, "gone");
+            go_to(&workspace, 1000 + 5 * MINUTE).await;
+            assert_eq!(seen(&workspace, id).await, "gone");
             let all = ["failed_to_remove_from_device@61000", "removed_from_device@301000", "deleted@301000"];
-            assert_eq!(events(&world, id).await[2..], all);
+            assert_eq!(events(&workspace, id).await[2..], all);
         }
         for is_deleted in [true, false] {
-            let world = World::with_locks(1).await;
-            let wanted =
-                if is_deleted { json!({ "device_id": world.lock(0) }) } else { window(&world, 0, -HOUR, 1000) };
-            let id = &world.create(wanted).await["access_code_id"];
-            go_to(&world, 500).await;
-            change(&world, 0, json!({ "online": false })).await;
-            go_to(&world, 1000).await;
+            let workspace = TestWorkspace::with_locks(1).await;
+            let params =
+                if is_deleted { json!({ "device_id": workspace.lock(0) }) } else { window(&workspace, 0, -HOUR, 1000) };
+            let id = &workspace.create(params).await["access_code_id"];
+            go_to(&workspace, 500).await;
+            change(&workspace, 0, json!({ "online": false })).await;
+            go_to(&workspace, 1000).await;
             if is_deleted {
-                delete(&world, id).await;
+                delete(&workspace, id).await;
             }
             let shown = "removing deleting failed_to_remove_from_device device_disconnected being_deleted";
-            assert_eq!(seen(&world, id).await, shown, "at once");
-            go_to(&world, DAY).await;
-            assert_eq!(seen(&world, id).await, shown);
-            change(&world, 0, json!({ "online": true })).await;
-            go_to(&world, DAY + 250).await;
-            assert_eq!(seen(&world, id).await, "gone");
-            assert_eq!(events(&world, id).await[2], "failed_to_remove_from_device@1000");
-            assert_eq!(told(&world, "access_code.failed_to_remove_from_device").await.len(), 1);
+            assert_eq!(seen(&workspace, id).await, shown, "at once");
+            go_to(&workspace, DAY).await;
+            assert_eq!(seen(&workspace, id).await, shown);
+            change(&workspace, 0, json!({ "online": true })).await;
+            go_to(&workspace, DAY + 250).await;
+            assert_eq!(seen(&workspace, id).await, "gone");
+            assert_eq!(events(&workspace, id).await[2], "failed_to_remove_from_device@1000");
+            assert_eq!(told(&workspace, "access_code.failed_to_remove_from_device").await.len(), 1);
         }
     });
 }

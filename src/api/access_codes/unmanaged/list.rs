@@ -42,7 +42,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let found = access_codes::list_on_device(&call.app.pool, &visibility, input.device_id, &filter).await?;
     let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
     found.retain(|(_, device)| device.brand.shows_unmanaged_codes);
-    let position = |(code, _): &(AccessCode, _)| Position { created_at: code.life.created_at, id: code.access_code_id };
+    let position =
+        |(code, _): &(AccessCode, _)| Position { created_at: code.state.created_at, id: code.access_code_id };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/unmanaged/list");
     let access_codes = found.iter().map(|(code, device)| UnmanagedAccessCodeBody::of(code, device)).collect();
     Ok(Listed { access_codes, pagination })

@@ -1,8 +1,8 @@
 //! What the API and people at the lock do to a code's life, at an instant up to which it has been lived.
 
-use super::particulars::{ExternalChange, ModifiedField, Updating, modified_fields};
+use super::rare_fields::{ExternalChange, ModifiedField, Updating, modified_fields};
 use super::{CodeState, Entry, Window};
-use crate::clock::Instant;
+use crate::clock::Timestamp;
 use uuid::Uuid;
 
 /// A change of a code's properties: from what to what. What is `None` stays.
@@ -35,7 +35,7 @@ impl Change {
 
 impl CodeState {
     /// Asks for the code to go. What the lock was doing with it is broken off.
-    pub fn request_deletion(&mut self, at: Instant) {
+    pub fn request_deletion(&mut self, at: Timestamp) {
         if self.removing_since().is_none() {
             self.deletion_requested_at = Some(at);
             self.as_of = self.as_of.max(at);
@@ -47,7 +47,7 @@ impl CodeState {
     ///
     /// Gives what is asked to change; the lock has it only once it confirms. Where the lock does not hold the code
     /// yet there is nothing to confirm.
-    pub fn request_update(&mut self, at: Instant, asked: Entry, is_natively_scheduled: bool) -> Change {
+    pub fn request_update(&mut self, at: Timestamp, asked: Entry, is_natively_scheduled: bool) -> Change {
         let change = Change::between(&self.asked, &asked, false);
         if change.is_empty() {
             return change;
@@ -57,20 +57,20 @@ impl CodeState {
         let is_kept = self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some());
         self.is_natively_scheduled = if asked.window.is_some() { is_natively_scheduled } else { is_kept };
         if change.window.is_some_and(|(from, to)| from.map(|it| it.starts_at) != to.map(|it| it.starts_at)) {
-            self.particulars.lock_starts_at = None;
+            self.rare_fields.lock_starts_at = None;
         }
         self.asked = asked;
-        self.particulars.external = None;
+        self.rare_fields.external = None;
         self.begin_anew();
         self.note_what_is_pending(at);
         change
     }
 
     /// Notes since when the lock's entry differs from what is asked for.
-    fn note_what_is_pending(&mut self, at: Instant) {
-        let (before, asked_of_lock) = (self.particulars.updating, self.asked_of_lock());
-        let since = |differs: bool, since: Option<Instant>| differs.then(|| since.unwrap_or(at));
-        self.particulars.updating = self.held.as_ref().map_or_else(Updating::default, |held| Updating {
+    fn note_what_is_pending(&mut self, at: Timestamp) {
+        let (before, asked_of_lock) = (self.rare_fields.updating, self.asked_of_lock());
+        let since = |differs: bool, since: Option<Timestamp>| differs.then(|| since.unwrap_or(at));
+        self.rare_fields.updating = self.held.as_ref().map_or_else(Updating::default, |held| Updating {
             name: since(held.name != self.asked.name, before.name),
             code: since(held.code != self.asked.code, before.code),
             window: since(held.window != asked_of_lock.window, before.window),
@@ -80,19 +80,19 @@ impl CodeState {
     /// Breaks off what the lock is doing with the code, and forgets what went wrong so far.
     fn begin_anew(&mut self) {
         self.break_off();
-        self.particulars.failure = None;
-        self.particulars.slow_since = None;
+        self.rare_fields.failure = None;
+        self.rare_fields.slow_since = None;
     }
 
     /// The lock went offline: what it was doing with the code is broken off, to begin anew when it is back.
     pub fn break_off(&mut self) {
         self.working_since = None;
-        self.particulars.injected_outcome = None;
+        self.rare_fields.injected_outcome = None;
     }
 
     /// What stood in the way is gone: the next attempt begins at once, and counts as the first.
-    pub fn try_again(&mut self, at: Instant) {
-        if let Some(failure) = &mut self.particulars.failure
+    pub fn try_again(&mut self, at: Timestamp) {
+        if let Some(failure) = &mut self.rare_fields.failure
             && failure.retry_at.is_some()
         {
             failure.retry_at = Some(at);
@@ -102,7 +102,7 @@ impl CodeState {
 
     /// Somebody changed the code at the lock, or removed it (`None`). Honoured where that `is_allowed`: then it is
     /// what is asked for from now on.
-    pub fn change_outside(&mut self, at: Instant, now_held: Option<Entry>, is_allowed: bool) {
+    pub fn change_outside(&mut self, at: Timestamp, now_held: Option<Entry>, is_allowed: bool) {
         self.as_of = self.as_of.max(at);
         let Some(was) = self.held.take() else {
             return;
@@ -110,13 +110,13 @@ impl CodeState {
         self.held = now_held;
         self.begin_anew();
         let Some(held) = &self.held else {
-            let since = self.particulars.external.as_ref().map_or(at, |external| external.since);
-            self.particulars.external =
+            let since = self.rare_fields.external.as_ref().map_or(at, |external| external.since);
+            self.rare_fields.external =
                 Some(ExternalChange { since, is_removed: true, modified_fields: Vec::new(), is_honoured: is_allowed });
-            self.particulars.updating = Updating::default();
+            self.rare_fields.updating = Updating::default();
             return;
         };
-        let earlier = self.particulars.external.take();
+        let earlier = self.rare_fields.external.take();
         let since = earlier.as_ref().map_or(at, |external| external.since);
         let mut fields = earlier.map_or_else(Vec::new, |external| external.modified_fields);
         for new in modified_fields(&was, held) {
@@ -129,28 +129,28 @@ impl CodeState {
         fields.retain(|ModifiedField { from, to, .. }| from != to);
         if is_allowed {
             self.asked = held.clone();
-            self.particulars.lock_starts_at = None;
-            self.particulars.updating = Updating::default();
+            self.rare_fields.lock_starts_at = None;
+            self.rare_fields.updating = Updating::default();
         }
         if !fields.is_empty() {
-            self.particulars.external =
+            self.rare_fields.external =
                 Some(ExternalChange { since, is_removed: false, modified_fields: fields, is_honoured: is_allowed });
         }
     }
 
     /// From now on nobody may change the code at the lock: what somebody changed stays, as it has become what is asked
     /// for, and what somebody removed is set again.
-    pub fn forbid_changes_outside(&mut self, at: Instant) {
-        if self.particulars.external.as_ref().is_some_and(|external| external.is_honoured) {
+    pub fn forbid_changes_outside(&mut self, at: Timestamp) {
+        if self.rare_fields.external.as_ref().is_some_and(|external| external.is_honoured) {
             self.as_of = self.as_of.max(at);
-            self.particulars.external = None;
+            self.rare_fields.external = None;
             self.begin_anew();
         }
     }
 
     /// Seam takes over a code that somebody else put on the lock. One with a time frame has shown that the lock keeps
     /// schedules.
-    pub fn make_managed(&mut self, at: Instant) {
+    pub fn make_managed(&mut self, at: Timestamp) {
         self.as_of = self.as_of.max(at);
         self.is_managed = true;
         self.is_natively_scheduled = self.asked.window.is_some();
@@ -158,13 +158,13 @@ impl CodeState {
 
     /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock does not hold it yet, so it
     /// stays managed.
-    pub fn make_unmanaged(&mut self, at: Instant) -> bool {
+    pub fn make_unmanaged(&mut self, at: Timestamp) -> bool {
         let Some(held) = self.held.clone() else { return false };
         self.as_of = self.as_of.max(at);
         self.begin_anew();
-        self.particulars.updating = Updating::default();
-        self.particulars.external = None;
-        self.particulars.lock_starts_at = None;
+        self.rare_fields.updating = Updating::default();
+        self.rare_fields.external = None;
+        self.rare_fields.lock_starts_at = None;
         self.is_managed = false;
         self.asked = held;
         true
@@ -172,11 +172,11 @@ impl CodeState {
 
     /// Asks for the code to become unmanaged, by this action attempt: at once where the lock holds it, else as soon as it
     /// does. Gives whether it is unmanaged now. To delete the code, or its end, comes before that.
-    pub fn request_unmanaging(&mut self, at: Instant, action_attempt_id: Uuid) -> bool {
+    pub fn request_unmanaging(&mut self, at: Timestamp, action_attempt_id: Uuid) -> bool {
         if self.make_unmanaged(at) {
             return true;
         }
-        let unmanage = self.particulars.unmanage.get_or_insert_default();
+        let unmanage = self.rare_fields.unmanage.get_or_insert_default();
         unmanage.action_attempt_ids.push(action_attempt_id);
         false
     }

@@ -1,8 +1,8 @@
 //! The steps of a code's life: which comes next and when, and what becomes of the code by it.
 
-use super::particulars::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
+use super::rare_fields::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
 use super::{Change, CodeState, DomainEvent, Entry, Lock, Operation, Outcome, Step};
-use crate::clock::{Instant, duration_from_iso};
+use crate::clock::{Timestamp, duration_from_iso};
 use chrono::TimeDelta;
 
 /// How long after a failed attempt the next one begins; twice as long after each further one.
@@ -13,14 +13,14 @@ const MAX_RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
 impl CodeState {
     /// The next step and the instant at which it falls due; `None` where nothing ever will by itself.
-    pub fn next(&self, lock: &Lock) -> Option<(Instant, Step)> {
+    pub fn next(&self, lock: &Lock) -> Option<(Timestamp, Step)> {
         if self.gone_at.is_some() {
             return None;
         }
-        let mut next: Option<(Instant, Step)> = None;
+        let mut next: Option<(Timestamp, Step)> = None;
         // Of steps that fall due together the first in the order of `Step` is taken: what has ended is not set any more.
-        let mut consider = |step: (Instant, Step)| next = Some(next.map_or(step, |earliest| earliest.min(step)));
-        if self.removing_since().is_none() && !self.particulars.has_expired {
+        let mut consider = |step: (Timestamp, Step)| next = Some(next.map_or(step, |earliest| earliest.min(step)));
+        if self.removing_since().is_none() && !self.rare_fields.has_expired {
             if let Some(window) = self.asked.window {
                 // Somebody at the lock may have moved the end to before now.
                 consider((window.ends_at.max(self.as_of), Step::Expire));
@@ -36,7 +36,7 @@ impl CodeState {
                 consider((opens_at, Step::Open));
             }
             let told_at = lock.programming.and_then(|programming| self.created_at.checked_add_signed(programming));
-            if let Some(told_at) = told_at.filter(|_| self.particulars.awaits_code) {
+            if let Some(told_at) = told_at.filter(|_| self.rare_fields.awaits_code) {
                 consider((told_at.max(self.as_of), Step::Assign));
             }
         }
@@ -53,21 +53,21 @@ impl CodeState {
     }
 
     /// When the lock takes up the work or is done with it.
-    fn work_steps(&self, lock: &Lock, reachable_since: Option<Instant>, due: Instant) -> Option<(Instant, Step)> {
+    fn work_steps(&self, lock: &Lock, reachable_since: Option<Timestamp>, due: Timestamp) -> Option<(Timestamp, Step)> {
         let reachable_since = reachable_since?;
         let Some(since) = self.working_since else {
-            let due = match &self.particulars.failure {
+            let due = match &self.rare_fields.failure {
                 Some(failure) if failure.is_final => return None,
                 Some(failure) => failure.retry_at.unwrap_or(due),
                 None => due,
             };
             return Some((due.max(reachable_since).max(self.as_of), Step::Begin));
         };
-        if self.particulars.awaits_code && self.removing_since().is_none() {
+        if self.rare_fields.awaits_code && self.removing_since().is_none() {
             // The lock cannot have a PIN that nobody has told.
             return None;
         }
-        let takes = match &self.particulars.injected_outcome {
+        let takes = match &self.rare_fields.injected_outcome {
             Some(Outcome::Never) => return None,
             Some(Outcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
             _ => lock.programming?,
@@ -79,11 +79,11 @@ impl CodeState {
     fn slow_step(
         &self,
         lock: &Lock,
-        reachable_since: Option<Instant>,
+        reachable_since: Option<Timestamp>,
         operation: Operation,
-        due: Instant,
-    ) -> Option<(Instant, Step)> {
-        if self.particulars.failure.is_some() || self.particulars.slow_since.is_some() {
+        due: Timestamp,
+    ) -> Option<(Timestamp, Step)> {
+        if self.rare_fields.failure.is_some() || self.rare_fields.slow_since.is_some() {
             return None;
         }
         let noticed_at = match (operation, reachable_since) {
@@ -101,22 +101,22 @@ impl CodeState {
 
     /// Whether this step, the next one, only tries again what has failed, with nothing else than time gone by since
     /// and nothing else to come until `until`.
-    pub fn is_retry(&self, step: Step, until: Instant) -> bool {
-        let has_failed = self.particulars.failure.as_ref().is_some_and(|failure| failure.attempts > 0);
-        let is_over = self.removing_since().is_some() || self.particulars.has_expired;
+    pub fn is_retry(&self, step: Step, until: Timestamp) -> bool {
+        let has_failed = self.rare_fields.failure.as_ref().is_some_and(|failure| failure.attempts > 0);
+        let is_over = self.removing_since().is_some() || self.rare_fields.has_expired;
         let ends = !is_over && self.asked.window.is_some_and(|window| window.ends_at <= until);
         matches!(step, Step::Begin | Step::Confirm) && has_failed && !ends
     }
 
     /// Takes one step. `injected_outcome` is what is to become of an operation that begins; `obstacle` what the lock finds in the
     /// way of one that it confirms.
-    pub fn take(
+    pub fn apply(
         &mut self,
         lock: &Lock,
-        at: Instant,
+        at: Timestamp,
         step: Step,
         (injected_outcome, obstacle): (Option<Outcome>, Option<Fail>),
-        domain_events: &mut Vec<(Instant, DomainEvent)>,
+        domain_events: &mut Vec<(Timestamp, DomainEvent)>,
     ) {
         let was_usable = self.is_usable();
         self.as_of = at;
@@ -128,11 +128,11 @@ impl CodeState {
             }
             Step::Begin => {
                 self.working_since = Some(at);
-                self.particulars.injected_outcome = injected_outcome;
+                self.rare_fields.injected_outcome = injected_outcome;
                 self.choose_lock_start(lock, at);
             }
             Step::Assign => {
-                self.particulars.awaits_code = false;
+                self.rare_fields.awaits_code = false;
                 let code = Some((None, Some(self.asked.code.clone())));
                 domain_events.push((at, DomainEvent::Changed(Change { code, ..Change::default() })));
             }
@@ -146,7 +146,7 @@ impl CodeState {
             Step::Confirm => {
                 self.working_since = None;
                 let Some((operation, _)) = self.work() else { return };
-                let fails = match self.particulars.injected_outcome.take() {
+                let fails = match self.rare_fields.injected_outcome.take() {
                     Some(Outcome::Fail(fail)) => Some(fail),
                     _ => obstacle,
                 };
@@ -160,27 +160,27 @@ impl CodeState {
 
     /// Decides which start the lock is given: its brand may take none in the past (lifecycle, 6.1). A start that the lock
     /// has already stays.
-    fn choose_lock_start(&mut self, lock: &Lock, at: Instant) {
+    fn choose_lock_start(&mut self, lock: &Lock, at: Timestamp) {
         let Some(window) = self.asked.window.filter(|_| self.is_natively_scheduled && !self.is_offline) else { return };
         let held = self.held.as_ref().and_then(|held| held.window).map(|window| window.starts_at);
-        if held.is_some() && held == self.particulars.lock_starts_at {
+        if held.is_some() && held == self.rare_fields.lock_starts_at {
             return;
         }
         let is_held = held == Some(window.starts_at);
         let lead = lock.begun_start_lead.filter(|lead| !is_held && begun(window.starts_at, *lead, at));
         let starts_at = lead.and_then(|lead| at.checked_add_signed(lead));
-        self.particulars.lock_starts_at = starts_at.map(|starts_at| starts_at.min(window.ends_at));
+        self.rare_fields.lock_starts_at = starts_at.map(|starts_at| starts_at.min(window.ends_at));
     }
 
-    fn expire(&mut self, lock: &Lock, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
+    fn expire(&mut self, lock: &Lock, at: Timestamp, domain_events: &mut Vec<(Timestamp, DomainEvent)>) {
         self.break_off();
-        self.particulars.failure = None;
-        self.particulars.slow_since = None;
+        self.rare_fields.failure = None;
+        self.rare_fields.slow_since = None;
         // What the maker computed ends by itself, and so does what somebody else put on the lock.
         if self.is_offline || !self.is_managed {
             self.held = None;
             if lock.keeps_expired && self.is_managed {
-                self.particulars.has_expired = true;
+                self.rare_fields.has_expired = true;
                 return;
             }
             self.gone_at = Some(at);
@@ -189,9 +189,9 @@ impl CodeState {
         }
     }
 
-    fn be_slow(&mut self, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
+    fn be_slow(&mut self, at: Timestamp, domain_events: &mut Vec<(Timestamp, DomainEvent)>) {
         if self.removing_since().is_some() {
-            self.particulars.failure = Some(Failure {
+            self.rare_fields.failure = Some(Failure {
                 error_code: FAILED_TO_REMOVE.to_owned(),
                 message: "The device has not confirmed yet that the access code is gone. Seam keeps trying.".to_owned(),
                 since: at,
@@ -202,12 +202,18 @@ impl CodeState {
             });
             domain_events.push((at, DomainEvent::FailedToRemove));
         } else {
-            self.particulars.slow_since = Some(at);
+            self.rare_fields.slow_since = Some(at);
             domain_events.push((at, DomainEvent::DelayInSetting));
         }
     }
 
-    fn fail(&mut self, at: Instant, operation: Operation, fail: Fail, domain_events: &mut Vec<(Instant, DomainEvent)>) {
+    fn fail(
+        &mut self,
+        at: Timestamp,
+        operation: Operation,
+        fail: Fail,
+        domain_events: &mut Vec<(Timestamp, DomainEvent)>,
+    ) {
         let is_removal = operation == Operation::Remove;
         let (usual, message, domain_event) = if is_removal {
             (FAILED_TO_REMOVE, "could not be removed from the device", DomainEvent::FailedToRemove)
@@ -215,13 +221,13 @@ impl CodeState {
             (FAILED_TO_SET, "could not be set on the device", DomainEvent::FailedToSet)
         };
         let error_code = fail.error_code.unwrap_or_else(|| usual.to_owned());
-        let before = self.particulars.failure.take();
+        let before = self.rare_fields.failure.take();
         let attempts = before.as_ref().map_or(0, |before| before.attempts) + 1;
         let known_since = before.filter(|before| before.error_code == error_code).map(|before| before.since);
         if known_since.is_none() {
             domain_events.push((at, domain_event));
         }
-        self.particulars.failure = Some(Failure {
+        self.rare_fields.failure = Some(Failure {
             is_final: !is_removal && error_code == CODE_CONSTRAINTS_VIOLATED,
             message: fail.message.unwrap_or_else(|| format!("The access code {message}. Seam keeps trying.")),
             error_code,
@@ -235,13 +241,13 @@ impl CodeState {
     fn confirm(
         &mut self,
         lock: &Lock,
-        at: Instant,
+        at: Timestamp,
         operation: Operation,
         was_usable: bool,
-        domain_events: &mut Vec<(Instant, DomainEvent)>,
+        domain_events: &mut Vec<(Timestamp, DomainEvent)>,
     ) {
-        self.particulars.failure = None;
-        self.particulars.slow_since = None;
+        self.rare_fields.failure = None;
+        self.rare_fields.slow_since = None;
         match operation {
             Operation::Remove => self.removed(lock, at, domain_events),
             Operation::Set | Operation::Update => {
@@ -252,7 +258,7 @@ impl CodeState {
                     domain_events.push((at, DomainEvent::Changed(change)));
                 }
                 // Whoever moved its start at the lock kept it from opening the door for a while; it was told to be set before.
-                let was_told = self.particulars.external.take().is_some_and(|external| {
+                let was_told = self.rare_fields.external.take().is_some_and(|external| {
                     !external.is_removed && self.asked.window.is_none_or(|window| external.since >= window.starts_at)
                 });
                 if !was_usable && self.is_usable() {
@@ -262,7 +268,7 @@ impl CodeState {
                 } else if operation == Operation::Set && !self.is_offline {
                     domain_events.push((at, DomainEvent::ScheduledOnDevice));
                 }
-                if self.particulars.unmanage.is_some() && self.make_unmanaged(at) {
+                if self.rare_fields.unmanage.is_some() && self.make_unmanaged(at) {
                     domain_events.push((at, DomainEvent::Unmanaged));
                 }
             }
@@ -271,7 +277,7 @@ impl CodeState {
 
     /// What the lock has now as it was asked for. What somebody did to it there and was put right is no change.
     fn confirmed_change(&mut self, was: &Entry) -> Option<Change> {
-        let updating = std::mem::take(&mut self.particulars.updating);
+        let updating = std::mem::take(&mut self.rare_fields.updating);
         let change = Change::between(was, &self.asked, true);
         let change = Change {
             name: change.name.filter(|_| updating.name.is_some()),
@@ -282,7 +288,7 @@ impl CodeState {
         (!change.is_empty()).then_some(change)
     }
 
-    fn removed(&mut self, lock: &Lock, at: Instant, domain_events: &mut Vec<(Instant, DomainEvent)>) {
+    fn removed(&mut self, lock: &Lock, at: Timestamp, domain_events: &mut Vec<(Timestamp, DomainEvent)>) {
         let was = self.held.take();
         if !self.is_managed {
             self.gone_at = Some(at);
@@ -298,7 +304,7 @@ impl CodeState {
                 domain_events.push((at, DomainEvent::Changed(change)));
             }
         } else if lock.keeps_expired && self.deletion_requested_at.is_none() {
-            self.particulars.has_expired = true;
+            self.rare_fields.has_expired = true;
         } else {
             domain_events.push((at, DomainEvent::Deleted));
             self.gone_at = Some(at);
@@ -308,7 +314,7 @@ impl CodeState {
 
 /// Whether a start lies in the past for a lock that is given one with this lead instead. One that needs a lead takes no
 /// start at the present instant either.
-pub(crate) fn begun(starts_at: Instant, lead: TimeDelta, now: Instant) -> bool {
+pub(crate) fn begun(starts_at: Timestamp, lead: TimeDelta, now: Timestamp) -> bool {
     if lead.is_zero() { starts_at < now } else { starts_at <= now }
 }
 

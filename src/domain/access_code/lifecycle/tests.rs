@@ -11,28 +11,28 @@ use proptest::prelude::*;
 
 /// What [`CodeState::live_until`] did.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Lived {
+struct Ran {
     /// How many steps were taken.
     steps: u64,
     /// What happened, in order, each at its own instant.
-    domain_events: Vec<(Instant, DomainEvent)>,
+    domain_events: Vec<(Timestamp, DomainEvent)>,
 }
 
 impl CodeState {
     /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
     /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
-    fn live_until(&mut self, lock: &Lock, until: Instant) -> Lived {
-        let mut lived = Lived::default();
+    fn run_until(&mut self, lock: &Lock, until: Timestamp) -> Ran {
+        let mut ran = Ran::default();
         while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
-            self.take(lock, at, step, (None, None), &mut lived.domain_events);
-            lived.steps += 1;
+            self.apply(lock, at, step, (None, None), &mut ran.domain_events);
+            ran.steps += 1;
         }
-        lived
+        ran
     }
 }
 
 const LOCK: Lock = Lock {
-    reachable_since: Some(Instant::MIN_UTC),
+    reachable_since: Some(Timestamp::MIN_UTC),
     unreachable_since: None,
     programming: Some(TimeDelta::milliseconds(250)),
     slow_after: TimeDelta::minutes(1),
@@ -40,11 +40,11 @@ const LOCK: Lock = Lock {
     begun_start_lead: None,
 };
 
-fn at(hours: i64) -> Instant {
+fn at(hours: i64) -> Timestamp {
     from_iso("2026-03-01T00:00:00Z").unwrap() + TimeDelta::hours(hours)
 }
 
-fn after(hours: i64, milliseconds: i64) -> Instant {
+fn after(hours: i64, milliseconds: i64) -> Timestamp {
     at(hours) + TimeDelta::milliseconds(milliseconds)
 }
 
@@ -54,13 +54,13 @@ fn code(native: bool, window: Option<(i64, i64)>) -> CodeState {
     CodeState::begin(at(0), Entry { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
 }
 
-fn lived(mut life: CodeState, until: Instant) -> CodeState {
-    life.live_until(&LOCK, until);
-    life
+fn ran(mut state: CodeState, until: Timestamp) -> CodeState {
+    state.run_until(&LOCK, until);
+    state
 }
 
 /// One row: a code, an instant of its life, and what Seam shows then.
-type Case = (&'static str, CodeState, Instant, Option<Status>, Option<PendingMutation>);
+type Case = (&'static str, CodeState, Timestamp, Option<Status>, Option<PendingMutation>);
 
 #[test]
 fn the_status_and_pending_mutations_are_those_of_the_table() {
@@ -96,11 +96,11 @@ fn the_status_and_pending_mutations_are_those_of_the_table() {
         ("just in time, at its end",                  code(just_in_time, far), at(200), Some(Removing), deleting()),
         ("just in time, off the lock",                code(just_in_time, far), after(200, 250), None, None),
     ];
-    for (name, life, instant, status, mutation) in cases {
-        let life = lived(life, instant);
-        assert_eq!(life.gone_at.is_none().then(|| life.status(false)), status, "{name}");
+    for (name, state, instant, status, mutation) in cases {
+        let state = ran(state, instant);
+        assert_eq!(state.gone_at.is_none().then(|| state.status(false)), status, "{name}");
         if status.is_some() {
-            assert_eq!(life.pending_mutations().pop().map(|(_, mutation)| mutation), mutation, "{name}");
+            assert_eq!(state.pending_mutations().pop().map(|(_, mutation)| mutation), mutation, "{name}");
         }
     }
 }
@@ -122,9 +122,9 @@ fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
         (
             "native, confirmed at the very instant of its start",
             {
-                let mut life = code(true, Some((1, 2)));
-                life.asked.window = Some(Window { starts_at: after(0, 250), ends_at: at(2) });
-                life
+                let mut state = code(true, Some((1, 2)));
+                state.asked.window = Some(Window { starts_at: after(0, 250), ends_at: at(2) });
+                state
             },
             vec![(after(0, 250), SetOnDevice), (after(2, 250), RemovedFromDevice), (after(2, 250), Deleted)],
         ),
@@ -139,56 +139,56 @@ fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
             vec![(after(0, 250), SetOnDevice), (after(2, 250), RemovedFromDevice), (after(2, 250), Deleted)],
         ),
     ];
-    for (name, mut life, events) in cases {
-        assert_eq!(life.live_until(&LOCK, at(1000)).domain_events, events, "{name}");
+    for (name, mut state, events) in cases {
+        assert_eq!(state.run_until(&LOCK, at(1000)).domain_events, events, "{name}");
     }
 }
 
 #[test]
 fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
-    let mut life = lived(code(true, None), at(1));
-    life.request_deletion(at(5));
+    let mut state = ran(code(true, None), at(1));
+    state.request_deletion(at(5));
     assert_eq!(
-        (life.status(false), life.pending_mutations().pop()),
+        (state.status(false), state.pending_mutations().pop()),
         (Removing, Some((at(5), PendingMutation::Deleting)))
     );
-    let lived = life.live_until(&LOCK, at(6));
-    assert_eq!(lived.domain_events, [(after(5, 250), RemovedFromDevice), (after(5, 250), Deleted)]);
-    assert_eq!((life.gone_at, life.held), (Some(after(5, 250)), None));
+    let ran = state.run_until(&LOCK, at(6));
+    assert_eq!(ran.domain_events, [(after(5, 250), RemovedFromDevice), (after(5, 250), Deleted)]);
+    assert_eq!((state.gone_at, state.held), (Some(after(5, 250)), None));
 }
 
 #[test]
 fn a_code_that_never_reached_its_lock_is_deleted_without_being_removed_from_it() {
-    for mut life in [code(true, Some((100, 200))), code(false, Some((100, 200))), code(true, None)] {
-        life.request_deletion(at(0));
-        assert_eq!(life.live_until(&LOCK, at(999)).domain_events, [(after(0, 250), Deleted)]);
+    for mut state in [code(true, Some((100, 200))), code(false, Some((100, 200))), code(true, None)] {
+        state.request_deletion(at(0));
+        assert_eq!(state.run_until(&LOCK, at(999)).domain_events, [(after(0, 250), Deleted)]);
     }
 }
 
 #[test]
 fn deleting_twice_changes_nothing() {
-    let mut life = lived(code(true, None), at(1));
-    life.request_deletion(at(5));
-    let once = life.clone();
-    life.request_deletion(at(7));
-    assert_eq!(life, once);
+    let mut state = ran(code(true, None), at(1));
+    state.request_deletion(at(5));
+    let once = state.clone();
+    state.request_deletion(at(7));
+    assert_eq!(state, once);
 }
 
 #[test]
 fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_back() {
     let offline = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
-    let mut life = code(true, Some((100, 200)));
-    assert_eq!(life.live_until(&offline, at(50)).domain_events, []);
+    let mut state = code(true, Some((100, 200)));
+    assert_eq!(state.run_until(&offline, at(50)).domain_events, []);
     assert_eq!(
-        (life.status(false), life.pending_mutations().pop().map(|(_, m)| m)),
+        (state.status(false), state.pending_mutations().pop().map(|(_, m)| m)),
         (Unset, Some(PendingMutation::Creating))
     );
-    life.live_until(&offline, at(150));
-    assert_eq!(life.status(false), Setting, "a native code that missed its start");
+    state.run_until(&offline, at(150));
+    assert_eq!(state.status(false), Setting, "a native code that missed its start");
     let back = Lock { reachable_since: Some(at(160)), ..LOCK };
-    assert_eq!(life.live_until(&back, at(170)).domain_events, [(after(160, 250), SetOnDevice)]);
-    life.live_until(&offline, at(300));
-    assert_eq!((life.status(false), life.held.is_some()), (Removing, true));
+    assert_eq!(state.run_until(&back, at(170)).domain_events, [(after(160, 250), SetOnDevice)]);
+    state.run_until(&offline, at(300));
+    assert_eq!((state.status(false), state.held.is_some()), (Removing, true));
 }
 
 #[test]
@@ -223,64 +223,64 @@ prop_compose! {
 
 /// Lives a code through these strides, deleting it on the way, and hands each state on the way to `look`.
 fn walk(
-    mut life: CodeState,
+    mut state: CodeState,
     deletion: Option<i64>,
-    strides: &[i64],
+    instants: &[i64],
     mut look: impl FnMut(&CodeState),
-) -> (CodeState, Vec<(Instant, DomainEvent)>) {
+) -> (CodeState, Vec<(Timestamp, DomainEvent)>) {
     let mut domain_events = Vec::new();
-    let mut strides: Vec<i64> = strides.to_vec();
-    strides.extend(deletion);
-    strides.push(4_000_000_000);
-    strides.sort_unstable();
-    for now in strides {
-        domain_events.extend(life.live_until(&LOCK, after(0, now)).domain_events);
-        if deletion == Some(now) && life.gone_at.is_none() {
-            life.request_deletion(after(0, now));
+    let mut instants: Vec<i64> = instants.to_vec();
+    instants.extend(deletion);
+    instants.push(4_000_000_000);
+    instants.sort_unstable();
+    for now in instants {
+        domain_events.extend(state.run_until(&LOCK, after(0, now)).domain_events);
+        if deletion == Some(now) && state.gone_at.is_none() {
+            state.request_deletion(after(0, now));
         }
-        look(&life);
+        look(&state);
     }
-    (life, domain_events)
+    (state, domain_events)
 }
 
 proptest! {
     #[test]
     fn running_late_gives_the_same_end_and_the_same_instants(
-        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+        (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let in_one = walk(life.clone(), deletion, &[], |_| {});
-        let in_many = walk(life, deletion, &strides, |_| {});
+        let in_one = walk(state.clone(), deletion, &[], |_| {});
+        let in_many = walk(state, deletion, &instants, |_| {});
         prop_assert_eq!(in_one, in_many);
     }
 
     #[test]
     fn no_native_code_is_set_before_it_starts_and_none_after_it_ended(
-        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+        (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, domain_events) = walk(life.clone(), deletion, &strides, |life| {
-            if let Some(window) = life.asked.window.filter(|_| life.gone_at.is_none()) {
-                assert!(!(life.is_natively_scheduled && life.status(false) == Set && life.as_of < window.starts_at));
-                assert!(!(life.status(false) == Set && life.as_of >= window.ends_at));
+        let (end, domain_events) = walk(state.clone(), deletion, &instants, |state| {
+            if let Some(window) = state.asked.window.filter(|_| state.gone_at.is_none()) {
+                assert!(!(state.is_natively_scheduled && state.status(false) == Set && state.as_of < window.starts_at));
+                assert!(!(state.status(false) == Set && state.as_of >= window.ends_at));
             }
         });
         for (instant, domain_event) in &domain_events {
-            if let (Some(window), SetOnDevice) = (life.asked.window, domain_event) {
-                prop_assert!(!life.is_natively_scheduled || *instant >= window.starts_at);
+            if let (Some(window), SetOnDevice) = (state.asked.window, domain_event) {
+                prop_assert!(!state.is_natively_scheduled || *instant >= window.starts_at);
                 prop_assert!(*instant < window.ends_at);
             }
         }
-        prop_assert_eq!(end.gone_at.is_some(), life.asked.window.is_some() || deletion.is_some());
+        prop_assert_eq!(end.gone_at.is_some(), state.asked.window.is_some() || deletion.is_some());
         prop_assert!(end.gone_at.is_none() || end.held.is_none());
     }
 
     #[test]
     fn the_lock_holds_only_what_was_asked_for_and_events_tell_what_it_holds(
-        (life, deletion) in any_code(), strides in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
+        (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, domain_events) = walk(life, deletion, &strides, |life| {
-            assert!(life.held.is_none() || life.held.as_ref() == Some(&life.asked));
-            assert!(life.next(&LOCK).is_none_or(|(instant, _)| instant >= life.as_of), "steps do not lie in the past");
-            assert_eq!(life.pending_mutations().is_empty(), life.held.is_some() && life.removing_since().is_none());
+        let (end, domain_events) = walk(state, deletion, &instants, |state| {
+            assert!(state.held.is_none() || state.held.as_ref() == Some(&state.asked));
+            assert!(state.next(&LOCK).is_none_or(|(instant, _)| instant >= state.as_of), "steps do not lie in the past");
+            assert_eq!(state.pending_mutations().is_empty(), state.held.is_some() && state.removing_since().is_none());
         });
         let count = |wanted: DomainEvent| domain_events.iter().filter(|(_, domain_event)| *domain_event == wanted).count();
         prop_assert!(domain_events.is_sorted_by_key(|(instant, _)| *instant));

@@ -19,7 +19,7 @@ fn brief(issues: &[Value]) -> Vec<(&str, i64)> {
 
 #[test]
 fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
-    let trouble =
+    let health =
         |disconnected: Option<i64>, hub: Option<i64>, removed: Option<i64>, account: Option<i64>| DeviceHealth {
             disconnected_at: disconnected.map(at),
             hub_disconnected_at: hub.map(at),
@@ -27,14 +27,14 @@ fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
             account_disconnected_at: account.map(at),
             ..DeviceHealth::default()
         };
-    for (trouble, since, by) in [
-        (trouble(None, None, None, None), None, None),
-        (trouble(Some(1), None, None, None), Some(1), Some("device_disconnected")),
-        (trouble(None, None, Some(2), None), Some(2), Some("device_disconnected")),
-        (trouble(Some(4), Some(3), None, None), Some(3), Some("hub_disconnected")),
-        (trouble(Some(1), Some(2), Some(3), Some(4)), Some(1), Some("account_disconnected")),
+    for (health, since, by) in [
+        (health(None, None, None, None), None, None),
+        (health(Some(1), None, None, None), Some(1), Some("device_disconnected")),
+        (health(None, None, Some(2), None), Some(2), Some("device_disconnected")),
+        (health(Some(4), Some(3), None, None), Some(3), Some("hub_disconnected")),
+        (health(Some(1), Some(2), Some(3), Some(4)), Some(1), Some("account_disconnected")),
     ] {
-        assert_eq!((trouble.unreachable_since(), trouble.disconnected_by()), (since.map(at), by));
+        assert_eq!((health.unreachable_since(), health.disconnected_by()), (since.map(at), by));
     }
 }
 
@@ -48,7 +48,7 @@ fn device_without_trouble_is_stored_as_nothing() {
 #[test]
 fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
     let mut lock = device("august_lock", json!({}));
-    lock.trouble = DeviceHealth {
+    lock.health = DeviceHealth {
         disconnected_at: Some(at(1)),
         hub_disconnected_at: Some(at(2)),
         removed_at: Some(at(3)),
@@ -79,7 +79,7 @@ fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
 #[test]
 fn error_of_a_bridge_is_neither_the_devices_nor_the_accounts() {
     let mut lock = device("august_lock", json!({}));
-    lock.trouble.errors = vec![condition("bridge_disconnected", 1)];
+    lock.health.errors = vec![condition("bridge_disconnected", 1)];
     let message = "As a tester has it.";
     let expected = json!({ "error_code": "bridge_disconnected", "message": message,
                            "created_at": "2026-03-01T01:00:00.000Z", "is_bridge_error": true });
@@ -139,7 +139,7 @@ fn warning_of_a_full_memory_says_since_when_and_how_many() {
         assert_eq!(warnings[0]["max_active_access_code_count"], 3);
     }
     let mut troubled = device("august_lock", json!({}));
-    troubled.trouble.warnings = vec![condition("low_battery", 5)];
+    troubled.health.warnings = vec![condition("low_battery", 5)];
     assert_eq!(brief(&troubled.warnings(&stats(100, None))), [("low_battery", 5)]);
 }
 

@@ -266,14 +266,14 @@ fn spoil_key(random: &mut Random, caller: &Caller<'_>, made: &mut Request) {
 
 fn spoil_body(random: &mut Random, made: &mut Request) {
     let body = String::from_utf8(std::mem::take(&mut made.body)).unwrap();
-    let place = random.below(body.len() + 1);
+    let index = random.below(body.len() + 1);
     made.body = match random.below(12) {
         0 => Vec::new(),
-        1 => body.as_bytes()[..place].to_vec(),
+        1 => body.as_bytes()[..index].to_vec(),
         2 => [
-            &body.as_bytes()[..place],
+            &body.as_bytes()[..index],
             &[*random.pick(&[0_u8, 0x80, 0xff, b'"', b'}', b',', b'\\'])],
-            &body.as_bytes()[place..],
+            &body.as_bytes()[index..],
         ]
         .concat(),
         3 => format!("[{body}]").into_bytes(),

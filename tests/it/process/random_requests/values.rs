@@ -1,4 +1,4 @@
-//! Values for parameters: mostly such as a schema asks for and a world knows, and often others.
+//! Values for parameters: mostly such as a schema asks for and a workspace knows, and often others.
 
 use latchkey::testing::clock;
 use serde_json::{Map, Value, json};
@@ -35,12 +35,12 @@ impl Random {
     }
 }
 
-/// What answers about a world told: values by the names of the parameters that take them.
+/// What answers about a workspace told: values by the names of the parameters that take them.
 #[derive(Default)]
 pub(super) struct Known {
     by_name: BTreeMap<String, Vec<String>>,
-    now: Option<clock::Instant>,
-    /// A world that was exported: this one or an earlier one.
+    now: Option<clock::Timestamp>,
+    /// A workspace that was exported: this one or an earlier one.
     pub(super) exported: Option<Value>,
 }
 
@@ -124,19 +124,19 @@ impl<'a> Maker<'a> {
         let mut fields = Map::new();
         let mut ended = false;
         for (name, schema) in schemas {
-            let wanted = match *name {
+            let params = match *name {
                 name if required.contains(&name) => !self.random.per_mille(self.wrong / 2),
                 // One end of a time frame alone is refused.
                 "ends_at" if fields.contains_key("starts_at") => self.random.per_mille(930),
                 "ends_at" => self.random.per_mille(30),
                 // One that was made up is refused.
                 "page_cursor" if !self.known.by_name.contains_key("page_cursor") => self.random.per_mille(30),
-                // A world that is not the key's is refused.
+                // A workspace that is not the key's is refused.
                 "workspace_id" => self.random.per_mille(100),
                 _ => self.random.per_mille(share),
             };
             ended |= *name == "ends_at";
-            if wanted {
+            if params {
                 fields.insert((*name).to_owned(), self.value(name, schema));
             }
         }
@@ -262,7 +262,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// An instant not far from what time it is in the world, written in one of several ways.
+    /// An instant not far from what time it is in the workspace, written in one of several ways.
     fn instant(&mut self) -> String {
         let now = self.known.now.unwrap_or_else(|| clock::from_iso(crate::support::START).unwrap());
         let minutes = match self.random.below(4) {
@@ -280,24 +280,24 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The world that was exported last, sometimes damaged, mostly with a checksum that fits.
+    /// The workspace that was exported last, sometimes damaged, mostly with a checksum that fits.
     fn snapshot(&mut self) -> Value {
         let Some(mut document) = self.known.exported.clone() else { return json!({ "version": 2 }) };
         if self.random.per_mille(600) {
             let damage = self.anything(2);
-            let mut place = &mut document;
+            let mut index = &mut document;
             loop {
-                let count = place.as_object().map_or_else(|| place.as_array().map_or(0, Vec::len), Map::len);
+                let count = index.as_object().map_or_else(|| index.as_array().map_or(0, Vec::len), Map::len);
                 if count == 0 || self.random.per_mille(50) {
                     break;
                 }
                 let chosen = self.random.below(count);
-                place = match place {
+                index = match index {
                     Value::Object(fields) => fields.values_mut().nth(chosen).unwrap(),
                     inner => &mut inner[chosen],
                 };
             }
-            *place = damage;
+            *index = damage;
         }
         if self.random.per_mille(800)
             && let Some(fields) = document.as_object_mut()

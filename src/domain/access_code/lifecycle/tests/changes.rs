@@ -1,7 +1,7 @@
 //! What callers and people at the lock change.
 
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{ExternalChange, ModifiedField, Unmanage, modified_fields};
+use crate::domain::access_code::lifecycle::rare_fields::{ExternalChange, ModifiedField, Unmanage, modified_fields};
 
 fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> Entry {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
@@ -10,103 +10,103 @@ fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> Entry {
 
 /// An ongoing code that its lock holds.
 fn set() -> CodeState {
-    lived(code(false, None), at(1))
+    ran(code(false, None), at(1))
 }
 
 fn texts(from: &str, to: &str) -> Option<(Option<String>, Option<String>)> {
     Some((Some(from.to_owned()), Some(to.to_owned())))
 }
 
-fn kinds(lived: &Lived) -> Vec<DomainEvent> {
-    lived.domain_events.iter().map(|(_, domain_event)| domain_event.clone()).collect()
+fn kinds(ran: &Ran) -> Vec<DomainEvent> {
+    ran.domain_events.iter().map(|(_, domain_event)| domain_event.clone()).collect()
 }
 
 #[test]
 fn update_waits_for_the_lock_and_each_property_since_it_differs() {
-    let mut life = set();
-    let change = life.request_update(at(2), asked("other", "2468", None), false);
+    let mut state = set();
+    let change = state.request_update(at(2), asked("other", "2468", None), false);
     assert_eq!(change, Change { name: texts("guest", "other"), code: texts("1357", "2468"), ..Change::default() });
     let name = (at(2), PendingMutation::UpdatingName { from: Some("guest".to_owned()), to: Some("other".to_owned()) });
     let pin = (at(2), PendingMutation::UpdatingCode { from: "1357".to_owned(), to: "2468".to_owned() });
-    assert_eq!(life.pending_mutations(), [name, pin.clone()]);
-    assert_eq!(life.work(), Some((Operation::Update, at(2))));
-    assert_eq!((life.is_being_updated(), life.status(true)), (false, Set), "the lock has not begun");
-    life.live_until(&LOCK, at(2));
-    assert_eq!((life.is_being_updated(), life.status(true), life.status(false)), (true, Setting, Set));
-    life.request_update(at(3), asked("guest", "2468", None), false);
-    assert_eq!(life.pending_mutations(), [pin]);
-    let lived = life.live_until(&LOCK, at(4));
+    assert_eq!(state.pending_mutations(), [name, pin.clone()]);
+    assert_eq!(state.work(), Some((Operation::Update, at(2))));
+    assert_eq!((state.is_being_updated(), state.status(true)), (false, Set), "the lock has not begun");
+    state.run_until(&LOCK, at(2));
+    assert_eq!((state.is_being_updated(), state.status(true), state.status(false)), (true, Setting, Set));
+    state.request_update(at(3), asked("guest", "2468", None), false);
+    assert_eq!(state.pending_mutations(), [pin]);
+    let ran = state.run_until(&LOCK, at(4));
     let told = Change { code: texts("1357", "2468"), is_on_device: true, ..Change::default() };
-    assert_eq!(lived.domain_events, [(after(3, 250), DomainEvent::Changed(told))]);
-    assert_eq!((life.pending_mutations(), life.work(), life.is_being_updated()), (vec![], None, false));
+    assert_eq!(ran.domain_events, [(after(3, 250), DomainEvent::Changed(told))]);
+    assert_eq!((state.pending_mutations(), state.work(), state.is_being_updated()), (vec![], None, false));
 }
 
 #[test]
 fn update_that_changes_nothing_leaves_the_code_alone() {
-    let mut life = set();
-    let before = life.clone();
-    assert!(life.request_update(at(2), asked("guest", "1357", None), true).is_empty());
-    assert_eq!(life, before);
+    let mut state = set();
+    let before = state.clone();
+    assert!(state.request_update(at(2), asked("guest", "1357", None), true).is_empty());
+    assert_eq!(state, before);
 }
 
 #[test]
 fn update_of_a_code_that_no_lock_holds_has_nothing_to_confirm() {
-    let mut life = code(true, Some((100, 200)));
-    life.request_update(at(1), asked("other", "2468", Some((100, 200))), true);
-    assert_eq!(life.particulars.updating.since(), None);
-    let lived = life.live_until(&LOCK, at(150));
-    assert_eq!(lived.domain_events, [(after(28, 250), ScheduledOnDevice), (at(100), SetOnDevice)]);
+    let mut state = code(true, Some((100, 200)));
+    state.request_update(at(1), asked("other", "2468", Some((100, 200))), true);
+    assert_eq!(state.rare_fields.updating.since(), None);
+    let ran = state.run_until(&LOCK, at(150));
+    assert_eq!(ran.domain_events, [(after(28, 250), ScheduledOnDevice), (at(100), SetOnDevice)]);
 }
 
 #[test]
 fn update_begins_anew_what_the_lock_was_doing() {
-    let mut life = code(true, None);
-    life.live_until(&LOCK, at(0));
-    assert!(life.working_since.is_some());
-    life.particulars.slow_since = Some(at(0));
-    life.request_update(after(0, 100), asked("guest", "2468", None), true);
-    assert_eq!((life.working_since, life.particulars.slow_since), (None, None));
-    assert_eq!(life.live_until(&LOCK, at(1)).domain_events, [(after(0, 350), SetOnDevice)]);
+    let mut state = code(true, None);
+    state.run_until(&LOCK, at(0));
+    assert!(state.working_since.is_some());
+    state.rare_fields.slow_since = Some(at(0));
+    state.request_update(after(0, 100), asked("guest", "2468", None), true);
+    assert_eq!((state.working_since, state.rare_fields.slow_since), (None, None));
+    assert_eq!(state.run_until(&LOCK, at(1)).domain_events, [(after(0, 350), SetOnDevice)]);
 }
 
 #[test]
 fn code_that_is_put_off_is_taken_off_a_lock_that_knows_no_schedule() {
-    let mut life = lived(code(false, Some((1, 10))), at(2));
-    life.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
-    assert_eq!(life.work(), Some((Operation::Remove, at(3))));
-    let lived = life.live_until(&LOCK, at(50));
-    assert_eq!(lived.domain_events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
-    assert!(matches!(kinds(&lived)[..], [RemovedFromDevice, DomainEvent::Changed(Change { window: Some(_), .. })]));
+    let mut state = ran(code(false, Some((1, 10))), at(2));
+    state.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
+    assert_eq!(state.work(), Some((Operation::Remove, at(3))));
+    let ran = state.run_until(&LOCK, at(50));
+    assert_eq!(ran.domain_events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
+    assert!(matches!(kinds(&ran)[..], [RemovedFromDevice, DomainEvent::Changed(Change { window: Some(_), .. })]));
     let deferred = (at(0), PendingMutation::DeferringCreation { scheduled_at: at(99) });
-    assert_eq!((life.status(false), life.pending_mutations()), (Unset, vec![deferred]));
-    assert_eq!(life.live_until(&LOCK, at(150)).domain_events, [(after(99, 250), SetOnDevice)]);
+    assert_eq!((state.status(false), state.pending_mutations()), (Unset, vec![deferred]));
+    assert_eq!(state.run_until(&LOCK, at(150)).domain_events, [(after(99, 250), SetOnDevice)]);
 }
 
 #[test]
 fn code_that_is_put_off_while_it_is_taken_off_may_come_to_stay() {
-    let mut life = lived(code(false, Some((1, 10))), at(2));
+    let mut state = ran(code(false, Some((1, 10))), at(2));
     let never = Lock { programming: None, slow_after: TimeDelta::days(365), ..LOCK };
-    life.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
-    life.live_until(&never, at(98));
-    assert!(life.working_since.is_some() && life.held.is_some(), "it is still being taken off");
-    life.live_until(&never, at(99));
-    assert_eq!(life.work().map(|(operation, _)| operation), Some(Operation::Update), "its time has come");
+    state.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
+    state.run_until(&never, at(98));
+    assert!(state.working_since.is_some() && state.held.is_some(), "it is still being taken off");
+    state.run_until(&never, at(99));
+    assert_eq!(state.work().map(|(operation, _)| operation), Some(Operation::Update), "its time has come");
 }
 
 #[test]
 fn code_that_gets_a_time_frame_or_loses_it_changes_how_it_is_scheduled() {
-    let mut life = lived(code(true, Some((1, 10))), at(2));
-    assert!(life.is_scheduled_on_device());
-    life.request_update(at(2), asked("guest", "1357", None), true);
-    assert!(life.is_natively_scheduled && life.is_scheduled_on_device(), "until the lock confirms");
-    life.live_until(&LOCK, at(3));
-    assert!(!life.is_natively_scheduled && !life.is_scheduled_on_device());
-    life.request_update(at(3), asked("guest", "1357", Some((5, 10))), true);
-    assert_eq!((life.is_natively_scheduled, life.status(false)), (true, Set), "the lock has no time frame yet");
-    let lived = life.live_until(&LOCK, at(4));
-    assert!(matches!(kinds(&lived)[..], [DomainEvent::Changed(_)]));
-    assert_eq!((life.status(false), life.is_scheduled_on_device()), (Unset, true));
-    assert_eq!(life.live_until(&LOCK, at(6)).domain_events, [(at(5), SetOnDevice)]);
+    let mut state = ran(code(true, Some((1, 10))), at(2));
+    assert!(state.is_scheduled_on_device());
+    state.request_update(at(2), asked("guest", "1357", None), true);
+    assert!(state.is_natively_scheduled && state.is_scheduled_on_device(), "until the lock confirms");
+    state.run_until(&LOCK, at(3));
+    assert!(!state.is_natively_scheduled && !state.is_scheduled_on_device());
+    state.request_update(at(3), asked("guest", "1357", Some((5, 10))), true);
+    assert_eq!((state.is_natively_scheduled, state.status(false)), (true, Set), "the lock has no time frame yet");
+    let ran = state.run_until(&LOCK, at(4));
+    assert!(matches!(kinds(&ran)[..], [DomainEvent::Changed(_)]));
+    assert_eq!((state.status(false), state.is_scheduled_on_device()), (Unset, true));
+    assert_eq!(state.run_until(&LOCK, at(6)).domain_events, [(at(5), SetOnDevice)]);
     let mut unheld = code(true, Some((100, 200)));
     unheld.request_update(at(1), asked("guest", "1357", None), true);
     assert!(!unheld.is_natively_scheduled);
@@ -115,53 +115,53 @@ fn code_that_gets_a_time_frame_or_loses_it_changes_how_it_is_scheduled() {
 #[test]
 fn start_in_the_past_becomes_one_that_the_lock_takes() {
     let kwikset = Lock { begun_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
-    let mut life = code(true, Some((-1, 9)));
-    let lived = life.live_until(&kwikset, at(1));
+    let mut state = code(true, Some((-1, 9)));
+    let ran = state.run_until(&kwikset, at(1));
     let three_minutes = at(0) + TimeDelta::minutes(3);
-    assert_eq!(lived.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
-    assert_eq!(life.held.as_ref().unwrap().window.unwrap().ends(), (three_minutes, at(9)));
-    assert_eq!(life.held.as_ref(), Some(&life.asked_of_lock()));
-    assert_eq!((life.work(), life.pending_mutations()), (None, vec![]), "it is as asked");
-    life.is_natively_scheduled = false;
-    assert_eq!(life.asked_of_lock(), life.asked, "without schedules there is no other start");
-    life.is_natively_scheduled = true;
+    assert_eq!(ran.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
+    assert_eq!(state.held.as_ref().unwrap().window.unwrap().ends(), (three_minutes, at(9)));
+    assert_eq!(state.held.as_ref(), Some(&state.asked_of_lock()));
+    assert_eq!((state.work(), state.pending_mutations()), (None, vec![]), "it is as asked");
+    state.is_natively_scheduled = false;
+    assert_eq!(state.asked_of_lock(), state.asked, "without schedules there is no other start");
+    state.is_natively_scheduled = true;
     // Other changes leave the start as the lock has it; a change of the start makes it a new one.
-    life.request_update(at(2), asked("other", "1357", Some((-1, 9))), true);
-    life.live_until(&kwikset, at(3));
-    assert_eq!(life.held.as_ref().unwrap().window.unwrap().starts_at, three_minutes);
-    life.request_update(at(3), asked("other", "1357", Some((-1, 12))), true);
-    assert_eq!(life.particulars.lock_starts_at, Some(three_minutes));
-    life.request_update(at(3), asked("other", "1357", Some((2, 12))), true);
-    assert_eq!(life.particulars.lock_starts_at, None);
-    life.live_until(&kwikset, at(4));
-    assert_eq!(life.held.as_ref().unwrap().window.unwrap().starts_at, at(3) + TimeDelta::minutes(3));
+    state.request_update(at(2), asked("other", "1357", Some((-1, 9))), true);
+    state.run_until(&kwikset, at(3));
+    assert_eq!(state.held.as_ref().unwrap().window.unwrap().starts_at, three_minutes);
+    state.request_update(at(3), asked("other", "1357", Some((-1, 12))), true);
+    assert_eq!(state.rare_fields.lock_starts_at, Some(three_minutes));
+    state.request_update(at(3), asked("other", "1357", Some((2, 12))), true);
+    assert_eq!(state.rare_fields.lock_starts_at, None);
+    state.run_until(&kwikset, at(4));
+    assert_eq!(state.held.as_ref().unwrap().window.unwrap().starts_at, at(3) + TimeDelta::minutes(3));
 }
 
 #[test]
 fn start_in_the_past_stays_where_the_lock_has_it_or_takes_it() {
     let kwikset = Lock { begun_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
-    let mut early = lived(code(true, Some((1, 9))), at(2));
+    let mut early = ran(code(true, Some((1, 9))), at(2));
     early.request_update(at(2), asked("other", "1357", Some((1, 9))), true);
-    early.live_until(&kwikset, at(3));
+    early.run_until(&kwikset, at(3));
     assert_eq!(early.held, Some(early.asked.clone()), "the lock took it while it was to come");
-    for (life, lock) in [(code(true, Some((-1, 9))), LOCK), (code(false, Some((-1, 9))), kwikset)] {
-        let mut life = life;
-        life.live_until(&lock, at(1));
-        assert_eq!((life.held, life.particulars.lock_starts_at), (Some(life.asked), None));
+    for (state, lock) in [(code(true, Some((-1, 9))), LOCK), (code(false, Some((-1, 9))), kwikset)] {
+        let mut state = state;
+        state.run_until(&lock, at(1));
+        assert_eq!((state.held, state.rare_fields.lock_starts_at), (Some(state.asked), None));
     }
     let mut ends_soon = code(true, None);
     let ends_at = at(0) + TimeDelta::minutes(2);
     ends_soon.asked.window = Some(Window { starts_at: at(-1), ends_at });
     ends_soon.is_natively_scheduled = true;
-    ends_soon.live_until(&kwikset, at(0));
-    assert_eq!(ends_soon.particulars.lock_starts_at, Some(ends_at), "it cannot start after its end");
+    ends_soon.run_until(&kwikset, at(0));
+    assert_eq!(ends_soon.rare_fields.lock_starts_at, Some(ends_at), "it cannot start after its end");
     for (lead, starts_at, is_begun) in [(0, 0, false), (0, -1, true), (3, 0, true), (3, 1, false)] {
         assert_eq!(begun(at(starts_at), TimeDelta::minutes(lead), at(0)), is_begun, "{lead} {starts_at}");
     }
 }
 
-fn external(life: &CodeState) -> Option<ExternalChange> {
-    life.particulars.external.clone()
+fn external(state: &CodeState) -> Option<ExternalChange> {
+    state.rare_fields.external.clone()
 }
 
 fn field(field: &str, from: &str, to: &str) -> ModifiedField {
@@ -170,66 +170,66 @@ fn field(field: &str, from: &str, to: &str) -> ModifiedField {
 
 #[test]
 fn change_at_the_lock_is_put_right_without_being_told_as_a_change() {
-    let mut life = set();
-    life.change_outside(at(2), Some(asked("guest", "9753", None)), false);
+    let mut state = set();
+    state.change_outside(at(2), Some(asked("guest", "9753", None)), false);
     let expected = ExternalChange {
         since: at(2),
         is_removed: false,
         modified_fields: vec![field("code", "1357", "9753")],
         is_honoured: false,
     };
-    assert_eq!(external(&life), Some(expected));
-    assert_eq!((life.status(false), life.work()), (Setting, Some((Operation::Update, at(2)))));
+    assert_eq!(external(&state), Some(expected));
+    assert_eq!((state.status(false), state.work()), (Setting, Some((Operation::Update, at(2)))));
     let pin = PendingMutation::UpdatingCode { from: "9753".to_owned(), to: "1357".to_owned() };
-    assert_eq!(life.pending_mutations(), [(at(2), pin)]);
-    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, []);
-    assert_eq!((external(&life), life.held.clone(), life.status(false)), (None, Some(life.asked.clone()), Set));
+    assert_eq!(state.pending_mutations(), [(at(2), pin)]);
+    assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
+    assert_eq!((external(&state), state.held.clone(), state.status(false)), (None, Some(state.asked.clone()), Set));
 }
 
 #[test]
 fn changes_at_the_lock_add_up_and_cancel_each_other() {
-    let mut life = set();
-    life.change_outside(at(2), Some(asked("guest", "9753", None)), false);
-    life.change_outside(at(3), Some(asked("Bo", "8642", None)), false);
-    let changed = external(&life).unwrap();
+    let mut state = set();
+    state.change_outside(at(2), Some(asked("guest", "9753", None)), false);
+    state.change_outside(at(3), Some(asked("Bo", "8642", None)), false);
+    let changed = external(&state).unwrap();
     assert_eq!(changed.since, at(2));
     assert_eq!(changed.modified_fields, [field("code", "1357", "8642"), field("name", "guest", "Bo")]);
-    life.change_outside(at(4), Some(asked("guest", "1357", None)), false);
-    assert_eq!((external(&life), life.status(false)), (None, Set));
-    life.held = None;
-    life.change_outside(at(5), Some(asked("Bo", "8642", None)), false);
-    assert_eq!((life.held.clone(), external(&life)), (None, None), "nobody can change what is not there");
+    state.change_outside(at(4), Some(asked("guest", "1357", None)), false);
+    assert_eq!((external(&state), state.status(false)), (None, Set));
+    state.held = None;
+    state.change_outside(at(5), Some(asked("Bo", "8642", None)), false);
+    assert_eq!((state.held.clone(), external(&state)), (None, None), "nobody can change what is not there");
 }
 
 #[test]
 fn change_at_the_lock_that_is_allowed_is_what_is_asked_for_from_then_on() {
-    let mut life = set();
-    life.particulars.lock_starts_at = Some(at(0));
-    life.change_outside(at(2), Some(asked("guest", "9753", None)), true);
-    assert_eq!(life.asked.code, "9753");
-    assert!(external(&life).unwrap().is_honoured);
-    assert_eq!((life.status(false), life.pending_mutations(), life.work()), (Set, vec![], None));
-    assert_eq!(life.particulars.lock_starts_at, None);
-    life.forbid_changes_outside(at(3));
-    assert_eq!((external(&life), life.asked.code.as_str()), (None, "9753"));
+    let mut state = set();
+    state.rare_fields.lock_starts_at = Some(at(0));
+    state.change_outside(at(2), Some(asked("guest", "9753", None)), true);
+    assert_eq!(state.asked.code, "9753");
+    assert!(external(&state).unwrap().is_honoured);
+    assert_eq!((state.status(false), state.pending_mutations(), state.work()), (Set, vec![], None));
+    assert_eq!(state.rare_fields.lock_starts_at, None);
+    state.forbid_changes_outside(at(3));
+    assert_eq!((external(&state), state.asked.code.as_str()), (None, "9753"));
 }
 
 #[test]
 fn code_that_is_removed_at_the_lock_is_set_again_or_left_off() {
-    let mut life = set();
-    life.change_outside(at(2), None, false);
+    let mut state = set();
+    state.change_outside(at(2), None, false);
     let removed = ExternalChange { since: at(2), is_removed: true, modified_fields: vec![], is_honoured: false };
-    assert_eq!(external(&life), Some(removed.clone()));
-    assert_eq!((life.status(false), life.work()), (Setting, Some((Operation::Set, at(2)))));
-    assert_eq!(life.pending_mutations(), [(at(2), PendingMutation::Creating)]);
-    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), SetOnDevice)]);
-    let mut life = set();
-    life.change_outside(at(2), None, true);
-    assert_eq!(external(&life), Some(ExternalChange { is_honoured: true, ..removed }));
-    assert_eq!((life.status(false), life.work(), life.pending_mutations()), (Unset, None, vec![]));
-    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, []);
-    life.forbid_changes_outside(at(4));
-    assert_eq!(life.live_until(&LOCK, at(5)).domain_events, [(after(4, 250), SetOnDevice)]);
+    assert_eq!(external(&state), Some(removed.clone()));
+    assert_eq!((state.status(false), state.work()), (Setting, Some((Operation::Set, at(2)))));
+    assert_eq!(state.pending_mutations(), [(at(2), PendingMutation::Creating)]);
+    assert_eq!(state.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), SetOnDevice)]);
+    let mut state = set();
+    state.change_outside(at(2), None, true);
+    assert_eq!(external(&state), Some(ExternalChange { is_honoured: true, ..removed }));
+    assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Unset, None, vec![]));
+    assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
+    state.forbid_changes_outside(at(4));
+    assert_eq!(state.run_until(&LOCK, at(5)).domain_events, [(after(4, 250), SetOnDevice)]);
     let mut put_right = set();
     put_right.change_outside(at(2), None, false);
     let before = put_right.clone();
@@ -240,67 +240,67 @@ fn code_that_is_removed_at_the_lock_is_set_again_or_left_off() {
 #[test]
 fn start_that_is_moved_at_the_lock_is_not_told_twice() {
     let moved = |hours| {
-        let mut life = lived(code(true, Some((1, 50))), at(hours));
-        life.change_outside(at(hours), Some(asked("guest", "1357", Some((20, 50)))), false);
-        life.live_until(&LOCK, at(hours + 1)).domain_events
+        let mut state = ran(code(true, Some((1, 50))), at(hours));
+        state.change_outside(at(hours), Some(asked("guest", "1357", Some((20, 50)))), false);
+        state.run_until(&LOCK, at(hours + 1)).domain_events
     };
     assert_eq!(moved(5), [], "it was told to be set before");
-    let mut early = lived(code(true, Some((10, 50))), at(1));
+    let mut early = ran(code(true, Some((10, 50))), at(1));
     early.change_outside(at(2), Some(asked("guest", "1357", Some((20, 50)))), false);
-    assert_eq!(early.live_until(&LOCK, at(15)).domain_events, [(at(10), SetOnDevice)]);
+    assert_eq!(early.run_until(&LOCK, at(15)).domain_events, [(at(10), SetOnDevice)]);
 }
 
 #[test]
 fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
     let id = Uuid::from_u128(7);
-    let mut life = set();
-    life.particulars.external =
+    let mut state = set();
+    state.rare_fields.external =
         Some(ExternalChange { since: at(0), is_removed: false, modified_fields: vec![], is_honoured: true });
-    life.request_update(at(1), asked("other", "1357", None), false);
-    assert!(life.request_unmanaging(at(2), id));
-    assert!(!life.is_managed && !life.waits_to_unmanage(id));
-    assert_eq!(life.asked.name.as_deref(), Some("guest"), "what the lock holds is all there is");
-    assert_eq!((life.status(false), life.work(), life.pending_mutations()), (Set, None, vec![]));
-    assert_eq!((life.particulars.updating.since(), external(&life)), (None, None));
-    let mut life = code(true, None);
-    assert!(!life.request_unmanaging(at(0), id));
-    assert!(life.is_managed && life.waits_to_unmanage(id) && !life.waits_to_unmanage(Uuid::nil()));
-    let lived = life.live_until(&LOCK, at(1));
-    assert_eq!(lived.domain_events, [(after(0, 250), SetOnDevice), (after(0, 250), DomainEvent::Unmanaged)]);
-    assert!(!life.is_managed);
-    assert_eq!(life.particulars.unmanage, Some(Unmanage { action_attempt_ids: vec![id] }), "their outcome is kept");
+    state.request_update(at(1), asked("other", "1357", None), false);
+    assert!(state.request_unmanaging(at(2), id));
+    assert!(!state.is_managed && !state.waits_to_unmanage(id));
+    assert_eq!(state.asked.name.as_deref(), Some("guest"), "what the lock holds is all there is");
+    assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Set, None, vec![]));
+    assert_eq!((state.rare_fields.updating.since(), external(&state)), (None, None));
+    let mut state = code(true, None);
+    assert!(!state.request_unmanaging(at(0), id));
+    assert!(state.is_managed && state.waits_to_unmanage(id) && !state.waits_to_unmanage(Uuid::nil()));
+    let ran = state.run_until(&LOCK, at(1));
+    assert_eq!(ran.domain_events, [(after(0, 250), SetOnDevice), (after(0, 250), DomainEvent::Unmanaged)]);
+    assert!(!state.is_managed);
+    assert_eq!(state.rare_fields.unmanage, Some(Unmanage { action_attempt_ids: vec![id] }), "their outcome is kept");
 }
 
 #[test]
 fn unmanaged_code_opens_in_its_time_frame_and_ends_by_itself() {
-    let mut life = lived(code(true, Some((5, 9))), at(1));
-    life.make_unmanaged(at(1));
+    let mut state = ran(code(true, Some((5, 9))), at(1));
+    state.make_unmanaged(at(1));
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(1)), ..LOCK };
-    assert_eq!((life.status(false), life.is_scheduled_on_device()), (Unset, true));
-    assert_eq!(life.live_until(&unreachable, at(6)).domain_events, []);
-    assert_eq!((life.status(false), life.removing_since()), (Set, None));
-    assert_eq!(life.live_until(&unreachable, at(10)).domain_events, [(at(9), DomainEvent::UnmanagedRemoved)]);
-    assert_eq!(life.gone_at, Some(at(9)));
-    let mut deleted = lived(code(true, Some((5, 9))), at(1));
+    assert_eq!((state.status(false), state.is_scheduled_on_device()), (Unset, true));
+    assert_eq!(state.run_until(&unreachable, at(6)).domain_events, []);
+    assert_eq!((state.status(false), state.removing_since()), (Set, None));
+    assert_eq!(state.run_until(&unreachable, at(10)).domain_events, [(at(9), DomainEvent::UnmanagedRemoved)]);
+    assert_eq!(state.gone_at, Some(at(9)));
+    let mut deleted = ran(code(true, Some((5, 9))), at(1));
     deleted.make_unmanaged(at(1));
     deleted.request_deletion(at(2));
     assert_eq!(deleted.removing_since(), Some(at(2)));
     let mut out_of_reach = deleted.clone();
-    assert_eq!(deleted.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), DomainEvent::UnmanagedRemoved)]);
-    let lived = out_of_reach.live_until(&unreachable, at(10));
-    assert_eq!(kinds(&lived), [DomainEvent::FailedToRemove, DomainEvent::UnmanagedRemoved]);
+    assert_eq!(deleted.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), DomainEvent::UnmanagedRemoved)]);
+    let ran = out_of_reach.run_until(&unreachable, at(10));
+    assert_eq!(kinds(&ran), [DomainEvent::FailedToRemove, DomainEvent::UnmanagedRemoved]);
     assert_eq!(out_of_reach.gone_at, Some(at(9)), "the lock drops it at its end");
 }
 
 #[test]
 fn code_that_becomes_managed_is_scheduled_as_it_was_found() {
     for (window, native) in [(Some((5, 9)), true), (None, false)] {
-        let mut life = lived(code(true, window), at(1));
-        life.make_unmanaged(at(1));
-        life.is_natively_scheduled = false;
-        life.make_managed(at(2));
-        assert_eq!((life.is_managed, life.is_natively_scheduled, life.as_of), (true, native, at(2)));
-        assert_eq!(life.work(), None);
+        let mut state = ran(code(true, window), at(1));
+        state.make_unmanaged(at(1));
+        state.is_natively_scheduled = false;
+        state.make_managed(at(2));
+        assert_eq!((state.is_managed, state.is_natively_scheduled, state.as_of), (true, native, at(2)));
+        assert_eq!(state.work(), None);
     }
 }
 

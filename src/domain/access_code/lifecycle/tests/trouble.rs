@@ -1,7 +1,7 @@
 //! What goes wrong on the way to the lock and off it, and how codes end.
 
 use super::*;
-use crate::domain::access_code::lifecycle::particulars::{Fail, Failure};
+use crate::domain::access_code::lifecycle::rare_fields::{Fail, Failure};
 
 /// A lock whose operations somebody ends by hand.
 const BY_HAND: Lock = Lock { programming: None, ..LOCK };
@@ -11,49 +11,49 @@ fn fail(error_code: Option<&str>) -> Fail {
 }
 
 /// Has the operation in flight, or the one due next, fail. Gives what happened.
-fn fails(life: &mut CodeState, at: Instant, fail: Fail) -> Vec<DomainEvent> {
+fn fails(state: &mut CodeState, at: Timestamp, fail: Fail) -> Vec<DomainEvent> {
     let mut domain_events = Vec::new();
-    life.take(&LOCK, at, Step::Begin, (None, None), &mut domain_events);
-    life.take(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut domain_events);
+    state.apply(&LOCK, at, Step::Begin, (None, None), &mut domain_events);
+    state.apply(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut domain_events);
     domain_events.into_iter().map(|(_, domain_event)| domain_event).collect()
 }
 
-fn failure(life: &CodeState) -> &Failure {
-    life.particulars.failure.as_ref().unwrap()
+fn failure(state: &CodeState) -> &Failure {
+    state.rare_fields.failure.as_ref().unwrap()
 }
 
 #[test]
 fn operation_that_is_not_done_after_a_while_is_told_once() {
-    let mut life = code(true, None);
+    let mut state = code(true, None);
     let minute = at(0) + TimeDelta::minutes(1);
-    assert_eq!(life.live_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
-    assert_eq!((life.particulars.slow_since, life.next(&BY_HAND)), (Some(minute), None));
+    assert_eq!(state.run_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
+    assert_eq!((state.rare_fields.slow_since, state.next(&BY_HAND)), (Some(minute), None));
     let mut domain_events = Vec::new();
-    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
-    assert_eq!((domain_events, life.particulars.slow_since), (vec![(at(9), SetOnDevice)], None));
+    state.apply(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
+    assert_eq!((domain_events, state.rare_fields.slow_since), (vec![(at(9), SetOnDevice)], None));
 }
 
 #[test]
 fn removal_that_is_not_done_after_a_while_has_failed_and_goes_on() {
-    let mut life = lived(code(true, None), at(1));
-    life.request_deletion(at(2));
+    let mut state = ran(code(true, None), at(1));
+    state.request_deletion(at(2));
     let minute = at(2) + TimeDelta::minutes(1);
-    assert_eq!(life.live_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::FailedToRemove)]);
-    let Failure { error_code, since, attempts, retry_at, is_final, .. } = failure(&life).clone();
+    assert_eq!(state.run_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::FailedToRemove)]);
+    let Failure { error_code, since, attempts, retry_at, is_final, .. } = failure(&state).clone();
     assert_eq!((error_code.as_str(), since), ("failed_to_remove_from_device", minute));
     assert_eq!((attempts, retry_at, is_final), (0, None, false), "no attempt has failed");
     let mut domain_events = Vec::new();
-    life.take(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
-    assert_eq!((domain_events, life.particulars.failure), (vec![(at(9), RemovedFromDevice), (at(9), Deleted)], None));
+    state.apply(&BY_HAND, at(9), Step::Confirm, (None, None), &mut domain_events);
+    assert_eq!((domain_events, state.rare_fields.failure), (vec![(at(9), RemovedFromDevice), (at(9), Deleted)], None));
 }
 
 #[test]
 fn removal_from_a_lock_that_is_out_of_reach_has_failed_at_once() {
     let since = |unreachable_since: Option<i64>| {
         let lock = Lock { reachable_since: None, unreachable_since: unreachable_since.map(at), ..LOCK };
-        let mut life = lived(code(true, None), at(1));
-        life.request_deletion(at(2));
-        life.live_until(&lock, at(9)).domain_events
+        let mut state = ran(code(true, None), at(1));
+        state.request_deletion(at(2));
+        state.run_until(&lock, at(9)).domain_events
     };
     assert_eq!(since(Some(1)), [(at(2), DomainEvent::FailedToRemove)]);
     assert_eq!(since(Some(3)), [(at(3), DomainEvent::FailedToRemove)]);
@@ -61,43 +61,43 @@ fn removal_from_a_lock_that_is_out_of_reach_has_failed_at_once() {
     let offline = Lock { reachable_since: None, ..LOCK };
     let mut never_held = code(true, None);
     never_held.request_deletion(at(2));
-    assert_eq!(never_held.live_until(&offline, at(9)).domain_events, []);
-    assert_eq!(never_held.live_until(&BY_HAND, at(19)).domain_events, [], "there is nothing to remove");
+    assert_eq!(never_held.run_until(&offline, at(9)).domain_events, []);
+    assert_eq!(never_held.run_until(&BY_HAND, at(19)).domain_events, [], "there is nothing to remove");
     let mut new = code(true, None);
-    assert_eq!(new.live_until(&offline, at(9)).domain_events, [], "nobody waits for a lock that is out of reach");
+    assert_eq!(new.run_until(&offline, at(9)).domain_events, [], "nobody waits for a lock that is out of reach");
     let back = Lock { reachable_since: Some(at(10)), ..BY_HAND };
     let minute = at(10) + TimeDelta::minutes(1);
-    assert_eq!(new.live_until(&back, at(19)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
+    assert_eq!(new.run_until(&back, at(19)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
 }
 
 #[test]
 fn failed_attempts_are_made_again_after_twice_as_long_up_to_ten_minutes() {
-    let mut life = code(true, None);
+    let mut state = code(true, None);
     let mut now = at(0);
     for (attempts, seconds) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 320), (7, 600), (8, 600)] {
-        let domain_events = fails(&mut life, now, fail(None));
+        let domain_events = fails(&mut state, now, fail(None));
         assert_eq!(domain_events.len(), usize::from(attempts == 1), "told once");
-        assert_eq!((failure(&life).attempts, failure(&life).since), (attempts, at(0)));
-        assert_eq!(failure(&life).retry_at, Some(now + TimeDelta::seconds(seconds)));
-        let (next, step) = life.next(&LOCK).unwrap();
+        assert_eq!((failure(&state).attempts, failure(&state).since), (attempts, at(0)));
+        assert_eq!(failure(&state).retry_at, Some(now + TimeDelta::seconds(seconds)));
+        let (next, step) = state.next(&LOCK).unwrap();
         assert_eq!((next, step), (now + TimeDelta::seconds(seconds), Step::Begin));
-        assert!(life.is_retry(step, at(99)));
+        assert!(state.is_retry(step, at(99)));
         now = next;
     }
-    life.live_until(&LOCK, now + TimeDelta::seconds(1));
-    assert_eq!((life.particulars.failure.as_ref(), life.status(false)), (None, Set));
+    state.run_until(&LOCK, now + TimeDelta::seconds(1));
+    assert_eq!((state.rare_fields.failure.as_ref(), state.status(false)), (None, Set));
 }
 
 #[test]
 fn failure_says_what_failed_unless_it_is_told_otherwise() {
-    let mut life = code(true, None);
-    assert_eq!(fails(&mut life, at(0), fail(None)), [DomainEvent::FailedToSet]);
-    assert_eq!(failure(&life).error_code, "failed_to_set_on_device");
-    assert_eq!(failure(&life).message, "The access code could not be set on the device. Seam keeps trying.");
+    let mut state = code(true, None);
+    assert_eq!(fails(&mut state, at(0), fail(None)), [DomainEvent::FailedToSet]);
+    assert_eq!(failure(&state).error_code, "failed_to_set_on_device");
+    assert_eq!(failure(&state).message, "The access code could not be set on the device. Seam keeps trying.");
     let other = Fail { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
-    assert_eq!(fails(&mut life, at(1), other), [DomainEvent::FailedToSet], "another one is told");
-    assert_eq!((failure(&life).message.as_str(), failure(&life).since), ("A bad day.", at(1)));
-    let mut removed = lived(code(true, None), at(1));
+    assert_eq!(fails(&mut state, at(1), other), [DomainEvent::FailedToSet], "another one is told");
+    assert_eq!((failure(&state).message.as_str(), failure(&state).since), ("A bad day.", at(1)));
+    let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
     assert_eq!(fails(&mut removed, at(2), fail(None)), [DomainEvent::FailedToRemove]);
     assert_eq!(failure(&removed).error_code, "failed_to_remove_from_device");
@@ -106,13 +106,13 @@ fn failure_says_what_failed_unless_it_is_told_otherwise() {
 
 #[test]
 fn pin_that_breaks_the_rules_of_a_lock_is_not_tried_again() {
-    let mut life = code(true, None);
-    fails(&mut life, at(0), fail(Some("code_constraints_violated")));
-    assert!(failure(&life).is_final);
-    assert_eq!(life.next(&LOCK), None);
-    life.request_deletion(at(1));
-    assert_eq!(life.live_until(&LOCK, at(2)).domain_events, [(after(1, 250), Deleted)]);
-    let mut removed = lived(code(true, None), at(1));
+    let mut state = code(true, None);
+    fails(&mut state, at(0), fail(Some("code_constraints_violated")));
+    assert!(failure(&state).is_final);
+    assert_eq!(state.next(&LOCK), None);
+    state.request_deletion(at(1));
+    assert_eq!(state.run_until(&LOCK, at(2)).domain_events, [(after(1, 250), Deleted)]);
+    let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
     fails(&mut removed, at(2), fail(Some("code_constraints_violated")));
     assert!(!failure(&removed).is_final, "what is to go is tried for ever");
@@ -120,19 +120,19 @@ fn pin_that_breaks_the_rules_of_a_lock_is_not_tried_again() {
 
 #[test]
 fn attempt_is_made_at_once_when_what_stood_in_the_way_is_gone() {
-    let mut life = code(true, None);
-    life.try_again(at(0));
-    assert_eq!(life.particulars.failure, None);
+    let mut state = code(true, None);
+    state.try_again(at(0));
+    assert_eq!(state.rare_fields.failure, None);
     for hours in 0..3 {
-        fails(&mut life, at(hours), fail(Some("no_space_for_access_code_on_device")));
+        fails(&mut state, at(hours), fail(Some("no_space_for_access_code_on_device")));
     }
-    assert!(failure(&life).is_blocked());
-    life.try_again(at(3));
-    assert_eq!((failure(&life).attempts, failure(&life).retry_at), (0, Some(at(3))));
-    assert!(!life.is_retry(Step::Begin, at(99)), "it is more than to try again");
-    let mut slow = lived(code(true, None), at(1));
+    assert!(failure(&state).is_blocked());
+    state.try_again(at(3));
+    assert_eq!((failure(&state).attempts, failure(&state).retry_at), (0, Some(at(3))));
+    assert!(!state.is_retry(Step::Begin, at(99)), "it is more than to try again");
+    let mut slow = ran(code(true, None), at(1));
     slow.request_deletion(at(2));
-    slow.live_until(&BY_HAND, at(9));
+    slow.run_until(&BY_HAND, at(9));
     let before = slow.clone();
     slow.try_again(at(10));
     assert_eq!(slow, before, "no further attempt is to come");
@@ -141,9 +141,9 @@ fn attempt_is_made_at_once_when_what_stood_in_the_way_is_gone() {
 #[test]
 fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
     let failed = |window| {
-        let mut life = code(true, window);
-        fails(&mut life, at(0), fail(None));
-        life
+        let mut state = code(true, window);
+        fails(&mut state, at(0), fail(None));
+        state
     };
     assert!(!code(true, None).is_retry(Step::Begin, at(99)));
     for step in [Step::Begin, Step::Confirm] {
@@ -152,7 +152,7 @@ fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
         assert!(!failed(Some((0, 99))).is_retry(step, at(99)));
     }
     assert!(!failed(None).is_retry(Step::Slow, at(99)));
-    let mut leaving = lived(code(true, Some((0, 50))), at(1));
+    let mut leaving = ran(code(true, Some((0, 50))), at(1));
     leaving.request_deletion(at(2));
     fails(&mut leaving, at(2), fail(None));
     assert!(leaving.is_retry(Step::Begin, at(99)), "its end changes nothing any more");
@@ -161,118 +161,121 @@ fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
 #[test]
 fn fault_makes_an_operation_late_or_never_done() {
     let begun = |injected_outcome: Outcome| {
-        let mut life = code(true, None);
-        life.take(&LOCK, at(0), Step::Begin, (Some(injected_outcome), None), &mut Vec::new());
-        life
+        let mut state = code(true, None);
+        state.apply(&LOCK, at(0), Step::Begin, (Some(injected_outcome), None), &mut Vec::new());
+        state
     };
     let minute = at(0) + TimeDelta::minutes(1);
     let mut never = begun(Outcome::Never);
-    assert_eq!(never.live_until(&LOCK, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
+    assert_eq!(never.run_until(&LOCK, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
     let mut late = begun(Outcome::Delay("PT30S".to_owned()));
-    assert_eq!(late.live_until(&LOCK, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
+    assert_eq!(late.run_until(&LOCK, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
     let mut by_hand = begun(Outcome::Delay("PT30S".to_owned()));
-    assert_eq!(by_hand.live_until(&BY_HAND, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
+    assert_eq!(by_hand.run_until(&BY_HAND, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
     let mut failing = begun(Outcome::Fail(fail(Some("bad_day"))));
     assert_eq!(
-        failing.live_until(&LOCK, at(0) + TimeDelta::seconds(5)).domain_events,
+        failing.run_until(&LOCK, at(0) + TimeDelta::seconds(5)).domain_events,
         [(after(0, 250), DomainEvent::FailedToSet)]
     );
     assert_eq!(
-        (failure(&failing).error_code.as_str(), failing.particulars.injected_outcome.clone()),
+        (failure(&failing).error_code.as_str(), failing.rare_fields.injected_outcome.clone()),
         ("bad_day", None)
     );
-    assert_eq!(failing.live_until(&LOCK, at(1)).domain_events.len(), 1, "the next attempt is as usual");
+    assert_eq!(failing.run_until(&LOCK, at(1)).domain_events.len(), 1, "the next attempt is as usual");
 }
 
 #[test]
 fn lock_that_goes_offline_breaks_off_what_it_was_doing() {
-    let mut life = code(true, None);
-    life.take(&LOCK, at(0), Step::Begin, (Some(Outcome::Never), None), &mut Vec::new());
-    life.break_off();
-    assert_eq!((life.working_since, life.particulars.injected_outcome.clone()), (None, None));
+    let mut state = code(true, None);
+    state.apply(&LOCK, at(0), Step::Begin, (Some(Outcome::Never), None), &mut Vec::new());
+    state.break_off();
+    assert_eq!((state.working_since, state.rare_fields.injected_outcome.clone()), (None, None));
     let back = Lock { reachable_since: Some(at(5)), ..LOCK };
-    assert_eq!(life.live_until(&back, at(9)).domain_events, [(after(5, 250), SetOnDevice)]);
+    assert_eq!(state.run_until(&back, at(9)).domain_events, [(after(5, 250), SetOnDevice)]);
 }
 
 #[test]
 fn code_that_has_ended_stays_to_be_seen_where_the_workspace_keeps_it() {
     let keeping = Lock { keeps_expired: true, ..LOCK };
-    let mut life = code(true, Some((1, 5)));
-    let ended = life.live_until(&keeping, at(9)).domain_events;
+    let mut state = code(true, Some((1, 5)));
+    let ended = state.run_until(&keeping, at(9)).domain_events;
     assert_eq!(ended.last(), Some(&(after(5, 250), RemovedFromDevice)));
-    assert!(life.particulars.has_expired);
-    assert_eq!((life.gone_at, life.status(false), life.next(&keeping)), (None, Unset, None));
-    assert_eq!((life.work(), life.pending_mutations(), life.removing_since()), (None, vec![], None));
-    life.request_deletion(at(10));
-    assert_eq!((life.status(false), life.removing_since()), (Removing, Some(at(10))));
-    assert_eq!(life.live_until(&keeping, at(11)).domain_events, [(after(10, 250), Deleted)]);
+    assert!(state.rare_fields.has_expired);
+    assert_eq!((state.gone_at, state.status(false), state.next(&keeping)), (None, Unset, None));
+    assert_eq!((state.work(), state.pending_mutations(), state.removing_since()), (None, vec![], None));
+    state.request_deletion(at(10));
+    assert_eq!((state.status(false), state.removing_since()), (Removing, Some(at(10))));
+    assert_eq!(state.run_until(&keeping, at(11)).domain_events, [(after(10, 250), Deleted)]);
     let mut deleted = code(true, Some((1, 5)));
-    deleted.live_until(&keeping, at(2));
+    deleted.run_until(&keeping, at(2));
     deleted.request_deletion(at(2));
-    deleted.live_until(&keeping, at(9));
-    assert_eq!((deleted.gone_at, deleted.particulars.has_expired), (Some(after(2, 250)), false));
+    deleted.run_until(&keeping, at(9));
+    assert_eq!((deleted.gone_at, deleted.rare_fields.has_expired), (Some(after(2, 250)), false));
 }
 
 #[test]
 fn code_is_removed_since_it_was_deleted_or_ended_whichever_came_first() {
-    let mut life = lived(code(true, Some((1, 5))), at(3));
-    assert_eq!(life.removing_since(), None);
-    life.deletion_requested_at = Some(at(4));
-    assert_eq!(life.removing_since(), Some(at(4)));
-    life.as_of = at(5);
-    assert_eq!(life.removing_since(), Some(at(4)));
-    life.deletion_requested_at = Some(at(6));
-    assert_eq!(life.removing_since(), Some(at(5)));
+    let mut state = ran(code(true, Some((1, 5))), at(3));
+    assert_eq!(state.removing_since(), None);
+    state.deletion_requested_at = Some(at(4));
+    assert_eq!(state.removing_since(), Some(at(4)));
+    state.as_of = at(5);
+    assert_eq!(state.removing_since(), Some(at(4)));
+    state.deletion_requested_at = Some(at(6));
+    assert_eq!(state.removing_since(), Some(at(5)));
 }
 
 #[test]
 fn end_of_a_code_forgets_what_went_wrong() {
-    let mut life = code(true, Some((-1, 5)));
-    fails(&mut life, at(0), fail(None));
-    life.particulars.slow_since = Some(at(0));
-    life.take(&LOCK, at(5), Step::Expire, (None, None), &mut Vec::new());
-    assert_eq!((life.particulars.failure.clone(), life.particulars.slow_since, life.working_since), (None, None, None));
+    let mut state = code(true, Some((-1, 5)));
+    fails(&mut state, at(0), fail(None));
+    state.rare_fields.slow_since = Some(at(0));
+    state.apply(&LOCK, at(5), Step::Expire, (None, None), &mut Vec::new());
+    assert_eq!(
+        (state.rare_fields.failure.clone(), state.rare_fields.slow_since, state.working_since),
+        (None, None, None)
+    );
 }
 
 #[test]
 fn code_that_a_provider_chooses_is_told_before_the_lock_has_it() {
-    let mut life = code(true, None);
-    life.particulars.awaits_code = true;
+    let mut state = code(true, None);
+    state.rare_fields.awaits_code = true;
     let told = Change { code: Some((None, Some("1357".to_owned()))), ..Change::default() };
     let expected = [(after(0, 250), DomainEvent::Changed(told)), (after(0, 250), SetOnDevice)];
-    assert_eq!(life.clone().live_until(&LOCK, at(1)).domain_events, expected);
+    assert_eq!(state.clone().run_until(&LOCK, at(1)).domain_events, expected);
     let offline = Lock { reachable_since: None, ..LOCK };
-    assert_eq!(life.clone().live_until(&offline, at(1)).domain_events, expected[..1], "whatever the lock does");
-    let untold = life.live_until(&BY_HAND, at(1)).domain_events;
+    assert_eq!(state.clone().run_until(&offline, at(1)).domain_events, expected[..1], "whatever the lock does");
+    let untold = state.run_until(&BY_HAND, at(1)).domain_events;
     assert_eq!(untold, [(at(0) + TimeDelta::minutes(1), DomainEvent::DelayInSetting)]);
-    assert!(life.particulars.awaits_code && life.next(&LOCK).is_some_and(|(_, step)| step == Step::Assign));
-    life.request_deletion(at(2));
-    assert_eq!(life.live_until(&LOCK, at(3)).domain_events, [(after(2, 250), Deleted)]);
+    assert!(state.rare_fields.awaits_code && state.next(&LOCK).is_some_and(|(_, step)| step == Step::Assign));
+    state.request_deletion(at(2));
+    assert_eq!(state.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), Deleted)]);
 }
 
 #[test]
 fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
-    let mut life = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
-    assert_eq!(life.opens_at(), at(0));
-    let lived = life.live_until(&unreachable, at(150));
-    assert_eq!(lived.domain_events, [(at(100), SetOnDevice)]);
-    assert_eq!((life.first_held_at, life.status(false)), (Some(after(0, 250)), Set));
-    assert_eq!(life.live_until(&unreachable, at(300)).domain_events, [(at(200), Deleted)]);
+    let mut state = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
+    assert_eq!(state.opens_at(), at(0));
+    let ran = state.run_until(&unreachable, at(150));
+    assert_eq!(ran.domain_events, [(at(100), SetOnDevice)]);
+    assert_eq!((state.first_held_at, state.status(false)), (Some(after(0, 250)), Set));
+    assert_eq!(state.run_until(&unreachable, at(300)).domain_events, [(at(200), Deleted)]);
     let keeping = Lock { keeps_expired: true, ..unreachable };
     let mut kept = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
-    assert_eq!(kept.live_until(&keeping, at(300)).domain_events, [(at(100), SetOnDevice)]);
-    assert_eq!((kept.particulars.has_expired, kept.gone_at, kept.held), (true, None, None));
+    assert_eq!(kept.run_until(&keeping, at(300)).domain_events, [(at(100), SetOnDevice)]);
+    assert_eq!((kept.rare_fields.has_expired, kept.gone_at, kept.held), (true, None, None));
     let mut deleted = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
-    deleted.live_until(&unreachable, at(50));
+    deleted.run_until(&unreachable, at(50));
     assert_eq!(deleted.status(false), Unset, "it waits for its start");
     deleted.request_deletion(at(50));
-    assert_eq!(deleted.live_until(&unreachable, at(60)).domain_events, [(after(50, 250), Deleted)]);
+    assert_eq!(deleted.run_until(&unreachable, at(60)).domain_events, [(after(50, 250), Deleted)]);
 }
 
 #[test]
 fn code_that_is_gone_has_nothing_to_come() {
-    let mut life = code(true, Some((100, 200)));
-    life.gone_at = Some(at(1));
-    assert_eq!((life.next(&LOCK), life.work()), (None, None));
+    let mut state = code(true, Some((100, 200)));
+    state.gone_at = Some(at(1));
+    assert_eq!((state.next(&LOCK), state.work()), (None, None));
 }

@@ -1,6 +1,6 @@
-//! The list of worlds, and worlds that delete themselves.
+//! The list of workspaces, and workspaces that delete themselves.
 
-use crate::support::{START, World, app, ask, post_as, run};
+use crate::support::{START, TestWorkspace, app, ask, post_as, run};
 use latchkey::testing::engine::app::App;
 use latchkey::testing::engine::workspaces::remove_expired;
 use latchkey::testing::postgres::{PoolLimits, Pools};
@@ -13,15 +13,15 @@ async fn list(api_key: &str) -> Vec<Value> {
     listed["workspaces"].as_array().unwrap().clone()
 }
 
-fn place(listed: &[Value], world: &World) -> Option<usize> {
-    listed.iter().position(|it| it["workspace_id"] == world.workspace_id.as_str())
+fn index(listed: &[Value], workspace: &TestWorkspace) -> Option<usize> {
+    listed.iter().position(|it| it["workspace_id"] == workspace.workspace_id.as_str())
 }
 
 #[test]
-fn all_worlds_are_listed_in_the_order_of_their_making_with_what_leads_to_them_and_how_much_is_in_them() {
+fn all_workspaces_are_listed_in_the_order_of_their_making_with_what_leads_to_them_and_how_much_is_in_them() {
     run(async {
-        let first = World::make(json!({ "name": "First", "seed": "listed", "locks": 2 })).await;
-        let second = World::make(json!({ "ttl": "PT1H", "clock": "live", "locks": 1 })).await;
+        let first = TestWorkspace::make(json!({ "name": "First", "seed": "listed", "locks": 2 })).await;
+        let second = TestWorkspace::make(json!({ "ttl": "PT1H", "clock": "live", "locks": 1 })).await;
         let device_id = first.lock(0);
         let code = first.create(json!({ "device_id": device_id })).await;
         first.create(json!({ "device_id": device_id })).await;
@@ -34,7 +34,7 @@ fn all_worlds_are_listed_in_the_order_of_their_making_with_what_leads_to_them_an
         first.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
         first.advance("PT1S").await;
         let listed = list("").await;
-        let (one, other) = (place(&listed, &first).unwrap(), place(&listed, &second).unwrap());
+        let (one, other) = (index(&listed, &first).unwrap(), index(&listed, &second).unwrap());
         assert!(one < other);
         let expected = json!({
             "workspace_id": first.workspace_id,
@@ -60,32 +60,32 @@ fn all_worlds_are_listed_in_the_order_of_their_making_with_what_leads_to_them_an
 }
 
 #[test]
-fn a_key_lists_its_own_world_alone_whichever_way_it_asks_and_a_wrong_key_lists_none() {
+fn a_key_lists_its_own_workspace_alone_whichever_way_it_asks_and_a_wrong_key_lists_none() {
     run(async {
-        let world = World::with_locks(1).await;
-        let listed = list(&world.api_key).await;
-        assert_eq!((listed.len(), place(&listed, &world)), (1, Some(0)));
-        assert_eq!(world.get(LIST).await.ok()["workspaces"], json!(listed));
+        let workspace = TestWorkspace::with_locks(1).await;
+        let listed = list(&workspace.api_key).await;
+        assert_eq!((listed.len(), index(&listed, &workspace)), (1, Some(0)));
+        assert_eq!(workspace.get(LIST).await.ok()["workspaces"], json!(listed));
         let all = ask("GET", LIST, &[], "").await.ok();
         assert!(all["workspaces"].as_array().unwrap().contains(&listed[0]));
         post_as("seam_test_nobodys", LIST, json!({})).await.error(401, "unauthorized");
         ask("GET", LIST, &[("host", "example.com")], "").await.error(401, "unauthorized");
         ask("DELETE", LIST, &[], "").await.error(405, "method_not_allowed");
         ask("POST", LIST, &[("content-type", "application/json")], "[]").await.error(400, "invalid_input");
-        world.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        assert_eq!(place(&list("").await, &world), None);
+        workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        assert_eq!(index(&list("").await, &workspace), None);
     });
 }
 
 #[test]
-fn worlds_past_their_time_are_removed_once_however_many_servers_see_to_it() {
+fn workspaces_past_their_time_are_removed_once_however_many_servers_see_to_it() {
     run(async {
-        let staying = World::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
+        let staying = TestWorkspace::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
         let mut going = Vec::new();
         for _ in 0..12 {
-            let world = World::make(json!({ "ttl": "PT0S", "locks": 2, "clock": "live" })).await;
-            world.create(json!({ "device_id": world.lock(0) })).await;
-            going.push(world);
+            let workspace = TestWorkspace::make(json!({ "ttl": "PT0S", "locks": 2, "clock": "live" })).await;
+            workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+            going.push(workspace);
         }
         let options = app().pool.raw().connect_options().as_ref().clone();
         let pools = Pools::lazy(options, PoolLimits::of(&app().config));
@@ -94,23 +94,23 @@ fn worlds_past_their_time_are_removed_once_however_many_servers_see_to_it() {
         let (one, other, third) = tokio::join!(remove_expired(&one), remove_expired(&other), remove_expired(&third));
         one.and(other).and(third).unwrap();
         let left = list("").await;
-        for world in &going {
-            assert_eq!(place(&left, world), None);
+        for workspace in &going {
+            assert_eq!(index(&left, workspace), None);
             let rows: i64 = sqlx::query_scalar("select count(*) from event where workspace_id = $1::text::uuid")
-                .bind(&world.workspace_id)
+                .bind(&workspace.workspace_id)
                 .fetch_one(app().pool.raw())
                 .await
                 .unwrap();
             assert_eq!(rows, 0);
         }
-        assert!(place(&left, &staying).is_some());
+        assert!(index(&left, &staying).is_some());
     });
 }
 
 #[test]
 fn a_lock_is_made_in_whatever_state_it_is_asked_for() {
     run(async {
-        let world = World::with(json!([
+        let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock", "hub_connected": false },
             { "device_type": "yale_lock", "removed": true },
             { "device_type": "ttlock_lock", "errors": [{ "error_code": "subscription_required" }],
@@ -124,7 +124,7 @@ fn a_lock_is_made_in_whatever_state_it_is_asked_for() {
             let errors = device["errors"].as_array().unwrap().iter();
             errors.map(|error| error["error_code"].as_str().unwrap().to_owned()).collect()
         };
-        let found: Vec<Vec<String>> = world.devices.iter().map(errors).collect();
+        let found: Vec<Vec<String>> = workspace.devices.iter().map(errors).collect();
         let expected: [&[&str]; 6] = [
             &["hub_disconnected"],
             &["device_removed"],
@@ -134,17 +134,17 @@ fn a_lock_is_made_in_whatever_state_it_is_asked_for() {
             &[],
         ];
         assert_eq!(found, expected);
-        assert_eq!(world.devices[2]["warnings"][0]["message"], "asleep");
-        assert_eq!(world.devices[3]["connected_account_id"], world.devices[4]["connected_account_id"]);
+        assert_eq!(workspace.devices[2]["warnings"][0]["message"], "asleep");
+        assert_eq!(workspace.devices[3]["connected_account_id"], workspace.devices[4]["connected_account_id"]);
         // What is made says what is found.
-        let listed = world.post("/devices/list", json!({})).await.ok();
-        assert_eq!(listed["devices"], json!(world.devices));
+        let listed = workspace.post("/devices/list", json!({})).await.ok();
+        assert_eq!(listed["devices"], json!(workspace.devices));
         // One more cuts off the account of those that are there, and one more brings it back.
         for (connected, expected) in [(false, vec!["account_disconnected"]), (true, vec![])] {
-            let wanted = json!({ "device_type": "ttlock_lock", "account_connected": connected });
-            let made = world.post("/_emulator/devices/create", wanted).await.ok();
+            let params = json!({ "device_type": "ttlock_lock", "account_connected": connected });
+            let made = workspace.post("/_emulator/devices/create", params).await.ok();
             assert_eq!(errors(&made["device"]), expected);
-            let found = world.post("/devices/get", json!({ "device_id": world.lock(2) })).await.ok();
+            let found = workspace.post("/devices/get", json!({ "device_id": workspace.lock(2) })).await.ok();
             assert_eq!(errors(&found["device"]).contains(&"account_disconnected".to_owned()), !connected);
         }
     });

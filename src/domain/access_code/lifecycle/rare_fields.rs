@@ -1,7 +1,7 @@
 //! Facts that few codes have: what is being changed, what went wrong, what somebody else did.
 
 use super::{Entry, Window};
-use crate::clock::{Instant, to_iso};
+use crate::clock::{Timestamp, to_iso};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -24,7 +24,7 @@ pub(crate) const FAILED_TO_REMOVE: &str = "failed_to_remove_from_device";
 pub struct RareFields {
     /// The start that the lock is given in place of one that had begun when it was programmed.
     #[serde(skip_serializing_if = "is_default")]
-    pub lock_starts_at: Option<Instant>,
+    pub lock_starts_at: Option<Timestamp>,
     /// That the code is to become unmanaged as soon as the lock holds it.
     #[serde(skip_serializing_if = "is_default")]
     pub unmanage: Option<Unmanage>,
@@ -40,7 +40,7 @@ pub struct RareFields {
     pub failure: Option<Failure>,
     /// Since when the lock takes unusually long to have the code.
     #[serde(skip_serializing_if = "is_default")]
-    pub slow_since: Option<Instant>,
+    pub slow_since: Option<Timestamp>,
     /// What somebody did to the code at the lock.
     #[serde(skip_serializing_if = "is_default")]
     pub external: Option<ExternalChange>,
@@ -52,13 +52,13 @@ pub struct RareFields {
     pub awaits_code: bool,
     /// When a backup was pulled for the code.
     #[serde(skip_serializing_if = "is_default")]
-    pub backup_pulled_at: Option<Instant>,
+    pub backup_pulled_at: Option<Timestamp>,
     /// What an offline code is: its kind and whatever its maker tells of it.
     #[serde(skip_serializing_if = "is_default")]
     pub offline: Option<Value>,
     /// When an offline code first opened its lock.
     #[serde(skip_serializing_if = "is_default")]
-    pub first_used_at: Option<Instant>,
+    pub first_used_at: Option<Timestamp>,
     /// A foreign code that Seam cannot take over.
     #[serde(skip_serializing_if = "is_default")]
     pub cannot_be_managed: bool,
@@ -89,16 +89,16 @@ pub struct Unmanage {
 #[serde(default)]
 pub struct Updating {
     /// The name.
-    pub name: Option<Instant>,
+    pub name: Option<Timestamp>,
     /// The PIN.
-    pub code: Option<Instant>,
+    pub code: Option<Timestamp>,
     /// The time frame.
-    pub window: Option<Instant>,
+    pub window: Option<Timestamp>,
 }
 
 impl Updating {
     /// The first of them.
-    pub fn since(&self) -> Option<Instant> {
+    pub fn since(&self) -> Option<Timestamp> {
         [self.name, self.code, self.window].into_iter().flatten().min()
     }
 }
@@ -147,11 +147,11 @@ pub struct Failure {
     /// What went wrong.
     pub message: String,
     /// Since when.
-    pub since: Instant,
+    pub since: Timestamp,
     /// How many attempts failed in a row.
     pub attempts: u32,
     /// When the next attempt begins; `None`: the one under way is only slow, or there is none.
-    pub retry_at: Option<Instant>,
+    pub retry_at: Option<Timestamp>,
     /// No further attempt is made until the code is changed.
     pub is_final: bool,
     /// For a duplicate: the code that has the PIN.
@@ -169,7 +169,7 @@ impl Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalChange {
     /// When it was first noticed.
-    pub since: Instant,
+    pub since: Timestamp,
     /// Whether the code is gone from the lock.
     pub is_removed: bool,
     /// Which of its properties are not as they were asked for.
@@ -197,7 +197,7 @@ pub struct Condition {
     /// What it says.
     pub message: String,
     /// Since when.
-    pub created_at: Instant,
+    pub created_at: Timestamp,
 }
 
 /// The properties in which two entries differ, in Seam's names.
