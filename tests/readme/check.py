@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Does what README.md says, literally, as somebody new would, and compares what comes with what it says.
+"""Does what README.md and the pages in docs/ say, literally, as somebody new would, and compares what comes with what they say.
 
     BASE_URL=http://127.0.0.1:7326 PYTHON=... NODE_MODULES=... tests/readme/check.py
 
-PYTHON is an interpreter that has `seam` and `pytest`; NODE_MODULES a folder with `@seamapi/http`. The README's worlds have
-seeds, so none of them may be there yet. Commands are those in `sh` blocks; lines that begin with `# ` are what the
-command before them prints, white space apart.
+PYTHON is an interpreter that has `seam` and `pytest`; NODE_MODULES a folder with `@seamapi/http`. The workspaces of the pages have
+seeds, so none of them may be there yet. Commands are those in `sh` blocks; a `text` block that follows is what they print, white
+space apart. The `sh` blocks of a section follow on one another.
 """
 
 import json
@@ -14,10 +14,11 @@ import re
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from pathlib import Path
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+ROOT = Path(__file__).resolve().parents[2]
 BASE_URL = os.environ["BASE_URL"]
 MARK = "---- end of command"
 
@@ -32,19 +33,10 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
 
 
-def commands(block):
-    """Each command of a block with what it is said to print, which is nothing if the README does not say."""
-    command, told = [], []
-    for line in [*block.splitlines(), ""]:
-        if line.startswith("# "):
-            told.append(line[2:])
-            continue
-        if told:
-            yield "\n".join(command), "".join(told)
-            command, told = [], []
-        command.append(line)
-    if "".join(command).strip():
-        yield "\n".join(command), ""
+def steps_of(text):
+    """Each sh block with what it is said to print, which is nothing if no text block follows it."""
+    found = re.findall(r"^```sh\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", text, flags=re.M | re.S)
+    return [(commands.strip("\n"), printed) for commands, printed in found]
 
 
 def squeezed(text):
@@ -53,7 +45,7 @@ def squeezed(text):
 
 def check_shell(text):
     """A section's blocks follow on one another: one shell runs them all."""
-    steps = [step for block in blocks(text, "sh") for step in commands(block)]
+    steps = steps_of(text)
     if not steps:
         return []
     script = f"\necho '{MARK}'\n".join(command for command, _ in steps)
@@ -128,17 +120,62 @@ def check_routes(text):
     ]
 
 
-def main():
-    text = README.read_text().replace("http://127.0.0.1:7326", BASE_URL)
+def check_paths(text):
+    """The table has every path that is emulated, and no other."""
+    with urllib.request.urlopen(f"{BASE_URL}/openapi.json") as answer:
+        paths = json.load(answer)["paths"]
+    told = set()
+    for cell in re.findall(r"^\| (`/.*?) \|", text, flags=re.M):
+        first, *others = re.findall(r"`([^`]*)`", cell)
+        told |= {first, *(first.rpartition("/")[0] + "/" + other for other in others if not other.startswith("/"))}
+        told |= {other for other in others if other.startswith("/")}
+    served = {path for path, methods in paths.items() if is_served(path, methods)}
+    return [
+        *(f"the table has no {path}" for path in sorted(served - told)),
+        *(f"there is no {path}" for path in sorted(told - served) if not answers(path)),
+    ]
+
+
+def answers(path):
+    """Whether a path outside the contract is there."""
+    try:
+        urllib.request.urlopen(f"{BASE_URL}{path}").close()
+    except urllib.error.HTTPError:
+        return False
+    return True
+
+
+def is_served(path, methods):
+    method = "POST" if "post" in methods else next(iter(methods)).upper()
+    request = urllib.request.Request(f"{BASE_URL}{path}", data=b"{}", method=method)
+    request.add_header("Authorization", "Bearer seam_testsand_LatchkeySandbox")
+    request.add_header("Content-Type", "application/json")
+    try:
+        urllib.request.urlopen(request).close()
+    except urllib.error.HTTPError as error:
+        return error.code != 501
+    return True
+
+
+def check_page(page):
+    text = page.read_text().replace("http://127.0.0.1:7326", BASE_URL)
     wrong = []
     for name, section in sections(text):
         found = check_shell(section) + check_code(section)
-        if name == "":
+        if page.name == "README.md" and name == "":
             found += check_first_request(section)
-        if name == "The control plane":
-            found += check_routes(section)
         wrong += [f"{name or 'The beginning'}: {what}" for what in found]
-    print("\n\n".join(wrong) or "README.md says what is so")
+    if page.name == "control-plane.md":
+        wrong += check_routes(text)
+    if page.name == "differences.md":
+        wrong += check_paths(text)
+    return [f"{page.relative_to(ROOT)}: {what}" for what in wrong]
+
+
+def main():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    wrong = [what for page in pages for what in check_page(page)]
+    print("\n\n".join(wrong) or "README.md and docs/ say what is so")
     return bool(wrong)
 
 
