@@ -11,7 +11,7 @@ pub(crate) mod request_id;
 pub(crate) mod seam_paths;
 pub(crate) mod unread;
 
-/// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits intersect_filter.
+/// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
 pub(crate) fn intersect_filter<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
     match (one, several) {
         (Some(one), Some(several)) => Some(several.into_iter().filter(|it| *it == one).collect()),

@@ -154,8 +154,8 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
     let cases = [
         (json!({}), "workspaces: is required".to_owned()),
         (
-            json!({ "workspaces": [], "workspaces": [] }),
-            "workspaces: no such property; these are: $schema, workspaces".to_owned(),
+            json!({ "worlds": [], "workspaces": [] }),
+            "worlds: no such property; these are: $schema, workspaces".to_owned(),
         ),
         (json!({ "workspaces": {} }), "workspaces: ".to_owned()),
         (json!({ "workspaces": [{}] }), "workspaces[0].workspace_id: is required".to_owned()),

@@ -15,20 +15,26 @@ use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres,
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
+/// Copies a program by another process: a process that another test starts meanwhile would inherit the open file, and
+/// what somebody has open to write cannot be run.
+fn copy_program(program: &str, to: &Path) {
+    assert!(Command::new("cp").arg(program).arg(to).status().unwrap().success());
+}
+
 /// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end. In memory where there is some.
-fn index() -> TempDir {
+fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let index = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
-    fs::set_permissions(index.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    index
+    let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
 }
 
 fn kept(directory: &Path) -> Options {
     Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Kept }
 }
 
-fn throw_away(index: &Path) -> Options {
-    Options { durability: Durability::ThrowAway, ..kept(index) }
+fn throw_away(folder: &Path) -> Options {
+    Options { durability: Durability::ThrowAway, ..kept(folder) }
 }
 
 /// Starts on kept data, the refusal being the point.
@@ -62,7 +68,7 @@ fn wait_for<T>(work: impl Future<Output = T>) -> T {
 
 fn we_are_root() -> bool {
     // A directory just made is its maker's.
-    fs::metadata(index().path()).unwrap().uid() == 0
+    fs::metadata(folder().path()).unwrap().uid() == 0
 }
 
 /// What the server wrote into its lock file, and so its process id.
@@ -152,10 +158,10 @@ fn leave_locks(directory: &Path, pid: u32) {
 
 /// Makes a cluster in a new directory and stops its server.
 fn stopped_cluster() -> (TempDir, PathBuf) {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     PrivatePostgres::start(&kept(&directory)).unwrap().stop().unwrap();
-    (index, directory)
+    (folder, directory)
 }
 
 /// A command that runs as the owner of the cluster.
@@ -171,8 +177,8 @@ fn as_owner(program: impl AsRef<std::ffi::OsStr>, directory: &Path) -> Command {
 
 #[test]
 fn kept_data_is_there_after_a_restart() {
-    let index = index();
-    let directory = index.path().join("not/yet/there");
+    let folder = folder();
+    let directory = folder.path().join("not/yet/there");
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     run(&server, "create table note (text text)");
     run(&server, "insert into note values ('remember')");
@@ -189,47 +195,47 @@ fn kept_data_is_there_after_a_restart() {
 
 #[test]
 fn thrown_away_data_leaves_nothing_behind() {
-    let index = index();
-    let server = PrivatePostgres::start(&throw_away(index.path())).unwrap();
+    let folder = folder();
+    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
     assert_eq!(ask(&server, "show fsync").unwrap(), "off");
     let (directory, pid) = (server.data_directory().to_path_buf(), server.pid());
-    assert!(directory.starts_with(index.path()));
+    assert!(directory.starts_with(folder.path()));
     server.stop().unwrap();
     assert!(!directory.exists() && !lives(pid));
-    assert_eq!(fs::read_dir(index.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn dropping_it_stops_it_and_several_can_run_at_once() {
-    let index = index();
-    let servers = [(); 2].map(|()| PrivatePostgres::start(&throw_away(index.path())).unwrap());
+    let folder = folder();
+    let servers = [(); 2].map(|()| PrivatePostgres::start(&throw_away(folder.path())).unwrap());
     for server in &servers {
         assert_eq!(ask(server, "select 'here'").unwrap(), "here");
     }
     let pids = servers.each_ref().map(PrivatePostgres::pid);
     drop(servers);
     assert!(!pids.into_iter().any(lives));
-    assert_eq!(fs::read_dir(index.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn the_data_of_a_dead_throw_away_goes_when_the_next_one_starts() {
-    let index = index();
-    let server = PrivatePostgres::start(&throw_away(index.path())).unwrap();
-    let left = index.path().join("latchkey-throwaway-1-0");
+    let folder = folder();
+    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
+    let left = folder.path().join("latchkey-throwaway-1-0");
     fs::create_dir(&left).unwrap();
     fs::write(left.join("latchkey.lock"), "1").unwrap();
     let owner = fs::metadata(server.data_directory()).unwrap();
     std::os::unix::fs::chown(&left, Some(owner.uid()), Some(owner.gid())).unwrap();
-    let _next = PrivatePostgres::start(&throw_away(index.path())).unwrap();
+    let _next = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
     assert!(!left.exists());
     assert_eq!(ask(&server, "select 'unharmed'").unwrap(), "unharmed");
 }
 
 #[test]
 fn it_outlives_the_thread_that_started_it() {
-    let index = index();
-    let options = throw_away(index.path());
+    let folder = folder();
+    let options = throw_away(folder.path());
     let server = thread::spawn(move || PrivatePostgres::start(&options)).join().unwrap().unwrap();
     assert_eq!(ask(&server, "select 'alive'").unwrap(), "alive");
 }
@@ -237,8 +243,8 @@ fn it_outlives_the_thread_that_started_it() {
 #[cfg(target_os = "linux")]
 #[test]
 fn ctrl_c_in_the_terminal_does_not_reach_it() {
-    let index = index();
-    let server = PrivatePostgres::start(&throw_away(index.path())).unwrap();
+    let folder = folder();
+    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
     let group = stat.rsplit(')').next().unwrap().split(' ').nth(3).unwrap();
     assert_eq!(group, server.pid().to_string());
@@ -249,8 +255,8 @@ fn root_runs_it_as_another_user() {
     if !we_are_root() {
         return;
     }
-    let index = index();
-    let server = PrivatePostgres::start(&throw_away(index.path())).unwrap();
+    let folder = folder();
+    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
     let owner = fs::metadata(server.data_directory()).unwrap();
     assert_ne!(owner.uid(), 0);
     assert_eq!(owner.mode() & 0o777, 0o700);
@@ -264,8 +270,8 @@ fn root_runs_it_as_the_owner_of_an_existing_directory() {
     if !we_are_root() {
         return;
     }
-    let index = index();
-    let directory = index.path().join("of nobody");
+    let folder = folder();
+    let directory = folder.path().join("of nobody");
     fs::create_dir(&directory).unwrap();
     std::os::unix::fs::chown(&directory, Some(65534), Some(65534)).unwrap();
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
@@ -278,12 +284,12 @@ fn an_ordinary_user_runs_it_as_himself_and_needs_a_name() {
     if !we_are_root() {
         return;
     }
-    let index = index();
+    let folder = folder();
     // The build directory may be closed to other users.
-    let program = index.path().join("latchkey");
-    fs::copy(env!("CARGO_BIN_EXE_latchkey"), &program).unwrap();
+    let program = folder.path().join("latchkey");
+    copy_program(env!("CARGO_BIN_EXE_latchkey"), &program);
     for (uid, named) in [(65534, true), (54321, false)] {
-        let directory = index.path().join(uid.to_string());
+        let directory = folder.path().join(uid.to_string());
         fs::create_dir(&directory).unwrap();
         std::os::unix::fs::chown(&directory, Some(uid), Some(uid)).unwrap();
         let mut command = Program::command(&program, &directory);
@@ -303,8 +309,8 @@ fn root_is_told_which_directory_is_closed_to_the_other_user() {
     if !we_are_root() {
         return;
     }
-    let index = index();
-    let closed = index.path().join("closed");
+    let folder = folder();
+    let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     let error = refusal(&closed.join("kept"));
@@ -314,8 +320,8 @@ fn root_is_told_which_directory_is_closed_to_the_other_user() {
 
 #[test]
 fn the_person_s_own_settings_for_postgresql_do_not_reach_it() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut command = Program::command(Path::new(env!("CARGO_BIN_EXE_latchkey")), &directory);
     command.env("PGPORT", "5999").env("PGDATESTYLE", "nonsense").env("PGSSLMODE", "require");
     let mut latchkey = Program(command.spawn().unwrap());
@@ -325,8 +331,8 @@ fn the_person_s_own_settings_for_postgresql_do_not_reach_it() {
 
 #[test]
 fn a_path_of_any_characters_will_do() {
-    let index = index();
-    let directory = index.path().join("a b,c'd\"é%2F&+");
+    let folder = folder();
+    let directory = folder.path().join("a b,c'd\"é%2F&+");
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     assert_eq!(server.socket_directory(), directory);
     assert_eq!(ask(&server, "select 'found'").unwrap(), "found");
@@ -334,11 +340,11 @@ fn a_path_of_any_characters_will_do() {
 
 #[test]
 fn a_path_too_long_for_a_socket_gets_its_socket_elsewhere() {
-    let index = index();
-    let directory = index.path().join("long".repeat(30));
+    let folder = folder();
+    let directory = folder.path().join("long".repeat(30));
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     let sockets = server.socket_directory().to_path_buf();
-    assert!(!sockets.starts_with(index.path()));
+    assert!(!sockets.starts_with(folder.path()));
     assert_eq!(fs::metadata(&sockets).unwrap().mode() & 0o777, 0o700);
     assert_eq!(ask(&server, "select 'found'").unwrap(), "found");
     server.stop().unwrap();
@@ -360,9 +366,9 @@ fn locks_naming_a_process_that_is_no_postgresql_are_stale() {
 
 #[test]
 fn locks_naming_a_zombie_are_stale() {
-    let (index, directory) = stopped_cluster();
-    let program = index.path().join("postgres");
-    fs::copy("/bin/sleep", &program).unwrap();
+    let (folder, directory) = stopped_cluster();
+    let program = folder.path().join("postgres");
+    copy_program("/bin/sleep", &program);
     let mut zombie = as_owner(&program, &directory).arg("0").spawn().unwrap();
     eventually("it ends", || !lives(zombie.id()));
     leave_locks(&directory, zombie.id());
@@ -373,8 +379,8 @@ fn locks_naming_a_zombie_are_stale() {
 
 #[test]
 fn locks_naming_the_server_of_another_directory_are_stale_and_it_is_left_alone() {
-    let (index, directory) = stopped_cluster();
-    let other = PrivatePostgres::start(&throw_away(index.path())).unwrap();
+    let (folder, directory) = stopped_cluster();
+    let other = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
     leave_locks(&directory, other.pid());
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     assert_eq!(ask(&server, "select 'up'").unwrap(), "up");
@@ -410,8 +416,8 @@ fn a_server_whose_latchkey_is_gone_is_replaced() {
 
 #[test]
 fn what_was_committed_survives_the_killing_of_the_server_and_its_children_go() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let server = PrivatePostgres::start(&kept(&directory)).unwrap();
     run(&server, "create table note as select 'remember' as text");
     let url = server.url();
@@ -429,8 +435,8 @@ fn what_was_committed_survives_the_killing_of_the_server_and_its_children_go() {
 
 #[test]
 fn a_first_start_that_was_killed_is_begun_anew() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut latchkey = Program::start(&directory);
     let unfinished = || {
         fs::read_dir(&directory)
@@ -453,9 +459,9 @@ fn a_first_start_that_was_killed_is_begun_anew() {
 
 #[test]
 fn a_second_one_on_the_same_directory_is_told_who_has_it() {
-    let index = index();
-    let server = PrivatePostgres::start(&kept(index.path())).unwrap();
-    let error = refusal(index.path());
+    let folder = folder();
+    let server = PrivatePostgres::start(&kept(folder.path())).unwrap();
+    let error = refusal(folder.path());
     let us = std::process::id();
     let named = matches!(error, StartError::AlreadyRunning { pid: Some(pid), .. } if pid == us);
     assert!(named, "{error}");
@@ -464,8 +470,8 @@ fn a_second_one_on_the_same_directory_is_told_who_has_it() {
 
 #[test]
 fn of_two_first_starts_at_once_one_succeeds_and_the_other_says_why_not() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut both = [Program::start(&directory), Program::start(&directory)];
     let ready = both.each_mut().map(Program::is_ready);
     assert!(ready[0] != ready[1], "{ready:?}");
@@ -476,8 +482,8 @@ fn of_two_first_starts_at_once_one_succeeds_and_the_other_says_why_not() {
 #[cfg(target_os = "linux")]
 #[test]
 fn killing_latchkey_leaves_no_server_behind_and_no_damage() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut latchkey = Program::start(&directory);
     assert!(latchkey.is_ready());
     let server = server_of(&directory);
@@ -491,8 +497,8 @@ fn killing_latchkey_leaves_no_server_behind_and_no_damage() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_start_while_the_last_server_is_still_stopping_waits_for_it() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     for _ in 0..3 {
         let mut latchkey = Program::start(&directory);
         assert!(latchkey.is_ready(), "{}", latchkey.complaint());
@@ -516,22 +522,22 @@ fn data_of_another_major_version_is_not_touched() {
 
 #[test]
 fn a_directory_of_other_things_is_not_touched() {
-    let index = index();
-    let precious = index.path().join("data/precious");
-    fs::create_dir(index.path().join("data")).unwrap();
+    let folder = folder();
+    let precious = folder.path().join("data/precious");
+    fs::create_dir(folder.path().join("data")).unwrap();
     fs::write(&precious, "mine").unwrap();
-    let error = refusal(index.path());
+    let error = refusal(folder.path());
     assert!(matches!(error, StartError::ForeignDirectory { .. }), "{error}");
     assert!(precious.exists());
 }
 
 #[test]
 fn a_named_directory_without_the_programs_is_an_error_and_nothing_is_made() {
-    let index = index();
-    let options = Options { bin_directory: Some(index.path().to_path_buf()), ..kept(&index.path().join("kept")) };
+    let folder = folder();
+    let options = Options { bin_directory: Some(folder.path().to_path_buf()), ..kept(&folder.path().join("kept")) };
     let error = PrivatePostgres::start(&options).unwrap_err();
     assert!(matches!(error, StartError::NotPrograms { .. }), "{error}");
-    assert!(!index.path().join("kept").exists());
+    assert!(!folder.path().join("kept").exists());
 }
 
 #[test]

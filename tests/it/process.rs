@@ -32,10 +32,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end.
-fn index() -> TempDir {
-    let index = TempDir::new().unwrap();
-    fs::set_permissions(index.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    index
+fn folder() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    folder
 }
 
 /// A PostgreSQL of its own for servers that are given its address.
@@ -229,8 +229,8 @@ fn id_of(code: &Value) -> String {
 
 #[test]
 fn it_says_where_it_is_and_what_to_try_and_keeps_what_it_is_told_until_the_next_start() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut latchkey = Latchkey::with_data(&directory);
     assert_eq!(word_after(&latchkey.welcome, "base url"), latchkey.base_url);
     let workspace_id = word_after(&latchkey.welcome, "workspace");
@@ -293,8 +293,8 @@ fn ephemeral_data_is_gone_when_the_server_stops() {
 
 #[test]
 fn asked_to_stop_it_finishes_running_requests_lets_nobody_hold_it_up_and_takes_its_database_along() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
         let mut latchkey = Latchkey::with_data(&directory);
         let postgres = postgres_of(&directory);
@@ -426,8 +426,8 @@ fn a_port_in_use_is_named_with_a_way_out() {
 
 #[test]
 fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let directory_text = directory.to_str().unwrap();
     for (arguments, named) in [
         (vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"),
@@ -588,8 +588,8 @@ async fn latchkey_unkeyed(latchkey: &Latchkey, path: &str, body: Value) -> Value
 
 #[test]
 fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing_and_does_nothing_twice() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let load = Arc::new(Load::default());
     let mut latchkey = Latchkey::with_data(&directory);
     let (api_key, locks) = wait_for(workspace_of(&latchkey, 20));
@@ -618,8 +618,8 @@ fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing
 
 #[test]
 fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let url = postgres.url();
     // Both find an empty database.
     let start = || {

@@ -84,10 +84,10 @@ async fn goes_on(ask: impl AsyncFn(&str, Value) -> Value) {
 #[test]
 fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
     run(async {
-        let index = tempfile::TempDir::new().unwrap();
-        std::fs::set_permissions(index.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let folder = tempfile::TempDir::new().unwrap();
+        std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let options = Options {
-            data_directory: Some(index.path().to_path_buf()),
+            data_directory: Some(folder.path().to_path_buf()),
             bin_directory: None,
             durability: Durability::ThrowAway,
         };

@@ -61,7 +61,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = call.input;
     let (after, before) = match (&input.since, input.between.as_deref()) {
         (Some(_), Some(_)) => {
-            return Err(Error::invalid_request("Cannot specify intersect_filter since and between"));
+            return Err(Error::invalid_request("Cannot specify both since and between"));
         }
         (Some(since), None) => (Some(instant("since", since)?), None),
         (None, Some([start, end])) => {

@@ -72,7 +72,7 @@ impl Memory {
             return Some(Fail {
                 error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
                 message: Some(
-                    "The device already has an access code with this PIN. Delete or make_managed that one.".to_owned(),
+                    "The device already has an access code with this PIN. Delete or adopt that one.".to_owned(),
                 ),
                 duplicate_of: Some(Duplicate { access_code_id, is_managed }),
             });

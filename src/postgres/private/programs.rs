@@ -122,14 +122,16 @@ fn major_in_answer(answer: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn install(directory: &Path, answer: &str) {
         fs::create_dir_all(directory).unwrap();
         for program in ["initdb", "postgres"] {
             let program = directory.join(program);
-            fs::write(&program, format!("#!/bin/sh\necho '{answer}'\n")).unwrap();
-            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            // Written by another process: one that another test starts meanwhile would inherit the open file, and what
+            // somebody has open to write cannot be run.
+            let write = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
+            let written = Command::new("sh").args(["-c", write, "sh", answer]).arg(&program).status();
+            assert!(written.unwrap().success());
         }
     }
 

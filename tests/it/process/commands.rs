@@ -1,6 +1,6 @@
 //! What the program does besides serving.
 
-use super::{Latchkey, command, complaint, eventually, index, postgres_in, postgres_of};
+use super::{Latchkey, command, complaint, eventually, folder, postgres_in, postgres_of};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs;
@@ -85,8 +85,8 @@ fn health_believes_nobody_but_a_latchkey() {
 
 #[test]
 fn a_doctor_finds_nothing_wrong_where_a_server_starts_and_leaves_no_trace() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let settings = ["--port", "0", "--data-dir", directory.to_str().unwrap()];
     let (code, said, complaint) = outcome(command(&["doctor"]).args(settings));
     assert_eq!(code, Some(0), "{said}{complaint}");
@@ -103,18 +103,18 @@ fn a_doctor_finds_nothing_wrong_where_a_server_starts_and_leaves_no_trace() {
 
 #[test]
 fn a_doctor_names_each_thing_that_is_wrong_with_its_fix() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let latchkey = Latchkey::with_data(&directory);
     let port = latchkey.authority().rsplit_once(':').unwrap().1;
-    let empty = index.path().join("empty");
+    let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    let fixtures = index.path().join("fixtures.json");
+    let fixtures = folder.path().join("fixtures.json");
     fs::write(&fixtures, r#"{ "workspaces": [{ "nmae": "x" }] }"#).unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().port().to_string();
     // A name may have what separates words in a message.
-    let odd = index.path().join("other: files");
+    let odd = folder.path().join("other: files");
     fs::create_dir(&odd).unwrap();
     fs::write(odd.join("letter.txt"), "dear reader").unwrap();
     let odd_and_advice = format!("{} already holds other files: name an empty or a new directory", odd.display());
@@ -156,8 +156,8 @@ fn a_doctor_names_each_thing_that_is_wrong_with_its_fix() {
 
 #[test]
 fn a_doctor_looks_at_a_database_that_is_named_and_changes_nothing_in_it() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let examine = || outcome(command(&["doctor", "--port", "0"]).env("DATABASE_URL", postgres.url()));
     for _ in 0..2 {
         let (code, said, complaint) = examine();
@@ -190,9 +190,9 @@ fn the_schema_of_fixtures_is_printed_as_json() {
 
 #[test]
 fn wrong_fixtures_keep_a_server_from_starting_and_leave_nothing() {
-    let index = index();
-    let directory = index.path().join("kept");
-    let fixtures = index.path().join("fixtures.json");
+    let folder = folder();
+    let directory = folder.path().join("kept");
+    let fixtures = folder.path().join("fixtures.json");
     let start = || {
         let arguments = ["--port", "0", "--data-dir", directory.to_str().unwrap()];
         let mut start = command(&["serve"]);
@@ -232,8 +232,8 @@ fn wrong_fixtures_keep_a_server_from_starting_and_leave_nothing() {
 
 #[test]
 fn a_start_ends_where_another_workspace_has_what_is_fixed_of_the_sandbox() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let start = || {
         let mut start = command(&["--port", "0"]);
         start.env("DATABASE_URL", postgres.url());

@@ -1,6 +1,6 @@
 //! Connections that hold a server up: half-sent, silent, too many; and its end while there are such.
 
-use super::{Latchkey, command, complaint, eventually, index, postgres_in};
+use super::{Latchkey, command, complaint, eventually, folder, postgres_in};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -115,8 +115,8 @@ fn a_server_that_is_asked_to_stop_does_so_whoever_holds_it_up() {
 
 #[test]
 fn a_second_signal_stops_a_server_at_once_and_leaves_its_data_unlocked() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     for (signal, exit_code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut latchkey = Latchkey::with_data(&directory);
         let clients = holding_up(&latchkey);
@@ -150,8 +150,8 @@ fn a_server_that_is_asked_to_stop_while_it_starts_does_so() {
 
 #[test]
 fn a_server_without_descriptors_left_says_so_and_goes_on_when_it_has_some() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 64; exec \"$0\" --port 0", env!("CARGO_BIN_EXE_latchkey")]);
     command.env("DATABASE_URL", postgres.url()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

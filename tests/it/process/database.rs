@@ -1,7 +1,7 @@
 //! A database that dies, is paused, full, away, or slow: what is answered meanwhile, and that nothing is lost.
 
 use super::{
-    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, id_of, index, post, postgres_in,
+    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, folder, id_of, post, postgres_in,
     postgres_of, wait_for, word_after,
 };
 use crate::support::check_answer;
@@ -102,8 +102,8 @@ pub(super) fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> L
 #[test]
 fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
     for arguments in [&["--ephemeral"][..], &[]] {
-        let index = index();
-        let directory = index.path().join("kept");
+        let folder = folder();
+        let directory = folder.path().join("kept");
         let kept = ["--data-dir", directory.to_str().unwrap()];
         let latchkey = Latchkey::start(if arguments.is_empty() { &kept } else { arguments });
         wait_for(async {
@@ -132,8 +132,8 @@ fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
 
 #[test]
 fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
-    let index = index();
-    let directory = index.path().join("kept");
+    let folder = folder();
+    let directory = folder.path().join("kept");
     let mut latchkey = Latchkey::with_data(&directory);
     let mut last = String::new();
     for _ in 0..6 {
@@ -186,8 +186,8 @@ fn backend_that_is_killed_takes_no_answered_code_with_it() {
 
 #[test]
 fn database_that_is_paused_is_answered_with_503_within_a_second() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
@@ -214,9 +214,9 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
 
 #[test]
 fn database_that_is_away_is_answered_with_503_until_it_is_back() {
-    let index = index();
+    let folder = folder();
     let options =
-        Options { data_directory: Some(index.path().join("kept")), bin_directory: None, durability: Durability::Kept };
+        Options { data_directory: Some(folder.path().join("kept")), bin_directory: None, durability: Durability::Kept };
     let postgres = PrivatePostgres::start(&options).unwrap();
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
@@ -243,8 +243,8 @@ fn database_that_is_away_is_answered_with_503_until_it_is_back() {
 
 #[test]
 fn connections_that_were_cut_cost_no_request() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "6"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
@@ -273,8 +273,8 @@ fn connections_that_were_cut_cost_no_request() {
 
 #[test]
 fn database_without_a_free_connection_is_answered_with_503() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "2"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
@@ -358,9 +358,9 @@ fn pass_on(mut from: UnixStream, mut to: UnixStream, mut is_wanted: impl FnMut(&
 
 #[test]
 fn commit_whose_answer_is_lost_is_not_done_again() {
-    let index = index();
-    let postgres = postgres_in(index.path());
-    let between = super::index();
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
+    let between = super::folder();
     let proxy = Proxy::start(postgres.socket_directory(), between.path());
     let url = format!("postgres:///postgres?host={}&user=postgres&sslmode=disable", between.path().display());
     // Nothing falls due: the only commits are those of requests.
@@ -393,8 +393,8 @@ fn commit_whose_answer_is_lost_is_not_done_again() {
 
 #[test]
 fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "4", "--request-timeout", "3"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;

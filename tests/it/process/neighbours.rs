@@ -1,6 +1,6 @@
 //! Long work of one workspace: what others notice of it, and that it ends when nobody waits for it.
 
-use super::{Latchkey, client, command, index, post, wait_for};
+use super::{Latchkey, client, command, folder, post, wait_for};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::process::Command;
@@ -117,10 +117,10 @@ struct SmallFileSystem(tempfile::TempDir);
 impl SmallFileSystem {
     /// `None`: only root may make one, and not everywhere.
     fn new(megabytes: usize) -> Option<Self> {
-        let index = index();
+        let folder = folder();
         let size = format!("size={megabytes}m,mode=755");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(index.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then(|| Self(index))
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(folder))
     }
 }
 

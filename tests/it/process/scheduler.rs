@@ -1,7 +1,7 @@
 //! The scheduler beside locks that it cannot work on or that are held.
 
 use super::database::{database_of, locks_of, until_it_serves, with_database};
-use super::{Latchkey, codes_at_rest, id_of, index, post, postgres_in, wait_for};
+use super::{Latchkey, codes_at_rest, folder, id_of, post, postgres_in, wait_for};
 use latchkey::testing::postgres::private::PrivatePostgres;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -97,8 +97,8 @@ async fn with_overdue_codes_on_held_locks<'c>(
 
 /// Runs a test on a server of its own, while thousands of codes are overdue on locks that somebody holds.
 fn beside_held_locks(test: impl AsyncFnOnce(&Latchkey, &PrivatePostgres)) {
-    let index = index();
-    let postgres = postgres_in(index.path());
+    let folder = folder();
+    let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let mut holder = PgConnection::connect(&postgres.url()).await.unwrap();

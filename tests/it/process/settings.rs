@@ -114,9 +114,9 @@ fn clocks_seeds_and_periods_that_make_no_sense_are_refused_before_anything_is_st
 
 #[test]
 fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
-    let index = super::index();
+    let folder = super::folder();
     let options = Options {
-        data_directory: Some(index.path().to_path_buf()),
+        data_directory: Some(folder.path().to_path_buf()),
         bin_directory: None,
         durability: Durability::ThrowAway,
     };

@@ -1,6 +1,6 @@
 //! How many SQL statements a request takes: the same, however many locks and codes it is about.
 
-use super::{Latchkey, command, index, post, wait_for};
+use super::{Latchkey, command, folder, post, wait_for};
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,8 +13,8 @@ struct Watched {
 }
 
 impl Watched {
-    fn start(index: &Path) -> Self {
-        let log = index.join("log");
+    fn start(folder: &Path) -> Self {
+        let log = folder.join("log");
         let mut command = command(&["--ephemeral", "--port", "0", "--log-json"]);
         command.env("RUST_LOG", "warn,sqlx::query=debug").stderr(File::create(&log).unwrap());
         Self { latchkey: Latchkey::await_ready(&mut command), log }
@@ -96,8 +96,8 @@ impl Watched {
 
 #[test]
 fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two() {
-    let index = index();
-    let watched = Watched::start(index.path());
+    let folder = folder();
+    let watched = Watched::start(folder.path());
     let (two, two_hundred) = wait_for(async { (watched.day(2).await, watched.day(200).await) });
     assert_eq!(two, two_hundred);
     let update_multiple = two.iter().find(|(path, _)| *path == "/access_codes/update_multiple").unwrap();
@@ -106,8 +106,8 @@ fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two()
 
 #[test]
 fn what_a_workspace_does_not_use_costs_its_requests_no_statement() {
-    let index = index();
-    let watched = Watched::start(index.path());
+    let folder = folder();
+    let watched = Watched::start(folder.path());
     wait_for(async {
         let workspace = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": 1 });
         let workspace = watched.ask(&watched.latchkey.api_key, "/_emulator/workspaces/create", workspace).await.0;

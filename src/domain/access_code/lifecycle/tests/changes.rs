@@ -13,8 +13,8 @@ fn set() -> CodeState {
     ran(code(false, None), at(1))
 }
 
-fn texts(from: &str, to: &str) -> Option<(Option<String>, Option<String>)> {
-    Some((Some(from.to_owned()), Some(to.to_owned())))
+fn texts(from: &str, to: &str) -> (Option<String>, Option<String>) {
+    (Some(from.to_owned()), Some(to.to_owned()))
 }
 
 fn kinds(ran: &Ran) -> Vec<DomainEvent> {
@@ -25,7 +25,10 @@ fn kinds(ran: &Ran) -> Vec<DomainEvent> {
 fn update_waits_for_the_lock_and_each_property_since_it_differs() {
     let mut state = set();
     let change = state.request_update(at(2), asked("other", "2468", None), false);
-    assert_eq!(change, Change { name: texts("guest", "other"), code: texts("1357", "2468"), ..Change::default() });
+    assert_eq!(
+        change,
+        Change { name: Some(texts("guest", "other")), code: Some(texts("1357", "2468")), ..Change::default() }
+    );
     let name = (at(2), PendingMutation::UpdatingName { from: Some("guest".to_owned()), to: Some("other".to_owned()) });
     let pin = (at(2), PendingMutation::UpdatingCode { from: "1357".to_owned(), to: "2468".to_owned() });
     assert_eq!(state.pending_mutations(), [name, pin.clone()]);
@@ -36,7 +39,7 @@ fn update_waits_for_the_lock_and_each_property_since_it_differs() {
     state.request_update(at(3), asked("guest", "2468", None), false);
     assert_eq!(state.pending_mutations(), [pin]);
     let ran = state.run_until(&LOCK, at(4));
-    let told = Change { code: texts("1357", "2468"), is_on_device: true, ..Change::default() };
+    let told = Change { code: Some(texts("1357", "2468")), is_on_device: true, ..Change::default() };
     assert_eq!(ran.domain_events, [(after(3, 250), DomainEvent::Changed(told))]);
     assert_eq!((state.pending_mutations(), state.work(), state.is_being_updated()), (vec![], None, false));
 }
