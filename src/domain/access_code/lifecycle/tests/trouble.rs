@@ -269,6 +269,9 @@ fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
     let mut deleted = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     deleted.run_until(&unreachable, at(50));
     assert_eq!(deleted.status(false), Unset, "it waits for its start");
+    let mut not_native = CodeState { is_offline: true, ..code(false, Some((100, 200))) };
+    not_native.run_until(&unreachable, at(50));
+    assert_eq!((not_native.held.is_some(), not_native.status(false)), (true, Unset), "and so does this one");
     deleted.request_deletion(at(50));
     assert_eq!(deleted.run_until(&unreachable, at(60)).domain_events, [(after(50, 250), Deleted)]);
 }
