@@ -61,7 +61,7 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
     Ok(Listed { requests: found.iter().map(|entry| shown(app, entry)).collect() })
 }
 
-/// Ownership requests are meant: those of the workspace of the call, or of nobody's.
+/// Whose requests are meant: those of the workspace of the call, or of nobody's.
 pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result<Option<Uuid>> {
     let workspace_id = call.workspace().await?.workspace_id;
     if !unauthenticated {

@@ -174,7 +174,7 @@ mod tests {
         let quarter = struck(0.25);
         assert!((200..300).contains(&count(&quarter)), "{}", count(&quarter));
         assert_eq!(struck(0.25), quarter);
-        // Whatever is struck with a small probability is struck with a greater one.
+        // A request to which it applies with a small probability is one to which it applies with a greater one.
         assert!(struck(0.5).iter().zip(&quarter).all(|(more, fewer)| *more || !fewer));
     }
 }

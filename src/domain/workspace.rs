@@ -1,4 +1,4 @@
-//! Workspaces: worlds that know nothing of each other, each with its own clock, locks and keys.
+//! Workspaces: they know nothing of each other, each has its own clock, locks and keys.
 
 use super::rate_limit::RateLimits;
 use crate::clock::WorkspaceClock;

@@ -1,4 +1,4 @@
-//! Requests that an HTTP fault applies.
+//! HTTP faults that are applied to requests.
 
 use super::app::App;
 use crate::domain::http_fault::{HttpFault, Outcome};
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::store::http_faults;
 use uuid::Uuid;
 
-/// What applies a request.
+/// An HTTP fault that is applied to a request.
 #[derive(Debug)]
 pub(crate) struct InjectedHttpFault {
     /// The HTTP fault.
@@ -16,8 +16,8 @@ pub(crate) struct InjectedHttpFault {
     pub outcome: Outcome,
 }
 
-/// The HTTP fault that applies a request of a workspace that has any: the oldest that is about it, is not used up and does
-/// not let it pass. That it was injected is counted in a short transaction of its own.
+/// The HTTP fault that is applied to a request of a workspace that has any: the oldest that is about it, is not used up and
+/// does not let it pass. A short transaction of its own counts it.
 pub(crate) async fn applied_fault(
     app: &App,
     workspace: &Workspace,

@@ -188,7 +188,7 @@ pub struct Filter<'a> {
     pub code: Option<&'a str>,
     /// Only those with this text in their name, PIN or id.
     pub search: Option<&'a str>,
-    /// Ownership they are.
+    /// Managed codes, unmanaged ones, or both.
     pub ownership: Ownership,
     /// Without backup codes that wait to be pulled.
     pub without_pool: bool,

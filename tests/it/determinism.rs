@@ -222,7 +222,7 @@ fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_same_requests_in_workspaces_of_one_seed_get_the_same_answers_byte_for_byte() {
+fn requests_in_workspaces_of_one_seed_get_the_same_bytes() {
     run(async {
         let first = play("byte for byte").await;
         let second = play("byte for byte").await;

@@ -601,7 +601,7 @@ fn events_carry_what_their_type_has_and_are_listed_in_the_order_in_which_they_oc
 }
 
 #[test]
-fn in_a_workspace_whose_clock_runs_the_scheduler_makes_a_code_set_at_its_very_instant() {
+fn running_clock_has_the_scheduler_set_a_code_at_its_very_instant() {
     run(async {
         let workspace =
             TestWorkspace::make(json!({ "clock": { "running_from": START, "rate": 100_000 }, "locks": 1 })).await;

@@ -45,7 +45,7 @@ async fn live_through(workspace: &TestWorkspace, is_live: bool) -> Value {
 }
 
 #[test]
-fn old_events_and_attempts_and_codes_that_are_gone_as_long_leave_a_live_workspace() {
+fn retention_removes_old_events_attempts_and_gone_codes() {
     run(async {
         let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 1, "programming": "at_once" })).await;
         let staying = live_through(&workspace, true).await;

@@ -18,7 +18,7 @@ fn index(listed: &[Value], workspace: &TestWorkspace) -> Option<usize> {
 }
 
 #[test]
-fn all_workspaces_are_listed_in_the_order_of_their_making_with_what_leads_to_them_and_how_much_is_in_them() {
+fn workspaces_are_listed_in_the_order_of_their_making_with_their_contents() {
     run(async {
         let first = TestWorkspace::make(json!({ "name": "First", "seed": "listed", "locks": 2 })).await;
         let second = TestWorkspace::make(json!({ "ttl": "PT1H", "clock": "live", "locks": 1 })).await;

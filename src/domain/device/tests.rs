@@ -114,7 +114,7 @@ fn constraints_of_the_device_count_in_place_of_those_of_the_brand() {
 }
 
 #[test]
-fn device_gives_its_codes_what_it_and_its_world_are() {
+fn device_gives_its_codes_what_it_and_its_workspace_are() {
     let mut device = device("kwikset_lock", json!({}));
     let settings = WorkspaceSettings { keeps_expired: true, slow_after: TimeDelta::minutes(2), ..settings() };
     let expected = Lock {

@@ -32,7 +32,7 @@ pub(crate) enum DueOn<'a> {
     AllBut(&'a [Uuid]),
 }
 
-/// Reservations codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
+/// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
 /// are passed over before it is counted.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
@@ -78,7 +78,7 @@ pub(crate) async fn longest_due(
 /// How many of the codes that fell due last [`claim_newly_due`] looks at.
 const NEWEST: i64 = 5000;
 
-/// Reservations codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
+/// Claims codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
 /// that are left out, and what somebody else works on, are passed over.
 pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,

@@ -241,8 +241,8 @@ pub(crate) async fn lock_access_codes(
     Ok(all)
 }
 
-/// Selects codes, those that wait for a place on these devices, and conflicts for PINs, each with the settings of its workspace. Each kind is
-/// looked up by an index of its own: `offset 0` keeps them apart.
+/// Selects codes, those that wait for a place on these devices, and conflicts for PINs, each with the settings of its
+/// workspace. Each kind is looked up by an index of its own: `offset 0` keeps them apart.
 fn codes_with_settings(
     visibility: &Visibility,
     access_code_ids: &[Uuid],

@@ -9,7 +9,7 @@ use DomainEvent::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
 use Status::{Removing, Set, Setting, Unset};
 use proptest::prelude::*;
 
-/// What [`CodeState::live_until`] did.
+/// What [`CodeState::run_until`] did.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Ran {
     /// How many steps were taken.

@@ -16,7 +16,7 @@ fn any_zone() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn an_igloohome_code_keeps_its_category_and_moves_no_end_further_than_is_allowed(
+    fn igloohome_code_keeps_its_category_and_moves_no_end_too_far(
         zone in any_zone(), start in 0_i64..40_000_000, length in 1_i64..35_000_000, day: bool
     ) {
         let lock = device("igloohome_lock", &json!({ "time_zone": zone }));
