@@ -44,7 +44,7 @@ impl Cause {
     }
 
     /// Does work that is caused by this.
-    pub async fn of<T>(self, work: impl Future<Output = T>) -> T {
+    pub async fn scope<T>(self, work: impl Future<Output = T>) -> T {
         CURRENT.scope(self, work).await
     }
 

@@ -427,7 +427,7 @@ pub enum Unavailable {
     Busy,
     /// Another request holds what this one needs.
     #[error("another request held a device or the workspace for too long.")]
-    Held,
+    LockTimeout,
 }
 
 impl Unavailable {
@@ -440,7 +440,7 @@ impl Unavailable {
             }
             sqlx::Error::Database(error) => match error.code()?.as_ref() {
                 // Lock and statement time-outs, deadlocks, serialization failures.
-                "55P03" | "57014" | "40P01" | "40001" => Some(Self::Held),
+                "55P03" | "57014" | "40P01" | "40001" => Some(Self::LockTimeout),
                 code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
                 code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
                     Some(Self::DatabaseAway)

@@ -196,7 +196,7 @@ fn welcome(
     }
     if config.fixtures.is_some() {
         writeln!(out, "\n  fixtures")?;
-        for (workspace, api_key) in &loaded.made {
+        for (workspace, api_key) in &loaded.created {
             writeln!(out, "    loaded   {}  {api_key}  {}", workspace.workspace_id, workspace.name)?;
         }
         for workspace_id in &loaded.left {

@@ -6,7 +6,7 @@ use super::http_faults::apply;
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::contract::{Endpoint, Operation, values};
 use crate::domain::caller::Caller;
-use crate::domain::http_fault::{Name, Outcome};
+use crate::domain::http_fault::{HttpFaultOutcome, KeywordOutcome};
 use crate::engine::app::App;
 use crate::engine::http_faults;
 use crate::engine::request_log::{CapturedBody, Pending};
@@ -71,7 +71,7 @@ impl Routes {
                 let mut pending = pending(&request, Cow::Borrowed(path));
                 let deadline = app.config.request_timeout;
                 let cause = pending.entry.cause.clone();
-                let answering = cause.of(answer(&app, path, request, handler, &mut pending));
+                let answering = cause.scope(answer(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, answering).await;
                 let answer = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
                     Ok(result) => envelope::ok(result).await,
@@ -146,7 +146,7 @@ where
             http_faults::applied_fault(app, workspace, parts.method.as_str(), parts.uri.path()).await?
     {
         pending.entry.http_fault_id = Some(injected.http_fault_id);
-        pending.is_reset = matches!(injected.outcome, Outcome::Named(Name::Reset));
+        pending.is_reset = matches!(injected.outcome, HttpFaultOutcome::Named(KeywordOutcome::Reset));
         apply(injected, app, &parts).await?;
     }
     let (operation, body) = (operation(endpoint, &parts)?, body?);

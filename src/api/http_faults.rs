@@ -1,7 +1,7 @@
 //! What an HTTP fault does to the request that it strikes.
 
 use crate::clock::duration_from_iso;
-use crate::domain::http_fault::{Name, Outcome};
+use crate::domain::http_fault::{HttpFaultOutcome, KeywordOutcome};
 use crate::engine::app::App;
 use crate::engine::http_faults::InjectedHttpFault;
 use crate::error::{Error, Result};
@@ -15,10 +15,10 @@ use axum::http::request::Parts;
 pub(crate) async fn apply(injected: InjectedHttpFault, app: &App, parts: &Parts) -> Result<()> {
     let http_fault_id = injected.http_fault_id;
     match injected.outcome {
-        Outcome::Status { status, body, retry_after } => {
+        HttpFaultOutcome::Status { status, body, retry_after } => {
             Err(Error::HttpFaultInjected { http_fault_id, status, body, retry_after })
         }
-        Outcome::Delay { delay } => {
+        HttpFaultOutcome::Delay { delay } => {
             let delay = duration_from_iso(&delay).and_then(|delay| delay.to_std().ok());
             let delay = delay.ok_or_else(|| Error::inconsistent("http_fault", http_fault_id, "outcome"))?;
             tokio::select! {
@@ -28,7 +28,7 @@ pub(crate) async fn apply(injected: InjectedHttpFault, app: &App, parts: &Parts)
             }
             Ok(())
         }
-        Outcome::Named(Name::Reset) => {
+        HttpFaultOutcome::Named(KeywordOutcome::Reset) => {
             // Who came without a connection, as tests do, is told instead.
             if let Some(connection) = parts.extensions.get::<Connection>() {
                 connection.reset();

@@ -47,7 +47,7 @@ impl Finding {
     }
 
     /// A problem whose text names the way out, as those of a start do.
-    fn told(text: impl Into<String>) -> Self {
+    fn with_fix_in_text(text: impl Into<String>) -> Self {
         Self::Problem { what: text.into(), fix: None }
     }
 }
@@ -74,7 +74,7 @@ pub async fn look(config: &Config) -> Vec<Finding> {
 fn settings(config: &Config) -> Finding {
     match config.check() {
         Ok(()) => Finding::Fine(format!("settings: they go together; to listen on {}", config.address.socket())),
-        Err(error) => Finding::told(error),
+        Err(error) => Finding::with_fix_in_text(error),
     }
 }
 
@@ -95,7 +95,7 @@ fn private_database(config: &Config) -> Vec<Finding> {
                 found.iter().map(|(major, directory)| format!("{major} in {}", directory.display())).collect();
             Finding::Fine(format!("postgresql's programs: {}", found.join(", ")))
         }
-        Err(error) => Finding::told(error.to_string()),
+        Err(error) => Finding::with_fix_in_text(error.to_string()),
     };
     let data = match checkup.data {
         Ok(data) => {
@@ -112,7 +112,7 @@ fn private_database(config: &Config) -> Vec<Finding> {
             format!("data: {error}"),
             "name a directory that you can write in with --data-dir, or keep nothing with --ephemeral",
         ),
-        Err(error) => Finding::told(error.to_string()),
+        Err(error) => Finding::with_fix_in_text(error.to_string()),
     };
     vec![programs, data]
 }

@@ -112,7 +112,7 @@ impl Issue {
 /// end in the same sentence and tree. An input can have as many as it has values; the first hundred are told.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Issues {
-    told: Vec<Issue>,
+    reported: Vec<Issue>,
     /// How many there are, told or not.
     count: usize,
     /// How many of them are about a value of the wrong kind.
@@ -132,8 +132,8 @@ impl Issues {
         self.count += 1;
         self.fatal += usize::from(fatal);
         self.literals += usize::from(literal);
-        if self.told.len() < MAX_ISSUES {
-            self.told.push(issue());
+        if self.reported.len() < MAX_ISSUES {
+            self.reported.push(issue());
         }
     }
 
@@ -150,23 +150,23 @@ impl Issues {
         self.count += others.count;
         self.fatal += others.fatal;
         self.literals += others.literals;
-        let room = MAX_ISSUES.saturating_sub(self.told.len());
-        self.told.extend(others.told.into_iter().take(room));
+        let room = MAX_ISSUES.saturating_sub(self.reported.len());
+        self.reported.extend(others.reported.into_iter().take(room));
     }
 
     /// Those that are told.
-    pub(super) fn told(&self) -> &[Issue] {
-        &self.told
+    pub(super) fn reported(&self) -> &[Issue] {
+        &self.reported
     }
 
     /// The same.
-    pub(super) fn into_told(self) -> Vec<Issue> {
-        self.told
+    pub(super) fn into_reported(self) -> Vec<Issue> {
+        self.reported
     }
 
     /// Changes those that are told.
     pub(super) fn map(mut self, change: impl FnMut(Issue) -> Issue) -> Self {
-        self.told = self.told.into_iter().map(change).collect();
+        self.reported = self.reported.into_iter().map(change).collect();
         self
     }
 
@@ -206,14 +206,14 @@ impl Issues {
 
     /// The refusal for these issues, of which there must be one at least to make a sentence.
     pub fn into_rejection(self) -> Rejection {
-        let sentences: Vec<String> = self.told.iter().map(Issue::sentence).collect();
+        let sentences: Vec<String> = self.reported.iter().map(Issue::sentence).collect();
         let message = match sentences.as_slice() {
             [only] if self.count == 1 => only.clone(),
             all if all.len() == self.count => format!("{} Input Errors: {}", all.len(), all.join(", ")),
             first => format!("{} Input Errors, the first {} are: {}", self.count, first.len(), first.join(", ")),
         };
         let (mut tree, mut room) = (leaf(), MAX_ISSUES);
-        for issue in &self.told {
+        for issue in &self.reported {
             issue.enter(&mut tree, &mut room);
         }
         Rejection::InvalidInput { message, validation_errors: tree.into() }

@@ -345,7 +345,7 @@ impl Operation {
             return Ok(());
         }
         let issues = checker.issues(&self.schemas, body);
-        Err(issues.told().iter().map(Issue::line).collect())
+        Err(issues.reported().iter().map(Issue::line).collect())
     }
 }
 

@@ -232,7 +232,7 @@ impl<'a> Walk<'a> {
         if let Some(index) = right_kind {
             return self.issues.extend(attempts.swap_remove(index).1);
         }
-        let branches = attempts.into_iter().map(|(_, issues)| issues.into_told());
+        let branches = attempts.into_iter().map(|(_, issues)| issues.into_reported());
         self.issues
             .add((true, false), || Issue { branches: branches.collect(), ..Issue::fatal(&self.path, "Invalid input") });
     }

@@ -88,7 +88,8 @@ pub(super) struct Advance {
 #[serde(rename_all = "snake_case")]
 enum Stop {
     Next,
-    Quiet,
+    #[serde(rename = "quiet")]
+    Idle,
 }
 
 #[derive(Serialize)]
@@ -125,7 +126,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
             Goal::By(by) => now.checked_add_signed(by).filter(|at| from_iso(&to_iso(*at)).is_some()),
             Goal::To(to) => Some(clock::not_before(now, to, settings)?),
             Goal::Until(Stop::Next) => return Ok(Move::ToNext),
-            Goal::Until(Stop::Quiet) => return Ok(Move::UntilQuiet),
+            Goal::Until(Stop::Idle) => return Ok(Move::UntilIdle),
         };
         let at = at.ok_or_else(|| Error::invalid("by", "That leads beyond the year 9999"))?;
         Ok(Move::To(at, WorkspaceClock::Held { at }))

@@ -5,7 +5,7 @@ use crate::api::body;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::device::{Device, Overrides};
 use crate::engine::devices::{self, DeviceUpdate};
-use crate::engine::workspaces::{Injected, LockSpec};
+use crate::engine::workspaces::{InjectedCondition, LockSpec};
 use crate::error::{Error, Result};
 use crate::store;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,8 @@ pub(super) struct Update {
     account_connected: Option<bool>,
     removed: Option<bool>,
     backup_access_code_pool_enabled: Option<bool>,
-    errors: Option<Vec<Injected>>,
-    warnings: Option<Vec<Injected>>,
+    errors: Option<Vec<InjectedCondition>>,
+    warnings: Option<Vec<InjectedCondition>>,
     #[serde(flatten)]
     overrides: Overrides,
 }

@@ -2,7 +2,7 @@
 
 use super::{Control, Done, Nothing};
 use crate::clock::{Timestamp, iso};
-use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::fault::Fault;
 use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
@@ -16,7 +16,7 @@ pub(super) struct Create {
     operation: String,
     device_id: Option<Uuid>,
     device_type: Option<String>,
-    outcome: Outcome,
+    outcome: FaultOutcome,
     times: Option<i32>,
     after: Option<i32>,
 }
@@ -32,7 +32,7 @@ struct FaultBody {
     operation: String,
     device_id: Option<Uuid>,
     device_type: Option<String>,
-    outcome: Outcome,
+    outcome: FaultOutcome,
     times: Option<i32>,
     after: i32,
     used: i32,
@@ -62,7 +62,7 @@ impl From<Fault> for FaultBody {
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let input = call.input;
-    if let Outcome::Delay(delay) = &input.outcome {
+    if let FaultOutcome::Delay(delay) = &input.outcome {
         duration("outcome", delay)?;
     }
     let mut tx = locked_workspace::begin(&call.app, workspace.workspace_id).await?;

@@ -2,7 +2,7 @@
 
 use super::{Control, Done, Nothing};
 use crate::clock::{Timestamp, iso};
-use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
 use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) struct Create {
     path: Option<String>,
     method: Option<String>,
-    outcome: Outcome,
+    outcome: HttpFaultOutcome,
     times: Option<i32>,
     probability: Option<f64>,
 }
@@ -29,7 +29,7 @@ struct HttpFaultBody {
     http_fault_id: Uuid,
     path: Option<String>,
     method: Option<String>,
-    outcome: Outcome,
+    outcome: HttpFaultOutcome,
     times: Option<i32>,
     probability: Option<f64>,
     used: i32,
@@ -59,7 +59,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
     let input = call.input;
-    if let Outcome::Delay { delay } = &input.outcome {
+    if let HttpFaultOutcome::Delay { delay } = &input.outcome {
         duration("outcome", delay)?;
     }
     let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;

@@ -4,7 +4,7 @@ use super::{Control, Done};
 use crate::api::body::access_code::managed_or_unmanaged;
 use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Window};
+use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::keypad;
 use crate::engine::external_changes::{self, ChangeAtLock, NewUnmanagedCode, OnLock};
@@ -61,7 +61,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     codes.retain(|code| !code.state.is_offline);
     codes.sort_by_key(|code| (code.state.first_held_at, code.sequence));
     let held = codes.iter().filter_map(|code| Some((code, keypad::in_memory(code, &device)?)));
-    let slot = |(index, (code, held)): (usize, (&AccessCode, Entry))| Slot {
+    let slot = |(index, (code, held)): (usize, (&AccessCode, LockCode))| Slot {
         slot: index + 1,
         access_code_id: code.access_code_id,
         code: held.code,
@@ -96,7 +96,7 @@ impl UnmanagedCodeSpec {
         let window = Window::changed(None, starts_at, ends_at)?;
         Ok(NewUnmanagedCode {
             device_id,
-            entry: Entry { name: self.name.clone(), code: self.code.clone(), window },
+            entry: LockCode { name: self.name.clone(), code: self.code.clone(), window },
             cannot_be_managed: self.cannot_be_managed,
             cannot_delete: self.cannot_delete_unmanaged_access_code,
         })

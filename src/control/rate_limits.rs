@@ -13,13 +13,13 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 enum WorkspaceParams {
-    Named(Name),
+    Named(Preset),
     These(These),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Name {
+enum Preset {
     /// Those that Seam documents.
     Seam,
     /// None.
@@ -70,8 +70,8 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
         Some(_) if !these.is_empty() || these.per.is_some() => {
             return Err(Error::invalid_request("Give the limits either in limits or beside it, not both"));
         }
-        Some(WorkspaceParams::Named(Name::Off)) => None,
-        Some(WorkspaceParams::Named(Name::Seam)) => Some(RateLimits::SEAM),
+        Some(WorkspaceParams::Named(Preset::Off)) => None,
+        Some(WorkspaceParams::Named(Preset::Seam)) => Some(RateLimits::SEAM),
         Some(WorkspaceParams::These(these)) => Some(limits_of(these)?),
         None => Some(limits_of(these)?),
     };

@@ -6,7 +6,7 @@ use crate::contract::values;
 use crate::domain::http_fault::is_path;
 use crate::domain::sandbox;
 use crate::engine::app::App;
-use crate::engine::request_log::{CapturedBody, Entry};
+use crate::engine::request_log::{CapturedBody, LoggedRequest};
 use crate::error::{Error, Result};
 use crate::http::redact::{Hides, is_secret, is_secret_or_pin, masked, query, without_named_secrets, without_tokens};
 use serde::{Deserialize, Serialize};
@@ -44,14 +44,14 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
             Error::invalid("after", "Not a cursor of this process: take it from a request in the list")
         })?,
     };
-    let fits = |entry: &Arc<Entry>| {
+    let fits = |entry: &Arc<LoggedRequest>| {
         entry.workspace_id == workspace_id
             && input.path.as_deref().is_none_or(|path| is_path(path, &entry.path))
             && input.method.as_deref().is_none_or(|method| entry.method == method)
             && input.status.is_none_or(|status| entry.status == Some(status))
             && input.request_id.as_deref().is_none_or(|request_id| entry.request_id == request_id)
     };
-    let mut found: Vec<Arc<Entry>> = app.requests.after(after).into_iter().filter(fits).collect();
+    let mut found: Vec<Arc<LoggedRequest>> = app.requests.after(after).into_iter().filter(fits).collect();
     let limit = input.limit.unwrap_or(DEFAULT_LIMIT);
     if input.after.is_some() {
         found.truncate(limit);
@@ -75,7 +75,7 @@ pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result
 }
 
 /// A request as it is shown.
-pub(super) fn shown(app: &App, entry: &Entry) -> Value {
+pub(super) fn shown(app: &App, entry: &LoggedRequest) -> Value {
     let body = entry.body.as_ref().filter(|body| body.length > 0);
     let (read_body, read_answer) = (body.and_then(read), read(&entry.answer));
     // Everybody sees what came with no good credential, so it may have no PINs either.
@@ -137,7 +137,7 @@ fn validation_issues(answer: Option<&Value>, hides: Hides) -> Vec<Value> {
 }
 
 /// The parameters that the contract does not know, with the names that were probably meant.
-fn unknown_parameters(app: &App, entry: &Entry, body: Option<Value>) -> Vec<Value> {
+fn unknown_parameters(app: &App, entry: &LoggedRequest, body: Option<Value>) -> Vec<Value> {
     let endpoint = app.contract.endpoint(&entry.path);
     let operation = endpoint.and_then(|endpoint| endpoint.operation(&entry.method));
     let input = operation.and_then(|operation| Some((operation, operation.read(entry.query.as_deref(), body).ok()?)));

@@ -24,7 +24,7 @@ pub(super) struct Created {
 
 pub(super) async fn create(call: Control<Nothing>) -> Result<Created> {
     let workspace = call.workspace().await?;
-    Ok(Created { snapshot_id: snapshots::take(&call.app, &workspace).await? })
+    Ok(Created { snapshot_id: snapshots::create(&call.app, &workspace).await? })
 }
 
 #[derive(Serialize)]

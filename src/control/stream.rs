@@ -3,7 +3,7 @@
 use super::{Control, requests};
 use crate::api::body::event::EventBody;
 use crate::engine::app::App;
-use crate::engine::request_log::{Entry, StreamMessage};
+use crate::engine::request_log::{LoggedRequest, StreamMessage};
 use crate::error::Result;
 use crate::store::events::EventRow;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -34,17 +34,17 @@ pub(super) async fn listen(
     call: Control<Listen>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
     let workspace_id = requests::whose(&call, call.input.unauthenticated).await?;
-    let told = call.app.requests.listen();
+    let messages = call.app.requests.listen();
     let last = call.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // What another process told is not known here: then everything that is kept is told.
     let last = last.map(|id| call.app.requests.number_of(id).unwrap_or(0));
     let (sender, mut events) = channel(BUFFER);
     let app = call.app;
     tokio::spawn(async move {
-        let mut telling = EventStream { app: app.clone(), workspace_id, last: 0, sender };
+        let mut stream = EventStream { app: app.clone(), workspace_id, last: 0, sender };
         tokio::select! {
             // `None`: the client has left, and nobody is to be told.
-            _ = telling.tell(told, last) => {}
+            _ = stream.run(messages, last) => {}
             () = app.stopping.cancelled() => {}
         }
     });
@@ -63,7 +63,7 @@ struct EventStream {
 
 impl EventStream {
     /// Ends when the client has left.
-    async fn tell(&mut self, mut told: Receiver<StreamMessage>, last: Option<u64>) -> Option<()> {
+    async fn run(&mut self, mut messages: Receiver<StreamMessage>, last: Option<u64>) -> Option<()> {
         // Something at once, so that the client knows that it is heard.
         self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
@@ -73,7 +73,7 @@ impl EventStream {
         }
         loop {
             let heard = tokio::select! {
-                heard = told.recv() => heard,
+                heard = messages.recv() => heard,
                 () = self.sender.closed() => return None,
             };
             match heard {
@@ -92,7 +92,7 @@ impl EventStream {
     }
 
     /// Tells of a request, unless it is another workspace's or known already.
-    async fn request(&mut self, entry: &Entry) -> Option<()> {
+    async fn request(&mut self, entry: &LoggedRequest) -> Option<()> {
         if entry.number <= self.last {
             return Some(());
         }

@@ -8,7 +8,7 @@ use crate::clock::{Timestamp, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
-use crate::engine::workspaces::{LockSpec, WorkspaceParams, make};
+use crate::engine::workspaces::{LockSpec, WorkspaceParams, create as create_workspace};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::{duration, instant};
 use crate::store::workspaces::{self, WorkspaceUpdate};
@@ -50,13 +50,13 @@ pub(super) struct Created {
 
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let params = call.input.read(&call.app.config)?;
-    let made = make(&call.app, params).await?;
+    let created = create_workspace(&call.app, params).await?;
     Ok(Created {
-        workspace: body::workspace::of(&made.workspace),
-        publishable_key: made.workspace.publishable_key,
-        api_key: made.api_key,
-        personal_access_token: made.personal_access_token,
-        devices: made.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
+        workspace: body::workspace::of(&created.workspace),
+        publishable_key: created.workspace.publishable_key,
+        api_key: created.api_key,
+        personal_access_token: created.personal_access_token,
+        devices: created.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
     })
 }
 

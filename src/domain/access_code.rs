@@ -8,7 +8,7 @@ use super::daylight;
 use super::device::DeviceSummary;
 use super::device::brands::Brand;
 use super::device::health::warning;
-use super::offline::{self, Kind};
+use super::offline::{self, OfflineKind};
 use crate::clock::{Timestamp, to_iso};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ fn special_warnings(state: &CodeState, device: &DeviceSummary) -> Vec<Value> {
                        on the device it is an hour longer. Report the time zone to have it exact.";
         all.push(warn("time_frame_adjusted_for_unknown_time_zone", message));
     }
-    let kind = state.rare_fields.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok());
+    let kind = state.rare_fields.offline.as_ref().and_then(|offline| OfflineKind::deserialize(&offline["kind"]).ok());
     if kind.is_some_and(|kind| offline::must_be_used_within_24_hours(kind, window)) {
         let message = "This algoPIN must be entered within 24 hours of its start, else it does not work any more.";
         all.push(warn("igloo_algopin_must_be_used_within_24_hours", message));

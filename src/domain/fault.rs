@@ -1,6 +1,6 @@
 //! Faults of operations: what a tester has arranged to become of what locks do.
 
-use super::access_code::lifecycle::Outcome;
+use super::access_code::lifecycle::FaultOutcome;
 use super::device::Device;
 use crate::clock::Timestamp;
 use uuid::Uuid;
@@ -19,7 +19,7 @@ pub(crate) struct Fault {
     /// The only type of locks that it is about.
     pub device_type: Option<String>,
     /// What becomes of the operation.
-    pub outcome: Outcome,
+    pub outcome: FaultOutcome,
     /// How many operations it passes over at first.
     pub after: i32,
     /// How many it strikes then; `None`: all.
@@ -53,7 +53,7 @@ impl Fault {
 }
 
 /// What becomes of an operation that begins now; the fault that decides it counts it.
-pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> Option<Outcome> {
+pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> Option<FaultOutcome> {
     for fault in faults.iter_mut().filter(|fault| fault.is_about(device, operation)) {
         if fault.is_exhausted() {
             continue;
@@ -80,7 +80,7 @@ mod tests {
             operation: "set".to_owned(),
             device_id: None,
             device_type: None,
-            outcome: Outcome::Never,
+            outcome: FaultOutcome::Never,
             after: 0,
             times: None,
             seen: 0,
@@ -111,9 +111,9 @@ mod tests {
     #[test]
     fn fault_passes_over_some_and_strikes_some_and_the_next_one_takes_its_place() {
         let lock = device("august_lock", json!({}));
-        let later = Fault { outcome: Outcome::Delay("PT1H".to_owned()), ..fault() };
+        let later = Fault { outcome: FaultOutcome::Delay("PT1H".to_owned()), ..fault() };
         let mut faults = [Fault { after: 1, times: Some(2), ..fault() }, later];
-        let (delayed, never) = (Some(Outcome::Delay("PT1H".to_owned())), Some(Outcome::Never));
+        let (delayed, never) = (Some(FaultOutcome::Delay("PT1H".to_owned())), Some(FaultOutcome::Never));
         for (expected, used, is_exhausted) in [
             // The first one passes it over, so it is the second's.
             (&delayed, 0, false),

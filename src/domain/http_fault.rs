@@ -9,7 +9,7 @@ use uuid::Uuid;
 /// What becomes of a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Outcome {
+pub(crate) enum HttpFaultOutcome {
     /// It is answered so, and nothing else happens.
     Status {
         /// The status, of an error.
@@ -27,13 +27,13 @@ pub(crate) enum Outcome {
         delay: String,
     },
     /// Its connection is broken off.
-    Named(Name),
+    Named(KeywordOutcome),
 }
 
 /// An outcome without particulars.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Name {
+pub(crate) enum KeywordOutcome {
     /// Its connection is broken off.
     Reset,
 }
@@ -48,7 +48,7 @@ pub(crate) struct HttpFault {
     /// The method that it is about; `None`: all.
     pub method: Option<String>,
     /// What becomes of the request.
-    pub outcome: Outcome,
+    pub outcome: HttpFaultOutcome,
     /// How many requests it strikes; `None`: all.
     pub times: Option<i32>,
     /// The share of requests that it strikes; `None`: all.
@@ -121,7 +121,7 @@ mod tests {
             http_fault_id: Uuid::nil(),
             path: None,
             method: None,
-            outcome: Outcome::Named(Name::Reset),
+            outcome: HttpFaultOutcome::Named(KeywordOutcome::Reset),
             times: None,
             probability: None,
             asked: 0,

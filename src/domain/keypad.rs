@@ -2,10 +2,10 @@
 //! nobody.
 
 use super::access_code::AccessCode;
-use super::access_code::lifecycle::Entry;
+use super::access_code::lifecycle::LockCode;
 use super::daylight;
 use super::device::Device;
-use super::offline::{self, Kind};
+use super::offline::{self, OfflineKind};
 use crate::clock::Timestamp;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl DenialReason {
 }
 
 /// What the lock itself has of a code. None: nothing, or nothing while it is deleted and made anew to change it.
-pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<Entry> {
+pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<LockCode> {
     let state = &code.state;
     if state.gone_at.is_some() || (device.brand.recreates && state.is_being_updated()) {
         return None;
@@ -93,7 +93,7 @@ pub(crate) fn enter<'a>(
     nearest.map_or((None, Some(DenialReason::UnknownCode)), |(refusal, code)| (Some(code), refusal))
 }
 
-fn refusal(code: &AccessCode, entry: &Entry, now: Timestamp) -> Option<DenialReason> {
+fn refusal(code: &AccessCode, entry: &LockCode, now: Timestamp) -> Option<DenialReason> {
     let state = &code.state;
     // A lock without schedules opens to what it holds for as long as it holds it.
     let knows_times = state.is_natively_scheduled || state.is_offline || !state.is_managed;
@@ -104,9 +104,10 @@ fn refusal(code: &AccessCode, entry: &Entry, now: Timestamp) -> Option<DenialRea
     if now >= window.ends_at {
         return Some(DenialReason::ExpiredCode);
     }
-    let kind = state.rare_fields.offline.as_ref().and_then(|offline| Kind::deserialize(&offline["kind"]).ok())?;
+    let kind =
+        state.rare_fields.offline.as_ref().and_then(|offline| OfflineKind::deserialize(&offline["kind"]).ok())?;
     match state.rare_fields.first_used_at {
-        Some(_) => (kind == Kind::OneTime).then_some(DenialReason::AlreadyUsed),
+        Some(_) => (kind == OfflineKind::OneTime).then_some(DenialReason::AlreadyUsed),
         None => {
             offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(DenialReason::NeverActivated)
         }

@@ -36,7 +36,7 @@ const LOCKLY_DIGITS: u8 = 8;
 /// What sort of offline code it is. Sorts differ in quotas and in warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
+pub(crate) enum OfflineKind {
     /// igloohome: 1 to 672 whole hours.
     Hourly,
     /// igloohome: 29 to 367 days, ending at the time of day at which it starts.
@@ -99,7 +99,7 @@ pub(crate) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Registered {
     /// Its sort.
-    pub kind: Kind,
+    pub kind: OfflineKind,
     /// Its final time frame.
     pub window: Window,
 }
@@ -108,7 +108,7 @@ pub(crate) struct Registered {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
     /// Its sort.
-    pub kind: Kind,
+    pub kind: OfflineKind,
     /// Its final time frame, which may differ from the one that was asked for.
     pub window: Window,
     /// How many digits its PIN has, those of `pin_prefix` included.
@@ -120,7 +120,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    fn plain(kind: Kind, window: Window, digits: u8) -> Self {
+    fn plain(kind: OfflineKind, window: Window, digits: u8) -> Self {
         Self { kind, window, digits, pin_prefix: String::new(), stay: None }
     }
 }
@@ -187,12 +187,12 @@ pub(crate) fn time_frame_options(device: &Device) -> Option<Value> {
 
 /// Whether the code dies unless it is entered within 24 hours of its start: Seam's warning
 /// `igloo_algopin_must_be_used_within_24_hours`, for igloohome's codes of more than 24 hours.
-pub(crate) fn must_be_used_within_24_hours(kind: Kind, window: Window) -> bool {
-    matches!(kind, Kind::Hourly | Kind::Daily) && window.ends_at - window.starts_at > ACTIVATION
+pub(crate) fn must_be_used_within_24_hours(kind: OfflineKind, window: Window) -> bool {
+    matches!(kind, OfflineKind::Hourly | OfflineKind::Daily) && window.ends_at - window.starts_at > ACTIVATION
 }
 
 /// When such a code is dead if it was not entered before; none for codes that live on.
-pub(crate) fn dies_unused_at(kind: Kind, window: Window) -> Option<Timestamp> {
+pub(crate) fn dies_unused_at(kind: OfflineKind, window: Window) -> Option<Timestamp> {
     must_be_used_within_24_hours(kind, window).then(|| window.starts_at.checked_add_signed(ACTIVATION)).flatten()
 }
 
@@ -209,7 +209,7 @@ fn igloohome(device: &Device, asked: &Asked, others: &[Registered], now: Timesta
             ));
         }
         let starts_at = to_nearest_hour(zone, asked.starts_at);
-        (Kind::OneTime, Window { starts_at, ends_at: starts_at + ONE_TIME })
+        (OfflineKind::OneTime, Window { starts_at, ends_at: starts_at + ONE_TIME })
     } else {
         hourly_or_daily(zone, time_frame(asked, now)?, asked.max_time_rounding)?
     };
@@ -218,14 +218,14 @@ fn igloohome(device: &Device, asked: &Asked, others: &[Registered], now: Timesta
 }
 
 /// The category of igloohome's into which a time frame falls, and where its ends come to lie.
-fn hourly_or_daily(zone: Tz, asked: Window, rounding: MaxTimeRounding) -> Result<(Kind, Window)> {
+fn hourly_or_daily(zone: Tz, asked: Window, rounding: MaxTimeRounding) -> Result<(OfflineKind, Window)> {
     let starts_at = to_nearest_hour(zone, asked.starts_at);
     let ends_at = to_nearest_hour(zone, asked.ends_at);
     if ends_at <= starts_at {
         return Err(Error::invalid("ends_at", "ends_at must be at least an hour after starts_at on igloohome devices"));
     }
     if ends_at - starts_at <= MAX_HOURLY {
-        return Ok((Kind::Hourly, Window { starts_at, ends_at }));
+        return Ok((OfflineKind::Hourly, Window { starts_at, ends_at }));
     }
     let (start, end) = (local(zone, starts_at), local(zone, asked.ends_at));
     let daily_end = nearest(end, start.time());
@@ -246,20 +246,20 @@ fn hourly_or_daily(zone: Tz, asked: Window, rounding: MaxTimeRounding) -> Result
             ),
         ));
     }
-    Ok((Kind::Daily, Window { starts_at, ends_at: instant(zone, daily_end) }))
+    Ok((OfflineKind::Daily, Window { starts_at, ends_at: instant(zone, daily_end) }))
 }
 
 /// igloohome: at most three hourly codes may start in an hour, three daily ones on a day, five one-time ones in an
 /// hour.
-fn check_quota(zone: Tz, kind: Kind, window: Window, others: &[Registered]) -> Result<()> {
+fn check_quota(zone: Tz, kind: OfflineKind, window: Window, others: &[Registered]) -> Result<()> {
     let start = local(zone, window.starts_at);
     let same_slot = |other: &Registered| match kind {
-        Kind::Daily => local(zone, other.window.starts_at).date() == start.date(),
+        OfflineKind::Daily => local(zone, other.window.starts_at).date() == start.date(),
         _ => other.window.starts_at == window.starts_at,
     };
     let (most, sort, slot) = match kind {
-        Kind::Daily => (3, "daily-bound", "on one day"),
-        Kind::OneTime => (5, "one-time", "in one hour"),
+        OfflineKind::Daily => (3, "daily-bound", "on one day"),
+        OfflineKind::OneTime => (5, "one-time", "in one hour"),
         _ => (3, "hourly-bound", "in one hour"),
     };
     let taken = others.iter().filter(|other| other.kind == kind && same_slot(other)).count();
@@ -277,7 +277,7 @@ fn check_quota(zone: Tz, kind: Kind, window: Window, others: &[Registered]) -> R
 fn lockly(device: &Device, asked: &Asked, now: Timestamp) -> Result<Plan> {
     let window = time_frame(asked, now)?;
     time_zone(device)?.ok_or_else(|| time_zone_required(device))?;
-    let kind = if asked.is_one_time_use { Kind::OneTime } else { Kind::TimeBound };
+    let kind = if asked.is_one_time_use { OfflineKind::OneTime } else { OfflineKind::TimeBound };
     Ok(Plan::plain(kind, window, LOCKLY_DIGITS))
 }
 

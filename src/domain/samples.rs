@@ -1,7 +1,7 @@
 //! Devices, codes and the settings of their workspace, for the tests of the rules.
 
 use super::access_code::AccessCode;
-use super::access_code::lifecycle::{CodeState, Entry, Window};
+use super::access_code::lifecycle::{CodeState, LockCode, Window};
 use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
@@ -62,19 +62,19 @@ pub(crate) fn locked(device: Device) -> LockedDevice {
 }
 
 /// A code as it is asked for: its name is `guest`.
-pub(crate) fn entry(code: &str, window: Option<Window>) -> Entry {
-    Entry { name: Some("guest".to_owned()), code: code.to_owned(), window }
+pub(crate) fn entry(code: &str, window: Option<Window>) -> LockCode {
+    LockCode { name: Some("guest".to_owned()), code: code.to_owned(), window }
 }
 
 /// A code with this number on a device, made at the hour 0, that has been stored.
-pub(crate) fn access_code(number: u8, device: &Device, asked: Entry) -> AccessCode {
+pub(crate) fn access_code(number: u8, device: &Device, asked: LockCode) -> AccessCode {
     let id = Uuid::from_u128(100 + u128::from(number));
     let state = CodeState::begin(at(0), asked, device.schedules_natively());
     AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, state) }
 }
 
 /// The same, held by its lock since the hour 0.
-pub(crate) fn held(number: u8, device: &Device, asked: Entry) -> AccessCode {
+pub(crate) fn held(number: u8, device: &Device, asked: LockCode) -> AccessCode {
     let mut code = access_code(number, device, asked);
     code.state.held = Some(code.state.asked.clone());
     code.state.first_held_at = Some(at(0));

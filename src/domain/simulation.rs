@@ -5,7 +5,7 @@
 
 mod memory;
 
-pub(crate) use memory::{Held, Memory};
+pub(crate) use memory::{CodeInMemory, Memory};
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{CodeState, Lock, Operation, Step};

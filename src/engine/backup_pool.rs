@@ -7,7 +7,7 @@
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{CodeState, Entry, Window};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::device::{Device, DeviceSummary};
@@ -54,7 +54,7 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
     let access_code_id = ids.id("access_code", device_id, ordinal, machine_now);
     locked.access_code_ordinal += 1;
     let name = Some(format!("Backup {access_code_id} (Seam)"));
-    let mut state = CodeState::begin(now, Entry { name, code, window: None }, false);
+    let mut state = CodeState::begin(now, LockCode { name, code, window: None }, false);
     state.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
@@ -136,7 +136,7 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
     for (device_id, size) in pools {
         let is_there = |state: &CodeState| state.gone_at.is_none() && state.deletion_requested_at.is_none();
         let in_pool =
-            work.codes.all().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.state)).count();
+            work.codes.iter().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.state)).count();
         for _ in ordinal_after(in_pool)..size {
             if !add_code(work, &mut reservations, device_id)? {
                 break;

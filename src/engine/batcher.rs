@@ -23,7 +23,7 @@ const MAX_WAITING: usize = 10_000;
 const BATCH_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// What can be done together with others of its kind.
-pub trait Job: Clone + Send + Sync + 'static {
+pub trait Item: Clone + Send + Sync + 'static {
     /// Notes that work on it begins: from here on it may be done although nobody waits for it any more.
     fn begins(&self);
 }
@@ -31,7 +31,7 @@ pub trait Job: Clone + Send + Sync + 'static {
 /// A job, its weight, and the one who waits for its answer.
 #[derive(Debug)]
 struct Waiting<J, A> {
-    job: J,
+    item: J,
     weight: usize,
     answer: oneshot::Sender<A>,
 }
@@ -91,7 +91,7 @@ impl<K, J, A> Default for Batcher<K, J, A> {
 impl<K, J, A> Batcher<K, J, A>
 where
     K: Copy + Eq + Hash + Send + Sync + 'static,
-    J: Job,
+    J: Item,
     A: Send + 'static,
 {
     /// Has `work` do a job of this weight, together with whatever else waits for the same key. A job whose caller no
@@ -99,13 +99,13 @@ where
     ///
     /// # Errors
     /// [`Unanswered`].
-    pub async fn submit<F, W>(self: &Arc<Self>, key: K, (job, weight): (J, usize), work: F) -> Result<A, Unanswered>
+    pub async fn submit<F, W>(self: &Arc<Self>, key: K, (item, weight): (J, usize), work: F) -> Result<A, Unanswered>
     where
         F: Fn(Arc<[J]>) -> W + Send + Sync + 'static,
         W: Future<Output = Batch<A>> + Send,
     {
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { job, weight, answer };
+        let waiting = Waiting { item, weight, answer };
         let is_first = match self.lock().entry(key) {
             Entry::Occupied(others) if others.get().len() >= MAX_WAITING => return Err(Unanswered::QueueFull),
             Entry::Occupied(mut others) => {
@@ -145,20 +145,20 @@ where
     if batch.is_empty() {
         return;
     }
-    let (jobs, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.job, waiting.answer)).unzip();
-    let jobs: Arc<[J]> = jobs.into();
-    if let Batch::Answered(answers) = work(Arc::clone(&jobs)).await {
+    let (items, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
+    let items: Arc<[J]> = items.into();
+    if let Batch::Answered(answers) = work(Arc::clone(&items)).await {
         for (answer, caller) in answers.into_iter().zip(callers) {
             // Whoever stopped waiting does not want to know.
             drop(caller.send(answer));
         }
         return;
     }
-    for (job, caller) in jobs.iter().zip(callers) {
+    for (item, caller) in items.iter().zip(callers) {
         if caller.is_closed() {
             continue;
         }
-        if let Batch::Answered(answers) = work([job.clone()].into()).await
+        if let Batch::Answered(answers) = work([item.clone()].into()).await
             && let Some(answer) = answers.into_iter().next()
         {
             drop(caller.send(answer));
@@ -172,13 +172,13 @@ struct Worker<K: Copy + Eq + Hash, J, A> {
     key: K,
 }
 
-impl<K: Copy + Eq + Hash, J: Job, A> Worker<K, J, A> {
+impl<K: Copy + Eq + Hash, J: Item, A> Worker<K, J, A> {
     /// What has gathered and is still waited for, up to the weight of a batch; `None` ends the turn.
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut batch = self.drain()?;
         // Whoever gives up before this is not worked for, and whoever gives up after it sees that work has begun.
         for waiting in &batch {
-            waiting.job.begins();
+            waiting.item.begins();
         }
         batch.retain(|waiting| !waiting.answer.is_closed());
         Some(batch)

@@ -36,7 +36,7 @@ pub(crate) enum Move {
     /// To the next instant at which something falls due, if there is one.
     ToNext,
     /// To the last instant at which something happens.
-    UntilQuiet,
+    UntilIdle,
 }
 
 /// What moving a clock did.
@@ -70,7 +70,7 @@ pub(crate) async fn change(
             let due_at = access_codes::next_due(&mut tx, workspace_id).await?.filter(|due_at| *due_at <= MAX_TIMESTAMP);
             due_at.map_or(now, |due_at| due_at.max(now))
         }
-        Move::UntilQuiet => {
+        Move::UntilIdle => {
             now.checked_add_signed(MAX_IDLE_ADVANCE).map_or(MAX_TIMESTAMP, |until| until.min(MAX_TIMESTAMP))
         }
     };
@@ -80,7 +80,7 @@ pub(crate) async fn change(
     }
     let due = access_codes::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
     let mut codes = LockedCodes::new(locked, due, machine_now);
-    let goal = if matches!(chosen, Move::UntilQuiet) { StopWhen::Idle } else { StopWhen::TimeIsReached };
+    let goal = if matches!(chosen, Move::UntilIdle) { StopWhen::Idle } else { StopWhen::TimeIsReached };
     let steps = codes.run(&mut tx, &[(Pace::Usual, &|_| true)], |_| target, (goal, MAX_STEPS)).await?;
     if steps.is_cut_short {
         return Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS });
@@ -88,7 +88,7 @@ pub(crate) async fn change(
     let clock = match chosen {
         Move::To(_, clock) => clock,
         Move::ToNext => WorkspaceClock::Held { at: target },
-        Move::UntilQuiet => WorkspaceClock::Held { at: steps.last.unwrap_or(now).max(now) },
+        Move::UntilIdle => WorkspaceClock::Held { at: steps.last.unwrap_or(now).max(now) },
     };
     let moved = Moved { clock, transitions: steps.taken, events: codes.recorder.events.len() };
     codes.write(&mut tx).await?;

@@ -1,7 +1,7 @@
 //! What requests ask of access codes, and what they are answered from. Commands of one workspace that arrive together are
 //! carried out together, see [`super::batcher`].
 
-use super::batcher::Job;
+use super::batcher::Item;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
@@ -70,7 +70,7 @@ pub struct CreateCommand {
     pub cause: Cause,
 }
 
-impl Job for CreateCommand {
+impl Item for CreateCommand {
     fn begins(&self) {
         self.cause.begins_to_change();
     }
@@ -90,7 +90,7 @@ pub struct Created {
 /// Seam's `type` of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum AccessCodeType {
     /// For ever.
     Ongoing,
     /// For a time frame.
@@ -109,7 +109,7 @@ pub struct Update {
     /// Its end.
     pub ends_at: Option<Timestamp>,
     /// Whether it has one.
-    pub kind: Option<Kind>,
+    pub kind: Option<AccessCodeType>,
     /// Whether somebody at the lock may change the code.
     pub is_external_modification_allowed: Option<bool>,
     /// `Some(false)`: let go of the code.
@@ -135,7 +135,7 @@ pub struct UpdateCommand {
     pub cause: Cause,
 }
 
-impl Job for UpdateCommand {
+impl Item for UpdateCommand {
     fn begins(&self) {
         self.cause.begins_to_change();
     }

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
-use super::workspaces::{Injected, LockSpec, make_devices};
+use super::workspaces::{InjectedCondition, LockSpec, create_devices};
 use super::{backup_pool, connectivity};
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::caller::Visibility;
@@ -23,8 +23,8 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
     let ordinal = devices::next_ordinal(&mut tx, workspace_id).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let account_connected = spec.account_connected;
-    let made = make_devices(&mut tx, workspace, ordinal, vec![spec], settings.clock.now(machine_now())).await?;
-    let device = made.into_iter().next().ok_or_else(|| Error::Internal("a device that was not made".into()))?;
+    let created = create_devices(&mut tx, workspace, ordinal, vec![spec], settings.clock.now(machine_now())).await?;
+    let device = created.into_iter().next().ok_or_else(|| Error::Internal("a device that was not made".into()))?;
     let Some(connected) = account_connected else {
         tx.commit().await?;
         return Ok(device);
@@ -54,9 +54,9 @@ pub(crate) struct DeviceUpdate {
     /// Whether it keeps backup codes.
     pub backup_access_code_pool_enabled: Option<bool>,
     /// Errors in place of those that a tester put on it before.
-    pub errors: Option<Vec<Injected>>,
+    pub errors: Option<Vec<InjectedCondition>>,
     /// Warnings in place of those that a tester put on it before.
-    pub warnings: Option<Vec<Injected>>,
+    pub warnings: Option<Vec<InjectedCondition>>,
     /// What it has different from its brand.
     pub overrides: Overrides,
 }

@@ -5,7 +5,7 @@ use super::locked_codes::LockedCodes;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{CodeState, Entry, Window};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::event_type;
@@ -19,7 +19,7 @@ pub(crate) struct NewUnmanagedCode {
     /// The lock.
     pub device_id: Uuid,
     /// What its memory has from now on.
-    pub entry: Entry,
+    pub entry: LockCode,
     /// Seam cannot take it over.
     pub cannot_be_managed: bool,
     /// Only the maker's app can delete it.
@@ -65,14 +65,19 @@ pub(crate) fn add_to(work: &mut UnitOfWork, unmanaged: NewUnmanagedCode) -> Resu
 
 /// Refuses what the lock itself would: a PIN it holds already, one it cannot hold, one more than it has
 /// room for. `except` is the code that is changed.
-fn refuse_what_the_lock_would(codes: &LockedCodes, device_id: Uuid, except: Option<Uuid>, entry: &Entry) -> Result<()> {
+fn refuse_what_the_lock_would(
+    codes: &LockedCodes,
+    device_id: Uuid,
+    except: Option<Uuid>,
+    entry: &LockCode,
+) -> Result<()> {
     let locked = codes.device(device_id)?;
     if let Some(reason) = linked::broken_digits(&locked.device, &entry.code) {
         let parameter = if except.is_some() { "new_code" } else { "code" };
         return Err(Error::invalid(parameter, format!("The device cannot hold this code: {reason}")));
     }
     let held: Vec<&AccessCode> = codes
-        .all()
+        .iter()
         .filter(|code| code.device_id == device_id && Some(code.access_code_id) != except)
         .filter(|code| code.state.held.is_some() && !code.state.is_offline && code.state.gone_at.is_none())
         .collect();
@@ -131,7 +136,7 @@ pub(crate) async fn change(
     let device_id = on_lock.device_id;
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let (access_code_id, was) = find(&work.codes, on_lock)?;
-    let held = Entry {
+    let held = LockCode {
         name: change.name.or_else(|| was.name.clone()),
         code: change.code.unwrap_or_else(|| was.code.clone()),
         window: Window::changed(was.window, change.starts_at, change.ends_at)?,
@@ -188,16 +193,16 @@ pub async fn remove(app: &App, visibility: &Visibility, on_lock: &OnLock) -> Res
 }
 
 /// The code in the lock's memory that is meant, and what the lock holds of it.
-fn find(codes: &LockedCodes, on_lock: &OnLock) -> Result<(Uuid, Entry)> {
+fn find(codes: &LockedCodes, on_lock: &OnLock) -> Result<(Uuid, LockCode)> {
     codes.device(on_lock.device_id)?;
     if on_lock.access_code_id.is_some() == on_lock.code.is_some() {
         return Err(Error::invalid_request("Give either access_code_id or code, the PIN that the lock holds"));
     }
-    let is_meant = |it: &AccessCode, held: &Entry| {
+    let is_meant = |it: &AccessCode, held: &LockCode| {
         on_lock.access_code_id.is_none_or(|id| id == it.access_code_id)
             && on_lock.code.as_ref().is_none_or(|code| *code == held.code)
     };
-    let in_memory = codes.all().filter(|code| !code.state.is_offline && code.state.gone_at.is_none());
+    let in_memory = codes.iter().filter(|code| !code.state.is_offline && code.state.gone_at.is_none());
     let mut held = in_memory.filter_map(|it| Some((it, it.state.held.as_ref()?)));
     let found = held.find(|(it, held)| is_meant(it, held)).map(|(it, held)| (it.access_code_id, held.clone()));
     found.ok_or(Error::NotFound(Resource::CodeOnLock))

@@ -1,7 +1,7 @@
 //! HTTP faults that are applied to requests.
 
 use super::app::App;
-use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
 use crate::domain::workspace::Workspace;
 use crate::error::Result;
 use crate::store::http_faults;
@@ -13,7 +13,7 @@ pub(crate) struct InjectedHttpFault {
     /// The HTTP fault.
     pub http_fault_id: Uuid,
     /// What becomes of the request.
-    pub outcome: Outcome,
+    pub outcome: HttpFaultOutcome,
 }
 
 /// The HTTP fault that is applied to a request of a workspace that has any: the oldest that is about it, is not used up and

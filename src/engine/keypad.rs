@@ -3,7 +3,7 @@
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::domain::event::{NewEvent, event_type};
@@ -35,7 +35,7 @@ pub(crate) struct Entered {
 pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uuid, pin: &str) -> Result<Entered> {
     let mut work = at_the_door(app, visibility, device_id).await?;
     let now = work.now;
-    let entered = keypad::enter(work.codes.all(), &work.codes.device(device_id)?.device, pin, now);
+    let entered = keypad::enter(work.codes.iter(), &work.codes.device(device_id)?.device, pin, now);
     let (access_code_id, mut refusal) = (entered.0.map(|code| code.access_code_id), entered.1);
     let device = &mut work.codes.device_mut(device_id)?.device;
     let mut denied = None;
@@ -120,7 +120,7 @@ async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> R
     let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.visibility.workspace_id])).await?;
     let outcome = fault::apply(&mut faults, &locked.device, operation);
     faults::save(&mut work.tx, &faults).await?;
-    Ok(matches!(outcome, Some(Outcome::Fail(_) | Outcome::Never)))
+    Ok(matches!(outcome, Some(FaultOutcome::Fail(_) | FaultOutcome::Never)))
 }
 
 /// Records an event of the lock, if anybody can know of it, and gives its id.

@@ -53,7 +53,7 @@ impl LockedCodes {
     }
 
     /// The codes: as they were read, and then the new ones.
-    pub fn all(&self) -> impl Iterator<Item = &AccessCode> {
+    pub fn iter(&self) -> impl Iterator<Item = &AccessCode> {
         self.codes.iter()
     }
 
@@ -178,18 +178,18 @@ impl LockedCodes {
         self.write_memory(tx).await?;
         let mut simulation =
             simulation::load(tx, &self.devices, (&self.codes, phases), &until, self.machine_now).await?;
-        let mut all = Steps::default();
+        let mut total = Steps::default();
         for phase in phases {
             let events = &mut self.recorder.events;
             let codes = (self.codes.as_mut_slice(), *phase);
             let steps = simulation::run(&mut simulation, codes, &until, (stop_when, most), events).await;
-            all.taken += steps.taken;
-            all.last = all.last.max(steps.last);
-            all.is_cut_short |= steps.is_cut_short;
+            total.taken += steps.taken;
+            total.last = total.last.max(steps.last);
+            total.is_cut_short |= steps.is_cut_short;
         }
         let backups = simulation::store(simulation, tx).await?;
         self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
-        Ok(all)
+        Ok(total)
     }
 
     /// Takes these steps of one code at an instant, due or not.
@@ -202,9 +202,9 @@ impl LockedCodes {
     ) -> Result<()> {
         self.write_memory(tx).await?;
         // Whatever falls due until then, the lock's memory is needed: it may confirm now.
-        let (far, all): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
+        let (far, every_code): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
         let mut simulation =
-            simulation::load(tx, &self.devices, (&self.codes, &all), |_| far, self.machine_now).await?;
+            simulation::load(tx, &self.devices, (&self.codes, &every_code), |_| far, self.machine_now).await?;
         let index = self.indexes.get(&access_code_id);
         let code = index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))?;
         let device_id = code.device_id;

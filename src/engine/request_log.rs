@@ -48,7 +48,7 @@ impl CapturedBody {
 
 /// A request and its answer.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct LoggedRequest {
     /// Its place in the order in which this process answered.
     pub number: u64,
     /// The id in the header `seam-request-id`.
@@ -81,7 +81,7 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Pending {
     /// What is known of it so far.
-    pub entry: Entry,
+    pub entry: LoggedRequest,
     /// Whether its connection is reset instead of an answer.
     pub is_reset: bool,
     begun: Instant,
@@ -90,7 +90,7 @@ pub struct Pending {
 impl Pending {
     /// A request that has just come, with its id.
     pub fn new(request_id: &str, method: &str, path: Cow<'static, str>, query: Option<&str>) -> Self {
-        let entry = Entry {
+        let entry = LoggedRequest {
             number: 0,
             request_id: request_id.to_owned(),
             workspace_id: None,
@@ -108,12 +108,12 @@ impl Pending {
         Self { entry, is_reset: false, begun: Instant::now() }
     }
 
-    fn answered(self, status: u16, body: &Bytes) -> Entry {
+    fn answered(self, status: u16, body: &Bytes) -> LoggedRequest {
         let took = self.begun.elapsed();
         if self.is_reset {
-            return Entry { took, ..self.entry };
+            return LoggedRequest { took, ..self.entry };
         }
-        Entry { took, status: Some(status), answer: CapturedBody::share(body), ..self.entry }
+        LoggedRequest { took, status: Some(status), answer: CapturedBody::share(body), ..self.entry }
     }
 }
 
@@ -121,7 +121,7 @@ impl Pending {
 #[derive(Clone, Debug)]
 pub enum StreamMessage {
     /// A request was answered.
-    Request(Arc<Entry>),
+    Request(Arc<LoggedRequest>),
     /// An event was recorded.
     Event(Arc<NewEvent>),
 }
@@ -138,7 +138,7 @@ pub struct RequestLog {
 
 #[derive(Debug, Default)]
 struct Ring {
-    entries: VecDeque<Arc<Entry>>,
+    entries: VecDeque<Arc<LoggedRequest>>,
     /// The number of the last entry.
     last: u64,
 }
@@ -180,7 +180,7 @@ impl RequestLog {
     }
 
     /// The requests after this number that are still kept, in the order in which they were answered.
-    pub fn after(&self, number: u64) -> Vec<Arc<Entry>> {
+    pub fn after(&self, number: u64) -> Vec<Arc<LoggedRequest>> {
         let ring = self.ring.lock();
         ring.entries.iter().filter(|entry| entry.number > number).cloned().collect()
     }

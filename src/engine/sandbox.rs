@@ -1,7 +1,7 @@
 //! Makes the default sandbox where it is not there: the workspace that a server begins with.
 
 use super::app::App;
-use super::workspaces::{LockSpec, WorkspaceParams, make};
+use super::workspaces::{LockSpec, WorkspaceParams, create};
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::sandbox::{API_KEY, LOCKS, WORKSPACE_ID};
@@ -45,8 +45,8 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         refuse_begun_windows: app.config.refuse_begun_windows,
         accounts: Vec::new(),
     };
-    match make(app, params).await {
-        Ok(made) => Ok(made.devices),
+    match create(app, params).await {
+        Ok(created) => Ok(created.devices),
         Err(Error::InUse(what)) => {
             // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.
             match workspaces::by_id(&app.pool, WORKSPACE_ID).await? {

@@ -166,7 +166,7 @@ async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
 fn is_of_the_database(error: &Error) -> bool {
     match error {
         // A row that somebody else holds for long belongs to one workspace.
-        Error::Unavailable(unavailable) => *unavailable != Unavailable::Held,
+        Error::Unavailable(unavailable) => *unavailable != Unavailable::LockTimeout,
         error => matches!(error, Error::OutcomeUnknown(_)),
     }
 }

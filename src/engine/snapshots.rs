@@ -11,7 +11,7 @@ use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::snapshots::document::{Clock, Document};
-use crate::store::snapshots::{self, KeptSnapshot, NewSnapshot, check, checksum, written};
+use crate::store::snapshots::{self, NewSnapshot, StoredSnapshot, check, checksum, written};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -24,10 +24,10 @@ const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
-pub(crate) async fn take(app: &App, workspace: &Workspace) -> Result<Uuid> {
+pub(crate) async fn create(app: &App, workspace: &Workspace) -> Result<Uuid> {
     let (mut tx, clock) = hold_still(app, workspace).await?;
     let new_snapshot = next_snapshot(&mut tx, workspace).await?;
-    snapshots::take(&mut tx, workspace.workspace_id, new_snapshot, &clock).await?;
+    snapshots::create(&mut tx, workspace.workspace_id, new_snapshot, &clock).await?;
     tx.commit().await?;
     Ok(new_snapshot.snapshot_id)
 }
@@ -44,7 +44,7 @@ pub(crate) async fn record_beginning(
     machine_now: Timestamp,
 ) -> Result<()> {
     let new_snapshot = NewSnapshot { snapshot_id: snapshot_id(workspace, 0), ordinal: 0 };
-    snapshots::take(tx, workspace.workspace_id, new_snapshot, &Clock::of(clock, machine_now)).await
+    snapshots::create(tx, workspace.workspace_id, new_snapshot, &Clock::of(clock, machine_now)).await
 }
 
 fn snapshot_id(workspace: &Workspace, ordinal: i64) -> Uuid {
@@ -83,8 +83,8 @@ pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) 
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
-    let kept = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
-    go_back(app, workspace, tx, &kept.ok_or(Error::NotFound(Resource::Snapshot))?).await
+    let stored = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
+    restore_stored(app, workspace, tx, &stored.ok_or(Error::NotFound(Resource::Snapshot))?).await
 }
 
 /// Makes a workspace what it was when it was made, and gives its time.
@@ -93,19 +93,24 @@ pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid)
 /// [`Error::Conflict`] where that was not recorded.
 pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
-    let kept = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
+    let stored = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
             "this workspace was made by a Latchkey that did not record how it began. Delete it and make it anew."
                 .to_owned(),
         )
     })?;
-    go_back(app, workspace, tx, &kept).await
+    restore_stored(app, workspace, tx, &stored).await
 }
 
-async fn go_back(app: &App, workspace: &Workspace, mut tx: Transaction, kept: &KeptSnapshot) -> Result<Timestamp> {
+async fn restore_stored(
+    app: &App,
+    workspace: &Workspace,
+    mut tx: Transaction,
+    stored: &StoredSnapshot,
+) -> Result<Timestamp> {
     let workspace_id = workspace.workspace_id;
-    let _in_use = app.uses_memory(kept.text()?.len());
-    let document = read_kept(kept.text()?).await?;
+    let _in_use = app.uses_memory(stored.text()?.len());
+    let document = read_stored(stored.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
     snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
@@ -127,7 +132,7 @@ pub(crate) async fn export(
     (before, after): (&[u8], &[u8]),
 ) -> Result<Vec<u8>> {
     let workspace_id = workspace.workspace_id;
-    let kept = if let Some(snapshot_id) = snapshot_id {
+    let stored = if let Some(snapshot_id) = snapshot_id {
         let mut tx = app.pool.begin(workspace_id).await?;
         tx.allow_long().await?;
         snapshots::one(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::NotFound(Resource::Snapshot))?
@@ -135,11 +140,11 @@ pub(crate) async fn export(
         let (mut tx, clock) = hold_still(app, workspace).await?;
         snapshots::copy(&mut tx, workspace_id, &clock).await?
     };
-    let text = kept.text()?;
+    let text = stored.text()?;
     let _in_use = app.uses_memory(text.len());
     let mut body = Vec::with_capacity(text.len() + 1024);
     body.extend_from_slice(before);
-    let mut body = written::write(&read_kept(text).await?, body).await.map_err(impossible)?;
+    let mut body = written::write(&read_stored(text).await?, body).await.map_err(impossible)?;
     body.extend_from_slice(after);
     Ok(body)
 }
@@ -153,9 +158,9 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let workspace_id = workspace.workspace_id;
     let _in_use = app.uses_memory(document.as_ref().len());
     let columns = app.pool.read(workspace_id, |connection| Box::pin(snapshots::columns(connection))).await?;
-    let adopted = believed(document, app, workspace_id, &columns).await?;
-    let text = str::from_utf8(&adopted).map_err(|error| Error::Internal(error.into()))?;
-    let document = read_kept(text).await?;
+    let normalized = read_import(document, app, workspace_id, &columns).await?;
+    let text = str::from_utf8(&normalized).map_err(|error| Error::Internal(error.into()))?;
+    let document = read_stored(text).await?;
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let machine_now = machine_now();
     snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
@@ -171,7 +176,7 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
 ///
 /// # Errors
 /// What of it cannot be believed.
-async fn believed(
+async fn read_import(
     document: impl AsRef<[u8]>,
     app: &App,
     workspace_id: Uuid,
@@ -193,11 +198,11 @@ async fn believed(
                 .to_owned(),
         ));
     }
-    check::adopted(&document, columns, workspace_id, (most, text.len() + 1024)).await.map_err(wrong)
+    check::normalize(&document, columns, workspace_id, (most, text.len() + 1024)).await.map_err(wrong)
 }
 
 /// A document that is kept, or was believed.
-async fn read_kept(text: &str) -> Result<Document<'_>> {
+async fn read_stored(text: &str) -> Result<Document<'_>> {
     let read = compute::sized(text.len() > LONG_DOCUMENT, || {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
         Document::read(raw, usize::MAX)

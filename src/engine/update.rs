@@ -2,12 +2,12 @@
 
 use super::app::App;
 use super::batcher::batch_of;
-use super::commands::{Kind, Update, UpdateCommand, Updated};
+use super::commands::{AccessCodeType, Update, UpdateCommand, Updated};
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Window};
+use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::action_attempt::action_type::UPDATE_ACCESS_CODE;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
@@ -272,7 +272,7 @@ fn change_asked(
     work: &mut UnitOfWork,
     reservations: &mut Reservations,
     access_code_id: Uuid,
-    asked: Entry,
+    asked: LockCode,
     native: bool,
 ) -> Result<bool> {
     let now = work.now;
@@ -317,21 +317,21 @@ fn unmanage(
 }
 
 /// The code as it is to be.
-fn asked_entry(code: &AccessCode, update: &Update) -> Result<Entry> {
+fn asked_entry(code: &AccessCode, update: &Update) -> Result<LockCode> {
     let asked = &code.state.asked;
     let (starts_at, ends_at) = (update.starts_at, update.ends_at);
     let has_instant = starts_at.is_some() || ends_at.is_some();
     let window = match (update.kind, asked.window) {
-        (Some(Kind::Ongoing), _) if has_instant => {
+        (Some(AccessCodeType::Ongoing), _) if has_instant => {
             return Err(Error::invalid("type", "An ongoing code has no starts_at and ends_at: leave them out"));
         }
-        (Some(Kind::Ongoing), _) => None,
-        (Some(Kind::TimeBound), None) if !has_instant => {
+        (Some(AccessCodeType::Ongoing), _) => None,
+        (Some(AccessCodeType::TimeBound), None) if !has_instant => {
             return Err(Error::invalid("type", "A time_bound code needs starts_at and ends_at"));
         }
         (_, window) => Window::changed(window, starts_at, ends_at)?,
     };
-    Ok(Entry {
+    Ok(LockCode {
         name: update.name.clone().or_else(|| asked.name.clone()),
         code: update.code.clone().unwrap_or_else(|| asked.code.clone()),
         window,
@@ -342,7 +342,7 @@ fn asked_entry(code: &AccessCode, update: &Update) -> Result<Entry> {
 fn check(
     locked: &LockedDevice,
     code: &AccessCode,
-    asked: &Entry,
+    asked: &LockCode,
     reservations: &mut Reservations,
     now: Timestamp,
 ) -> Result<()> {
@@ -398,7 +398,7 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
         let is_here = code.state.gone_at.is_none() && !is_over;
         is_here && code.state.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
     };
-    let meant: Vec<&AccessCode> = work.codes.all().filter(is_meant).collect();
+    let meant: Vec<&AccessCode> = work.codes.iter().filter(is_meant).collect();
     if meant.is_empty() {
         return Err(not_found());
     }

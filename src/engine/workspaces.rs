@@ -45,10 +45,10 @@ pub(crate) struct LockSpec {
     pub removed: Option<bool>,
     /// Errors without a cause.
     #[serde(default)]
-    pub(crate) errors: Vec<Injected>,
+    pub(crate) errors: Vec<InjectedCondition>,
     /// Warnings without a cause.
     #[serde(default)]
-    pub(crate) warnings: Vec<Injected>,
+    pub(crate) warnings: Vec<InjectedCondition>,
     /// What it has different from its brand.
     #[serde(flatten)]
     pub overrides: Overrides,
@@ -118,13 +118,13 @@ pub(crate) struct CreatedWorkspace {
 
 /// An error or a warning that a tester puts on a device.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Injected {
+pub(crate) struct InjectedCondition {
     #[serde(alias = "error_code", alias = "warning_code")]
     code: String,
     message: Option<String>,
 }
 
-impl Injected {
+impl InjectedCondition {
     /// The condition that it is from an instant on.
     pub(crate) fn read(self, created_at: Timestamp) -> Condition {
         let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
@@ -180,7 +180,7 @@ impl LockSpec {
     /// What is wrong with the lock from the beginning.
     fn health(&self, now: Timestamp, account_disconnected_at: Option<Timestamp>) -> DeviceHealth {
         let since = |is_wrong: bool| is_wrong.then_some(now);
-        let injected = |all: &[Injected]| all.iter().cloned().map(|it| it.read(now)).collect();
+        let injected = |all: &[InjectedCondition]| all.iter().cloned().map(|it| it.read(now)).collect();
         DeviceHealth {
             disconnected_at: since(self.online == Some(false)),
             hub_disconnected_at: since(self.hub_connected == Some(false)),
@@ -209,18 +209,18 @@ impl LockSpec {
 ///
 /// # Errors
 /// [`Error::InUse`] where an id, key or seed is not free.
-pub(crate) async fn make(app: &App, params: WorkspaceParams) -> Result<CreatedWorkspace> {
+pub(crate) async fn create(app: &App, params: WorkspaceParams) -> Result<CreatedWorkspace> {
     let mut tx = app.pool.begin(Uuid::nil()).await?;
     tx.allow_long().await?;
     let clock = params.clock;
-    let made = make_in(&mut tx, &app.config, params).await?;
-    snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
+    let created = create_in(&mut tx, &app.config, params).await?;
+    snapshots::record_beginning(&mut tx, &created.workspace, clock, machine_now()).await?;
     tx.commit().await?;
-    Ok(made)
+    Ok(created)
 }
 
 /// The same in a transaction of the caller, who then records the beginning; after an error it can only be given up.
-pub(crate) async fn make_in(
+pub(crate) async fn create_in(
     tx: &mut PgConnection,
     config: &Settings,
     params: WorkspaceParams,
@@ -276,7 +276,7 @@ pub(crate) async fn make_in(
         error => error,
     })?;
     make_accounts(tx, &workspace, params.accounts, created_at).await?;
-    let devices = make_devices(tx, &workspace, 0, params.locks, created_at).await?;
+    let devices = create_devices(tx, &workspace, 0, params.locks, created_at).await?;
     Ok(CreatedWorkspace { workspace, api_key, personal_access_token, devices })
 }
 
@@ -340,7 +340,7 @@ async fn make_accounts(
 }
 
 /// Makes locks in a workspace, in this order, from this ordinal on.
-pub(crate) async fn make_devices(
+pub(crate) async fn create_devices(
     tx: &mut PgConnection,
     workspace: &Workspace,
     first_ordinal: i32,
@@ -358,7 +358,7 @@ pub(crate) async fn make_devices(
     let cut_off: HashSet<&str> =
         cut_off.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
     let mut new_accounts = Vec::new();
-    let mut made = Vec::with_capacity(locks.len());
+    let mut created = Vec::with_capacity(locks.len());
     for (ordinal, spec) in (first_ordinal..).zip(locks) {
         let brand = brands::of(&spec.device_type)
             .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
@@ -375,17 +375,17 @@ pub(crate) async fn make_devices(
                 (id, disconnected_at)
             });
         let account = (connected_account_id, account_disconnected_at);
-        made.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
+        created.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
     }
     // The others come with their locks, in one statement.
     new_accounts.retain(|account| account.disconnected_at.is_some());
     if !new_accounts.is_empty() {
         accounts::insert(tx, workspace_id, now, &new_accounts).await?;
     }
-    if !made.is_empty() {
-        devices::insert(tx, workspace_id, &made).await?;
+    if !created.is_empty() {
+        devices::insert(tx, workspace_id, &created).await?;
     }
-    Ok(made)
+    Ok(created)
 }
 
 /// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.

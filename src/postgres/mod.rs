@@ -103,7 +103,7 @@ pub(crate) fn options(config: &Config) -> Options {
     Options {
         data_directory: config.data_dir.clone(),
         bin_directory: config.pg_bin_dir.clone(),
-        durability: if config.ephemeral { Durability::ThrowAway } else { Durability::Kept },
+        durability: if config.ephemeral { Durability::Temporary } else { Durability::Persistent },
     }
 }
 

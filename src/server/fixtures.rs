@@ -20,7 +20,7 @@ use crate::engine::app::App;
 use crate::engine::commands::{CreateCommand, NewAccessCode};
 use crate::engine::external_changes;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
-use crate::engine::workspaces::{AccountSpec, LockSpec, WorkspaceParams, make_in};
+use crate::engine::workspaces::{AccountSpec, LockSpec, WorkspaceParams, create_in};
 use crate::engine::{create, snapshots};
 use crate::error::Error;
 use crate::postgres::Transaction;
@@ -105,7 +105,7 @@ struct Codes {
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// Workspaces that were made, each with its API key.
-    pub made: Vec<(Workspace, String)>,
+    pub created: Vec<(Workspace, String)>,
     /// Workspaces that were there already, and were left as they were.
     pub left: Vec<Uuid>,
 }
@@ -166,15 +166,15 @@ impl Fixtures {
                 loaded.left.push(fixture.workspace_id);
                 continue;
             }
-            let made = fixture.make(tx, &app.config, &format!("workspaces[{location}]"), &taken).await;
+            let created = fixture.make(tx, &app.config, &format!("workspaces[{location}]"), &taken).await;
             let (workspace, api_key);
-            (tx, workspace, api_key) = made.map_err(|failure| match failure {
+            (tx, workspace, api_key) = created.map_err(|failure| match failure {
                 Failure::Mistake((location, what)) => {
                     FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{location}: {what}")] }
                 }
                 Failure::Error(error) => FixturesError::Failed(error),
             })?;
-            loaded.made.push((workspace, api_key));
+            loaded.created.push((workspace, api_key));
         }
         tx.commit().await?;
         Ok(loaded)
@@ -319,7 +319,7 @@ impl Fixture {
         }
         let clock = params.clock;
         let chose = (params.api_key.is_some(), params.personal_access_token.is_some());
-        let made = make_in(&mut tx, config, params).await.map_err(|error| match (error, chose) {
+        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, chose) {
             // They are kept together, and the database does not tell which of them it was.
             (Error::InUse("api_key"), (false, true)) => Failure::at(location, Error::InUse("personal_access_token")),
             (Error::InUse("api_key"), (true, true)) => {
@@ -328,12 +328,12 @@ impl Fixture {
             }
             (error, _) => Failure::at(location, error),
         })?;
-        let device_ids: Vec<Uuid> = made.devices.iter().map(|device| device.device_id).collect();
-        let tx = put_unmanaged(tx, &made.workspace, location, &device_ids, &self.codes).await?;
-        let mut tx = put_managed(tx, &made.workspace, location, &device_ids, self.codes).await?;
+        let device_ids: Vec<Uuid> = created.devices.iter().map(|device| device.device_id).collect();
+        let tx = put_unmanaged(tx, &created.workspace, location, &device_ids, &self.codes).await?;
+        let mut tx = put_managed(tx, &created.workspace, location, &device_ids, self.codes).await?;
         // It began with its codes, too.
-        snapshots::record_beginning(&mut tx, &made.workspace, clock, machine_now()).await?;
-        Ok((tx, made.workspace, made.api_key))
+        snapshots::record_beginning(&mut tx, &created.workspace, clock, machine_now()).await?;
+        Ok((tx, created.workspace, created.api_key))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The SQL of faults of operations. A workspace knows whether it has any.
 
 use crate::clock::Timestamp;
-use crate::domain::access_code::lifecycle::Outcome;
+use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::fault::Fault;
 use crate::error::Result;
 use crate::postgres::Pool;
@@ -17,7 +17,7 @@ struct FaultRow {
     operation: String,
     device_id: Option<Uuid>,
     device_type: Option<String>,
-    outcome: Json<Outcome>,
+    outcome: Json<FaultOutcome>,
     after: i32,
     times: Option<i32>,
     seen: i32,
@@ -47,7 +47,7 @@ impl From<FaultRow> for Fault {
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
-        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
+        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<FaultOutcome>",
                   after, times, seen, created_at
            from fault where workspace_id = any($1) order by sequence for update"#,
         &workspace_ids.iter().copied().collect::<Vec<_>>(),
@@ -110,7 +110,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
-        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<Outcome>",
+        r#"select fault_id, workspace_id, operation, device_id, device_type, outcome as "outcome: Json<FaultOutcome>",
                   after, times, seen, created_at
            from fault where workspace_id = $1 order by sequence"#,
         workspace_id,

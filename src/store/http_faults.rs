@@ -1,7 +1,7 @@
 //! The SQL of HTTP faults. A workspace knows whether it has any.
 
 use crate::clock::Timestamp;
-use crate::domain::http_fault::{HttpFault, Outcome};
+use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
 use crate::error::Result;
 use crate::postgres::Pool;
 use sqlx::PgConnection;
@@ -13,7 +13,7 @@ struct HttpFaultRow {
     http_fault_id: Uuid,
     path: Option<String>,
     method: Option<String>,
-    outcome: Json<Outcome>,
+    outcome: Json<HttpFaultOutcome>,
     times: Option<i32>,
     probability: Option<f64>,
     asked: i64,
@@ -41,7 +41,7 @@ impl From<HttpFaultRow> for HttpFault {
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows = sqlx::query_as!(
         HttpFaultRow,
-        r#"select http_fault_id, path, method, outcome as "outcome: Json<Outcome>", times, probability, asked, used, created_at
+        r#"select http_fault_id, path, method, outcome as "outcome: Json<HttpFaultOutcome>", times, probability, asked, used, created_at
            from http_fault where workspace_id = $1 order by sequence for update"#,
         workspace_id,
     )
@@ -69,7 +69,7 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows = sqlx::query_as!(
         HttpFaultRow,
-        r#"select http_fault_id, path, method, outcome as "outcome: Json<Outcome>", times, probability, asked, used, created_at
+        r#"select http_fault_id, path, method, outcome as "outcome: Json<HttpFaultOutcome>", times, probability, asked, used, created_at
            from http_fault where workspace_id = $1 order by sequence"#,
         workspace_id,
     )

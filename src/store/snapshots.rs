@@ -84,7 +84,7 @@ pub(crate) struct NewSnapshot {
 
 /// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
 /// anybody knows it.
-pub(crate) async fn take(
+pub(crate) async fn create(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     new_snapshot: NewSnapshot,
@@ -102,9 +102,9 @@ pub(crate) async fn take(
 }
 
 /// A document as the database has sent it.
-pub(crate) struct KeptSnapshot(Vec<u8>);
+pub(crate) struct StoredSnapshot(Vec<u8>);
 
-impl KeptSnapshot {
+impl StoredSnapshot {
     /// Gathers the pieces of one; `None`: there are none.
     async fn gather(mut pieces: BoxStream<'_, sqlx::Result<(i32, Vec<u8>)>>) -> Result<Option<Self>> {
         let mut text = Vec::new();
@@ -113,7 +113,7 @@ impl KeptSnapshot {
             text.reserve_exact(usize::try_from(length).unwrap_or(0).saturating_sub(text.len()));
             text.extend_from_slice(&piece);
         }
-        Ok(Some(Self(text)).filter(|kept| !kept.0.is_empty()))
+        Ok(Some(Self(text)).filter(|stored| !stored.0.is_empty()))
     }
 
     /// Its text.
@@ -123,10 +123,10 @@ impl KeptSnapshot {
 }
 
 /// A workspace as it is, as a document. To be called with all its devices locked.
-pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<KeptSnapshot> {
+pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<StoredSnapshot> {
     let clock = serde_json::to_string(clock)?;
     let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
-    KeptSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
+    StoredSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
 }
 
 /// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
@@ -212,13 +212,17 @@ static DOCUMENT_HEAD: LazyLock<String> =
     LazyLock::new(|| in_pieces("select document::text from snapshot where workspace_id = $1 and ordinal = 0"));
 
 /// One snapshot of a workspace.
-pub(crate) async fn one(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<Option<KeptSnapshot>> {
-    KeptSnapshot::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
+pub(crate) async fn one(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    snapshot_id: Uuid,
+) -> Result<Option<StoredSnapshot>> {
+    StoredSnapshot::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
 }
 
 /// How a workspace began, if that was recorded.
-pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<KeptSnapshot>> {
-    KeptSnapshot::gather(sqlx::query_as(DOCUMENT_HEAD.as_str()).bind(workspace_id).fetch(tx)).await
+pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<StoredSnapshot>> {
+    StoredSnapshot::gather(sqlx::query_as(DOCUMENT_HEAD.as_str()).bind(workspace_id).fetch(tx)).await
 }
 
 /// Removes a snapshot. `false`: the workspace has no such snapshot.
@@ -366,15 +370,15 @@ async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
 }
 
 /// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
-fn told(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
+fn present_columns(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
     let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
-    let told = columns.iter().filter(|column| row.get(&column.name).is_some());
-    told.map(|column| format!("\"{}\"", column.name)).collect()
+    let present_columns = columns.iter().filter(|column| row.get(&column.name).is_some());
+    present_columns.map(|column| format!("\"{}\"", column.name)).collect()
 }
 
 async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue, columns: &Columns) -> Result<()> {
-    let told = told(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
-    let set: Vec<String> = told.iter().map(|it| format!("{it} = new.{it}")).collect();
+    let present_columns = present_columns(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
+    let set: Vec<String> = present_columns.iter().map(|it| format!("{it} = new.{it}")).collect();
     if set.is_empty() {
         return Ok(());
     }
@@ -430,9 +434,9 @@ async fn put_rows(
     let is_long = rows.get().len() > LONG_DOCUMENT;
     let mut rows = Items::of(rows).peekable();
     let Some(first) = rows.peek() else { return Ok(()) };
-    let told = told(table, &serde_json::from_str(first.get())?, columns);
-    let (names, Table { name, key, .. }) = (told.join(", "), table);
-    let set: Vec<String> = told.iter().map(|it| format!("{it} = excluded.{it}")).collect();
+    let present_columns = present_columns(table, &serde_json::from_str(first.get())?, columns);
+    let (names, Table { name, key, .. }) = (present_columns.join(", "), table);
+    let set: Vec<String> = present_columns.iter().map(|it| format!("{it} = excluded.{it}")).collect();
     let meeting = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
     let insert = format!(
         "insert into {name} as kept (workspace_id, {names})

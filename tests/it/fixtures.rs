@@ -49,7 +49,7 @@ fn the_example_says_what_a_server_has_then() {
     assert!(document.as_object_mut().unwrap().contains_key("$schema"));
     run(async {
         let loaded = load(&document).await.unwrap();
-        let names: Vec<_> = loaded.made.iter().map(|(workspace, _)| workspace.name.as_str()).collect();
+        let names: Vec<_> = loaded.created.iter().map(|(workspace, _)| workspace.name.as_str()).collect();
         assert_eq!((names, loaded.left.len()), (vec!["Seaside Rentals", "Full House"], 0));
         let key = "seam_test1sea_SeasideRentals";
         let post = async |path: &str, body: Value| post_as(key, path, body).await.ok();
@@ -87,7 +87,7 @@ fn the_example_says_what_a_server_has_then() {
         document["workspaces"][0]["name"] = json!("Renamed");
         document["workspaces"].as_array_mut().unwrap().push(json!({ "workspace_id": workspace_id(1) }));
         let again = load(&document).await.unwrap();
-        assert_eq!((again.made.len(), again.left.len()), (1, 2));
+        assert_eq!((again.created.len(), again.left.len()), (1, 2));
         assert_eq!(post("/workspaces/get", json!({})).await["workspace"]["name"], "Seaside Rentals");
         assert_eq!(codes(0).await, at_the_house);
     });
@@ -341,7 +341,7 @@ fn a_workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
         let mut seen = Vec::new();
         for _ in 0..2 {
             let loaded = read(&document).unwrap().load(&seeded).await.unwrap();
-            let key = &loaded.made[0].1;
+            let key = &loaded.created[0].1;
             let device = post_as(key, "/devices/list", json!({})).await.ok()["devices"][0]["device_id"].clone();
             let codes = post_as(key, "/access_codes/list", json!({ "device_id": device })).await.ok();
             seen.push((key.clone(), device, codes["access_codes"][0]["code"].clone()));

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LEDGER: &str = include_str!("ledger.md");
 
 /// One rule of the ledger.
-struct Entry {
+struct Rule {
     /// The subject and its section, like `lifecycle §4`.
     section: &'static str,
     /// What the rule is about, unique in its section.
@@ -23,8 +23,8 @@ struct Entry {
 }
 
 /// Reads the ledger. A line that is none of its kinds is a mistake.
-fn entries() -> Vec<Entry> {
-    let (mut section, mut entries) = ("", Vec::<Entry>::new());
+fn entries() -> Vec<Rule> {
+    let (mut section, mut entries) = ("", Vec::<Rule>::new());
     let lines = LEDGER.lines().enumerate().skip_while(|(_, line)| !line.starts_with("## "));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
         if let Some(heading) = line.strip_prefix("## ") {
@@ -45,11 +45,11 @@ fn entries() -> Vec<Entry> {
 }
 
 /// A rule from `title** [D]: text`.
-fn entry(section: &'static str, rule: &'static str) -> Option<Entry> {
+fn entry(section: &'static str, rule: &'static str) -> Option<Rule> {
     let (title, rest) = rule.split_once("** [")?;
     let (tag, text) = rest.split_once("]: ")?;
     let is_whole = ["D", "O", "I"].contains(&tag) && !title.is_empty() && !text.is_empty();
-    is_whole.then(|| Entry { section, title, tag, proofs: Vec::new(), is_decided: false, does_not_apply: false })
+    is_whole.then(|| Rule { section, title, tag, proofs: Vec::new(), is_decided: false, does_not_apply: false })
 }
 
 /// Every file of Rust below a folder.

@@ -30,11 +30,11 @@ fn folder() -> TempDir {
 }
 
 fn kept(directory: &Path) -> Options {
-    Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Kept }
+    Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Persistent }
 }
 
 fn throw_away(folder: &Path) -> Options {
-    Options { durability: Durability::ThrowAway, ..kept(folder) }
+    Options { durability: Durability::Temporary, ..kept(folder) }
 }
 
 /// Starts on kept data, the refusal being the point.

@@ -43,7 +43,7 @@ fn postgres_in(directory: &Path) -> PrivatePostgres {
     let options = Options {
         data_directory: Some(directory.to_path_buf()),
         bin_directory: None,
-        durability: Durability::ThrowAway,
+        durability: Durability::Temporary,
     };
     PrivatePostgres::start(&options).unwrap()
 }

@@ -89,7 +89,7 @@ fn a_database_of_an_earlier_version_is_opened_and_goes_on() {
         let options = Options {
             data_directory: Some(folder.path().to_path_buf()),
             bin_directory: None,
-            durability: Durability::ThrowAway,
+            durability: Durability::Temporary,
         };
         let private = PrivatePostgres::start(&options).unwrap();
         let mut connection = sqlx::PgConnection::connect(&private.url()).await.unwrap();

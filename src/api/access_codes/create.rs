@@ -29,10 +29,10 @@ pub(super) async fn create(call: Call<Create>) -> Result<Created> {
     let Create { device_id, params } = call.input;
     let params = params.read()?;
     let sync = params.sync;
-    let making =
+    let command =
         CreateCommand { visibility, device_ids: vec![device_id], params, linking: None, cause: Cause::current() };
-    let made = engine::create::create(&call.app, making).await?.pop().ok_or(Error::NotFound(Resource::Device))?;
-    let access_code = AccessCodeBody::of(&made.code, &made.device);
-    let action_attempt = ActionAttemptBody::of_access_code(&made.attempt, &made.code, &access_code, sync)?;
+    let created = engine::create::create(&call.app, command).await?.pop().ok_or(Error::NotFound(Resource::Device))?;
+    let access_code = AccessCodeBody::of(&created.code, &created.device);
+    let action_attempt = ActionAttemptBody::of_access_code(&created.attempt, &created.code, &access_code, sync)?;
     Ok(Created { action_attempt, access_code })
 }

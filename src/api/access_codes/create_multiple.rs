@@ -37,15 +37,15 @@ pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<Create
     params.use_offline_access_code = false;
     params.is_one_time_use = false;
     let params = params.read()?;
-    let making = CreateCommand {
+    let command = CreateCommand {
         visibility: call.caller.visibility(),
         device_ids,
         params,
         linking: Some(behavior),
         cause: Cause::current(),
     };
-    let made = create::create(&call.app, making).await?;
-    let access_codes = made.iter().map(|made| AccessCodeBody::of(&made.code, &made.device)).collect();
+    let created = create::create(&call.app, command).await?;
+    let access_codes = created.iter().map(|created| AccessCodeBody::of(&created.code, &created.device)).collect();
     Ok(CreatedMultiple { access_codes })
 }
 

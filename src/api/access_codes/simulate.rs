@@ -2,7 +2,7 @@
 
 use crate::api::body::access_code::UnmanagedAccessCodeBody;
 use crate::api::edge::{Call, Routes};
-use crate::domain::access_code::lifecycle::Entry;
+use crate::domain::access_code::lifecycle::LockCode;
 use crate::engine::external_changes::{self, NewUnmanagedCode};
 use crate::error::Result;
 use serde::{Deserialize, Serialize};
@@ -27,8 +27,8 @@ struct CreateUnmanagedAccessCode {
 
 async fn create_unmanaged_access_code(call: Call<CreateUnmanagedAccessCode>) -> Result<Found> {
     let CreateUnmanagedAccessCode { device_id, code, name } = call.input;
-    let entry = Entry { name: Some(name), code, window: None };
-    let foreign = NewUnmanagedCode { device_id, entry, cannot_be_managed: false, cannot_delete: false };
-    let (code, device) = external_changes::add(&call.app, &call.caller.visibility(), foreign).await?;
+    let entry = LockCode { name: Some(name), code, window: None };
+    let code = NewUnmanagedCode { device_id, entry, cannot_be_managed: false, cannot_delete: false };
+    let (code, device) = external_changes::add(&call.app, &call.caller.visibility(), code).await?;
     Ok(Found { access_code: UnmanagedAccessCodeBody::of(&code, &device) })
 }

@@ -5,7 +5,7 @@ use crate::api::body::action_attempt::ActionAttemptBody;
 use crate::api::edge::Call;
 use crate::cause::Cause;
 use crate::engine;
-use crate::engine::commands::{Kind, Update as Changes, UpdateCommand};
+use crate::engine::commands::{AccessCodeType, Update as Changes, UpdateCommand};
 use crate::error::Result;
 use crate::http::params::optional_instant;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ pub(super) struct Update {
     code: Option<String>,
     starts_at: Option<String>,
     ends_at: Option<String>,
-    r#type: Option<Kind>,
+    r#type: Option<AccessCodeType>,
     is_external_modification_allowed: Option<bool>,
     allow_external_modification: Option<bool>,
     is_managed: Option<bool>,
@@ -46,7 +46,7 @@ pub(super) async fn update(call: Call<Update>) -> Result<Value> {
         refuse_if_offline: !input.attempt_for_offline_device,
     };
     let Update { access_code_id, device_id, sync, .. } = input;
-    let changing = UpdateCommand {
+    let command = UpdateCommand {
         visibility: call.caller.visibility(),
         access_code_id,
         device_id,
@@ -54,7 +54,7 @@ pub(super) async fn update(call: Call<Update>) -> Result<Value> {
         sync,
         cause: Cause::current(),
     };
-    let (code, device, attempt) = engine::update::update(&call.app, changing).await?;
+    let (code, device, attempt) = engine::update::update(&call.app, command).await?;
     let action_attempt = ActionAttemptBody::of_update(&attempt, &code, &device, sync)?;
     Ok(json!({ "action_attempt": action_attempt }))
 }

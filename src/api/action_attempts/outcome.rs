@@ -1,7 +1,7 @@
 //! What has become of action attempts: it follows from the codes that they are about.
 
 use crate::api::body::access_code::AccessCodeBody;
-use crate::api::body::action_attempt::{ActionAttemptBody, Outcome};
+use crate::api::body::action_attempt::{ActionAttemptBody, AttemptStatus};
 use crate::domain::access_code::AccessCode;
 use crate::domain::action_attempt::action_type;
 use crate::domain::caller::Visibility;
@@ -40,32 +40,32 @@ pub(super) async fn with_outcomes(
     rows.into_iter().map(body).collect()
 }
 
-fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<Outcome> {
+fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<AttemptStatus> {
     if let Some(stored) = &row.outcome {
         return Ok(stored.0.clone().into());
     }
     let Some((code, device)) = code else {
-        return Ok(if row.resolved_at.is_some() { Outcome::Success(json!({})) } else { Outcome::Pending });
+        return Ok(if row.resolved_at.is_some() { AttemptStatus::Success(json!({})) } else { AttemptStatus::Pending });
     };
     let state = &code.state;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
         action_type::UPDATE_ACCESS_CODE if state.waits_to_unmanage(row.action_attempt_id) => {
             if !state.is_managed {
-                Outcome::Success(json!({}))
+                AttemptStatus::Success(json!({}))
             } else if state.gone_at.is_some() || state.removing_since().is_some() || state.rare_fields.has_expired {
-                Outcome::Error(json!({
+                AttemptStatus::Error(json!({
                     "type": "access_code_deleted",
                     "message": "The access code was deleted or ended before the device had it, so it did not become unmanaged.",
                 }))
             } else {
-                Outcome::Pending
+                AttemptStatus::Pending
             }
         }
         action_type::CREATE_ACCESS_CODE if is_over || state.first_held_at.is_some() => {
-            Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
+            AttemptStatus::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        action_type::CREATE_ACCESS_CODE if state.removing_since().is_some() => Outcome::Error(json!({
+        action_type::CREATE_ACCESS_CODE if state.removing_since().is_some() => AttemptStatus::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before it was set on the device.",
         })),
@@ -73,13 +73,13 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
         action_type::UPDATE_ACCESS_CODE
             if is_over || state.rare_fields.updating.since().is_none_or(|since| since > row.created_at) =>
         {
-            Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
+            AttemptStatus::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         }
-        action_type::UPDATE_ACCESS_CODE if state.removing_since().is_some() => Outcome::Error(json!({
+        action_type::UPDATE_ACCESS_CODE if state.removing_since().is_some() => AttemptStatus::Error(json!({
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before the device had the change.",
         })),
-        action_type::DELETE_ACCESS_CODE if is_over || state.gone_at.is_some() => Outcome::Success(json!({})),
-        _ => Outcome::Pending,
+        action_type::DELETE_ACCESS_CODE if is_over || state.gone_at.is_some() => AttemptStatus::Success(json!({})),
+        _ => AttemptStatus::Pending,
     })
 }

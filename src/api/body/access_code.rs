@@ -1,7 +1,7 @@
 //! Seam's `access_code` and `unmanaged_access_code`.
 
 use crate::clock::{Timestamp, iso, to_iso};
-use crate::domain::access_code::lifecycle::{CodeState, Entry, PendingMutation, Status};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode, PendingMutation, Status};
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::device::DeviceSummary;
 use crate::domain::device::brands::NameStyle;
@@ -161,7 +161,7 @@ fn display_status(state: &CodeState, status: Status) -> &'static str {
     }
 }
 
-fn kind(entry: &Entry) -> &'static str {
+fn kind(entry: &LockCode) -> &'static str {
     if entry.window.is_some() { "time_bound" } else { "ongoing" }
 }
 
@@ -205,7 +205,7 @@ pub(crate) struct Appearance {
 /// What stands behind a name that is too short for the lock.
 const FILLER: char = '_';
 
-fn appearance(held: &Entry, device: &DeviceSummary) -> Option<Appearance> {
+fn appearance(held: &LockCode, device: &DeviceSummary) -> Option<Appearance> {
     let full = held.name.as_deref()?;
     let (shortest, longest) = device.name_length();
     let length = |length: Option<u32>| length.and_then(|length| usize::try_from(length).ok());
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_name_appears_as_the_lock_shows_it() {
         let shown = |device_type, name: &str| {
-            let held = Entry { name: Some(name.to_owned()), code: "1357".to_owned(), window: None };
+            let held = LockCode { name: Some(name.to_owned()), code: "1357".to_owned(), window: None };
             let device = DeviceSummary {
                 brand: brands::of(device_type).unwrap(),
                 name: String::new(),

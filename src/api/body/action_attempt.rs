@@ -21,11 +21,11 @@ pub(crate) struct ActionAttemptBody {
 
 impl ActionAttemptBody {
     /// The attempt with this id and type, and what has become of it.
-    pub(crate) fn new(action_attempt_id: Uuid, action_type: &str, outcome: Outcome) -> Self {
+    pub(crate) fn new(action_attempt_id: Uuid, action_type: &str, outcome: AttemptStatus) -> Self {
         let (status, result, error) = match outcome {
-            Outcome::Pending => ("pending", None, None),
-            Outcome::Success(result) => ("success", Some(result), None),
-            Outcome::Error(error) => ("error", None, Some(error)),
+            AttemptStatus::Pending => ("pending", None, None),
+            AttemptStatus::Success(result) => ("success", Some(result), None),
+            AttemptStatus::Error(error) => ("error", None, Some(error)),
         };
         Self { status, action_type: action_type.to_owned(), action_attempt_id, result, error }
     }
@@ -40,9 +40,9 @@ impl ActionAttemptBody {
     ) -> Result<Self> {
         let is_over = code.state.held.is_some() || (waited && attempt.resolved_at.is_some());
         let outcome = if is_over {
-            Outcome::Success(json!({ "access_code": serde_json::to_value(body)? }))
+            AttemptStatus::Success(json!({ "access_code": serde_json::to_value(body)? }))
         } else {
-            Outcome::Pending
+            AttemptStatus::Pending
         };
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
@@ -56,32 +56,32 @@ impl ActionAttemptBody {
         waited: bool,
     ) -> Result<Self> {
         if attempt.outcome.is_some() {
-            return Ok(Self::of_outcome(attempt));
+            return Ok(Self::resolved(attempt));
         }
         let is_over = attempt.resolved_at.is_some() && (waited || code.state.held.is_some());
         let outcome = if is_over {
-            Outcome::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
+            AttemptStatus::Success(json!({ "access_code": serde_json::to_value(AccessCodeBody::of(code, device))? }))
         } else {
-            Outcome::Pending
+            AttemptStatus::Pending
         };
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
 
     /// An attempt whose outcome is known.
-    pub(crate) fn of_outcome(attempt: &NewActionAttempt) -> Self {
-        let outcome = attempt.outcome.as_ref().map_or(Outcome::Pending, |outcome| outcome.clone().into());
+    pub(crate) fn resolved(attempt: &NewActionAttempt) -> Self {
+        let outcome = attempt.outcome.as_ref().map_or(AttemptStatus::Pending, |outcome| outcome.clone().into());
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
 
     /// The attempt that comes with a deletion.
     pub(crate) fn of_deletion(attempt: &NewActionAttempt) -> Self {
-        let outcome = attempt.resolved_at.map_or(Outcome::Pending, |_| Outcome::Success(json!({})));
+        let outcome = attempt.resolved_at.map_or(AttemptStatus::Pending, |_| AttemptStatus::Success(json!({})));
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
 }
 
 /// What has become of an attempt.
-pub(crate) enum Outcome {
+pub(crate) enum AttemptStatus {
     /// Nothing yet.
     Pending,
     /// It succeeded with this result.
@@ -90,7 +90,7 @@ pub(crate) enum Outcome {
     Error(Value),
 }
 
-impl From<StoredOutcome> for Outcome {
+impl From<StoredOutcome> for AttemptStatus {
     fn from(stored: StoredOutcome) -> Self {
         match stored {
             StoredOutcome::Result(result) => Self::Success(result),

@@ -18,7 +18,7 @@ pub(crate) mod rare_fields;
 mod steps;
 
 pub(crate) use self::changes::Change;
-pub(crate) use self::rare_fields::{Outcome, RareFields};
+pub(crate) use self::rare_fields::{FaultOutcome, RareFields};
 pub(crate) use self::steps::begun;
 
 use crate::clock::Timestamp;
@@ -107,7 +107,7 @@ impl Window {
 
 /// A code as it is asked for, or as it stands in a lock's memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LockCode {
     /// The name, as the caller gave it.
     pub name: Option<String>,
     /// The PIN.
@@ -141,7 +141,7 @@ pub struct CodeState {
     /// When the code was made.
     pub created_at: Timestamp,
     /// What was asked for.
-    pub asked: Entry,
+    pub asked: LockCode,
     /// Whether it is ours; else it is what somebody else put on the lock.
     pub is_managed: bool,
     /// Whether the lock keeps the schedule itself. True only for time-bound codes, and those that become ongoing until
@@ -155,7 +155,7 @@ pub struct CodeState {
     /// When somebody asked for the code to go.
     pub deletion_requested_at: Option<Timestamp>,
     /// What the lock holds.
-    pub held: Option<Entry>,
+    pub held: Option<LockCode>,
     /// When the lock first held it.
     pub first_held_at: Option<Timestamp>,
     /// The instant of the last step: everything that fell due until then has happened.
@@ -276,7 +276,7 @@ pub enum DomainEvent {
 
 impl CodeState {
     /// A life that begins at `created_at` with nothing on the lock.
-    pub fn begin(created_at: Timestamp, asked: Entry, is_natively_scheduled: bool) -> Self {
+    pub fn begin(created_at: Timestamp, asked: LockCode, is_natively_scheduled: bool) -> Self {
         Self {
             created_at,
             is_managed: true,
@@ -295,15 +295,15 @@ impl CodeState {
     }
 
     /// What is asked of the lock: what was asked for, with the start that the lock takes where the asked one had begun.
-    pub fn asked_of_lock(&self) -> Entry {
+    pub fn asked_of_lock(&self) -> LockCode {
         let starts_at = self.rare_fields.lock_starts_at.filter(|_| self.is_natively_scheduled);
         let window =
             self.asked.window.map(|window| Window { starts_at: starts_at.unwrap_or(window.starts_at), ..window });
-        Entry { window, ..self.asked.clone() }
+        LockCode { window, ..self.asked.clone() }
     }
 
     /// Whether the lock holds the code as it is asked of it.
-    fn is_as_asked(&self, held: &Entry) -> bool {
+    fn is_as_asked(&self, held: &LockCode) -> bool {
         *held == self.asked || (self.rare_fields.lock_starts_at.is_some() && *held == self.asked_of_lock())
     }
 

@@ -165,7 +165,7 @@ fn warnings_of_a_code_are_those_of_its_life() {
 #[test]
 fn warning_of_a_longer_time_frame_is_for_locks_without_a_time_zone() {
     let over_a_change_of_clocks = entry("1357", Some(window(24, 240)));
-    let warned = |device_type, asked: &lifecycle::Entry, is_managed| {
+    let warned = |device_type, asked: &lifecycle::LockCode, is_managed| {
         let lock = device(device_type, json!({}));
         let mut code = access_code(1, &lock, asked.clone());
         code.state.is_managed = is_managed;

@@ -10,24 +10,24 @@ use serde_json::{Map, Value, json};
 
 /// The events by which a change is told: the change as a whole and, where the lock has it, each property.
 pub(crate) fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
-    let mut told = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
+    let mut events = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
     if !change.is_on_device {
-        return told;
+        return events;
     }
-    let mut tell = |event_type, from: Value, to: Value, what: &str| {
+    let mut record_event = |event_type, from: Value, to: Value, what: &str| {
         let description = format!("The {what} of the access code was changed on the device.");
-        told.push((event_type, json!({ "from": from, "to": to, "description": description })));
+        events.push((event_type, json!({ "from": from, "to": to, "description": description })));
     };
     if let Some((from, to)) = &change.name {
-        tell(event_type::NAME_CHANGED, json!({ "name": from }), json!({ "name": to }), "name");
+        record_event(event_type::NAME_CHANGED, json!({ "name": from }), json!({ "name": to }), "name");
     }
     if let Some((from, to)) = &change.code {
-        tell(event_type::CODE_CHANGED, json!({ "code": from }), json!({ "code": to }), "code");
+        record_event(event_type::CODE_CHANGED, json!({ "code": from }), json!({ "code": to }), "code");
     }
     if let Some((from, to)) = change.window {
-        tell(event_type::TIME_FRAME_CHANGED, time_frame(from), time_frame(to), "time frame");
+        record_event(event_type::TIME_FRAME_CHANGED, time_frame(from), time_frame(to), "time frame");
     }
-    told
+    events
 }
 
 /// One of Seam's `changed_properties`.

@@ -1,12 +1,12 @@
 use super::*;
 use crate::clock::{WorkspaceClock, to_iso};
 use crate::domain::access_code::lifecycle::rare_fields::{Condition, FAILED_TO_SET, Failure};
-use crate::domain::access_code::lifecycle::{Change, DomainEvent, Entry};
+use crate::domain::access_code::lifecycle::{Change, DomainEvent, LockCode};
 use crate::domain::samples::{access_code, at, device, entry, locked, window};
 use serde_json::json;
 
 /// The events by which a domain event is told, with their payloads.
-fn told(domain_event: DomainEvent) -> Vec<(&'static str, Option<Value>)> {
+fn events_of(domain_event: DomainEvent) -> Vec<(&'static str, Option<Value>)> {
     let locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
     let mut events = Vec::new();
@@ -74,11 +74,11 @@ fn happening_is_told_by_its_event() {
         (DomainEvent::Deleted, "access_code.deleted"),
         (DomainEvent::UnmanagedRemoved, "access_code.unmanaged.removed"),
     ] {
-        assert_eq!(told(domain_event), [(expected, None)]);
+        assert_eq!(events_of(domain_event), [(expected, None)]);
     }
     let property = json!({ "property": "is_managed", "from": "true", "to": "false" });
     let unmanaged = Some(json!({ "changed_properties": [property] }));
-    assert_eq!(told(DomainEvent::Unmanaged), [("access_code.changed", unmanaged)]);
+    assert_eq!(events_of(DomainEvent::Unmanaged), [("access_code.changed", unmanaged)]);
     let nothing = json!({
         "access_code_errors": [], "access_code_warnings": [], "device_errors": [], "device_warnings": [],
         "connected_account_errors": [], "connected_account_warnings": [],
@@ -88,13 +88,13 @@ fn happening_is_told_by_its_event() {
         (DomainEvent::FailedToSet, "access_code.failed_to_set_on_device"),
         (DomainEvent::FailedToRemove, "access_code.failed_to_remove_from_device"),
     ] {
-        assert_eq!(told(domain_event), [(expected, Some(nothing.clone()))]);
+        assert_eq!(events_of(domain_event), [(expected, Some(nothing.clone()))]);
     }
 }
 
 fn change(is_on_device: bool) -> Change {
-    let from = Entry { name: None, code: "1357".to_owned(), window: None };
-    let to = Entry { name: Some("guest".to_owned()), code: "2468".to_owned(), window: Some(window(1, 2)) };
+    let from = LockCode { name: None, code: "1357".to_owned(), window: None };
+    let to = LockCode { name: Some("guest".to_owned()), code: "2468".to_owned(), window: Some(window(1, 2)) };
     Change::between(&from, &to, is_on_device)
 }
 
@@ -107,7 +107,7 @@ fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
         { "property": "starts_at", "from": null, "to": starts_at },
         { "property": "ends_at", "from": null, "to": ends_at },
     ] });
-    assert_eq!(told(DomainEvent::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
+    assert_eq!(events_of(DomainEvent::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
     let tells = |what: &str, from: Value, to: Value| {
         let description = format!("The {what} of the access code was changed on the device.");
         Some(json!({ "from": from, "to": to, "description": description }))
@@ -119,11 +119,11 @@ fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
         ("access_code.code_changed", tells("code", json!({ "code": "1357" }), json!({ "code": "2468" }))),
         ("access_code.time_frame_changed", tells("time frame", frames.0, frames.1)),
     ];
-    assert_eq!(told(DomainEvent::Changed(change(true))), expected);
+    assert_eq!(events_of(DomainEvent::Changed(change(true))), expected);
     let later = Change { window: Some((Some(window(1, 2)), Some(window(1, 3)))), ..Change::default() };
     let property = json!({ "property": "ends_at", "from": ends_at, "to": to_iso(at(3)) });
     let expected = Some(json!({ "changed_properties": [property] }));
-    assert_eq!(told(DomainEvent::Changed(later)), [("access_code.changed", expected)], "its start stays");
+    assert_eq!(events_of(DomainEvent::Changed(later)), [("access_code.changed", expected)], "its start stays");
 }
 
 #[test]

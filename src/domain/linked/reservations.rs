@@ -3,7 +3,7 @@
 use super::occupied;
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{Entry, Window};
+use crate::domain::access_code::lifecycle::{LockCode, Window};
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ impl Reservations {
     /// Adds what a code reserves: what is asked for and, where that differs, what the lock holds.
     pub(crate) fn add_code(&mut self, code: &AccessCode) {
         let state = &code.state;
-        let reservation = |entry: &Entry, needs_room| Reservation {
+        let reservation = |entry: &LockCode, needs_room| Reservation {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             code: entry.code.clone(),

@@ -3,7 +3,7 @@ mod reference;
 use super::*;
 use crate::clock::from_iso;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{CodeState, Entry};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode};
 use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Overrides, brands};
 use chrono::TimeDelta;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 #[test]
 fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
-    let entry = Entry { name: None, code: "1357".to_owned(), window: None };
+    let entry = LockCode { name: None, code: "1357".to_owned(), window: None };
     let state = CodeState { is_backup: true, ..CodeState::begin(Timestamp::default(), entry.clone(), false) };
     let mut backup = AccessCode {
         access_code_id: Uuid::nil(),

@@ -1,7 +1,9 @@
 //! dormakaba Oracode: a code lasts from the check-in time to the check-out time of one of the slots ("user levels")
 //! with which the door's owner has set up the lock, on any days.
 
-use super::{Asked, Kind, MaxTimeRounding, Plan, around, instant, local, named_zone, time_frame, time_zone_required};
+use super::{
+    Asked, MaxTimeRounding, OfflineKind, Plan, around, instant, local, named_zone, time_frame, time_zone_required,
+};
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::device::Device;
@@ -241,7 +243,7 @@ pub(super) fn plan(device: &Device, asked: &Asked, now: Timestamp) -> Result<Pla
         is_overridable: false,
     };
     let pin_prefix = slot.pin_prefix()?;
-    Ok(Plan { kind: Kind::OracodeSlot, window, digits: DIGITS, pin_prefix, stay: Some(stay) })
+    Ok(Plan { kind: OfflineKind::OracodeSlot, window, digits: DIGITS, pin_prefix, stay: Some(stay) })
 }
 
 /// The slot that moves the ends of the time frame least, the first of several, and the code's time frame.

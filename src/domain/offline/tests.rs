@@ -1,4 +1,4 @@
-use super::Kind::{Daily, Hourly, OneTime, OracodeSlot, TimeBound};
+use super::OfflineKind::{Daily, Hourly, OneTime, OracodeSlot, TimeBound};
 use super::*;
 use crate::clock::{from_iso, to_iso};
 use crate::domain::device::health::DeviceHealth;
@@ -78,7 +78,7 @@ fn window(starts_at: &str, ends_at: &str) -> Window {
     Window { starts_at: at(starts_at), ends_at: at(ends_at) }
 }
 
-fn made(device: &Device, asked: &Asked) -> (Kind, Window) {
+fn made(device: &Device, asked: &Asked) -> (OfflineKind, Window) {
     let plan = plan(device, asked, &[], at(NOW)).unwrap();
     (plan.kind, plan.window)
 }

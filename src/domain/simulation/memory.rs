@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::Entry;
+use crate::domain::access_code::lifecycle::LockCode;
 use crate::domain::access_code::lifecycle::rare_fields::{
     CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
 };
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 /// A code in a lock's memory.
 #[derive(Clone, Debug)]
-pub(crate) struct Held {
+pub(crate) struct CodeInMemory {
     /// The code.
     pub access_code_id: Uuid,
     /// Whether it is ours.
@@ -27,7 +27,7 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     /// By lock: codes with PINs that are to be set.
-    pub held: HashMap<Uuid, Vec<Held>>,
+    pub held: HashMap<Uuid, Vec<CodeInMemory>>,
     /// By lock with a limit: how many codes it holds.
     pub counts: HashMap<Uuid, i64>,
     /// By lock with a limit that is to hold backup codes: the codes that come first, whether it holds them or is to hold
@@ -68,7 +68,7 @@ impl Memory {
         let same =
             others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == state.asked.code);
         if let Some(other) = same {
-            let Held { access_code_id, is_managed, .. } = *other;
+            let CodeInMemory { access_code_id, is_managed, .. } = *other;
             return Some(Fail {
                 error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
                 message: Some(
@@ -94,7 +94,7 @@ impl Memory {
     }
 
     /// Takes note of what a lock holds now of a code. Gives whether something became free.
-    pub(super) fn changed(&mut self, code: &AccessCode, before: Option<&Entry>) -> bool {
+    pub(super) fn changed(&mut self, code: &AccessCode, before: Option<&LockCode>) -> bool {
         let state = &code.state;
         if state.is_offline {
             return false;
@@ -102,7 +102,7 @@ impl Memory {
         let held = self.held.entry(code.device_id).or_default();
         held.retain(|other| other.access_code_id != code.access_code_id);
         if let Some(entry) = &state.held {
-            held.push(Held {
+            held.push(CodeInMemory {
                 access_code_id: code.access_code_id,
                 is_managed: state.is_managed,
                 code: entry.code.clone(),

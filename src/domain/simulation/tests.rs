@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::access_code::lifecycle::rare_fields::{CODE_CONSTRAINTS_VIOLATED, Fail, Failure};
-use crate::domain::access_code::lifecycle::{Entry, Outcome, Status};
+use crate::domain::access_code::lifecycle::{FaultOutcome, LockCode, Status};
 use crate::domain::device::Device;
 use crate::domain::samples::{access_code, at, device, entry, held, locked, window};
 use serde_json::json;
@@ -31,9 +31,13 @@ impl Scene {
     fn holding(mut self, codes: &[AccessCode]) -> Self {
         let of = |code: &AccessCode| {
             let code_held = code.state.held.as_ref()?.code.clone();
-            Some(Held { access_code_id: code.access_code_id, is_managed: code.state.is_managed, code: code_held })
+            Some(CodeInMemory {
+                access_code_id: code.access_code_id,
+                is_managed: code.state.is_managed,
+                code: code_held,
+            })
         };
-        let held: Vec<Held> = codes.iter().filter_map(of).collect();
+        let held: Vec<CodeInMemory> = codes.iter().filter_map(of).collect();
         if self.locked.device.capacity().is_some() {
             self.memory.counts.insert(self.locked.device.device_id, i64::try_from(held.len()).unwrap());
         }
@@ -57,7 +61,7 @@ impl Scene {
 
 const TO_THE_END: (StopWhen, u64) = (StopWhen::TimeIsReached, 1000);
 
-fn fault(operation: &str, outcome: Outcome, times: Option<i32>) -> Fault {
+fn fault(operation: &str, outcome: FaultOutcome, times: Option<i32>) -> Fault {
     Fault {
         fault_id: Uuid::nil(),
         workspace_id: Uuid::from_u128(2),
@@ -197,7 +201,7 @@ fn lock_refuses_a_pin_that_breaks_its_rules_unless_it_holds_it_already() {
     let failure = ran.codes[0].state.rare_fields.failure.clone().unwrap();
     assert_eq!((failure.error_code.as_str(), failure.is_final), (CODE_CONSTRAINTS_VIOLATED, true));
     let mut renamed = held(1, &lock, entry("103579", None));
-    renamed.state.request_update(at(0), Entry { name: None, ..entry("103579", None) }, false);
+    renamed.state.request_update(at(0), LockCode { name: None, ..entry("103579", None) }, false);
     let codes = vec![renamed];
     let ran = scene(lock.clone()).holding(&codes).run(codes, ALL, 1, TO_THE_END);
     assert_eq!(error_of(&ran.codes[0]), None);
@@ -254,7 +258,7 @@ fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() 
     let before = code.state.held.replace(entry("2468", None));
     assert!(memory.changed(&code, before.as_ref()), "its PIN is free");
     assert_eq!(memory.counts[&lock.device_id], 2);
-    let before = code.state.held.replace(Entry { name: None, ..entry("2468", None) });
+    let before = code.state.held.replace(LockCode { name: None, ..entry("2468", None) });
     assert!(!memory.changed(&code, before.as_ref()));
     let held: Vec<_> = memory.held[&lock.device_id].iter().map(|it| (it.access_code_id, it.code.as_str())).collect();
     assert_eq!(held, [(code.access_code_id, "2468")]);
@@ -268,7 +272,7 @@ fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() 
 #[test]
 fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
     let lock = device("august_lock", json!({}));
-    let fail = Outcome::Fail(Fail { error_code: Some("bad_day".to_owned()), ..Fail::default() });
+    let fail = FaultOutcome::Fail(Fail { error_code: Some("bad_day".to_owned()), ..Fail::default() });
     let mut updated = held(2, &lock, entry("2468", None));
     updated.state.request_update(at(0), entry("9753", None), false);
     let mut deleted = held(3, &lock, entry("8642", None));

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
-impl Job for u32 {
+impl Item for u32 {
     fn begins(&self) {}
 }
 
@@ -15,25 +15,25 @@ fn gated(
     gate: &Arc<Semaphore>,
 ) -> impl Fn(Arc<[u32]>) -> futures_util::future::BoxFuture<'static, Batch<Vec<u32>>> + Clone + use<> {
     let gate = Arc::clone(gate);
-    move |jobs| {
+    move |items| {
         let gate = Arc::clone(&gate);
         Box::pin(async move {
             gate.acquire().await.unwrap().forget();
-            Batch::Answered(vec![jobs.to_vec(); jobs.len()])
+            Batch::Answered(vec![items.to_vec(); items.len()])
         })
     }
 }
 
 /// What these jobs, which wait while the first is worked on, are answered.
-async fn batches(jobs: &[(u32, usize)]) -> Vec<Vec<u32>> {
+async fn batches(items: &[(u32, usize)]) -> Vec<Vec<u32>> {
     let together: Arc<Numbers> = Arc::default();
     let gate = Arc::new(Semaphore::new(0));
-    let mut answers: Vec<_> = jobs.iter().map(|job| Box::pin(together.submit(1, *job, gated(&gate)))).collect();
+    let mut answers: Vec<_> = items.iter().map(|item| Box::pin(together.submit(1, *item, gated(&gate)))).collect();
     for answer in &mut answers {
         assert!(poll_once(answer).is_none(), "nothing is done before the gate opens");
         tokio::task::yield_now().await;
     }
-    gate.add_permits(jobs.len());
+    gate.add_permits(items.len());
     let mut batches = Vec::new();
     for answer in answers {
         batches.push(answer.await.unwrap());
@@ -70,11 +70,11 @@ async fn queue_that_is_full_takes_no_job() {
 async fn panic_answers_nobody_and_does_not_stand_in_the_way_of_the_next() {
     let together: Arc<Numbers> = Arc::default();
     let calls = Arc::new(AtomicUsize::new(0));
-    let work = move |jobs: Arc<[u32]>| {
+    let work = move |items: Arc<[u32]>| {
         let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             assert!(!is_first, "the first batch breaks");
-            Batch::Answered(vec![jobs.to_vec()])
+            Batch::Answered(vec![items.to_vec()])
         }
     };
     assert_eq!(together.submit(1, (7, 1), work.clone()).await, Err(Unanswered::BrokenOff));
@@ -88,16 +88,16 @@ async fn batch_that_failed_is_done_job_by_job_for_those_who_still_wait() {
     let tried: Arc<Mutex<Vec<Vec<u32>>>> = Arc::default();
     let work = {
         let (gate, tried) = (Arc::clone(&gate), Arc::clone(&tried));
-        move |jobs: Arc<[u32]>| {
+        move |items: Arc<[u32]>| {
             let (gate, tried) = (Arc::clone(&gate), Arc::clone(&tried));
             async move {
-                tried.lock().push(jobs.to_vec());
+                tried.lock().push(items.to_vec());
                 gate.acquire().await.unwrap().forget();
-                if jobs.len() > 1 { Batch::EachAlone } else { Batch::Answered(vec![jobs.to_vec()]) }
+                if items.len() > 1 { Batch::EachAlone } else { Batch::Answered(vec![items.to_vec()]) }
             }
         }
     };
-    let mut answers: Vec<_> = (0..4).map(|job| Box::pin(together.submit(1, (job, 1), work.clone()))).collect();
+    let mut answers: Vec<_> = (0..4).map(|item| Box::pin(together.submit(1, (item, 1), work.clone()))).collect();
     for answer in &mut answers {
         assert!(poll_once(answer).is_none());
         tokio::task::yield_now().await;

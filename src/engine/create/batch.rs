@@ -2,7 +2,7 @@
 
 use super::checks;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{CodeState, Entry, PendingMutation};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode, PendingMutation};
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::action_attempt::action_type::CREATE_ACCESS_CODE;
 use crate::domain::caller::Visibility;
@@ -266,7 +266,7 @@ impl CreateBatch {
     ) -> Result<AccessCode> {
         let locked = self.work.codes.device(device_id)?;
         let native = params.prefer_native_scheduling && locked.device.schedules_natively();
-        let asked = Entry { name: params.name.clone(), code, window: params.window };
+        let asked = LockCode { name: params.name.clone(), code, window: params.window };
         let mut state = CodeState::begin(self.work.now, asked, native);
         state.rare_fields.awaits_code = locked.device.provider_chooses_codes();
         let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
@@ -313,7 +313,7 @@ impl CreateBatch {
         ];
         self.work.run_phases(&phases).await?;
         let mut kept = Vec::new();
-        for code in self.work.codes.all() {
+        for code in self.work.codes.iter() {
             let Some(pending) = self.pending.get_mut(&code.access_code_id) else { continue };
             // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
             let is_deferred =

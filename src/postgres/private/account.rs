@@ -60,7 +60,7 @@ impl Account {
     }
 
     /// Gives a file or directory that we have just made to the user.
-    pub(super) fn take(&self, path: &Path) -> std::io::Result<()> {
+    pub(super) fn give(&self, path: &Path) -> std::io::Result<()> {
         if self.switch {
             std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
         }

@@ -34,14 +34,16 @@ pub(crate) struct Data {
 pub(crate) fn checkup(options: &Options) -> Checkup {
     let found = programs::find(options.bin_directory.as_deref());
     let data = match options.durability {
-        Durability::Kept => kept(options.data_directory.as_deref(), found.as_deref().unwrap_or_default()),
-        Durability::ThrowAway => throw_away(options.data_directory.as_deref()),
+        Durability::Persistent => {
+            persistent_data(options.data_directory.as_deref(), found.as_deref().unwrap_or_default())
+        }
+        Durability::Temporary => temporary(options.data_directory.as_deref()),
     };
     let known = |found: Vec<Programs>| found.into_iter().map(|it| (it.major, it.directory)).collect();
     Checkup { programs: found.map(known), data }
 }
 
-fn kept(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
+fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
     let directory = named.map_or_else(instance::default_directory, |directory| Ok(directory.to_path_buf()))?;
     let account = Account::to_run_as(Some(&directory))?;
     let runs_as = account.switch.then(|| account.name.clone());
@@ -82,7 +84,7 @@ fn kept(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
     Ok(Data { directory, written_by, runs_as })
 }
 
-fn throw_away(named: Option<&Path>) -> Result<Data, StartError> {
+fn temporary(named: Option<&Path>) -> Result<Data, StartError> {
     let account = Account::to_run_as(None)?;
     let in_memory = Path::new(instance::IN_MEMORY);
     let has_memory = named.is_none() && instance::has_space(in_memory) && writable(in_memory).is_ok();

@@ -37,7 +37,7 @@ pub(super) fn make(instance: &Instance, programs: &Programs, durability: Durabil
         "--no-instructions",
         "--wal-segsize=1",
     ]);
-    if durability == Durability::ThrowAway {
+    if durability == Durability::Temporary {
         command.arg("--no-sync");
     }
     // Killed outright: while winding down by itself it could still write to, or delete, what our successor is making.
@@ -49,7 +49,7 @@ pub(super) fn make(instance: &Instance, programs: &Programs, durability: Durabil
         return Err(StartError::InitdbFailed { output: String::from_utf8_lossy(&output).trim().to_owned() });
     }
     fs::rename(&unfinished, instance.data()).map_err(StartError::io("rename", &unfinished))?;
-    if durability == Durability::Kept {
+    if durability == Durability::Persistent {
         // What is committed from now on must not hang on a name that a power cut takes back.
         fs::File::open(&instance.directory)
             .and_then(|directory| directory.sync_all())

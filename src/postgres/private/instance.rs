@@ -25,13 +25,13 @@ const MIN_SHARED_MEMORY: u64 = 512 << 20;
 pub(super) struct Instance {
     pub(super) directory: PathBuf,
     pub(super) account: Account,
-    throw_away: bool,
+    temporary: bool,
     lock: File,
 }
 
 impl Instance {
     /// Opens the directory of kept data, or creates it.
-    pub(super) fn kept(named: Option<&Path>) -> Result<Self, StartError> {
+    pub(super) fn persistent(named: Option<&Path>) -> Result<Self, StartError> {
         let directory = match named {
             Some(directory) => directory.to_path_buf(),
             None => default_directory()?,
@@ -42,18 +42,18 @@ impl Instance {
         }
         match make(&directory, &account) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                adopt(&directory, &account)?;
+                hand_over_empty_directory(&directory, &account)?;
             }
             made => made.map_err(StartError::io("create", &directory))?,
         }
         // The server's working directory, by which leftovers are recognised, is reported without links.
         let directory = directory.canonicalize().map_err(StartError::io("open", &directory))?;
         let lock = lock(&directory, &account)?;
-        Ok(Self { directory, account, throw_away: false, lock })
+        Ok(Self { directory, account, temporary: false, lock })
     }
 
     /// Creates a fresh directory in `place`, or in memory if `place` is `None` and there is room, and deletes those of dead owners there.
-    pub(super) fn throw_away(parent: Option<&Path>) -> Result<Self, StartError> {
+    pub(super) fn temporary(parent: Option<&Path>) -> Result<Self, StartError> {
         let account = Account::to_run_as(None)?;
         let in_memory = Path::new(IN_MEMORY);
         if parent.is_none() && has_space(in_memory) {
@@ -78,7 +78,7 @@ impl Instance {
                 made => made.map_err(StartError::io("create", &directory))?,
             }
             let lock = lock(&directory, account)?;
-            return Ok(Self { directory, account: account.clone(), throw_away: true, lock });
+            return Ok(Self { directory, account: account.clone(), temporary: true, lock });
         }
     }
 
@@ -99,7 +99,7 @@ impl Instance {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        if self.throw_away
+        if self.temporary
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
             tracing::warn!(%error, directory = %self.directory.display(), "could not delete a throw-away postgresql");
@@ -119,7 +119,7 @@ pub(super) fn temporary_place(account: &Account) -> PathBuf {
 /// Creates a directory that only the account can enter.
 pub(super) fn make(directory: &Path, account: &Account) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
-    account.take(directory)
+    account.give(directory)
 }
 
 pub(super) fn default_directory() -> Result<PathBuf, StartError> {
@@ -135,7 +135,7 @@ pub(super) fn default_directory() -> Result<PathBuf, StartError> {
 }
 
 /// Makes sure that an existing directory may be used, and as root hands an empty one over.
-fn adopt(directory: &Path, account: &Account) -> Result<(), StartError> {
+fn hand_over_empty_directory(directory: &Path, account: &Account) -> Result<(), StartError> {
     let broken = || StartError::io("open", directory);
     let found = fs::metadata(directory).map_err(broken())?;
     if !account.switch || found.uid() == account.uid {
@@ -145,7 +145,7 @@ fn adopt(directory: &Path, account: &Account) -> Result<(), StartError> {
     if !empty {
         return Err(StartError::ForeignDirectory { directory: directory.to_path_buf() });
     }
-    account.take(directory).map_err(broken())
+    account.give(directory).map_err(broken())
 }
 
 fn lock(directory: &Path, account: &Account) -> Result<File, StartError> {

@@ -55,18 +55,18 @@ pub struct Options {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// It stays for the next start. What was committed survives a crash of Latchkey, of the server and of the machine.
-    Kept,
+    Persistent,
     /// It is deleted. Nothing is forced to disk, which makes small writes about ten times as fast; what was committed survives a crash of
     /// the server, and not one of the machine.
-    ThrowAway,
+    Temporary,
 }
 
 impl Durability {
     /// How the server is told to stop: PostgreSQL's fast shutdown writes everything out, its immediate one nothing.
     fn stop_signal(self) -> Signal {
         match self {
-            Self::Kept => Signal::INT,
-            Self::ThrowAway => Signal::QUIT,
+            Self::Persistent => Signal::INT,
+            Self::Temporary => Signal::QUIT,
         }
     }
 }
@@ -96,8 +96,8 @@ impl PrivatePostgres {
         let found = programs::find(options.bin_directory.as_deref())?;
         let named = options.data_directory.as_deref();
         let instance = match durability {
-            Durability::Kept => Instance::kept(named)?,
-            Durability::ThrowAway => Instance::throw_away(named)?,
+            Durability::Persistent => Instance::persistent(named)?,
+            Durability::Temporary => Instance::temporary(named)?,
         };
         let written_by = cluster::written_by(&instance.data())?;
         let programs = programs::choose(&found, written_by, &instance.data())?;

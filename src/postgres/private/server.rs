@@ -147,8 +147,8 @@ fn settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
         ("log_checkpoints", "off"),
     ];
     settings.extend(match durability {
-        Durability::Kept => [("shared_buffers", "32MB")].as_slice(),
-        Durability::ThrowAway => {
+        Durability::Persistent => [("shared_buffers", "32MB")].as_slice(),
+        Durability::Temporary => {
             // A commit is still written out to the system before it is answered: it survives the death of a process.
             &[("shared_buffers", "64MB"), ("fsync", "off"), ("full_page_writes", "off")]
         }
@@ -268,9 +268,9 @@ mod tests {
                 .iter()
                 .any(|(name, _)| ["fsync", "full_page_writes", "synchronous_commit"].contains(name))
         };
-        assert!(!risky(Durability::Kept));
-        assert!(risky(Durability::ThrowAway));
-        let names = settings(Durability::ThrowAway);
+        assert!(!risky(Durability::Persistent));
+        assert!(risky(Durability::Temporary));
+        let names = settings(Durability::Temporary);
         assert!(
             names.iter().all(|(name, _)| *name != "synchronous_commit"),
             "what was answered survives a backend's death"

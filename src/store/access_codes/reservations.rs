@@ -4,8 +4,8 @@ use super::row::window;
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::Reservation;
-use crate::domain::offline::{Kind, Registered};
-use crate::domain::simulation::Held;
+use crate::domain::offline::{OfflineKind, Registered};
+use crate::domain::simulation::CodeInMemory;
 use crate::error::{Error, Result};
 use sqlx::PgConnection;
 use sqlx::types::Json;
@@ -137,7 +137,7 @@ impl ReservationRow {
 pub(crate) async fn held_with_codes(
     tx: &mut PgConnection,
     pins: &BTreeSet<(Uuid, String)>,
-) -> Result<HashMap<Uuid, Vec<Held>>> {
+) -> Result<HashMap<Uuid, Vec<CodeInMemory>>> {
     let (device_ids, codes): (Vec<Uuid>, Vec<String>) = pins.iter().cloned().unzip();
     let rows = sqlx::query!(
         r#"select a.access_code_id as "access_code_id!", a.device_id as "device_id!", a.is_managed as "is_managed!",
@@ -160,9 +160,9 @@ pub(crate) async fn held_with_codes(
     )
     .fetch_all(tx)
     .await?;
-    let mut held: HashMap<Uuid, Vec<Held>> = HashMap::new();
+    let mut held: HashMap<Uuid, Vec<CodeInMemory>> = HashMap::new();
     for row in rows {
-        held.entry(row.device_id).or_default().push(Held {
+        held.entry(row.device_id).or_default().push(CodeInMemory {
             access_code_id: row.access_code_id,
             is_managed: row.is_managed,
             code: row.held_code,
@@ -193,7 +193,7 @@ pub(crate) async fn offline_on_devices(
 ) -> Result<HashMap<Uuid, Vec<Registered>>> {
     let rows = sqlx::query!(
         r#"select device_id, starts_at as "starts_at!", ends_at as "ends_at!",
-                  particulars -> 'offline' -> 'kind' as "kind!: Json<Kind>"
+                  particulars -> 'offline' -> 'kind' as "kind!: Json<OfflineKind>"
            from access_code
            where device_id = any($1) and gone_at is null and is_offline and starts_at is not null"#,
         device_ids,

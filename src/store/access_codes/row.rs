@@ -2,7 +2,7 @@
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
-use crate::domain::access_code::lifecycle::{CodeState, Entry, RareFields, Window};
+use crate::domain::access_code::lifecycle::{CodeState, LockCode, RareFields, Window};
 use crate::domain::locked_device::LockedDevice;
 use crate::error::{Error, Result};
 use crate::store::row::row;
@@ -104,7 +104,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
         let held_name = row.held_name;
         let state = CodeState {
             created_at: row.created_at,
-            asked: Entry {
+            asked: LockCode {
                 name: row.name,
                 code: row.code,
                 window: window((row.starts_at, row.ends_at), (id, "starts_at"))?,
@@ -114,7 +114,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
             is_offline: row.is_offline,
             is_backup: row.is_backup,
             deletion_requested_at: row.deletion_requested_at,
-            held: row.held_code.map(|code| Entry { name: held_name, code, window: held_window }),
+            held: row.held_code.map(|code| LockCode { name: held_name, code, window: held_window }),
             first_held_at: row.first_held_at,
             as_of: row.as_of,
             working_since: row.working_since,

@@ -2,7 +2,7 @@
 
 use super::document::Wrong;
 use super::tables::Table;
-use crate::domain::offline::Kind;
+use crate::domain::offline::OfflineKind;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
@@ -128,7 +128,7 @@ impl Agreement {
 
 /// A code that its maker computed tells what it is.
 fn check_offline(number: usize, code: &Value) -> Result<(), Wrong> {
-    if code["is_offline"] == true && Kind::deserialize(&code["particulars"]["offline"]["kind"]).is_err() {
+    if code["is_offline"] == true && OfflineKind::deserialize(&code["particulars"]["offline"]["kind"]).is_err() {
         let location = format!("tables.access_code[{number}].particulars.offline.kind");
         return Err(format!("{location}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
     }

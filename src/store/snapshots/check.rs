@@ -37,7 +37,7 @@ pub(crate) type Columns = HashMap<String, Vec<Column>>;
 ///
 /// # Errors
 /// The first thing that is wrong.
-pub(crate) async fn adopted(
+pub(crate) async fn normalize(
     document: &Document<'_>,
     columns: &Columns,
     workspace_id: Uuid,

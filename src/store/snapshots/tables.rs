@@ -1,11 +1,11 @@
 //! What belongs to a workspace: the one list of its tables.
 
 use crate::clock::duration_from_iso;
-use crate::domain::access_code::lifecycle::rare_fields::{Outcome, RareFields};
+use crate::domain::access_code::lifecycle::rare_fields::{FaultOutcome, RareFields};
 use crate::domain::action_attempt::StoredOutcome;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::{Overrides, brands};
-use crate::domain::http_fault;
+use crate::domain::http_fault::HttpFaultOutcome;
 use crate::domain::rate_limit::RateLimits;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -154,8 +154,8 @@ fn is_lock(value: &Value) -> Result<(), String> {
 }
 
 fn is_outcome(value: &Value) -> Result<(), String> {
-    match Outcome::deserialize(value) {
-        Ok(Outcome::Delay(delay)) if duration_from_iso(&delay).is_none() => {
+    match FaultOutcome::deserialize(value) {
+        Ok(FaultOutcome::Delay(delay)) if duration_from_iso(&delay).is_none() => {
             Err(format!("{delay} is no ISO 8601 duration"))
         }
         outcome => outcome.map(drop).map_err(|error| error.to_string()),
@@ -163,11 +163,11 @@ fn is_outcome(value: &Value) -> Result<(), String> {
 }
 
 fn is_http_outcome(value: &Value) -> Result<(), String> {
-    match http_fault::Outcome::deserialize(value) {
-        Ok(http_fault::Outcome::Delay { delay }) if duration_from_iso(&delay).is_none() => {
+    match HttpFaultOutcome::deserialize(value) {
+        Ok(HttpFaultOutcome::Delay { delay }) if duration_from_iso(&delay).is_none() => {
             Err(format!("{delay} is no ISO 8601 duration"))
         }
-        Ok(http_fault::Outcome::Status { status, .. }) if !(400..600).contains(&status) => {
+        Ok(HttpFaultOutcome::Status { status, .. }) if !(400..600).contains(&status) => {
             Err(format!("{status} is no status of an error"))
         }
         Ok(_) => Ok(()),

@@ -215,8 +215,11 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
 #[test]
 fn database_that_is_away_is_answered_with_503_until_it_is_back() {
     let folder = folder();
-    let options =
-        Options { data_directory: Some(folder.path().join("kept")), bin_directory: None, durability: Durability::Kept };
+    let options = Options {
+        data_directory: Some(folder.path().join("kept")),
+        bin_directory: None,
+        durability: Durability::Persistent,
+    };
     let postgres = PrivatePostgres::start(&options).unwrap();
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {

@@ -65,9 +65,9 @@ struct Lane<'a> {
 }
 
 /// Tells of the request at which a test failed.
-struct Told<'a>(&'a Lane<'a>, &'a Request);
+struct DescribeOnPanic<'a>(&'a Lane<'a>, &'a Request);
 
-impl Drop for Told<'_> {
+impl Drop for DescribeOnPanic<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             eprintln!("{}, request {}: {}", self.0.name, self.0.asked, self.1);
@@ -180,7 +180,7 @@ impl<'a> Lane<'a> {
         };
         let request = requests::request(&mut self.random, operation, &caller, &self.workspaces[told_of].known);
         let mut connection = std::mem::replace(&mut self.connection, Connection::to(""));
-        let told = Told(self, &request);
+        let told = DescribeOnPanic(self, &request);
         let answer = connection.ask(&request);
         check(&request, &answer);
         drop(told);

@@ -118,7 +118,7 @@ fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
     let options = Options {
         data_directory: Some(folder.path().to_path_buf()),
         bin_directory: None,
-        durability: Durability::ThrowAway,
+        durability: Durability::Temporary,
     };
     let postgres = PrivatePostgres::start(&options).unwrap();
     let start = || Latchkey::await_ready(command(&["--port", "0", "--seed", "7"]).env("DATABASE_URL", postgres.url()));

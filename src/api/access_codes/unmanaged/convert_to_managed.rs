@@ -29,5 +29,5 @@ pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
         allowed,
     )
     .await?;
-    Ok(json!({ "action_attempt": ActionAttemptBody::of_outcome(&attempt) }))
+    Ok(json!({ "action_attempt": ActionAttemptBody::resolved(&attempt) }))
 }

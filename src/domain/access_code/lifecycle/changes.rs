@@ -1,7 +1,7 @@
 //! What the API and people at the lock do to a code's life, at an instant up to which it has been lived.
 
 use super::rare_fields::{ExternalChange, ModifiedField, Updating, modified_fields};
-use super::{CodeState, Entry, Window};
+use super::{CodeState, LockCode, Window};
 use crate::clock::Timestamp;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ pub struct Change {
 
 impl Change {
     /// What differs between two entries.
-    pub fn between(from: &Entry, to: &Entry, is_on_device: bool) -> Self {
+    pub fn between(from: &LockCode, to: &LockCode, is_on_device: bool) -> Self {
         let name = (from.name != to.name).then(|| (from.name.clone(), to.name.clone()));
         let code = (from.code != to.code).then(|| (Some(from.code.clone()), Some(to.code.clone())));
         let window = (from.window != to.window).then_some((from.window, to.window));
@@ -47,7 +47,7 @@ impl CodeState {
     ///
     /// Gives what is asked to change; the lock has it only once it confirms. Where the lock does not hold the code
     /// yet there is nothing to confirm.
-    pub fn request_update(&mut self, at: Timestamp, asked: Entry, is_natively_scheduled: bool) -> Change {
+    pub fn request_update(&mut self, at: Timestamp, asked: LockCode, is_natively_scheduled: bool) -> Change {
         let change = Change::between(&self.asked, &asked, false);
         if change.is_empty() {
             return change;
@@ -102,7 +102,7 @@ impl CodeState {
 
     /// Somebody changed the code at the lock, or removed it (`None`). Honoured where that `is_allowed`: then it is
     /// what is asked for from now on.
-    pub fn change_outside(&mut self, at: Timestamp, now_held: Option<Entry>, is_allowed: bool) {
+    pub fn change_outside(&mut self, at: Timestamp, now_held: Option<LockCode>, is_allowed: bool) {
         self.as_of = self.as_of.max(at);
         let Some(was) = self.held.take() else {
             return;

@@ -1,6 +1,6 @@
 //! Facts that few codes have: what is being changed, what went wrong, what somebody else did.
 
-use super::{Entry, Window};
+use super::{LockCode, Window};
 use crate::clock::{Timestamp, to_iso};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub struct RareFields {
     /// What is to become of the operation in flight, where that is not the usual.
     #[serde(skip_serializing_if = "is_default")]
     #[serde(rename = "fate")]
-    pub injected_outcome: Option<Outcome>,
+    pub injected_outcome: Option<FaultOutcome>,
     /// What is wrong on the way to the lock or off it.
     #[serde(skip_serializing_if = "is_default")]
     pub failure: Option<Failure>,
@@ -106,7 +106,7 @@ impl Updating {
 /// What a fault makes of an operation, in the shape in which testers ask for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum FaultOutcome {
     /// It fails.
     Fail(Fail),
     /// It takes this long, an ISO 8601 duration.
@@ -201,7 +201,7 @@ pub struct Condition {
 }
 
 /// The properties in which two entries differ, in Seam's names.
-pub(crate) fn modified_fields(from: &Entry, to: &Entry) -> Vec<ModifiedField> {
+pub(crate) fn modified_fields(from: &LockCode, to: &LockCode) -> Vec<ModifiedField> {
     let starts_at = |window: Option<Window>| window.map(|window| to_iso(window.starts_at));
     let ends_at = |window: Option<Window>| window.map(|window| to_iso(window.ends_at));
     let pairs = [

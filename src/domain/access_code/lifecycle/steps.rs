@@ -1,7 +1,7 @@
 //! The steps of a code's life: which comes next and when, and what becomes of the code by it.
 
 use super::rare_fields::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
-use super::{Change, CodeState, DomainEvent, Entry, Lock, Operation, Outcome, Step};
+use super::{Change, CodeState, DomainEvent, FaultOutcome, Lock, LockCode, Operation, Step};
 use crate::clock::{Timestamp, duration_from_iso};
 use chrono::TimeDelta;
 
@@ -68,8 +68,8 @@ impl CodeState {
             return None;
         }
         let takes = match &self.rare_fields.injected_outcome {
-            Some(Outcome::Never) => return None,
-            Some(Outcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
+            Some(FaultOutcome::Never) => return None,
+            Some(FaultOutcome::Delay(delay)) => duration_from_iso(delay).or(lock.programming)?,
             _ => lock.programming?,
         };
         since.checked_add_signed(takes).map(|done| (done.max(self.as_of), Step::Confirm))
@@ -115,7 +115,7 @@ impl CodeState {
         lock: &Lock,
         at: Timestamp,
         step: Step,
-        (injected_outcome, obstacle): (Option<Outcome>, Option<Fail>),
+        (injected_outcome, obstacle): (Option<FaultOutcome>, Option<Fail>),
         domain_events: &mut Vec<(Timestamp, DomainEvent)>,
     ) {
         let was_usable = self.is_usable();
@@ -147,7 +147,7 @@ impl CodeState {
                 self.working_since = None;
                 let Some((operation, _)) = self.work() else { return };
                 let fails = match self.rare_fields.injected_outcome.take() {
-                    Some(Outcome::Fail(fail)) => Some(fail),
+                    Some(FaultOutcome::Fail(fail)) => Some(fail),
                     _ => obstacle,
                 };
                 match fails {
@@ -276,7 +276,7 @@ impl CodeState {
     }
 
     /// What the lock has now as it was asked for. What somebody did to it there and was put right is no change.
-    fn confirmed_change(&mut self, was: &Entry) -> Option<Change> {
+    fn confirmed_change(&mut self, was: &LockCode) -> Option<Change> {
         let updating = std::mem::take(&mut self.rare_fields.updating);
         let change = Change::between(was, &self.asked, true);
         let change = Change {

@@ -51,7 +51,7 @@ fn after(hours: i64, milliseconds: i64) -> Timestamp {
 /// A code made at hour 0, for these hours or for ever.
 fn code(native: bool, window: Option<(i64, i64)>) -> CodeState {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
-    CodeState::begin(at(0), Entry { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
+    CodeState::begin(at(0), LockCode { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
 }
 
 fn ran(mut state: CodeState, until: Timestamp) -> CodeState {
@@ -217,7 +217,7 @@ prop_compose! {
         let window = window.map(|(start, length)| Window { starts_at: after(0, start), ends_at: after(0, start + length) });
         let ends_later = window.is_none_or(|window| window.ends_at > at(0));
         let window = if ends_later { window } else { None };
-        (CodeState::begin(at(0), Entry { name: None, code: "1357".to_owned(), window }, native), deletion)
+        (CodeState::begin(at(0), LockCode { name: None, code: "1357".to_owned(), window }, native), deletion)
     }
 }
 

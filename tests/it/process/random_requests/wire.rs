@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 /// How long an answer may take, also in a debug build on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(10);
+const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A request, as it is sent.
 pub(super) struct Request {
@@ -64,15 +64,15 @@ impl Connection {
         let begun = Instant::now();
         let mut stream = self.open.take().unwrap_or_else(|| {
             let stream = TcpStream::connect(&self.authority).unwrap();
-            stream.set_read_timeout(Some(PATIENCE)).unwrap();
-            stream.set_write_timeout(Some(PATIENCE)).unwrap();
+            stream.set_read_timeout(Some(IO_TIMEOUT)).unwrap();
+            stream.set_write_timeout(Some(IO_TIMEOUT)).unwrap();
             stream.set_nodelay(true).unwrap();
             BufReader::new(stream)
         });
         // A body that is too large may be refused before it was sent: the answer counts.
         let _ = stream.get_mut().write_all(&request.bytes());
         let (answer, goes_on) = read(&mut stream, request.method == "HEAD");
-        assert!(begun.elapsed() < PATIENCE, "answered after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < IO_TIMEOUT, "answered after {:?}", begun.elapsed());
         self.open = goes_on.then_some(stream);
         answer
     }

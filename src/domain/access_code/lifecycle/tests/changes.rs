@@ -3,9 +3,9 @@
 use super::*;
 use crate::domain::access_code::lifecycle::rare_fields::{ExternalChange, ModifiedField, Unmanage, modified_fields};
 
-fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> Entry {
+fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> LockCode {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
-    Entry { name: Some(name.to_owned()), code: code.to_owned(), window }
+    LockCode { name: Some(name.to_owned()), code: code.to_owned(), window }
 }
 
 /// An ongoing code that its lock holds.

@@ -160,19 +160,19 @@ fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
 
 #[test]
 fn fault_makes_an_operation_late_or_never_done() {
-    let begun = |injected_outcome: Outcome| {
+    let begun = |injected_outcome: FaultOutcome| {
         let mut state = code(true, None);
         state.apply(&LOCK, at(0), Step::Begin, (Some(injected_outcome), None), &mut Vec::new());
         state
     };
     let minute = at(0) + TimeDelta::minutes(1);
-    let mut never = begun(Outcome::Never);
+    let mut never = begun(FaultOutcome::Never);
     assert_eq!(never.run_until(&LOCK, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
-    let mut late = begun(Outcome::Delay("PT30S".to_owned()));
+    let mut late = begun(FaultOutcome::Delay("PT30S".to_owned()));
     assert_eq!(late.run_until(&LOCK, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
-    let mut by_hand = begun(Outcome::Delay("PT30S".to_owned()));
+    let mut by_hand = begun(FaultOutcome::Delay("PT30S".to_owned()));
     assert_eq!(by_hand.run_until(&BY_HAND, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
-    let mut failing = begun(Outcome::Fail(fail(Some("bad_day"))));
+    let mut failing = begun(FaultOutcome::Fail(fail(Some("bad_day"))));
     assert_eq!(
         failing.run_until(&LOCK, at(0) + TimeDelta::seconds(5)).domain_events,
         [(after(0, 250), DomainEvent::FailedToSet)]
@@ -187,7 +187,7 @@ fn fault_makes_an_operation_late_or_never_done() {
 #[test]
 fn lock_that_goes_offline_breaks_off_what_it_was_doing() {
     let mut state = code(true, None);
-    state.apply(&LOCK, at(0), Step::Begin, (Some(Outcome::Never), None), &mut Vec::new());
+    state.apply(&LOCK, at(0), Step::Begin, (Some(FaultOutcome::Never), None), &mut Vec::new());
     state.break_off();
     assert_eq!((state.working_since, state.rare_fields.injected_outcome.clone()), (None, None));
     let back = Lock { reachable_since: Some(at(5)), ..LOCK };

@@ -37,7 +37,7 @@ const TYPES: [&str; 9] = [
 ];
 
 /// A call with its answer.
-type Told = (String, u16, String);
+type Exchange = (String, u16, String);
 
 /// A server to tell the story to.
 struct Server(Router);
@@ -80,7 +80,7 @@ impl Server {
     }
 
     /// The beginning of the story: its workspace is made.
-    async fn begin(&self) -> (Story, Vec<Told>) {
+    async fn begin(&self) -> (Story, Vec<Exchange>) {
         let locks: Vec<_> = TYPES.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let params = json!({ "seed": SEED, "clock": { "held_at": START }, "locks": locks });
         let (status, text) = self.ask("", "/_emulator/workspaces/create", &params).await;
@@ -99,7 +99,7 @@ impl Server {
     }
 
     /// So many further calls.
-    async fn tell(&self, story: &mut Story, calls: usize) -> Vec<Told> {
+    async fn tell(&self, story: &mut Story, calls: usize) -> Vec<Exchange> {
         let mut told = Vec::new();
         for _ in 0..calls {
             let (path, body) = story.next();
@@ -111,7 +111,7 @@ impl Server {
     }
 
     /// The whole story, and the end of its workspace.
-    async fn tell_all(&self) -> Vec<Told> {
+    async fn tell_all(&self) -> Vec<Exchange> {
         let (mut story, mut told) = self.begin().await;
         told.extend(self.tell(&mut story, CALLS).await);
         self.end(&story).await;
@@ -367,8 +367,8 @@ impl Story {
 }
 
 /// The story as a server with a database of its own tells it.
-async fn first_telling() -> &'static [Told] {
-    static TOLD: OnceCell<Vec<Told>> = OnceCell::const_new();
+async fn first_telling() -> &'static [Exchange] {
+    static TOLD: OnceCell<Vec<Exchange>> = OnceCell::const_new();
     TOLD.get_or_init(async || Server::fresh().await.tell_all().await).await
 }
 
@@ -379,7 +379,7 @@ async fn alone() -> MutexGuard<'static, ()> {
 }
 
 #[track_caller]
-fn assert_same(told: &[Told], first: &[Told]) {
+fn assert_same(told: &[Exchange], first: &[Exchange]) {
     for (index, (one, other)) in told.iter().zip(first).enumerate() {
         assert_eq!(one, other, "call {index}");
     }
@@ -401,7 +401,7 @@ fn a_story_told_again_on_another_server_gets_the_same_answers() {
 fn the_story_is_about_everything_there_is() {
     run(async {
         let first = first_telling().await;
-        let path = |told: &Told| told.0.split(' ').next().unwrap().to_owned();
+        let path = |told: &Exchange| told.0.split(' ').next().unwrap().to_owned();
         let went_well: BTreeSet<_> = first.iter().filter(|told| told.1 == 200).map(path).collect();
         let of_seam = latchkey::testing::api::routes().into_parts().1;
         let untold: Vec<_> = of_seam.into_iter().filter(|path| !went_well.contains(*path)).collect();
