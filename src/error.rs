@@ -487,3 +487,6 @@ fn in_period(period: Option<(Timestamp, Timestamp)>) -> String {
         format!(" for period {}-{}", to_iso(starts_at), to_iso(ends_at))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod linked_codes;
+mod messages;
 mod names;
 mod offline_codes;
 mod private_postgres;

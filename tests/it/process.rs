@@ -7,6 +7,7 @@ mod connections;
 mod database;
 mod edge;
 mod imports;
+mod messages;
 mod neighbours;
 mod random_requests;
 mod scheduler;

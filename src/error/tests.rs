@@ -1,0 +1,88 @@
+//! The text, status and type of every error, under snapshot.
+
+use super::{Error, Resource, Unavailable};
+use crate::clock::from_iso;
+use serde_json::json;
+use std::fmt::Write as _;
+use uuid::Uuid;
+
+/// One error of each variant whose message does not come from elsewhere.
+fn errors() -> Vec<Error> {
+    let id = Uuid::from_u128(1);
+    let instant = |text| from_iso(text).unwrap();
+    let period = Some((instant("2026-03-02T12:00:00Z"), instant("2026-03-05T12:00:00Z")));
+    vec![
+        Error::UnreadableBody("expected value at line 1 column 1".to_owned()),
+        Error::InvalidContentType("POST".to_owned()),
+        Error::CodeCannotBeShared(vec![(id, "the reason".to_owned())]),
+        Error::DeviceOffline(id),
+        Error::DeviceRemoved(id),
+        Error::CannotProgramOnlineAccessCodes(id),
+        Error::NoSpace { device_id: id, capacity: 10 },
+        Error::NoCodeLeft,
+        Error::DuplicateAccessCode {
+            code: "4826".to_owned(),
+            name: Some("Guest".to_owned()),
+            period,
+            access_code_id: id,
+            hint: "The hint",
+        },
+        Error::InvalidClientSessionToken,
+        Error::ClientSessionNotFound,
+        Error::NoSuchPath { method: "GET".to_owned(), path: "/nothing".to_owned(), contract: "/openapi.json" },
+        Error::NotImplemented("/thermostats/list".to_owned()),
+        Error::MethodNotAllowed("GET, POST".to_owned()),
+        Error::PayloadTooLarge(1024),
+        Error::UriTooLong(1024),
+        Error::HeadersTooLarge { most: 100, most_bytes: 1024 },
+        Error::TimedOut(30),
+        Error::AccessCodeNotFound { device_id: None, access_code_id: Some(id) },
+        Error::CommonCodeKeyNotFound("key".to_owned()),
+        Error::OfflineAccessCodeNotModifiable,
+        Error::CannotDeleteUnmanagedAccessCode,
+        Error::AccessCodeNotTimeBound,
+        Error::DeviceTypeNotSupported("august_lock"),
+        Error::RateLimited {
+            device_id: id,
+            action_type: "CREATE_ACCESS_CODE",
+            again_at: "2026-03-02T12:01:00.000Z".to_owned(),
+            retry_after: 60,
+        },
+        Error::HttpFaultInjected { http_fault_id: id, status: 503, body: Some(json!({})), retry_after: None },
+        Error::ConnectionReset(id),
+        Error::InUse("seed"),
+        Error::SandboxInUse("api_key"),
+        Error::TooManySteps { steps: 1001, limit: 1000 },
+        Error::Unavailable(Unavailable::DatabaseAway),
+        Error::Unavailable(Unavailable::DatabaseFull),
+        Error::Unavailable(Unavailable::Busy),
+        Error::Unavailable(Unavailable::LockTimeout),
+        Error::OutcomeUnknown("the cause".into()),
+        Error::inconsistent("access_code", id, "status"),
+    ]
+}
+
+#[test]
+fn error_messages_with_their_status_and_type() {
+    let resources = [
+        Resource::ActionAttempt,
+        Resource::BackupAccessCode,
+        Resource::CodeOnLock,
+        Resource::ConnectedAccount,
+        Resource::Device,
+        Resource::Event,
+        Resource::Fault,
+        Resource::HttpFault,
+        Resource::Snapshot,
+        Resource::WebhookDelivery,
+        Resource::Workspace,
+    ];
+    let mut text = String::new();
+    for error in errors().into_iter().chain(resources.map(Error::NotFound)) {
+        let (status, kind) = error.status_and_type();
+        writeln!(text, "{status} {kind}: {error}").unwrap();
+    }
+    insta::with_settings!({ snapshot_path => "../../tests/it/messages", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("errors", text);
+    });
+}

@@ -1,0 +1,64 @@
+//! Texts of the program under snapshot: help, refusals of settings and what a start prints.
+
+use super::{Latchkey, command};
+use std::fmt::Write as _;
+
+/// Compares a text with the stored one.
+fn check(name: &str, text: &str) {
+    insta::with_settings!({ snapshot_path => "../messages", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
+#[test]
+fn help_of_each_command() {
+    let mut text = String::new();
+    for arguments in [&["--help"][..], &["serve", "--help"], &["health", "--help"], &["doctor", "--help"]] {
+        let output = command(arguments).env_remove("PG_BIN_DIR").output().unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        // `serve` and `doctor` have the options of the program, which are in the text already.
+        let has_same_options = ["serve", "doctor"].contains(&arguments[0]);
+        let help = if has_same_options { help.split("Options:").next().unwrap() } else { &help };
+        writeln!(text, "$ latchkey {}\n{help}", arguments.join(" ")).unwrap();
+    }
+    check("help", &text);
+}
+
+#[test]
+fn settings_that_are_wrong_are_refused_with_a_fix() {
+    let mut text = String::new();
+    for arguments in [
+        &["--programming", "soon"][..],
+        &["--slow-after", "1m"],
+        &["--clock", "noon"],
+        &["--clock", "held:noon"],
+        &["--seed", ""],
+        &["--retention", "PT0S"],
+        &["--request-timeout", "0"],
+        &["--control-plane", "shut"],
+        &["--database-connections", "0"],
+        &["--database-connections", "51"],
+        &["--ephemeral", "--data-dir", "data"],
+        &["--host", "0.0.0.0"],
+        &["--fixtures", "no-such-file.json"],
+        &["--database-url", "mysql://localhost"],
+        &["--pg-bin-dir", "/no/such/directory"],
+        &["help-me"],
+    ] {
+        let output = command(arguments).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        writeln!(text, "$ latchkey {}\n{}", arguments.join(" "), String::from_utf8(output.stderr).unwrap()).unwrap();
+    }
+    check("settings", &text);
+}
+
+#[test]
+fn start_text_names_addresses_locks_and_a_first_request() {
+    let latchkey = Latchkey::start(&["--ephemeral", "--clock", "held"]);
+    let port = latchkey.authority().rsplit_once(':').unwrap().1;
+    let lines = latchkey.welcome.iter().map(|line| {
+        let line = line.replace(port, "[port]");
+        line.split_once("psql ").map_or(line.clone(), |(before, _)| format!("{before}psql [url]"))
+    });
+    check("start", &lines.collect::<Vec<_>>().join("\n"));
+}
