@@ -1,4 +1,4 @@
-//! Embedded migrations change what is compiled: build again when one is added.
+//! Migrations are embedded into the program, so a change of the directory requires a new build.
 fn main() {
     println!("cargo:rerun-if-changed=migrations");
 }

@@ -1,8 +1,8 @@
 // Requests to the server at BASE_URL.
 import http from "node:http"
 
-// A client with so many connections. `send` gives the status and the text of the answer; `post` gives the answer of a
-// POST that has to succeed.
+// Creates a client with at most this many connections. `send` returns the status and the text of the response. `post`
+// sends a POST, which must succeed, and returns the parsed response.
 export function client(maxSockets = 4) {
   const agent = new http.Agent({ keepAlive: true, maxSockets })
 
@@ -23,9 +23,9 @@ export function client(maxSockets = 4) {
   }
 
   async function post(path, body, apiKey) {
-    const answer = await send(path, body, apiKey)
-    if (answer.status !== 200) throw new Error(`${path} answered ${answer.status}: ${answer.text().slice(0, 300)}`)
-    return JSON.parse(answer.text())
+    const response = await send(path, body, apiKey)
+    if (response.status !== 200) throw new Error(`${path} answered ${response.status}: ${response.text().slice(0, 300)}`)
+    return JSON.parse(response.text())
   }
 
   return { send, post }

@@ -1,6 +1,6 @@
-// Seam's in-memory fake with STORED codes, on PORT; writes the state file before it answers.
+// Starts Seam's in-memory fake with STORED codes on PORT. Writes the state file before the fake accepts requests.
 //   node fake.mjs PORT STORED STATE FOLDER    (FOLDER: where npm installed @seamapi/fake-seam-connect)
-// The codes go straight into its database: over HTTP each create costs it time in proportion to the store.
+// Writes the codes directly into its database, because each create over HTTP takes time in proportion to the store.
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import { LIST_CODES, MAX_IDS, writeState } from "./state.mjs"
@@ -28,7 +28,7 @@ const addTo = (device_id) =>
   })
 for (let i = 0; i < LIST_CODES; i++) addTo(list_device)
 if (Number(stored) > 0) {
-  // One by one it copies the whole list for each; so one code is the pattern for the rest.
+  // addAccessCode copies the whole list for each code. So only one code is added with it, and the others are its copies.
   const pattern = addTo(devices[0])
   const database = await fake.toJSON()
   for (let i = 1; i < Number(stored); i++) {

@@ -1,9 +1,9 @@
--- wrk script: one scenario a run, one JSON line at its end. From the environment:
+-- Script for wrk: runs one scenario and writes one JSON line at the end. Environment:
 --   STATE     the file written by prep.mjs or fake.mjs
 --   SCENARIO  health | get | list | create | create_multiple | update
---   PIN_BASE  first PIN this run may use; each request takes the next number
---   CELL      JSON fields (without braces) copied into the line
---   OUT       file the line is appended to; nothing is written when empty
+--   PIN_BASE  first PIN of this run; each request uses the next number
+--   CELL      JSON fields (without braces) to copy into the line
+--   OUT       file to which the line is appended; if empty, nothing is written
 local state = dofile(os.getenv("STATE"))
 local scenario = os.getenv("SCENARIO")
 local pin = tonumber(os.getenv("PIN_BASE") or "0")
@@ -22,7 +22,7 @@ local scenarios = {
   health = function() return fixed end,
   list = function() return fixed end,
   get = function()
-    -- A prime stride, so that neighbouring requests do not ask for neighbouring rows.
+    -- Steps by a prime number, so that consecutive requests do not read neighbouring rows.
     at = (at + 7919) % #gets
     return gets[at + 1]
   end,
@@ -33,15 +33,15 @@ local scenarios = {
   end,
   create_multiple = function()
     pin = pin + 1
-    -- Rotating pairs: two fixed locks would measure the lock of two rows.
+    -- Uses a different pair each time: with two fixed locks, the requests would wait for the same two row locks.
     local first = pin * 2 % #devices
     return post("/access_codes/create_multiple", string.format(
       '{"device_ids":["%s","%s"],"name":"bench %d","code":"%d"}',
       devices[first + 1], devices[(first + 1) % #devices + 1], pin, pin))
   end,
   update = function()
-    -- One property of one code after the other, name, PIN and time frame in turn; far apart, so that none is changed
-    -- again before its lock has confirmed.
+    -- Changes one property of one code per request: the name, the PIN and the time frame in turn. Steps by a prime
+    -- number, so that no code is changed again before its lock has confirmed the last change.
     pin = pin + 1
     at = (at + 7919) % #state.ids
     local change = ({
@@ -56,7 +56,7 @@ local scenarios = {
 request = scenarios[scenario]
 
 function init()
-  -- Built here and not above: wrk.format needs the host, which wrk sets just before init.
+  -- Built here and not above, because wrk.format needs the host, which wrk sets directly before init.
   if scenario == "health" then
     fixed = wrk.format("GET", "/health")
   elseif scenario == "list" then

@@ -1,8 +1,8 @@
-// Neighbours on one server. From the environment: BASE_URL, the server. The first argument is the part to play:
-//   watch SECONDS LABEL     a quiet workspace: a get every 5 ms, a new code every 200 ms; prints how long the gets took and how late
-//                           the codes became set
-//   travel SECONDS          one that moves its clock over years, exports and imports, over and over
-//   crowd REQUESTS LOCKS    one that sends so many create_multiple over so many locks at once
+// Workspaces that share one server. Environment: BASE_URL, the server. The first argument selects the workspace:
+//   watch SECONDS LABEL     a quiet workspace: a get every 5 ms, a new code every 200 ms. Prints the durations of the gets
+//                           and the delays until the codes were set
+//   travel SECONDS          a workspace that repeatedly moves its clock by years, exports and imports
+//   crowd REQUESTS LOCKS    a workspace that sends this many create_multiple for this many locks at the same time
 import { client } from "./client.mjs"
 
 const [part, ...given] = process.argv.slice(2)
@@ -13,28 +13,28 @@ const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(so
 const locksOf = (count, more = {}) => Array.from({ length: count }, () => ({ device_type: "august_lock", supported_code_lengths: [8], ...more }))
 
 async function watch(seconds, label) {
-  const world = await post("/_emulator/workspaces/create", { locks: 2, clock: "live" })
-  const device_ids = world.devices.map((device) => device.device_id)
-  const first = await post("/access_codes/create", { device_id: device_ids[0] }, world.api_key)
+  const workspace = await post("/_emulator/workspaces/create", { locks: 2, clock: "live" })
+  const device_ids = workspace.devices.map((device) => device.device_id)
+  const first = await post("/access_codes/create", { device_id: device_ids[0] }, workspace.api_key)
   const took = []
   const end = performance.now() + seconds * 1000
   const gets = async () => {
     while (performance.now() < end) {
       const begun = performance.now()
-      await post("/access_codes/get", { access_code_id: first.access_code.access_code_id }, world.api_key)
+      await post("/access_codes/get", { access_code_id: first.access_code.access_code_id }, workspace.api_key)
       took.push(performance.now() - begun)
       await sleep(5)
     }
   }
   const creates = async () => {
     while (performance.now() < end) {
-      await post("/access_codes/create", { device_id: device_ids[1] }, world.api_key)
+      await post("/access_codes/create", { device_id: device_ids[1] }, workspace.api_key)
       await sleep(200)
     }
   }
   await Promise.all([gets(), creates()])
   await sleep(1000)
-  const { events } = await post("/events/list", { since: "2000-01-01T00:00:00Z", event_type: "access_code.set_on_device", limit: 1000 }, world.api_key)
+  const { events } = await post("/events/list", { since: "2000-01-01T00:00:00Z", event_type: "access_code.set_on_device", limit: 1000 }, workspace.api_key)
   const late = events.map((event) => Date.parse(event.created_at) - Date.parse(event.occurred_at)).sort((a, b) => a - b)
   took.sort((a, b) => a - b)
   const ms = (number) => `${number.toFixed(1)} ms`
@@ -45,43 +45,43 @@ async function watch(seconds, label) {
 }
 
 async function travel(seconds) {
-  const world = await post("/_emulator/workspaces/create", { clock: { held_at: "2026-01-01T12:00:00Z" }, locks: locksOf(50) })
-  const device_ids = world.devices.map((device) => device.device_id)
+  const workspace = await post("/_emulator/workspaces/create", { clock: { held_at: "2026-01-01T12:00:00Z" }, locks: locksOf(50) })
+  const device_ids = workspace.devices.map((device) => device.device_id)
   for (let nth = 0; nth < 100; nth++) {
     const at = (days) => new Date(Date.parse("2026-01-01T12:00:00Z") + (nth * 3 + days) * 86_400_000).toISOString()
-    await post("/access_codes/create_multiple", { device_ids, code: String(10_000_000 + nth), starts_at: at(2), ends_at: at(4) }, world.api_key)
+    await post("/access_codes/create_multiple", { device_ids, code: String(10_000_000 + nth), starts_at: at(2), ends_at: at(4) }, workspace.api_key)
   }
-  // Some codes fail for ever, and are tried again all the way.
-  await post("/_emulator/faults/create", { operation: "set", device_id: device_ids[0], outcome: { fail: {} } }, world.api_key)
-  await post("/access_codes/create", { device_id: device_ids[0] }, world.api_key)
-  const { snapshot_id } = await post("/_emulator/snapshots/create", {}, world.api_key)
+  // No further code can be set on one lock. The operations are retried during the whole advance.
+  await post("/_emulator/faults/create", { operation: "set", device_id: device_ids[0], outcome: { fail: {} } }, workspace.api_key)
+  await post("/access_codes/create", { device_id: device_ids[0] }, workspace.api_key)
+  const { snapshot_id } = await post("/_emulator/snapshots/create", {}, workspace.api_key)
   const counts = { advances: 0, refused: 0, exports: 0, imports: 0 }
   const end = performance.now() + seconds * 1000
   while (performance.now() < end) {
-    // A year of ten thousand codes, and another one until it is refused.
-    const moved = await post("/_emulator/clock/advance", { by: "P366D" }, world.api_key)
+    // Advances by a year, and then by 18 years, which may be rejected because it has too many steps.
+    const moved = await post("/_emulator/clock/advance", { by: "P366D" }, workspace.api_key)
     counts.advances++
     counts.steps = moved.transitions
-    const far = await send("/_emulator/clock/advance", { by: "P6570D" }, world.api_key)
+    const far = await send("/_emulator/clock/advance", { by: "P6570D" }, workspace.api_key)
     if (far.status === 400) counts.refused++
-    const exported = await send("/_emulator/snapshots/export", undefined, world.api_key, "GET")
+    const exported = await send("/_emulator/snapshots/export", undefined, workspace.api_key, "GET")
     counts.exports++
     const body = exported.text().replace(/,"ok":true}$/, "}")
-    await post("/_emulator/snapshots/import", JSON.parse(body), world.api_key)
+    await post("/_emulator/snapshots/import", JSON.parse(body), workspace.api_key)
     counts.imports++
     counts.bytes = body.length
-    await post("/_emulator/snapshots/restore", { snapshot_id }, world.api_key)
+    await post("/_emulator/snapshots/restore", { snapshot_id }, workspace.api_key)
   }
   console.log("  traveller:", JSON.stringify(counts))
 }
 
 async function crowd(requests, locks) {
-  const world = await post("/_emulator/workspaces/create", { locks: locksOf(locks) })
-  const device_ids = world.devices.map((device) => device.device_id)
+  const workspace = await post("/_emulator/workspaces/create", { locks: locksOf(locks) })
+  const device_ids = workspace.devices.map((device) => device.device_id)
   const begun = performance.now()
-  const answers = await Promise.all(Array.from({ length: requests }, () => send("/access_codes/create_multiple", { device_ids }, world.api_key)))
+  const responses = await Promise.all(Array.from({ length: requests }, () => send("/access_codes/create_multiple", { device_ids }, workspace.api_key)))
   const statuses = {}
-  for (const { status } of answers) statuses[status] = (statuses[status] ?? 0) + 1
+  for (const { status } of responses) statuses[status] = (statuses[status] ?? 0) + 1
   console.log(`  crowd: ${requests} create_multiple over ${locks} locks in ${((performance.now() - begun) / 1000).toFixed(1)} s`, JSON.stringify(statuses))
 }
 

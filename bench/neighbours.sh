@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What a quiet workspace notices of neighbours that keep the server busy. See README.md.
+# Delay in a quiet workspace while other workspaces are busy. See README.md.
 #   ROUNDS=5 REQUESTS=300 LOCKS=200
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,7 +8,7 @@ source "$here/server.sh"
 need "nodejs curl" node curl
 for _ in $(seq "${ROUNDS:-5}"); do
   start_server
-  # In processes of their own: what the neighbours' client computes must not delay the watch.
+  # Separate processes, so that the work of the busy clients does not delay the measuring client.
   node "$here/neighbours.mjs" watch 3 alone
   node "$here/neighbours.mjs" watch "${SECONDS_WATCHED:-20}" "with neighbours" &
   watch=$!

@@ -1,40 +1,40 @@
 #!/usr/bin/env bash
-# The statements of a request alone, by pgbench, against the same request through Latchkey: how much of what
-# the database can do does the server reach?
+# Compares the SQL statements of a request, run by pgbench, with the same request through Latchkey. Prints which share
+# of the database's requests per second Latchkey reaches.
 #   DATABASE_URL=... BASE_URL=... [DURATION=5] [SQL="create create_multiple"] bench/pgbench.sh [-D name=value ...]
-# Runs bench/sql/NAME.sql for each NAME; further arguments go to pgbench (variables of the scripts).
-# BASE_URL is the running Latchkey whose database DATABASE_URL is. The scenario NAME of run.sh is measured right before,
-# 16 connections each.
+# Runs bench/sql/NAME.sql for each NAME. Further arguments are passed to pgbench (variables of the scripts).
+# BASE_URL is a running Latchkey, and DATABASE_URL its database. Directly before, the scenario NAME of run.sh is measured.
+# Both use 16 connections.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 DURATION=${DURATION:-5}
 : "${DATABASE_URL:?set DATABASE_URL to the database of the server}"
 ((DURATION <= 60)) || { echo "DURATION is at most 60 s" >&2; exit 1; }
 
-# Debian keeps pgbench beside the server programs, not always on the path.
+# On Debian, pgbench is in the directory of the server programs, which is not always in PATH.
 pgbench=$(command -v pgbench) || for pgbench in /usr/lib/postgresql/*/bin/pgbench; do :; done
 [ -x "$pgbench" ] || { echo "pgbench is missing: apt-get install postgresql" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-measure_latchkey() { # scenario; prints its requests per second
+measure_latchkey() { # scenario; prints the requests per second
   OUT=$work/$1.jsonl STORED=0 CONCURRENCY=16 SCENARIOS=$1 ROUNDS=1 WITH_FAKE=0 DURATION=$DURATION \
     "$here/run.sh" >/dev/null 2>"$work/run.log" || { cat "$work/run.log" >&2; return 1; }
-  # A refused request costs the database nothing: such a figure says nothing.
+  # A rejected request needs little work of the database, so a result with failures is useless.
   grep -q '"non_2xx":0,' "$work/$1.jsonl" || { cat "$work/$1.jsonl" >&2; return 1; }
   sed 's/.*"rps":\([0-9.]*\).*/\1/' "$work/$1.jsonl"
 }
 
-# The world that the scripts in sql/ name: 64 locks, and a held clock, so that no scheduler works on their codes.
+# The workspace of the scripts in sql/: 64 locks, and a held clock, so that the scheduler does not change the codes.
 : "${BASE_URL:?set BASE_URL to the server on that database}"
-world=00000000-0000-4000-8000-0000000b0000
+workspace=00000000-0000-4000-8000-0000000b0000
 post() { curl -fsS "$BASE_URL/_emulator/workspaces/$1" -H 'Content-Type: application/json' -d "$2" >/dev/null; }
-post delete "{\"workspace_id\":\"$world\"}" 2>/dev/null || true
+post delete "{\"workspace_id\":\"$workspace\"}" 2>/dev/null || true
 locks=$(for lock in $(seq 64); do
   printf '{"device_type":"august_lock","device_id":"00000000-0000-4000-8000-%012d"},' "$lock"
 done)
-post create "{\"workspace_id\":\"$world\",\"clock\":{\"held_at\":\"2026-01-01T00:00:00Z\"},\"locks\":[${locks%,}]}"
-# As each connection of the server is set.
+post create "{\"workspace_id\":\"$workspace\",\"clock\":{\"held_at\":\"2026-01-01T00:00:00Z\"},\"locks\":[${locks%,}]}"
+# The same settings as in the connections of the server.
 export PGOPTIONS='-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c random_page_cost=0.1'
 
 echo "| statements | pgbench tps | Latchkey req/s | share |"

@@ -1,13 +1,13 @@
-// Fills a running server over HTTP and writes the state file for load.lua. From the environment:
+// Stores codes on a running server over HTTP, and writes the state file for load.lua. Environment:
 //   BASE_URL    the server
-//   STORED      codes to store besides the ten of the list device
+//   STORED      number of codes to store, in addition to the ten of the list device
 //   STATE       the file to write
 //   PIN_BASE    first PIN to use
-//   API_KEY     use this key's workspace; without it a new one is made through the control plane
-//   DEVICE_IDS  with API_KEY: the locks to use, comma separated, instead of those of /devices/list
-//   LOCKS       locks of a new workspace
-//   PRELOAD     create_multiple (one request fills every lock) or create (servers that share no PIN)
-//   SETTLE_S    how long to wait for the codes to be on their locks; 0 for servers that never set them
+//   API_KEY     the workspace of this key. Default: a new workspace, created through the control plane
+//   DEVICE_IDS  with API_KEY: the locks to use, comma separated. Default: those of /devices/list
+//   LOCKS       number of locks of a new workspace
+//   PRELOAD     create_multiple (one request for all locks), or create (for servers whose locks cannot share a PIN)
+//   SETTLE_S    maximum seconds to wait until the codes are set. 0 for servers that never set them
 import http from "node:http"
 import { LIST_CODES, MAX_IDS, writeState } from "./state.mjs"
 
@@ -43,9 +43,9 @@ async function post(path, body) {
 async function newWorkspace() {
   const lock = { device_type: "august_lock", max_active_codes_supported: null, supported_code_lengths: [4, 5, 6, 7, 8] }
   const locks = Array.from({ length: Number(env.LOCKS ?? 65) }, () => lock)
-  const world = await post("/_emulator/workspaces/create", { locks })
-  apiKey = world.api_key
-  return world.devices.map((device) => device.device_id)
+  const workspace = await post("/_emulator/workspaces/create", { locks })
+  apiKey = workspace.api_key
+  return workspace.devices.map((device) => device.device_id)
 }
 
 async function findLocks() {
@@ -54,10 +54,10 @@ async function findLocks() {
   return devices.filter((device) => device.can_program_online_access_codes).map((device) => device.device_id)
 }
 
-/** The first lock with at most ten codes, filled up to exactly ten; answers it and its codes. */
+/** Fills the first lock with at most ten codes up to exactly ten. Returns the lock and its codes. */
 async function fillListDevice(devices) {
   for (const device_id of devices) {
-    // Filtered here as well: Seam's fake answers the codes of every lock.
+    // Filtered here too, because Seam's fake returns the codes of all locks.
     const { access_codes } = await post("/access_codes/list", { device_id })
     const codes = access_codes.filter((code) => code.device_id === device_id)
     if (codes.length > LIST_CODES) continue
@@ -69,7 +69,7 @@ async function fillListDevice(devices) {
   throw new Error(`no lock has ${LIST_CODES} codes or fewer: use a fresh workspace`)
 }
 
-/** Stores `count` codes and answers evenly spread ids of them. */
+/** Stores `count` codes. Returns some of their ids, evenly distributed. */
 async function preload(devices, count) {
   const ids = []
   const keepEvery = Math.max(1, Math.ceil(count / MAX_IDS))
@@ -95,7 +95,7 @@ async function preload(devices, count) {
   return ids
 }
 
-/** Waits until sampled codes have left `setting`: a cell shall not pay for the preload. */
+/** Waits until a sample of the codes is no longer `setting`, so that the preload does not slow the cell down. */
 async function settle(ids) {
   const deadline = performance.now() + Number(env.SETTLE_S ?? 120) * 1000
   const every = Math.ceil(ids.length / 50)

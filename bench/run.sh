@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The load test: one wrk run a cell (store size x scenario x connections). README.md says what a cell is.
+# The load test: one run of wrk per cell (store size x scenario x connections). README.md explains the cells.
 #   DURATION=5 CONCURRENCY="1 16 64" STORED="0 10000 100000" ROUNDS=1 WARMUP=2
-#   SCENARIOS="health get list create create_multiple"; update as well, where codes are stored
-#   BASE_URL, API_KEY, DEVICE_IDS   a server that is running already, instead of a fresh one a cell that writes
-#   WITH_FAKE=1 STORED_FAKE=$STORED     Seam's npm fake beside it, cell by cell
+#   SCENARIOS="health get list create create_multiple"; also possible: update, if codes are stored
+#   BASE_URL, API_KEY, DEVICE_IDS   a running server. Default: a new server after each cell that writes
+#   WITH_FAKE=1 STORED_FAKE=$STORED     also measures Seam's npm fake; the cells of both servers alternate
 #   OUT=target/bench/results.jsonl      JSON lines, appended
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,7 +30,7 @@ for program in wrk node curl; do
 done
 ((DURATION <= 60)) || die "DURATION is at most 60 s a cell"
 if [ -n "$given" ]; then
-  # wrk sends as much as it can: never at somebody else's machine.
+  # wrk sends as many requests as possible, so only servers on this machine are allowed.
   [[ $given =~ ^http://(127\.[0-9.]+|localhost|\[::1\])(:[0-9]+)?/?$ ]] || die "BASE_URL must be http on the loopback, not $given"
   [[ -z ${API_KEY:-} || $STORED != *" "* ]] || die "one workspace cannot change its store: give one STORED with API_KEY"
 elif [ "$LATCHKEY" = "$root/target/release/latchkey" ]; then
@@ -75,7 +75,7 @@ if [ "$WITH_FAKE" = 1 ]; then
   npm install --silent --no-audit --no-fund --prefix "$work/npm" "@seamapi/fake-seam-connect@$FAKE_VERSION" >&2
 fi
 
-# Every preload and every writing cell takes its own million of the 8-digit PINs.
+# Each preload and each writing cell uses a different million of the 8-digit PINs.
 block=0
 next_pins() { block=$((block % 89 + 1)); pins=$((10000000 + block * 1000000)); }
 
@@ -108,8 +108,8 @@ cell() { # target stored scenario connections round
   CELL="\"run\":\"$run\",\"target\":\"$1\",\"stored\":$2,\"scenario\":\"$3\",\"connections\":$4,\"round\":$5" \
     OUT=$OUT drive "$1" "$3" "$4" "$DURATION"
   tail -n 1 "$OUT" >&2
-  # A cell that wrote has changed the store; a key's own workspace is the only one there is.
-  # The fake goes on with the large lists that wrk no longer waits for.
+  # A cell that wrote has changed the store, so the next cell needs a new one. With API_KEY there is only one workspace.
+  # The fake continues to compute large lists after wrk has stopped, so it needs a restart.
   case $1/$3 in
   latchkey/create* | latchkey/update) [ -n "${API_KEY:-}" ] || prepared[$1]= ;;
   fake/create* | fake/list) prepared[$1]= ;;

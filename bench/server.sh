@@ -1,10 +1,10 @@
-# Sourced by the scripts here, which set `here`: a server of its own, and what they need. From the environment:
-#   LATCHKEY=target/release/latchkey   built first unless another one is named, or LATCHKEY_BUILT is set
-#   PORT                               where it listens
+# Functions to start and stop a server. The other scripts source this file after they set `here`. Environment:
+#   LATCHKEY=target/release/latchkey   the program. The default one is built first, unless LATCHKEY_BUILT is set
+#   PORT                               the port of the server
 root=$(dirname "$here")
 LATCHKEY=${LATCHKEY:-$root/target/release/latchkey}
 
-# Ends the script where one of these programs is missing; the first argument says what to install.
+# Exits if one of these programs is missing. The first argument lists the packages to install.
 need() {
   local packages=$1 program
   shift
@@ -13,7 +13,7 @@ need() {
   done
 }
 
-# Starts an ephemeral server, and exports BASE_URL when it serves. Its output is in $log.
+# Starts an ephemeral server, waits until it is ready, and exports BASE_URL. The output of the server is in $log.
 start_server() {
   if [ -z "${LATCHKEY_BUILT:-}" ] && [ "$LATCHKEY" = "$root/target/release/latchkey" ]; then
     (cd "$root" && cargo build --release --quiet)

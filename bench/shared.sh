@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One shared PIN for a hundred locks and for five hundred, each with 65 codes. See README.md.
+# One PIN chosen for 100 locks and for 500 locks, each with 65 codes. See README.md.
 #   FEW=100 MANY=500 CODES=65 ROUNDS=5 MOST_RATIO=7
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,10 +1,12 @@
-// Codes that all start at the same instant: how long until every one is set, and what requests feel of it meanwhile.
-// From the environment:
-//   BASE_URL    the server
-//   DATABASE    psql's arguments for its database, to count events
-//   CODES       how many codes (100000)
-//   LOCKS       on how many locks (1000)
-//   KIND        native: on the locks already, waiting for their start; just_in_time: to be put on the locks then
+// Codes that all start at the same instant: the time until all of them are set, and the durations of other requests
+// meanwhile. Environment:
+//   BASE_URL      the server
+//   DATABASE      its database for psql, to count events
+//   CODES         number of codes (100000)
+//   LOCKS         number of locks (1000)
+//   KIND          native: the locks already store the codes; just_in_time: the codes are programmed then
+//   CONNECTIONS   number of connections for the other requests (8)
+//   DURATION      seconds of other requests (14)
 import { execFile, spawn } from "node:child_process"
 import { promisify } from "node:util"
 import { client } from "./client.mjs"
@@ -13,9 +15,9 @@ const env = process.env
 const codes = Number(env.CODES ?? 100_000)
 const locks = Number(env.LOCKS ?? 1_000)
 const native = (env.KIND ?? "native") === "native"
-const { post: ask } = client()
+const { post: send } = client()
 let apiKey
-const post = (path, body) => ask(path, body, apiKey)
+const post = (path, body) => send(path, body, apiKey)
 
 const count = async () => {
   const statement = "select count(*) from event where event_type = 'access_code.set_on_device'"
@@ -29,28 +31,28 @@ const now = Date.parse("2026-06-01T12:00:00Z")
 const startsAt = now + 10 * day
 const iso = (instant) => new Date(instant).toISOString()
 const clock = { held_at: iso(now) }
-const world = await post("/_emulator/workspaces/create", { clock, locks: Array(locks).fill(lock) })
-apiKey = world.api_key
-const ids = world.devices.map((device) => device.device_id)
+const workspace = await post("/_emulator/workspaces/create", { clock, locks: Array(locks).fill(lock) })
+apiKey = workspace.api_key
+const ids = workspace.devices.map((device) => device.device_id)
 const sample = []
 let pin = 10_000_000
-for (let made = 0; made < codes; ) {
-  for (let first = 0; first < ids.length && made < codes; first += 500) {
-    const device_ids = ids.slice(first, Math.min(first + 500, first + codes - made))
+for (let created = 0; created < codes; ) {
+  for (let first = 0; first < ids.length && created < codes; first += 500) {
+    const device_ids = ids.slice(first, Math.min(first + 500, first + codes - created))
     const frame = { starts_at: iso(startsAt), ends_at: iso(startsAt + day) }
     const { access_codes } = await post("/access_codes/create_multiple", { device_ids, code: `${pin++}`, ...frame })
     sample.push(access_codes[0].access_code_id)
-    made += device_ids.length
+    created += device_ids.length
   }
 }
-// Close to the instant at which the work begins, with everything before it done.
+// Moves the clock to two seconds before the work begins. Everything before that is done.
 const begins = native ? startsAt : startsAt - 3_600_000
 const moved = performance.now()
 await post("/_emulator/clock/advance", { to: iso(begins - 2_000) })
 const advanced = (performance.now() - moved) / 1000
 const before = await count()
 
-// The requests meanwhile: as fast as 8 connections get answers, for 20 seconds.
+// The other requests: wrk sends them as fast as it gets responses.
 const script = `
   local ids, at = { ${sample.map((id) => `"${id}"`).join(",")} }, 0
   request = function()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A hundred thousand codes on a thousand locks that start at one instant, while codes are read. See README.md.
+# 100,000 codes on 1,000 locks that start at the same instant, while clients read codes. See README.md.
 #   CODES=100000 LOCKS=1000 KINDS="native just_in_time" CONNECTIONS=8 DURATION=14
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,7 +1,7 @@
 // node startup.mjs LATCHKEY PORT RUNS FOLDER OUT
-// Times process start to the first 200 of GET /health: the first start ever (it makes its database) and
-// the second on the same data directory; then the resident memory of the idle server process alone,
-// without its PostgreSQL. Medians of RUNS.
+// Measures the time from the start of the process to the first 200 of GET /health: for the first start, which creates
+// the database, and for the second start with the same data directory. Then measures the resident memory of the idle
+// server process, without PostgreSQL. Prints medians of RUNS.
 import { execFileSync, spawn } from "node:child_process"
 import { appendFileSync, openSync, readFileSync } from "node:fs"
 import http from "node:http"
@@ -21,7 +21,7 @@ const healthy = () =>
     request.on("error", () => resolve(false))
   })
 
-/** Starts the server on `dataDir`, answers its start-up time and idle memory, and stops it. */
+/** Starts the server with `dataDir`, and stops it. Returns its start-up time and its idle memory. */
 async function measure(dataDir) {
   const log = join(folder, "server.log")
   const begun = performance.now()

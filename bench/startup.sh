@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Start-up time and idle memory, first start and later ones: see startup.mjs.
+# Start-up time and idle memory, for the first and the second start. See startup.mjs.
 #   RUNS=5 PORT=7428 LATCHKEY=target/release/latchkey OUT=target/bench/startup.jsonl
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,6 +12,6 @@ command -v node >/dev/null || { echo "node is missing: apt-get install nodejs" >
 mkdir -p "$(dirname "$OUT")"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-# The private PostgreSQL may run as another user, who has to get through to the data directory.
+# The private PostgreSQL may run as another user, which needs access to the data directory.
 chmod 755 "$work"
 node "$here/startup.mjs" "$LATCHKEY" "${PORT:-7428}" "${RUNS:-5}" "$work" "$OUT"

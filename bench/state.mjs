@@ -1,16 +1,16 @@
-// The file that tells load.lua what a prepared server holds.
+// The state file: the key, the locks and the code ids of a prepared server, for load.lua.
 import { writeFileSync } from "node:fs"
 
 const lua = (value) =>
   Array.isArray(value) ? `{${value.map(lua).join(",")}}` : JSON.stringify(value)
 
-/** Ids the `get` scenario rotates over: enough to spread over a large store, few enough for one Lua table. */
+/** Maximum number of ids for the `get` scenario: enough for a large store, few enough for one Lua table. */
 export const MAX_IDS = 5000
 
-/** Codes on the device that the `list` scenario asks for, whatever the store holds besides. */
+/** Number of codes on the device of the `list` scenario, for every store size. */
 export const LIST_CODES = 10
 
-/** Writes `path`; `devices` leaves out `list_device`, whose ten codes no other scenario may touch. */
+/** Writes the file. `devices` excludes `list_device`, because no other scenario may change its ten codes. */
 export function writeState(path, { api_key, list_device, devices, ids }) {
   const fields = { api_key, list_device, devices, ids }
   const text = Object.entries(fields).map(([name, value]) => `${name}=${lua(value)}`)

@@ -1,9 +1,9 @@
-// node table.mjs RESULTS.jsonl [RUN]: the cells of a run (default: the last one) as a Markdown table.
+// node table.mjs RESULTS.jsonl [RUN]: prints the cells of a run as a Markdown table. Default: the last run.
 import { readFileSync } from "node:fs"
 
-const [file, wanted] = process.argv.slice(2)
+const [file, requestedRun] = process.argv.slice(2)
 const lines = readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line))
-const run = wanted ?? lines.at(-1).run
+const run = requestedRun ?? lines.at(-1).run
 
 const cells = new Map()
 for (const line of lines.filter((line) => line.run === run)) {
@@ -27,8 +27,8 @@ const row = (columns) => `| ${columns.join(" | ")} |`
 console.log(row(head))
 console.log(row(head.map(() => "---")))
 for (const [key, { latchkey, fake }] of cells) {
-  const ours = figures(latchkey)
-  const theirs = figures(fake)
-  const ratios = [times(ours[0], theirs[0]), times(theirs[2], ours[2])]
-  console.log(row([key, ...ours, ...(withFake ? [...theirs, ...ratios] : [])]))
+  const ofLatchkey = figures(latchkey)
+  const ofFake = figures(fake)
+  const ratios = [times(ofLatchkey[0], ofFake[0]), times(ofFake[2], ofLatchkey[2])]
+  console.log(row([key, ...ofLatchkey, ...(withFake ? [...ofFake, ...ratios] : [])]))
 }

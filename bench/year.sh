@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One advance over a year with ten thousand codes in it. See README.md.
+# One advance of the clock by a year, with 10,000 codes. See README.md.
 #   CODES=10000 LOCKS=100 ROUNDS=3
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

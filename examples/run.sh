@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# The examples as they stand, with the server at LATCHKEY_URL, or else with one that each of them starts from LATCHKEY_BIN.
-# Says how long each test took, and fails if one took longer than LIMIT_MS; by default none has a limit.
-# Needs node >= 18.13 with npm, and python3 with venv. The packages are kept under target/.
+# Runs the unchanged examples with the server at LATCHKEY_URL. Without it, each example starts a server from LATCHKEY_BIN.
+# Prints the duration of each test, and fails if one took longer than LIMIT_MS. Default: no limit.
+# Needs node >= 18.13 with npm, and python3 with venv. The packages are stored under target/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(cd "$here/.." && pwd)/target
-# The clients read these too, and refuse two kinds of credentials at once.
+# The clients read these variables too, and reject two types of credentials at the same time.
 unset SEAM_API_KEY SEAM_PERSONAL_ACCESS_TOKEN SEAM_WORKSPACE_ID SEAM_ENDPOINT SEAM_API_URL
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
-# Fails if a line "MILLISECONDS NAME" is over the limit, or if there is none.
+# Reads lines "MILLISECONDS NAME". Fails if a duration exceeds the limit, or if there are no lines.
 check_durations() {
   awk -v limit="${LIMIT_MS:-0}" '
     { tests++ }
     limit && $1 > limit { print "took longer than " limit " ms: " $0; slow = 1 }
-    END { if (!tests) print "no test told how long it took"; exit slow || !tests }'
+    END { if (!tests) print "no test printed its duration"; exit slow || !tests }'
 }
 
 echo "== pytest"
@@ -27,10 +27,10 @@ sed -nE 's/^([0-9.]+)s call +(.*)/\1 \2/p' "$log" | awk '{ $1 *= 1000; print }' 
 
 echo "== node:test"
 mkdir -p "$target/examples-node"
-# Beside the packages, because node looks for them from where the test is.
+# Copies the tests next to the packages, because node searches for packages from the directory of the test.
 cp "$here"/node-test/*.js "$here/node-test/package.json" "$target/examples-node/"
 cd "$target/examples-node"
 npm install --silent --no-audit --no-fund --no-package-lock
 node --test --test-reporter=spec | tee "$log"
-# Suites are not indented, and theirs is the time of all their tests.
+# Skips the lines of suites, which are not indented: their duration is that of all their tests.
 sed -nE 's/^ +✔ (.*) \(([0-9.]+)ms\)$/\2 \1/p' "$log" | check_durations

@@ -1,21 +1,21 @@
-//! Time: the machine's, and that of each workspace.
+//! Time: the machine's clock, and the clock of each workspace.
 //!
-//! This is the only file that asks the machine what time it is; everything else is handed an instant. All
-//! instants are whole milliseconds, the precision in which Seam writes them, so that an instant read from an
-//! answer compares equal to the one that is stored.
+//! This is the only file that reads the machine's clock; all other code receives instants as parameters. All instants
+//! are whole milliseconds, the precision in which Seam writes them, so that an instant read from a response equals the
+//! stored one.
 
 use chrono::{DateTime, Datelike, DurationRound, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 
-/// An instant, in UTC, of the machine or of a workspace.
+/// An instant in UTC, on the machine's clock or on the clock of a workspace.
 pub type Timestamp = DateTime<Utc>;
 
-/// The last instant there is: what comes after it cannot be written as Seam writes instants. A running clock stops here.
+/// The last instant that can be written in Seam's format, at the end of the year 9999. A running clock stops here.
 pub(crate) const MAX_TIMESTAMP: Timestamp = match DateTime::from_timestamp_millis(253_402_300_799_999) {
     Some(last) => last,
     None => Timestamp::MAX_UTC,
 };
 
-/// The machine's time, cut to whole milliseconds.
+/// Returns the time of the machine's clock, cut to whole milliseconds.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
 pub fn machine_now() -> Timestamp {
     whole_milliseconds(Utc::now())
@@ -26,20 +26,21 @@ pub(crate) fn whole_milliseconds(instant: Timestamp) -> Timestamp {
     instant.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(instant)
 }
 
-/// Writes an instant as Seam does: UTC with milliseconds and `Z`.
+/// Formats an instant like Seam: UTC with milliseconds and `Z`.
 pub fn to_iso(instant: Timestamp) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The text of the issue with a text that is no instant.
+/// Message of the validation issue for a string that is not an instant.
 pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
 
-/// Reads an instant as JavaScript's `new Date()` reads ISO 8601: a date, or a date and a time of day behind `T` or a
-/// blank, with `Z`, an offset with or without a colon, or neither. Without an offset it is in UTC; fractions of a second
-/// are cut to milliseconds. `None`: it is not one, or it lies outside the years 1 to 9999.
+/// Parses an instant like JavaScript's `new Date()` parses ISO 8601: a date, or a date and a time of day after `T` or a
+/// space, with `Z`, with an offset with or without a colon, or without any. Without an offset the time is in UTC.
+/// Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the instant is outside the
+/// years 1 to 9999.
 ///
-/// Unlike JavaScript it refuses dates that the calendar does not have, and dates that are not ISO 8601: nobody means
-/// what becomes of them there.
+/// Unlike JavaScript, rejects dates that do not exist in the calendar and dates in other formats than ISO 8601: the
+/// instants that JavaScript reads from them are not the intended ones.
 pub fn from_iso(text: &str) -> Option<Timestamp> {
     let (year, rest) = (number(text.get(..4)?)?, text.get(4..)?);
     let (month, rest) = (number(rest.get(1..3).filter(|_| rest.starts_with('-'))?)?, rest.get(3..)?);
@@ -58,7 +59,7 @@ pub fn from_iso(text: &str) -> Option<Timestamp> {
     (1..=9999).contains(&instant.year()).then_some(instant)
 }
 
-/// Reads a time of day with its offset: the time since midnight in UTC.
+/// Parses a time of day with its offset. Returns the time since midnight in UTC.
 fn time_of_day(text: &str) -> Option<TimeDelta> {
     let (hours, rest) = (number(text.get(..2)?)?, text.get(2..)?);
     let (minutes, rest) = (number(rest.strip_prefix(':')?.get(..2)?)?, rest.get(3..)?);
@@ -99,18 +100,18 @@ fn time_of_day(text: &str) -> Option<TimeDelta> {
     Some(TimeDelta::milliseconds(local - offset))
 }
 
-/// A number of nothing but digits.
+/// Parses a number that consists of ASCII digits only.
 fn number(digits: &str) -> Option<u32> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
-/// The longest duration that is taken, a hundred years: no sum of an instant and some of these leaves what the database
-/// can keep.
+/// The longest accepted duration, a hundred years: an instant plus a few such durations stays within the range of the
+/// database.
 pub(crate) const MAX_DURATION: TimeDelta = TimeDelta::days(36_525);
 
-/// Reads an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
-/// millisecond. `None`: it is not one, it is negative, it is longer than [`MAX_DURATION`], or it has years or months,
-/// whose length is not fixed.
+/// Parses an ISO 8601 duration of weeks, days, hours, minutes and seconds (`P3W`, `P1DT12H`, `PT0.25S`), to the
+/// millisecond. `None`: the text is not a duration, is negative, is longer than [`MAX_DURATION`], or has years or
+/// months, whose length is not fixed.
 pub(crate) fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     let body = text.trim().strip_prefix('P')?;
     let (date, time) = match body.split_once('T') {
@@ -126,7 +127,7 @@ pub(crate) fn duration_from_iso(text: &str) -> Option<TimeDelta> {
     TimeDelta::try_milliseconds(days.checked_add(hours)?).filter(|duration| *duration <= MAX_DURATION)
 }
 
-/// Sums up `3W2D` and the like; each unit at most once and in the given order.
+/// Returns the sum in milliseconds of text like `3W2D`, with each unit at most once and in the given order.
 fn milliseconds_of(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
     let mut total = 0_i64;
     for (unit, length) in units {
@@ -146,29 +147,29 @@ fn milliseconds_of(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
     text.is_empty().then_some(total)
 }
 
-/// How time passes in a workspace. It never goes backwards.
+/// Clock of a workspace. Its time never goes backwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WorkspaceClock {
-    /// The machine's time.
+    /// Shows the time of the machine's clock.
     Live,
-    /// Was `at` when the machine's time was `since`, and passes `rate` times as fast.
+    /// Showed `at` when the machine's clock showed `since`, and runs `rate` times as fast as the machine's clock.
     Running {
-        /// The workspace's time at `since`.
+        /// Time on the workspace's clock at `since`.
         at: Timestamp,
-        /// The machine's time at which the workspace's was `at`.
+        /// Time on the machine's clock at which the workspace's clock showed `at`.
         since: Timestamp,
-        /// Workspace seconds per machine second; more than 0.
+        /// Workspace seconds per machine second; greater than 0.
         rate: f64,
     },
-    /// Stands still until it is told to move.
+    /// Does not run; changes only when a client moves it.
     Held {
-        /// The time it stands at.
+        /// Time that the clock shows.
         at: Timestamp,
     },
 }
 
 impl WorkspaceClock {
-    /// The workspace's time when the machine's is `machine_now`.
+    /// Returns the time on the workspace's clock when the machine's clock shows `machine_now`.
     pub fn now(&self, machine_now: Timestamp) -> Timestamp {
         match *self {
             Self::Live => machine_now,
@@ -180,21 +181,22 @@ impl WorkspaceClock {
         }
     }
 
-    /// The machine's time at which the workspace's will be `instant`; `None` where no passing of time leads there.
+    /// Returns the time on the machine's clock at which the workspace's clock will show `instant`; `None`: it never
+    /// will without being moved.
     pub fn machine_time_of(&self, instant: Timestamp) -> Option<Timestamp> {
         match *self {
             Self::Live => Some(instant),
             Self::Held { .. } => None,
             Self::Running { .. } if instant > MAX_TIMESTAMP => None,
-            // Rounded up by a millisecond: woken then, the workspace's time has surely come.
+            // Add a millisecond for rounding, so that the workspace's clock has reached the instant at that time.
             Self::Running { at, since, rate } => scaled(instant - at, rate.recip())
                 .checked_add(&TimeDelta::milliseconds(1))
                 .and_then(|passes| since.checked_add_signed(passes)),
         }
     }
 
-    /// When an event that happened at `occurred_at` counts as recorded. On a held clock each step is recorded at
-    /// its own instant, so that the width of the strides in which time is moved leaves no trace.
+    /// Returns the time of recording for an event that occurred at `occurred_at`. On a held clock that is `occurred_at`
+    /// itself, so that the result does not depend on the number of moves that lead to an instant.
     pub fn recorded_at(&self, occurred_at: Timestamp, machine_now: Timestamp) -> Timestamp {
         match self {
             Self::Held { .. } => occurred_at,
@@ -203,7 +205,7 @@ impl WorkspaceClock {
     }
 }
 
-/// `span` times `factor`, to the millisecond, and never more than a [`TimeDelta`] can hold.
+/// Returns `span` times `factor`, to the millisecond, at most [`TimeDelta::MAX`].
 fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
     #[expect(
         clippy::cast_precision_loss,
@@ -214,21 +216,21 @@ fn scaled(span: TimeDelta, factor: f64) -> TimeDelta {
     TimeDelta::try_milliseconds(milliseconds).unwrap_or(TimeDelta::MAX)
 }
 
-/// Writes instants in JSON as [`to_iso`] does.
+/// Serializes instants with [`to_iso`].
 pub(crate) mod iso {
     use super::{Timestamp, to_iso};
     use serde::Serializer;
 
-    /// For `#[serde(with = "iso")]` fields that are only written.
+    /// Serializer for `#[serde(with = "iso")]` fields that are only written.
     pub(crate) fn serialize<S: Serializer>(instant: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&to_iso(*instant))
     }
 
-    /// The same for instants that may be missing: `null`.
+    /// Serializes optional instants; `None` becomes `null`.
     pub(crate) mod option {
         use super::{Serializer, Timestamp};
 
-        /// For `#[serde(with = "iso::option")]` fields that are only written.
+        /// Serializer for `#[serde(with = "iso::option")]` fields that are only written.
         #[expect(clippy::ref_option, reason = "serde calls it so")]
         pub(crate) fn serialize<S: Serializer>(instant: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
             match instant {
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_is_read_as_javascript_reads_it_and_written_as_seam_writes_it() {
+    fn instants_are_parsed_like_in_javascript_and_written_like_seam_does() {
         for (text, written) in [
             ("2026-03-01T07:00:00Z", "2026-03-01T07:00:00.000Z"),
             ("2026-03-01T07:00:00-07:00", "2026-03-01T14:00:00.000Z"),
@@ -273,8 +275,8 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_that_javascript_does_not_read_or_nobody_means_is_refused() {
-        for wrong in [
+    fn instants_in_other_formats_or_outside_the_calendar_are_rejected() {
+        for invalid in [
             "",
             "tomorrow",
             "2026",
@@ -310,7 +312,7 @@ mod tests {
             "0001-01-01T00:00:00+01:00",
             "2026-03-0\u{661}",
         ] {
-            assert_eq!(from_iso(wrong), None, "{wrong}");
+            assert_eq!(from_iso(invalid), None, "{invalid}");
         }
     }
 
@@ -325,16 +327,16 @@ mod tests {
         ] {
             assert_eq!(duration_from_iso(text), TimeDelta::try_milliseconds(milliseconds), "{text}");
         }
-        for wrong in
+        for invalid in
             ["", "P", "PT", "72H", "-PT1H", "PT-1H", "P1Y", "P1M", "PT1H1H", "PT1S1M", "P1DT", "PT.5S", "PT1e3S"]
         {
-            assert_eq!(duration_from_iso(wrong), None, "{wrong}");
+            assert_eq!(duration_from_iso(invalid), None, "{invalid}");
         }
         assert_eq!(duration_from_iso("PT99999999999999999999H"), None);
     }
 
     #[test]
-    fn a_held_clock_stands_still_and_a_running_one_keeps_its_rate() {
+    fn clock_stands_still_when_held_and_keeps_its_rate_when_running() {
         let (start, later) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:10Z"));
         assert_eq!(WorkspaceClock::Held { at: start }.now(later), start);
         assert_eq!(WorkspaceClock::Held { at: start }.machine_time_of(later), None);
@@ -349,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn a_running_clock_of_any_rate_stays_within_the_years_that_can_be_written() {
+    fn running_clock_of_any_rate_stays_within_the_years_that_can_be_written() {
         let (start, later) = (at("2026-01-01T00:00:00Z"), at("2026-01-01T00:00:10Z"));
         let of_rate = |rate| WorkspaceClock::Running { at: start, since: start, rate };
         for rate in [1e12, 1e300, f64::MAX] {

@@ -1,31 +1,34 @@
-//! Long computing, away from the threads that serve requests.
+//! Long computations that do not block the threads that serve requests.
 //!
-//! The thread that computes is replaced by another one meanwhile, and at most all cores but one compute at a time.
+//! The runtime replaces the computing thread by another one meanwhile. At most one computation per core runs at a time,
+//! and one core is left free.
 
 use std::sync::LazyLock;
 use std::thread::available_parallelism;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::Semaphore;
 
-/// From this many bytes on, reading or writing a document is long computing: a fraction of a millisecond.
+/// Number of bytes from which reading or writing a document counts as a long computation: it takes a fraction of a
+/// millisecond.
 pub(crate) const LONG_DOCUMENT: usize = 64 * 1024;
 
-/// The right to compute: one permit for each core but one.
+/// One permit for each core except one, but at least one permit.
 static COMPUTE_PERMITS: LazyLock<Semaphore> =
     LazyLock::new(|| Semaphore::new(available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))));
 
-/// Computes something that takes long, when it is its turn. The caller can be given up before and after, and not
-/// meanwhile: what takes much longer than some milliseconds is to be divided.
+/// Runs a long computation as soon as a permit is free. The calling task can be cancelled before and after the
+/// computation, but not during it: work of much more than a few milliseconds must be divided.
 pub(crate) async fn run<T>(work: impl FnOnce() -> T) -> T {
-    // Between two pieces of a request's work its connection is looked at: has the client gone?
+    // Yield between two parts of a request's work, so that a disconnect of the client is noticed.
     tokio::task::yield_now().await;
-    // It is never closed; without a permit more would be computed at a time.
+    // The semaphore is never closed. Without a permit the computation would still run, only beyond the limit.
     let _permit = COMPUTE_PERMITS.acquire().await.ok();
-    let has_other_threads = Handle::try_current().is_ok_and(|it| it.runtime_flavor() == RuntimeFlavor::MultiThread);
+    let has_other_threads =
+        Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
     if has_other_threads { tokio::task::block_in_place(work) } else { work() }
 }
 
-/// Computes something whose size is known: by itself where it is small.
+/// Runs a computation: through [`run`] if it is long, or else directly.
 pub(crate) async fn sized<T>(is_long: bool, work: impl FnOnce() -> T) -> T {
     if is_long { run(work).await } else { work() }
 }

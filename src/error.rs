@@ -1,235 +1,239 @@
-//! What can go wrong, with its text, status and `error.type`. [`crate::http::envelope`] makes the answer of it.
+//! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
 use crate::clock::{Timestamp, to_iso};
 use crate::contract::{Issues, Rejection, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The result of everything that serves a request.
+/// Result of functions that serve requests.
 pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong while a request is served.
+/// Error of a request.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The request does not fit the contract, or breaks a rule across parameters.
+    /// The request does not match the contract, or violates a rule that involves several parameters.
     #[error("{message}")]
     InvalidInput {
-        /// What is wrong, all issues in one sentence.
+        /// All issues in one sentence.
         message: String,
-        /// The same as a tree along the request.
+        /// The same issues as a tree with the shape of the request.
         validation_errors: Value,
     },
-    /// The query string itself cannot be read.
+    /// The query string cannot be parsed; the message.
     #[error("{0}")]
     InvalidQuery(String),
-    /// The body is not JSON.
+    /// The body is not JSON; the message of the parser.
     #[error("Error while parsing input: the body is not valid JSON ({0})")]
     UnreadableBody(String),
-    /// A body without the JSON content type.
+    /// The content type of the body is not JSON; the method of the request.
     #[error("{0} requests must have Content-Type header with \"application/json\"")]
     InvalidContentType(String),
-    /// A page cursor that was made up, or is used with other parameters than those it was made for.
+    /// The page cursor was not created by this API, or belongs to a request with other parameters; the message.
     #[error("{0}")]
     MismatchedPageParameters(&'static str),
-    /// `create_multiple`: not all locks can take one PIN.
+    /// `create_multiple`: the locks cannot all use the same PIN; the devices, each with the reason.
     #[error("These devices cannot share one code: {}. Leave them out, or set behavior_when_code_cannot_be_shared to create_random_code.", sentence(.0))]
     CodeCannotBeShared(Vec<(Uuid, String)>),
-    /// A lock is offline and the caller does not want to wait for it.
+    /// The lock is offline, and the request excludes attempts for offline devices.
     #[error("device {0} is offline. Set attempt_for_offline_device to true to have the code set when it is back.")]
     DeviceOffline(Uuid),
-    /// The lock is no longer in the account of its maker.
-    #[error("device {0} was removed from the account of its maker: it takes no access codes any more")]
+    /// The lock was removed from the manufacturer's account.
+    #[error("device {0} was removed from its provider account, so it accepts no access codes")]
     DeviceRemoved(Uuid),
-    /// The lock takes no codes from afar.
+    /// The lock supports no online access codes.
     #[error("device {0} cannot program online access codes. See can_program_online_access_codes.")]
     CannotProgramOnlineAccessCodes(Uuid),
     /// The lock's memory is full.
-    #[error("device {device_id} already holds {capacity} access codes, as many as it can. Delete one first.")]
+    #[error("device {device_id} already stores {capacity} access codes, its maximum. Delete one first.")]
     NoSpace {
-        /// The lock.
+        /// Id of the lock.
         device_id: Uuid,
-        /// How many codes it can hold.
+        /// Maximum number of codes.
         capacity: u32,
     },
-    /// Every PIN that the locks can take is taken.
-    #[error("no code is left that the lock can take in this time frame. Delete codes, or choose another time frame.")]
-    NoCodeLeft,
-    /// A code on the lock has this PIN already.
+    /// No PIN that the locks accept is free.
+    #[error("no PIN is free on the lock in this time frame. Delete access codes, or choose another time frame.")]
+    NoFreeCode,
+    /// Another code on the lock has the requested PIN.
     #[error("Cannot set duplicate access code {code}{}{}{}", named(name.as_deref()), in_period(*period), because(hint))]
     DuplicateAccessCode {
         /// The PIN.
         code: String,
-        /// The name of the code that was asked for.
+        /// Name of the requested code.
         name: Option<String>,
-        /// The ends of its time frame.
+        /// Start and end of the requested time frame; `None` for an ongoing code.
         period: Option<(Timestamp, Timestamp)>,
-        /// The code that has the PIN.
+        /// Id of the code that has the PIN.
         access_code_id: Uuid,
-        /// Why that stands in the way, where it is not plain; may be empty.
+        /// Explanation of a conflict that is not obvious; may be empty.
         hint: &'static str,
     },
-    /// No credential, or one that is not accepted here.
+    /// The credential is missing, or not accepted here; the message.
     #[error("{0}")]
     Unauthorized(&'static str),
-    /// A client session token in a header of its own that does not look like one.
+    /// The value in the header for client session tokens does not have the format of one.
     #[error("Invalid client session token")]
     InvalidClientSessionToken,
-    /// A client session token nobody issued.
+    /// The client session token is unknown.
     #[error("Unauthorized (client session not found)")]
     ClientSessionNotFound,
-    /// Something that the request names is not there, or not in this workspace.
+    /// An object that the request names does not exist in this workspace.
     #[error("{}", .0.not_found().1)]
     NotFound(Resource),
-    /// A path nobody knows.
+    /// The path exists neither here nor in Seam's API.
     #[error("no such path: {method} {path}. GET {contract} lists the paths.")]
     NoSuchPath {
-        /// The request's method.
+        /// Method of the request.
         method: String,
-        /// The request's path.
+        /// Path of the request.
         path: String,
-        /// Where the paths are that there are.
+        /// Path of the contract that lists the existing paths.
         contract: &'static str,
     },
-    /// A path of Seam's that Latchkey does not emulate.
+    /// The path exists in Seam's API, but Latchkey does not emulate it.
     #[error("{0} is not emulated. GET /openapi.json lists the paths that are.")]
     NotImplemented(String),
-    /// The path does not take this method.
+    /// The path does not accept this method; the methods that it accepts.
     #[error("only {0} accepted")]
     MethodNotAllowed(String),
-    /// The body is larger than the server takes.
+    /// The body is too large; the maximum in bytes.
     #[error("the body is larger than {0} bytes")]
     PayloadTooLarge(usize),
-    /// The URI is longer than the server takes.
+    /// Path and query are too long; the maximum in bytes.
     #[error("the path with its query is longer than {0} bytes. Send the parameters in the body of a POST.")]
     UriTooLong(usize),
-    /// There are more headers, or larger ones, than the server takes.
-    #[error("the request has more than {most} headers, or more than {most_bytes} bytes of them. Leave some out.")]
+    /// The request has too many headers, or too large ones.
+    #[error("the request has more than {most} headers, or more than {most_bytes} bytes of them. Send fewer.")]
     HeadersTooLarge {
-        /// How many it may have.
+        /// Maximum number of headers.
         most: usize,
-        /// How many bytes their names and values may have together.
+        /// Maximum total length of their names and values, in bytes.
         most_bytes: usize,
     },
-    /// The request took too long.
-    #[error("the request took longer than {0} seconds. Look whether it was carried out before you send it again.")]
+    /// The request took longer than the timeout, in seconds. It may have been executed.
+    #[error("the request took longer than {0} seconds. Check whether it was executed before you send it again.")]
     TimedOut(u64),
-    /// No such code in the workspace. It tells what the caller named, and nothing else.
+    /// The code does not exist in the workspace. The response repeats the ids of the request and contains no others.
     #[error("Could not find an access_code with device_id or access_code_id")]
     AccessCodeNotFound {
-        /// The device the caller named.
+        /// Device id in the request.
         device_id: Option<Uuid>,
-        /// The code the caller named.
+        /// Access code id in the request.
         access_code_id: Option<Uuid>,
     },
     /// No code has this `common_code_key`.
     #[error("Could not find access_codes with common_code_key {}", quoted(.0))]
     CommonCodeKeyNotFound(String),
-    /// Codes that the lock's maker computed can neither be changed nor deleted.
+    /// Offline codes can be neither changed nor deleted, because the manufacturer's algorithm has computed them.
     #[error("offline access codes can be neither updated nor deleted: they end by themselves. Create another one.")]
     OfflineAccessCodeNotModifiable,
-    /// The maker lets nobody but its own app delete this code.
-    #[error("this unmanaged access code can only be deleted in the app of the lock's maker")]
+    /// Only the manufacturer's app can delete this code.
+    #[error("this unmanaged access code can only be deleted in the app of the lock's manufacturer")]
     CannotDeleteUnmanagedAccessCode,
-    /// Backups stand in for time-bound codes only.
+    /// Only time-bound codes can be replaced by backup codes.
     #[error("Backups can only be used for time_bound access codes.")]
     AccessCodeNotTimeBound,
-    /// This kind of lock has no use for what is asked.
+    /// The request does not apply to this type of lock; its `device_type`.
     #[error("Device type \"{0}\" is not supported here: the lock reports its code lengths itself")]
     DeviceTypeNotSupported(&'static str),
-    /// A device has had as many requests of this kind as it takes.
+    /// The device has received the maximum number of requests of this kind.
     #[error(
-        "device {device_id} takes no more {} requests before {again_at}, on the clock of the workspace",
+        "device {device_id} accepts no more {} requests before {again_at} on the clock of the workspace",
         kind(action_type)
     )]
     RateLimited {
-        /// The device.
+        /// Id of the device.
         device_id: Uuid,
-        /// The kind, as Seam's `action_type`.
+        /// Kind of request, as Seam's `action_type`.
         action_type: &'static str,
-        /// When it takes one again, in the workspace's time.
+        /// Instant from which the device accepts the next one, on the workspace's clock.
         again_at: String,
-        /// In how many seconds that is, rounded up.
+        /// Seconds until then, rounded up.
         retry_after: u64,
     },
-    /// What a tester arranged for requests to be answered.
-    #[error("the HTTP fault {http_fault_id} answers this request. POST /_emulator/http_faults/delete ends it.")]
+    /// An HTTP fault replaces the response of the request.
+    #[error("the HTTP fault {http_fault_id} applies to this request. POST /_emulator/http_faults/delete removes it.")]
     HttpFaultInjected {
-        /// The HTTP fault.
+        /// Id of the HTTP fault.
         http_fault_id: Uuid,
-        /// The status.
+        /// HTTP status of the response.
         status: u16,
-        /// The body; `None`: the one every error has.
+        /// Response body; `None`: the standard body of an error.
         body: Option<Value>,
-        /// After how many seconds the caller may try again.
+        /// Value of `Retry-After`, in seconds.
         retry_after: Option<u64>,
     },
-    /// A tester arranged for the connection to be reset. Nobody gets to read it but who came without a connection.
-    #[error("the HTTP fault {0} resets the connection of this request. POST /_emulator/http_faults/delete ends it.")]
+    /// An HTTP fault resets the connection; the id of the fault. Only a caller without a network connection, as in
+    /// tests, can read this response.
+    #[error("the HTTP fault {0} resets the connection of this request. POST /_emulator/http_faults/delete removes it.")]
     ConnectionReset(Uuid),
-    /// The control plane is asked for something that what is there stands against.
+    /// The request to the control plane conflicts with the current state; the message.
     #[error("{0}")]
     Conflict(String),
-    /// Something that the caller chose and that somebody else has; the name of the parameter.
+    /// A value that the caller chose is in use; the name of the parameter.
     #[error("this {0} is in use on this server. Choose another, or delete the workspace that has it.")]
     InUse(&'static str),
-    /// The default sandbox cannot be made, since another workspace has what is fixed of it; the name of that.
+    /// The default sandbox cannot be created, because another workspace has one of its fixed values; the name of the
+    /// value.
     #[error(
-        "the default sandbox cannot be made, because its {0} belongs to another workspace of this database: use another \
-         database (--data-dir or DATABASE_URL), or give that workspace's row another {0}"
+        "the default sandbox cannot be created, because its {0} belongs to another workspace of this database: use \
+         another database (--data-dir or DATABASE_URL), or give that workspace's row another {0}"
     )]
     SandboxInUse(&'static str),
-    /// What falls due on the way is more than one request may do. Nothing was changed.
+    /// More steps are due than one request may run. Nothing was changed.
     #[error(
-        "more than {limit} steps of access codes fall due on the way, most of them to try again what fails for ever. \
-         Nothing was changed. Move the clock in shorter strides or at a lower rate, or take back the fault or whatever \
-         else is in the way."
+        "more than {limit} steps of access codes are due in this time, most of them retries of operations that always \
+         fail. Nothing was changed. Move the clock in smaller steps or at a lower rate, or remove the fault or other \
+         cause of the failures."
     )]
     TooManySteps {
-        /// How many steps were taken before it was given up.
+        /// Number of steps that were run before the request was aborted.
         steps: u64,
-        /// How many one request may take.
+        /// Maximum number of steps of one request.
         limit: u64,
     },
-    /// The database cannot be reached, or what was waited for did not become free in time. Nothing was changed.
+    /// The database cannot be reached, or a resource did not become free in time. Nothing was changed.
     #[error("{0} Nothing was changed. Send the request again.")]
     Unavailable(Unavailable),
-    /// The database was lost while it was told to keep what was done.
+    /// The result of a commit is unknown: for example, the connection to the database was lost meanwhile.
     #[error(
-        "the database was lost while the request was being carried out: it may have been carried out. Look whether it was before you send it again."
+        "the database failed during the request, which may have been executed. Check whether it was before you send \
+         it again."
     )]
     OutcomeUnknown(Box<dyn std::error::Error + Send + Sync>),
-    /// Anything nobody foresaw. Logged with its cause; the caller gets only the request id.
+    /// Unexpected error. It is logged with its cause; the caller receives only the request id.
     #[error("internal error: {0}")]
     Internal(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// No code with this id.
+    /// Creates the error for an access code id that does not exist.
     pub fn no_access_code(access_code_id: Uuid) -> Self {
         Self::AccessCodeNotFound { device_id: None, access_code_id: Some(access_code_id) }
     }
 
-    /// One issue with one parameter.
+    /// Creates an error with one issue of one parameter.
     pub fn invalid(parameter: &str, message: impl Into<String>) -> Self {
         Issues::new().at(&[parameter], message).into()
     }
 
-    /// One issue with the request as a whole.
+    /// Creates an error with one issue of the whole request.
     pub fn invalid_request(message: impl Into<String>) -> Self {
         Issues::new().root(message).into()
     }
 
-    /// A stored row that no code of ours can have written.
+    /// Creates the error for a stored row that Latchkey cannot have written.
     pub fn inconsistent(table: &str, id: Uuid, column: &str) -> Self {
         Self::Internal(format!("{table} {id} has an impossible {column}").into())
     }
 }
 
 impl Error {
-    /// The same error for another request of the same batch.
+    /// Returns the error for another request of the same batch: the same variant if it is [`Self::Unavailable`] or
+    /// [`Self::OutcomeUnknown`], else [`Self::Internal`].
     #[must_use]
-    pub fn for_another(&self) -> Self {
+    pub fn for_same_batch(&self) -> Self {
         match self {
             Self::Unavailable(unavailable) => Self::Unavailable(*unavailable),
             Self::OutcomeUnknown(cause) => Self::OutcomeUnknown(cause.to_string().into()),
@@ -265,45 +269,38 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// After how many seconds to ask again what could not be served.
+/// Value of `Retry-After` for [`Error::Unavailable`], in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
 
-/// What a request names by an id, and can be missing.
+/// Kind of object that a request refers to and that may not exist.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Resource {
-    /// An action attempt.
     ActionAttempt,
-    /// A backup code that can be pulled.
+    /// Backup code that can be pulled.
     BackupAccessCode,
-    /// A code in the memory of a lock.
+    /// Code in the memory of a lock.
     CodeOnLock,
-    /// A connected account.
     ConnectedAccount,
-    /// A device.
     Device,
-    /// An event.
     Event,
-    /// A fault of operations on devices.
+    /// Fault of operations of locks.
     Fault,
-    /// A fault of requests.
+    /// Fault of requests.
     HttpFault,
-    /// A snapshot.
     Snapshot,
-    /// A webhook delivery.
     WebhookDelivery,
-    /// A workspace.
     Workspace,
 }
 
 impl Resource {
-    /// The `error.type` and the message where it is not found.
+    /// Returns the `error.type` and the message for a missing object.
     pub fn not_found(self) -> (&'static str, &'static str) {
         match self {
             Self::ActionAttempt => ("action_attempt_not_found", "Action attempt not found"),
             Self::BackupAccessCode => ("backup_access_code_not_found", "Backup access code not found"),
             Self::CodeOnLock => (
                 "access_code_not_found",
-                "the lock does not hold such an access code. GET /_emulator/locks/memory shows what it holds.",
+                "the lock does not store this access code. GET /_emulator/locks/memory lists the codes that it stores.",
             ),
             Self::ConnectedAccount => ("connected_account_not_found", "Connected account not found"),
             Self::Device => ("device_not_found", "Device not found"),
@@ -311,7 +308,7 @@ impl Resource {
             Self::Fault => ("fault_not_found", "Fault not found"),
             Self::HttpFault => ("http_fault_not_found", "HTTP fault not found"),
             Self::Snapshot => {
-                ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list shows what there is.")
+                ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list lists the snapshots.")
             }
             Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
             Self::Workspace => ("workspace_not_found", "Workspace was not found"),
@@ -319,7 +316,7 @@ impl Resource {
     }
 }
 
-/// The `error.type` of an error that a tester asks for by its status alone.
+/// Returns the `error.type` of an HTTP fault, for which tests configure only the status.
 fn type_of_status(status: u16) -> &'static str {
     match status {
         400 => "invalid_input",
@@ -339,7 +336,7 @@ fn type_of_status(status: u16) -> &'static str {
 }
 
 impl Error {
-    /// The status and Seam's `error.type` of each error.
+    /// Returns the HTTP status and Seam's `error.type`.
     pub fn status_and_type(&self) -> (u16, &'static str) {
         match self {
             Self::InvalidInput { .. } | Self::UnreadableBody(_) => (400, "invalid_input"),
@@ -355,7 +352,7 @@ impl Error {
             Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
             Self::DeviceTypeNotSupported(_) => (400, "device_type_not_supported"),
             Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
-            Self::NoCodeLeft => (400, "no_code_left"),
+            Self::NoFreeCode => (400, "no_code_left"),
             Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
             Self::Unauthorized(_) => (401, "unauthorized"),
             Self::ClientSessionNotFound => (401, "client_session_not_found"),
@@ -379,7 +376,7 @@ impl Error {
         }
     }
 
-    /// What programs may want to know besides the message; an object, as typed SDKs expect.
+    /// Returns details for programs, in addition to the message. They are an object, as typed SDKs expect.
     pub fn data(&self) -> Option<Value> {
         match self {
             Self::CodeCannotBeShared(reasons) => {
@@ -402,7 +399,7 @@ impl Error {
         }
     }
 
-    /// After how many seconds the caller may try again, where that is known.
+    /// Returns the number of seconds after which the caller may retry, if it is known.
     pub fn retry_after(&self) -> Option<u64> {
         match self {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
@@ -413,25 +410,25 @@ impl Error {
     }
 }
 
-/// Why a request cannot be served now and may be later.
+/// Reason why a request cannot be served now, but may be later.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Unavailable {
-    /// The database is away, or is stopping or starting.
+    /// The database cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached.")]
     DatabaseAway,
-    /// The database has no room, or no connection, left.
+    /// The database has no disk space, memory or connection left.
     #[error("the database has no space, memory or connection left.")]
     DatabaseFull,
-    /// All connections that the request may use are in use.
+    /// A resource of the server is used up, such as the connections that the request may use.
     #[error("the server is busy with other requests.")]
     Busy,
-    /// Another request holds what this one needs.
-    #[error("another request held a device or the workspace for too long.")]
+    /// Another transaction held a row lock for too long or conflicted with this one, or a statement timed out.
+    #[error("another request locked a device or the workspace for too long.")]
     LockTimeout,
 }
 
 impl Unavailable {
-    /// What an error of the database says of it. `None`: it says that a statement was wrong.
+    /// Classifies an error of the database. `None`: no temporary error, such as an invalid statement.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::Busy),
@@ -439,7 +436,7 @@ impl Unavailable {
                 Some(Self::DatabaseAway)
             }
             sqlx::Error::Database(error) => match error.code()?.as_ref() {
-                // Lock and statement time-outs, deadlocks, serialization failures.
+                // Lock and statement timeouts, deadlocks, serialization failures.
                 "55P03" | "57014" | "40P01" | "40001" => Some(Self::LockTimeout),
                 code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
                 code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
@@ -458,7 +455,7 @@ impl From<serde_json::Error> for Error {
     }
 }
 
-/// What an attempt of this type is called in a sentence.
+/// Returns the word for an action type in a sentence.
 fn kind(action_type: &str) -> &'static str {
     match action_type {
         "CREATE_ACCESS_CODE" => "create",

@@ -1,34 +1,35 @@
-//! Where ids, PINs and keys come from: derived from the seed of the workspace, or random.
+//! Generation of ids, PINs and keys: derived from the seed of the workspace, or random.
 //!
-//! In a seeded workspace nothing is drawn. Everything is a hash of (seed, kind, parent, ordinal under that
-//! parent), so that the same requests give the same answers on any server, whatever happens between them.
-//! This is the only file that asks the operating system for randomness.
+//! In a seeded workspace nothing is random. Each value is a hash of (seed, kind, parent, ordinal under that parent), so
+//! that the same requests give the same responses on any server, independent of what happens between them. This is the
+//! only file that reads randomness from the operating system.
 
 use crate::clock::Timestamp;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-/// The ids of one workspace.
+/// Generator of the ids of one workspace.
 #[derive(Clone, Debug)]
 pub enum Ids {
-    /// Derived from this seed.
+    /// Ids derived from this seed.
     Derived(String),
-    /// Random; an id begins with the machine's time, so that ids made together lie together in an index.
+    /// Random ids. An id begins with the machine's time, so that ids created together are close to each other in an
+    /// index.
     Random,
 }
 
 impl Ids {
-    /// The ids of a workspace with this seed, or with none.
+    /// Creates the generator of a workspace with this seed, or without one.
     pub fn of(seed: Option<&str>) -> Self {
         seed.map_or(Self::Random, |seed| Self::Derived(seed.to_owned()))
     }
 
-    /// Whether ids are derived from a seed.
+    /// Returns true if the ids are derived from a seed.
     pub fn is_derived(&self) -> bool {
         matches!(self, Self::Derived(_))
     }
 
-    /// The id of the `ordinal`th thing of this `kind` under `parent`, a UUID.
+    /// Returns the id of the `ordinal`th object of this `kind` under `parent`.
     pub fn id(&self, kind: &str, parent: Uuid, ordinal: i64, machine_now: Timestamp) -> Uuid {
         match self {
             Self::Derived(seed) => {
@@ -41,9 +42,9 @@ impl Ids {
         }
     }
 
-    /// A number drawn uniformly from `0..bound`; `bound` is at least 1.
+    /// Returns a number from `0..bound`, uniformly distributed; `bound` is at least 1.
     pub fn draw(&self, kind: &str, parent: Uuid, ordinal: i64, bound: u64) -> u64 {
-        // Numbers past the last whole multiple of the bound are passed over, so that none is likelier than another.
+        // Skip numbers from the last multiple of the bound on, so that all results are equally likely.
         let limit = u64::MAX - u64::MAX % bound.max(1);
         let mut attempt = 0;
         loop {
@@ -58,7 +59,7 @@ impl Ids {
         }
     }
 
-    /// `length` letters and digits for a key or token, without those that look alike.
+    /// Returns `length` letters and digits for a key or token, without the ones that look alike.
     pub fn token(&self, kind: &str, parent: Uuid, length: i64) -> String {
         const LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
         let count = LETTERS.len() as u64;
@@ -69,12 +70,12 @@ impl Ids {
     }
 }
 
-/// The ordinal of what comes after so many. No list in memory is as long as the type allows.
+/// Returns the ordinal of the next object after `count` objects. No list in memory reaches the limit of the type.
 pub(crate) fn ordinal_after(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// An id of no workspace, for one request or one process.
+/// Returns a random id that belongs to no workspace, for one request or one process.
 pub fn random_id() -> Uuid {
     Builder::from_random_bytes(random_bytes()).into_uuid()
 }
@@ -109,7 +110,7 @@ mod tests {
     use crate::clock::from_iso;
 
     #[test]
-    fn a_seed_derives_the_same_things_each_time_and_different_things_for_each_ordinal_kind_and_parent() {
+    fn seed_derives_equal_ids_for_equal_inputs_and_different_ids_otherwise() {
         let now = from_iso("2026-01-01T00:00:00Z").unwrap();
         let (ids, parent) = (Ids::of(Some("a")), Uuid::nil());
         let id = |kind, parent, ordinal| ids.id(kind, parent, ordinal, now);
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn random_ids_made_later_sort_later() {
+    fn random_ids_created_later_sort_later() {
         let ids = Ids::of(None);
         let first = ids.id("event", Uuid::nil(), 0, from_iso("2026-01-01T00:00:00Z").unwrap());
         let second = ids.id("event", Uuid::nil(), 0, from_iso("2026-01-01T00:00:01Z").unwrap());

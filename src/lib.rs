@@ -1,21 +1,23 @@
-//! Latchkey: a local Seam Connect for smart-lock access codes.
+//! Latchkey: a local stand-in for the Seam Connect API, for smart-lock access codes.
 //!
-//! All of it is private but what the program uses, below, and what its tests use, in [`testing`]: so the compiler sees what
-//! nobody uses.
+//! Everything is private except the items that the program uses, below, and the items that the tests use, in
+//! [`testing`]. So the compiler reports unused items.
 //!
-//! The floors of the house, from the top. A file imports from its own floor and from those below, never from one above;
-//! `tests/it/floors.rs` checks it. `ARCHITECTURE.md` says why it is built so.
+//! The layers, from the top. A file imports from its own layer and from lower layers, never from a higher one;
+//! `tests/it/layers.rs` checks this. `ARCHITECTURE.md` describes the structure, and `docs/decisions.md` the reasons for
+//! it.
 //!
 //! 1. The program: `main.rs`, and its other commands in [`commands`].
-//! 2. [`server`] puts the router together, begins and ends the tasks, tells how the server is, and loads fixtures.
-//! 3. [`api`] has Seam's resources, [`control`] the control plane under `/_emulator`. Neither imports the other; both stand
-//!    on [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
-//! 4. [`engine`] has the transactions on locked devices, and what drives them: the batches of requests, the scheduler, the clock,
-//!    snapshots.
-//! 5. [`store`] has the SQL and the rows, a file for each table.
-//! 6. [`domain`] has the pure rules: the life of a code, PINs, brands, offline codes, simulation, events.
-//! 7. What all others may use: [`contract`] (`openapi.json` at work), [`http`], [`postgres`], [`config`], [`clock`] and [`ids`] (the
-//!    only places that read the time and draw randomness), [`cause`], [`error`], [`compute`], [`supervise`], [`stop`].
+//! 2. [`server`]: the router, the start and the end of the tasks, `/health`, and the loading of fixtures.
+//! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
+//!    other. Both use [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
+//! 4. [`engine`]: the transactions on locked devices, and what starts them: batches of requests, the scheduler, the
+//!    clock, snapshots.
+//! 5. [`store`]: the SQL and the rows, a file for each table.
+//! 6. [`domain`]: the pure rules: lifecycle of a code, PINs, brands, offline codes, simulation, events.
+//! 7. The base, which all layers may use: [`contract`] (checks by `openapi.json`), [`http`], [`postgres`], [`config`],
+//!    [`clock`] and [`ids`] (the only places that read the time and draw randomness), [`cause`], [`error`],
+//!    [`compute`], [`supervise`], [`stop`].
 
 mod api;
 mod cause;

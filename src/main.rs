@@ -1,4 +1,4 @@
-//! The command line: starts the database and the server, says where they are, and stops both.
+//! Command line: starts the database and the server, prints their addresses, and stops both.
 
 use clap::Parser;
 use latchkey::{
@@ -13,48 +13,51 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
-/// An answer is made of many small pieces of memory: with the system's allocator they were a fifth of the time of a list.
+/// A response needs many small allocations: with the allocator of the system they took a fifth of the time of a list
+/// request.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// When memory is given back after much of it became free: what was answered may still be on its way.
+/// Delays after which memory is returned to the system when much of it became free. The first can be too early: the
+/// response may not be sent yet.
 const MEMORY_RELEASE_DELAYS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(3), Duration::from_secs(30)];
 
-/// Gives memory back to the system whenever much of it became free: the allocator by itself waits for the next request.
-async fn give_memory_back(app: App) {
+/// Returns memory to the system whenever much of it became free. The allocator alone would wait for the next request.
+async fn return_memory(app: App) {
     loop {
         app.memory_freed().await;
-        for wait in MEMORY_RELEASE_DELAYS {
-            tokio::time::sleep(wait).await;
+        for delay in MEMORY_RELEASE_DELAYS {
+            tokio::time::sleep(delay).await;
             collect();
         }
     }
 }
 
-/// Gives back what the allocator keeps for later.
+/// Returns free memory, which the allocator reserves for later allocations, to the system.
 #[expect(unsafe_code, reason = "the interface of the allocator is one of C")]
 fn collect() {
-    // SAFETY: it takes no pointers, may be called at any time from any thread, and leaves alone what is in use.
+    // SAFETY: the function takes no pointers, may be called at any time from any thread, and leaves memory in use
+    // alone.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
 fn main() -> ExitCode {
     let CommandLine { command, config } = CommandLine::parse();
-    let done = match command {
-        None => return ended(start(&config)),
-        Some(Command::Serve(config)) => return ended(start(&config)),
-        Some(Command::Health(asked)) => ask_health(&asked.server_url()),
-        Some(Command::Doctor(config)) => examine(&config),
-        Some(Command::FixturesSchema) => say(fixtures::SCHEMA.trim_end()),
+    let result = match command {
+        None => return exit_code(start(&config)),
+        Some(Command::Serve(config)) => return exit_code(start(&config)),
+        Some(Command::Health(options)) => check_health(&options.server_url()),
+        Some(Command::Doctor(config)) => run_doctor(&config),
+        Some(Command::FixturesSchema) => print(fixtures::SCHEMA.trim_end()),
     };
-    ended(done.map(|is_fine| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
+    exit_code(result.map(|is_fine| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
-/// The exit code of a command; what failed is said on standard error.
-fn ended(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
-    match done {
-        Ok(exit_code) => exit_code,
+/// Returns the exit code of a command, and prints its error on standard error.
+fn exit_code(result: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
+    match result {
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "latchkey: {error}");
             ExitCode::FAILURE
@@ -62,55 +65,56 @@ fn ended(done: Result<ExitCode, Box<dyn Error>>) -> ExitCode {
     }
 }
 
-/// Prints a text on standard output. Gives `true`: all is well.
-fn say(text: impl std::fmt::Display) -> Result<bool, Box<dyn Error>> {
+/// Prints a text on standard output. Returns true, the result of a successful command.
+fn print(text: impl std::fmt::Display) -> Result<bool, Box<dyn Error>> {
     writeln!(std::io::stdout(), "{text}")?;
     Ok(true)
 }
 
-/// Asks a server how it is, and says it. Gives whether it is well.
-fn ask_health(url: &str) -> Result<bool, Box<dyn Error>> {
-    say(health::ask(url)?)
+/// Prints the state of a healthy server and returns true. A server that is not healthy is an error.
+fn check_health(url: &str) -> Result<bool, Box<dyn Error>> {
+    print(health::ask(url)?)
 }
 
-/// Says what keeps a server from starting; gives whether one could.
-fn examine(config: &Config) -> Result<bool, Box<dyn Error>> {
+/// Prints the findings of [`doctor`]. Returns true if a server can start.
+fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let findings = runtime.block_on(doctor::look(config));
+    let findings = runtime.block_on(doctor::check(config));
     for finding in &findings {
-        say(finding)?;
+        print(finding)?;
     }
     Ok(findings.iter().all(doctor::Finding::is_fine))
 }
 
-/// Starts the database and the server, and serves until it is to stop.
+/// Starts the database and the server, and serves until the server is stopped.
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
     log(config);
-    // Before anything slow: whoever asks the server to stop while it starts is heard.
+    // Before any slow step, so that a signal during the start is handled.
     let stop = Stop::on_signals()?;
-    // Before a database is started for what cannot be loaded.
+    // Before the database is started: no database is needed to find mistakes in the file.
     let fixtures = config.fixtures.as_deref().map(|file| Fixtures::read(file, &config.settings)).transpose()?;
     let mut database = Database::open(config)?;
-    let given_up = database.given_up();
+    let failed = database.wait_until_failed();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         tokio::select! {
             served = run(config, &database, fixtures, &stop) => served,
-            reason = given_up => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
+            reason = failed => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
         }
     });
-    // The pool first, then the server it is connected to. What still looks up a name is not waited for.
+    // The pool first, then the server it is connected to. The timeout also limits the wait for blocking tasks, such as
+    // name lookups.
     runtime.shutdown_timeout(CLOSE_TIMEOUT);
     database.close()?;
     served?;
     Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-/// How long the connections to the database may take to close.
+/// Timeout for closing the connections to the database.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Serves until the server is to stop.
+/// Serves until the server is stopped.
 async fn run(
     config: &Config,
     database: &Database,
@@ -118,24 +122,24 @@ async fn run(
     stop: &Stop,
 ) -> Result<(), Box<dyn Error>> {
     let (app, listener) = tokio::select! {
-        // What was asked for before comes first.
+        // A stop that was requested before has priority.
         biased;
-        () = stop.gently.cancelled() => return Ok(()),
+        () = stop.graceful.cancelled() => return Ok(()),
         ready = prepare(config, database, fixtures) => ready?,
     };
     let pools = app.pools();
-    let giving_back = tokio::spawn(give_memory_back(app.clone()));
+    let returning_memory = tokio::spawn(return_memory(app.clone()));
     let served = serve(app, listener, stop).await;
-    giving_back.abort();
+    returning_memory.abort();
     served?;
     tokio::select! {
         _ = tokio::time::timeout(CLOSE_TIMEOUT, pools.close()) => {}
-        () = stop.at_once.cancelled() => {}
+        () = stop.immediate.cancelled() => {}
     }
     Ok(())
 }
 
-/// Everything up to the first request.
+/// Connects to the database, creates the sandbox and the fixtures, opens the listener, and prints the welcome text.
 async fn prepare(
     config: &Config,
     database: &Database,
@@ -156,7 +160,7 @@ async fn prepare(
     Ok((app, listener))
 }
 
-/// Sends what is logged to standard error.
+/// Sets up logging to standard error.
 fn log(config: &Config) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -167,7 +171,7 @@ fn log(config: &Config) {
     }
 }
 
-/// Says what is where, and what to try first.
+/// Prints addresses, credentials and locks, and a first request to try.
 fn welcome(
     config: &Config,
     database: &Database,
@@ -184,12 +188,19 @@ fn welcome(
     if let WorkspaceClock::Held { at } = config.settings.clock {
         writeln!(out, "  clock      held at {} in new workspaces", to_iso(at))?;
     }
-    if let Database::Private(private) = database {
-        writeln!(out, "  database   psql '{}'", private.url())?;
-        if config.ephemeral {
-            writeln!(out, "  data       gone when the server stops")?;
+    match database {
+        Database::Named(_) => writeln!(out, "  data       in the PostgreSQL of DATABASE_URL")?,
+        Database::Private(private) => {
+            writeln!(out, "  database   psql '{}'", private.url())?;
+            if config.ephemeral {
+                writeln!(out, "  data       deleted when the server stops")?;
+            } else {
+                writeln!(out, "  data       {}", private.data_directory().display())?;
+            }
         }
     }
+    writeln!(out, "  reset      curl -X POST {base_url}/_emulator/workspaces/reset")?;
+    writeln!(out, "  stop       Ctrl-C")?;
     writeln!(out, "\n  locks")?;
     for lock in locks {
         writeln!(out, "    {:<16} {:<12} {}", lock.name, lock.brand.display_name, lock.device_id)?;
@@ -197,14 +208,14 @@ fn welcome(
     if config.fixtures.is_some() {
         writeln!(out, "\n  fixtures")?;
         for (workspace, api_key) in &loaded.created {
-            writeln!(out, "    loaded   {}  {api_key}  {}", workspace.workspace_id, workspace.name)?;
+            writeln!(out, "    created  {}  {api_key}  {}", workspace.workspace_id, workspace.name)?;
         }
-        for workspace_id in &loaded.left {
-            writeln!(out, "    was here {workspace_id}  left as it is")?;
+        for workspace_id in &loaded.unchanged {
+            writeln!(out, "    exists   {workspace_id}  unchanged")?;
         }
     }
     if let [first, second, ..] = locks {
-        writeln!(out, "\n  one PIN on two locks:\n")?;
+        writeln!(out, "\n  a first request, one PIN on two locks:\n")?;
         writeln!(
             out,
             "curl -s {base_url}/access_codes/create_multiple -H 'Authorization: Bearer {}' \

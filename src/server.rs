@@ -1,4 +1,4 @@
-//! The server: its router, its middleware, and how it starts and stops.
+//! The server: router, middleware, start and stop.
 
 pub mod fixtures;
 pub(crate) mod health;
@@ -29,10 +29,10 @@ use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::trace::TraceLayer;
 
-/// Paths that are served and are not in the contract: Seam serves them too, and describes them nowhere.
+/// Paths that are served although they are not in the contract. Seam serves them too, without documenting them.
 pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
 
-/// The whole server as a service.
+/// Returns the router of the whole server.
 pub fn router(app: App) -> Router {
     let (contract, _) = api::routes().into_parts();
     let (control_plane, _) = control::routes().into_parts();
@@ -59,7 +59,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// Middleware of every request. One function, since each layer copies the route below it for each request.
+/// Middleware of every request. It is one function, because each layer copies the route below it for each request.
 async fn frame(request: Request, next: Next) -> Response {
     unread::close(request, |request| {
         request_id::set(request, |request| head::check(request, |request| next.run(request)))
@@ -67,13 +67,15 @@ async fn frame(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Serves until it is to stop; then running requests are finished first, within limits.
+/// Serves until the server is stopped. Then waits for running requests to finish, within limits.
 pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
     let (first, second, third) = (app.clone(), app.clone(), app.clone());
     let tasks = [
         tokio::spawn(keep_running("scheduler", move || scheduler::run(first.clone()))),
-        tokio::spawn(keep_running("scheduler beside busy workspaces", move || scheduler::run_beside(second.clone()))),
-        tokio::spawn(keep_running("expiry", move || workspaces::remove_as_they_expire(third.clone()))),
+        tokio::spawn(keep_running("scheduler beside busy workspaces", move || {
+            scheduler::run_beside_busy(second.clone())
+        })),
+        tokio::spawn(keep_running("expiry", move || workspaces::delete_expired(third.clone()))),
     ];
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
     for task in tasks {
@@ -103,7 +105,7 @@ fn document(text: &'static str) -> Response {
     response
 }
 
-/// The headers that clients of Seam's send, besides those every browser may.
+/// Headers that Seam's clients send, in addition to those that browsers may always send.
 const CLIENT_HEADERS: &[&str] = &[
     "authorization",
     "content-type",
@@ -135,7 +137,7 @@ fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), request_id)
 }
 
-/// Logs a server error. A path that is not served is none: the client asked for more than there is.
+/// Logs a server error. 501 is not logged: the client requested a path that is not emulated.
 #[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn log_failure(failure: ServerErrorsFailureClass, took: Duration, _: &tracing::Span) {
     if !matches!(failure, ServerErrorsFailureClass::StatusCode(StatusCode::NOT_IMPLEMENTED)) {

@@ -1,4 +1,4 @@
-//! How the program is asked to end: at first gently, so that running requests are finished, and then at once.
+//! Shutdown of the program by signals: first gracefully, so that running requests finish, then immediately.
 
 use std::io;
 use std::process;
@@ -9,30 +9,32 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// How long the orderly end may still take after the second signal.
+/// Maximum duration of the shutdown after the second signal.
 const FINAL_TIMEOUT: Duration = Duration::from_millis(1500);
 
-/// The exit code of a process that a signal has ended is this and the number of the signal.
+/// Base of the exit code of a process that a signal has ended; the number of the signal is added.
 const ENDED_BY_SIGNAL: u8 = 128;
 
-/// Whether the program is to end. Clones tell the same.
+/// Requests to end the program. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
-    /// Nothing new is begun; what runs is finished, within limits.
-    pub gently: CancellationToken,
-    /// Nothing is waited for.
-    pub at_once: CancellationToken,
-    /// The exit code that the second signal asks for; 0: there was none.
+    /// Cancelled by the first signal: no new work is started, and running work is finished, within time limits.
+    pub graceful: CancellationToken,
+    /// Cancelled by the second signal: nothing is waited for.
+    pub immediate: CancellationToken,
+    /// Exit code for the second signal; 0: no second signal was received.
     exit_code: Arc<AtomicU8>,
 }
 
 impl Stop {
-    /// Receives SIGTERM and SIGINT from now on until the process ends: the first asks to end gently, the second at once.
+    /// Handles SIGTERM and SIGINT from now on until the process ends: the first signal requests a graceful shutdown,
+    /// the second an immediate one.
     ///
     /// # Errors
-    /// If the system does not let it receive them.
+    /// If the signal handlers, their runtime or their thread cannot be created.
     pub fn on_signals() -> io::Result<Self> {
-        // A thread and a runtime of its own: signals are received while the program starts, and while its runtime is taken down.
+        // A separate thread and runtime, so that signals are also handled while the program starts and while its own
+        // runtime shuts down.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut signals = {
             let _context = runtime.enter();
@@ -42,17 +44,17 @@ impl Stop {
         let requested = stop.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             runtime.block_on(signals.next());
-            requested.gently.cancel();
+            requested.graceful.cancel();
             let exit_code = runtime.block_on(signals.next());
             requested.exit_code.store(exit_code, Ordering::Release);
-            requested.at_once.cancel();
+            requested.immediate.cancel();
             thread::sleep(FINAL_TIMEOUT);
             process::exit(exit_code.into());
         })?;
         Ok(stop)
     }
 
-    /// The exit code of a program that had to end at once.
+    /// Returns the exit code of an immediate shutdown; `None`: no second signal was received.
     pub fn exit_code(&self) -> Option<u8> {
         Some(self.exit_code.load(Ordering::Acquire)).filter(|exit_code| *exit_code > 0)
     }
@@ -64,7 +66,7 @@ struct Signals {
 }
 
 impl Signals {
-    /// Waits for one, and gives the exit code that it stands for.
+    /// Waits for a signal and returns its exit code.
     async fn next(&mut self) -> u8 {
         let kind = tokio::select! {
             _ = self.terminate.recv() => SignalKind::terminate(),

@@ -1,12 +1,11 @@
-//! Tasks that have to run as long as the server does.
+//! Supervision of tasks that must run as long as the server.
 
 use std::time::Duration;
 
-/// How long a task that ended is left alone before it is started again.
+/// Delay before a task that ended is restarted.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Runs a task until this future is dropped. One that panics, or ends by itself, is started again, with a line in the
-/// log that says why.
+/// Runs a task until this future is dropped. A task that panics or ends is restarted, and the reason is logged.
 pub(crate) async fn keep_running<F>(name: &'static str, task: impl Fn() -> F)
 where
     F: Future<Output = ()> + Send + 'static,
@@ -14,14 +13,14 @@ where
     loop {
         let mut running = AbortOnDrop(tokio::spawn(task()));
         match (&mut running.0).await {
-            Ok(()) => tracing::error!(name, "a task of the server ended; it is started again"),
-            Err(error) => tracing::error!(name, %error, "a task of the server broke off; it is started again"),
+            Ok(()) => tracing::error!(name, "a server task ended; restarting it"),
+            Err(error) => tracing::error!(name, %error, "a server task panicked; restarting it"),
         }
         tokio::time::sleep(RESTART_DELAY).await;
     }
 }
 
-/// A task that ends with its owner.
+/// A task that is aborted when its owner drops it.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
@@ -38,7 +37,7 @@ mod tests {
     use tokio::sync::Semaphore;
 
     #[tokio::test(start_paused = true)]
-    async fn task_that_panics_or_ends_is_started_again_until_it_is_given_up() {
+    async fn task_that_panics_or_ends_is_started_again() {
         let (starts, going) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
         let task = {
             let (starts, going) = (Arc::clone(&starts), Arc::clone(&going));
@@ -53,9 +52,9 @@ mod tests {
                 }
             }
         };
-        let kept = tokio::spawn(async move { keep_running("a test", task).await });
+        let supervisor = tokio::spawn(async move { keep_running("a test", task).await });
         going.acquire().await.unwrap().forget();
         assert_eq!(starts.load(Ordering::SeqCst), 3);
-        kept.abort();
+        supervisor.abort();
     }
 }

@@ -1,7 +1,7 @@
-//! What the tests use of the library besides HTTP, by the same paths: servers in their own process, the clock, the data that
-//! they check.
+//! Items of the library that the tests use besides HTTP, under their paths in the crate: servers in the test process,
+//! the clock, and data to check.
 //!
-//! All else is private to the crate, so that the compiler sees what nobody uses.
+//! Everything else is private to the crate, so that the compiler reports unused items.
 
 pub mod api {
     pub use crate::api::routes;
@@ -61,7 +61,7 @@ pub mod engine {
         pub use crate::engine::delete::delete;
     }
     pub mod external_changes {
-        pub use crate::engine::external_changes::{OnLock, remove};
+        pub use crate::engine::external_changes::{CodeOnLock, remove};
     }
     pub mod generate_code {
         pub use crate::engine::generate_code::generate_code;
@@ -90,7 +90,7 @@ pub mod error {
 }
 pub mod http {
     pub mod envelope {
-        pub use crate::http::envelope::Answer;
+        pub use crate::http::envelope::JsonResponse;
     }
 }
 pub mod ids {

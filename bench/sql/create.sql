@@ -1,4 +1,4 @@
--- The statements of one /access_codes/create with a code of the caller's, by itself.
+-- The statements of one /access_codes/create with a PIN chosen by the caller.
 \set lock1 random(1, 64)
 \set code random(10000000, 99999999)
 begin;

@@ -1,4 +1,4 @@
--- The statements of one /access_codes/create_multiple with a code of the caller's, by itself.
+-- The statements of one /access_codes/create_multiple with a PIN chosen by the caller.
 \set lock1 random(1, 32)
 \set lock2 random(33, 64)
 \set code random(10000000, 99999999)

@@ -1,9 +1,9 @@
-// What the guide in the README tells, as tests: no sleeping, no polling, and the next line knows.
+// Tests of guest access codes, from the booking to the check-out. They neither sleep nor poll.
 
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { isSeamHttpApiError } from '@seamapi/http'
-import { makeWorld, startLatchkey } from './latchkey.js'
+import { makeWorkspace, startLatchkey } from './latchkey.js'
 
 const pending = (code) => code.pending_mutations.map((mutation) => mutation.mutation_code)
 const errors = (code) => code.errors.map((error) => error.error_code)
@@ -13,8 +13,8 @@ after(() => latchkey.stop())
 
 describe('guests', () => {
   test("a guest's stay, from booking to 404", async (t) => {
-    const world = await makeWorld(t, latchkey.url)
-    const { seam, locks: [lock] } = world
+    const workspace = await makeWorkspace(t, latchkey.url)
+    const { seam, locks: [lock] } = workspace
     const look = async () => await seam.accessCodes.get({ access_code_id: code.access_code_id })
 
     // Booked three weeks ahead: nothing is on the lock yet.
@@ -25,47 +25,47 @@ describe('guests', () => {
       ends_at: '2026-03-26T11:00:00Z',
     })
     assert.deepEqual([code.status, pending(code)], ['unset', ['deferring_creation']])
-    await world.advance({ to: '2026-03-20T14:59:59Z' })
-    assert.deepEqual([(await look()).is_scheduled_on_device, await world.memory(lock)], [false, []])
+    await workspace.advance({ to: '2026-03-20T14:59:59Z' })
+    assert.deepEqual([(await look()).is_scheduled_on_device, await workspace.memory(lock)], [false, []])
 
-    // 72 hours before the start it is put on the lock, which keeps the schedule.
-    await world.advance({ by: 'PT1S' })
+    // 72 hours before the start the code is set on the lock, which stores the schedule.
+    await workspace.advance({ by: 'PT1S' })
     assert.deepEqual(pending(await look()), ['creating'])
-    await world.advance({ by: 'PT1S' })
+    await workspace.advance({ by: 'PT1S' })
     const scheduled = await look()
     assert.deepEqual([scheduled.status, scheduled.is_scheduled_on_device, pending(scheduled)], ['unset', true, []])
-    assert.deepEqual((await world.memory(lock)).map((held) => held.code), [code.code])
+    assert.deepEqual((await workspace.memory(lock)).map((held) => held.code), [code.code])
 
     // Check-in.
-    await world.advance({ to: '2026-03-23T14:59:59Z' })
+    await workspace.advance({ to: '2026-03-23T14:59:59Z' })
     assert.equal((await look()).status, 'unset')
-    await world.advance({ by: 'PT1S' })
+    await workspace.advance({ by: 'PT1S' })
     assert.equal((await look()).status, 'set')
 
-    // One night more. An August lock makes the code anew to change it, hence `setting`.
+    // One night more. August locks change a code by deleting and recreating it, hence `setting`.
     await seam.accessCodes.update({ access_code_id: code.access_code_id, ends_at: '2026-03-27T11:00:00Z' })
     const extended = await look()
     assert.deepEqual([extended.status, pending(extended)], ['setting', ['updating_time_frame']])
-    await world.advance({ by: 'PT1S' })
+    await workspace.advance({ by: 'PT1S' })
     assert.equal((await look()).status, 'set')
-    await world.advance({ to: '2026-03-26T11:00:00Z' })
+    await workspace.advance({ to: '2026-03-26T11:00:00Z' })
     assert.equal((await look()).status, 'set')
 
-    // Check-out, and the lock is offline: the code cannot be taken off it.
-    await world.offline(lock)
-    await world.advance({ to: '2026-03-27T11:00:00Z' })
+    // Check-out, and the lock is offline, so the code cannot be removed.
+    await workspace.offline(lock)
+    await workspace.advance({ to: '2026-03-27T11:00:00Z' })
     const stuck = await look()
     assert.deepEqual([stuck.status, pending(stuck)], ['removing', ['deleting']])
     assert.deepEqual(errors(stuck), ['failed_to_remove_from_device', 'device_disconnected'])
-    await world.advance({ by: 'PT3H' })
-    assert.deepEqual([(await look()).status, (await world.memory(lock)).length], ['removing', 1])
+    await workspace.advance({ by: 'PT3H' })
+    assert.deepEqual([(await look()).status, (await workspace.memory(lock)).length], ['removing', 1])
 
-    // It comes back, and gives the code up.
-    await world.online(lock)
-    await world.advance({ by: 'PT1S' })
+    // The lock is online again and removes the code.
+    await workspace.online(lock)
+    await workspace.advance({ by: 'PT1S' })
     await assert.rejects(look, (error) => isSeamHttpApiError(error) && error.statusCode === 404)
-    assert.deepEqual(await world.memory(lock), [])
-    assert.deepEqual(await world.events(code), [
+    assert.deepEqual(await workspace.memory(lock), [])
+    assert.deepEqual(await workspace.events(code), [
       'created',
       'scheduled_on_device',
       'set_on_device',
@@ -79,37 +79,37 @@ describe('guests', () => {
   })
 
   test('a lock that fails three times has the code at the fourth attempt', async (t) => {
-    const world = await makeWorld(t, latchkey.url)
-    const [device_id] = world.locks
-    await world.emulator('faults/create', { operation: 'set', device_id, outcome: { fail: {} }, times: 3 })
+    const workspace = await makeWorkspace(t, latchkey.url)
+    const [device_id] = workspace.locks
+    await workspace.emulator('faults/create', { operation: 'set', device_id, outcome: { fail: {} }, times: 3 })
 
-    const code = await world.seam.accessCodes.create({ device_id, name: 'Cleaner' })
-    const look = async () => await world.seam.accessCodes.get({ access_code_id: code.access_code_id })
+    const code = await workspace.seam.accessCodes.create({ device_id, name: 'Cleaner' })
+    const look = async () => await workspace.seam.accessCodes.get({ access_code_id: code.access_code_id })
     for (const wait of ['PT0.25S', 'PT10.25S', 'PT20.25S']) {
-      await world.advance({ by: wait })
+      await workspace.advance({ by: wait })
       const failing = await look()
       assert.deepEqual([failing.status, errors(failing)], ['setting', ['failed_to_set_on_device']])
     }
-    assert.deepEqual(await world.memory(device_id), [])
+    assert.deepEqual(await workspace.memory(device_id), [])
 
-    await world.advance({ by: 'PT40.25S' })
+    await workspace.advance({ by: 'PT40.25S' })
     const done = await look()
     assert.deepEqual([done.status, errors(done)], ['set', []])
-    assert.deepEqual((await world.memory(device_id)).map((held) => held.code), [code.code])
-    assert.deepEqual(await world.events(code), ['created', 'failed_to_set_on_device', 'set_on_device'])
-    const { faults: [fault] } = await world.emulator('faults/list')
+    assert.deepEqual((await workspace.memory(device_id)).map((held) => held.code), [code.code])
+    assert.deepEqual(await workspace.events(code), ['created', 'failed_to_set_on_device', 'set_on_device'])
+    const { faults: [fault] } = await workspace.emulator('faults/list')
     assert.deepEqual([fault.used, fault.is_exhausted], [3, true])
   })
 
   test('two guests have one PIN each for both doors, and a backup where a lock fails', async (t) => {
     const locks = ['Street', 'Flat'].map((name) => ({ device_type: 'ttlock_lock', name }))
-    const world = await makeWorld(t, latchkey.url, { locks })
-    const [street, flat] = world.locks
-    await world.emulator('faults/create', { operation: 'set', device_id: flat, outcome: { fail: {} } })
+    const workspace = await makeWorkspace(t, latchkey.url, { locks })
+    const [street, flat] = workspace.locks
+    await workspace.emulator('faults/create', { operation: 'set', device_id: flat, outcome: { fail: {} } })
 
     const arrive = async (name) =>
-      await world.seam.accessCodes.createMultiple({
-        device_ids: world.locks,
+      await workspace.seam.accessCodes.createMultiple({
+        device_ids: workspace.locks,
         name,
         starts_at: '2026-03-02T12:00:00Z',
         ends_at: '2026-03-05T11:00:00Z',
@@ -120,17 +120,17 @@ describe('guests', () => {
     assert.deepEqual([new Set(ada.map(({ code }) => code)).size, new Set(grace.map(({ code }) => code)).size], [1, 1])
     assert.notEqual(ada[0].code, grace[0].code)
 
-    await world.advance({ by: 'PT1S' })
-    const look = async ({ access_code_id }) => await world.seam.accessCodes.get({ access_code_id })
+    await workspace.advance({ by: 'PT1S' })
+    const look = async ({ access_code_id }) => await workspace.seam.accessCodes.get({ access_code_id })
     const [atStreet, atFlat] = await Promise.all(ada.map(look))
     assert.deepEqual([atStreet.status, errors(atStreet)], ['set', []])
     assert.deepEqual([atFlat.status, errors(atFlat)], ['setting', ['failed_to_set_on_device']])
 
-    // The pool was filled before the trouble began, so Ada gets in.
+    // The pool was filled before the fault, so a backup code is available.
     const { access_code_id } = atFlat
-    const backup = await world.seam.accessCodes.pullBackupAccessCode({ access_code_id })
+    const backup = await workspace.seam.accessCodes.pullBackupAccessCode({ access_code_id })
     assert.deepEqual([backup.device_id, backup.is_backup, backup.status], [flat, true, 'set'])
-    assert.ok((await world.memory(flat)).some((held) => held.code === backup.code))
+    assert.ok((await workspace.memory(flat)).some((held) => held.code === backup.code))
   })
 
   for (const [device_type, programmedAt] of [
@@ -139,38 +139,38 @@ describe('guests', () => {
     ['smartthings_lock', '2026-03-23T14:00:00.250Z'],
   ]) {
     test(`a stay's code is put on a ${device_type} at ${programmedAt}`, async (t) => {
-      const world = await makeWorld(t, latchkey.url, { locks: [{ device_type }] })
-      const [lock] = world.locks
-      await world.seam.accessCodes.create({
+      const workspace = await makeWorkspace(t, latchkey.url, { locks: [{ device_type }] })
+      const [lock] = workspace.locks
+      await workspace.seam.accessCodes.create({
         device_id: lock,
         starts_at: '2026-03-23T15:00:00Z',
         ends_at: '2026-03-26T11:00:00Z',
       })
-      await world.advance({ until: 'next' }) // the lock begins
-      assert.deepEqual(await world.memory(lock), [])
-      const { now } = await world.advance({ until: 'next' }) // and is done
-      assert.deepEqual([now, (await world.memory(lock)).length], [programmedAt, 1])
+      await workspace.advance({ until: 'next' }) // the lock begins
+      assert.deepEqual(await workspace.memory(lock), [])
+      const { now } = await workspace.advance({ until: 'next' }) // and is done
+      assert.deepEqual([now, (await workspace.memory(lock)).length], [programmedAt, 1])
     })
   }
 })
 
-// A test that has a world to itself can run beside any other.
-describe('worlds live side by side, each in its own time', { concurrency: true }, () => {
+// Tests with workspaces of their own can run in parallel.
+describe('workspaces have clocks of their own', { concurrency: true }, () => {
   for (const [days, history] of [
     [0, ['created']],
     [1, ['created', 'set_on_device']],
     [2, ['created', 'set_on_device', 'removed_from_device', 'deleted']],
   ]) {
     test(`day ${days}`, async (t) => {
-      const world = await makeWorld(t, latchkey.url)
-      const code = await world.seam.accessCodes.create({
-        device_id: world.locks[0],
+      const workspace = await makeWorkspace(t, latchkey.url)
+      const code = await workspace.seam.accessCodes.create({
+        device_id: workspace.locks[0],
         code: '4826',
         starts_at: '2026-03-02T12:00:00Z',
         ends_at: '2026-03-04T11:00:00Z',
       })
-      await world.advance({ by: `P${days}D` })
-      assert.deepEqual(await world.events(code), history)
+      await workspace.advance({ by: `P${days}D` })
+      assert.deepEqual(await workspace.events(code), history)
     })
   }
 })

@@ -1,7 +1,7 @@
-"""Latchkey for pytest: one server for the whole run, a world of its own for each test.
+"""Latchkey for pytest: one server for the whole run, a new workspace for each test.
 
-LATCHKEY_URL names a server that runs already. Without it one is started, from LATCHKEY_BIN, else `latchkey` on the PATH,
-else the debug build of the repository this file is in.
+Set LATCHKEY_URL to use a running server. Otherwise the fixture starts one: the program in LATCHKEY_BIN, else `latchkey` on
+the PATH, else the debug build of this repository.
 """
 
 import os
@@ -12,32 +12,32 @@ from pathlib import Path
 import pytest
 from seam import Seam
 
-# What every world's clock says at the beginning: a Monday, at noon.
+# First time on the clock of each workspace: a Monday at noon.
 START = "2026-03-02T12:00:00Z"
 
-# The key of the sandbox that every server has.
+# API key of the default sandbox.
 SANDBOX_KEY = "seam_testsand_LatchkeySandbox"
 
 
-class World:
-    """A workspace for one test: its locks, its codes, and a clock that stands still until it is told to move."""
+class Workspace:
+    """A workspace for one test: its locks, its access codes and a held clock."""
 
-    def __init__(self, sandbox, **wishes):
-        wishes = {"clock": {"held_at": START}, "locks": 2, "ttl": "PT10M", **wishes}
-        made = sandbox.client.post("/_emulator/workspaces/create", json=wishes)
-        self.seam = Seam(made["api_key"], endpoint=str(sandbox.client.base_url))
-        self.locks = [device["device_id"] for device in made["devices"]]
+    def __init__(self, sandbox, **params):
+        params = {"clock": {"held_at": START}, "locks": 2, "ttl": "PT10M", **params}
+        created = sandbox.client.post("/_emulator/workspaces/create", json=params)
+        self.seam = Seam(created["api_key"], endpoint=str(sandbox.client.base_url))
+        self.locks = [device["device_id"] for device in created["devices"]]
 
     def emulator(self, path, **body):
-        """Asks the control plane. The SDK's own client carries the key, and turns a refusal into an exception."""
+        """Sends a request to the control plane. The client of the SDK adds the API key and raises on an error."""
         return self.seam.client.post(f"/_emulator/{path}", json=body)
 
     def advance(self, **how):
-        """Moves the clock by="PT1H", to="2026-03-20T15:00:00Z" or until="quiet". All that falls due has happened then."""
+        """Moves the clock by="PT1H", to="2026-03-20T15:00:00Z" or until="quiet", and returns when all due steps are done."""
         return self.emulator("clock/advance", **how)
 
     def memory(self, lock):
-        """What the lock truly holds."""
+        """Returns the codes stored in the lock."""
         return self.emulator("locks/memory", device_id=lock)["codes"]
 
     def offline(self, lock):
@@ -47,7 +47,7 @@ class World:
         self.emulator("devices/update", device_id=lock, online=True)
 
     def events(self, code):
-        """The types of a code's events, in the order in which they occurred."""
+        """Returns the event types of an access code, oldest first."""
         found = self.seam.events.list(access_code_id=code.access_code_id, since="2026-01-01T00:00:00Z")
         return [event.event_type.removeprefix("access_code.") for event in found]
 
@@ -58,17 +58,19 @@ class World:
 
 @pytest.fixture(scope="session")
 def latchkey():
-    """The address of a server."""
+    """URL of the server."""
     if url := os.environ.get("LATCHKEY_URL"):
         yield url
         return
     built = Path(__file__).resolve().parents[2] / "target/debug/latchkey"
     program = os.environ.get("LATCHKEY_BIN") or shutil.which("latchkey") or str(built)
+    if not shutil.which(program):
+        pytest.exit(f"{program} does not exist. Run `cargo build`, or set LATCHKEY_BIN to the program.", returncode=1)
     command = [program, "--ephemeral", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             ready = next((line for line in server.stdout if line.startswith("ready on ")), None)
-            assert ready, f"{program} stopped before it was ready; it says above why"
+            assert ready, f"{program} stopped before it was ready; its output is above"
             yield ready.split()[2]
         finally:
             server.terminate()
@@ -76,26 +78,26 @@ def latchkey():
 
 @pytest.fixture(scope="session")
 def sandbox(latchkey):
-    """The workspace that every server has, for what needs no world of its own."""
+    """The default sandbox, for requests that need no workspace of their own."""
     with Seam(SANDBOX_KEY, endpoint=latchkey) as seam:
         yield seam
 
 
 @pytest.fixture
-def make_world(sandbox):
-    """Makes as many worlds as a test wants: make_world(locks=5, seed="x")."""
-    worlds = []
+def make_workspace(sandbox):
+    """Creates workspaces and deletes them after the test: make_workspace(locks=5, seed="x")."""
+    workspaces = []
 
-    def make(**wishes):
-        worlds.append(World(sandbox, **wishes))
-        return worlds[-1]
+    def make(**params):
+        workspaces.append(Workspace(sandbox, **params))
+        return workspaces[-1]
 
     yield make
-    for world in worlds:
-        world.delete()
+    for workspace in workspaces:
+        workspace.delete()
 
 
 @pytest.fixture
-def world(make_world):
-    """A world with two August locks."""
-    return make_world()
+def workspace(make_workspace):
+    """A workspace with two August locks."""
+    return make_workspace()

@@ -1,4 +1,4 @@
-//! Authentication: credentials resolved to a caller, in the order and words of Seam's servers.
+//! Authentication: resolves credentials to a caller, in the order and with the messages of Seam's servers.
 
 use crate::contract::Endpoint;
 use crate::domain::caller::{Caller, Credential};
@@ -11,19 +11,21 @@ use axum::http::HeaderMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Nothing that was sent is a credential for this endpoint.
+/// Error for a request without a credential that this endpoint accepts.
 const NO_METHOD_SUCCEEDED: Error = Error::Unauthorized("No authentication methods succeeded");
 
-/// The key would let in every page that somebody on this machine happens to visit.
+/// Error for the sandbox's public API key in a request of a web page from elsewhere. Otherwise every page that a user
+/// of this machine visits could use the server.
 const DEFAULT_KEY_REFUSED: Error = Error::Unauthorized(
-    "Everybody knows the API key of the sandbox, so only web pages from localhost, 127.0.0.1 and [::1] may use it. Make \
-     a workspace with a key of its own (POST /_emulator/workspaces/create), and use that key here",
+    "The API key of the sandbox is public, so only web pages from localhost, 127.0.0.1 and [::1] may use it. Create a \
+     workspace (POST /_emulator/workspaces/create) and use its API key here",
 );
 
-/// How the tokens begin that are no API keys: those of client sessions, of people, of web pages, and of the console.
+/// Prefixes of tokens that are not API keys: client session tokens, personal access tokens, publishable keys, and
+/// tokens of the console.
 const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 
-/// The workspace of the API key that came with the request, if it is one.
+/// Returns the workspace of the API key in the request; `None` without a valid API key.
 pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
     let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.strip_prefix("Bearer ") {
@@ -33,12 +35,15 @@ pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<
     }
 }
 
-/// Who sent the request, by the credential that came with it.
+/// Returns the caller, determined by the credential in the request.
 ///
-/// What the endpoint accepts is tried in its order. What does not apply is passed over; what applies and is not known
-/// ends the search.
+/// Tries the security schemes in the order of the endpoint. Skips a scheme if the request has no credential of its
+/// form.
+///
+/// # Errors
+/// The first credential of an accepted form is not valid, or no scheme applies.
 pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &HeaderMap) -> Result<Caller> {
-    // Some clients send headers empty; then they are not there.
+    // Some clients send empty headers. They count as missing.
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).filter(|value| !value.is_empty());
     let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     for scheme in endpoint.security() {
@@ -57,9 +62,9 @@ pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &Heade
                     continue;
                 };
                 let workspace = app.workspaces.of_token(&app.pool, "personal_access_token", bearer).await?;
-                let asked_for = Uuid::parse_str(workspace_id).ok();
+                let requested_id = Uuid::parse_str(workspace_id).ok();
                 return workspace
-                    .filter(|workspace| Some(workspace.workspace_id) == asked_for)
+                    .filter(|workspace| Some(workspace.workspace_id) == requested_id)
                     .map(|workspace| Caller { workspace, credential: Credential::PersonalAccessToken })
                     .ok_or(Error::Unauthorized("Access token not found"));
             }
@@ -78,7 +83,8 @@ pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &Heade
     Err(NO_METHOD_SUCCEEDED)
 }
 
-/// Whether a page from elsewhere uses a key that it needs nobody to tell it. The sandbox's other tokens are random.
+/// Returns true if a web page from elsewhere uses the sandbox's API key, which is public. The sandbox's other tokens
+/// are random.
 fn is_misused_by_page(api_key: &str, headers: &HeaderMap) -> bool {
-    api_key == sandbox::API_KEY && Origin::of(headers) == Origin::Foreign
+    api_key == sandbox::API_KEY && Origin::of(headers) == Origin::CrossSite
 }

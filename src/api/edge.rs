@@ -1,5 +1,5 @@
-//! Endpoints: a handler together with the checks that come before it, in Seam's order: authentication, method, content type,
-//! contract. A failure at any of them is answered in the one envelope.
+//! Endpoints: a handler and the checks that run before it, in Seam's order: authentication, method, content type,
+//! contract. The response to a failed check has the same envelope as all other responses.
 
 use super::caller;
 use super::http_faults::apply;
@@ -26,29 +26,29 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// One request as a handler gets it: checked against the contract, and who sent it.
+/// One request as a handler receives it: checked against the contract, and with its caller.
 pub struct Call<I> {
     /// The server.
     pub app: App,
-    /// Who sent it.
+    /// The authenticated caller.
     pub caller: Caller,
-    /// The parameters, from query and body alike.
+    /// The parameters of query and body.
     pub input: I,
-    /// The parameters as they came, for what has to repeat or compare them.
+    /// The parameters before deserialization, for code that repeats or compares them.
     pub parameters: Map<String, Value>,
-    /// Scheme and authority under which the caller reaches the server, for URLs in answers.
+    /// Scheme and authority by which the client reaches the server, for URLs in responses.
     pub base_url: String,
 }
 
-/// A request without parameters of its own.
+/// Input of an endpoint without parameters.
 #[derive(Deserialize)]
-pub(crate) struct Nothing {}
+pub(crate) struct NoParameters {}
 
-/// An answer without content.
+/// Result of an endpoint without content.
 #[derive(Serialize)]
-pub(crate) struct Done {}
+pub(crate) struct EmptyResult {}
 
-/// Routes under construction, with the list of their paths for the test that compares it with the contract.
+/// Builder of routes. Includes the list of their paths, for a test that compares them with the contract.
 #[derive(Default)]
 pub struct Routes {
     router: Router<App>,
@@ -68,23 +68,23 @@ impl Routes {
         let serve = move |State(app): State<App>, request: Request| {
             let handler = handler.clone();
             async move {
-                let mut pending = pending(&request, Cow::Borrowed(path));
+                let mut pending = new_log_entry(&request, Cow::Borrowed(path));
                 let deadline = app.config.request_timeout;
                 let cause = pending.entry.cause.clone();
-                let answering = cause.scope(answer(&app, path, request, handler, &mut pending));
-                let result = tokio::time::timeout(deadline, answering).await;
-                let answer = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
+                let handling = cause.scope(handle(&app, path, request, handler, &mut pending));
+                let result = tokio::time::timeout(deadline, handling).await;
+                let response = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
                     Ok(result) => envelope::ok(result).await,
                     Err(error) => error.into(),
                 };
-                app.requests.keep(pending, answer.status.as_u16(), &answer.body);
-                answer.into_response()
+                app.requests.record(pending, response.status.as_u16(), &response.body);
+                response.into_response()
             }
         };
         self.route(path, any(serve))
     }
 
-    /// Adds a path with what serves it.
+    /// Adds a path with its method router.
     #[must_use]
     pub(crate) fn route(mut self, path: &'static str, serve: MethodRouter<App>) -> Self {
         self.router = self.router.route(path, serve);
@@ -92,7 +92,7 @@ impl Routes {
         self
     }
 
-    /// Takes over the routes of another resource.
+    /// Adds the routes of another resource.
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
@@ -100,19 +100,20 @@ impl Routes {
         self
     }
 
-    /// The router and the paths in it.
+    /// Returns the router and its paths.
     pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
         (self.router, self.paths)
     }
 }
 
-/// A request as the log has it before it is answered.
-fn pending(request: &Request, path: Cow<'static, str>) -> Pending {
+/// Creates the request log entry of a request that has no response yet.
+fn new_log_entry(request: &Request, path: Cow<'static, str>) -> Pending {
     let request_id = request.headers().get(request_id::HEADER).and_then(|id| id.to_str().ok()).unwrap_or_default();
     Pending::new(request_id, request.method().as_str(), path, request.uri().query())
 }
 
-/// The error of a request that was given up. Where it was received and has changed nothing, it can be sent again.
+/// Returns the error of a request that exceeded its deadline. If it was received and has changed nothing, the client
+/// can send it again.
 fn timed_out(pending: &Pending, deadline: Duration) -> Error {
     if pending.entry.body.is_none() || pending.entry.cause.may_have_changed() {
         Error::TimedOut(deadline.as_secs())
@@ -121,8 +122,8 @@ fn timed_out(pending: &Pending, deadline: Duration) -> Error {
     }
 }
 
-/// Answers a request, and writes into the log what becomes known of it.
-async fn answer<I, O, H, F>(
+/// Checks a request and calls its handler. Records details of the request in its log entry.
+async fn handle<I, O, H, F>(
     app: &App,
     path: &'static str,
     request: Request,
@@ -161,14 +162,14 @@ where
     handler(Call { app: app.clone(), caller, input, parameters, base_url }).await
 }
 
-/// What the request's method does at this endpoint.
+/// Returns the endpoint's operation for the method of the request.
 pub(crate) fn operation<'a>(endpoint: &'a Endpoint, parts: &Parts) -> Result<&'a Operation> {
     let operation = endpoint.operation(parts.method.as_str());
     operation.ok_or_else(|| Error::MethodNotAllowed(endpoint.methods().join(",")))
 }
 
-/// Reads a body to its end, if that is not farther than this many bytes. Not a byte is read of one that is announced to
-/// be longer.
+/// Reads a body of at most `limit` bytes to its end. A body with a longer announced length is rejected before anything
+/// of it is read.
 pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
     if usize::try_from(body.size_hint().lower()).map_or(true, |announced| announced > limit) {
         return Err(Error::PayloadTooLarge(limit));
@@ -180,8 +181,8 @@ pub(crate) async fn receive(limit: usize, body: Body) -> Result<Bytes> {
     }
 }
 
-/// Checks content type and parameters; gives the parameters of query and body as one object. `is_strict`: what the
-/// contract does not know is refused.
+/// Checks content type and parameters. Returns the parameters of query and body as one object. `is_strict`: unknown
+/// parameters are rejected.
 pub(crate) fn read(operation: &Operation, parts: &Parts, body: &Bytes, is_strict: bool) -> Result<Map<String, Value>> {
     check_content_type(parts, body)?;
     let body = match body.as_ref() {
@@ -191,7 +192,7 @@ pub(crate) fn read(operation: &Operation, parts: &Parts, body: &Bytes, is_strict
     check(operation, parts, body, is_strict)
 }
 
-/// Refuses a body that does not say that it is JSON.
+/// Rejects a POST or PATCH body without the JSON content type.
 pub(crate) fn check_content_type(parts: &Parts, body: &Bytes) -> Result<()> {
     let content_type =
         parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -202,7 +203,7 @@ pub(crate) fn check_content_type(parts: &Parts, body: &Bytes) -> Result<()> {
     Ok(())
 }
 
-/// Checks parameters; gives those of query and body as one object.
+/// Checks the parameters. Returns those of query and body as one object.
 pub(crate) fn check(
     operation: &Operation,
     parts: &Parts,
@@ -223,24 +224,25 @@ fn base_url(parts: &Parts) -> String {
     format!("{scheme}://{}", origin::host(&parts.headers, &parts.uri).unwrap_or("localhost"))
 }
 
-/// The error of a path that there is not, with where those that there are can be read.
+/// Returns the error of an unknown path. It names the document that lists the paths.
 pub(crate) fn unknown_path(request: &Request) -> Error {
     let path = request.uri().path().to_owned();
     let contract = if path.starts_with("/_emulator") { "/_emulator/openapi.json" } else { "/openapi.json" };
     Error::NoSuchPath { method: request.method().to_string(), path, contract }
 }
 
-/// Answers what no route takes: 501 for a path of Seam's that is not served, else 404.
+/// Responds to requests that match no route: 501 for a path of Seam that Latchkey does not serve, otherwise 404.
 pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Response {
     let path = request.uri().path();
-    let mut pending = pending(&request, Cow::Owned(path.to_owned()));
-    // It is in the log of whoever has asked, if that is known; it does not matter otherwise.
+    let mut pending = new_log_entry(&request, Cow::Owned(path.to_owned()));
+    // The request is logged for the workspace of its API key. Without one, or if the look-up fails, it has no
+    // workspace.
     if let Ok(Some(workspace)) = caller::of_api_key(&app, request.headers()).await {
         pending.entry.workspace_id = Some(workspace.workspace_id);
     }
     let error =
         if seam_paths::is_known(path) { Error::NotImplemented(path.to_owned()) } else { unknown_path(&request) };
-    let answer: envelope::Answer = error.into();
-    app.requests.keep(pending, answer.status.as_u16(), &answer.body);
-    answer.into_response()
+    let response: envelope::JsonResponse = error.into();
+    app.requests.record(pending, response.status.as_u16(), &response.body);
+    response.into_response()
 }

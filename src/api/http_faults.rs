@@ -1,4 +1,4 @@
-//! What an HTTP fault does to the request that it strikes.
+//! Effects of HTTP faults on requests.
 
 use crate::clock::duration_from_iso;
 use crate::domain::http_fault::{HttpFaultOutcome, KeywordOutcome};
@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::http::connection::Connection;
 use axum::http::request::Parts;
 
-/// Answers the request with the error that was arranged, delays it, or resets its connection. `Ok`: the request goes on.
+/// Applies an HTTP fault to a request: returns the configured error, delays the request, or resets the connection. `Ok`
+/// if the request continues.
 ///
 /// # Errors
 /// [`Error::HttpFaultInjected`] and [`Error::ConnectionReset`].
@@ -23,13 +24,13 @@ pub(crate) async fn apply(injected: InjectedHttpFault, app: &App, parts: &Parts)
             let delay = delay.ok_or_else(|| Error::inconsistent("http_fault", http_fault_id, "outcome"))?;
             tokio::select! {
                 () = tokio::time::sleep(delay) => {}
-                // A server that is about to stop waits for its requests, and does not wait for nothing.
+                // When the server stops, it waits for its requests, so the delay ends early.
                 () = app.stopping.cancelled() => {}
             }
             Ok(())
         }
         HttpFaultOutcome::Named(KeywordOutcome::Reset) => {
-            // Who came without a connection, as tests do, is told instead.
+            // A request without a connection, as in tests, receives the error as a response.
             if let Some(connection) = parts.extensions.get::<Connection>() {
                 connection.reset();
             }

@@ -1,4 +1,4 @@
-//! Seam's API: a folder for each resource, a file for each endpoint.
+//! Seam's API: one folder per resource, one file per endpoint.
 
 pub(crate) mod access_codes;
 pub(crate) mod action_attempts;
@@ -14,7 +14,7 @@ pub(crate) mod workspaces;
 
 use self::edge::Routes;
 
-/// Every route of the contract.
+/// Returns all routes of the contract.
 pub fn routes() -> Routes {
     Routes::default()
         .merge(access_codes::routes())

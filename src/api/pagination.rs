@@ -1,4 +1,4 @@
-//! Pages: an opaque cursor that says where the next page begins and which request it belongs to.
+//! Pagination with an opaque cursor. It contains the position of the next page and a hash of the request's parameters.
 
 use crate::error::{Error, Result};
 use crate::store::Position;
@@ -18,18 +18,18 @@ pub(crate) struct Pagination {
     next_page_url: Option<String>,
 }
 
-/// The page a request asks for.
+/// The page that a request asks for.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The row it begins behind; `None`: it is the first.
+    /// Position of the last row before the page; `None` for the first page.
     pub after: Option<Position>,
-    /// How many rows it has at most.
+    /// Maximum number of rows.
     pub limit: usize,
     parameters: Map<String, Value>,
 }
 
 impl Page {
-    /// Reads `limit` and `page_cursor`. A cursor that was made up, or for other parameters, is refused.
+    /// Reads `limit` and `page_cursor`. Rejects a cursor that is malformed, or that was created for other parameters.
     pub(crate) fn of(parameters: &Map<String, Value>, default_limit: usize) -> Result<Self> {
         let limit = match parameters.get("limit").and_then(Value::as_f64) {
             None => default_limit,
@@ -54,12 +54,12 @@ impl Page {
         Ok(Self { after, limit, parameters: parameters.clone() })
     }
 
-    /// How many rows to fetch: one more than the page has, to see whether another follows.
+    /// Returns the number of rows to fetch: one more than the page has, to detect if another page follows.
     pub(crate) fn fetch(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
 
-    /// Cuts the rows that were fetched to the page, and says what follows.
+    /// Cuts the fetched rows to the page. Returns them with Seam's `pagination` object.
     pub(crate) fn cut<T>(
         &self,
         mut rows: Vec<T>,
@@ -83,7 +83,7 @@ impl Page {
     }
 }
 
-/// What a request asks for besides the page, as a query has it.
+/// Returns the parameters without the cursor, as the pairs of a query string.
 fn pairs(parameters: &Map<String, Value>) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     for (name, value) in parameters.iter().filter(|(name, _)| *name != "page_cursor") {
@@ -107,7 +107,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// The same for all spellings of a request, in a body or in a query, whatever it names first.
+/// Returns a hash of the parameters. It is the same for parameters in a body and in a query, in any order.
 fn fingerprint(parameters: &Map<String, Value>) -> String {
     let mut pairs = pairs(parameters);
     pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -125,13 +125,13 @@ fn decode(cursor: &str, fingerprint: &str) -> Result<Position> {
         let cursor = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         serde_json::from_slice::<(String, i64, Uuid)>(&cursor).ok()
     };
-    let made_up = "page_cursor is not one of this server's. Take it from pagination.next_page_cursor.";
-    let (of, milliseconds, id) = read().ok_or(Error::MismatchedPageParameters(made_up))?;
-    if of != fingerprint {
+    let malformed = "page_cursor is not one of this server's. Take it from pagination.next_page_cursor.";
+    let (created_for, milliseconds, id) = read().ok_or(Error::MismatchedPageParameters(malformed))?;
+    if created_for != fingerprint {
         let message = "page_cursor belongs to a request with other parameters. Repeat those parameters with it.";
         return Err(Error::MismatchedPageParameters(message));
     }
-    let created_at = DateTime::from_timestamp_millis(milliseconds).ok_or(Error::MismatchedPageParameters(made_up))?;
+    let created_at = DateTime::from_timestamp_millis(milliseconds).ok_or(Error::MismatchedPageParameters(malformed))?;
     Ok(Position { created_at, id })
 }
 
@@ -141,7 +141,7 @@ mod tests {
     use crate::clock::from_iso;
 
     #[test]
-    fn a_cursor_leads_back_to_its_position_only_with_the_parameters_it_was_made_for() {
+    fn page_cursor_is_accepted_only_with_the_same_parameters() {
         let position = Position { created_at: from_iso("2026-01-01T00:00:00Z").unwrap(), id: Uuid::max() };
         let parameters = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
         let first = Page::of(&parameters(r#"{"device_id":"x","limit":1}"#), 500).unwrap();

@@ -1,6 +1,6 @@
-//! `latchkey doctor`: what keeps a server with these settings from starting, and how to mend it.
+//! `latchkey doctor`: checks whether a server with these settings can start, and reports how to fix what is wrong.
 //!
-//! It looks at what a start would look at, in the same way where there is one, and changes nothing.
+//! It checks what a start would check, with the same code where that is possible, and changes nothing.
 
 use super::health;
 use crate::config::Config;
@@ -9,19 +9,19 @@ use crate::server::fixtures::Fixtures;
 use std::fmt;
 use std::net::TcpListener;
 
-/// The oldest PostgreSQL that will do, as its server writes versions.
+/// Oldest supported PostgreSQL version, as a number like that of `server_version_num`.
 const OLDEST: i32 = 140_000;
 
-/// One thing that was looked at.
+/// Result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Finding {
-    /// It is as it should be, or does no harm.
+    /// No problem, or one that does not keep a server from starting.
     Fine(String),
-    /// It keeps a server from starting.
+    /// A problem that keeps a server from starting.
     Problem {
-        /// What is wrong.
+        /// Description of the problem.
         what: String,
-        /// What to do about it, where `what` does not say so.
+        /// Fix of the problem; `None`: `what` contains it.
         fix: Option<String>,
     },
 }
@@ -37,7 +37,7 @@ impl fmt::Display for Finding {
 }
 
 impl Finding {
-    /// Whether a server could start in spite of it.
+    /// Returns true if the finding does not keep a server from starting.
     pub fn is_fine(&self) -> bool {
         matches!(self, Self::Fine(_))
     }
@@ -46,14 +46,14 @@ impl Finding {
         Self::Problem { what: what.into(), fix: Some(fix.into()) }
     }
 
-    /// A problem whose text names the way out, as those of a start do.
+    /// Creates a problem whose text contains the fix, as the errors of a start do.
     fn with_fix_in_text(text: impl Into<String>) -> Self {
         Self::Problem { what: text.into(), fix: None }
     }
 }
 
-/// Looks at everything.
-pub async fn look(config: &Config) -> Vec<Finding> {
+/// Runs all checks.
+pub async fn check(config: &Config) -> Vec<Finding> {
     let mut findings = vec![settings(config), user()];
     match &config.database_url {
         Some(url) => findings.extend(database(url).await),
@@ -62,18 +62,19 @@ pub async fn look(config: &Config) -> Vec<Finding> {
     findings.push(port(config));
     findings.extend(config.fixtures.as_ref().map(|file| match Fixtures::read(file, &config.settings) {
         Ok(fixtures) => Finding::Fine(format!("fixtures: {} workspaces in {}", fixtures.count(), file.display())),
-        Err(error) => Finding::problem(error.to_string(), "mend the file; latchkey fixtures-schema prints its schema"),
+        Err(error) => Finding::problem(
+            error.to_string(),
+            "correct the file; `latchkey fixtures-schema` prints its \
+                                                           schema",
+        ),
     }));
-    findings.push(Finding::Fine(format!(
-        "time zones: {} are built in, none have to be installed",
-        chrono_tz::TZ_VARIANTS.len()
-    )));
+    findings.push(Finding::Fine(format!("time zones: {} are built in", chrono_tz::TZ_VARIANTS.len())));
     findings
 }
 
 fn settings(config: &Config) -> Finding {
     match config.check() {
-        Ok(()) => Finding::Fine(format!("settings: they go together; to listen on {}", config.address.socket())),
+        Ok(()) => Finding::Fine(format!("settings: consistent; listens on {}", config.address.socket())),
         Err(error) => Finding::with_fix_in_text(error),
     }
 }
@@ -81,7 +82,7 @@ fn settings(config: &Config) -> Finding {
 fn user() -> Finding {
     let root = rustix::process::geteuid().is_root();
     Finding::Fine(if root {
-        "user: root. PostgreSQL refuses to be that, so a private one runs as another user".to_owned()
+        "user: root. PostgreSQL cannot run as root, so the private one runs as another user".to_owned()
     } else {
         "user: not root".to_owned()
     })
@@ -100,17 +101,17 @@ fn private_database(config: &Config) -> Vec<Finding> {
     let data = match checkup.data {
         Ok(data) => {
             let runs_as = data.runs_as.map_or_else(String::new, |user| format!(", postgresql to run as {user}"));
-            let what = match data.written_by {
+            let state = match data.written_by {
                 _ if config.ephemeral => "a new one each time",
                 Some(_) => "there",
                 None => "to be made",
             };
             let version = data.written_by.map_or_else(String::new, |major| format!(", written by postgresql {major}"));
-            Finding::Fine(format!("data: {}, {what}{version}{runs_as}", data.directory.display()))
+            Finding::Fine(format!("data: {}, {state}{version}{runs_as}", data.directory.display()))
         }
         Err(error @ private::StartError::Io { .. }) => Finding::problem(
             format!("data: {error}"),
-            "name a directory that you can write in with --data-dir, or keep nothing with --ephemeral",
+            "set --data-dir to a directory that you can write to, or use --ephemeral",
         ),
         Err(error) => Finding::with_fix_in_text(error.to_string()),
     };
@@ -118,35 +119,35 @@ fn private_database(config: &Config) -> Vec<Finding> {
 }
 
 async fn database(url: &str) -> Vec<Finding> {
-    let found = match postgres::look_at(url).await {
+    let found = match postgres::inspect(url).await {
         Ok(found) => found,
         Err(error) => {
-            let fix = "start that server, or correct DATABASE_URL (postgres://user:password@host:5432/database), or leave \
-                       it out to have a private one";
+            let fix = "start that server, correct DATABASE_URL (postgres://user:password@host:5432/database), or \
+                       unset it to use a private PostgreSQL";
             return vec![Finding::problem(format!("cannot use the database that DATABASE_URL names: {error}"), fix)];
         }
     };
     let (version, number) = found.version;
     let version = if number >= OLDEST {
-        Finding::Fine(format!("database: reached, postgresql {version}"))
+        Finding::Fine(format!("database: reachable, postgresql {version}"))
     } else {
         Finding::problem(
-            format!("the database is postgresql {version}, and the oldest that will do is 14"),
-            "name a newer one, or leave DATABASE_URL out to have a private one",
+            format!("the database is postgresql {version}; latchkey needs 14 or newer"),
+            "set DATABASE_URL to a newer one, or unset it to use a private PostgreSQL",
         )
     };
     let schema = match (found.migrations, found.unknown_migration) {
         (_, Some(unknown)) => Finding::problem(
-            format!("the database has the migration {unknown}, which this latchkey does not know"),
-            "use the newer latchkey that made it, or another database",
+            format!("the database has the migration {unknown}, which this version of latchkey does not know"),
+            "use the newer version of latchkey that created it, or another database",
         ),
-        ((run, all), None) if run == all => Finding::Fine("schema: up to date".to_owned()),
-        ((run, all), None) if found.may_create => {
-            Finding::Fine(format!("schema: {run} of {all} migrations were run, the others will be at the next start"))
-        }
+        ((applied, total), None) if applied == total => Finding::Fine("schema: up to date".to_owned()),
+        ((applied, total), None) if found.may_create => Finding::Fine(format!(
+            "schema: {applied} of {total} migrations are applied; the next start applies the others"
+        )),
         _ => Finding::problem(
-            "the schema is not up to date, and the role may not make tables",
-            "grant create on schema public to it, or name another role",
+            "the schema is not up to date, and the role cannot create tables",
+            "grant it create on schema public, or use another role",
         ),
     };
     vec![version, schema]
@@ -163,7 +164,7 @@ fn port(config: &Config) -> Finding {
     }
     let fix = "stop it, or choose another port with --port, or 0 for any";
     match health::ask(&config.address.url()) {
-        Ok(_) => Finding::problem(format!("{socket} is in use: a latchkey serves there"), fix),
+        Ok(_) => Finding::problem(format!("{socket} is in use by another latchkey"), fix),
         Err(_) => Finding::problem(format!("{socket} is in use by another program"), fix),
     }
 }

@@ -1,47 +1,47 @@
-//! `latchkey health`: asks a running server how it is, for containers and scripts.
+//! `latchkey health`: requests `/health` from a running server, for containers and scripts.
 //!
-//! The request is written out by hand: one GET over plain TCP is all there is to it, and no client library has to be
-//! linked into every server for that.
+//! The request is written by hand, because it is only one GET over plain TCP: a client library would be linked into
+//! every server for it.
 
 use serde_json::Value;
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
-/// How long the server may take for each of connecting, hearing and answering.
+/// Timeout for each of connecting, writing and reading.
 const IO_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No answer about health is longer.
-const MAX_ANSWER_BYTES: u64 = 64 * 1024;
+/// Maximum number of bytes that are read of a response. Responses of `/health` are shorter.
+const MAX_RESPONSE_BYTES: u64 = 64 * 1024;
 
-/// Why a server does not count as healthy, with what to do.
+/// Reason why a server does not count as healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum HealthError {
-    /// The URL is not one that can be asked.
-    #[error("{0} is no address of a Latchkey: give --url http://HOST:PORT")]
+    /// The URL is not the HTTP URL of a server.
+    #[error("{0} is not the address of a server: give --url http://HOST:PORT")]
     NotAnAddress(String),
-    /// Nobody is there, or nobody answers.
-    #[error("{url} does not answer: {cause}. Is the server started, and on this port?")]
+    /// The server cannot be reached, or does not respond.
+    #[error("{url} does not respond: {cause}. Check that the server runs, and on this port.")]
     Silent {
-        /// The server's URL.
+        /// Base URL of the server.
         url: String,
-        /// What the system said.
+        /// Error of the operating system.
         cause: io::Error,
     },
-    /// Somebody answers, but not as a healthy Latchkey.
-    #[error("{url} answers, but not as a Latchkey that serves: {answer}")]
+    /// The response is not that of a healthy Latchkey.
+    #[error("{url} responds, but not as a healthy Latchkey: {answer}")]
     Other {
-        /// The server's URL.
+        /// Base URL of the server.
         url: String,
-        /// The first line of what it said.
+        /// Status line of the response, with the message in its body, if any.
         answer: String,
     },
 }
 
-/// Asks the server with this base URL for `/health`. Gives what it says of itself.
+/// Requests `/health` from the server with this base URL, and returns the message in its response.
 ///
 /// # Errors
-/// If it does not say that it serves.
+/// A [`HealthError`] unless the server reports that it is serving.
 pub fn ask(url: &str) -> Result<String, HealthError> {
     let not_an_address = || HealthError::NotAnAddress(url.to_owned());
     let rest = url.trim().strip_prefix("http://").ok_or_else(not_an_address)?;
@@ -53,21 +53,21 @@ pub fn ask(url: &str) -> Result<String, HealthError> {
     if authority.is_empty() || authority.contains('@') || url.contains(char::is_whitespace) {
         return Err(not_an_address());
     }
-    let answer =
+    let response =
         exchange(&with_port, authority, &path).map_err(|cause| HealthError::Silent { url: url.to_owned(), cause })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     let status = head.lines().next().unwrap_or_default();
-    let said: Value = serde_json::from_str(body).unwrap_or_default();
-    let message = said.get("msg").and_then(Value::as_str);
-    let serves = status.split(' ').nth(1) == Some("200") && said.get("ok") == Some(&Value::Bool(true));
+    let content: Value = serde_json::from_str(body).unwrap_or_default();
+    let message = content.get("msg").and_then(Value::as_str);
+    let serves = status.split(' ').nth(1) == Some("200") && content.get("ok") == Some(&Value::Bool(true));
     if let Some(message) = message.filter(|_| serves) {
         return Ok(message.to_owned());
     }
-    let answer = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
-    Err(HealthError::Other { url: url.to_owned(), answer: answer.chars().take(200).collect() })
+    let summary = message.map_or_else(|| status.to_owned(), |message| format!("{status}: {message}"));
+    Err(HealthError::Other { url: url.to_owned(), answer: summary.chars().take(200).collect() })
 }
 
-/// Sends a GET and reads until the server closes.
+/// Sends a GET request, and reads until the server closes the connection.
 fn exchange(address: &str, host: &str, path: &str) -> io::Result<String> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in address.to_socket_addrs()? {
@@ -76,13 +76,13 @@ fn exchange(address: &str, host: &str, path: &str) -> io::Result<String> {
             Ok(mut stream) => {
                 stream.set_read_timeout(Some(IO_TIMEOUT))?;
                 stream.set_write_timeout(Some(IO_TIMEOUT))?;
-                // HTTP/1.0: the answer comes in one piece, and the connection ends with it. The request goes in one
-                // piece, too, since who is no Latchkey may hang up after the first.
+                // With HTTP/1.0 the response is not chunked, and the server closes the connection after it. The
+                // request is sent with one write: a server of another kind may close the connection after the first.
                 let request = format!("GET {path} HTTP/1.0\r\nhost: {host}\r\naccept: application/json\r\n\r\n");
                 stream.write_all(request.as_bytes())?;
-                let mut answer = Vec::new();
-                stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer)?;
-                return Ok(String::from_utf8_lossy(&answer).into_owned());
+                let mut response = Vec::new();
+                stream.take(MAX_RESPONSE_BYTES).read_to_end(&mut response)?;
+                return Ok(String::from_utf8_lossy(&response).into_owned());
             }
         }
     }

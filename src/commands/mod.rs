@@ -1,4 +1,4 @@
-//! The program's other commands.
+//! Commands of the program besides `serve`.
 
 pub mod doctor;
 pub mod health;

@@ -1,31 +1,31 @@
-//! The string formats a contract may name, each as wide as the check Seam's servers run for it.
+//! String formats of a contract, each as permissive as the corresponding check in Seam's servers.
 //!
-//! An instant is the exception: a request may write it as generously as JavaScript reads it, an answer may not.
+//! Exception: in a request, a date-time may have all forms that JavaScript parses; in a response it may not.
 //!
-//! They are written out here, rather than left to the validator's built-in ones, so that the answer yes or no and the
-//! text of the issue come from the same rule.
+//! The checks are implemented here instead of using the validator's built-in ones, so that the decision and the message
+//! of the issue come from the same rule.
 
 use super::side::Side;
 use crate::clock;
 
 /// A format of the contract.
 pub(super) struct Format {
-    /// Its name in `format:`.
+    /// Value of the keyword `format`.
     pub(super) name: &'static str,
-    /// What an issue says of a string that does not have it.
+    /// Message of the issue for a string that does not have the format.
     pub(super) issue: &'static str,
-    /// Whether a string of a request has it.
+    /// Check for strings in requests.
     in_request: fn(&str) -> bool,
-    /// Whether a string of a response has it.
+    /// Check for strings in responses.
     in_response: fn(&str) -> bool,
 }
 
 impl Format {
-    const fn new(name: &'static str, issue: &'static str, has_it: fn(&str) -> bool) -> Self {
-        Self { name, issue, in_request: has_it, in_response: has_it }
+    const fn new(name: &'static str, issue: &'static str, is_valid: fn(&str) -> bool) -> Self {
+        Self { name, issue, in_request: is_valid, in_response: is_valid }
     }
 
-    /// The check of strings that go this way.
+    /// Returns the check for strings of this direction.
     pub(super) fn check(&self, side: Side) -> fn(&str) -> bool {
         match side {
             Side::Request => self.in_request,
@@ -33,13 +33,13 @@ impl Format {
         }
     }
 
-    /// Whether a string that goes this way has it.
+    /// Returns true if a string of this direction has the format.
     pub(super) fn accepts(&self, side: Side, text: &str) -> bool {
         self.check(side)(text)
     }
 }
 
-/// Every format that is checked; others (`float`, `int32`) are annotations.
+/// Formats that are checked. Others (`float`, `int32`) are annotations.
 pub(super) const FORMATS: [Format; 4] = [
     Format::new("uuid", "Invalid uuid", is_uuid),
     Format {
@@ -52,21 +52,21 @@ pub(super) const FORMATS: [Format; 4] = [
     Format::new("uri", "Invalid url", is_url),
 ];
 
-/// The format called `name`, when it is one that is checked.
+/// Returns the format called `name`; `None` if it is not checked.
 pub(super) fn named(name: &str) -> Option<&'static Format> {
     FORMATS.iter().find(|format| format.name == name)
 }
 
-/// Hexadecimal digits grouped 8-4-4-4-12, in either case; version and variant bits are not looked at.
+/// Accepts hexadecimal digits grouped 8-4-4-4-12, in either case. Version and variant bits are not checked.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
+        && text.bytes().enumerate().all(|(index, byte)| match index {
             8 | 13 | 18 | 23 => byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
 }
 
-/// RFC 3339 in its upper-case spelling, with `Z` or an offset, and without leap seconds: an instant in an answer.
+/// Accepts RFC 3339 in upper case, with `Z` or an offset, and without leap seconds: an instant in a response.
 fn is_date_time(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else {
         return false;
@@ -78,7 +78,7 @@ fn is_date_time(text: &str) -> bool {
     has_offset && date.len() == "2026-01-01".len() && !time.starts_with("24") && clock::from_iso(text).is_some()
 }
 
-/// An address with a plain local part (no quotes, no comments) at a domain of two labels or more.
+/// Accepts an address with a plain local part (no quotes, no comments) at a domain of two labels or more.
 fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
@@ -99,7 +99,7 @@ fn is_email(text: &str) -> bool {
         && top.bytes().all(|byte| byte.is_ascii_alphabetic())
 }
 
-/// An absolute URL: a scheme, and for the web's schemes a host.
+/// Accepts an absolute URL: a scheme, and for the schemes `http`, `https`, `ws` and `wss` a host.
 fn is_url(text: &str) -> bool {
     let Some((scheme, rest)) = text.split_once(':') else {
         return false;
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_uuid_is_hexadecimal_in_five_groups_of_any_version_and_case() {
+    fn uuid_is_hexadecimal_in_five_groups_of_any_version_and_case() {
         check(
             is_uuid,
             &["00000000-0000-0000-0000-000000000000", "0190163D-3f5a-9abc-0def-0123456789AB"],
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_time_has_a_time_of_day_and_an_offset() {
+    fn date_time_has_a_time_of_day_and_an_offset() {
         check(
             is_date_time,
             &[
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn an_email_has_a_local_part_and_a_dotted_domain() {
+    fn email_has_a_local_part_and_a_dotted_domain() {
         check(
             is_email,
             &["jane@example.com", "jane.o'neil+locks@mail.example.co.uk"],
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_is_absolute() {
+    fn url_is_absolute() {
         check(
             is_url,
             &[

@@ -1,24 +1,24 @@
-//! What is wrong with an input, worded and arranged as Seam's framework does.
+//! Issues of an input, worded and structured as in the responses of Seam's servers.
 //!
-//! Seam's servers check their input with zod 3 and answer with one sentence and a tree that mirrors the input
-//! (zod's `format()`), which the official clients read.
+//! Seam's servers check their input with zod 3. Their error responses contain one sentence and a tree that mirrors the
+//! input (zod's `format()`), which the official clients read.
 
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// How many issues of one input are told. The others are counted.
+/// Maximum number of issues reported for one input. Further issues are only counted.
 pub(super) const MAX_ISSUES: usize = 100;
 
-/// How many characters of a name or a value of the caller's are told.
+/// Maximum number of characters that a message quotes of a name or a value from the client.
 const MAX_QUOTED_LENGTH: usize = 200;
 
-/// The text of an issue with a value that is not there; the sentence words it as `<path> is required`.
+/// Message of the issue for a missing value. The sentence says `<path> is required` instead.
 pub(super) const REQUIRED: &str = "Required";
 
-/// How the issue begins with a value other than the only one there is.
+/// Start of the message for a value that differs from the only allowed value.
 pub(super) const LITERAL: &str = "Invalid literal value";
 
-/// A name or a value of the caller's, as a message quotes it: its beginning, where it is long.
+/// Returns a name or a value from the client for use in a message: cut to [`MAX_QUOTED_LENGTH`] characters.
 pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MAX_QUOTED_LENGTH) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
@@ -26,49 +26,50 @@ pub(crate) fn quoted(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// Why an input is refused, before any handler has seen it or by a handler's own rule.
+/// Reason why an input is rejected: it violates the contract, or a rule that a handler checks.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Rejection {
-    /// The input does not have the shape the contract asks for: 400 `invalid_input`.
+    /// The input violates the contract or a handler's rule: 400 `invalid_input`.
     #[error("{message}")]
     InvalidInput {
-        /// The sentence for `error.message`.
+        /// Sentence for `error.message`.
         message: String,
-        /// The tree for `error.validation_errors`.
+        /// Tree for `error.validation_errors`.
         validation_errors: Value,
     },
-    /// The query string cannot be read at all: 400 `invalid_query_params`.
+    /// The query string cannot be parsed: 400 `invalid_query_params`.
     #[error("{message}")]
     InvalidQuery {
-        /// The sentence for `error.message`, which names the parameter.
+        /// Sentence for `error.message`, which names the parameter.
         message: String,
     },
 }
 
-/// One thing that is wrong with an input.
+/// One issue of an input.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Issue {
-    /// Where: property names and array indices from the root.
+    /// Property names and array indices from the root.
     pub(super) path: Vec<String>,
-    /// What, in zod's words.
+    /// Message in zod's words.
     pub(super) message: String,
-    /// Whether the value is of the wrong kind altogether, and does not merely break a limit of the right kind.
+    /// True if the value is missing, of the wrong type or not an allowed value; false if a value of the right type
+    /// violates a limit, such as a length, a range or a format.
     pub(super) fatal: bool,
-    /// For a value that fits no branch of a union: what each branch has against it. The tree shows these, the
-    /// sentence shows the message.
+    /// For a value that matches no branch of a union: the issues of each branch. The tree contains these issues, the
+    /// sentence contains the message.
     pub(super) branches: Vec<Vec<Issue>>,
-    /// The branch of a union that the issue was measured against, for those who debug a response.
+    /// Branch of a union that the value was compared with, for developers who debug a response.
     pub(super) variant: Option<String>,
 }
 
 impl Issue {
-    /// An issue about a value of the wrong kind.
+    /// Creates a fatal issue (see the field `fatal`).
     pub(super) fn fatal(path: &[String], message: impl Into<String>) -> Self {
         let path = path.iter().map(|step| quoted(step).into_owned()).collect();
         Self { path, message: message.into(), fatal: true, branches: Vec::new(), variant: None }
     }
 
-    /// An issue about a value of the right kind that breaks a limit.
+    /// Creates an issue for a value of the right type that violates a limit.
     pub(super) fn limit(path: &[String], message: impl Into<String>) -> Self {
         Self { fatal: false, ..Self::fatal(path, message) }
     }
@@ -84,50 +85,51 @@ impl Issue {
         }
     }
 
-    /// One line for whoever debugs a response.
+    /// Returns one line for developers who debug a response.
     pub(super) fn line(&self) -> String {
         let path = if self.path.is_empty() { "the body".to_owned() } else { self.path.join(".") };
         match &self.variant {
-            Some(variant) => format!("{path}: {} (taken for {variant})", self.message),
+            Some(variant) => format!("{path}: {} (read as {variant})", self.message),
             None => format!("{path}: {}", self.message),
         }
     }
 
-    /// Enters what the tree has room for.
-    fn enter(&self, tree: &mut Map<String, Value>, room: &mut usize) {
+    /// Adds the issue to the tree. `room` is the number of messages that the tree may still take.
+    fn add_to_tree(&self, tree: &mut Map<String, Value>, room: &mut usize) {
         if *room == 0 {
             return;
         }
         if self.branches.is_empty() {
             *room -= 1;
-            enter(tree, &self.path, &self.message);
+            insert_message(tree, &self.path, &self.message);
         }
         for issue in self.branches.iter().flatten() {
-            issue.enter(tree, room);
+            issue.add_to_tree(tree, room);
         }
     }
 }
 
-/// The issues with an input: those of the contract, or those a handler finds by rules that a schema cannot state. Both
-/// end in the same sentence and tree. An input can have as many as it has values; the first hundred are told.
+/// Issues of an input: violations of the contract, or of rules that a handler checks because a schema cannot express
+/// them. Both produce the same sentence and tree. An input can have an issue for each of its values; the first hundred
+/// are reported.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Issues {
     reported: Vec<Issue>,
-    /// How many there are, told or not.
+    /// Number of issues, reported or not.
     count: usize,
-    /// How many of them are about a value of the wrong kind.
+    /// Number of fatal issues.
     fatal: usize,
-    /// How many of them are about a value other than the only one there is.
+    /// Number of issues of values that differ from the only allowed value.
     literals: usize,
 }
 
 impl Issues {
-    /// No issue so far.
+    /// Creates an empty list of issues.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Takes note of an issue, which is made only if it is told.
+    /// Adds an issue. `issue` is called only if the issue is reported.
     pub(super) fn add(&mut self, (fatal, literal): (bool, bool), issue: impl FnOnce() -> Issue) {
         self.count += 1;
         self.fatal += usize::from(fatal);
@@ -137,50 +139,51 @@ impl Issues {
         }
     }
 
-    /// So many issues more, which are not told.
+    /// Adds `count` fatal issues that are counted but not reported.
     #[must_use]
-    pub(super) fn and_untold(mut self, count: usize) -> Self {
+    pub(super) fn add_unreported(mut self, count: usize) -> Self {
         self.count += count;
         self.fatal += count;
         self
     }
 
-    /// Takes over the issues of a part.
-    pub(super) fn extend(&mut self, others: Self) {
-        self.count += others.count;
-        self.fatal += others.fatal;
-        self.literals += others.literals;
+    /// Adds the issues of a part of the input.
+    pub(super) fn extend(&mut self, added: Self) {
+        self.count += added.count;
+        self.fatal += added.fatal;
+        self.literals += added.literals;
         let room = MAX_ISSUES.saturating_sub(self.reported.len());
-        self.reported.extend(others.reported.into_iter().take(room));
+        self.reported.extend(added.reported.into_iter().take(room));
     }
 
-    /// Those that are told.
+    /// Returns the reported issues.
     pub(super) fn reported(&self) -> &[Issue] {
         &self.reported
     }
 
-    /// The same.
+    /// Returns the reported issues.
     pub(super) fn into_reported(self) -> Vec<Issue> {
         self.reported
     }
 
-    /// Changes those that are told.
+    /// Changes the reported issues.
     pub(super) fn map(mut self, change: impl FnMut(Issue) -> Issue) -> Self {
         self.reported = self.reported.into_iter().map(change).collect();
         self
     }
 
-    /// Whether no value is of the wrong kind.
-    pub(super) fn are_limits(&self) -> bool {
+    /// Returns true if no issue is fatal.
+    pub(super) fn has_no_fatal_issue(&self) -> bool {
         self.fatal == 0
     }
 
-    /// How far the input is from being in order: literals are what tells the branches of a union apart.
+    /// Returns how far the input is from a valid one: the number of wrong literals, which distinguish the branches of a
+    /// union, then the number of issues.
     pub(super) fn distance(&self) -> (usize, usize) {
         (self.literals, self.count)
     }
 
-    /// Adds an issue with the value at `path`: property names, and array indices as decimal text.
+    /// Adds a fatal issue for the value at `path`: property names, and array indices as decimal text.
     #[must_use]
     pub fn at<S: AsRef<str>>(mut self, path: &[S], message: impl Into<String>) -> Self {
         let path: Vec<String> = path.iter().map(|step| step.as_ref().to_owned()).collect();
@@ -188,33 +191,33 @@ impl Issues {
         self
     }
 
-    /// Adds an issue with the input as a whole, such as a rule over several fields.
+    /// Adds a fatal issue for the whole input, such as a violated rule over several fields.
     #[must_use]
     pub fn root(self, message: impl Into<String>) -> Self {
         self.at::<&str>(&[], message)
     }
 
-    /// Whether nothing is wrong.
+    /// Returns true if there are no issues.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Refuses the input when there is any issue.
+    /// Rejects the input if there is an issue.
     pub fn into_result(self) -> Result<(), Rejection> {
         if self.is_empty() { Ok(()) } else { Err(self.into_rejection()) }
     }
 
-    /// The refusal for these issues, of which there must be one at least to make a sentence.
+    /// Returns the rejection for these issues. There must be at least one issue, because the sentence lists them.
     pub fn into_rejection(self) -> Rejection {
         let sentences: Vec<String> = self.reported.iter().map(Issue::sentence).collect();
         let message = match sentences.as_slice() {
             [only] if self.count == 1 => only.clone(),
-            all if all.len() == self.count => format!("{} Input Errors: {}", all.len(), all.join(", ")),
+            listed if listed.len() == self.count => format!("{} Input Errors: {}", listed.len(), listed.join(", ")),
             first => format!("{} Input Errors, the first {} are: {}", self.count, first.len(), first.join(", ")),
         };
         let (mut tree, mut room) = (leaf(), MAX_ISSUES);
         for issue in &self.reported {
-            issue.enter(&mut tree, &mut room);
+            issue.add_to_tree(&mut tree, &mut room);
         }
         Rejection::InvalidInput { message, validation_errors: tree.into() }
     }
@@ -224,13 +227,15 @@ fn leaf() -> Map<String, Value> {
     Map::from_iter([("_errors".to_owned(), json!([]))])
 }
 
-fn enter(tree: &mut Map<String, Value>, path: &[String], message: &str) {
+/// Appends the message to the list `_errors` of the node at `path`, and creates the nodes that are missing.
+fn insert_message(tree: &mut Map<String, Value>, path: &[String], message: &str) {
     if let Some((step, rest)) = path.split_first() {
         let child = tree.entry(step).or_insert_with(|| leaf().into());
         if let Value::Object(child) = child {
-            return enter(child, rest, message);
+            return insert_message(child, rest, message);
         }
-        // Only an input key named `_errors` gets here: its place is taken by the list, so its parent speaks for it.
+        // Only reached for an input key named `_errors`: the list of messages has this key, so the message is added
+        // to the parent.
     }
     if let Some(Value::Array(errors)) = tree.get_mut("_errors") {
         errors.push(message.into());
@@ -249,28 +254,28 @@ mod tests {
     }
 
     #[test]
-    fn one_issue_of_the_root_speaks_for_itself() {
+    fn root_issue_is_reported_without_a_path() {
         let (message, tree) = rejected(Issues::new().root("Pass one of the two"));
         assert_eq!(message, "Pass one of the two");
         assert_eq!(tree, json!({"_errors": ["Pass one of the two"]}));
     }
 
     #[test]
-    fn one_missing_value_is_named_as_required() {
+    fn missing_value_is_reported_as_required() {
         let (message, tree) = rejected(Issues::new().at(&["options", "name"], REQUIRED));
         assert_eq!(message, "options.name is required");
         assert_eq!(tree, json!({"_errors": [], "options": {"_errors": [], "name": {"_errors": ["Required"]}}}));
     }
 
     #[test]
-    fn one_other_issue_names_its_dotted_path() {
+    fn issue_message_names_the_dotted_path() {
         let (message, tree) = rejected(Issues::new().at(&["device_ids", "0"], "Invalid uuid"));
         assert_eq!(message, "Invalid uuid for \"device_ids.0\"");
         assert_eq!(tree, json!({"_errors": [], "device_ids": {"_errors": [], "0": {"_errors": ["Invalid uuid"]}}}));
     }
 
     #[test]
-    fn several_issues_are_counted_and_listed() {
+    fn issues_are_counted_and_listed() {
         let issues = Issues::new()
             .at(&["device_id"], REQUIRED)
             .at(&["code"], "Too short")
@@ -292,13 +297,13 @@ mod tests {
     }
 
     #[test]
-    fn an_input_key_named_like_the_list_does_no_harm() {
+    fn errors_key_in_the_input_is_reported_on_its_parent() {
         let (_, tree) = rejected(Issues::new().at(&["metadata", "_errors", "deeper"], "Invalid"));
         assert_eq!(tree, json!({"_errors": [], "metadata": {"_errors": ["Invalid"]}}));
     }
 
     #[test]
-    fn the_first_hundred_issues_are_told_and_the_others_counted() {
+    fn issues_beyond_the_first_hundred_are_only_counted() {
         let names: Vec<String> = (0..250).map(|number| format!("x{number}")).collect();
         let issues = names.iter().fold(Issues::new(), |issues, name| issues.at(&[name], "Unknown"));
         let (message, tree) = rejected(issues);
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_quoted_by_its_beginning() {
+    fn quoted_names_are_cut_after_200_characters() {
         let (message, tree) = rejected(Issues::new().at(&["ä".repeat(201)], "Unknown"));
         let begins = format!("{}…", "ä".repeat(200));
         assert_eq!(message, format!("Unknown for \"{begins}\""));
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn no_issue_is_no_rejection() {
+    fn empty_issues_are_not_a_rejection() {
         assert_eq!(Issues::new().into_result(), Ok(()));
         assert!(Issues::new().root("x").into_result().is_err());
     }

@@ -1,9 +1,9 @@
-//! The contract: an OpenAPI document as the one source of what a request and a response look like.
+//! The contract: an OpenAPI document that defines the shape of all requests and responses.
 //!
-//! A [`Contract`] is parsed once, at start. Its validators are compiled when they are first needed, because all of
-//! them together take longer than a start may. A request is read and checked by its [`Operation`]; what is wrong with
-//! it comes back as a [`Rejection`], in the words and the shape of Seam's own servers (which check with zod 3).
-//! Rules that a schema cannot state end in the same shape by way of [`Issues`].
+//! A [`Contract`] is parsed once, at start. Its validators are compiled on first use, because compiling all of them
+//! would make the start too slow. An [`Operation`] reads and checks a request. It reports issues as a [`Rejection`],
+//! with the wording and the shape of Seam's own servers (which check with zod 3). Rules that a schema cannot express
+//! produce the same shape through [`Issues`].
 
 mod formats;
 mod issues;
@@ -32,27 +32,27 @@ use self::schema::Schemas;
 use self::side::Side;
 pub(crate) use self::unknown::UnknownParameter;
 
-/// Seam's contract, as it is served at `/openapi.json`.
+/// Seam's contract, served at `/openapi.json`.
 pub const OPENAPI: &str = include_str!("../../openapi.json");
 
-/// The contract of the control plane, as it is served at `/_emulator/openapi.json`.
+/// The contract of the control plane, served at `/_emulator/openapi.json`.
 pub const CONTROL_OPENAPI: &str = include_str!("control.json");
 
-/// The methods an endpoint may take, in the order in which they are listed.
+/// HTTP methods that an endpoint can support, in alphabetical order.
 const METHODS: [&str; 5] = ["DELETE", "GET", "PATCH", "POST", "PUT"];
 
-/// Why a document cannot serve as a contract.
+/// Reason why a document cannot be used as a contract.
 #[derive(Debug, thiserror::Error)]
 pub enum ContractError {
     /// The text is not JSON.
     #[error("the contract is not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
-    /// A part of the document is missing or not of use.
+    /// A part of the document is missing or invalid.
     #[error("the contract's {part} {problem}")]
     Malformed {
-        /// The part, such as `GET /devices/list`.
+        /// Part of the document, such as `GET /devices/list`.
         part: String,
-        /// What is wrong with it and what it should be.
+        /// Description of the problem and of the expected form.
         problem: String,
     },
 }
@@ -71,14 +71,14 @@ pub struct Contract {
 }
 
 impl Contract {
-    /// Reads a document.
+    /// Parses a document.
     ///
-    /// Of each path it takes the operations in [`Endpoint::methods`]; of each operation its `operationId`, `security`,
-    /// parameters in the query, JSON body and JSON responses. Schemas are only looked at when they are first used:
-    /// [`Contract::verify`] looks at all of them.
+    /// For each path, reads the operations in [`Endpoint::methods`]; for each operation, reads its `operationId`,
+    /// `security`, query parameters, JSON body and JSON responses. Schemas are compiled on first use;
+    /// [`Contract::verify`] compiles all of them.
     ///
     /// # Errors
-    /// The text is not JSON, is of another OpenAPI version, has no paths, or an operation without `operationId`.
+    /// The text is not JSON, has another OpenAPI version, has no paths, or has an operation without `operationId`.
     pub fn parse(document: &str) -> Result<Self, ContractError> {
         let document: Value = serde_json::from_str(document)?;
         let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default();
@@ -95,26 +95,26 @@ impl Contract {
         Ok(Self { schemas, endpoints })
     }
 
-    /// The document as it was read.
+    /// Returns the parsed document.
     pub fn document(&self) -> &Value {
         self.schemas.document()
     }
 
-    /// The paths, in the order of the document.
+    /// Returns the paths in the order of the document.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         let paths = self.document().get("paths").and_then(Value::as_object);
         paths.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
-    /// What the document says of one path, which is spelled as in the document.
+    /// Returns the endpoint of a path that is spelled as in the document.
     pub fn endpoint(&self, path: &str) -> Option<&Endpoint> {
         self.endpoints.get(path)
     }
 
-    /// Compiles every schema of every operation, to prove that it can be done. For tests.
+    /// Compiles every schema of every operation, to verify that all of them compile. For tests.
     ///
     /// # Errors
-    /// Names the first operation with a schema that cannot be compiled, and why.
+    /// The first operation with a schema that cannot be compiled, and the reason.
     pub fn verify(&self) -> Result<(), ContractError> {
         let endpoints = self.paths().filter_map(|path| self.endpoint(path));
         for (endpoint, (method, operation)) in
@@ -131,10 +131,10 @@ impl Contract {
     }
 }
 
-/// Compiles a JSON Schema that is no part of a contract. Formats are checked as in contracts, and `duration` besides.
+/// Compiles a JSON Schema that is not part of a contract. Checks the formats of contracts, and also `duration`.
 ///
 /// # Errors
-/// If it is no schema.
+/// `schema` is not a valid JSON Schema.
 pub(crate) fn compile(schema: &Value) -> Result<Validator, ContractError> {
     let is_duration = |text: &str| crate::clock::duration_from_iso(text).is_some();
     schema::options(Side::Request)
@@ -156,15 +156,15 @@ impl Endpoint {
         let mut operations = Vec::new();
         let mut security: Vec<String> = Vec::new();
         for method in METHODS {
-            let Some(described) = item.get(method.to_ascii_lowercase()) else {
+            let Some(operation) = item.get(method.to_ascii_lowercase()) else {
                 continue;
             };
-            let parsed = Operation::parse(schemas, method, described).ok_or_else(|| {
+            let parsed = Operation::parse(schemas, method, operation).ok_or_else(|| {
                 ContractError::malformed(format!("{method} {path}"), "has no operationId; give it one")
             })?;
             operations.push((method, parsed));
             let default = schemas.document().get("security");
-            let accepted = described.get("security").or(default).and_then(Value::as_array);
+            let accepted = operation.get("security").or(default).and_then(Value::as_array);
             for scheme in accepted.into_iter().flatten().filter_map(Value::as_object).flat_map(Map::keys) {
                 if !security.contains(scheme) {
                     security.push(scheme.clone());
@@ -174,28 +174,28 @@ impl Endpoint {
         Ok(Self { path: path.to_owned(), operations, security })
     }
 
-    /// The path, as the document spells it.
+    /// Returns the path as spelled in the document.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The methods it takes, in upper case and in alphabetical order.
+    /// Returns the supported methods, in upper case and in alphabetical order.
     pub fn methods(&self) -> Vec<&'static str> {
         self.operations.iter().map(|(method, _)| *method).collect()
     }
 
-    /// What `method` (in upper case) does here; nothing when it is not taken.
+    /// Returns the operation of `method` (in upper case); `None` if the endpoint does not support the method.
     pub fn operation(&self, method: &str) -> Option<&Operation> {
-        let (_, operation) = self.operations.iter().find(|(taken, _)| *taken == method)?;
+        let (_, operation) = self.operations.iter().find(|(supported, _)| *supported == method)?;
         Some(operation)
     }
 
-    /// The security schemes any of its operations accepts; none for an open endpoint.
+    /// Returns the security schemes that at least one operation accepts; none for an endpoint without authentication.
     pub fn security(&self) -> impl Iterator<Item = &str> {
         self.security.iter().map(String::as_str)
     }
 
-    /// Whether `scheme` is among [`Endpoint::security`].
+    /// Returns true if `scheme` is one of [`Endpoint::security`].
     pub fn allows(&self, scheme: &str) -> bool {
         self.security().any(|allowed| allowed == scheme)
     }
@@ -206,69 +206,70 @@ impl Endpoint {
 pub struct Operation {
     id: String,
     schemas: Schemas,
-    /// Nothing for an operation that names no input: it takes any object.
+    /// Schema of the input; `None` if the operation declares none. Then any object is accepted.
     input: Option<Checker>,
-    /// The names of its parameters.
-    known: HashSet<String>,
-    /// The parameter that a body stands for which is no object (`x-latchkey-bare-body`).
-    bare: Option<String>,
-    /// The JSON bodies, by status code as the document writes it.
+    /// Names of the top-level parameters of the input.
+    parameter_names: HashSet<String>,
+    /// Parameter that receives a body that is not an object (`x-latchkey-bare-body`).
+    bare_body_parameter: Option<String>,
+    /// JSON bodies by status code, which is spelled as in the document.
     responses: Vec<(String, Checker)>,
 }
 
 impl Operation {
-    /// Nothing when it has no `operationId`.
+    /// Returns `None` if there is no `operationId`.
     fn parse(schemas: &Schemas, method: &str, operation: &Value) -> Option<Self> {
         let body = operation.get("requestBody").filter(|_| !matches!(method, "GET" | "DELETE"));
         let input = match body {
             Some(body) => json_content(schemas, body).cloned(),
-            None => operation.get("parameters").map(|parameters| of_parameters(schemas, parameters)),
+            None => operation.get("parameters").map(|parameters| parameters_schema(schemas, parameters)),
         };
         let responses = operation.get("responses").and_then(Value::as_object);
         let responses = responses.into_iter().flatten().filter_map(|(status, response)| {
             Some((status.clone(), Checker::new(json_content(schemas, response)?.clone(), Side::Response)))
         });
-        let known = input.as_ref().map_or_else(HashSet::new, |schema| {
+        let parameter_names = input.as_ref().map_or_else(HashSet::new, |schema| {
             schemas.properties(schema).into_iter().map(|(name, _)| name.to_owned()).collect()
         });
         Some(Self {
             id: operation.get("operationId")?.as_str()?.to_owned(),
             schemas: schemas.clone(),
             input: input.map(|schema| Checker::new(schema, Side::Request)),
-            known,
-            bare: operation.get("x-latchkey-bare-body").and_then(Value::as_str).map(str::to_owned),
+            parameter_names,
+            bare_body_parameter: operation.get("x-latchkey-bare-body").and_then(Value::as_str).map(str::to_owned),
             responses: responses.collect(),
         })
     }
 
-    /// Its name in the document, unique there.
+    /// Returns the `operationId`, which is unique in the document.
     pub fn operation_id(&self) -> &str {
         &self.id
     }
 
     /// Reads the input from the query string and the JSON body, either of which may be missing, and checks it.
     ///
-    /// Both are read for every method; where they name the same parameter, the body's value counts. Values of the
-    /// query are read by their type in the contract; values of the body stay as they are, except that a number without
-    /// a fraction is always an integer (`20.0` is `20`). Parameters the contract does not know are kept; see
-    /// [`Operation::unknown_parameters`]. Defaults are not filled in.
+    /// Both are read for every method. If both contain the same parameter, the value of the body has priority. Query
+    /// values are parsed by their type in the contract. Body values are not converted, except that a number without a
+    /// fraction becomes an integer (`20.0` becomes `20`). Names that Seam has renamed are replaced by the current
+    /// ones. Unknown parameters stay in the input; see [`Operation::unknown_parameters`]. Defaults are not filled in.
     ///
     /// # Errors
-    /// [`Rejection::InvalidQuery`] for a query that cannot be read (a single value given twice, forms of a list
-    /// mixed), and [`Rejection::InvalidInput`] for an input that breaks the contract.
+    /// [`Rejection::InvalidQuery`] for a query that cannot be parsed (a single value given twice, mixed forms of a
+    /// list), and [`Rejection::InvalidInput`] for an input that violates the contract.
     pub fn check(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         self.checked(self.read(query, body)?, Issues::new())
     }
 
-    /// The same, but parameters that the contract does not know are refused too, before anything else.
+    /// Does the same as [`Operation::check`], but also rejects unknown parameters. Their issues come first.
     pub fn check_strictly(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         let input = self.read(query, body)?;
-        let (unknown, others) = self.unknown_and_count(&input);
-        let told = unknown.iter().fold(Issues::new(), |issues, it| issues.at(&it.path, it.message()));
-        self.checked(input, told.and_untold(others))
+        let (unknown, further_count) = self.unknown_and_count(&input);
+        let issues =
+            unknown.iter().fold(Issues::new(), |issues, parameter| issues.at(&parameter.path, parameter.message()));
+        self.checked(input, issues.add_unreported(further_count))
     }
 
-    /// Gives the input back if there are no issues with it.
+    /// Returns the input if `issues` is empty and the input matches the contract.
     fn checked(&self, input: Map<String, Value>, mut issues: Issues) -> Result<Map<String, Value>, Rejection> {
         let input = Value::Object(input);
         if let Some(checker) = &self.input
@@ -282,10 +283,11 @@ impl Operation {
         }
     }
 
-    /// Reads the input as [`Operation::check`] does, and does not check it.
+    /// Reads the input as [`Operation::check`] does, without checking it.
     ///
     /// # Errors
-    /// [`Rejection::InvalidQuery`], and [`Rejection::InvalidInput`] for a body that is no object.
+    /// [`Rejection::InvalidQuery`], and [`Rejection::InvalidInput`] for a body that is not an object, unless the
+    /// operation has a parameter for it (`x-latchkey-bare-body`).
     pub fn read(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         let mut input = match query {
             Some(query) => {
@@ -295,50 +297,53 @@ impl Operation {
             None => Map::new(),
         };
         match body {
-            // A `null` body says as little as none: Seam's Go client sends it for a request without parameters.
+            // A `null` body counts as no body: Seam's Go client sends it for a request without parameters.
             None | Some(Value::Null) => {}
             Some(Value::Object(body)) if input.is_empty() => input = body,
             Some(Value::Object(body)) => input.extend(body),
-            Some(other) => {
-                let Some(name) = &self.bare else {
-                    let message = format!("Expected object, received {}", walk::kind_of(&other));
+            Some(value) => {
+                let Some(name) = &self.bare_body_parameter else {
+                    let message = format!("Expected object, received {}", walk::kind_of(&value));
                     return Err(Issues::new().root(message).into_rejection());
                 };
-                input.insert(name.clone(), other);
+                input.insert(name.clone(), value);
             }
         }
         renamed::translate(&mut input);
         let mut input = Value::Object(input);
-        number::settle(&mut input);
+        number::normalize_integers(&mut input);
         Ok(match input {
             Value::Object(input) => input,
             _ => Map::new(),
         })
     }
 
-    /// Drops the parameters that the contract does not know, as Seam's servers do: no handler must meet one, whatever
-    /// its type.
+    /// Removes the unknown top-level parameters, as Seam's servers do, so that no handler receives one, whatever its
+    /// type.
     pub fn retain_known(&self, input: &mut Map<String, Value>) {
-        input.retain(|name, _| self.known.contains(name));
+        input.retain(|name, _| self.parameter_names.contains(name));
     }
 
-    /// The parameters in `input`, nested ones included, that the contract does not know. Seam's servers ignore such
-    /// ones; they are mostly typing errors of the caller's. Where there are more than a hundred, the first hundred.
+    /// Returns the parameters in `input` that are not in the contract, nested ones included: at most the first hundred.
+    /// Seam's servers ignore unknown parameters; most of them are typing errors of the client.
     pub fn unknown_parameters(&self, input: &Map<String, Value>) -> Vec<UnknownParameter> {
         self.unknown_and_count(input).0
     }
 
-    /// The same, and how many more there are.
+    /// Returns [`Operation::unknown_parameters`] and the number of further ones.
     fn unknown_and_count(&self, input: &Map<String, Value>) -> (Vec<UnknownParameter>, usize) {
         let schema = self.input.as_ref().map_or(&Value::Null, |checker| &checker.schema);
         unknown::parameters(&self.schemas, schema, input)
     }
 
-    /// Checks a response body against what the contract says of `status`, and lists what is wrong with it, one line
-    /// per issue with its dotted path. For tests: statuses without a JSON body in the contract pass.
+    /// Checks a response body against the contract for `status`. For tests. Statuses without a JSON body in the
+    /// contract pass.
+    ///
+    /// # Errors
+    /// The issues, one line per issue with its dotted path.
     pub fn check_response(&self, status: u16, body: &Value) -> Result<(), Vec<String>> {
         let status = status.to_string();
-        let Some((_, checker)) = self.responses.iter().find(|(known, _)| *known == status) else {
+        let Some((_, checker)) = self.responses.iter().find(|(code, _)| *code == status) else {
             return Ok(());
         };
         if checker.accepts(&self.schemas, body) {
@@ -349,14 +354,14 @@ impl Operation {
     }
 }
 
-/// A schema with the validator it is compiled into.
+/// A schema and its compiled validator.
 #[derive(Debug)]
 struct Checker {
     schema: Value,
-    /// Which way the values go that it checks.
+    /// Direction of the values to check.
     side: Side,
-    /// Compiled when first needed. Nothing when that fails, which [`Contract::verify`] rules out: then the walk
-    /// decides alone.
+    /// Compiled on first use. `None` if the schema does not compile, which [`Contract::verify`] rules out; then only
+    /// the walk decides.
     validator: OnceLock<Option<Validator>>,
 }
 
@@ -376,13 +381,13 @@ impl Checker {
         }
     }
 
-    /// What is wrong with a value that is not accepted: one issue at least.
+    /// Returns the issues of a value that is not accepted: at least one.
     fn issues(&self, schemas: &Schemas, value: &Value) -> Issues {
         let issues = walk::issues(schemas, &self.schema, value, self.side);
         if !issues.is_empty() {
             return issues;
         }
-        // A keyword the walk does not know: the validator says where, and nobody says what in zod's words.
+        // The walk does not support the violated keyword. The validator reports the path; the message is generic.
         let errors = self.validator(schemas).into_iter().flat_map(|validator| validator.iter_errors(value));
         let pointers = errors.map(|error| error.instance_path().as_str().to_owned());
         pointers.fold(Issues::new(), |issues, pointer| {
@@ -392,13 +397,13 @@ impl Checker {
     }
 }
 
-/// The schema of the JSON content of a request body or a response.
+/// Returns the schema of the JSON content of a request body or a response.
 fn json_content<'a>(schemas: &'a Schemas, holder: &'a Value) -> Option<&'a Value> {
     schemas.resolve(holder).get("content")?.get("application/json")?.get("schema")
 }
 
-/// The object that the parameters in the query make up.
-fn of_parameters(schemas: &Schemas, parameters: &Value) -> Value {
+/// Returns an object schema with the query parameters as properties.
+fn parameters_schema(schemas: &Schemas, parameters: &Value) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     let parameters = parameters.as_array().into_iter().flatten().map(|parameter| schemas.resolve(parameter));

@@ -1,46 +1,46 @@
-//! Numbers as ECMAScript has them: one kind, in which `20.0` is `20`.
+//! Numbers as in ECMAScript: one type, in which `20.0` equals `20`.
 
 use serde_json::{Number, Value};
 
-/// Writes every number without a fraction as an integer, wherever it stands in `value`.
+/// Converts every number without a fraction in `value` to an integer, at any depth.
 ///
-/// Clients in languages without integers in their models send `20.0` for a limit of 20. To Seam's servers the two
-/// are one number; here only the spelling with a point would be refused by an integer field of a handler's input.
-pub(crate) fn settle(value: &mut Value) {
+/// Clients in languages whose models have no integers send `20.0` for a limit of 20. For Seam's servers both are the
+/// same number. Without this conversion, an integer field of a handler's input would reject `20.0`.
+pub(crate) fn normalize_integers(value: &mut Value) {
     match value {
         Value::Number(number) => {
             if let Some(whole) = whole(number) {
                 *number = whole.into();
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(settle),
-        Value::Object(fields) => fields.values_mut().for_each(settle),
+        Value::Array(items) => items.iter_mut().for_each(normalize_integers),
+        Value::Object(fields) => fields.values_mut().for_each(normalize_integers),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
     }
 }
 
-/// The number a query value spells in decimal, or nothing when it spells none.
+/// Parses a query value as a decimal number. Returns `None` if it is not one.
 ///
-/// Finite decimals only: what a serializer that writes ECMAScript numbers can have meant.
+/// Accepts finite decimals only: the numbers that an ECMAScript serializer can write.
 pub(super) fn from_text(text: &str) -> Option<Value> {
     let decimal = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
     if !text.bytes().all(decimal) {
         return None;
     }
     let mut value = Value::Number(Number::from_f64(text.parse().ok()?)?);
-    settle(&mut value);
+    normalize_integers(&mut value);
     Some(value)
 }
 
-/// `number` as ECMAScript prints it: `1.0` is `1`.
+/// Formats `number` as ECMAScript prints it: `1.0` becomes `1`.
 pub(super) fn to_text(number: &Number) -> String {
     whole(number).map_or_else(|| number.to_string(), |whole| whole.to_string())
 }
 
-/// The integer that a number spelled as a float equals; nothing for integers proper and for fractions.
+/// Returns the integer that a float equals; `None` for integers and for numbers with a fraction.
 fn whole(number: &Number) -> Option<i64> {
     if number.is_f64() {
-        // A float without a fraction is displayed without a point, so that reading it back needs no cast.
+        // A float without a fraction is formatted without a decimal point. Parsing that text needs no cast.
         number.as_f64()?.to_string().parse().ok()
     } else {
         None
@@ -54,9 +54,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_float_without_a_fraction_becomes_an_integer_at_any_depth() {
+    fn settle_turns_whole_floats_into_integers_at_any_depth() {
         let mut value = json!({"limit": 20.0, "lengths": [4.0, 4.5], "minus": -0.0, "huge": 1e300});
-        settle(&mut value);
+        normalize_integers(&mut value);
         assert_eq!(value, json!({"limit": 20, "lengths": [4, 4.5], "minus": 0, "huge": 1e300}));
     }
 
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_number() {
+    fn non_decimal_text_is_not_a_number() {
         for text in ["", "abc", "1x", "Infinity", "NaN", "1e999", "0x10", "1,5", "--1", " 1"] {
             assert_eq!(from_text(text), None, "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! What holds of every input, however odd, on the small document of the other tests.
+//! Property tests: rules that hold for every input, on the small document of the other tests.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::tests::{ID, contract};
 use super::*;
 
-/// Names that mean something to the document above, and some that do not.
+/// Generates names, most of which the test document defines.
 fn names() -> impl Strategy<Value = String> {
     let known = [
         "device_id",
@@ -55,7 +55,7 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Mostly objects, of which most are worth a look.
+/// Generates bodies, most of which are objects with known names.
 fn bodies() -> impl Strategy<Value = Value> {
     let object = btree_map(names(), values(), 0..8).prop_map(|fields| fields.into_iter().collect());
     prop_oneof![9 => object, 1 => values()]
@@ -72,7 +72,7 @@ fn queries() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn any_input_is_taken_or_refused_without_a_panic(query in queries(), body in bodies()) {
+    fn check_accepts_or_rejects_any_input_without_a_panic(query in queries(), body in bodies()) {
         let contract = contract();
         for endpoint in contract.paths().filter_map(|path| contract.endpoint(path)) {
             for (_, operation) in &endpoint.operations {
@@ -91,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn the_walk_finds_an_issue_exactly_where_the_validator_refuses(value in bodies()) {
+    fn walk_reports_issues_exactly_if_the_validator_rejects(value in bodies()) {
         let contract = contract();
         for endpoint in contract.paths().filter_map(|path| contract.endpoint(path)) {
             for (_, operation) in &endpoint.operations {

@@ -1,10 +1,11 @@
-//! Reading a query string by the schema of an operation.
+//! Parsing of a query string according to the schema of an operation.
 //!
 //! Seam's clients write arrays as repeated keys, null and the empty list as an empty value, and objects with dotted
-//! names, and mark that strict form with `_strict=true`. Without the mark a query is read generously, as people write
-//! it: lists with commas or brackets, `yes` and `1` for true, blanks around values.
+//! names. They mark this strict form with `_strict=true`. Without the mark, a query is parsed leniently, so that people
+//! can write it by hand: lists with commas or brackets, `yes` and `1` for true, blanks around values.
 //!
-//! Nothing is validated here: text that cannot be read as its schema's type stays text, for validation to refuse.
+//! This module validates nothing. Text that cannot be parsed as its schema's type stays text, and validation rejects
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +15,14 @@ use super::issues::quoted;
 use super::number;
 use super::schema::{Schemas, list};
 
-/// The parameter by which a client asks for the strict form; it is never an input.
+/// Parameter that selects the strict form. It is never part of the input.
 const STRICT: &str = "_strict";
 
-/// Reads `query` into an object of the shape that `schema` describes.
+/// Parses `query` into an object of the shape that `schema` describes. Unknown parameters follow the known ones, as
+/// text.
 ///
-/// Parameters the schema does not know are kept as text, after those it knows. The error names the parameter that
-/// cannot be read, and why.
+/// # Errors
+/// The name of the parameter that cannot be parsed, and the reason.
 pub(super) fn parse(schemas: &Schemas, schema: &Value, query: &str) -> Result<Map<String, Value>, String> {
     let mut values: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -42,16 +44,16 @@ pub(super) fn parse(schemas: &Schemas, schema: &Value, query: &str) -> Result<Ma
     Ok(input)
 }
 
-/// How the text of a parameter is read.
+/// Form of a parameter, which determines how its text is parsed.
 enum Form<'a> {
     Scalar(Scalar),
-    /// With the schema of an item.
+    /// Holds the schema of an item.
     Array(&'a Value),
-    /// With the schema of the object.
+    /// Holds the schema of the object.
     Object(&'a Value),
 }
 
-/// The types one value may have.
+/// Types that a single value may have.
 #[derive(Clone, Copy, Default)]
 struct Scalar {
     string: bool,
@@ -61,13 +63,13 @@ struct Scalar {
 
 struct Reader<'a> {
     schemas: &'a Schemas,
-    /// What has not been read yet.
+    /// Values of the parameters that are not parsed yet.
     values: BTreeMap<String, Vec<String>>,
     strict: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Takes the parameter `name` (a dotted path for a nested one); nothing when it is not there.
+    /// Removes and parses the parameter `name` (a dotted path for a nested one). Returns `None` if it is missing.
     fn property(&mut self, name: &str, schema: &'a Value) -> Result<Option<Value>, String> {
         match self.form(schema) {
             Form::Scalar(scalar) => self.scalar(name, scalar),
@@ -83,7 +85,7 @@ impl<'a> Reader<'a> {
         Ok(Some(self.value(&text, scalar)))
     }
 
-    /// Takes the one value of `name`.
+    /// Removes the single value of `name`. Returns `None` if it is missing.
     fn single(&mut self, name: &str) -> Result<Option<String>, String> {
         match self.values.remove(name).as_deref_mut() {
             None | Some([]) => Ok(None),
@@ -95,12 +97,12 @@ impl<'a> Reader<'a> {
     fn array(&mut self, name: &str, items: &'a Value) -> Result<Option<Value>, String> {
         let plain = self.values.remove(name);
         let bracketed = if self.strict { None } else { self.values.remove(&format!("{name}[]")) };
-        let mut splits = !self.strict;
+        let mut splits_at_commas = !self.strict;
         let texts = match (plain, bracketed) {
             (None, None) => return Ok(None),
             (Some(plain), None) => plain,
             (None, Some(bracketed)) => {
-                splits = false;
+                splits_at_commas = false;
                 bracketed
             }
             (Some(_), Some(_)) => {
@@ -113,7 +115,7 @@ impl<'a> Reader<'a> {
             return Ok(Some(Value::Array(Vec::new())));
         }
         let texts: Vec<&str> = match texts.as_slice() {
-            [only] if splits => only.split(',').collect(),
+            [only] if splits_at_commas => only.split(',').collect(),
             several => several.iter().map(String::as_str).collect(),
         };
         if texts.iter().any(|text| self.is_empty(text)) {
@@ -121,8 +123,8 @@ impl<'a> Reader<'a> {
         }
         if !self.strict && texts.iter().any(|text| text.contains(',')) {
             return Err(format!(
-                "parameter \"{name}\" has a comma in one of several values, which may or may not separate two; \
-                 send it with _strict=true or in a JSON body"
+                "parameter \"{name}\" has a comma in one of several values, which is ambiguous; send it with \
+                 _strict=true or in a JSON body"
             ));
         }
         let scalar = self.item(items);
@@ -151,16 +153,16 @@ impl<'a> Reader<'a> {
                 fields.insert(key.to_owned(), value);
             }
         }
-        let others = self.schemas.resolve(schema).get("additionalProperties");
-        if let Some(others) = others.filter(|others| **others != Value::Bool(false)) {
-            self.record(&prefix, others, &mut fields)?;
+        let additional = self.schemas.resolve(schema).get("additionalProperties");
+        if let Some(additional) = additional.filter(|additional| **additional != Value::Bool(false)) {
+            self.record(&prefix, additional, &mut fields)?;
         }
         Ok(Some(fields.into()))
     }
 
-    /// Takes everything left under `prefix` into `fields`, as values of the schema `others`.
-    fn record(&mut self, prefix: &str, others: &'a Value, fields: &mut Map<String, Value>) -> Result<(), String> {
-        let scalar = self.item(others);
+    /// Moves all remaining parameters under `prefix` into `fields`, as values with the schema `value_schema`.
+    fn record(&mut self, prefix: &str, value_schema: &'a Value, fields: &mut Map<String, Value>) -> Result<(), String> {
+        let scalar = self.item(value_schema);
         while let Some(name) = self.nested(prefix) {
             let key = name.get(prefix.len()..).unwrap_or_default();
             if key.contains('.') || key.ends_with("[]") {
@@ -174,7 +176,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The types of a value inside a list or a record. A query has no form for lists or objects in there.
+    /// Returns the types of a value inside a list or a record. A query cannot express lists or objects there.
     fn item(&self, schema: &'a Value) -> Scalar {
         match self.form(schema) {
             Form::Scalar(scalar) => scalar,
@@ -182,7 +184,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first unread name that begins with `prefix`.
+    /// Returns the first name with the prefix `prefix` that is not parsed yet.
     fn nested(&self, prefix: &str) -> Option<String> {
         let (name, _) = self.values.range(prefix.to_owned()..).next()?;
         name.starts_with(prefix).then(|| name.clone())
@@ -193,14 +195,14 @@ impl<'a> Reader<'a> {
         if read.is_empty() {
             return Value::Null;
         }
-        // Where text is as good an answer, only the exact spelling says that something else is meant.
-        let generous = !self.strict && !scalar.string;
+        // If text is allowed too, only the exact spellings `true` and `false` are parsed as booleans.
+        let is_lenient = !self.strict && !scalar.string;
         if scalar.boolean {
             match read {
                 "true" => return true.into(),
                 "false" => return false.into(),
-                "True" | "TRUE" | "yes" | "Yes" | "YES" | "1" if generous => return true.into(),
-                "False" | "FALSE" | "no" | "No" | "NO" | "0" if generous => return false.into(),
+                "True" | "TRUE" | "yes" | "Yes" | "YES" | "1" if is_lenient => return true.into(),
+                "False" | "FALSE" | "no" | "No" | "NO" | "0" if is_lenient => return false.into(),
                 _ => {}
             }
         }
@@ -213,7 +215,7 @@ impl<'a> Reader<'a> {
         read.into()
     }
 
-    /// Whether an array's value is the mark of the empty list.
+    /// Returns true if a text is an empty value: the empty list for an array, null for an object.
     fn is_empty(&self, text: &str) -> bool {
         if self.strict { text.is_empty() } else { text.trim().is_empty() }
     }
@@ -242,7 +244,7 @@ impl<'a> Reader<'a> {
                     union.number |= scalar.number;
                     union.boolean |= scalar.boolean;
                 }
-                // A list or an object beside a scalar has a form of its own only when it is read as one.
+                // If a branch is a list or an object, the parameter is parsed as that list or object.
                 composite => return composite,
             }
         }
@@ -284,39 +286,39 @@ mod tests {
     }
 
     #[track_caller]
-    fn reads(query: &str, expected: &Value) {
+    fn assert_parsed(query: &str, expected: &Value) {
         assert_eq!(parsed(query).as_ref(), Ok(expected), "{query}");
     }
 
     #[track_caller]
-    fn refuses(query: &str, name: &str) {
+    fn assert_rejected(query: &str, name: &str) {
         let message = parsed(query).expect_err(query);
         assert!(message.contains(&format!("\"{name}\"")), "{query}: {message}");
     }
 
     #[test]
     fn values_are_read_by_their_type() {
-        reads(
+        assert_parsed(
             "name=12&limit=12&is_managed=true&kind=a",
             &json!({"name": "12", "limit": 12, "is_managed": true, "kind": "a"}),
         );
-        reads("name=a%20b+c%C3%A9", &json!({"name": "a b cé"}));
+        assert_parsed("name=a%20b+c%C3%A9", &json!({"name": "a b cé"}));
     }
 
     #[test]
-    fn digits_stay_text_where_text_will_do() {
-        reads("either=12", &json!({"either": "12"}));
+    fn digits_stay_text_if_the_schema_allows_text() {
+        assert_parsed("either=12", &json!({"either": "12"}));
     }
 
     #[test]
     fn text_that_is_not_of_the_type_stays_text() {
-        reads("limit=abc&is_managed=maybe", &json!({"limit": "abc", "is_managed": "maybe"}));
+        assert_parsed("limit=abc&is_managed=maybe", &json!({"limit": "abc", "is_managed": "maybe"}));
     }
 
     #[test]
-    fn an_empty_value_is_null_or_the_empty_list() {
+    fn empty_value_is_null_or_the_empty_list() {
         for mark in ["", "&_strict=true"] {
-            reads(
+            assert_parsed(
                 &format!("name=&limit=&is_managed=&ids=&has={mark}"),
                 &json!({"name": null, "limit": null, "is_managed": null, "ids": [], "has": null}),
             );
@@ -325,90 +327,93 @@ mod tests {
 
     #[test]
     fn repeated_keys_make_a_list() {
-        reads("ids=b&ids=a", &json!({"ids": ["b", "a"]}));
-        reads("ids=a", &json!({"ids": ["a"]}));
-        reads("lengths=4&lengths=5", &json!({"lengths": [4, 5]}));
+        assert_parsed("ids=b&ids=a", &json!({"ids": ["b", "a"]}));
+        assert_parsed("ids=a", &json!({"ids": ["a"]}));
+        assert_parsed("lengths=4&lengths=5", &json!({"lengths": [4, 5]}));
     }
 
     #[test]
-    fn generous_lists_may_use_commas_or_brackets() {
-        reads("ids=a,b", &json!({"ids": ["a", "b"]}));
-        reads("ids[]=a&ids[]=b", &json!({"ids": ["a", "b"]}));
-        reads("ids[]=", &json!({"ids": []}));
-        reads("lengths=4,5", &json!({"lengths": [4, 5]}));
+    fn lenient_lists_may_use_commas_or_brackets() {
+        assert_parsed("ids=a,b", &json!({"ids": ["a", "b"]}));
+        assert_parsed("ids[]=a&ids[]=b", &json!({"ids": ["a", "b"]}));
+        assert_parsed("ids[]=", &json!({"ids": []}));
+        assert_parsed("lengths=4,5", &json!({"lengths": [4, 5]}));
     }
 
     #[test]
     fn strict_lists_use_repeated_keys_only() {
-        reads("_strict=true&ids=a,b", &json!({"ids": ["a,b"]}));
-        reads("_strict=true&ids=a,b&ids=c", &json!({"ids": ["a,b", "c"]}));
-        reads("_strict=true&ids[]=a", &json!({"ids[]": "a"}));
+        assert_parsed("_strict=true&ids=a,b", &json!({"ids": ["a,b"]}));
+        assert_parsed("_strict=true&ids=a,b&ids=c", &json!({"ids": ["a,b", "c"]}));
+        assert_parsed("_strict=true&ids[]=a", &json!({"ids[]": "a"}));
     }
 
     #[test]
-    fn generous_booleans_may_be_spelled_in_many_ways() {
+    fn lenient_booleans_accept_several_spellings() {
         for text in ["true", "True", "TRUE", "yes", "Yes", "YES", "1", "+true+"] {
-            reads(&format!("is_managed={text}"), &json!({"is_managed": true}));
+            assert_parsed(&format!("is_managed={text}"), &json!({"is_managed": true}));
         }
         for text in ["false", "False", "FALSE", "no", "No", "NO", "0"] {
-            reads(&format!("is_managed={text}"), &json!({"is_managed": false}));
+            assert_parsed(&format!("is_managed={text}"), &json!({"is_managed": false}));
         }
-        reads("is_managed=tRue", &json!({"is_managed": "tRue"}));
+        assert_parsed("is_managed=tRue", &json!({"is_managed": "tRue"}));
     }
 
     #[test]
-    fn strict_values_are_taken_exactly() {
-        reads("_strict=true&is_managed=false", &json!({"is_managed": false}));
-        reads("_strict=true&is_managed=True&limit=+2+", &json!({"limit": " 2 ", "is_managed": "True"}));
+    fn strict_values_are_read_exactly() {
+        assert_parsed("_strict=true&is_managed=false", &json!({"is_managed": false}));
+        assert_parsed("_strict=true&is_managed=True&limit=+2+", &json!({"limit": " 2 ", "is_managed": "True"}));
     }
 
     #[test]
-    fn blanks_around_a_value_belong_to_text_only() {
-        reads("name=+a+&limit=+2+&is_managed=+", &json!({"name": " a ", "limit": 2, "is_managed": null}));
+    fn blanks_around_a_value_are_significant_only_in_text() {
+        assert_parsed("name=+a+&limit=+2+&is_managed=+", &json!({"name": " a ", "limit": 2, "is_managed": null}));
     }
 
     #[test]
-    fn only_true_asks_for_strictness_and_the_mark_is_never_an_input() {
-        reads("_strict=false&ids=a,b", &json!({"ids": ["a", "b"]}));
-        reads("_strict=true", &json!({}));
-        reads("", &json!({}));
+    fn strict_mark_counts_only_if_true_and_is_never_an_input() {
+        assert_parsed("_strict=false&ids=a,b", &json!({"ids": ["a", "b"]}));
+        assert_parsed("_strict=true", &json!({}));
+        assert_parsed("", &json!({}));
     }
 
     #[test]
     fn dotted_names_make_an_object() {
-        reads(
+        assert_parsed(
             "has.floor=2&has.vip=true&has.gone=&has.said=yes",
             &json!({"has": {"floor": "2", "gone": null, "said": "yes", "vip": true}}),
         );
-        reads("options.style.color=red&options.depth=2", &json!({"options": {"depth": 2, "style": {"color": "red"}}}));
+        assert_parsed(
+            "options.style.color=red&options.depth=2",
+            &json!({"options": {"depth": 2, "style": {"color": "red"}}}),
+        );
     }
 
     #[test]
-    fn parameters_nobody_knows_are_kept_as_text() {
-        reads("x=1&x=2&b.c=&a=1", &json!({"a": "1", "b.c": "", "x": ["1", "2"]}));
-        reads("options.other=1", &json!({"options": {}, "options.other": "1"}));
+    fn unknown_parameters_stay_as_text() {
+        assert_parsed("x=1&x=2&b.c=&a=1", &json!({"a": "1", "b.c": "", "x": ["1", "2"]}));
+        assert_parsed("options.other=1", &json!({"options": {}, "options.other": "1"}));
     }
 
     #[test]
-    fn a_single_value_given_twice_is_refused() {
-        refuses("limit=1&limit=1", "limit");
-        refuses("has.a=1&has.a=2", "has.a");
-        refuses("has=&has=", "has");
+    fn single_value_given_twice_is_rejected() {
+        assert_rejected("limit=1&limit=1", "limit");
+        assert_rejected("has.a=1&has.a=2", "has.a");
+        assert_rejected("has=&has=", "has");
     }
 
     #[test]
-    fn mixed_forms_of_a_list_are_refused() {
+    fn list_with_mixed_forms_is_rejected() {
         for query in ["ids=a&ids[]=b", "ids=a,b&ids=c", "ids[]=a,b", "ids=a&ids=", "ids=a,", "ids=&ids="] {
-            refuses(query, "ids");
+            assert_rejected(query, "ids");
         }
-        refuses("_strict=true&ids=a&ids=", "ids");
+        assert_rejected("_strict=true&ids=a&ids=", "ids");
     }
 
     #[test]
-    fn conflicting_or_too_deep_nesting_is_refused() {
-        refuses("has=&has.a=1", "has");
-        refuses("options.style=x&options.style.color=red", "options.style");
-        refuses("has.a.b=1", "has.a.b");
-        refuses("has.a[]=1", "has.a[]");
+    fn conflicting_or_too_deep_nesting_is_rejected() {
+        assert_rejected("has=&has.a=1", "has");
+        assert_rejected("options.style=x&options.style.color=red", "options.style");
+        assert_rejected("has.a.b=1", "has.a.b");
+        assert_rejected("has.a[]=1", "has.a[]");
     }
 }

@@ -1,12 +1,12 @@
-//! Names that Seam has renamed and that clients of older SDKs still send. They are taken wherever a client names one and
-//! never given back.
+//! Names that Seam has renamed and that clients with older SDKs still send. They are accepted in requests and never
+//! returned in responses.
 
 use serde_json::{Map, Value};
 
-/// The parameters whose values are names of events, errors or warnings.
+/// Parameters whose values are event types, error codes or warning codes.
 const PARAMETERS: [&str; 4] = ["event_type", "event_types", "error_code", "warning_code"];
 
-/// Old names, each with the one it has now.
+/// Old names, each with its current name.
 const RENAMED: [(&str, &str); 4] = [
     ("access_code.failed_to_expire", "access_code.failed_to_delete"),
     ("access_code.failed_to_remove", "access_code.failed_to_delete"),
@@ -14,7 +14,7 @@ const RENAMED: [(&str, &str); 4] = [
     ("failed_to_remove", "failed_to_delete"),
 ];
 
-/// Puts new names in the place of old ones, before the input is checked.
+/// Replaces old names by the current ones. Must run before the input is checked.
 pub(super) fn translate(input: &mut Map<String, Value>) {
     for parameter in PARAMETERS {
         match input.get_mut(parameter) {

@@ -1,4 +1,4 @@
-//! Reading the schemas of an OpenAPI 3.0 document, and turning them into JSON Schema for the validator.
+//! Schemas of an OpenAPI 3.0 document, and their translation to JSON Schema for the validator.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,17 +10,17 @@ use serde_json::{Map, Value, json};
 use super::formats::FORMATS;
 use super::side::Side;
 
-/// Where a document keeps its named schemas, as a `$ref` writes it.
+/// Prefix of a `$ref` to a named schema of a document.
 const NAMED: &str = "#/components/schemas/";
 
-/// What an unresolvable reference stands for: a schema that asks for nothing.
+/// Schema that accepts every value. Used for references that cannot be resolved.
 const ANYTHING: &Value = &Value::Bool(true);
 
-/// The schemas of one document, by which its references are followed.
+/// Schemas of one document. Resolves the references in the document.
 #[derive(Clone)]
 pub(super) struct Schemas(Arc<Value>);
 
-/// Without the document, which would drown whatever it is part of.
+/// Omits the document, because it would make the output of every containing type unreadable.
 impl fmt::Debug for Schemas {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Schemas").finish_non_exhaustive()
@@ -28,17 +28,16 @@ impl fmt::Debug for Schemas {
 }
 
 impl Schemas {
-    /// The schemas of `document`.
     pub(super) fn new(document: Value) -> Self {
         Self(Arc::new(document))
     }
 
-    /// The document they are in.
     pub(super) fn document(&self) -> &Value {
         &self.0
     }
 
-    /// What `node`, a schema or any other part of the document, refers to by `$ref`; itself when it refers to nothing.
+    /// Follows `$ref` from `node`, a schema or any other part of the document. Returns `node` itself if it has no
+    /// `$ref`.
     pub(super) fn resolve<'a>(&'a self, node: &'a Value) -> &'a Value {
         let mut node = node;
         while let Some(reference) = reference(node) {
@@ -47,14 +46,14 @@ impl Schemas {
         node
     }
 
-    /// The schema that `reference` names.
+    /// Returns the schema that `reference` names; [`ANYTHING`] if there is none.
     pub(super) fn target(&self, reference: &str) -> &Value {
         let pointer = reference.strip_prefix('#').unwrap_or_default();
         self.0.pointer(pointer).unwrap_or(ANYTHING)
     }
 
-    /// The properties an object may have under `schema`, those of its branches and parts included, in the order of the
-    /// document and each name once.
+    /// Returns the properties that an object may have under `schema`, in the order of the document and each name once.
+    /// Includes the properties of `allOf`, `oneOf` and `anyOf`.
     pub(super) fn properties<'a>(&'a self, schema: &'a Value) -> Vec<(&'a str, &'a Value)> {
         let schema = self.resolve(schema);
         let mut found: Vec<(&str, &Value)> = Vec::new();
@@ -70,7 +69,7 @@ impl Schemas {
         found
     }
 
-    /// Compiles `schema` into a validator, which checks formats too.
+    /// Compiles `schema` into a validator, which also checks formats.
     pub(super) fn compile(
         &self,
         schema: &Value,
@@ -79,8 +78,9 @@ impl Schemas {
         options(side).build(&self.closed(schema))
     }
 
-    /// The JSON Schema for `schema`, with the named schemas it leads to beside it. The others are left out: compiling
-    /// all of a large document for each operation would be most of the work.
+    /// Returns the JSON Schema for `schema`, together with the named schemas that it references, directly or
+    /// indirectly. The others are left out, because compiling a whole large document for each operation would take most
+    /// of the time.
     fn closed(&self, schema: &Value) -> Value {
         let root = translate(schema);
         let mut named = Map::new();
@@ -101,32 +101,32 @@ impl Schemas {
     }
 }
 
-/// How schemas are compiled: with the formats of contracts.
+/// Returns the options for compiling schemas: JSON Schema 2020-12 with the formats of contracts.
 pub(super) fn options<'a>(side: Side) -> jsonschema::ValidationOptions<'a> {
     let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
     FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.check(side)))
 }
 
-/// The `$ref` of a schema or another part of a document.
+/// Returns the `$ref` of a schema or of another part of a document.
 pub(super) fn reference(node: &Value) -> Option<&str> {
     node.get("$ref")?.as_str()
 }
 
-/// Whether `schema` admits null by OpenAPI's own keyword.
+/// Returns true if `schema` allows null with OpenAPI's keyword `nullable`.
 pub(super) fn is_nullable(schema: &Value) -> bool {
     schema.get("nullable") == Some(&Value::Bool(true))
 }
 
-/// The schemas listed under `keyword`.
+/// Returns the elements of the array under `keyword`; none if there is no array.
 pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
     schema.get(keyword).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Turns one OpenAPI 3.0 schema into JSON Schema 2020-12.
+/// Translates one OpenAPI 3.0 schema to JSON Schema 2020-12.
 ///
-/// The two differ in `nullable`, in the boolean `exclusiveMinimum` and `exclusiveMaximum`, and in what stands beside a
-/// `$ref` (which OpenAPI ignores). A `oneOf` becomes an `anyOf`: in Seam's document it stands for a zod union, which
-/// takes a value that fits several of its branches.
+/// The two differ in `nullable`, in the boolean `exclusiveMinimum` and `exclusiveMaximum`, and in keywords beside a
+/// `$ref` (which OpenAPI ignores). A `oneOf` becomes an `anyOf`: in Seam's document it represents a zod union, which
+/// accepts a value that matches several of its branches.
 fn translate(schema: &Value) -> Value {
     let Some(keywords) = schema.as_object() else {
         return schema.clone();
@@ -144,7 +144,7 @@ fn translate(schema: &Value) -> Value {
 
 fn translate_keyword(keyword: &str, value: &Value, schema: &Value, into: &mut Map<String, Value>) {
     let (keyword, value) = match (keyword, value) {
-        // Annotations, which only cost compile time, and what is dealt with elsewhere.
+        // Annotations, which would only cost compile time, and keywords that are handled elsewhere.
         ("nullable" | "discriminator" | "description" | "title" | "default" | "example", _) => {
             return;
         }
@@ -167,7 +167,7 @@ fn translate_keyword(keyword: &str, value: &Value, schema: &Value, into: &mut Ma
     into.insert(keyword.to_owned(), value);
 }
 
-/// Lets null pass beside whatever `schema` takes.
+/// Allows null in addition to the values that `schema` accepts.
 fn or_null(mut schema: Map<String, Value>) -> Value {
     if schema.is_empty() {
         return schema.into();
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nullable_type_takes_null_too() {
+    fn nullable_type_also_accepts_null() {
         assert_eq!(
             translate(&json!({"type": "string", "nullable": true, "minLength": 1})),
             json!({"type": ["string", "null"], "minLength": 1})
@@ -208,14 +208,14 @@ mod tests {
     }
 
     #[test]
-    fn a_nullable_enum_gains_null_once() {
+    fn nullable_enum_gains_null_once() {
         let expected = json!({"type": ["string", "null"], "enum": ["a", null]});
         assert_eq!(translate(&json!({"type": "string", "nullable": true, "enum": ["a"]})), expected);
         assert_eq!(translate(&json!({"type": "string", "nullable": true, "enum": ["a", null]})), expected);
     }
 
     #[test]
-    fn a_nullable_reference_or_union_becomes_an_alternative() {
+    fn nullable_reference_or_union_becomes_an_any_of_with_null() {
         assert_eq!(
             translate(&json!({"$ref": "#/components/schemas/a", "nullable": true, "minLength": 4})),
             json!({"anyOf": [{"$ref": "#/components/schemas/a"}, {"type": "null"}]})
@@ -227,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn nullable_alone_asks_for_nothing() {
+    fn nullable_without_other_keywords_accepts_everything() {
         assert_eq!(translate(&json!({"nullable": true, "description": "x"})), json!({}));
     }
 
     #[test]
-    fn a_boolean_exclusive_limit_becomes_a_number() {
+    fn boolean_exclusive_limit_becomes_a_number() {
         assert_eq!(
             translate(&json!({"minimum": 0, "exclusiveMinimum": true, "maximum": 9, "exclusiveMaximum": false})),
             json!({"exclusiveMinimum": 0, "maximum": 9})
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn translation_reaches_every_place_a_schema_can_stand() {
+    fn translation_includes_all_nested_schemas() {
         let nullable = json!({"type": "string", "nullable": true});
         let plain = json!({"type": ["string", "null"]});
         assert_eq!(
@@ -263,26 +263,26 @@ mod tests {
     }
 
     #[test]
-    fn a_property_named_like_a_keyword_is_left_alone() {
+    fn property_named_like_a_keyword_stays_unchanged() {
         let schema = json!({"properties": {"nullable": {"type": "boolean"}, "default": {"enum": ["nullable"]}}});
         assert_eq!(translate(&schema), schema);
     }
 
     #[test]
-    fn only_the_named_schemas_that_are_led_to_come_along() {
+    fn closed_schema_contains_only_the_referenced_named_schemas() {
         let schemas = Schemas::new(json!({"components": {"schemas": {
             "a": {"properties": {"b": {"$ref": "#/components/schemas/b"}}},
             "b": {"items": {"$ref": "#/components/schemas/a"}},
             "c": {},
         }}}));
         let closed = schemas.closed(&json!({"$ref": "#/components/schemas/a"}));
-        let kept = closed.pointer("/components/schemas").and_then(Value::as_object);
-        let names: Vec<&String> = kept.into_iter().flat_map(Map::keys).collect();
+        let definitions = closed.pointer("/components/schemas").and_then(Value::as_object);
+        let names: Vec<&String> = definitions.into_iter().flat_map(Map::keys).collect();
         assert_eq!(names, ["a", "b"]);
     }
 
     #[test]
-    fn properties_of_parts_and_branches_count_once() {
+    fn properties_include_those_of_parts_and_branches_once() {
         let schemas = Schemas::new(json!({"components": {"schemas": {
             "a": {"properties": {"x": {"type": "string"}, "y": {}}},
         }}}));

@@ -1,11 +1,11 @@
-//! Requests and responses differ a little in what is right and how it is told.
+//! Direction of a value. Requests and responses differ in some rules and in the way issues are reported.
 
-/// Which way a value goes.
+/// Direction of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Side {
-    /// From a client. A value that fits no branch of a union is reported as zod does: `Invalid input`, unless the value
-    /// is of the right kind for a branch.
+    /// From a client. The issue of a value that matches no branch of a union is `Invalid input`, as in zod, unless the
+    /// value has the right type for a branch.
     Request,
-    /// To a client. It is reported by the branch that comes closest, which helps whoever debugs a response.
+    /// To a client. The issues are those of the closest branch of a union, which helps to debug a response.
     Response,
 }

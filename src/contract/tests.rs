@@ -1,4 +1,4 @@
-//! The contract as a whole, on a small document.
+//! Tests of the contract as a whole, on a small document.
 
 use super::*;
 
@@ -99,7 +99,7 @@ fn invalid(result: Result<Value, Rejection>) -> (String, Value) {
 }
 
 #[test]
-fn a_document_lists_its_paths_methods_and_security() {
+fn contract_lists_its_paths_methods_and_security() {
     let contract = contract();
     let paths: Vec<&str> = contract.paths().collect();
     assert_eq!(paths, ["/codes/create", "/codes/list", "/accounts/get", "/health"]);
@@ -118,7 +118,7 @@ fn a_document_lists_its_paths_methods_and_security() {
 }
 
 #[test]
-fn a_document_that_is_no_contract_is_refused_with_the_place() {
+fn parse_names_the_invalid_part_of_a_document() {
     for (document, problem) in [
         ("{", "not JSON"),
         ("{}", "openapi version"),
@@ -132,7 +132,7 @@ fn a_document_that_is_no_contract_is_refused_with_the_place() {
 }
 
 #[test]
-fn verification_finds_a_schema_that_cannot_be_compiled() {
+fn verify_finds_a_schema_that_cannot_be_compiled() {
     contract().verify().unwrap();
     let broken = DOCUMENT.replace("#/components/schemas/owner", "#/components/schemas/nobody");
     let error = Contract::parse(&broken).unwrap().verify().unwrap_err().to_string();
@@ -142,7 +142,7 @@ fn verification_finds_a_schema_that_cannot_be_compiled() {
 }
 
 #[test]
-fn a_valid_body_comes_back_as_it_was() {
+fn valid_body_is_returned_unchanged() {
     let body = json!({
         "unknown": {"kept": true},
         "device_id": ID,
@@ -155,13 +155,13 @@ fn a_valid_body_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_float_without_a_fraction_is_an_integer() {
+fn float_without_a_fraction_is_read_as_an_integer() {
     let input = create(json!({"device_id": ID, "lengths": [4.0]})).unwrap();
     assert_eq!(input.pointer("/lengths/0").and_then(Value::as_i64), Some(4));
 }
 
 #[test]
-fn a_missing_parameter_is_required_whatever_else_is_missing() {
+fn missing_parameter_is_reported_even_if_the_whole_input_is_missing() {
     let expected = ("device_id is required".to_owned(), json!({"_errors": [], "device_id": {"_errors": ["Required"]}}));
     assert_eq!(invalid(create(json!({}))), expected);
     assert_eq!(invalid(check("/codes/create", "POST", None, None)), expected);
@@ -169,7 +169,7 @@ fn a_missing_parameter_is_required_whatever_else_is_missing() {
 }
 
 #[test]
-fn issues_come_in_the_order_of_the_contract() {
+fn issues_follow_the_order_of_the_contract() {
     let (message, tree) = invalid(create(json!({
         "owner": {},
         "lengths": [4, 3],
@@ -196,7 +196,7 @@ fn issues_come_in_the_order_of_the_contract() {
 }
 
 #[test]
-fn a_body_that_is_no_object_is_an_issue_of_the_root() {
+fn body_that_is_not_an_object_is_an_issue_of_the_root() {
     for (body, kind) in [(json!([]), "array"), (json!("x"), "string"), (json!(7), "number")] {
         let message = format!("Expected object, received {kind}");
         assert_eq!(invalid(create(body)), (message.clone(), json!({"_errors": [message]})));
@@ -204,14 +204,14 @@ fn a_body_that_is_no_object_is_an_issue_of_the_root() {
 }
 
 #[test]
-fn a_null_body_is_an_empty_one_and_the_query_still_counts() {
+fn null_body_counts_as_empty_and_the_query_is_read() {
     let query = format!("device_id={ID}");
     assert_eq!(check("/codes/create", "POST", Some(&query), Some(json!(null))), Ok(json!({ "device_id": ID })));
     assert_eq!(invalid(create(json!(null))).0, "device_id is required");
 }
 
 #[test]
-fn a_union_says_invalid_input_and_its_tree_what_each_branch_wants() {
+fn union_reports_invalid_input_and_a_tree_with_the_issues_of_each_branch() {
     let (message, tree) = invalid(check("/accounts/get", "POST", None, Some(json!({}))));
     assert_eq!(message, "Invalid input");
     assert_eq!(
@@ -227,13 +227,13 @@ fn a_union_says_invalid_input_and_its_tree_what_each_branch_wants() {
 }
 
 #[test]
-fn a_body_that_fits_several_branches_of_a_union_is_accepted() {
-    let both = json!({"account_id": ID, "email": "jane@example.com"});
-    assert_eq!(check("/accounts/get", "POST", None, Some(both.clone())), Ok(both));
+fn union_accepts_a_body_that_matches_several_branches() {
+    let body = json!({"account_id": ID, "email": "jane@example.com"});
+    assert_eq!(check("/accounts/get", "POST", None, Some(body.clone())), Ok(body));
 }
 
 #[test]
-fn query_and_body_are_one_input_in_which_the_body_counts() {
+fn query_and_body_are_merged_and_the_body_has_priority() {
     let query = format!("device_id={ID}&limit=5&page_cursor=&_strict=true");
     assert_eq!(
         check("/codes/list", "GET", Some(&query), Some(json!({"limit": 7, "extra": 1}))),
@@ -246,13 +246,13 @@ fn query_and_body_are_one_input_in_which_the_body_counts() {
 }
 
 #[test]
-fn values_of_a_body_are_never_read_as_another_type() {
+fn body_values_are_never_read_as_another_type() {
     let (message, _) = invalid(check("/codes/list", "GET", None, Some(json!({"device_id": ID, "limit": "5"}))));
     assert_eq!(message, "Expected number, received string for \"limit\"");
 }
 
 #[test]
-fn a_query_is_validated_after_it_is_read() {
+fn query_is_validated_after_it_is_parsed() {
     for (query, expected) in [
         ("limit=abc", "Expected number, received string for \"limit\""),
         ("limit=0", "Number must be greater than 0 for \"limit\""),
@@ -268,7 +268,7 @@ fn a_query_is_validated_after_it_is_read() {
 }
 
 #[test]
-fn a_query_that_cannot_be_read_is_its_own_kind_of_rejection() {
+fn query_that_cannot_be_parsed_is_rejected_as_invalid_query() {
     match check("/codes/list", "GET", Some("limit=1&limit=2"), None) {
         Err(Rejection::InvalidQuery { message }) => {
             assert!(message.contains("\"limit\""), "{message}");
@@ -278,19 +278,19 @@ fn a_query_that_cannot_be_read_is_its_own_kind_of_rejection() {
 }
 
 #[test]
-fn an_operation_without_an_input_takes_any_object() {
+fn operation_without_an_input_accepts_any_object() {
     assert_eq!(check("/health", "GET", Some("a=1"), Some(json!({"b": 2}))), Ok(json!({"a": "1", "b": 2})));
 }
 
 #[test]
-fn parameters_the_contract_does_not_know_are_named() {
+fn unknown_parameters_are_listed_and_rejected_in_strict_mode() {
     let contract = contract();
     let operation = contract.endpoint("/codes/list").unwrap().operation("GET").unwrap();
     let input = operation.check(Some(&format!("device_id={ID}&devcie_id=1&limit=2")), None).unwrap();
     let unknown = operation.unknown_parameters(&input);
-    assert_eq!(unknown.iter().map(|it| it.path.join(".")).collect::<Vec<_>>(), ["devcie_id"]);
-    let strictly = operation.check_strictly(Some("devcie_id=1"), None);
-    let (message, tree) = invalid(strictly.map(Value::Object));
+    assert_eq!(unknown.iter().map(|parameter| parameter.path.join(".")).collect::<Vec<_>>(), ["devcie_id"]);
+    let result = operation.check_strictly(Some("devcie_id=1"), None);
+    let (message, tree) = invalid(result.map(Value::Object));
     assert!(message.contains("(did you mean \"device_id\"?) for \"devcie_id\""), "{message}");
     assert!(tree["devcie_id"]["_errors"][0].is_string() && tree["device_id"]["_errors"][0].is_string(), "{tree}");
     let operation = contract.endpoint("/accounts/get").unwrap().operation("POST").unwrap();
@@ -299,7 +299,7 @@ fn parameters_the_contract_does_not_know_are_named() {
 }
 
 #[test]
-fn a_keyword_the_walk_does_not_know_still_has_an_issue() {
+fn keyword_that_the_walk_does_not_support_still_reports_an_issue() {
     let document = DOCUMENT.replace(r#""minItems": 1"#, r#""uniqueItems": true"#);
     let contract = Contract::parse(&document).unwrap();
     let operation = contract.endpoint("/codes/create").unwrap().operation("POST").unwrap();
@@ -308,15 +308,15 @@ fn a_keyword_the_walk_does_not_know_still_has_an_issue() {
 }
 
 #[test]
-fn a_response_is_checked_and_measured_against_the_variant_it_names() {
+fn response_is_checked_against_the_variant_that_it_names() {
     let contract = contract();
     let operation = contract.endpoint("/codes/create").unwrap().operation("POST").unwrap();
-    let of = |event: Value| operation.check_response(200, &json!({"event": event, "ok": true}));
-    assert_eq!(of(json!({"event_type": "code.set", "code": "1234"})), Ok(()));
-    assert_eq!(of(json!({"event_type": "code.gone", "error": {"any": 1}})), Ok(()));
+    let check_event = |event: Value| operation.check_response(200, &json!({"event": event, "ok": true}));
+    assert_eq!(check_event(json!({"event_type": "code.set", "code": "1234"})), Ok(()));
+    assert_eq!(check_event(json!({"event_type": "code.gone", "error": {"any": 1}})), Ok(()));
     assert_eq!(
-        of(json!({"event_type": "code.gone"})),
-        Err(vec!["event.error: Required (taken for event_type \"code.gone\")".to_owned()])
+        check_event(json!({"event_type": "code.gone"})),
+        Err(vec!["event.error: Required (read as event_type \"code.gone\")".to_owned()])
     );
     assert_eq!(
         operation.check_response(200, &json!([])),
@@ -327,7 +327,7 @@ fn a_response_is_checked_and_measured_against_the_variant_it_names() {
 }
 
 #[test]
-fn a_body_that_is_no_object_can_stand_for_a_parameter() {
+fn body_that_is_not_an_object_can_set_the_bare_body_parameter() {
     let document = json!({
         "openapi": "3.0.0",
         "paths": { "/set": { "post": {

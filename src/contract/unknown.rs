@@ -1,23 +1,23 @@
-//! Parameters that the contract does not know. Seam's servers ignore them; mostly they are typing errors.
+//! Unknown parameters: those that are not in the contract. Seam's servers ignore them; most are typing errors.
 
 use super::issues::MAX_ISSUES;
 use super::schema::{Schemas, list};
 use serde_json::{Map, Value};
 
-/// How long a name may be to be compared with those of the contract.
+/// Maximum length in bytes of a name that is compared with the names in the contract.
 const MAX_COMPARED: usize = 200;
 
-/// A parameter that the contract does not know.
+/// A parameter that is not in the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownParameter {
-    /// Where it is: property names and array indices from the root.
+    /// Property names and array indices from the root.
     pub path: Vec<String>,
-    /// The name that was probably meant.
+    /// Similar name in the contract that the client probably meant; `None` if no name is similar.
     pub suggestion: Option<String>,
 }
 
 impl UnknownParameter {
-    /// What to say of it.
+    /// Returns the message of the issue.
     pub(super) fn message(&self) -> String {
         match &self.suggestion {
             Some(suggestion) => format!("Unknown parameter (did you mean \"{suggestion}\"?)"),
@@ -26,32 +26,33 @@ impl UnknownParameter {
     }
 }
 
-/// The first parameters in `input` that `schema` does not know, in their order, nested ones included, and how many more
-/// there are.
+/// Returns the first [`MAX_ISSUES`] parameters in `input` that `schema` does not define, in their order, nested ones
+/// included, and the number of further ones.
 pub(super) fn parameters(
     schemas: &Schemas,
     schema: &Value,
     input: &Map<String, Value>,
 ) -> (Vec<UnknownParameter>, usize) {
-    let mut search = Search { schemas, path: Vec::new(), found: Vec::new(), others: 0 };
-    search.fields(schema, input, takes_others(schemas, schema));
-    (search.found, search.others)
+    let mut search = Search { schemas, path: Vec::new(), found: Vec::new(), further_count: 0 };
+    search.fields(schema, input, allows_additional(schemas, schema));
+    (search.found, search.further_count)
 }
 
 struct Search<'a> {
     schemas: &'a Schemas,
     path: Vec<String>,
     found: Vec<UnknownParameter>,
-    /// How many more there are.
-    others: usize,
+    /// Number of unknown parameters beyond those in `found`.
+    further_count: usize,
 }
 
 impl Search<'_> {
     fn visit(&mut self, schema: &Value, value: &Value) {
         match value {
             Value::Object(fields) => {
-                let takes_others = takes_others(self.schemas, schema) || takes_any_object(self.schemas, schema);
-                self.fields(schema, fields, takes_others);
+                let allows_additional =
+                    allows_additional(self.schemas, schema) || accepts_any_object(self.schemas, schema);
+                self.fields(schema, fields, allows_additional);
             }
             Value::Array(items) => {
                 let Some(schema) = items_of(self.schemas, schema) else { return };
@@ -63,19 +64,19 @@ impl Search<'_> {
         }
     }
 
-    fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, takes_others: bool) {
+    fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, allows_additional: bool) {
         let schemas = self.schemas;
         let known = schemas.properties(schema);
         for (name, value) in fields {
-            if let Some((_, property)) = known.iter().find(|(other, _)| other == name) {
+            if let Some((_, property)) = known.iter().find(|(known_name, _)| known_name == name) {
                 self.within(name, |search| search.visit(property, value));
             } else if let Some((outer, inner, property)) = dotted(&known, name) {
-                // What a query says of an object that has no such property stays where it is.
+                // A dotted name in a query stays at its level if the object has no such property.
                 let fields = Map::from_iter([(inner.to_owned(), value.clone())]);
                 self.within(outer, |search| search.visit(property, &Value::Object(fields)));
-            } else if !takes_others && self.found.len() == MAX_ISSUES {
-                self.others += 1;
-            } else if !takes_others {
+            } else if !allows_additional && self.found.len() == MAX_ISSUES {
+                self.further_count += 1;
+            } else if !allows_additional {
                 let names = known.iter().map(|(name, _)| *name);
                 let suggestion = closest(name, names).map(str::to_owned);
                 self.within(name, |search| {
@@ -92,24 +93,24 @@ impl Search<'_> {
     }
 }
 
-/// A name of the form `outer.inner`, of which the outer one is known.
+/// Splits a name of the form `outer.inner` whose outer name is known. Returns both names and the schema of `outer`.
 fn dotted<'a, 'b>(known: &[(&str, &'a Value)], name: &'b str) -> Option<(&'b str, &'b str, &'a Value)> {
     let (outer, inner) = name.split_once('.')?;
     let (_, property) = known.iter().find(|(known, _)| *known == outer)?;
     Some((outer, inner, property))
 }
 
-/// Whether an object may have properties of any name.
-fn takes_others(schemas: &Schemas, schema: &Value) -> bool {
+/// Returns true if an object may have properties of any name.
+fn allows_additional(schemas: &Schemas, schema: &Value) -> bool {
     let schema = schemas.resolve(schema);
     match schema.get("additionalProperties") {
-        None | Some(Value::Bool(false)) => branches(schema).any(|branch| takes_others(schemas, branch)),
+        None | Some(Value::Bool(false)) => branches(schema).any(|branch| allows_additional(schemas, branch)),
         Some(_) => true,
     }
 }
 
-/// Whether a schema takes objects and names no property of theirs.
-fn takes_any_object(schemas: &Schemas, schema: &Value) -> bool {
+/// Returns true if `schema` accepts objects and defines no properties for them.
+fn accepts_any_object(schemas: &Schemas, schema: &Value) -> bool {
     let schema = schemas.resolve(schema);
     if schema.get("properties").is_some() {
         return false;
@@ -117,7 +118,7 @@ fn takes_any_object(schemas: &Schemas, schema: &Value) -> bool {
     let mut branches = branches(schema).peekable();
     match (schema.get("type").and_then(Value::as_str), branches.peek().is_some()) {
         (None | Some("object"), false) => true,
-        _ => branches.any(|branch| takes_any_object(schemas, branch)),
+        _ => branches.any(|branch| accepts_any_object(schemas, branch)),
     }
 }
 
@@ -130,9 +131,9 @@ fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
     ["allOf", "oneOf", "anyOf"].into_iter().flat_map(|keyword| list(schema, keyword))
 }
 
-/// The name that was probably meant: the one that is fewest typing errors away, if these are not most of it.
+/// Returns the known name with the fewest typing errors, if these are at most half of the shorter name.
 fn closest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // No parameter has so long a name, and a comparison costs the product of the lengths.
+    // No parameter has such a long name, and the cost of a comparison is the product of the lengths.
     if name.len() > MAX_COMPARED {
         return None;
     }
@@ -167,15 +168,15 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_found_with_the_one_that_was_probably_meant() {
+    fn unknown_parameter_is_found_with_a_suggestion() {
         let found = unknown(json!({
             "device_id": "x", "devcie_id": "x", "startsAt": "x", "device_ids[]": "x", "color": "red", "": 1,
         }));
-        let meant = |name: &str| Some(name.to_owned());
+        let suggested = |name: &str| Some(name.to_owned());
         let expected = [
-            ("devcie_id", meant("device_id")),
-            ("startsAt", meant("starts_at")),
-            ("device_ids[]", meant("device_ids")),
+            ("devcie_id", suggested("device_id")),
+            ("startsAt", suggested("starts_at")),
+            ("device_ids[]", suggested("device_ids")),
             ("color", None),
             ("", None),
         ];
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn nested_names_are_looked_at_where_the_contract_names_any() {
+    fn nested_names_are_checked_only_if_the_contract_defines_some() {
         let found = unknown(json!({
             "metadata": { "any": "x" },
             "anything": { "any": "x" },
@@ -193,6 +194,6 @@ mod tests {
             "style.colr": "red",
         }));
         let expected = [("style.colour", Some("color")), ("styles.1.size", None), ("style.colr", Some("color"))];
-        assert_eq!(found, expected.map(|(name, meant)| (name.to_owned(), meant.map(str::to_owned))));
+        assert_eq!(found, expected.map(|(name, suggestion)| (name.to_owned(), suggestion.map(str::to_owned))));
     }
 }

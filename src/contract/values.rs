@@ -1,33 +1,33 @@
-//! What no parameter may have in it, whatever the contract says of it.
+//! Checks that apply to every parameter, in addition to the contract.
 
 use super::{Issues, Rejection};
 use serde_json::{Map, Value};
 
-/// Refuses parameters that could not be kept, or read again.
+/// Rejects parameters that could not be stored or read back.
 ///
 /// # Errors
-/// The first that is wrong.
+/// The first invalid parameter.
 pub(crate) fn check(parameters: &Map<String, Value>) -> Result<(), Rejection> {
-    let wrong = |name: &str, message: String| Issues::new().at(&[name], message).into_rejection();
+    let rejection = |name: &str, message: String| Issues::new().at(&[name], message).into_rejection();
     if let Some((name, _)) = parameters.iter().find(|(name, value)| name.contains(NUL) || has_nul(value)) {
-        return Err(wrong(name, NO_NUL.to_owned()));
+        return Err(rejection(name, NO_NUL.to_owned()));
     }
     match parameters.iter().find(|(_, value)| is_deeper(value, MAX_DEPTH)) {
         Some((name, _)) => {
-            Err(wrong(name, format!("Lists and objects must be at most {MAX_DEPTH} deep in each other")))
+            Err(rejection(name, format!("Lists and objects must be nested at most {MAX_DEPTH} levels deep")))
         }
         None => Ok(()),
     }
 }
 
-/// How many levels of lists and objects a parameter may have. What is kept of it lies some levels deeper in answers and in
-/// snapshots, and common readers of JSON take a hundred.
+/// Maximum nesting depth of lists and objects in a parameter. A stored value is nested some levels deeper in responses
+/// and snapshots, and common JSON parsers accept a hundred levels.
 const MAX_DEPTH: usize = 64;
 
-/// The same for a snapshot, which has such parameters in it.
+/// Maximum nesting depth of lists and objects in a snapshot, which contains such parameters.
 pub(crate) const MAX_SNAPSHOT_DEPTH: usize = 80;
 
-/// Whether lists and objects lie deeper than this in each other.
+/// Returns true if lists and objects are nested deeper than `levels`.
 pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
     match (value, levels.checked_sub(1)) {
         (Value::Array(_) | Value::Object(_), None) => true,
@@ -37,13 +37,13 @@ pub(crate) fn is_deeper(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// What is said of a text that cannot be kept.
+/// Message for a text that cannot be stored.
 pub(crate) const NO_NUL: &str = "String must not contain the character U+0000";
 
-/// The one character that PostgreSQL can keep neither in text nor in JSON.
+/// The only character that PostgreSQL can store neither in text nor in JSON.
 const NUL: char = '\0';
 
-/// Whether a text in a value, or a name, has that character.
+/// Returns true if a string or a property name in `value` contains U+0000.
 pub(crate) fn has_nul(value: &Value) -> bool {
     match value {
         Value::String(text) => text.contains(NUL),

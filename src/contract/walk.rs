@@ -1,7 +1,7 @@
-//! Walking a value along its schema to say what is wrong with it, in the order and the words of zod 3.
+//! Walk of a value along its schema, to report its issues in the order and the words of zod 3.
 //!
-//! Whether a value is valid is the compiled validator's to say. This is for the values it has refused, where its own
-//! errors have neither zod's order (the order of declaration) nor its choice of what to report.
+//! The compiled validator decides if a value is valid. The walk is for values that the validator has rejected, because
+//! the validator's own errors have neither zod's order (the order of declaration) nor zod's choice of what to report.
 
 use serde_json::{Map, Number, Value, json};
 
@@ -13,7 +13,7 @@ use super::{formats, number};
 #[cfg(test)]
 mod tests;
 
-/// Everything that is wrong with `value` under `schema`.
+/// Returns all issues of `value` under `schema`.
 pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Issues {
     let mut walk = Walk { schemas, side, path: Vec::new(), issues: Issues::new() };
     walk.visit(schema, value);
@@ -47,7 +47,7 @@ impl<'a> Walk<'a> {
             return self.choice(options, value);
         }
         if let Some(kind) = schema.get("type").and_then(Value::as_str) {
-            // zod has no integers, only numbers with a check.
+            // zod has no integer type, only numbers with an additional check.
             let expected = if kind == "integer" { "number" } else { kind };
             if expected != kind_of(value) {
                 return self.fatal(format!("Expected {expected}, received {}", kind_of(value)));
@@ -86,7 +86,7 @@ impl<'a> Walk<'a> {
         self.issues.add((true, is_literal), || {
             let message = match (options.as_slice(), value) {
                 ([only], _) => literal(only),
-                (all, _) if all.len() != names.len() => "Invalid input".to_owned(),
+                (options, _) if options.len() != names.len() => "Invalid input".to_owned(),
                 (_, Value::String(text)) => {
                     format!("Invalid enum value. Expected {}, received '{}'", alternatives(&names), quoted(text))
                 }
@@ -169,12 +169,12 @@ impl<'a> Walk<'a> {
         for name in required.into_iter().filter(|name| !fields.contains_key(*name)) {
             self.missing(name, &Value::Null);
         }
-        let others = fields.iter().filter(|(name, _)| properties.is_none_or(|known| !known.contains_key(*name)));
+        let additional = fields.iter().filter(|(name, _)| properties.is_none_or(|known| !known.contains_key(*name)));
         match schema.get("additionalProperties") {
             Some(Value::Bool(false)) => {
-                let mut others = others.map(|(name, _)| format!("'{}'", quoted(name)));
-                let names: Vec<String> = others.by_ref().take(MAX_ISSUES).collect();
-                let more = match others.count() {
+                let mut unrecognized = additional.map(|(name, _)| format!("'{}'", quoted(name)));
+                let names: Vec<String> = unrecognized.by_ref().take(MAX_ISSUES).collect();
+                let more = match unrecognized.count() {
                     0 => String::new(),
                     more => format!(" and {more} more"),
                 };
@@ -183,7 +183,7 @@ impl<'a> Walk<'a> {
                 }
             }
             Some(schema @ Value::Object(_)) => {
-                for (name, value) in others {
+                for (name, value) in additional {
                     self.within(name, schema, value);
                 }
             }
@@ -228,7 +228,7 @@ impl<'a> Walk<'a> {
             let variant = |index| format!("variant {} of {}", index + 1, branches.len());
             return self.issues.extend(closest(attempts, variant).unwrap_or_default());
         }
-        let right_kind = attempts.iter().position(|(_, issues)| issues.are_limits());
+        let right_kind = attempts.iter().position(|(_, issues)| issues.has_no_fatal_issue());
         if let Some(index) = right_kind {
             return self.issues.extend(attempts.swap_remove(index).1);
         }
@@ -237,14 +237,14 @@ impl<'a> Walk<'a> {
             .add((true, false), || Issue { branches: branches.collect(), ..Issue::fatal(&self.path, "Invalid input") });
     }
 
-    /// What `branch` has against `value`, without taking note of it.
+    /// Returns the issues of `value` under `branch`, without adding them to the issues of the walk.
     fn attempt(&mut self, branch: &'a Value, value: &Value) -> Issues {
         let outer = std::mem::take(&mut self.issues);
         self.visit(branch, value);
         std::mem::replace(&mut self.issues, outer)
     }
 
-    /// The values that `branch` takes for the property `tag`.
+    /// Returns the values that `branch` allows for the property `tag`.
     fn tags(&self, branch: &'a Value, tag: &str) -> Vec<&'a Value> {
         let properties = self.schemas.properties(branch);
         let property = properties.iter().find(|(name, _)| *name == tag);
@@ -252,15 +252,16 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The issues of the branch that comes closest, marked with the name of that branch: literals are what tells branches
-/// apart, so the one with the fewest other literals, and among those the one with the fewest issues.
+/// Returns the issues of the closest branch, marked with the name of that branch. The closest branch is the one with
+/// the fewest wrong literals, because literals distinguish the branches, and among those the one with the fewest issues.
 fn closest(attempts: Vec<(usize, Issues)>, name: impl Fn(usize) -> String) -> Option<Issues> {
     let (index, issues) = attempts.into_iter().min_by_key(|(_, issues)| issues.distance())?;
     let name = name(index);
     Some(issues.map(|issue| Issue { variant: issue.variant.or_else(|| Some(name.clone())), ..issue }))
 }
 
-/// The issue with a value that is not there: zod compares it with a literal or tries it on a union like any other.
+/// Returns the issue of a missing value. zod compares it with a literal, or checks it against the branches of a union,
+/// like any other value.
 fn absent(schemas: &Schemas, schema: &Value, path: &[String]) -> Issue {
     let schema = schemas.resolve(schema);
     if let [only] = list(schema, "enum") {
@@ -285,7 +286,7 @@ fn alternatives(names: &[&str]) -> String {
     quoted.join(" | ")
 }
 
-/// What zod calls the kind of a value.
+/// Returns zod's name for the type of a value.
 pub(super) fn kind_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -308,8 +309,8 @@ fn bound(schema: &Value, keyword: &str) -> Option<(String, f64)> {
     Some((number::to_text(limit), limit.as_f64()?))
 }
 
-/// Whether `text` has `pattern`, by the validator's own reading of patterns. It is compiled anew each time: only
-/// input that has been refused gets here.
+/// Returns true if `text` matches `pattern`, with the validator's own implementation of patterns. The pattern is
+/// compiled on each call: only rejected input is checked here, so the cost does not matter.
 fn matches(pattern: &Value, text: &str) -> bool {
     jsonschema::validator_for(&json!({"pattern": pattern})).is_ok_and(|validator| validator.is_valid(&json!(text)))
 }

@@ -1,4 +1,5 @@
-//! `/_emulator/access_codes/*`: conditions that have no natural cause here, and progress by hand.
+//! `/_emulator/access_codes/*`: injects errors and warnings that the emulation itself does not cause, and runs steps by
+//! hand.
 
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;
@@ -54,7 +55,7 @@ pub(super) struct One {
     access_code_id: Uuid,
 }
 
-/// Takes back what a tester put on a code.
+/// Removes the injected errors and warnings from a code.
 pub(super) async fn clear(call: Control<One>) -> Result<Found> {
     change(&call, call.input.access_code_id, |code, _| {
         let rare_fields = &mut code.state.rare_fields;
@@ -65,7 +66,7 @@ pub(super) async fn clear(call: Control<One>) -> Result<Found> {
 }
 
 fn condition(code: String, message: Option<String>, now: Timestamp) -> Condition {
-    let message = message.unwrap_or_else(|| format!("{code}, as arranged by a tester."));
+    let message = message.unwrap_or_else(|| format!("{code}, added by a tester."));
     Condition { code, message, created_at: now }
 }
 
@@ -96,8 +97,8 @@ async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<Fou
     Ok(Found { access_code: managed_or_unmanaged(code, &codes.summary(code.device_id)?)? })
 }
 
-/// Takes one step by hand: the provider tells the PIN; else the lock finishes what it is doing with the code, or what it
-/// is about to do.
+/// Runs the next step of a code: the provider assigns the PIN, or else the lock completes the operation that is in
+/// progress or due.
 pub(super) async fn step(call: Control<One>) -> Result<Found> {
     let access_code_id = call.input.access_code_id;
     let mut work = begin(&call, access_code_id).await?;

@@ -1,9 +1,9 @@
-//! `/_emulator/clock*`: the workspace's time, held, moved and let go.
+//! `/_emulator/clock*`: reads, holds, runs and moves the clock of a workspace.
 //!
-//! Moving it makes everything happen that falls due on the way, each step at its own instant, and answers only
-//! when all of it is done.
+//! A move runs all steps that fall due up to its target, each at its own instant. The response is sent when all of them
+//! are done.
 
-use super::{Control, Nothing};
+use super::{Control, NoParameters};
 use crate::clock::{Timestamp, WorkspaceClock, from_iso, iso, machine_now, to_iso};
 use crate::engine::clock::{self, Move};
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ impl ClockBody {
     }
 }
 
-pub(super) async fn get(call: Control<Nothing>) -> Result<ClockBody> {
+pub(super) async fn get(call: Control<NoParameters>) -> Result<ClockBody> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
     let read = call.app.pool.read(workspace_id, |connection| Box::pin(workspaces::settings(connection, workspace_id)));
@@ -79,7 +79,7 @@ pub(super) struct Advance {
     by: Option<String>,
     to: Option<String>,
     until: Option<Stop>,
-    /// Whether to wait for the first attempts of what was sent on the way; nothing is sent yet.
+    /// True to wait for the first attempts of webhook deliveries. Has no effect, because no webhooks are sent yet.
     #[serde(rename = "wait_for_webhooks")]
     _wait_for_webhooks: Option<bool>,
 }
@@ -118,7 +118,8 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
     let moved = clock::change(&call.app, &workspace, |settings, now, _| {
         let WorkspaceClock::Held { .. } = settings.clock else {
             return Err(Error::Conflict(
-                "only a held clock can be advanced, and this one goes by itself. Hold it first: POST /_emulator/clock/hold."
+                "only a held clock can be advanced, and this clock is not held. Hold it first: POST \
+                 /_emulator/clock/hold."
                     .to_owned(),
             ));
         };
@@ -128,7 +129,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
             Goal::Until(Stop::Next) => return Ok(Move::ToNext),
             Goal::Until(Stop::Idle) => return Ok(Move::UntilIdle),
         };
-        let at = at.ok_or_else(|| Error::invalid("by", "That leads beyond the year 9999"))?;
+        let at = at.ok_or_else(|| Error::invalid("by", "The clock would pass the year 9999"))?;
         Ok(Move::To(at, WorkspaceClock::Held { at }))
     })
     .await?;

@@ -1,4 +1,4 @@
-//! `/_emulator/devices/*`: any lock of any brand, with any property.
+//! `/_emulator/devices/*`: creates and changes locks of any brand, with any properties.
 
 use super::Control;
 use crate::api::body;
@@ -44,7 +44,8 @@ pub(super) struct Update {
     overrides: Overrides,
 }
 
-/// Changes a device. One that goes offline breaks off what it was doing; one that comes back takes it up again.
+/// Changes a device. A device that becomes unreachable aborts its operations, and starts them again when it is
+/// reachable.
 pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;

@@ -1,6 +1,6 @@
-//! `/_emulator/faults/*`: what is to become of the next operations of locks.
+//! `/_emulator/faults/*`: outcomes that tests configure for the next operations of locks.
 
-use super::{Control, Done, Nothing};
+use super::{Control, EmptyResult, NoParameters};
 use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::fault::Fault;
@@ -58,7 +58,7 @@ impl From<Fault> for FaultBody {
     }
 }
 
-/// Arranges for operations to go otherwise. A lock that is not there is no error: it may come.
+/// Creates a fault. A lock that does not exist is accepted: it may be created later.
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let input = call.input;
@@ -91,7 +91,7 @@ pub(super) struct Listed {
     faults: Vec<FaultBody>,
 }
 
-pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+pub(super) async fn list(call: Control<NoParameters>) -> Result<Listed> {
     let workspace = call.workspace().await?;
     let faults = faults::list(&call.app.pool, workspace.workspace_id).await?;
     Ok(Listed { faults: faults.into_iter().map(FaultBody::from).collect() })
@@ -102,12 +102,12 @@ pub(super) struct Delete {
     fault_id: Uuid,
 }
 
-pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
+pub(super) async fn delete(call: Control<Delete>) -> Result<EmptyResult> {
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;
     if !faults::delete(&mut tx, workspace_id, call.input.fault_id).await? {
         return Err(Error::NotFound(Resource::Fault));
     }
     tx.commit().await?;
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

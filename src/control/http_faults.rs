@@ -1,6 +1,6 @@
-//! `/_emulator/http_faults/*`: what clients are to meet on a bad day.
+//! `/_emulator/http_faults/*`: error responses, delays and connection resets that tests configure for requests.
 
-use super::{Control, Done, Nothing};
+use super::{Control, EmptyResult, NoParameters};
 use crate::clock::{Timestamp, iso};
 use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
 use crate::engine::locked_workspace;
@@ -54,7 +54,7 @@ impl From<HttpFault> for HttpFaultBody {
     }
 }
 
-/// Arranges for requests to go otherwise. A path that is not there is no error: it strikes nothing.
+/// Creates an HTTP fault. A path that does not exist is accepted: the fault is then never applied.
 pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     let workspace = call.workspace().await?;
     let workspace_id = workspace.workspace_id;
@@ -87,7 +87,7 @@ pub(super) struct Listed {
     http_faults: Vec<HttpFaultBody>,
 }
 
-pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+pub(super) async fn list(call: Control<NoParameters>) -> Result<Listed> {
     let workspace = call.workspace().await?;
     let faults = http_faults::list(&call.app.pool, workspace.workspace_id).await?;
     Ok(Listed { http_faults: faults.into_iter().map(HttpFaultBody::from).collect() })
@@ -98,7 +98,7 @@ pub(super) struct Delete {
     http_fault_id: Uuid,
 }
 
-pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
+pub(super) async fn delete(call: Control<Delete>) -> Result<EmptyResult> {
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = locked_workspace::begin(&call.app, workspace_id).await?;
     if !http_faults::delete(&mut tx, workspace_id, call.input.http_fault_id).await? {
@@ -106,5 +106,5 @@ pub(super) async fn delete(call: Control<Delete>) -> Result<Done> {
     }
     tx.commit().await?;
     call.app.workspaces.forget(workspace_id);
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

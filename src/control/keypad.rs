@@ -1,4 +1,4 @@
-//! `/_emulator/locks/enter_code` and `/press_lock`: what a person at the keypad does.
+//! `/_emulator/locks/enter_code` and `/press_lock`: actions of a person at the keypad.
 
 use super::Control;
 use crate::api::body::access_code::managed_or_unmanaged;
@@ -25,14 +25,16 @@ pub(super) struct Entered {
     event_id: Option<Uuid>,
 }
 
-/// Somebody enters a PIN.
+/// Enters a PIN at the keypad.
 pub(super) async fn enter_code(call: Control<EnterCode>) -> Result<Entered> {
     let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
     let entered = keypad::enter_code(&call.app, &visibility, call.input.device_id, &call.input.code).await?;
     Ok(Entered {
-        result: if entered.refusal.is_none() { "unlocked" } else { "denied" },
-        reason: entered.refusal,
-        message: entered.refusal.map_or("The lock holds this code, and it may be used now.", DenialReason::message),
+        result: if entered.denial_reason.is_none() { "unlocked" } else { "denied" },
+        reason: entered.denial_reason,
+        message: entered
+            .denial_reason
+            .map_or("The lock stores this code, and its time frame allows it now.", DenialReason::message),
         access_code: entered.code.map(|code| managed_or_unmanaged(&code, &entered.device)).transpose()?,
         event_id: entered.event_id,
     })
@@ -49,7 +51,7 @@ pub(super) struct Pressed {
     event_id: Option<Uuid>,
 }
 
-/// Somebody presses the button that locks.
+/// Presses the button that locks the door.
 pub(super) async fn press_lock(call: Control<PressLock>) -> Result<Pressed> {
     let visibility = Visibility::all_of(call.workspace().await?.workspace_id);
     let pressed = keypad::press_lock(&call.app, &visibility, call.input.device_id).await?;

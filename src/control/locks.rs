@@ -1,13 +1,13 @@
-//! `/_emulator/locks/*`: what a lock truly holds, and what a person with the maker's app does to it.
+//! `/_emulator/locks/*`: memory of a lock, and changes to it by a person with the manufacturer's app.
 
-use super::{Control, Done};
+use super::{Control, EmptyResult};
 use crate::api::body::access_code::managed_or_unmanaged;
 use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::keypad;
-use crate::engine::external_changes::{self, ChangeAtLock, NewUnmanagedCode, OnLock};
+use crate::engine::external_changes::{self, ChangeAtLock, CodeOnLock, NewUnmanagedCode};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::optional_instant;
 use crate::store::{access_codes, devices};
@@ -42,8 +42,8 @@ struct Slot {
     is_backup: bool,
 }
 
-/// What the lock holds, in the order in which it came there. Where a code is deleted and made anew to change it, it is
-/// not there meanwhile.
+/// Returns the codes in the memory of a lock, in the order in which the lock first stored them. A code that the lock
+/// deletes and programs again to update it is missing meanwhile. Offline codes are not in the memory.
 pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let workspace = call.workspace().await?;
     let device_id = call.input.device_id;
@@ -75,7 +75,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     Ok(MemoryBody { device_id, capacity: device.capacity(), codes })
 }
 
-/// A code that somebody puts on a lock, as it is asked for.
+/// Parameters of an unmanaged code that a person puts on a lock.
 #[derive(Debug, Deserialize)]
 pub(crate) struct UnmanagedCodeSpec {
     code: String,
@@ -89,7 +89,10 @@ pub(crate) struct UnmanagedCodeSpec {
 }
 
 impl UnmanagedCodeSpec {
-    /// The code on this lock.
+    /// Reads the parameters, for a code on this lock.
+    ///
+    /// # Errors
+    /// An invalid time frame.
     pub(crate) fn read(&self, device_id: Uuid) -> Result<NewUnmanagedCode> {
         let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
         let ends_at = optional_instant("ends_at", self.ends_at.as_deref())?;
@@ -134,7 +137,7 @@ pub(super) struct ChangeCode {
     ends_at: Option<String>,
 }
 
-/// Somebody changes a code at the lock.
+/// Changes a code at the lock, without Seam.
 pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
@@ -144,7 +147,7 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
         starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,
         ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
     };
-    let on_lock = OnLock { device_id: input.device_id, access_code_id: input.access_code_id, code: input.code };
+    let on_lock = CodeOnLock { device_id: input.device_id, access_code_id: input.access_code_id, code: input.code };
     let (code, device) =
         external_changes::change(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock, change).await?;
     Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
@@ -157,11 +160,11 @@ pub(super) struct RemoveCode {
     code: Option<String>,
 }
 
-/// Somebody takes a code off the lock.
-pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<Done> {
+/// Removes a code at the lock, without Seam.
+pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<EmptyResult> {
     let workspace = call.workspace().await?;
     let RemoveCode { device_id, access_code_id, code } = call.input;
-    let on_lock = OnLock { device_id, access_code_id, code };
+    let on_lock = CodeOnLock { device_id, access_code_id, code };
     external_changes::remove(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock).await?;
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

@@ -1,10 +1,11 @@
-//! The control plane under `/_emulator`: what no cloud can give a tester.
+//! Control plane under `/_emulator`: endpoints for tests, which Seam's API does not have. It has its own contract.
 //!
-//! It has a contract of its own. The API key of a workspace is good for the control plane of that workspace. On a
-//! loopback address no credential is needed, but then it answers only to a loopback `Host`; elsewhere making, listing
-//! and removing other workspaces needs the admin token, unless the control plane was opened. It answers to no pages from
-//! elsewhere and sends no CORS headers, so that no web page can reach it. A call acts on the workspace of the API key that
-//! comes with it, else on `workspace_id`, else on the default workspace.
+//! A request acts on the workspace of its API key, else on `workspace_id`, else on the default workspace.
+//!
+//! The API key of a workspace gives access to that workspace, the admin token to all workspaces. No credential is
+//! needed if the server has no admin token, or if the control plane is open. A server without an admin token accepts
+//! only requests to a loopback `Host`, unless the control plane is open. Web pages of other sites cannot use the
+//! control plane: their requests are rejected, and responses have no CORS headers.
 
 mod access_codes;
 mod clock;
@@ -22,7 +23,7 @@ mod strictness;
 mod webhook_deliveries;
 pub(crate) mod workspaces;
 
-pub(crate) use crate::api::edge::{Done, Nothing};
+pub(crate) use crate::api::edge::{EmptyResult, NoParameters};
 
 use crate::api::edge::{self, Routes};
 use crate::compute::{self, LONG_DOCUMENT};
@@ -47,13 +48,13 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
-/// The path that makes workspaces; no API key of one is good for it.
-const MAKE_WORKSPACE: &str = "/_emulator/workspaces/create";
+/// Path that creates workspaces. Where a credential is needed, only the admin token is accepted.
+const CREATE_WORKSPACE: &str = "/_emulator/workspaces/create";
 
-/// Every route of the control plane's contract.
+/// Returns all routes of the control plane's contract.
 pub fn routes() -> ControlRoutes {
     ControlRoutes::default()
-        .add(MAKE_WORKSPACE, workspaces::create)
+        .add(CREATE_WORKSPACE, workspaces::create)
         .add("/_emulator/workspaces/list", workspaces::list)
         .add("/_emulator/workspaces/update", workspaces::update)
         .add("/_emulator/workspaces/delete", workspaces::delete)
@@ -96,35 +97,38 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/webhook_deliveries/wait", webhook_deliveries::wait)
 }
 
-/// One request to the control plane.
+/// Request to the control plane, as a handler receives it.
 pub(crate) struct Control<I> {
-    /// The server.
     pub app: App,
-    /// The parameters.
+    /// Parameters from query and body.
     pub input: I,
-    /// The snapshot that is imported, as text.
+    /// Text of the snapshot to import; empty at other endpoints.
     document: Bytes,
-    /// The workspace whose API key came with the request.
+    /// Workspace of the API key; `None`: the request has no credential, or the admin token.
     keyed: Option<Arc<Workspace>>,
-    /// What else came in the head of the request.
     headers: HeaderMap,
-    /// The workspace that was named.
+    /// Parameter `workspace_id`.
     named: Option<Uuid>,
 }
 
 impl<I> Control<I> {
-    /// The workspace whose API key came with the request.
+    /// Returns the workspace of the API key, if the request has one.
     pub(super) fn keyed(&self) -> Option<&Workspace> {
         self.keyed.as_deref()
     }
 
-    /// The workspace this acts on.
+    /// Returns the workspace that the request acts on: that of the API key, else `workspace_id`, else the default
+    /// workspace.
+    ///
+    /// # Errors
+    /// [`Error::InvalidInput`] if the API key and `workspace_id` belong to different workspaces; [`Error::NotFound`].
     pub(crate) async fn workspace(&self) -> Result<Arc<Workspace>> {
         if let Some(keyed) = &self.keyed {
             return match self.named {
                 Some(named) if named != keyed.workspace_id => Err(Error::invalid(
                     "workspace_id",
-                    "The API key that came with the request belongs to another workspace: leave one of them out",
+                    "The API key of the request belongs to another workspace: omit workspace_id, or use the API key \
+                     of that workspace",
                 )),
                 _ => Ok(Arc::clone(keyed)),
             };
@@ -142,7 +146,7 @@ impl<I> Control<I> {
 pub struct ControlRoutes(Routes);
 
 impl ControlRoutes {
-    /// Adds a path with its handler, whose result is answered in the envelope.
+    /// Adds a path with its handler, whose result is sent in the envelope.
     fn add<I, O, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
@@ -151,12 +155,12 @@ impl ControlRoutes {
         F: Future<Output = Result<O>> + Send + 'static,
     {
         self.add_response(path, move |call| {
-            let answering = handler(call);
-            async move { Ok(envelope::ok(answering.await?).await) }
+            let result = handler(call);
+            async move { Ok(envelope::ok(result.await?).await) }
         })
     }
 
-    /// Adds a path with its handler, which gives the response itself.
+    /// Adds a path with its handler, which returns a complete response.
     fn add_response<I, R, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
@@ -166,18 +170,19 @@ impl ControlRoutes {
     {
         let serve = move |State(app): State<App>, request: Request| {
             let handler = handler.clone();
-            async move { answer(app, path, request, handler).await.into_response() }
+            async move { handle(app, path, request, handler).await.into_response() }
         };
         Self(self.0.route(path, any(serve)))
     }
 
-    /// The router and the paths in it.
+    /// Returns the router and its paths.
     pub fn into_parts(self) -> (Router<App>, Vec<&'static str>) {
         self.0.into_parts()
     }
 }
 
-async fn answer<I, O, H, F>(app: App, path: &'static str, request: Request, handler: H) -> Result<O>
+/// Checks access, method and parameters of a request, and calls its handler.
+async fn handle<I, O, H, F>(app: App, path: &'static str, request: Request, handler: H) -> Result<O>
 where
     I: DeserializeOwned,
     H: Fn(Control<I>) -> F,
@@ -187,13 +192,14 @@ where
     let (parts, body) = request.into_parts();
     let keyed = admit(&app, path, &parts).await?;
     let operation = edge::operation(endpoint, &parts)?;
-    // Of an import it is held until the answer.
+    // An import reserves its share of the import budget until the handler has finished.
     let (body, _share) = if path == snapshots::IMPORT {
         snapshots::receive(&app, body).await?
     } else {
         (receive(&app, body).await?, None)
     };
-    // A typing error in what prepares a test must not be found by a test that fails.
+    // Unknown parameters are always rejected: otherwise a typing error in the setup of a test would make the test fail
+    // later, without an explanation.
     let (parameters, document) = compute::sized(body.len() > LONG_DOCUMENT, || {
         if path == snapshots::IMPORT {
             snapshots::read_body(operation, &parts, &body)
@@ -204,25 +210,29 @@ where
     .await?;
     drop(body);
     let named = parameters.get("workspace_id").and_then(Value::as_str).and_then(|id| Uuid::parse_str(id).ok());
-    // The contract knows no number too large; the types do.
+    // A number that the contract accepts may be too large for its Rust type.
     let input = I::deserialize(&Value::Object(parameters))
-        .map_err(|error| Error::invalid_request(format!("A parameter does not fit: {error}")))?;
+        .map_err(|error| Error::invalid_request(format!("A parameter is invalid: {error}")))?;
     let call = Control { app: app.clone(), input, document, keyed, headers: parts.headers, named };
     handler(call).await
 }
 
-/// Reads a body to its end. What moves a clock may take its time; only who sends a request is hurried.
+/// Reads a body to its end, within the request timeout. The handler has no timeout: a move of the clock may take
+/// longer.
 async fn receive(app: &App, body: Body) -> Result<Bytes> {
     let deadline = app.config.request_timeout;
     let body = tokio::time::timeout(deadline, edge::receive(app.config.body_limit, body)).await;
     body.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))
 }
 
-/// Lets a request in, or not; gives the workspace of its API key, if it has one.
+/// Checks the access of a request, and returns the workspace of its API key, if it has one.
 ///
-/// The admin token is good for everything. The API key of a workspace is good for the control plane of that workspace,
-/// whoever is asking where there is an admin token. Where there is none, and where the control plane is open, no credential
-/// is needed; but a server without a token answers only to a loopback `Host`, unless it is open.
+/// The admin token gives access to everything. The API key of a workspace gives access to that workspace. No credential
+/// is needed if the server has no admin token, or if the control plane is open. A server without an admin token accepts
+/// only requests to a loopback `Host`, unless the control plane is open.
+///
+/// # Errors
+/// [`Error::Unauthorized`]; those of the database.
 async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Workspace>>> {
     let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let token = text(header::AUTHORIZATION).strip_prefix("Bearer ").unwrap_or_default();
@@ -232,38 +242,40 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
     }
     let is_open = app.config.control_plane == ControlPlane::Open;
     let is_trusted = is_open || admin_token.is_none();
-    // A name of somebody else's that leads here may lead a page here, and the sandbox's key is known to all.
+    // Any domain can have a host name that resolves to this machine, and its pages could then reach the server. The API
+    // key of the sandbox is public and does not protect against them.
     if !is_open && admin_token.is_none() && !origin::names_loopback(&parts.headers, &parts.uri) {
-        return Err(Error::Unauthorized("The control plane answers only to localhost, 127.0.0.1 and [::1]"));
+        return Err(Error::Unauthorized("The control plane accepts only requests to localhost, 127.0.0.1 and [::1]"));
     }
-    // A page may send simple requests to anybody without asking first, but its browser says where it is from.
-    let is_foreign = match Origin::of(&parts.headers) {
-        Origin::Foreign => true,
+    // A page may send simple requests to any server without a preflight, but its browser adds the origin of the page.
+    let is_cross_site = match Origin::of(&parts.headers) {
+        Origin::CrossSite => true,
         Origin::Loopback => false,
-        Origin::Unsaid => origin::is_cross_site(&parts.headers),
+        Origin::Unspecified => origin::is_cross_site(&parts.headers),
     };
-    if is_foreign {
-        return Err(Error::Unauthorized("The control plane answers only to pages from localhost, 127.0.0.1 and [::1]"));
+    if is_cross_site {
+        return Err(Error::Unauthorized(
+            "The control plane accepts only web pages from localhost, 127.0.0.1 and [::1]",
+        ));
     }
-    // Only who sends no credential at all means the default workspace; a garbled one is a wrong one.
+    // Only a missing or empty header selects the default workspace. A malformed one is a wrong credential.
     if parts.headers.get(header::AUTHORIZATION).is_none_or(HeaderValue::is_empty) {
         return if is_trusted {
             Ok(None)
         } else {
             Err(Error::Unauthorized(
-                "The control plane needs the admin token, or the API key of the workspace that is meant, as \
-                 Authorization: Bearer",
+                "The control plane needs the admin token, or the API key of the workspace, as Authorization: Bearer",
             ))
         };
     }
     let workspace = app.workspaces.of_token(&app.pool, "api_key", token).await?;
     let workspace = workspace.ok_or(Error::Unauthorized(match admin_token {
-        Some(_) => "Neither the admin token nor the API key of a workspace",
+        Some(_) => "The bearer token is neither the admin token nor the API key of a workspace",
         None => "API Key not found",
     }))?;
-    if !is_trusted && path == MAKE_WORKSPACE {
+    if !is_trusted && path == CREATE_WORKSPACE {
         return Err(Error::Unauthorized(
-            "Making a workspace needs the admin token as Authorization: Bearer: an API key is good for its own \
+            "Creating a workspace needs the admin token as Authorization: Bearer. An API key is valid for its own \
              workspace only",
         ));
     }

@@ -1,4 +1,4 @@
-//! `/_emulator/programming/set`: how codes progress in a workspace.
+//! `/_emulator/programming/set`: duration of programming operations in a workspace.
 
 use super::Control;
 use crate::engine;
@@ -8,20 +8,20 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How long operations take.
+/// Duration of one programming operation.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Programming {
-    /// No time.
+    /// The operation takes no time.
     AtOnce,
-    /// Until somebody ends them.
+    /// The operation takes until a request finishes it.
     ByHand,
-    /// This long, an ISO 8601 duration.
+    /// The operation takes this ISO 8601 duration.
     After(String),
 }
 
 impl Programming {
-    /// The time, or `None` for by hand.
+    /// Returns the duration; `None`: until a request finishes the operation.
     pub(super) fn read(&self) -> Result<Option<TimeDelta>> {
         match self {
             Self::AtOnce => Ok(Some(TimeDelta::zero())),
@@ -38,11 +38,11 @@ pub(super) struct Set {
 }
 
 #[derive(Serialize)]
-pub(super) struct Answer {
+pub(super) struct JsonResponse {
     programming: Value,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
+pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
     let params = match (call.input.programming.clone(), call.input.after.clone()) {
         (Some(programming), None) => programming,
         (None, Some(after)) => Programming::After(after),
@@ -50,13 +50,13 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
             return Err(Error::invalid_request("Give either after, a duration, or programming: at_once or by_hand"));
         }
     };
-    let takes = params.read()?;
+    let time = params.read()?;
     let workspace = call.workspace().await?;
-    engine::workspaces::set_programming(&call.app, workspace.workspace_id, takes).await?;
+    engine::workspaces::set_programming(&call.app, workspace.workspace_id, time).await?;
     let programming = match params {
         Programming::AtOnce => json!("at_once"),
         Programming::ByHand => json!("by_hand"),
         Programming::After(after) => json!({ "after": after }),
     };
-    Ok(Answer { programming })
+    Ok(JsonResponse { programming })
 }

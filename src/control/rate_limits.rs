@@ -1,4 +1,4 @@
-//! `/_emulator/rate_limits/set`: how often the devices of a workspace take requests.
+//! `/_emulator/rate_limits/set`: maximum number of requests per period that each device of a workspace accepts.
 
 use super::Control;
 use crate::domain::rate_limit::RateLimits;
@@ -9,39 +9,40 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// The limits that are wanted.
+/// Parameter `limits`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-enum WorkspaceParams {
+enum RateLimitsParam {
     Named(Preset),
-    These(These),
+    Custom(CustomLimits),
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Preset {
-    /// Those that Seam documents.
+    /// Limits that Seam documents.
     Seam,
-    /// None.
+    /// No limits.
     Off,
 }
 
-/// Limits of one's own. What is left out is not limited.
+/// Limits per kind of request; `None`: not limited.
 #[derive(Clone, Debug, Default, Deserialize)]
-struct These {
+struct CustomLimits {
     create: Option<u32>,
     update: Option<u32>,
     delete: Option<u32>,
     lock: Option<u32>,
     unlock: Option<u32>,
+    /// Period of the limits, an ISO 8601 duration; `None`: one minute.
     per: Option<String>,
 }
 
-impl These {
+impl CustomLimits {
     fn read(&self) -> Result<RateLimits> {
         let per = self.per.as_deref().map_or(Ok(TimeDelta::minutes(1)), |per| duration("per", per))?;
         if per == TimeDelta::zero() {
-            return Err(Error::invalid("per", "The time must be more than nothing, like PT1M"));
+            return Err(Error::invalid("per", "The period must be longer than zero, like PT1M"));
         }
         let Self { create, update, delete, lock, unlock, .. } = *self;
         Ok(RateLimits { create, update, delete, lock, unlock, per_ms: per.num_milliseconds() })
@@ -54,26 +55,26 @@ impl These {
 
 #[derive(Deserialize)]
 pub(super) struct Set {
-    limits: Option<WorkspaceParams>,
+    limits: Option<RateLimitsParam>,
     #[serde(flatten)]
-    these: These,
+    custom: CustomLimits,
 }
 
 #[derive(Serialize)]
-pub(super) struct Answer {
+pub(super) struct JsonResponse {
     limits: Value,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
-    let these = &call.input.these;
+pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
+    let custom = &call.input.custom;
     let limits = match &call.input.limits {
-        Some(_) if !these.is_empty() || these.per.is_some() => {
+        Some(_) if !custom.is_empty() || custom.per.is_some() => {
             return Err(Error::invalid_request("Give the limits either in limits or beside it, not both"));
         }
-        Some(WorkspaceParams::Named(Preset::Off)) => None,
-        Some(WorkspaceParams::Named(Preset::Seam)) => Some(RateLimits::SEAM),
-        Some(WorkspaceParams::These(these)) => Some(limits_of(these)?),
-        None => Some(limits_of(these)?),
+        Some(RateLimitsParam::Named(Preset::Off)) => None,
+        Some(RateLimitsParam::Named(Preset::Seam)) => Some(RateLimits::SEAM),
+        Some(RateLimitsParam::Custom(custom)) => Some(limits_of(custom)?),
+        None => Some(limits_of(custom)?),
     };
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = call.app.pool.begin(workspace_id).await?;
@@ -81,16 +82,16 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
         return Err(Error::NotFound(Resource::Workspace));
     }
     tx.commit().await?;
-    Ok(Answer { limits: limits.map_or_else(|| json!("off"), |limits| shown(&limits)) })
+    Ok(JsonResponse { limits: limits.map_or_else(|| json!("off"), |limits| shown(&limits)) })
 }
 
-fn limits_of(these: &These) -> Result<RateLimits> {
-    if these.is_empty() {
+fn limits_of(custom: &CustomLimits) -> Result<RateLimits> {
+    if custom.is_empty() {
         return Err(Error::invalid_request(
             "Give \"seam\", \"off\", or at least one limit: create, update, delete, lock or unlock",
         ));
     }
-    these.read()
+    custom.read()
 }
 
 fn shown(limits: &RateLimits) -> Value {

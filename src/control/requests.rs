@@ -1,20 +1,22 @@
-//! `/_emulator/requests`: what was asked of a workspace lately, and answered.
+//! `/_emulator/requests`: the latest requests to a workspace, with their responses.
 
 use super::Control;
 use crate::clock::to_iso;
 use crate::contract::values;
-use crate::domain::http_fault::is_path;
+use crate::domain::http_fault::path_matches;
 use crate::domain::sandbox;
 use crate::engine::app::App;
 use crate::engine::request_log::{CapturedBody, LoggedRequest};
 use crate::error::{Error, Result};
-use crate::http::redact::{Hides, is_secret, is_secret_or_pin, masked, query, without_named_secrets, without_tokens};
+use crate::http::redact::{
+    MaskPredicate, is_secret, is_secret_or_pin, masked, query, without_named_secrets, without_tokens,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// How many requests are listed unless told otherwise.
+/// Default of `limit`, the maximum number of listed requests.
 const DEFAULT_LIMIT: usize = 100;
 
 #[derive(Deserialize)]
@@ -34,19 +36,19 @@ pub(super) struct Listed {
     requests: Vec<Value>,
 }
 
-/// Lists requests in the order in which they were answered: those after the cursor, or else the latest.
+/// Lists requests in the order of their responses: those after the cursor, or else the latest.
 pub(super) async fn list(call: Control<List>) -> Result<Listed> {
-    let workspace_id = whose(&call, call.input.unauthenticated).await?;
+    let workspace_id = selected_workspace(&call, call.input.unauthenticated).await?;
     let (app, input) = (&call.app, &call.input);
     let after = match input.after.as_deref() {
         None => 0,
         Some(cursor) => app.requests.number_of(cursor).ok_or_else(|| {
-            Error::invalid("after", "Not a cursor of this process: take it from a request in the list")
+            Error::invalid("after", "Not a cursor of this process: use the cursor of a listed request")
         })?,
     };
     let fits = |entry: &Arc<LoggedRequest>| {
         entry.workspace_id == workspace_id
-            && input.path.as_deref().is_none_or(|path| is_path(path, &entry.path))
+            && input.path.as_deref().is_none_or(|path| path_matches(path, &entry.path))
             && input.method.as_deref().is_none_or(|method| entry.method == method)
             && input.status.is_none_or(|status| entry.status == Some(status))
             && input.request_id.as_deref().is_none_or(|request_id| entry.request_id == request_id)
@@ -58,42 +60,42 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
     } else {
         found.drain(..found.len().saturating_sub(limit));
     }
-    Ok(Listed { requests: found.iter().map(|entry| shown(app, entry)).collect() })
+    Ok(Listed { requests: found.iter().map(|entry| request_json(app, entry)).collect() })
 }
 
-/// Whose requests are meant: those of the workspace of the call, or of nobody's.
-pub(super) async fn whose<I>(call: &Control<I>, unauthenticated: bool) -> Result<Option<Uuid>> {
+/// Returns the workspace whose requests are selected; `None`: requests without a workspace.
+pub(super) async fn selected_workspace<I>(call: &Control<I>, unauthenticated: bool) -> Result<Option<Uuid>> {
     let workspace_id = call.workspace().await?.workspace_id;
     if !unauthenticated {
         return Ok(Some(workspace_id));
     }
-    // They are nobody's, and so everybody's to see; but a workspace that is named has none of them.
+    // Requests without a workspace are visible to every caller. They belong to no workspace, so none may be named.
     if workspace_id != sandbox::WORKSPACE_ID && call.named.is_some() {
-        return Err(Error::invalid("unauthenticated", "Requests without a workspace: leave workspace_id out"));
+        return Err(Error::invalid("unauthenticated", "Unauthenticated requests have no workspace: omit workspace_id"));
     }
     Ok(None)
 }
 
-/// A request as it is shown.
-pub(super) fn shown(app: &App, entry: &LoggedRequest) -> Value {
+/// Returns the JSON of a logged request.
+pub(super) fn request_json(app: &App, entry: &LoggedRequest) -> Value {
     let body = entry.body.as_ref().filter(|body| body.length > 0);
-    let (read_body, read_answer) = (body.and_then(read), read(&entry.answer));
-    // Everybody sees what came with no good credential, so it may have no PINs either.
-    let hides: Hides = if entry.workspace_id.is_some() { is_secret } else { is_secret_or_pin };
+    let (parsed_body, parsed_response) = (body.and_then(parse), parse(&entry.answer));
+    // Requests without a workspace are visible to every caller, so their PINs are masked too.
+    let hides: MaskPredicate = if entry.workspace_id.is_some() { is_secret } else { is_secret_or_pin };
     json!({
         "cursor": app.requests.cursor(entry.number),
         "request_id": entry.request_id,
         "workspace_id": entry.workspace_id,
         "method": entry.method,
         "path": without_tokens(&entry.path),
-        "query": entry.query.as_deref().map(|it| query(it, hides)),
-        "body": body.map(|body| content(body, read_body.as_ref(), hides)),
+        "query": entry.query.as_deref().map(|text| query(text, hides)),
+        "body": body.map(|body| content(body, parsed_body.as_ref(), hides)),
         "is_body_cut": body.is_some_and(CapturedBody::is_cut),
         "status": entry.status,
-        "answer": (entry.answer.length > 0).then(|| content(&entry.answer, read_answer.as_ref(), hides)),
+        "answer": (entry.answer.length > 0).then(|| content(&entry.answer, parsed_response.as_ref(), hides)),
         "is_answer_cut": entry.answer.is_cut(),
-        "validation_issues": validation_issues(read_answer.as_ref(), hides),
-        "unknown_parameters": unknown_parameters(app, entry, read_body),
+        "validation_issues": validation_issues(parsed_response.as_ref(), hides),
+        "unknown_parameters": unknown_parameters(app, entry, parsed_body),
         "duration_ms": entry.took.as_secs_f64() * 1000.0,
         "started_at": to_iso(entry.started_at),
         "events": entry.cause.events(),
@@ -101,23 +103,24 @@ pub(super) fn shown(app: &App, entry: &LoggedRequest) -> Value {
     })
 }
 
-/// A body as JSON, if it is all there, it is any, and it is not so deep that nobody could read the list of requests.
-fn read(body: &CapturedBody) -> Option<Value> {
-    let read: Value = if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }?;
-    (!values::is_deeper(&read, values::MAX_SNAPSHOT_DEPTH + 2)).then_some(read)
+/// Returns the JSON value of a body. `None`: the body is cut, is not JSON, or is nested so deeply that clients could
+/// not parse the list of requests.
+fn parse(body: &CapturedBody) -> Option<Value> {
+    let value: Value = if body.is_cut() { None } else { serde_json::from_slice(&body.bytes).ok() }?;
+    (!values::is_deeper(&value, values::MAX_SNAPSHOT_DEPTH + 2)).then_some(value)
 }
 
-/// What is shown of a body: JSON, or else its text.
-fn content(body: &CapturedBody, read: Option<&Value>, hides: Hides) -> Value {
-    match read {
-        Some(read) => masked(read, hides),
+/// Returns a masked body: its JSON value, or else its text.
+fn content(body: &CapturedBody, parsed: Option<&Value>, hides: MaskPredicate) -> Value {
+    match parsed {
+        Some(value) => masked(value, hides),
         None => json!(without_named_secrets(&without_tokens(&String::from_utf8_lossy(&body.bytes)), hides)),
     }
 }
 
-/// The issues that a refusal lists in a tree along the request, as a list.
-fn validation_issues(answer: Option<&Value>, hides: Hides) -> Vec<Value> {
-    fn collect(tree: &Value, hides: Hides, path: &mut Vec<String>, found: &mut Vec<Value>) {
+/// Returns the issues of an error response as a list. In the response they are a tree with the shape of the request.
+fn validation_issues(response: Option<&Value>, hides: MaskPredicate) -> Vec<Value> {
+    fn collect(tree: &Value, hides: MaskPredicate, path: &mut Vec<String>, found: &mut Vec<Value>) {
         for (name, inner) in tree.as_object().into_iter().flatten() {
             if let ("_errors", Some(messages)) = (name.as_str(), inner.as_array()) {
                 let issue = |message: &Value| json!({ "parameter": path.join("."), "message": masked(message, hides) });
@@ -130,18 +133,20 @@ fn validation_issues(answer: Option<&Value>, hides: Hides) -> Vec<Value> {
         }
     }
     let mut found = Vec::new();
-    if let Some(tree) = answer.and_then(|answer| answer.pointer("/error/validation_errors")) {
+    if let Some(tree) = response.and_then(|response| response.pointer("/error/validation_errors")) {
         collect(tree, hides, &mut Vec::new(), &mut found);
     }
     found
 }
 
-/// The parameters that the contract does not know, with the names that were probably meant.
+/// Returns the parameters that are not in the contract, each with a similar known name, if any.
 fn unknown_parameters(app: &App, entry: &LoggedRequest, body: Option<Value>) -> Vec<Value> {
     let endpoint = app.contract.endpoint(&entry.path);
     let operation = endpoint.and_then(|endpoint| endpoint.operation(&entry.method));
     let input = operation.and_then(|operation| Some((operation, operation.read(entry.query.as_deref(), body).ok()?)));
     let Some((operation, input)) = input else { return Vec::new() };
     let unknown = operation.unknown_parameters(&input).into_iter();
-    unknown.map(|it| json!({ "parameter": without_tokens(&it.path.join(".")), "suggestion": it.suggestion })).collect()
+    unknown
+        .map(|found| json!({ "parameter": without_tokens(&found.path.join(".")), "suggestion": found.suggestion }))
+        .collect()
 }

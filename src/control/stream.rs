@@ -1,4 +1,4 @@
-//! `/_emulator/stream`: requests and events of a workspace as they come, as server-sent events.
+//! `/_emulator/stream`: requests and events of a workspace as they occur, as server-sent events.
 
 use super::{Control, requests};
 use crate::api::body::event::EventBody;
@@ -17,10 +17,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc::{Sender, channel};
 use uuid::Uuid;
 
-/// After how long without anything to tell a sign of life is sent.
+/// Idle time after which a keep-alive comment is sent.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How many messages wait for the client to read them, besides those in the log.
+/// Maximum number of messages that wait for the client, in addition to those that the request log buffers.
 const BUFFER: usize = 16;
 
 #[derive(Deserialize)]
@@ -29,21 +29,21 @@ pub(super) struct Listen {
     unauthenticated: bool,
 }
 
-/// Tells of requests and events until the client or the server leaves.
+/// Sends requests and events until the client disconnects or the server stops.
 pub(super) async fn listen(
     call: Control<Listen>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
-    let workspace_id = requests::whose(&call, call.input.unauthenticated).await?;
-    let messages = call.app.requests.listen();
+    let workspace_id = requests::selected_workspace(&call, call.input.unauthenticated).await?;
+    let messages = call.app.requests.subscribe();
     let last = call.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    // What another process told is not known here: then everything that is kept is told.
+    // The id of another process's message is unknown here. In that case all stored requests are sent.
     let last = last.map(|id| call.app.requests.number_of(id).unwrap_or(0));
     let (sender, mut events) = channel(BUFFER);
     let app = call.app;
     tokio::spawn(async move {
         let mut stream = EventStream { app: app.clone(), workspace_id, last: 0, sender };
         tokio::select! {
-            // `None`: the client has left, and nobody is to be told.
+            // Returns only when the client has disconnected, so the result is not needed.
             _ = stream.run(messages, last) => {}
             () = app.stopping.cancelled() => {}
         }
@@ -52,19 +52,19 @@ pub(super) async fn listen(
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")))
 }
 
-/// A client that is told.
+/// Stream of messages to one client.
 struct EventStream {
     app: App,
     workspace_id: Option<Uuid>,
-    /// The number of the last request it was told of.
+    /// Number of the last request that was sent, or skipped because it belongs to another workspace.
     last: u64,
     sender: Sender<Event>,
 }
 
 impl EventStream {
-    /// Ends when the client has left.
+    /// Sends messages until the client disconnects; then returns `None`.
     async fn run(&mut self, mut messages: Receiver<StreamMessage>, last: Option<u64>) -> Option<()> {
-        // Something at once, so that the client knows that it is heard.
+        // Send a comment immediately, so that the client can see that the stream is open.
         self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
             for entry in self.app.requests.after(last) {
@@ -72,11 +72,11 @@ impl EventStream {
             }
         }
         loop {
-            let heard = tokio::select! {
-                heard = messages.recv() => heard,
+            let message = tokio::select! {
+                message = messages.recv() => message,
                 () = self.sender.closed() => return None,
             };
-            match heard {
+            match message {
                 Ok(StreamMessage::Request(entry)) => self.request(&entry).await?,
                 Ok(StreamMessage::Event(event)) if Some(event.workspace_id) == self.workspace_id => {
                     let data = serde_json::to_value(EventBody::from(EventRow::from((*event).clone()))).ok()?;
@@ -91,7 +91,7 @@ impl EventStream {
         }
     }
 
-    /// Tells of a request, unless it is another workspace's or known already.
+    /// Sends a request, unless it belongs to another workspace or was sent before.
     async fn request(&mut self, entry: &LoggedRequest) -> Option<()> {
         if entry.number <= self.last {
             return Some(());
@@ -101,13 +101,13 @@ impl EventStream {
             return Some(());
         }
         let id = self.app.requests.cursor(entry.number);
-        let data = requests::shown(&self.app, entry);
+        let data = requests::request_json(&self.app, entry);
         self.message(Some(&id), "request", &data).await
     }
 
     async fn message(&mut self, id: Option<&str>, event: &str, data: &Value) -> Option<()> {
         let message = id.map_or_else(Event::default, |id| Event::default().id(id));
-        // JSON has no line breaks of its own.
+        // Serialized JSON contains no line breaks, which would split the message.
         self.sender.send(message.event(event).data(data.to_string())).await.ok()
     }
 }

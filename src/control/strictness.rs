@@ -1,17 +1,17 @@
-//! `/_emulator/strictness/set`: whether parameters that nobody knows are passed over or refused.
+//! `/_emulator/strictness/set`: sets whether unknown parameters are ignored or rejected.
 
 use super::Control;
 use crate::error::{Error, Resource, Result};
 use crate::store::workspaces;
 use serde::{Deserialize, Serialize};
 
-/// What becomes of parameters that the contract does not know.
+/// Treatment of parameters that are not in the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Strictness {
-    /// They are passed over, as at Seam.
+    /// They are ignored, as at Seam.
     Seam,
-    /// They are refused.
+    /// They are rejected.
     Strict,
 }
 
@@ -21,11 +21,11 @@ pub(super) struct Set {
 }
 
 #[derive(Serialize)]
-pub(super) struct Answer {
+pub(super) struct JsonResponse {
     strictness: Strictness,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
+pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
     let workspace_id = call.workspace().await?.workspace_id;
     let strictness = call.input.strictness;
     let mut tx = call.app.pool.begin(workspace_id).await?;
@@ -34,5 +34,5 @@ pub(super) async fn set(call: Control<Set>) -> Result<Answer> {
     }
     tx.commit().await?;
     call.app.workspaces.forget(workspace_id);
-    Ok(Answer { strictness })
+    Ok(JsonResponse { strictness })
 }

@@ -1,14 +1,14 @@
-//! `/_emulator/webhook_deliveries/*`: what was sent to webhooks, again, and when it is done. There are no webhooks to send
-//! to yet: nothing is listed, nothing can be sent again, and nothing is outstanding.
+//! `/_emulator/webhook_deliveries/*`: lists webhook deliveries, sends them again, and waits for them. Webhooks are not
+//! implemented yet: the list is empty, no delivery is found, and none is outstanding.
 
-use super::{Control, Done};
+use super::{Control, EmptyResult};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How long `wait` waits unless it is told.
+/// Default of `timeout`, the maximum time that `wait` waits.
 const DEFAULT_WAIT: &str = "PT10S";
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) struct Redeliver {
     webhook_delivery_id: Uuid,
 }
 
-pub(super) async fn redeliver(call: Control<Redeliver>) -> Result<Done> {
+pub(super) async fn redeliver(call: Control<Redeliver>) -> Result<EmptyResult> {
     call.workspace().await?;
     Err(Error::NotFound(Resource::WebhookDelivery))
 }
@@ -51,7 +51,7 @@ pub(super) struct Waited {
     outstanding: usize,
 }
 
-/// Answers when every first attempt has been made, or the time is over.
+/// Waits until the first attempt of every delivery has been made, or until the timeout.
 pub(super) async fn wait(call: Control<Wait>) -> Result<Waited> {
     duration("timeout", call.input.timeout.as_deref().unwrap_or(DEFAULT_WAIT))?;
     call.workspace().await?;

@@ -1,8 +1,8 @@
-//! `/_emulator/workspaces/*`: workspaces made, listed, changed and deleted.
+//! `/_emulator/workspaces/*`: creates, lists, changes and deletes workspaces.
 
 use super::clock::ClockBody;
 use super::programming::Programming;
-use super::{Control, Done, Nothing};
+use super::{Control, EmptyResult, NoParameters};
 use crate::api::body;
 use crate::clock::{Timestamp, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+/// Parameters of a new workspace.
 #[derive(Deserialize)]
-/// A workspace as it is asked for.
 pub(crate) struct Create {
     name: Option<String>,
     seed: Option<Value>,
@@ -35,8 +35,8 @@ pub(crate) struct Create {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Locks {
-    Some(usize),
-    These(Vec<Map<String, Value>>),
+    Count(usize),
+    Specs(Vec<Map<String, Value>>),
 }
 
 #[derive(Serialize)]
@@ -61,7 +61,10 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
 }
 
 impl Create {
-    /// What is wanted, on a server with these settings.
+    /// Reads the parameters. The settings of the server are the defaults.
+    ///
+    /// # Errors
+    /// An invalid instant, duration or lock.
     pub(crate) fn read(self, config: &Settings) -> Result<WorkspaceParams> {
         let machine_now = machine_now();
         let expires_at = match self.ttl.as_deref() {
@@ -70,8 +73,8 @@ impl Create {
         };
         let locks = match self.locks {
             None => Vec::new(),
-            Some(Locks::Some(count)) => vec![LockSpec::of_type("august_lock"); count],
-            Some(Locks::These(specs)) => {
+            Some(Locks::Count(count)) => vec![LockSpec::of_type("august_lock"); count],
+            Some(Locks::Specs(specs)) => {
                 specs.into_iter().enumerate().map(|(index, spec)| LockSpec::read(spec, index)).collect::<Result<_>>()?
             }
         };
@@ -88,7 +91,7 @@ impl Create {
             publishable_key: None,
             personal_access_token: None,
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
-            programming: self.programming.map_or(Ok(config.programming.0), |it| it.read())?,
+            programming: self.programming.map_or(Ok(config.programming.0), |programming| programming.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
             same_code: SameCode::of(
                 self.settings.allow_same_code_in_disjoint_windows.unwrap_or(config.allow_same_code_in_disjoint_windows),
@@ -107,7 +110,7 @@ fn clock_setting(setting: &Value, machine_now: Timestamp) -> Result<WorkspaceClo
     }
     if let Some(at) = setting.get("held_at") {
         if setting.get("running_from").or_else(|| setting.get("rate")).is_some() {
-            let message = "Give either held_at, for a clock that stands still, or running_from with rate";
+            let message = "Give either held_at, for a held clock, or running_from with rate";
             return Err(Error::invalid("clock", message));
         }
         return Ok(WorkspaceClock::Held { at: instant(at)? });
@@ -117,11 +120,11 @@ fn clock_setting(setting: &Value, machine_now: Timestamp) -> Result<WorkspaceClo
     Ok(WorkspaceClock::Running { at, since: machine_now, rate })
 }
 
-pub(super) async fn delete(call: Control<Nothing>) -> Result<Done> {
+pub(super) async fn delete(call: Control<NoParameters>) -> Result<EmptyResult> {
     let workspace = call.workspace().await?;
     workspaces::delete(&call.app.pool, workspace.workspace_id).await?;
     call.app.workspaces.forget(workspace.workspace_id);
-    Ok(Done {})
+    Ok(EmptyResult {})
 }
 
 #[derive(Serialize)]
@@ -146,8 +149,8 @@ struct ListedBody {
     contents: workspaces::Contents,
 }
 
-/// All workspaces on the server, or the one whose API key came with the request.
-pub(super) async fn list(call: Control<Nothing>) -> Result<Listed> {
+/// Lists all workspaces on the server, or only the workspace of the API key.
+pub(super) async fn list(call: Control<NoParameters>) -> Result<Listed> {
     let only = call.keyed().map(|workspace| workspace.workspace_id);
     let rows = workspaces::list(&call.app.pool, only).await?;
     let ids: Vec<Uuid> = rows.iter().map(|row| row.settings.workspace_id()).collect();
@@ -190,10 +193,10 @@ pub(super) async fn update(call: Control<WorkspaceUpdate>) -> Result<Updated> {
     }
     let workspace_id = call.workspace().await?.workspace_id;
     let mut tx = call.app.pool.begin(workspace_id).await?;
-    let set = workspaces::update_settings(&mut tx, workspace_id, params)
+    let updated = workspaces::update_settings(&mut tx, workspace_id, params)
         .await?
         .ok_or(Error::NotFound(Resource::Workspace))?;
     tx.commit().await?;
-    let (allow_same_code_in_disjoint_windows, refuse_begun_windows) = set;
+    let (allow_same_code_in_disjoint_windows, refuse_begun_windows) = updated;
     Ok(Updated { settings: SettingsBody { allow_same_code_in_disjoint_windows, refuse_begun_windows } })
 }

@@ -1,10 +1,10 @@
-//! An access code: the facts that are stored, and its errors and warnings in Seam's shape.
+//! Access code: the stored fields, and the errors and warnings in Seam's JSON shape.
 
 pub(crate) mod lifecycle;
 
 use self::lifecycle::rare_fields::{Condition, Failure};
 use self::lifecycle::{CodeState, Window};
-use super::daylight;
+use super::daylight_saving;
 use super::device::DeviceSummary;
 use super::device::brands::Brand;
 use super::device::health::warning;
@@ -17,32 +17,29 @@ use uuid::Uuid;
 /// One access code.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessCode {
-    /// Its id.
     pub access_code_id: Uuid,
-    /// The workspace it belongs to.
     pub workspace_id: Uuid,
-    /// The lock it is for.
     pub device_id: Uuid,
-    /// Its place in the order in which codes were made; 0 before it is written.
+    /// Position in the order in which codes were created; 0 until the code is inserted into the database.
     pub sequence: i64,
-    /// The key of the group of codes that share its PIN.
+    /// Key of the group of linked codes, which share one PIN; `None` for a single code.
     pub common_code_key: Option<String>,
-    /// The key of the group that it left since it was read.
+    /// Key of the group that the code left since it was read from the database.
     pub left_group: Option<String>,
-    /// Whether somebody at the lock may change it without Seam putting it right again.
+    /// True if changes made at the lock stay; otherwise Seam reverts them.
     pub is_external_modification_allowed: bool,
-    /// The device in whose pool it waits to be pulled.
+    /// Device whose backup pool contains the code; `None` if it is not in a pool.
     pub pool_device_id: Option<Uuid>,
-    /// The backup that was pulled for it.
+    /// Backup code that was pulled to be used in place of this code.
     pub pulled_backup_access_code_id: Option<Uuid>,
-    /// Its life so far.
+    /// Lifecycle state.
     pub state: CodeState,
-    /// Events and action attempts so far: the ordinal of the next one's id.
+    /// Number of events and action attempts recorded for the code: the ordinal from which the next id is derived.
     pub children: i32,
 }
 
 impl AccessCode {
-    /// A code that nobody has heard of yet.
+    /// Creates a code that is not stored yet.
     pub fn new((access_code_id, device_id): (Uuid, Uuid), workspace_id: Uuid, state: CodeState) -> Self {
         Self {
             access_code_id,
@@ -59,59 +56,64 @@ impl AccessCode {
         }
     }
 
-    /// Whether it was made by the transaction that has it, and so comes after all others.
+    /// Returns true if the current transaction created the code. Such a code is ordered after all stored ones.
     pub(crate) fn is_new(&self) -> bool {
         self.sequence == 0
     }
 
-    /// Takes the code out of the group of codes that share its PIN.
+    /// Removes the code from its group of linked codes.
     pub fn leave_group(&mut self) {
         self.left_group = self.common_code_key.take().or_else(|| self.left_group.take());
     }
 
-    /// The ordinal for the next event or action attempt of this code.
+    /// Returns the ordinal for the next event or action attempt of this code and counts it.
     pub fn next_child(&mut self) -> i64 {
         self.children += 1;
         i64::from(self.children - 1)
     }
 
-    /// Whether it is a backup code that the lock holds and nobody has pulled.
+    /// Returns true if the code is in a backup pool, stored on the lock and not being deleted.
     pub fn can_be_pulled(&self) -> bool {
         self.pool_device_id.is_some() && self.state.held.is_some() && self.state.deletion_requested_at.is_none()
     }
 
-    /// The lock, while something in its memory stands in the way of this code.
+    /// Returns the device while its memory blocks this code: a duplicate PIN, or no free space.
     pub fn blocked_on(&self) -> Option<Uuid> {
         let is_blocked = self.state.rare_fields.failure.as_ref().is_some_and(Failure::is_blocked);
         is_blocked.then_some(self.device_id)
     }
 
-    /// The PIN, as far as anybody knows it.
+    /// Returns the PIN; `None` until the provider has assigned it.
     pub fn known_code(&self) -> Option<&str> {
-        (!self.state.rare_fields.awaits_code).then_some(&self.state.asked.code)
+        (!self.state.rare_fields.awaits_code).then_some(&self.state.requested.code)
     }
 
-    /// The code's own errors and those of its device and account.
+    /// Returns the errors of the code, followed by those of its device and its connected account.
     pub fn errors(&self, device: &DeviceSummary) -> Vec<Value> {
-        let own = self.state.rare_fields.failure.as_ref().map(failure);
+        let failure = self.state.rare_fields.failure.as_ref().map(failure_error);
         let external = self.state.rare_fields.external.as_ref().filter(|external| !external.is_honoured);
         let external = external.map(|external| {
             let message = "The access code was changed or removed at the device. Seam sets it again.";
-            let mut body = own_error("conflicting_external_modification", message, external.since);
+            let mut body = access_code_error("conflicting_external_modification", message, external.since);
             body["change_type"] = json!(if external.is_removed { "removed" } else { "modified" });
             body["modified_fields"] = json!(external.modified_fields);
             body
         });
-        let injected = self.state.rare_fields.errors.iter().map(|it| own_error(&it.code, &it.message, it.created_at));
-        own.into_iter().chain(external).chain(injected).chain(device.errors()).collect()
+        let injected = self
+            .state
+            .rare_fields
+            .errors
+            .iter()
+            .map(|condition| access_code_error(&condition.code, &condition.message, condition.created_at));
+        failure.into_iter().chain(external).chain(injected).chain(device.errors()).collect()
     }
 
-    /// The code's warnings.
+    /// Returns the warnings of the code, without those of its device.
     pub fn warnings(&self, device: &DeviceSummary) -> Vec<Value> {
         let rare_fields = &self.state.rare_fields;
-        let mut all = Vec::new();
+        let mut warnings = Vec::new();
         let mut add = |code: &str, message: &str, created_at: Timestamp| {
-            all.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
+            warnings.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
         };
         if let Some(since) = self.state.removing_since().filter(|_| self.state.is_managed) {
             add("being_deleted", "The access code is being removed from the device.", since);
@@ -125,59 +127,60 @@ impl AccessCode {
             add("using_backup_access_code", message, since);
         }
         if let Some(external) = rare_fields.external.as_ref().filter(|external| external.is_honoured) {
-            let message = "The access code was changed or removed at the device, and that is left as it is.";
+            let message = "The access code was changed or removed at the device, and Seam keeps that.";
             add("external_modification_in_effect", message, external.since);
-            if let Some(body) = all.last_mut() {
+            if let Some(body) = warnings.last_mut() {
                 body["change_type"] = json!(if external.is_removed { "removed" } else { "modified" });
                 body["modified_fields"] = json!(external.modified_fields);
             }
         }
-        all.extend(rare_fields.warnings.iter().map(warning));
-        all.extend(special_warnings(&self.state, device));
-        all
+        warnings.extend(rare_fields.warnings.iter().map(warning));
+        warnings.extend(time_frame_warnings(&self.state, device));
+        warnings
     }
 
-    /// Whether Seam cannot take the code over.
+    /// Returns true if the unmanaged code cannot be converted to managed.
     pub fn cannot_be_managed(&self, brand: &Brand) -> bool {
         self.state.rare_fields.cannot_be_managed || !brand.converts_unmanaged_codes
     }
 }
 
-/// Warnings that follow from what kind of code and lock they are.
-fn special_warnings(state: &CodeState, device: &DeviceSummary) -> Vec<Value> {
-    let Some(window) = state.asked.window.filter(|_| state.is_managed) else { return Vec::new() };
+/// Returns the warnings that follow from the time frame of a managed code and from its kind and lock.
+fn time_frame_warnings(state: &CodeState, device: &DeviceSummary) -> Vec<Value> {
+    let Some(window) = state.requested.window.filter(|_| state.is_managed) else { return Vec::new() };
     let warn = |code: &str, message: &str| {
         warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at: state.created_at })
     };
-    let mut all = Vec::new();
-    if device.needs_daylight_buffer() && daylight::buffered(window).is_some() {
-        let message = "The device's time zone is unknown and the clocks change during the access code's time frame: \
-                       on the device it is an hour longer. Report the time zone to have it exact.";
-        all.push(warn("time_frame_adjusted_for_unknown_time_zone", message));
+    let mut warnings = Vec::new();
+    if device.needs_daylight_buffer() && daylight_saving::buffered(window).is_some() {
+        let message = "The time zone of the device is unknown, and the clocks change during the time frame of the \
+                       access code: on the device the time frame is an hour longer. Report the time zone to make it \
+                       exact.";
+        warnings.push(warn("time_frame_adjusted_for_unknown_time_zone", message));
     }
     let kind = state.rare_fields.offline.as_ref().and_then(|offline| OfflineKind::deserialize(&offline["kind"]).ok());
     if kind.is_some_and(|kind| offline::must_be_used_within_24_hours(kind, window)) {
-        let message = "This algoPIN must be entered within 24 hours of its start, else it does not work any more.";
-        all.push(warn("igloo_algopin_must_be_used_within_24_hours", message));
+        let message = "Enter this algoPIN within 24 hours of its start. After that it stops working.";
+        warnings.push(warn("igloo_algopin_must_be_used_within_24_hours", message));
     }
-    all
+    warnings
 }
 
-fn own_error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
+fn access_code_error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
     json!({ "error_code": error_code, "is_access_code_error": true, "message": message,
             "created_at": to_iso(created_at) })
 }
 
-fn failure(failure: &Failure) -> Value {
-    let mut body = own_error(&failure.error_code, &failure.message, failure.since);
-    if let Some(other) = failure.duplicate_of {
-        let key = if other.is_managed { "managed_access_code_id" } else { "unmanaged_access_code_id" };
-        body[key] = json!(other.access_code_id);
+fn failure_error(failure: &Failure) -> Value {
+    let mut body = access_code_error(&failure.error_code, &failure.message, failure.since);
+    if let Some(duplicate) = failure.duplicate_of {
+        let key = if duplicate.is_managed { "managed_access_code_id" } else { "unmanaged_access_code_id" };
+        body[key] = json!(duplicate.access_code_id);
     }
     body
 }
 
-/// A time frame as mutations and events tell it; nothing but nulls where the code is ongoing.
+/// Returns the time frame as JSON for pending mutations and events; both values are null for an ongoing code.
 pub(crate) fn time_frame(window: Option<Window>) -> Value {
     json!({ "starts_at": window.map(|window| to_iso(window.starts_at)),
             "ends_at": window.map(|window| to_iso(window.ends_at)) })

@@ -1,46 +1,43 @@
-//! Who sent a request, and what that lets them see (platform, 1).
+//! Caller of a request and the visibility that its credential grants (platform, 1).
 
 use super::workspace::Workspace;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// The sender of a request: the workspace it acts on, and the credential that came with it.
+/// Authenticated sender of a request: its workspace and its credential.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// The workspace.
     pub workspace: Arc<Workspace>,
-    /// The credential.
     pub credential: Credential,
 }
 
-/// What a request came with, besides the workspace that it opens.
+/// Kind of credential of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
-    /// An API key: all of the workspace.
+    /// API key: access to the whole workspace.
     ApiKey,
-    /// A personal access token: all of the workspace.
+    /// Personal access token: access to the whole workspace.
     PersonalAccessToken,
-    /// A session of the console: all of the workspace.
+    /// Console session: access to the whole workspace.
     ConsoleSession,
-    /// A publishable key, which opens nothing but client sessions.
+    /// Publishable key: can only be used to create client sessions.
     PublishableKey,
-    /// A client session: what belongs to its connected accounts.
+    /// Client session: access to its connected accounts.
     ClientSession(Session),
-    /// A client session of a customer: what belongs to the customer's connected accounts.
+    /// Client session of a customer: access to the customer's connected accounts.
     CustomerSession(Session),
 }
 
-/// A session that was made for somebody who is not to see everything.
+/// Client session with access to a part of the workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// Its id.
     pub client_session_id: Uuid,
-    /// The accounts whose devices it sees.
+    /// Accounts whose devices the session can access.
     pub connected_account_ids: Arc<[Uuid]>,
 }
 
 impl Caller {
-    /// What the caller may see and change.
+    /// Returns the part of the workspace that the caller may read and change.
     pub fn visibility(&self) -> Visibility {
         let connected_account_ids = match &self.credential {
             Credential::ApiKey | Credential::PersonalAccessToken | Credential::ConsoleSession => None,
@@ -53,22 +50,22 @@ impl Caller {
     }
 }
 
-/// What of a workspace a request may see and change. What it may not is, for the request, not there.
+/// Part of a workspace that a request may read and change. For the request, everything else does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Visibility {
-    /// The workspace.
+    /// Id of the workspace.
     pub workspace_id: Uuid,
-    /// The connected accounts whose devices, and what is on these, it may see; `None`: all.
+    /// Connected accounts whose devices and their codes are visible; `None`: all accounts.
     pub connected_account_ids: Option<Arc<[Uuid]>>,
 }
 
 impl Visibility {
-    /// All of a workspace.
+    /// Creates the visibility of a whole workspace.
     pub fn all_of(workspace_id: Uuid) -> Self {
         Self { workspace_id, connected_account_ids: None }
     }
 
-    /// Whether it covers what belongs to this account.
+    /// Returns true if the devices of this connected account are visible.
     pub fn covers(&self, connected_account_id: Uuid) -> bool {
         self.connected_account_ids.as_ref().is_none_or(|ids| ids.contains(&connected_account_id))
     }
@@ -80,7 +77,7 @@ mod tests {
     use crate::ids::Ids;
 
     #[test]
-    fn visibility_is_that_of_the_credential() {
+    fn visibility_depends_on_the_credential() {
         let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let session = Session { client_session_id: Uuid::nil(), connected_account_ids: [mine].into() };
         for (credential, sees_mine, sees_other) in [
@@ -104,8 +101,8 @@ mod tests {
             assert_eq!((seen.covers(mine), seen.covers(other)), (sees_mine, sees_other), "{seen:?}");
             assert_eq!(seen.workspace_id, Uuid::from_u128(7));
         }
-        let all = Visibility::all_of(Uuid::from_u128(7));
-        assert!(all.covers(other));
-        assert_eq!(all.workspace_id, Uuid::from_u128(7));
+        let everything = Visibility::all_of(Uuid::from_u128(7));
+        assert!(everything.covers(other));
+        assert_eq!(everything.workspace_id, Uuid::from_u128(7));
     }
 }

@@ -1,4 +1,4 @@
-//! A device: what it is and what it can do.
+//! Devices: properties, capabilities, and overrides of the brand's defaults.
 
 pub(crate) mod brands;
 pub(crate) mod health;
@@ -17,61 +17,60 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// How many backup codes a pool has unless the device says otherwise; Seam names no number, its samples show four and
-/// more.
+/// Default number of backup codes in a pool. Seam documents no number; its samples show four and more.
 const POOL_SIZE: u32 = 5;
 
-/// How long after the present a lock with `start_date_in_future` starts a code whose window has begun: Seam's own remedy
-/// for Kwikset.
+/// Delay after the current time at which a lock with `start_date_in_future` starts a code whose window has begun:
+/// Seam's own workaround for Kwikset.
 const START_IN_FUTURE_LEAD: TimeDelta = TimeDelta::minutes(3);
 
-/// What a device has different from its brand. Absent: as the brand. For those that may also be absent from a
-/// device there are two layers: `null` takes the property away.
+/// Overrides of a device's brand defaults. Absent: the brand's value applies. Properties that a device may lack have
+/// two layers of `Option`: `null` removes the property from the device.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Overrides {
-    /// The PIN lengths the lock takes; `null`: it reports none.
+    /// PIN lengths that the lock accepts; `null`: it reports none.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub supported_code_lengths: Option<Option<Vec<u8>>>,
-    /// How many codes the lock holds; `null`: as many as one likes.
+    /// Maximum number of codes on the lock; `null`: unlimited.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub max_active_codes_supported: Option<Option<u32>>,
-    /// Rules on PINs and names.
+    /// Rules for PINs and names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code_constraints: Option<Vec<CodeConstraint>>,
-    /// Whether the lock keeps a code's schedule itself.
+    /// True if the lock enforces the time frame of a code itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_scheduling: Option<bool>,
-    /// Whether codes can be programmed from afar.
+    /// True if codes can be programmed remotely.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_program_online_access_codes: Option<bool>,
-    /// Whether the provider computes codes that work without contact to the lock.
+    /// True if the provider computes offline codes, which work without a connection to the lock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub can_program_offline_access_codes: Option<bool>,
-    /// Whether Seam can keep a pool of backup codes on the lock.
+    /// True if the lock supports a backup pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub supports_backup_access_code_pool: Option<bool>,
     /// Battery charge from 0 to 1; `null`: the lock reports none.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub battery_level: Option<Option<f64>>,
-    /// How many backup codes the lock's pool has.
+    /// Number of backup codes in a full pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_access_code_pool_size: Option<u32>,
-    /// The lock's IANA time zone; `null`: unknown.
+    /// IANA time zone of the lock; `null`: unknown.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<Option<String>>,
-    /// Further device properties, laid over all others.
+    /// Further device properties; they replace properties of the same name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub properties: Map<String, Value>,
 }
 
-/// Tells `null` from absent.
+/// Deserializes `null` as `Some(None)`, to distinguish it from an absent field.
 fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
 
 impl Overrides {
-    /// Lays `newer` over these.
+    /// Replaces the overrides that are present in `newer`.
     pub fn merge(&mut self, newer: Self) {
         macro_rules! take {
             ($($field:ident),*) => { $(if newer.$field.is_some() { self.$field = newer.$field; })* };
@@ -91,9 +90,12 @@ impl Overrides {
         self.properties.extend(newer.properties);
     }
 
-    /// Moves those of `properties` that have an override of their own there, so that
-    /// `properties.supported_code_lengths` and `supported_code_lengths` are one thing. Errors if one of them has
-    /// a type that does not fit, or there are lengths and no PIN has one of them.
+    /// Moves entries of `properties` that have their own field to that field, so that
+    /// `properties.supported_code_lengths` and `supported_code_lengths` are equivalent. If both are present, the field
+    /// takes precedence.
+    ///
+    /// # Errors
+    /// An entry has a wrong type, or `supported_code_lengths` contains no valid PIN length.
     pub fn normalise(mut self) -> Result<Self, serde_json::Error> {
         const WITH_OWN_FIELD: [&str; 5] = [
             "supported_code_lengths",
@@ -102,82 +104,82 @@ impl Overrides {
             "supports_backup_access_code_pool",
             "battery_level",
         ];
-        let own: Map<String, Value> =
+        let moved: Map<String, Value> =
             WITH_OWN_FIELD.iter().filter_map(|name| self.properties.shift_remove_entry(*name)).collect();
-        let mut normal: Self = serde_json::from_value(Value::Object(own))?;
-        normal.merge(self);
-        if let Some(Some(lengths)) = &normal.supported_code_lengths
-            && CodeLengths::of_report(lengths).is_none()
+        let mut normalised: Self = serde_json::from_value(Value::Object(moved))?;
+        normalised.merge(self);
+        if let Some(Some(lengths)) = &normalised.supported_code_lengths
+            && CodeLengths::from_report(lengths).is_none()
         {
             return Err(serde_json::Error::custom("supported_code_lengths needs a length from 4 to 12"));
         }
-        Ok(normal)
+        Ok(normalised)
     }
 }
 
-/// One device, with its brand looked up.
+/// A device together with its brand.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Device {
-    /// Its id.
+    /// Id of the device.
     pub device_id: Uuid,
-    /// The workspace it belongs to.
+    /// Workspace of the device.
     pub workspace_id: Uuid,
-    /// The account through which it is connected.
+    /// Account through which the device is connected.
     pub connected_account_id: Uuid,
-    /// What its maker says it can do.
+    /// Documented capabilities of the device's brand.
     pub brand: &'static Brand,
-    /// Its name.
+    /// Name of the device.
     pub name: String,
-    /// Its place in the order in which the workspace's devices were made.
+    /// Position in the order in which the workspace's devices were created.
     pub ordinal: i32,
-    /// When it was made.
+    /// Creation time.
     pub created_at: Timestamp,
-    /// Since when it can be reached; `None` while it cannot.
+    /// Start of the current period in which the device is reachable; `None` while it is not.
     pub reachable_since: Option<Timestamp>,
-    /// What is wrong with it.
+    /// Connection problems, errors and warnings of the device.
     pub health: DeviceHealth,
-    /// Its pool of backup codes, if it ever had one.
+    /// Backup pool; `None` if it was never enabled.
     pub backup_pool: Option<BackupPool>,
-    /// What it has different from its brand.
+    /// Differences from the brand.
     pub overrides: Overrides,
-    /// What the API's user keeps with it.
+    /// Metadata set by clients of the API.
     pub custom_metadata: Map<String, Value>,
-    /// How many events of its own it has: the ordinal of the next.
+    /// Number of events of the device itself; used as the ordinal of the next one.
     pub events_made: i64,
 }
 
 impl Device {
-    /// Whether the lock keeps a code's schedule itself.
+    /// Returns true if the lock enforces the time frame of a code itself.
     pub fn schedules_natively(&self) -> bool {
         self.overrides.native_scheduling.unwrap_or(self.brand.native_scheduling)
     }
 
-    /// The PIN lengths the lock reports, if it does.
+    /// Returns the PIN lengths that the lock reports; `None` if it reports none.
     pub fn reported_code_lengths(&self) -> Option<&[u8]> {
         let reported = match &self.overrides.supported_code_lengths {
             Some(lengths) => lengths.as_deref(),
             None => self.brand.code_lengths,
         };
-        // An older version kept reports without a length that a PIN can have: they are none.
-        reported.filter(|lengths| CodeLengths::of_report(lengths).is_some())
+        // An older version stored reports without a valid PIN length. They are treated as missing.
+        reported.filter(|lengths| CodeLengths::from_report(lengths).is_some())
     }
 
-    /// The PIN lengths the lock takes.
+    /// Returns the PIN lengths that the lock accepts.
     pub fn code_lengths(&self) -> CodeLengths {
-        self.reported_code_lengths().and_then(CodeLengths::of_report).unwrap_or(CodeLengths::Any)
+        self.reported_code_lengths().and_then(CodeLengths::from_report).unwrap_or(CodeLengths::Any)
     }
 
-    /// How many codes the lock holds; `None`: as many as one likes.
+    /// Returns the maximum number of codes on the lock; `None`: unlimited.
     pub fn capacity(&self) -> Option<u32> {
         self.overrides.max_active_codes_supported.unwrap_or(self.brand.capacity)
     }
 
-    /// The rules on PINs and names, in Seam's shape.
+    /// Returns the rules for PINs and names, in Seam's format.
     pub fn code_constraints(&self) -> Vec<CodeConstraint> {
         self.overrides.code_constraints.clone().unwrap_or_else(|| self.brand.code_constraints())
     }
 
-    /// The rules on the digits of a PIN.
+    /// Returns the rules for the digits of a PIN.
     pub fn digit_rules(&self) -> Vec<DigitRule> {
         match &self.overrides.code_constraints {
             None => self.brand.digit_rules.to_vec(),
@@ -187,7 +189,8 @@ impl Device {
         }
     }
 
-    /// Whether the lock has this constraint.
+    /// Returns true if the lock has this constraint. Of the brand's constraints, digit rules and `name_length` are not
+    /// considered.
     pub fn has_constraint(&self, constraint_type: &str) -> bool {
         match &self.overrides.code_constraints {
             None => self.brand.other_rules.contains(&constraint_type),
@@ -195,8 +198,8 @@ impl Device {
         }
     }
 
-    /// Whether the provider chooses PINs: a caller has to leave them out, and learns them later. With Salto's
-    /// subscription for custom PINs callers may choose.
+    /// Returns true if the provider chooses PINs. A caller then has to omit the PIN, and can read it later. With
+    /// Salto's subscription for custom PINs the caller may choose the PIN.
     pub fn provider_chooses_codes(&self) -> bool {
         let subscription = self.overrides.properties.get("salto_ks_metadata");
         let has_subscription = subscription.is_some_and(|metadata| metadata["has_custom_pin_subscription"] == true);
@@ -204,17 +207,17 @@ impl Device {
             && (self.has_constraint(CANNOT_SPECIFY_PIN_CODE) || self.has_constraint(PIN_CODE_MATCHES_EXISTING_SET))
     }
 
-    /// Whether the maker's server computes codes that work without contact to the lock.
+    /// Returns true if the maker's server computes offline codes, which work without a connection to the lock.
     pub fn can_program_offline_access_codes(&self) -> bool {
         self.overrides.can_program_offline_access_codes.unwrap_or(self.brand.offline_codes)
     }
 
-    /// Whether codes can be programmed from afar. Stays true while the lock is merely offline.
+    /// Returns true if codes can be programmed remotely. Does not depend on whether the lock is reachable.
     pub fn can_program_online_access_codes(&self) -> bool {
         self.overrides.can_program_online_access_codes.unwrap_or(self.brand.online_codes)
     }
 
-    /// The lock's IANA time zone, if it is known.
+    /// Returns the IANA time zone of the lock, if it is known.
     pub fn time_zone(&self) -> Option<&str> {
         self.overrides
             .time_zone
@@ -222,9 +225,9 @@ impl Device {
             .map_or_else(|| self.brand.default_time_zone(), |time_zone| time_zone.as_deref())
     }
 
-    /// For a lock that takes no start in the past: how long after the present a schedule starts that it is given instead
-    /// (lifecycle, 6.1). `None`: it takes any start.
-    pub fn begun_start_lead(&self) -> Option<TimeDelta> {
+    /// Returns, for a lock that rejects a start in the past, the delay after the current time that replaces such a
+    /// start (lifecycle, 6.1). `None`: the lock accepts any start.
+    pub fn past_start_lead(&self) -> Option<TimeDelta> {
         if self.has_constraint(START_DATE_IN_FUTURE) {
             Some(START_IN_FUTURE_LEAD)
         } else {
@@ -232,7 +235,7 @@ impl Device {
         }
     }
 
-    /// What the lock contributes to the life of its codes with these settings.
+    /// Returns the properties of the lock and the settings that the lifecycle of its codes depends on.
     pub fn lock(&self, settings: &WorkspaceSettings) -> Lock {
         Lock {
             reachable_since: self.reachable_since,
@@ -240,11 +243,12 @@ impl Device {
             programming: settings.programming,
             slow_after: settings.slow_after,
             keeps_expired: settings.keeps_expired,
-            begun_start_lead: self.begun_start_lead(),
+            past_start_lead: self.past_start_lead(),
         }
     }
 
-    /// Changes what is wrong with the device; it can be reached again from `at` on if nothing keeps it from being.
+    /// Applies `change` to the health of the device and updates `reachable_since`. If no problem is left that makes the
+    /// device unreachable, it is reachable from `at` on.
     pub fn change_health(&mut self, at: Timestamp, change: impl FnOnce(&mut DeviceHealth)) {
         change(&mut self.health);
         self.reachable_since = match self.health.unreachable_since() {
@@ -258,12 +262,13 @@ impl Device {
         }
     }
 
-    /// How many backup codes its pool has when it is full.
+    /// Returns the number of backup codes in a full pool.
     pub fn pool_size(&self) -> u32 {
         self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
     }
 
-    /// Moves the bolt. While nobody can reach the lock nobody knows; `properties.locked` shows it when it is back.
+    /// Moves the bolt. While the lock is unreachable, `properties.locked` does not change; it is updated when the lock
+    /// is reachable again.
     pub fn set_locked(&mut self, is_locked: bool) {
         if self.reachable_since.is_some() {
             self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
@@ -272,17 +277,19 @@ impl Device {
         }
     }
 
-    /// Whether the lock tells its own time zone to nobody, and windows over a change of the clocks are longer there.
+    /// Returns true if the time zone of the lock is unknown and time frames across a clock change are extended by an
+    /// hour.
     pub fn needs_daylight_buffer(&self) -> bool {
         self.summary(0).needs_daylight_buffer()
     }
 
-    /// Whether Seam can keep a pool of backup codes on the lock.
+    /// Returns true if the lock supports a backup pool.
     pub fn supports_backup_pool(&self) -> bool {
         self.overrides.supports_backup_access_code_pool.unwrap_or(self.brand.backup_pool)
     }
 
-    /// What answers about its codes need to know of it; `backups` is how many of its pool can be pulled.
+    /// Returns the data that responses about the device's codes need. `backups` is the number of backup codes that can
+    /// be pulled.
     pub fn summary(&self, backups: i64) -> DeviceSummary {
         DeviceSummary {
             brand: self.brand,
@@ -295,31 +302,28 @@ impl Device {
     }
 }
 
-/// What answers about a device's codes need to know of it.
+/// Data of a device that responses about its codes need.
 #[derive(Clone, Debug)]
 pub struct DeviceSummary {
-    /// What its maker says it can do.
     pub brand: &'static Brand,
-    /// Its name.
     pub name: String,
-    /// What is wrong with it.
     pub health: DeviceHealth,
-    /// What it has different from its brand.
+    /// Differences from the brand.
     pub overrides: Overrides,
-    /// Its pool of backup codes, if it ever had one.
+    /// Backup pool; `None` if it was never enabled.
     pub backup_pool: Option<BackupPool>,
-    /// How many backup codes can be pulled.
+    /// Number of backup codes that can be pulled.
     pub backups: i64,
 }
 
 impl DeviceSummary {
-    /// Whether time-bound codes are given an hour more over a change of the clocks: the lock tells nobody its time
-    /// zone, and nobody told us.
+    /// Returns true if time-bound codes are extended by an hour when they cross a clock change: the lock does not
+    /// report its time zone, and no override sets one.
     pub fn needs_daylight_buffer(&self) -> bool {
-        self.brand.tells_no_time_zone && !matches!(self.overrides.time_zone, Some(Some(_)))
+        self.brand.hides_time_zone && !matches!(self.overrides.time_zone, Some(Some(_)))
     }
 
-    /// Shortest and longest name the lock takes.
+    /// Returns the minimum and maximum length of a name on the lock.
     pub fn name_length(&self) -> (Option<u32>, Option<u32>) {
         let Some(constraints) = &self.overrides.code_constraints else {
             return self.brand.name_length;

@@ -1,4 +1,4 @@
-//! Events: what happened, each once, at its own instant.
+//! Events: types, creation and recording. Each event is recorded once, with the instant at which it happened.
 
 pub(crate) mod payload;
 
@@ -10,12 +10,12 @@ use crate::clock::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Declares types of events: Seam's name, and its `event_description`, what happened, for people.
+/// Declares event types: Seam's `event_type` and the human-readable `event_description`.
 macro_rules! event_types {
     ($($name:ident = $event_type:literal: $description:literal,)*) => {
         $(#[doc = $description] pub(crate) const $name: &str = $event_type;)*
 
-        /// Seam's `event_description`. `None` for a type that nothing here records.
+        /// Returns Seam's `event_description`; `None` for a type that is not recorded here.
         pub(crate) fn description(event_type: &str) -> Option<&'static str> {
             match event_type {
                 $($name => Some($description),)*
@@ -25,7 +25,7 @@ macro_rules! event_types {
     };
 }
 
-/// The types of the events that are recorded here.
+/// Types of the recorded events.
 pub(crate) mod event_type {
     event_types! {
         CREATED = "access_code.created": "An access code was created.",
@@ -66,39 +66,36 @@ pub(crate) mod event_type {
         LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
     }
 
-    /// Whether events of this type carry the PIN.
+    /// Returns true if events of this type contain the PIN.
     pub(crate) fn carries_code(event_type: &str) -> bool {
         matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
     }
 }
 
-/// An event about to be recorded.
+/// Event that is not recorded yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// Its id.
     pub event_id: Uuid,
-    /// The workspace it happened in.
     pub workspace_id: Uuid,
     /// Seam's `event_type`.
     pub event_type: &'static str,
-    /// When it happened.
     pub occurred_at: Timestamp,
-    /// When it is recorded; never earlier.
+    /// Instant of the recording; not before `occurred_at`.
     pub created_at: Timestamp,
-    /// The device it is about; none for events of an account.
+    /// Device of the event; `None` for events of a connected account.
     pub device_id: Option<Uuid>,
-    /// The account that it is about, or through which its device is connected.
+    /// Connected account of the event or of its device.
     pub connected_account_id: Option<Uuid>,
-    /// The code it is about, if it is about one.
+    /// Access code of the event; `None` for events of a device or a connected account.
     pub access_code_id: Option<Uuid>,
-    /// The PIN, for types that carry it.
+    /// PIN, for event types that contain it.
     pub code: Option<String>,
-    /// What else its type carries.
+    /// Further fields of the event type.
     pub payload: Option<Value>,
 }
 
 impl NewEvent {
-    /// The next event of a code, which counts it.
+    /// Creates the next event of a code and counts it on the code.
     pub fn of_access_code(
         code: &mut AccessCode,
         locked: &LockedDevice,
@@ -121,7 +118,7 @@ impl NewEvent {
         }
     }
 
-    /// The next event of a device, which counts it.
+    /// Creates the next event of a device and counts it on the device.
     pub fn of_device(
         locked: &mut LockedDevice,
         event_type: &'static str,
@@ -152,8 +149,8 @@ impl From<&NewEvent> for EventRef {
     }
 }
 
-/// Records the events of something that happened in the life of a code on this lock; `backups` is how many backup codes of
-/// the lock can be pulled by then.
+/// Records the events for a domain event of a code on this lock. `backups` is the number of backup codes of the lock
+/// that can be pulled at that time.
 pub(crate) fn record_domain_event(
     code: &mut AccessCode,
     locked: &LockedDevice,
@@ -176,13 +173,15 @@ pub(crate) fn record_domain_event(
         DomainEvent::FailedToRemove => event_type::FAILED_TO_REMOVE,
         DomainEvent::Unmanaged => return record(event_type::CHANGED, Some(payload::unmanaged())),
         DomainEvent::Changed(change) => {
-            return payload::of_change(&change).into_iter().for_each(|(event_type, it)| record(event_type, Some(it)));
+            return payload::of_change(&change)
+                .into_iter()
+                .for_each(|(event_type, payload)| record(event_type, Some(payload)));
         }
     };
     let event = NewEvent::of_access_code(code, locked, event_type, at, machine_now);
-    let tells_issues =
+    let includes_issues =
         matches!(event_type, event_type::DELAY_IN_SETTING | event_type::FAILED_TO_SET | event_type::FAILED_TO_REMOVE);
-    let payload = tells_issues.then(|| payload::issues(code, &locked.device.summary(backups)));
+    let payload = includes_issues.then(|| payload::issues(code, &locked.device.summary(backups)));
     events.push(NewEvent { payload, ..event });
 }
 

@@ -1,60 +1,60 @@
-//! Faults of operations: what a tester has arranged to become of what locks do.
+//! Faults: outcomes that a tester configured for operations of locks.
 
 use super::access_code::lifecycle::FaultOutcome;
 use super::device::Device;
 use crate::clock::Timestamp;
 use uuid::Uuid;
 
-/// A fault, with how often it was considered so far.
+/// Fault with the number of operations it was considered for.
 #[derive(Clone, Debug)]
 pub(crate) struct Fault {
-    /// Its id.
     pub fault_id: Uuid,
-    /// Its workspace.
     pub workspace_id: Uuid,
-    /// The operation that it is about: `set`, `update`, `remove`, `refill`, `lock` or `unlock`.
+    /// Operation that the fault applies to: `set`, `update`, `remove`, `refill`, `lock` or `unlock`.
     pub operation: String,
-    /// The only lock that it is about.
+    /// Lock that the fault applies to; `None`: all locks.
     pub device_id: Option<Uuid>,
-    /// The only type of locks that it is about.
+    /// Device type that the fault applies to; `None`: all types.
     pub device_type: Option<String>,
-    /// What becomes of the operation.
+    /// Outcome of the operation.
     pub outcome: FaultOutcome,
-    /// How many operations it passes over at first.
+    /// Number of matching operations that are skipped first.
     pub after: i32,
-    /// How many it strikes then; `None`: all.
+    /// Number of operations that the fault applies to after that; `None`: all.
     pub times: Option<i32>,
-    /// How many operations it was considered for.
+    /// Number of matching operations so far, skipped ones included.
     pub seen: i32,
-    /// When it was made, in the workspace's time.
+    /// Instant of creation, by the clock of the workspace.
     pub created_at: Timestamp,
-    /// Whether it was considered since it was read.
+    /// True if `seen` has changed since the fault was read from the database.
     pub has_changed: bool,
 }
 
 impl Fault {
-    fn is_about(&self, device: &Device, operation: &str) -> bool {
+    fn matches(&self, device: &Device, operation: &str) -> bool {
         self.workspace_id == device.workspace_id
             && self.operation == operation
             && self.device_id.is_none_or(|device_id| device_id == device.device_id)
             && self.device_type.as_deref().is_none_or(|device_type| device_type == device.brand.device_type)
     }
 
-    /// How many operations it has struck.
+    /// Returns the number of operations that the fault has been applied to.
     pub(crate) fn used(&self) -> i32 {
         let used = (self.seen - self.after).max(0);
         self.times.map_or(used, |times| used.min(times))
     }
 
-    /// Whether it strikes no more.
+    /// Returns true if the fault has been applied `times` times.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.times.is_some_and(|times| self.used() >= times)
     }
 }
 
-/// What becomes of an operation that begins now; the fault that decides it counts it.
+/// Returns the outcome for an operation that starts now: that of the first matching fault that does not skip it.
+/// `None`: the usual outcome. Each fault considered on the way counts the operation; an exhausted fault is not
+/// considered.
 pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> Option<FaultOutcome> {
-    for fault in faults.iter_mut().filter(|fault| fault.is_about(device, operation)) {
+    for fault in faults.iter_mut().filter(|fault| fault.matches(device, operation)) {
         if fault.is_exhausted() {
             continue;
         }
@@ -90,10 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn fault_strikes_the_operations_that_it_is_about() {
+    fn fault_applies_to_matching_operations_only() {
         let lock = device("august_lock", json!({}));
         let (device_id, of_type) = (Some(lock.device_id), |name: &str| Some(name.to_owned()));
-        for (fault, operation, strikes) in [
+        for (fault, operation, applies) in [
             (fault(), "set", true),
             (fault(), "update", false),
             (Fault { workspace_id: Uuid::nil(), ..fault() }, "set", false),
@@ -103,19 +103,19 @@ mod tests {
             (Fault { device_type: of_type("yale_lock"), ..fault() }, "set", false),
         ] {
             let mut faults = [fault];
-            assert_eq!(apply(&mut faults, &lock, operation).is_some(), strikes, "{faults:?}");
-            assert_eq!((faults[0].seen, faults[0].has_changed), (i32::from(strikes), strikes));
+            assert_eq!(apply(&mut faults, &lock, operation).is_some(), applies, "{faults:?}");
+            assert_eq!((faults[0].seen, faults[0].has_changed), (i32::from(applies), applies));
         }
     }
 
     #[test]
-    fn fault_passes_over_some_and_strikes_some_and_the_next_one_takes_its_place() {
+    fn fault_skips_after_and_applies_times_and_then_the_next_fault_applies() {
         let lock = device("august_lock", json!({}));
         let later = Fault { outcome: FaultOutcome::Delay("PT1H".to_owned()), ..fault() };
         let mut faults = [Fault { after: 1, times: Some(2), ..fault() }, later];
         let (delayed, never) = (Some(FaultOutcome::Delay("PT1H".to_owned())), Some(FaultOutcome::Never));
         for (expected, used, is_exhausted) in [
-            // The first one passes it over, so it is the second's.
+            // The first fault skips the operation, so the second one applies.
             (&delayed, 0, false),
             (&never, 1, false),
             (&never, 2, true),

@@ -1,4 +1,4 @@
-//! HTTP faults: what a tester has arranged to become of requests.
+//! HTTP faults: error responses, delays and connection resets that tests configure for requests.
 
 use super::workspace::Workspace;
 use crate::clock::Timestamp;
@@ -6,79 +6,77 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// What becomes of a request.
+/// Effect of an HTTP fault on a request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum HttpFaultOutcome {
-    /// It is answered so, and nothing else happens.
+    /// The request is not executed; the server sends this error response.
     Status {
-        /// The status, of an error.
+        /// HTTP status of an error.
         status: u16,
-        /// The body; left out, the one every error has.
+        /// Response body; `None`: the standard body of an error.
         #[serde(skip_serializing_if = "Option::is_none")]
         body: Option<Value>,
-        /// After how many seconds the caller may try again.
+        /// Value of `Retry-After`, in seconds.
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after: Option<u64>,
     },
-    /// It is served later, by an ISO 8601 duration of the machine's time.
+    /// The request is executed after a delay.
     Delay {
-        /// How much later.
+        /// ISO 8601 duration in the machine's time.
         delay: String,
     },
-    /// Its connection is broken off.
+    /// Effect that is given by a keyword.
     Named(KeywordOutcome),
 }
 
-/// An outcome without particulars.
+/// Effects without parameters.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum KeywordOutcome {
-    /// Its connection is broken off.
+    /// The connection is reset.
     Reset,
 }
 
-/// An HTTP fault, with how often it was considered and struck so far.
+/// An HTTP fault with its counters.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpFault {
-    /// Its id.
     pub http_fault_id: Uuid,
-    /// The path that it is about, or the beginning of some where it ends in `*`; `None`: all.
+    /// Path of the requests, or a prefix if it ends in `*`; `None`: all paths.
     pub path: Option<String>,
-    /// The method that it is about; `None`: all.
+    /// Method of the requests; `None`: all methods.
     pub method: Option<String>,
-    /// What becomes of the request.
     pub outcome: HttpFaultOutcome,
-    /// How many requests it strikes; `None`: all.
+    /// Maximum number of requests to which the fault is applied; `None`: unlimited.
     pub times: Option<i32>,
-    /// The share of requests that it strikes; `None`: all.
+    /// Probability that the fault is applied to a matching request, from 0 to 1; `None`: always.
     pub probability: Option<f64>,
-    /// How many requests it was considered for.
+    /// Number of matching requests so far, with or without effect.
     pub asked: i64,
-    /// How many it struck.
+    /// Number of requests to which the fault was applied.
     pub used: i32,
-    /// When it was made, in the workspace's time.
+    /// Creation time on the workspace's clock.
     pub created_at: Timestamp,
 }
 
 impl HttpFault {
-    /// Whether it is about such requests.
-    pub(crate) fn is_about(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|wanted| wanted == method)
-            && self.path.as_deref().is_none_or(|wanted| is_path(wanted, path))
+    /// Returns true if the fault matches requests with this method and path.
+    pub(crate) fn applies_to(&self, method: &str, path: &str) -> bool {
+        self.method.as_deref().is_none_or(|expected| expected == method)
+            && self.path.as_deref().is_none_or(|pattern| path_matches(pattern, path))
     }
 
-    /// Whether it strikes no more.
+    /// Returns true if the fault was applied as often as `times` allows.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.times.is_some_and(|times| self.used >= times)
     }
 
-    /// Considers one request. Gives whether it is struck.
+    /// Counts one matching request. Returns true if the fault is applied to it.
     pub(crate) fn applies(&mut self, workspace: &Workspace) -> bool {
         let ordinal = self.asked;
         self.asked += 1;
         let applies = self.probability.is_none_or(|probability| {
-            // As many steps as a number of this kind can tell apart.
+            // All integers up to this value are exact as `f64`.
             const RESOLUTION: u64 = 1 << 53;
             let drawn = workspace.ids.draw("http_fault", self.http_fault_id, ordinal, RESOLUTION);
             #[expect(clippy::cast_precision_loss, reason = "both are exact up to here")]
@@ -90,11 +88,11 @@ impl HttpFault {
     }
 }
 
-/// Whether a path is meant by one that may end in `*`.
-pub(crate) fn is_path(wanted: &str, path: &str) -> bool {
-    match wanted.strip_suffix('*') {
+/// Returns true if `path` equals `pattern`, or starts with it if `pattern` ends in `*`.
+pub(crate) fn path_matches(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
         Some(prefix) => path.starts_with(prefix),
-        None => path == wanted,
+        None => path == pattern,
     }
 }
 
@@ -131,8 +129,8 @@ mod tests {
     }
 
     #[test]
-    fn http_fault_is_about_the_method_and_the_path_it_names() {
-        for (method, path, is_about) in [
+    fn http_fault_matches_its_method_and_path() {
+        for (method, path, applies_to) in [
             (None, None, true),
             (Some("GET"), None, true),
             (Some("POST"), None, false),
@@ -145,12 +143,12 @@ mod tests {
             (Some("GET"), Some("*"), true),
         ] {
             let fault = HttpFault { method: method.map(str::to_owned), path: path.map(str::to_owned), ..fault() };
-            assert_eq!(fault.is_about("GET", "/locks/list"), is_about, "{method:?} {path:?}");
+            assert_eq!(fault.applies_to("GET", "/locks/list"), applies_to, "{method:?} {path:?}");
         }
     }
 
     #[test]
-    fn http_fault_strikes_so_many_requests() {
+    fn http_fault_is_exhausted_after_the_configured_number_of_requests() {
         let mut fault = HttpFault { times: Some(2), ..fault() };
         for used in 1..=2 {
             assert!(!fault.is_exhausted());
@@ -161,20 +159,20 @@ mod tests {
     }
 
     #[test]
-    fn http_fault_strikes_its_share_of_requests_and_always_the_same_ones() {
-        let struck = |probability| {
+    fn http_fault_with_a_probability_applies_to_the_same_share_of_requests() {
+        let apply_to_1000 = |probability| {
             let mut fault = HttpFault { probability: Some(probability), ..fault() };
-            let struck: Vec<bool> = (0..1000).map(|_| fault.applies(&workspace())).collect();
+            let applied: Vec<bool> = (0..1000).map(|_| fault.applies(&workspace())).collect();
             assert_eq!(fault.asked, 1000);
-            assert_eq!(usize::try_from(fault.used).unwrap(), struck.iter().filter(|it| **it).count());
-            struck
+            assert_eq!(usize::try_from(fault.used).unwrap(), applied.iter().filter(|is_applied| **is_applied).count());
+            applied
         };
-        let count = |struck: &[bool]| struck.iter().filter(|it| **it).count();
-        assert_eq!((count(&struck(0.0)), count(&struck(1.0))), (0, 1000));
-        let quarter = struck(0.25);
+        let count = |applied: &[bool]| applied.iter().filter(|is_applied| **is_applied).count();
+        assert_eq!((count(&apply_to_1000(0.0)), count(&apply_to_1000(1.0))), (0, 1000));
+        let quarter = apply_to_1000(0.25);
         assert!((200..300).contains(&count(&quarter)), "{}", count(&quarter));
-        assert_eq!(struck(0.25), quarter);
-        // A request to which it applies with a small probability is one to which it applies with a greater one.
-        assert!(struck(0.5).iter().zip(&quarter).all(|(more, fewer)| *more || !fewer));
+        assert_eq!(apply_to_1000(0.25), quarter);
+        // Each request to which the fault is applied at a small probability is among those at a greater probability.
+        assert!(apply_to_1000(0.5).iter().zip(&quarter).all(|(more, fewer)| *more || !fewer));
     }
 }

@@ -1,9 +1,8 @@
-//! What a lock does when somebody enters a PIN at its keypad: it looks into its own memory and at its own clock, and asks
-//! nobody.
+//! Entry of a PIN at the keypad of a lock. The result depends only on the lock's own memory and clock.
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::LockCode;
-use super::daylight;
+use super::daylight_saving;
 use super::device::Device;
 use super::offline::{self, OfflineKind};
 use crate::clock::Timestamp;
@@ -11,45 +10,49 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// How long a keypad takes nothing after too many wrong codes in a row: Kwikset's beeps for 15 s and is then dead for a
-/// minute.
+/// Duration of the lockout of a keypad after too many consecutive wrong codes: Kwikset's keypad beeps for 15 s and is
+/// then locked for a minute.
 const LOCKOUT: TimeDelta = TimeDelta::seconds(75);
 
-/// Why a lock does not open; of several codes with the PIN entered, that of the one that comes nearest to opening counts.
+/// Reason why a lock does not open. The order of the variants is a priority: if several codes have the entered PIN, the
+/// smallest reason applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum DenialReason {
-    /// The bolt does not move, as a fault has it.
+    /// A fault keeps the bolt from moving.
     Jammed,
     /// The code's time frame has not begun.
     NotYetValid,
-    /// A code that opens once has done so.
+    /// A one-time code was used before.
     AlreadyUsed,
-    /// A code that had to be entered within 24 hours of its start was not.
+    /// A code that must be entered within 24 hours of its start was not entered.
     NeverActivated,
     /// The code's time frame is over.
     ExpiredCode,
-    /// The lock holds no such code.
+    /// No code on the lock has this PIN.
     UnknownCode,
-    /// The keypad takes nothing for a while after too many wrong codes.
+    /// The keypad is locked for a while after too many wrong codes.
     TooManyAttempts,
 }
 
 impl DenialReason {
-    /// What it says to whoever stands at the door.
+    /// Returns the reason as a sentence for the person at the door.
     pub(crate) fn message(self) -> &'static str {
         match self {
-            Self::Jammed => "The lock takes the code, but its bolt does not move: a fault has struck it.",
-            Self::NotYetValid => "The lock holds this code, but its time frame has not begun.",
-            Self::AlreadyUsed => "This code opens the lock once, and it has done so.",
-            Self::NeverActivated => "This code had to be entered within 24 hours of its start, and it was not.",
-            Self::ExpiredCode => "The lock holds this code, but its time frame is over.",
-            Self::UnknownCode => "The lock does not hold such a code. /_emulator/locks/memory shows what it holds.",
-            Self::TooManyAttempts => "After too many wrong codes the keypad takes none for a while. Advance the clock.",
+            Self::Jammed => "The lock accepts the code, but a fault blocks its bolt.",
+            Self::NotYetValid => "The lock stores this code, but its time frame has not begun.",
+            Self::AlreadyUsed => "This one-time code was already used.",
+            Self::NeverActivated => "This code was not entered within 24 hours of its start.",
+            Self::ExpiredCode => "The lock stores this code, but its time frame is over.",
+            Self::UnknownCode => {
+                "The lock does not store this code. /_emulator/locks/memory lists the codes that it \
+                                  stores."
+            }
+            Self::TooManyAttempts => "The keypad is blocked after too many wrong codes. Advance the clock.",
         }
     }
 
-    /// The `reason` of `lock.access_denied`; none where Seam has no word for it.
+    /// Returns the `reason` of `lock.access_denied`; `None` if Seam has no `reason_code` for it.
     pub(crate) fn as_reason(self) -> Option<Value> {
         let reason_code = match self {
             Self::UnknownCode => "unknown_code",
@@ -61,20 +64,22 @@ impl DenialReason {
     }
 }
 
-/// What the lock itself has of a code. None: nothing, or nothing while it is deleted and made anew to change it.
+/// Returns the code as it is stored on the lock. `None` if the lock does not have it; this includes the time in which
+/// the lock deletes the code and programs it again to update it.
 pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<LockCode> {
     let state = &code.state;
-    if state.gone_at.is_some() || (device.brand.recreates && state.is_being_updated()) {
+    if state.gone_at.is_some() || (device.brand.recreates_on_update && state.is_being_updated()) {
         return None;
     }
     let mut held = state.held.clone()?;
     if state.is_managed && !state.is_offline && device.needs_daylight_buffer() {
-        held.window = held.window.map(|window| daylight::buffered(window).unwrap_or(window));
+        held.window = held.window.map(|window| daylight_saving::buffered(window).unwrap_or(window));
     }
     Some(held)
 }
 
-/// Which of a lock's codes a PIN is now, and why it does not open the lock; no reason: it does.
+/// Looks up a PIN on the lock at `now`. Returns the code that has this PIN, and the reason why the lock does not open;
+/// the reason is `None` if it opens.
 pub(crate) fn enter<'a>(
     codes: impl Iterator<Item = &'a AccessCode>,
     device: &Device,
@@ -86,18 +91,19 @@ pub(crate) fn enter<'a>(
     }
     let entered = codes.filter(|code| code.device_id == device.device_id).filter_map(|code| {
         let entry = in_memory(code, device).filter(|entry| entry.code == pin)?;
-        Some((refusal(code, &entry, now), code))
+        Some((denial_reason(code, &entry, now), code))
     });
-    // No refusal comes before any.
-    let nearest = entered.min_by_key(|(refusal, _)| *refusal);
-    nearest.map_or((None, Some(DenialReason::UnknownCode)), |(refusal, code)| (Some(code), refusal))
+    // `None` is smaller than every reason: a code that opens the lock is preferred.
+    let nearest = entered.min_by_key(|(reason, _)| *reason);
+    nearest.map_or((None, Some(DenialReason::UnknownCode)), |(reason, code)| (Some(code), reason))
 }
 
-fn refusal(code: &AccessCode, entry: &LockCode, now: Timestamp) -> Option<DenialReason> {
+fn denial_reason(code: &AccessCode, entry: &LockCode, now: Timestamp) -> Option<DenialReason> {
     let state = &code.state;
-    // A lock without schedules opens to what it holds for as long as it holds it.
-    let knows_times = state.is_natively_scheduled || state.is_offline || !state.is_managed;
-    let window = entry.window.filter(|_| knows_times)?;
+    // A lock without native scheduling ignores the time frame of a managed code and accepts it as long as it is in the
+    // memory.
+    let applies_window = state.is_natively_scheduled || state.is_offline || !state.is_managed;
+    let window = entry.window.filter(|_| applies_window)?;
     if now < window.starts_at {
         return Some(DenialReason::NotYetValid);
     }
@@ -109,25 +115,26 @@ fn refusal(code: &AccessCode, entry: &LockCode, now: Timestamp) -> Option<Denial
     match state.rare_fields.first_used_at {
         Some(_) => (kind == OfflineKind::OneTime).then_some(DenialReason::AlreadyUsed),
         None => {
-            offline::dies_unused_at(kind, window).is_some_and(|at| now >= at).then_some(DenialReason::NeverActivated)
+            offline::unused_expiry(kind, window).is_some_and(|at| now >= at).then_some(DenialReason::NeverActivated)
         }
     }
 }
 
-/// What the keypad makes of a code that did not open the lock. Gives the reason to be told, if the brand tells of it now.
-pub(crate) fn count_wrong_code(device: &mut Device, refusal: DenialReason, now: Timestamp) -> Option<DenialReason> {
-    let told_after = device.brand.denial_told_after?;
-    if refusal == DenialReason::TooManyAttempts {
+/// Counts a wrong code at the keypad and locks the keypad if the brand does so. Returns the reason to report; `None` if
+/// the brand does not report this attempt.
+pub(crate) fn count_wrong_code(device: &mut Device, reason: DenialReason, now: Timestamp) -> Option<DenialReason> {
+    let reported_after = device.brand.denial_reported_after?;
+    if reason == DenialReason::TooManyAttempts {
         return None;
     }
     let health = &mut device.health;
     health.wrong_codes += 1;
-    if health.wrong_codes < told_after {
+    if health.wrong_codes < reported_after {
         return None;
     }
     health.wrong_codes = 0;
-    if told_after == 1 {
-        return Some(refusal);
+    if reported_after == 1 {
+        return Some(reason);
     }
     health.keypad_dead_until = now.checked_add_signed(LOCKOUT);
     Some(DenialReason::TooManyAttempts)

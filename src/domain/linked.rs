@@ -1,4 +1,4 @@
-//! Which PIN each lock of a request gets: the rules of single and of linked codes, as functions of values.
+//! Assignment of PINs to the locks of a request, for single and for linked codes. Pure functions.
 
 mod group;
 mod reservations;
@@ -17,29 +17,29 @@ use crate::error::{Error, Result};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// What is asked of all locks of a request alike.
+/// Parameters of a request that apply to all its locks.
 #[derive(Clone, Debug)]
 pub(crate) struct PinRequest<'a> {
-    /// The PIN, where the caller or the group decides it.
+    /// PIN set by the caller or by the existing linked codes; `None`: Latchkey chooses it.
     pub code: Option<&'a str>,
-    /// The parameter that decides it, for messages.
+    /// Name of the parameter that sets the PIN, for error messages.
     pub code_comes_from: &'static str,
-    /// The name, for messages.
+    /// Name of the access code, for error messages.
     pub name: Option<&'a str>,
-    /// The time frame.
+    /// Time frame; `None` for an ongoing code.
     pub window: Option<Window>,
-    /// The length to try first where the PIN is ours to choose.
+    /// PIN length to try first if Latchkey chooses the PIN.
     pub preferred_code_length: Option<u8>,
-    /// Whether locks that keep schedules themselves should do so.
+    /// True if locks with native scheduling should use it.
     pub prefer_native_scheduling: bool,
-    /// Whether the lock may have one PIN twice.
+    /// Rule for a PIN that a lock already has.
     pub same_code: SameCode,
-    /// The workspace's time.
+    /// Current time of the workspace.
     pub now: Timestamp,
 }
 
 impl PinRequest<'_> {
-    /// A code of any PIN, ongoing, on a lock that keeps the schedule if it can.
+    /// Creates a request for an ongoing code with any PIN, natively scheduled where the lock supports it.
     pub(crate) fn at(now: Timestamp) -> Self {
         Self {
             code: None,
@@ -53,12 +53,12 @@ impl PinRequest<'_> {
         }
     }
 
-    /// From when to when the code would be on this lock.
+    /// Returns the period in which the code would be on this lock.
     fn on_lock(&self, device: &Device) -> Period {
         occupied(self.window, self.prefer_native_scheduling && device.schedules_natively(), self.now)
     }
 
-    /// Whether a code with the same PIN stands in the way of one that is on the lock in this period.
+    /// Returns true if `reservation`, with the same PIN, conflicts with a code that is on the lock in `period`.
     fn conflicts_with(&self, reservation: &Reservation, period: Period) -> bool {
         let (from, to) = reservation.on_lock(self.now);
         match self.same_code {
@@ -68,90 +68,93 @@ impl PinRequest<'_> {
     }
 }
 
-/// What to do with locks that cannot take the PIN of the others.
+/// Handling of locks that cannot use the shared PIN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenCodeCannotBeShared {
-    /// Refuse the request.
+    /// Reject the request.
     #[default]
     Throw,
-    /// Give them PINs of their own.
+    /// Assign separate PINs to these locks.
     CreateRandomCode,
 }
 
-/// The PIN of one lock.
+/// PIN assigned to one lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Assigned {
-    /// The PIN.
     pub code: String,
-    /// Whether it is the one that the locks of the request share.
+    /// True if it is the PIN shared by the locks of the request.
     pub is_shared: bool,
 }
 
-/// Refuses a lock that has no place for one more code at some instant of the wished time.
+/// Checks that the lock has capacity for one more code throughout the requested period.
+///
+/// # Errors
+/// [`Error::NoSpace`] if the lock is full at any instant of that period.
 pub(crate) fn check_capacity(device: &Device, reservations: &Reservations, pin_request: &PinRequest<'_>) -> Result<()> {
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
     let is_full = |codes: usize| u32::try_from(codes).unwrap_or(u32::MAX) >= capacity;
-    // Where they all have a place at once, there is nothing to compare.
+    // If all codes fit on the lock at the same time, their periods need not be compared.
     if !is_full(reservations.rooms(device.device_id)) {
         return Ok(());
     }
-    let others = reservations.on(device.device_id).iter().filter(|reservation| reservation.takes_room());
-    if is_full(peak(others.map(|reservation| reservation.occupies(pin_request.now)), pin_request.on_lock(device))) {
+    let counted = reservations.on(device.device_id).iter().filter(|reservation| reservation.counts_against_capacity());
+    if is_full(peak(counted.map(|reservation| reservation.occupies(pin_request.now)), pin_request.on_lock(device))) {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
 }
 
-/// How many of these codes are on their lock at the most crowded instant of a period.
+/// Returns the largest number of these codes that are on their lock at the same instant, within a period.
 pub(crate) fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize {
     let overlapping = codes.filter(|(from, to)| *from <= within.1 && within.0 <= *to);
     let (mut starts, mut ends): (Vec<Timestamp>, Vec<Timestamp>) = overlapping.unzip();
     starts.sort_unstable();
     ends.sort_unstable();
-    // The most crowded instant is one at which a code comes on.
-    let mut gone = 0;
-    let crowd = |(index, start): (usize, &Timestamp)| {
-        while ends.get(gone).is_some_and(|end| end < start.max(&within.0)) {
-            gone += 1;
+    // The maximum is reached at an instant at which a period starts.
+    let mut ended = 0;
+    let count_at = |(index, start): (usize, &Timestamp)| {
+        while ends.get(ended).is_some_and(|end| end < start.max(&within.0)) {
+            ended += 1;
         }
-        index + 1 - gone
+        index + 1 - ended
     };
-    starts.iter().enumerate().map(crowd).max().unwrap_or(0)
+    starts.iter().enumerate().map(count_at).max().unwrap_or(0)
 }
 
-/// From when to when a code takes a place in the lock's memory: native codes lie there from 72 hours before their
-/// start on, and count (Seam's `max_active_codes_supported`).
+/// Returns the period in which a code uses a slot in the lock's memory. A natively scheduled code is in the memory from
+/// 72 hours before its start and counts from then on (Seam's `max_active_codes_supported`).
 fn occupied(window: Option<Window>, native: bool, now: Timestamp) -> Period {
     let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
     window.map_or((Timestamp::MIN_UTC, Timestamp::MAX_UTC), |window| {
         let from = window.starts_at.checked_sub_signed(lead).unwrap_or(Timestamp::MIN_UTC);
-        // What has ended and is not gone yet is still there.
+        // A code that has ended but is not removed yet is still on the lock.
         (from, window.ends_at.max(now))
     })
 }
 
-/// Why a lock cannot hold a given PIN; `None`: it can, as far as its rules go.
-pub(crate) fn broken_rule(device: &Device, code: &str) -> Option<String> {
+/// Returns the reason why a lock cannot store a PIN set by the caller; `None` if the lock's rules allow it.
+pub(crate) fn rejection_reason(device: &Device, code: &str) -> Option<String> {
     if device.provider_chooses_codes() {
-        return Some("its provider chooses the code: leave code out".to_owned());
+        return Some("its provider chooses the code: omit code".to_owned());
     }
-    broken_digits(device, code)
+    digits_rejection_reason(device, code)
 }
 
-/// Why a lock cannot hold a PIN, whoever chose it.
-pub(crate) fn broken_digits(device: &Device, code: &str) -> Option<String> {
+/// Returns the reason why a lock cannot store a PIN, regardless of who chose it. `None` if its length and digits are
+/// allowed.
+pub(crate) fn digits_rejection_reason(device: &Device, code: &str) -> Option<String> {
     let lengths = device.code_lengths();
-    if !u8::try_from(code.len()).is_ok_and(|length| lengths.takes(length)) {
-        return Some(format!("it takes codes of {lengths} digits"));
+    if !u8::try_from(code.len()).is_ok_and(|length| lengths.accepts(length)) {
+        return Some(format!("it accepts codes of {lengths} digits"));
     }
     let rules = device.digit_rules();
     rules.into_iter().find(|rule| !rule.allows(code)).map(|rule| rule.explain().to_owned())
 }
 
-/// The managed code that has this PIN already and stands in the way of one more.
+/// Returns the managed code that already uses this PIN and conflicts with the request.
 fn taken_by<'a>(
     device: &Device,
     code: &str,
@@ -159,16 +162,16 @@ fn taken_by<'a>(
     pin_request: &PinRequest<'_>,
 ) -> Option<&'a Reservation> {
     let period = pin_request.on_lock(device);
-    let is_in_the_way =
+    let is_conflict =
         |reservation: &&Reservation| reservation.is_managed && pin_request.conflicts_with(reservation, period);
-    reservations.with_code(device.device_id, code).find(is_in_the_way)
+    reservations.with_code(device.device_id, code).find(is_conflict)
 }
 
-/// The PIN for one lock.
+/// Returns the PIN for one lock: the requested one, or one that is drawn.
 ///
 /// # Errors
-/// `invalid_input` for a PIN the lock cannot hold, 409 `duplicate_access_code` for one that a managed code on it has
-/// already, `no_code_left` where it is ours to choose and none is free.
+/// `invalid_input` for a PIN that the lock cannot store, 409 `duplicate_access_code` for a PIN that a managed code on
+/// the lock already uses, `no_code_left` if Latchkey has to choose the PIN and none is free.
 pub(crate) fn assign_one(
     device: &Device,
     reservations: &Reservations,
@@ -176,16 +179,19 @@ pub(crate) fn assign_one(
     draw: impl FnMut(u64) -> u64,
 ) -> Result<String> {
     let Some(code) = pin_request.code else {
-        return choose(device, reservations, pin_request, draw).ok_or(Error::NoCodeLeft);
+        return choose(device, reservations, pin_request, draw).ok_or(Error::NoFreeCode);
     };
-    if let Some(reason) = broken_rule(device, code) {
+    if let Some(reason) = rejection_reason(device, code) {
         return Err(Error::invalid(pin_request.code_comes_from, format!("The device cannot hold this code: {reason}")));
     }
     check_not_taken(device, reservations, pin_request)?;
     Ok(code.to_owned())
 }
 
-/// Refuses a given PIN that a managed code on the lock has already.
+/// Checks that no managed code on the lock already uses the requested PIN.
+///
+/// # Errors
+/// [`Error::DuplicateAccessCode`] if one does.
 pub(crate) fn check_not_taken(
     device: &Device,
     reservations: &Reservations,
@@ -201,12 +207,12 @@ pub(crate) fn check_not_taken(
 fn duplicate(code: &str, pin_request: &PinRequest<'_>, other: &Reservation) -> Error {
     let is_disjoint = !Window::overlap(other.window, pin_request.window);
     let hint = if pin_request.code_comes_from == "common_code_key" {
-        "Codes with one common_code_key have one PIN, and an access code on this device has it already: use another \
-         common_code_key, or delete that one first"
+        "Access codes with one common_code_key share one PIN, and another access code on this device already has it: \
+         use another common_code_key, or delete that access code first"
     } else if pin_request.same_code == SameCode::InDisjointWindows && is_disjoint {
         "The time frames do not overlap, but the access codes would be on the device at the same time"
     } else if is_disjoint {
-        "An access code on this device has it in another time frame; the workspace's setting \
+        "Another access code on this device has this PIN in another time frame. The workspace setting \
          allow_same_code_in_disjoint_windows allows that"
     } else {
         ""
@@ -220,14 +226,15 @@ fn duplicate(code: &str, pin_request: &PinRequest<'_>, other: &Reservation) -> E
     }
 }
 
-/// The PINs for several locks, in their order: one for all, as far as they can share it.
+/// Returns the PINs for several locks, in the order of the locks: one shared PIN for all locks that can use it.
 ///
-/// Without a given PIN the locks are taken in their order, and one that leaves no PIN for those before it and
-/// itself cannot share. `draw` draws from `0..bound`.
+/// If the request sets no PIN, the locks join the group in their order. A lock with which no PIN would be free for the
+/// whole group does not join and cannot share. `draw` receives a bound and returns a number from `0..bound`.
 ///
 /// # Errors
-/// [`Error::CodeCannotBeShared`] if some cannot and `behavior` is to refuse, [`Error::DuplicateAccessCode`] if a
-/// given PIN is taken on one that could hold it, [`Error::NoCodeLeft`] if a lock has no PIN left at all.
+/// With [`WhenCodeCannotBeShared::Throw`], [`Error::CodeCannotBeShared`] if a lock cannot share the PIN, and
+/// [`Error::DuplicateAccessCode`] if all locks can store the requested PIN but it is taken on one of them.
+/// [`Error::NoFreeCode`] if no PIN is free on a lock.
 pub(crate) fn assign_many(
     devices: &[&Device],
     reservations: &Reservations,
@@ -240,9 +247,9 @@ pub(crate) fn assign_many(
     let mut group = Group::new(pin_request);
     for device in devices {
         let joined = match pin_request.code {
-            Some(code) => broken_rule(device, code).map_or(Ok(()), Err),
+            Some(code) => rejection_reason(device, code).map_or(Ok(()), Err),
             None if devices.len() == 1 => {
-                group.take_in(device, reservations, pin_request);
+                group.add_unchecked(device, reservations, pin_request);
                 Ok(())
             }
             None => group.join(device, reservations, pin_request),
@@ -265,22 +272,22 @@ pub(crate) fn assign_many(
     let shared = match pin_request.code {
         _ if sharers.is_empty() => None,
         Some(code) => Some(code.to_owned()),
-        None => Some(group.choose(&mut draw).ok_or(Error::NoCodeLeft)?),
+        None => Some(group.choose(&mut draw).ok_or(Error::NoFreeCode)?),
     };
     let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
-    let own = PinRequest { code: None, ..pin_request.clone() };
+    let own_request = PinRequest { code: None, ..pin_request.clone() };
     devices
         .iter()
         .map(|device| match &shared {
             Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
-            _ => choose(device, reservations, &own, &mut draw)
+            _ => choose(device, reservations, &own_request, &mut draw)
                 .map(|code| Assigned { code, is_shared: false })
-                .ok_or(Error::NoCodeLeft),
+                .ok_or(Error::NoFreeCode),
         })
         .collect()
 }
 
-/// The PINs that are not free on a lock, unmanaged codes' too.
+/// Returns the PINs that are not free on a lock, including those of unmanaged codes.
 fn taken_codes<'a>(
     device: &Device,
     reservations: &'a Reservations,
@@ -293,8 +300,8 @@ fn taken_codes<'a>(
         .map(|reservation| reservation.code.as_str())
 }
 
-/// A PIN drawn uniformly among those that a lock can hold and that are free on it: of the preferred length if it takes
-/// that, else of the shortest one that has any left.
+/// Draws a PIN uniformly among those that the lock accepts and that are free on it. Lengths are tried in the order of
+/// [`pin::lengths_to_try`]; the first one with a free PIN is used.
 fn choose(
     device: &Device,
     reservations: &Reservations,

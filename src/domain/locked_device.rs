@@ -1,4 +1,4 @@
-//! A device under lock: what decisions about its codes are made from.
+//! Device with a locked row, and the data needed for decisions about its codes.
 
 use super::device::Device;
 use super::workspace::WorkspaceSettings;
@@ -6,28 +6,27 @@ use crate::ids::Ids;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// A device whose row is locked until the transaction ends, with the settings of its workspace.
+/// Device whose row is locked until the transaction ends, with the settings of its workspace.
 #[derive(Clone, Debug)]
 pub struct LockedDevice {
-    /// The device.
     pub device: Device,
-    /// Its workspace's clock and ways.
+    /// Settings of the workspace, including its clock.
     pub settings: WorkspaceSettings,
-    /// Where ids, PINs and keys of its workspace come from.
+    /// Generator of ids, PINs and keys of the workspace.
     pub ids: Ids,
-    /// How many codes were ever made on it.
+    /// Number of codes created on the device so far, including deleted ones.
     pub access_code_ordinal: i64,
-    /// How many backup codes of its pool can be pulled.
+    /// Number of backup codes in the pool of the device that can be pulled.
     pub backups: i64,
 }
 
 impl LockedDevice {
-    /// Notes how many backup codes can be pulled, where that is said of it.
+    /// Updates the number of backup codes that can be pulled, if the map contains the device.
     pub fn count_backups(&mut self, backups: &HashMap<Uuid, i64>) {
         self.backups = backups.get(&self.device.device_id).copied().unwrap_or(self.backups);
     }
 
-    /// The ordinal of the next code made on it.
+    /// Returns the ordinal of the next code created on the device.
     pub fn next_ordinal(&self) -> i64 {
         self.access_code_ordinal
     }
@@ -40,7 +39,7 @@ mod tests {
     use uuid::Uuid;
 
     #[test]
-    fn locked_device_counts_its_codes_and_the_backups_that_are_said_of_it() {
+    fn count_backups_changes_only_the_device_in_the_map() {
         let mut locked = locked(device("august_lock", json!({})));
         locked.access_code_ordinal = 7;
         assert_eq!(locked.next_ordinal(), 7);

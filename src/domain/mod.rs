@@ -1,9 +1,9 @@
-//! Pure rules: values and an instant in, values out. No SQL, no HTTP, no tasks.
+//! Domain rules as pure functions of values and an instant. No SQL, no HTTP, no tasks.
 
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod caller;
-pub(crate) mod daylight;
+pub(crate) mod daylight_saving;
 pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod fault;

@@ -1,11 +1,11 @@
-//! PINs: what a group of locks accepts, and how to choose one.
+//! PINs: the rules that a group of locks sets, and the random choice of a free PIN.
 //!
-//! A PIN is a string of 4 to 12 decimal digits. Locks report rules on its digits (Seam's code constraints) and the lengths they
-//! take; a code shared by several locks must satisfy them all.
+//! A PIN is a string of 4 to 12 decimal digits. A lock reports rules for the digits (Seam's code constraints) and the
+//! lengths that it accepts. A code shared by several locks must satisfy the rules of all of them.
 //!
-//! A PIN is chosen by *counting*, never by drawing until one fits: the PINs that the rules allow are numbered in lexicographic
-//! order, the taken ones are left out of the numbering, and one number is drawn. So the choice is exactly uniform, takes the same
-//! time when a single PIN is left as when all are free, and says for certain that none is left.
+//! The choice *counts* PINs. It does not draw at random until a PIN fits: the allowed PINs are numbered in
+//! lexicographic order, taken PINs are left out of the numbering, and one number is drawn. The choice is therefore
+//! exactly uniform, needs one draw however few PINs are free, and reports reliably that none is free.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,17 +15,17 @@ mod taken;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::taken::Taken;
+pub(crate) use self::taken::TakenPins;
 
-/// How many digits a PIN can have, whatever the lock.
+/// Lengths of a PIN in digits, for every lock.
 pub(crate) const PIN_LENGTHS: RangeInclusive<u8> = 4..=12;
 
 const DIGITS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
-/// One rule a lock puts on the digits of a PIN: those of Seam's code constraints that the PIN alone decides.
+/// A rule of a lock for the digits of a PIN: one of Seam's code constraints that can be checked on the PIN alone.
 ///
-/// The other constraints concern names, dates, or PINs that the lock's maker assigns. Two digits are *consecutive* when they differ
-/// by one; 9 and 0 are not.
+/// The other constraints concern names, dates, or PINs that the lock's maker assigns. Two digits are *consecutive* when
+/// they differ by one; 9 and 0 are not consecutive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DigitRule {
     /// The digit 0 does not occur.
@@ -34,9 +34,10 @@ pub enum DigitRule {
     CannotStartWith12,
     /// At most three digits in a row are consecutive or the same.
     ///
-    /// Seam's wording allows three despite the rule's name, and does not say whether the two kinds mix. Here they do not: four
-    /// neighbouring digits break the rule when they all ascend by one, all descend by one, or are all the same (`1234`, `4321`,
-    /// `1111`, anywhere in the PIN), while `1123` and `1212` pass.
+    /// Seam's wording allows three despite the rule's name. It does not specify if consecutive and equal digits add up
+    /// to one run. Latchkey does not add them up: four neighbouring digits break the rule when they all ascend by one,
+    /// all descend by one, or are all the same (`1234`, `4321`, `1111`, anywhere in the PIN). `1123` and `1212` are
+    /// allowed.
     NoTripleConsecutiveInts,
     /// The PIN as a whole is not one sequence of consecutive digits, up or down (`1234`, `9876`).
     NoAscendingOrDescendingSequence,
@@ -53,7 +54,7 @@ pub enum DigitRule {
 }
 
 impl DigitRule {
-    /// Every rule, in the order of declaration.
+    /// All rules, in the order of declaration.
     pub const ALL: [Self; 9] = [
         Self::NoZeros,
         Self::CannotStartWith12,
@@ -66,12 +67,12 @@ impl DigitRule {
         Self::CannotContain0789,
     ];
 
-    /// The rule with this `constraint_type`; `None` for a constraint that is not about digits.
+    /// Returns the rule with this `constraint_type`; `None` for a constraint that does not concern digits.
     pub fn from_constraint_type(constraint_type: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|rule| rule.constraint_type() == constraint_type)
     }
 
-    /// The name of the rule in a device's `code_constraints`.
+    /// Returns the name of the rule in a device's `code_constraints`.
     pub fn constraint_type(self) -> &'static str {
         match self {
             Self::NoZeros => "no_zeros",
@@ -86,7 +87,7 @@ impl DigitRule {
         }
     }
 
-    /// Whether `pin`, a string of 4 to 12 digits, keeps to the rule.
+    /// Returns true if `pin`, a string of 4 to 12 digits, satisfies the rule.
     pub fn allows(self, pin: &str) -> bool {
         let digits = pin.as_bytes();
         match self {
@@ -98,8 +99,8 @@ impl DigitRule {
             Self::AtLeastThreeUniqueDigits => unique(digits) >= 3,
             Self::NoAllSameDigits => unique(digits) >= 2,
             Self::UniqueFirstFourDigits => {
-                let first = &digits[..digits.len().min(4)];
-                unique(first) == first.len()
+                let first_four = &digits[..digits.len().min(4)];
+                unique(first_four) == first_four.len()
             }
             Self::NoZeros | Self::CannotContain089 | Self::CannotContain0789 => {
                 !digits.iter().any(|digit| self.forbidden_digits().contains(digit))
@@ -107,7 +108,7 @@ impl DigitRule {
         }
     }
 
-    /// What a PIN must look like, as the end of a sentence about it: "must not contain 0".
+    /// Returns the requirement as the end of a sentence whose subject is the PIN, such as "must not contain 0".
     pub fn explain(self) -> &'static str {
         match self {
             Self::NoZeros => "must not contain 0",
@@ -124,7 +125,7 @@ impl DigitRule {
         }
     }
 
-    /// The digits, in ASCII, that the rule forbids wherever they stand.
+    /// Returns the digits, in ASCII, that the rule forbids at every position.
     fn forbidden_digits(self) -> &'static [u8] {
         match self {
             Self::NoZeros => b"0",
@@ -139,42 +140,42 @@ impl DigitRule {
     }
 }
 
-/// Whether each of `digits` is `by` more than the one before it.
+/// Returns true if each digit is the previous digit plus `by`.
 fn is_run(digits: &[u8], by: i16) -> bool {
     digits.windows(2).all(|pair| i16::from(pair[1]) - i16::from(pair[0]) == by)
 }
 
-/// How many different digits there are among `digits`.
+/// Returns the number of different digits in `digits`.
 fn unique(digits: &[u8]) -> usize {
     (b'0'..=b'9').filter(|digit| digits.contains(digit)).count()
 }
 
-/// The digit rules that all locks of a group put on a PIN together. The default is no rule at all.
+/// Set of digit rules: those of all locks of a group together. The default is the empty set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PinRules(u16);
 
 impl PinRules {
-    /// All these rules at once; repetitions do not matter.
+    /// Creates the set of these rules. Duplicates are ignored.
     pub(crate) fn new(rules: impl IntoIterator<Item = DigitRule>) -> Self {
         Self(rules.into_iter().fold(0, |bits, rule| bits | rule.bit()))
     }
 
-    /// These rules and those at once.
+    /// Returns the union of the two sets.
     #[must_use]
-    pub(crate) fn and(self, others: Self) -> Self {
-        Self(self.0 | others.0)
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
-    /// How many PINs of `length` digits the rules allow; 0 for a length outside [`PIN_LENGTHS`].
+    /// Returns the number of allowed PINs of `length` digits; 0 for a length outside [`PIN_LENGTHS`].
     pub(crate) fn count(self, length: usize) -> u64 {
         Numbering::new(self, length).map_or(0, |numbering| numbering.count())
     }
 
-    /// A PIN of `length` digits drawn uniformly among those that the rules allow and `taken` does not hold.
+    /// Draws a PIN of `length` digits uniformly among the allowed PINs that are not in `taken`.
     ///
-    /// `taken` may repeat itself and hold anything: what is not an allowed PIN of this length does not count. `draw` is given a
-    /// bound above zero and returns a number below it, each with the same chance; it is called at most once. `None`, without a
-    /// draw, when no PIN is left.
+    /// `taken` may contain duplicates and any other strings: entries that are not an allowed PIN of this length are
+    /// ignored. `draw` receives a bound above zero and returns a number below it, each with the same probability. It is
+    /// called at most once. Returns `None`, without a draw, if no PIN is free.
     pub(crate) fn choose<'a>(
         self,
         length: usize,
@@ -182,16 +183,16 @@ impl PinRules {
         draw: impl FnOnce(u64) -> u64,
     ) -> Option<String> {
         let numbering = Numbering::new(self, length)?;
-        let mut taken: Vec<u64> = taken.into_iter().filter_map(|pin| numbering.rank(pin)).collect();
-        taken.sort_unstable();
-        taken.dedup();
-        let free = numbering.count() - taken.len() as u64;
+        let mut taken_ranks: Vec<u64> = taken.into_iter().filter_map(|pin| numbering.rank(pin)).collect();
+        taken_ranks.sort_unstable();
+        taken_ranks.dedup();
+        let free = numbering.count() - taken_ranks.len() as u64;
         if free == 0 {
             return None;
         }
         let mut rank = draw(free);
-        for taken in taken {
-            if taken > rank {
+        for taken_rank in taken_ranks {
+            if taken_rank > rank {
                 break;
             }
             rank += 1;
@@ -204,24 +205,25 @@ impl PinRules {
     }
 }
 
-/// The numbers of digits that a lock takes.
+/// PIN lengths, in digits, that a lock accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CodeLengths {
-    /// All of [`PIN_LENGTHS`]: the lock reports none.
+    /// All of [`PIN_LENGTHS`]: the lock reports no lengths.
     Any,
-    /// These, ascending, all within [`PIN_LENGTHS`]; at least one.
+    /// These lengths: ascending, all within [`PIN_LENGTHS`], at least one.
     Only(Vec<u8>),
 }
 
 impl CodeLengths {
-    /// What a lock takes that reports these. `None`: no PIN has any of these lengths, so it is no report.
-    pub fn of_report(reported: &[u8]) -> Option<Self> {
+    /// Creates the lengths from a lock's report. `None` if the report contains no length within [`PIN_LENGTHS`]; such a
+    /// report is treated as missing.
+    pub fn from_report(reported: &[u8]) -> Option<Self> {
         let lengths: Vec<u8> = PIN_LENGTHS.filter(|length| reported.contains(length)).collect();
         (!lengths.is_empty()).then_some(Self::Only(lengths))
     }
 
-    /// Whether a PIN of so many digits fits.
-    pub fn takes(&self, length: u8) -> bool {
+    /// Returns true if the lock accepts PINs of `length` digits.
+    pub fn accepts(&self, length: u8) -> bool {
         match self {
             Self::Any => PIN_LENGTHS.contains(&length),
             Self::Only(lengths) => lengths.contains(&length),
@@ -231,46 +233,50 @@ impl CodeLengths {
 
 impl fmt::Display for CodeLengths {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lengths = PIN_LENGTHS.filter(|length| self.takes(*length)).map(|length| length.to_string());
+        let lengths = PIN_LENGTHS.filter(|length| self.accepts(*length)).map(|length| length.to_string());
         formatter.write_str(&lengths.collect::<Vec<_>>().join(", "))
     }
 }
 
-/// The lengths of PIN to try for a code shared by several locks, best first: `preferred` if every lock takes it, then the
-/// others that every lock takes, shortest first. Empty when the locks have no length in common.
+/// Returns the PIN lengths to try for a code shared by several locks: `preferred` first if all locks accept it, then
+/// the other lengths that all locks accept, shortest first. Empty if the locks have no length in common.
 pub(crate) fn lengths_to_try(locks: &[CodeLengths], preferred: Option<u8>) -> Vec<u8> {
-    let mut common: Vec<u8> = PIN_LENGTHS.filter(|length| locks.iter().all(|lock| lock.takes(*length))).collect();
-    // The sort is stable: among the rest the ascending order stays.
+    let mut common: Vec<u8> = PIN_LENGTHS.filter(|length| locks.iter().all(|lock| lock.accepts(*length))).collect();
+    // The sort is stable: the other lengths stay in ascending order.
     common.sort_by_key(|&length| Some(length) != preferred);
     common
 }
 
-/// What the rules need to know of the digits so far to judge the rest. What the rules at hand do not ask, or no longer, is blotted
-/// out, so that beginnings with the same future are the same state: that keeps a [`Numbering`] small.
+/// State of the automaton in [`Numbering`]: the part of the digits read so far that the rules need to check further
+/// digits.
+///
+/// Details that the rules in force do not need, or no longer need, are cleared. Prefixes that allow the same
+/// continuations therefore share one state, which keeps the automaton small.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct State {
-    /// The digits that have occurred, a bit each: none only before the first digit. [`ALL_DIGITS`] once it does not matter which.
+    /// Bit set of the digits that have occurred; empty only before the first digit. [`ALL_DIGITS`] once the rules no
+    /// longer need to distinguish the digits.
     seen: u16,
-    /// The run that the digits so far end in; `None` before the first digit and when it does not matter.
+    /// Run at the end of the digits so far; `None` before the first digit and if no rule needs it.
     run: Option<Run>,
-    /// The digits so far are a single 1, and no 2 may follow.
+    /// True if the digits so far are a single 1 and the next digit must not be a 2.
     only_a_one: bool,
 }
 
-/// Stands for as many different digits as any rule asks.
+/// Value of [`State::seen`] for "as many different digits as the rules require".
 const ALL_DIGITS: u16 = (1 << 10) - 1;
 
 /// Neighbouring digits that all ascend by one, all descend by one, or are all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Run {
     last: u8,
-    /// 1, -1 or 0; 0 also for a run of one digit.
+    /// Difference between neighbouring digits: 1, -1 or 0; 0 also for a run of one digit.
     step: i8,
     length: u8,
 }
 
 impl Run {
-    /// The run that ends in `digit` when it follows `before`.
+    /// Returns the run that ends in `digit` if it follows the run `before`.
     fn extend(before: Option<Self>, digit: u8) -> Self {
         let (step, length) = match before {
             Some(run) if digit == run.last + 1 => (1, run.length_with(1)),
@@ -281,14 +287,14 @@ impl Run {
         Self { last: digit, step, length }
     }
 
-    /// The length of the run that the next digit is part of when it is `step` away from the last.
+    /// Returns the length of the run that the next digit belongs to if it differs from the last digit by `step`.
     fn length_with(self, step: i8) -> u8 {
         if self.step == step { self.length + 1 } else { 2 }
     }
 }
 
 impl PinRules {
-    /// The state after `digit` follows `state`; `None` when a rule is then broken whatever comes.
+    /// Returns the state after `digit` is read in `state`; `None` if `digit` breaks a rule, whatever digits follow.
     fn next(self, state: State, digit: u8) -> Option<State> {
         let first = state.seen == 0;
         let run = Run::extend(state.run, digit);
@@ -310,16 +316,18 @@ impl PinRules {
         })
     }
 
-    /// Whether the digits of a PIN, none of which broke a rule when it was added, satisfy the rules on the PIN as a whole.
+    /// Returns true if a PIN that ends in `state` satisfies the rules for the PIN as a whole. The rules for single
+    /// digits were checked by [`Self::next`].
     fn accepts(self, state: State) -> bool {
-        // Where runs of four are refused no sequence comes this far; elsewhere a run is followed only while it is the whole PIN.
+        // With `NoTripleConsecutiveInts` a sequence of four digits was rejected before. Without it, `run` is set only
+        // while all digits read so far form one sequence.
         let in_sequence = !self.has(DigitRule::NoTripleConsecutiveInts) && state.run.is_some();
         self.has_enough(state.seen) && !in_sequence
     }
 
-    /// Whether as many different digits were seen as the rules ask.
+    /// Returns true if `seen` contains as many different digits as the rules require.
     fn has_enough(self, seen: u16) -> bool {
-        let wanted = if self.has(DigitRule::UniqueFirstFourDigits) {
+        let required = if self.has(DigitRule::UniqueFirstFourDigits) {
             4
         } else if self.has(DigitRule::AtLeastThreeUniqueDigits) {
             3
@@ -328,7 +336,7 @@ impl PinRules {
         } else {
             1
         };
-        seen.count_ones() >= wanted
+        seen.count_ones() >= required
     }
 
     fn forbids(self, digit: u8) -> bool {
@@ -336,32 +344,34 @@ impl PinRules {
     }
 }
 
-/// The PINs of one length that the rules allow, numbered in lexicographic order: an automaton that reads PINs, and in how many ways a
-/// PIN goes on from each of its states. Without rules it has two states, with the most involved ones some hundreds.
+/// Numbering of the allowed PINs of one length, in lexicographic order.
+///
+/// It consists of an automaton that reads PINs and, for each of its states, the number of ways to complete a PIN. The
+/// automaton has two states without rules, and some hundreds with the most complex sets of rules.
 struct Numbering {
     length: usize,
-    /// For each state the one that each digit leads to. The first state is the start.
+    /// For each state, the state that each digit leads to. The first state is the start.
     next: Vec<[Option<usize>; 10]>,
-    /// `ways[n][state]`: the ways to go on from the state with `n` more digits, `n` up to `length`.
+    /// `ways[n][state]`: number of ways to complete a PIN from the state with `n` more digits, `n` up to `length`.
     ways: Vec<Vec<u64>>,
 }
 
 const START: usize = 0;
 
 impl Numbering {
-    /// `None` for a length that no PIN has.
+    /// Builds the automaton; `None` for a length outside [`PIN_LENGTHS`].
     fn new(rules: PinRules, length: usize) -> Option<Self> {
         if !PIN_LENGTHS.contains(&u8::try_from(length).ok()?) {
             return None;
         }
         let start = State { seen: 0, run: None, only_a_one: false };
         let mut states = vec![start];
-        let mut places = HashMap::from([(start, START)]);
+        let mut indexes = HashMap::from([(start, START)]);
         let mut next = Vec::new();
         while let Some(&state) = states.get(next.len()) {
             next.push(DIGITS.map(|digit| {
                 let state = rules.next(state, digit)?;
-                Some(*places.entry(state).or_insert_with(|| {
+                Some(*indexes.entry(state).or_insert_with(|| {
                     states.push(state);
                     states.len() - 1
                 }))

@@ -1,4 +1,4 @@
-//! Devices, codes and the settings of their workspace, for the tests of the rules.
+//! Sample devices, codes and workspace settings for the unit tests of the domain.
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{CodeState, LockCode, Window};
@@ -13,17 +13,17 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// So many hours after the first of March 2026.
+/// Returns the instant `hours` after 2026-03-01T00:00:00Z, which is hour 0.
 pub(crate) fn at(hours: i64) -> Timestamp {
     from_iso("2026-03-01T00:00:00Z").unwrap() + TimeDelta::hours(hours)
 }
 
-/// A time frame between two such hours.
+/// Returns a time frame between two such hours.
 pub(crate) fn window(from: i64, to: i64) -> Window {
     Window { starts_at: at(from), ends_at: at(to) }
 }
 
-/// A device that can be reached since the hour 0.
+/// Returns a device that is reachable since hour 0.
 pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
     Device {
         device_id: Uuid::from_u128(1),
@@ -42,7 +42,7 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
     }
 }
 
-/// The settings of a workspace whose clock is held and whose locks take a second for an operation.
+/// Returns the settings of a workspace with a held clock, in which an operation takes one second.
 pub(crate) fn settings() -> WorkspaceSettings {
     WorkspaceSettings {
         clock: WorkspaceClock::Held { at: at(0) },
@@ -56,27 +56,27 @@ pub(crate) fn settings() -> WorkspaceSettings {
     }
 }
 
-/// A device under lock in that workspace.
+/// Returns the device as a locked one, in a workspace with these settings.
 pub(crate) fn locked(device: Device) -> LockedDevice {
     LockedDevice { device, settings: settings(), ids: Ids::of(Some("seed")), access_code_ordinal: 0, backups: 0 }
 }
 
-/// A code as it is asked for: its name is `guest`.
+/// Returns a requested entry with the name `guest`.
 pub(crate) fn entry(code: &str, window: Option<Window>) -> LockCode {
     LockCode { name: Some("guest".to_owned()), code: code.to_owned(), window }
 }
 
-/// A code with this number on a device, made at the hour 0, that has been stored.
-pub(crate) fn access_code(number: u8, device: &Device, asked: LockCode) -> AccessCode {
+/// Returns a stored code with this number on a device, created at hour 0.
+pub(crate) fn access_code(number: u8, device: &Device, requested: LockCode) -> AccessCode {
     let id = Uuid::from_u128(100 + u128::from(number));
-    let state = CodeState::begin(at(0), asked, device.schedules_natively());
+    let state = CodeState::begin(at(0), requested, device.schedules_natively());
     AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, state) }
 }
 
-/// The same, held by its lock since the hour 0.
-pub(crate) fn held(number: u8, device: &Device, asked: LockCode) -> AccessCode {
-    let mut code = access_code(number, device, asked);
-    code.state.held = Some(code.state.asked.clone());
+/// Returns the same code, on the lock since hour 0.
+pub(crate) fn held(number: u8, device: &Device, requested: LockCode) -> AccessCode {
+    let mut code = access_code(number, device, requested);
+    code.state.held = Some(code.state.requested.clone());
     code.state.first_held_at = Some(at(0));
     code
 }

@@ -1,15 +1,15 @@
-//! What is fixed of the default sandbox, so that people can write it into their tests.
+//! Fixed ids, key and locks of the default sandbox. Tests can use them as constants.
 
 use uuid::{Uuid, uuid};
 
-/// The default workspace.
+/// Id of the default workspace.
 pub const WORKSPACE_ID: Uuid = uuid!("00000000-0000-4000-8000-000000000001");
 
-/// Its API key.
+/// API key of the default workspace.
 pub const API_KEY: &str = "seam_testsand_LatchkeySandbox";
 
-/// Its locks: type, name and the last digits of their ids, in the order of `/devices/list`. All are online and take
-/// any well-formed six-digit PIN their maker's rules allow.
+/// Locks of the default workspace: type, name and the last digits of the id, in the order of `/devices/list`. All are
+/// online and accept each six-digit PIN that the rules of their brand allow.
 pub(crate) const LOCKS: [(&str, &str, u128); 10] = [
     ("august_lock", "Front Door", 0x101),
     ("august_lock", "Back Door", 0x102),

@@ -1,7 +1,7 @@
-//! The codes of locks run together: what locks do with them, step by step.
+//! Simulation of locks: runs the steps of all their codes together, ordered by time.
 //!
-//! The rules of one code's life are in [`super::access_code::lifecycle`]; here the codes of a lock meet: they share
-//! its memory, and faults that testers arranged for its operations.
+//! [`super::access_code::lifecycle`] has the rules for a single code. This module adds the interaction between the
+//! codes of a lock: they share its memory and the faults that testers configured for its operations.
 
 mod memory;
 
@@ -18,17 +18,17 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use uuid::Uuid;
 
-/// How long operations take.
+/// Duration of the operations in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
-    /// As long as the workspace says.
+    /// As configured in the workspace.
     Usual,
-    /// No time, as for a caller who waits.
+    /// Zero, for a caller that waits for the result. Operations that are completed by hand still wait.
     Immediate,
 }
 
 impl Pace {
-    /// What a lock contributes to the life of its codes at this pace.
+    /// Returns the properties of the lock that determine the steps of its codes at this pace.
     pub fn lock(self, locked: &LockedDevice) -> Lock {
         let lock = locked.device.lock(&locked.settings);
         match self {
@@ -38,65 +38,66 @@ impl Pace {
     }
 }
 
-/// Which codes run together, and how long operations on them take.
+/// Duration of operations, and filter for the codes that run together.
 pub(crate) type Phase<'a> = (Pace, &'a (dyn Fn(&AccessCode) -> bool + Sync));
 
-/// How far to go.
+/// End condition of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopWhen {
-    /// When everything is done that falls due until the instant given.
+    /// Stop when all steps due until the given instant are taken.
     TimeIsReached,
-    /// The same, but no further than to the last step that does not only try again what has failed.
+    /// The same, but stop earlier if only retries of failed operations are left.
     Idle,
 }
 
-/// What a run did.
+/// Result of a run.
 #[derive(Debug, Default)]
 pub struct Steps {
-    /// How many steps were taken.
+    /// Number of steps taken.
     pub taken: u64,
-    /// The instant of the last one.
+    /// Instant of the last step.
     pub last: Option<Timestamp>,
-    /// Whether there was more to do than was allowed; what is left falls due when it did.
-    pub is_cut_short: bool,
+    /// True if the run stopped at the maximum number of steps. The remaining steps stay due at their instants.
+    pub has_reached_limit: bool,
 }
 
-/// Locks at work, with their rows locked.
+/// Devices with locked rows, and the state that the steps of their codes share.
 #[derive(Debug)]
 pub(crate) struct Simulation<'a> {
     locked: HashMap<Uuid, &'a LockedDevice>,
     faults: Vec<Fault>,
     memory: Memory,
-    /// By lock: how many backup codes of its pool can be pulled by now.
+    /// Per device: number of backup codes in its pool that can be pulled now.
     backups: HashMap<Uuid, i64>,
     machine_now: Timestamp,
 }
 
-/// A lock, how far its codes are to be lived on, and its place among the locks.
+/// Properties of a lock, the instant up to which its codes run, and its ordinal.
 type LockContext = (Lock, Timestamp, i32);
 
-/// A step that is to come: instant, lock, kind (of those that confirm, removals first), code.
+/// Queued step, ordered by instant, device, step (removals first among equal steps), and code. The last number is the
+/// version of the code's entry in the queue.
 type QueuedStep = Reverse<(Timestamp, (i32, Uuid), (Step, bool), i64, usize, u32)>;
 
 impl<'a> Simulation<'a> {
-    /// Codes of these locks about to be run, with what operations on them can run into.
+    /// Creates a simulation of these devices with the faults and lock memory that affect operations.
     pub(crate) fn new(locked: &'a [LockedDevice], faults: Vec<Fault>, memory: Memory, machine_now: Timestamp) -> Self {
-        let backups = locked.iter().map(|it| (it.device.device_id, it.backups)).collect();
-        let locked = locked.iter().map(|it| (it.device.device_id, it)).collect();
+        let backups = locked.iter().map(|locked| (locked.device.device_id, locked.backups)).collect();
+        let locked = locked.iter().map(|locked| (locked.device.device_id, locked)).collect();
         Self { locked, faults, memory, backups, machine_now }
     }
 
-    /// The faults of operations, with how often each was considered.
+    /// Returns the faults, each with the number of operations it was considered for.
     pub(crate) fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// How many backup codes of each lock can be pulled by now.
+    /// Returns for each device the number of backup codes that can be pulled now.
     pub(crate) fn into_backups(self) -> HashMap<Uuid, i64> {
         self.backups
     }
 
-    /// Takes one step of one code. Gives whether it freed something in the lock's memory.
+    /// Takes one step of one code. Returns true if the step freed space or a PIN in the memory of the lock.
     pub(crate) fn step(
         &mut self,
         locked: &LockedDevice,
@@ -107,12 +108,12 @@ impl<'a> Simulation<'a> {
         events: &mut Vec<NewEvent>,
     ) -> bool {
         let operation = code.state.work().map(|(operation, _)| operation);
-        let injected_outcome = operation
-            .filter(|_| step == Step::Begin)
-            .and_then(|operation| fault::apply(&mut self.faults, &locked.device, name_of(operation, &code.state)));
-        let is_put_on = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
-        let spares = self.backups.get(&locked.device.device_id).copied().unwrap_or(0);
-        let obstacle = if is_put_on { self.memory.obstacle(&locked.device, code, spares) } else { None };
+        let injected_outcome = operation.filter(|_| step == Step::Begin).and_then(|operation| {
+            fault::apply(&mut self.faults, &locked.device, operation_name(operation, &code.state))
+        });
+        let is_set = matches!(operation, Some(Operation::Set | Operation::Update)) && step == Step::Confirm;
+        let spare_backups = self.backups.get(&locked.device.device_id).copied().unwrap_or(0);
+        let obstacle = if is_set { self.memory.obstacle(&locked.device, code, spare_backups) } else { None };
         let held_before = code.state.held.clone();
         let could_be_pulled = code.can_be_pulled();
         let mut domain_events = Vec::new();
@@ -120,7 +121,7 @@ impl<'a> Simulation<'a> {
         let backups = self.backups.entry(locked.device.device_id).or_default();
         *backups += i64::from(code.can_be_pulled()) - i64::from(could_be_pulled);
         if !code.state.is_managed {
-            // Nobody keeps its PIN like that of the others any more.
+            // An unmanaged code leaves its group: its PIN is no longer kept equal to those of the linked codes.
             code.leave_group();
         }
         for domain_event in domain_events {
@@ -131,24 +132,25 @@ impl<'a> Simulation<'a> {
     }
 }
 
-/// Codes of locks lived on together, as far as they have come.
+/// Progress of a run over the codes of several locks.
 pub(crate) struct Run {
     stop_when: StopWhen,
     locks: HashMap<Uuid, LockContext>,
-    /// For each code whether it takes part.
+    /// For each code: true if it takes part in the run.
     takes_part: Vec<bool>,
+    /// For each code: version of its valid entry in the queue. Entries with an older version are skipped.
     versions: Vec<u32>,
-    coming: BinaryHeap<QueuedStep>,
-    /// How many steps on the list do more than to try again what has failed.
-    others: usize,
-    /// How many codes are blocked by what a lock holds.
+    queue: BinaryHeap<QueuedStep>,
+    /// Number of valid queued steps that are not retries of a failed operation.
+    non_retries: usize,
+    /// Number of codes that the memory of a lock blocks.
     blocked: usize,
-    /// What it did so far.
+    /// Steps taken so far.
     pub steps: Steps,
 }
 
 impl Run {
-    /// A run over those of these codes that take part, each up to the instant that is given for its lock.
+    /// Creates a run over the codes selected by the phase, each up to the instant that `until` returns for its lock.
     pub(crate) fn new(
         simulation: &Simulation<'_>,
         codes: &[AccessCode],
@@ -157,14 +159,20 @@ impl Run {
         stop_when: StopWhen,
     ) -> Self {
         let takes_part: Vec<bool> = codes.iter().map(takes_part).collect();
-        let at_work = |it: &&LockedDevice| (it.device.device_id, (pace.lock(it), until(it), it.device.ordinal));
+        let context = |locked: &&LockedDevice| {
+            (locked.device.device_id, (pace.lock(locked), until(locked), locked.device.ordinal))
+        };
         let mut run = Self {
             stop_when,
-            locks: simulation.locked.values().map(at_work).collect(),
+            locks: simulation.locked.values().map(context).collect(),
             versions: vec![0; codes.len()],
-            coming: BinaryHeap::with_capacity(codes.len()),
-            others: 0,
-            blocked: codes.iter().zip(&takes_part).filter(|(code, it)| **it && code.blocked_on().is_some()).count(),
+            queue: BinaryHeap::with_capacity(codes.len()),
+            non_retries: 0,
+            blocked: codes
+                .iter()
+                .zip(&takes_part)
+                .filter(|(code, takes_part)| **takes_part && code.blocked_on().is_some())
+                .count(),
             takes_part,
             steps: Steps::default(),
         };
@@ -174,17 +182,17 @@ impl Run {
         run
     }
 
-    /// Takes at most so many steps. Gives whether all is done.
-    pub(crate) fn go_on(
+    /// Takes at most `max_steps` steps. Returns true if the run is finished.
+    pub(crate) fn run_steps(
         &mut self,
         simulation: &mut Simulation<'_>,
         codes: &mut [AccessCode],
         events: &mut Vec<NewEvent>,
-        most: u64,
+        max_steps: u64,
     ) -> bool {
-        let enough = self.steps.taken + most;
-        while self.steps.taken < enough {
-            let Some(Reverse((at, (_, device_id), (step, _), _, index, version))) = self.coming.pop() else {
+        let limit = self.steps.taken + max_steps;
+        while self.steps.taken < limit {
+            let Some(Reverse((at, (_, device_id), (step, _), _, index, version))) = self.queue.pop() else {
                 return true;
             };
             if version != self.versions[index] {
@@ -194,69 +202,70 @@ impl Run {
             let Some(locked) = simulation.locked.get(&device_id).copied() else { continue };
             let code = &mut codes[index];
             if code.state.is_retry(step, *until) {
-                if self.stop_when == StopWhen::Idle && self.others == 0 {
+                if self.stop_when == StopWhen::Idle && self.non_retries == 0 {
                     return true;
                 }
             } else {
-                self.others = self.others.saturating_sub(1);
+                self.non_retries = self.non_retries.saturating_sub(1);
             }
             let was_blocked = code.blocked_on().is_some();
-            let frees = simulation.step(locked, lock, code, at, step, events);
+            let freed_memory = simulation.step(locked, lock, code, at, step, events);
             self.steps.taken += 1;
             self.steps.last = Some(at);
             self.blocked =
                 (self.blocked + usize::from(code.blocked_on().is_some())).saturating_sub(usize::from(was_blocked));
-            self.push_again(code, index);
-            if frees && self.blocked > 0 {
-                self.try_blocked_again(codes, device_id, at);
+            self.requeue(code, index);
+            if freed_memory && self.blocked > 0 {
+                self.retry_blocked(codes, device_id, at);
             }
         }
         false
     }
 
-    /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
-    fn try_blocked_again(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Timestamp) {
+    /// Makes the retries of codes blocked by the memory of this lock due now, because the cause may be gone.
+    fn retry_blocked(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Timestamp) {
         for (index, code) in codes.iter_mut().enumerate() {
             if code.blocked_on() == Some(device_id) && self.takes_part[index] {
-                // What was on the list for it is on it no longer.
-                let counted = coming_step(&self.locks, code).is_some_and(|(.., counts)| counts);
-                self.others = self.others.saturating_sub(usize::from(counted));
-                code.state.try_again(at);
-                self.push_again(code, index);
+                // The queued step of the code becomes invalid.
+                let was_counted = next_step(&self.locks, code).is_some_and(|(.., is_counted)| is_counted);
+                self.non_retries = self.non_retries.saturating_sub(usize::from(was_counted));
+                code.state.retry_now(at);
+                self.requeue(code, index);
             }
         }
     }
 
-    /// Puts the next step of a code that has changed on the list in place of the one that was there.
-    fn push_again(&mut self, code: &AccessCode, index: usize) {
+    /// Replaces the queued step of a code that has changed by its new next step.
+    fn requeue(&mut self, code: &AccessCode, index: usize) {
         self.versions[index] = self.versions[index].wrapping_add(1);
         self.push(code, index);
     }
 
-    /// Puts the next step of a code on the list, if it falls due in time.
+    /// Queues the next step of a code if it is due by the end of the run.
     fn push(&mut self, code: &AccessCode, index: usize) {
-        let Some((at, step, counts)) = coming_step(&self.locks, code).filter(|_| self.takes_part[index]) else {
+        let Some((at, step, is_counted)) = next_step(&self.locks, code).filter(|_| self.takes_part[index]) else {
             return;
         };
         let ordinal = self.locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
-        self.others += usize::from(counts);
-        let is_no_removal = code.state.work().is_none_or(|(operation, _)| operation != Operation::Remove);
-        let order = (step, is_no_removal);
+        self.non_retries += usize::from(is_counted);
+        let is_not_removal = code.state.work().is_none_or(|(operation, _)| operation != Operation::Remove);
+        let order = (step, is_not_removal);
         let lock = (ordinal, code.device_id);
         let sequence = if code.is_new() { i64::MAX } else { code.sequence };
-        self.coming.push(Reverse((at, lock, order, sequence, index, self.versions[index])));
+        self.queue.push(Reverse((at, lock, order, sequence, index, self.versions[index])));
     }
 }
 
-/// The next step of a code, if it falls due in time, and whether it is more than a retry.
-fn coming_step(locks: &HashMap<Uuid, LockContext>, code: &AccessCode) -> Option<(Timestamp, Step, bool)> {
+/// Returns the next step of a code if it is due by the end of the run for its lock, and true if the step is not a
+/// retry.
+fn next_step(locks: &HashMap<Uuid, LockContext>, code: &AccessCode) -> Option<(Timestamp, Step, bool)> {
     let (lock, until, _) = locks.get(&code.device_id)?;
     let (at, step) = code.state.next(lock).filter(|(at, _)| at <= until)?;
     Some((at, step, !code.state.is_retry(step, *until)))
 }
 
-/// The name by which faults know an operation.
-fn name_of(operation: Operation, state: &CodeState) -> &'static str {
+/// Returns the name of an operation in the configuration of faults.
+fn operation_name(operation: Operation, state: &CodeState) -> &'static str {
     match operation {
         Operation::Set if state.is_backup => "refill",
         Operation::Set => "set",

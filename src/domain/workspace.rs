@@ -1,4 +1,4 @@
-//! Workspaces: they know nothing of each other, each has its own clock, locks and keys.
+//! Workspaces. They are isolated from each other: each has its own clock, locks and keys.
 
 use super::rate_limit::RateLimits;
 use crate::clock::WorkspaceClock;
@@ -6,58 +6,57 @@ use crate::ids::Ids;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-/// What of a workspace hardly ever changes while it exists: it is remembered with its tokens for a second. Name and seed
-/// change only when a snapshot of another workspace is restored in it.
+/// Rarely changing part of a workspace, cached per token for one second. Name and seed change only when a snapshot of
+/// another workspace is restored in it.
 #[derive(Clone, Debug)]
 pub struct Workspace {
-    /// Its id.
     pub workspace_id: Uuid,
-    /// Its name.
     pub name: String,
-    /// Whether its devices are virtual; here they always are.
+    /// True if the devices are virtual. Always true in Latchkey.
     pub is_sandbox: bool,
-    /// The key with which browsers may ask for client sessions.
+    /// Key with which browsers may request client sessions.
     pub publishable_key: String,
-    /// Where its ids, PINs and keys come from.
+    /// Generator of ids, PINs and keys.
     pub ids: Ids,
-    /// Whether a tester has arranged for requests to go otherwise than usual.
+    /// True if the workspace has HTTP faults.
     pub has_http_faults: bool,
-    /// Whether parameters that the contract does not know are refused.
+    /// True if parameters that are not in the contract are rejected.
     pub is_strict: bool,
 }
 
-/// What of a workspace changes: read anew, and under lock, by whatever goes by it.
+/// Changeable settings of a workspace. They are not cached: code that depends on them reads them under the row lock.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WorkspaceSettings {
-    /// How time passes.
     pub clock: WorkspaceClock,
-    /// How long its locks take for one operation; `None`: until somebody ends it by hand.
+    /// Duration of one programming operation; `None`: it lasts until the test completes it.
     pub programming: Option<TimeDelta>,
-    /// After how long an operation that is not done is unusually slow.
+    /// Time after which an unfinished operation counts as unusually slow.
     pub slow_after: TimeDelta,
-    /// Whether codes that have ended stay to be seen.
+    /// True if codes stay visible after they have ended.
     pub keeps_expired: bool,
-    /// Whether a tester has arranged for operations to go otherwise than usual.
+    /// True if the workspace has faults.
     pub has_faults: bool,
-    /// How often its devices take requests; `None`: as often as they come.
+    /// Rate limits of the devices; `None`: unlimited.
     pub rate_limits: Option<RateLimits>,
-    /// Whether managed codes on one lock may have the same PIN.
+    /// Rule for managed codes with the same PIN on one lock.
     pub same_code: SameCode,
-    /// Whether a window that has begun is refused on locks that take no start in the past.
+    /// True if a window that has begun is rejected on locks that accept no start in the past. Otherwise the
+    /// lock receives a later start.
     pub refuse_begun_windows: bool,
 }
 
-/// Whether managed codes on one lock may have the same PIN (access-codes-api, 3.1).
+/// Rule for managed codes with the same PIN on one lock (access-codes-api, 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameCode {
-    /// A PIN is taken, whatever the time frame, until its code is gone.
+    /// A PIN is taken until its code is removed, regardless of the time frame.
     Never,
-    /// A PIN is taken while its code is on the lock: from 72 hours or 60 minutes before its start until it is off.
+    /// A PIN is taken while its code is on the lock: from 72 hours (native scheduling) or 60 minutes (just in time)
+    /// before its start until it is removed.
     InDisjointWindows,
 }
 
 impl SameCode {
-    /// The same as a setting says it.
+    /// Converts the setting `allow_same_code_in_disjoint_windows`.
     pub fn of(is_allowed_in_disjoint_windows: bool) -> Self {
         if is_allowed_in_disjoint_windows { Self::InDisjointWindows } else { Self::Never }
     }

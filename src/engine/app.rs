@@ -1,4 +1,4 @@
-//! What all requests of one server share.
+//! State that all requests of one server share.
 
 use super::batcher::Batcher;
 use super::commands::{CreateCommand, Created, UpdateCommand, Updated};
@@ -17,47 +17,47 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// The end of the scheduler's last round.
+/// A finished round of the scheduler.
 #[derive(Clone, Copy, Debug)]
 pub struct SchedulerRound {
-    /// When it ended, in the machine's time.
+    /// End of the round, on the machine's clock.
     pub ended_at: Timestamp,
-    /// Whether it did all that was due.
+    /// False if the round ended with an error.
     pub has_succeeded: bool,
 }
 
-/// A handle on the server; cheap to clone.
+/// Handle to the shared state of the server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Shared>);
 
-/// What is behind the handle.
+/// The state behind an [`App`].
 #[derive(Debug)]
 pub struct Shared {
-    /// The server's settings.
+    /// Settings of the server.
     pub config: Settings,
-    /// The database, for requests.
+    /// Connections for requests.
     pub pool: Pool,
-    /// The database, for what the server does by itself.
+    /// Connections for the server's own tasks.
     pub background: Pool,
-    /// Seam's contract.
+    /// Contract of Seam's API.
     pub contract: Contract,
-    /// The contract of the control plane.
+    /// Contract of the control plane.
     pub control_contract: Contract,
-    /// Workspaces of tokens that were seen lately.
+    /// Cache of workspaces by token.
     pub workspaces: WorkspaceCache,
-    /// Requests for new codes, by workspace.
+    /// Requests that create access codes, batched by workspace.
     pub creates: Arc<Batcher<Uuid, CreateCommand, Result<Vec<Created>>>>,
-    /// Changes of codes, by workspace.
+    /// Requests that change access codes, batched by workspace.
     pub updates: Arc<Batcher<Uuid, UpdateCommand, Result<Updated>>>,
-    /// What was asked and answered lately.
+    /// Log of the latest requests.
     pub requests: RequestLog,
-    /// Workspaces that have more access codes due than the scheduler takes at once.
+    /// Workspaces whose due access codes fill a large part of a scheduler batch.
     pub busy_workspaces: watch::Sender<Vec<Uuid>>,
-    /// Locks whose codes cannot be worked on.
+    /// Devices whose access codes cannot be processed for now.
     pub parking: Parking,
-    /// How many bytes of imported snapshots are in memory at once.
+    /// Memory limit for imported snapshots.
     pub imports: ImportBudget,
-    /// Whether the server is about to stop, which ends answers that have no end of their own.
+    /// Cancelled when the server begins to stop; ends streaming responses.
     pub stopping: CancellationToken,
     wake: Notify,
     freed: Notify,
@@ -65,10 +65,10 @@ pub struct Shared {
 }
 
 impl App {
-    /// A server with these settings on this database.
+    /// Creates the state of a server with these settings on this database.
     ///
     /// # Errors
-    /// If a contract that is built in does not parse.
+    /// If a built-in contract does not parse.
     pub fn new(config: Settings, pools: Pools) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
             requests: RequestLog::new(config.request_log),
@@ -90,47 +90,47 @@ impl App {
         })))
     }
 
-    /// The pools of connections, for another server on the same database.
+    /// Returns the connection pools, for another server on the same database.
     pub fn pools(&self) -> Pools {
         Pools { requests: self.pool.clone(), background: self.background.clone() }
     }
 
-    /// Tells the scheduler of this process that something may fall due sooner than it thinks.
+    /// Wakes the scheduler of this process, because a step may be due earlier than its next round.
     pub fn wake_scheduler(&self) {
         self.wake.notify_one();
     }
 
-    /// Notes how the scheduler's round ended.
-    pub fn scheduler_went_round(&self, round: SchedulerRound) {
+    /// Stores the result of a round of the scheduler.
+    pub fn record_scheduler_round(&self, round: SchedulerRound) {
         self.last_scheduler_round.send_replace(Some(round));
     }
 
-    /// How the scheduler's last round in this process ended. `None`: there was none yet.
+    /// Returns the last finished round of the scheduler in this process; `None` before the first.
     pub fn last_scheduler_round(&self) -> Option<SchedulerRound> {
         *self.last_scheduler_round.borrow()
     }
 
-    /// Waits until [`App::wake_scheduler`] is called; a call that came before counts.
+    /// Waits until [`App::wake_scheduler`] is called. Returns at once if it was called since the last wait.
     pub async fn scheduler_woken(&self) {
         self.wake.notified().await;
     }
 
-    /// Tells that so much memory is in use until what this gives is dropped.
+    /// Registers this number of bytes as in use until the returned guard is dropped. `None`: too few to track.
     #[must_use]
     pub fn uses_memory(&self, bytes: usize) -> Option<InUse> {
         (bytes >= MIN_TRACKED_MEMORY).then(|| InUse(self.clone()))
     }
 
-    /// Waits until much memory is free again that was in use; what came before counts.
+    /// Waits until a guard of [`App::uses_memory`] is dropped. Returns at once if one was dropped since the last wait.
     pub async fn memory_freed(&self) {
         self.freed.notified().await;
     }
 }
 
-/// So many bytes are worth giving back to the system.
+/// Minimum number of bytes that are worth returning to the operating system.
 const MIN_TRACKED_MEMORY: usize = 4 * 1024 * 1024;
 
-/// Much memory that is in use.
+/// Guard for a large amount of memory in use. Dropping it wakes [`App::memory_freed`].
 #[derive(Debug)]
 pub struct InUse(App);
 

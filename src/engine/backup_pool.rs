@@ -1,8 +1,8 @@
-//! Backup codes: a lock's spare PINs, on it before they are needed.
+//! Backup pool: spare PINs that are programmed on a lock before they are needed.
 //!
-//! A pool has a fixed number of places. Each is a code like any other, ongoing until it is pulled. The first ones are put
-//! on the lock in the request that asks for the pool, if the lock can be reached; all others by the scheduler. One that is
-//! pulled leaves its place to a new one.
+//! A pool has a fixed size. A backup code is an ordinary access code, ongoing until it is pulled. A request that
+//! creates codes and enables the pool also programs the first backup codes, if the lock is reachable; the scheduler
+//! programs all others. A new backup code replaces each one that is pulled.
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -20,7 +20,7 @@ use serde_json::json;
 use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
-/// Refuses a pool for a code or a lock that can have none.
+/// Rejects the backup pool for an ongoing code, and for a device that supports none.
 pub(crate) fn check(device: &Device, window: Option<Window>) -> Result<()> {
     if window.is_none() {
         return Err(Error::invalid_request("Cannot use the backup pool for ongoing codes"));
@@ -36,10 +36,10 @@ fn check_support(device: &Device, parameter: &str) -> Result<()> {
     Err(Error::invalid(parameter, message))
 }
 
-/// Adds one backup code to the pool of a lock, and records it. `false`: no PIN is left for it.
+/// Adds one backup code to the pool of a device and records it. Returns false if no PIN is left.
 ///
 /// # Errors
-/// A device that is not locked.
+/// A device that this transaction has not locked.
 pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, device_id: Uuid) -> Result<bool> {
     let (now, machine_now, ids) = (work.now, work.machine_now, &work.ids);
     let locked = work.codes.device_mut(device_id)?;
@@ -60,20 +60,21 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
         pool_device_id: Some(device_id),
         ..AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, state)
     };
-    // The attempt to put it on the lock, which nobody keeps.
+    // Ordinal of the action attempt to program the code, which is not stored.
     code.next_child();
     reservations.add_code(&code);
     work.codes.add(code);
-    work.codes.recorder.concerns(access_code_id, device_id);
+    work.codes.recorder.register_subject(access_code_id, device_id);
     work.record(access_code_id, event_type::CREATED, None)?;
     Ok(true)
 }
 
-/// Pulls a backup for a code: it works at once, and until the code's own end. Pulled again, it is the same.
+/// Pulls a backup code for a code: it is usable at once, until the end of the code's time frame. A second pull for the
+/// same code returns the same backup code.
 ///
 /// # Errors
-/// 404 for an unknown code, 400 `access_code_not_time_bound`, 404 `backup_access_code_not_found` where the pool is off
-/// or has none left.
+/// 404 for an unknown code, 400 `access_code_not_time_bound`, 404 `backup_access_code_not_found` if the pool is
+/// disabled or has no code that is ready.
 pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> Result<(AccessCode, DeviceSummary)> {
     let not_found = || Error::no_access_code(access_code_id);
     let device_id = access_codes::device_of(&app.pool, visibility, access_code_id).await?.ok_or_else(not_found)?;
@@ -82,7 +83,7 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
     if !code.state.is_managed || code.state.is_backup {
         return Err(not_found());
     }
-    let Some(window) = code.state.asked.window else { return Err(Error::AccessCodeNotTimeBound) };
+    let Some(window) = code.state.requested.window else { return Err(Error::AccessCodeNotTimeBound) };
     if let Some(pulled) = code.pulled_backup_access_code_id {
         work.codes.find(pulled).ok_or(Error::NotFound(Resource::BackupAccessCode))?;
         let codes = work.finish(app).await?;
@@ -92,20 +93,20 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
         return Err(not_found());
     }
     let pool = work.codes.device(device_id)?.device.backup_pool.filter(|pool| pool.is_enabled);
-    // Those that came first are pulled first.
+    // Take the oldest code that is ready.
     let is_ready = |code: &&mut AccessCode| {
         let state = &code.state;
         code.pool_device_id.is_some() && state.held.is_some() && state.gone_at.is_none() && state.work().is_none()
     };
-    let ready = work.codes.all_mut().find(is_ready);
+    let ready = work.codes.iter_mut().find(is_ready);
     let (Some(_), Some(backup)) = (pool, ready) else { return Err(Error::NotFound(Resource::BackupAccessCode)) };
     let now = work.now;
     let backup_id = backup.access_code_id;
     backup.pool_device_id = None;
     backup.state.as_of = now;
-    // The lock opens to it already: nothing has to be done there.
+    // The lock holds the PIN already: no operation is needed.
     let window = Some(Window { starts_at: now, ends_at: window.ends_at });
-    backup.state.asked.window = window;
+    backup.state.requested.window = window;
     if let Some(held) = &mut backup.state.held {
         held.window = window;
     }
@@ -121,22 +122,24 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
     Ok((codes.get(backup_id)?.clone(), codes.summary(device_id)?))
 }
 
-/// Makes new backup codes where the pools of the locks have free places; the scheduler puts them on the locks.
+/// Creates backup codes until the enabled pools of the locked devices are full; the scheduler programs them.
 pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
-    let with_pool = work.codes.devices.iter().filter(|it| it.device.backup_pool.is_some_and(|pool| pool.is_enabled));
-    let pools: Vec<(Uuid, i64)> = with_pool.map(|it| (it.device.device_id, i64::from(it.device.pool_size()))).collect();
+    let with_pool =
+        work.codes.devices.iter().filter(|locked| locked.device.backup_pool.is_some_and(|pool| pool.is_enabled));
+    let pools: Vec<(Uuid, i64)> =
+        with_pool.map(|locked| (locked.device.device_id, i64::from(locked.device.pool_size()))).collect();
     if pools.is_empty() {
         return Ok(());
     }
-    // What was pulled or removed must be known to be so before anything is put in its place.
+    // Reservations are read from the database: write the pulled and deleted codes first.
     work.write().await?;
     let device_ids: BTreeSet<Uuid> = pools.iter().map(|(device_id, _)| *device_id).collect();
     let mut reservations: Reservations =
         access_codes::reservations_on_devices(&mut work.tx, &device_ids).await?.into_iter().collect();
     for (device_id, size) in pools {
-        let is_there = |state: &CodeState| state.gone_at.is_none() && state.deletion_requested_at.is_none();
+        let is_present = |state: &CodeState| state.gone_at.is_none() && state.deletion_requested_at.is_none();
         let in_pool =
-            work.codes.iter().filter(|code| code.pool_device_id == Some(device_id) && is_there(&code.state)).count();
+            work.codes.iter().filter(|code| code.pool_device_id == Some(device_id) && is_present(&code.state)).count();
         for _ in ordinal_after(in_pool)..size {
             if !add_code(work, &mut reservations, device_id)? {
                 break;
@@ -146,7 +149,7 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
     Ok(())
 }
 
-/// Switches the pool of locked devices on or off. Off: backup codes that nobody pulled are removed, and none are made.
+/// Enables or disables the pools of the locked devices. Disabling deletes the backup codes that were not pulled.
 pub(crate) async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()> {
     let now = work.now;
     let mut changed = HashSet::new();
@@ -165,7 +168,7 @@ pub(crate) async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()
     if is_enabled {
         return refill(work).await;
     }
-    for code in work.codes.all_mut() {
+    for code in work.codes.iter_mut() {
         if code.pool_device_id.is_some_and(|device_id| changed.contains(&device_id)) {
             code.state.request_deletion(now);
         }

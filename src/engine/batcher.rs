@@ -1,8 +1,8 @@
-//! Work of one kind that arrives together is done together.
+//! Batching: jobs of one kind that arrive at about the same time run together.
 //!
-//! While one batch of a key's jobs is worked on, the next gathers; nobody waits for a batch to fill. A job that
-//! arrives alone is a batch of one. Jobs of one key are worked on in the order in which they came. A batch, the queue
-//! behind it and the time for one batch have limits.
+//! While one batch of a key runs, new jobs of the key are queued for the next one; a batch never waits to be filled. A
+//! job that arrives alone is a batch of one. Jobs of one key run in the order of their arrival. The weight of a batch,
+//! the length of the queue and the duration of a batch are limited.
 
 use crate::error::{Error, Result, Unavailable};
 use parking_lot::{Mutex, MutexGuard};
@@ -13,70 +13,71 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How heavy a batch becomes, unless its first job is heavier.
+/// Maximum weight of a batch, unless its first job is heavier.
 const MAX_BATCH_WEIGHT: usize = 1000;
 
-/// How many jobs wait for one key at most.
+/// Maximum number of queued jobs per key.
 const MAX_WAITING: usize = 10_000;
 
-/// How long one batch may take.
+/// Maximum duration of one batch.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What can be done together with others of its kind.
+/// A job that can run together with others of its kind.
 pub trait Item: Clone + Send + Sync + 'static {
-    /// Notes that work on it begins: from here on it may be done although nobody waits for it any more.
-    fn begins(&self);
+    /// Marks the job as begun: from here on it may be executed even if its caller stops waiting.
+    fn mark_begun(&self);
 }
 
-/// A job, its weight, and the one who waits for its answer.
+/// A queued job with its weight and the channel to its caller.
 #[derive(Debug)]
 struct Waiting<J, A> {
     item: J,
     weight: usize,
-    answer: oneshot::Sender<A>,
+    caller: oneshot::Sender<A>,
 }
 
-/// How a batch ended.
+/// Outcome of a batch.
 #[derive(Debug)]
 pub enum Batch<A> {
-    /// With an answer to each job, in their order.
-    Answered(Vec<A>),
-    /// With nothing done, perhaps because of one of its jobs: each is to be tried alone.
-    EachAlone,
+    /// One result per job, in the order of the jobs.
+    Done(Vec<A>),
+    /// Nothing was done, perhaps because of one of the jobs: each job is to be retried alone.
+    RetryEach,
 }
 
-/// Why a job has no answer.
+/// Reason why a job has no result.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Unanswered {
-    /// Too many jobs wait; it was not taken.
+    /// The queue is full, and the job was rejected.
     QueueFull,
-    /// Its batch broke off, or took too long: it may have been done.
-    BrokenOff,
+    /// The batch was aborted or timed out: the job may have been executed.
+    Aborted,
 }
 
 impl From<Unanswered> for Error {
     fn from(unanswered: Unanswered) -> Self {
         match unanswered {
             Unanswered::QueueFull => Self::Unavailable(Unavailable::Busy),
-            Unanswered::BrokenOff => Self::OutcomeUnknown("the batch of the request broke off".into()),
+            Unanswered::Aborted => Self::OutcomeUnknown("the batch of the request was aborted".into()),
         }
     }
 }
 
-/// How a batch ended. After an error that one of its requests may have caused, each is tried alone, so that the others
-/// do not suffer from it. That is not so where the database was lost: then each is told the same.
+/// Returns the outcome of a batch. After an error that one of the requests may have caused, each request is retried
+/// alone, so that it does not fail the others. If the database was unavailable or lost, every request gets that error
+/// instead.
 pub(crate) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
     match outcome {
-        Ok(answers) => Batch::Answered(answers),
-        Err(error) if requests == 1 => Batch::Answered(vec![Err(error)]),
+        Ok(results) => Batch::Done(results),
+        Err(error) if requests == 1 => Batch::Done(vec![Err(error)]),
         Err(error @ (Error::Unavailable(_) | Error::OutcomeUnknown(_))) => {
-            Batch::Answered((0..requests).map(|_| Err(error.for_another())).collect())
+            Batch::Done((0..requests).map(|_| Err(error.for_same_batch())).collect())
         }
-        Err(_) => Batch::EachAlone,
+        Err(_) => Batch::RetryEach,
     }
 }
 
-/// Jobs that wait, by key. A key that is here is being worked on.
+/// Queued jobs by key. A key is in the map while a worker processes its jobs.
 #[derive(Debug)]
 pub struct Batcher<K, J, A> {
     waiting: Mutex<HashMap<K, Vec<Waiting<J, A>>>>,
@@ -94,8 +95,8 @@ where
     J: Item,
     A: Send + 'static,
 {
-    /// Has `work` do a job of this weight, together with whatever else waits for the same key. A job whose caller no
-    /// longer waits is passed over if its batch has not begun.
+    /// Runs a job of this weight with `work`, together with the other queued jobs of the key. A job whose caller stops
+    /// waiting before its batch has begun is skipped.
     ///
     /// # Errors
     /// [`Unanswered`].
@@ -104,12 +105,12 @@ where
         F: Fn(Arc<[J]>) -> W + Send + Sync + 'static,
         W: Future<Output = Batch<A>> + Send,
     {
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { item, weight, answer };
+        let (caller, result) = oneshot::channel();
+        let waiting = Waiting { item, weight, caller };
         let is_first = match self.lock().entry(key) {
-            Entry::Occupied(others) if others.get().len() >= MAX_WAITING => return Err(Unanswered::QueueFull),
-            Entry::Occupied(mut others) => {
-                others.get_mut().push(waiting);
+            Entry::Occupied(queue) if queue.get().len() >= MAX_WAITING => return Err(Unanswered::QueueFull),
+            Entry::Occupied(mut queue) => {
+                queue.get_mut().push(waiting);
                 false
             }
             Entry::Vacant(entry) => {
@@ -118,16 +119,16 @@ where
             }
         };
         if is_first {
-            // A task of its own: the callers of the others must not depend on whether this one stays.
-            let worker = Worker { of: Arc::clone(self), key };
+            // Run the batches in a separate task, so that they do not end when this caller is cancelled.
+            let worker = Worker { batcher: Arc::clone(self), key };
             tokio::spawn(async move {
                 while let Some(batch) = worker.next_batch() {
-                    // After a time-out the answers are dropped, and whoever waits is told that it broke off.
+                    // A timeout drops the channels to the callers, which then return `Unanswered::Aborted`.
                     drop(tokio::time::timeout(BATCH_TIMEOUT, work_on(batch, &work)).await);
                 }
             });
         }
-        answered.await.map_err(|_| Unanswered::BrokenOff)
+        result.await.map_err(|_| Unanswered::Aborted)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Vec<Waiting<J, A>>>> {
@@ -135,7 +136,7 @@ where
     }
 }
 
-/// Does a batch, or each of its jobs alone.
+/// Runs a batch, or each of its jobs alone.
 async fn work_on<J, A, F, W>(batch: Vec<Waiting<J, A>>, work: &F)
 where
     J: Clone,
@@ -145,12 +146,12 @@ where
     if batch.is_empty() {
         return;
     }
-    let (items, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.item, waiting.answer)).unzip();
+    let (items, callers): (Vec<J>, Vec<_>) = batch.into_iter().map(|waiting| (waiting.item, waiting.caller)).unzip();
     let items: Arc<[J]> = items.into();
-    if let Batch::Answered(answers) = work(Arc::clone(&items)).await {
-        for (answer, caller) in answers.into_iter().zip(callers) {
-            // Whoever stopped waiting does not want to know.
-            drop(caller.send(answer));
+    if let Batch::Done(results) = work(Arc::clone(&items)).await {
+        for (result, caller) in results.into_iter().zip(callers) {
+            // Sending fails if the caller has stopped waiting.
+            drop(caller.send(result));
         }
         return;
     }
@@ -158,38 +159,40 @@ where
         if caller.is_closed() {
             continue;
         }
-        if let Batch::Answered(answers) = work([item.clone()].into()).await
-            && let Some(answer) = answers.into_iter().next()
+        if let Batch::Done(results) = work([item.clone()].into()).await
+            && let Some(result) = results.into_iter().next()
         {
-            drop(caller.send(answer));
+            drop(caller.send(result));
         }
     }
 }
 
-/// The right to work on a key's jobs.
+/// The only worker that processes the jobs of a key.
 struct Worker<K: Copy + Eq + Hash, J, A> {
-    of: Arc<Batcher<K, J, A>>,
+    batcher: Arc<Batcher<K, J, A>>,
     key: K,
 }
 
 impl<K: Copy + Eq + Hash, J: Item, A> Worker<K, J, A> {
-    /// What has gathered and is still waited for, up to the weight of a batch; `None` ends the turn.
+    /// Removes the next batch from the queue, without the jobs whose callers have stopped waiting. `None`: the queue is
+    /// empty, and the worker ends.
     fn next_batch(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut batch = self.drain()?;
-        // Whoever gives up before this is not worked for, and whoever gives up after it sees that work has begun.
+        // Mark the jobs as begun before the last check of the callers: a job whose caller stops waiting before the mark
+        // is skipped, and a caller that stops waiting after it can see that the job has begun.
         for waiting in &batch {
-            waiting.item.begins();
+            waiting.item.mark_begun();
         }
-        batch.retain(|waiting| !waiting.answer.is_closed());
+        batch.retain(|waiting| !waiting.caller.is_closed());
         Some(batch)
     }
 
     fn drain(&self) -> Option<Vec<Waiting<J, A>>> {
-        let mut waiting = self.of.waiting.lock();
-        let gathered = waiting.get_mut(&self.key)?;
-        gathered.retain(|waiting| !waiting.answer.is_closed());
-        if gathered.is_empty() {
-            waiting.remove(&self.key);
+        let mut queues = self.batcher.waiting.lock();
+        let queue = queues.get_mut(&self.key)?;
+        queue.retain(|waiting| !waiting.caller.is_closed());
+        if queue.is_empty() {
+            queues.remove(&self.key);
             return None;
         }
         let mut weight = 0;
@@ -197,16 +200,16 @@ impl<K: Copy + Eq + Hash, J: Item, A> Worker<K, J, A> {
             weight += waiting.weight;
             weight <= MAX_BATCH_WEIGHT
         };
-        let count = gathered.iter().take_while(fits).count().max(1);
-        Some(gathered.drain(..count).collect())
+        let count = queue.iter().take_while(fits).count().max(1);
+        Some(queue.drain(..count).collect())
     }
 }
 
 impl<K: Copy + Eq + Hash, J, A> Drop for Worker<K, J, A> {
-    /// After a panic nobody may be left waiting for a turn that is over.
+    /// Removes the queue after a panic, so that no caller waits for a worker that has ended.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.of.waiting.lock().remove(&self.key);
+            self.batcher.waiting.lock().remove(&self.key);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Moving a workspace's clock: all that falls due on the way happens, each step at its own instant.
+//! Moves of a workspace's clock. All steps that fall due up to the target run, each at its own instant.
 
 use super::app::App;
 use super::locked_codes::LockedCodes;
@@ -12,44 +12,47 @@ use crate::error::{Error, Result};
 use crate::store::{access_codes, devices, workspaces};
 use chrono::TimeDelta;
 
-/// How far `until: "quiet"` looks ahead.
+/// Maximum move of `until: "quiet"`.
 const MAX_IDLE_ADVANCE: TimeDelta = TimeDelta::days(400);
 
-/// The instant wanted, unless that is before the present.
-pub(crate) fn not_before(now: Timestamp, params: Timestamp, settings: &WorkspaceSettings) -> Result<Timestamp> {
-    if params >= now {
-        return Ok(params);
+/// Returns the requested instant.
+///
+/// # Errors
+/// [`Error::Conflict`] if it is before `now`.
+pub(crate) fn not_before(now: Timestamp, requested: Timestamp, settings: &WorkspaceSettings) -> Result<Timestamp> {
+    if requested >= now {
+        return Ok(requested);
     }
     let how = if matches!(settings.clock, WorkspaceClock::Held { .. }) { "is held at" } else { "is already" };
     Err(Error::Conflict(format!(
-        "time never goes backwards: the workspace's clock {how} {}, and {} is before that. Make a new workspace that \
-         begins there: POST /_emulator/workspaces/create with clock.held_at.",
+        "the clock never moves backwards: the workspace's clock {how} {}, and {} is before that. Create a workspace \
+         that starts there: POST /_emulator/workspaces/create with clock.held_at.",
         to_iso(now),
-        to_iso(params)
+        to_iso(requested)
     )))
 }
 
-/// Where a clock is to go.
+/// Target of a move of the clock.
 pub(crate) enum Move {
-    /// To this instant, and on from there in this way.
+    /// To this instant, after which the clock has this state.
     To(Timestamp, WorkspaceClock),
-    /// To the next instant at which something falls due, if there is one.
+    /// To the next instant at which a step falls due, if any.
     ToNext,
-    /// To the last instant at which something happens.
+    /// To the instant of the last step that is not only a retry, see [`StopWhen::Idle`].
     UntilIdle,
 }
 
-/// What moving a clock did.
+/// Result of a move of the clock.
 pub(crate) struct Moved {
-    /// The clock as it is now.
+    /// The clock after the move.
     pub clock: WorkspaceClock,
-    /// How many steps access codes took.
+    /// Number of steps of access codes.
     pub transitions: u64,
-    /// How many events were recorded.
+    /// Number of recorded events.
     pub events: usize,
 }
 
-/// Moves a clock, with all devices of the workspace locked so that nobody decides by the old time meanwhile.
+/// Moves a clock. All devices of the workspace are locked, so that no other transaction uses the old time meanwhile.
 pub(crate) async fn change(
     app: &App,
     workspace: &Workspace,
@@ -59,7 +62,7 @@ pub(crate) async fn change(
     let mut tx = locked_workspace::begin_long(app, workspace_id).await?;
     let device_ids = devices::ids(&mut tx, workspace_id).await?;
     let mut locked = access_codes::lock_devices(&mut tx, &Visibility::all_of(workspace_id), &device_ids).await?;
-    // Read again: while the locks were waited for, the clock may have moved.
+    // Read the clock after the locks: it may have moved while this transaction waited for them.
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let machine_now = machine_now();
     let now = settings.clock.now(machine_now);
@@ -74,15 +77,15 @@ pub(crate) async fn change(
             now.checked_add_signed(MAX_IDLE_ADVANCE).map_or(MAX_TIMESTAMP, |until| until.min(MAX_TIMESTAMP))
         }
     };
-    // Steps on the way are taken, and recorded, as on a held clock: each at its own instant.
+    // Run and record the steps as on a held clock, each at its own instant.
     for device in &mut locked {
         device.settings = WorkspaceSettings { clock: WorkspaceClock::Held { at: target }, ..settings };
     }
     let due = access_codes::due_in_workspace(&mut tx, workspace_id, &device_ids, target).await?;
     let mut codes = LockedCodes::new(locked, due, machine_now);
-    let goal = if matches!(chosen, Move::UntilIdle) { StopWhen::Idle } else { StopWhen::TimeIsReached };
-    let steps = codes.run(&mut tx, &[(Pace::Usual, &|_| true)], |_| target, (goal, MAX_STEPS)).await?;
-    if steps.is_cut_short {
+    let stop_when = if matches!(chosen, Move::UntilIdle) { StopWhen::Idle } else { StopWhen::TimeIsReached };
+    let steps = codes.run(&mut tx, &[(Pace::Usual, &|_| true)], |_| target, (stop_when, MAX_STEPS)).await?;
+    if steps.has_reached_limit {
         return Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS });
     }
     let clock = match chosen {
@@ -95,6 +98,6 @@ pub(crate) async fn change(
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     access_codes::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;
-    codes.recorder.committed(app, &[]);
+    codes.recorder.publish(app, &[]);
     Ok(moved)
 }

@@ -1,5 +1,5 @@
-//! What requests ask of access codes, and what they are answered from. Commands of one workspace that arrive together are
-//! carried out together, see [`super::batcher`].
+//! Requests for access codes, after authentication and parsing, and their results. Commands of one workspace that
+//! arrive together run in one batch, see [`super::batcher`].
 
 use super::batcher::Item;
 use crate::cause::Cause;
@@ -14,132 +14,128 @@ use crate::domain::offline::MaxTimeRounding;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// What is asked of every code of a request.
+/// Requested properties of every access code of a request.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's request has them")]
 pub struct NewAccessCode {
-    /// The PIN; `None`: Latchkey chooses.
+    /// PIN; `None`: Latchkey chooses it.
     pub code: Option<String>,
-    /// The name, kept as it is.
+    /// Name, stored unchanged.
     pub name: Option<String>,
-    /// The time frame; `None`: ongoing.
+    /// Time frame; `None`: ongoing.
     pub window: Option<Window>,
-    /// Codes with one key have one PIN.
+    /// Key of the group of linked codes, which share one PIN.
     pub common_code_key: Option<String>,
-    /// The length to try first.
+    /// PIN length to try first.
     pub preferred_code_length: Option<u8>,
-    /// Whether locks that keep schedules themselves should do so.
+    /// True to use native scheduling on devices that support it.
     pub prefer_native_scheduling: bool,
-    /// Whether somebody at the lock may change the code.
+    /// True if changes made at the lock stay; otherwise Seam reverts them.
     pub is_external_modification_allowed: bool,
-    /// Whether to take the request although a lock is offline.
+    /// True to accept the request although a device is offline.
     pub attempt_for_offline_device: bool,
-    /// Whether the locks confirm before the request is answered.
+    /// True if the locks confirm before the response is sent.
     pub sync: bool,
-    /// Whether the locks are to keep backup codes from now on.
+    /// True to enable the backup pools of the devices.
     pub use_backup_pool: bool,
-    /// What is asked of a code that the lock's maker is to compute.
+    /// Parameters of an offline code; `None`: the code is not an offline code.
     pub offline: Option<OfflineParams>,
 }
 
-/// What is asked of a code that the lock's maker is to compute.
+/// Parameters of an offline code, whose PIN the lock's manufacturer computes.
 #[derive(Clone, Copy, Debug)]
 pub struct OfflineParams {
-    /// Its start.
     pub starts_at: Timestamp,
-    /// Its end, where it has one.
+    /// `None`: no end was given; only one-time codes of igloohome have none.
     pub ends_at: Option<Timestamp>,
-    /// Whether it is to open once only.
+    /// True if the code opens the lock only once.
     pub is_one_time_use: bool,
-    /// How far its ends may be moved.
+    /// Maximum difference between the requested and the rounded time frame.
     pub max_time_rounding: MaxTimeRounding,
 }
 
-/// One request for codes.
+/// Request to create access codes.
 #[derive(Clone, Debug)]
 pub struct CreateCommand {
-    /// What the caller may see and change.
+    /// Part of the workspace that the caller may read and change.
     pub visibility: Visibility,
-    /// The locks, each once.
+    /// Devices, without duplicates.
     pub device_ids: Vec<Uuid>,
-    /// What is asked of each code.
+    /// Properties of each code.
     pub params: NewAccessCode,
-    /// For codes that are to share a PIN: what to do where they cannot. `None`: it is a single code.
+    /// Handling of devices on which linked codes cannot share the PIN; `None`: the request is for a single code.
     pub linking: Option<WhenCodeCannotBeShared>,
-    /// The request itself.
+    /// Handle of the request, for the events that it causes.
     pub cause: Cause,
 }
 
 impl Item for CreateCommand {
-    fn begins(&self) {
-        self.cause.begins_to_change();
+    fn mark_begun(&self) {
+        self.cause.mark_may_change();
     }
 }
 
-/// A code that was made.
+/// A created access code.
 #[derive(Clone, Debug)]
 pub struct Created {
-    /// The code.
     pub code: AccessCode,
-    /// Its lock.
     pub device: DeviceSummary,
-    /// The attempt to put it there; only that of a single code is kept.
+    /// Action attempt to program the code. It is stored for a single code, and for every code if the workspace has rate
+    /// limits.
     pub attempt: NewActionAttempt,
 }
 
-/// Seam's `type` of a code.
+/// Seam's `type` of an access code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccessCodeType {
-    /// For ever.
     Ongoing,
-    /// For a time frame.
     TimeBound,
 }
 
-/// What is to change; what is `None` stays.
+/// Requested changes of an access code; `None` leaves a property unchanged.
 #[derive(Clone, Debug, Default)]
 pub struct Update {
-    /// The name.
+    /// New name.
     pub name: Option<String>,
-    /// The PIN.
+    /// New PIN.
     pub code: Option<String>,
-    /// The start of the time frame.
+    /// New start of the time frame.
     pub starts_at: Option<Timestamp>,
-    /// Its end.
+    /// New end of the time frame.
     pub ends_at: Option<Timestamp>,
-    /// Whether it has one.
+    /// New type: `Ongoing` removes the time frame, `TimeBound` requires one.
     pub kind: Option<AccessCodeType>,
-    /// Whether somebody at the lock may change the code.
+    /// True if changes made at the lock stay; otherwise Seam reverts them.
     pub is_external_modification_allowed: Option<bool>,
-    /// `Some(false)`: let go of the code.
+    /// `Some(false)` converts the code to unmanaged; `Some(true)` has no effect.
     pub is_managed: Option<bool>,
-    /// Whether to refuse where the lock is offline.
+    /// True to reject the change if the device is offline.
     pub refuse_if_offline: bool,
 }
 
-/// One request to change a code.
+/// Request to change an access code.
 #[derive(Clone, Debug)]
 pub struct UpdateCommand {
-    /// What the caller may see and change.
+    /// Part of the workspace that the caller may read and change.
     pub visibility: Visibility,
-    /// The code.
+    /// Access code to change.
     pub access_code_id: Uuid,
-    /// Its lock, where the caller named one.
+    /// Device of the code; `None`: the caller named none.
     pub device_id: Option<Uuid>,
-    /// What is to change.
+    /// Requested changes.
     pub update: Update,
-    /// Whether the lock confirms before the request is answered.
+    /// True if the lock confirms before the response is sent.
     pub sync: bool,
-    /// The request itself.
+    /// Handle of the request, for the events that it causes.
     pub cause: Cause,
 }
 
 impl Item for UpdateCommand {
-    fn begins(&self) {
-        self.cause.begins_to_change();
+    fn mark_begun(&self) {
+        self.cause.mark_may_change();
     }
 }
 
-/// A code that was changed, its lock, and the attempt to change it there.
+/// A changed access code, its device, and the action attempt to change it on the lock.
 pub(crate) type Updated = (AccessCode, DeviceSummary, NewActionAttempt);

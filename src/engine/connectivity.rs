@@ -1,4 +1,4 @@
-//! Devices that come and go: offline, without their hub, removed from their account, or with the account itself gone.
+//! Connectivity of devices: offline, hub disconnected, removed from the account, or account disconnected.
 
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::{Timestamp, to_iso};
@@ -13,44 +13,44 @@ use serde_json::{Map, Value, json};
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Changes what is wrong with devices that are locked, and records it. A device that can no longer be
-/// reached breaks off what it was doing; one that can be again takes it up, and what failed there is tried at once.
+/// Changes the health of the locked devices and records the events. A device that becomes unreachable aborts its
+/// operations. A device that becomes reachable starts them again, and its failed codes are retried at once.
 pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHealth)) {
     let now = work.now;
-    let mut back = HashSet::new();
+    let mut reconnected = HashSet::new();
     for locked in &mut work.codes.devices {
         let before = locked.device.health.clone();
         locked.device.change_health(now, &mut change);
         if before.unreachable_since().is_some() && locked.device.reachable_since.is_some() {
-            back.insert(locked.device.device_id);
+            reconnected.insert(locked.device.device_id);
         }
         for event in events_of(locked, &before, (now, work.machine_now)) {
             work.codes.recorder.event(event);
         }
     }
-    let out_of_reach = work.codes.devices.iter().filter(|locked| locked.device.reachable_since.is_none());
-    let out_of_reach: HashSet<Uuid> = out_of_reach.map(|locked| locked.device.device_id).collect();
-    for code in work.codes.all_mut().filter(|code| !code.state.is_offline) {
-        if out_of_reach.contains(&code.device_id) {
-            code.state.break_off();
-        } else if back.contains(&code.device_id) {
-            // Whatever failed before: a lock that comes back is asked again.
-            code.state.try_again(now);
+    let unreachable = work.codes.devices.iter().filter(|locked| locked.device.reachable_since.is_none());
+    let unreachable: HashSet<Uuid> = unreachable.map(|locked| locked.device.device_id).collect();
+    for code in work.codes.iter_mut().filter(|code| !code.state.is_offline) {
+        if unreachable.contains(&code.device_id) {
+            code.state.abort_operation();
+        } else if reconnected.contains(&code.device_id) {
+            code.state.retry_now(now);
         }
     }
 }
 
-/// Connects or disconnects an account, and with it its devices, in a transaction of the caller, who finishes it.
+/// Connects or disconnects an account with all its devices, in the caller's transaction, without committing it.
 ///
 /// # Errors
-/// [`Error::NotFound`] of [`Resource::ConnectedAccount`] where the workspace has no such account.
+/// [`Error::NotFound`] of [`Resource::ConnectedAccount`] if the workspace has no such account, or the caller may not
+/// see it.
 pub async fn set_account(
     mut tx: Transaction,
     visibility: &Visibility,
     connected_account_id: Uuid,
     is_connected: bool,
 ) -> Result<UnitOfWork> {
-    // The workspace first: nobody shall add a device to the account meanwhile.
+    // Lock the workspace first, so that no device is added to the account meanwhile.
     workspaces::lock(&mut tx, visibility.workspace_id).await?;
     let accounts = accounts::list(&mut tx, visibility.workspace_id).await?;
     let account = accounts.into_iter().find(|account| account.connected_account_id == connected_account_id);
@@ -67,7 +67,7 @@ pub async fn set_account(
     account.events_made += 1;
     accounts::update(&mut work.tx, &account).await?;
     let since = account.disconnected_at;
-    // The account's own event comes first: it is the cause of the others.
+    // The event of the account comes first, because it is the cause of the device events.
     let event = NewEvent {
         event_id,
         workspace_id: visibility.workspace_id,
@@ -90,7 +90,7 @@ pub async fn set_account(
     Ok(work)
 }
 
-/// The events of what has become of a device.
+/// Returns the events for a change of a device's health.
 fn events_of(
     locked: &mut LockedDevice,
     before: &DeviceHealth,
@@ -106,9 +106,9 @@ fn events_of(
     }
     match (before.unreachable_since(), after.unreachable_since()) {
         (None, Some(_)) => {
-            let mut carried = Map::from_iter([("error_code".to_owned(), json!(after.disconnected_by()))]);
-            carried.extend(payload::device_issues(&locked.device.summary(locked.backups)));
-            events.push((event_type::DEVICE_DISCONNECTED, Some(Value::Object(carried))));
+            let mut fields = Map::from_iter([("error_code".to_owned(), json!(after.disconnected_by()))]);
+            fields.extend(payload::device_issues(&locked.device.summary(locked.backups)));
+            events.push((event_type::DEVICE_DISCONNECTED, Some(Value::Object(fields))));
         }
         (Some(_), None) => events.push((event_type::DEVICE_CONNECTED, None)),
         _ => {}

@@ -1,4 +1,4 @@
-//! Converting unmanaged codes: Seam manages what somebody else put on a lock.
+//! Conversion of unmanaged access codes to managed ones.
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -14,11 +14,11 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Takes a code over: Seam manages it from now on, with the id it has. Whether that succeeds shows in the attempt and
-/// in an event.
+/// Converts an unmanaged code to managed; the code keeps its id. The action attempt and an event report success or
+/// failure.
 ///
 /// # Errors
-/// [`Error::AccessCodeNotFound`] where nobody put such a code on a lock.
+/// [`Error::AccessCodeNotFound`] if no such unmanaged code exists.
 pub async fn convert_to_managed(
     app: &App,
     visibility: &Visibility,
@@ -26,8 +26,8 @@ pub async fn convert_to_managed(
     is_external_modification_allowed: bool,
 ) -> Result<NewActionAttempt> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
-    let is_foreign = |state: &CodeState| !state.is_managed && state.removing_since().is_none();
-    let found = work.codes.find(access_code_id).filter(|code| is_foreign(&code.state));
+    let is_unmanaged = |state: &CodeState| !state.is_managed && state.removing_since().is_none();
+    let found = work.codes.find(access_code_id).filter(|code| is_unmanaged(&code.state));
     let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
     let obstacle = obstacle(&mut work, access_code_id).await?;
@@ -39,7 +39,7 @@ pub async fn convert_to_managed(
         StoredOutcome::Error(json!({ "type": kind, "message": message }))
     } else {
         code.is_external_modification_allowed = is_external_modification_allowed;
-        code.state.make_managed(now);
+        code.state.convert_to_managed(now);
         work.record(access_code_id, event_type::UNMANAGED_CONVERTED, None)?;
         StoredOutcome::Result(json!({}))
     };
@@ -59,7 +59,7 @@ pub async fn convert_to_managed(
     Ok(attempt)
 }
 
-/// Why a code cannot be taken over, if it cannot.
+/// Returns the error type and message if the code cannot be converted.
 async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<(&'static str, String)>> {
     let locked = work.codes.device_of(access_code_id)?.clone();
     let code = work.codes.get(access_code_id)?;
@@ -68,19 +68,19 @@ async fn obstacle(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<Option<
         let message = format!("{brand} does not let Seam manage access codes that it did not create");
         return Ok(Some(("cannot_be_managed", message)));
     }
-    let asked = code.state.asked.clone();
-    let params = BTreeSet::from([PinQuery { device_id: code.device_id, code: asked.code.clone() }]);
-    // What fell due meanwhile stands in the way no more.
-    work.codes.write_memory(&mut work.tx).await?;
+    let requested = code.state.requested.clone();
+    let query = BTreeSet::from([PinQuery { device_id: code.device_id, code: requested.code.clone() }]);
+    // Reservations are read from the database: store the results of the steps that have just run.
+    work.codes.write_if_memory_changed(&mut work.tx).await?;
     let reservations: Reservations =
-        access_codes::reservations_of_codes(&mut work.tx, &params).await?.into_iter().collect();
+        access_codes::reservations_of_codes(&mut work.tx, &query).await?.into_iter().collect();
     let pin_request = PinRequest {
-        code: Some(&asked.code),
-        name: asked.name.as_deref(),
-        window: asked.window,
+        code: Some(&requested.code),
+        name: requested.name.as_deref(),
+        window: requested.window,
         same_code: locked.settings.same_code,
         ..PinRequest::at(work.now)
     };
-    let taken = linked::check_not_taken(&locked.device, &reservations, &pin_request).err();
-    Ok(taken.map(|error| ("duplicate_access_code", error.to_string())))
+    let conflict = linked::check_not_taken(&locked.device, &reservations, &pin_request).err();
+    Ok(conflict.map(|error| ("duplicate_access_code", error.to_string())))
 }

@@ -1,6 +1,6 @@
-//! Creates codes. Requests of one workspace that arrive together are decided one after the other and written in one
-//! transaction, whose number of statements does not grow with them: the locks they share are locked once, and what
-//! one of them takes the next one sees.
+//! Creation of access codes. Requests of one workspace that arrive together are decided one after the other and written
+//! in one transaction, whose number of statements does not grow with the batch: devices used by several requests are
+//! locked once, and each request is checked against the PINs and places that the requests before it have taken.
 
 mod batch;
 mod checks;
@@ -20,11 +20,12 @@ use crate::postgres::Transaction;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Makes the codes of one request, in the order of its locks, or none of them.
+/// Creates the access codes of one request, in the order of its devices, or none of them.
 ///
 /// # Errors
-/// Those of [`assign_one`](crate::domain::linked::assign_one) and [`assign_many`](crate::domain::linked::assign_many); an
-/// unknown, full, offline or unfit lock; a time frame that makes no sense. Then nothing is written.
+/// The errors of [`assign_one`](crate::domain::linked::assign_one) and
+/// [`assign_many`](crate::domain::linked::assign_many); an unknown, full, offline or unsuitable device; an invalid time
+/// frame. Nothing is written then.
 pub async fn create(app: &App, command: CreateCommand) -> Result<Vec<Created>> {
     let workspace_id = command.visibility.workspace_id;
     let work_app = app.clone();
@@ -36,33 +37,33 @@ pub async fn create(app: &App, command: CreateCommand) -> Result<Vec<Created>> {
     app.creates.submit(workspace_id, (command, weight), work).await?
 }
 
-/// Choosing PINs for more locks than this is long computing.
+/// Number of devices above which choosing the PINs runs through [`compute::run`].
 const LONG_REQUEST: usize = 20;
 
-/// Decides and writes a batch. `Err`: nothing of it was written.
+/// Decides and writes a batch. `Err`: nothing was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Result<Vec<Result<Vec<Created>>>> {
     let tx = app.pool.begin(workspace_id).await?;
-    let (work, answers) = match create_in(tx, workspace_id, batch).await {
+    let (work, results) = match create_in(tx, workspace_id, batch).await {
         Ok(decided) => decided,
-        // None of the devices is there: that is the answer to each request, and none has to be tried alone.
+        // None of the devices exists: every request gets this error, and none is retried alone.
         Err(Error::NotFound(Resource::Device)) => {
             return Ok(batch.iter().map(|_| Err(Error::NotFound(Resource::Device))).collect());
         }
         Err(error) => return Err(error),
     };
-    if answers.iter().any(Result::is_ok) {
+    if results.iter().any(Result::is_ok) {
         let causes: Vec<Cause> = batch.iter().map(|command| command.cause.clone()).collect();
         work.commit(app, &causes).await?;
     }
-    Ok(answers)
+    Ok(results)
 }
 
-/// Decides a batch, each request after those before it, and writes what is not refused, in the transaction of whoever
-/// has more to write. Gives that, with an answer for each request.
+/// Decides a batch, one request after the other, and writes the accepted ones in the caller's transaction without
+/// committing it. Returns the unit of work and one result per request.
 ///
 /// # Errors
-/// [`Error::NotFound`] where none of the devices is there, and what nobody foresaw; the
-/// transaction can only be given up.
+/// [`Error::NotFound`] if none of the devices exists, and errors that do not belong to one request. The transaction can
+/// only be rolled back then.
 pub(crate) async fn create_in(
     tx: Transaction,
     workspace_id: Uuid,
@@ -78,7 +79,7 @@ pub(crate) async fn create_in(
     batch.work.codes.recorder.end_requests();
     batch.run().await?;
     batch.write().await?;
-    let answer = |decided: Result<Vec<Uuid>>| decided?.into_iter().map(|id| batch.created(id)).collect();
-    let answers = decided.into_iter().map(answer).collect();
-    Ok((batch.work, answers))
+    let created = |decided: Result<Vec<Uuid>>| decided?.into_iter().map(|id| batch.created(id)).collect();
+    let results = decided.into_iter().map(created).collect();
+    Ok((batch.work, results))
 }

@@ -1,4 +1,4 @@
-//! Deleting codes.
+//! Deletion of access codes.
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -10,11 +10,13 @@ use crate::error::{Error, Result};
 use crate::store::action_attempts;
 use uuid::Uuid;
 
-/// Asks for a code to go, ours or (`is_managed` false) somebody else's, and gives the attempt to take it off its lock.
+/// Requests the deletion of a managed or (`is_managed` false) unmanaged code and returns the action attempt to remove
+/// it from its lock.
 ///
 /// # Errors
-/// [`Error::AccessCodeNotFound`] where there is none, or not on the device the caller named;
-/// [`Error::OfflineAccessCodeNotModifiable`] and [`Error::CannotDeleteUnmanagedAccessCode`] where nobody can.
+/// [`Error::AccessCodeNotFound`] if the code does not exist, or is not on the device that the caller named;
+/// [`Error::OfflineAccessCodeNotModifiable`] and [`Error::CannotDeleteUnmanagedAccessCode`] for codes that cannot be
+/// deleted.
 pub async fn delete(
     app: &App,
     visibility: &Visibility,
@@ -23,14 +25,14 @@ pub async fn delete(
     sync: bool,
 ) -> Result<NewActionAttempt> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Codes(&[access_code_id])).await?;
-    let is_asked_for = |code: &&AccessCode| {
+    let is_requested = |code: &&AccessCode| {
         code.state.is_managed == is_managed
-            // A backup that waits in its pool is nobody's yet.
+            // A backup code in a pool cannot be deleted by its id.
             && code.pool_device_id.is_none()
             && device_id.is_none_or(|device_id| device_id == code.device_id)
     };
-    let Some(code) = work.codes.find(access_code_id).filter(is_asked_for) else {
-        // It may have ended meanwhile: then that has happened, whoever asks next.
+    let Some(code) = work.codes.find(access_code_id).filter(is_requested) else {
+        // The code may just have ended: write the steps that were due.
         work.finish(app).await?;
         return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };

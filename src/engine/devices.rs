@@ -1,4 +1,4 @@
-//! Making and changing devices, as a tester wants them.
+//! Creation and changes of devices through the control plane.
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -12,10 +12,10 @@ use crate::error::{Error, Resource, Result};
 use crate::store::{devices, workspaces};
 use uuid::Uuid;
 
-/// Makes a device in a workspace.
+/// Creates a device in a workspace.
 ///
 /// # Errors
-/// An id that is not free; a workspace that is gone.
+/// An id that is in use; a workspace that does not exist.
 pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> Result<Device> {
     let workspace_id = workspace.workspace_id;
     let visibility = Visibility::all_of(workspace_id);
@@ -29,7 +29,7 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
         tx.commit().await?;
         return Ok(device);
     };
-    // It may be an account that others have, too.
+    // Other devices may belong to the same account.
     let work = connectivity::set_account(tx, &visibility, device.connected_account_id, connected).await?;
     work.finish(app).await?;
     let ids = [device.device_id];
@@ -38,33 +38,30 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
     found.into_iter().next().ok_or(Error::NotFound(Resource::Device))
 }
 
-/// What is to change of a device; what is `None` stays.
+/// Changes of a device; `None` leaves a property unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceUpdate {
-    /// The name.
     pub name: Option<String>,
-    /// Whether it can be reached.
     pub online: Option<bool>,
-    /// Whether its hub can be reached.
     pub hub_connected: Option<bool>,
-    /// Whether its account is connected, and with it all devices of the account.
+    /// Connection of the account, which applies to all its devices.
     pub account_connected: Option<bool>,
-    /// Whether it was removed from its account.
+    /// True if the device was removed from its account.
     pub removed: Option<bool>,
-    /// Whether it keeps backup codes.
     pub backup_access_code_pool_enabled: Option<bool>,
-    /// Errors in place of those that a tester put on it before.
+    /// Errors that replace the ones injected before.
     pub errors: Option<Vec<InjectedCondition>>,
-    /// Warnings in place of those that a tester put on it before.
+    /// Warnings that replace the ones injected before.
     pub warnings: Option<Vec<InjectedCondition>>,
-    /// What it has different from its brand.
+    /// Properties that differ from those of the brand.
     pub overrides: Overrides,
 }
 
-/// Changes a device. One that goes offline breaks off what it was doing; one that comes back takes it up again.
+/// Changes a device. A device that becomes unreachable aborts its operations, and starts them again when it is
+/// reachable.
 ///
 /// # Errors
-/// [`Error::NotFound`] of [`Resource::Device`]; a backup pool on a device that has none.
+/// [`Error::NotFound`] of [`Resource::Device`]; enabling the backup pool of a device that supports none.
 pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, update: DeviceUpdate) -> Result<Device> {
     let changes_pool_size = update.overrides.backup_access_code_pool_size.is_some();
     let visibility = Visibility::all_of(workspace_id);
@@ -75,7 +72,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
             let account = devices::account_of(&app.pool, &visibility, device_id).await?;
             let account = account.ok_or(Error::NotFound(Resource::Device))?;
             let work = connectivity::set_account(tx, &visibility, account, connected).await?;
-            work.go_on_with(Scope::Devices(&scope)).await?
+            work.continue_with(Scope::Devices(&scope)).await?
         }
         None => UnitOfWork::begin_in(tx, &visibility, Scope::Devices(&scope)).await?,
     };
@@ -84,13 +81,13 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
     device.overrides.merge(update.overrides);
     device.name = update.name.unwrap_or_else(|| device.name.clone());
     if let Some(errors) = update.errors {
-        device.health.errors = errors.into_iter().map(|it| it.read(now)).collect();
+        device.health.errors = errors.into_iter().map(|condition| condition.read(now)).collect();
     }
     if let Some(warnings) = update.warnings {
-        device.health.warnings = warnings.into_iter().map(|it| it.read(now)).collect();
+        device.health.warnings = warnings.into_iter().map(|condition| condition.read(now)).collect();
     }
     connectivity::change(&mut work, |health| {
-        let since = |wrong: bool, since: Option<Timestamp>| wrong.then(|| since.unwrap_or(now));
+        let since = |is_wrong: bool, since: Option<Timestamp>| is_wrong.then(|| since.unwrap_or(now));
         if let Some(online) = update.online {
             health.disconnected_at = since(!online, health.disconnected_at);
         }
@@ -105,11 +102,11 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         backup_pool::switch(&mut work, is_enabled).await?;
     }
     if changes_pool_size {
-        // A smaller pool keeps what it has until that is pulled.
+        // A smaller pool keeps its surplus codes until they are pulled.
         backup_pool::refill(&mut work).await?;
     }
-    // The lock may be able to hold now what it could not before, or the other way round.
-    work.codes.all_mut().for_each(|code| code.state.try_again(now));
+    // The changed properties may decide whether the lock accepts a code: retry failed codes.
+    work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
     work.run(false).await?;
     let codes = work.finish(app).await?;
     Ok(codes.device(device_id)?.device.clone())

@@ -1,4 +1,4 @@
-//! What a person with the maker's app does to the codes of a lock, past Seam: adds, changes and removes them there.
+//! Changes of a lock's codes without Seam: a person with the manufacturer's app adds, changes and removes codes.
 
 use super::app::App;
 use super::locked_codes::LockedCodes;
@@ -13,23 +13,22 @@ use crate::domain::linked;
 use crate::error::{Error, Resource, Result};
 use uuid::Uuid;
 
-/// A code that somebody puts on a lock.
+/// An unmanaged code to be put on a lock.
 #[derive(Clone, Debug)]
 pub(crate) struct NewUnmanagedCode {
-    /// The lock.
     pub device_id: Uuid,
-    /// What its memory has from now on.
+    /// Entry in the lock's memory.
     pub entry: LockCode,
-    /// Seam cannot take it over.
+    /// True if the code cannot be converted to managed.
     pub cannot_be_managed: bool,
-    /// Only the maker's app can delete it.
+    /// True if only the manufacturer's app can delete the code.
     pub cannot_delete: bool,
 }
 
-/// Puts a code on a lock, as a person with the maker's app does.
+/// Puts an unmanaged code on a lock, like a person with the manufacturer's app.
 ///
 /// # Errors
-/// An unknown lock; one that holds this PIN already, or has no room.
+/// An unknown device; a lock that holds this PIN already, cannot hold it, or is full; a time frame that has ended.
 pub(crate) async fn add(
     app: &App,
     visibility: &Visibility,
@@ -42,19 +41,19 @@ pub(crate) async fn add(
     Ok((codes.get(access_code_id)?.clone(), codes.summary(device_id)?))
 }
 
-/// The same on locks that are locked already. Gives the id of the code.
+/// Like [`add`], on devices that are locked already. Returns the id of the code.
 pub(crate) fn add_to(work: &mut UnitOfWork, unmanaged: NewUnmanagedCode) -> Result<Uuid> {
     let device_id = unmanaged.device_id;
     let (now, machine_now) = (work.now, work.machine_now);
-    refuse_what_the_lock_would(&work.codes, device_id, None, &unmanaged.entry)?;
+    check_lock_accepts(&work.codes, device_id, None, &unmanaged.entry)?;
     Window::check_not_over(unmanaged.entry.window, now)?;
     let locked = work.codes.device_mut(device_id)?;
-    let native = locked.device.schedules_natively();
+    let is_native = locked.device.schedules_natively();
     let access_code_id = locked.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
-    let mut state = CodeState::begin(now, unmanaged.entry, native);
+    let mut state = CodeState::begin(now, unmanaged.entry, is_native);
     state.is_managed = false;
-    state.held = Some(state.asked.clone());
+    state.held = Some(state.requested.clone());
     state.first_held_at = Some(now);
     state.rare_fields.cannot_be_managed = unmanaged.cannot_be_managed;
     state.rare_fields.cannot_delete = unmanaged.cannot_delete;
@@ -63,16 +62,11 @@ pub(crate) fn add_to(work: &mut UnitOfWork, unmanaged: NewUnmanagedCode) -> Resu
     Ok(access_code_id)
 }
 
-/// Refuses what the lock itself would: a PIN it holds already, one it cannot hold, one more than it has
-/// room for. `except` is the code that is changed.
-fn refuse_what_the_lock_would(
-    codes: &LockedCodes,
-    device_id: Uuid,
-    except: Option<Uuid>,
-    entry: &LockCode,
-) -> Result<()> {
+/// Rejects an entry that the lock itself would reject: a PIN that it holds already or cannot hold, or a new code if the
+/// memory is full. `except` is the code to be changed; `None`: the code is new.
+fn check_lock_accepts(codes: &LockedCodes, device_id: Uuid, except: Option<Uuid>, entry: &LockCode) -> Result<()> {
     let locked = codes.device(device_id)?;
-    if let Some(reason) = linked::broken_digits(&locked.device, &entry.code) {
+    if let Some(reason) = linked::digits_rejection_reason(&locked.device, &entry.code) {
         let parameter = if except.is_some() { "new_code" } else { "code" };
         return Err(Error::invalid(parameter, format!("The device cannot hold this code: {reason}")));
     }
@@ -99,38 +93,35 @@ fn refuse_what_the_lock_would(
     }
 }
 
-/// Which code in a lock's memory is meant: one by its id or by its PIN.
+/// Reference to a code in a lock's memory, either by id or by PIN.
 #[derive(Clone, Debug)]
-pub struct OnLock {
-    /// The lock.
+pub struct CodeOnLock {
+    /// Device with the code.
     pub device_id: Uuid,
-    /// The code.
+    /// Id of the access code.
     pub access_code_id: Option<Uuid>,
-    /// The PIN that the lock holds.
+    /// PIN that the lock holds.
     pub code: Option<String>,
 }
 
-/// What becomes of a code in a lock's memory; what is `None` stays.
+/// Changes of a code in a lock's memory; `None` leaves a property unchanged.
 #[derive(Clone, Debug)]
 pub(crate) struct ChangeAtLock {
-    /// The name.
     pub name: Option<String>,
-    /// The PIN.
+    /// New PIN.
     pub code: Option<String>,
-    /// The start of the time frame.
     pub starts_at: Option<Timestamp>,
-    /// Its end.
     pub ends_at: Option<Timestamp>,
 }
 
 /// Changes a code in a lock's memory.
 ///
 /// # Errors
-/// An unknown lock or code; what the lock cannot hold, or holds already.
+/// An unknown device or code; a PIN that the lock cannot hold, or holds already; an invalid time frame.
 pub(crate) async fn change(
     app: &App,
     visibility: &Visibility,
-    on_lock: &OnLock,
+    on_lock: &CodeOnLock,
     change: ChangeAtLock,
 ) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = on_lock.device_id;
@@ -141,7 +132,7 @@ pub(crate) async fn change(
         code: change.code.unwrap_or_else(|| was.code.clone()),
         window: Window::changed(was.window, change.starts_at, change.ends_at)?,
     };
-    refuse_what_the_lock_would(&work.codes, device_id, Some(access_code_id), &held)?;
+    check_lock_accepts(&work.codes, device_id, Some(access_code_id), &held)?;
     let now = work.now;
     if held.window != was.window {
         Window::check_not_over(held.window, now)?;
@@ -150,17 +141,17 @@ pub(crate) async fn change(
         let code = work.codes.get_mut(access_code_id)?;
         if code.state.is_managed {
             if code.is_external_modification_allowed && held.code != was.code {
-                // Codes with one key have one PIN: this one no longer has it.
+                // Linked codes share one PIN, and this code no longer has it.
                 code.leave_group();
             }
-            code.state.change_outside(now, Some(held), code.is_external_modification_allowed);
+            code.state.apply_external_change(now, Some(held), code.is_external_modification_allowed);
             work.record(access_code_id, event_type::MODIFIED_EXTERNAL, None)?;
         } else {
             code.state.as_of = now;
-            code.state.asked = held.clone();
+            code.state.requested = held.clone();
             code.state.held = Some(held);
         }
-        work.codes.try_blocked_again(now);
+        work.codes.retry_blocked(now);
     }
     work.run(false).await?;
     let codes = work.finish(app).await?;
@@ -170,14 +161,14 @@ pub(crate) async fn change(
 /// Removes a code from a lock's memory.
 ///
 /// # Errors
-/// An unknown lock or code.
-pub async fn remove(app: &App, visibility: &Visibility, on_lock: &OnLock) -> Result<()> {
+/// An unknown device or code.
+pub async fn remove(app: &App, visibility: &Visibility, on_lock: &CodeOnLock) -> Result<()> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[on_lock.device_id])).await?;
     let (access_code_id, _) = find(&work.codes, on_lock)?;
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
     let event_type = if code.state.is_managed {
-        code.state.change_outside(now, None, code.is_external_modification_allowed);
+        code.state.apply_external_change(now, None, code.is_external_modification_allowed);
         event_type::DELETED_EXTERNAL
     } else {
         code.state.held = None;
@@ -186,24 +177,25 @@ pub async fn remove(app: &App, visibility: &Visibility, on_lock: &OnLock) -> Res
         event_type::UNMANAGED_REMOVED
     };
     work.record(access_code_id, event_type, None)?;
-    work.codes.try_blocked_again(now);
+    work.codes.retry_blocked(now);
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())
 }
 
-/// The code in the lock's memory that is meant, and what the lock holds of it.
-fn find(codes: &LockedCodes, on_lock: &OnLock) -> Result<(Uuid, LockCode)> {
+/// Returns the referenced code and its entry in the lock's memory.
+fn find(codes: &LockedCodes, on_lock: &CodeOnLock) -> Result<(Uuid, LockCode)> {
     codes.device(on_lock.device_id)?;
     if on_lock.access_code_id.is_some() == on_lock.code.is_some() {
-        return Err(Error::invalid_request("Give either access_code_id or code, the PIN that the lock holds"));
+        return Err(Error::invalid_request("Give either access_code_id or code, the PIN that the lock stores"));
     }
-    let is_meant = |it: &AccessCode, held: &LockCode| {
-        on_lock.access_code_id.is_none_or(|id| id == it.access_code_id)
-            && on_lock.code.as_ref().is_none_or(|code| *code == held.code)
+    let is_referenced = |code: &AccessCode, held: &LockCode| {
+        on_lock.access_code_id.is_none_or(|id| id == code.access_code_id)
+            && on_lock.code.as_ref().is_none_or(|pin| *pin == held.code)
     };
     let in_memory = codes.iter().filter(|code| !code.state.is_offline && code.state.gone_at.is_none());
-    let mut held = in_memory.filter_map(|it| Some((it, it.state.held.as_ref()?)));
-    let found = held.find(|(it, held)| is_meant(it, held)).map(|(it, held)| (it.access_code_id, held.clone()));
+    let mut entries = in_memory.filter_map(|code| Some((code, code.state.held.as_ref()?)));
+    let found =
+        entries.find(|(code, held)| is_referenced(code, held)).map(|(code, held)| (code.access_code_id, held.clone()));
     found.ok_or(Error::NotFound(Resource::CodeOnLock))
 }

@@ -1,4 +1,4 @@
-//! A PIN that a device could take.
+//! Generation of a PIN for a device.
 
 use super::app::App;
 use crate::clock::machine_now;
@@ -10,7 +10,7 @@ use crate::store::{access_codes, devices};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A PIN that the device could take now, without keeping it.
+/// Returns a PIN that the device would accept now. The PIN is neither stored nor reserved.
 pub async fn generate_code(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<String> {
     let read = app.pool.read(visibility.workspace_id, |connection| {
         let visibility = visibility.clone();

@@ -1,4 +1,4 @@
-//! HTTP faults that are applied to requests.
+//! Application of HTTP faults to requests.
 
 use super::app::App;
 use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
@@ -10,14 +10,14 @@ use uuid::Uuid;
 /// An HTTP fault that is applied to a request.
 #[derive(Debug)]
 pub(crate) struct InjectedHttpFault {
-    /// The HTTP fault.
     pub http_fault_id: Uuid,
-    /// What becomes of the request.
+    /// Effect on the request.
     pub outcome: HttpFaultOutcome,
 }
 
-/// The HTTP fault that is applied to a request of a workspace that has any: the oldest that is about it, is not used up and
-/// does not let it pass. A short transaction of its own counts it.
+/// Returns the HTTP fault to apply to a request: the oldest one that matches the request, is not exhausted and, given
+/// its probability, applies. The counters of the faults are updated in a short transaction of their own. Call it only
+/// for a workspace that has HTTP faults.
 pub(crate) async fn applied_fault(
     app: &App,
     workspace: &Workspace,
@@ -27,8 +27,8 @@ pub(crate) async fn applied_fault(
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let faults = http_faults::lock(&mut tx, workspace.workspace_id).await?;
     let (mut considered, mut injected) = (Vec::new(), None);
-    let is_meant = |fault: &HttpFault| fault.is_about(method, path) && !fault.is_exhausted();
-    for mut fault in faults.into_iter().filter(is_meant) {
+    let may_apply = |fault: &HttpFault| fault.applies_to(method, path) && !fault.is_exhausted();
+    for mut fault in faults.into_iter().filter(may_apply) {
         let applies = fault.applies(workspace);
         injected =
             applies.then(|| InjectedHttpFault { http_fault_id: fault.http_fault_id, outcome: fault.outcome.clone() });

@@ -1,32 +1,32 @@
-//! How much memory imported snapshots take at once.
+//! Memory limit for imported snapshots.
 
 use crate::error::{Error, Result, Unavailable};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-/// How many bytes of imported documents are in memory at once: as many as one document may have.
+/// Limits the total size of the imported documents in memory to the maximum size of one document.
 #[derive(Debug)]
 pub struct ImportBudget {
     kibibytes: Semaphore,
-    all: u32,
+    total: u32,
 }
 
 impl ImportBudget {
-    /// A budget of so many bytes.
+    /// Creates a budget of this number of bytes.
     pub fn new(bytes: usize) -> Self {
-        let all = kibibytes(bytes);
-        Self { kibibytes: Semaphore::new(usize::try_from(all).unwrap_or(Semaphore::MAX_PERMITS)), all }
+        let total = kibibytes(bytes);
+        Self { kibibytes: Semaphore::new(usize::try_from(total).unwrap_or(Semaphore::MAX_PERMITS)), total }
     }
 
-    /// A share of so many bytes, once there are so many.
+    /// Waits until this number of bytes is available and reserves it. More than the whole budget counts as all of it.
     ///
     /// # Errors
-    /// [`Unavailable::Busy`] where there are not within this time.
+    /// [`Unavailable::Busy`] if the bytes do not become available within `wait`.
     pub async fn share(&self, bytes: usize, wait: Duration) -> Result<SemaphorePermit<'_>> {
-        let share = self.kibibytes.acquire_many(kibibytes(bytes).min(self.all));
+        let share = self.kibibytes.acquire_many(kibibytes(bytes).min(self.total));
         match tokio::time::timeout(wait, share).await {
             Ok(Ok(share)) => Ok(share),
-            // It is never closed.
+            // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(Error::Unavailable(Unavailable::Busy)),
         }
     }

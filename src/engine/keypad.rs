@@ -1,4 +1,4 @@
-//! What a person at the lock does: enters a PIN, presses the button that locks.
+//! Actions of a person at the lock: entering a PIN, and pressing the button that locks the door.
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
@@ -15,45 +15,44 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// What came of a PIN that was entered.
+/// Result of entering a PIN.
 #[derive(Debug)]
 pub(crate) struct Entered {
-    /// Why the lock stayed closed, if it did.
-    pub refusal: Option<DenialReason>,
-    /// The code with this PIN, if the lock holds one.
+    /// Reason why the lock stayed closed; `None`: it opened.
+    pub denial_reason: Option<DenialReason>,
+    /// Code with this PIN; `None`: the lock holds none.
     pub code: Option<AccessCode>,
-    /// The lock.
     pub device: DeviceSummary,
-    /// The event that was recorded, if anybody can know of it.
+    /// Recorded event; `None`: the device did not report one.
     pub event_id: Option<Uuid>,
 }
 
-/// Somebody enters a PIN.
+/// Enters a PIN at the keypad.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Device`].
 pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uuid, pin: &str) -> Result<Entered> {
-    let mut work = at_the_door(app, visibility, device_id).await?;
+    let mut work = lock_device(app, visibility, device_id).await?;
     let now = work.now;
     let entered = keypad::enter(work.codes.iter(), &work.codes.device(device_id)?.device, pin, now);
-    let (access_code_id, mut refusal) = (entered.0.map(|code| code.access_code_id), entered.1);
+    let (access_code_id, mut denial_reason) = (entered.0.map(|code| code.access_code_id), entered.1);
     let device = &mut work.codes.device_mut(device_id)?.device;
     let mut denied = None;
-    if let Some(refusal) = refusal {
-        denied = keypad::count_wrong_code(device, refusal, now);
+    if let Some(denial_reason) = denial_reason {
+        denied = keypad::count_wrong_code(device, denial_reason, now);
     } else {
         (device.health.wrong_codes, device.health.keypad_dead_until) = (0, None);
         if is_jammed(&mut work, device_id, "unlock").await? {
-            refusal = Some(DenialReason::Jammed);
+            denial_reason = Some(DenialReason::Jammed);
         }
     }
     let brand = work.codes.device(device_id)?.device.brand;
-    let mut carried = Map::new();
+    let mut payload = Map::new();
     let mut event_type = None;
-    if refusal.is_none() {
+    if denial_reason.is_none() {
         work.codes.device_mut(device_id)?.device.set_locked(false);
         event_type = Some(event_type::LOCK_UNLOCKED);
-        carried.insert("method".to_owned(), json!("keycode"));
+        payload.insert("method".to_owned(), json!("keycode"));
         if let Some(access_code_id) = access_code_id {
             let state = &mut work.codes.get_mut(access_code_id)?.state;
             if state.is_offline {
@@ -62,48 +61,48 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         }
     } else if let Some(denied) = denied {
         event_type = Some(event_type::LOCK_ACCESS_DENIED);
-        carried.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
+        payload.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
     }
     let code = access_code_id.map(|id| work.codes.get(id)).transpose()?.cloned();
     let known = code.as_ref().filter(|code| code.state.is_managed || brand.shows_unmanaged_codes);
-    let known = known.filter(|_| brand.tells_whose_code);
+    let known = known.filter(|_| brand.reports_used_code);
     let event_id = match event_type {
-        Some(event_type) => record(&mut work, device_id, event_type, known, carried)?,
+        Some(event_type) => record(&mut work, device_id, event_type, known, payload)?,
         None => None,
     };
     let codes = work.finish(app).await?;
     let code = code.map(|code| codes.get(code.access_code_id).cloned()).transpose()?;
-    Ok(Entered { refusal, code, device: codes.summary(device_id)?, event_id })
+    Ok(Entered { denial_reason, code, device: codes.summary(device_id)?, event_id })
 }
 
-/// What came of pressing the button that locks.
+/// Result of pressing the lock button.
 #[derive(Debug)]
 pub(crate) struct Pressed {
-    /// Whether the bolt did not move.
+    /// True if the bolt did not move.
     pub is_jammed: bool,
-    /// The event that was recorded, if anybody can know of it.
+    /// Recorded event; `None`: the device did not report one.
     pub event_id: Option<Uuid>,
 }
 
-/// Somebody presses the button that locks.
+/// Presses the button that locks the door.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Device`].
 pub(crate) async fn press_lock(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<Pressed> {
-    let mut work = at_the_door(app, visibility, device_id).await?;
+    let mut work = lock_device(app, visibility, device_id).await?;
     let is_jammed = is_jammed(&mut work, device_id, "lock").await?;
     let mut event_id = None;
     if !is_jammed {
         work.codes.device_mut(device_id)?.device.set_locked(true);
-        let carried = Map::from_iter([("method".to_owned(), json!("manual"))]);
-        event_id = record(&mut work, device_id, event_type::LOCK_LOCKED, None, carried)?;
+        let payload = Map::from_iter([("method".to_owned(), json!("manual"))]);
+        event_id = record(&mut work, device_id, event_type::LOCK_LOCKED, None, payload)?;
     }
     work.finish(app).await?;
     Ok(Pressed { is_jammed, event_id })
 }
 
-/// Locks a device with what is due on it done. One that was removed from its account is none of ours any more.
-async fn at_the_door(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<UnitOfWork> {
+/// Locks the row of a device and runs its due steps. A device that was removed from its account is treated as missing.
+async fn lock_device(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<UnitOfWork> {
     let work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     match work.codes.device(device_id)?.device.health.removed_at {
         None => Ok(work),
@@ -111,7 +110,7 @@ async fn at_the_door(app: &App, visibility: &Visibility, device_id: Uuid) -> Res
     }
 }
 
-/// Whether a fault keeps the bolt from moving. A person waits for as long as a delay takes.
+/// Returns true if a fault keeps the bolt from moving. A fault that only delays does not: the person waits.
 async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> Result<bool> {
     let locked = work.codes.device(device_id)?;
     if !locked.settings.has_faults {
@@ -123,13 +122,13 @@ async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> R
     Ok(matches!(outcome, Some(FaultOutcome::Fail(_) | FaultOutcome::Never)))
 }
 
-/// Records an event of the lock, if anybody can know of it, and gives its id.
+/// Records an event of the device and returns its id; `None`: the device is unreachable and reports nothing.
 fn record(
     work: &mut UnitOfWork,
     device_id: Uuid,
     event_type: &'static str,
     code: Option<&AccessCode>,
-    mut carried: Map<String, Value>,
+    mut payload: Map<String, Value>,
 ) -> Result<Option<Uuid>> {
     let (now, machine_now) = (work.now, work.machine_now);
     let locked = work.codes.device_mut(device_id)?;
@@ -138,13 +137,13 @@ fn record(
     }
     let unlocked_by = code.filter(|_| event_type == event_type::LOCK_UNLOCKED);
     if let Some(code) = unlocked_by {
-        carried.insert("access_code_is_managed".to_owned(), json!(code.state.is_managed));
+        payload.insert("access_code_is_managed".to_owned(), json!(code.state.is_managed));
     }
     let pin = unlocked_by.and_then(|code| code.state.held.as_ref());
     let event = NewEvent {
         access_code_id: code.map(|code| code.access_code_id),
         code: pin.map(|held| held.code.clone()),
-        payload: (!carried.is_empty()).then_some(Value::Object(carried)),
+        payload: (!payload.is_empty()).then_some(Value::Object(payload)),
         ..NewEvent::of_device(locked, event_type, now, machine_now)
     };
     let event_id = event.event_id;

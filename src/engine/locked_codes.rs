@@ -1,6 +1,6 @@
-//! Locked devices and access codes on them, as the database has them and as they have become: what differs is written,
-//! with everything that was recorded. Nothing else writes access codes, but for the instants at which they are woken when a
-//! clock has changed.
+//! Locked devices and their access codes, in the stored and in the current state. The differences are written together
+//! with the recorded events and action attempts. Other code writes access codes only to restore a snapshot, to update
+//! due and wake times after a restore or a change of a clock, and to delete rows.
 
 use super::recorder::Recorder;
 use super::simulation;
@@ -23,22 +23,22 @@ use uuid::Uuid;
 /// Access codes whose devices are locked until the transaction ends.
 #[derive(Debug)]
 pub struct LockedCodes {
-    /// The devices, in the order of their ids.
+    /// Devices, ordered by id.
     pub devices: Vec<LockedDevice>,
-    /// What happened and what was asked for.
+    /// Recorded events and action attempts.
     pub recorder: Recorder,
-    /// The machine's time.
+    /// Time on the machine's clock.
     pub machine_now: Timestamp,
     codes: Vec<AccessCode>,
-    /// By id of the code: its place in `codes`.
+    /// Index in `codes` by access code id.
     indexes: HashMap<Uuid, usize>,
-    /// The codes as the database has them; `None`: the code is new.
+    /// Stored state of each code in `codes`, at the same index; `None`: the code is new.
     stored_codes: Vec<Option<StoredCode>>,
     stored_devices: Vec<LockedDevice>,
 }
 
 impl LockedCodes {
-    /// Devices that are locked, and codes on them as they are stored.
+    /// Creates the set from locked devices and their stored codes.
     pub fn new(mut devices: Vec<LockedDevice>, codes: Vec<StoredCode>, machine_now: Timestamp) -> Self {
         devices.sort_unstable_by_key(|locked| locked.device.device_id);
         Self {
@@ -46,40 +46,40 @@ impl LockedCodes {
             devices,
             recorder: Recorder::default(),
             machine_now,
-            indexes: codes.iter().enumerate().map(|(index, it)| (it.code.access_code_id, index)).collect(),
-            codes: codes.iter().map(|it| it.code.clone()).collect(),
+            indexes: codes.iter().enumerate().map(|(index, stored)| (stored.code.access_code_id, index)).collect(),
+            codes: codes.iter().map(|stored| stored.code.clone()).collect(),
             stored_codes: codes.into_iter().map(Some).collect(),
         }
     }
 
-    /// The codes: as they were read, and then the new ones.
+    /// Iterates over the codes: first those read, in the order of reading, then the new ones.
     pub fn iter(&self) -> impl Iterator<Item = &AccessCode> {
         self.codes.iter()
     }
 
-    /// The same to be changed.
-    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut AccessCode> {
+    /// Mutable version of [`LockedCodes::iter`].
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut AccessCode> {
         self.codes.iter_mut()
     }
 
-    /// A code that is not gone.
+    /// Returns a code, unless it is gone.
     pub fn find(&self, access_code_id: Uuid) -> Option<&AccessCode> {
         self.get(access_code_id).ok().filter(|code| code.state.gone_at.is_none())
     }
 
-    /// A code that is known to be here.
+    /// Returns a code that must be in this set.
     ///
     /// # Errors
-    /// [`Error::Internal`]: it is not.
+    /// [`Error::Internal`] if it is not.
     pub fn get(&self, access_code_id: Uuid) -> Result<&AccessCode> {
         let index = self.indexes.get(&access_code_id);
         index.and_then(|index| self.codes.get(*index)).ok_or_else(|| not_locked(access_code_id))
     }
 
-    /// The same to be changed.
+    /// Mutable version of [`LockedCodes::get`].
     ///
     /// # Errors
-    /// Those of [`LockedCodes::get`].
+    /// The errors of [`LockedCodes::get`].
     pub fn get_mut(&mut self, access_code_id: Uuid) -> Result<&mut AccessCode> {
         let index = self.indexes.get(&access_code_id);
         index.and_then(|index| self.codes.get_mut(*index)).ok_or_else(|| not_locked(access_code_id))
@@ -92,7 +92,7 @@ impl LockedCodes {
         self.stored_codes.push(None);
     }
 
-    /// One of the devices.
+    /// Returns one of the devices.
     ///
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Device`].
@@ -100,52 +100,51 @@ impl LockedCodes {
         find(&self.devices, device_id).ok_or(Error::NotFound(Resource::Device))
     }
 
-    /// The same, for a caller who may not see all of them.
+    /// Like [`LockedCodes::device`], for a caller that may not see all devices.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::device`].
+    /// The errors of [`LockedCodes::device`].
     pub fn visible_device(&self, device_id: Uuid, visibility: &Visibility) -> Result<&LockedDevice> {
         let locked = self.device(device_id)?;
         let is_visible = visibility.covers(locked.device.connected_account_id);
         if is_visible { Ok(locked) } else { Err(Error::NotFound(Resource::Device)) }
     }
 
-    /// The same to be changed.
+    /// Mutable version of [`LockedCodes::device`].
     ///
     /// # Errors
-    /// Those of [`LockedCodes::device`].
+    /// The errors of [`LockedCodes::device`].
     pub fn device_mut(&mut self, device_id: Uuid) -> Result<&mut LockedDevice> {
         let index = self.devices.binary_search_by_key(&device_id, |locked| locked.device.device_id).ok();
         index.and_then(|index| self.devices.get_mut(index)).ok_or(Error::NotFound(Resource::Device))
     }
 
-    /// The device of a code that is known to be here.
+    /// Returns the device of a code that must be in this set.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::get`].
+    /// The errors of [`LockedCodes::get`].
     pub fn device_of(&self, access_code_id: Uuid) -> Result<&LockedDevice> {
         self.device(self.get(access_code_id)?.device_id)
             .map_err(|_| Error::inconsistent("access_code", access_code_id, "device_id"))
     }
 
-    /// What answers need to know of one of the devices.
+    /// Returns the summary of a device that responses are created from.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::device`].
+    /// The errors of [`LockedCodes::device`].
     pub fn summary(&self, device_id: Uuid) -> Result<DeviceSummary> {
         let locked = self.device(device_id)?;
         Ok(locked.device.summary(locked.backups))
     }
 
-    /// The ids of the devices.
     pub fn device_ids(&self) -> Vec<Uuid> {
         self.devices.iter().map(|locked| locked.device.device_id).collect()
     }
 
-    /// Records an event of a code, with what its type carries.
+    /// Records an event of a code, with the payload of its type.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::get`].
+    /// The errors of [`LockedCodes::get`].
     pub fn record(
         &mut self,
         access_code_id: Uuid,
@@ -161,38 +160,38 @@ impl LockedCodes {
         Ok(())
     }
 
-    /// Makes everything happen that falls due, for each device until the instant given for it: one turn after the other, and
-    /// at most so many steps in each.
+    /// Runs all steps that fall due up to `until` of their device: one phase after the other, and at most `max_steps`
+    /// steps in each.
     ///
-    /// Where nothing falls due this is no statement.
+    /// Executes no SQL statement if no step is due.
     pub async fn run(
         &mut self,
         tx: &mut PgConnection,
         phases: &[Phase<'_>],
         until: impl Fn(&LockedDevice) -> Timestamp,
-        (stop_when, most): (StopWhen, u64),
+        (stop_when, max_steps): (StopWhen, u64),
     ) -> Result<Steps> {
         if !self.is_anything_due(phases, &until) {
             return Ok(Steps::default());
         }
-        self.write_memory(tx).await?;
+        self.write_if_memory_changed(tx).await?;
         let mut simulation =
             simulation::load(tx, &self.devices, (&self.codes, phases), &until, self.machine_now).await?;
         let mut total = Steps::default();
         for phase in phases {
             let events = &mut self.recorder.events;
             let codes = (self.codes.as_mut_slice(), *phase);
-            let steps = simulation::run(&mut simulation, codes, &until, (stop_when, most), events).await;
+            let steps = simulation::run(&mut simulation, codes, &until, (stop_when, max_steps), events).await;
             total.taken += steps.taken;
             total.last = total.last.max(steps.last);
-            total.is_cut_short |= steps.is_cut_short;
+            total.has_reached_limit |= steps.has_reached_limit;
         }
         let backups = simulation::store(simulation, tx).await?;
         self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
         Ok(total)
     }
 
-    /// Takes these steps of one code at an instant, due or not.
+    /// Runs these steps of one code at an instant, whether they are due or not.
     pub async fn take_steps(
         &mut self,
         tx: &mut PgConnection,
@@ -200,8 +199,8 @@ impl LockedCodes {
         at: Timestamp,
         steps: &[Step],
     ) -> Result<()> {
-        self.write_memory(tx).await?;
-        // Whatever falls due until then, the lock's memory is needed: it may confirm now.
+        self.write_if_memory_changed(tx).await?;
+        // Load the lock's memory without regard to due times, because the lock may confirm now.
         let (far, every_code): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
         let mut simulation =
             simulation::load(tx, &self.devices, (&self.codes, &every_code), |_| far, self.machine_now).await?;
@@ -210,27 +209,30 @@ impl LockedCodes {
         let device_id = code.device_id;
         let locked = find(&self.devices, device_id).ok_or_else(|| not_locked(access_code_id))?;
         let lock = Pace::Usual.lock(locked);
-        let mut frees = false;
+        let mut has_freed_memory = false;
         for step in steps {
-            frees |= simulation.step(locked, &lock, code, at, *step, &mut self.recorder.events);
+            has_freed_memory |= simulation.step(locked, &lock, code, at, *step, &mut self.recorder.events);
         }
         let backups = simulation::store(simulation, tx).await?;
         self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
-        if frees {
-            self.try_blocked_again(at);
+        if has_freed_memory {
+            self.retry_blocked(at);
         }
         Ok(())
     }
 
-    /// Lets the codes try again that something in a lock's memory was in the way of: it may be gone.
-    pub fn try_blocked_again(&mut self, at: Timestamp) {
-        self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.state.try_again(at));
+    /// Retries at `at` the codes that a lock's memory blocked, because the cause may be gone.
+    pub fn retry_blocked(&mut self, at: Timestamp) {
+        self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.state.retry_now(at));
     }
 
     fn is_anything_due(&self, phases: &[Phase<'_>], until: impl Fn(&LockedDevice) -> Timestamp) -> bool {
         phases.iter().any(|(pace, takes_part)| {
-            let locks: HashMap<Uuid, _> =
-                self.devices.iter().map(|it| (it.device.device_id, (pace.lock(it), until(it)))).collect();
+            let locks: HashMap<Uuid, _> = self
+                .devices
+                .iter()
+                .map(|locked| (locked.device.device_id, (pace.lock(locked), until(locked))))
+                .collect();
             self.codes.iter().filter(|code| takes_part(code)).any(|code| {
                 let next = locks.get(&code.device_id).and_then(|(lock, until)| Some((code.state.next(lock)?.0, until)));
                 next.is_some_and(|(due_at, until)| due_at <= *until)
@@ -238,28 +240,32 @@ impl LockedCodes {
         })
     }
 
-    /// Sees to it that the database knows what the locks hold: what may stand in the way of a code is read there.
-    pub async fn write_memory(&mut self, tx: &mut PgConnection) -> Result<()> {
-        let is_known = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
+    /// Writes the changes if they affect the memory of a lock, because conflicts and reservations are read from the
+    /// database.
+    pub async fn write_if_memory_changed(&mut self, tx: &mut PgConnection) -> Result<()> {
+        let is_stored = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
             let stored = stored.as_ref().map(|stored| &stored.code.state);
             stored.and_then(|state| state.held.as_ref()) == code.state.held.as_ref()
                 && stored.is_none_or(|state| state.gone_at == code.state.gone_at)
         };
-        if self.codes.iter().zip(&self.stored_codes).all(is_known) { Ok(()) } else { self.write(tx).await }
+        if self.codes.iter().zip(&self.stored_codes).all(is_stored) { Ok(()) } else { self.write(tx).await }
     }
 
-    /// Writes what has changed and what was recorded; everything stays locked.
+    /// Writes the changes and the recorded events and action attempts. All locks remain.
     ///
     /// # Errors
-    /// A code whose device is not locked: it would not be written.
+    /// [`Error::Internal`] for a code whose device is not locked.
     pub async fn write(&mut self, tx: &mut PgConnection) -> Result<()> {
         self.write_devices(tx).await?;
-        let locks: HashMap<Uuid, &LockedDevice> = self.devices.iter().map(|it| (it.device.device_id, it)).collect();
+        let locks: HashMap<Uuid, &LockedDevice> =
+            self.devices.iter().map(|locked| (locked.device.device_id, locked)).collect();
         let mut changes = self.recorder.changes();
         for (code, stored) in self.codes.iter().zip(&mut self.stored_codes) {
             let locked = locks.get(&code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
             let (due_at, wake_at) = StoredCode::due_times(code, locked);
-            if stored.as_ref().is_some_and(|it| it.due_at == due_at && it.wake_at == wake_at && it.code == *code) {
+            let is_unchanged =
+                |stored: &StoredCode| stored.due_at == due_at && stored.wake_at == wake_at && stored.code == *code;
+            if stored.as_ref().is_some_and(is_unchanged) {
                 continue;
             }
             let current = StoredCode { code: code.clone(), due_at, wake_at };
@@ -271,12 +277,13 @@ impl LockedCodes {
 
     async fn write_devices(&mut self, tx: &mut PgConnection) -> Result<()> {
         let new = self.codes.iter().zip(&self.stored_codes).filter(|(_, stored)| stored.is_none());
-        let with_stays: HashSet<Uuid> =
+        let with_new_offline_codes: HashSet<Uuid> =
             new.filter(|(code, _)| code.state.is_offline).map(|(code, _)| code.device_id).collect();
         let changed = self.devices.iter().zip(&self.stored_devices).filter(|(locked, stored)| {
-            // Random ids need no ordinal; stays do.
-            let counts = locked.ids.is_derived() || with_stays.contains(&locked.device.device_id);
-            locked.device != stored.device || (counts && locked.access_code_ordinal != stored.access_code_ordinal)
+            // Derived ids and the stay ids of offline codes need the ordinal; random ids do not.
+            let needs_ordinal = locked.ids.is_derived() || with_new_offline_codes.contains(&locked.device.device_id);
+            locked.device != stored.device
+                || (needs_ordinal && locked.access_code_ordinal != stored.access_code_ordinal)
         });
         let changed: Vec<LockedDevice> = changed.map(|(locked, _)| locked.clone()).collect();
         if !changed.is_empty() {
@@ -287,7 +294,7 @@ impl LockedCodes {
     }
 }
 
-/// One of these devices, which are in the order of their ids.
+/// Finds a device by binary search; the devices are ordered by id.
 fn find(devices: &[LockedDevice], device_id: Uuid) -> Option<&LockedDevice> {
     let index = devices.binary_search_by_key(&device_id, |locked| locked.device.device_id).ok()?;
     devices.get(index)

@@ -1,5 +1,5 @@
-//! A transaction that has locked a workspace's row: nobody else moves its clock, adds devices, arranges faults or takes
-//! snapshots meanwhile.
+//! Transactions with the row of a workspace locked: no other transaction moves its clock, adds devices, creates faults
+//! or creates snapshots meanwhile.
 
 use super::app::App;
 use crate::clock::{Timestamp, machine_now};
@@ -18,10 +18,10 @@ pub(crate) async fn begin(app: &App, workspace_id: Uuid) -> Result<Transaction> 
     Ok(tx)
 }
 
-/// The same for work that may take long.
+/// Like [`begin`], with the timeouts of long jobs.
 ///
 /// # Errors
-/// Those of [`begin`].
+/// The errors of [`begin`].
 pub(crate) async fn begin_long(app: &App, workspace_id: Uuid) -> Result<Transaction> {
     let mut tx = app.pool.begin(workspace_id).await?;
     tx.allow_long().await?;
@@ -29,10 +29,10 @@ pub(crate) async fn begin_long(app: &App, workspace_id: Uuid) -> Result<Transact
     Ok(tx)
 }
 
-/// The workspace's time, and the machine's.
+/// Returns the time of the workspace's clock and of the machine's clock.
 ///
 /// # Errors
-/// Those of [`begin`].
+/// The errors of [`begin`].
 pub(crate) async fn now(tx: &mut Transaction, workspace_id: Uuid) -> Result<(Timestamp, Timestamp)> {
     let (_, settings) = workspaces::settings(tx, workspace_id).await?;
     let machine_now = machine_now();

@@ -1,4 +1,4 @@
-//! Transactions on locked devices, and what drives them: requests, the scheduler, the clock.
+//! Transactions on locked devices, and the parts that start them: requests, the scheduler and moves of a clock.
 
 pub(crate) mod app;
 pub(crate) mod backup_pool;

@@ -1,17 +1,17 @@
-//! Locks whose codes cannot be lived on: tried again now and then, and named once.
+//! Devices whose access codes cannot be processed: retried after growing delays, and logged once.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// How long a lock is parked at first.
+/// Delay before the first retry.
 const FIRST_DELAY: Duration = Duration::from_secs(1);
 
-/// How long a lock is parked at most.
+/// Maximum delay before a retry.
 const MAX_DELAY: Duration = Duration::from_mins(5);
 
-/// The locks that this process leaves alone for a while.
+/// The devices that the scheduler of this process skips until their next retry, by device id.
 #[derive(Debug, Default)]
 pub struct Parking(Mutex<HashMap<Uuid, Parked>>);
 
@@ -22,35 +22,36 @@ struct Parked {
 }
 
 impl Parking {
-    /// Parks a lock: for a second, and each time it fails again for twice as long, up to five minutes. It is named in the
-    /// log when it fails for the first time.
+    /// Parks a device: for a second, and after each further failure for twice as long, up to five minutes. Only the
+    /// first failure is logged.
     pub(super) fn park(&self, device_id: Uuid, error: &dyn std::error::Error) {
-        let mut all = self.0.lock();
-        let pause = all.get(&device_id).map_or(FIRST_DELAY, |parked| (parked.pause * 2).min(MAX_DELAY));
-        if all.insert(device_id, Parked { until: Instant::now() + pause, pause }).is_none() {
-            tracing::error!(%error, %device_id, "the access codes of a lock cannot be worked on; they are tried again now and then");
+        let mut devices = self.0.lock();
+        let pause = devices.get(&device_id).map_or(FIRST_DELAY, |parked| (parked.pause * 2).min(MAX_DELAY));
+        if devices.insert(device_id, Parked { until: Instant::now() + pause, pause }).is_none() {
+            tracing::error!(%error, %device_id, "the access codes of a lock cannot be processed; retrying at \
+                                                 intervals");
         }
     }
 
-    /// Forgets that a lock was parked.
+    /// Removes a device after a successful retry.
     pub(super) fn release(&self, device_id: Uuid) {
         self.0.lock().remove(&device_id);
     }
 
-    /// Forgets all locks but these: the others were tried again, and nothing was wrong.
-    pub(super) fn keep_only(&self, parked: &[Uuid]) {
-        let mut all = self.0.lock();
-        all.retain(|device_id, _| parked.contains(device_id));
+    /// Removes all devices except these, which were skipped: the others were retried successfully.
+    pub(super) fn retain(&self, parked: &[Uuid]) {
+        let mut devices = self.0.lock();
+        devices.retain(|device_id, _| parked.contains(device_id));
     }
 
-    /// The locks that are left alone now.
+    /// Returns the devices to skip now.
     pub(super) fn parked(&self) -> Vec<Uuid> {
         let now = Instant::now();
-        let all = self.0.lock();
-        all.iter().filter(|(_, parked)| parked.until > now).map(|(device_id, _)| *device_id).collect()
+        let devices = self.0.lock();
+        devices.iter().filter(|(_, parked)| parked.until > now).map(|(device_id, _)| *device_id).collect()
     }
 
-    /// How many locks failed when they were tried last.
+    /// Returns the number of devices that failed at their last try.
     pub fn count(&self) -> usize {
         self.0.lock().len()
     }

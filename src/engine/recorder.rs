@@ -1,5 +1,6 @@
-//! Events and action attempts of one transaction: recorded in order, written by the transaction that makes them true, and
-//! told of when it is committed. Each event remembers which request of a batch caused it.
+//! Events and action attempts of one transaction: recorded in order, written by the same transaction as the changes
+//! that they report, and published after the commit. Each event is attributed to the request of the batch that caused
+//! it.
 
 use crate::cause::Cause;
 use crate::domain::action_attempt::NewActionAttempt;
@@ -9,57 +10,55 @@ use crate::store::changes::Changes;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// What a transaction records.
+/// Events and action attempts recorded in one transaction.
 #[derive(Debug, Default)]
 pub struct Recorder {
     /// All events so far, in order.
     pub events: Vec<NewEvent>,
     action_attempts: Vec<NewActionAttempt>,
-    /// How many of the events are written.
+    /// Number of events that are written.
     written: usize,
-    /// The index of the request that caused each of the first events.
+    /// Index of the request that caused each event; shorter than `events` until the latest events are attributed.
     causes: Vec<Option<usize>>,
     attribution: Attribution,
-    /// The request that last concerned an access code or a device.
+    /// Index of the last request that concerned an access code or a device, by their ids.
     concerned: HashMap<Uuid, usize>,
 }
 
-/// Which request causes the events that are recorded.
+/// Rule by which recorded events are attributed to requests.
 #[derive(Clone, Copy, Debug, Default)]
 enum Attribution {
-    /// None: they fell due before anything was asked for.
+    /// To no request: the steps were due before the requests.
     #[default]
-    Nobody,
-    /// The one with this index.
+    Unattributed,
+    /// To the request with this index.
     Request(usize),
-    /// The one that last concerned the access code of the event, or else its device.
+    /// To the last request that concerned the access code of the event, or else its device.
     BySubject,
 }
 
 impl Recorder {
-    /// Records an event.
     pub fn event(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 
-    /// Records an action attempt.
     pub fn action_attempt(&mut self, attempt: NewActionAttempt) {
         self.action_attempts.push(attempt);
     }
 
-    /// Has the request with this index cause what is recorded from now on.
+    /// Attributes the events from now on to the request with this index.
     pub fn begin_request(&mut self, index: usize) {
         self.attribute_to(Attribution::Request(index));
     }
 
-    /// Notes that the request that has begun concerns an access code and its device.
-    pub fn concerns(&mut self, access_code_id: Uuid, device_id: Uuid) {
+    /// Registers that the current request concerns an access code and its device.
+    pub fn register_subject(&mut self, access_code_id: Uuid, device_id: Uuid) {
         if let Attribution::Request(index) = self.attribution {
             self.concerned.extend([(access_code_id, index), (device_id, index)]);
         }
     }
 
-    /// Has each request cause what happens from now on to what it concerns; of several the last.
+    /// Attributes each event from now on to the last request that concerned its access code or device.
     pub fn end_requests(&mut self) {
         self.attribute_to(Attribution::BySubject);
     }
@@ -69,12 +68,12 @@ impl Recorder {
         self.attribution = attribution;
     }
 
-    /// Attributes the events that are not yet.
+    /// Attributes the events recorded since the last call.
     fn attribute(&mut self) {
         let concerned = |id: Option<Uuid>| id.and_then(|id| self.concerned.get(&id).copied());
         let new = self.events.get(self.causes.len()..).unwrap_or_default();
         let causes = new.iter().map(|event| match self.attribution {
-            Attribution::Nobody => None,
+            Attribution::Unattributed => None,
             Attribution::Request(index) => Some(index),
             Attribution::BySubject => concerned(event.access_code_id).or_else(|| concerned(event.device_id)),
         });
@@ -82,14 +81,15 @@ impl Recorder {
         self.causes.extend(causes);
     }
 
-    /// What has been recorded since this was asked last, to be written.
+    /// Returns everything recorded since the last call, to be written.
     pub fn changes(&mut self) -> Changes {
         let events = self.events.get(self.written..).unwrap_or_default().to_vec();
         self.written = self.events.len();
         Changes { events, action_attempts: std::mem::take(&mut self.action_attempts), ..Changes::default() }
     }
 
-    /// Goes on with what was recorded later in the same transaction. All that was recorded here is written.
+    /// Appends the records of a later part of the same transaction. Everything recorded in `self` must be written
+    /// already.
     pub fn append(&mut self, mut later: Self) {
         self.attribute();
         later.attribute();
@@ -100,12 +100,13 @@ impl Recorder {
         self.attribution = later.attribution;
     }
 
-    /// Tells of the events, which are committed: the requests that caused them, and whoever listens to them.
-    pub fn committed(mut self, app: &App, requests: &[Cause]) {
+    /// Publishes the committed events: adds them to the requests that caused them, and sends them to the subscribers of
+    /// the request log.
+    pub fn publish(mut self, app: &App, requests: &[Cause]) {
         self.attribute();
         for (event, cause) in self.events.iter().zip(&self.causes) {
             if let Some(request) = cause.and_then(|index| requests.get(index)) {
-                request.note([event.into()]);
+                request.add_events([event.into()]);
             }
         }
         app.requests.recorded(self.events);

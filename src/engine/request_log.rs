@@ -1,6 +1,7 @@
-//! What was asked and answered lately: a ring in the memory of this process, and a broadcast to whoever listens.
+//! Request log: a ring buffer with the latest requests and responses of this process, and a broadcast channel for
+//! subscribers.
 //!
-//! Keeping a request costs next to nothing: its bytes are kept as they are, and looked at by those who read the log.
+//! Adding a request is cheap: the bytes of its bodies are stored unparsed, and parsed only when the log is read.
 
 use crate::cause::Cause;
 use crate::clock::{self, machine_now};
@@ -15,23 +16,23 @@ use std::time::{Duration, Instant};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-/// How many bytes of a body are kept.
+/// Maximum number of stored bytes per body.
 pub(crate) const MAX_LOGGED_BODY: usize = 16 * 1024;
 
-/// How many messages a listener may be behind before it misses some.
+/// Number of messages that a subscriber may lag behind before it misses some.
 const STREAM_BUFFER: usize = 1024;
 
-/// A body, or as much of it as is kept.
+/// Body of a request or response, cut to [`MAX_LOGGED_BODY`] bytes.
 #[derive(Clone, Debug, Default)]
 pub struct CapturedBody {
-    /// Its first bytes.
+    /// The stored bytes, from the start of the body.
     pub bytes: Bytes,
-    /// How many there were.
+    /// Length of the complete body in bytes.
     pub length: usize,
 }
 
 impl CapturedBody {
-    /// Copies a body: what it lies in belongs to its connection, which can then go on using it.
+    /// Copies a body, so that the connection can reuse the buffer that contains it.
     pub fn copy(body: &[u8]) -> Self {
         Self { bytes: Bytes::copy_from_slice(&body[..body.len().min(MAX_LOGGED_BODY)]), length: body.len() }
     }
@@ -40,55 +41,52 @@ impl CapturedBody {
         if body.len() > MAX_LOGGED_BODY { Self::copy(body) } else { Self { bytes: body.clone(), length: body.len() } }
     }
 
-    /// Whether some of it is missing.
+    /// Returns true if the stored bytes are not the complete body.
     pub fn is_cut(&self) -> bool {
         self.bytes.len() < self.length
     }
 }
 
-/// A request and its answer.
+/// A request and its response.
 #[derive(Clone, Debug)]
 pub struct LoggedRequest {
-    /// Its place in the order in which this process answered.
+    /// Position in the order of the responses of this process.
     pub number: u64,
-    /// The id in the header `seam-request-id`.
+    /// Value of the response header `seam-request-id`.
     pub request_id: String,
-    /// The workspace of its credential; `None`: the credential was wrong, or nobody looked at it.
+    /// Workspace of the credential; `None`: the credential was invalid or was not checked.
     pub workspace_id: Option<Uuid>,
-    /// Its method.
     pub method: String,
-    /// Its path.
     pub path: Cow<'static, str>,
-    /// Its query string.
     pub query: Option<String>,
-    /// Its body, if it was read.
+    /// Request body; `None`: it was not read.
     pub body: Option<CapturedBody>,
-    /// The status of the answer; `None`: the connection was reset instead.
+    /// Response status; `None`: the connection was reset instead.
     pub status: Option<u16>,
-    /// The body of the answer.
+    /// Response body.
     pub answer: CapturedBody,
-    /// When it came, in the machine's time.
+    /// Arrival of the request, on the machine's clock.
     pub started_at: clock::Timestamp,
-    /// How long the answer took.
+    /// Time from the arrival to the response.
     pub took: Duration,
-    /// What it caused.
+    /// Handle with the events that the request caused.
     pub cause: Cause,
-    /// The HTTP fault that struck it.
+    /// HTTP fault that was applied to the request.
     pub http_fault_id: Option<Uuid>,
 }
 
-/// A request that is being answered.
+/// A request without a response yet.
 #[derive(Debug)]
 pub struct Pending {
-    /// What is known of it so far.
+    /// Log entry, without the response.
     pub entry: LoggedRequest,
-    /// Whether its connection is reset instead of an answer.
+    /// True if the connection is reset instead of sending a response.
     pub is_reset: bool,
     begun: Instant,
 }
 
 impl Pending {
-    /// A request that has just come, with its id.
+    /// Creates the entry of a request that has just arrived.
     pub fn new(request_id: &str, method: &str, path: Cow<'static, str>, query: Option<&str>) -> Self {
         let entry = LoggedRequest {
             number: 0,
@@ -108,7 +106,7 @@ impl Pending {
         Self { entry, is_reset: false, begun: Instant::now() }
     }
 
-    fn answered(self, status: u16, body: &Bytes) -> LoggedRequest {
+    fn into_logged(self, status: u16, body: &Bytes) -> LoggedRequest {
         let took = self.begun.elapsed();
         if self.is_reset {
             return LoggedRequest { took, ..self.entry };
@@ -117,21 +115,21 @@ impl Pending {
     }
 }
 
-/// What listeners are told.
+/// Message to the subscribers of the request log.
 #[derive(Clone, Debug)]
 pub enum StreamMessage {
-    /// A request was answered.
+    /// The response of a request was sent, or its connection reset.
     Request(Arc<LoggedRequest>),
     /// An event was recorded.
     Event(Arc<NewEvent>),
 }
 
-/// The requests that this process answered lately.
+/// Log of the latest requests of this process.
 #[derive(Debug)]
 pub struct RequestLog {
     ring: Mutex<Ring>,
     capacity: usize,
-    /// Tells the cursors of this process from those of another.
+    /// Prefix of cursors, which distinguishes them from the cursors of another process.
     process: String,
     listeners: broadcast::Sender<StreamMessage>,
 }
@@ -139,20 +137,20 @@ pub struct RequestLog {
 #[derive(Debug, Default)]
 struct Ring {
     entries: VecDeque<Arc<LoggedRequest>>,
-    /// The number of the last entry.
+    /// Number of the last entry.
     last: u64,
 }
 
 impl RequestLog {
-    /// A log of at most so many requests.
+    /// Creates a log of at most `capacity` requests.
     pub fn new(capacity: usize) -> Self {
         let process = ids::random_id().simple().to_string()[..8].to_owned();
         Self { ring: Mutex::default(), capacity, process, listeners: broadcast::Sender::new(STREAM_BUFFER) }
     }
 
-    /// Keeps a request that has been answered with this status and body.
-    pub fn keep(&self, pending: Pending, status: u16, body: &Bytes) {
-        let mut entry = pending.answered(status, body);
+    /// Adds a request with the status and body of its response.
+    pub fn record(&self, pending: Pending, status: u16, body: &Bytes) {
+        let mut entry = pending.into_logged(status, body);
         let mut ring = self.ring.lock();
         ring.last += 1;
         entry.number = ring.last;
@@ -161,7 +159,7 @@ impl RequestLog {
         if self.capacity > 0 {
             ring.entries.push_back(Arc::clone(&entry));
         }
-        // Under the lock, so that listeners hear of requests in their order.
+        // Send while the ring is locked, so that subscribers receive the requests in order.
         if self.listeners.receiver_count() > 0 {
             drop(self.listeners.send(StreamMessage::Request(entry)));
         }
@@ -169,7 +167,7 @@ impl RequestLog {
         drop(oldest);
     }
 
-    /// Tells listeners of events that were recorded.
+    /// Sends recorded events to the subscribers.
     pub fn recorded(&self, events: impl IntoIterator<Item = NewEvent>) {
         if self.listeners.receiver_count() == 0 {
             return;
@@ -179,23 +177,23 @@ impl RequestLog {
         }
     }
 
-    /// The requests after this number that are still kept, in the order in which they were answered.
+    /// Returns the stored requests with a higher number, in ascending order.
     pub fn after(&self, number: u64) -> Vec<Arc<LoggedRequest>> {
         let ring = self.ring.lock();
         ring.entries.iter().filter(|entry| entry.number > number).cloned().collect()
     }
 
-    /// What is told from now on.
-    pub fn listen(&self) -> broadcast::Receiver<StreamMessage> {
+    /// Subscribes to all messages from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<StreamMessage> {
         self.listeners.subscribe()
     }
 
-    /// How others refer to an entry.
+    /// Returns the cursor by which clients refer to an entry.
     pub fn cursor(&self, number: u64) -> String {
         format!("{}.{number}", self.process)
     }
 
-    /// The number of the entry that a cursor refers to; `None`: it is not one of this process.
+    /// Returns the entry number in a cursor; `None`: it is not a cursor of this process.
     pub fn number_of(&self, cursor: &str) -> Option<u64> {
         cursor.strip_prefix(self.process.as_str())?.strip_prefix('.')?.parse().ok()
     }
@@ -205,30 +203,30 @@ impl RequestLog {
 mod tests {
     use super::*;
 
-    fn keep(log: &RequestLog, body: &[u8]) {
+    fn add_request(log: &RequestLog, body: &[u8]) {
         let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
         pending.entry.body = Some(CapturedBody::copy(body));
-        log.keep(pending, 200, &Bytes::from_static(b"{}"));
+        log.record(pending, 200, &Bytes::from_static(b"{}"));
     }
 
     #[test]
-    fn the_oldest_request_makes_room_and_numbers_go_on() {
+    fn request_log_drops_the_oldest_request_and_continues_its_numbers() {
         let log = RequestLog::new(2);
         for _ in 0..5 {
-            keep(&log, b"");
+            add_request(&log, b"");
         }
         let numbers = |after| log.after(after).iter().map(|entry| entry.number).collect::<Vec<_>>();
         assert_eq!((numbers(0), numbers(4), numbers(5)), (vec![4, 5], vec![5], vec![]));
         assert_eq!(log.number_of(&log.cursor(4)), Some(4));
         assert_eq!(RequestLog::new(2).number_of(&log.cursor(4)), None);
-        keep(&RequestLog::new(0), b"");
+        add_request(&RequestLog::new(0), b"");
     }
 
     #[test]
-    fn a_long_body_is_cut_and_says_so() {
+    fn captured_body_over_the_limit_is_marked_as_cut() {
         let log = RequestLog::new(2);
-        keep(&log, &vec![b'a'; MAX_LOGGED_BODY]);
-        keep(&log, &vec![b'a'; MAX_LOGGED_BODY + 1]);
+        add_request(&log, &vec![b'a'; MAX_LOGGED_BODY]);
+        add_request(&log, &vec![b'a'; MAX_LOGGED_BODY + 1]);
         let bodies: Vec<CapturedBody> = log.after(0).iter().filter_map(|entry| entry.body.clone()).collect();
         assert_eq!(bodies.iter().map(|body| body.bytes.len()).collect::<Vec<_>>(), [MAX_LOGGED_BODY; 2]);
         assert_eq!(bodies.iter().map(CapturedBody::is_cut).collect::<Vec<_>>(), [false, true]);

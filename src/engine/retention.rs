@@ -1,9 +1,10 @@
-//! What is older than it is to be kept goes: events, action attempts, and codes that are gone.
+//! Retention: removes old events, old action attempts, and codes that have been gone for long.
 //!
-//! Age is a matter of time that passes by itself. A live workspace's is the machine's; in a running one what is too old
-//! is found at the time its clock showed that long ago. A workspace whose clock is held keeps all: its time only passes
-//! when somebody says so, and who moves it by a year still wants to see what happened on the way. So nothing goes that
-//! the machine's clock would not call old, and no workspace that is to repeat itself is touched.
+//! Age is measured by time that passes on its own. The limit for a live workspace is the machine's time minus the
+//! retention period. The limit for a running workspace is the time that its clock showed at that moment. A workspace
+//! with a held clock keeps everything: its time passes only when a client moves the clock, and a client that moves it
+//! by a year still wants to see the events of that year. Therefore nothing is removed that is not old by the machine's
+//! clock, and workspaces that must be repeatable are not changed.
 
 use super::app::App;
 use crate::clock::{Timestamp, WorkspaceClock, machine_now};
@@ -14,68 +15,68 @@ use chrono::TimeDelta;
 use std::time::{Duration, Instant as Monotonic};
 use uuid::Uuid;
 
-/// How many rows of a kind go in one transaction, and how many workspaces are looked at together.
+/// Maximum number of rows of one kind per transaction, and of workspaces per query.
 const BATCH: i64 = 1000;
 
-/// Looks for what is too old, now and then.
+/// Removes old rows at regular intervals.
 #[derive(Debug)]
 pub(crate) struct Retention {
     keep: TimeDelta,
-    every: Duration,
-    looked: Option<Monotonic>,
+    interval: Duration,
+    last_run: Option<Monotonic>,
 }
 
 impl Retention {
-    /// What the settings ask for; `None`: everything stays.
+    /// Creates it from the settings; `None`: no retention period is set, and nothing is removed.
     pub(crate) fn of(config: &Settings) -> Option<Self> {
         let keep = config.retention?;
-        // A sixtieth of the period late at most, and no need to look more often than once a minute.
-        let every = (keep / 60).to_std().unwrap_or_default().min(Duration::from_mins(1));
-        Some(Self { keep, every, looked: None })
+        // One sixtieth of the retention period, at most a minute.
+        let interval = (keep / 60).to_std().unwrap_or_default().min(Duration::from_mins(1));
+        Some(Self { keep, interval, last_run: None })
     }
 
-    /// Removes what is too old, unless that was done a short while ago.
+    /// Removes old rows, unless the interval since the last run has not passed.
     pub(crate) async fn look(&mut self, app: &App) {
-        if self.looked.is_some_and(|at| at.elapsed() < self.every) {
+        if self.last_run.is_some_and(|at| at.elapsed() < self.interval) {
             return;
         }
-        self.looked = Some(Monotonic::now());
+        self.last_run = Some(Monotonic::now());
         if let Err(error) = remove_older_than(app, self.keep).await {
-            tracing::error!(%error, "what is older than it is to be kept could not be removed");
+            tracing::error!(%error, "could not delete expired events, action attempts and access codes");
         }
     }
 }
 
-/// Removes what is older than this. Gives how many rows it was.
+/// Removes rows older than `keep` and returns their number.
 pub async fn remove_older_than(app: &App, keep: TimeDelta) -> Result<u64> {
-    let (mut behind, mut removed) = (Uuid::nil(), 0);
+    let (mut last_id, mut removed) = (Uuid::nil(), 0);
     loop {
         let machine_now = machine_now();
-        let all_settings = retention::passing_by_themselves(&app.background, behind, BATCH).await?;
-        let Some((last, _)) = all_settings.last() else { return Ok(removed) };
-        behind = *last;
-        let old =
-            all_settings.iter().filter_map(|(id, settings)| Some((*id, too_old(settings.clock, machine_now, keep)?)));
-        let (ids, before): (Vec<Uuid>, Vec<Timestamp>) = old.unzip();
+        let workspaces = retention::with_moving_clock(&app.background, last_id, BATCH).await?;
+        let Some((last, _)) = workspaces.last() else { return Ok(removed) };
+        last_id = *last;
+        let limits =
+            workspaces.iter().filter_map(|(id, settings)| Some((*id, too_old(settings.clock, machine_now, keep)?)));
+        let (ids, before): (Vec<Uuid>, Vec<Timestamp>) = limits.unzip();
         if ids.is_empty() {
             continue;
         }
         loop {
-            let (rows, is_all) = retention::remove_batch(&app.background, &ids, &before, BATCH).await?;
+            let (rows, is_complete) = retention::remove_batch(&app.background, &ids, &before, BATCH).await?;
             removed += rows;
-            if is_all {
+            if is_complete {
                 break;
             }
         }
     }
 }
 
-/// The workspace's time before which everything is too old; `None`: nothing is.
+/// Returns the time on the workspace's clock before which rows are too old; `None`: no row is.
 fn too_old(clock: WorkspaceClock, machine_now: Timestamp, keep: TimeDelta) -> Option<Timestamp> {
     let then = machine_now.checked_sub_signed(keep)?;
     match clock {
         WorkspaceClock::Live => Some(then),
-        // What happened before it ran may have happened a moment before.
+        // Rows from before the clock began to run may be only a moment older than that.
         WorkspaceClock::Running { since, .. } => (since <= then).then(|| clock.now(then)),
         WorkspaceClock::Held { .. } => None,
     }
@@ -91,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_time_itself_has_left_behind_is_too_old() {
+    fn retention_limit_follows_live_and_running_clocks_but_not_held_ones() {
         let (now, keep) = (at("2026-03-31T00:00:00Z"), TimeDelta::days(10));
         assert_eq!(too_old(WorkspaceClock::Live, now, keep), Some(at("2026-03-21T00:00:00Z")));
         let long_ago = WorkspaceClock::Held { at: at("2020-01-01T00:00:00Z") };

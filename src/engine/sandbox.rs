@@ -1,4 +1,4 @@
-//! Makes the default sandbox where it is not there: the workspace that a server begins with.
+//! Default sandbox: the workspace that a server creates at its start, if it does not exist.
 
 use super::app::App;
 use super::workspaces::{LockSpec, WorkspaceParams, create};
@@ -14,10 +14,10 @@ fn device_id(digits: u128) -> Uuid {
     Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
 }
 
-/// Makes the default sandbox if it is not there, and gives its locks.
+/// Creates the default sandbox if it does not exist, and returns its devices.
 ///
 /// # Errors
-/// [`Error::SandboxInUse`] where another workspace has one of its ids or its key.
+/// [`Error::SandboxInUse`] if another workspace has one of its ids or its key.
 pub async fn ensure(app: &App) -> Result<Vec<Device>> {
     let filter = devices::Filter::default();
     let found = devices::list(&app.pool, &Visibility::all_of(WORKSPACE_ID), &filter).await?;
@@ -47,11 +47,11 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
     };
     match create(app, params).await {
         Ok(created) => Ok(created.devices),
-        Err(Error::InUse(what)) => {
-            // Another process that starts on the same database was quicker, or fixtures have a workspace with its id.
+        Err(Error::InUse(parameter)) => {
+            // Another process on the same database has just created it, or fixtures contain a workspace with its id.
             match workspaces::by_id(&app.pool, WORKSPACE_ID).await? {
                 Some(_) => devices::list(&app.pool, &Visibility::all_of(WORKSPACE_ID), &filter).await,
-                None => Err(Error::SandboxInUse(what)),
+                None => Err(Error::SandboxInUse(parameter)),
             }
         }
         Err(error) => Err(error),

@@ -1,13 +1,14 @@
-//! The loop that makes due things happen.
+//! Scheduler: the loop that runs due steps of access codes.
 //!
-//! The lock is the unit: it has one memory. A tick claims locks with codes that are due, lives the codes on by the rules
-//! of [`crate::domain::access_code::lifecycle`], and writes codes, their next due times and events in one transaction whose
-//! number of statements does not grow with the batch. Any number of processes may tick on one database: a claimed lock
-//! is passed over by the others, and what a killed one had begun never happened.
+//! The unit of work is a device, because its codes share one memory. A tick claims devices with due codes, runs the due
+//! steps by the rules of [`crate::domain::access_code::lifecycle`], and writes codes, their next due times and events
+//! in one transaction, whose number of statements does not grow with the batch. Any number of processes may tick on one
+//! database: they skip devices claimed by another process, and the transaction of a killed process is rolled back.
 //!
-//! A lock whose codes cannot be lived on, say because a row does not decode, is found and parked, so that the others go
-//! on. How much of a tick is computing is limited as well: what is left falls due in the next one. While some workspaces
-//! have more that is due than a batch takes, a second loop looks after the others.
+//! A device whose codes cannot be processed, for example because a row does not decode, is isolated and parked, so that
+//! the other devices continue. The number of steps of a tick is limited as well: the remaining steps stay due for the
+//! next tick. While some workspaces have more due codes than a batch takes, a second loop processes the other
+//! workspaces.
 
 use super::app::{App, SchedulerRound};
 use crate::clock::{Timestamp, machine_now};
@@ -22,43 +23,43 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How many codes one transaction takes, some 50 ms of work: requests for their locks wait for it, and so does whatever
-/// else falls due.
+/// Maximum number of codes per transaction, about 50 ms of work. Requests for their devices, and other codes that fall
+/// due, wait for it.
 const BATCH: usize = 400;
 
-/// A workspace with this part of a full batch is busy: others are looked for beside it.
+/// Number of codes of a batch from which their workspace is busy: the second loop then processes the other workspaces.
 const BUSY_PART: usize = BATCH / 10;
 
-/// How many steps one transaction takes at most.
+/// Maximum number of steps per transaction.
 const BATCH_STEPS: u64 = 20_000;
 
-/// How long one transaction may take.
+/// Maximum duration of one transaction.
 const BATCH_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The shortest time between two rounds: under load many small pieces of work become few larger ones.
+/// Minimum time between two rounds: under load, many small batches become a few larger ones.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The shortest time between two rounds while all that is due is held by somebody else.
+/// Minimum time between two rounds while other transactions hold the locks of all due devices.
 const MIN_INTERVAL_WHILE_HELD: Duration = Duration::from_millis(50);
 
-/// The longest sleep: how late work is noticed that another process has left behind.
+/// Maximum sleep, which is also the maximum delay until work left by another process is found.
 const MAX_SLEEP: Duration = Duration::from_secs(1);
 
-/// Makes due things happen until the future is dropped.
+/// Runs due steps until the future is dropped.
 pub(crate) async fn run(app: App) {
     loop {
         let (outcome, has_done_something) = round(&app).await;
-        app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
+        app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: outcome.is_ok() });
         let interval = if has_done_something { MIN_INTERVAL } else { MIN_INTERVAL_WHILE_HELD };
         let sleep = match outcome {
             Ok(Some(wake_at)) => (wake_at - machine_now()).to_std().unwrap_or_default().clamp(interval, MAX_SLEEP),
             Ok(None) => MAX_SLEEP,
             Err(error) => {
-                tracing::error!(%error, "the scheduler failed and will try again");
+                tracing::error!(%error, "the scheduler failed; retrying");
                 MAX_SLEEP
             }
         };
-        // A request that makes something due sooner than the sleep would end cuts it short, but not below the shortest interval.
+        // A request that makes a step due earlier ends the sleep, but not before the minimum interval has passed.
         tokio::time::sleep(MIN_INTERVAL.min(sleep)).await;
         tokio::select! {
             () = tokio::time::sleep(sleep.saturating_sub(MIN_INTERVAL)) => {}
@@ -67,7 +68,7 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Does what is due. Gives when something falls due next, and whether anything was done.
+/// Runs batches as long as they are full. Returns the next time at which codes are due, and whether any were processed.
 async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
     let mut has_done_something = false;
     loop {
@@ -75,27 +76,28 @@ async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
             Err(error) => return (Err(error), has_done_something),
             Ok(done) => {
                 has_done_something |= done > 0;
-                // A batch that is not full was the last: what fell due meanwhile is left for the next round.
+                // A batch that is not full is the last: codes that fell due meanwhile wait for the next round.
                 if done < BATCH {
                     break;
                 }
             }
         }
-        // A long round is no stopped scheduler.
-        app.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+        // Report progress, so that a long round does not look like a stopped scheduler.
+        app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
     }
     (next_wake(app).await, has_done_something)
 }
 
-/// When something falls due next. What is due by now is on locks that another transaction holds. Its workspaces count as
-/// busy, because a batch that looks for other codes has to read past all of it.
+/// Returns the next time at which codes are due, and updates the busy workspaces. Codes that are due already are on
+/// devices locked by other transactions. Workspaces with many of them count as busy, because a batch has to read past
+/// these codes to find others.
 async fn next_wake(app: &App) -> Result<Option<Timestamp>> {
     let parked = app.parking.parked();
     let wake_at = access_codes::next_wake(&app.background, &parked).await?;
     let machine_now = machine_now();
     let busy = match wake_at {
         Some(wake_at) if wake_at <= machine_now => {
-            busy_ones(&access_codes::longest_due(&app.background, machine_now, &parked, BATCH).await?)
+            busy_workspaces(&access_codes::longest_due(&app.background, machine_now, &parked, BATCH).await?)
         }
         _ => Vec::new(),
     };
@@ -103,21 +105,20 @@ async fn next_wake(app: &App) -> Result<Option<Timestamp>> {
     Ok(wake_at)
 }
 
-/// Makes what has just fallen due in quiet workspaces happen beside what is overdue in busy ones, until the future is
-/// dropped.
-pub(crate) async fn run_beside(app: App) {
+/// Runs the due steps of workspaces that are not busy while others are, until the future is dropped.
+pub(crate) async fn run_beside_busy(app: App) {
     let mut busy = app.busy_workspaces.subscribe();
     loop {
         let busy = match busy.wait_for(|busy| !busy.is_empty()).await {
             Ok(busy) => busy.clone(),
-            // The sender lives in the app.
+            // Does not happen: `app` owns the sender.
             Err(_) => return,
         };
-        let sleep = match batch(&app, Lane::NewestBut(&busy)).await {
+        let sleep = match batch(&app, Lane::NewestExcept(&busy)).await {
             Ok(_) => MIN_INTERVAL,
-            // The workspaces stay busy while the database is away: one line a second, and not fifty.
+            // While the database is unavailable, the workspaces stay busy: log one line per second instead of fifty.
             Err(error) => {
-                tracing::error!(%error, "the scheduler failed beside busy workspaces and will try again");
+                tracing::error!(%error, "the scheduler for workspaces that are not busy failed; retrying");
                 MAX_SLEEP
             }
         };
@@ -125,73 +126,74 @@ pub(crate) async fn run_beside(app: App) {
     }
 }
 
-/// Which of the codes that are due a batch takes.
+/// Selection of the due codes for a batch.
 #[derive(Clone, Copy)]
 enum Lane<'a> {
-    /// Those that wait longest.
+    /// The codes that have been due for the longest time.
     Oldest,
-    /// Those that wait shortest, of all workspaces but these, with all else that is due on their locks.
-    NewestBut(&'a [Uuid]),
+    /// The codes that have been due for the shortest time, except those of these workspaces, with all other due codes
+    /// on their devices.
+    NewestExcept(&'a [Uuid]),
 }
 
-/// Does what is due for one batch of codes. Gives how many codes it was; 0: nothing is due any more that is not parked or
-/// held by somebody else.
+/// Processes one batch of due codes and returns their number; 0: no codes are due, except on devices that are parked or
+/// locked by another transaction.
 ///
 /// # Errors
-/// A database that cannot be reached. What is wrong with single locks parks those.
+/// A database that cannot be reached. Errors of single devices park these devices.
 pub async fn tick(app: &App) -> Result<usize> {
     batch(app, Lane::Oldest).await
 }
 
-/// Works on one batch of this lane. Gives how many codes it was.
+/// Processes one batch of this lane and returns the number of codes.
 async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
     let parked = app.parking.parked();
     let mut claimed = BTreeSet::new();
-    match attempt(app, Devices::AllBut(&parked, lane), &mut claimed).await {
+    match attempt(app, Devices::AllExcept(&parked, lane), &mut claimed).await {
         Ok(done) => {
             if matches!(lane, Lane::Oldest) {
-                app.parking.keep_only(&parked);
+                app.parking.retain(&parked);
             }
             Ok(done)
         }
-        Err(error) if claimed.is_empty() || is_of_the_database(&error) => Err(error),
+        Err(error) if claimed.is_empty() || is_database_error(&error) => Err(error),
         Err(error) => {
-            tracing::warn!(%error, "a batch of due access codes failed; each lock of it is tried alone");
-            one_by_one(app, &claimed.into_iter().collect::<Vec<_>>()).await
+            tracing::warn!(%error, "a batch of due access codes failed; retrying each lock alone");
+            isolate_failures(app, &claimed.into_iter().collect::<Vec<_>>()).await
         }
     }
 }
 
-/// Whether an error is not the fault of what was worked on.
-fn is_of_the_database(error: &Error) -> bool {
+/// Returns true if the error concerns the database and not the processed devices.
+fn is_database_error(error: &Error) -> bool {
     match error {
-        // A row that somebody else holds for long belongs to one workspace.
+        // A lock timeout concerns the rows of one workspace.
         Error::Unavailable(unavailable) => *unavailable != Unavailable::LockTimeout,
         error => matches!(error, Error::OutcomeUnknown(_)),
     }
 }
 
-/// Works on these locks, half of them at a time, down to those that fail alone, which are parked.
-async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
+/// Processes these devices. A group that fails is divided into halves, and a device that fails alone is parked.
+async fn isolate_failures(app: &App, device_ids: &[Uuid]) -> Result<usize> {
     let mut done = 0;
-    let mut left: Vec<&[Uuid]> = vec![device_ids];
-    while let Some(devices) = left.pop() {
+    let mut groups: Vec<&[Uuid]> = vec![device_ids];
+    while let Some(devices) = groups.pop() {
         if devices.is_empty() {
             continue;
         }
-        match attempt(app, Devices::These(devices), &mut BTreeSet::new()).await {
+        match attempt(app, Devices::Only(devices), &mut BTreeSet::new()).await {
             Ok(codes) => {
                 done += codes;
                 for device_id in devices {
                     app.parking.release(*device_id);
                 }
             }
-            Err(error) if is_of_the_database(&error) => return Err(error),
+            Err(error) if is_database_error(&error) => return Err(error),
             Err(error) => match devices {
                 [device_id] => app.parking.park(*device_id, &error),
                 devices => {
                     let (first, second) = devices.split_at(devices.len() / 2);
-                    left.extend([second, first]);
+                    groups.extend([second, first]);
                 }
             },
         }
@@ -199,29 +201,28 @@ async fn one_by_one(app: &App, device_ids: &[Uuid]) -> Result<usize> {
     Ok(done)
 }
 
-/// Which locks to work on.
+/// Devices to process.
 #[derive(Clone, Copy)]
 enum Devices<'a> {
-    AllBut(&'a [Uuid], Lane<'a>),
-    These(&'a [Uuid]),
+    AllExcept(&'a [Uuid], Lane<'a>),
+    Only(&'a [Uuid]),
 }
 
-/// Works on a batch, and puts down the locks that it claims; a panic is an error like others, and so is a batch that takes
-/// too long.
+/// Processes a batch and adds the claimed devices to `claimed`. A panic and a timeout are returned as errors.
 async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let begun = std::time::Instant::now();
-    let worked =
+    let outcome =
         tokio::time::timeout(BATCH_TIMEOUT, AssertUnwindSafe(work(app, devices, claimed)).catch_unwind()).await;
-    match worked {
+    match outcome {
         Ok(Ok(done)) => {
             let codes = done.as_ref().copied().unwrap_or(0);
             if codes > 0 {
-                tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "worked on due access codes");
+                tracing::debug!(codes, took_ms = begun.elapsed().as_millis(), "processed due access codes");
             }
             done
         }
-        Ok(Err(_)) => Err(Error::Internal("the work on due access codes panicked".into())),
-        Err(_) => Err(Error::Internal("the work on due access codes took more than a minute".into())),
+        Ok(Err(_)) => Err(Error::Internal("processing due access codes panicked".into())),
+        Err(_) => Err(Error::Internal("processing due access codes took more than a minute".into())),
     }
 }
 
@@ -229,36 +230,36 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
     let due = match devices {
-        Devices::AllBut(parked, Lane::Oldest) => {
-            access_codes::claim_due(&mut tx, machine_now, DueOn::AllBut(parked), BATCH).await?
+        Devices::AllExcept(parked, Lane::Oldest) => {
+            access_codes::claim_due(&mut tx, machine_now, DueOn::AllExcept(parked), BATCH).await?
         }
-        Devices::AllBut(parked, Lane::NewestBut(busy)) => {
+        Devices::AllExcept(parked, Lane::NewestExcept(busy)) => {
             access_codes::claim_newly_due(&mut tx, machine_now, (parked, busy), BATCH).await?
         }
-        Devices::These(these) => access_codes::claim_due(&mut tx, machine_now, DueOn::These(these), BATCH).await?,
+        Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), BATCH).await?,
     };
     if due.is_empty() {
         return Ok(0);
     }
     claimed.extend(due.iter().map(|due| due.device_id));
-    if due.len() >= BATCH && matches!(devices, Devices::AllBut(_, Lane::Oldest)) {
-        // From now on, and not only when this batch is done, the others are looked after beside it.
+    if due.len() >= BATCH && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
+        // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
-        app.busy_workspaces.send_replace(busy_ones(&workspaces));
+        app.busy_workspaces.send_replace(busy_workspaces(&workspaces));
     }
     let locked = access_codes::claimed_devices(&mut tx, &due).await?;
     let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
     let mut codes = LockedCodes::new(locked, codes, machine_now);
-    let until = |it: &LockedDevice| it.settings.clock.now(machine_now);
+    let until = |locked: &LockedDevice| locked.settings.clock.now(machine_now);
     codes.run(&mut tx, &[(Pace::Usual, &|_| true)], until, (StopWhen::TimeIsReached, BATCH_STEPS)).await?;
     codes.write(&mut tx).await?;
     tx.commit().await?;
-    codes.recorder.committed(app, &[]);
+    codes.recorder.publish(app, &[]);
     Ok(due.len())
 }
 
-/// The workspaces that much of a batch is for, of which each code's workspace is given.
-fn busy_ones(workspaces: &[Uuid]) -> Vec<Uuid> {
+/// Returns the workspaces with at least [`BUSY_PART`] codes. `workspaces` contains the workspace of each code.
+fn busy_workspaces(workspaces: &[Uuid]) -> Vec<Uuid> {
     let mut counts: HashMap<Uuid, usize> = HashMap::new();
     for workspace_id in workspaces {
         *counts.entry(*workspace_id).or_default() += 1;

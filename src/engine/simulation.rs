@@ -1,4 +1,4 @@
-//! Simulations of locked devices: read from the database, run, and written back.
+//! Loading, running and saving the simulation of locked devices.
 
 use crate::clock::Timestamp;
 use crate::compute;
@@ -14,19 +14,21 @@ use sqlx::PgConnection;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// How many steps one request takes at most, those of all codes together: ten times what a year of ten thousand codes
-/// takes (`bench/year.sh`).
+/// Maximum number of steps per request, for all codes together: ten times the steps of ten thousand codes in a year
+/// (`bench/year.sh`).
 pub(crate) const MAX_STEPS: u64 = 640_000;
 
-/// How many steps are taken at a stretch: some milliseconds of computing, after which others have their turn and a
-/// request whose client has gone ends.
+/// Number of steps per chunk, some milliseconds of computing. Between two chunks other tasks can run, and a request
+/// whose client has disconnected can be cancelled.
 const STEPS_PER_CHUNK: u64 = 2000;
 
-/// With so few codes, and so few steps, the thread that serves a request computes by itself.
+/// Maximum number of codes for which the first steps run without [`compute::run`].
 const FEW_CODES: usize = 100;
+/// Number of these first steps.
 const FEW_STEPS: u64 = 200;
 
-/// Reads what operations on these codes can run into, each in its turn and until the instant given for its lock.
+/// Loads the faults and the part of the locks' memory that can affect operations on these codes, each in its phase and
+/// up to `until` of its device.
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     locked: &'a [LockedDevice],
@@ -35,72 +37,73 @@ pub(crate) async fn load<'a>(
     machine_now: Timestamp,
 ) -> Result<Simulation<'a>> {
     let with_faults: BTreeSet<Uuid> =
-        locked.iter().filter(|it| it.settings.has_faults).map(|it| it.device.workspace_id).collect();
+        locked.iter().filter(|device| device.settings.has_faults).map(|device| device.device.workspace_id).collect();
     let faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
-    let by_id: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    let by_id: HashMap<Uuid, &LockedDevice> =
+        locked.iter().map(|locked_device| (locked_device.device.device_id, locked_device)).collect();
     let may_be_set = codes.iter().filter(|code| {
         let phase = phases.iter().find(|(_, takes_part)| takes_part(code));
         let (Some((pace, _)), Some(locked)) = (phase, by_id.get(&code.device_id)) else { return false };
         let mut lock = pace.lock(locked);
         if locked.settings.has_faults {
-            // A fault may have it done sooner than usual.
+            // A fault may shorten the operation, so its usual duration is no reason to leave the code out.
             lock.programming = None;
         }
-        comes_to_the_lock(&code.state, &lock, until(locked))
+        may_be_programmed(&code.state, &lock, until(locked))
     });
     let may_be_set: Vec<&AccessCode> = may_be_set.collect();
     let memory = memory_of(tx, &by_id, &may_be_set, codes).await?;
     Ok(Simulation::new(locked, faults, memory, machine_now))
 }
 
-/// Runs those of these codes whose turn it is, all of them together, and records what happens in the order in which it
-/// does. Of what happens at one instant the order is that in which the locks were made and, on a lock, of the codes' making.
+/// Runs the codes of one phase together and records their events in order. Steps at the same instant are ordered by the
+/// creation of their devices and, on one device, by the kind of the step and the creation of the code.
 ///
-/// At most so many steps are taken, a stretch of them at a time: between two of them the task can be given up.
+/// Runs at most `max_steps` steps, in chunks: between two chunks the task can be cancelled.
 pub(crate) async fn run(
     simulation: &mut Simulation<'_>,
     (codes, phase): (&mut [AccessCode], Phase<'_>),
     until: impl Fn(&LockedDevice) -> Timestamp,
-    (stop_when, most): (StopWhen, u64),
+    (stop_when, max_steps): (StopWhen, u64),
     events: &mut Vec<NewEvent>,
 ) -> Steps {
     let mut run = Run::new(simulation, codes, phase, until, stop_when);
     loop {
-        let left = most.saturating_sub(run.steps.taken);
-        let stretch = STEPS_PER_CHUNK.min(left);
+        let remaining = max_steps.saturating_sub(run.steps.taken);
+        let chunk = STEPS_PER_CHUNK.min(remaining);
         let is_done = if codes.len() <= FEW_CODES && run.steps.taken == 0 {
-            // Too little to be worth another thread.
-            run.go_on(simulation, codes, events, FEW_STEPS.min(left))
+            // Too little work for `compute::run`.
+            run.run_steps(simulation, codes, events, FEW_STEPS.min(remaining))
         } else {
-            compute::run(|| run.go_on(simulation, codes, events, stretch)).await
+            compute::run(|| run.run_steps(simulation, codes, events, chunk)).await
         };
         if is_done {
             return run.steps;
         }
-        if run.steps.taken >= most {
-            run.steps.is_cut_short = true;
+        if run.steps.taken >= max_steps {
+            run.steps.has_reached_limit = true;
             return run.steps;
         }
     }
 }
 
-/// Writes how often faults struck. Gives how many backup codes of each lock can be pulled now.
+/// Saves the counters of the faults. Returns the number of backup codes that can be pulled, by device id.
 pub(crate) async fn store(simulation: Simulation<'_>, tx: &mut PgConnection) -> Result<HashMap<Uuid, i64>> {
     faults::save(tx, simulation.faults()).await?;
     Ok(simulation.into_backups())
 }
 
-/// As much of the memory of locks as operations on these codes can run into.
+/// Reads the part of the locks' memory that can affect programming the codes of `may_be_set`.
 async fn memory_of(
     tx: &mut PgConnection,
     locked: &HashMap<Uuid, &LockedDevice>,
     may_be_set: &[&AccessCode],
-    all: &[AccessCode],
+    codes: &[AccessCode],
 ) -> Result<Memory> {
     let mut memory = Memory::default();
-    let (mut params, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut pins, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for code in may_be_set {
-        params.insert((code.device_id, code.state.asked.code.clone()));
+        pins.insert((code.device_id, code.state.requested.code.clone()));
         let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
         if capacity.is_some() && code.state.held.is_none() {
             limited.insert(code.device_id);
@@ -109,21 +112,21 @@ async fn memory_of(
             }
         }
     }
-    if !params.is_empty() {
-        memory.held = access_codes::held_with_codes(tx, &params).await?;
+    if !pins.is_empty() {
+        memory.held = access_codes::held_with_codes(tx, &pins).await?;
     }
     if !limited.is_empty() {
         memory.counts = access_codes::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
     }
     if !with_spares.is_empty() {
-        memory.guests = guests(tx, &with_spares, all).await?;
+        memory.guest_codes = guest_codes(tx, &with_spares, codes).await?;
     }
     Ok(memory)
 }
 
-/// The codes on these locks that come before backup codes, each with when it takes a place: those that are written, as
-/// these ones are by now, and these ones.
-async fn guests(
+/// Returns the codes on these devices that have priority over backup codes, each with the period in which it needs a
+/// place in the memory. These are the stored codes; those in `codes` are taken from there, in their current state.
+async fn guest_codes(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
     codes: &[AccessCode],
@@ -137,23 +140,27 @@ async fn guests(
         }
     }
     let of_device = |device_id: &Uuid| {
-        let guests =
-            reservations.on(*device_id).iter().filter(|reservation| reservation.needs_room && !reservation.is_in_pool);
+        let guest_codes =
+            reservations.on(*device_id).iter().filter(|reservation| reservation.uses_slot && !reservation.is_in_pool);
         (
             *device_id,
-            guests.map(|reservation| (reservation.access_code_id, reservation.occupies(Timestamp::MIN_UTC))).collect(),
+            guest_codes
+                .map(|reservation| (reservation.access_code_id, reservation.occupies(Timestamp::MIN_UTC)))
+                .collect(),
         )
     };
     Ok(device_ids.iter().map(of_device).collect())
 }
 
-/// Whether a lock may confirm, until this instant, that it holds the PIN asked for, which it does not hold yet.
-fn comes_to_the_lock(state: &CodeState, lock: &Lock, until: Timestamp) -> bool {
-    let holds_it =
-        state.held.as_ref().is_some_and(|held| held.code == state.asked.code && held.window == state.asked.window);
-    if holds_it || state.is_offline || !state.is_managed {
+/// Returns true if the lock does not hold the requested PIN and time frame yet, and may confirm them by `until`.
+fn may_be_programmed(state: &CodeState, lock: &Lock, until: Timestamp) -> bool {
+    let is_programmed = state
+        .held
+        .as_ref()
+        .is_some_and(|held| held.code == state.requested.code && held.window == state.requested.window);
+    if is_programmed || state.is_offline || !state.is_managed {
         return false;
     }
-    let since = state.working_since.unwrap_or(state.as_of);
-    lock.programming.and_then(|takes| since.checked_add_signed(takes)).is_none_or(|done| done <= until)
+    let since = state.operation_started_at.unwrap_or(state.as_of);
+    lock.programming.and_then(|duration| since.checked_add_signed(duration)).is_none_or(|done_at| done_at <= until)
 }

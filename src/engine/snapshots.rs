@@ -1,7 +1,8 @@
-//! Workspaces as they were: taken, restored, exported and imported, each in one transaction.
+//! Snapshots of workspaces: created, restored, exported and imported, each in one transaction.
 //!
-//! A snapshot is one JSON document of everything in a workspace but its keys. What belongs to a workspace is listed once, in
-//! [`crate::store::snapshots::tables`]; columns are asked of the database, so that one that is added comes along by itself.
+//! A snapshot is one JSON document of everything in a workspace except its credentials. The tables of a workspace are
+//! listed once, in [`crate::store::snapshots::tables`]. The columns are read from the database, so that a new column is
+//! included without a change of the code.
 
 use super::app::App;
 use super::locked_workspace;
@@ -17,27 +18,27 @@ use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// As many bytes one row of a document may have at least; more where a request may.
+/// Minimum size limit, in bytes, for one row of an imported document. The limit is higher if the request body limit is.
 const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 
-/// Takes a snapshot of a workspace, and gives its id.
+/// Creates a snapshot of a workspace and returns the snapshot id.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
 pub(crate) async fn create(app: &App, workspace: &Workspace) -> Result<Uuid> {
-    let (mut tx, clock) = hold_still(app, workspace).await?;
+    let (mut tx, clock) = lock_everything(app, workspace).await?;
     let new_snapshot = next_snapshot(&mut tx, workspace).await?;
     snapshots::create(&mut tx, workspace.workspace_id, new_snapshot, &clock).await?;
     tx.commit().await?;
     Ok(new_snapshot.snapshot_id)
 }
 
-/// Records how a workspace begins, for [`reset`]. To be called in the transaction that makes it, when all is there that it
-/// begins with; what was recorded before is replaced.
+/// Stores the initial state of a workspace for [`reset`], replacing an earlier one. Call it in the transaction that
+/// creates the workspace, after all initial rows were inserted.
 ///
 /// # Errors
-/// Those of the database.
-pub(crate) async fn record_beginning(
+/// The errors of the database.
+pub(crate) async fn store_initial_state(
     tx: &mut PgConnection,
     workspace: &Workspace,
     clock: WorkspaceClock,
@@ -56,8 +57,8 @@ async fn next_snapshot(tx: &mut PgConnection, workspace: &Workspace) -> Result<N
     Ok(NewSnapshot { snapshot_id: snapshot_id(workspace, ordinal), ordinal })
 }
 
-/// Locks a workspace with all its devices, so that nothing happens in it, and tells how its clock stands.
-async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
+/// Locks a workspace with all its devices, so that nothing in it changes, and returns the state of its clock.
+async fn lock_everything(app: &App, workspace: &Workspace) -> Result<(Transaction, Clock)> {
     let workspace_id = workspace.workspace_id;
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     workspaces::lock_devices(&mut tx, workspace_id).await?;
@@ -65,7 +66,7 @@ async fn hold_still(app: &App, workspace: &Workspace) -> Result<(Transaction, Cl
     Ok((tx, Clock::of(settings.clock, machine_now())))
 }
 
-/// Removes a snapshot.
+/// Deletes a snapshot.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
@@ -77,25 +78,26 @@ pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) 
     tx.commit().await
 }
 
-/// Makes a workspace what it was when a snapshot was taken, and gives its time.
+/// Restores a workspace from a snapshot and returns the workspace's time.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
 pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
-    let stored = snapshots::one(&mut tx, workspace.workspace_id, snapshot_id).await?;
+    let stored = snapshots::find(&mut tx, workspace.workspace_id, snapshot_id).await?;
     restore_stored(app, workspace, tx, &stored.ok_or(Error::NotFound(Resource::Snapshot))?).await
 }
 
-/// Makes a workspace what it was when it was made, and gives its time.
+/// Restores the initial state of a workspace and returns the workspace's time.
 ///
 /// # Errors
-/// [`Error::Conflict`] where that was not recorded.
+/// [`Error::Conflict`] if the initial state was not stored.
 pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
-    let stored = snapshots::beginning(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
+    let stored = snapshots::initial_state(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
-            "this workspace was made by a Latchkey that did not record how it began. Delete it and make it anew."
+            "the initial state of this workspace is unknown, because an older version of Latchkey created it. Delete \
+             it and create it again."
                 .to_owned(),
         )
     })?;
@@ -112,16 +114,17 @@ async fn restore_stored(
     let _in_use = app.uses_memory(stored.text()?.len());
     let document = read_stored(stored.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
-    snapshots::put(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
+    snapshots::restore_document(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     tx.commit().await?;
-    // An imported one may have had another name and another seed.
+    // An imported snapshot may contain another name and another seed.
     app.workspaces.forget(workspace_id);
     app.wake_scheduler();
     Ok(settings.clock.now(machine_now()))
 }
 
-/// The document of a snapshot, or of the workspace as it is, between two texts: those of the answer that it is part of.
+/// Returns the document of a snapshot, or of the current workspace if `snapshot_id` is `None`, between two texts: the
+/// start and the end of the response that contains it.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Snapshot`].
@@ -135,25 +138,26 @@ pub(crate) async fn export(
     let stored = if let Some(snapshot_id) = snapshot_id {
         let mut tx = app.pool.begin(workspace_id).await?;
         tx.allow_long().await?;
-        snapshots::one(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::NotFound(Resource::Snapshot))?
+        snapshots::find(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::NotFound(Resource::Snapshot))?
     } else {
-        let (mut tx, clock) = hold_still(app, workspace).await?;
+        let (mut tx, clock) = lock_everything(app, workspace).await?;
         snapshots::copy(&mut tx, workspace_id, &clock).await?
     };
     let text = stored.text()?;
     let _in_use = app.uses_memory(text.len());
     let mut body = Vec::with_capacity(text.len() + 1024);
     body.extend_from_slice(before);
-    let mut body = written::write(&read_stored(text).await?, body).await.map_err(impossible)?;
+    let mut body = written::write(&read_stored(text).await?, body).await.map_err(stored_snapshot_error)?;
     body.extend_from_slice(after);
     Ok(body)
 }
 
-/// Puts a document among a workspace's snapshots, and gives its id. It is believed only if all of it can be restored: that
-/// is tried, and taken back. Of the document there are at most two copies at any time.
+/// Stores a document as a snapshot of a workspace and returns the snapshot id. The document is accepted only if it can
+/// be restored completely: the restore is executed and rolled back. At most two copies of the document are in memory at
+/// any time.
 ///
 /// # Errors
-/// What of the document cannot be believed.
+/// The first part of the document that is invalid or cannot be restored.
 pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>) -> Result<Uuid> {
     let workspace_id = workspace.workspace_id;
     let _in_use = app.uses_memory(document.as_ref().len());
@@ -163,19 +167,19 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let document = read_stored(text).await?;
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let machine_now = machine_now();
-    snapshots::try_put(&mut tx, workspace_id, &document, &columns, machine_now).await?;
+    snapshots::check_restorable(&mut tx, workspace_id, &document, &columns, machine_now).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let new_snapshot = next_snapshot(&mut tx, workspace).await?;
     let instants = (settings.clock.now(machine_now), document.clock.instant());
-    snapshots::keep(&mut tx, workspace_id, new_snapshot, instants, text).await?;
+    snapshots::insert_imported(&mut tx, workspace_id, new_snapshot, instants, text).await?;
     tx.commit().await?;
     Ok(new_snapshot.snapshot_id)
 }
 
-/// What a document from outside says, as one of this workspace and in its usual form.
+/// Validates an imported document and returns it normalized, as a document of this workspace.
 ///
 /// # Errors
-/// What of it cannot be believed.
+/// The first part of the document that is invalid.
 async fn read_import(
     document: impl AsRef<[u8]>,
     app: &App,
@@ -183,34 +187,35 @@ async fn read_import(
     columns: &check::Columns,
 ) -> Result<Vec<u8>> {
     let text = document.as_ref();
-    let wrong = |wrong: String| Error::invalid("snapshot", wrong);
-    let most = app.config.body_limit.max(MAX_ROW_BYTES);
+    let invalid = |message: String| Error::invalid("snapshot", message);
+    let max_row_bytes = app.config.body_limit.max(MAX_ROW_BYTES);
     let document = compute::sized(text.len() > LONG_DOCUMENT, || {
         let text = str::from_utf8(text).map_err(|error| error.to_string())?;
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Document::read(raw, most)
+        Document::read(raw, max_row_bytes)
     });
-    let document = document.await.map_err(wrong)?;
-    let found = checksum::of(&document, most).await.map_err(wrong)?;
-    if document.promised() != Some(found) {
-        return Err(wrong(
-            "checksum does not fit: the document is not as it was exported. Export it again, and change nothing in it"
+    let document = document.await.map_err(invalid)?;
+    let found = checksum::of(&document, max_row_bytes).await.map_err(invalid)?;
+    if document.stored_checksum() != Some(found) {
+        return Err(invalid(
+            "checksum does not match: the document was changed after its export. Export it again and import it \
+             unchanged"
                 .to_owned(),
         ));
     }
-    check::normalize(&document, columns, workspace_id, (most, text.len() + 1024)).await.map_err(wrong)
+    check::normalize(&document, columns, workspace_id, (max_row_bytes, text.len() + 1024)).await.map_err(invalid)
 }
 
-/// A document that is kept, or was believed.
+/// Reads a document that is stored or was already validated.
 async fn read_stored(text: &str) -> Result<Document<'_>> {
     let read = compute::sized(text.len() > LONG_DOCUMENT, || {
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
         Document::read(raw, usize::MAX)
     });
-    read.await.map_err(impossible)
+    read.await.map_err(stored_snapshot_error)
 }
 
-fn impossible(mut wrong: String) -> Error {
-    wrong.insert_str(0, "a snapshot that is kept: ");
-    Error::Internal(wrong.into())
+fn stored_snapshot_error(mut message: String) -> Error {
+    message.insert_str(0, "a snapshot that is kept: ");
+    Error::Internal(message.into())
 }

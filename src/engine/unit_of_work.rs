@@ -1,5 +1,6 @@
-//! One change of a workspace in one transaction: lock devices, read their access codes, make happen what is due, decide,
-//! run, write, commit. What is asked of a workspace's codes and devices goes this way.
+//! Unit of work: one change of a workspace in one transaction. It locks devices, reads their access codes, runs the
+//! steps that are due, applies the change, runs the steps that are due now, writes and commits. Requests that change
+//! access codes or devices use it.
 
 use super::app::App;
 use super::locked_codes::LockedCodes;
@@ -18,58 +19,58 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// What to lock.
+/// Rows to lock and read.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
-    /// These codes, and so their devices.
+    /// These access codes, with their devices locked.
     Codes(&'a [Uuid]),
-    /// The same, with what may stand in the way of the PINs that they are to have.
+    /// Like `Codes`, with the codes that may conflict with the requested PINs.
     Changes(&'a [Uuid], &'a [PinChange]),
-    /// These devices with all their codes.
+    /// These devices with all their access codes.
     Devices(&'a [Uuid]),
-    /// These devices without the codes that they have: for new ones.
+    /// These devices without their access codes, to add new ones.
     DevicesOnly(&'a [Uuid]),
-    /// The workspace itself and all its devices with all their codes.
+    /// The workspace row and all its devices with all their access codes.
     Workspace,
 }
 
 /// A transaction on locked devices of one workspace.
 #[derive(Debug)]
 pub struct UnitOfWork {
-    /// The transaction.
     pub tx: Transaction,
-    /// What may be seen and changed.
+    /// Part of the workspace that the caller may read and change.
     pub visibility: Visibility,
-    /// Where ids of the workspace come from.
+    /// Generator of the workspace's ids.
     pub ids: Ids,
-    /// The workspace's clock.
     pub clock: WorkspaceClock,
-    /// The workspace's time.
+    /// Time on the workspace's clock.
     pub now: Timestamp,
-    /// The machine's.
+    /// Time on the machine's clock.
     pub machine_now: Timestamp,
-    /// The locked devices and, of their codes, those of the [`Scope`] and those that something on the devices blocks; run up to
-    /// now.
+    /// The locked devices, with their codes in the [`Scope`] and their codes that the memory of a device blocks. All
+    /// steps due by `now` have run.
     pub codes: LockedCodes,
-    /// The codes that may stand in the way of the PINs wanted, as they are stored.
+    /// The stored codes that may conflict with the requested PINs.
     pub conflicts: Vec<AccessCode>,
 }
 
 impl UnitOfWork {
-    /// Locks and reads. What fell due until now happens first, so that each event keeps its instant.
+    /// Locks and reads the rows of the scope. Then runs the steps that fell due before, so that each of their events
+    /// has the instant of its step.
     ///
     /// # Errors
-    /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) where the workspace is gone;
-    /// [`Error::TooManySteps`] where more fell due than one request makes happen.
+    /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) if the workspace does not
+    /// exist; [`Error::TooManySteps`] if more steps are due than one request may run.
     pub async fn begin(app: &App, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
         let tx = app.pool.begin(visibility.workspace_id).await?;
         Self::begin_in(tx, visibility, scope).await
     }
 
-    /// The same in a transaction that has locked what comes before devices.
+    /// Like [`UnitOfWork::begin`], in a transaction that already holds the locks that must be acquired before device
+    /// locks.
     ///
     /// # Errors
-    /// Those of [`UnitOfWork::begin`].
+    /// The errors of [`UnitOfWork::begin`].
     pub async fn begin_in(mut tx: Transaction, visibility: &Visibility, scope: Scope<'_>) -> Result<Self> {
         let LockedAccessCodes { locked, codes, conflicts } = lock(&mut tx, visibility, scope).await?;
         let (ids, clock) = if let Some(locked) = locked.first() {
@@ -88,12 +89,12 @@ impl UnitOfWork {
         Ok(work)
     }
 
-    /// Writes what was changed, and goes on in the same transaction with other locks. What happened so far is told
-    /// when all of it is committed.
+    /// Writes the changes and continues in the same transaction with another scope. The events of both parts are
+    /// published after the commit.
     ///
     /// # Errors
-    /// Those of [`UnitOfWork::begin`].
-    pub async fn go_on_with(mut self, scope: Scope<'_>) -> Result<Self> {
+    /// The errors of [`UnitOfWork::begin`].
+    pub async fn continue_with(mut self, scope: Scope<'_>) -> Result<Self> {
         self.write().await?;
         let mut recorder = self.codes.recorder;
         let mut next = Self::begin_in(self.tx, &self.visibility, scope).await?;
@@ -102,62 +103,62 @@ impl UnitOfWork {
         Ok(next)
     }
 
-    /// Records something that happens now to a code, with what such events carry.
+    /// Records an event of an access code at the current time, with the payload of its type.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::get`].
+    /// The errors of [`LockedCodes::get`].
     pub fn record(&mut self, access_code_id: Uuid, event_type: &'static str, payload: Option<Value>) -> Result<()> {
         self.codes.record(access_code_id, event_type, self.now, payload)
     }
 
-    /// Makes everything happen that is due by now to the codes that were there before. `at_once`: operations take no time, as
-    /// for a caller who waits.
+    /// Runs all steps due by now, except those of codes created in this transaction. `is_immediate`: operations take no
+    /// time, for a request that waits for the lock.
     ///
     /// # Errors
     /// [`Error::TooManySteps`].
-    pub async fn run(&mut self, at_once: bool) -> Result<()> {
-        let pace = if at_once { Pace::Immediate } else { Pace::Usual };
+    pub async fn run(&mut self, is_immediate: bool) -> Result<()> {
+        let pace = if is_immediate { Pace::Immediate } else { Pace::Usual };
         self.run_phases(&[(pace, &|code| !code.is_new())]).await
     }
 
-    /// Makes everything happen that is due by now to some codes after the other.
+    /// Runs all steps due by now, one phase after the other.
     ///
     /// # Errors
     /// [`Error::TooManySteps`].
     pub async fn run_phases(&mut self, phases: &[Phase<'_>]) -> Result<()> {
         let now = self.now;
         let steps = self.codes.run(&mut self.tx, phases, |_| now, (StopWhen::TimeIsReached, MAX_STEPS)).await?;
-        if steps.is_cut_short {
+        if steps.has_reached_limit {
             return Err(Error::TooManySteps { steps: steps.taken, limit: MAX_STEPS });
         }
         Ok(())
     }
 
-    /// Writes what was changed; everything stays locked.
+    /// Writes the changes without ending the transaction; all locks remain.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::write`].
+    /// The errors of [`LockedCodes::write`].
     pub async fn write(&mut self) -> Result<()> {
         self.codes.write(&mut self.tx).await
     }
 
-    /// Writes what was changed, and lets go. Gives the codes and devices as they are then.
+    /// Writes the changes and commits. Returns the codes and devices in their new state.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::write`].
+    /// The errors of [`LockedCodes::write`].
     pub async fn finish(self, app: &App) -> Result<LockedCodes> {
         self.commit(app, &[Cause::current()]).await
     }
 
-    /// The same for several requests.
+    /// Like [`UnitOfWork::finish`], for a batch of requests.
     ///
     /// # Errors
-    /// Those of [`LockedCodes::write`].
+    /// The errors of [`LockedCodes::write`].
     pub async fn commit(mut self, app: &App, requests: &[Cause]) -> Result<LockedCodes> {
         self.write().await?;
         self.tx.commit().await?;
         app.wake_scheduler();
-        std::mem::take(&mut self.codes.recorder).committed(app, requests);
+        std::mem::take(&mut self.codes.recorder).publish(app, requests);
         Ok(self.codes)
     }
 }
@@ -177,7 +178,7 @@ async fn lock(tx: &mut PgConnection, visibility: &Visibility, scope: Scope<'_>) 
         }
     };
     let locked = access_codes::lock_devices(tx, visibility, &device_ids).await?;
-    let ids: Vec<Uuid> = locked.iter().map(|it| it.device.device_id).collect();
+    let ids: Vec<Uuid> = locked.iter().map(|locked_device| locked_device.device.device_id).collect();
     let codes = access_codes::on_devices(tx, &ids).await?;
     Ok(LockedAccessCodes { locked, codes, conflicts: Vec::new() })
 }

@@ -1,4 +1,5 @@
-//! Changes codes: what is asked takes effect on the code at once, and on its lock as soon as that confirms.
+//! Changes of access codes. A change applies to the requested state at once, and to the lock as soon as the lock
+//! confirms it.
 
 use super::app::App;
 use super::batcher::batch_of;
@@ -14,7 +15,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::event::{event_type, payload};
 use crate::domain::linked::{self, PinRequest, Reservations};
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::rate_limit::Recent;
+use crate::domain::rate_limit::RecentAttempts;
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Resource, Result};
 use crate::store::access_codes::{self, PinChange};
@@ -24,17 +25,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Changes one code.
+/// Changes one access code.
 ///
 /// # Errors
-/// Those of an unknown, ended, deleted or offline code, of a PIN or time frame the lock cannot take, and of an offline lock
-/// where the caller does not want to wait. Then nothing is written but what fell due before.
+/// An unknown, ended, deleted or offline code; a PIN or time frame that the lock cannot accept; an offline device if
+/// the caller does not accept to wait. Nothing is written then, except the steps that were due before.
 pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
     let workspace_id = command.visibility.workspace_id;
-    // Whoever waits for the lock must not have others wait along.
+    // A request that waits for the lock runs alone, so that no other request waits with it.
     if command.sync {
-        let mut answers = attempt(app, workspace_id, &[command]).await?;
-        return answers.pop().unwrap_or_else(|| Err(no_answer()));
+        let mut results = attempt(app, workspace_id, &[command]).await?;
+        return results.pop().unwrap_or_else(|| Err(no_result()));
     }
     let work_app = app.clone();
     let work = move |batch: Arc<[UpdateCommand]>| {
@@ -44,26 +45,26 @@ pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
     app.updates.submit(workspace_id, (command, 1), work).await?
 }
 
-fn no_answer() -> Error {
+fn no_result() -> Error {
     Error::Internal("a change without an answer".into())
 }
 
-/// Decides and writes a batch. `Err`: nothing of it was written.
+/// Decides and writes a batch. `Err`: nothing was written.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Result<Vec<Result<Updated>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|command| command.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
     let pins: Vec<PinChange> =
         batch.iter().filter_map(|command| pin_change(command.access_code_id, &command.update)).collect();
     let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Changes(&ids, &pins)).await?;
-    let params = batch.iter().filter(|command| target(&work, command).is_ok());
-    let params: Vec<(Uuid, &Update)> = params.map(|command| (command.access_code_id, &command.update)).collect();
-    let mut reservations = read_reservations(&mut work, &params).await?;
+    let updates = batch.iter().filter(|command| check_target(&work, command).is_ok());
+    let updates: Vec<(Uuid, &Update)> = updates.map(|command| (command.access_code_id, &command.update)).collect();
+    let mut reservations = read_reservations(&mut work, &updates).await?;
     let mut recent = recent(&mut work).await?;
     let mut attempts: Vec<Result<NewActionAttempt>> = Vec::with_capacity(batch.len());
     for (index, command) in batch.iter().enumerate() {
         work.codes.recorder.begin_request(index);
-        // One before it may have let go of the code.
-        let attempt = target(&work, command)
+        // Checked again: an earlier command of the batch may have converted the code to unmanaged.
+        let attempt = check_target(&work, command)
             .and_then(|()| change(&mut work, &mut reservations, &mut recent, command.access_code_id, &command.update));
         attempts.push(attempt);
     }
@@ -79,20 +80,21 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
     let codes = work.commit(app, &causes).await?;
     for (command, attempt) in batch.iter().zip(&mut attempts) {
         if let Err(error @ Error::AccessCodeNotFound { device_id: Some(_), .. }) = attempt {
-            // What was written stays written, whatever becomes of this look.
+            // The batch is committed already: an error of this lookup fails only this command.
             *error = missing(app, command).await.unwrap_or_else(|error| error);
         }
     }
-    let answer = |(command, attempt): (&UpdateCommand, Result<NewActionAttempt>)| {
+    let result = |(command, attempt): (&UpdateCommand, Result<NewActionAttempt>)| {
         let attempt = attempt?;
         let code = codes.get(command.access_code_id)?.clone();
         let device = codes.summary(code.device_id)?;
         Ok((code, device, attempt))
     };
-    Ok(batch.iter().zip(attempts).map(answer).collect())
+    Ok(batch.iter().zip(attempts).map(result).collect())
 }
 
-/// What of a code and a device that were named together is not there.
+/// Returns the error for a code that was not found: that of the device, if the caller named one that does not exist, or
+/// else that of the code.
 async fn missing(app: &App, command: &UpdateCommand) -> Result<Error> {
     if let Some(device_id) = command.device_id
         && devices::account_of(&app.pool, &command.visibility, device_id).await?.is_none()
@@ -102,13 +104,13 @@ async fn missing(app: &App, command: &UpdateCommand) -> Result<Error> {
     Ok(Error::AccessCodeNotFound { device_id: command.device_id, access_code_id: Some(command.access_code_id) })
 }
 
-/// Notes that an attempt is over where nothing of it is pending any more.
+/// Resolves an action attempt if none of its changes is pending.
 fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Timestamp) {
     let state = &code.state;
     if attempt.resolved_at.is_some() {
         return;
     }
-    if state.waits_to_unmanage(attempt.action_attempt_id) {
+    if state.has_pending_unmanage(attempt.action_attempt_id) {
         if !state.is_managed {
             attempt.resolved_at = Some(now);
             attempt.outcome = Some(StoredOutcome::Result(json!({})));
@@ -118,9 +120,11 @@ fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Timestamp) {
     }
 }
 
-/// The changes that were asked of the locked devices lately.
-async fn recent(work: &mut UnitOfWork) -> Result<Recent> {
-    let Some(settings) = work.codes.devices.first().map(|it| it.settings) else { return Ok(Recent::default()) };
+/// Reads the recent action attempts to change codes on the locked devices, for the rate limits.
+async fn recent(work: &mut UnitOfWork) -> Result<RecentAttempts> {
+    let Some(settings) = work.codes.devices.first().map(|locked| locked.settings) else {
+        return Ok(RecentAttempts::default());
+    };
     let device_ids = work.codes.device_ids();
     action_attempts::recent(
         &mut work.tx,
@@ -133,14 +137,14 @@ async fn recent(work: &mut UnitOfWork) -> Result<Recent> {
     .await
 }
 
-/// Refuses a change of a code that is not there or cannot be changed.
-fn target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
+/// Rejects a change of a code that does not exist or cannot be changed.
+fn check_target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     let not_found =
         || Error::AccessCodeNotFound { device_id: command.device_id, access_code_id: Some(command.access_code_id) };
     let code = work.codes.find(command.access_code_id).ok_or_else(not_found)?;
     work.codes.visible_device(code.device_id, &command.visibility).map_err(|_| not_found())?;
     let is_elsewhere = command.device_id.is_some_and(|device_id| device_id != code.device_id);
-    // Only active and upcoming codes can be changed, and a backup only once it was pulled.
+    // Only active and upcoming codes can be changed, and a backup code only after it was pulled.
     let is_over = code.state.removing_since().is_some() || code.state.rare_fields.has_expired;
     if is_elsewhere || is_over || !code.state.is_managed || code.pool_device_id.is_some() {
         return Err(not_found());
@@ -151,34 +155,34 @@ fn target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     Ok(())
 }
 
-/// The PIN that a code must have free after this change, if the change is of PIN or times.
+/// Returns the PIN that must be free for this change; `None`: neither PIN nor time frame changes.
 fn pin_change(access_code_id: Uuid, update: &Update) -> Option<PinChange> {
     let Update { code, starts_at, ends_at, kind, .. } = update;
-    let matters = code.is_some() || starts_at.is_some() || ends_at.is_some() || kind.is_some();
-    matters.then(|| PinChange { access_code_id, code: code.clone() })
+    let needs_pin = code.is_some() || starts_at.is_some() || ends_at.is_some() || kind.is_some();
+    needs_pin.then(|| PinChange { access_code_id, code: code.clone() })
 }
 
-/// What stands in the way of changes of these codes. On locks with room for so many codes only, all codes count, and those
-/// are read.
-async fn read_reservations(work: &mut UnitOfWork, params: &[(Uuid, &Update)]) -> Result<Reservations> {
+/// Reads the reservations that may conflict with these changes. On devices with limited capacity these are all codes of
+/// the device.
+async fn read_reservations(work: &mut UnitOfWork, updates: &[(Uuid, &Update)]) -> Result<Reservations> {
     let mut limited = BTreeSet::new();
-    for (access_code_id, update) in params {
+    for (access_code_id, update) in updates {
         let device = &work.codes.device_of(*access_code_id)?.device;
         if pin_change(*access_code_id, update).is_some() && device.capacity().is_some() {
             limited.insert(device.device_id);
         }
     }
     let mut reservations = Reservations::default();
-    // What is read by lock has what is read by PIN in it.
+    // The reservations read by device include those read by PIN.
     for conflict in work.conflicts.iter().filter(|conflict| !limited.contains(&conflict.device_id)) {
-        // What fell due meanwhile may have ended it.
+        // A step that was due may have ended the code.
         let conflict = work.codes.get(conflict.access_code_id).unwrap_or(conflict);
         if conflict.state.gone_at.is_none() && !conflict.state.rare_fields.has_expired {
             reservations.add_code(conflict);
         }
     }
     if !limited.is_empty() {
-        work.codes.write_memory(&mut work.tx).await?;
+        work.codes.write_if_memory_changed(&mut work.tx).await?;
         access_codes::reservations_on_devices(&mut work.tx, &limited)
             .await?
             .into_iter()
@@ -187,24 +191,25 @@ async fn read_reservations(work: &mut UnitOfWork, params: &[(Uuid, &Update)]) ->
     Ok(reservations)
 }
 
-/// How many requests may wait for one code to become unmanaged: each is kept with the code.
+/// Maximum number of requests that wait for one code to become unmanaged: the code stores each of them.
 const MAX_PENDING_UNMANAGE: usize = 100;
 
-/// Refuses to make a code unmanaged that so many requests wait for already.
+/// Rejects a conversion to unmanaged if [`MAX_PENDING_UNMANAGE`] requests wait for it already.
 fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
     let waiting = code.state.rare_fields.unmanage.as_ref().map_or(0, |unmanage| unmanage.action_attempt_ids.len());
     if update.is_managed == Some(false) && waiting >= MAX_PENDING_UNMANAGE {
-        let message = "The access code becomes unmanaged as soon as the device has it: it need not be asked again";
+        let message = "The access code is already being converted to unmanaged. The conversion ends when the device \
+                       has the access code";
         return Err(Error::invalid("is_managed", message));
     }
     Ok(())
 }
 
-/// Changes a code, and records it. Gives the attempt, which is not recorded yet.
+/// Changes a code and records the change. Returns the action attempt, which is not recorded yet.
 fn change(
     work: &mut UnitOfWork,
     reservations: &mut Reservations,
-    recent: &mut Recent,
+    recent: &mut RecentAttempts,
     access_code_id: Uuid,
     update: &Update,
 ) -> Result<NewActionAttempt> {
@@ -216,28 +221,28 @@ fn change(
     if update.refuse_if_offline && locked.device.reachable_since.is_none() {
         return Err(Error::DeviceOffline(device_id));
     }
-    let asked = asked_entry(code, update)?;
-    check(locked, code, &asked, reservations, now)?;
+    let requested = requested_entry(code, update)?;
+    check(locked, code, &requested, reservations, now)?;
     check_unmanaging(code, update)?;
-    let native = match (code.state.asked.window, asked.window) {
-        // An ongoing code has no way of being scheduled yet.
+    let is_native = match (code.state.requested.window, requested.window) {
+        // An ongoing code has no scheduling mode yet.
         (None, Some(_)) => locked.device.schedules_natively(),
         _ => code.state.is_natively_scheduled,
     };
     let ordinal = work.codes.get_mut(access_code_id)?.next_child();
     let action_attempt_id = work.ids.id("action_attempt", access_code_id, ordinal, machine_now);
     let is_noop = [
-        change_who_may(work, access_code_id, update.is_external_modification_allowed)?,
-        change_asked(work, reservations, access_code_id, asked, native)?,
+        change_external_modification(work, access_code_id, update.is_external_modification_allowed)?,
+        change_entry(work, reservations, access_code_id, requested, is_native)?,
         update.is_managed == Some(false) && unmanage(work, reservations, access_code_id, action_attempt_id)?,
     ]
     .iter()
     .all(|changed| !changed);
     if !is_noop {
-        work.codes.recorder.concerns(access_code_id, device_id);
+        work.codes.recorder.register_subject(access_code_id, device_id);
     }
-    recent.note(device_id);
-    // There is no managed code to show where nothing changed or it is unmanaged now.
+    recent.add(device_id);
+    // The action attempt returns no access code if nothing changed or if the code is unmanaged now.
     let has_result = !is_noop && work.codes.get(access_code_id)?.state.is_managed;
     Ok(NewActionAttempt {
         action_attempt_id,
@@ -251,15 +256,15 @@ fn change(
     })
 }
 
-/// Changes whether somebody at the lock may change the code. Gives whether that is a change.
-fn change_who_may(work: &mut UnitOfWork, access_code_id: Uuid, allowed: Option<bool>) -> Result<bool> {
+/// Allows or forbids changes made at the lock. Returns true if that is a change.
+fn change_external_modification(work: &mut UnitOfWork, access_code_id: Uuid, allowed: Option<bool>) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
     let was = code.is_external_modification_allowed;
     let Some(allowed) = allowed.filter(|allowed| *allowed != was) else { return Ok(false) };
     code.is_external_modification_allowed = allowed;
     if !allowed {
-        code.state.forbid_changes_outside(now);
+        code.state.disallow_external_changes(now);
     }
     let (from, to) = (was.to_string(), allowed.to_string());
     let property = payload::changed_property("is_external_modification_allowed", Some(&from), Some(&to));
@@ -267,22 +272,22 @@ fn change_who_may(work: &mut UnitOfWork, access_code_id: Uuid, allowed: Option<b
     Ok(true)
 }
 
-/// Changes what is asked of the code. Gives whether that is a change.
-fn change_asked(
+/// Changes the requested name, PIN and time frame. Returns true if any of them changes.
+fn change_entry(
     work: &mut UnitOfWork,
     reservations: &mut Reservations,
     access_code_id: Uuid,
-    asked: LockCode,
-    native: bool,
+    requested: LockCode,
+    is_native: bool,
 ) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
-    let change = code.state.request_update(now, asked, native);
+    let change = code.state.request_update(now, requested, is_native);
     if change.is_empty() {
         return Ok(false);
     }
     if change.code.is_some() {
-        // Codes with one key have one PIN: this one no longer has it.
+        // Linked codes share one PIN, and this code no longer has it.
         code.leave_group();
     }
     reservations.remove(code.device_id, code.access_code_id);
@@ -297,7 +302,8 @@ fn change_asked(
     Ok(true)
 }
 
-/// Makes the code unmanaged, at once or as soon as its lock holds it.
+/// Converts the code to unmanaged, at once or as soon as its lock holds it. Returns true, because the request is always
+/// a change.
 fn unmanage(
     work: &mut UnitOfWork,
     reservations: &mut Reservations,
@@ -306,8 +312,8 @@ fn unmanage(
 ) -> Result<bool> {
     let now = work.now;
     let code = work.codes.get_mut(access_code_id)?;
-    if code.state.request_unmanaging(now, action_attempt_id) {
-        // Whatever happens to its PIN from now on, nobody keeps it like that of the others.
+    if code.state.request_conversion_to_unmanaged(now, action_attempt_id) {
+        // The PIN of an unmanaged code can change independently of the linked codes.
         code.leave_group();
         reservations.remove(code.device_id, code.access_code_id);
         reservations.add_code(code);
@@ -316,14 +322,14 @@ fn unmanage(
     Ok(true)
 }
 
-/// The code as it is to be.
-fn asked_entry(code: &AccessCode, update: &Update) -> Result<LockCode> {
-    let asked = &code.state.asked;
+/// Returns the requested name, PIN and time frame after the change.
+fn requested_entry(code: &AccessCode, update: &Update) -> Result<LockCode> {
+    let current = &code.state.requested;
     let (starts_at, ends_at) = (update.starts_at, update.ends_at);
     let has_instant = starts_at.is_some() || ends_at.is_some();
-    let window = match (update.kind, asked.window) {
+    let window = match (update.kind, current.window) {
         (Some(AccessCodeType::Ongoing), _) if has_instant => {
-            return Err(Error::invalid("type", "An ongoing code has no starts_at and ends_at: leave them out"));
+            return Err(Error::invalid("type", "An ongoing code has no starts_at and ends_at: omit them"));
         }
         (Some(AccessCodeType::Ongoing), _) => None,
         (Some(AccessCodeType::TimeBound), None) if !has_instant => {
@@ -332,43 +338,43 @@ fn asked_entry(code: &AccessCode, update: &Update) -> Result<LockCode> {
         (_, window) => Window::changed(window, starts_at, ends_at)?,
     };
     Ok(LockCode {
-        name: update.name.clone().or_else(|| asked.name.clone()),
-        code: update.code.clone().unwrap_or_else(|| asked.code.clone()),
+        name: update.name.clone().or_else(|| current.name.clone()),
+        code: update.code.clone().unwrap_or_else(|| current.code.clone()),
         window,
     })
 }
 
-/// Refuses what the lock cannot take, or has to hold already for somebody else.
+/// Rejects a PIN or time frame that the lock cannot accept, or that conflicts with another code.
 fn check(
     locked: &LockedDevice,
     code: &AccessCode,
-    asked: &LockCode,
+    requested: &LockCode,
     reservations: &mut Reservations,
     now: Timestamp,
 ) -> Result<()> {
-    let was = &code.state.asked;
-    if asked.window != was.window {
-        Window::check_not_over(asked.window, now)?;
-        super::create::check_time_zone(&locked.device, asked.window)?;
+    let current = &code.state.requested;
+    if requested.window != current.window {
+        Window::check_not_over(requested.window, now)?;
+        super::create::check_time_zone(&locked.device, requested.window)?;
         let start = |window: Option<Window>| window.map(|window| window.starts_at);
-        if start(asked.window) != start(was.window) {
-            super::create::check_start(locked, asked.window, now)?;
+        if start(requested.window) != start(current.window) {
+            super::create::check_start(locked, requested.window, now)?;
         }
-    } else if asked.code == was.code {
+    } else if requested.code == current.code {
         return Ok(());
     }
-    // A code that keeps its PIN may have shared it for long.
-    let keeps_pin = asked.code == was.code;
+    // A code that keeps its PIN may share it with another code already.
+    let keeps_pin = requested.code == current.code;
     let pin_request = PinRequest {
-        code: Some(&asked.code),
-        name: asked.name.as_deref(),
-        window: asked.window,
-        prefer_native_scheduling: code.state.is_natively_scheduled || was.window.is_none(),
+        code: Some(&requested.code),
+        name: requested.name.as_deref(),
+        window: requested.window,
+        prefer_native_scheduling: code.state.is_natively_scheduled || current.window.is_none(),
         same_code: if keeps_pin { SameCode::InDisjointWindows } else { locked.settings.same_code },
         ..PinRequest::at(now)
     };
     reservations.remove(code.device_id, code.access_code_id);
-    let free = linked::check_capacity(&locked.device, reservations, &pin_request).and_then(|()| {
+    let result = linked::check_capacity(&locked.device, reservations, &pin_request).and_then(|()| {
         if keeps_pin {
             linked::check_not_taken(&locked.device, reservations, &pin_request)
         } else {
@@ -376,45 +382,45 @@ fn check(
         }
     });
     reservations.add_code(code);
-    free
+    result
 }
 
-/// Moves or renames all codes of a group that the caller may see, or none of them.
+/// Changes all codes of a group that the caller may see, or none of them.
 ///
 /// # Errors
-/// 404 `access_code_not_found` for a key that no code has; otherwise those of [`update`].
+/// 404 `access_code_not_found` for a key that no code has; otherwise the errors of [`update`].
 pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
     let mut tx = app.pool.begin(visibility.workspace_id).await?;
-    // With the group locked no code joins it any more.
+    // While the group is locked, no code can join it.
     if !access_codes::lock_pin_group(&mut tx, visibility.workspace_id, common_code_key).await? {
         return Err(not_found());
     }
     let members = access_codes::members(&mut tx, visibility, common_code_key).await?;
     let pins: Vec<PinChange> = members.iter().filter_map(|member| pin_change(*member, update)).collect();
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Changes(&members, &pins)).await?;
-    let is_meant = |code: &&AccessCode| {
+    let is_changeable = |code: &&AccessCode| {
         let is_over = code.state.removing_since().is_some() || code.state.rare_fields.has_expired;
-        let is_here = code.state.gone_at.is_none() && !is_over;
-        is_here && code.state.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
+        let is_present = code.state.gone_at.is_none() && !is_over;
+        is_present && code.state.is_managed && code.common_code_key.as_deref() == Some(common_code_key)
     };
-    let meant: Vec<&AccessCode> = work.codes.iter().filter(is_meant).collect();
-    if meant.is_empty() {
+    let codes: Vec<&AccessCode> = work.codes.iter().filter(is_changeable).collect();
+    if codes.is_empty() {
         return Err(not_found());
     }
-    if meant.iter().any(|code| code.state.is_offline) {
+    if codes.iter().any(|code| code.state.is_offline) {
         return Err(Error::OfflineAccessCodeNotModifiable);
     }
-    let params: Vec<(Uuid, &Update)> = meant.iter().map(|code| (code.access_code_id, update)).collect();
-    let mut reservations = read_reservations(&mut work, &params).await?;
+    let updates: Vec<(Uuid, &Update)> = codes.iter().map(|code| (code.access_code_id, update)).collect();
+    let mut reservations = read_reservations(&mut work, &updates).await?;
     let mut recent = recent(&mut work).await?;
-    let mut attempts = Vec::with_capacity(params.len());
-    for (access_code_id, update) in params {
+    let mut attempts = Vec::with_capacity(updates.len());
+    for (access_code_id, update) in updates {
         attempts.push((access_code_id, change(&mut work, &mut reservations, &mut recent, access_code_id, update)?));
     }
     work.run(false).await?;
-    // Where requests are limited they all count.
-    if work.codes.devices.iter().any(|it| it.settings.rate_limits.is_some()) {
+    // Attempts are stored only for rate limits, where each of them counts.
+    if work.codes.devices.iter().any(|locked| locked.settings.rate_limits.is_some()) {
         for (access_code_id, mut attempt) in attempts {
             resolve(work.codes.get(access_code_id)?, &mut attempt, work.now);
             work.codes.recorder.action_attempt(attempt);

@@ -1,4 +1,4 @@
-//! Workspaces by their tokens, cached for a second: nearly every request begins with one.
+//! Cache of workspaces by token, for one second, because nearly every request looks up a token.
 
 use crate::domain::workspace::Workspace;
 use crate::error::Result;
@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant as Monotonic};
 use uuid::Uuid;
 
-/// For how long a token that was looked up is believed without looking again. A workspace deleted through another
-/// process is gone at once with all its rows; only the 401 for its key may come this much later.
+/// Validity of a cached token. If another process deletes a workspace, all its rows are gone at once; only the 401 for
+/// its key may be delayed by this duration.
 const TOKEN_CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// How many tokens are remembered before old ones are forgotten.
+/// Number of cached tokens from which expired ones are removed.
 const TOKEN_CACHE_SIZE: usize = 4096;
 
-/// The workspaces of tokens that were seen lately.
+/// Workspaces of recently used tokens.
 #[derive(Debug, Default)]
 pub struct WorkspaceCache {
     seen: Mutex<Seen>,
@@ -25,14 +25,15 @@ pub struct WorkspaceCache {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// With the kind of the token: one that opens this door does not open another.
+    /// Time of the lookup, kind of the token, and workspace, by token. A token of one kind is not valid as another
+    /// kind.
     by_token: HashMap<String, (Monotonic, &'static str, Arc<Workspace>)>,
-    /// How often something was forgotten.
+    /// Number of calls of [`WorkspaceCache::forget`].
     forgotten: u64,
 }
 
 impl WorkspaceCache {
-    /// The workspace of a token of this kind, if there is one.
+    /// Returns the workspace of a token of this kind; `None`: no workspace has it.
     pub async fn of_token(&self, pool: &Pool, kind: &'static str, token: &str) -> Result<Option<Arc<Workspace>>> {
         let forgotten = {
             let seen = self.seen.lock();
@@ -48,7 +49,7 @@ impl WorkspaceCache {
             return Ok(None);
         };
         let mut seen = self.seen.lock();
-        // What was read before something was forgotten may be what was to be forgotten.
+        // A workspace read before a call of `forget` may be outdated, and is not cached.
         if seen.forgotten == forgotten {
             if seen.by_token.len() >= TOKEN_CACHE_SIZE {
                 seen.by_token.retain(|_, (at, ..)| at.elapsed() < TOKEN_CACHE_TTL);
@@ -58,7 +59,7 @@ impl WorkspaceCache {
         Ok(Some(workspace))
     }
 
-    /// Forgets the tokens of a workspace, for when something of it has changed.
+    /// Removes the tokens of a workspace from the cache, because the workspace has changed.
     pub fn forget(&self, workspace_id: Uuid) {
         let mut seen = self.seen.lock();
         seen.by_token.retain(|_, (.., workspace)| workspace.workspace_id != workspace_id);

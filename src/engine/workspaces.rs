@@ -1,4 +1,4 @@
-//! Workspaces made with their accounts and locks, and removed when their time is up.
+//! Creation of workspaces with their accounts and devices, and removal of expired workspaces.
 
 use super::app::App;
 use super::retention::Retention;
@@ -26,42 +26,40 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// A lock to be made.
+/// Specification of a device to create.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct LockSpec {
-    /// Seam's `device_type`.
     pub device_type: String,
-    /// Its name; else its brand and number.
+    /// `None`: brand and number.
     pub name: Option<String>,
-    /// Its id; else derived or random.
+    /// `None`: derived from the seed, or random.
     pub device_id: Option<Uuid>,
-    /// Whether it is online; it is unless told otherwise.
+    /// `None`: true.
     pub online: Option<bool>,
-    /// Whether its hub can be reached; it can unless told otherwise.
+    /// `None`: true.
     pub hub_connected: Option<bool>,
-    /// Whether its maker's account is connected; it is, or is as it was, unless told otherwise.
+    /// Connection of the manufacturer's account; `None`: connected, or unchanged if the account exists.
     pub account_connected: Option<bool>,
-    /// Whether it was removed from that account; it was not unless told otherwise.
+    /// True if the device was removed from its account; `None`: false.
     pub removed: Option<bool>,
-    /// Errors without a cause.
+    /// Errors injected by a tester.
     #[serde(default)]
     pub(crate) errors: Vec<InjectedCondition>,
-    /// Warnings without a cause.
+    /// Warnings injected by a tester.
     #[serde(default)]
     pub(crate) warnings: Vec<InjectedCondition>,
-    /// What it has different from its brand.
+    /// Properties that differ from those of the brand.
     #[serde(flatten)]
     pub overrides: Overrides,
 }
 
-/// An account whose id or connection is chosen.
+/// Specification of an account with a chosen id or connection.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountSpec {
-    /// Seam's name of the maker.
+    /// Seam's name of the manufacturer.
     pub(crate) provider: String,
-    /// Its id; `None`: one of its own.
+    /// `None`: derived from the seed, or random.
     pub(crate) connected_account_id: Option<Uuid>,
-    /// Whether it is connected.
     #[serde(default = "yes")]
     pub(crate) connected: bool,
 }
@@ -70,53 +68,44 @@ fn yes() -> bool {
     true
 }
 
-/// A workspace to be made.
+/// Parameters of a new workspace.
 #[derive(Debug)]
 pub(crate) struct WorkspaceParams {
-    /// Its name.
     pub(crate) name: Option<String>,
-    /// The seed of its ids; `None`: the ids are random, or follow from the seed of the server.
+    /// Seed of the ids; `None`: derived from the seed of the server, or random ids if the server has none.
     pub(crate) seed: Option<String>,
-    /// The machine's time after which it may be removed.
+    /// Time on the machine's clock after which the workspace may be removed.
     pub(crate) expires_at: Option<Timestamp>,
-    /// Its id; `None`: one of its own, and so with what follows.
+    /// `None`: derived from the seed, or random; the same applies to the three credentials below.
     pub(crate) workspace_id: Option<Uuid>,
-    /// Its API key.
     pub(crate) api_key: Option<String>,
-    /// Its publishable key.
     pub(crate) publishable_key: Option<String>,
-    /// Its personal access token.
     pub(crate) personal_access_token: Option<String>,
-    /// Its clock.
     pub(crate) clock: WorkspaceClock,
-    /// How long its locks take for one operation; `None`: until somebody ends it.
+    /// Duration of one programming operation; `None`: until a client ends it manually.
     pub(crate) programming: Option<TimeDelta>,
-    /// Whether codes that have ended stay to be seen.
+    /// True if ended codes stay visible.
     pub(crate) keeps_expired: bool,
-    /// Whether managed codes on one lock may have the same PIN.
+    /// Rule for managed codes with the same PIN on one lock.
     pub(crate) same_code: SameCode,
-    /// Whether a window that has begun is refused on locks that take no start in the past.
+    /// True to reject a time frame that has begun on locks that accept no start in the past.
     pub(crate) refuse_begun_windows: bool,
-    /// The accounts that are asked for by themselves.
+    /// Accounts that are specified explicitly.
     pub(crate) accounts: Vec<AccountSpec>,
-    /// Its locks, in this order.
+    /// Devices, in the order of creation.
     pub(crate) locks: Vec<LockSpec>,
 }
 
-/// A workspace that was made.
+/// A created workspace with its credentials and devices.
 #[derive(Debug)]
 pub(crate) struct CreatedWorkspace {
-    /// The workspace.
     pub(crate) workspace: Workspace,
-    /// Its API key.
     pub(crate) api_key: String,
-    /// Its personal access token.
     pub(crate) personal_access_token: String,
-    /// Its locks.
     pub(crate) devices: Vec<Device>,
 }
 
-/// An error or a warning that a tester puts on a device.
+/// An error or a warning that a tester injects into a device.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct InjectedCondition {
     #[serde(alias = "error_code", alias = "warning_code")]
@@ -125,15 +114,15 @@ pub(crate) struct InjectedCondition {
 }
 
 impl InjectedCondition {
-    /// The condition that it is from an instant on.
+    /// Returns the condition, created at this instant.
     pub(crate) fn read(self, created_at: Timestamp) -> Condition {
-        let message = self.message.unwrap_or_else(|| format!("{}, as arranged by a tester.", self.code));
+        let message = self.message.unwrap_or_else(|| format!("{}, added by a tester.", self.code));
         Condition { code: self.code, message, created_at }
     }
 }
 
 impl LockSpec {
-    /// The device, of this brand and at this place in a workspace, connected through this account.
+    /// Returns the device, with this brand and ordinal, connected through this account.
     fn device(
         self,
         workspace: &Workspace,
@@ -161,7 +150,7 @@ impl LockSpec {
         }
     }
 
-    /// A lock that is as usual for its type.
+    /// Returns the default specification of a device type.
     pub(crate) fn of_type(device_type: &str) -> Self {
         Self {
             device_type: device_type.to_owned(),
@@ -177,10 +166,12 @@ impl LockSpec {
         }
     }
 
-    /// What is wrong with the lock from the beginning.
+    /// Returns the initial health of the device.
     fn health(&self, now: Timestamp, account_disconnected_at: Option<Timestamp>) -> DeviceHealth {
         let since = |is_wrong: bool| is_wrong.then_some(now);
-        let injected = |all: &[InjectedCondition]| all.iter().cloned().map(|it| it.read(now)).collect();
+        let injected = |conditions: &[InjectedCondition]| {
+            conditions.iter().cloned().map(|condition| condition.read(now)).collect()
+        };
         DeviceHealth {
             disconnected_at: since(self.online == Some(false)),
             hub_disconnected_at: since(self.hub_connected == Some(false)),
@@ -192,34 +183,35 @@ impl LockSpec {
         }
     }
 
-    /// Reads a specification that passed the contract; `place` is where in the request it stands.
+    /// Reads a specification that passed the contract. `index` is its position in the request.
     pub(crate) fn read(spec: Map<String, Value>, index: usize) -> Result<Self> {
-        let wrong = |error: serde_json::Error| {
-            Error::invalid("locks", format!("The lock at {index} does not fit: {}", quoted(&error.to_string())))
+        let invalid = |error: serde_json::Error| {
+            Error::invalid("locks", format!("The lock at {index} is invalid: {}", quoted(&error.to_string())))
         };
-        let mut read = Self::deserialize(Value::Object(spec)).map_err(wrong)?;
+        let mut read = Self::deserialize(Value::Object(spec)).map_err(invalid)?;
         let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
         read.online = read.online.or(online);
-        read.overrides = read.overrides.normalise().map_err(wrong)?;
+        read.overrides = read.overrides.normalise().map_err(invalid)?;
         Ok(read)
     }
 }
 
-/// Makes a workspace with its locks in one transaction.
+/// Creates a workspace with its devices in one transaction.
 ///
 /// # Errors
-/// [`Error::InUse`] where an id, key or seed is not free.
+/// [`Error::InUse`] if an id, key or seed is in use.
 pub(crate) async fn create(app: &App, params: WorkspaceParams) -> Result<CreatedWorkspace> {
     let mut tx = app.pool.begin(Uuid::nil()).await?;
     tx.allow_long().await?;
     let clock = params.clock;
     let created = create_in(&mut tx, &app.config, params).await?;
-    snapshots::record_beginning(&mut tx, &created.workspace, clock, machine_now()).await?;
+    snapshots::store_initial_state(&mut tx, &created.workspace, clock, machine_now()).await?;
     tx.commit().await?;
     Ok(created)
 }
 
-/// The same in a transaction of the caller, who then records the beginning; after an error it can only be given up.
+/// Like [`create`], in the caller's transaction. The caller stores the initial state afterwards. After an error the
+/// transaction can only be rolled back.
 pub(crate) async fn create_in(
     tx: &mut PgConnection,
     config: &Settings,
@@ -228,7 +220,7 @@ pub(crate) async fn create_in(
     let machine_now = machine_now();
     let seed = match params.seed {
         None => seed_of_server(tx, config, params.workspace_id).await?,
-        chosen => chosen,
+        seed => seed,
     };
     let ids = Ids::of(seed.as_deref());
     let is_seeded = seed.is_some();
@@ -269,41 +261,41 @@ pub(crate) async fn create_in(
         personal_access_token: &personal_access_token,
     };
     workspaces::insert(tx, &new).await.map_err(|error| match error {
-        // What follows from a seed can only be taken by another workspace of that seed.
+        // A value derived from a seed is in use only if another workspace has the same seed.
         Error::InUse("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
         Error::InUse("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
         Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
         error => error,
     })?;
-    make_accounts(tx, &workspace, params.accounts, created_at).await?;
+    create_accounts(tx, &workspace, params.accounts, created_at).await?;
     let devices = create_devices(tx, &workspace, 0, params.locks, created_at).await?;
     Ok(CreatedWorkspace { workspace, api_key, personal_access_token, devices })
 }
 
-/// Sets how long operations take in a workspace; `None`: until somebody ends them.
+/// Sets the duration of one programming operation in a workspace; `None`: until a client ends it manually.
 ///
 /// # Errors
 /// [`Error::NotFound`] of the workspace.
-pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
+pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, duration: Option<TimeDelta>) -> Result<()> {
     let mut work = UnitOfWork::begin(app, &Visibility::all_of(workspace_id), Scope::Workspace).await?;
-    workspaces::set_programming(&mut work.tx, workspace_id, takes).await?;
-    work.codes.devices.iter_mut().for_each(|locked| locked.settings.programming = takes);
-    // What is done sooner now is done now, not before it was asked for.
+    workspaces::set_programming(&mut work.tx, workspace_id, duration).await?;
+    work.codes.devices.iter_mut().for_each(|locked| locked.settings.programming = duration);
+    // An operation that a shorter duration completes is completed now, not in the past.
     let now = work.now;
-    work.codes.all_mut().for_each(|code| code.state.as_of = code.state.as_of.max(now));
+    work.codes.iter_mut().for_each(|code| code.state.as_of = code.state.as_of.max(now));
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())
 }
 
-/// A credential of this kind, in the form of Seam's.
+/// Returns a credential of this kind in Seam's format.
 fn token(ids: &Ids, workspace_id: Uuid, kind: &str, prefix: &str) -> String {
     let short = ids.token(&format!("{kind} short"), workspace_id, 4);
     format!("{prefix}{short}_{}", ids.token(kind, workspace_id, 24))
 }
 
-/// The seed of a workspace that has none of its own, on a server that has one. With an id that was chosen it follows
-/// from that, else from how many there were before.
+/// Returns the seed of a workspace without a seed of its own, if the server has one. It is derived from the chosen
+/// workspace id, or else from the number of such workspaces created before.
 async fn seed_of_server(
     tx: &mut PgConnection,
     config: &Settings,
@@ -317,8 +309,8 @@ async fn seed_of_server(
     Ok(Some(Ids::of(Some(seed)).id("seed", parent, ordinal, machine_now()).to_string()))
 }
 
-/// Makes the accounts that are asked for by themselves; those that locks need besides come with the locks.
-async fn make_accounts(
+/// Creates the explicitly specified accounts. Other accounts that devices need are created with the devices.
+async fn create_accounts(
     tx: &mut PgConnection,
     workspace: &Workspace,
     accounts: Vec<AccountSpec>,
@@ -339,7 +331,7 @@ async fn make_accounts(
     accounts::insert(tx, workspace_id, now, &new).await
 }
 
-/// Makes locks in a workspace, in this order, from this ordinal on.
+/// Creates devices in a workspace, in this order, with ordinals from `first_ordinal` on.
 pub(crate) async fn create_devices(
     tx: &mut PgConnection,
     workspace: &Workspace,
@@ -354,19 +346,19 @@ pub(crate) async fn create_devices(
         .into_iter()
         .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
         .collect();
-    let cut_off = locks.iter().filter(|spec| spec.account_connected == Some(false));
-    let cut_off: HashSet<&str> =
-        cut_off.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
+    let disconnected = locks.iter().filter(|spec| spec.account_connected == Some(false));
+    let disconnected: HashSet<&str> =
+        disconnected.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
     let mut new_accounts = Vec::new();
     let mut created = Vec::with_capacity(locks.len());
     for (ordinal, spec) in (first_ordinal..).zip(locks) {
         let brand = brands::of(&spec.device_type)
-            .ok_or_else(|| Error::invalid("device_type", format!("{} is no lock", spec.device_type)))?;
+            .ok_or_else(|| Error::invalid("device_type", format!("{} is not a lock", spec.device_type)))?;
         let next_account = ordinal_after(accounts.len());
         let (connected_account_id, account_disconnected_at) =
             *accounts.entry(brand.provider.to_owned()).or_insert_with(|| {
                 let id = workspace.ids.id("connected_account", workspace_id, next_account, machine_now);
-                let disconnected_at = cut_off.contains(brand.provider).then_some(now);
+                let disconnected_at = disconnected.contains(brand.provider).then_some(now);
                 new_accounts.push(NewAccount {
                     connected_account_id: id,
                     provider: brand.provider.to_owned(),
@@ -377,7 +369,7 @@ pub(crate) async fn create_devices(
         let account = (connected_account_id, account_disconnected_at);
         created.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
     }
-    // The others come with their locks, in one statement.
+    // Connected accounts are inserted together with the devices, in one statement.
     new_accounts.retain(|account| account.disconnected_at.is_some());
     if !new_accounts.is_empty() {
         accounts::insert(tx, workspace_id, now, &new_accounts).await?;
@@ -388,13 +380,13 @@ pub(crate) async fn create_devices(
     Ok(created)
 }
 
-/// Removes workspaces whose time is up, and what is older than is to be kept, until the future is dropped.
-pub(crate) async fn remove_as_they_expire(app: App) {
+/// Removes expired workspaces and rows older than the retention period, until the future is dropped.
+pub(crate) async fn delete_expired(app: App) {
     const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
     let mut retention = Retention::of(&app.config);
     loop {
         if let Err(error) = remove_expired(&app).await {
-            tracing::error!(%error, "workspaces whose time is up could not be removed");
+            tracing::error!(%error, "could not delete expired workspaces");
         }
         if let Some(retention) = &mut retention {
             retention.look(&app).await;
@@ -403,15 +395,14 @@ pub(crate) async fn remove_as_they_expire(app: App) {
     }
 }
 
-/// Removes workspaces whose time is up.
+/// Removes expired workspaces. Returns the last error, after trying all of them.
 pub async fn remove_expired(app: &App) -> Result<()> {
-    let mut failed = Ok(());
+    let mut result = Ok(());
     for workspace_id in workspaces::expired(&app.background, machine_now()).await? {
-        // One that cannot be removed keeps none of the others.
         match workspaces::delete(&app.background, workspace_id).await {
             Ok(()) | Err(Error::NotFound(_)) => app.workspaces.forget(workspace_id),
-            Err(error) => failed = Err(error),
+            Err(error) => result = Err(error),
         }
     }
-    failed
+    result
 }

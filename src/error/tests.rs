@@ -19,7 +19,7 @@ fn errors() -> Vec<Error> {
         Error::DeviceRemoved(id),
         Error::CannotProgramOnlineAccessCodes(id),
         Error::NoSpace { device_id: id, capacity: 10 },
-        Error::NoCodeLeft,
+        Error::NoFreeCode,
         Error::DuplicateAccessCode {
             code: "4826".to_owned(),
             name: Some("Guest".to_owned()),

@@ -1,4 +1,4 @@
-//! Connections: what is read and written by one, how long the head of a request may take, and how a handler resets one.
+//! Connections: their byte streams, the timeouts for request heads, and the reset of a connection by a handler.
 
 use hyper::rt::{Sleep, Timer};
 use std::io::{self, ErrorKind, IoSlice};
@@ -11,20 +11,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-/// How long the head of a request may take: from its first byte, or from the beginning of the connection.
+/// Timeout for receiving a request head, from its first byte; for the first head, from the start of the connection.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may wait for its next request. The clients that most SDKs use let go of theirs after 90 s;
-/// who lets go first must not be the server, or a request meets a connection that is just being closed.
+/// Timeout of a connection that waits for its next request. The HTTP clients of most SDKs close idle connections after
+/// 90 s. The server must wait longer: otherwise a client could send a request on a connection that the server is
+/// closing.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How long a client may go on with a request body that nobody reads, so that it gets to read the answer.
+/// How long the server discards the rest of an unread request body before it closes the connection, so that the client
+/// can read the response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The length of what every HTTP/2 connection begins with. Who has sent less has not yet said which protocol it speaks.
+/// Length in bytes of the HTTP/2 connection preface. With fewer bytes, the protocol of a connection can still be
+/// unknown.
 const MAX_PREFACE: usize = 24;
 
-/// A handle on the connection that a request came by.
+/// A handle to the connection of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection(Arc<State>);
 
@@ -33,14 +36,14 @@ struct State {
     begun_at: Instant,
     is_reset: AtomicBool,
     is_body_left: AtomicBool,
-    /// How many bytes were read.
+    /// Number of bytes read.
     read: AtomicUsize,
-    /// Whether the head of an HTTP/1 request was waited for.
+    /// True once hyper has waited for the head of an HTTP/1 request.
     is_http1: AtomicBool,
 }
 
 impl Connection {
-    /// Breaks the connection off: nothing is sent any more, and the client meets a reset.
+    /// Resets the connection: nothing more is sent, and the client receives a TCP reset.
     pub(crate) fn reset(&self) {
         self.0.is_reset.store(true, Ordering::Release);
     }
@@ -49,12 +52,13 @@ impl Connection {
         self.0.is_reset.load(Ordering::Acquire)
     }
 
-    /// Notes that a request body was not read to its end, so that the connection is closed with care.
-    pub(crate) fn leave_body(&self) {
+    /// Records that a request body was not read to its end, so that closing the connection discards the rest first.
+    pub(crate) fn mark_body_unread(&self) {
         self.0.is_body_left.store(true, Ordering::Release);
     }
 
-    /// Waits until the time for the opening is over; ends sooner never, and not at all where the client has opened.
+    /// Completes [`HEAD_TIMEOUT`] after the start of the connection if its protocol is still unknown then. Otherwise it
+    /// never completes.
     pub(super) async fn opening_is_overdue(&self) {
         tokio::time::sleep_until(self.0.begun_at + HEAD_TIMEOUT).await;
         if self.0.is_http1.load(Ordering::Acquire) || self.read() >= MAX_PREFACE {
@@ -67,8 +71,8 @@ impl Connection {
     }
 }
 
-/// The timer by which hyper limits the heads of HTTP/1 requests. It gives a connection [`IDLE_TIMEOUT`] as long as
-/// nothing of the next head has come, and [`HEAD_TIMEOUT`] from its first byte on.
+/// The timer with which hyper limits the time for the heads of HTTP/1 requests. Allows [`IDLE_TIMEOUT`] until the first
+/// byte of the next head, and [`HEAD_TIMEOUT`] from this byte on.
 #[derive(Clone, Debug)]
 pub(super) struct HeadTimer(pub(super) Connection);
 
@@ -77,10 +81,10 @@ impl Timer for HeadTimer {
         self.sleep_until(std::time::Instant::now() + duration)
     }
 
-    /// hyper asks for it whenever it begins to wait for a head, and for nothing else.
+    /// hyper calls this whenever it starts to wait for a head, and for nothing else.
     fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
         let connection = self.0.clone();
-        // Something of the first head is there already: by it HTTP/1 was told from HTTP/2.
+        // The first bytes of the first head were read already, to distinguish HTTP/1 from HTTP/2.
         let is_first = !connection.0.is_http1.swap(true, Ordering::AcqRel);
         let deadline = if is_first { connection.0.begun_at + HEAD_TIMEOUT } else { Instant::now() + IDLE_TIMEOUT };
         Box::pin(AwaitedHead {
@@ -92,7 +96,7 @@ impl Timer for HeadTimer {
     }
 }
 
-/// The time that is left for a head.
+/// The time left for receiving a head.
 struct AwaitedHead {
     connection: Connection,
     read_before: usize,
@@ -103,7 +107,7 @@ struct AwaitedHead {
 impl Future for AwaitedHead {
     type Output = ();
 
-    /// hyper polls it after each read that did not complete the head.
+    /// hyper polls this after each read that did not complete the head.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_begun && self.connection.read() != self.read_before {
             self.has_begun = true;
@@ -115,25 +119,25 @@ impl Future for AwaitedHead {
 
 impl Sleep for AwaitedHead {}
 
-/// The bytes of a connection.
+/// The byte stream of a connection.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct ConnectionStream {
     stream: TcpStream,
     connection: Connection,
     closing: Closing,
 }
 
-/// How far a connection is on its way to the end.
+/// Progress of closing a connection.
 #[derive(Debug)]
 enum Closing {
     No,
-    /// Nothing is sent any more; what the client still sends is thrown away until then.
+    /// The sending side is closed. Bytes that the client still sends are discarded until the timer completes.
     Lingers(Pin<Box<tokio::time::Sleep>>),
     Done,
 }
 
-impl Wire {
-    /// The bytes of a connection that was just accepted.
+impl ConnectionStream {
+    /// Creates the byte stream of a connection that was just accepted.
     pub(crate) fn new(stream: TcpStream) -> Self {
         let state = State {
             begun_at: Instant::now(),
@@ -145,12 +149,12 @@ impl Wire {
         Self { stream, connection: Connection(Arc::new(state)), closing: Closing::No }
     }
 
-    /// The handle that requests get.
+    /// Returns the handle that is added to each request.
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Refuses to write on a connection that is to be reset, and sees to it that closing it sends a reset.
+    /// Returns an error if the connection is to be reset, after making sure that closing the socket sends a reset.
     fn check(&self) -> io::Result<()> {
         if !self.connection.is_reset() {
             return Ok(());
@@ -159,7 +163,7 @@ impl Wire {
         Err(ErrorKind::ConnectionReset.into())
     }
 
-    /// Throws away what the client still sends, until it stops.
+    /// Discards the bytes that the client still sends, until it stops sending.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [0; 8 * 1024];
         loop {
@@ -172,16 +176,16 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for ConnectionStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let done = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.connection.0.read.fetch_add(buffer.filled().len() - before, Ordering::AcqRel);
-        done
+        result
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for ConnectionStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
@@ -205,11 +209,11 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // An orderly end would tell the client that all is well.
+        // To the client, an orderly shutdown would look like a success.
         self.check()?;
         if matches!(self.closing, Closing::No) {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            // Closing a socket with something unread in it sends a reset, which would overtake the answer.
+            // Closing a socket with unread bytes sends a reset, which could reach the client before the response.
             self.closing = if self.connection.0.is_body_left.load(Ordering::Acquire) {
                 Closing::Lingers(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)))
             } else {

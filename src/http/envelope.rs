@@ -1,4 +1,4 @@
-//! How results and errors are answered: one envelope for all. What an error says is in [`crate::error`].
+//! The envelope of all responses, for results and for errors. The texts of errors are in [`crate::error`].
 
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::error::Error;
@@ -9,46 +9,46 @@ use serde::Serialize;
 use serde_json::json;
 use std::io;
 
-/// What is answered, before it is a response.
+/// A response before its conversion to an axum response.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status.
+pub struct JsonResponse {
+    /// HTTP status.
     pub status: StatusCode,
-    /// The body, JSON.
+    /// JSON body.
     pub body: Bytes,
-    /// After how many seconds the caller may try again.
+    /// Seconds after which the caller may retry.
     pub retry_after: Option<u64>,
 }
 
-/// The end of every success.
+/// End of the body of every successful response.
 pub(crate) const OK: &str = "\"ok\":true}";
 
-/// Answers a result: the object itself with `"ok": true` as its last member. A long one is written away from the threads
-/// that serve.
-pub(crate) async fn ok(result: impl Serialize + Send) -> Answer {
+/// Returns the response for a result: the object with `"ok": true` as its last member. A long object is serialized with
+/// [`compute::run`], so that it does not delay other requests.
+pub(crate) async fn ok(result: impl Serialize + Send) -> JsonResponse {
     let mut short = Short(Vec::with_capacity(256));
     let written = match serde_json::to_writer(&mut short, &result) {
         Err(error) if error.is_io() => compute::run(move || serde_json::to_vec(&result)).await,
         written => written.map(|()| short.0),
     };
     match written {
-        Ok(body) => Answer { status: StatusCode::OK, body: with_last_member(body, OK).into(), retry_after: None },
+        Ok(body) => JsonResponse { status: StatusCode::OK, body: with_last_member(body, OK).into(), retry_after: None },
         Err(error) => Error::from(error).into(),
     }
 }
 
-/// Answers the object itself with `"ok": false` as its last member.
-pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> Answer {
+/// Returns a response with the object and `"ok": false` as its last member.
+pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> JsonResponse {
     match serde_json::to_vec(result) {
         Ok(body) => {
             let body = with_last_member(body, r#""ok":false}"#).into();
-            Answer { status, body, retry_after: Some(retry_after) }
+            JsonResponse { status, body, retry_after: Some(retry_after) }
         }
         Err(error) => Error::from(error).into(),
     }
 }
 
-/// Splices `ok` into the written object, so that no result needs a field for it.
+/// Adds `member` to a serialized object, so that no result type needs a field for it.
 fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
     body.pop();
     if body.len() > 1 {
@@ -58,7 +58,8 @@ fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
     body
 }
 
-/// What is written, as long as it does not get long: how long a result is, nobody knows before.
+/// A buffer that rejects more than [`LONG_DOCUMENT`] bytes, because the length of a result is unknown before it is
+/// serialized.
 struct Short(Vec<u8>);
 
 impl io::Write for Short {
@@ -75,7 +76,7 @@ impl io::Write for Short {
     }
 }
 
-impl IntoResponse for Answer {
+impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
@@ -90,11 +91,11 @@ impl IntoResponse for Answer {
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
-        Answer::from(self).into_response()
+        JsonResponse::from(self).into_response()
     }
 }
 
-impl From<Error> for Answer {
+impl From<Error> for JsonResponse {
     fn from(failure: Error) -> Self {
         let (status, kind) = failure.status_and_type();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -108,10 +109,10 @@ impl From<Error> for Answer {
         }
         match failure {
             Error::InvalidInput { validation_errors, .. } => error["validation_errors"] = validation_errors,
-            Error::OutcomeUnknown(cause) => tracing::error!(%cause, "the answer to a commit was lost"),
+            Error::OutcomeUnknown(cause) => tracing::error!(%cause, "the result of a commit is unknown"),
             Error::Internal(cause) => {
                 tracing::error!(%cause, "a request failed");
-                error["message"] = json!("Something went wrong. The server's log has more under the request id.");
+                error["message"] = json!("Internal error. Search the server's log for the request id.");
             }
             _ => {}
         }
@@ -129,7 +130,10 @@ mod tests {
         assert_eq!(ok(json!({"a": [1]})).await.body, br#"{"a":[1],"ok":true}"#.as_slice());
         let long = "a".repeat(LONG_DOCUMENT);
         assert_eq!(ok(json!({ "a": long })).await.body, format!("{{\"a\":\"{long}\",\"ok\":true}}").into_bytes());
-        let down = not_ok(StatusCode::SERVICE_UNAVAILABLE, &json!({"a": [1]}), 1);
-        assert_eq!((down.body, down.retry_after), (br#"{"a":[1],"ok":false}"#.as_slice().into(), Some(1)));
+        let unavailable = not_ok(StatusCode::SERVICE_UNAVAILABLE, &json!({"a": [1]}), 1);
+        assert_eq!(
+            (unavailable.body, unavailable.retry_after),
+            (br#"{"a":[1],"ok":false}"#.as_slice().into(), Some(1))
+        );
     }
 }

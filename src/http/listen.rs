@@ -1,6 +1,6 @@
-//! The listener: takes connections, serves HTTP/1 and HTTP/2 on them, and ends them when the server stops.
+//! The listener: accepts connections, serves HTTP/1 and HTTP/2 on them, and closes them when the server stops.
 
-use super::connection::{Connection, HEAD_TIMEOUT, HeadTimer, Wire};
+use super::connection::{Connection, ConnectionStream, HEAD_TIMEOUT, HeadTimer};
 use super::head;
 use crate::stop::Stop;
 use axum::Router;
@@ -19,35 +19,36 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long running requests may take when the server stops.
+/// Maximum time for running requests to finish when the server stops.
 pub(crate) const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
-/// An HTTP/2 connection on which nothing came for so long is asked whether its client is there.
+/// Idle time after which an HTTP/2 connection is pinged, to check that its client is still there.
 const PING_AFTER: Duration = Duration::from_secs(10);
 
-/// How long it has to answer.
+/// Timeout for the reply to a ping.
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long accepting pauses when the system has no descriptors or memory for another connection.
+/// Pause before the next accept if the system has no file descriptors or memory for another connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// How often that is logged.
+/// Minimum interval between two log lines about failed accepts.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves until it is to stop. Then idle connections are closed and running requests are finished, for at most
-/// [`SHUTDOWN_GRACE`]; whatever is left after that is dropped. `stopping` is cancelled when that begins.
+/// Serves connections until the server stops. Then cancels `stopping`, closes idle connections and lets running
+/// requests finish, for at most [`SHUTDOWN_GRACE`], or until `stop.at_once` is cancelled. Drops the connections that
+/// remain.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &CancellationToken, stop: &Stop) {
     let tasks = Tasks { tracker: TaskTracker::new(), cut: CancellationToken::new() };
-    // Once, not with every request.
+    // The state is applied once, not for every request.
     let router = TowerToHyperService::new(router.with_state::<()>(()));
     let mut accepting = Accepting { listener, logged_at: None };
     loop {
         let stream = tokio::select! {
-            () = stop.gently.cancelled() => break,
+            () = stop.graceful.cancelled() => break,
             stream = accepting.next() => stream,
         };
-        let wire = Wire::new(stream);
-        let service = OfConnection { router: router.clone(), connection: wire.connection().clone() };
+        let wire = ConnectionStream::new(stream);
+        let service = ConnectionService { router: router.clone(), connection: wire.connection().clone() };
         tasks.execute(serve_connection(wire, service, tasks.clone(), stopping.clone()));
     }
     drop(accepting);
@@ -56,14 +57,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &Canc
     tokio::select! {
         () = tasks.tracker.wait() => return,
         () = tokio::time::sleep(SHUTDOWN_GRACE) => {}
-        () = stop.at_once.cancelled() => {}
+        () = stop.immediate.cancelled() => {}
     }
-    tracing::warn!(connections = tasks.tracker.len(), "stopped before all requests were done");
+    tracing::warn!(connections = tasks.tracker.len(), "stopped before all requests were finished");
     tasks.cut.cancel();
     tasks.tracker.wait().await;
 }
 
-/// The stream of new connections.
+/// The source of new connections.
 struct Accepting {
     listener: TcpListener,
     logged_at: Option<Instant>,
@@ -74,7 +75,7 @@ impl Accepting {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => return stream,
-                Err(error) if concerns_one(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
                     self.log(&error);
                     tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
@@ -83,21 +84,21 @@ impl Accepting {
         }
     }
 
-    /// Writes a line to the log, unless there was one a moment ago.
+    /// Logs the error, unless the last log line is more recent than [`LOG_EVERY`].
     fn log(&mut self, error: &io::Error) {
         if self.logged_at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
             self.logged_at = Some(Instant::now());
-            tracing::error!(%error, "cannot accept a connection; trying again");
+            tracing::error!(%error, "cannot accept a connection; retrying");
         }
     }
 }
 
-/// Whether it is the connection that failed, and not accepting it.
-fn concerns_one(error: &io::Error) -> bool {
+/// Returns true if only one connection failed, and not the listener.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
-/// What runs for connections, and an end to all of it.
+/// The tasks that serve connections, and a token that cancels all of them.
 #[derive(Clone, Debug)]
 struct Tasks {
     tracker: TaskTracker,
@@ -113,14 +114,14 @@ where
     }
 }
 
-/// The router, with a handle on the connection for each request.
+/// The router for one connection. Adds a handle to the connection to each request.
 #[derive(Clone, Debug)]
-struct OfConnection {
+struct ConnectionService {
     router: TowerToHyperService<Router>,
     connection: Connection,
 }
 
-impl Service<Request<Incoming>> for OfConnection {
+impl Service<Request<Incoming>> for ConnectionService {
     type Response = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Response;
     type Error = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Error;
     type Future = <TowerToHyperService<Router> as Service<Request<Incoming>>>::Future;
@@ -131,8 +132,13 @@ impl Service<Request<Incoming>> for OfConnection {
     }
 }
 
-/// Answers the requests of one connection until its end.
-async fn serve_connection(wire: Wire, service: OfConnection, tasks: Tasks, stopping: CancellationToken) {
+/// Serves the requests of one connection until its end.
+async fn serve_connection(
+    wire: ConnectionStream,
+    service: ConnectionService,
+    tasks: Tasks,
+    stopping: CancellationToken,
+) {
     let connection = wire.connection().clone();
     let mut builder = auto::Builder::new(tasks);
     let mut http1 = builder.http1();
@@ -150,7 +156,7 @@ async fn serve_connection(wire: Wire, service: OfConnection, tasks: Tasks, stopp
         }
     };
     if let Err(error) = ended {
-        // Clients leave as they like.
+        // Only a debug line: clients may close their connections at any time.
         tracing::debug!(%error, "a connection ended");
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP, whatever the endpoint: connections, heads, origins, parameters, the envelope.
+//! HTTP, independent of the endpoint: connections, heads, origins, parameters, the envelope.
 
 pub(crate) mod connection;
 pub(crate) mod envelope;
@@ -11,10 +11,11 @@ pub(crate) mod request_id;
 pub(crate) mod seam_paths;
 pub(crate) mod unread;
 
-/// What a filter and its plural (`device_id`, `device_ids`) ask for together: what fits both.
+/// Combines a filter with its plural (`device_id`, `device_ids`): returns the values that match both; `None` if neither
+/// is set.
 pub(crate) fn intersect_filter<T: PartialEq>(one: Option<T>, several: Option<Vec<T>>) -> Option<Vec<T>> {
     match (one, several) {
-        (Some(one), Some(several)) => Some(several.into_iter().filter(|it| *it == one).collect()),
+        (Some(one), Some(several)) => Some(several.into_iter().filter(|value| *value == one).collect()),
         (one, several) => one.map(|one| vec![one]).or(several),
     }
 }

@@ -1,31 +1,32 @@
-//! Where a request comes from: by which name its client knows the server, and which web page sent it, if one did.
+//! The origin of a request: the host name by which the client addresses the server, and the web page that sent the
+//! request, if any.
 //!
-//! A browser sends what any page tells it to, to any address. It adds the page's `Origin`, and the name it looked up as
-//! `Host`; neither can be forged by a page.
+//! A browser sends requests of any page to any address. It adds the page's `Origin`, and the host name that it looked
+//! up as `Host`. A page can forge neither.
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Which page sent a request.
+/// Kind of page that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// None; or one of which the browser says nothing, as of pages of this server's own.
-    Unsaid,
-    /// One that this machine serves.
+    /// No page, or a page that the browser does not report, such as a page of this server.
+    Unspecified,
+    /// A page that this machine serves.
     Loopback,
-    /// One from elsewhere, or one of which nobody can say.
-    Foreign,
+    /// A page from another machine, or with an origin that cannot be determined.
+    CrossSite,
 }
 
 impl Origin {
-    /// The origin that the headers name.
+    /// Returns the origin that the headers name.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
-        let mut origin = Self::Unsaid;
-        // Some clients send headers empty; then they are not there.
+        let mut origin = Self::Unspecified;
+        // Some clients send empty headers. They count as missing.
         for value in headers.get_all(header::ORIGIN).iter().filter(|value| !value.is_empty()) {
             if !value.to_str().is_ok_and(is_loopback_origin) {
-                return Self::Foreign;
+                return Self::CrossSite;
             }
             origin = Self::Loopback;
         }
@@ -33,35 +34,36 @@ impl Origin {
     }
 }
 
-/// Whether the browser says that a page of another site made it send the request. It says so even where it names no
-/// `Origin`, as with images and links.
+/// Returns true if the browser reports that a page of another site caused the request. Browsers report this even for
+/// requests without `Origin`, such as images and links.
 pub(crate) fn is_cross_site(headers: &HeaderMap) -> bool {
     let sites = headers.get_all("sec-fetch-site");
     sites.iter().any(|site| !matches!(site.as_bytes(), b"" | b"same-origin" | b"none"))
 }
 
-/// The name and port by which the caller knows the server. HTTP/2 has it in the URI and needs no header.
+/// Returns the host name and port by which the client addresses the server. HTTP/2 has them in the URI and needs no
+/// header.
 pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     let header = headers.get(header::HOST).and_then(|value| value.to_str().ok());
     header.or_else(|| uri.authority().map(Authority::as_str))
 }
 
-/// Whether the caller knows the server by a name of this machine only.
+/// Returns true if the client addresses the server only by names of this machine.
 pub(crate) fn names_loopback(headers: &HeaderMap, uri: &Uri) -> bool {
-    let mut named = headers.get_all(header::HOST).iter().map(|value| value.to_str().ok()).peekable();
+    let mut hosts = headers.get_all(header::HOST).iter().map(|value| value.to_str().ok()).peekable();
     let authority = uri.authority().map(Authority::as_str);
-    (named.peek().is_some() || authority.is_some())
-        && named.all(|host| host.is_some_and(is_loopback))
+    (hosts.peek().is_some() || authority.is_some())
+        && hosts.all(|host| host.is_some_and(is_loopback))
         && authority.is_none_or(is_loopback)
 }
 
-/// Whether an `Origin` is of a page that this machine serves.
+/// Returns true if an `Origin` belongs to a page that this machine serves.
 fn is_loopback_origin(origin: &str) -> bool {
     let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
     authority.is_some_and(is_loopback)
 }
 
-/// Whether an authority (a host, and perhaps a port) names this machine itself.
+/// Returns true if an authority (a host, with or without a port) names this machine.
 fn is_loopback(authority: &str) -> bool {
     let (is_this_machine, port) = if let Some(rest) = authority.strip_prefix('[') {
         let Some((address, port)) = rest.split_once(']') else { return false };
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_loopback() {
+    fn authority_is_loopback_only_for_this_machine() {
         for authority in LOOPBACK {
             assert!(is_loopback(authority), "{authority}");
             assert!(names_loopback(&headers(&[("host", authority.as_bytes())]), &Uri::from_static("/")), "{authority}");
@@ -153,52 +155,52 @@ mod tests {
     }
 
     #[test]
-    fn each_name_of_the_server_is_loopback_or_it_is_not() {
-        let (here, there, nowhere) =
+    fn names_loopback_requires_every_host_name_to_be_loopback() {
+        let (local_uri, other_uri, path_only) =
             (Uri::from_static("http://localhost/"), Uri::from_static("http://evil.example/"), Uri::from_static("/"));
         let (local, evil): (&[u8], &[u8]) = (b"localhost", b"evil.example");
         for (named, uri, expected) in [
-            (vec![], &here, true),
-            (vec![], &there, false),
-            (vec![], &nowhere, false),
-            (vec![("host", local)], &there, false),
-            (vec![("host", evil)], &here, false),
-            (vec![("host", local), ("host", evil)], &nowhere, false),
-            (vec![("host", local), ("host", b"\xff")], &nowhere, false),
+            (vec![], &local_uri, true),
+            (vec![], &other_uri, false),
+            (vec![], &path_only, false),
+            (vec![("host", local)], &other_uri, false),
+            (vec![("host", evil)], &local_uri, false),
+            (vec![("host", local), ("host", evil)], &path_only, false),
+            (vec![("host", local), ("host", b"\xff")], &path_only, false),
         ] {
             assert_eq!(names_loopback(&headers(&named), uri), expected, "{named:?} {uri}");
         }
     }
 
     #[test]
-    fn an_origin_is_loopback_only_if_all_of_it_is() {
+    fn origin_is_loopback_only_if_all_of_it_is() {
         let of = |origin: &[u8]| Origin::of(&headers(&[("origin", origin)]));
         for authority in LOOPBACK {
             for scheme in ["http", "https"] {
                 assert_eq!(of(format!("{scheme}://{authority}").as_bytes()), Origin::Loopback, "{authority}");
             }
             for origin in [format!("ftp://{authority}"), format!("http:{authority}"), authority.to_owned()] {
-                assert_eq!(of(origin.as_bytes()), Origin::Foreign, "{origin}");
+                assert_eq!(of(origin.as_bytes()), Origin::CrossSite, "{origin}");
             }
         }
         for authority in OTHER_SITES {
-            assert_eq!(of(format!("http://{authority}").as_bytes()), Origin::Foreign, "{authority}");
+            assert_eq!(of(format!("http://{authority}").as_bytes()), Origin::CrossSite, "{authority}");
         }
         for origin in ["null", " ", "http://localhost, http://evil.example", "file://", "http://localhost\u{e4}"] {
-            assert_eq!(of(origin.as_bytes()), Origin::Foreign, "{origin}");
+            assert_eq!(of(origin.as_bytes()), Origin::CrossSite, "{origin}");
         }
-        assert_eq!(of(b"http://localhost\xff"), Origin::Foreign);
-        assert_eq!(of(b"\xff"), Origin::Foreign);
-        assert_eq!(of(b""), Origin::Unsaid);
-        assert_eq!(Origin::of(&HeaderMap::new()), Origin::Unsaid);
+        assert_eq!(of(b"http://localhost\xff"), Origin::CrossSite);
+        assert_eq!(of(b"\xff"), Origin::CrossSite);
+        assert_eq!(of(b""), Origin::Unspecified);
+        assert_eq!(Origin::of(&HeaderMap::new()), Origin::Unspecified);
         let two =
             |one: &'static [u8], other: &'static [u8]| Origin::of(&headers(&[("origin", one), ("origin", other)]));
-        assert_eq!(two(b"http://localhost", b"http://evil.example"), Origin::Foreign);
+        assert_eq!(two(b"http://localhost", b"http://evil.example"), Origin::CrossSite);
         assert_eq!(two(b"http://localhost", b"http://localhost"), Origin::Loopback);
     }
 
     #[test]
-    fn a_request_that_another_site_caused_is_told_from_others() {
+    fn cross_site_requests_are_recognized_by_sec_fetch_site() {
         for (site, expected) in
             [("cross-site", true), ("same-site", true), ("what-else", true), ("same-origin", false), ("none", false)]
         {

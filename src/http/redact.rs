@@ -1,34 +1,34 @@
-//! What of requests and answers is masked where they are shown: credentials by their name and by their look, and PINs where nobody
-//! can tell whose they are.
+//! Masking of requests and responses in the request log: credentials by their name and by their format, and PINs in
+//! requests without a workspace.
 
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// What stands for a credential.
+/// Text that replaces a masked value.
 pub(crate) const MASK: &str = "***";
 
-/// Whether what has this name is not shown.
-pub(crate) type Hides = fn(&str) -> bool;
+/// Predicate that returns true if the value with this name must be masked.
+pub(crate) type MaskPredicate = fn(&str) -> bool;
 
-/// Whether what has this name is a credential.
+/// Returns true if the value with this name is a credential.
 pub(crate) fn is_secret(name: &str) -> bool {
     ends_with(name, &["apikey", "token", "secret", "password", "authorization"])
 }
 
-/// Whether what has this name is a credential, a PIN, or something with a PIN in it.
+/// Returns true if the value with this name is a credential, a PIN, or contains a PIN.
 pub(crate) fn is_secret_or_pin(name: &str) -> bool {
     is_secret(name) || ends_with(name, &["code", "codes", "pin", "pins"])
 }
 
-/// Whether a name ends with one of these, however it is written.
+/// Returns true if a name ends with one of `ends`. Ignores case and all characters except letters and digits.
 pub(crate) fn ends_with(name: &str, ends: &[&str]) -> bool {
-    // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials, too.
+    // `a[token]`, `api_key[]`, `apiKey` and `client-secret` are names of credentials too.
     let name: String = name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
     ends.iter().any(|end| name.ends_with(end))
 }
 
-/// JSON without what is to be hidden.
-pub(crate) fn masked(value: &Value, hides: Hides) -> Value {
+/// Returns the JSON value with credentials and the values selected by `hides` masked.
+pub(crate) fn masked(value: &Value, hides: MaskPredicate) -> Value {
     match value {
         Value::String(text) => json!(without_tokens(text)),
         Value::Array(items) => items.iter().map(|item| masked(item, hides)).collect(),
@@ -43,14 +43,14 @@ pub(crate) fn masked(value: &Value, hides: Hides) -> Value {
     }
 }
 
-/// Whether a character may be part of a token.
+/// Returns true if a character can be part of a token.
 pub(crate) fn is_of_token(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
-/// A text without Seam's tokens, wherever in it they stand.
+/// Returns the text with Seam's tokens masked, at any position.
 pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
-    // Shorter ones are words, such as the names of parameters.
+    // Shorter matches are words, such as the names of parameters.
     const MIN_TOKEN_LENGTH: usize = 16;
     let mut rest = text;
     let mut clean = String::new();
@@ -69,8 +69,8 @@ pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// A text that is not JSON, or not all of it, without what stands behind a name that hides it.
-pub(crate) fn without_named_secrets(text: &str, hides: Hides) -> String {
+/// Returns a text that is not JSON, or that is cut off, with the values behind the names selected by `hides` masked.
+pub(crate) fn without_named_secrets(text: &str, hides: MaskPredicate) -> String {
     const MAX_GAP: usize = 8;
     let mut clean = String::with_capacity(text.len());
     let mut follows_name = false;
@@ -80,12 +80,12 @@ pub(crate) fn without_named_secrets(text: &str, hides: Hides) -> String {
         let (between, behind) = rest.split_at(gap);
         let is_value = follows_name && (1..=MAX_GAP).contains(&gap);
         let is_quoted = between.ends_with('"');
-        let ends_it = |character: char| match (is_value, is_quoted) {
+        let is_end = |character: char| match (is_value, is_quoted) {
             (true, true) => character == '"',
             (true, false) => matches!(character, '"' | '&' | ',') || character.is_whitespace(),
             (false, _) => !is_of_token(character),
         };
-        let (word, behind) = behind.split_at(behind.find(ends_it).unwrap_or(behind.len()));
+        let (word, behind) = behind.split_at(behind.find(is_end).unwrap_or(behind.len()));
         clean.push_str(between);
         clean.push_str(if is_value && !word.is_empty() { MASK } else { word });
         follows_name = hides(word);
@@ -94,14 +94,14 @@ pub(crate) fn without_named_secrets(text: &str, hides: Hides) -> String {
     clean
 }
 
-/// A query string as an object; what is given more than once is a list.
-pub(crate) fn query(query: &str, hides: Hides) -> Value {
+/// Returns a masked query string as an object. A parameter that is given more than once becomes a list.
+pub(crate) fn query(query: &str, hides: MaskPredicate) -> Value {
     let mut values = Map::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let value = if hides(&name) { json!(MASK) } else { json!(without_tokens(&value)) };
         match values.get_mut(name.as_ref()) {
             None => drop(values.insert(without_tokens(&name).into_owned(), value)),
-            Some(Value::Array(all)) => all.push(value),
+            Some(Value::Array(list)) => list.push(value),
             Some(one) => *one = json!([one, value]),
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn credentials_are_masked_wherever_they_stand() {
+    fn credentials_are_masked_at_any_position() {
         let value = json!({
             "api_key": "my own", "access_token": "abc", "name": "for seam_test1abc_0123456789, or so", "code": "1234",
             "nested": [{ "token": 5, "api_key": null }], "event_type": "access_code.deleted_external_to_seam",
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn pins_are_masked_in_requests_of_nobody() {
+    fn pins_are_masked_in_requests_without_a_workspace() {
         assert_eq!(
             query("code=1234&new_code=1&preferredCode=2&codes[]=3&name=a&token=x", is_secret_or_pin),
             json!({

@@ -1,9 +1,9 @@
-//! The paths that Seam's contract has. Those that Latchkey does not serve are answered with 501, all others with 404: a
-//! client takes a 404 for something that does not exist.
+//! The paths of Seam's API. The response is 501 for those that Latchkey does not serve, and 404 for all other paths: a
+//! client interprets a 404 as a resource that does not exist.
 //!
 //! Source: Seam's OpenAPI document and the newer SDKs generated from it.
 
-/// The paths by folder, undocumented ones included, served ones too.
+/// Paths by folder, sorted by folder. Includes undocumented paths and the paths that Latchkey serves.
 const PATHS: &[(&str, &[&str])] = &[
     (
         "/access_codes",
@@ -171,10 +171,10 @@ const PATHS: &[(&str, &[&str])] = &[
     ("/workspaces/customization_profiles", &["create", "get", "list", "update", "upload_images"]),
 ];
 
-/// What the paths of Seam's own front ends begin with.
+/// Prefixes of the paths of Seam's own front ends.
 const PREFIXES: &[&str] = &["/seam/", "/unstable_partner/"];
 
-/// Whether Seam has this path.
+/// Returns true if Seam has this path.
 pub(crate) fn is_known(path: &str) -> bool {
     let is_listed = |(folder, name): (&str, &str)| {
         PATHS.binary_search_by_key(&folder, |(folder, _)| folder).is_ok_and(|found| PATHS[found].1.contains(&name))
@@ -189,7 +189,7 @@ mod tests {
     use crate::contract::OPENAPI;
 
     #[test]
-    fn folders_are_in_order_and_served_paths_are_among_them() {
+    fn seam_paths_are_sorted_by_folder_and_include_the_served_paths() {
         assert!(PATHS.is_sorted_by_key(|(folder, _)| folder), "a path is looked up by halves");
         let contract = Contract::parse(OPENAPI).unwrap();
         for path in contract.paths() {
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_known_only_as_seam_spells_it() {
+    fn path_is_known_only_as_seam_spells_it() {
         for path in ["/devices/update", "/acs/users/unmanaged/get", "/media/get", "/seam/console/anything"] {
             assert!(is_known(path), "{path}");
         }

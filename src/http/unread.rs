@@ -1,5 +1,5 @@
-//! Request bodies that a refusal leaves unread. On HTTP/1 the rest of one stands in the way of the next request, so the
-//! connection ends, and the answer says so.
+//! Request bodies that are not read to their end, because the request was rejected before. On HTTP/1 the rest of the
+//! body would precede the next request, so the connection is closed, and the response announces it.
 
 use super::connection::Connection;
 use axum::body::{Body, Bytes, HttpBody};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// Answers with `Connection: close` where the request body was not read to its end.
+/// Adds `Connection: close` to the response if an HTTP/1 request body was not read to its end.
 pub(crate) async fn close<F>(request: Request, next: impl FnOnce(Request) -> F) -> Response
 where
     F: Future<Output = Response>,
@@ -27,13 +27,13 @@ where
     if !is_read.load(Ordering::Acquire) {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         if let Some(connection) = connection {
-            connection.leave_body();
+            connection.mark_body_unread();
         }
     }
     response
 }
 
-/// A body that notes when its end was reached.
+/// A body that records that its end was reached.
 struct Watched {
     body: Body,
     is_read: Arc<AtomicBool>,

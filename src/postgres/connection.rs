@@ -1,4 +1,4 @@
-//! A connection in use, and what becomes of it afterwards.
+//! Connection in use, with its clean-up when it is dropped.
 
 use crate::error::Unavailable;
 use sqlx::pool::PoolConnection;
@@ -8,35 +8,35 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// How long a connection whose request ended in the middle of a statement may take to become ready again.
+/// Maximum time to wait until a connection is ready again, after its request ended in the middle of a statement.
 pub(super) const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How transactions begin and end on a connection.
+/// sqlx transaction manager of PostgreSQL: begins, commits and rolls back.
 pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
 
-/// The error of a database that does not answer.
+/// Returns the error for a database that does not respond.
 pub(super) fn no_answer() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
 }
 
-/// Whether a connection is gone, and with it whatever was not committed on it.
+/// Returns true if the connection is lost, and with it all uncommitted changes.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
     !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseAway)
 }
 
-/// What a connection is doing when it is given back.
+/// State of a connection when it is returned to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Perhaps in the middle of a statement.
+    /// A statement may still be running.
     InUse,
-    /// Nothing that sqlx would know how to end: it is closed.
+    /// Unknown to sqlx, which cannot reset it: the connection is closed.
     Unknown,
-    /// Nothing.
+    /// Idle.
     Done,
 }
 
-/// A connection in use, and the right to use it.
+/// Connection in use, with its pool permits.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) inner: Option<PoolConnection<Postgres>>,
@@ -45,12 +45,12 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Notes that nothing is under way on it any more.
+    /// Marks the connection as idle.
     pub(super) fn done(mut self) {
         self.state = State::Done;
     }
 
-    /// Closes it: it is not to be used again.
+    /// Closes the connection instead of reusing it.
     pub(super) fn discard(mut self) {
         self.state = State::Unknown;
     }
@@ -73,9 +73,9 @@ impl DerefMut for Connection {
 }
 
 impl Drop for Connection {
-    /// Gives the connection back. A request may end at any moment, since its client may hang up: a connection that is
-    /// still busy is closed, and the server, which looks for its client every second, gives the statement up. Until then
-    /// it counts as in use.
+    /// Returns the connection to the pool. A request can end at any moment, since its client may disconnect. A
+    /// connection that is still busy after a short wait is closed; the server checks for its client every second and
+    /// then cancels the statement. The permits are held until the check is done.
     fn drop(&mut self) {
         let Some(mut inner) = self.inner.take() else { return };
         match self.state {

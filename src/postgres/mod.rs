@@ -1,4 +1,4 @@
-//! The database: one that is named, or a private one; connected to, and brought up to date.
+//! Connection to the database: an external server or a private one, with its schema migrations.
 
 mod connection;
 mod pool;
@@ -23,40 +23,41 @@ use std::time::Duration;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// Where the data is.
+/// Database server in use.
 #[derive(Debug)]
 pub enum Database {
-    /// A server that somebody else runs.
+    /// External server, given by its URL.
     Named(String),
-    /// One that lives and dies with this process.
+    /// Private server, started and stopped by this process.
     Private(PrivatePostgres),
 }
 
-/// Why there is no database.
+/// Reason why the database cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
     /// The private server did not start.
     #[error(transparent)]
     Private(#[from] StartError),
-    /// The address is not one of a PostgreSQL.
+    /// The URL does not have the scheme of a PostgreSQL URL.
     #[error(
-        "{0}:// is no scheme of a PostgreSQL address: give postgres://user:password@host:5432/database as DATABASE_URL, \
-         or leave it out to have a private one"
+        "{0}:// is not a PostgreSQL address: set DATABASE_URL to postgres://user:password@host:5432/database, or \
+         unset it to use a private PostgreSQL"
     )]
     Scheme(String),
-    /// The database cannot be reached, or its address not be read.
+    /// The URL is malformed, or the connection failed.
     #[error("cannot use the database: {0}")]
     Connect(#[from] sqlx::Error),
-    /// The database's schema is not one of this program's.
+    /// A migration failed, or the schema has migrations that this program does not have.
     #[error(
-        "cannot bring the database up to date: {0}. Was it made by a newer Latchkey? Then use that, or another database."
+        "cannot migrate the database: {0}. If a newer version of Latchkey created it, use that version, or another \
+         database."
     )]
     Migrate(#[from] MigrateError),
 }
 
 impl Database {
-    /// Starts the private server, unless another one is named.
+    /// Returns the external server of the configuration; starts a private one if none is configured.
     pub fn open(config: &Config) -> Result<Self, DatabaseError> {
         if let Some(url) = &config.database_url {
             return Ok(Self::Named(url.clone()));
@@ -64,7 +65,7 @@ impl Database {
         Ok(Self::Private(PrivatePostgres::start(&options(config))?))
     }
 
-    /// Its address, for people and for [`connect`].
+    /// Returns the URL of the server, for display and for [`connect`].
     pub fn url(&self) -> String {
         match self {
             Self::Named(url) => url.clone(),
@@ -72,15 +73,16 @@ impl Database {
         }
     }
 
-    /// Waits until the private server, having died too often, is given up. Gives the reason. A named one is never given up.
-    pub fn given_up(&mut self) -> impl Future<Output = String> + Send + use<> {
-        let gave_up = match self {
+    /// Waits until the private server has failed too often to be restarted, and returns the reason. Never completes for
+    /// an external server.
+    pub fn wait_until_failed(&mut self) -> impl Future<Output = String> + Send + use<> {
+        let receiver = match self {
             Self::Named(_) => None,
-            Self::Private(postgres) => postgres.gave_up(),
+            Self::Private(postgres) => postgres.failure_receiver(),
         };
         async move {
-            match gave_up {
-                Some(gave_up) => match gave_up.await {
+            match receiver {
+                Some(receiver) => match receiver.await {
                     Ok(reason) => reason,
                     Err(_) => std::future::pending().await,
                 },
@@ -89,7 +91,7 @@ impl Database {
         }
     }
 
-    /// Stops the private server. A named one is left alone.
+    /// Stops the private server. An external server is left running.
     pub fn close(self) -> std::io::Result<()> {
         match self {
             Self::Named(_) => Ok(()),
@@ -98,7 +100,7 @@ impl Database {
     }
 }
 
-/// How a private server is started by these settings.
+/// Returns the start options of a private server for this configuration.
 pub(crate) fn options(config: &Config) -> Options {
     Options {
         data_directory: config.data_dir.clone(),
@@ -107,24 +109,24 @@ pub(crate) fn options(config: &Config) -> Options {
     }
 }
 
-/// What a start would find in a database that somebody else runs.
+/// State of an external database, as read by `latchkey doctor`.
 #[derive(Debug)]
 pub(crate) struct Found {
-    /// The server's version as it says it, and as a number: 140005 is 14.5.
+    /// Version of the server: as text, and as a number (140005 is 14.5).
     pub version: (String, i32),
-    /// Whether the role may make tables.
+    /// True if the role may create tables in the current schema.
     pub may_create: bool,
-    /// How many of this program's migrations have been run, and how many there are.
+    /// Number of this program's migrations that have been applied, and their total number.
     pub migrations: (usize, usize),
-    /// A migration that this program does not have.
+    /// Version of an applied migration that this program does not have.
     pub unknown_migration: Option<i64>,
 }
 
-/// Looks at a database without changing it.
+/// Inspects a database without changing it.
 ///
 /// # Errors
-/// If it cannot be reached within some seconds.
-pub(crate) async fn look_at(url: &str) -> Result<Found, DatabaseError> {
+/// The database cannot be reached within 5 seconds, or a query fails.
+pub(crate) async fn inspect(url: &str) -> Result<Found, DatabaseError> {
     let options = options_of(url)?.application_name("latchkey doctor");
     let connecting = tokio::time::timeout(Duration::from_secs(5), options.connect());
     let mut connection = connecting.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
@@ -140,34 +142,36 @@ pub(crate) async fn look_at(url: &str) -> Result<Found, DatabaseError> {
     } else {
         Vec::new()
     };
-    let ours: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    let known: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
     Ok(Found {
         version: (version, number),
         may_create,
-        migrations: (ours.iter().filter(|version| run.contains(version)).count(), ours.len()),
-        unknown_migration: run.into_iter().find(|version| !ours.contains(version)),
+        migrations: (known.iter().filter(|version| run.contains(version)).count(), known.len()),
+        unknown_migration: run.into_iter().find(|version| !known.contains(version)),
     })
 }
 
-/// How PostgreSQL plans our statements: once, and always by index. Planning a statement with many arrays costs more than
-/// running it, and a plan made while the tables were small must still be right when they are large. Each statement
-/// finds its rows by an index; there is nothing that statistics could improve.
+/// Planner settings: each statement is planned once and always uses indexes. Planning a statement with many array
+/// parameters costs more than running it, and a plan made while the tables were small must still be right when they are
+/// large. Each statement finds its rows through an index, so table statistics cannot improve a plan.
 const PLANNER: [(&str, &str); 7] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_bitmapscan", "off"),
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
-    // A page is in memory, whichever it is: else, for small tables, reading a whole index looks cheaper than a look-up.
+    // All pages are assumed to be in memory. Otherwise the planner prefers reading a whole index to a look-up while the
+    // tables are small.
     ("random_page_cost", "0.1"),
-    // What is switched off costs very much to the planner, and what costs much it would compile first: a tenth of a second.
+    // The planner assigns a very high cost to disabled methods, and PostgreSQL JIT-compiles expensive plans, which
+    // takes a tenth of a second.
     ("jit", "off"),
 ];
 
-/// How long a start waits for the database to answer.
+/// Maximum time to wait at start-up until the database accepts connections.
 const DATABASE_START_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Reads an address, whose scheme sqlx does not look at.
+/// Parses a database URL. Checks the scheme, which sqlx does not check.
 fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     match url.split_once("://") {
         Some((scheme, _)) if !["postgres", "postgresql"].contains(&scheme) => {
@@ -177,32 +181,33 @@ fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     }
 }
 
-/// Connects, as soon as the database answers: it may be starting. Says what is waited for where that takes a while.
+/// Connects to the database and retries while it may still be starting. Logs a warning if this takes longer than the
+/// first attempt timeout.
 async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     const FIRST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(300);
     const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-    let begun = std::time::Instant::now();
-    let mut is_said = false;
+    let started_at = std::time::Instant::now();
+    let mut is_logged = false;
     loop {
-        let left = DATABASE_START_TIMEOUT.saturating_sub(begun.elapsed());
-        let error = match tokio::time::timeout(left.max(RETRY_INTERVAL), options.connect()).await {
+        let remaining = DATABASE_START_TIMEOUT.saturating_sub(started_at.elapsed());
+        let error = match tokio::time::timeout(remaining.max(RETRY_INTERVAL), options.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => error,
             Err(_) => sqlx::Error::PoolTimedOut,
         };
-        if left.is_zero() || !may_be_starting(&error) {
+        if remaining.is_zero() || !may_be_starting(&error) {
             return Err(error);
         }
-        if !is_said && begun.elapsed() > FIRST_ATTEMPT_TIMEOUT {
+        if !is_logged && started_at.elapsed() > FIRST_ATTEMPT_TIMEOUT {
             let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_START_TIMEOUT.as_secs());
             tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
-            is_said = true;
+            is_logged = true;
         }
         tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
-/// Whether a database that cannot be connected to may be in a moment.
+/// Returns true if the error may be temporary, because the server is starting or has no free connection slot.
 fn may_be_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -211,17 +216,17 @@ fn may_be_starting(error: &sqlx::Error) -> bool {
     }
 }
 
-/// The pools of one server.
+/// Connection pools of one server.
 #[derive(Clone, Debug)]
 pub struct Pools {
-    /// For requests.
+    /// Pool for requests.
     pub requests: Pool,
-    /// For what the server does by itself, which must not wait for requests: the scheduler, and what removes old rows.
+    /// Pool for background work, which must not wait for requests: the scheduler and the removal of old rows.
     pub background: Pool,
 }
 
 impl Pools {
-    /// Pools that connect when they are used, to a database whose schema is up to date.
+    /// Creates pools that connect on first use. The schema of the database must be up to date.
     pub fn lazy(options: PgConnectOptions, limits: PoolLimits) -> Self {
         let probe = Arc::new(Probe::new(options.clone()));
         Self {
@@ -230,26 +235,26 @@ impl Pools {
         }
     }
 
-    /// Closes all connections.
+    /// Closes all connections of both pools.
     pub async fn close(&self) {
         self.requests.close().await;
         self.background.close().await;
     }
 }
 
-/// The limits of what the server does by itself: two connections are the scheduler's. Nothing there waits long for a lock,
-/// since everybody else's work would wait along.
+/// Limits for background work. The scheduler uses two of the connections. The lock timeout is short: a batch that waits
+/// for one lock delays all other work in it.
 const BACKGROUND_LIMITS: PoolLimits =
     PoolLimits { connections: 3, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
-/// Brings the schema up to date, and gives pools of connections to it.
+/// Runs the schema migrations and returns connection pools for the database.
 pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {
     let options = options_of(url)?
         .application_name("latchkey")
         .options(PLANNER)
-        // Every statement is built in, so the server's plans are few and worth keeping.
+        // All statements are part of the program, so the server has few prepared statements and can keep all of them.
         .statement_cache_capacity(256);
-    // On a connection without time-outs: a migration may take long.
+    // Migrations may take long: they run on a connection without timeouts.
     let mut connection = connect_patiently(&options).await?;
     MIGRATIONS.run(&mut connection).await?;
     sqlx::Connection::close(connection).await?;

@@ -1,8 +1,8 @@
-//! The pool of connections: fair shares of it, limits on every wait, and connections that were lost.
+//! Connection pool with a fair share per workspace, a limit on every wait, and replacement of lost connections.
 //!
-//! Every use of the database begins here. A caller waits for a connection until shortly before its request's time-out,
-//! and one workspace never has all connections. A connection that was found dead before anything was asked on it is
-//! replaced. While the database does not answer at all, callers are told so within a second.
+//! All database access starts here. A caller waits for a connection until shortly before its request times out, and one
+//! workspace never holds all connections. A lost connection is replaced; reads and `begin` then run again on the new
+//! one. If the database does not respond at all, callers get an error within a second.
 
 use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, no_answer};
 use super::probe::Probe;
@@ -20,38 +20,40 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// How long a new connection may take, and the answer to `begin`: callers learn within a second that the database is away.
+/// Timeout for opening a connection and for the response to `begin`. It is below one second, so that callers learn
+/// within a second that the database is away.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// After this long without an answer the database is asked whether it answers at all.
+/// Time without a response after which the pool checks that the database responds at all.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
 
-/// A connection that lay unused for so long is asked whether it lives before it is used.
+/// Idle time after which a connection is tested before it is used.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Has the server look every second whether its client is still there while it works on a statement.
+/// Makes the server check every second, while it runs a statement, that its client is still connected.
 const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 1000";
 
-/// From this many connections on, one workspace holds at most three quarters of them.
+/// Minimum size of a pool that limits the share of a workspace. In such a pool one workspace holds at most three
+/// quarters of the connections.
 const MIN_SHARED_CONNECTIONS: u32 = 4;
 
-/// How many workspaces' shares are kept before unused ones are forgotten.
+/// Number of workspace shares to store before unused ones are removed.
 const MAX_SHARES: usize = 1024;
 
-/// The limits of a pool.
+/// Limits of a connection pool.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolLimits {
-    /// How many connections it opens at most; more than 0.
+    /// Maximum number of open connections; more than 0.
     pub connections: u32,
-    /// How long a caller waits for a connection, and a statement for its end.
+    /// Maximum time that a caller waits for a connection, and maximum duration of a statement.
     pub wait: Duration,
-    /// How long a statement waits for a lock.
+    /// Maximum time that a statement waits for a lock.
     pub lock_wait: Duration,
 }
 
 impl PoolLimits {
-    /// Limits for the requests of a server with these settings. They wait a little less than they may take for a connection
-    /// or for a lock, so that the caller is told what it waited for.
+    /// Returns the limits for the requests of a server with these settings. The wait limits are slightly shorter than
+    /// the request timeout, so that the error says what the request was waiting for.
     pub fn of(settings: &Settings) -> Self {
         let Settings { database_connections: connections, request_timeout, .. } = *settings;
         let wait = request_timeout.saturating_sub((request_timeout / 10).min(Duration::from_secs(1)));
@@ -59,7 +61,7 @@ impl PoolLimits {
     }
 }
 
-/// A pool of connections; cheap to clone.
+/// Connection pool; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Pool(Arc<Inner>);
 
@@ -67,15 +69,15 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     connections: PgPool,
     limits: PoolLimits,
-    all: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
     probe: Arc<Probe>,
 }
 
 impl Pool {
-    /// A pool that connects when it is used.
+    /// Creates a pool that connects on first use.
     pub(super) fn lazy(options: PgConnectOptions, probe: Arc<Probe>, limits: PoolLimits) -> Self {
-        // Within the session, and not as start-up parameters, which a connection pooler in between may refuse.
+        // Set within the session instead of as start-up parameters, which a connection pooler in between may reject.
         let (wait, lock_wait) = (limits.wait.as_millis(), limits.lock_wait.as_millis());
         let settings = format!(
             "set lock_timeout = {lock_wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
@@ -83,7 +85,7 @@ impl Pool {
         let connections = PgPoolOptions::new()
             .max_connections(limits.connections)
             .acquire_timeout(CONNECT_TIMEOUT)
-            // Asking each time costs a round trip.
+            // A test before each use would cost a round trip.
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
@@ -97,9 +99,10 @@ impl Pool {
                 let settings = settings.clone();
                 Box::pin(async move {
                     connection.execute(sqlx::AssertSqlSafe(settings)).await?;
-                    // Where the system cannot tell the server that its client has gone, statements end by their time-out.
+                    // If the operating system cannot detect a disconnected client, statements of such clients end by
+                    // their timeout.
                     if let Err(error) = connection.execute(SET_CLIENT_CHECK_INTERVAL).await {
-                        tracing::debug!(%error, "the database does not notice at once when a client has gone");
+                        tracing::debug!(%error, "the database cannot detect disconnected clients");
                     }
                     Ok(())
                 })
@@ -108,61 +111,64 @@ impl Pool {
         Self(Arc::new(Inner {
             connections,
             limits,
-            all: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX >> 4))),
+            slots: Arc::new(Semaphore::new(usize::try_from(limits.connections).unwrap_or(usize::MAX >> 4))),
             shares: Mutex::default(),
             probe,
         }))
     }
 
-    /// The connections themselves, without shares and retries: for start-up and tests.
+    /// Returns the underlying sqlx pool, without shares and retries: for start-up and tests.
     pub fn raw(&self) -> &PgPool {
         &self.0.connections
     }
 
-    /// Closes all connections.
+    /// Closes all connections of the pool.
     pub async fn close(&self) {
         self.0.connections.close().await;
     }
 
-    /// How many connections are in use, and how many there can be.
+    /// Returns the number of connections in use and the maximum number of connections.
     pub fn in_use(&self) -> (usize, usize) {
-        let all = usize::try_from(self.0.limits.connections).unwrap_or(usize::MAX);
-        (all.saturating_sub(self.0.all.available_permits()), all)
+        let maximum = usize::try_from(self.0.limits.connections).unwrap_or(usize::MAX);
+        (maximum.saturating_sub(self.0.slots.available_permits()), maximum)
     }
 
-    /// Whether the database answers, as of the last quarter of a second.
-    pub async fn answers(&self) -> bool {
-        !self.0.connections.is_closed() && self.0.probe.answers().await
+    /// Returns true if the database responds. The result is cached for a quarter of a second.
+    pub async fn is_responding(&self) -> bool {
+        !self.0.connections.is_closed() && self.0.probe.is_responding().await
     }
 
-    /// Reads for a workspace; the workspace without an id stands for all that is not one's.
-    pub fn of(&self, workspace_id: Uuid) -> Reader<'_> {
+    /// Returns a reader whose connections count against the share of this workspace. The nil UUID is for statements
+    /// that belong to no single workspace.
+    pub fn for_workspace(&self, workspace_id: Uuid) -> Reader<'_> {
         Reader { pool: self, workspace_id }
     }
 
-    /// A connection for a workspace.
+    /// Acquires a connection within the share of a workspace.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] where none became free in time, and that of a database that does not answer.
+    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`no_answer`] if the
+    /// database does not respond.
     async fn acquire(&self, workspace_id: Uuid) -> sqlx::Result<Connection> {
         let share = match self.share(workspace_id) {
             Some(share) => Some(self.permit(share).await?),
             None => None,
         };
-        let permit = self.permit(Arc::clone(&self.0.all)).await?;
+        let permit = self.permit(Arc::clone(&self.0.slots)).await?;
         #[expect(clippy::disallowed_methods, reason = "this is what is used instead")]
         let inner = self.0.connections.acquire().await.map_err(|error| match error {
-            // There is a permit for each connection, so what took too long was to connect.
+            // There is a permit for each connection, so only opening the connection can have timed out.
             sqlx::Error::PoolTimedOut => no_answer(),
             error => error,
         })?;
         Ok(Connection { inner: Some(inner), permits: Some((share, permit)), state: State::InUse })
     }
 
-    /// Reads for a workspace in several statements on one connection; asks again where the connection turns out to be dead.
+    /// Runs several read statements on one connection, within the share of a workspace. Runs `read` again on another
+    /// connection if the connection was lost.
     ///
     /// # Errors
-    /// [`Unavailable`] where no connection became free in time or the database does not answer, and those of the reading.
+    /// [`Unavailable`] if no connection became free in time or the database does not respond, and the errors of `read`.
     pub async fn read<T>(
         &self,
         workspace_id: Uuid,
@@ -172,7 +178,8 @@ impl Pool {
         self.ask(workspace_id, is_lost, read).await
     }
 
-    /// Asks until a living connection is found.
+    /// Runs `ask` on a connection, and repeats it on another one if the connection was lost. The number of retries is
+    /// limited by the size of the pool, since each of its connections may be lost.
     pub(super) async fn ask<T, E: From<sqlx::Error>>(
         &self,
         workspace_id: Uuid,
@@ -182,8 +189,8 @@ impl Pool {
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
-            let answer = self.while_answering(ask(&mut connection)).await;
-            match answer {
+            let result = self.while_answering(ask(&mut connection)).await;
+            match result {
                 None => {
                     connection.discard();
                     return Err(no_answer().into());
@@ -195,19 +202,20 @@ impl Pool {
                     }
                     lost += 1;
                 }
-                Some(answer) => {
+                Some(result) => {
                     connection.done();
-                    return answer;
+                    return result;
                 }
             }
         }
     }
 
-    /// Begins a transaction, which is given up unless it is committed. A connection that turns out to be dead is
-    /// replaced: nothing was asked on it yet.
+    /// Begins a transaction, which is rolled back unless it is committed. A lost connection is replaced, since no
+    /// statement of the transaction has been sent.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] where no connection became free in time, and that of a database that does not answer.
+    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`no_answer`] if the
+    /// database does not respond.
     pub async fn begin(&self, workspace_id: Uuid) -> sqlx::Result<Transaction> {
         let mut lost = 0;
         loop {
@@ -225,7 +233,7 @@ impl Pool {
         }
     }
 
-    /// Waits for something that the database does, as long as the database answers others. `None`: it does not.
+    /// Waits for `work` as long as the database responds to the probe; returns `None` if it does not.
     async fn while_answering<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
@@ -234,23 +242,24 @@ impl Pool {
             }
             tokio::select! {
                 done = &mut work => return Some(done),
-                answers = self.0.probe.answers() => if !answers {
+                responds = self.0.probe.is_responding() => if !responds {
                     return None;
                 }
             }
         }
     }
 
-    async fn permit(&self, of: Arc<Semaphore>) -> sqlx::Result<OwnedSemaphorePermit> {
-        if let Ok(permit) = Arc::clone(&of).try_acquire_owned() {
+    async fn permit(&self, semaphore: Arc<Semaphore>) -> sqlx::Result<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&semaphore).try_acquire_owned() {
             return Ok(permit);
         }
-        let waited = tokio::time::timeout(self.0.limits.wait, self.while_answering(of.acquire_owned())).await;
-        let permit = waited.map_err(|_| sqlx::Error::PoolTimedOut)?.ok_or_else(no_answer)?;
+        let acquired = tokio::time::timeout(self.0.limits.wait, self.while_answering(semaphore.acquire_owned())).await;
+        let permit = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?.ok_or_else(no_answer)?;
         permit.map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    /// What limits a workspace to its share of the connections; `None`: there are too few to share.
+    /// Returns the semaphore that limits a workspace to its share of the connections; `None` if the pool is too small
+    /// to divide.
     fn share(&self, workspace_id: Uuid) -> Option<Arc<Semaphore>> {
         if self.0.limits.connections < MIN_SHARED_CONNECTIONS {
             return None;
@@ -262,14 +271,14 @@ impl Pool {
         if shares.len() >= MAX_SHARES {
             shares.retain(|_, share| share.strong_count() > 0);
         }
-        let most = usize::try_from(self.0.limits.connections / 4 * 3).unwrap_or(usize::MAX >> 4);
-        let share = Arc::new(Semaphore::new(most));
+        let share_size = usize::try_from(self.0.limits.connections / 4 * 3).unwrap_or(usize::MAX >> 4);
+        let share = Arc::new(Semaphore::new(share_size));
         shares.insert(workspace_id, Arc::downgrade(&share));
         Some(share)
     }
 }
 
-/// Where single statements that change nothing are executed. One that meets a dead connection is asked again.
+/// Executor for single read statements. Runs a statement again on another connection if the connection was lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     pool: &'a Pool,
@@ -277,7 +286,8 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Asks until a living connection is found.
+    /// Runs `ask` on a connection, and repeats it on another one if the connection was lost. The number of retries is
+    /// limited by the size of the pool, since each of its connections may be lost.
     pub(super) async fn ask<T>(
         &self,
         ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,

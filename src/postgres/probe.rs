@@ -1,17 +1,17 @@
-//! Whether the database answers, asked on a connection of its own.
+//! Probe that checks, on its own connection, that the database responds.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long connecting and a trivial statement may take in all.
+/// Maximum time for connecting and a ping together.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// For how long an answer is good: who asks at the same time asks once.
+/// Time for which a result is cached. Callers that check at the same time share one result.
 const CACHE_TTL: Duration = Duration::from_millis(250);
 
-/// Asks the database whether it answers; any number of callers share one question.
+/// Checks that the database responds. Concurrent callers share one check.
 #[derive(Debug)]
 pub(super) struct Probe {
     options: PgConnectOptions,
@@ -21,7 +21,7 @@ pub(super) struct Probe {
 #[derive(Debug, Default)]
 struct Last {
     connection: Option<PgConnection>,
-    answer: Option<(Instant, bool)>,
+    outcome: Option<(Instant, bool)>,
 }
 
 impl Probe {
@@ -29,24 +29,24 @@ impl Probe {
         Self { options, last: Mutex::default() }
     }
 
-    /// Whether the database answers, as of a moment ago at the most.
-    pub(super) async fn answers(&self) -> bool {
+    /// Returns true if the database responds. The result is at most [`CACHE_TTL`] old.
+    pub(super) async fn is_responding(&self) -> bool {
         let mut last = self.last.lock().await;
-        if let Some((at, answers)) = last.answer
+        if let Some((at, is_responding)) = last.outcome
             && at.elapsed() < CACHE_TTL
         {
-            return answers;
+            return is_responding;
         }
         let connection = last.connection.take();
-        let asked = tokio::time::timeout(PROBE_TIMEOUT, self.ask(connection)).await;
-        last.connection = asked.unwrap_or(None);
-        let answers = last.connection.is_some();
-        last.answer = Some((Instant::now(), answers));
-        answers
+        let checked = tokio::time::timeout(PROBE_TIMEOUT, self.check(connection)).await;
+        last.connection = checked.unwrap_or(None);
+        let is_responding = last.connection.is_some();
+        last.outcome = Some((Instant::now(), is_responding));
+        is_responding
     }
 
-    /// Asks on this connection, or on a new one where it is dead. Gives the connection that got an answer.
-    async fn ask(&self, connection: Option<PgConnection>) -> Option<PgConnection> {
+    /// Pings the database on this connection, or on a new one if it is lost. Returns the connection that responded.
+    async fn check(&self, connection: Option<PgConnection>) -> Option<PgConnection> {
         if let Some(mut connection) = connection
             && connection.ping().await.is_ok()
         {

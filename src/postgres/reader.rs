@@ -1,4 +1,4 @@
-//! A [`Reader`] as what sqlx executes statements on.
+//! Implements the sqlx `Executor` trait for [`Reader`].
 
 use super::pool::Reader;
 use futures_util::future::BoxFuture;
@@ -7,9 +7,9 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
-type Asked = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
+type PreparedQuery = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
 
-fn read<'q>(mut query: impl Execute<'q, Postgres>) -> Asked {
+fn prepared<'q>(mut query: impl Execute<'q, Postgres>) -> PreparedQuery {
     let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
     Ok((query.sql(), arguments))
 }
@@ -22,14 +22,14 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = read(query);
+        let query = prepared(query);
         let rows = async move {
             let query = query?;
-            let all = self.ask(|connection| {
+            let rows = self.ask(|connection| {
                 let query = query.clone();
                 Box::pin(async move { connection.fetch_many(query).try_collect::<Vec<_>>().await })
             });
-            Ok::<_, sqlx::Error>(stream::iter(all.await?.into_iter().map(Ok)))
+            Ok::<_, sqlx::Error>(stream::iter(rows.await?.into_iter().map(Ok)))
         };
         stream::once(rows).try_flatten().boxed()
     }
@@ -39,7 +39,7 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = read(query);
+        let query = prepared(query);
         Box::pin(async move {
             let query = query?;
             self.ask(|connection| {

@@ -1,4 +1,4 @@
-//! Transactions whose end is known, or known to be unknown.
+//! Transactions whose commit reports whether the outcome is known.
 
 use super::connection::{Connection, PgTransactions, is_lost};
 use crate::cause::Cause;
@@ -7,10 +7,10 @@ use sqlx::{Executor as _, PgConnection};
 use sqlx_core::transaction::TransactionManager as _;
 use std::ops::{Deref, DerefMut};
 
-/// How long statements of a long job, and its waits for locks, may take.
+/// Statement and lock timeouts of a long job, 10 minutes each.
 const SET_LONG_TIMEOUTS: &str = "set local statement_timeout = 600000; set local lock_timeout = 600000";
 
-/// A transaction, which is given up unless it is committed.
+/// Transaction, which is rolled back when dropped unless it is committed.
 #[derive(Debug)]
 pub struct Transaction(Option<Connection>);
 
@@ -19,14 +19,14 @@ impl Transaction {
         Self(Some(connection))
     }
 
-    /// Commits.
+    /// Commits the transaction.
     ///
     /// # Errors
-    /// [`Error::OutcomeUnknown`] where the answer was lost: the transaction may have been committed. Any other error says
-    /// that it was not.
+    /// [`Error::OutcomeUnknown`] if the response was lost: the transaction may have been committed. With any other
+    /// error it was not committed.
     pub async fn commit(mut self) -> Result<()> {
         let Some(mut connection) = self.0.take() else { return Ok(()) };
-        Cause::current().begins_to_change();
+        Cause::current().mark_may_change();
         match PgTransactions::commit(&mut connection).await {
             Ok(()) => {
                 connection.done();
@@ -40,7 +40,8 @@ impl Transaction {
         }
     }
 
-    /// Lets statements take minutes, as the control plane's jobs may, instead of less than a request.
+    /// Raises the statement and lock timeouts of this transaction to 10 minutes, for jobs of the control plane that
+    /// take longer than a request.
     pub async fn allow_long(&mut self) -> Result<()> {
         self.execute(SET_LONG_TIMEOUTS).await?;
         Ok(())
@@ -66,7 +67,7 @@ impl DerefMut for Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(connection) = &mut self.0 {
-            // It is sent with the next thing that is said on the connection.
+            // Queues the rollback, which is sent together with the next message on the connection.
             PgTransactions::start_rollback(connection);
         }
     }

@@ -1,8 +1,8 @@
-//! Fixtures: workspaces that a server begins with, from a file.
+//! Fixtures: workspaces that a server creates at its start, from a file.
 //!
-//! The file is checked against `fixtures.schema.json`, and then for what no schema can state, before anything is
-//! written. Then all of it is made in one transaction, codes by the rules of the API. Whatever is wrong is named by its
-//! place in the file, and nothing is loaded.
+//! Before anything is written, the file is checked against `fixtures.schema.json`, and then against rules that a schema
+//! cannot express. Then all workspaces are created in one transaction, with access codes by the rules of the API. If
+//! anything is wrong, nothing is loaded, and the error names the place in the file.
 
 mod checks;
 
@@ -34,37 +34,37 @@ use std::io;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The JSON Schema of the file.
+/// JSON Schema of the file.
 pub const SCHEMA: &str = include_str!("fixtures.schema.json");
 
-/// Why fixtures were not loaded; nothing of them was.
+/// Reason why fixtures were not loaded. Nothing was loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FixturesError {
     /// The file cannot be read.
     #[error("cannot read the fixtures in {}: {cause}", file.display())]
     Unreadable {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         cause: io::Error,
     },
     /// The file is not JSON.
     #[error("the fixtures in {} are not JSON: {cause}", file.display())]
     NotJson {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// What and where.
+        /// Error of the parser, with its position.
         cause: serde_json::Error,
     },
-    /// The file asks for what cannot be.
-    #[error("the fixtures in {} are wrong, so nothing was loaded:\n  {}", file.display(), mistakes.join("\n  "))]
+    /// The file contains mistakes.
+    #[error("the fixtures in {} are invalid, so nothing was loaded:\n  {}", file.display(), mistakes.join("\n  "))]
     Wrong {
-        /// The file.
+        /// Path of the file.
         file: PathBuf,
-        /// Each with its place: `workspaces[0].locks[2].device_type: what is wrong`.
+        /// Mistakes, each with its place: `workspaces[0].locks[2].device_type: what is wrong`.
         mistakes: Vec<String>,
     },
-    /// Something nobody foresaw, most likely of the database's.
+    /// Any other error, most likely of the database.
     #[error("the fixtures could not be loaded: {0}")]
     Failed(#[from] Error),
 }
@@ -75,10 +75,10 @@ impl From<sqlx::Error> for FixturesError {
     }
 }
 
-/// What is wrong in a file, and where.
+/// Place in the file, and a description of the mistake.
 type Mistake = (String, String);
 
-/// Workspaces that were read, and can be made for all that the file itself shows.
+/// Workspaces from a file that passed all checks that need no database.
 #[derive(Debug)]
 pub struct Fixtures {
     file: PathBuf,
@@ -90,31 +90,31 @@ pub struct Fixtures {
 struct Fixture {
     workspace_id: Uuid,
     params: WorkspaceParams,
-    /// In the order of the locks.
+    /// Access codes by lock, in the order of the locks.
     codes: Vec<Codes>,
 }
 
-/// The codes of one lock of a file.
+/// Access codes of one lock.
 #[derive(Debug)]
 struct Codes {
-    foreign: Vec<UnmanagedCodeSpec>,
+    unmanaged: Vec<UnmanagedCodeSpec>,
     managed: Vec<NewAccessCode>,
 }
 
-/// What has become of the fixtures.
+/// Result of loading fixtures.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Workspaces that were made, each with its API key.
+    /// Created workspaces, each with its API key.
     pub created: Vec<(Workspace, String)>,
-    /// Workspaces that were there already, and were left as they were.
-    pub left: Vec<Uuid>,
+    /// Workspaces that existed already and were not changed.
+    pub unchanged: Vec<Uuid>,
 }
 
 impl Fixtures {
     /// Reads and checks a file, for a server with these settings.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// [`FixturesError::Unreadable`]; [`FixturesError::NotJson`]; [`FixturesError::Wrong`] with the mistakes in the file.
     pub fn read(file: &Path, config: &Settings) -> Result<Self, FixturesError> {
         let text =
             fs::read_to_string(file).map_err(|cause| FixturesError::Unreadable { file: file.to_owned(), cause })?;
@@ -122,55 +122,56 @@ impl Fixtures {
             serde_json::from_str(&text).map_err(|cause| FixturesError::NotJson { file: file.to_owned(), cause })?;
         let wrong = |mistakes: Vec<Mistake>| FixturesError::Wrong {
             file: file.to_owned(),
-            mistakes: mistakes.into_iter().map(|(location, what)| format!("{location}: {what}")).collect(),
+            mistakes: mistakes.into_iter().map(|(location, message)| format!("{location}: {message}")).collect(),
         };
         let mut mistakes = checks::against_schema(&document)?;
         if mistakes.is_empty() {
-            mistakes = checks::doubles(&document);
+            mistakes = checks::duplicates(&document);
         }
         if !mistakes.is_empty() {
             return Err(wrong(mistakes));
         }
         let workspaces = document.get("workspaces").and_then(Value::as_array).into_iter().flatten().enumerate();
-        let workspaces = workspaces.map(|(location, workspace)| {
+        let workspaces = workspaces.map(|(index, workspace)| {
             let workspace = workspace.as_object().cloned().unwrap_or_default();
-            Fixture::read(&format!("workspaces[{location}]"), workspace, config)
+            Fixture::read(&format!("workspaces[{index}]"), workspace, config)
         });
         let workspaces = workspaces.collect::<Result<_, Mistake>>().map_err(|mistake| wrong(vec![mistake]))?;
         Ok(Self { file: file.to_owned(), workspaces })
     }
 
-    /// How many workspaces there are in the file.
+    /// Returns the number of workspaces in the file.
     pub fn count(&self) -> usize {
         self.workspaces.len()
     }
 
-    /// Makes the workspaces that are not there yet, all of them or none.
+    /// Creates the workspaces that do not exist yet, all of them or none.
     ///
     /// # Errors
-    /// What cannot be made, by its place in the file.
+    /// [`FixturesError::Wrong`] with the first item that cannot be created, and its place in the file;
+    /// [`FixturesError::Failed`].
     pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
         let mut tx = app.pool.begin(Uuid::nil()).await?;
         tx.allow_long().await?;
-        // Of two servers that start together, the second one shall find what the first one made.
+        // If two servers start at the same time, the second one waits here and then finds the workspaces of the first.
         workspaces::lock_fixtures(&mut tx).await?;
-        let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|it| it.workspace_id).collect();
-        let locks = self.workspaces.iter().flat_map(|it| &it.params.locks);
+        let workspace_ids: Vec<Uuid> = self.workspaces.iter().map(|fixture| fixture.workspace_id).collect();
+        let locks = self.workspaces.iter().flat_map(|fixture| &fixture.params.locks);
         let device_ids: Vec<Uuid> = locks.filter_map(|lock| lock.device_id).collect();
-        let accounts = self.workspaces.iter().flat_map(|it| &it.params.accounts);
+        let accounts = self.workspaces.iter().flat_map(|fixture| &fixture.params.accounts);
         let account_ids: Vec<Uuid> = accounts.filter_map(|account| account.connected_account_id).collect();
-        let taken = workspaces::in_use(&mut tx, &workspace_ids, &device_ids, &account_ids).await?;
+        let used_ids = workspaces::in_use(&mut tx, &workspace_ids, &device_ids, &account_ids).await?;
         let mut loaded = Loaded::default();
-        for (location, fixture) in self.workspaces.into_iter().enumerate() {
-            if taken.contains(&fixture.workspace_id) {
-                loaded.left.push(fixture.workspace_id);
+        for (index, fixture) in self.workspaces.into_iter().enumerate() {
+            if used_ids.contains(&fixture.workspace_id) {
+                loaded.unchanged.push(fixture.workspace_id);
                 continue;
             }
-            let created = fixture.make(tx, &app.config, &format!("workspaces[{location}]"), &taken).await;
+            let created = fixture.create(tx, &app.config, &format!("workspaces[{index}]"), &used_ids).await;
             let (workspace, api_key);
             (tx, workspace, api_key) = created.map_err(|failure| match failure {
-                Failure::Mistake((location, what)) => {
-                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{location}: {what}")] }
+                Failure::Mistake((location, message)) => {
+                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{location}: {message}")] }
                 }
                 Failure::Error(error) => FixturesError::Failed(error),
             })?;
@@ -181,11 +182,11 @@ impl Fixtures {
     }
 }
 
-/// Why a workspace was not made.
+/// Reason why a workspace was not created.
 enum Failure {
-    /// The file is to blame.
+    /// A mistake in the file.
     Mistake(Mistake),
-    /// It is not.
+    /// Any other error.
     Error(Error),
 }
 
@@ -202,17 +203,17 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// A refusal of what is at this place.
+    /// Creates the failure for an error of the item at this place in the file.
     fn at(location: &str, error: Error) -> Self {
         match error {
             Error::Internal(_) => Self::Error(error),
-            error => Self::Mistake(refused(location, error)),
+            error => Self::Mistake(mistake_of(location, error)),
         }
     }
 }
 
-/// A refusal as a mistake in the file: at the parameter that it names, if it names one.
-fn refused(location: &str, error: Error) -> Mistake {
+/// Converts an error to a mistake in the file, at the parameter that the error names, if any.
+fn mistake_of(location: &str, error: Error) -> Mistake {
     match error {
         Error::InUse(parameter) => {
             (format!("{location}.{parameter}"), "is in use on this server, by another workspace".to_owned())
@@ -231,7 +232,7 @@ fn refused(location: &str, error: Error) -> Mistake {
     }
 }
 
-/// The one parameter that is to blame.
+/// Returns the only parameter in a tree of issues; `None` if it has none or several.
 fn only_child(tree: &Value) -> Option<(&str, &Value)> {
     let mut children = tree.as_object()?.iter().filter(|(name, _)| *name != "_errors");
     match (children.next(), children.next()) {
@@ -241,9 +242,9 @@ fn only_child(tree: &Value) -> Option<(&str, &Value)> {
 }
 
 impl Fixture {
-    /// Reads a workspace that fits the schema.
+    /// Reads a workspace that matches the schema.
     fn read(location: &str, mut spec: Map<String, Value>, config: &Settings) -> Result<Self, Mistake> {
-        let at = |error: Error| refused(location, error);
+        let at = |error: Error| mistake_of(location, error);
         let list = |value: Option<Value>| match value {
             Some(Value::Array(items)) => items,
             _ => Vec::new(),
@@ -260,13 +261,13 @@ impl Fixture {
         params.personal_access_token = personal_access_token;
         for (number, account) in accounts.into_iter().enumerate() {
             let location = format!("{location}.connected_accounts[{number}]");
-            let account = AccountSpec::deserialize(account).map_err(|error| refused(&location, error.into()))?;
-            let makers: BTreeSet<&str> = BRANDS.iter().map(|brand| brand.provider).collect();
-            if !makers.contains(account.provider.as_str()) {
-                let makers: Vec<&str> = makers.into_iter().collect();
+            let account = AccountSpec::deserialize(account).map_err(|error| mistake_of(&location, error.into()))?;
+            let providers: BTreeSet<&str> = BRANDS.iter().map(|brand| brand.provider).collect();
+            if !providers.contains(account.provider.as_str()) {
+                let providers: Vec<&str> = providers.into_iter().collect();
                 return Err((
                     format!("{location}.provider"),
-                    format!("no maker of locks; these are: {}", makers.join(", ")),
+                    format!("not a provider of locks; these are: {}", providers.join(", ")),
                 ));
             }
             params.accounts.push(account);
@@ -275,69 +276,68 @@ impl Fixture {
         for (number, lock) in locks.into_iter().enumerate() {
             let location = format!("{location}.locks[{number}]");
             let Value::Object(mut lock) = lock else { continue };
-            let foreign = list(lock.shift_remove("unmanaged_access_codes")).into_iter().enumerate();
+            let unmanaged = list(lock.shift_remove("unmanaged_access_codes")).into_iter().enumerate();
             let managed = list(lock.shift_remove("access_codes")).into_iter().enumerate();
-            let foreign = foreign.map(|(number, code)| {
+            let unmanaged = unmanaged.map(|(number, code)| {
                 UnmanagedCodeSpec::deserialize(code)
-                    .map_err(|error| refused(&format!("{location}.unmanaged_access_codes[{number}]"), error.into()))
+                    .map_err(|error| mistake_of(&format!("{location}.unmanaged_access_codes[{number}]"), error.into()))
             });
             let managed = managed.map(|(number, code)| {
                 let mut parameters = code.as_object().cloned().unwrap_or_default();
                 parameters.entry("sync").or_insert(Value::Bool(true));
                 access_codes::params(parameters)
-                    .map_err(|error| refused(&format!("{location}.access_codes[{number}]"), error))
+                    .map_err(|error| mistake_of(&format!("{location}.access_codes[{number}]"), error))
             });
             codes.push(Codes {
-                foreign: foreign.collect::<Result<_, _>>()?,
+                unmanaged: unmanaged.collect::<Result<_, _>>()?,
                 managed: managed.collect::<Result<_, _>>()?,
             });
-            // Where in the list it stands is said by its place in the file.
-            params.locks.push(LockSpec::read(lock, number).map_err(|error| refused(&location, error))?);
+            params.locks.push(LockSpec::read(lock, number).map_err(|error| mistake_of(&location, error))?);
         }
         Ok(Self { workspace_id, params, codes })
     }
 
-    /// Makes the workspace with everything in it.
-    async fn make(
+    /// Creates the workspace with everything in it. Returns it with its API key.
+    async fn create(
         self,
         mut tx: Transaction,
         config: &Settings,
         location: &str,
-        taken: &HashSet<Uuid>,
+        used_ids: &HashSet<Uuid>,
     ) -> Result<(Transaction, Workspace, String), Failure> {
         let params = self.params;
         for (number, lock) in params.locks.iter().enumerate() {
-            if lock.device_id.is_some_and(|device_id| taken.contains(&device_id)) {
+            if lock.device_id.is_some_and(|device_id| used_ids.contains(&device_id)) {
                 return Err(Failure::at(&format!("{location}.locks[{number}]"), Error::InUse("device_id")));
             }
         }
         for (number, account) in params.accounts.iter().enumerate() {
-            if account.connected_account_id.is_some_and(|account_id| taken.contains(&account_id)) {
+            if account.connected_account_id.is_some_and(|account_id| used_ids.contains(&account_id)) {
                 let location = format!("{location}.connected_accounts[{number}]");
                 return Err(Failure::at(&location, Error::InUse("connected_account_id")));
             }
         }
         let clock = params.clock;
-        let chose = (params.api_key.is_some(), params.personal_access_token.is_some());
-        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, chose) {
-            // They are kept together, and the database does not tell which of them it was.
+        let has_own = (params.api_key.is_some(), params.personal_access_token.is_some());
+        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, has_own) {
+            // Both tokens are in one table, and the database does not report which of them is in use.
             (Error::InUse("api_key"), (false, true)) => Failure::at(location, Error::InUse("personal_access_token")),
             (Error::InUse("api_key"), (true, true)) => {
-                let what = "its api_key or personal_access_token is in use on this server, by another workspace";
-                Failure::Mistake((location.to_owned(), what.to_owned()))
+                let message = "its api_key or personal_access_token is in use on this server, by another workspace";
+                Failure::Mistake((location.to_owned(), message.to_owned()))
             }
             (error, _) => Failure::at(location, error),
         })?;
         let device_ids: Vec<Uuid> = created.devices.iter().map(|device| device.device_id).collect();
         let tx = put_unmanaged(tx, &created.workspace, location, &device_ids, &self.codes).await?;
         let mut tx = put_managed(tx, &created.workspace, location, &device_ids, self.codes).await?;
-        // It began with its codes, too.
-        snapshots::record_beginning(&mut tx, &created.workspace, clock, machine_now()).await?;
+        // The initial state of the workspace includes its access codes.
+        snapshots::store_initial_state(&mut tx, &created.workspace, clock, machine_now()).await?;
         Ok((tx, created.workspace, created.api_key))
     }
 }
 
-/// Puts codes on locks as somebody with the makers' apps does.
+/// Puts unmanaged codes on locks, like a person with the manufacturers' apps.
 async fn put_unmanaged(
     tx: Transaction,
     workspace: &Workspace,
@@ -345,23 +345,23 @@ async fn put_unmanaged(
     device_ids: &[Uuid],
     codes: &[Codes],
 ) -> Result<Transaction, Failure> {
-    if codes.iter().all(|codes| codes.foreign.is_empty()) {
+    if codes.iter().all(|codes| codes.unmanaged.is_empty()) {
         return Ok(tx);
     }
     let mut work =
         UnitOfWork::begin_in(tx, &Visibility::all_of(workspace.workspace_id), Scope::Devices(device_ids)).await?;
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
-        for (number, spec) in codes.foreign.iter().enumerate() {
+        for (number, spec) in codes.unmanaged.iter().enumerate() {
             let location = format!("{location}.locks[{lock}].unmanaged_access_codes[{number}]");
-            let foreign = spec.read(*device_id).map_err(|error| Failure::at(&location, error))?;
-            external_changes::add_to(&mut work, foreign).map_err(|error| Failure::at(&location, error))?;
+            let unmanaged = spec.read(*device_id).map_err(|error| Failure::at(&location, error))?;
+            external_changes::add_to(&mut work, unmanaged).map_err(|error| Failure::at(&location, error))?;
         }
     }
     work.write().await?;
     Ok(work.tx)
 }
 
-/// Makes codes as the API does.
+/// Creates managed codes, like the API.
 async fn put_managed(
     tx: Transaction,
     workspace: &Workspace,
@@ -370,10 +370,10 @@ async fn put_managed(
     codes: Vec<Codes>,
 ) -> Result<Transaction, Failure> {
     let visibility = Visibility::all_of(workspace.workspace_id);
-    let (mut places, mut batch) = (Vec::new(), Vec::new());
+    let (mut locations, mut batch) = (Vec::new(), Vec::new());
     for (lock, (device_id, codes)) in device_ids.iter().zip(codes).enumerate() {
         for (number, params) in codes.managed.into_iter().enumerate() {
-            places.push(format!("{location}.locks[{lock}].access_codes[{number}]"));
+            locations.push(format!("{location}.locks[{lock}].access_codes[{number}]"));
             let cause = Cause::default();
             batch.push(CreateCommand {
                 visibility: visibility.clone(),
@@ -387,9 +387,9 @@ async fn put_managed(
     if batch.is_empty() {
         return Ok(tx);
     }
-    let (work, answers) = create::create_in(tx, workspace.workspace_id, &batch).await?;
-    for (location, answer) in places.iter().zip(answers) {
-        answer.map_err(|error| Failure::at(location, error))?;
+    let (work, results) = create::create_in(tx, workspace.workspace_id, &batch).await?;
+    for (location, result) in locations.iter().zip(results) {
+        result.map_err(|error| Failure::at(location, error))?;
     }
     Ok(work.tx)
 }

@@ -1,8 +1,8 @@
-//! `/health`: the parts of the server and their state (platform, 13).
+//! `/health`: state of each part of the server (platform, 13).
 
 use crate::clock::{Timestamp, machine_now, to_iso};
 use crate::engine::app::{App, SchedulerRound};
-use crate::http::envelope::{self, Answer};
+use crate::http::envelope::{self, JsonResponse};
 use crate::store::access_codes;
 use axum::http::StatusCode;
 use chrono::TimeDelta;
@@ -10,16 +10,17 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use std::time::Duration;
 
-/// The scheduler goes round every second at least; one batch is much faster than this.
+/// Maximum age of the scheduler's last round. A round starts at least every second, and one batch takes much less than
+/// this.
 const MAX_SCHEDULER_SILENCE: TimeDelta = TimeDelta::seconds(30);
 
-/// A code that is due is worked on within much less than this.
+/// Delay after which a due code counts as overdue. Due codes are usually processed within much less.
 const OVERDUE_THRESHOLD: TimeDelta = TimeDelta::seconds(1);
 
-/// How long to wait for the number of overdue codes.
+/// Timeout for counting the overdue codes.
 const COUNT_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// After how many seconds to ask again while a part is down.
+/// Value of `Retry-After` while a part is down, in seconds.
 const RETRY_AFTER: u64 = 1;
 
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -46,39 +47,39 @@ struct Health {
     database_connections: ConnectionsInUse,
 }
 
-/// What the scheduler has done and what it has not.
+/// Progress of the scheduler.
 #[derive(Debug, Serialize)]
 struct SchedulerHealth {
-    /// When its last round ended, in the machine's time.
+    /// End of the last round, on the machine's clock; `None` before the first.
     last_round_at: Option<String>,
-    /// How many access codes should have been worked on more than a second ago; of many the first 10,000. `None`: the
-    /// database does not say.
+    /// Number of access codes that should have been processed more than a second ago, counting up to 10,000. `None`:
+    /// the database did not return it in time.
     overdue_access_codes: Option<i64>,
-    /// How many locks have access codes that cannot be worked on.
+    /// Number of locks whose access codes cannot be processed.
     parked_devices: usize,
 }
 
-/// The connections that requests use.
+/// Database connections for requests.
 #[derive(Debug, Serialize)]
 struct ConnectionsInUse {
     in_use: usize,
     limit: usize,
 }
 
-/// The last evaluation of a server, good for a second: who asks often does not ask the database each time.
+/// Cache of the last evaluation, so that frequent requests do not query the database each time.
 #[derive(Debug, Default)]
-pub(crate) struct LastEvaluation(Mutex<Option<(Timestamp, Answer)>>);
+pub(crate) struct LastEvaluation(Mutex<Option<(Timestamp, JsonResponse)>>);
 
-/// For how long an evaluation is good.
+/// Maximum age of a cached evaluation.
 const CACHE_TTL: TimeDelta = TimeDelta::seconds(1);
 
-/// The state of every part, evaluated within the last second. 503 while one is down.
-pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answer {
+/// Returns the state of all parts, evaluated within the last second. The status is 503 while a part is down.
+pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> JsonResponse {
     let now = machine_now();
     let last = || last_evaluation.0.lock();
-    let known =
+    let cached =
         last().clone().filter(|(evaluated_at, _)| (TimeDelta::zero()..CACHE_TTL).contains(&(now - *evaluated_at)));
-    if let Some((_, answer)) = known {
+    if let Some((_, answer)) = cached {
         return answer;
     }
     let answer = evaluate(app).await;
@@ -86,17 +87,17 @@ pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> Answe
     answer
 }
 
-async fn evaluate(app: &App) -> Answer {
+async fn evaluate(app: &App) -> JsonResponse {
     let database = database(app).await;
     let now = machine_now();
     let parked = app.parking.count();
     let scheduler = scheduler(app.last_scheduler_round(), parked, now);
-    let api = ServiceHealth { service: "api", status: Status::Healthy, description: "It answers requests." };
+    let api = ServiceHealth { service: "api", status: Status::Healthy, description: "It serves requests." };
     let worst = database.status.max(scheduler.status);
     let health = Health {
         msg: match worst {
             Status::Healthy => "Latchkey is serving.",
-            Status::Degraded => "Latchkey is serving, but not at its best: see service_health_statuses.",
+            Status::Degraded => "Latchkey is serving with problems: see service_health_statuses.",
             Status::Down => "Latchkey is not serving: see service_health_statuses.",
         },
         last_service_evaluation_at: to_iso(now),
@@ -118,27 +119,27 @@ async fn evaluate(app: &App) -> Answer {
 }
 
 async fn database(app: &App) -> ServiceHealth {
-    let (status, description) = if app.pool.answers().await {
-        (Status::Healthy, "It answers statements.")
+    let (status, description) = if app.pool.is_responding().await {
+        (Status::Healthy, "It executes statements.")
     } else {
-        (Status::Down, "It does not answer.")
+        (Status::Down, "It does not respond.")
     };
     ServiceHealth { service: "database", status, description }
 }
 
-/// How many codes are overdue; not waited for longer than the database may take to answer.
+/// Returns the number of overdue codes. `None` if the database fails or does not respond within [`COUNT_TIMEOUT`].
 async fn overdue(app: &App, now: Timestamp) -> Option<i64> {
-    let counted = access_codes::overdue(&app.background, now - OVERDUE_THRESHOLD);
-    tokio::time::timeout(COUNT_TIMEOUT, counted).await.ok()?.ok()
+    let count = access_codes::overdue(&app.background, now - OVERDUE_THRESHOLD);
+    tokio::time::timeout(COUNT_TIMEOUT, count).await.ok()?.ok()
 }
 
 fn scheduler(last: Option<SchedulerRound>, parked: usize, now: Timestamp) -> ServiceHealth {
     let (status, description) = match last {
-        None => (Status::Healthy, "Its first round is under way."),
+        None => (Status::Healthy, "Its first run is in progress."),
         Some(round) if now - round.ended_at > MAX_SCHEDULER_SILENCE => (Status::Down, "It has stopped."),
-        Some(round) if !round.has_succeeded => (Status::Degraded, "Its last round failed; it tries again."),
-        Some(_) if parked > 0 => (Status::Degraded, "It cannot work on the access codes of some locks."),
-        Some(_) => (Status::Healthy, "It does what falls due."),
+        Some(round) if !round.has_succeeded => (Status::Degraded, "Its last run failed; it retries."),
+        Some(_) if parked > 0 => (Status::Degraded, "It cannot process the access codes of some locks."),
+        Some(_) => (Status::Healthy, "It processes due access codes."),
     };
     ServiceHealth { service: "scheduler", status, description }
 }
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scheduler_is_healthy_while_its_rounds_succeed() {
+    fn scheduler_health_depends_on_its_last_round_and_on_parked_devices() {
         let now = machine_now();
         let round = |seconds_ago, has_succeeded| {
             Some(SchedulerRound { ended_at: now - TimeDelta::seconds(seconds_ago), has_succeeded })

@@ -1,7 +1,8 @@
-//! The SQL of access codes.
+//! SQL of access codes.
 //!
-//! One order of locking: PIN group, then devices by id, then faults — a code changes only under the lock of its device,
-//! and the workspace's clock only under those of all its devices. Each multi-row write is one statement.
+//! Row locks are always taken in this order: PIN group, then devices by id, then faults. A code changes only under the
+//! lock of its device, and the clock of a workspace only under the locks of all its devices. Each write of several rows
+//! is one statement.
 
 mod due;
 mod locks;
@@ -34,27 +35,27 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-/// The machine's time at which something falls due next, anywhere but on these locks.
+/// Returns the earliest machine time at which a code becomes due, ignoring codes on the devices `left_out`.
 pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
         left_out,
     )
-    .fetch_optional(pool.of(Uuid::nil()))
+    .fetch_optional(pool.for_workspace(Uuid::nil()))
     .await?;
     Ok(next.flatten())
 }
 
-/// How many codes should have been worked on before this instant of the machine's time; of many the first thousands.
+/// Returns the number of codes that should have been processed before this machine time, counting up to 10,000.
 pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
     let overdue = sqlx::query_scalar(
         "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
     );
-    Ok(overdue.bind(before).fetch_one(pool.of(Uuid::nil())).await?)
+    Ok(overdue.bind(before).fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }
 
-/// The codes of a workspace for which something falls due until this instant of its time, and those on its locks,
-/// which are `device_ids`, that wait for something to leave a lock's memory.
+/// Returns the codes of a workspace that are due until this instant of its time, and the codes that are blocked by an
+/// entry in the memory of one of its locks, which are `device_ids`.
 pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -69,8 +70,9 @@ pub(crate) async fn due_in_workspace(
     codes(tx, query).await
 }
 
-/// Selects the codes `a` that something in the memory of these locks stands in the way of. `offset 0` makes it a look-up
-/// for each lock: a list of them would not be looked up by the index, which is one of few codes.
+/// Selects the codes `a` that are blocked by an entry in the memory of one of these locks. `offset 0` makes it one
+/// look-up per lock. With a list of locks the planner would not use the index on `blocked_on`, which contains few
+/// codes.
 fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {
     query.push("select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(device_ids.to_vec());
     query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
@@ -82,7 +84,7 @@ async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Resu
     rows.into_iter().map(StoredCode::try_from).collect()
 }
 
-/// The instant of a workspace's time at which something falls due next.
+/// Returns the earliest instant of the time of a workspace at which one of its codes becomes due.
 pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
@@ -93,7 +95,7 @@ pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Resul
     Ok(next.flatten())
 }
 
-/// All codes of these devices that are not gone, in the order in which they were made.
+/// Returns the codes of these devices that are not gone, in the order of their creation.
 pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<Vec<StoredCode>> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.gone_at is null and a.device_id = any(");
@@ -101,22 +103,23 @@ pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Re
     codes(tx, query).await
 }
 
-/// The device of a code, gone or not.
+/// Returns the device of a code, even if the code is gone.
 pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");
     query.push_bind(access_code_id).push(" and a.workspace_id is not distinct from ");
     query.push_bind(visibility.workspace_id);
     push_visible_devices(&mut query, visibility, "a.device_id");
-    let device_id: Option<(Uuid,)> = query.build_query_as().fetch_optional(pool.of(visibility.workspace_id)).await?;
+    let device_id: Option<(Uuid,)> =
+        query.build_query_as().fetch_optional(pool.for_workspace(visibility.workspace_id)).await?;
     Ok(device_id.map(|(device_id,)| device_id))
 }
 
-/// How many backup codes of a device, the alias `d`, can be pulled: a column for a `select`.
+/// Column for a `select`: the number of backup codes that can be pulled on the device with the alias `d`.
 pub(crate) const BACKUPS: &str = "case when d.backup_pool is null then 0 else
     (select count(*) from access_code b
      where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
 
-/// A code's row with what answers need to know of its device; no code where a device has none.
+/// Row of a code with the device fields that responses need. The code is missing if the device has none.
 struct WithDevice {
     code: Option<AccessCodeRow>,
     device_id: Uuid,
@@ -144,19 +147,19 @@ impl FromRow<'_, PgRow> for WithDevice {
     }
 }
 
-/// The columns of a [`WithDevice`] behind those of the code, of the device `d`.
+/// Columns of a [`WithDevice`] after those of the code, from the device `d`.
 const OF_DEVICE: &str =
     ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
 impl WithDevice {
-    /// The code with its device; `None`: the device has none.
+    /// Converts the row into the code and its device; `None` if the device has no code.
     fn read(self) -> Result<Option<(AccessCode, DeviceSummary)>> {
         let Some(code) = self.code else { return Ok(None) };
         let unknown_type = || Error::inconsistent("device", self.device_id, "device_type");
         let device = DeviceSummary {
             brand: brands::of(&self.device_type).ok_or_else(unknown_type)?,
             name: self.device_name,
-            health: self.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            health: self.trouble.map(|json| json.0).unwrap_or_default(),
             overrides: self.overrides.map(|overrides| overrides.0).unwrap_or_default(),
             backup_pool: self.backup_pool.map(|pool| pool.0),
             backups: self.backups,
@@ -165,42 +168,42 @@ impl WithDevice {
     }
 }
 
-/// Which of a workspace's codes.
+/// Filter by management state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ownership {
-    /// Those that are ours.
+    /// Managed codes.
     #[default]
     Managed,
-    /// Those that somebody else put on the locks.
+    /// Unmanaged codes, which were put on the locks by other means than Seam.
     Unmanaged,
-    /// All.
+    /// Both kinds.
     Any,
 }
 
-/// Which codes to read; what is `None` does not restrict.
+/// Filter of access codes; a field that is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
-    /// Only these.
+    /// Only codes with these ids.
     pub access_code_ids: Option<&'a [Uuid]>,
-    /// Only those on this device.
+    /// Only codes on this device.
     pub device_id: Option<Uuid>,
-    /// Only those with this PIN.
+    /// Only codes with this PIN.
     pub code: Option<&'a str>,
-    /// Only those with this text in their name, PIN or id.
+    /// Only codes with this text in their name, PIN or id.
     pub search: Option<&'a str>,
-    /// Managed codes, unmanaged ones, or both.
+    /// Managed codes, unmanaged codes, or both.
     pub ownership: Ownership,
-    /// Without backup codes that wait to be pulled.
-    pub without_pool: bool,
-    /// Those that are gone, too.
-    pub even_if_gone: bool,
-    /// Only those behind this row.
+    /// Exclude backup codes that are in a backup pool.
+    pub exclude_pool: bool,
+    /// Include codes that are gone.
+    pub include_gone: bool,
+    /// Only codes after this position.
     pub after: Option<Position>,
-    /// At most so many.
+    /// Maximum number of codes.
     pub limit: Option<i64>,
 }
 
-/// The codes of a workspace that pass the filter, newest first, each with its device: one statement.
+/// Returns the codes of a workspace that pass the filter, newest first, each with its device. Uses one statement.
 pub async fn list(
     pool: &Pool,
     visibility: &Visibility,
@@ -216,11 +219,12 @@ pub async fn list(
         query.push(" and a.device_id = ").push_bind(device_id);
     }
     push_conditions(&mut query, filter);
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
 
-/// The same of one device, which the filter need not name; `None`: the workspace has no such device. One statement too.
+/// Returns the codes of one device that pass the filter, like [`list`]; the filter need not name the device. `None` if
+/// the workspace has no such device. Uses one statement.
 pub async fn list_on_device(
     pool: &Pool,
     visibility: &Visibility,
@@ -237,15 +241,15 @@ pub async fn list_on_device(
     query.push(" where a.device_id = d.device_id");
     push_conditions(&mut query, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     if rows.is_empty() {
         return Ok(None);
     }
     rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
 }
 
-/// The codes `a` to choose from. Ids are looked up by themselves: the planner of a small table would as soon read all of
-/// `access_code_on_device` for `gone_at is null`.
+/// Pushes the source of the codes `a`. Ids are looked up in a subquery of their own: for a small table the planner
+/// would otherwise also consider reading all of `access_code_on_device` because of `gone_at is null`.
 fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     match filter.access_code_ids {
         Some([access_code_id]) => {
@@ -260,17 +264,17 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
 }
 
-/// Which of the codes `a`, on devices `d`, and in which order.
+/// Pushes the conditions on the codes `a`, on devices `d`, and their order.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     match filter.ownership {
         Ownership::Managed => drop(query.push(" and a.is_managed")),
         Ownership::Unmanaged => drop(query.push(" and not a.is_managed")),
         Ownership::Any => {}
     }
-    if filter.without_pool {
+    if filter.exclude_pool {
         query.push(" and a.pool_device_id is null");
     }
-    if !filter.even_if_gone {
+    if !filter.include_gone {
         query.push(" and a.gone_at is null");
     }
     if let Some(code) = filter.code {

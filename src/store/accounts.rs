@@ -1,4 +1,4 @@
-//! The SQL of connected accounts.
+//! SQL of connected accounts.
 
 use super::workspaces;
 use crate::clock::Timestamp;
@@ -6,20 +6,19 @@ use crate::error::Result;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// An account of a workspace.
+/// Connected account of a workspace.
 #[derive(Debug)]
 pub(crate) struct Account {
-    /// Its id.
     pub connected_account_id: Uuid,
-    /// Seam's name of the maker.
+    /// Seam's name of the provider.
     pub provider: String,
-    /// Since when it is disconnected.
+    /// Instant since which the account is disconnected; `None` while it is connected.
     pub disconnected_at: Option<Timestamp>,
-    /// How many events of its own it has: the ordinal of the next.
+    /// Number of `connected_account.*` events so far, which is the ordinal of the next one.
     pub events_made: i64,
 }
 
-/// The accounts of a workspace.
+/// Returns the accounts of a workspace.
 pub(crate) async fn list(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Account>> {
     let accounts = sqlx::query_as!(
         Account,
@@ -32,28 +31,27 @@ pub(crate) async fn list(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
     Ok(accounts)
 }
 
-/// The ids of the devices of an account.
+/// Returns the ids of the devices of an account.
 pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
         .fetch_all(tx)
         .await?)
 }
 
-/// An account about to be made.
+/// New connected account.
 #[derive(Clone, Debug)]
 pub(crate) struct NewAccount {
-    /// Its id.
     pub connected_account_id: Uuid,
-    /// Seam's name of the maker.
+    /// Seam's name of the provider.
     pub provider: String,
-    /// Since when it is disconnected.
+    /// Instant since which the account is disconnected; `None` while it is connected.
     pub disconnected_at: Option<Timestamp>,
 }
 
-/// Writes new accounts.
+/// Inserts new accounts.
 ///
 /// # Errors
-/// [`Error::InUse`](crate::error::Error::InUse) where an id is taken.
+/// [`Error::InUse`](crate::error::Error::InUse) if an id is already in use.
 pub(crate) async fn insert(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -76,7 +74,7 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// Writes what of an account can be changed.
+/// Writes the mutable fields of an account.
 pub(crate) async fn update(tx: &mut PgConnection, account: &Account) -> Result<()> {
     sqlx::query!(
         "update connected_account set disconnected_at = $2, events_made = $3 where connected_account_id = $1",

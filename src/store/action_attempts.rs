@@ -1,11 +1,12 @@
-//! The SQL of action attempts. They are written with what they are about, see [`super::changes`].
+//! SQL of action attempts. An action attempt is written together with the code that it belongs to, see
+//! [`super::changes`].
 
 use super::row::row;
 use super::{Position, push_visible_devices};
 use crate::clock::Timestamp;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
-use crate::domain::rate_limit::Recent;
+use crate::domain::rate_limit::RecentAttempts;
 use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::postgres::Pool;
@@ -15,7 +16,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 row! {
-    /// An action attempt as its row has it.
+    /// Row of an action attempt.
     #[derive(Clone, Debug)]
     ActionAttemptRow of action_attempt {
         action_attempt_id: Uuid,
@@ -48,24 +49,25 @@ impl From<NewActionAttempt> for ActionAttemptRow {
     }
 }
 
-/// Which attempts to read; what is `None` does not restrict.
+/// Filter of action attempts; a field that is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
-    /// Only these.
+    /// Only action attempts with these ids.
     pub action_attempt_ids: Option<&'a [Uuid]>,
-    /// Only those about this device.
+    /// Only action attempts on this device.
     pub device_id: Option<Uuid>,
-    /// Only those behind this row.
+    /// Only action attempts after this position.
     pub after: Option<Position>,
-    /// At most so many.
+    /// Maximum number of action attempts.
     pub limit: i64,
 }
 
-/// The attempts of a workspace that pass the filter, newest first.
+/// Returns the action attempts of a workspace that pass the filter, newest first.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id ");
-    // Ids find their attempts by an index of their own; see the migration on why the workspace must not offer another.
+    // Ids are looked up by their own index; the migration explains why the condition on the workspace must not match
+    // another index.
     let has_ids = filter.action_attempt_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_devices(&mut query, visibility, "a.device_id");
@@ -80,11 +82,11 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(", ").push_bind(after.id).push(")");
     }
     query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
-    Ok(query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?)
+    Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
 }
 
-/// The attempts of one type on devices that are locked, as far as a limit of the workspace counts them. Without a limit this
-/// is no statement.
+/// Returns the action attempts of one type on locked devices that count for a rate limit of the workspace. Sends no
+/// statement without a limit.
 pub(crate) async fn recent(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -92,12 +94,12 @@ pub(crate) async fn recent(
     now: Timestamp,
     device_ids: &[Uuid],
     action_type: &'static str,
-) -> Result<Recent> {
+) -> Result<RecentAttempts> {
     let Some((limit, per)) = settings.rate_limits.and_then(|limits| limits.of(action_type)) else {
-        return Ok(Recent::default());
+        return Ok(RecentAttempts::default());
     };
     let since = now.checked_sub_signed(per).unwrap_or(Timestamp::MIN_UTC);
-    // The devices and the type are looked at row by row: within so short a time there are few.
+    // Devices and type are filtered row by row: a period this short contains few rows.
     let rows: Vec<(Uuid, Timestamp)> = sqlx::query_as(
         "select device_id, created_at from action_attempt
          where workspace_id = $1 and created_at > $2 and device_id = any($3) and action_type = $4
@@ -109,9 +111,9 @@ pub(crate) async fn recent(
     .bind(action_type)
     .fetch_all(tx)
     .await?;
-    let mut of_device: HashMap<Uuid, Vec<Timestamp>> = HashMap::new();
+    let mut by_device: HashMap<Uuid, Vec<Timestamp>> = HashMap::new();
     for (device_id, created_at) in rows {
-        of_device.entry(device_id).or_default().push(created_at);
+        by_device.entry(device_id).or_default().push(created_at);
     }
-    Ok(Recent::new(action_type, (limit, per), now, of_device))
+    Ok(RecentAttempts::new(action_type, (limit, per), now, by_device))
 }

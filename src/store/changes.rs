@@ -1,5 +1,5 @@
-//! Writing what a transaction has changed: new and changed access codes, action attempts and events, in one statement
-//! however many they are.
+//! Write of all changes of a transaction: new and changed access codes, action attempts and events, in one statement
+//! for any number of rows.
 
 use super::access_codes::{self, AccessCodeRow, StoredCode};
 use super::action_attempts::ActionAttemptRow;
@@ -12,26 +12,25 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// From this many rows on, putting a statement together is long computing.
+/// Minimum number of rows for which building the statement counts as a long computation.
 const LONG_WRITE: usize = 500;
 
-/// What is to be written.
+/// Changes to write.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// Access codes that are new, in the order of their making.
+    /// New access codes, in the order of their creation.
     pub new_codes: Vec<StoredCode>,
-    /// Access codes that were read under the lock of their device and have changed.
+    /// Changed access codes, which were read under the lock of their device.
     pub changed_codes: Vec<StoredCode>,
-    /// Action attempts.
     pub action_attempts: Vec<NewActionAttempt>,
     /// Events, in the order in which they are recorded.
     pub events: Vec<NewEvent>,
 }
 
-/// Writes changes, and removes the PIN groups that codes have left empty. Without changes this is no statement.
+/// Writes the changes, and removes the PIN groups that became empty. Sends no statement if nothing changed.
 ///
 /// # Errors
-/// A changed code whose row is not there.
+/// The row of a changed code does not exist.
 pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()> {
     let left_groups: BTreeSet<(Uuid, String)> =
         changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
@@ -46,13 +45,13 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
     if left_groups.is_empty() { Ok(()) } else { access_codes::remove_empty_groups(tx, left_groups).await }
 }
 
-/// One statement of the writes for which there are rows: the last one, whose rows the database counts, behind the others,
-/// each under a name.
+/// Builds one statement from the writes that have rows. The last write is the main statement, whose rows the database
+/// counts; the others are named `with` parts before it.
 fn statement(changes: Changes) -> QueryBuilder<Postgres> {
     let Changes { new_codes, changed_codes, action_attempts, events } = changes;
     let mut query = QueryBuilder::new("");
     let mut parts = 0;
-    // Ends the write before, and begins the next.
+    // Ends the previous write and begins the next one.
     let mut begin = |query: &mut QueryBuilder<Postgres>, is_last: bool| {
         match (parts, is_last) {
             (0, true) => {}

@@ -1,4 +1,4 @@
-//! The SQL of devices.
+//! SQL of devices.
 
 use super::row::row;
 use super::{Position, push_visible_accounts, workspaces};
@@ -17,11 +17,11 @@ use sqlx::{PgConnection, QueryBuilder};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// The API user's own data on a device, as its column has it.
+/// Custom metadata of a device as stored in its column; API users set it.
 pub(crate) type CustomMetadata = Json<Map<String, Value>>;
 
 row! {
-    /// A device as its row has it.
+    /// Row of a device.
     #[derive(Debug)]
     DeviceRow of device {
         device_id: Uuid,
@@ -61,7 +61,7 @@ impl TryFrom<DeviceRow> for Device {
             ordinal: row.ordinal,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
-            health: row.trouble.map(|trouble| trouble.0).unwrap_or_default(),
+            health: row.trouble.map(|json| json.0).unwrap_or_default(),
             backup_pool: row.backup_pool.map(|pool| pool.0),
             overrides: row.overrides.0,
             custom_metadata: row.custom_metadata.0,
@@ -71,7 +71,7 @@ impl TryFrom<DeviceRow> for Device {
 }
 
 impl DeviceRow {
-    /// A device on which so many codes were ever made.
+    /// Converts a device into its row. `access_code_ordinal` is the number of codes that were ever created on it.
     fn of(device: Device, access_code_ordinal: i64) -> Self {
         Self {
             device_id: device.device_id,
@@ -92,34 +92,36 @@ impl DeviceRow {
     }
 }
 
-/// Which devices to read; what is `None` does not restrict.
+/// Filter of devices; a field that is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
-    /// Only these.
+    /// Only devices with these ids.
     pub device_ids: Option<&'a [Uuid]>,
-    /// Only those of these types.
+    /// Only devices of these types.
     pub device_types: Option<&'a [String]>,
-    /// Only those of these accounts.
+    /// Only devices of these accounts.
     pub connected_account_ids: Option<&'a [Uuid]>,
-    /// Only those with this name.
+    /// Only devices with this name.
     pub name: Option<&'a str>,
-    /// Only those with this text in their name or id.
+    /// Only devices with this text in their name or id.
     pub search: Option<&'a str>,
-    /// Only those made before this instant.
+    /// Only devices created before this instant.
     pub created_before: Option<Timestamp>,
-    /// Only those whose custom metadata has all of this. Null: the key is not set; an empty text asks for nothing.
+    /// Only devices whose custom metadata contains all of these members. Null matches if the key is not set; an empty
+    /// string is ignored.
     pub custom_metadata_has: Option<&'a Map<String, Value>>,
-    /// Only those behind this one.
+    /// Only devices after this position.
     pub after: Option<Position>,
-    /// At most so many.
+    /// Maximum number of devices.
     pub limit: Option<i64>,
 }
 
-/// The devices of a workspace that pass the filter, in the order in which they were made.
+/// Returns the devices of a workspace that pass the filter, in the order of their creation.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
-    // Ids find their devices by an index of their own; see the migration on why the workspace must not offer another.
+    // Ids are looked up by their own index; the migration explains why the condition on the workspace must not match
+    // another index.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
@@ -143,9 +145,9 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and created_at < ").push_bind(before);
     }
     if let Some(metadata) = filter.custom_metadata_has {
-        let is_asked = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
+        let has_value = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
         let set: Map<_, _> =
-            metadata.iter().filter(is_asked).map(|(key, value)| (key.clone(), value.clone())).collect();
+            metadata.iter().filter(has_value).map(|(key, value)| (key.clone(), value.clone())).collect();
         let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
         query.push(" and custom_metadata @> ").push_bind(Json(set));
         query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
@@ -158,11 +160,11 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     if let Some(limit) = filter.limit {
         query.push(" limit ").push_bind(limit);
     }
-    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?;
+    let rows: Vec<DeviceRow> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     rows.into_iter().map(Device::try_from).collect()
 }
 
-/// A device and the settings of its workspace, with where ids and PINs come from there.
+/// Returns a device, the settings of its workspace, and the [`Ids`] from which its ids and PINs are generated.
 pub(crate) async fn with_settings(
     connection: &mut PgConnection,
     visibility: &Visibility,
@@ -179,10 +181,10 @@ pub(crate) async fn with_settings(
     Ok(Some((ids, settings, row.try_into()?)))
 }
 
-/// Writes new devices, with the accounts they need.
+/// Inserts new devices and the accounts that they need.
 ///
 /// # Errors
-/// [`Error::InUse`] where an id is taken.
+/// [`Error::InUse`] if an id is already in use.
 pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<()> {
     let mut query = QueryBuilder::new(
         "with account as (
@@ -203,11 +205,11 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
     Ok(())
 }
 
-/// The ordinal of the next device of a workspace; the workspace is locked until the transaction ends, so that it
-/// is nobody else's.
+/// Returns the ordinal of the next device of a workspace. Locks the workspace until the transaction ends, so that no
+/// other device gets the ordinal.
 ///
 /// # Errors
-/// [`Error::NotFound`] of the workspace.
+/// [`Error::NotFound`] if the workspace does not exist.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
     workspaces::lock(tx, workspace_id).await?;
     let next = sqlx::query_scalar!(
@@ -219,10 +221,10 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(next)
 }
 
-/// Writes what has changed of devices that are locked.
+/// Writes the changed fields of locked devices.
 ///
 /// # Errors
-/// A device whose row is not there.
+/// The row of a device does not exist.
 pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
     let expected = devices.len();
     let mut query = QueryBuilder::new("");
@@ -235,7 +237,7 @@ pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) ->
     Err(Error::Internal(format!("{written} devices were written instead of {expected}").into()))
 }
 
-/// What the codes on these devices make of them; devices on which that changes nothing are passed over.
+/// Returns the statistics of the codes on these devices, for the devices that need them.
 pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, DeviceStats>> {
     let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_stats()).map(|device| device.device_id).collect();
     if ids.is_empty() {
@@ -254,7 +256,7 @@ pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<
            from access_code where device_id = any($1) and gone_at is null group by device_id"#,
         &ids,
     )
-    .fetch_all(pool.of(devices.first().map(|device| device.workspace_id).unwrap_or_default()))
+    .fetch_all(pool.for_workspace(devices.first().map(|device| device.workspace_id).unwrap_or_default()))
     .await?;
     let stats = rows.into_iter().map(|row| {
         let (backups, failed_refills, pulled_backups, held, held_since) =
@@ -264,19 +266,19 @@ pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<
     Ok(stats.collect())
 }
 
-/// The account of a device, and with it whether the device is there.
+/// Returns the account of a device; `None` if the device does not exist or is not visible.
 pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
         "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
         device_id,
         visibility.workspace_id,
     )
-    .fetch_optional(pool.of(visibility.workspace_id))
+    .fetch_optional(pool.for_workspace(visibility.workspace_id))
     .await?;
     Ok(account.filter(|account| visibility.covers(*account)))
 }
 
-/// The ids of all devices of a workspace.
+/// Returns the ids of all devices of a workspace.
 pub(crate) async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
         .fetch_all(connection)

@@ -1,4 +1,4 @@
-//! The SQL of events. They are written with what they tell of, see [`super::changes`].
+//! SQL of events. An event is written together with the change that it reports, see [`super::changes`].
 
 use super::push_visible_accounts;
 use super::row::row;
@@ -13,7 +13,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 row! {
-    /// An event as its row has it.
+    /// Row of an event.
     #[derive(Clone, Debug)]
     EventRow of event {
         event_id: Uuid,
@@ -50,38 +50,40 @@ impl From<NewEvent> for EventRow {
     }
 }
 
-/// Which events to read; what is `None` does not restrict.
+/// Filter of events; a field that is `None` does not restrict.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only those that happened after this instant.
+    /// Only events that occurred after this instant.
     pub after: Option<Timestamp>,
-    /// Only those that happened before this instant.
+    /// Only events that occurred before this instant.
     pub before: Option<Timestamp>,
-    /// Only these.
+    /// Only events with these ids.
     pub event_ids: Option<Vec<Uuid>>,
-    /// Only those of these types.
+    /// Only events of these types.
     pub event_types: Option<Vec<String>>,
-    /// Only those whose type begins so.
+    /// Only events whose type begins with this prefix.
     pub type_prefix: Option<&'static str>,
-    /// Only those about these devices.
+    /// Only events of these devices.
     pub device_ids: Option<Vec<Uuid>>,
-    /// Only those about these codes.
+    /// Only events of these access codes.
     pub access_code_ids: Option<Vec<Uuid>>,
-    /// Only those about this account.
+    /// Only events of this connected account.
     pub connected_account_id: Option<Uuid>,
-    /// Newest first instead of oldest first.
+    /// True for newest first, false for oldest first.
     pub newest_first: bool,
-    /// How many to pass over.
+    /// Number of events to skip.
     pub offset: i64,
-    /// At most so many.
+    /// Maximum number of events.
     pub limit: i64,
 }
 
-/// The events of a workspace that pass the filter, as they occurred and, where together, as they were recorded.
+/// Returns the events of a workspace that pass the filter, ordered by `occurred_at`, and by the order of recording if
+/// they occurred at the same instant.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Result<Vec<EventRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(EventRow::COLUMNS).push(" from event a where workspace_id ");
-    // Ids find their events by an index of their own; see the migration on why the workspace must not offer another.
+    // Ids are looked up by their own indexes; the migration explains why the condition on the workspace must not match
+    // another index.
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
@@ -113,5 +115,5 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
         " order by occurred_at, sequence"
     });
     query.push(" limit ").push_bind(filter.limit).push(" offset ").push_bind(filter.offset);
-    Ok(query.build_query_as().fetch_all(pool.of(visibility.workspace_id)).await?)
+    Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
 }

@@ -1,4 +1,4 @@
-//! The SQL of faults of operations. A workspace knows whether it has any.
+//! SQL of faults of operations. The workspace stores a flag for whether it has any.
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::FaultOutcome;
@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A fault as its row has it.
+/// Row of a fault.
 struct FaultRow {
     fault_id: Uuid,
     workspace_id: Uuid,
@@ -42,8 +42,8 @@ impl From<FaultRow> for Fault {
     }
 }
 
-/// The faults of these workspaces in the order in which they were made, locked until the transaction ends. To be
-/// called with the devices they are to strike locked, and never before.
+/// Returns the faults of these workspaces in the order of their creation, locked until the transaction ends. Call it
+/// only after the devices that the faults may affect have been locked.
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
@@ -57,7 +57,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_ids: &BTreeSet<Uuid>) 
     Ok(rows.into_iter().map(Fault::from).collect())
 }
 
-/// Writes how often faults were considered.
+/// Writes the number of matched operations (`seen`) of the faults that have changed.
 pub(crate) async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> {
     let (ids, seen): (Vec<Uuid>, Vec<i32>) =
         faults.iter().filter(|fault| fault.has_changed).map(|fault| (fault.fault_id, fault.seen)).unzip();
@@ -75,7 +75,7 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> 
     Ok(())
 }
 
-/// Counts one more fault of a workspace, and gives its number.
+/// Increments the number of faults of a workspace and returns it.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         r#"update workspace set has_faults = true, faults_made = faults_made + 1 where workspace_id = $1
@@ -86,7 +86,7 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     .await?)
 }
 
-/// Writes a fault.
+/// Inserts a fault.
 pub(crate) async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
     sqlx::query!(
         "insert into fault (fault_id, workspace_id, operation, device_id, device_type, outcome, after, times, created_at)
@@ -106,7 +106,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, fault: &Fault) -> Result<()> {
     Ok(())
 }
 
-/// The faults of a workspace, in the order in which they were made.
+/// Returns the faults of a workspace, in the order of their creation.
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> {
     let rows = sqlx::query_as!(
         FaultRow,
@@ -115,12 +115,12 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> 
            from fault where workspace_id = $1 order by sequence"#,
         workspace_id,
     )
-    .fetch_all(pool.of(workspace_id))
+    .fetch_all(pool.for_workspace(workspace_id))
     .await?;
     Ok(rows.into_iter().map(Fault::from).collect())
 }
 
-/// Removes a fault of a workspace. `false`: there is none with this id.
+/// Removes a fault of a workspace. Returns false if no fault has this id.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!("delete from fault where fault_id = $1 and workspace_id = $2", fault_id, workspace_id)
         .execute(&mut *tx)
@@ -128,7 +128,7 @@ pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: 
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }
-    // Without any left, locks need not look any more.
+    // Once no fault is left, operations need not read the table any more.
     sqlx::query(
         "update workspace set has_faults = exists (select from fault where workspace_id = $1) where workspace_id = $1",
     )

@@ -1,4 +1,4 @@
-//! The SQL of HTTP faults. A workspace knows whether it has any.
+//! SQL of HTTP faults. The workspace stores a flag for whether it has any.
 
 use crate::clock::Timestamp;
 use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-/// An HTTP fault as its row has it.
+/// Row of an HTTP fault.
 struct HttpFaultRow {
     http_fault_id: Uuid,
     path: Option<String>,
@@ -37,7 +37,7 @@ impl From<HttpFaultRow> for HttpFault {
     }
 }
 
-/// The HTTP faults of a workspace in the order in which they were made, locked until the transaction ends.
+/// Returns the HTTP faults of a workspace in the order of their creation, locked until the transaction ends.
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows = sqlx::query_as!(
         HttpFaultRow,
@@ -50,7 +50,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
-/// Writes how often HTTP faults were considered and struck.
+/// Writes how often each HTTP fault was checked and how often it was applied.
 pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
     sqlx::query!(
         "update http_fault set asked = new.asked, used = new.used
@@ -65,7 +65,7 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<
     Ok(())
 }
 
-/// The HTTP faults of a workspace, in the order in which they were made.
+/// Returns the HTTP faults of a workspace, in the order of their creation.
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows = sqlx::query_as!(
         HttpFaultRow,
@@ -73,12 +73,12 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFaul
            from http_fault where workspace_id = $1 order by sequence"#,
         workspace_id,
     )
-    .fetch_all(pool.of(workspace_id))
+    .fetch_all(pool.for_workspace(workspace_id))
     .await?;
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
-/// Counts one more HTTP fault of a workspace, and gives its number.
+/// Increments the number of HTTP faults of a workspace and returns it.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
@@ -89,7 +89,7 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     .await?)
 }
 
-/// Writes an HTTP fault of a workspace.
+/// Inserts an HTTP fault of a workspace.
 pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &HttpFault) -> Result<()> {
     sqlx::query!(
         "insert into http_fault (http_fault_id, workspace_id, path, method, outcome, times, probability, created_at)
@@ -108,7 +108,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &Ht
     Ok(())
 }
 
-/// Removes an HTTP fault of a workspace. `false`: there is none with this id.
+/// Removes an HTTP fault of a workspace. Returns false if no HTTP fault has this id.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!(
         "delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2",
@@ -120,7 +120,7 @@ pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault
     if deleted.rows_affected() == 0 {
         return Ok(false);
     }
-    // Without any left, requests need not look any more.
+    // Once no HTTP fault is left, requests need not read the table any more.
     sqlx::query!(
         "update workspace set has_http_faults = exists (select from http_fault where workspace_id = $1)
          where workspace_id = $1",

@@ -1,4 +1,4 @@
-//! SQL and rows: a file for each table, or for what is read and written together.
+//! SQL statements and rows, with one file for each table or for tables that are read and written together.
 
 pub(crate) mod access_codes;
 pub(crate) mod accounts;
@@ -18,23 +18,23 @@ use crate::domain::caller::Visibility;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
-/// The last row of a page: the next one begins behind it.
+/// Position of the last row of a page; the next page starts after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// When that row was made.
+    /// Creation time of the row.
     pub created_at: Timestamp,
-    /// Its id, which decides between rows made together.
+    /// Id of the row, which orders rows with the same creation time.
     pub id: Uuid,
 }
 
-/// Restricts rows to those of the accounts that a caller may see; `column` has the account.
+/// Restricts a query to rows of accounts that the caller may see; `column` holds the account id.
 fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and ").push(column).push(" = any(").push_bind(ids.to_vec()).push(")");
     }
 }
 
-/// Restricts rows to those on devices of the accounts that a caller may see; `column` has the device.
+/// Restricts a query to rows on devices of accounts that the caller may see; `column` holds the device id.
 fn push_visible_devices(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and exists (select from device v where v.device_id = ").push(column);

@@ -1,4 +1,4 @@
-//! The SQL of retention: what is older than it is to be kept.
+//! SQL of retention: removal of rows that are older than the retention period.
 
 use super::workspaces::WorkspaceSettingsRow;
 use crate::clock::Timestamp;
@@ -9,16 +9,12 @@ use crate::postgres::Pool;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Workspaces whose time passes by itself, by id, behind this one: at most so many.
-pub(crate) async fn passing_by_themselves(
-    pool: &Pool,
-    behind: Uuid,
-    limit: i64,
-) -> Result<Vec<(Uuid, WorkspaceSettings)>> {
+/// Returns at most `limit` workspaces whose clock is live or running, ordered by id and starting after `behind`.
+pub(crate) async fn with_moving_clock(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, WorkspaceSettings)>> {
     let mut query = sqlx::QueryBuilder::new("select ");
     query.push(WorkspaceSettingsRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
     query.push(" and w.clock_mode <> 'held' order by w.workspace_id limit ").push_bind(limit);
-    let rows: Vec<WorkspaceSettingsRow> = query.build_query_as().fetch_all(pool.of(Uuid::nil())).await?;
+    let rows: Vec<WorkspaceSettingsRow> = query.build_query_as().fetch_all(pool.for_workspace(Uuid::nil())).await?;
     let settings = |row: WorkspaceSettingsRow| {
         let workspace_id = row.workspace_id();
         Ok((workspace_id, <(Ids, WorkspaceSettings)>::try_from(row)?.1))
@@ -26,10 +22,11 @@ pub(crate) async fn passing_by_themselves(
     rows.into_iter().map(settings).collect()
 }
 
-/// Removes what is too old in these workspaces, at most so many rows of a kind. Gives how many rows it was, and whether it was all.
+/// Removes old rows from these workspaces, at most `limit` of each kind. Returns the number of removed rows, and true
+/// if no old rows are left.
 ///
-/// Whoever else removes rows is passed over and not waited for. A code goes together with an event of its that goes, if
-/// it is gone so long itself; the attempts that spoke of it went before.
+/// Rows that another transaction has locked are skipped. A code is removed together with one of its events, if the code
+/// has been gone for as long itself; its action attempts were removed before.
 pub(crate) async fn remove_batch(
     pool: &Pool,
     workspace_ids: &[Uuid],
@@ -56,7 +53,7 @@ pub(crate) async fn remove_batch(
         tx.commit().await?;
         return Ok((attempts, false));
     }
-    let about = sqlx::query!(
+    let events = sqlx::query!(
         "delete from event where event_id = any(array(
              select old.event_id from unnest($1::uuid[], $2::timestamptz[]) as bounds(id, before)
              cross join lateral (select event_id from event
@@ -72,7 +69,7 @@ pub(crate) async fn remove_batch(
     .fetch_all(&mut *tx)
     .await?;
     let before: HashMap<Uuid, Timestamp> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
-    let codes = about.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));
+    let codes = events.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));
     let (codes, before): (Vec<Uuid>, Vec<Timestamp>) = codes.collect::<HashMap<_, _>>().into_iter().unzip();
     let codes = sqlx::query!(
         "delete from access_code where access_code_id = any(array(
@@ -87,6 +84,6 @@ pub(crate) async fn remove_batch(
     .await?
     .rows_affected();
     tx.commit().await?;
-    let events = about.len() as u64;
+    let events = events.len() as u64;
     Ok((attempts + events + codes, events < full))
 }

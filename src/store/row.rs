@@ -1,13 +1,13 @@
-//! Rows by name: one list of columns from which a row is read, inserted and updated.
+//! Macro that declares a row of a table from one list of columns, with the code to read, insert and update it.
 
-/// Declares a row of a table with its columns, and from that one list how it is read and written.
+/// Declares a row of a table, and derives from one list of columns how the row is read and written.
 ///
-/// - `$key` identifies the row. `fixed` columns are written once, `changing` ones also by an update, and `generated` ones
-///   only by the database. A row of which nothing changes has no update.
-/// - Rows are read by the places of their columns: to look each up by its name took a fifth of the time of a list. Their
-///   `select` therefore begins with `COLUMNS`.
-/// - Any number of rows is written in one statement, each column as an array. Column and value stand on one line here, so
-///   that two columns of one type cannot be swapped.
+/// - `$key` identifies the row. `fixed` columns are written by an insert only, `changing` ones also by an update, and
+///   `generated` ones only by the database. A row without `changing` columns has no update.
+/// - Rows are read by the positions of their columns: looking each column up by name took a fifth of the time of a
+///   list. A `select` of rows must therefore begin with `COLUMNS`.
+/// - Any number of rows is written in one statement, with each column as an array. Column and value are on one line
+///   here, so that two columns of the same type cannot be swapped.
 macro_rules! row {
     ($(#[$attribute:meta])* $row:ident of $table:ident {
         $key:ident: $key_type:ty,
@@ -24,17 +24,17 @@ macro_rules! row {
         }
 
         impl $row {
-            /// Its columns, of a table or alias `a`, for a `select` that begins with them.
+            /// Columns of the table or alias `a`, for a `select` that begins with them.
             pub const COLUMNS: &str = concat!(
                 "a.", stringify!($key)
                 $(, ", a.", stringify!($fixed))* $(, ", a.", stringify!($changing))* $(, ", a.", stringify!($generated))*
             );
-            /// How many they are: the place of the first column behind them.
+            /// Number of columns, which is the position of the first column after them.
             pub const COUNT: usize = [
                 stringify!($key), $(stringify!($fixed),)* $(stringify!($changing),)* $(stringify!($generated),)*
             ].len();
 
-            /// Appends the statement that inserts these rows, in their order.
+            /// Appends the statement that inserts these rows, in this order.
             pub fn push_insert(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
                 let rows = rows.into_iter();
                 let mut $key = Vec::with_capacity(rows.size_hint().0);
@@ -83,7 +83,8 @@ macro_rules! row {
         $first:ident: $first_type:ty, $($changing:ident: $changing_type:ty,)*
     }) => {
         impl $row {
-            /// Appends the statement that updates what changes of these rows. It affects as many rows as there are.
+            /// Appends the statement that updates the `changing` columns of these rows. It affects as many rows as are
+            /// given, if all of them exist.
             pub fn push_update(query: &mut sqlx::QueryBuilder<sqlx::Postgres>, rows: impl IntoIterator<Item = Self>) {
                 let rows = rows.into_iter();
                 let mut $key = Vec::with_capacity(rows.size_hint().0);

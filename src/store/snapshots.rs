@@ -1,8 +1,8 @@
-//! The SQL of snapshots: rows to documents, and documents to rows.
+//! SQL of snapshots: conversion of rows to documents, and of documents to rows.
 
-mod agreement;
 pub(crate) mod check;
 pub mod checksum;
+mod consistency;
 pub(crate) mod document;
 pub(crate) mod raw;
 pub(crate) mod tables;
@@ -32,7 +32,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 use uuid::Uuid;
 
-/// The workspace `$1` with the clock `$2` as a document, for a `select`.
+/// Expression for a `select`: the workspace `$1` with the clock `$2` as a document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let left_out = COLUMNS_LEFT_OUT.join(",");
     let rows = |table: &Table| {
@@ -63,8 +63,8 @@ static TAKE_SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
 
 static COPY: LazyLock<String> = LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
 
-/// The document that a `select` gives, piece by piece: the connection would keep the room for the longest message that it
-/// ever got.
+/// Returns a query for the document of `select` in pieces: a connection never shrinks its buffer below the longest
+/// message that it received.
 fn in_pieces(select: &str) -> String {
     format!(
         "select octet_length(all_of_it.bytes), substr(all_of_it.bytes, place, {BATCH})
@@ -73,17 +73,16 @@ fn in_pieces(select: &str) -> String {
     )
 }
 
-/// Which snapshot of a workspace.
+/// Identity of a new snapshot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NewSnapshot {
-    /// Its id.
     pub(crate) snapshot_id: Uuid,
-    /// Its place in the order in which the workspace's snapshots came; 0: its beginning.
+    /// Ordinal of the snapshot in its workspace; 0 is the initial state of the workspace.
     pub(crate) ordinal: i64,
 }
 
-/// Takes a snapshot of a workspace whose clock stands so: one statement. To be called with all its devices locked, or before
-/// anybody knows it.
+/// Takes a snapshot of a workspace with the given clock, in one statement. All devices of the workspace must be locked,
+/// unless no other transaction can see the workspace yet.
 pub(crate) async fn create(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -101,37 +100,37 @@ pub(crate) async fn create(
     Ok(())
 }
 
-/// A document as the database has sent it.
+/// Document as read from the database.
 pub(crate) struct StoredSnapshot(Vec<u8>);
 
 impl StoredSnapshot {
-    /// Gathers the pieces of one; `None`: there are none.
+    /// Joins the pieces of a document; returns `None` if there are no pieces.
     async fn gather(mut pieces: BoxStream<'_, sqlx::Result<(i32, Vec<u8>)>>) -> Result<Option<Self>> {
         let mut text = Vec::new();
         while let Some((length, piece)) = pieces.try_next().await? {
-            // At once: growing step by step would take twice of it.
+            // Reserves the whole length at once: growing step by step would take twice the memory.
             text.reserve_exact(usize::try_from(length).unwrap_or(0).saturating_sub(text.len()));
             text.extend_from_slice(&piece);
         }
         Ok(Some(Self(text)).filter(|stored| !stored.0.is_empty()))
     }
 
-    /// Its text.
+    /// Returns the text of the document.
     pub(crate) fn text(&self) -> Result<&str> {
         str::from_utf8(&self.0).map_err(|error| Error::Internal(error.into()))
     }
 }
 
-/// A workspace as it is, as a document. To be called with all its devices locked.
+/// Returns the current state of a workspace as a document. All devices of the workspace must be locked.
 pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<StoredSnapshot> {
     let clock = serde_json::to_string(clock)?;
     let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
     StoredSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
 }
 
-/// Puts an imported document among a workspace's snapshots. It goes to the database piece by piece: as a parameter of a
-/// statement it would be copied twice.
-pub(crate) async fn keep(
+/// Stores an imported document as a snapshot of a workspace. The document is sent to the database in pieces: as a
+/// parameter of a statement it would be copied twice.
+pub(crate) async fn insert_imported(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     new_snapshot: NewSnapshot,
@@ -148,7 +147,7 @@ pub(crate) async fn keep(
     let columns = format!("{snapshot_id}\t{workspace_id}\t{ordinal}\t{created_at}\t{instant}\ttrue\t");
     copy.send(columns.as_bytes()).await?;
     for piece in document.as_bytes().chunks(CHUNK_BYTES) {
-        // Of what means something else than itself, JSON as it was written has nothing but this.
+        // In the text format of COPY, the backslash is the only special character that a JSON text can contain.
         let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
         for byte in piece {
             escaped.extend_from_slice(if *byte == b'\\' { br"\\" } else { std::slice::from_ref(byte) });
@@ -160,13 +159,14 @@ pub(crate) async fn keep(
     Ok(())
 }
 
-/// As many bytes go to the database at once.
+/// Number of bytes per message to the database.
 const CHUNK_BYTES: usize = 256 * 1024;
 
-/// From so many bytes of rows on they are written by more than one statement.
+/// Size limit in bytes for the rows of one insert statement, which exceeds it by at most one row, and for the pieces in
+/// which a document is read.
 const BATCH: usize = 2 * 1024 * 1024;
 
-/// The ordinal of the next snapshot of a workspace, which is locked.
+/// Returns the ordinal of the next snapshot of a workspace. The workspace must be locked.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     let ordinal = sqlx::query_scalar!(
         "update workspace set snapshots_made = snapshots_made + 1 where workspace_id = $1 returning snapshots_made",
@@ -177,7 +177,7 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(ordinal)
 }
 
-/// A snapshot as it is listed.
+/// Snapshot in the list of the snapshots of a workspace.
 #[derive(Debug, Serialize)]
 pub(crate) struct Listed {
     snapshot_id: Uuid,
@@ -188,7 +188,7 @@ pub(crate) struct Listed {
     is_imported: bool,
 }
 
-/// The snapshots of a workspace in the order in which they came.
+/// Returns the snapshots of a workspace in the order in which they were taken or imported.
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>> {
     let found = sqlx::query_as!(
         Listed,
@@ -196,36 +196,36 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Listed>>
          where workspace_id = $1 and ordinal > 0 order by ordinal",
         workspace_id
     )
-    .fetch_all(pool.of(workspace_id))
+    .fetch_all(pool.for_workspace(workspace_id))
     .await?;
     Ok(found)
 }
 
-static ONE: LazyLock<String> = LazyLock::new(|| {
+static SELECT_ONE: LazyLock<String> = LazyLock::new(|| {
     in_pieces(
         "select document::text from snapshot
          where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
     )
 });
 
-static DOCUMENT_HEAD: LazyLock<String> =
+static SELECT_INITIAL: LazyLock<String> =
     LazyLock::new(|| in_pieces("select document::text from snapshot where workspace_id = $1 and ordinal = 0"));
 
-/// One snapshot of a workspace.
-pub(crate) async fn one(
+/// Returns one snapshot of a workspace.
+pub(crate) async fn find(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     snapshot_id: Uuid,
 ) -> Result<Option<StoredSnapshot>> {
-    StoredSnapshot::gather(sqlx::query_as(ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
+    StoredSnapshot::gather(sqlx::query_as(SELECT_ONE.as_str()).bind(snapshot_id).bind(workspace_id).fetch(tx)).await
 }
 
-/// How a workspace began, if that was recorded.
-pub(crate) async fn beginning(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<StoredSnapshot>> {
-    StoredSnapshot::gather(sqlx::query_as(DOCUMENT_HEAD.as_str()).bind(workspace_id).fetch(tx)).await
+/// Returns the initial state of a workspace, if it was recorded.
+pub(crate) async fn initial_state(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<StoredSnapshot>> {
+    StoredSnapshot::gather(sqlx::query_as(SELECT_INITIAL.as_str()).bind(workspace_id).fetch(tx)).await
 }
 
-/// Removes a snapshot. `false`: the workspace has no such snapshot.
+/// Deletes a snapshot. Returns false if the workspace has no such snapshot.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!(
         "delete from snapshot where snapshot_id = $1 and workspace_id is not distinct from $2 and ordinal > 0",
@@ -237,7 +237,7 @@ pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, snapshot_i
     Ok(deleted.rows_affected() > 0)
 }
 
-/// The columns of all tables that a snapshot has.
+/// Returns the columns of all tables of a snapshot.
 pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     let names: Vec<&str> = TABLES.iter().map(|table| table.name).chain([WORKSPACE.name]).collect();
     let found: Vec<Column> = sqlx::query_as(
@@ -258,11 +258,11 @@ pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     Ok(columns)
 }
 
-/// Makes a workspace what a document says, and takes that back: whether it can be done.
+/// Restores a document into a workspace and rolls the change back, to check that it can be restored.
 ///
 /// # Errors
-/// Those of [`put`].
-pub(crate) async fn try_put(
+/// The errors of [`restore_document`].
+pub(crate) async fn check_restorable(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     document: &Document<'_>,
@@ -270,27 +270,27 @@ pub(crate) async fn try_put(
     machine_now: Timestamp,
 ) -> Result<()> {
     let mut trial = tx.begin().await?;
-    put(&mut trial, workspace_id, document, columns, machine_now).await?;
+    restore_document(&mut trial, workspace_id, document, columns, machine_now).await?;
     Ok(trial.rollback().await?)
 }
 
-/// Makes a workspace what a document says, whatever it was: the same number of statements however large it is, but for
-/// one for each [`BATCH`]. The workspace is locked, and nothing below it; afterwards all of it is, in the order in which
-/// everybody locks.
+/// Restores a document into a workspace, whatever its current state. The number of statements does not depend on the
+/// size of the document, except for one insert per [`BATCH`]. The workspace must be locked, and nothing below it;
+/// afterwards all of it is locked, in the usual order of locking.
 ///
 /// # Errors
-/// What stands against the document: an id that another workspace has, a rule of the database that it breaks.
-pub(crate) async fn put(
+/// The document cannot be restored: an id is in use in another workspace, or a constraint of the database is violated.
+pub(crate) async fn restore_document(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     document: &Document<'_>,
     columns: &Columns,
     machine_now: Timestamp,
 ) -> Result<()> {
-    put_all(tx, workspace_id, document, columns, machine_now).await.map_err(refusal)
+    restore(tx, workspace_id, document, columns, machine_now).await.map_err(rejection)
 }
 
-async fn put_all(
+async fn restore(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     document: &Document<'_>,
@@ -298,40 +298,44 @@ async fn put_all(
     machine_now: Timestamp,
 ) -> Result<()> {
     let no_clock = || Error::inconsistent("snapshot", workspace_id, "clock");
-    let clock = document.clock.going_on(machine_now).ok_or_else(no_clock)?;
-    // First, while nothing is locked that others may wait for: another seed waits for all who refer to the workspace.
+    let clock = document.clock.continued(machine_now).ok_or_else(no_clock)?;
+    // This comes first, before locks are taken that other transactions may wait for: a change of the seed waits for all
+    // transactions that refer to the workspace.
     put_workspace(tx, workspace_id, document.workspace, columns).await?;
     workspaces::set_clock(tx, workspace_id, clock).await?;
     lock_pin_groups(tx, workspace_id, document).await?;
-    let there = workspaces::lock_devices(tx, workspace_id).await?;
-    // What nobody waits for is replaced; what is locked stays where it is.
+    let existing_devices = workspaces::lock_devices(tx, workspace_id).await?;
+    // Rows that no transaction waits for are deleted and inserted again; rows that are locked stay in place and are
+    // updated.
     for table in TABLES.iter().rev().filter(|table| !table.is_locked) {
         let delete = format!("delete from {} where workspace_id = $1", table.name);
         sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
     }
-    let mut there: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", there)]);
+    let mut existing_ids: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", existing_devices)]);
     let accounts = accounts::list(tx, workspace_id).await?;
-    there.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
+    existing_ids.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
     for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.is_locked) {
-        let stay: HashSet<Uuid> = keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
-        let go = there.remove(table.name).unwrap_or_default().into_iter().filter(|id| !stay.contains(id));
-        let go: Vec<Uuid> = go.collect();
+        let document_ids: HashSet<Uuid> =
+            keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
+        let removed_ids =
+            existing_ids.remove(table.name).unwrap_or_default().into_iter().filter(|id| !document_ids.contains(id));
+        let removed_ids: Vec<Uuid> = removed_ids.collect();
         let delete = format!("delete from {} where {} = any($1)", table.name, table.key);
-        sqlx::query(AssertSqlSafe(delete)).bind(go).execute(&mut *tx).await?;
-        refuse_what_others_have(tx, workspace_id, table, &stay).await?;
+        sqlx::query(AssertSqlSafe(delete)).bind(removed_ids).execute(&mut *tx).await?;
+        reject_ids_of_other_workspaces(tx, workspace_id, table, &document_ids).await?;
     }
     for (table, rows) in TABLES.iter().zip(&document.tables) {
         put_rows(tx, workspace_id, table, rows, columns).await?;
     }
-    // What was the room for long statements is not kept.
+    // Frees the buffers of the long statements.
     tx.shrink_buffers();
     set_due_times(tx, workspace_id).await
 }
 
-/// As many devices have their codes looked at at once.
+/// Number of devices whose codes are processed together.
 const DEVICES_PER_CHUNK: usize = 1000;
 
-/// Derives when the codes of a workspace are next due, which a document may tell otherwise.
+/// Recomputes the due times of the codes of a workspace; those in the document may differ.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
     let visibility = Visibility::all_of(workspace_id);
@@ -345,9 +349,9 @@ async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> 
     Ok(())
 }
 
-/// Codes on these devices with the due times that follow from their lives.
+/// Returns the codes with the due times derived from their state.
 fn with_due_times(mut codes: Vec<StoredCode>, locked: &[LockedDevice]) -> Result<Vec<StoredCode>> {
-    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|it| (it.device.device_id, it)).collect();
+    let locks: HashMap<Uuid, &LockedDevice> = locked.iter().map(|locked| (locked.device.device_id, locked)).collect();
     for stored in &mut codes {
         let locked = locks.get(&stored.code.device_id);
         let locked =
@@ -357,7 +361,7 @@ fn with_due_times(mut codes: Vec<StoredCode>, locked: &[LockedDevice]) -> Result
     Ok(codes)
 }
 
-/// What tells the rows of a table apart.
+/// Returns the keys of the rows of a table.
 async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
     let mut keys = Vec::new();
     raw::each(rows, |_, row| {
@@ -369,7 +373,7 @@ async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-/// The columns that these rows tell of, in quotes: what they do not tell of takes its default.
+/// Returns the columns that are present in the rows, quoted. Missing columns take their default.
 fn present_columns(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
     let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
     let present_columns = columns.iter().filter(|column| row.get(&column.name).is_some());
@@ -378,7 +382,7 @@ fn present_columns(table: &Table, row: &Value, columns: &Columns) -> Vec<String>
 
 async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue, columns: &Columns) -> Result<()> {
     let present_columns = present_columns(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
-    let set: Vec<String> = present_columns.iter().map(|it| format!("{it} = new.{it}")).collect();
+    let set: Vec<String> = present_columns.iter().map(|column| format!("{column} = new.{column}")).collect();
     if set.is_empty() {
         return Ok(());
     }
@@ -391,39 +395,41 @@ async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue
     Ok(())
 }
 
-/// Locks all PIN groups of a workspace, and those that it is to have, in the order of their keys.
+/// Locks all PIN groups of a workspace, existing ones and those of the document, in the order of their keys.
 async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, document: &Document<'_>) -> Result<()> {
-    let there: Vec<String> =
+    let existing: Vec<String> =
         sqlx::query_scalar!("select common_code_key from pin_group where workspace_id = $1", workspace_id)
             .fetch_all(&mut *tx)
             .await?;
-    let mut keys_to_lock: BTreeSet<String> = there.into_iter().collect();
+    let mut keys_to_lock: BTreeSet<String> = existing.into_iter().collect();
     for (table, rows) in TABLES.iter().zip(&document.tables).filter(|(table, _)| table.name == "pin_group") {
         keys_to_lock.extend(keys(table, rows).await?);
     }
     access_codes::lock_pin_groups(tx, workspace_id, &keys_to_lock.into_iter().collect::<Vec<_>>()).await
 }
 
-/// Looks before it writes: what it would overwrite, it would lock.
-async fn refuse_what_others_have(
+/// Rejects ids that another workspace uses. This is checked before the write, which would lock the rows of the other
+/// workspace.
+async fn reject_ids_of_other_workspaces(
     tx: &mut PgConnection,
     workspace_id: Uuid,
     table: &Table,
     ids: &HashSet<Uuid>,
 ) -> Result<()> {
     let Table { name, key, .. } = table;
-    let look = format!(
+    let query = format!(
         "select t.{key} from unnest($1::uuid[]) as wanted(id)
          cross join lateral (select * from {name} where {key} = wanted.id offset 0) as t
          where t.workspace_id <> $2 limit 1"
     );
     let ids: Vec<Uuid> = ids.iter().copied().collect();
-    let of_another: Option<Uuid> =
-        sqlx::query_scalar(AssertSqlSafe(look)).bind(ids).bind(workspace_id).fetch_optional(tx).await?;
-    of_another.map_or(Ok(()), |id| Err(in_use(&format!("{key} {id}"))))
+    let used_id: Option<Uuid> =
+        sqlx::query_scalar(AssertSqlSafe(query)).bind(ids).bind(workspace_id).fetch_optional(tx).await?;
+    used_id.map_or(Ok(()), |id| Err(in_use(&format!("{key} {id}"))))
 }
 
-/// Writes rows in this order. The database numbers them anew, so that they stand behind each other as before.
+/// Writes rows in the order of the document. The database assigns new sequence numbers, so the order of the rows is
+/// preserved.
 async fn put_rows(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -436,19 +442,19 @@ async fn put_rows(
     let Some(first) = rows.peek() else { return Ok(()) };
     let present_columns = present_columns(table, &serde_json::from_str(first.get())?, columns);
     let (names, Table { name, key, .. }) = (present_columns.join(", "), table);
-    let set: Vec<String> = present_columns.iter().map(|it| format!("{it} = excluded.{it}")).collect();
-    let meeting = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
+    let set: Vec<String> = present_columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    let on_conflict = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
     let insert = format!(
         "insert into {name} as kept (workspace_id, {names})
          select $1, {names} from json_populate_recordset(null::{name}, $2::text::json) with ordinality as new
          order by ordinality {}",
-        if table.is_locked { &meeting } else { "" }
+        if table.is_locked { &on_conflict } else { "" }
     );
     while rows.peek().is_some() {
         let (batch, count) = compute::sized(is_long, || batch(&mut rows)).await;
         let insert = AssertSqlSafe(insert.clone());
         let written = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
-        // One of them became another workspace's after they were looked for.
+        // Another workspace took one of the ids after they were checked.
         if written.rows_affected() != count {
             return Err(in_use(key));
         }
@@ -456,7 +462,7 @@ async fn put_rows(
     Ok(())
 }
 
-/// As many of the next rows as one statement writes, as a list, and how many these are.
+/// Returns the next rows as a JSON list of about [`BATCH`] bytes, and their number.
 fn batch<'a>(rows: &mut impl Iterator<Item = &'a RawValue>) -> (String, u64) {
     let (mut batch, mut count) = (String::from("["), 0);
     while batch.len() < BATCH {
@@ -478,26 +484,29 @@ fn in_use(what: &str) -> Error {
     ))
 }
 
-/// What stands against writing a document, where that is not the server's fault.
-fn refusal(error: Error) -> Error {
+/// Converts an error of the database that the document caused into one for the client.
+fn rejection(error: Error) -> Error {
     let Error::Internal(cause) = error else { return error };
     let cause = match cause.downcast::<sqlx::Error>() {
         Ok(cause) => cause,
         Err(cause) => return Error::Internal(cause),
     };
-    let Some(refused) = cause.as_database_error() else { return (*cause).into() };
-    let (state, constraint) = (refused.code().unwrap_or_default(), refused.constraint().unwrap_or_default());
+    let Some(database_error) = cause.as_database_error() else { return (*cause).into() };
+    let (state, constraint) =
+        (database_error.code().unwrap_or_default(), database_error.constraint().unwrap_or_default());
     let is_of_the_server = constraint == "workspace_seed_key" || constraint.ends_with("_pkey");
     match state.get(..2) {
-        Some("23") if refused.is_unique_violation() && is_of_the_server => {
+        Some("23") if database_error.is_unique_violation() && is_of_the_server => {
             let table = constraint.strip_suffix("_pkey");
             in_use(&table.map_or_else(|| "seed".to_owned(), |table| format!("{table}_id")))
         }
-        // What breaks a rule, does not fit its type, or is too large to be kept.
-        Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database refuses it: {refused}")),
-        _ if state == "40P01" => {
-            Error::Conflict("another workspace is given what is in the snapshot just now. Try again.".to_owned())
-        }
+        // A value violates a constraint, does not fit its type, or exceeds a size limit.
+        Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database rejects it: {database_error}")),
+        _ if state == "40P01" => Error::Conflict(
+            "another request is writing the content of this snapshot to another workspace. Try \
+                             again."
+                .to_owned(),
+        ),
         _ => (*cause).into(),
     }
 }

@@ -1,4 +1,4 @@
-//! The SQL of workspaces, their credentials and their clocks.
+//! SQL of workspaces, their credentials, clocks and settings.
 
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// What of a workspace hardly ever changes, as its row has it.
+/// Row of the rarely changing part of a workspace.
 #[derive(sqlx::FromRow)]
 struct WorkspaceRow {
     workspace_id: Uuid,
@@ -39,7 +39,7 @@ impl From<WorkspaceRow> for Workspace {
     }
 }
 
-/// The workspace whose token of this kind this is.
+/// Returns the workspace that has this token of this kind.
 pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
     let row = sqlx::query_as!(
         WorkspaceRow,
@@ -49,12 +49,12 @@ pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Opt
         token,
         kind
     )
-    .fetch_optional(pool.of(Uuid::nil()))
+    .fetch_optional(pool.for_workspace(Uuid::nil()))
     .await?;
     Ok(row.map(Workspace::from))
 }
 
-/// The workspace with this id.
+/// Returns the workspace with this id.
 pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
     let row = sqlx::query_as!(
         WorkspaceRow,
@@ -62,33 +62,34 @@ pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Work
          from workspace where workspace_id = $1",
         workspace_id
     )
-    .fetch_optional(pool.of(workspace_id))
+    .fetch_optional(pool.for_workspace(workspace_id))
     .await?;
     Ok(row.map(Workspace::from))
 }
 
-/// A workspace about to be made.
+/// New workspace.
 #[derive(Debug)]
 pub(crate) struct NewWorkspace<'a> {
-    /// What of it never changes.
+    /// Name, keys and other rarely changing properties.
     pub workspace: &'a Workspace,
-    /// The seed of its ids, if it has one.
+    /// Seed of the ids, PINs and keys; `None` if they are random.
     pub seed: Option<&'a str>,
-    /// How it begins.
+    /// Initial clock and settings.
     pub settings: WorkspaceSettings,
-    /// Its own time when it is made.
+    /// Creation time, by the clock of the workspace.
     pub created_at: Timestamp,
-    /// The machine's time after which it may be removed.
+    /// Machine time after which the workspace may be removed; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// Its API key.
     pub api_key: &'a str,
-    /// Its personal access token.
     pub personal_access_token: &'a str,
 }
 
-/// Writes a workspace and its credentials. A unique violation means that something in it is not free.
+/// Inserts a workspace and its credentials.
+///
+/// # Errors
+/// [`Error::InUse`] if a unique value, such as the id, the seed or a key, is already in use.
 pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Result<()> {
-    let (mode, at, since, rate) = columns(new.settings.clock);
+    let (mode, at, since, rate) = clock_columns(new.settings.clock);
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
                                 clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
@@ -127,7 +128,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
     Ok(())
 }
 
-fn columns(clock: WorkspaceClock) -> (&'static str, Option<Timestamp>, Option<Timestamp>, Option<f64>) {
+fn clock_columns(clock: WorkspaceClock) -> (&'static str, Option<Timestamp>, Option<Timestamp>, Option<f64>) {
     match clock {
         WorkspaceClock::Live => ("live", None, None, None),
         WorkspaceClock::Held { at } => ("held", Some(at), None, None),
@@ -135,7 +136,7 @@ fn columns(clock: WorkspaceClock) -> (&'static str, Option<Timestamp>, Option<Ti
     }
 }
 
-/// The clock and ways of a workspace, as its row has them.
+/// Row of the clock and the settings of a workspace.
 #[derive(Debug, sqlx::FromRow)]
 #[expect(clippy::struct_excessive_bools, reason = "the columns are independent of each other")]
 pub struct WorkspaceSettingsRow {
@@ -155,12 +156,11 @@ pub struct WorkspaceSettingsRow {
 }
 
 impl WorkspaceSettingsRow {
-    /// The workspace.
     pub fn workspace_id(&self) -> Uuid {
         self.workspace_id
     }
 
-    /// The columns of a workspace, the alias `w`, for a `select`.
+    /// Columns of a workspace, with the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
         w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits,
         w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
@@ -190,7 +190,7 @@ impl TryFrom<WorkspaceSettingsRow> for (Ids, WorkspaceSettings) {
     }
 }
 
-/// The clock and ways of workspaces as they are now, with where their ids come from.
+/// Returns the current clock and settings of workspaces, with the generator of their ids.
 pub(crate) async fn all_settings(
     connection: &mut PgConnection,
     workspace_ids: &[Uuid],
@@ -201,7 +201,7 @@ pub(crate) async fn all_settings(
     rows.into_iter().map(|row| Ok((row.workspace_id, row.try_into()?))).collect()
 }
 
-/// The ids, the clock and the ways of one workspace as they are now.
+/// Returns the generator of the ids, and the current clock and settings, of one workspace.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
@@ -210,13 +210,13 @@ pub(crate) async fn settings(connection: &mut PgConnection, workspace_id: Uuid) 
     settings.ok_or(Error::NotFound(Resource::Workspace))
 }
 
-/// Locks a workspace, so that it gets no further device and its clock is nobody else's to move until the transaction
-/// ends. To be called before any of its devices is locked.
+/// Locks a workspace until the transaction ends, so that no device is added and no other transaction changes its clock.
+/// Must be called before any of its devices is locked.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
-    // Not `for update`: whoever works on its devices may still refer to it.
+    // Not `for update`: transactions that work on its devices may still insert rows that refer to the workspace.
     let locked =
         sqlx::query!("select workspace_id from workspace where workspace_id = $1 for no key update", workspace_id)
             .fetch_optional(tx)
@@ -224,9 +224,9 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()
     locked.map(drop).ok_or(Error::NotFound(Resource::Workspace))
 }
 
-/// Sets the workspace's clock. To be called with it and all its devices locked.
+/// Sets the clock of a workspace. The workspace and all its devices must be locked.
 pub(crate) async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
-    let (mode, at, since, rate) = columns(clock);
+    let (mode, at, since, rate) = clock_columns(clock);
     sqlx::query!(
         "update workspace set clock_mode = $2, clock_at = $3, clock_since = $4, clock_rate = $5
          where workspace_id = $1",
@@ -241,17 +241,21 @@ pub(crate) async fn set_clock(tx: &mut PgConnection, workspace_id: Uuid, clock: 
     Ok(())
 }
 
-/// Sets how long operations take in a workspace; `None`: until somebody ends them. To be called with it and all its
-/// devices locked.
-pub(crate) async fn set_programming(tx: &mut PgConnection, workspace_id: Uuid, takes: Option<TimeDelta>) -> Result<()> {
-    let milliseconds = takes.map(|takes| takes.num_milliseconds());
+/// Sets the duration of operations in a workspace; `None`: operations run until they are completed by hand. The
+/// workspace and all its devices must be locked.
+pub(crate) async fn set_programming(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    duration: Option<TimeDelta>,
+) -> Result<()> {
+    let milliseconds = duration.map(|duration| duration.num_milliseconds());
     sqlx::query!("update workspace set programming_ms = $2 where workspace_id = $1", workspace_id, milliseconds)
         .execute(tx)
         .await?;
     Ok(())
 }
 
-/// Sets how often the workspace's devices take requests. `false`: there is no such workspace.
+/// Sets the rate limits of the devices of a workspace. Returns false if the workspace does not exist.
 pub(crate) async fn set_rate_limits(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -262,23 +266,24 @@ pub(crate) async fn set_rate_limits(
     Ok(done.rows_affected() > 0)
 }
 
-/// Sets whether parameters that the contract does not know are refused. `false`: there is no such workspace.
+/// Sets whether requests with parameters that are not in the contract are rejected. Returns false if the workspace does
+/// not exist.
 pub(crate) async fn set_strictness(tx: &mut PgConnection, workspace_id: Uuid, is_strict: bool) -> Result<bool> {
     let query = sqlx::query("update workspace set is_strict = $2 where workspace_id = $1");
     let done = query.bind(workspace_id).bind(is_strict).execute(tx).await?;
     Ok(done.rows_affected() > 0)
 }
 
-/// Settings that decide what is answered where Seam's own answer is uncertain; what is `None` stays.
+/// Changes of settings for cases in which the behaviour of Seam is uncertain; `None` keeps a setting.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(crate) struct WorkspaceUpdate {
-    /// Whether managed codes on one lock may have the same PIN while they are not on the lock at the same time.
+    /// True if managed codes on one lock may have the same PIN while they are not on the lock at the same time.
     pub allow_same_code_in_disjoint_windows: Option<bool>,
-    /// Whether a window that has begun is refused on locks that take no start in the past.
+    /// True if time frames that have begun are rejected on locks that accept no start in the past.
     pub refuse_begun_windows: Option<bool>,
 }
 
-/// Changes settings of a workspace, and gives both as they are then. `None`: there is no such workspace.
+/// Changes settings of a workspace. Returns both settings after the change; `None` if the workspace does not exist.
 pub(crate) async fn update_settings(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -299,31 +304,31 @@ pub(crate) async fn update_settings(
     Ok(row)
 }
 
-/// Removes a workspace with everything in it.
+/// Deletes a workspace with all its data.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Workspace`].
 pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
-    // Its locks first, in a transaction of their own: a request that has just made a PIN group, and so refers to the
-    // workspace, may wait for one of them.
+    // The devices are deleted first, in a separate transaction: a request that has just created a PIN group, and so
+    // refers to the workspace, may be waiting for one of them.
     let mut tx = pool.begin(workspace_id).await?;
     tx.allow_long().await?;
     delete_devices(&mut tx, workspace_id).await?;
     tx.commit().await?;
     let mut tx = pool.begin(workspace_id).await?;
     tx.allow_long().await?;
-    // A lock may have been added meanwhile.
+    // A device may have been added meanwhile.
     delete_devices(&mut tx, workspace_id).await?;
     sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// Removes the devices of a workspace, with all that is told of them; the workspace is locked until the transaction
-/// ends.
+/// Deletes the devices of a workspace with their codes, action attempts and events. Locks the workspace until the
+/// transaction ends.
 async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     lock(tx, workspace_id).await?;
-    // Whoever is at work on one of its devices is waited for, and nobody waits for us.
+    // Waits for transactions that work on the devices of the workspace. None of them waits for this transaction.
     lock_devices(tx, workspace_id).await?;
     sqlx::query!(
         "with e as (delete from event where workspace_id = $1),
@@ -337,8 +342,8 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()>
     Ok(())
 }
 
-/// Locks all devices of a workspace, which is locked, in the order of their ids, and gives these: nothing happens in it
-/// until the transaction ends.
+/// Locks all devices of a workspace in the order of their ids, and returns the ids: nothing can change in the workspace
+/// until the transaction ends. The workspace itself must be locked.
 pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     let ids = sqlx::query!(
         "select device_id from device where workspace_id = $1 order by device_id for update",
@@ -349,10 +354,10 @@ pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(ids.into_iter().map(|row| row.device_id).collect())
 }
 
-/// The error of an insert: [`Error::InUse`] where what somebody chose is taken already.
+/// Converts the error of an insert: to [`Error::InUse`] if a unique value is already in use.
 pub(super) fn not_inserted(error: sqlx::Error) -> Error {
-    let taken = error.as_database_error().filter(|error| error.is_unique_violation());
-    let taken = taken.and_then(|error| error.constraint()).and_then(|constraint| match constraint {
+    let parameter = error.as_database_error().filter(|error| error.is_unique_violation());
+    let parameter = parameter.and_then(|error| error.constraint()).and_then(|constraint| match constraint {
         "workspace_pkey" => Some("workspace_id"),
         "workspace_seed_key" => Some("seed"),
         "credential_pkey" => Some("api_key"),
@@ -361,32 +366,29 @@ pub(super) fn not_inserted(error: sqlx::Error) -> Error {
         "workspace_publishable_key_key" => Some("publishable_key"),
         _ => None,
     });
-    taken.map_or_else(|| error.into(), Error::InUse)
+    parameter.map_or_else(|| error.into(), Error::InUse)
 }
 
-/// A workspace as a list of all shows it.
+/// Row of a workspace as the control plane lists it.
 #[derive(Debug, sqlx::FromRow)]
 pub(crate) struct ListedRow {
-    /// Its id, and what of it changes.
+    /// Id, clock and settings of the workspace.
     #[sqlx(flatten)]
     pub settings: WorkspaceSettingsRow,
-    /// Its name.
     pub name: String,
-    /// The seed of its ids, if it has one.
+    /// Seed of the ids, PINs and keys; `None` if they are random.
     pub seed: Option<String>,
-    /// The key with which browsers may ask for client sessions.
+    /// Key with which browsers may request client sessions.
     pub publishable_key: String,
-    /// When it was made, in its own time.
+    /// Creation time, by the clock of the workspace.
     pub created_at: Timestamp,
-    /// The machine's time after which it may be removed.
+    /// Machine time after which the workspace may be removed; `None`: never.
     pub expires_at: Option<Timestamp>,
-    /// Its API key.
     pub api_key: Option<String>,
-    /// Its personal access token.
     pub personal_access_token: Option<String>,
 }
 
-/// All workspaces, or only this one, in the order in which they were made.
+/// Returns all workspaces, or only the given one, in the order of their creation.
 pub(crate) async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
     let token = |kind| {
         format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
@@ -399,23 +401,23 @@ pub(crate) async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRo
         query.push(" where w.workspace_id = ").push_bind(workspace_id);
     }
     query.push(" order by w.sequence");
-    Ok(query.build_query_as().fetch_all(pool.of(only.unwrap_or_default())).await?)
+    Ok(query.build_query_as().fetch_all(pool.for_workspace(only.unwrap_or_default())).await?)
 }
 
-/// How much there is in a workspace.
+/// Numbers of devices and codes in a workspace.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, sqlx::FromRow)]
 pub(crate) struct Contents {
-    /// Its devices.
     pub device_count: i64,
-    /// Its codes that are not gone, without backups that wait in pools.
+    /// Managed codes that are not gone, without backup codes in backup pools.
     pub access_code_count: i64,
-    /// Codes on its locks that somebody else put there.
+    /// Unmanaged codes that are not gone.
     pub unmanaged_access_code_count: i64,
 }
 
-/// How much there is in each of these workspaces, in this order.
+/// Returns the contents of each of these workspaces, in the given order.
 pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<Contents>> {
-    // `gone_at is null` is asked for of what was found: as a condition it would make other indexes look as good.
+    // `gone_at is null` is a filter of the aggregate: as a condition of the query it would make the planner consider
+    // other indexes.
     let rows = sqlx::query_as(
         "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
          from unnest($1::uuid[]) with ordinality as w(id, place)
@@ -428,18 +430,18 @@ pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<
          order by w.place",
     )
     .bind(workspace_ids)
-    .fetch_all(pool.of(Uuid::nil()))
+    .fetch_all(pool.for_workspace(Uuid::nil()))
     .await?;
     Ok(rows)
 }
 
-/// Which of the workspaces that chose neither seed nor id the next one is, from 1 on.
+/// Returns the ordinal of the next workspace that has neither a chosen seed nor a chosen id, counting from 1.
 pub(crate) async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
     let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
     Ok(ordinal)
 }
 
-/// Those of these ids of workspaces, devices and accounts that are in use.
+/// Returns those of the given workspace, device and account ids that are in use.
 pub(crate) async fn in_use(
     tx: &mut PgConnection,
     workspace_ids: &[Uuid],
@@ -459,17 +461,17 @@ pub(crate) async fn in_use(
     Ok(found.into_iter().collect())
 }
 
-/// Lets nobody else load fixtures until the transaction ends.
+/// Prevents other transactions from loading fixtures until this transaction ends.
 pub(crate) async fn lock_fixtures(tx: &mut PgConnection) -> Result<()> {
-    // Any number will do that nobody else has; these are the letters "fixtures".
+    // Any number that no other advisory lock uses; this one is the letters "fixtures".
     sqlx::query!("select pg_advisory_xact_lock($1)", i64::from_be_bytes(*b"fixtures")).execute(tx).await?;
     Ok(())
 }
 
-/// The workspaces whose time was up at this instant of the machine's.
+/// Returns the workspaces that have expired at this machine time.
 pub(crate) async fn expired(pool: &Pool, machine_now: Timestamp) -> Result<Vec<Uuid>> {
     let ids = sqlx::query_scalar!("select workspace_id from workspace where expires_at <= $1", machine_now)
-        .fetch_all(pool.of(Uuid::nil()))
+        .fetch_all(pool.for_workspace(Uuid::nil()))
         .await?;
     Ok(ids)
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The official CLI against a running server, with the commands it builds from the server's own openapi.json:
+# Tests the official CLI against a running server. The CLI builds its commands from the openapi.json of the server:
 #   BASE_URL=http://127.0.0.1:7326 API_KEY=seam_... tests/cli/run.sh
-# Needs npm. The packages, and the Node that the CLI wants, are kept under target/.
+# Needs npm. The packages and the Node that the CLI needs are stored under target/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(cd "$here/../.." && pwd)/target/cli
@@ -11,7 +11,7 @@ mkdir -p "$target/home"
 cp "$here/package.json" "$target/"
 (cd "$target" && npm install --silent --no-audit --no-fund --no-package-lock)
 
-# The CLI keeps its settings below HOME, and must not meet those of whoever runs this.
+# The CLI stores its settings under HOME. With another HOME, it does not read or change those of the user.
 seam() {
   env HOME="$target/home" XDG_CONFIG_HOME="$target/home" SEAM_CLI_TOKEN="$API_KEY" SEAM_CLI_ENDPOINT="$BASE_URL" \
     "$target/node_modules/.bin/node" "$target/node_modules/@seamapi/cli/bin/cli.js" "$@" --remote-schema --json </dev/null
@@ -19,7 +19,7 @@ seam() {
 
 fail() { echo "$*" >&2; exit 1; }
 
-# Runs a command that has to succeed and whose answer has to satisfy a jq expression.
+# Runs a command. It must succeed, and its output must satisfy a jq expression.
 expect() {
   local expression=$1 answer
   shift

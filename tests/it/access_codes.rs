@@ -1,4 +1,4 @@
-//! `/access_codes/*` for one lock at a time: how codes are made, found and deleted.
+//! `/access_codes/*` for one lock at a time: creating, reading, updating and deleting codes.
 
 mod attempts;
 mod brands;
@@ -14,8 +14,8 @@ use crate::support::{TestWorkspace, app};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// How many access codes, events, action attempts and PIN groups a workspace has. A request that is refused must leave
-/// them as they were.
+/// Returns the numbers of access codes, events, action attempts and PIN groups of a workspace. A rejected request must
+/// not change them.
 pub(crate) async fn rows(workspace: &TestWorkspace) -> [i64; 4] {
     let statement = "select array[(select count(*) from access_code where workspace_id = $1),
                                   (select count(*) from event where workspace_id = $1),
@@ -26,28 +26,28 @@ pub(crate) async fn rows(workspace: &TestWorkspace) -> [i64; 4] {
     counts.try_into().unwrap()
 }
 
-/// What is asked of the lock at this place, with these further parameters.
-pub(crate) fn on(workspace: &TestWorkspace, index: usize, further: Value) -> Value {
+/// Returns the parameters of a request for the lock at this index: its `device_id`, and these further parameters.
+pub(crate) fn on_lock(workspace: &TestWorkspace, index: usize, further: Value) -> Value {
     let mut params = further;
     params["device_id"] = json!(workspace.lock(index));
     params
 }
 
-/// The messages about the request as a whole of an answer's `error`.
-pub(crate) fn about_the_whole(error: &Value) -> Vec<String> {
+/// Returns the messages about the whole request in an `error`.
+pub(crate) fn request_errors(error: &Value) -> Vec<String> {
     serde_json::from_value(error["validation_errors"]["_errors"].clone()).unwrap()
 }
 
-/// A code whose PIN the provider chooses, when the provider has told it.
-pub(crate) async fn told(workspace: &TestWorkspace, access_code: &Value) -> Value {
+/// Waits until the provider has assigned the PIN of a code, and returns the code.
+pub(crate) async fn with_assigned_pin(workspace: &TestWorkspace, access_code: &Value) -> Value {
     assert_eq!((&access_code["code"], &access_code["is_waiting_for_code_assignment"]), (&Value::Null, &json!(true)));
     workspace.advance("PT0.25S").await;
-    let told = workspace.access_code(&access_code["access_code_id"]).await;
-    assert_eq!(told["is_waiting_for_code_assignment"], false);
-    told
+    let assigned = workspace.access_code(&access_code["access_code_id"]).await;
+    assert_eq!(assigned["is_waiting_for_code_assignment"], false);
+    assigned
 }
 
-/// The digits of a code.
+/// Returns the PIN of a code.
 pub(crate) fn pin(access_code: &Value) -> &str {
     let pin = access_code["code"].as_str().unwrap();
     assert!(pin.bytes().all(|digit| digit.is_ascii_digit()), "{pin} is no PIN");

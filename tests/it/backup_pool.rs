@@ -1,7 +1,7 @@
-//! Backup codes: pools that fill themselves, and what is pulled from them.
+//! Backup codes: automatic filling of backup pools, and pulling backups from them.
 
-use crate::access_codes::{on, rows};
-use crate::concurrency::at_once;
+use crate::access_codes::{on_lock, rows};
+use crate::concurrency::send_concurrently;
 use crate::support::{Reply, START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -11,16 +11,16 @@ const CREATE: &str = "/access_codes/create";
 const PULL: &str = "/access_codes/pull_backup_access_code";
 const UPDATE_DEVICE: &str = "/_emulator/devices/update";
 
-/// A code on this lock, ten days ahead and for two days, whose lock is to keep backups.
+/// Request parameters for a code on the lock at `index` that starts in ten days, lasts two, and uses the backup pool.
 fn guest(workspace: &TestWorkspace, index: usize) -> Value {
     let window = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-    let mut params = on(workspace, index, window);
+    let mut params = on_lock(workspace, index, window);
     params["name"] = json!("guest");
     params["use_backup_access_code_pool"] = json!(true);
     params
 }
 
-/// A workspace with one August lock whose pool has so many places.
+/// Creates a workspace with one August lock that has a backup pool of this size.
 async fn with_pool(size: u32) -> TestWorkspace {
     TestWorkspace::with(json!([{ "device_type": "august_lock", "backup_access_code_pool_size": size }])).await
 }
@@ -29,31 +29,31 @@ fn id(code: &Value) -> &str {
     code["access_code_id"].as_str().unwrap()
 }
 
-async fn ask_to_pull(workspace: &TestWorkspace, access_code_id: &str) -> Reply {
+async fn request_pull(workspace: &TestWorkspace, access_code_id: &str) -> Reply {
     workspace.post(PULL, json!({ "access_code_id": access_code_id })).await
 }
 
-/// The backup that is pulled for a code.
+/// Pulls the backup of a code and returns it.
 async fn pull(workspace: &TestWorkspace, code: &Value) -> Value {
-    let pulled = ask_to_pull(workspace, id(code)).await.ok();
+    let pulled = request_pull(workspace, id(code)).await.ok();
     assert_eq!(pulled["access_code"], pulled["backup_access_code"]);
     pulled["backup_access_code"].clone()
 }
 
-/// What the lock at this place holds.
+/// Returns the codes that the lock at `index` holds.
 async fn memory(workspace: &TestWorkspace, index: usize) -> Vec<Value> {
     let held = workspace.get(&format!("/_emulator/locks/memory?device_id={}", workspace.lock(index))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
-/// The ids of the backups that it holds, pulled or not.
+/// Returns the ids of the backups that the lock at `index` holds, pulled or not.
 async fn backups(workspace: &TestWorkspace, index: usize) -> Vec<String> {
     let held = memory(workspace, index).await.into_iter();
     held.filter(|held| held["is_backup"] == true).map(|held| id(&held).to_owned()).collect()
 }
 
-/// How many backups there are that nobody pulled, on a lock or on their way to one.
-async fn waiting(workspace: &TestWorkspace) -> i64 {
+/// Counts the backups that are not pulled, on a lock or not yet programmed.
+async fn count_unpulled(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from access_code
                      where workspace_id = $1 and pool_device_id is not null and gone_at is null";
     let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
@@ -61,7 +61,7 @@ async fn waiting(workspace: &TestWorkspace) -> i64 {
 }
 
 async fn device(workspace: &TestWorkspace, index: usize) -> Value {
-    workspace.post("/devices/get", on(workspace, index, json!({}))).await.ok()["device"].clone()
+    workspace.post("/devices/get", on_lock(workspace, index, json!({}))).await.ok()["device"].clone()
 }
 
 async fn is_available(workspace: &TestWorkspace, code: &Value) -> bool {
@@ -73,7 +73,7 @@ async fn advance_to(workspace: &TestWorkspace, instant: &str) {
 }
 
 async fn set(workspace: &TestWorkspace, index: usize, changed: Value) -> Value {
-    workspace.post(UPDATE_DEVICE, on(workspace, index, changed)).await.ok()["device"].clone()
+    workspace.post(UPDATE_DEVICE, on_lock(workspace, index, changed)).await.ok()["device"].clone()
 }
 
 async fn fault(workspace: &TestWorkspace, params: Value) -> Value {
@@ -81,11 +81,11 @@ async fn fault(workspace: &TestWorkspace, params: Value) -> Value {
 }
 
 fn error_codes(resource: &Value) -> Vec<&str> {
-    resource["errors"].as_array().unwrap().iter().map(|it| it["error_code"].as_str().unwrap()).collect()
+    resource["errors"].as_array().unwrap().iter().map(|error| error["error_code"].as_str().unwrap()).collect()
 }
 
 fn warning_codes(resource: &Value) -> Vec<&str> {
-    resource["warnings"].as_array().unwrap().iter().map(|it| it["warning_code"].as_str().unwrap()).collect()
+    resource["warnings"].as_array().unwrap().iter().map(|warning| warning["warning_code"].as_str().unwrap()).collect()
 }
 
 async fn is_gone(workspace: &TestWorkspace, access_code_id: &str) -> bool {
@@ -93,37 +93,37 @@ async fn is_gone(workspace: &TestWorkspace, access_code_id: &str) -> bool {
     reply.status == 404
 }
 
-/// All events of this type, in order.
-async fn told(workspace: &TestWorkspace, event_type: &str) -> Vec<Value> {
+/// Returns all events of this type, in order.
+async fn events_of_type(workspace: &TestWorkspace, event_type: &str) -> Vec<Value> {
     let params = json!({ "since": "2000-01-01T00:00:00Z", "event_type": event_type, "limit": 1000 });
     workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().clone()
 }
 
-/// The events of a code as `name@instant`.
+/// Returns the events of a code as `name@instant`.
 async fn events(workspace: &TestWorkspace, access_code_id: &str) -> Vec<String> {
     let events = workspace.events_of(&json!(access_code_id)).await.into_iter();
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
 
-/// The ids that a list gives.
+/// Returns the ids in a list response.
 async fn listed(workspace: &TestWorkspace, params: Value) -> Vec<String> {
     let listed = workspace.post("/access_codes/list", params).await.ok();
     listed["access_codes"].as_array().unwrap().iter().map(|code| id(code).to_owned()).collect()
 }
 
 #[test]
-fn the_first_code_that_asks_for_it_fills_the_pool_of_its_lock_in_the_same_answer() {
+fn use_backup_access_code_pool_fills_the_pool_before_the_response() {
     run(async {
         for path in [CREATE, "/access_codes/create_multiple"] {
             let workspace = TestWorkspace::with_locks(2).await;
-            let plain = workspace.create(on(&workspace, 0, json!({}))).await;
+            let plain = workspace.create(on_lock(&workspace, 0, json!({}))).await;
             assert_eq!(plain["is_backup_access_code_available"], false);
             let mut params = guest(&workspace, 0);
             params["device_ids"] = json!([workspace.lock(0)]);
-            let made = workspace.post(path, params).await.ok();
-            let made = made.get("access_code").unwrap_or(&made["access_codes"][0]);
-            assert_eq!(made["is_backup_access_code_available"], true, "{path}");
-            assert_eq!((&made["is_backup"], &made["status"]), (&json!(false), &json!("unset")));
+            let created = workspace.post(path, params).await.ok();
+            let created = created.get("access_code").unwrap_or(&created["access_codes"][0]);
+            assert_eq!(created["is_backup_access_code_available"], true, "{path}");
+            assert_eq!((&created["is_backup"], &created["status"]), (&json!(false), &json!("unset")));
             assert!(is_available(&workspace, &plain).await, "a code of the lock without the flag, and an ongoing one");
             let pool = backups(&workspace, 0).await;
             assert_eq!((pool.len(), memory(&workspace, 0).await.len()), (5, 5));
@@ -139,14 +139,18 @@ fn the_first_code_that_asks_for_it_fills_the_pool_of_its_lock_in_the_same_answer
             }
             let pins: BTreeSet<String> =
                 memory(&workspace, 0).await.iter().map(|held| held["code"].as_str().unwrap().to_owned()).collect();
-            assert_eq!((pins.len(), pins.contains(made["code"].as_str().unwrap())), (5, false));
+            assert_eq!((pins.len(), pins.contains(created["code"].as_str().unwrap())), (5, false));
             let shown = device(&workspace, 0).await;
             assert_eq!(shown["properties"]["backup_access_code_pool_enabled"], true);
             assert_eq!((error_codes(&shown), warning_codes(&shown)), (vec![], vec![]));
             workspace.create(guest(&workspace, 0)).await;
             workspace.advance("PT1H").await;
-            assert_eq!((backups(&workspace, 0).await, waiting(&workspace).await), (pool, 5), "a pool is filled once");
-            let elsewhere = workspace.create(on(&workspace, 1, json!({}))).await;
+            assert_eq!(
+                (backups(&workspace, 0).await, count_unpulled(&workspace).await),
+                (pool, 5),
+                "a pool is filled once"
+            );
+            let elsewhere = workspace.create(on_lock(&workspace, 1, json!({}))).await;
             assert_eq!(elsewhere["is_backup_access_code_available"], false);
             assert_ne!(device(&workspace, 1).await["properties"]["backup_access_code_pool_enabled"], true);
         }
@@ -154,52 +158,52 @@ fn the_first_code_that_asks_for_it_fills_the_pool_of_its_lock_in_the_same_answer
 }
 
 #[test]
-fn a_lock_that_is_offline_gets_its_backups_when_it_is_back() {
+fn pool_of_an_offline_lock_is_filled_when_it_is_back() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         set(&workspace, 0, json!({ "online": false })).await;
-        let made = workspace.create(guest(&workspace, 0)).await;
-        assert_eq!(made["is_backup_access_code_available"], false);
-        assert_eq!(error_codes(&made), ["device_disconnected", "empty_backup_access_code_pool"]);
+        let code = workspace.create(guest(&workspace, 0)).await;
+        assert_eq!(code["is_backup_access_code_available"], false);
+        assert_eq!(error_codes(&code), ["device_disconnected", "empty_backup_access_code_pool"]);
         workspace.advance("PT1H").await;
-        assert_eq!((memory(&workspace, 0).await.len(), is_available(&workspace, &made).await), (0, false));
+        assert_eq!((memory(&workspace, 0).await.len(), is_available(&workspace, &code).await), (0, false));
         set(&workspace, 0, json!({ "online": true })).await;
         workspace.advance("PT0.249S").await;
-        assert!(!is_available(&workspace, &made).await);
+        assert!(!is_available(&workspace, &code).await);
         workspace.advance("PT0.001S").await;
-        assert!(is_available(&workspace, &made).await);
+        assert!(is_available(&workspace, &code).await);
         assert_eq!(backups(&workspace, 0).await.len(), 5);
         assert_eq!(error_codes(&device(&workspace, 0).await), [""; 0]);
     });
 }
 
 #[test]
-fn the_pool_is_as_large_as_the_lock_says() {
+fn pool_size_is_set_per_lock() {
     run(async {
         let sized = |size: u32| json!({ "device_type": "august_lock", "backup_access_code_pool_size": size });
         let workspace =
             TestWorkspace::with(json!([sized(2), sized(0), { "device_type": "august_lock" }, sized(1)])).await;
         for (index, size) in [2, 0, 5, 1].into_iter().enumerate() {
-            let made = workspace.create(guest(&workspace, index)).await;
-            assert_eq!(made["is_backup_access_code_available"], size > 0);
+            let code = workspace.create(guest(&workspace, index)).await;
+            assert_eq!(code["is_backup_access_code_available"], size > 0);
             workspace.advance("PT1H").await;
             assert_eq!(backups(&workspace, index).await.len(), size);
             if size == 0 {
-                ask_to_pull(&workspace, id(&made)).await.error(404, "backup_access_code_not_found");
+                request_pull(&workspace, id(&code)).await.error(404, "backup_access_code_not_found");
             }
         }
     });
 }
 
 #[test]
-fn only_time_bound_codes_on_locks_that_support_it_can_have_a_pool() {
+fn pool_requires_a_time_bound_code_and_a_lock_that_supports_it() {
     run(async {
         let unable = json!({ "device_type": "august_lock", "supports_backup_access_code_pool": false });
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock" }, { "device_type": "salto_lock" }, unable]))
                 .await;
         let before = rows(&workspace).await;
-        let ongoing = on(&workspace, 0, json!({ "use_backup_access_code_pool": true }));
+        let ongoing = on_lock(&workspace, 0, json!({ "use_backup_access_code_pool": true }));
         let error = workspace.post(CREATE, ongoing).await.error(400, "invalid_input");
         assert_eq!(error["message"], "Cannot use the backup pool for ongoing codes");
         let mut several = json!({ "device_ids": [workspace.lock(0)], "use_backup_access_code_pool": true });
@@ -211,11 +215,11 @@ fn only_time_bound_codes_on_locks_that_support_it_can_have_a_pool() {
                 workspace.post(CREATE, guest(&workspace, index)).await.invalid("use_backup_access_code_pool");
             assert_eq!(messages, refused);
             assert_eq!(device(&workspace, index).await["properties"]["supports_backup_access_code_pool"], false);
-            let on = json!({ "backup_access_code_pool_enabled": true });
-            let reply = workspace.post(UPDATE_DEVICE, crate::access_codes::on(&workspace, index, on)).await;
+            let enabled = json!({ "backup_access_code_pool_enabled": true });
+            let reply = workspace.post(UPDATE_DEVICE, on_lock(&workspace, index, enabled)).await;
             assert_eq!(reply.invalid("backup_access_code_pool_enabled"), refused);
         }
-        // One lock that cannot keeps the whole request from the others.
+        // The request fails as a whole if one of its locks has no backup pool.
         several = guest(&workspace, 0);
         several["device_ids"] = json!([workspace.lock(0), workspace.lock(2)]);
         let reply = workspace.post("/access_codes/create_multiple", several).await;
@@ -228,14 +232,14 @@ fn only_time_bound_codes_on_locks_that_support_it_can_have_a_pool() {
 }
 
 #[test]
-fn backups_are_listed_only_once_they_are_pulled() {
+fn backups_are_listed_only_after_they_are_pulled() {
     run(async {
         let workspace = with_pool(3).await;
         let code = workspace.create(guest(&workspace, 0)).await;
         let pool = backups(&workspace, 0).await;
-        let of_device = on(&workspace, 0, json!({}));
+        let of_device = on_lock(&workspace, 0, json!({}));
         let by_id = json!({ "access_code_ids": [id(&code), pool[0], pool[1], pool[2]] });
-        let by_name = on(&workspace, 0, json!({ "search": "backup" }));
+        let by_name = on_lock(&workspace, 0, json!({ "search": "backup" }));
         assert_eq!(listed(&workspace, of_device.clone()).await, [id(&code)]);
         assert_eq!(listed(&workspace, by_id.clone()).await, [id(&code)]);
         assert_eq!(listed(&workspace, by_name.clone()).await, [""; 0]);
@@ -245,20 +249,20 @@ fn backups_are_listed_only_once_they_are_pulled() {
         let pulled = pull(&workspace, &code).await;
         assert!(pool.iter().any(|backup| backup == id(&pulled)));
         workspace.advance("PT1H").await;
-        let both = BTreeSet::from([id(&code).to_owned(), id(&pulled).to_owned()]);
-        assert_eq!(BTreeSet::from_iter(listed(&workspace, of_device).await), both);
-        assert_eq!(BTreeSet::from_iter(listed(&workspace, by_id).await), both);
+        let expected = BTreeSet::from([id(&code).to_owned(), id(&pulled).to_owned()]);
+        assert_eq!(BTreeSet::from_iter(listed(&workspace, of_device).await), expected);
+        assert_eq!(BTreeSet::from_iter(listed(&workspace, by_id).await), expected);
         assert_eq!(listed(&workspace, by_name).await, [id(&pulled)]);
     });
 }
 
 #[test]
-fn a_pulled_backup_works_at_once_and_ends_with_the_original() {
+fn pulled_backup_works_at_once_and_ends_with_the_original() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
         let pool = backups(&workspace, 0).await;
-        // Long after the pool was filled, long before the original's start, and with nothing wrong.
+        // Three days after the pool was filled, a week before the original starts, and without any error.
         advance_to(&workspace, "2026-03-05T12:00:00.000Z").await;
         let pulled = pull(&workspace, &code).await;
         assert!(pool.iter().any(|backup| backup == id(&pulled)));
@@ -303,7 +307,7 @@ fn a_pulled_backup_works_at_once_and_ends_with_the_original() {
 }
 
 #[test]
-fn the_original_names_its_backup_in_a_field_a_warning_and_an_event() {
+fn original_names_its_backup_in_a_field_a_warning_and_an_event() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -318,16 +322,16 @@ fn the_original_names_its_backup_in_a_field_a_warning_and_an_event() {
             assert_eq!(original[property], code[property], "{property}");
         }
         workspace.advance("PT1H").await;
-        let told = told(&workspace, "access_code.backup_access_code_pulled").await;
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0]["access_code_id"], code["access_code_id"]);
-        assert_eq!(told[0]["backup_access_code_id"], pulled["access_code_id"]);
-        assert_eq!(told[0]["occurred_at"], "2026-03-03T08:00:00.000Z");
+        let events = events_of_type(&workspace, "access_code.backup_access_code_pulled").await;
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0]["access_code_id"], code["access_code_id"]);
+        assert_eq!(events[0]["backup_access_code_id"], pulled["access_code_id"]);
+        assert_eq!(events[0]["occurred_at"], "2026-03-03T08:00:00.000Z");
     });
 }
 
 #[test]
-fn pulling_again_gives_the_same_backup() {
+fn repeated_pull_returns_the_same_backup() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -338,8 +342,8 @@ fn pulling_again_gives_the_same_backup() {
         workspace.advance("P1D").await;
         let before = rows(&workspace).await;
         assert_eq!(pull(&workspace, &code).await, first);
-        assert_eq!((rows(&workspace).await, waiting(&workspace).await), (before, 5));
-        // With the pool empty there still is the one that was pulled.
+        assert_eq!((rows(&workspace).await, count_unpulled(&workspace).await), (before, 5));
+        // The pulled backup is also returned while the pool is empty.
         fault(&workspace, json!({ "operation": "refill", "outcome": "never" })).await;
         for _ in 0..5 {
             let other = workspace.create(guest(&workspace, 0)).await;
@@ -351,20 +355,20 @@ fn pulling_again_gives_the_same_backup() {
 }
 
 #[test]
-fn a_pulled_backup_is_replaced_in_the_pool() {
+fn pulled_backup_is_replaced_in_the_pool() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
         let before = backups(&workspace, 0).await;
         pull(&workspace, &code).await;
-        assert_eq!(waiting(&workspace).await, 5, "there is a new one at once");
+        assert_eq!(count_unpulled(&workspace).await, 5, "there is a new one at once");
         assert_eq!(backups(&workspace, 0).await, before, "and the lock does not hold it yet");
         assert!(is_available(&workspace, &code).await);
         workspace.advance("PT0.249S").await;
         assert_eq!(backups(&workspace, 0).await.len(), 5);
         workspace.advance("PT0.001S").await;
         let after = backups(&workspace, 0).await;
-        assert_eq!((after.len(), waiting(&workspace).await), (6, 5));
+        assert_eq!((after.len(), count_unpulled(&workspace).await), (6, 5));
         assert!(is_available(&workspace, &code).await);
         let new = after.iter().find(|backup| !before.contains(backup)).unwrap();
         assert_eq!(
@@ -376,7 +380,7 @@ fn a_pulled_backup_is_replaced_in_the_pool() {
 }
 
 #[test]
-fn putting_a_backup_on_its_lock_is_an_operation_of_its_own() {
+fn refill_is_a_fault_operation_separate_from_set() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -392,10 +396,10 @@ fn putting_a_backup_on_its_lock_is_an_operation_of_its_own() {
     });
 }
 
-/// Pulls for these codes at the same moment, and gives what each got: the id of a backup, or none.
+/// Pulls backups for these codes concurrently. Returns the id of each backup, or `None` if none was found.
 async fn pull_together(workspace: &TestWorkspace, codes: &[&Value]) -> Vec<Option<String>> {
     let requests = codes.iter().map(|code| (PULL, json!({ "access_code_id": id(code) }))).collect();
-    let replies = at_once(&workspace.api_key, requests).await.into_iter();
+    let replies = send_concurrently(&workspace.api_key, requests).await.into_iter();
     let got = |reply: Reply| {
         if reply.status == 404 {
             reply.error(404, "backup_access_code_not_found");
@@ -407,15 +411,15 @@ async fn pull_together(workspace: &TestWorkspace, codes: &[&Value]) -> Vec<Optio
 }
 
 async fn guests(workspace: &TestWorkspace, count: usize) -> Vec<Value> {
-    let mut made = Vec::new();
+    let mut codes = Vec::new();
     for _ in 0..count {
-        made.push(workspace.create(guest(workspace, 0)).await);
+        codes.push(workspace.create(guest(workspace, 0)).await);
     }
-    made
+    codes
 }
 
 #[test]
-fn pulls_at_the_same_moment_never_share_a_backup() {
+fn concurrent_pulls_never_share_a_backup() {
     run(async {
         for (originals, size) in [(10, 5), (16, 16), (16, 5)] {
             let workspace = with_pool(size).await;
@@ -428,8 +432,8 @@ fn pulls_at_the_same_moment_never_share_a_backup() {
                 let code = workspace.access_code(&code["access_code_id"]).await;
                 assert_eq!(code["pulled_backup_access_code_id"], json!(got));
             }
-            assert_eq!(told(&workspace, "access_code.backup_access_code_pulled").await.len(), pulled.len());
-            assert_eq!(waiting(&workspace).await, i64::from(size), "each is replaced once");
+            assert_eq!(events_of_type(&workspace, "access_code.backup_access_code_pulled").await.len(), pulled.len());
+            assert_eq!(count_unpulled(&workspace).await, i64::from(size), "each is replaced once");
         }
         for (times, size) in [(16, 1), (20, 5)] {
             let workspace = with_pool(size).await;
@@ -437,10 +441,10 @@ fn pulls_at_the_same_moment_never_share_a_backup() {
             let got = pull_together(&workspace, &vec![&code; times]).await;
             assert_eq!(got.iter().flatten().count(), times);
             assert_eq!(got.iter().collect::<BTreeSet<_>>().len(), 1, "one original has one backup");
-            assert_eq!(told(&workspace, "access_code.backup_access_code_pulled").await.len(), 1);
-            assert_eq!(waiting(&workspace).await, i64::from(size));
+            assert_eq!(events_of_type(&workspace, "access_code.backup_access_code_pulled").await.len(), 1);
+            assert_eq!(count_unpulled(&workspace).await, i64::from(size));
         }
-        // Each of eight twice.
+        // Two requests for each of eight codes.
         let workspace = with_pool(16).await;
         let codes = guests(&workspace, 8).await;
         let got = pull_together(&workspace, &codes.iter().chain(&codes).collect::<Vec<_>>()).await;
@@ -450,15 +454,15 @@ fn pulls_at_the_same_moment_never_share_a_backup() {
 }
 
 #[test]
-fn pulls_share_no_backup_while_the_scheduler_fills_the_pool() {
+fn concurrent_pulls_share_no_backup_while_the_scheduler_fills_the_pool() {
     run(async {
         let lock = json!({ "device_type": "august_lock", "backup_access_code_pool_size": 4 });
         let workspace =
-            TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": [lock] })).await;
+            TestWorkspace::create_with(json!({ "clock": "live", "programming": "at_once", "locks": [lock] })).await;
         let window = json!({ "starts_at": "2099-03-12T12:00:00Z", "ends_at": "2099-03-14T12:00:00Z" });
         let mut codes = Vec::new();
         for _ in 0..16 {
-            let mut params = on(&workspace, 0, window.clone());
+            let mut params = on_lock(&workspace, 0, window.clone());
             params["use_backup_access_code_pool"] = json!(true);
             codes.push(workspace.create(params).await);
         }
@@ -466,19 +470,20 @@ fn pulls_share_no_backup_while_the_scheduler_fills_the_pool() {
         while !left.is_empty() {
             let (got, ()) = tokio::join!(pull_together(&workspace, &left), workspace.tick());
             assert!(got.iter().flatten().count() >= left.len().min(4), "the pool was full");
-            let without = |(code, got): (&&'_ Value, &Option<String>)| got.is_none().then(|| id(code).to_owned());
-            let without: Vec<String> = left.iter().zip(&got).filter_map(without).collect();
-            left.retain(|code| without.iter().any(|it| it == id(code)));
+            let without_backup =
+                |(code, got): (&&'_ Value, &Option<String>)| got.is_none().then(|| id(code).to_owned());
+            let without_backup: Vec<String> = left.iter().zip(&got).filter_map(without_backup).collect();
+            left.retain(|code| without_backup.iter().any(|missing| missing == id(code)));
             pulled.extend(got.into_iter().flatten());
             workspace.tick().await;
         }
         assert_eq!((pulled.len(), pulled.iter().collect::<BTreeSet<_>>().len()), (16, 16));
-        assert_eq!((waiting(&workspace).await, backups(&workspace, 0).await.len()), (4, 20));
+        assert_eq!((count_unpulled(&workspace).await, backups(&workspace, 0).await.len()), (4, 20));
     });
 }
 
 #[test]
-fn what_cannot_be_pulled_is_refused_by_name() {
+fn pull_rejects_codes_that_cannot_have_a_backup() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
         let elsewhere = other.create(guest(&other, 0)).await;
@@ -488,42 +493,43 @@ fn what_cannot_be_pulled_is_refused_by_name() {
             workspace.create(params).await
         };
         let code = workspace.create(guest(&workspace, 0)).await;
-        let ongoing = workspace.create(on(&workspace, 0, json!({}))).await;
-        let ongoing_without_pool = workspace.create(on(&workspace, 1, json!({}))).await;
+        let ongoing = workspace.create(on_lock(&workspace, 0, json!({}))).await;
+        let ongoing_without_pool = workspace.create(on_lock(&workspace, 1, json!({}))).await;
         let gone = workspace.create(guest(&workspace, 0)).await;
         let removing = workspace.create(guest(&workspace, 0)).await;
-        let foreign = on(&workspace, 0, json!({ "code": "4826", "starts_at": START, "ends_at": code["ends_at"] }));
-        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let unmanaged =
+            on_lock(&workspace, 0, json!({ "code": "4826", "starts_at": START, "ends_at": code["ends_at"] }));
+        let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"].clone();
         workspace.post("/access_codes/delete", json!({ "access_code_id": id(&gone) })).await.ok();
         workspace.advance("PT1S").await;
         workspace.post("/access_codes/delete", json!({ "access_code_id": id(&removing) })).await.ok();
         let before = rows(&workspace).await;
         for ongoing in [&ongoing, &ongoing_without_pool] {
-            let error = ask_to_pull(&workspace, id(ongoing)).await.error(400, "access_code_not_time_bound");
+            let error = request_pull(&workspace, id(ongoing)).await.error(400, "access_code_not_time_bound");
             assert_eq!(error["message"], "Backups can only be used for time_bound access codes.");
         }
         let backup = &backups(&workspace, 0).await[0];
-        for nobody in [UNKNOWN, id(&gone), id(&removing), id(&elsewhere), id(&foreign), backup] {
-            let error = ask_to_pull(&workspace, nobody).await.error(404, "access_code_not_found");
-            assert_eq!(error["data"]["access_code_id"], nobody);
+        for access_code_id in [UNKNOWN, id(&gone), id(&removing), id(&elsewhere), id(&unmanaged), backup] {
+            let error = request_pull(&workspace, access_code_id).await.error(404, "access_code_not_found");
+            assert_eq!(error["data"]["access_code_id"], access_code_id);
         }
-        let error = ask_to_pull(&workspace, id(&without_pool)).await.error(404, "backup_access_code_not_found");
+        let error = request_pull(&workspace, id(&without_pool)).await.error(404, "backup_access_code_not_found");
         assert_eq!(error["message"], "Backup access code not found");
         assert_eq!(rows(&workspace).await, before);
         fault(&workspace, json!({ "operation": "refill", "outcome": "never" })).await;
         let not_ready = workspace.create(guest(&workspace, 1)).await;
         let before = rows(&workspace).await;
-        ask_to_pull(&workspace, id(&not_ready)).await.error(404, "backup_access_code_not_found");
+        request_pull(&workspace, id(&not_ready)).await.error(404, "backup_access_code_not_found");
         assert_eq!(rows(&workspace).await, before);
         let pulled = pull(&workspace, &code).await;
-        ask_to_pull(&workspace, id(&pulled)).await.error(404, "access_code_not_found");
+        request_pull(&workspace, id(&pulled)).await.error(404, "access_code_not_found");
         let other_key = other.post(PULL, json!({ "access_code_id": id(&code) })).await;
         other_key.error(404, "access_code_not_found");
     });
 }
 
 #[test]
-fn a_malformed_request_to_pull_is_refused_by_the_name_of_its_parameter() {
+fn pull_rejects_malformed_requests_by_parameter_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -549,18 +555,18 @@ fn a_malformed_request_to_pull_is_refused_by_the_name_of_its_parameter() {
         let text = [("authorization", bearer.as_str()), ("content-type", "text/plain")];
         ask("POST", PULL, &text, body).await.error(400, "invalid_content_type");
         assert_eq!(rows(&workspace).await, before);
-        // What nobody knows is passed over.
+        // Unknown parameters are ignored.
         let params = json!({ "access_code_id": id(&code), "device_id": UNKNOWN, "sync": "perhaps" });
         workspace.post(PULL, params).await.ok();
     });
 }
 
 #[test]
-fn an_empty_pool_is_an_error_of_the_lock_and_its_codes_until_it_is_filled() {
+fn empty_pool_is_an_error_of_the_lock_and_its_codes_until_it_is_filled() {
     run(async {
         let workspace = with_pool(1).await;
         let fault = fault(&workspace, json!({ "operation": "refill", "outcome": { "fail": {} } })).await;
-        let plain = workspace.create(on(&workspace, 0, json!({}))).await;
+        let plain = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         workspace.advance("PT1M").await;
         let code = workspace.create(guest(&workspace, 0)).await;
         let shown = device(&workspace, 0).await;
@@ -581,7 +587,7 @@ fn an_empty_pool_is_an_error_of_the_lock_and_its_codes_until_it_is_filled() {
             let code = workspace.access_code(&code["access_code_id"]).await;
             assert_eq!((&code["errors"], &code["is_backup_access_code_available"]), (&json!([]), &json!(true)));
         }
-        // Whoever pulls the last one empties it.
+        // Pulling the last backup empties the pool.
         pull(&workspace, &code).await;
         let shown = device(&workspace, 0).await;
         assert_eq!(error_codes(&shown), ["empty_backup_access_code_pool"]);
@@ -594,7 +600,7 @@ fn an_empty_pool_is_an_error_of_the_lock_and_its_codes_until_it_is_filled() {
 }
 
 #[test]
-fn a_refill_that_fails_leaves_a_warning_until_the_pool_is_full() {
+fn failed_refill_leaves_a_warning_until_the_pool_is_full() {
     run(async {
         let workspace = with_pool(3).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -614,11 +620,12 @@ fn a_refill_that_fails_leaves_a_warning_until_the_pool_is_full() {
 }
 
 #[test]
-fn more_pulled_backups_than_the_pool_holds_are_a_warning_of_the_lock() {
+fn lock_warns_about_more_pulled_backups_than_its_pool_size() {
     run(async {
         for keeps in [false, true] {
             let lock = json!({ "device_type": "august_lock", "backup_access_code_pool_size": 2 });
-            let workspace = TestWorkspace::make(json!({ "locks": [lock], "keep_expired_access_codes": keeps })).await;
+            let workspace =
+                TestWorkspace::create_with(json!({ "locks": [lock], "keep_expired_access_codes": keeps })).await;
             for day in [13, 14, 15] {
                 let mut params = guest(&workspace, 0);
                 params["ends_at"] = json!(format!("2026-03-{day}T12:00:00Z"));
@@ -637,7 +644,7 @@ fn more_pulled_backups_than_the_pool_holds_are_a_warning_of_the_lock() {
 }
 
 #[test]
-fn a_pool_that_is_switched_off_loses_its_backups_but_not_the_pulled_ones() {
+fn disabled_pool_loses_its_backups_but_not_the_pulled_ones() {
     run(async {
         let workspace = with_pool(3).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -646,14 +653,14 @@ fn a_pool_that_is_switched_off_loses_its_backups_but_not_the_pulled_ones() {
         workspace.advance("PT1S").await;
         let unpulled: Vec<String> =
             backups(&workspace, 0).await.into_iter().filter(|backup| backup != id(&pulled)).collect();
-        let off = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        assert_eq!(off["properties"]["backup_access_code_pool_enabled"], false);
-        assert_eq!(off["errors"], json!([]));
+        let disabled = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
+        assert_eq!(disabled["properties"]["backup_access_code_pool_enabled"], false);
+        assert_eq!(disabled["errors"], json!([]));
         assert!(!is_available(&workspace, &without).await);
         for backup in &unpulled {
             assert_eq!(workspace.access_code(&json!(backup)).await["status"], "removing");
         }
-        ask_to_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
+        request_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
         workspace.advance("PT0.25S").await;
         assert_eq!(backups(&workspace, 0).await, [id(&pulled)]);
         for backup in &unpulled {
@@ -664,11 +671,11 @@ fn a_pool_that_is_switched_off_loses_its_backups_but_not_the_pulled_ones() {
             );
         }
         workspace.advance("P1D").await;
-        assert_eq!((waiting(&workspace).await, device(&workspace, 0).await["errors"].clone()), (0, json!([])));
+        assert_eq!((count_unpulled(&workspace).await, device(&workspace, 0).await["errors"].clone()), (0, json!([])));
         assert_eq!(pull(&workspace, &code).await, pulled);
         assert_eq!(workspace.access_code(&pulled["access_code_id"]).await["status"], "set");
-        ask_to_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
-        // Off is off, however often.
+        request_pull(&workspace, id(&without)).await.error(404, "backup_access_code_not_found");
+        // Switching the pool off again changes nothing.
         let before = rows(&workspace).await;
         set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
         assert_eq!(rows(&workspace).await, before);
@@ -676,16 +683,16 @@ fn a_pool_that_is_switched_off_loses_its_backups_but_not_the_pulled_ones() {
 }
 
 #[test]
-fn a_pool_that_is_switched_on_again_is_filled_anew_while_the_old_backups_still_leave() {
+fn enabled_pool_is_refilled_while_its_old_backups_are_removed() {
     run(async {
         let workspace = with_pool(3).await;
         let code = workspace.create(guest(&workspace, 0)).await;
         let old = backups(&workspace, 0).await;
         set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
-        let on = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": true })).await;
-        assert_eq!(on["properties"]["backup_access_code_pool_enabled"], true);
-        assert_eq!(error_codes(&on), ["empty_backup_access_code_pool"]);
-        ask_to_pull(&workspace, id(&code)).await.error(404, "backup_access_code_not_found");
+        let enabled = set(&workspace, 0, json!({ "backup_access_code_pool_enabled": true })).await;
+        assert_eq!(enabled["properties"]["backup_access_code_pool_enabled"], true);
+        assert_eq!(error_codes(&enabled), ["empty_backup_access_code_pool"]);
+        request_pull(&workspace, id(&code)).await.error(404, "backup_access_code_not_found");
         workspace.advance("PT0.25S").await;
         let new = backups(&workspace, 0).await;
         assert_eq!((new.len(), new.iter().any(|backup| old.contains(backup))), (3, false));
@@ -699,7 +706,7 @@ fn a_pool_that_is_switched_on_again_is_filled_anew_while_the_old_backups_still_l
 }
 
 #[test]
-fn a_backup_that_nobody_pulled_can_be_neither_changed_nor_deleted() {
+fn unpulled_backup_cannot_be_changed_or_deleted() {
     run(async {
         let workspace = with_pool(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -722,7 +729,7 @@ fn a_backup_that_nobody_pulled_can_be_neither_changed_nor_deleted() {
 }
 
 #[test]
-fn a_backup_outlives_its_deleted_original_until_the_originals_end() {
+fn pulled_backup_outlives_its_deleted_original_until_the_originals_end() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(guest(&workspace, 0)).await;
@@ -741,7 +748,7 @@ fn a_backup_outlives_its_deleted_original_until_the_originals_end() {
 }
 
 #[test]
-fn a_guest_whose_code_cannot_be_set_gets_a_backup_instead() {
+fn pulled_backup_works_when_its_original_cannot_be_set() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         fault(&workspace, json!({ "operation": "set", "outcome": { "fail": {} } })).await;
@@ -783,12 +790,12 @@ fn a_guest_whose_code_cannot_be_set_gets_a_backup_instead() {
 }
 
 #[test]
-fn a_pool_that_is_enlarged_is_filled_and_one_that_is_made_smaller_keeps_what_it_has() {
+fn enlarged_pool_is_filled_and_reduced_pool_keeps_its_backups() {
     run(async {
         let workspace = with_pool(2).await;
         workspace.create(guest(&workspace, 0)).await;
         set(&workspace, 0, json!({ "backup_access_code_pool_size": 4 })).await;
-        assert_eq!(waiting(&workspace).await, 4);
+        assert_eq!(count_unpulled(&workspace).await, 4);
         workspace.advance("PT1S").await;
         assert_eq!(backups(&workspace, 0).await.len(), 4);
         set(&workspace, 0, json!({ "backup_access_code_pool_size": 1 })).await;
@@ -797,27 +804,27 @@ fn a_pool_that_is_enlarged_is_filled_and_one_that_is_made_smaller_keeps_what_it_
         set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
         set(&workspace, 0, json!({ "backup_access_code_pool_size": 3 })).await;
         workspace.advance("PT1S").await;
-        assert_eq!(waiting(&workspace).await, 0, "a pool that is off has no size");
+        assert_eq!(count_unpulled(&workspace).await, 0, "a pool that is off has no size");
     });
 }
 
 #[test]
-fn an_event_of_trouble_knows_the_pool_as_it_is_by_then_however_wide_the_stride() {
+fn failure_event_has_the_pool_errors_of_its_instant_for_any_clock_step() {
     run(async {
-        let mut told = Vec::new();
-        for strides in [vec!["PT10M"], vec!["PT0.25S", "PT9M59.75S"]] {
+        let mut device_errors = Vec::new();
+        for steps in [vec!["PT10M"], vec!["PT0.25S", "PT9M59.75S"]] {
             let lock = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 }]);
             let workspace = TestWorkspace::with(lock).await;
             let fault = json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 });
             workspace.post("/_emulator/faults/create", fault).await.ok();
-            // The backup fails once and is there after ten seconds; the code fails after it.
+            // The backup fails once and is on the lock after ten seconds. The code fails later.
             let stay = json!({ "device_id": workspace.lock(0), "use_backup_access_code_pool": true,
                                "starts_at": "2026-03-02T13:05:00Z", "ends_at": "2026-03-03T12:00:00Z",
                                "prefer_native_scheduling": false });
             let stay = workspace.create(stay).await["access_code_id"].clone();
             let fails = json!({ "operation": "set", "outcome": { "fail": {} }, "times": 1 });
             workspace.post("/_emulator/faults/create", fails).await.ok();
-            for by in strides {
+            for by in steps {
                 workspace.advance(by).await;
             }
             let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": stay,
@@ -825,22 +832,22 @@ fn an_event_of_trouble_knows_the_pool_as_it_is_by_then_however_wide_the_stride()
             let event = workspace.post("/events/list", params).await.ok()["events"][0].clone();
             assert_eq!(event["occurred_at"], "2026-03-02T12:05:00.250Z");
             assert_eq!(event["device_errors"], json!([]), "the pool is filled by then");
-            told.push(event["device_errors"].clone());
+            device_errors.push(event["device_errors"].clone());
         }
-        assert_eq!(told[0], told[1]);
+        assert_eq!(device_errors[0], device_errors[1]);
     });
 }
 
 #[test]
-fn a_guest_has_room_before_the_backups_that_come_with_its_request() {
+fn code_is_programmed_before_the_backups_of_its_own_request() {
     run(async {
         for programming in [json!({ "after": "PT0.25S" }), json!("at_once")] {
             for capacity in 1..=5 {
                 let locks = json!([{ "device_type": "august_lock", "max_active_codes_supported": capacity }]);
-                let workspace = TestWorkspace::make(json!({ "locks": locks, "programming": programming })).await;
+                let workspace = TestWorkspace::create_with(json!({ "locks": locks, "programming": programming })).await;
                 let params = json!({ "use_backup_access_code_pool": true, "starts_at": START,
                                      "ends_at": "2026-03-05T12:00:00Z" });
-                let code = workspace.create(on(&workspace, 0, params)).await;
+                let code = workspace.create(on_lock(&workspace, 0, params)).await;
                 for by in ["PT0S", "PT0.25S", "PT1H"] {
                     workspace.advance(by).await;
                     let held = memory(&workspace, 0).await;

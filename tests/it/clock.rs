@@ -1,4 +1,4 @@
-//! The control plane: workspaces made to measure, and clocks that obey.
+//! The control plane: creation, deletion and selection of workspaces, and their clocks.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -9,11 +9,11 @@ use latchkey::testing::engine::{sandbox, workspaces};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-async fn make(params: Value) -> crate::support::Reply {
+async fn create_workspace(params: Value) -> crate::support::Reply {
     post_as("", "/_emulator/workspaces/create", params).await
 }
 
-async fn unmake(workspace_id: &str) {
+async fn delete_workspace(workspace_id: &str) {
     post_as("", "/_emulator/workspaces/delete", json!({ "workspace_id": workspace_id })).await.ok();
 }
 
@@ -21,7 +21,7 @@ async fn advance(workspace: &TestWorkspace, params: Value) -> crate::support::Re
     workspace.post("/_emulator/clock/advance", params).await
 }
 
-/// Mode, instant and rate of a workspace's clock.
+/// Returns the mode, time and rate of the clock of a workspace.
 async fn clock(workspace: &TestWorkspace) -> (String, String, Value) {
     let clock = workspace.get("/_emulator/clock").await.ok();
     let text = |name: &str| clock[name].as_str().unwrap().to_owned();
@@ -32,10 +32,10 @@ fn held(at: &str) -> (String, String, Value) {
     ("held".to_owned(), at.to_owned(), Value::Null)
 }
 
-// Making workspaces.
+// Creation of workspaces.
 
 #[test]
-fn a_workspace_is_made_as_it_was_asked_for() {
+fn workspace_is_created_with_the_given_parameters() {
     run(async {
         let params = json!({
             "name": "Seaside",
@@ -46,61 +46,61 @@ fn a_workspace_is_made_as_it_was_asked_for() {
             "clock": { "held_at": "2020-02-29T00:00:00+02:00" },
             "locks": 2,
         });
-        let made = make(params).await.ok();
-        assert_eq!(made["api_key"], "seam_test_made_as_asked_for");
-        assert_eq!(made["workspace"]["name"], "Seaside");
-        assert_eq!(made["workspace"]["workspace_id"], "11111111-1111-4111-8111-111111111111");
-        assert_eq!(made["workspace"]["is_sandbox"], true);
-        assert_eq!(made["workspace"]["publishable_key"], made["publishable_key"]);
+        let created = create_workspace(params).await.ok();
+        assert_eq!(created["api_key"], "seam_test_made_as_asked_for");
+        assert_eq!(created["workspace"]["name"], "Seaside");
+        assert_eq!(created["workspace"]["workspace_id"], "11111111-1111-4111-8111-111111111111");
+        assert_eq!(created["workspace"]["is_sandbox"], true);
+        assert_eq!(created["workspace"]["publishable_key"], created["publishable_key"]);
         let found = post_as("seam_test_made_as_asked_for", "/workspaces/get", json!({})).await.ok();
-        assert_eq!(found["workspace"], made["workspace"]);
+        assert_eq!(found["workspace"], created["workspace"]);
         let request = Request::post("/workspaces/get")
-            .header(header::AUTHORIZATION, format!("Bearer {}", made["personal_access_token"].as_str().unwrap()))
+            .header(header::AUTHORIZATION, format!("Bearer {}", created["personal_access_token"].as_str().unwrap()))
             .header("seam-workspace", "11111111-1111-4111-8111-111111111111");
-        assert_eq!(send(request.body(Body::empty()).unwrap()).await.ok()["workspace"], made["workspace"]);
+        assert_eq!(send(request.body(Body::empty()).unwrap()).await.ok()["workspace"], created["workspace"]);
         let now = post_as("seam_test_made_as_asked_for", "/_emulator/clock/hold", json!({})).await.ok()["now"].clone();
         assert_eq!(now, "2020-02-28T22:00:00.000Z");
-        assert_eq!(made["devices"][1]["created_at"], now);
-        unmake("11111111-1111-4111-8111-111111111111").await;
+        assert_eq!(created["devices"][1]["created_at"], now);
+        delete_workspace("11111111-1111-4111-8111-111111111111").await;
     });
 }
 
 #[test]
-fn nothing_needs_to_be_said_about_a_workspace() {
+fn workspace_can_be_created_without_parameters() {
     run(async {
-        let made = make(json!({})).await.ok();
-        assert_eq!(made["devices"], json!([]));
-        let key = made["api_key"].as_str().unwrap();
+        let created = create_workspace(json!({})).await.ok();
+        assert_eq!(created["devices"], json!([]));
+        let key = created["api_key"].as_str().unwrap();
         let before = latchkey::testing::clock::to_iso(latchkey::testing::clock::machine_now());
         let clock = post_as(key, "/_emulator/clock/hold", json!({})).await.ok();
         assert!(clock["now"].as_str().unwrap() >= before.as_str(), "{clock}");
-        let other = make(json!({})).await.ok();
+        let other = create_workspace(json!({})).await.ok();
         for name in ["api_key", "publishable_key", "personal_access_token"] {
-            assert_ne!(made[name], other[name], "{name}");
+            assert_ne!(created[name], other[name], "{name}");
         }
-        assert_ne!(made["workspace"]["workspace_id"], other["workspace"]["workspace_id"]);
+        assert_ne!(created["workspace"]["workspace_id"], other["workspace"]["workspace_id"]);
     });
 }
 
 #[test]
-fn a_clock_can_be_asked_to_begin_live_running_or_held() {
+fn clock_can_start_live_running_or_held() {
     run(async {
-        let live = TestWorkspace::make(json!({ "clock": "live" })).await;
+        let live = TestWorkspace::create_with(json!({ "clock": "live" })).await;
         let (mode, _, rate) = clock(&live).await;
         assert_eq!((mode.as_str(), rate), ("live", json!(1.0)));
-        let running = TestWorkspace::make(json!({ "clock": { "running_from": START, "rate": 0.001 } })).await;
+        let running = TestWorkspace::create_with(json!({ "clock": { "running_from": START, "rate": 0.001 } })).await;
         let (mode, now, rate) = clock(&running).await;
         assert_eq!((mode.as_str(), rate), ("running", json!(0.001)));
         assert!((START.."2026-03-02T12:00:05.000Z").contains(&now.as_str()), "{now}");
-        let running = TestWorkspace::make(json!({ "clock": { "running_from": START } })).await;
+        let running = TestWorkspace::create_with(json!({ "clock": { "running_from": START } })).await;
         assert_eq!(clock(&running).await.2, json!(1.0));
-        let still = TestWorkspace::make(json!({ "clock": { "held_at": START } })).await;
-        assert_eq!(clock(&still).await, held(START));
+        let stopped = TestWorkspace::create_with(json!({ "clock": { "held_at": START } })).await;
+        assert_eq!(clock(&stopped).await, held(START));
     });
 }
 
 #[test]
-fn clocks_that_make_no_sense_are_refused() {
+fn clock_settings_that_are_invalid_are_rejected() {
     run(async {
         for setting in [
             json!("held"),
@@ -116,7 +116,7 @@ fn clocks_that_make_no_sense_are_refused() {
             json!({ "running_from": START, "rate": "fast" }),
             json!({ "running_from": "2026-03-32" }),
         ] {
-            let reply = make(json!({ "clock": setting })).await;
+            let reply = create_workspace(json!({ "clock": setting })).await;
             assert_eq!(reply.status, 400, "{setting}: {}", reply.body);
             reply.invalid("clock");
         }
@@ -124,7 +124,7 @@ fn clocks_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn what_is_in_use_already_is_refused_by_name_and_nothing_is_made() {
+fn values_in_use_are_rejected_by_name_and_nothing_is_created() {
     run(async {
         let device_id = "22222222-2222-4222-8222-222222222222";
         let first = json!({
@@ -133,7 +133,7 @@ fn what_is_in_use_already_is_refused_by_name_and_nothing_is_made() {
             "api_key": "seam_test_in_use",
             "locks": [{ "device_type": "august_lock", "device_id": device_id }],
         });
-        make(first.clone()).await.ok();
+        create_workspace(first.clone()).await.ok();
         let lock = json!([{ "device_type": "yale_lock" }, { "device_type": "yale_lock", "device_id": device_id }]);
         for (field, value, named) in [
             ("seed", json!("in use"), "seed"),
@@ -143,34 +143,34 @@ fn what_is_in_use_already_is_refused_by_name_and_nothing_is_made() {
         ] {
             let mut second = json!({ "seed": "not in use", "api_key": "seam_test_not_in_use" });
             second[field] = value;
-            let error = make(second).await.error(409, "conflict");
+            let error = create_workspace(second).await.error(409, "conflict");
             assert!(error["message"].as_str().unwrap().contains(named), "{field}: {error}");
             let key = "seam_test_not_in_use";
             post_as(key, "/devices/list", json!({})).await.error(401, "unauthorized");
         }
         let twice = json!({ "device_type": "august_lock", "device_id": UNKNOWN });
-        make(json!({ "locks": [twice, twice] })).await.error(409, "conflict");
-        // All of it is free again, and what was refused never took anything.
-        unmake("22222222-2222-4222-8222-000000000000").await;
-        make(first).await.ok();
-        unmake("22222222-2222-4222-8222-000000000000").await;
+        create_workspace(json!({ "locks": [twice, twice] })).await.error(409, "conflict");
+        // After the deletion all values are free again, and the rejected requests have reserved none.
+        delete_workspace("22222222-2222-4222-8222-000000000000").await;
+        create_workspace(first).await.ok();
+        delete_workspace("22222222-2222-4222-8222-000000000000").await;
         let free = json!({ "seed": "not in use", "api_key": "seam_test_not_in_use" });
-        let made = make(free).await.ok();
-        unmake(made["workspace"]["workspace_id"].as_str().unwrap()).await;
+        let created = create_workspace(free).await.ok();
+        delete_workspace(created["workspace"]["workspace_id"].as_str().unwrap()).await;
     });
 }
 
 #[test]
-fn a_number_will_do_as_a_seed_and_is_the_same_as_its_digits() {
+fn seed_may_be_a_number_and_equals_its_digits() {
     run(async {
-        let made = make(json!({ "seed": 7_171_717 })).await.ok();
-        make(json!({ "seed": "7171717" })).await.error(409, "conflict");
-        unmake(made["workspace"]["workspace_id"].as_str().unwrap()).await;
+        let created = create_workspace(json!({ "seed": 7_171_717 })).await.ok();
+        create_workspace(json!({ "seed": "7171717" })).await.error(409, "conflict");
+        delete_workspace(created["workspace"]["workspace_id"].as_str().unwrap()).await;
     });
 }
 
 #[test]
-fn parameters_of_a_workspace_that_make_no_sense_are_refused_by_name() {
+fn workspace_parameters_that_are_invalid_are_rejected_by_name() {
     run(async {
         for (field, value) in [
             ("name", json!("")),
@@ -192,7 +192,7 @@ fn parameters_of_a_workspace_that_make_no_sense_are_refused_by_name() {
             ("locks", json!([{ "device_type": "august_lock", "supported_code_lengths": [3] }])),
             ("locks", json!([{ "device_type": "august_lock", "properties": { "battery_level": "full" } }])),
         ] {
-            let reply = make(json!({ (field): value })).await;
+            let reply = create_workspace(json!({ (field): value })).await;
             assert_eq!(reply.status, 400, "{field} {value}: {}", reply.body);
             let error = reply.error(400, "invalid_input");
             assert!(error["validation_errors"].get(field).is_some(), "{field} {value}: {error}");
@@ -201,22 +201,22 @@ fn parameters_of_a_workspace_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn numbers_too_large_or_written_unusually_are_no_reason_to_fail() {
+fn numbers_too_large_or_written_unusually_cause_no_server_error() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for capacity in [json!(5_000_000_000_u64), json!(5.0)] {
-            let changed = json!({ "device_id": workspace.lock(0), "max_active_codes_supported": capacity });
-            assert!(workspace.post("/_emulator/devices/update", changed).await.status < 500, "{capacity}");
-            let made = json!({ "locks": [{ "device_type": "august_lock", "max_active_codes_supported": capacity }] });
-            assert!(make(made).await.status < 500, "{capacity}");
+            let update = json!({ "device_id": workspace.lock(0), "max_active_codes_supported": capacity });
+            assert!(workspace.post("/_emulator/devices/update", update).await.status < 500, "{capacity}");
+            let params = json!({ "locks": [{ "device_type": "august_lock", "max_active_codes_supported": capacity }] });
+            assert!(create_workspace(params).await.status < 500, "{capacity}");
         }
-        assert!(make(json!({ "locks": 3.0 })).await.status < 500);
-        assert!(make(json!({ "ttl": "P400000000D" })).await.status < 500);
+        assert!(create_workspace(json!({ "locks": 3.0 })).await.status < 500);
+        assert!(create_workspace(json!({ "ttl": "P400000000D" })).await.status < 500);
     });
 }
 
 #[test]
-fn locks_are_made_by_number_or_one_by_one_and_stand_in_the_order_of_the_request() {
+fn locks_are_created_by_count_or_by_list_in_the_order_of_the_request() {
     run(async {
         let many = TestWorkspace::with_locks(300).await;
         let listed = many.post("/devices/list", json!({ "limit": 300 })).await.ok();
@@ -227,21 +227,22 @@ fn locks_are_made_by_number_or_one_by_one_and_stand_in_the_order_of_the_request(
         let types = ["yale_lock", "august_lock", "nuki_lock", "august_lock", "smartthings_lock"];
         let specs: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let workspace = TestWorkspace::with(json!(specs)).await;
-        let made: Vec<_> = workspace.devices.iter().map(|device| device["device_type"].as_str().unwrap()).collect();
-        assert_eq!(made, types);
+        let created_types: Vec<_> =
+            workspace.devices.iter().map(|device| device["device_type"].as_str().unwrap()).collect();
+        assert_eq!(created_types, types);
         assert_eq!(workspace.post("/devices/list", json!({})).await.ok()["devices"], json!(workspace.devices));
         let account = |index: usize| &workspace.devices[index]["connected_account_id"];
         assert_eq!(account(1), account(3), "locks of one maker are of one account");
         assert_ne!(account(0), account(1));
-        let made = workspace.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
-        assert_eq!(made["device"]["connected_account_id"], *account(1));
+        let created = workspace.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
+        assert_eq!(created["device"]["connected_account_id"], *account(1));
         let listed = workspace.post("/devices/list", json!({})).await.ok();
-        assert_eq!(listed["devices"].as_array().unwrap().last().unwrap(), &made["device"]);
+        assert_eq!(listed["devices"].as_array().unwrap().last().unwrap(), &created["device"]);
     });
 }
 
 #[test]
-fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
+fn lock_spec_that_differs_from_the_brand_is_visible_on_the_device() {
     run(async {
         let spec = json!({
             "device_type": "nuki_lock",
@@ -266,7 +267,7 @@ fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
             workspace.post("/devices/get", json!({ "device_id": workspace.lock(0) })).await.ok()["device"].clone();
         assert_eq!(device, workspace.devices[0]);
         let properties = &device["properties"];
-        for (seen, params) in [
+        for (found, expected) in [
             (&device["device_id"], &spec["device_id"]),
             (&device["display_name"], &spec["name"]),
             (&properties["name"], &spec["name"]),
@@ -284,14 +285,14 @@ fn what_a_lock_has_different_from_its_brand_is_seen_on_it() {
             (&device["location"]["time_zone"], &spec["time_zone"]),
             (&properties["door_open"], &json!(true)),
         ] {
-            assert_eq!(seen, params, "{device}");
+            assert_eq!(found, expected, "{device}");
         }
-        unmake(&workspace.workspace_id).await;
+        delete_workspace(&workspace.workspace_id).await;
     });
 }
 
 #[test]
-fn null_takes_away_what_a_brand_reports_and_properties_mean_the_same_as_their_overrides() {
+fn null_removes_what_the_brand_reports_and_properties_equal_overrides() {
     run(async {
         let spec = json!({
             "device_type": "nuki_lock",
@@ -300,10 +301,10 @@ fn null_takes_away_what_a_brand_reports_and_properties_mean_the_same_as_their_ov
             "battery_level": null,
             "time_zone": null,
         });
-        let within = json!({ "device_type": "nuki_lock", "properties": {
+        let in_properties = json!({ "device_type": "nuki_lock", "properties": {
             "online": false, "supported_code_lengths": [8], "max_active_codes_supported": 2, "battery_level": 0.5,
         } });
-        let workspace = TestWorkspace::with(json!([spec, within])).await;
+        let workspace = TestWorkspace::with(json!([spec, in_properties])).await;
         let properties = &workspace.devices[0]["properties"];
         for name in ["supported_code_lengths", "max_active_codes_supported", "battery_level", "battery"] {
             assert!(properties.get(name).is_none(), "{name}: {properties}");
@@ -335,7 +336,7 @@ fn native_scheduling_can_be_given_to_any_lock_and_taken_from_it() {
 }
 
 #[test]
-fn a_deleted_workspace_leaves_nothing_and_its_keys_stop_working_at_once() {
+fn deleted_workspace_leaves_no_rows_and_its_keys_stop_working() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let bystander = TestWorkspace::with_locks(1).await;
@@ -364,7 +365,7 @@ fn a_deleted_workspace_leaves_nothing_and_its_keys_stop_working_at_once() {
     });
 }
 
-/// Every table that says which workspace its rows belong to.
+/// Returns the names of all tables with a `workspace_id` column.
 async fn tables_of_workspaces() -> Vec<String> {
     let columns = "select table_name::text from information_schema.columns
                    where column_name = 'workspace_id' and table_schema = 'public'";
@@ -381,26 +382,26 @@ async fn rows_of(table: &str, workspace: &TestWorkspace) -> i64 {
 }
 
 #[test]
-fn a_workspace_whose_time_is_up_is_removed_and_others_are_not() {
+fn workspace_past_its_ttl_is_removed_and_others_are_not() {
     run(async {
-        let over = TestWorkspace::make(json!({ "ttl": "PT0S", "locks": 1 })).await;
-        let lasting = TestWorkspace::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
+        let expired = TestWorkspace::create_with(json!({ "ttl": "PT0S", "locks": 1 })).await;
+        let unexpired = TestWorkspace::create_with(json!({ "ttl": "PT1H", "locks": 1 })).await;
         workspaces::remove_expired(&app()).await.unwrap();
-        over.post("/devices/list", json!({})).await.error(401, "unauthorized");
-        assert_eq!(rows_of("device", &over).await, 0);
-        lasting.post("/devices/list", json!({})).await.ok();
+        expired.post("/devices/list", json!({})).await.error(401, "unauthorized");
+        assert_eq!(rows_of("device", &expired).await, 0);
+        unexpired.post("/devices/list", json!({})).await.ok();
     });
 }
 
-// Which workspace is meant.
+// Selection of the workspace.
 
 #[test]
-fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
+fn wrong_credential_never_selects_the_default_workspace() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
         let workspace = TestWorkspace::with_locks(0).await;
         let bearer = format!("Bearer {}", workspace.personal_access_token);
-        // A token that was just seen to be good is good for what it is, and no key.
+        // A personal access token that was just accepted is still no API key.
         let headers = [("authorization", bearer.as_str()), ("seam-workspace", workspace.workspace_id.as_str())];
         ask("GET", "/devices/list", &headers, "").await.ok();
         for credential in
@@ -419,7 +420,7 @@ fn a_wrong_credential_is_never_taken_for_the_default_workspace() {
 }
 
 #[test]
-fn without_a_key_a_call_acts_on_the_workspace_it_names_and_else_on_the_default_one() {
+fn request_without_a_key_uses_the_named_or_else_the_default_workspace() {
     run(async {
         let locks = sandbox::ensure(&app()).await.unwrap();
         let workspace = TestWorkspace::with_locks(1).await;
@@ -436,13 +437,13 @@ fn without_a_key_a_call_acts_on_the_workspace_it_names_and_else_on_the_default_o
         assert_eq!(send(default.body(Body::empty()).unwrap()).await.ok()["mode"], "live");
         let update = json!({ "device_id": locks[0].device_id, "online": true });
         post_as("", "/_emulator/devices/update", update.clone()).await.ok();
-        // With a key it is the key's workspace, where that lock is not.
+        // An API key selects its own workspace, which does not have that lock.
         workspace.post("/_emulator/devices/update", update).await.error(404, "device_not_found");
     });
 }
 
 #[test]
-fn a_workspace_that_is_not_there_or_not_the_key_s_is_refused() {
+fn workspace_id_that_is_unknown_or_not_that_of_the_key_is_rejected() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
         for path in ["/_emulator/clock/hold", "/_emulator/clock/run", "/_emulator/workspaces/delete"] {
@@ -476,23 +477,23 @@ fn web_pages_cannot_reach_the_control_plane() {
     });
 }
 
-// Moving a clock.
+// Movement of clocks.
 
 #[test]
-fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
+fn held_clock_is_advanced_by_a_duration_or_to_an_instant() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.create(json!({ "device_id": workspace.lock(0) })).await;
-        let answer = |now: &str, transitions: u64, events: u64| json!({ "now": now, "transitions": transitions, "events": events, "ok": true });
+        let response = |now: &str, transitions: u64, events: u64| json!({ "now": now, "transitions": transitions, "events": events, "ok": true });
         for (params, expected) in [
-            (json!({ "by": "PT0S" }), answer(START, 0, 0)),
-            (json!({ "to": START }), answer(START, 0, 0)),
-            (json!({ "by": "PT0.249S" }), answer("2026-03-02T12:00:00.249Z", 0, 0)),
-            (json!({ "by": "PT0,001S" }), answer("2026-03-02T12:00:00.250Z", 1, 1)),
-            (json!({ "by": "P1W1DT1H1M1S" }), answer("2026-03-10T13:01:01.250Z", 0, 0)),
-            (json!({ "to": "2026-03-10T15:01:01.25+02:00" }), answer("2026-03-10T13:01:01.250Z", 0, 0)),
-            (json!({ "to": "2026-03-11T00:00:00Z" }), answer("2026-03-11T00:00:00.000Z", 0, 0)),
-            (json!({ "to": "9999-12-31T23:59:59.999Z" }), answer("9999-12-31T23:59:59.999Z", 0, 0)),
+            (json!({ "by": "PT0S" }), response(START, 0, 0)),
+            (json!({ "to": START }), response(START, 0, 0)),
+            (json!({ "by": "PT0.249S" }), response("2026-03-02T12:00:00.249Z", 0, 0)),
+            (json!({ "by": "PT0,001S" }), response("2026-03-02T12:00:00.250Z", 1, 1)),
+            (json!({ "by": "P1W1DT1H1M1S" }), response("2026-03-10T13:01:01.250Z", 0, 0)),
+            (json!({ "to": "2026-03-10T15:01:01.25+02:00" }), response("2026-03-10T13:01:01.250Z", 0, 0)),
+            (json!({ "to": "2026-03-11T00:00:00Z" }), response("2026-03-11T00:00:00.000Z", 0, 0)),
+            (json!({ "to": "9999-12-31T23:59:59.999Z" }), response("9999-12-31T23:59:59.999Z", 0, 0)),
         ] {
             assert_eq!(advance(&workspace, params.clone()).await.ok(), expected, "{params}");
             assert_eq!(clock(&workspace).await, held(expected["now"].as_str().unwrap()));
@@ -501,7 +502,7 @@ fn a_held_clock_is_advanced_by_a_duration_or_to_an_instant() {
 }
 
 #[test]
-fn until_next_moves_to_what_falls_due_next_and_until_quiet_to_the_last_thing_that_happens() {
+fn until_next_moves_to_the_next_due_instant_and_until_quiet_to_the_last() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let next = json!({ "until": "next" });
@@ -552,10 +553,10 @@ fn until_quiet_does_not_wait_for_a_lock_that_is_offline() {
 }
 
 #[test]
-fn a_clock_that_goes_by_itself_cannot_be_advanced_and_the_message_says_how_to_hold_it() {
+fn live_or_running_clock_cannot_be_advanced_until_it_is_held() {
     run(async {
         for setting in [json!("live"), json!({ "running_from": START })] {
-            let workspace = TestWorkspace::make(json!({ "clock": setting })).await;
+            let workspace = TestWorkspace::create_with(json!({ "clock": setting })).await;
             for params in [json!({ "by": "PT1S" }), json!({ "to": "9000-01-01T00:00:00Z" }), json!({ "until": "next" })]
             {
                 let error = advance(&workspace, params).await.error(409, "conflict");
@@ -578,11 +579,11 @@ fn time_never_goes_backwards() {
             ("/_emulator/clock/run", json!({ "from": earlier })),
         ] {
             let error = workspace.post(path, params).await.error(409, "conflict");
-            assert!(error["message"].as_str().unwrap().contains("never goes backwards"), "{error}");
+            assert!(error["message"].as_str().unwrap().contains("never moves backwards"), "{error}");
             assert_eq!(clock(&workspace).await, held(START));
         }
         for setting in [json!("live"), json!({ "running_from": START })] {
-            let workspace = TestWorkspace::make(json!({ "clock": setting })).await;
+            let workspace = TestWorkspace::create_with(json!({ "clock": setting })).await;
             workspace.post("/_emulator/clock/hold", json!({ "at": earlier })).await.error(409, "conflict");
             workspace.post("/_emulator/clock/run", json!({ "from": earlier })).await.error(409, "conflict");
         }
@@ -590,7 +591,7 @@ fn time_never_goes_backwards() {
 }
 
 #[test]
-fn bad_input_about_time_is_refused_and_moves_nothing() {
+fn time_input_that_is_invalid_is_rejected_and_moves_no_clock() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for by in
@@ -622,11 +623,12 @@ fn bad_input_about_time_is_refused_and_moves_nothing() {
 }
 
 #[test]
-fn a_clock_of_any_rate_works() {
+fn clock_of_any_rate_works() {
     run(async {
         for rate in [f64::MIN_POSITIVE, 1e-300, 1e-9, 999_999.5, 1e9] {
             let workspace =
-                TestWorkspace::make(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 })).await;
+                TestWorkspace::create_with(json!({ "clock": { "running_from": START, "rate": rate }, "locks": 1 }))
+                    .await;
             let code = workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(0) })).await;
             assert_eq!(code.status, 200, "rate {rate}: {}", code.body);
             workspace.tick().await;
@@ -642,15 +644,15 @@ fn a_clock_of_any_rate_works() {
 }
 
 #[test]
-fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
+fn clock_continues_from_its_time_when_it_is_held_and_run_again() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 1 })).await;
+        let workspace = TestWorkspace::create_with(json!({ "clock": "live", "locks": 1 })).await;
         let mut seen = vec![clock(&workspace).await.1];
         let first = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         seen.push(workspace.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
         seen.push(clock(&workspace).await.1);
         assert_eq!(seen[1], seen[2], "held");
-        // The scheduler has nothing to say here now, and this does what it would have done.
+        // The scheduler skips workspaces with a held clock: the advance sets the code instead.
         advance(&workspace, json!({ "by": "PT1H" })).await.ok();
         assert_eq!(workspace.access_code(&first["access_code_id"]).await["status"], "set");
         let second = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
@@ -658,7 +660,7 @@ fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
         let clock_now = workspace.post("/_emulator/clock/run", json!({ "rate": 1e6 })).await.ok();
         assert_eq!((&clock_now["mode"], &clock_now["rate"]), (&json!("running"), &json!(1e6)));
         seen.push(clock_now["now"].as_str().unwrap().to_owned());
-        // A quarter of a second of this workspace's is less than a millisecond of the machine's.
+        // At this rate 0.25 seconds of the workspace are less than a millisecond of the machine.
         let from = seen.last().unwrap().clone();
         while clock(&workspace).await.1 == from {}
         workspace.tick().await;
@@ -677,11 +679,11 @@ fn time_goes_on_from_where_it_was_when_a_clock_is_held_and_let_go_again() {
 }
 
 #[test]
-fn holding_or_running_from_a_later_instant_lives_through_what_falls_due_until_then() {
+fn hold_or_run_at_a_later_instant_processes_what_falls_due_until_then() {
     run(async {
         for (path, name) in [("/_emulator/clock/hold", "at"), ("/_emulator/clock/run", "from")] {
             for setting in [json!({ "held_at": START }), json!({ "running_from": START, "rate": 1e-9 })] {
-                let workspace = TestWorkspace::make(json!({ "clock": setting, "locks": 1 })).await;
+                let workspace = TestWorkspace::create_with(json!({ "clock": setting, "locks": 1 })).await;
                 let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
                 let id = &code["access_code_id"];
                 workspace.post(path, json!({ (name): "2026-03-02T12:00:00.249Z" })).await.ok();
@@ -705,7 +707,7 @@ fn later(instant: &str, milliseconds: i64) -> String {
 }
 
 #[test]
-fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_due_has_happened() {
+fn creation_during_an_advance_happens_wholly_before_or_after_it() {
     run(async {
         let workspace = std::sync::Arc::new(TestWorkspace::with_locks(4).await);
         let makers = (0..4).map(|index| {
@@ -739,15 +741,15 @@ fn codes_made_while_the_clock_is_moved_are_made_before_or_after_it_and_what_is_d
 }
 
 #[test]
-fn codes_deleted_while_the_clock_is_moved_are_deleted_before_or_after_it_and_what_is_due_has_happened() {
+fn deletion_during_an_advance_happens_wholly_before_or_after_it() {
     run(async {
         let workspace = std::sync::Arc::new(TestWorkspace::with_locks(4).await);
         for _ in 0..25 {
             workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
         }
         workspace.advance("PT1S").await;
-        let all = codes(&workspace).await;
-        let deleters = all.chunks(25).map(|codes| {
+        let all_codes = codes(&workspace).await;
+        let deleters = all_codes.chunks(25).map(|codes| {
             let (workspace, codes) = (workspace.clone(), codes.to_vec());
             tokio::spawn(async move {
                 for code in codes {
@@ -772,7 +774,7 @@ fn codes_deleted_while_the_clock_is_moved_are_deleted_before_or_after_it_and_wha
     });
 }
 
-/// The codes on all locks.
+/// Lists the codes on all locks.
 async fn codes(workspace: &TestWorkspace) -> Vec<Value> {
     let mut codes = Vec::new();
     for lock in workspace.locks() {
@@ -783,10 +785,10 @@ async fn codes(workspace: &TestWorkspace) -> Vec<Value> {
 }
 
 #[test]
-fn nothing_breaks_at_the_end_of_time() {
+fn clock_can_reach_the_end_of_the_year_9999() {
     run(async {
         const LAST: &str = "9999-12-31T23:59:59.999Z";
-        let workspace = TestWorkspace::make(
+        let workspace = TestWorkspace::create_with(
             json!({ "locks": [{ "device_type": "nuki_lock" }, { "device_type": "igloohome_lock" }] ,
                                         "clock": { "held_at": "9999-12-31T20:00:00Z" } }),
         )
@@ -830,7 +832,7 @@ fn nothing_breaks_at_the_end_of_time() {
 }
 
 #[test]
-fn the_next_thing_may_be_a_retry_and_a_year_of_retries_is_no_matter() {
+fn until_next_stops_at_retries_and_a_year_of_retries_can_be_advanced() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
@@ -848,10 +850,10 @@ fn the_next_thing_may_be_a_retry_and_a_year_of_retries_is_no_matter() {
         let faults = workspace.get("/_emulator/faults/list").await.ok();
         let used = faults["faults"][0]["used"].as_u64().unwrap();
         assert!(used > 50_000, "{faults}");
-        // Nobody waits for eight thousand of them.
+        // An advance over eight thousand years has too many steps.
         let end = json!({ "to": "9999-01-01T00:00:00Z" });
         let error = workspace.post("/_emulator/clock/advance", end).await.error(400, "too_many_steps");
-        assert!(error["message"].as_str().unwrap().contains("shorter strides"), "{error}");
+        assert!(error["message"].as_str().unwrap().contains("smaller steps"), "{error}");
         assert_eq!(error["data"], json!({ "steps": 640_000, "limit": 640_000 }));
         assert_eq!(
             workspace.get("/_emulator/faults/list").await.ok()["faults"][0]["used"],

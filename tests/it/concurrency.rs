@@ -1,8 +1,8 @@
-//! Many requests at once for the same few locks, while the scheduler works on them.
+//! Concurrent requests for the same few locks, while the scheduler runs.
 //!
-//! What must hold is asked of the database, not of the answers.
+//! The invariants are checked in the database, not in the responses.
 
-mod gathered;
+mod batches;
 
 use crate::support::{Reply, START, TestWorkspace, app, post_as, run};
 use axum::Router;
@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// The status of an answer of another server on the same database.
+/// Sends a POST request to another server on the same database and returns the status of the response.
 async fn post_to(router: &Router, api_key: &str, path: &str, body: Value) -> u16 {
     let request = Request::post(path)
         .header(header::CONTENT_TYPE, "application/json")
@@ -32,8 +32,8 @@ async fn post_to(router: &Router, api_key: &str, path: &str, body: Value) -> u16
     router.clone().oneshot(request).await.unwrap().status().as_u16()
 }
 
-/// Sends all of these at the same moment, each in a task of its own, and gives the answers in their order.
-pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
+/// Sends these requests concurrently, each in its own task, and returns the responses in the order of the requests.
+pub(crate) async fn send_concurrently(api_key: &str, requests: Vec<(&'static str, Value)>) -> Vec<Reply> {
     let start = Arc::new(Barrier::new(requests.len()));
     let mut tasks = JoinSet::new();
     for (index, (path, body)) in requests.into_iter().enumerate() {
@@ -48,7 +48,7 @@ pub(crate) async fn at_once(api_key: &str, requests: Vec<(&'static str, Value)>)
     replies.into_iter().map(|(_, reply)| reply).collect()
 }
 
-/// Schedulers that tick side by side, without a pause, until they are told to stop.
+/// Schedulers that tick concurrently and without a pause until [`Tickers::stop`] is called.
 pub(crate) struct Tickers {
     stop: Arc<AtomicBool>,
     tasks: Vec<JoinHandle<()>>,
@@ -75,25 +75,25 @@ impl Tickers {
     }
 }
 
-/// A live workspace whose scheduler is [`Tickers`] alone.
+/// Creates a workspace with these locks and a live clock. The server of the tests starts no scheduler: use [`Tickers`].
 pub(crate) async fn live(locks: Value) -> TestWorkspace {
-    TestWorkspace::make(json!({ "locks": locks, "clock": "live" })).await
+    TestWorkspace::create_with(json!({ "locks": locks, "clock": "live" })).await
 }
 
 fn id_of(workspace: &TestWorkspace) -> Uuid {
     workspace.workspace_id.parse().unwrap()
 }
 
-/// Pairs of codes that are not gone and have one PIN on one lock in overlapping windows.
-async fn clashes(workspace: &TestWorkspace) -> i64 {
+/// Counts pairs of codes on one lock that are not gone and have the same PIN in overlapping time frames.
+async fn count_pin_conflicts(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from access_code a join access_code b using (device_id, code)
          where a.workspace_id = $1 and a.access_code_id < b.access_code_id and a.gone_at is null and b.gone_at is null
            and tstzrange(a.starts_at, a.ends_at) && tstzrange(b.starts_at, b.ends_at)";
     sqlx::query_scalar(statement).bind(id_of(workspace)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
-/// The most codes that any lock of a workspace ever had to hold at one instant, by the lock's place, over its whole life.
-async fn most_crowded(workspace: &TestWorkspace) -> Vec<i64> {
+/// Returns the largest number of codes that each lock of a workspace had at one instant, by the index of the lock.
+async fn peak_code_counts(workspace: &TestWorkspace) -> Vec<i64> {
     let statement = "with occupied as (
              select device_id, created_at as at, gone_at as until from access_code where workspace_id = $1
          )
@@ -107,16 +107,16 @@ async fn most_crowded(workspace: &TestWorkspace) -> Vec<i64> {
     workspace.locks().iter().map(|id| by_lock.get(id).copied().unwrap_or(0)).collect()
 }
 
-/// Keys under which codes that are not gone have more than one PIN.
-async fn split_groups(workspace: &TestWorkspace) -> i64 {
+/// Counts the values of `common_code_key` whose codes, as far as they are not gone, have more than one PIN.
+async fn count_split_groups(workspace: &TestWorkspace) -> i64 {
     let statement = "select count(*) from (select from access_code
          where workspace_id = $1 and common_code_key is not null and gone_at is null
          group by common_code_key having count(distinct code) > 1) as split";
     sqlx::query_scalar(statement).bind(id_of(workspace)).fetch_one(app().pool.raw()).await.unwrap()
 }
 
-/// Codes whose events are not one of each kind in the order of a life, or that have none.
-async fn broken_stories(workspace: &TestWorkspace) -> Vec<(Uuid, String)> {
+/// Returns the codes whose events are missing, repeated or not in the order of the lifecycle, with these events.
+async fn codes_with_wrong_events(workspace: &TestWorkspace) -> Vec<(Uuid, String)> {
     let statement = "select access_code_id, coalesce(story, '') from access_code a left join lateral (
              select string_agg(replace(event_type, 'access_code.', ''), ' ' order by sequence) as story
              from event e where e.access_code_id = a.access_code_id) as told on true
@@ -126,12 +126,12 @@ async fn broken_stories(workspace: &TestWorkspace) -> Vec<(Uuid, String)> {
     sqlx::query_as(statement).bind(id_of(workspace)).fetch_all(app().pool.raw()).await.unwrap()
 }
 
-/// Checks that each answer is a success or one of these refusals, and counts them by type.
-pub(crate) fn tally(replies: &[Reply], refusals: &[(u16, &str)]) -> BTreeMap<String, usize> {
+/// Checks that each response is a success or one of these errors, and counts the responses by error type or as `ok`.
+pub(crate) fn tally(replies: &[Reply], errors: &[(u16, &str)]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for Reply { status, body, .. } in replies {
         let kind = body["error"]["type"].as_str().unwrap_or("ok");
-        assert!((*status == 200 && kind == "ok") || refusals.contains(&(*status, kind)), "{status} {body}");
+        assert!((*status == 200 && kind == "ok") || errors.contains(&(*status, kind)), "{status} {body}");
         *counts.entry(kind.to_owned()).or_default() += 1;
     }
     counts
@@ -142,38 +142,38 @@ const CREATE_MULTIPLE: &str = "/access_codes/create_multiple";
 
 const DUPLICATE: (u16, &str) = (409, "duplicate_access_code");
 const NO_SPACE: (u16, &str) = (400, "no_space_for_access_code_on_device");
-const UNFIT: (u16, &str) = (400, "invalid_input");
-const NOT_SHARED: (u16, &str) = (400, "code_cannot_be_shared");
+const INVALID_INPUT: (u16, &str) = (400, "invalid_input");
+const CANNOT_BE_SHARED: (u16, &str) = (400, "code_cannot_be_shared");
 const NOT_FOUND: (u16, &str) = (404, "access_code_not_found");
 
-/// One of two hundred requests of every kind for six locks.
-fn mixed(workspace: &TestWorkspace, number: usize) -> (&'static str, Value) {
+/// Returns the request with this number: the number selects the endpoint, the locks, the PIN and the time frame.
+fn mixed_request(workspace: &TestWorkspace, number: usize) -> (&'static str, Value) {
     let lock = workspace.lock(number % 6);
-    let custom = format!("48{:02}", number % 5);
-    let mut some: Vec<String> = (0..=number % 4).map(|step| workspace.lock((number + step * 5) % 6)).collect();
+    let pin = format!("48{:02}", number % 5);
+    let mut device_ids: Vec<String> = (0..=number % 4).map(|step| workspace.lock((number + step * 5) % 6)).collect();
     if number.is_multiple_of(3) {
-        some.reverse();
+        device_ids.reverse();
     }
-    // Of each day's window the second half is the first half of the next.
+    // A time frame has two days, and the second one is the first day of the next time frame.
     let day = 10 + number % 7;
     let (starts_at, ends_at) = (format!("2099-04-{day}T00:00:00Z"), format!("2099-04-{}T00:00:00Z", day + 2));
     match number % 8 {
-        0 | 1 => (CREATE, json!({ "device_id": lock, "code": custom })),
-        2 => (CREATE, json!({ "device_id": lock, "code": custom, "starts_at": starts_at, "ends_at": ends_at })),
+        0 | 1 => (CREATE, json!({ "device_id": lock, "code": pin })),
+        2 => (CREATE, json!({ "device_id": lock, "code": pin, "starts_at": starts_at, "ends_at": ends_at })),
         3 => (CREATE, json!({ "device_id": lock })),
         4 | 5 => (CREATE, json!({ "device_id": lock, "common_code_key": format!("group {}", number % 3) })),
-        6 => (CREATE_MULTIPLE, json!({ "device_ids": some })),
+        6 => (CREATE_MULTIPLE, json!({ "device_ids": device_ids })),
         _ => (
             CREATE_MULTIPLE,
             json!({
-                "device_ids": some, "code": custom, "behavior_when_code_cannot_be_shared": "create_random_code",
+                "device_ids": device_ids, "code": pin, "behavior_when_code_cannot_be_shared": "create_random_code",
             }),
         ),
     }
 }
 
 #[test]
-fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
+fn concurrent_requests_of_every_kind_break_no_invariant() {
     run(async {
         let plain = json!({ "device_type": "august_lock", "supported_code_lengths": [4] });
         let capped =
@@ -182,36 +182,39 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
         let tickers = Tickers::start(3);
         let mut known: Vec<String> = Vec::new();
         for round in 0..3 {
-            let mut requests: Vec<_> = (0..200).map(|number| mixed(&workspace, number * 7 + round)).collect();
+            let mut requests: Vec<_> = (0..200).map(|number| mixed_request(&workspace, number * 7 + round)).collect();
             for (number, id) in known.drain(..).enumerate() {
-                // Every other code is asked to go twice at the same moment.
+                // Every other code is deleted twice at the same moment.
                 let params = json!({ "access_code_id": id, "sync": number % 3 == 0 });
                 requests.extend(std::iter::repeat_n(("/access_codes/delete", params), 1 + number % 2));
             }
-            let replies = at_once(&workspace.api_key, requests).await;
-            let counts = tally(&replies, &[DUPLICATE, NO_SPACE, UNFIT, NOT_SHARED, NOT_FOUND]);
+            let replies = send_concurrently(&workspace.api_key, requests).await;
+            let counts = tally(&replies, &[DUPLICATE, NO_SPACE, INVALID_INPUT, CANNOT_BE_SHARED, NOT_FOUND]);
             assert!(counts["ok"] > 20, "{counts:?}");
             for reply in &replies {
-                let one = reply.body["access_code"]["access_code_id"].as_str();
-                let many = reply.body["access_codes"].as_array().into_iter().flatten();
+                let single = reply.body["access_code"]["access_code_id"].as_str();
+                let multiple = reply.body["access_codes"].as_array().into_iter().flatten();
                 known.extend(
-                    one.into_iter().chain(many.filter_map(|code| code["access_code_id"].as_str())).map(str::to_owned),
+                    single
+                        .into_iter()
+                        .chain(multiple.filter_map(|code| code["access_code_id"].as_str()))
+                        .map(str::to_owned),
                 );
             }
             assert_eq!(
-                (clashes(&workspace).await, split_groups(&workspace).await),
+                (count_pin_conflicts(&workspace).await, count_split_groups(&workspace).await),
                 (0, 0),
                 "round {round}: {counts:?}"
             );
         }
         tickers.stop().await;
-        let crowd = most_crowded(&workspace).await;
-        assert!(crowd[1] <= 9 && crowd[4] <= 9, "{crowd:?}");
-        assert!(crowd.iter().any(|most| *most > 9), "the others are not capped: {crowd:?}");
-        // All that is due is long over on a held clock.
+        let peaks = peak_code_counts(&workspace).await;
+        assert!(peaks[1] <= 9 && peaks[4] <= 9, "{peaks:?}");
+        assert!(peaks.iter().any(|peak| *peak > 9), "the others are not capped: {peaks:?}");
+        // An hour on the held clock completes all operations that are due.
         workspace.post("/_emulator/clock/hold", json!({})).await.ok();
         workspace.advance("PT1H").await;
-        assert_eq!(broken_stories(&workspace).await, []);
+        assert_eq!(codes_with_wrong_events(&workspace).await, []);
         let unfinished = "select count(*) from access_code where workspace_id = $1 and gone_at is null
              and (deletion_requested_at is not null or (starts_at is null and held_code is null))";
         let unfinished: i64 =
@@ -221,22 +224,22 @@ fn two_hundred_requests_of_every_kind_at_once_break_no_rule() {
 }
 
 #[test]
-fn of_many_requests_for_one_pin_each_lock_gets_it_once() {
+fn concurrent_creates_with_one_pin_succeed_once_per_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         for round in 0..10 {
             let requests = (0..60).map(|number| {
                 (CREATE, json!({ "device_id": workspace.lock(number % 3), "code": format!("482{round}") }))
             });
-            let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[DUPLICATE]);
+            let counts = tally(&send_concurrently(&workspace.api_key, requests.collect()).await, &[DUPLICATE]);
             assert_eq!(counts, BTreeMap::from([("ok".to_owned(), 3), ("duplicate_access_code".to_owned(), 57)]));
         }
-        assert_eq!(clashes(&workspace).await, 0);
+        assert_eq!(count_pin_conflicts(&workspace).await, 0);
     });
 }
 
 #[test]
-fn of_two_hundred_requests_a_lock_takes_as_many_as_it_holds() {
+fn concurrent_creates_succeed_up_to_the_capacity_of_the_lock() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 25 }])).await;
@@ -244,13 +247,13 @@ fn of_two_hundred_requests_a_lock_takes_as_many_as_it_holds() {
             0 => (CREATE, json!({ "device_id": workspace.lock(0) })),
             _ => (CREATE_MULTIPLE, json!({ "device_ids": [workspace.lock(0)] })),
         });
-        let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[NO_SPACE]);
-        assert_eq!((counts["ok"], most_crowded(&workspace).await), (25, vec![25]));
+        let counts = tally(&send_concurrently(&workspace.api_key, requests.collect()).await, &[NO_SPACE]);
+        assert_eq!((counts["ok"], peak_code_counts(&workspace).await), (25, vec![25]));
     });
 }
 
-/// A lock with 360 PINs: four of six digits, none twice.
-fn scarce() -> Value {
+/// Returns a lock that accepts only 360 PINs: four different digits out of six.
+fn lock_with_360_pins() -> Value {
     json!({
         "device_type": "wyze_lock",
         "supported_code_lengths": [4],
@@ -259,37 +262,37 @@ fn scarce() -> Value {
 }
 
 #[test]
-fn the_last_pins_are_given_to_one_request_each() {
+fn last_free_pins_are_assigned_to_one_request_each() {
     run(async {
-        let workspace = TestWorkspace::with(json!([scarce()])).await;
+        let workspace = TestWorkspace::with(json!([lock_with_360_pins()])).await;
         for round in 0..2 {
             let requests = (0..200).map(|_| (CREATE, json!({ "device_id": workspace.lock(0) }))).collect();
-            let counts = tally(&at_once(&workspace.api_key, requests).await, &[(400, "no_code_left")]);
+            let counts = tally(&send_concurrently(&workspace.api_key, requests).await, &[(400, "no_code_left")]);
             assert_eq!(counts["ok"], [200, 160][round]);
         }
-        assert_eq!(clashes(&workspace).await, 0);
+        assert_eq!(count_pin_conflicts(&workspace).await, 0);
     });
 }
 
 #[test]
-fn overlapping_sets_in_any_order_get_a_pin_each_without_a_deadlock() {
+fn create_multiple_with_overlapping_device_ids_does_not_deadlock() {
     run(async {
-        let workspace = TestWorkspace::with(json!(vec![scarce(); 12])).await;
+        let workspace = TestWorkspace::with(json!(vec![lock_with_360_pins(); 12])).await;
         let requests = (0..120).map(|number: usize| {
-            let mut set: Vec<String> = (0..8).map(|step| workspace.lock((number * 5 + step * 7) % 12)).collect();
+            let mut device_ids: Vec<String> = (0..8).map(|step| workspace.lock((number * 5 + step * 7) % 12)).collect();
             if number.is_multiple_of(2) {
-                set.sort_unstable();
+                device_ids.sort_unstable();
             }
-            (CREATE_MULTIPLE, json!({ "device_ids": set }))
+            (CREATE_MULTIPLE, json!({ "device_ids": device_ids }))
         });
-        let replies = at_once(&workspace.api_key, requests.collect()).await;
+        let replies = send_concurrently(&workspace.api_key, requests.collect()).await;
         assert_eq!(tally(&replies, &[]), BTreeMap::from([("ok".to_owned(), 120)]));
-        assert_eq!((clashes(&workspace).await, split_groups(&workspace).await), (0, 0));
+        assert_eq!((count_pin_conflicts(&workspace).await, count_split_groups(&workspace).await), (0, 0));
     });
 }
 
 #[test]
-fn two_first_requests_with_one_new_key_get_one_pin() {
+fn concurrent_creates_with_one_new_key_get_the_same_pin() {
     run(async {
         let workspace = TestWorkspace::with_locks(4).await;
         for round in 0..50 {
@@ -302,7 +305,7 @@ fn two_first_requests_with_one_new_key_get_one_pin() {
                     json!({ "device_id": workspace.lock(index), "common_code_key": key, "preferred_code_length": length }),
                 )
             });
-            let replies = at_once(&workspace.api_key, requests.collect()).await;
+            let replies = send_concurrently(&workspace.api_key, requests.collect()).await;
             let codes: Vec<_> = replies.into_iter().map(|reply| reply.ok()["access_code"]["code"].clone()).collect();
             assert!(codes.iter().all(|code| *code == codes[0]), "{key}: {codes:?}");
         }
@@ -310,7 +313,7 @@ fn two_first_requests_with_one_new_key_get_one_pin() {
 }
 
 #[test]
-fn first_requests_with_one_new_key_and_different_pins_agree_on_one() {
+fn concurrent_creates_with_one_new_key_and_different_pins_succeed_once() {
     run(async {
         let workspace = TestWorkspace::with_locks(4).await;
         for round in 0..25 {
@@ -318,15 +321,15 @@ fn first_requests_with_one_new_key_and_different_pins_agree_on_one() {
                 let code = format!("{}", 1000 + round * 10 + index);
                 (CREATE, json!({ "device_id": workspace.lock(index), "common_code_key": format!("round {round}"), "code": code }))
             });
-            let counts = tally(&at_once(&workspace.api_key, requests.collect()).await, &[UNFIT]);
+            let counts = tally(&send_concurrently(&workspace.api_key, requests.collect()).await, &[INVALID_INPUT]);
             assert_eq!((counts["ok"], counts["invalid_input"]), (1, 3));
         }
-        assert_eq!(split_groups(&workspace).await, 0);
+        assert_eq!(count_split_groups(&workspace).await, 0);
     });
 }
 
 #[test]
-fn a_code_deleted_many_times_at_once_is_removed_once() {
+fn concurrent_deletes_of_one_code_succeed_once() {
     run(async {
         let workspace = live(json!(1)).await;
         let tickers = Tickers::start(2);
@@ -334,16 +337,16 @@ fn a_code_deleted_many_times_at_once_is_removed_once() {
             let code = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
             let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
             let requests = std::iter::repeat_n(("/access_codes/delete", params), 10).collect();
-            let counts = tally(&at_once(&workspace.api_key, requests).await, &[NOT_FOUND]);
+            let counts = tally(&send_concurrently(&workspace.api_key, requests).await, &[NOT_FOUND]);
             assert_eq!(counts, BTreeMap::from([("ok".to_owned(), 1), ("access_code_not_found".to_owned(), 9)]));
         }
         tickers.stop().await;
-        assert_eq!(broken_stories(&workspace).await, []);
+        assert_eq!(codes_with_wrong_events(&workspace).await, []);
     });
 }
 
 #[test]
-fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
+fn codes_created_and_deleted_while_the_clock_is_moved_are_all_processed() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         let mut known: Vec<Value> = Vec::new();
@@ -352,13 +355,13 @@ fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
                 (0..24).map(|number| (CREATE, json!({ "device_id": workspace.lock(number % 3) }))).collect();
             requests.extend((0..6).map(|_| ("/_emulator/clock/advance", json!({ "by": "PT0.1S" }))));
             requests.extend(known.drain(..).map(|id| ("/access_codes/delete", json!({ "access_code_id": id }))));
-            let replies = at_once(&workspace.api_key, requests).await;
+            let replies = send_concurrently(&workspace.api_key, requests).await;
             tally(&replies, &[(409, "conflict"), NOT_FOUND]);
-            let made = replies.iter().map(|reply| reply.body["access_code"]["access_code_id"].clone());
-            known.extend(made.filter(|id| !id.is_null()));
+            let created = replies.iter().map(|reply| reply.body["access_code"]["access_code_id"].clone());
+            known.extend(created.filter(|id| !id.is_null()));
         }
         workspace.advance("PT1H").await;
-        assert_eq!(broken_stories(&workspace).await, []);
+        assert_eq!(codes_with_wrong_events(&workspace).await, []);
         let late = "select count(*) from event e join access_code a using (access_code_id)
              where e.workspace_id = $1 and e.occurred_at < a.created_at";
         let late: i64 = sqlx::query_scalar(late).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
@@ -367,7 +370,7 @@ fn codes_made_and_deleted_while_the_clock_is_moved_are_never_forgotten() {
 }
 
 #[test]
-fn a_clock_that_is_let_go_while_codes_are_deleted_leaves_none_asleep() {
+fn clock_run_during_deletes_leaves_no_due_code_without_a_wake_time() {
     run(async {
         for _ in 0..10 {
             let workspace = TestWorkspace::with_locks(2).await;
@@ -377,48 +380,56 @@ fn a_clock_that_is_let_go_while_codes_are_deleted_leaves_none_asleep() {
                 requests.push(("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })));
             }
             requests.insert(10, ("/_emulator/clock/run", json!({})));
-            tally(&at_once(&workspace.api_key, requests).await, &[]);
-            let asleep = "select count(*) from access_code
+            tally(&send_concurrently(&workspace.api_key, requests).await, &[]);
+            let without_wake_time = "select count(*) from access_code
                  where workspace_id = $1 and gone_at is null and due_at is not null and wake_at is null";
-            let asleep: i64 =
-                sqlx::query_scalar(asleep).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
-            assert_eq!(asleep, 0, "nothing but the passing of time is needed for them to go");
+            let without_wake_time: i64 = sqlx::query_scalar(without_wake_time)
+                .bind(id_of(&workspace))
+                .fetch_one(app().pool.raw())
+                .await
+                .unwrap();
+            assert_eq!(without_wake_time, 0, "nothing but the passing of time is needed for them to go");
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }
     });
 }
 
 #[test]
-fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
+fn clock_hold_while_codes_are_due_stops_the_clock_for_all_of_them() {
     run(async {
         let workspace =
-            TestWorkspace::make(json!({ "locks": 8, "clock": { "running_from": START, "rate": 2000 } })).await;
+            TestWorkspace::create_with(json!({ "locks": 8, "clock": { "running_from": START, "rate": 2000 } })).await;
         let tickers = Tickers::start(3);
-        let mut moment = 0;
+        let mut index = 0;
         for _ in 0..20 {
             let now = workspace.get("/_emulator/clock").await.ok()["now"].as_str().unwrap().to_owned();
             let now: latchkey::testing::clock::Timestamp = now.parse().unwrap();
             let windows = (0..40_u8).map(|number| {
-                moment += 1;
+                index += 1;
                 let starts_at = now + chrono::TimeDelta::seconds(i64::from(10 + number * 3));
                 let ends_at = starts_at + chrono::TimeDelta::seconds(20);
                 (
                     CREATE,
                     json!({
-                        "device_id": workspace.lock(moment % 8), "starts_at": starts_at, "ends_at": ends_at,
+                        "device_id": workspace.lock(index % 8), "starts_at": starts_at, "ends_at": ends_at,
                     }),
                 )
             });
             let mut requests: Vec<_> = windows.collect();
             requests.push(("/_emulator/clock/hold", json!({})));
-            tally(&at_once(&workspace.api_key, requests).await, &[UNFIT, (409, "conflict")]);
+            tally(&send_concurrently(&workspace.api_key, requests).await, &[INVALID_INPUT, (409, "conflict")]);
             let held = workspace.get("/_emulator/clock").await.ok();
-            let astir = "select (select count(*) from access_code where workspace_id = $1 and wake_at is not null),
+            let due_and_late =
+                "select (select count(*) from access_code where workspace_id = $1 and wake_at is not null),
                                 (select count(*) from event where workspace_id = $1 and occurred_at > $2)";
             let held: latchkey::testing::clock::Timestamp = held["now"].as_str().unwrap().parse().unwrap();
-            let astir: (i64, i64) =
-                sqlx::query_as(astir).bind(id_of(&workspace)).bind(held).fetch_one(app().pool.raw()).await.unwrap();
-            assert_eq!(astir, (0, 0));
+            let due_and_late: (i64, i64) = sqlx::query_as(due_and_late)
+                .bind(id_of(&workspace))
+                .bind(held)
+                .fetch_one(app().pool.raw())
+                .await
+                .unwrap();
+            assert_eq!(due_and_late, (0, 0));
             workspace.post("/_emulator/clock/run", json!({ "rate": 2000 })).await.ok();
         }
         workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
@@ -427,13 +438,13 @@ fn a_clock_that_is_held_while_codes_fall_due_stands_still_for_all_of_them() {
 }
 
 #[test]
-fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
+fn request_cancelled_during_begin_leaves_no_transaction_open() {
     run(async {
         let options = app().pool.raw().connect_options().as_ref().clone();
         let limits = PoolLimits { connections: 1, ..PoolLimits::of(&app().config) };
         let pool = Pools::lazy(options, limits).requests;
         pool.begin(Uuid::nil()).await.unwrap();
-        // Given up as soon as it waits for the database, which may have answered already.
+        // The timeout cancels `begin` as soon as it waits for the database, which may have responded already.
         while tokio::time::timeout(Duration::ZERO, pool.begin(Uuid::nil())).await.is_ok() {}
         let transaction =
             async || sqlx::query_scalar::<_, String>("select pg_current_xact_id()::text").fetch_one(pool.raw()).await;
@@ -448,7 +459,8 @@ fn a_request_that_is_given_up_while_it_begins_leaves_no_transaction_open() {
 #[test]
 fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": 4 })).await;
+        let workspace =
+            TestWorkspace::create_with(json!({ "clock": "live", "programming": "at_once", "locks": 4 })).await;
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let limits = PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) };
@@ -457,16 +469,16 @@ fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
         let create = |number: usize| {
             let params = json!({ "device_id": workspace.lock(number % 4), "common_code_key": format!("key {number}") });
             let list = json!({ "device_id": workspace.lock(number % 4) });
-            let one = post_to(&router, &workspace.api_key, "/access_codes/create", params);
-            let other = post_to(&router, &workspace.api_key, "/access_codes/list", list);
-            async move { tokio::join!(one, other) }
+            let creation = post_to(&router, &workspace.api_key, "/access_codes/create", params);
+            let listing = post_to(&router, &workspace.api_key, "/access_codes/list", list);
+            async move { tokio::join!(creation, listing) }
         };
-        let (answers, ()) = tokio::join!(futures_util::future::join_all((0..16).map(create)), async {
+        let (statuses, ()) = tokio::join!(futures_util::future::join_all((0..16).map(create)), async {
             for _ in 0..16 {
                 scheduler::tick(&small).await.unwrap();
             }
         });
-        assert!(answers.iter().all(|(made, listed)| (*made, *listed) == (200, 200)), "{answers:?}");
+        assert!(statuses.iter().all(|(created, listed)| (*created, *listed) == (200, 200)), "{statuses:?}");
         workspace.tick().await;
         let mut set = 0;
         for lock in workspace.locks() {
@@ -478,17 +490,18 @@ fn pool_of_one_connection_serves_requests_and_the_scheduler_side_by_side() {
 }
 
 #[test]
-fn tick_that_fails_says_so_and_leaves_what_is_due_to_the_next() {
+fn tick_that_fails_returns_an_error_and_the_next_tick_does_the_work() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "programming": "at_once", "locks": 1 })).await;
+        let workspace =
+            TestWorkspace::create_with(json!({ "clock": "live", "programming": "at_once", "locks": 1 })).await;
         let id = workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"].clone();
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
         let pools = Pools::lazy(options, PoolLimits::of(&shared.config));
-        let cut_off = App::new(shared.config.clone(), pools).unwrap();
-        cut_off.pool.close().await;
-        cut_off.background.close().await;
-        assert!(scheduler::tick(&cut_off).await.is_err());
+        let disconnected = App::new(shared.config.clone(), pools).unwrap();
+        disconnected.pool.close().await;
+        disconnected.background.close().await;
+        assert!(scheduler::tick(&disconnected).await.is_err());
         workspace.tick().await;
         assert_eq!(workspace.access_code(&id).await["status"], "set");
         assert_eq!(workspace.events_of(&id).await.len(), 2, "created and set, each once");

@@ -1,4 +1,4 @@
-//! The contract walked: what the two documents say is what the server does, path by path and parameter by parameter.
+//! Checks the server against the two contract documents, path by path and parameter by parameter.
 
 use crate::support::{TestWorkspace, ask, run};
 use latchkey::testing::contract::{self, Contract};
@@ -12,7 +12,7 @@ const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// Both documents, each with the paths that the router has for it.
+/// Returns both documents, each with the paths that the router serves for it.
 fn documents() -> [(Contract, Vec<&'static str>); 2] {
     [
         (Contract::parse(contract::OPENAPI).unwrap(), latchkey::testing::api::routes().into_parts().1),
@@ -20,7 +20,7 @@ fn documents() -> [(Contract, Vec<&'static str>); 2] {
     ]
 }
 
-/// Every operation of both documents: path, method and the whole document.
+/// Returns all operations of both documents: path, method and the whole document.
 fn operations() -> Vec<(String, &'static str, Value)> {
     let mut operations = Vec::new();
     for (contract, _) in documents() {
@@ -38,7 +38,7 @@ fn described<'a>(document: &'a Value, path: &str, method: &str) -> &'a Value {
 }
 
 #[test]
-fn the_router_and_the_contracts_name_the_same_paths() {
+fn router_and_contracts_have_the_same_paths() {
     for (contract, routed) in documents() {
         let distinct: BTreeSet<&str> = routed.iter().copied().collect();
         assert_eq!(distinct.len(), routed.len(), "a path is routed twice: {routed:?}");
@@ -47,7 +47,7 @@ fn the_router_and_the_contracts_name_the_same_paths() {
 }
 
 #[test]
-fn the_few_paths_outside_the_contract_answer_and_refuse_in_the_envelope() {
+fn paths_outside_the_contract_respond_and_reject_in_the_envelope() {
     run(async {
         let contract = Contract::parse(contract::OPENAPI).unwrap();
         for path in server::OUTSIDE_THE_CONTRACT.iter().chain(&["/_emulator/openapi.json"]) {
@@ -59,7 +59,7 @@ fn the_few_paths_outside_the_contract_answer_and_refuse_in_the_envelope() {
 }
 
 #[test]
-fn both_documents_are_served_as_they_are() {
+fn contract_documents_are_served_unchanged() {
     run(async {
         for (path, document) in
             [("/openapi.json", contract::OPENAPI), ("/_emulator/openapi.json", contract::CONTROL_OPENAPI)]
@@ -70,22 +70,22 @@ fn both_documents_are_served_as_they_are() {
 }
 
 #[test]
-fn every_path_takes_the_methods_of_the_contract_and_refuses_all_others() {
+fn paths_accept_the_methods_of_the_contract_and_reject_all_others() {
     run(async {
         for (contract, _) in documents() {
             for path in contract.paths() {
-                // One workspace for each path: one of them deletes it.
+                // A separate workspace for each path, because one path deletes it.
                 let workspace = TestWorkspace::with_locks(0).await;
                 let bearer = format!("Bearer {}", workspace.api_key);
                 let headers = [("authorization", bearer.as_str()), JSON];
-                let taken = contract.endpoint(path).unwrap().methods();
-                let (listed, others): (Vec<&str>, Vec<&str>) =
-                    METHODS.into_iter().partition(|method| taken.contains(method));
-                for method in others {
+                let accepted = contract.endpoint(path).unwrap().methods();
+                let (listed, unlisted): (Vec<&str>, Vec<&str>) =
+                    METHODS.into_iter().partition(|method| accepted.contains(method));
+                for method in unlisted {
                     let error = ask(method, path, &headers, "{}").await.error(405, "method_not_allowed");
-                    assert_eq!(error["message"], format!("only {} accepted", taken.join(",")), "{method} {path}");
+                    assert_eq!(error["message"], format!("only {} accepted", accepted.join(",")), "{method} {path}");
                 }
-                assert_eq!(listed.len(), taken.len(), "{path} takes a method nobody asked about");
+                assert_eq!(listed.len(), accepted.len(), "{path} takes a method nobody asked about");
                 for method in listed {
                     let reply = ask(method, path, &headers, "{}").await;
                     assert!(
@@ -101,7 +101,7 @@ fn every_path_takes_the_methods_of_the_contract_and_refuses_all_others() {
 }
 
 #[test]
-fn every_path_asks_for_a_credential_before_it_looks_at_anything_else() {
+fn paths_require_a_credential_before_anything_else_is_checked() {
     run(async {
         let (contract, _) = &documents()[0];
         for path in contract.paths() {
@@ -114,7 +114,7 @@ fn every_path_asks_for_a_credential_before_it_looks_at_anything_else() {
 }
 
 #[test]
-fn the_control_plane_refuses_keys_it_does_not_know_on_every_path() {
+fn control_plane_rejects_unknown_keys_on_every_path() {
     run(async {
         let (contract, _) = &documents()[1];
         for path in contract.paths() {
@@ -128,14 +128,14 @@ fn the_control_plane_refuses_keys_it_does_not_know_on_every_path() {
 }
 
 #[test]
-fn every_schema_of_both_documents_can_be_compiled() {
+fn schemas_of_both_documents_can_be_compiled() {
     for (contract, _) in documents() {
         contract.verify().unwrap();
     }
 }
 
 #[test]
-fn every_operation_says_in_words_what_it_does() {
+fn operations_have_a_summary_and_a_description() {
     for (path, method, document) in operations() {
         for text in ["summary", "description"] {
             let text = &described(&document, &path, method)[text];
@@ -144,7 +144,7 @@ fn every_operation_says_in_words_what_it_does() {
     }
 }
 
-/// What a schema is about, wherever it is written down.
+/// Follows the references of a schema.
 fn resolve<'a>(document: &'a Value, mut schema: &'a Value) -> &'a Value {
     while let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
         schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
@@ -156,7 +156,7 @@ fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
     schema.get(keyword).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// The parameters of an operation with their schemas, from its query or its body.
+/// Returns the parameters of an operation with their schemas, from its query and its body.
 fn parameters<'a>(document: &'a Value, operation: &'a Value) -> Vec<(&'a str, &'a Value)> {
     fn of_schema<'a>(document: &'a Value, schema: &'a Value, found: &mut Vec<(&'a str, &'a Value)>) {
         let schema = resolve(document, schema);
@@ -175,8 +175,8 @@ fn parameters<'a>(document: &'a Value, operation: &'a Value) -> Vec<(&'a str, &'
     found
 }
 
-/// One value of each kind that JSON has.
-fn one_of_each_kind() -> [Value; 6] {
+/// Returns one value of each JSON type.
+fn value_of_each_kind() -> [Value; 6] {
     [json!({}), json!([]), json!("nope"), json!(0.5), json!(true), Value::Null]
 }
 
@@ -191,40 +191,42 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The kinds of value that a schema admits.
+/// Returns the JSON types that a schema accepts.
 fn kinds(document: &Value, schema: &Value) -> BTreeSet<&'static str> {
     let target = resolve(document, schema);
-    let all = || one_of_each_kind().iter().map(kind).collect::<BTreeSet<_>>();
-    let mut admitted = all();
-    if let Some(params) = target.get("type").and_then(Value::as_str) {
-        admitted.retain(|kind| *kind == if params == "integer" { "number" } else { params });
+    let all_kinds = || value_of_each_kind().iter().map(kind).collect::<BTreeSet<_>>();
+    let mut admitted = all_kinds();
+    if let Some(schema_type) = target.get("type").and_then(Value::as_str) {
+        admitted.retain(|kind| *kind == if schema_type == "integer" { "number" } else { schema_type });
     }
     for part in list(target, "allOf") {
         let of_part = kinds(document, part);
         admitted.retain(|kind| of_part.contains(kind));
     }
-    for branches in ["oneOf", "anyOf"].map(|keyword| list(target, keyword)).into_iter().filter(|it| !it.is_empty()) {
+    for branches in
+        ["oneOf", "anyOf"].map(|keyword| list(target, keyword)).into_iter().filter(|branches| !branches.is_empty())
+    {
         let of_branches: BTreeSet<_> = branches.iter().flat_map(|branch| kinds(document, branch)).collect();
         admitted.retain(|kind| of_branches.contains(kind));
     }
-    if [schema, target].iter().any(|it| it["nullable"] == true) {
+    if [schema, target].iter().any(|schema| schema["nullable"] == true) {
         admitted.insert("null");
     }
     admitted
 }
 
-/// Values of every kind that does not fit, and lists of such where a list does.
+/// Returns one value of each type that a schema rejects, and for a list also lists with such an item.
 fn misfits(document: &Value, schema: &Value) -> Vec<Value> {
     let admitted = kinds(document, schema);
     let mut misfits: Vec<Value> =
-        one_of_each_kind().into_iter().filter(|value| !admitted.contains(kind(value))).collect();
+        value_of_each_kind().into_iter().filter(|value| !admitted.contains(kind(value))).collect();
     if let Some(items) = resolve(document, schema).get("items") {
         misfits.extend(self::misfits(document, items).into_iter().map(|item| json!([item])));
     }
     misfits
 }
 
-/// Whether `nope` is as good as any other text for this parameter of a query.
+/// True if a query parameter accepts any text, such as `nope`.
 fn takes_any_text(document: &Value, schema: &Value) -> bool {
     let schema = resolve(document, schema);
     if let Some(items) = schema.get("items") {
@@ -238,7 +240,7 @@ fn takes_any_text(document: &Value, schema: &Value) -> bool {
     is_text && ["enum", "format", "pattern"].iter().all(|rule| schema.get(*rule).is_none())
 }
 
-/// Texts in a query that cannot be read as what the schema asks for. An empty one is null, or the empty list.
+/// Returns texts that are invalid for a query parameter. An empty text means null or the empty list.
 fn unreadable_texts(document: &Value, schema: &Value) -> Vec<&'static str> {
     let mut texts = Vec::new();
     if !takes_any_text(document, schema) {
@@ -251,7 +253,7 @@ fn unreadable_texts(document: &Value, schema: &Value) -> Vec<&'static str> {
     texts
 }
 
-/// Whether the tree of issues has anything to say here or further down.
+/// True if the tree of issues has a message at this node or below.
 fn has_messages(tree: &Value) -> bool {
     tree.as_object().is_some_and(|tree| {
         tree.iter().any(|(name, inner)| match name.as_str() {
@@ -262,7 +264,7 @@ fn has_messages(tree: &Value) -> bool {
 }
 
 #[test]
-fn every_parameter_of_every_operation_refuses_what_does_not_fit_and_is_named() {
+fn parameters_reject_values_of_other_types_and_are_named_in_the_error() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let bearer = format!("Bearer {}", workspace.api_key);
@@ -290,15 +292,15 @@ fn every_parameter_of_every_operation_refuses_what_does_not_fit_and_is_named() {
     });
 }
 
-/// Seam's own contract, where it is at hand: beside the repository, or where `LATCHKEY_SHARED` says.
-fn seams_contract() -> Option<Value> {
+/// Reads Seam's own contract from `../shared`, or from the folder in `LATCHKEY_SHARED`. `None` if it cannot be read.
+fn seam_contract() -> Option<Value> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
     let folder = std::env::var_os("LATCHKEY_SHARED").map_or_else(beside, PathBuf::from);
     let text = fs::read_to_string(folder.join("reference/seam-contract.json")).ok()?;
     Some(serde_json::from_str(&text).unwrap())
 }
 
-/// Takes texts away. A property may be called `description`: then what is there is no text.
+/// Removes the descriptive texts. A property with the name `description` stays, because its value is a schema.
 fn drop_texts(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -312,15 +314,15 @@ fn drop_texts(value: &mut Value) {
     }
 }
 
-/// Takes away what a pointer leads to, in which `*` stands for any key, and gives it with the places it was at.
-fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
-    fn within(value: &mut Value, steps: &[String], index: &str, taken: &mut Vec<(String, Value)>) {
+/// Removes the values at a JSON pointer, in which `*` matches any key. Returns them with their pointers.
+fn remove_at(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
+    fn within(value: &mut Value, steps: &[String], pointer: &str, removed: &mut Vec<(String, Value)>) {
         let Some((step, rest)) = steps.split_first() else { return };
         if let Some(items) = value.as_array_mut() {
             let index = step.parse().ok().filter(|index| *index < items.len());
             match index {
-                Some(index) if rest.is_empty() => taken.push((format!("{index}/{index}"), items.remove(index))),
-                Some(index) => within(&mut items[index], rest, &format!("{index}/{index}"), taken),
+                Some(index) if rest.is_empty() => removed.push((format!("{pointer}/{index}"), items.remove(index))),
+                Some(index) => within(&mut items[index], rest, &format!("{pointer}/{index}"), removed),
                 None => {}
             }
             return;
@@ -328,91 +330,96 @@ fn take(value: &mut Value, pointer: &str) -> Vec<(String, Value)> {
         let Some(fields) = value.as_object_mut() else { return };
         let names: Vec<String> = fields.keys().filter(|name| step == "*" || *name == step).cloned().collect();
         for name in names {
-            let index = format!("{index}/{name}");
+            let pointer = format!("{pointer}/{name}");
             if rest.is_empty() {
-                taken.extend(fields.shift_remove(&name).map(|value| (index, value)));
+                removed.extend(fields.shift_remove(&name).map(|value| (pointer, value)));
             } else {
-                within(&mut fields[&name], rest, &index, taken);
+                within(&mut fields[&name], rest, &pointer, removed);
             }
         }
     }
-    let steps: Vec<String> = pointer.split('/').skip(1).map(|it| it.replace("~1", "/").replace("~0", "~")).collect();
-    let mut taken = Vec::new();
-    within(value, &steps, "", &mut taken);
-    taken
+    let steps: Vec<String> =
+        pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+    let mut removed = Vec::new();
+    within(value, &steps, "", &mut removed);
+    removed
 }
 
-fn differences(ours: &Value, seams: &Value, index: &str, found: &mut Vec<String>) {
-    if let (Value::Object(ours), Value::Object(seams)) = (ours, seams) {
-        let names: BTreeSet<&String> = ours.keys().chain(seams.keys()).collect();
+fn differences(latchkey: &Value, seam: &Value, pointer: &str, found: &mut Vec<String>) {
+    if let (Value::Object(latchkey), Value::Object(seam)) = (latchkey, seam) {
+        let names: BTreeSet<&String> = latchkey.keys().chain(seam.keys()).collect();
         for name in names {
             let of = |fields: &Map<String, Value>| fields.get(name).cloned().unwrap_or(json!("(missing)"));
-            differences(&of(ours), &of(seams), &format!("{index}/{}", name.replace('/', "~1")), found);
+            differences(&of(latchkey), &of(seam), &format!("{pointer}/{}", name.replace('/', "~1")), found);
         }
-    } else if let (Value::Array(ours), Value::Array(seams)) = (ours, seams)
-        && ours.len() == seams.len()
+    } else if let (Value::Array(latchkey), Value::Array(seam)) = (latchkey, seam)
+        && latchkey.len() == seam.len()
     {
-        for (index, (ours, seams)) in ours.iter().zip(seams).enumerate() {
-            differences(ours, seams, &format!("{index}/{index}"), found);
+        for (index, (latchkey, seam)) in latchkey.iter().zip(seam).enumerate() {
+            differences(latchkey, seam, &format!("{pointer}/{index}"), found);
         }
-    } else if ours != seams {
-        found.push(format!("{index}: ours {ours}, Seam's {seams}"));
+    } else if latchkey != seam {
+        found.push(format!("{pointer}: Latchkey has {latchkey}, Seam has {seam}"));
     }
 }
 
 #[test]
-fn ways_to_authenticate_that_do_not_exist_yet_are_named_among_the_deviations() {
-    let ours: Value = serde_json::from_str(contract::OPENAPI).unwrap();
+fn authentication_schemes_that_are_missing_are_published_as_deviations() {
+    let document: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     for scheme in ["client_session", "client_session_with_customer", "console_session_with_workspace"] {
-        let names_it = |deviation: &&Value| {
+        let is_of_scheme = |deviation: &&Value| {
             deviation["kind"] == "behavior"
                 && deviation["path"].as_str().is_some_and(|path| path.ends_with(&format!("/{scheme}")))
         };
-        let found = list(&ours, "x-latchkey-deviations").iter().find(names_it).cloned();
+        let found = list(&document, "x-latchkey-deviations").iter().find(is_of_scheme).cloned();
         assert!(found.is_some_and(|found| found["reason"].as_str().unwrap().contains("401")), "{scheme}");
     }
 }
 
 #[test]
-fn everything_but_the_words_and_the_published_deviations_equals_seams_contract() {
-    let Some(mut seams) = seams_contract() else {
+fn contract_equals_that_of_seam_except_texts_and_published_deviations() {
+    let Some(mut seam) = seam_contract() else {
         eprintln!("Seam's contract is not at hand, so nothing was compared");
         return;
     };
-    let mut ours: Value = serde_json::from_str(contract::OPENAPI).unwrap();
-    let deviations = take(&mut ours, "/x-latchkey-deviations").pop().unwrap().1;
-    // Only what of Seam's contract is here too.
+    let mut latchkey: Value = serde_json::from_str(contract::OPENAPI).unwrap();
+    let deviations = remove_at(&mut latchkey, "/x-latchkey-deviations").pop().unwrap().1;
+    // Compare only the parts of Seam's contract that this contract has, too.
     for pointer in ["/paths", "/components/schemas"] {
-        let here = ours.pointer(pointer).unwrap().as_object().unwrap();
-        seams.pointer_mut(pointer).unwrap().as_object_mut().unwrap().retain(|name, _| here.contains_key(name));
+        let present = latchkey.pointer(pointer).unwrap().as_object().unwrap();
+        seam.pointer_mut(pointer).unwrap().as_object_mut().unwrap().retain(|name, _| present.contains_key(name));
     }
-    let names: Vec<Value> = list(&ours, "tags").iter().map(|tag| tag["name"].clone()).collect();
-    seams["tags"].as_array_mut().unwrap().retain(|tag| names.contains(&tag["name"]));
-    drop_texts(&mut ours);
-    drop_texts(&mut seams);
+    let names: Vec<Value> = list(&latchkey, "tags").iter().map(|tag| tag["name"].clone()).collect();
+    seam["tags"].as_array_mut().unwrap().retain(|tag| names.contains(&tag["name"]));
+    drop_texts(&mut latchkey);
+    drop_texts(&mut seam);
     for deviation in deviations.as_array().unwrap() {
         assert!(deviation["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{deviation}");
         let pointer = deviation["path"].as_str().unwrap();
         match deviation["kind"].as_str() {
             Some("document") => {
-                assert_ne!(take(&mut ours, pointer), take(&mut seams, pointer), "{pointer} is no deviation");
+                assert_ne!(
+                    remove_at(&mut latchkey, pointer),
+                    remove_at(&mut seam, pointer),
+                    "{pointer} is no deviation"
+                );
             }
-            // The document says what Seam's does, and the server does otherwise.
+            // The document equals Seam's, and the behavior of the server differs.
             Some("behavior") => {
-                let of = |document: &Value| take(&mut document.clone(), pointer);
-                assert_eq!(of(&ours), of(&seams), "{pointer} is a deviation of the document too");
-                assert!(!of(&ours).is_empty(), "{pointer} leads nowhere");
+                let of = |document: &Value| remove_at(&mut document.clone(), pointer);
+                assert_eq!(of(&latchkey), of(&seam), "{pointer} is a deviation of the document too");
+                assert!(!of(&latchkey).is_empty(), "{pointer} leads nowhere");
             }
             _ => panic!("{pointer} has no kind"),
         }
     }
     let mut found = Vec::new();
-    differences(&ours, &seams, "", &mut found);
+    differences(&latchkey, &seam, "", &mut found);
     assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]
-fn the_contract_has_no_schema_that_nothing_leads_to() {
+fn contract_has_no_unreferenced_schema() {
     for (contract, _) in documents() {
         let text = contract.document().to_string();
         for name in contract.document()["components"]["schemas"].as_object().unwrap().keys() {

@@ -1,4 +1,4 @@
-//! The control plane as a whole: who may use it, what it limits, and that a refusal changes nothing.
+//! The control plane as a whole: credentials, limits, and rejected requests that change nothing.
 
 use crate::support::{START, TestWorkspace, UNKNOWN, app, run};
 use axum::body::{Body, to_bytes};
@@ -11,16 +11,16 @@ use tower::ServiceExt as _;
 
 const ADMIN: &str = "an admin token of this test";
 
-/// A server on the tests' database with these settings of its control plane.
-fn guarded_by(admin_token: Option<&str>, control_plane: ControlPlane) -> App {
+/// Creates a server on the tests' database with these settings of its control plane.
+fn server_with(admin_token: Option<&str>, control_plane: ControlPlane) -> App {
     let mut config = app().config.clone();
     config.admin_token = admin_token.map(str::to_owned);
     config.control_plane = control_plane;
     App::new(config, app().pools()).unwrap()
 }
 
-/// The status and the error's message of a request to a server that is reached at `host`.
-async fn asked(server: &App, host: &str, token: &str, path: &str, body: Value) -> (u16, String) {
+/// Sends a request with `host` as its `Host` header. Returns the status and the error message.
+async fn send(server: &App, host: &str, token: &str, path: &str, body: Value) -> (u16, String) {
     let mut request = Request::post(path).header(header::HOST, host).header(header::CONTENT_TYPE, "application/json");
     if !token.is_empty() {
         request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -33,41 +33,41 @@ async fn asked(server: &App, host: &str, token: &str, path: &str, body: Value) -
 }
 
 #[test]
-fn the_key_of_a_workspace_is_good_for_its_control_plane_at_any_address() {
+fn api_key_is_valid_for_the_control_plane_of_its_workspace_at_any_address() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for (server, host) in [
-            (guarded_by(Some(ADMIN), ControlPlane::Guarded), "locks.example.com:7326"),
-            (guarded_by(Some(ADMIN), ControlPlane::Guarded), "localhost:7326"),
+            (server_with(Some(ADMIN), ControlPlane::Guarded), "locks.example.com:7326"),
+            (server_with(Some(ADMIN), ControlPlane::Guarded), "localhost:7326"),
         ] {
             let key = workspace.api_key.as_str();
             let advance = json!({ "by": "PT1M" });
-            assert_eq!(asked(&server, host, key, "/_emulator/clock/advance", advance.clone()).await.0, 200);
-            assert_eq!(asked(&server, host, key, "/_emulator/workspaces/list", json!({})).await.0, 200);
+            assert_eq!(send(&server, host, key, "/_emulator/clock/advance", advance.clone()).await.0, 200);
+            assert_eq!(send(&server, host, key, "/_emulator/workspaces/list", json!({})).await.0, 200);
             let memory = json!({ "device_id": workspace.lock(0) });
-            assert_eq!(asked(&server, host, key, "/_emulator/locks/memory", memory.clone()).await.0, 200);
-            // It is good for no other.
-            let theirs = json!({ "by": "PT1M", "workspace_id": other.workspace_id });
-            assert_eq!(asked(&server, host, key, "/_emulator/clock/advance", theirs).await.0, 400);
-            assert_eq!(asked(&server, host, &other.api_key, "/_emulator/locks/memory", memory).await.0, 404);
-            let (status, message) = asked(&server, host, key, "/_emulator/workspaces/create", json!({})).await;
+            assert_eq!(send(&server, host, key, "/_emulator/locks/memory", memory.clone()).await.0, 200);
+            // The key is not valid for another workspace.
+            let of_other = json!({ "by": "PT1M", "workspace_id": other.workspace_id });
+            assert_eq!(send(&server, host, key, "/_emulator/clock/advance", of_other).await.0, 400);
+            assert_eq!(send(&server, host, &other.api_key, "/_emulator/locks/memory", memory).await.0, 404);
+            let (status, message) = send(&server, host, key, "/_emulator/workspaces/create", json!({})).await;
             assert_eq!(status, 401);
             assert!(message.contains("needs the admin token"), "{message}");
-            // Without any, it says what is missing.
-            let (status, message) = asked(&server, host, "", "/_emulator/clock/advance", advance.clone()).await;
+            // Without a credential the message names the missing one.
+            let (status, message) = send(&server, host, "", "/_emulator/clock/advance", advance.clone()).await;
             assert_eq!(status, 401);
             assert!(message.contains("the admin token, or the API key"), "{message}");
-            assert_eq!(asked(&server, host, "seam_testwrong_key", "/_emulator/clock/advance", advance).await.0, 401);
+            assert_eq!(send(&server, host, "seam_testwrong_key", "/_emulator/clock/advance", advance).await.0, 401);
         }
     });
 }
 
 #[test]
-fn the_admin_token_is_good_for_all_of_the_control_plane() {
+fn admin_token_is_valid_for_the_whole_control_plane() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let server = guarded_by(Some(ADMIN), ControlPlane::Guarded);
-        let ask = async |path, body| asked(&server, "locks.example.com", ADMIN, path, body).await.0;
+        let server = server_with(Some(ADMIN), ControlPlane::Guarded);
+        let ask = async |path, body| send(&server, "locks.example.com", ADMIN, path, body).await.0;
         let advance = json!({ "by": "PT1M", "workspace_id": workspace.workspace_id });
         assert_eq!(ask("/_emulator/clock/advance", advance).await, 200);
         assert_eq!(ask("/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
@@ -78,12 +78,12 @@ fn the_admin_token_is_good_for_all_of_the_control_plane() {
 }
 
 #[test]
-fn an_open_control_plane_asks_nobody_for_a_credential() {
+fn open_control_plane_needs_no_credential_but_rejects_a_wrong_one() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for admin_token in [None, Some(ADMIN)] {
-            let server = guarded_by(admin_token, ControlPlane::Open);
-            let ask = async |token, path, body| asked(&server, "locks.example.com", token, path, body).await.0;
+            let server = server_with(admin_token, ControlPlane::Open);
+            let ask = async |token, path, body| send(&server, "locks.example.com", token, path, body).await.0;
             assert_eq!(ask("", "/_emulator/workspaces/create", json!({ "ttl": "PT1H" })).await, 200);
             let advance = json!({ "by": "PT1M", "workspace_id": workspace.workspace_id });
             assert_eq!(ask("", "/_emulator/clock/advance", advance).await, 200);
@@ -93,13 +93,13 @@ fn an_open_control_plane_asks_nobody_for_a_credential() {
     });
 }
 
-/// Everything that the database has of a workspace but its keys.
+/// Exports all rows of a workspace, without its keys.
 async fn tables(workspace: &TestWorkspace) -> Value {
     workspace.get("/_emulator/snapshots/export").await.ok()["snapshot"]["tables"].clone()
 }
 
 #[test]
-fn a_refusal_of_the_control_plane_changes_no_table() {
+fn rejected_control_plane_request_changes_no_table() {
     run(async {
         let locks =
             json!([{ "device_type": "salto_lock" }, { "device_type": "salto_lock" }, { "device_type": "wyze_lock" }]);
@@ -110,7 +110,7 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
         let (salto, wyze) = (workspace.lock(0), workspace.lock(2));
         let device = "/_emulator/devices/update";
         let before = tables(&workspace).await;
-        let refused = [
+        let invalid_requests = [
             (
                 device,
                 json!({ "device_id": salto, "account_connected": false, "backup_access_code_pool_enabled": true }),
@@ -159,7 +159,7 @@ fn a_refusal_of_the_control_plane_changes_no_table() {
             ),
             ("/_emulator/workspaces/delete", json!({ "workspace_id": UNKNOWN })),
         ];
-        for (path, params) in refused {
+        for (path, params) in invalid_requests {
             let reply = workspace.post(path, params.clone()).await;
             assert!((400..500).contains(&reply.status), "{path} {params}: {} {}", reply.status, reply.body);
             assert_eq!(tables(&workspace).await, before, "{path} {params}");
@@ -188,15 +188,15 @@ fn durations_and_rates_of_the_control_plane_have_limits() {
                 let error = workspace.post(path, params).await.error(400, "invalid_input");
                 assert!(error["validation_errors"].get(parameter).is_some(), "{path} {duration}: {error}");
             }
-            let made = crate::support::post_as("", "/_emulator/workspaces/create", json!({ "ttl": duration })).await;
-            made.invalid("ttl");
+            let created = crate::support::post_as("", "/_emulator/workspaces/create", json!({ "ttl": duration })).await;
+            created.invalid("ttl");
         }
         for rate in [json!(0), json!(-1), json!(1e300), json!(1_000_000_001)] {
             let error =
                 workspace.post("/_emulator/clock/run", json!({ "rate": rate })).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get("rate").is_some(), "{error}");
         }
-        // What is just within them works, together.
+        // Values at the limits work, also together.
         let longest = "P36525D";
         workspace.post("/_emulator/rate_limits/set", json!({ "create": 1_000_000, "per": longest })).await.ok();
         let slow = json!({ "operation": "set", "outcome": { "delay": longest } });

@@ -1,4 +1,4 @@
-//! Same seed, same requests, held clock: the same answers, byte for byte.
+//! Determinism: the same seed and the same requests on a held clock get the same responses, byte for byte.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -6,7 +6,7 @@ use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Numbers that look random and are the same each time.
+/// Linear congruential generator: pseudorandom numbers, the same in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -21,7 +21,7 @@ impl Dice {
     }
 }
 
-/// What was learnt so far, and what to ask next: a function of the answers alone.
+/// State of the script, taken from the responses so far. It alone determines the next request.
 struct Script {
     dice: Dice,
     locks: Vec<String>,
@@ -86,8 +86,8 @@ impl Script {
                 let online = self.dice.roll(2) == 0;
                 ("/_emulator/devices/update", json!({ "device_id": lock, "online": online }))
             }
-            23 | 24 => self.trouble(&lock),
-            25..=37 => self.rarely_asked(&lock, &code),
+            23 | 24 => self.connection_or_fault(&lock),
+            25..=37 => self.less_common_request(&lock, &code),
             _ => {
                 let bad = [
                     ("/access_codes/create", json!({ "device_id": "door" })),
@@ -103,11 +103,11 @@ impl Script {
         }
     }
 
-    /// Something that goes wrong with a lock.
-    fn trouble(&mut self, lock: &str) -> (&'static str, Value) {
-        let wrong = self.dice.roll(2) == 0;
+    /// Returns a request that connects or disconnects a lock, or that creates or lists faults.
+    fn connection_or_fault(&mut self, lock: &str) -> (&'static str, Value) {
+        let flag = self.dice.roll(2) == 0;
         match self.dice.roll(6) {
-            0 => ("/_emulator/devices/update", json!({ "device_id": lock, "account_connected": wrong })),
+            0 => ("/_emulator/devices/update", json!({ "device_id": lock, "account_connected": flag })),
             1 => ("/devices/simulate/disconnect", json!({ "device_id": lock })),
             2 | 3 => ("/devices/simulate/connect", json!({ "device_id": lock })),
             4 => {
@@ -119,8 +119,8 @@ impl Script {
         }
     }
 
-    /// What makes and changes codes in other ways.
-    fn rarely_asked(&mut self, lock: &str, code: &Value) -> (&'static str, Value) {
+    /// Returns one of the less common requests that create or change codes.
+    fn less_common_request(&mut self, lock: &str, code: &Value) -> (&'static str, Value) {
         let pin = format!("{:06}", 135_790 + self.dice.roll(3));
         match self.dice.roll(10) {
             0 | 1 => {
@@ -150,21 +150,21 @@ impl Script {
         }
     }
 
-    fn learn(&mut self, answer: &Value) {
-        let many = answer["access_codes"].as_array().cloned().unwrap_or_default();
-        let codes = many.iter().chain(answer.get("access_code"));
+    fn record(&mut self, response: &Value) {
+        let listed = response["access_codes"].as_array().cloned().unwrap_or_default();
+        let codes = listed.iter().chain(response.get("access_code"));
         self.codes.extend(codes.map(|code| code["access_code_id"].clone()));
-        self.attempts.extend(answer.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
-        let events = answer["events"].as_array().cloned().unwrap_or_default();
+        self.attempts.extend(response.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
+        let events = response["events"].as_array().cloned().unwrap_or_default();
         self.events.extend(events.iter().map(|event| event["event_id"].clone()));
-        if let Some(now) = answer["now"].as_str() {
+        if let Some(now) = response["now"].as_str() {
             now.clone_into(&mut self.now);
         }
     }
 }
 
-/// Plays the script in a new workspace with this seed and gives each request with the bytes of its answer.
-async fn play(seed: &str) -> Vec<(String, u16, String)> {
+/// Runs the script in a new workspace with this seed and returns each request with the status and text of its response.
+async fn run_script(seed: &str) -> Vec<(String, u16, String)> {
     let types = [
         "august_lock",
         "schlage_lock",
@@ -176,11 +176,11 @@ async fn play(seed: &str) -> Vec<(String, u16, String)> {
     ];
     let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
     let params = json!({ "seed": seed, "clock": { "held_at": START }, "locks": locks });
-    let made = post_as("", "/_emulator/workspaces/create", params).await;
-    let mut answers = vec![("make".to_owned(), made.status, made.text.clone())];
-    let made = made.ok();
-    let key = made["api_key"].as_str().unwrap().to_owned();
-    let devices = made["devices"].as_array().unwrap().iter();
+    let created = post_as("", "/_emulator/workspaces/create", params).await;
+    let mut responses = vec![("make".to_owned(), created.status, created.text.clone())];
+    let created = created.ok();
+    let key = created["api_key"].as_str().unwrap().to_owned();
+    let devices = created["devices"].as_array().unwrap().iter();
     let mut script = Script {
         dice: Dice(42),
         locks: devices.map(|device| device["device_id"].as_str().unwrap().to_owned()).collect(),
@@ -191,18 +191,18 @@ async fn play(seed: &str) -> Vec<(String, u16, String)> {
     };
     for _ in 0..600 {
         let (path, body) = script.next();
-        let asked = format!("{path} {body}");
-        let answer = post_as(&key, path, body).await;
-        script.learn(&answer.body);
-        answers.push((asked, answer.status, answer.text));
+        let request = format!("{path} {body}");
+        let response = post_as(&key, path, body).await;
+        script.record(&response.body);
+        responses.push((request, response.status, response.text));
     }
-    let unmade = post_as(&key, "/_emulator/workspaces/delete", json!({})).await;
-    answers.push(("unmake".to_owned(), unmade.status, unmade.text));
-    answers
+    let deleted = post_as(&key, "/_emulator/workspaces/delete", json!({})).await;
+    responses.push(("unmake".to_owned(), deleted.status, deleted.text));
+    responses
 }
 
-/// Every UUID in the answers.
-fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
+/// Returns all UUIDs in the responses, except [`UNKNOWN`].
+fn ids(responses: &[(String, u16, String)]) -> BTreeSet<String> {
     fn collect(value: &Value, ids: &mut BTreeSet<String>) {
         match value {
             Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => {
@@ -214,7 +214,7 @@ fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
         }
     }
     let mut found = BTreeSet::new();
-    for (_, _, text) in answers {
+    for (_, _, text) in responses {
         collect(&serde_json::from_str(text).unwrap(), &mut found);
     }
     found.remove(UNKNOWN);
@@ -224,18 +224,21 @@ fn ids(answers: &[(String, u16, String)]) -> BTreeSet<String> {
 #[test]
 fn requests_in_workspaces_of_one_seed_get_the_same_bytes() {
     run(async {
-        let first = play("byte for byte").await;
-        let second = play("byte for byte").await;
+        let first = run_script("byte for byte").await;
+        let second = run_script("byte for byte").await;
         assert_eq!(first.len(), 602);
         for (one, other) in first.iter().zip(&second) {
             assert_eq!(one, other);
         }
-        // The script is worth its name: most of it succeeds, and some of it does not.
+        // Most requests of the script succeed, and some fail.
         let successes = first.iter().filter(|(_, status, _)| *status == 200).count();
         assert!((350..550).contains(&successes), "{successes}");
         assert!(first.iter().all(|(_, status, _)| *status < 500));
-        let paths: BTreeSet<_> =
-            first.iter().filter(|it| it.1 == 200).filter_map(|it| it.0.split(' ').next()).collect();
+        let paths: BTreeSet<_> = first
+            .iter()
+            .filter(|response| response.1 == 200)
+            .filter_map(|response| response.0.split(' ').next())
+            .collect();
         assert!(paths.len() >= 25, "{paths:?}");
         let ids = ids(&first);
         assert!(ids.len() > 300, "{}", ids.len());
@@ -247,18 +250,18 @@ fn requests_in_workspaces_of_one_seed_get_the_same_bytes() {
 }
 
 #[test]
-fn another_seed_gives_other_ids_keys_and_pins() {
+fn ids_keys_and_pins_differ_between_seeds() {
     run(async {
-        let (one, other) = (play("one seed").await, play("another seed").await);
-        let both: Vec<_> = ids(&one).intersection(&ids(&other)).cloned().collect();
-        assert_eq!(both, [""; 0]);
+        let (one, other) = (run_script("one seed").await, run_script("another seed").await);
+        let common: Vec<_> = ids(&one).intersection(&ids(&other)).cloned().collect();
+        assert_eq!(common, [""; 0]);
         let (one, other): (Value, Value) =
             (serde_json::from_str(&one[0].2).unwrap(), serde_json::from_str(&other[0].2).unwrap());
         for name in ["api_key", "publishable_key", "personal_access_token"] {
             assert_ne!(one[name], other[name], "{name}");
         }
         let pins = async |seed: &str| {
-            let workspace = TestWorkspace::make(json!({ "seed": seed, "locks": 1 })).await;
+            let workspace = TestWorkspace::create_with(json!({ "seed": seed, "locks": 1 })).await;
             let mut pins = Vec::new();
             for _ in 0..8 {
                 pins.push(workspace.create(json!({ "device_id": workspace.lock(0) })).await["code"].clone());
@@ -272,48 +275,48 @@ fn another_seed_gives_other_ids_keys_and_pins() {
 }
 
 #[test]
-fn a_seed_is_refused_while_a_workspace_has_it() {
+fn seed_is_rejected_while_another_workspace_uses_it() {
     run(async {
         let params = json!({ "seed": "one at a time", "locks": 1 });
-        let workspace = TestWorkspace::make(params.clone()).await;
+        let workspace = TestWorkspace::create_with(params.clone()).await;
         let error = post_as("", "/_emulator/workspaces/create", params.clone()).await.error(409, "conflict");
         assert!(error["message"].as_str().unwrap().contains("seed"), "{error}");
         workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        let again = TestWorkspace::make(params).await;
+        let again = TestWorkspace::create_with(params).await;
         assert_eq!((again.api_key.clone(), again.locks()), (workspace.api_key.clone(), workspace.locks()));
         again.post("/_emulator/workspaces/delete", json!({})).await.ok();
     });
 }
 
 #[test]
-fn what_happens_elsewhere_on_the_server_leaves_no_trace() {
+fn responses_do_not_depend_on_other_workspaces_reads_or_rejected_requests() {
     run(async {
         let params = json!({ "seed": "undisturbed", "locks": 2 });
         let mut seen = Vec::new();
         for disturbed in [false, true] {
-            let workspace = TestWorkspace::make(params.clone()).await;
+            let workspace = TestWorkspace::create_with(params.clone()).await;
             let other = TestWorkspace::with_locks(1).await;
-            let mut answers = Vec::new();
+            let mut responses = Vec::new();
             for _ in 0..5 {
                 if disturbed {
                     other.create(json!({ "device_id": other.lock(0) })).await;
-                    // Reads write nothing, and refused requests use nothing up.
+                    // Neither reads nor rejected requests change the workspace.
                     workspace.post("/access_codes/generate_code", json!({ "device_id": workspace.lock(0) })).await.ok();
                     workspace.post("/events/list", json!({ "since": START })).await.ok();
-                    let refused = json!({ "device_id": workspace.lock(0), "code": "1" });
-                    workspace.post("/access_codes/create", refused).await.error(400, "invalid_input");
+                    let invalid = json!({ "device_id": workspace.lock(0), "code": "1" });
+                    workspace.post("/access_codes/create", invalid).await.error(400, "invalid_input");
                 }
-                answers.push(
+                responses.push(
                     workspace
                         .post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() }))
                         .await
                         .text,
                 );
-                answers.push(workspace.post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await.text);
+                responses.push(workspace.post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await.text);
             }
-            answers.push(workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.text);
+            responses.push(workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.text);
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
-            seen.push(answers);
+            seen.push(responses);
         }
         assert_eq!(seen[0], seen[1]);
     });

@@ -10,7 +10,7 @@ async fn list(workspace: &TestWorkspace, params: Value) -> Vec<Value> {
     workspace.post("/devices/list", params).await.ok()["devices"].as_array().unwrap().clone()
 }
 
-/// Locks of four brands, one of them offline and one that takes no code from afar.
+/// Creates a workspace with locks of four brands: one is offline, and one accepts only offline codes.
 async fn house() -> TestWorkspace {
     TestWorkspace::with(json!([
         { "device_type": "august_lock", "name": "Front Door" },
@@ -23,7 +23,7 @@ async fn house() -> TestWorkspace {
 }
 
 #[test]
-fn devices_are_listed_in_the_order_in_which_they_were_made() {
+fn devices_are_listed_in_the_order_of_their_creation() {
     run(async {
         let workspace = TestWorkspace::with_locks(30).await;
         assert_eq!(list(&workspace, json!({})).await, workspace.devices);
@@ -35,13 +35,13 @@ fn devices_are_listed_in_the_order_in_which_they_were_made() {
 }
 
 #[test]
-fn each_filter_restricts_and_all_of_them_count() {
+fn devices_list_applies_each_filter_and_combines_them() {
     run(async {
         let workspace = house().await;
         let account = |index: usize| workspace.devices[index]["connected_account_id"].clone();
         assert_eq!(account(0), account(3), "locks of one brand are connected through one account");
         assert_ne!(account(0), account(1));
-        let ids = |places: &[usize]| places.iter().map(|index| workspace.lock(*index)).collect::<Vec<_>>();
+        let ids = |indexes: &[usize]| indexes.iter().map(|index| workspace.lock(*index)).collect::<Vec<_>>();
         for (params, found) in [
             (json!({ "device_ids": [workspace.lock(3), UNKNOWN, workspace.lock(1)] }), vec![1, 3]),
             (json!({ "device_ids": [] }), vec![]),
@@ -85,7 +85,7 @@ fn each_filter_restricts_and_all_of_them_count() {
 }
 
 #[test]
-fn filters_of_the_wrong_kind_are_refused() {
+fn devices_list_rejects_invalid_filters() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for (name, value) in [
@@ -106,7 +106,7 @@ fn filters_of_the_wrong_kind_are_refused() {
 }
 
 #[test]
-fn pages_of_devices_follow_each_other_also_where_a_flag_is_filtered_by() {
+fn devices_list_pages_are_consecutive_with_a_capability_filter() {
     run(async {
         let workspace = house().await;
         let (mut seen, mut cursor) = (Vec::new(), Value::Null);
@@ -125,13 +125,13 @@ fn pages_of_devices_follow_each_other_also_where_a_flag_is_filtered_by() {
         let url = first["pagination"]["next_page_url"].as_str().unwrap();
         let second = workspace.get(url.strip_prefix("http://localhost").unwrap()).await.ok();
         assert_eq!(second["devices"], json!([workspace.devices[4]]));
-        let made_up = json!({ "page_cursor": "made up" });
-        workspace.post("/devices/list", made_up).await.error(400, "mismatched_page_parameters");
+        let invalid_cursor = json!({ "page_cursor": "made up" });
+        workspace.post("/devices/list", invalid_cursor).await.error(400, "mismatched_page_parameters");
     });
 }
 
 #[test]
-fn a_device_is_got_by_its_id_or_its_name() {
+fn devices_get_finds_a_device_by_id_or_name() {
     run(async {
         let (workspace, other) = (house().await, TestWorkspace::with_locks(1).await);
         for (params, index) in [
@@ -158,7 +158,7 @@ fn a_device_is_got_by_its_id_or_its_name() {
 }
 
 #[test]
-fn a_lock_says_what_it_can_do_and_whether_it_is_online() {
+fn device_shows_its_capabilities_and_whether_it_is_online() {
     run(async {
         let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock" },
@@ -207,65 +207,65 @@ fn a_lock_says_what_it_can_do_and_whether_it_is_online() {
 }
 
 #[test]
-fn the_default_sandbox_has_ten_locks_that_suit_the_examples_of_any_client() {
+fn default_sandbox_has_ten_locks_that_suit_the_examples_of_clients() {
     run(async {
         let app = app();
-        let made = sandbox::ensure(&app).await.unwrap();
+        let initial = sandbox::ensure(&app).await.unwrap();
         let again = sandbox::ensure(&app).await.unwrap();
         let ids = |devices: &[latchkey::testing::domain::device::Device]| -> Vec<String> {
             devices.iter().map(|device| device.device_id.to_string()).collect()
         };
-        assert_eq!((made.len(), ids(&again)), (10, ids(&made)), "it is made once");
+        assert_eq!((initial.len(), ids(&again)), (10, ids(&initial)), "it is made once");
 
         let listed = post_as(API_KEY, "/devices/list", json!({})).await.ok();
         let locks = listed["devices"].as_array().unwrap();
         let listed_ids: Vec<_> = locks.iter().map(|lock| lock["device_id"].as_str().unwrap()).collect();
-        assert_eq!(listed_ids, ids(&made));
+        assert_eq!(listed_ids, ids(&initial));
         assert_eq!(locks[0]["device_type"], "august_lock");
         assert_eq!(locks[1]["device_type"], "august_lock");
         assert!(locks.iter().all(|lock| lock["workspace_id"] == WORKSPACE_ID.to_string()));
 
-        // Any well-formed six-digit PIN: the extremes of all rules a brand may have on digits.
-        let mut takes_any = Vec::new();
+        // Find the online locks that accept any six-digit PIN. The PINs below are extreme cases of the rules on digits.
+        let mut accepting = Vec::new();
         for lock in locks.iter().filter(|lock| lock["properties"]["online"] == true) {
             let properties = &lock["properties"];
             let lengths = properties.get("supported_code_lengths").and_then(Value::as_array);
-            let takes_six = lengths.is_none_or(|lengths| lengths.contains(&json!(6)));
-            if takes_six
+            let accepts_six_digits = lengths.is_none_or(|lengths| lengths.contains(&json!(6)));
+            if accepts_six_digits
                 && properties["code_constraints"] == json!([])
                 && properties.get("max_active_codes_supported").is_none()
             {
-                takes_any.push(lock);
+                accepting.push(lock);
             }
         }
-        let brands: BTreeSet<_> = takes_any.iter().map(|lock| lock["device_type"].as_str().unwrap()).collect();
-        assert!(takes_any.len() >= 8 && brands.len() >= 6, "{brands:?}");
-        let device_ids: Vec<_> = takes_any.iter().map(|lock| &lock["device_id"]).collect();
+        let brands: BTreeSet<_> = accepting.iter().map(|lock| lock["device_type"].as_str().unwrap()).collect();
+        assert!(accepting.len() >= 8 && brands.len() >= 6, "{brands:?}");
+        let device_ids: Vec<_> = accepting.iter().map(|lock| &lock["device_id"]).collect();
         for code in ["000000", "123456", "999999", "120890", "112233"] {
             let params = json!({ "device_ids": device_ids, "code": code });
             let codes = post_as(API_KEY, "/access_codes/create_multiple", params).await.ok();
-            for made in codes["access_codes"].as_array().unwrap() {
-                assert_eq!(made["code"], code);
-                let gone = json!({ "access_code_id": made["access_code_id"], "sync": true });
-                post_as(API_KEY, "/access_codes/delete", gone).await.ok();
+            for created in codes["access_codes"].as_array().unwrap() {
+                assert_eq!(created["code"], code);
+                let deletion = json!({ "access_code_id": created["access_code_id"], "sync": true });
+                post_as(API_KEY, "/access_codes/delete", deletion).await.ok();
             }
         }
     });
 }
 
 #[test]
-fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
+fn lock_has_a_unique_serial_number_and_the_metadata_of_its_provider() {
     run(async {
         let types: Vec<_> =
             latchkey::testing::domain::device::brands::BRANDS.iter().map(|brand| brand.device_type).collect();
         let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let workspace = TestWorkspace::with(locks).await;
-        let again = TestWorkspace::with_locks(2).await;
+        let other_workspace = TestWorkspace::with_locks(2).await;
         let serial_numbers: BTreeSet<_> = workspace
             .devices
             .iter()
-            .chain(&again.devices)
-            .map(|it| it["properties"]["serial_number"].to_string())
+            .chain(&other_workspace.devices)
+            .map(|device| device["properties"]["serial_number"].to_string())
             .collect();
         assert_eq!(serial_numbers.len(), types.len() + 2, "{serial_numbers:?}");
         for (device_type, metadata) in [
@@ -283,11 +283,11 @@ fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
             ("two_n_intercom", "two_n_metadata"),
             ("dormakaba_oracode_door", "dormakaba_oracode_metadata"),
         ] {
-            let device = workspace.devices.iter().find(|it| it["device_type"] == device_type).unwrap();
-            let named = device["properties"][metadata].as_object();
-            assert!(named.is_some_and(|metadata| metadata.len() > 1), "{device_type}: {device}");
+            let device = workspace.devices.iter().find(|device| device["device_type"] == device_type).unwrap();
+            let found = device["properties"][metadata].as_object();
+            assert!(found.is_some_and(|metadata| metadata.len() > 1), "{device_type}: {device}");
         }
-        let august = workspace.devices.iter().find(|it| it["device_type"] == "august_lock").unwrap();
+        let august = workspace.devices.iter().find(|device| device["device_type"] == "august_lock").unwrap();
         assert_eq!(august["properties"]["august_metadata"]["lock_name"], august["properties"]["name"]);
         assert_eq!(august["properties"]["door_open"], false);
         assert_eq!(august["properties"]["has_native_entry_events"], true);
@@ -300,7 +300,7 @@ fn each_lock_has_a_serial_number_of_its_own_and_what_its_provider_says_of_it() {
 }
 
 #[test]
-fn a_battery_is_full_from_three_quarters_on() {
+fn battery_status_is_full_from_a_level_of_three_quarters() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for (level, status) in [(1.0, "full"), (0.75, "full"), (0.749, "good"), (0.05, "critical")] {
@@ -311,10 +311,10 @@ fn a_battery_is_full_from_three_quarters_on() {
 }
 
 #[test]
-fn an_account_without_devices_is_disconnected_at_the_time_of_its_workspace() {
+fn connected_account_without_devices_disconnects_at_the_workspace_time() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
-        // The account stays when its only lock is given to nobody.
+        // The account remains when its only lock is deleted.
         let account = workspace.devices[0]["connected_account_id"].clone();
         let device_id: uuid::Uuid = workspace.lock(0).parse().unwrap();
         sqlx::query("delete from device where device_id = $1").bind(device_id).execute(app().pool.raw()).await.unwrap();

@@ -1,4 +1,4 @@
-//! The edge: credentials, methods, content types, encodings, errors, pages and the walls between workspaces.
+//! The HTTP layer: credentials, methods, content types, encodings, errors, pages and the isolation of workspaces.
 
 use crate::support::{Reply, TestWorkspace, UNKNOWN, app, ask, run};
 use axum::body::Body;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 mod heads;
+mod large_input;
 mod odd_input;
 mod origins;
 mod pages;
 mod tenancy;
-mod too_much;
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -20,22 +20,22 @@ impl TestWorkspace {
         format!("Bearer {}", self.api_key)
     }
 
-    /// A request with this workspace's key, whatever else it has.
+    /// Sends a request with the API key of this workspace and these additional headers.
     async fn ask(&self, method: &str, path_and_query: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
         let bearer = self.bearer();
         let headers = [&[("authorization", bearer.as_str())], headers].concat();
         ask(method, path_and_query, &headers, body).await
     }
 
-    /// The ids of the devices that a query to `/devices/list` finds.
+    /// Returns the ids of the devices that a query to `/devices/list` finds.
     async fn devices_found(&self, query: &str) -> Vec<String> {
         ids(&self.get(&format!("/devices/list?{query}")).await.ok(), "devices", "device_id")
     }
 }
 
-/// The ids in a list of an answer.
+/// Returns the ids in a list of a response.
 fn ids(body: &Value, list: &str, id: &str) -> Vec<String> {
-    body[list].as_array().unwrap().iter().map(|it| it[id].as_str().unwrap().to_owned()).collect()
+    body[list].as_array().unwrap().iter().map(|item| item[id].as_str().unwrap().to_owned()).collect()
 }
 
 fn message(error: &Value) -> &str {
@@ -43,7 +43,7 @@ fn message(error: &Value) -> &str {
 }
 
 #[test]
-fn a_request_is_checked_in_one_order_and_the_first_thing_wrong_is_the_answer() {
+fn request_checks_run_in_one_order_and_the_first_failure_is_returned() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let text = ("content-type", "text/plain");
@@ -61,7 +61,7 @@ fn a_request_is_checked_in_one_order_and_the_first_thing_wrong_is_the_answer() {
 }
 
 #[test]
-fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
+fn authentication_failures_have_the_messages_of_seam() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
         let publishable_key = workspace.get("/workspaces/get").await.ok()["workspace"]["publishable_key"].clone();
@@ -97,29 +97,29 @@ fn each_way_to_be_nobody_is_worded_as_seam_words_it() {
 }
 
 #[test]
-fn a_key_or_a_personal_access_token_opens_its_own_workspace() {
+fn api_key_and_personal_access_token_open_their_own_workspace() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(0).await, TestWorkspace::with_locks(0).await);
         let access_token = format!("Bearer {}", workspace.personal_access_token);
-        let (bearer, mine, not_mine) =
+        let (bearer, workspace_id, other_id) =
             (workspace.bearer(), workspace.workspace_id.as_str(), other.workspace_id.as_str());
         let cases: [&[(&str, &str)]; 5] = [
             &[("authorization", &bearer)],
-            &[("authorization", &access_token), ("seam-workspace", mine)],
-            // A key has one workspace whatever a header says, and empty headers are not there.
-            &[("authorization", &bearer), ("seam-workspace", not_mine)],
+            &[("authorization", &access_token), ("seam-workspace", workspace_id)],
+            // An API key selects its workspace even if a header names another one. Empty headers are ignored.
+            &[("authorization", &bearer), ("seam-workspace", other_id)],
             &[("authorization", &bearer), ("seam-workspace", ""), ("client-session-token", "")],
             &[("authorization", &bearer), ("seam-client-session-token", "")],
         ];
         for headers in cases {
             let found = ask("GET", "/workspaces/get", headers, "").await.ok();
-            assert_eq!(found["workspace"]["workspace_id"], mine, "{headers:?}");
+            assert_eq!(found["workspace"]["workspace_id"], workspace_id, "{headers:?}");
         }
     });
 }
 
 #[test]
-fn client_session_tokens_are_told_apart_from_keys_in_whichever_header_they_come() {
+fn client_session_tokens_are_recognized_in_every_header() {
     run(async {
         let bearer = ("authorization", "Bearer seam_cst1nobodys");
         for header in [bearer, ("client-session-token", "seam_cst1x"), ("seam-client-session-token", "seam_cst1x")] {
@@ -130,7 +130,7 @@ fn client_session_tokens_are_told_apart_from_keys_in_whichever_header_they_come(
             let reply = ask("GET", "/devices/list", &[(name, "something else")], "").await;
             assert_eq!(message(&reply.error(400, "invalid_client_session_token")), "Invalid client session token");
         }
-        // Action attempts are not listed for client sessions at all.
+        // `/action_attempts/list` does not accept client sessions at all.
         let error = ask("GET", "/action_attempts/list", &[bearer], "").await.error(401, "unauthorized");
         assert_eq!(error["message"], "No authentication methods succeeded");
     });
@@ -148,7 +148,7 @@ fn credentials_are_tried_in_the_order_in_which_an_endpoint_lists_them() {
 }
 
 #[test]
-fn a_list_in_a_query_has_one_strict_form_and_three_generous_ones() {
+fn query_lists_have_one_strict_form_and_three_lenient_ones() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         let (first, last) = (workspace.lock(0), workspace.lock(2));
@@ -168,14 +168,14 @@ fn a_list_in_a_query_has_one_strict_form_and_three_generous_ones() {
         let error = strict.error(400, "invalid_input");
         assert_eq!(message(&error), "Invalid uuid for \"device_ids.0\"");
         assert_eq!(error["validation_errors"]["device_ids"]["0"]["_errors"], json!(["Invalid uuid"]));
-        // In the strict form brackets are part of a name, which nobody knows.
+        // In the strict form the brackets are part of the name, so that the parameter is unknown.
         let query = format!("_strict=true&device_ids[]={first}");
         assert_eq!(workspace.devices_found(&query).await, workspace.locks());
     });
 }
 
 #[test]
-fn a_query_that_can_be_read_in_two_ways_is_refused_with_the_name_of_the_parameter() {
+fn ambiguous_query_parameter_is_rejected_by_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let id = workspace.lock(0);
@@ -222,7 +222,7 @@ fn dotted_names_in_a_query_make_an_object() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         assert_eq!(workspace.devices_found("custom_metadata_has.floor=2&custom_metadata_has.vip=true").await.len(), 0);
-        // Null asks for a key that is not set, and an empty text for nothing at all.
+        // Null matches devices without the key, and an empty text matches all devices.
         assert_eq!(workspace.devices_found("custom_metadata_has.vip=").await, workspace.locks());
         let nothing = json!({ "custom_metadata_has": { "vip": "" } });
         assert_eq!(
@@ -238,7 +238,7 @@ fn dotted_names_in_a_query_make_an_object() {
 }
 
 #[test]
-fn parameters_nobody_knows_are_ignored() {
+fn unknown_parameters_are_ignored() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         assert_eq!(workspace.devices_found("colour=red&colour=blue&made.up=1&x[]=").await, workspace.locks());
@@ -248,7 +248,7 @@ fn parameters_nobody_knows_are_ignored() {
 }
 
 #[test]
-fn any_method_takes_its_parameters_from_the_body_and_the_query_and_the_body_wins() {
+fn parameters_come_from_body_and_query_in_any_method_and_the_body_wins() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let (one, other) = (workspace.lock(0), workspace.lock(1));
@@ -262,9 +262,9 @@ fn any_method_takes_its_parameters_from_the_body_and_the_query_and_the_body_wins
             let found = workspace.request(method, &format!("/devices/get?device_id={other}")).await.ok();
             assert_eq!(found["device"]["device_id"], other.as_str(), "{method}");
         }
-        let made =
+        let created =
             workspace.ask("POST", &format!("/access_codes/create?device_id={one}"), &[JSON], r#"{"name":"x"}"#).await;
-        let id = made.ok()["access_code"]["access_code_id"].clone();
+        let id = created.ok()["access_code"]["access_code_id"].clone();
         let body = json!({ "access_code_id": id }).to_string();
         workspace.ask("DELETE", "/access_codes/delete", &[JSON], body).await.ok();
         assert_eq!(workspace.access_code(&id).await["status"], "removing");
@@ -272,7 +272,7 @@ fn any_method_takes_its_parameters_from_the_body_and_the_query_and_the_body_wins
 }
 
 #[test]
-fn only_post_and_patch_insist_on_the_content_type_and_only_with_a_body() {
+fn content_type_is_required_only_for_post_and_patch_with_a_body() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let text = ("content-type", "text/plain");
@@ -281,6 +281,7 @@ fn only_post_and_patch_insist_on_the_content_type_and_only_with_a_body() {
             let reply = workspace.ask("POST", "/access_codes/create_multiple", headers, body.clone()).await;
             let error = reply.error(400, "invalid_content_type");
             assert_eq!(error["message"], "POST requests must have Content-Type header with \"application/json\"");
+            workspace.ask("PATCH", "/access_codes/update", headers, "{}").await.error(400, "invalid_content_type");
             workspace.ask("PUT", "/access_codes/create_multiple", headers, body.clone()).await.ok();
             workspace.ask("GET", "/devices/list", headers, body.clone()).await.ok();
             workspace.ask("POST", "/devices/list", headers, "").await.ok();
@@ -291,7 +292,7 @@ fn only_post_and_patch_insist_on_the_content_type_and_only_with_a_body() {
 }
 
 #[test]
-fn a_body_that_is_not_json_is_refused_without_a_tree() {
+fn body_that_is_not_json_is_rejected_without_validation_errors() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let bodies: [&[u8]; 9] = [
@@ -317,7 +318,7 @@ fn a_body_that_is_not_json_is_refused_without_a_tree() {
 }
 
 #[test]
-fn a_body_that_is_no_object_is_refused_as_a_whole() {
+fn body_that_is_no_object_is_rejected_as_a_whole() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for (body, kind) in [("[]", "array"), ("\"x\"", "string"), ("1", "number"), ("true", "boolean")] {
@@ -330,14 +331,14 @@ fn a_body_that_is_no_object_is_refused_as_a_whole() {
 }
 
 #[test]
-fn a_body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
+fn body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let lock = workspace.lock(0);
         for method in ["GET", "POST"] {
             for null in ["null", " null\n"] {
-                let all = workspace.ask(method, "/devices/list", &[JSON], null).await.ok();
-                assert_eq!(all["devices"].as_array().unwrap().len(), 1);
+                let listed = workspace.ask(method, "/devices/list", &[JSON], null).await.ok();
+                assert_eq!(listed["devices"].as_array().unwrap().len(), 1);
                 let by_query = format!("/devices/get?device_id={lock}");
                 let found = workspace.ask(method, &by_query, &[JSON], null).await.ok();
                 assert_eq!(found["device"]["device_id"], lock, "the query still counts");
@@ -358,7 +359,7 @@ fn a_body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
 }
 
 #[test]
-fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
+fn body_may_be_as_long_as_the_limit_and_no_longer() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let limit = app().config.body_limit;
@@ -374,7 +375,7 @@ fn a_body_may_be_as_long_as_the_limit_and_no_longer() {
 }
 
 #[test]
-fn paths_nobody_knows_are_404_in_the_envelope() {
+fn unknown_paths_are_404_in_the_envelope() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for path in [
@@ -400,7 +401,7 @@ fn paths_nobody_knows_are_404_in_the_envelope() {
 }
 
 #[test]
-fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
+fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for path in [
@@ -418,10 +419,10 @@ fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
                 let error = workspace.request(method, path).await.error(501, "not_implemented");
                 assert!(message(&error).contains(&format!("{path} is not emulated")), "{error}");
             }
-            // Whatever the credential.
+            // Also without a credential.
             ask("POST", path, &[], "").await.error(501, "not_implemented");
         }
-        // Names that only look like Seam's.
+        // Paths that only resemble paths of Seam.
         for path in ["/devices/updates", "/thermostats", "/thermostats/lists", "/access_methods/create", "/device/list"]
         {
             workspace.request("POST", path).await.error(404, "not_found");
@@ -430,7 +431,7 @@ fn paths_of_seams_that_are_not_served_are_501_and_others_404() {
 }
 
 #[test]
-fn a_request_id_of_the_clients_is_kept_if_it_is_plain_and_short() {
+fn request_id_of_the_client_is_used_if_it_is_plain_and_short() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let sent = async |id: &str| {
@@ -448,7 +449,7 @@ fn a_request_id_of_the_clients_is_kept_if_it_is_plain_and_short() {
 }
 
 #[test]
-fn web_pages_of_any_origin_may_call_the_api_with_the_headers_of_its_clients() {
+fn cors_lets_pages_of_any_origin_call_the_api_with_the_client_headers() {
     run(async {
         let origin = ("origin", "https://app.example.com");
         let preflight = [
@@ -465,7 +466,7 @@ fn web_pages_of_any_origin_may_call_the_api_with_the_headers_of_its_clients() {
             header(&reply, name).split(',').map(|part| part.trim().to_owned()).collect()
         };
         let methods = allowed("access-control-allow-methods");
-        assert!(["get", "post", "put", "patch", "delete", "options"].iter().all(|it| methods.contains(*it)));
+        assert!(["get", "post", "put", "patch", "delete", "options"].iter().all(|method| methods.contains(*method)));
         let headers = allowed("access-control-allow-headers");
         for name in [
             "authorization",
@@ -482,7 +483,7 @@ fn web_pages_of_any_origin_may_call_the_api_with_the_headers_of_its_clients() {
         ] {
             assert!(headers.contains(name), "{name} is not among {headers:?}");
         }
-        // A page has to be able to read what went wrong, too.
+        // A page must be able to read error responses, too.
         for path in ["/devices/list", "/nowhere", "/health", "/openapi.json"] {
             let reply = ask("GET", path, &[origin], "").await;
             assert_eq!(header(&reply, "access-control-allow-origin"), origin.1, "{path}");
@@ -492,7 +493,7 @@ fn web_pages_of_any_origin_may_call_the_api_with_the_headers_of_its_clients() {
 }
 
 #[test]
-fn no_web_page_can_reach_the_control_plane() {
+fn control_plane_cannot_be_reached_by_remote_web_pages() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let origin = ("origin", "https://evil.example.com");
@@ -506,7 +507,7 @@ fn no_web_page_can_reach_the_control_plane() {
                 assert_eq!(shared, None, "{method} {path}");
             }
         }
-        // What a page may send without asking first is refused by where the page is from.
+        // Requests that a page may send without a preflight are rejected by their origin.
         for origin in [origin.1, "null", "http://localhost.example.com", "http://192.168.0.1:7326"] {
             ask("POST", "/_emulator/workspaces/create", &[("origin", origin)], "").await.error(401, "unauthorized");
         }
@@ -517,7 +518,7 @@ fn no_web_page_can_reach_the_control_plane() {
 }
 
 #[test]
-fn the_control_plane_answers_only_to_names_of_this_machine() {
+fn control_plane_accepts_only_hosts_of_this_machine() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for host in ["evil.example.com", "localhost.example.com:7326", "192.168.0.1:7326", "", "127.0.0.1.nip.io"] {
@@ -533,7 +534,7 @@ fn the_control_plane_answers_only_to_names_of_this_machine() {
 }
 
 #[test]
-fn a_request_of_http_2_names_its_host_in_the_uri() {
+fn http_2_request_has_its_host_in_the_uri() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let send = async |uri: &str| {
@@ -549,7 +550,7 @@ fn a_request_of_http_2_names_its_host_in_the_uri() {
 }
 
 #[test]
-fn every_answer_has_a_request_id_of_its_own() {
+fn request_id_differs_for_every_response() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let mut seen = BTreeSet::new();
@@ -566,7 +567,7 @@ fn every_answer_has_a_request_id_of_its_own() {
 }
 
 #[test]
-fn several_things_wrong_are_all_told_in_the_order_of_the_contract() {
+fn validation_errors_are_all_listed_in_the_order_of_the_contract() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let body = json!({

@@ -1,4 +1,4 @@
-//! Workspaces from a file: what is loaded, and what is refused and where.
+//! Workspaces from a fixtures file: what is loaded, and the paths of mistakes in the file.
 
 use crate::support::{app, post_as, run};
 use latchkey::testing::config::Settings;
@@ -10,14 +10,14 @@ use std::path::Path;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-/// The ids of this file's workspaces: `1`, `2` and so on.
+/// Returns the id of the workspace with this number in these tests.
 fn workspace_id(number: u128) -> String {
     Uuid::from_u128(0xf1f1_f1f1_0000_4000_8000_0000_0000_0000 + number).to_string()
 }
 
 fn read(document: &Value) -> Result<Fixtures, FixturesError> {
-    let index = TempDir::new().unwrap();
-    let file = index.path().join("fixtures.json");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("fixtures.json");
     fs::write(&file, document.to_string()).unwrap();
     Fixtures::read(&file, &app().config)
 }
@@ -26,7 +26,7 @@ async fn load(document: &Value) -> Result<Loaded, FixturesError> {
     read(document)?.load(&app()).await
 }
 
-/// The mistakes in a file that has to be refused.
+/// Loads a file that must be rejected. Returns its mistakes.
 async fn mistakes(document: &Value) -> Vec<String> {
     match load(document).await {
         Err(FixturesError::Wrong { mistakes, .. }) => mistakes,
@@ -34,23 +34,23 @@ async fn mistakes(document: &Value) -> Vec<String> {
     }
 }
 
-async fn is_there(workspace_id: &str) -> bool {
+async fn workspace_exists(workspace_id: &str) -> bool {
     let listed = post_as("", "/_emulator/workspaces/list", json!({})).await.ok();
-    listed["workspaces"].as_array().unwrap().iter().any(|it| it["workspace_id"] == workspace_id)
+    listed["workspaces"].as_array().unwrap().iter().any(|workspace| workspace["workspace_id"] == workspace_id)
 }
 
 #[test]
-fn the_example_says_what_a_server_has_then() {
+fn example_file_is_loaded_as_written() {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/fixtures.json"));
     let text = fs::read_to_string(file).unwrap();
-    // Loaded under other ids and keys: another test loads it as it is.
+    // The ids and keys are changed, because another test loads the file unchanged.
     let text = text.replace("0a0a0a0a-0000", "0a0a0a0a-1111").replace("seam_test", "seam_test1");
     let mut document: Value = serde_json::from_str(&text.replace("\"seaside\"", "\"seaside again\"")).unwrap();
     assert!(document.as_object_mut().unwrap().contains_key("$schema"));
     run(async {
         let loaded = load(&document).await.unwrap();
         let names: Vec<_> = loaded.created.iter().map(|(workspace, _)| workspace.name.as_str()).collect();
-        assert_eq!((names, loaded.left.len()), (vec!["Seaside Rentals", "Full House"], 0));
+        assert_eq!((names, loaded.unchanged.len()), (vec!["Seaside Rentals", "Full House"], 0));
         let key = "seam_test1sea_SeasideRentals";
         let post = async |path: &str, body: Value| post_as(key, path, body).await.ok();
         let devices = post("/devices/list", json!({})).await["devices"].clone();
@@ -74,27 +74,28 @@ fn the_example_says_what_a_server_has_then() {
         let at_the_shed = codes(1).await;
         assert_eq!((&at_the_shed[0]["code"], &at_the_shed[0]["status"]), (&json!("135790"), &json!("setting")));
         assert_eq!(at_the_shed[0]["common_code_key"], "owner");
-        let foreign = post("/access_codes/unmanaged/list", json!({ "device_id": devices[1]["device_id"] })).await;
-        assert_eq!(foreign["access_codes"][0]["code"], "2468");
-        assert_eq!(foreign["access_codes"].as_array().unwrap().len(), 1);
+        let unmanaged = post("/access_codes/unmanaged/list", json!({ "device_id": devices[1]["device_id"] })).await;
+        assert_eq!(unmanaged["access_codes"][0]["code"], "2468");
+        assert_eq!(unmanaged["access_codes"].as_array().unwrap().len(), 1);
         let events = post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await;
         assert_eq!(events["events"][0]["occurred_at"], "2026-06-01T09:00:00.000Z");
-        let full = "seam_test1ful_FullHouse";
-        let only = post_as(full, "/devices/list", json!({})).await.ok()["devices"][0]["device_id"].clone();
-        let one_more = post_as(full, "/access_codes/create", json!({ "device_id": only })).await;
+        let full_house_key = "seam_test1ful_FullHouse";
+        let full_lock =
+            post_as(full_house_key, "/devices/list", json!({})).await.ok()["devices"][0]["device_id"].clone();
+        let one_more = post_as(full_house_key, "/access_codes/create", json!({ "device_id": full_lock })).await;
         one_more.error(400, "no_space_for_access_code_on_device");
-        // The same file again: those that are there are left as they are.
+        // The same file again: existing workspaces stay unchanged.
         document["workspaces"][0]["name"] = json!("Renamed");
         document["workspaces"].as_array_mut().unwrap().push(json!({ "workspace_id": workspace_id(1) }));
         let again = load(&document).await.unwrap();
-        assert_eq!((again.created.len(), again.left.len()), (1, 2));
+        assert_eq!((again.created.len(), again.unchanged.len()), (1, 2));
         assert_eq!(post("/workspaces/get", json!({})).await["workspace"]["name"], "Seaside Rentals");
         assert_eq!(codes(0).await, at_the_house);
     });
 }
 
 #[test]
-fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
+fn workspace_settings_of_a_file_are_applied() {
     run(async {
         let document = json!({ "workspaces": [{
             "workspace_id": workspace_id(10),
@@ -137,7 +138,7 @@ fn all_that_a_workspace_can_choose_is_as_it_was_chosen() {
 }
 
 #[test]
-fn what_does_not_fit_the_schema_is_named_by_its_path() {
+fn schema_mismatches_are_named_by_path() {
     let workspace = |more: Value| {
         let mut workspace = json!({ "workspace_id": workspace_id(20) });
         workspace.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -149,28 +150,31 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
         workspace(json!({ "locks": [{ "device_type": "yale_lock" }, lock] }))
     };
     let code = |code: Value| lock(json!({ "access_codes": [{}, code] }));
-    let foreign = |code: Value| lock(json!({ "unmanaged_access_codes": [code] }));
+    let unmanaged = |code: Value| lock(json!({ "unmanaged_access_codes": [code] }));
     let in_lock = "workspaces[0].locks[1]";
     let cases = [
         (json!({}), "workspaces: is required".to_owned()),
         (
-            json!({ "worlds": [], "workspaces": [] }),
-            "worlds: no such property; these are: $schema, workspaces".to_owned(),
+            json!({ "rooms": [], "workspaces": [] }),
+            "rooms: unknown property; these are known: $schema, workspaces".to_owned(),
         ),
         (json!({ "workspaces": {} }), "workspaces: ".to_owned()),
         (json!({ "workspaces": [{}] }), "workspaces[0].workspace_id: is required".to_owned()),
         (
             json!({ "workspaces": [{ "workspace_id": "mine" }] }),
-            "workspaces[0].workspace_id: \"mine\" does not fit".to_owned(),
+            "workspaces[0].workspace_id: \"mine\" is invalid".to_owned(),
         ),
         (
             workspace(json!({ "api_key": "secret" })),
-            "workspaces[0].api_key: \"secret\" does not fit. The API key".to_owned(),
+            "workspaces[0].api_key: \"secret\" is invalid. The API key".to_owned(),
         ),
         (workspace(json!({ "api_key": "seam_at_x" })), "workspaces[0].api_key: ".to_owned()),
         (workspace(json!({ "publishable_key": "x" })), "workspaces[0].publishable_key: ".to_owned()),
         (workspace(json!({ "personal_access_token": "x" })), "workspaces[0].personal_access_token: ".to_owned()),
-        (workspace(json!({ "clock": "held" })), "workspaces[0].clock: \"held\" does not fit. How the clock".to_owned()),
+        (
+            workspace(json!({ "clock": "held" })),
+            "workspaces[0].clock: \"held\" is invalid. The first state of the clock".to_owned(),
+        ),
         (workspace(json!({ "clock": { "held_at": "today" } })), "workspaces[0].clock: ".to_owned()),
         (workspace(json!({ "programming": { "after": "soon" } })), "workspaces[0].programming: ".to_owned()),
         (workspace(json!({ "ttl": "-PT1H" })), "workspaces[0].ttl: ".to_owned()),
@@ -183,14 +187,20 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
         ),
         (
             workspace(json!({ "connected_accounts": [{ "provider": "acme" }] })),
-            "workspaces[0].connected_accounts[0].provider: no maker of locks".to_owned(),
+            "workspaces[0].connected_accounts[0].provider: not a provider of locks".to_owned(),
         ),
         (
             workspace(json!({ "connected_accounts": [{ "provider": "wyze" }, { "provider": "wyze" }] })),
             "workspaces[0].connected_accounts[1].provider: ".to_owned(),
         ),
         (lock(json!({ "device_type": "barn_door" })), format!("{in_lock}.device_type: \"barn_door\" is not one of")),
-        (lock(json!({ "colour": "red" })), format!("{in_lock}.colour: no such property; these are: device_type, name")),
+        (
+            lock(json!({ "colour": "red" })),
+            format!(
+                "{in_lock}.colour: unknown property; these are known: device_type, \
+                                                    name"
+            ),
+        ),
         (lock(json!({ "device_id": 7 })), format!("{in_lock}.device_id: ")),
         (lock(json!({ "battery_level": 80 })), format!("{in_lock}.battery_level: ")),
         (
@@ -211,8 +221,8 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
             code(json!({ "device_id": workspace_id(1) })),
             format!("{in_lock}.access_codes[1].device_id: no such property"),
         ),
-        (foreign(json!({})), format!("{in_lock}.unmanaged_access_codes[0].code: is required")),
-        (foreign(json!({ "code": "12345", "ends_at": 5 })), format!("{in_lock}.unmanaged_access_codes[0].ends_at: ")),
+        (unmanaged(json!({})), format!("{in_lock}.unmanaged_access_codes[0].code: is required")),
+        (unmanaged(json!({ "code": "12345", "ends_at": 5 })), format!("{in_lock}.unmanaged_access_codes[0].ends_at: ")),
     ];
     for (document, expected) in cases {
         match read(&document) {
@@ -230,7 +240,7 @@ fn what_does_not_fit_the_schema_is_named_by_its_path() {
 }
 
 #[test]
-fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it() {
+fn values_in_use_in_the_file_or_on_the_server_are_named_by_path() {
     run(async {
         let device_id = workspace_id(0x101);
         let account_id = workspace_id(0x102);
@@ -257,15 +267,15 @@ fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it(
         ];
         for (second, path) in &cases {
             let found = mistakes(&json!({ "workspaces": [first, second] })).await;
-            assert_eq!(found, [format!("workspaces[1].{path}: is there twice")]);
+            assert_eq!(found, [format!("workspaces[1].{path}: is a duplicate")]);
         }
         let found = mistakes(&json!({ "workspaces": [first, first] })).await;
-        assert!(found[0].starts_with("workspaces[1].workspace_id: is there twice"), "{found:?}");
+        assert!(found[0].starts_with("workspaces[1].workspace_id: is a duplicate"), "{found:?}");
         load(&json!({ "workspaces": [first] })).await.unwrap();
         for (second, path) in &cases {
             let found = mistakes(&json!({ "workspaces": [{ "workspace_id": workspace_id(32) }, second] })).await;
             assert_eq!(found, [format!("workspaces[1].{path}: is in use on this server, by another workspace")]);
-            assert!(!is_there(&workspace_id(32)).await && !is_there(&workspace_id(31)).await);
+            assert!(!workspace_exists(&workspace_id(32)).await && !workspace_exists(&workspace_id(31)).await);
         }
         for (field, value) in
             [("workspace_id", "00000000-0000-4000-8000-000000000001"), ("api_key", "seam_testsand_LatchkeySandbox")]
@@ -280,7 +290,7 @@ fn what_must_be_free_is_named_by_its_path_whether_the_file_or_the_server_has_it(
 }
 
 #[test]
-fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_loaded() {
+fn codes_that_the_api_would_reject_are_named_by_path_and_nothing_is_loaded() {
     run(async {
         let cases = [
             (
@@ -326,13 +336,13 @@ fn codes_that_the_api_would_refuse_are_refused_by_their_path_and_nothing_is_load
             ] });
             let found = mistakes(&document).await;
             assert!(found[0].starts_with(&format!("workspaces[1].locks[1].{expected}")), "{expected}: {found:?}");
-            assert!(!is_there(&workspace_id(40)).await && !is_there(&workspace_id(41)).await);
+            assert!(!workspace_exists(&workspace_id(40)).await && !workspace_exists(&workspace_id(41)).await);
         }
     });
 }
 
 #[test]
-fn a_workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
+fn workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     run(async {
         let config = Settings { seed: Some("of fixtures".to_owned()), ..app().config.clone() };
         let seeded = latchkey::testing::engine::app::App::new(config, app().pools()).unwrap();
@@ -351,13 +361,14 @@ fn a_workspace_of_a_file_has_the_same_ids_again_on_a_server_of_the_same_seed() {
     });
 }
 
-/// A schema of a contract as one of a file: without what only tells, and in the words of JSON Schema.
+/// Converts a contract schema for the comparison with the schema of the file: without references, descriptions,
+/// defaults and formats, and with the keywords of JSON Schema.
 fn plain(document: &Value, schema: &Value) -> Value {
     let Some(fields) = schema.as_object() else { return schema.clone() };
     if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
         return plain(document, document.pointer(&reference[1..]).unwrap());
     }
-    let list = |items: &Value| items.as_array().unwrap().iter().map(|it| plain(document, it)).collect::<Value>();
+    let list = |items: &Value| items.as_array().unwrap().iter().map(|item| plain(document, item)).collect::<Value>();
     let mut out = Map::new();
     for (keyword, value) in fields {
         let is_exclusive = fields.get("exclusiveMinimum") == Some(&json!(true));
@@ -370,7 +381,7 @@ fn plain(document: &Value, schema: &Value) -> Value {
             }
             "properties" => {
                 let properties = value.as_object().unwrap().iter();
-                let properties = properties.map(|(name, it)| (name.clone(), plain(document, it)));
+                let properties = properties.map(|(name, property)| (name.clone(), plain(document, property)));
                 out.insert(keyword.clone(), Value::Object(properties.collect()));
             }
             "oneOf" => drop(out.insert(keyword.clone(), list(value))),
@@ -383,7 +394,7 @@ fn plain(document: &Value, schema: &Value) -> Value {
 }
 
 #[test]
-fn the_schema_of_the_file_says_the_same_as_the_contracts() {
+fn fixtures_schema_equals_the_schemas_of_the_contracts() {
     let schema: Value = serde_json::from_str(SCHEMA).unwrap();
     let emulator: Value = serde_json::from_str(contract::CONTROL_OPENAPI).unwrap();
     let api: Value = serde_json::from_str(contract::OPENAPI).unwrap();
@@ -400,11 +411,11 @@ fn the_schema_of_the_file_says_the_same_as_the_contracts() {
         (&api, &body("/access_codes/create"), "access_code"),
         (&emulator, &body("/_emulator/locks/add_code"), "unmanaged_access_code"),
     ] {
-        let theirs = document.pointer(pointer).unwrap()["properties"].as_object().unwrap();
-        let ours = schema["$defs"][of_file]["properties"].as_object().unwrap();
-        for (name, property) in theirs {
-            // The account has a place of its own; some are for requests only, or old names.
-            let elsewhere = [
+        let in_contract = document.pointer(pointer).unwrap()["properties"].as_object().unwrap();
+        let in_file = schema["$defs"][of_file]["properties"].as_object().unwrap();
+        for (name, property) in in_contract {
+            // The file lists accounts separately. The other parameters are for requests only, or are old names.
+            let not_in_file = [
                 "account_connected",
                 "device_id",
                 "workspace_id",
@@ -413,12 +424,12 @@ fn the_schema_of_the_file_says_the_same_as_the_contracts() {
                 "attempt_for_offline_device",
                 "use_offline_access_code",
             ];
-            let Some(own) = ours.get(name) else {
-                assert!(elsewhere.contains(&name.as_str()), "{of_file} has no {name}");
+            let Some(file_property) = in_file.get(name) else {
+                assert!(not_in_file.contains(&name.as_str()), "{of_file} has no {name}");
                 continue;
             };
             if name != "locks" {
-                assert_eq!(plain(&schema, own), plain(document, property), "{of_file}.{name}");
+                assert_eq!(plain(&schema, file_property), plain(document, property), "{of_file}.{name}");
                 compared += 1;
             }
         }

@@ -1,4 +1,4 @@
-//! HTTP faults: what clients meet on a bad day.
+//! HTTP faults: error statuses, delays and connection resets for requests to the API.
 
 use crate::support::{Reply, TestWorkspace, UNKNOWN, app, ask, post_as, run};
 use axum::body::Body;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tower::ServiceExt;
 
-const NOTHING: [Value; 0] = [];
+const EMPTY: [Value; 0] = [];
 
 async fn http_fault(workspace: &TestWorkspace, params: Value) -> Value {
     workspace.post("/_emulator/http_faults/create", params).await.ok()["http_fault"].clone()
@@ -30,7 +30,7 @@ async fn devices(workspace: &TestWorkspace) -> Reply {
 }
 
 #[test]
-fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
+fn oldest_matching_http_fault_that_is_not_exhausted_applies() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let status = |status: u16| json!({ "status": status });
@@ -43,20 +43,21 @@ fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
         ];
         let mut ids = Vec::new();
         for fault in &params {
-            let made = http_fault(&workspace, fault.clone()).await;
+            let created = http_fault(&workspace, fault.clone()).await;
             for (name, value) in fault.as_object().unwrap() {
-                assert_eq!(made[name], *value);
+                assert_eq!(created[name], *value);
             }
-            assert_eq!((&made["used"], &made["is_exhausted"]), (&json!(0), &json!(false)));
-            ids.push(made["http_fault_id"].clone());
+            assert_eq!((&created["used"], &created["is_exhausted"]), (&json!(0), &json!(false)));
+            ids.push(created["http_fault_id"].clone());
         }
-        let listed: Vec<Value> = http_faults(&workspace).await.iter().map(|it| it["http_fault_id"].clone()).collect();
+        let listed: Vec<Value> =
+            http_faults(&workspace).await.iter().map(|fault| fault["http_fault_id"].clone()).collect();
         assert_eq!(listed, ids, "in the order in which they were made");
-        let mut answers = Vec::new();
+        let mut statuses = Vec::new();
         for method in ["POST", "GET", "GET", "GET", "PUT", "POST"] {
-            answers.push(workspace.request(method, "/devices/list").await.status);
+            statuses.push(workspace.request(method, "/devices/list").await.status);
         }
-        assert_eq!(answers, [503, 504, 503, 200, 418, 200], "before even the method is looked at");
+        assert_eq!(statuses, [503, 504, 503, 200, 418, 200], "before even the method is looked at");
         assert_eq!(used(&workspace).await, [0, 1, 2, 0, 1], "those of no request are there and unused");
         assert_eq!(http_faults(&workspace).await[1]["is_exhausted"], true);
         workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await.ok();
@@ -67,34 +68,34 @@ fn a_request_is_struck_by_the_oldest_fault_that_is_about_it_and_not_used_up() {
 }
 
 #[test]
-fn an_answer_has_the_status_body_and_retry_after_that_were_asked_for_and_nothing_else_happens() {
+fn http_fault_response_has_the_given_status_body_and_retry_after() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let create = || workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(0) }));
-        let plain = http_fault(&workspace, json!({ "outcome": { "status": 503, "retry_after": 7 }, "times": 1 })).await;
-        let struck = create().await;
-        assert_eq!(struck.headers["retry-after"], "7");
-        let error = struck.error(503, "service_unavailable");
-        assert!(error["message"].as_str().unwrap().contains(plain["http_fault_id"].as_str().unwrap()), "{error}");
+        let fault = http_fault(&workspace, json!({ "outcome": { "status": 503, "retry_after": 7 }, "times": 1 })).await;
+        let reply = create().await;
+        assert_eq!(reply.headers["retry-after"], "7");
+        let error = reply.error(503, "service_unavailable");
+        assert!(error["message"].as_str().unwrap().contains(fault["http_fault_id"].as_str().unwrap()), "{error}");
         for (status, kind) in [(429, "rate_limit_exceeded"), (403, "forbidden"), (599, "internal_server_error")] {
             http_fault(&workspace, json!({ "outcome": { "status": status }, "times": 1 })).await;
-            let struck = create().await;
-            assert!(!struck.headers.contains_key("retry-after"));
-            struck.error(status, kind);
+            let reply = create().await;
+            assert!(!reply.headers.contains_key("retry-after"));
+            reply.error(status, kind);
         }
         for body in [json!({ "any": ["thing", 1] }), json!("<html>"), json!(false)] {
             http_fault(&workspace, json!({ "outcome": { "status": 502, "body": body }, "times": 1 })).await;
-            let struck = create().await;
-            assert_eq!((struck.status, struck.body), (502, body));
+            let reply = create().await;
+            assert_eq!((reply.status, reply.body), (502, body));
         }
         let listed = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
-        assert_eq!(listed["access_codes"], json!(NOTHING));
+        assert_eq!(listed["access_codes"], json!(EMPTY));
         create().await.ok();
     });
 }
 
 #[test]
-fn faults_strike_requests_of_their_workspace_to_the_api_and_no_others() {
+fn http_fault_applies_only_to_api_requests_of_its_workspace() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         http_fault(&workspace, json!({ "outcome": { "status": 503 } })).await;
@@ -104,19 +105,19 @@ fn faults_strike_requests_of_their_workspace_to_the_api_and_no_others() {
         workspace.advance("PT1H").await;
         assert_eq!(workspace.get("/health").await.status, 200);
         workspace.get("/nowhere").await.error(404, "not_found");
-        // A token of a person's is as good as a key.
+        // A personal access token is subject to the fault like an API key.
         let bearer = format!("Bearer {}", workspace.personal_access_token);
         let headers = [("authorization", bearer.as_str()), ("seam-workspace", workspace.workspace_id.as_str())];
         ask("GET", "/devices/list", &headers, "").await.error(503, "service_unavailable");
         assert_eq!((used(&workspace).await, used(&other).await), (vec![2], vec![]));
-        let theirs = http_faults(&workspace).await[0]["http_fault_id"].clone();
-        let delete = other.post("/_emulator/http_faults/delete", json!({ "http_fault_id": theirs })).await;
+        let fault_id = http_faults(&workspace).await[0]["http_fault_id"].clone();
+        let delete = other.post("/_emulator/http_faults/delete", json!({ "http_fault_id": fault_id })).await;
         delete.error(404, "http_fault_not_found");
     });
 }
 
 #[test]
-fn a_workspace_whose_last_fault_is_deleted_is_one_without_faults_again() {
+fn has_http_faults_is_false_again_after_the_last_fault_is_deleted() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let has_faults = async || {
@@ -128,31 +129,31 @@ fn a_workspace_whose_last_fault_is_deleted_is_one_without_faults_again() {
         assert!(!has_faults().await);
         let first = http_fault(&workspace, json!({ "outcome": "reset", "path": "/nowhere" })).await;
         let second = http_fault(&workspace, json!({ "outcome": "reset", "path": "/nowhere" })).await;
-        for (fault, remains) in [(first, true), (second, false)] {
+        for (fault, expected) in [(first, true), (second, false)] {
             let id = json!({ "http_fault_id": fault["http_fault_id"] });
             workspace.post("/_emulator/http_faults/delete", id).await.ok();
-            assert_eq!(has_faults().await, remains);
+            assert_eq!(has_faults().await, expected);
         }
     });
 }
 
 #[test]
-fn what_is_likely_to_be_struck_is_the_same_in_every_workspace_of_one_seed() {
+fn http_fault_probability_gives_the_same_results_with_the_same_seed() {
     run(async {
-        let day = async || {
-            let workspace = TestWorkspace::make(json!({ "seed": "bad days", "locks": 0 })).await;
-            let made = http_fault(&workspace, json!({ "outcome": { "status": 503 }, "probability": 0.5 })).await;
-            let mut struck = Vec::new();
+        let send_requests = async || {
+            let workspace = TestWorkspace::create_with(json!({ "seed": "bad days", "locks": 0 })).await;
+            let fault = http_fault(&workspace, json!({ "outcome": { "status": 503 }, "probability": 0.5 })).await;
+            let mut failures = Vec::new();
             for _ in 0..40 {
-                struck.push(devices(&workspace).await.status == 503);
+                failures.push(devices(&workspace).await.status == 503);
             }
-            let count = struck.iter().filter(|struck| **struck).count() as u64;
+            let count = failures.iter().filter(|failed| **failed).count() as u64;
             assert_eq!(used(&workspace).await, [count]);
-            assert!((8..=32).contains(&count), "{struck:?}");
+            assert!((8..=32).contains(&count), "{failures:?}");
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
-            (made, struck)
+            (fault, failures)
         };
-        assert_eq!(day().await, day().await);
+        assert_eq!(send_requests().await, send_requests().await);
         let workspace = TestWorkspace::with_locks(0).await;
         http_fault(&workspace, json!({ "outcome": { "status": 503 }, "probability": 1 })).await;
         devices(&workspace).await.error(503, "service_unavailable");
@@ -160,25 +161,25 @@ fn what_is_likely_to_be_struck_is_the_same_in_every_workspace_of_one_seed() {
 }
 
 #[test]
-fn many_requests_at_once_are_struck_as_often_as_was_asked_for() {
+fn http_fault_applies_exactly_times_to_concurrent_requests() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         http_fault(&workspace, json!({ "outcome": { "status": 503 }, "times": 5 })).await;
         let requests = (0..20).map(|_| ("/devices/list", json!({}))).collect();
-        let replies = crate::concurrency::at_once(&workspace.api_key, requests).await;
+        let replies = crate::concurrency::send_concurrently(&workspace.api_key, requests).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 503).count(), 5);
         assert_eq!(used(&workspace).await, [5]);
     });
 }
 
 #[test]
-fn a_delayed_request_is_served_as_usual_unless_it_takes_longer_than_any_may() {
+fn delayed_request_is_served_unless_it_exceeds_the_request_timeout() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         http_fault(&workspace, json!({ "outcome": { "delay": "PT0.05S" }, "times": 1 })).await;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         assert_eq!(devices(&workspace).await.ok()["devices"].as_array().unwrap().len(), 1);
-        assert!(begun.elapsed() >= Duration::from_millis(50));
+        assert!(started_at.elapsed() >= Duration::from_millis(50));
 
         let shared = app();
         let mut settings = shared.config.clone();
@@ -198,7 +199,7 @@ fn a_delayed_request_is_served_as_usual_unless_it_takes_longer_than_any_may() {
 }
 
 #[test]
-fn a_reset_without_a_connection_is_told() {
+fn reset_without_a_connection_returns_connection_reset() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         http_fault(&workspace, json!({ "outcome": "reset" })).await;
@@ -207,10 +208,10 @@ fn a_reset_without_a_connection_is_told() {
 }
 
 #[test]
-fn http_faults_that_make_no_sense_are_refused() {
+fn http_faults_with_invalid_parameters_are_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        let refused = [
+        let invalid = [
             ("path", json!("devices/list")),
             ("path", json!("/devices/*/x")),
             ("path", json!("")),
@@ -237,13 +238,13 @@ fn http_faults_that_make_no_sense_are_refused() {
             ("probability", json!(-0.5)),
             ("probability", json!("often")),
         ];
-        for (name, value) in refused {
+        for (name, value) in invalid {
             let mut params = json!({ "outcome": "reset" });
             params[name] = value;
             workspace.post("/_emulator/http_faults/create", params).await.error(400, "invalid_input");
         }
         workspace.post("/_emulator/http_faults/create", json!({})).await.invalid("outcome");
-        assert_eq!(http_faults(&workspace).await, NOTHING, "nothing came of it");
+        assert_eq!(http_faults(&workspace).await, EMPTY, "nothing came of it");
         workspace.post("/_emulator/http_faults/delete", json!({})).await.invalid("http_fault_id");
         workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": "x" })).await.invalid("http_fault_id");
         let unknown = json!({ "http_fault_id": UNKNOWN });

@@ -1,4 +1,4 @@
-//! Workspaces that are used side by side: each finds its whole history, and nothing else, as if it had been alone.
+//! Workspaces that are used at the same time: each sees its whole history and nothing else, as if it were alone.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 
-/// How many use workspaces at the same time.
+/// Number of concurrent clients.
 const CLIENTS: usize = 16;
-/// How many different lives each of them has workspaces live, one after the other.
-const LIVES: usize = 2;
+/// Number of different scenarios per client, which runs them one after the other, each in a new workspace.
+const SCENARIOS: usize = 2;
 
-/// Numbers that look random and are the same each time.
+/// Pseudorandom numbers, the same in each run.
 struct Dice(u64);
 
 impl Dice {
@@ -23,15 +23,15 @@ impl Dice {
     }
 }
 
-/// A short life of a workspace, the same for the same number: every answer, and everything there is to see in the end. All
-/// workspaces use the same PINs, names and keys.
-async fn live(number: usize) -> Vec<Value> {
+/// Runs a scenario in a new workspace, the same for the same number. Returns all responses, and at the end all data
+/// that the API shows. All workspaces use the same PINs, names and keys.
+async fn run_scenario(number: usize) -> Vec<Value> {
     const PINS: [&str; 4] = ["482600", "713900", "135790", "246801"];
     let mut dice = Dice(number as u64 + 1);
     let locks = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 },
                        { "device_type": "ttlock_lock", "native_scheduling": false },
                        { "device_type": "igloohome_lock" }]);
-    let workspace = TestWorkspace::make(json!({ "seed": format!("isolation {number}"), "locks": locks })).await;
+    let workspace = TestWorkspace::create_with(json!({ "seed": format!("isolation {number}"), "locks": locks })).await;
     let mut history = Vec::new();
     let mut codes: Vec<Value> = Vec::new();
     let staff = json!({ "device_ids": workspace.locks(), "common_code_key": "staff", "name": "staff" });
@@ -59,13 +59,13 @@ async fn live(number: usize) -> Vec<Value> {
                 ("/_emulator/clock/advance", json!({ "by": by }))
             }
         });
-        let answer = workspace.post(path, params).await.body;
-        let made = answer["access_codes"].as_array().cloned().unwrap_or_default();
-        codes.extend(made.iter().chain(answer.get("access_code")).map(|code| code["access_code_id"].clone()));
-        history.push(answer);
+        let response = workspace.post(path, params).await.body;
+        let created = response["access_codes"].as_array().cloned().unwrap_or_default();
+        codes.extend(created.iter().chain(response.get("access_code")).map(|code| code["access_code_id"].clone()));
+        history.push(response);
     }
     let since = "2000-01-01T00:00:00Z";
-    let mut questions = vec![
+    let mut final_requests = vec![
         ("/_emulator/clock/advance", json!({ "by": "P30D" })),
         ("/events/list", json!({ "since": since, "limit": 10_000 })),
         ("/action_attempts/list", json!({ "limit": 500 })),
@@ -74,10 +74,10 @@ async fn live(number: usize) -> Vec<Value> {
     ];
     for device_id in workspace.locks() {
         for path in ["/access_codes/list", "/access_codes/unmanaged/list", "/_emulator/locks/memory"] {
-            questions.push((path, json!({ "device_id": device_id })));
+            final_requests.push((path, json!({ "device_id": device_id })));
         }
     }
-    for (path, params) in questions {
+    for (path, params) in final_requests {
         history.push(workspace.post(path, params).await.ok());
     }
     workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
@@ -86,15 +86,15 @@ async fn live(number: usize) -> Vec<Value> {
 }
 
 #[test]
-fn workspaces_that_are_used_side_by_side_live_as_if_each_were_alone() {
-    let workspaces = std::env::var("LATCHKEY_TEST_WORLDS").ok().and_then(|count| count.parse().ok()).unwrap_or(160);
+fn concurrent_workspaces_behave_as_if_each_were_alone() {
+    let workspaces = std::env::var("LATCHKEY_TEST_WORKSPACES").ok().and_then(|count| count.parse().ok()).unwrap_or(160);
     run(async move {
         let mut alone = BTreeMap::new();
-        for number in 0..CLIENTS * LIVES {
-            alone.insert(number, live(number).await);
+        for number in 0..CLIENTS * SCENARIOS {
+            alone.insert(number, run_scenario(number).await);
         }
         let events: usize = alone.values().map(|history| history[15]["events"].as_array().unwrap().len()).sum();
-        assert!(events > CLIENTS * LIVES * 5, "these lives are dull: {events} events");
+        assert!(events > CLIENTS * SCENARIOS * 5, "these lives are dull: {events} events");
         let alone = Arc::new(alone);
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
@@ -102,8 +102,8 @@ fn workspaces_that_are_used_side_by_side_live_as_if_each_were_alone() {
             clients.spawn(async move {
                 let rounds = workspaces / CLIENTS + usize::from(client < workspaces % CLIENTS);
                 for round in 0..rounds {
-                    let number = client * LIVES + round % LIVES;
-                    let among_others = live(number).await;
+                    let number = client * SCENARIOS + round % SCENARIOS;
+                    let among_others = run_scenario(number).await;
                     for (one, other) in alone[&number].iter().zip(&among_others) {
                         assert_eq!(one, other, "alone, and among others: workspace {round} of client {client}");
                     }

@@ -1,44 +1,44 @@
-//! People at the keypad: what a lock opens to, and who hears of it.
+//! Keypad entries: the PINs that unlock a lock, and the events of the lock.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
+use crate::failures::{DAY, HOUR, after, move_clock_to};
 use crate::support::{START, TestWorkspace, UNKNOWN, ask, post_as, run};
-use crate::trouble::{DAY, HOUR, after, go_to};
 use serde_json::{Value, json};
 
-/// Enters a PIN at the lock at this place.
+/// Enters a PIN at the lock with this index.
 async fn enter(workspace: &TestWorkspace, index: usize, code: &str) -> Value {
     let params = json!({ "device_id": workspace.lock(index), "code": code });
     workspace.post("/_emulator/locks/enter_code", params).await.ok()
 }
 
-/// What comes of it, in a word: `unlocked`, or why not.
+/// Enters a PIN and returns the result: `unlocked`, or the reason why the lock stays locked.
 async fn outcome(workspace: &TestWorkspace, index: usize, code: &str) -> String {
     let entered = enter(workspace, index, code).await;
-    let told = if entered["result"] == "unlocked" { &entered["result"] } else { &entered["reason"] };
-    told.as_str().unwrap_or_else(|| panic!("{entered}")).to_owned()
+    let result = if entered["result"] == "unlocked" { &entered["result"] } else { &entered["reason"] };
+    result.as_str().unwrap_or_else(|| panic!("{entered}")).to_owned()
 }
 
-/// Presses the button that locks.
+/// Presses the lock button of the lock with this index.
 async fn press(workspace: &TestWorkspace, index: usize) -> Value {
     workspace.post("/_emulator/locks/press_lock", json!({ "device_id": workspace.lock(index) })).await.ok()
 }
 
-/// The events of the locks of a workspace, oldest first.
+/// Returns the lock events of a workspace, oldest first.
 async fn lock_events(workspace: &TestWorkspace) -> Vec<Value> {
     let types = ["lock.locked", "lock.unlocked", "lock.access_denied"];
     let params = json!({ "since": "2000-01-01T00:00:00Z", "event_types": types, "limit": 1000 });
     workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().clone()
 }
 
-/// `properties.locked` of the lock at this place.
+/// Returns `properties.locked` of the lock with this index.
 async fn is_locked(workspace: &TestWorkspace, index: usize) -> Value {
     let device = workspace.post("/devices/get", json!({ "device_id": workspace.lock(index) })).await.ok();
     device["device"]["properties"]["locked"].clone()
 }
 
 #[test]
-fn a_lock_opens_to_a_code_it_holds_and_tells_with_which() {
+fn code_on_the_lock_unlocks_it_and_the_event_names_the_code() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826", "name": "Cleaner" })).await;
@@ -77,19 +77,22 @@ fn a_lock_opens_to_a_code_it_holds_and_tells_with_which() {
         );
         assert!(locked.get("access_code_id").is_none(), "{locked}");
         let timeline = workspace.post("/access_codes/get_timeline", json!({ "access_code_id": id })).await.ok();
-        let told = timeline["timeline_events"].as_array().unwrap();
-        assert!(told.iter().all(|it| it["event_type"].as_str().unwrap().starts_with("access_code.")), "{timeline}");
+        let events_of_code = timeline["timeline_events"].as_array().unwrap();
+        assert!(
+            events_of_code.iter().all(|event| event["event_type"].as_str().unwrap().starts_with("access_code.")),
+            "{timeline}"
+        );
     });
 }
 
 #[test]
-fn a_lock_that_keeps_the_time_opens_within_the_time_frame_and_at_no_other_time() {
+fn lock_with_native_scheduling_opens_only_within_the_time_frame() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }])).await;
         let window = json!({ "device_id": workspace.lock(0), "code": "482600",
                              "starts_at": after(DAY), "ends_at": after(2 * DAY) });
         workspace.create(window).await;
-        go_to(&workspace, 1000).await;
+        move_clock_to(&workspace, 1000).await;
         assert_eq!(workspace.memory(0).await[0]["code"], "482600", "it is on the lock already");
         for (at, expected) in [
             (DAY - 1, "not_yet_valid"),
@@ -98,27 +101,27 @@ fn a_lock_that_keeps_the_time_opens_within_the_time_frame_and_at_no_other_time()
             (2 * DAY, "expired_code"),
             (2 * DAY + 1000, "unknown_code"),
         ] {
-            go_to(&workspace, at).await;
+            move_clock_to(&workspace, at).await;
             assert_eq!(outcome(&workspace, 0, "482600").await, expected, "{at}");
         }
     });
 }
 
 #[test]
-fn a_lock_without_schedules_opens_for_as_long_as_it_holds_the_code() {
+fn lock_without_native_scheduling_opens_while_the_code_is_on_it() {
     run(async {
         let lock = json!([{ "device_type": "ttlock_lock", "native_scheduling": false }]);
         let workspace = TestWorkspace::with(lock).await;
         let window = json!({ "device_id": workspace.lock(0), "code": "482600",
                              "starts_at": after(DAY), "ends_at": after(2 * DAY) });
         workspace.create(window).await;
-        go_to(&workspace, DAY - HOUR).await;
+        move_clock_to(&workspace, DAY - HOUR).await;
         assert_eq!(outcome(&workspace, 0, "482600").await, "unknown_code");
-        go_to(&workspace, DAY - HOUR + 250).await;
+        move_clock_to(&workspace, DAY - HOUR + 250).await;
         assert_eq!(outcome(&workspace, 0, "482600").await, "unlocked");
-        // Offline at check-out: the code cannot be taken off, and the guest still gets in.
+        // The lock is offline at the end of the time frame: the code stays on the lock and still opens it.
         workspace.change_lock(0, json!({ "online": false })).await;
-        go_to(&workspace, 3 * DAY).await;
+        move_clock_to(&workspace, 3 * DAY).await;
         assert_eq!(outcome(&workspace, 0, "482600").await, "unlocked");
         workspace.change_lock(0, json!({ "online": true })).await;
         workspace.advance("PT1S").await;
@@ -127,7 +130,7 @@ fn a_lock_without_schedules_opens_for_as_long_as_it_holds_the_code() {
 }
 
 #[test]
-fn what_counts_is_the_lock_s_memory_and_not_what_was_asked_for() {
+fn entered_code_is_compared_with_the_memory_of_the_lock() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "august_lock" }])).await;
@@ -136,7 +139,7 @@ fn what_counts_is_the_lock_s_memory_and_not_what_was_asked_for() {
             workspace.advance("PT1S").await;
             let params = json!({ "access_code_id": code["access_code_id"], "code": "713900" });
             workspace.post("/access_codes/update", params).await.ok();
-            // TTLock rewrites a code; August deletes it and makes it anew, and has neither meanwhile.
+            // TTLock overwrites a code. August deletes it and creates a new one, so that in between it has neither PIN.
             let meanwhile = if index == 0 { "unlocked" } else { "unknown_code" };
             assert_eq!(outcome(&workspace, index, "482600").await, meanwhile);
             assert_eq!(outcome(&workspace, index, "713900").await, "unknown_code");
@@ -151,14 +154,14 @@ fn what_counts_is_the_lock_s_memory_and_not_what_was_asked_for() {
 }
 
 #[test]
-fn foreign_and_backup_codes_open_too_and_brands_that_hide_them_name_none() {
+fn unmanaged_and_backup_codes_unlock_and_some_brands_do_not_name_them() {
     run(async {
         let locks = json!([{ "device_type": "august_lock", "backup_access_code_pool_size": 1 },
                            { "device_type": "kwikset_lock" }, { "device_type": "wyze_lock" }]);
         let workspace = TestWorkspace::with(locks).await;
         for index in 0..3 {
-            let foreign = json!({ "device_id": workspace.lock(index), "code": "975310", "name": "Neighbour" });
-            workspace.post("/_emulator/locks/add_code", foreign).await.ok();
+            let unmanaged = json!({ "device_id": workspace.lock(index), "code": "975310", "name": "Neighbour" });
+            workspace.post("/_emulator/locks/add_code", unmanaged).await.ok();
             let entered = enter(&workspace, index, "975310").await;
             assert_eq!(
                 (&entered["result"], &entered["access_code"]["is_managed"]),
@@ -170,9 +173,9 @@ fn foreign_and_backup_codes_open_too_and_brands_that_hide_them_name_none() {
         for event in &events[1..] {
             assert!(event.get("access_code_id").is_none() && event.get("code").is_none(), "{event}");
         }
-        let stay = json!({ "device_id": workspace.lock(0), "starts_at": after(0), "ends_at": after(DAY),
+        let pooled = json!({ "device_id": workspace.lock(0), "starts_at": after(0), "ends_at": after(DAY),
                            "use_backup_access_code_pool": true });
-        workspace.create(stay).await;
+        workspace.create(pooled).await;
         workspace.advance("PT1S").await;
         let memory = workspace.memory(0).await;
         let backup = memory.iter().find(|held| held["is_backup"] == true).unwrap();
@@ -181,7 +184,7 @@ fn foreign_and_backup_codes_open_too_and_brands_that_hide_them_name_none() {
 }
 
 #[test]
-fn offline_codes_open_in_their_time_frame_and_one_time_codes_once() {
+fn offline_codes_unlock_in_their_time_frame_and_one_time_codes_once() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "igloohome_lock", "online": false }])).await;
         let offline = json!({ "device_id": workspace.lock(0), "is_offline_access_code": true,
@@ -190,39 +193,39 @@ fn offline_codes_open_in_their_time_frame_and_one_time_codes_once() {
         let once = json!({ "device_id": workspace.lock(0), "is_offline_access_code": true, "is_one_time_use": true,
                            "starts_at": after(HOUR) });
         let once = workspace.create(once).await["code"].as_str().unwrap().to_owned();
-        go_to(&workspace, HOUR - 1).await;
+        move_clock_to(&workspace, HOUR - 1).await;
         assert_eq!(outcome(&workspace, 0, &hourly).await, "not_yet_valid");
         assert_eq!(outcome(&workspace, 0, &once).await, "not_yet_valid", "an entry that opens nothing uses nothing up");
-        go_to(&workspace, HOUR).await;
+        move_clock_to(&workspace, HOUR).await;
         for (code, expected) in
             [(&hourly, "unlocked"), (&hourly, "unlocked"), (&once, "unlocked"), (&once, "already_used")]
         {
             assert_eq!(outcome(&workspace, 0, code).await, expected);
         }
-        go_to(&workspace, 5 * HOUR).await;
+        move_clock_to(&workspace, 5 * HOUR).await;
         assert_eq!(outcome(&workspace, 0, &hourly).await, "unknown_code");
         assert_eq!(outcome(&workspace, 0, &once).await, "already_used");
     });
 }
 
 #[test]
-fn a_long_offline_code_of_igloohome_dies_unless_it_is_entered_within_a_day() {
+fn long_igloohome_code_is_invalid_unless_it_is_entered_within_a_day() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "igloohome_lock" }])).await;
         let offline = json!({ "device_id": workspace.lock(0), "is_offline_access_code": true,
                               "starts_at": after(0), "ends_at": after(5 * DAY) });
         let [used, unused] = [workspace.create(offline.clone()).await, workspace.create(offline).await];
         let [used, unused] = [&used, &unused].map(|code| code["code"].as_str().unwrap());
-        go_to(&workspace, DAY - 1).await;
+        move_clock_to(&workspace, DAY - 1).await;
         assert_eq!(outcome(&workspace, 0, used).await, "unlocked");
-        go_to(&workspace, DAY).await;
+        move_clock_to(&workspace, DAY).await;
         assert_eq!(outcome(&workspace, 0, used).await, "unlocked");
         assert_eq!(outcome(&workspace, 0, unused).await, "never_activated");
     });
 }
 
 #[test]
-fn igloohome_tells_of_each_wrong_code_and_kwikset_of_three_in_a_row() {
+fn igloohome_reports_each_wrong_code_and_kwikset_three_in_a_row() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "igloohome_lock" }, { "device_type": "kwikset_lock" }])).await;
@@ -244,13 +247,13 @@ fn igloohome_tells_of_each_wrong_code_and_kwikset_of_three_in_a_row() {
         }
         let third = enter(&workspace, 1, "999999").await;
         assert_eq!(third["reason"], "unknown_code");
-        let told = lock_events(&workspace).await.pop().unwrap();
+        let denied_event = lock_events(&workspace).await.pop().unwrap();
         assert_eq!(
-            (&told["event_id"], &told["reason"]["reason_code"]),
+            (&denied_event["event_id"], &denied_event["reason"]["reason_code"]),
             (&third["event_id"], &json!("too_many_attempts"))
         );
-        let dead = enter(&workspace, 1, "482600").await;
-        assert_eq!((&dead["reason"], &dead["access_code"]), (&json!("too_many_attempts"), &Value::Null));
+        let locked_out = enter(&workspace, 1, "482600").await;
+        assert_eq!((&locked_out["reason"], &locked_out["access_code"]), (&json!("too_many_attempts"), &Value::Null));
         workspace.advance("PT1M14.999S").await;
         assert_eq!(outcome(&workspace, 1, "482600").await, "too_many_attempts");
         workspace.advance("PT0.001S").await;
@@ -262,7 +265,7 @@ fn igloohome_tells_of_each_wrong_code_and_kwikset_of_three_in_a_row() {
 }
 
 #[test]
-fn a_lock_that_cannot_be_reached_opens_and_tells_nobody() {
+fn unreachable_lock_unlocks_without_an_event() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826" })).await;
@@ -278,7 +281,7 @@ fn a_lock_that_cannot_be_reached_opens_and_tells_nobody() {
 }
 
 #[test]
-fn faults_jam_the_bolt() {
+fn unlock_and_lock_faults_jam_the_bolt() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826" })).await;
@@ -300,10 +303,10 @@ fn faults_jam_the_bolt() {
 }
 
 #[test]
-fn what_is_due_happens_before_a_code_is_entered() {
+fn enter_code_runs_due_work_first() {
     run(async {
         let params = json!({ "clock": { "running_from": START, "rate": 1_000_000 }, "locks": 1 });
-        let workspace = TestWorkspace::make(params).await;
+        let workspace = TestWorkspace::create_with(params).await;
         workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826" })).await;
         workspace.post("/_emulator/clock/hold", json!({ "at": "2036-01-01T00:00:00Z" })).await.ok();
         assert_eq!(outcome(&workspace, 0, "4826").await, "unlocked");
@@ -311,7 +314,7 @@ fn what_is_due_happens_before_a_code_is_entered() {
 }
 
 #[test]
-fn bad_input_at_the_keypad_is_refused() {
+fn enter_code_and_press_lock_reject_invalid_input() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         let lock = workspace.lock(0);

@@ -1,12 +1,12 @@
-//! The floors of `src/lib.rs`: imports run downwards, files import one another in no circle, and SQL and HTTP stay on the
-//! floors that are theirs.
+//! Checks of the layers that `src/lib.rs` describes: imports go downwards, imports between files form no cycle, and SQL
+//! and HTTP are used only in their layers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The floors from the lowest up: name, and the modules that stand on it. The longest path counts.
-const FLOORS: &[(&str, &[&str])] = &[
+/// The layers from the lowest to the highest: name and modules. A module belongs to the layer with its longest prefix.
+const LAYERS: &[(&str, &[&str])] = &[
     (
         "base",
         &["cause", "clock", "compute", "config", "contract", "error", "http", "ids", "postgres", "stop", "supervise"],
@@ -21,17 +21,19 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("commands", &["commands"]),
 ];
 
-/// A file of `src`, without comments and tests.
+/// A file in `src`. The text is without comments and tests.
 struct Source {
     file: String,
     module: Vec<String>,
     text: String,
 }
 
-/// Where in a file something is imported, and what, as it is from the crate's root on. `None`: it leads out of the crate.
+/// An import in a file.
 struct Import {
     line: usize,
+    /// Imported path from the root of the crate; `None`: it leads out of the crate.
     path: Option<Vec<String>>,
+    /// True if the path is written with `crate::`.
     is_from_root: bool,
 }
 
@@ -60,24 +62,24 @@ fn sources() -> Vec<Source> {
     found
 }
 
-/// A file's text up to its tests, its comments blanked.
+/// Returns the text of a file up to its tests, with its comments removed.
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The paths in a file that begin with `crate`, `super` or `self`, as they are from the crate's root on.
+/// Returns the paths in a file that begin with `crate`, `super` or `self`.
 fn imports(source: &Source) -> Vec<Import> {
     let mut found = Vec::new();
     for start in ["crate::", "super::", "self::"] {
         for (index, _) in source.text.match_indices(start) {
             let before = source.text[..index].chars().next_back();
-            if before.is_some_and(|it| it.is_alphanumeric() || it == '_' || it == ':') {
+            if before.is_some_and(|character| character.is_alphanumeric() || character == '_' || character == ':') {
                 continue;
             }
             let line = source.text[..index].matches('\n').count() + 1;
             let mut paths = Vec::new();
-            tree(&[], &source.text[index..], &mut paths);
+            parse_tree(&[], &source.text[index..], &mut paths);
             let is_from_root = start == "crate::";
             let imports = paths.into_iter().map(|path| from_root(&source.module, &path));
             found.extend(imports.map(|path| Import { line, path, is_from_root }));
@@ -86,26 +88,26 @@ fn imports(source: &Source) -> Vec<Import> {
     found
 }
 
-/// Reads a path, or a tree of them in braces. Gives what follows it.
-fn tree<'t>(prefix: &[String], text: &'t str, found: &mut Vec<Vec<String>>) -> &'t str {
+/// Parses a path, or a tree of paths in braces. Returns the rest of the text.
+fn parse_tree<'t>(prefix: &[String], text: &'t str, found: &mut Vec<Vec<String>>) -> &'t str {
     let mut path = prefix.to_vec();
     let mut rest = text.trim_start();
     loop {
         if let Some(inner) = rest.strip_prefix('{') {
             rest = inner.trim_start();
             while !rest.is_empty() && !rest.starts_with('}') {
-                rest = tree(&path, rest, found).trim_start();
-                if let Some((_, after)) = rest.strip_prefix("as ").and_then(|it| it.split_once([',', '}'])) {
+                rest = parse_tree(&path, rest, found).trim_start();
+                if let Some((_, after)) = rest.strip_prefix("as ").and_then(|alias| alias.split_once([',', '}'])) {
                     rest = &rest[rest.len() - after.len() - 1..];
                 }
                 rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();
             }
             return rest.strip_prefix('}').unwrap_or(rest);
         }
-        let end = rest.find(|it: char| !it.is_alphanumeric() && it != '_').unwrap_or(rest.len());
+        let end = rest.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
-        let names_its_parent = name == "self" && !path.is_empty();
-        if !name.is_empty() && !names_its_parent {
+        let is_parent = name == "self" && !path.is_empty();
+        if !name.is_empty() && !is_parent {
             path.push(name.to_owned());
         }
         match after.strip_prefix("::") {
@@ -118,6 +120,7 @@ fn tree<'t>(prefix: &[String], text: &'t str, found: &mut Vec<Vec<String>>) -> &
     }
 }
 
+/// Returns a path from the root of the crate for a path in this module; `None`: it leads out of the crate.
 fn from_root(module: &[String], path: &[String]) -> Option<Vec<String>> {
     let supers = path.iter().take_while(|part| *part == "super").count();
     let (base, rest) = match path.first()?.as_str() {
@@ -128,43 +131,43 @@ fn from_root(module: &[String], path: &[String]) -> Option<Vec<String>> {
     Some(base.iter().chain(rest).cloned().collect())
 }
 
-/// The floor of a module: its number and name.
-fn floor(module: &[String]) -> Option<(usize, &'static str)> {
+/// Returns the layer of a module: its number and name.
+fn layer(module: &[String]) -> Option<(usize, &'static str)> {
     let path = module.join("::");
-    let stands_on = |it: &str| path == it || path.starts_with(&format!("{it}::"));
-    let of_longest = |(number, (name, modules)): (usize, &(&'static str, &[&str]))| {
-        let longest = modules.iter().filter(|it| stands_on(it)).map(|it| it.len()).max()?;
+    let is_in = |prefix: &str| path == prefix || path.starts_with(&format!("{prefix}::"));
+    let longest_prefix = |(number, (name, modules)): (usize, &(&'static str, &[&str]))| {
+        let longest = modules.iter().filter(|prefix| is_in(prefix)).map(|prefix| prefix.len()).max()?;
         Some((longest, number, *name))
     };
-    let (_, number, name) = FLOORS.iter().enumerate().filter_map(of_longest).max()?;
+    let (_, number, name) = LAYERS.iter().enumerate().filter_map(longest_prefix).max()?;
     Some((number, name))
 }
 
-/// Whether a file on one floor may import from another.
+/// Returns true if a file of one layer may import from another layer.
 fn may_import(from: (usize, &str), to: (usize, &str)) -> bool {
     to.0 <= from.0 && (from.1, to.1) != ("control", "api")
 }
 
-/// What is wrong with the imports of a file.
+/// Describes the wrong imports of a file.
 fn wrong_imports(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
-    let own = floor(&source.module).unwrap_or_else(|| panic!("src/{} stands on no floor", source.file));
+    let own = layer(&source.module).unwrap_or_else(|| panic!("src/{} is in no layer", source.file));
     for Import { line, path, is_from_root } in imports(source) {
-        let mut refuse = |what: String| wrong.push(format!("src/{}:{line}: {} imports {what}", source.file, own.1));
+        let mut reject = |what: String| wrong.push(format!("src/{}:{line}: {} imports {what}", source.file, own.1));
         let shown = path.as_deref().unwrap_or_default().join("::");
-        match path.as_deref().map(floor) {
+        match path.as_deref().map(layer) {
             Some(Some(other)) if may_import(own, other) => {}
-            Some(Some(other)) => refuse(format!("{shown} of {}", other.1)),
-            // A module inside a file may use what stands around it.
+            Some(Some(other)) => reject(format!("{shown} of {}", other.1)),
+            // A module inside a file may use the items around it.
             Some(None) if !is_from_root && !shown.is_empty() => {}
-            Some(None) | None => refuse(format!("`{shown}`, which is on no floor")),
+            Some(None) | None => reject(format!("`{shown}`, which is in no layer")),
         }
         let base = path.as_deref().and_then(<[String]>::first).map(String::as_str).unwrap_or_default();
         if own.1 == "domain" && !DOMAIN_MAY_USE.contains(&base) && is_from_root {
-            refuse(format!("{shown}: the domain has rules only"));
+            reject(format!("{shown}: the domain has rules only"));
         }
     }
-    // Names by which an import would be hidden.
+    // Forms that would hide an import from this check.
     for (number, line) in source.text.lines().enumerate() {
         for hidden in ["crate as ", "super as ", "include!(", "#[path"] {
             if line.contains(hidden) {
@@ -175,21 +178,21 @@ fn wrong_imports(source: &Source) -> Vec<String> {
     wrong
 }
 
-/// The part of the base that rules may use: instants, ids, errors, and who caused an event.
+/// Modules that the domain may use: of the base only instants, ids, errors, and the cause of an event.
 const DOMAIN_MAY_USE: &[&str] = &["cause", "clock", "domain", "error", "ids"];
 
 #[test]
-fn floors_import_from_below_and_never_from_above() {
+fn layers_import_from_below_and_never_from_above() {
     let sources = sources();
-    for (name, _) in FLOORS {
-        let has_file = sources.iter().any(|source| floor(&source.module).is_some_and(|(_, floor)| floor == *name));
-        assert!(has_file, "no file stands on the floor {name}");
+    for (name, _) in LAYERS {
+        let has_file = sources.iter().any(|source| layer(&source.module).is_some_and(|(_, layer)| layer == *name));
+        assert!(has_file, "no file is in the layer {name}");
     }
     let wrong: Vec<String> = sources.iter().flat_map(wrong_imports).collect();
     assert!(wrong.is_empty(), "imports that run up:\n{}", wrong.join("\n"));
     let root = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     let items = root.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
-    // What it lets the program use comes from below; nothing below may take it from there.
+    // The items that it exports come from lower layers, which must not import them from it.
     let mut items = items.map(|line| line.trim_start_matches("pub "));
     assert!(
         items.all(|line| ["mod ", "use crate::", "#["].iter().any(|begin| line.starts_with(begin))),
@@ -198,8 +201,8 @@ fn floors_import_from_below_and_never_from_above() {
 }
 
 #[test]
-fn floors_find_an_import_that_runs_up_however_it_is_written() {
-    let refused = |file: &str, text: &str| {
+fn layer_check_finds_upward_imports_in_every_notation() {
+    let is_rejected = |file: &str, text: &str| {
         let module = file.trim_end_matches(".rs").split('/').filter(|part| *part != "mod").map(str::to_owned).collect();
         !wrong_imports(&Source { file: file.to_owned(), module, text: code_of(text) }).is_empty()
     };
@@ -220,7 +223,7 @@ fn floors_find_an_import_that_runs_up_however_it_is_written() {
         ("api/edge.rs", "use super::devices;"),
         ("error.rs", "use crate::domain::device::Device;"),
     ] {
-        assert!(refused(file, text), "{file}: {text}");
+        assert!(is_rejected(file, text), "{file}: {text}");
     }
     for (file, text) in [
         ("domain/pin.rs", "use super::device::Device; // crate::engine"),
@@ -228,32 +231,32 @@ fn floors_find_an_import_that_runs_up_however_it_is_written() {
         ("engine/delete.rs", "use crate::{domain::{self, pin}, store::devices as rows};"),
         ("clock.rs", "pub mod iso { use super::Timestamp; }"),
     ] {
-        assert!(!refused(file, text), "{file}: {text}");
+        assert!(!is_rejected(file, text), "{file}: {text}");
     }
 }
 
 #[test]
-fn files_import_one_another_in_no_circle() {
+fn imports_between_files_form_no_cycle() {
     let sources = sources();
     let modules: BTreeSet<&[String]> = sources.iter().map(|source| source.module.as_slice()).collect();
     let file_of = |path: &[String]| {
-        (1..=path.len()).rev().map(|end| &path[..end]).find(|it| modules.contains(it)).map(<[String]>::to_vec)
+        (1..=path.len()).rev().map(|end| &path[..end]).find(|module| modules.contains(module)).map(<[String]>::to_vec)
     };
     let mut edges: BTreeMap<Vec<String>, BTreeSet<Vec<String>>> = BTreeMap::new();
     for source in &sources {
         let imported = imports(source).into_iter().filter_map(|import| file_of(import.path.as_deref()?));
         let declared = source.text.lines().filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'));
         let declared = declared.filter_map(|name| file_of(&[&source.module[..], &[name.to_owned()]].concat()));
-        // A file may use what the files above it in the tree have: they declare it as their module.
+        // A file may use the items of its parent modules, which declare it.
         let targets = imported.chain(declared).filter(|target| !source.module.starts_with(target));
         edges.insert(source.module.clone(), targets.collect());
     }
-    // Files that import nothing that is left are taken away, until only circles and what leads to them are left.
+    // Remove files that import no remaining file, until only cycles and the files that lead to them remain.
     loop {
-        let left: BTreeSet<Vec<String>> = edges.keys().cloned().collect();
+        let remaining: BTreeSet<Vec<String>> = edges.keys().cloned().collect();
         let before = edges.len();
         edges.retain(|_, targets| {
-            targets.retain(|target| left.contains(target));
+            targets.retain(|target| remaining.contains(target));
             !targets.is_empty()
         });
         if edges.len() == before {
@@ -261,14 +264,16 @@ fn files_import_one_another_in_no_circle() {
         }
     }
     let show = |path: &[String]| path.join("::");
-    let circles: Vec<String> = edges
+    let cycles: Vec<String> = edges
         .iter()
-        .map(|(from, to)| format!("{} -> {}", show(from), to.iter().map(|it| show(it)).collect::<Vec<_>>().join(", ")))
+        .map(|(from, to)| {
+            format!("{} -> {}", show(from), to.iter().map(|module| show(module)).collect::<Vec<_>>().join(", "))
+        })
         .collect();
-    assert!(circles.is_empty(), "files in a circle, or above one:\n{}", circles.join("\n"));
+    assert!(cycles.is_empty(), "files in a circle, or above one:\n{}", cycles.join("\n"));
 }
 
-/// Words, the floors on which they may stand, and why.
+/// Words, the modules that may contain them, and the reason.
 const WORDS: &[(&[&str], &[&str], &str)] = &[
     (
         &[
@@ -294,24 +299,24 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
 ];
 
 #[test]
-fn floors_keep_sql_in_stores_http_at_the_edge_and_rules_pure() {
+fn layers_keep_sql_in_stores_http_at_the_edge_and_rules_pure() {
     let mut wrong = Vec::new();
     for source in sources() {
-        let mut refuse = |word: &str, why: &str| {
+        let mut reject = |word: &str, why: &str| {
             let lines = source.text.lines().enumerate().filter(|(_, line)| line.contains(word));
             wrong.extend(lines.map(|(number, _)| format!("src/{}:{}: {word}: {why}", source.file, number + 1)));
         };
         let top = source.module.first().map(String::as_str).unwrap_or_default();
-        for (words, floors, why) in WORDS {
-            if !floors.contains(&top) {
+        for (words, modules, why) in WORDS {
+            if !modules.contains(&top) {
                 for word in *words {
-                    refuse(word, why);
+                    reject(word, why);
                 }
             }
         }
         if top == "domain" {
             for word in ["sqlx", "tokio", "std::fs", "std::thread", "machine_now()", "random_id"] {
-                refuse(word, "the domain has rules only");
+                reject(word, "the domain has rules only");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Keeps `ledger.md` honest: every rule in it is proven, decided or given a reason, and what it names exists.
+//! Checks of `ledger.md`: each rule has a proof, a decision or a reason why it does not apply, and the tests that it
+//! names exist.
 
 use latchkey::testing::contract;
 use serde_json::Value;
@@ -8,51 +9,51 @@ use std::path::{Path, PathBuf};
 
 const LEDGER: &str = include_str!("ledger.md");
 
-/// One rule of the ledger.
+/// A rule of the ledger.
 struct Rule {
-    /// The subject and its section, like `lifecycle §4`.
+    /// Sheet and section, like `lifecycle §4`.
     section: &'static str,
-    /// What the rule is about, unique in its section.
+    /// Subject of the rule, unique in its section.
     title: &'static str,
-    /// `D` documented, `O` seen in a sample, `I` ours.
+    /// `D`: documented by Seam, `O`: observed in a sample, `I`: own decision of Latchkey.
     tag: &'static str,
-    /// The tests that prove it.
+    /// Tests that prove the rule.
     proofs: Vec<&'static str>,
     is_decided: bool,
     does_not_apply: bool,
 }
 
-/// Reads the ledger. A line that is none of its kinds is a mistake.
-fn entries() -> Vec<Rule> {
-    let (mut section, mut entries) = ("", Vec::<Rule>::new());
+/// Parses the ledger. Panics at a line of an unknown kind.
+fn rules() -> Vec<Rule> {
+    let (mut section, mut rules) = ("", Vec::<Rule>::new());
     let lines = LEDGER.lines().enumerate().skip_while(|(_, line)| !line.starts_with("## "));
     for (number, line) in lines.filter(|(_, line)| !line.is_empty()) {
         if let Some(heading) = line.strip_prefix("## ") {
             section = heading.split_once(": ").map_or(heading, |(section, _)| section);
         } else if let Some(rule) = line.strip_prefix("- **") {
-            entries.push(entry(section, rule).unwrap_or_else(|| panic!("line {}: {line}", number + 1)));
+            rules.push(parse_rule(section, rule).unwrap_or_else(|| panic!("line {}: {line}", number + 1)));
         } else {
-            let entry = entries.last_mut().expect("a rule comes before what is said about it");
+            let rule = rules.last_mut().expect("a rule comes before what is said about it");
             match line.trim_start_matches("  - ").split_once(": ") {
-                Some(("proof", test)) => entry.proofs.push(test),
-                Some(("decided", what)) if !what.is_empty() => entry.is_decided = true,
-                Some(("does not apply", why)) if !why.is_empty() => entry.does_not_apply = true,
+                Some(("proof", test)) => rule.proofs.push(test),
+                Some(("decided", what)) if !what.is_empty() => rule.is_decided = true,
+                Some(("does not apply", why)) if !why.is_empty() => rule.does_not_apply = true,
                 _ => panic!("line {} is neither a proof nor a decision nor a reason: {line}", number + 1),
             }
         }
     }
-    entries
+    rules
 }
 
-/// A rule from `title** [D]: text`.
-fn entry(section: &'static str, rule: &'static str) -> Option<Rule> {
-    let (title, rest) = rule.split_once("** [")?;
+/// Parses a rule from `title** [D]: text`.
+fn parse_rule(section: &'static str, line: &'static str) -> Option<Rule> {
+    let (title, rest) = line.split_once("** [")?;
     let (tag, text) = rest.split_once("]: ")?;
-    let is_whole = ["D", "O", "I"].contains(&tag) && !title.is_empty() && !text.is_empty();
-    is_whole.then(|| Rule { section, title, tag, proofs: Vec::new(), is_decided: false, does_not_apply: false })
+    let is_complete = ["D", "O", "I"].contains(&tag) && !title.is_empty() && !text.is_empty();
+    is_complete.then(|| Rule { section, title, tag, proofs: Vec::new(), is_decided: false, does_not_apply: false })
 }
 
-/// Every file of Rust below a folder.
+/// Returns all Rust files below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found = Vec::new();
@@ -66,7 +67,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The tests of a file with their module paths.
+/// Returns the tests of a file with their module paths.
 fn tests_of(root: &Path, file: &Path) -> Vec<String> {
     let module = file.strip_prefix(root).unwrap().with_extension("");
     let names: Vec<&str> = module.iter().map(|name| name.to_str().unwrap()).filter(|name| *name != "mod").collect();
@@ -86,51 +87,51 @@ fn tests_of(root: &Path, file: &Path) -> Vec<String> {
     tests
 }
 
-/// The module paths of all tests: those of this binary and the unit tests of the library.
+/// Returns the paths of all tests: those of this binary and the unit tests of the library.
 fn tests() -> BTreeSet<String> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let roots = [package.join("tests/it"), package.join("src")];
     roots.iter().flat_map(|root| sources(root).into_iter().flat_map(|file| tests_of(root, &file))).collect()
 }
 
-/// The titles in all sections of the ledger whose names begin so, without their backquotes.
+/// Returns the titles, without backquotes, of all rules in sections that begin with `section`.
 fn titles(section: &str) -> BTreeSet<String> {
-    let entries = entries().into_iter().filter(|entry| entry.section.starts_with(section));
-    entries.map(|entry| entry.title.replace('`', "")).collect()
+    let rules = rules().into_iter().filter(|rule| rule.section.starts_with(section));
+    rules.map(|rule| rule.title.replace('`', "")).collect()
 }
 
 #[test]
-fn every_rule_is_proven_or_decided_or_says_why_it_does_not_apply() {
-    let entries = entries();
-    assert!(entries.len() > 250, "only {} rules were read", entries.len());
-    let bare = entries.iter().filter(|entry| {
-        let says_enough = if entry.tag == "I" { entry.is_decided } else { !entry.proofs.is_empty() };
-        !says_enough && !entry.does_not_apply
+fn ledger_rules_are_proven_or_decided_or_have_a_reason_not_to_apply() {
+    let rules = rules();
+    assert!(rules.len() > 250, "only {} rules were read", rules.len());
+    let unproven = rules.iter().filter(|rule| {
+        let is_sufficient = if rule.tag == "I" { rule.is_decided } else { !rule.proofs.is_empty() };
+        !is_sufficient && !rule.does_not_apply
     });
-    let bare: Vec<_> = bare.map(|entry| format!("{}: {}", entry.section, entry.title)).collect();
-    assert_eq!(bare, [""; 0]);
+    let unproven: Vec<_> = unproven.map(|rule| format!("{}: {}", rule.section, rule.title)).collect();
+    assert_eq!(unproven, [""; 0]);
 }
 
 #[test]
-fn every_test_it_names_exists() {
+fn ledger_names_only_existing_tests() {
     let tests = tests();
-    let named: BTreeSet<_> = entries().into_iter().flat_map(|entry| entry.proofs).collect();
+    let named: BTreeSet<_> = rules().into_iter().flat_map(|rule| rule.proofs).collect();
     let missing: Vec<_> = named.into_iter().filter(|test| !tests.contains(*test)).collect();
     assert!(missing.is_empty(), "{} tests do not exist:\n{}", missing.len(), missing.join("\n"));
 }
 
 #[test]
-fn no_rule_stands_in_it_twice() {
+fn ledger_has_no_duplicate_rules_or_proofs() {
     let mut seen = BTreeSet::new();
-    for entry in entries() {
-        assert!(seen.insert((entry.section, entry.title)), "{}: {} stands there twice", entry.section, entry.title);
-        let distinct: BTreeSet<_> = entry.proofs.iter().collect();
-        assert_eq!(distinct.len(), entry.proofs.len(), "{}: {} names a test twice", entry.section, entry.title);
+    for rule in rules() {
+        assert!(seen.insert((rule.section, rule.title)), "{}: {} stands there twice", rule.section, rule.title);
+        let distinct: BTreeSet<_> = rule.proofs.iter().collect();
+        assert_eq!(distinct.len(), rule.proofs.len(), "{}: {} names a test twice", rule.section, rule.title);
     }
 }
 
 #[test]
-fn every_property_error_warning_and_mutation_of_the_contract_stands_in_it() {
+fn ledger_has_the_properties_errors_warnings_and_mutations_of_the_contract() {
     let contract: Value = serde_json::from_str(contract::OPENAPI).unwrap();
     let properties = &contract["components"]["schemas"]["access_code"]["properties"];
     let listed = titles("access-code-object §1");
@@ -149,4 +150,20 @@ fn every_property_error_warning_and_mutation_of_the_contract_stands_in_it() {
             assert!(listed.contains(name), "the ledger has no rule for the {code} {name} in {section}");
         }
     }
+}
+
+/// First words that are not the subject of a test.
+const NO_SUBJECTS: [&str; 14] =
+    ["a", "an", "the", "what", "who", "no", "nothing", "nobody", "each", "every", "all", "it", "that", "there"];
+
+#[test]
+fn test_names_begin_with_their_subject_and_have_at_most_75_characters() {
+    let tests = tests();
+    assert!(tests.len() > 900, "only {} tests were found", tests.len());
+    let is_wrong = |test: &&String| {
+        let name = test.rsplit("::").next().unwrap();
+        name.len() > 75 || name.split('_').next().is_some_and(|word| NO_SUBJECTS.contains(&word))
+    };
+    let wrong: Vec<&String> = tests.iter().filter(is_wrong).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

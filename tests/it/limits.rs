@@ -1,10 +1,10 @@
-//! Limits on how often locks take requests, and on what requests may say.
+//! Rate limits of locks, and the strictness about unknown parameters.
 
-use crate::concurrency::at_once;
+use crate::concurrency::send_concurrently;
 use crate::support::{Reply, TestWorkspace, UNKNOWN, ask, post_as, run};
 use serde_json::{Value, json};
 
-async fn limit(workspace: &TestWorkspace, limits: Value) -> Value {
+async fn set_limits(workspace: &TestWorkspace, limits: Value) -> Value {
     workspace.post("/_emulator/rate_limits/set", limits).await.ok()["limits"].clone()
 }
 
@@ -12,24 +12,24 @@ async fn create(workspace: &TestWorkspace, index: usize) -> Reply {
     workspace.post("/access_codes/create", json!({ "device_id": workspace.lock(index) })).await
 }
 
-fn id(created: Reply) -> Value {
+fn id_of(created: Reply) -> Value {
     created.ok()["access_code"]["access_code_id"].clone()
 }
 
-async fn attempts(workspace: &TestWorkspace) -> usize {
+async fn count_attempts(workspace: &TestWorkspace) -> usize {
     let listed = workspace.post("/action_attempts/list", json!({ "device_id": workspace.lock(0) })).await.ok();
     listed["action_attempts"].as_array().unwrap().len()
 }
 
 #[test]
-fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_clock() {
+fn seam_rate_limits_count_per_device_and_minute_of_the_workspace_clock() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let seam = json!({ "create": 10, "update": 10, "delete": 20, "lock": 15, "unlock": 15, "per": "PT60S" });
-        assert_eq!(limit(&workspace, json!("seam")).await, seam);
+        assert_eq!(set_limits(&workspace, json!("seam")).await, seam);
         let mut ids = Vec::new();
         for _ in 0..10 {
-            ids.push(id(create(&workspace, 0).await));
+            ids.push(id_of(create(&workspace, 0).await));
         }
         workspace.advance("PT20.5S").await;
         let refused = create(&workspace, 0).await;
@@ -39,8 +39,8 @@ fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_c
         assert!(message.contains(&workspace.lock(0)) && message.contains("2026-03-02T12:01:00.000Z"), "{message}");
         assert_eq!(error["data"]["device_id"], json!(workspace.lock(0)));
         create(&workspace, 1).await.ok();
-        // What was refused does not count, and is no attempt.
-        assert_eq!(attempts(&workspace).await, 10);
+        // A rejected request does not count and creates no action attempt.
+        assert_eq!(count_attempts(&workspace).await, 10);
         for (id, name) in ids.iter().zip('a'..) {
             let renamed = json!({ "access_code_id": id, "name": name.to_string() });
             workspace.post("/access_codes/update", renamed).await.ok();
@@ -48,12 +48,12 @@ fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_c
         let renamed = json!({ "access_code_id": ids[0], "name": "z" });
         workspace.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
         workspace.advance("PT39.5S").await;
-        ids.push(id(create(&workspace, 0).await));
+        ids.push(id_of(create(&workspace, 0).await));
         workspace.post("/access_codes/update", renamed.clone()).await.error(429, "rate_limit_exceeded");
         workspace.advance("PT20.5S").await;
         workspace.post("/access_codes/update", renamed).await.ok();
         for _ in 0..9 {
-            ids.push(id(create(&workspace, 0).await));
+            ids.push(id_of(create(&workspace, 0).await));
         }
         assert_eq!(ids.len(), 20);
         for id in &ids {
@@ -63,11 +63,11 @@ fn seams_limits_are_those_of_its_guide_per_device_and_minute_of_the_workspaces_c
 }
 
 #[test]
-fn deletions_have_a_limit_of_their_own_and_what_was_refused_is_still_there() {
+fn delete_limit_is_separate_and_a_rejected_deletion_changes_nothing() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let ids = [id(create(&workspace, 0).await), id(create(&workspace, 0).await)];
-        limit(&workspace, json!({ "delete": 1 })).await;
+        let ids = [id_of(create(&workspace, 0).await), id_of(create(&workspace, 0).await)];
+        set_limits(&workspace, json!({ "delete": 1 })).await;
         workspace.post("/access_codes/delete", json!({ "access_code_id": ids[0] })).await.ok();
         let refused = workspace.post("/access_codes/delete", json!({ "access_code_id": ids[1] })).await;
         refused.error(429, "rate_limit_exceeded");
@@ -78,7 +78,7 @@ fn deletions_have_a_limit_of_their_own_and_what_was_refused_is_still_there() {
 }
 
 #[test]
-fn limits_are_off_until_they_are_set_and_again_when_they_are_taken_away() {
+fn rate_limits_are_off_until_set_and_off_again_when_removed() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for _ in 0..11 {
@@ -86,24 +86,24 @@ fn limits_are_off_until_they_are_set_and_again_when_they_are_taken_away() {
         }
         let expected =
             json!({ "create": 2, "update": null, "delete": null, "lock": null, "unlock": null, "per": "PT90.500S" });
-        assert_eq!(limit(&workspace, json!({ "create": 2, "per": "PT1M30.5S" })).await, expected);
-        assert_eq!(limit(&workspace, json!({ "limits": { "create": 2, "per": "PT1M30.5S" } })).await, expected);
+        assert_eq!(set_limits(&workspace, json!({ "create": 2, "per": "PT1M30.5S" })).await, expected);
+        assert_eq!(set_limits(&workspace, json!({ "limits": { "create": 2, "per": "PT1M30.5S" } })).await, expected);
         create(&workspace, 0).await.error(429, "rate_limit_exceeded");
         create(&other, 0).await.ok();
-        assert_eq!(limit(&workspace, json!({ "limits": "off" })).await, "off");
+        assert_eq!(set_limits(&workspace, json!({ "limits": "off" })).await, "off");
         create(&workspace, 0).await.ok();
     });
 }
 
 #[test]
-fn a_request_for_several_locks_counts_for_each_and_is_done_wholly_or_not_at_all() {
+fn request_for_several_locks_counts_for_each_and_runs_wholly_or_not_at_all() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
-        limit(&workspace, json!({ "create": 2, "update": 1 })).await;
-        let all = json!({ "device_ids": workspace.locks() });
-        let made = workspace.post("/access_codes/create_multiple", all.clone()).await.ok();
+        set_limits(&workspace, json!({ "create": 2, "update": 1 })).await;
+        let on_all_locks = json!({ "device_ids": workspace.locks() });
+        let created = workspace.post("/access_codes/create_multiple", on_all_locks.clone()).await.ok();
         create(&workspace, 1).await.ok();
-        let refused = workspace.post("/access_codes/create_multiple", all.clone()).await;
+        let refused = workspace.post("/access_codes/create_multiple", on_all_locks.clone()).await;
         let error = refused.error(429, "rate_limit_exceeded");
         assert_eq!(error["data"]["device_id"], json!(workspace.lock(1)));
         for index in [0, 2] {
@@ -113,43 +113,43 @@ fn a_request_for_several_locks_counts_for_each_and_is_done_wholly_or_not_at_all(
             create(&workspace, index).await.ok();
             create(&workspace, index).await.error(429, "rate_limit_exceeded");
         }
-        let key = &made["access_codes"][0]["common_code_key"];
-        let moved = |name: &str| json!({ "common_code_key": key, "name": name });
-        workspace.post("/access_codes/update_multiple", moved("a")).await.ok();
-        workspace.post("/access_codes/update_multiple", moved("b")).await.error(429, "rate_limit_exceeded");
-        let code = &made["access_codes"][0]["access_code_id"];
+        let key = &created["access_codes"][0]["common_code_key"];
+        let renamed = |name: &str| json!({ "common_code_key": key, "name": name });
+        workspace.post("/access_codes/update_multiple", renamed("a")).await.ok();
+        workspace.post("/access_codes/update_multiple", renamed("b")).await.error(429, "rate_limit_exceeded");
+        let code = &created["access_codes"][0]["access_code_id"];
         assert_eq!(workspace.access_code(code).await["name"], "a");
         workspace.advance("PT1M").await;
-        workspace.post("/access_codes/update_multiple", moved("b")).await.ok();
-        workspace.post("/access_codes/create_multiple", all).await.ok();
+        workspace.post("/access_codes/update_multiple", renamed("b")).await.ok();
+        workspace.post("/access_codes/create_multiple", on_all_locks).await.ok();
     });
 }
 
 #[test]
-fn requests_that_are_served_together_count_for_those_behind_them() {
+fn rate_limits_count_all_requests_of_a_batch() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
-        limit(&workspace, json!({ "create": 5, "update": 3 })).await;
+        set_limits(&workspace, json!({ "create": 5, "update": 3 })).await;
         let requests = (0..30).map(|index| ("/access_codes/create", json!({ "device_id": workspace.lock(index % 2) })));
-        let replies = at_once(&workspace.api_key, requests.collect()).await;
-        let (made, refused): (Vec<Reply>, Vec<Reply>) = replies.into_iter().partition(|reply| reply.status == 200);
-        assert_eq!(made.len(), 10);
+        let replies = send_concurrently(&workspace.api_key, requests.collect()).await;
+        let (created, refused): (Vec<Reply>, Vec<Reply>) = replies.into_iter().partition(|reply| reply.status == 200);
+        assert_eq!(created.len(), 10);
         assert!(refused.iter().all(|reply| reply.status == 429));
-        let ids: Vec<Value> = made.into_iter().map(id).collect();
+        let ids: Vec<Value> = created.into_iter().map(id_of).collect();
         let update = |name: usize| {
             ("/access_codes/update", json!({ "access_code_id": ids[name % 10], "name": name.to_string() }))
         };
-        let replies = at_once(&workspace.api_key, (0..30).map(update).collect()).await;
+        let replies = send_concurrently(&workspace.api_key, (0..30).map(update).collect()).await;
         assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 6);
         assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 429)));
     });
 }
 
 #[test]
-fn limits_that_make_no_sense_are_refused() {
+fn rate_limits_that_are_invalid_are_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let refused = [
+        let invalid_limits = [
             json!({}),
             json!("sometimes"),
             json!(5),
@@ -168,7 +168,7 @@ fn limits_that_make_no_sense_are_refused() {
             json!({ "create": 1, "per": "-PT1M" }),
             json!({ "create": 1, "per": "minute" }),
         ];
-        for params in refused {
+        for params in invalid_limits {
             workspace.post("/_emulator/rate_limits/set", params).await.error(400, "invalid_input");
         }
         let nowhere = json!({ "limits": "seam", "workspace_id": UNKNOWN });
@@ -181,18 +181,19 @@ fn limits_that_make_no_sense_are_refused() {
 }
 
 #[test]
-fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() {
+fn strict_workspace_rejects_unknown_parameters_and_suggests_a_name() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
-        let strict = async |params: Value| workspace.post("/_emulator/strictness/set", params).await.ok();
+        let set_strictness = async |params: Value| workspace.post("/_emulator/strictness/set", params).await.ok();
         let misspelt =
             |workspace: &TestWorkspace| json!({ "device_id": workspace.lock(0), "preferred_code_lenght": 5 });
         workspace.post("/access_codes/create", misspelt(&workspace)).await.ok();
-        assert_eq!(strict(json!("strict")).await["strictness"], "strict");
-        let meant = workspace.post("/access_codes/create", misspelt(&workspace)).await.invalid("preferred_code_lenght");
-        assert_eq!(meant, [r#"Unknown parameter (did you mean "preferred_code_length"?)"#]);
+        assert_eq!(set_strictness(json!("strict")).await["strictness"], "strict");
+        let messages =
+            workspace.post("/access_codes/create", misspelt(&workspace)).await.invalid("preferred_code_lenght");
+        assert_eq!(messages, [r#"Unknown parameter (did you mean "preferred_code_length"?)"#]);
         other.post("/access_codes/create", misspelt(&other)).await.ok();
-        // What is missing because of it is told too.
+        // The missing parameter is reported, too.
         let error = workspace.post("/access_codes/create", json!({ "devcie_id": 1 })).await.error(400, "invalid_input");
         let message = error["message"].as_str().unwrap();
         assert!(message.contains(r#"(did you mean "device_id"?) for "devcie_id""#), "{message}");
@@ -203,11 +204,11 @@ fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() 
         let free = json!({ "custom_metadata_has": { "any": "thing" }, "limit": 5 });
         workspace.post("/devices/list", free).await.ok();
         workspace.get("/devices/list?custom_metadata_has.any=thing&_strict=true").await.ok();
-        assert_eq!(strict(json!({ "strictness": "seam" })).await["strictness"], "seam");
+        assert_eq!(set_strictness(json!({ "strictness": "seam" })).await["strictness"], "seam");
         // The control plane is always strict.
-        let time = json!({ "operation": "set", "outcome": "never", "time": 1 });
-        let said = workspace.post("/_emulator/faults/create", time).await.invalid("time");
-        assert_eq!(said, [r#"Unknown parameter (did you mean "times"?)"#]);
+        let misspelt_times = json!({ "operation": "set", "outcome": "never", "time": 1 });
+        let messages = workspace.post("/_emulator/faults/create", misspelt_times).await.invalid("time");
+        assert_eq!(messages, [r#"Unknown parameter (did you mean "times"?)"#]);
         workspace.post("/access_codes/create", misspelt(&workspace)).await.ok();
 
         for wrong in [json!({}), json!("lax"), json!(true), json!({ "strictness": null })] {
@@ -221,7 +222,7 @@ fn a_strict_workspace_refuses_parameters_nobody_knows_and_says_what_was_meant() 
 }
 
 #[test]
-fn everything_that_official_clients_send_passes_a_strict_workspace() {
+fn strict_workspace_accepts_everything_that_official_clients_send() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         workspace.post("/_emulator/strictness/set", json!("strict")).await.ok();

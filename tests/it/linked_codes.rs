@@ -1,4 +1,4 @@
-//! Codes that share a PIN.
+//! Linked codes: access codes that share a PIN.
 mod groups;
 mod multiple;
 mod update_multiple;

@@ -1,4 +1,4 @@
-//! The tests at the edge: through HTTP, against a real PostgreSQL, a workspace for each test, in one binary.
+//! Integration tests: through HTTP, against a real PostgreSQL, with a workspace per test, in one binary.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -15,11 +15,12 @@ mod clock;
 mod concurrency;
 mod contract;
 mod control_plane;
-mod daylight;
+mod daylight_saving;
 mod determinism;
 mod devices;
 mod edge;
 mod external_changes;
+mod failures;
 mod faults;
 mod fixtures;
 mod http_faults;
@@ -44,7 +45,6 @@ mod service_health;
 mod smoke;
 mod snapshots;
 mod time_travel;
-mod trouble;
 mod unmanaged_codes;
 mod upgrade;
 mod visibility;

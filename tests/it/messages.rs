@@ -21,7 +21,7 @@ async fn seeded(seed: &str) -> TestWorkspace {
         { "device_type": "august_lock", "online": false },
         { "device_type": "kwikset_lock", "can_program_online_access_codes": false },
     ]);
-    TestWorkspace::make(json!({ "seed": seed, "locks": locks })).await
+    TestWorkspace::create_with(json!({ "seed": seed, "locks": locks })).await
 }
 
 /// Compares the errors of these requests with the stored ones.

@@ -1,13 +1,13 @@
-//! What a lock makes of the name of a code.
+//! Names of codes as the locks show them.
 
-use crate::access_codes::on;
-use crate::lifecycle::seen;
+use crate::access_codes::on_lock;
+use crate::lifecycle::summary;
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
-/// The appearance of a code that is on the lock.
-async fn shown(workspace: &TestWorkspace, index: usize, name: &str) -> Value {
-    let code = workspace.create(on(workspace, index, json!({ "name": name, "sync": true }))).await;
+/// Creates a code with this name on the lock and returns its `appearance`.
+async fn appearance_of(workspace: &TestWorkspace, index: usize, name: &str) -> Value {
+    let code = workspace.create(on_lock(workspace, index, json!({ "name": name, "sync": true }))).await;
     assert_eq!((&code["status"], &code["name"]), (&json!("set"), &json!(name)));
     code["appearance"].clone()
 }
@@ -17,7 +17,7 @@ fn whole(name: &str) -> Value {
 }
 
 #[test]
-fn each_brand_shows_a_name_in_its_own_way_and_the_code_keeps_it_as_it_was_given() {
+fn appearance_depends_on_the_brand_and_the_code_keeps_its_full_name() {
     run(async {
         let types = ["august_lock", "yale_lock", "kwikset_lock", "schlage_lock", "nuki_lock", "wyze_lock"];
         let mut locks: Vec<Value> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
@@ -41,28 +41,40 @@ fn each_brand_shows_a_name_in_its_own_way_and_the_code_keeps_it_as_it_was_given(
         .into_iter()
         .enumerate()
         {
-            assert_eq!(shown(&workspace, index, long).await, expected, "{}", workspace.devices[index]["device_type"]);
+            assert_eq!(
+                appearance_of(&workspace, index, long).await,
+                expected,
+                "{}",
+                workspace.devices[index]["device_type"]
+            );
         }
-        assert_eq!(shown(&workspace, 3, "äöüäöüäöüäöü").await, whole("äöüäöüäöü"), "characters, not bytes");
+        assert_eq!(appearance_of(&workspace, 3, "äöüäöüäöüäöü").await, whole("äöüäöüäöü"), "characters, not bytes");
         assert_eq!(
-            shown(&workspace, 2, "Ä").await["name"].as_str().unwrap().chars().count(),
+            appearance_of(&workspace, 2, "Ä").await["name"].as_str().unwrap().chars().count(),
             2,
             "not too short for it"
         );
-        assert_eq!(shown(&workspace, 6, "Ä").await["name"].as_str().unwrap().chars().count(), 3, "nor for this one");
+        assert_eq!(
+            appearance_of(&workspace, 6, "Ä").await["name"].as_str().unwrap().chars().count(),
+            3,
+            "nor for this one"
+        );
     });
 }
 
 #[test]
-fn the_appearance_is_what_the_lock_holds_and_null_without_it() {
+fn appearance_is_what_the_lock_holds_or_null() {
     run(async {
         for device_type in ["wyze_lock", "august_lock"] {
             let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
             let window = json!({ "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z", "name": "x" });
-            let deferred = workspace.create(on(&workspace, 0, window)).await;
-            assert_eq!((seen(&deferred).as_str(), &deferred["appearance"]), ("unset deferring_creation", &Value::Null));
-            let code = workspace.create(on(&workspace, 0, json!({ "name": "my guest" }))).await;
-            assert_eq!((seen(&code).as_str(), &code["appearance"]), ("setting creating", &Value::Null));
+            let deferred = workspace.create(on_lock(&workspace, 0, window)).await;
+            assert_eq!(
+                (summary(&deferred).as_str(), &deferred["appearance"]),
+                ("unset deferring_creation", &Value::Null)
+            );
+            let code = workspace.create(on_lock(&workspace, 0, json!({ "name": "my guest" }))).await;
+            assert_eq!((summary(&code).as_str(), &code["appearance"]), ("setting creating", &Value::Null));
             let id = &code["access_code_id"];
             let name = async || workspace.access_code(id).await["appearance"]["name"].clone();
             workspace.advance("PT0.25S").await;
@@ -80,7 +92,7 @@ fn the_appearance_is_what_the_lock_holds_and_null_without_it() {
 }
 
 #[test]
-fn a_backup_is_named_after_its_own_id() {
+fn backup_is_named_after_its_own_id() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let params = json!({
@@ -88,7 +100,7 @@ fn a_backup_is_named_after_its_own_id() {
             "ends_at": "2026-03-03T11:00:00Z",
             "use_backup_access_code_pool": true,
         });
-        let original = workspace.create(on(&workspace, 0, params)).await;
+        let original = workspace.create(on_lock(&workspace, 0, params)).await;
         let pull = json!({ "access_code_id": original["access_code_id"] });
         let pulled = workspace.post("/access_codes/pull_backup_access_code", pull).await.ok()["access_code"].clone();
         let id = pulled["access_code_id"].as_str().unwrap();
@@ -97,7 +109,7 @@ fn a_backup_is_named_after_its_own_id() {
         assert_eq!(pulled["name"], name);
         let appearance = json!({ "name": name, "first_name": "Backup", "last_name": format!("{id} (Seam)") });
         assert_eq!(pulled["appearance"], appearance);
-        // And each of the pool after its own.
+        // The backups that are still in the pool are named after their own ids, too.
         for held in workspace.memory(0).await {
             let name = format!("Backup {} (Seam)", held["access_code_id"].as_str().unwrap());
             assert_eq!((&held["is_backup"], &held["name"]), (&json!(true), &json!(name)));

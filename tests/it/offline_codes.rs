@@ -1,28 +1,28 @@
-//! Offline codes: PINs that a lock's maker computes, which the lock is never told.
+//! Offline codes: the lock's manufacturer computes the PIN, and nothing is sent to the lock.
 
-use crate::access_codes::{on, pin, rows, told};
-use crate::lifecycle::{events, follow, seen};
+use crate::access_codes::{on_lock, pin, rows, with_assigned_pin};
+use crate::lifecycle::{check_timeline, events, summary};
 use crate::support::{START, TestWorkspace, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
 
-/// A workspace with one lock of this type.
+/// Creates a workspace with one lock of this type.
 async fn lock_of(device_type: &str) -> TestWorkspace {
     TestWorkspace::with(json!([{ "device_type": device_type }])).await
 }
 
-/// What is asked of an offline code on the first lock; it has no end if that is empty.
+/// Request parameters for an offline code on the first lock, without `ends_at` if that is empty.
 fn offline(workspace: &TestWorkspace, starts_at: &str, ends_at: &str) -> Value {
-    let mut params = on(workspace, 0, json!({ "is_offline_access_code": true, "starts_at": starts_at }));
+    let mut params = on_lock(workspace, 0, json!({ "is_offline_access_code": true, "starts_at": starts_at }));
     if !ends_at.is_empty() {
         params["ends_at"] = json!(ends_at);
     }
     params
 }
 
-/// The same with one parameter more.
-fn and(mut params: Value, parameter: &str, value: impl Into<Value>) -> Value {
+/// Adds or replaces one parameter.
+fn with(mut params: Value, parameter: &str, value: impl Into<Value>) -> Value {
     params[parameter] = value.into();
     params
 }
@@ -36,22 +36,22 @@ fn warning_codes(access_code: &Value) -> Vec<&str> {
     warnings.map(|warning| warning["warning_code"].as_str().unwrap()).collect()
 }
 
-/// Asks for what has to be refused as `invalid_input`, and checks that nothing is left of it. Gives the error.
-async fn refused(workspace: &TestWorkspace, params: Value) -> Value {
+/// Checks that a create request is rejected as `invalid_input` and writes nothing. Returns the error.
+async fn check_rejected(workspace: &TestWorkspace, params: Value) -> Value {
     let before = rows(workspace).await;
     let error = workspace.post(CREATE, params).await.error(400, "invalid_input");
     assert_eq!(rows(workspace).await, before, "{error}");
     error
 }
 
-/// The same where one parameter is to blame.
-async fn blamed(workspace: &TestWorkspace, params: Value, parameter: &str) -> Value {
-    let error = refused(workspace, params).await;
+/// Like [`check_rejected`], but the error must name one parameter.
+async fn check_rejected_parameter(workspace: &TestWorkspace, params: Value, parameter: &str) -> Value {
+    let error = check_rejected(workspace, params).await;
     assert!(error["validation_errors"][parameter]["_errors"][0].is_string(), "nothing about {parameter} in {error}");
     error
 }
 
-/// A door with these slots, each with a name, check-in and check-out times, and a prefix for its PINs.
+/// Returns a door with these slots: name, check-in time, check-out time, and prefix of the PINs.
 fn door(slots: &[(&str, &str, &str, u32)]) -> Value {
     let slot = |(name, check_in_time, check_out_time, prefix): &(&str, &str, &str, u32)| {
         json!({
@@ -69,14 +69,14 @@ fn door(slots: &[(&str, &str, &str, u32)]) -> Value {
 }
 
 #[test]
-fn an_offline_code_is_registered_with_its_maker_whatever_becomes_of_the_lock() {
+fn offline_code_is_registered_even_if_the_lock_is_offline() {
     run(async {
-        for trouble in ["online", "hub_connected"] {
+        for connection in ["online", "hub_connected"] {
             let workspace = lock_of("igloohome_lock").await;
-            workspace.change_lock(0, json!({ trouble: false })).await;
+            workspace.change_lock(0, json!({ connection: false })).await;
             let params = offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
-            let code = workspace.create(and(params, "attempt_for_offline_device", false)).await;
-            assert_eq!(seen(&code), "unset creating", "{trouble}");
+            let code = workspace.create(with(params, "attempt_for_offline_device", false)).await;
+            assert_eq!(summary(&code), "unset creating", "{connection}");
             assert_eq!(code["pending_mutations"][0]["created_at"], START);
             let flags = ["is_offline_access_code", "is_one_time_use", "is_scheduled_on_device", "is_managed"];
             assert_eq!(flags.map(|flag| code[flag] == true), [true, false, false, true]);
@@ -84,34 +84,34 @@ fn an_offline_code_is_registered_with_its_maker_whatever_becomes_of_the_lock() {
             assert_eq!(pin(&code).len(), 9);
             let mut params = offline(&workspace, START, "2026-03-02T13:00:00Z");
             params.as_object_mut().unwrap().shift_remove("is_offline_access_code");
-            let at_once = workspace.create(and(params, "use_offline_access_code", true)).await;
-            assert_eq!(seen(&at_once), "setting creating", "{trouble}");
-            assert_eq!(at_once["is_offline_access_code"], true);
-            let (id, at_once) = (&code["access_code_id"], &at_once["access_code_id"]);
-            follow(&workspace, at_once, &[("2026-03-02T12:00:00.249Z", "setting creating")]).await;
-            follow(&workspace, id, &[("2026-03-02T12:00:00.249Z", "unset creating")]).await;
-            follow(&workspace, at_once, &[("2026-03-02T12:00:00.250Z", "set")]).await;
-            let life = [
+            let begun = workspace.create(with(params, "use_offline_access_code", true)).await;
+            assert_eq!(summary(&begun), "setting creating", "{connection}");
+            assert_eq!(begun["is_offline_access_code"], true);
+            let (id, begun) = (&code["access_code_id"], &begun["access_code_id"]);
+            check_timeline(&workspace, begun, &[("2026-03-02T12:00:00.249Z", "setting creating")]).await;
+            check_timeline(&workspace, id, &[("2026-03-02T12:00:00.249Z", "unset creating")]).await;
+            check_timeline(&workspace, begun, &[("2026-03-02T12:00:00.250Z", "set")]).await;
+            let timeline = [
                 ("2026-03-02T12:00:00.250Z", "unset"),
                 ("2026-03-02T14:59:59.999Z", "unset"),
                 ("2026-03-02T15:00:00.000Z", "set"),
                 ("2026-03-02T17:59:59.999Z", "set"),
             ];
-            for step in life {
-                follow(&workspace, id, &[step]).await;
-                assert_eq!(workspace.memory(0).await, [Value::Null; 0], "{trouble}");
+            for step in timeline {
+                check_timeline(&workspace, id, &[step]).await;
+                assert_eq!(workspace.memory(0).await, [Value::Null; 0], "{connection}");
             }
-            follow(&workspace, id, &[("2026-03-02T18:00:00.000Z", "gone")]).await;
-            let happened = ["set_on_device@2026-03-02T15:00:00.000Z", "deleted@2026-03-02T18:00:00.000Z"];
-            assert_eq!(events(&workspace, id).await[1..], happened, "{trouble}");
-            let happened = ["set_on_device@2026-03-02T12:00:00.250Z", "deleted@2026-03-02T13:00:00.000Z"];
-            assert_eq!(events(&workspace, at_once).await[1..], happened, "{trouble}");
+            check_timeline(&workspace, id, &[("2026-03-02T18:00:00.000Z", "gone")]).await;
+            let expected_events = ["set_on_device@2026-03-02T15:00:00.000Z", "deleted@2026-03-02T18:00:00.000Z"];
+            assert_eq!(events(&workspace, id).await[1..], expected_events, "{connection}");
+            let expected_events = ["set_on_device@2026-03-02T12:00:00.250Z", "deleted@2026-03-02T13:00:00.000Z"];
+            assert_eq!(events(&workspace, begun).await[1..], expected_events, "{connection}");
         }
     });
 }
 
 #[test]
-fn a_lock_that_is_gone_from_its_account_gets_no_offline_codes() {
+fn offline_code_is_rejected_for_a_removed_device() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
         workspace.change_lock(0, json!({ "removed": true })).await;
@@ -123,7 +123,7 @@ fn a_lock_that_is_gone_from_its_account_gets_no_offline_codes() {
 }
 
 #[test]
-fn an_offline_code_can_be_neither_changed_nor_deleted_and_ends_by_itself() {
+fn offline_code_cannot_be_changed_or_deleted_and_ends_by_itself() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
         let code = workspace.create(offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z")).await;
@@ -139,30 +139,36 @@ fn an_offline_code_can_be_neither_changed_nor_deleted_and_ends_by_itself() {
                 json!({ "is_managed": false }),
                 json!({}),
             ] {
-                let update = and(change, "access_code_id", id.clone());
+                let update = with(change, "access_code_id", id.clone());
                 workspace.post("/access_codes/update", update).await.error(400, "offline_access_code_not_modifiable");
             }
             let delete = workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await;
             delete.error(400, "offline_access_code_not_modifiable");
             assert_eq!((workspace.access_code(id).await, rows(&workspace).await), before, "at {now}");
         }
-        follow(&workspace, id, &[("2026-03-02T17:59:59.999Z", "set"), ("2026-03-02T18:00:00.000Z", "gone")]).await;
+        check_timeline(&workspace, id, &[("2026-03-02T17:59:59.999Z", "set"), ("2026-03-02T18:00:00.000Z", "gone")])
+            .await;
         let names: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["access_code.created", "access_code.set_on_device", "access_code.deleted"]);
     });
 }
 
 #[test]
-fn an_offline_codes_pin_is_the_makers() {
+fn offline_pin_is_computed_by_the_manufacturer() {
     run(async {
         let (starts_at, ends_at) = ("2026-03-05T16:00:00-08:00", "2026-03-06T10:00:00-08:00");
         for device_type in ["igloohome_lock", "lockly_lock", "dormakaba_oracode_door"] {
             let workspace = lock_of(device_type).await;
-            blamed(&workspace, and(offline(&workspace, starts_at, ends_at), "code", "135792"), "code").await;
-            // Whoever has a PIN of its own shares none.
-            blamed(
+            check_rejected_parameter(
                 &workspace,
-                and(offline(&workspace, starts_at, ends_at), "common_code_key", "key"),
+                with(offline(&workspace, starts_at, ends_at), "code", "135792"),
+                "code",
+            )
+            .await;
+            // An offline code has its own PIN and cannot share one.
+            check_rejected_parameter(
+                &workspace,
+                with(offline(&workspace, starts_at, ends_at), "common_code_key", "key"),
                 "common_code_key",
             )
             .await;
@@ -173,12 +179,12 @@ fn an_offline_codes_pin_is_the_makers() {
             let slots = [("Guest", "16:00", "10:00", 41), ("Day", "12:00", "12:00", 7)];
             let locks = json!([door(&slots)]);
             let params = json!({ "seed": "offline", "locks": locks });
-            let workspace = TestWorkspace::make(params).await;
+            let workspace = TestWorkspace::create_with(params).await;
             let mut pins = Vec::new();
             let noon = ("2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00");
             for (start, end) in [(starts_at, ends_at), (starts_at, ends_at), noon, noon] {
                 let code = workspace.create(offline(&workspace, start, end)).await;
-                pins.push(pin(&told(&workspace, &code).await).to_owned());
+                pins.push(pin(&with_assigned_pin(&workspace, &code).await).to_owned());
             }
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
             pins
@@ -194,14 +200,14 @@ fn an_offline_codes_pin_is_the_makers() {
             json!({ "device_type": "igloohome_lock", "can_program_offline_access_codes": false }),
         ] {
             let workspace = TestWorkspace::with(json!([lock])).await;
-            let error = refused(&workspace, offline(&workspace, starts_at, ends_at)).await;
+            let error = check_rejected(&workspace, offline(&workspace, starts_at, ends_at)).await;
             assert!(error["message"].as_str().unwrap().contains("cannot program offline access codes"), "{error}");
         }
     });
 }
 
 #[test]
-fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
+fn algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
         let starts_at = "2026-04-01T15:00:00-07:00";
@@ -219,7 +225,7 @@ fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
         ] {
             let params = offline(&workspace, starts_at, ends_at);
             if !is_offered {
-                blamed(&workspace, params, "ends_at").await;
+                check_rejected_parameter(&workspace, params, "ends_at").await;
                 continue;
             }
             let code = workspace.create(params).await;
@@ -227,14 +233,19 @@ fn an_algopin_lasts_1_to_672_hours_or_29_to_367_days_of_equal_clock_time() {
                 |text: &str| latchkey::testing::clock::to_iso(latchkey::testing::clock::from_iso(text).unwrap());
             assert_eq!(times(&code), (&*instant(starts_at), &*instant(ends_at)));
         }
-        blamed(&workspace, offline(&workspace, starts_at, ""), "ends_at").await;
-        blamed(&workspace, offline(&workspace, "2026-03-02T11:59:59Z", "2026-03-02T18:00:00Z"), "starts_at").await;
-        refused(&workspace, offline(&workspace, starts_at, starts_at)).await;
+        check_rejected_parameter(&workspace, offline(&workspace, starts_at, ""), "ends_at").await;
+        check_rejected_parameter(
+            &workspace,
+            offline(&workspace, "2026-03-02T11:59:59Z", "2026-03-02T18:00:00Z"),
+            "starts_at",
+        )
+        .await;
+        check_rejected(&workspace, offline(&workspace, starts_at, starts_at)).await;
     });
 }
 
 #[test]
-fn times_of_an_algopin_are_rounded_as_far_as_is_allowed_and_no_further() {
+fn algopin_times_are_rounded_by_at_most_max_time_rounding() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
         for rounding in [None, Some("1h"), Some("1hour"), Some("1d"), Some("1day")] {
@@ -246,26 +257,26 @@ fn times_of_an_algopin_are_rounded_as_far_as_is_allowed_and_no_further() {
             let code = workspace.create(params).await;
             assert_eq!(times(&code), ("2026-04-01T22:00:00.000Z", "2026-04-02T01:00:00.000Z"), "{rounding:?}");
         }
-        let far = offline(&workspace, "2026-04-01T15:00:00-07:00", "2026-05-05T11:00:00-07:00");
-        blamed(&workspace, far.clone(), "ends_at").await;
+        let long = offline(&workspace, "2026-04-01T15:00:00-07:00", "2026-05-05T11:00:00-07:00");
+        check_rejected_parameter(&workspace, long.clone(), "ends_at").await;
         for rounding in ["1h", "1hour"] {
-            blamed(&workspace, and(far.clone(), "max_time_rounding", rounding), "ends_at").await;
+            check_rejected_parameter(&workspace, with(long.clone(), "max_time_rounding", rounding), "ends_at").await;
         }
         for rounding in ["1d", "1day"] {
-            let code = workspace.create(and(far.clone(), "max_time_rounding", rounding)).await;
+            let code = workspace.create(with(long.clone(), "max_time_rounding", rounding)).await;
             assert_eq!(times(&code), ("2026-04-01T22:00:00.000Z", "2026-05-05T22:00:00.000Z"), "{rounding}");
         }
-        blamed(&workspace, and(far, "max_time_rounding", "1w"), "max_time_rounding").await;
+        check_rejected_parameter(&workspace, with(long, "max_time_rounding", "1w"), "max_time_rounding").await;
     });
 }
 
 #[test]
-fn igloohome_computes_3_hourly_pins_an_hour_3_daily_ones_a_day_and_5_for_one_use() {
+fn igloohome_limits_algopins_to_3_per_hour_3_per_day_and_5_for_one_use() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "igloohome_lock" }, { "device_type": "igloohome_lock" }]))
                 .await;
-        // Each sort with a time frame that counts for the same slot as those before it, and one of the next.
+        // For each kind of PIN: a further time frame that counts for the same slot, and one that counts for the next.
         let hour = "2026-04-01T15:10:00-07:00";
         let hourly = ("2026-04-01T15:00:00-07:00", "2026-04-01T18:00:00-07:00");
         let same_hour = (hour, "2026-04-02T09:00:00-07:00");
@@ -279,63 +290,64 @@ fn igloohome_computes_3_hourly_pins_an_hour_3_daily_ones_a_day_and_5_for_one_use
         {
             let params = |(starts_at, ends_at): (&str, &str)| {
                 let params = offline(&workspace, starts_at, ends_at);
-                if ends_at.is_empty() { and(params, "is_one_time_use", true) } else { params }
+                if ends_at.is_empty() { with(params, "is_one_time_use", true) } else { params }
             };
             for _ in 0..most {
                 workspace.create(params(first)).await;
             }
-            let error = blamed(&workspace, params(full), "starts_at").await;
+            let error = check_rejected_parameter(&workspace, params(full), "starts_at").await;
             assert!(error["message"].as_str().unwrap().contains(&format!("at most {most}")), "{error}");
             workspace.create(params(next)).await;
-            workspace.create(and(params(full), "device_id", workspace.lock(1))).await;
+            workspace.create(with(params(full), "device_id", workspace.lock(1))).await;
         }
     });
 }
 
 #[test]
-fn a_one_time_algopin_has_a_start_only_and_lasts_24_hours() {
+fn algopin_for_one_use_has_only_a_start_and_lasts_24_hours() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
-        let params = and(offline(&workspace, "2026-03-02T15:00:00Z", ""), "is_one_time_use", true);
-        blamed(&workspace, and(params.clone(), "ends_at", "2026-03-03T15:00:00Z"), "ends_at").await;
-        blamed(&workspace, and(params.clone(), "is_offline_access_code", false), "is_one_time_use").await;
+        let params = with(offline(&workspace, "2026-03-02T15:00:00Z", ""), "is_one_time_use", true);
+        check_rejected_parameter(&workspace, with(params.clone(), "ends_at", "2026-03-03T15:00:00Z"), "ends_at").await;
+        check_rejected_parameter(&workspace, with(params.clone(), "is_offline_access_code", false), "is_one_time_use")
+            .await;
         let code = workspace.create(params).await;
         assert_eq!((&code["is_one_time_use"], &code["type"]), (&json!(true), &json!("time_bound")));
         assert_eq!(times(&code), ("2026-03-02T15:00:00.000Z", "2026-03-03T15:00:00.000Z"));
-        let life = [
+        let timeline = [
             ("2026-03-02T12:00:00.250Z", "unset"),
             ("2026-03-02T15:00:00.000Z", "set"),
             ("2026-03-03T14:59:59.999Z", "set"),
             ("2026-03-03T15:00:00.000Z", "gone"),
         ];
-        follow(&workspace, &code["access_code_id"], &life).await;
+        check_timeline(&workspace, &code["access_code_id"], &timeline).await;
         let workspace = lock_of("august_lock").await;
-        let params = and(offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"), "is_one_time_use", true);
-        refused(&workspace, params.clone()).await;
-        blamed(&workspace, and(params, "is_offline_access_code", false), "is_one_time_use").await;
+        let params = with(offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-03T15:00:00Z"), "is_one_time_use", true);
+        check_rejected(&workspace, params.clone()).await;
+        check_rejected_parameter(&workspace, with(params, "is_offline_access_code", false), "is_one_time_use").await;
     });
 }
 
 #[test]
-fn an_algopin_for_more_than_24_hours_warns_that_it_must_be_used_within_24() {
+fn algopin_longer_than_24_hours_warns_that_it_must_be_used_within_24() {
     run(async {
-        let warned = ["igloo_algopin_must_be_used_within_24_hours"];
+        let expected = ["igloo_algopin_must_be_used_within_24_hours"];
         let igloohome = lock_of("igloohome_lock").await;
         let start = "2026-03-05T16:00:00-08:00";
         let day = offline(&igloohome, start, "2026-03-06T16:00:00-08:00");
         let longer = offline(&igloohome, start, "2026-03-06T17:00:00-08:00");
         let code = igloohome.create(longer).await;
-        assert_eq!(warning_codes(&code), warned);
+        assert_eq!(warning_codes(&code), expected);
         assert_eq!(code["warnings"][0]["created_at"], START);
         igloohome.advance("P4D").await;
         assert_eq!(
             warning_codes(&igloohome.access_code(&code["access_code_id"]).await),
-            warned,
+            expected,
             "for as long as it lasts"
         );
         let igloohome = lock_of("igloohome_lock").await;
-        let once = and(offline(&igloohome, start, ""), "is_one_time_use", true);
-        for short in [and(day, "device_id", igloohome.lock(0)), once] {
+        let once = with(offline(&igloohome, start, ""), "is_one_time_use", true);
+        for short in [with(day, "device_id", igloohome.lock(0)), once] {
             assert_eq!(warning_codes(&igloohome.create(short).await), [""; 0]);
         }
         for device_type in ["lockly_lock", "dormakaba_oracode_door"] {
@@ -347,13 +359,13 @@ fn an_algopin_for_more_than_24_hours_warns_that_it_must_be_used_within_24() {
 }
 
 #[test]
-fn offline_and_online_codes_share_the_199_places_of_an_igloohome_lock() {
+fn igloohome_capacity_of_199_counts_offline_and_online_codes() {
     run(async {
         assert_eq!(lock_of("igloohome_lock").await.devices[0]["properties"]["max_active_codes_supported"], 199);
         let locks = json!([{ "device_type": "igloohome_lock", "max_active_codes_supported": 1 }]);
         for offline_first in [true, false] {
             let workspace = TestWorkspace::with(locks.clone()).await;
-            let online = on(&workspace, 0, json!({}));
+            let online = on_lock(&workspace, 0, json!({}));
             let computed = offline(&workspace, "2026-03-02T15:00:00Z", "2026-03-02T18:00:00Z");
             let (first, second) = if offline_first { (computed, online) } else { (online, computed) };
             let first = workspace.create(first).await;
@@ -362,19 +374,19 @@ fn offline_and_online_codes_share_the_199_places_of_an_igloohome_lock() {
             assert_eq!(rows(&workspace).await, before, "offline first: {offline_first}");
             if offline_first {
                 workspace.advance_to("2026-03-02T18:00:00Z").await;
-                assert_eq!(seen(&workspace.create(second).await), "setting creating", "there is room again");
+                assert_eq!(summary(&workspace.create(second).await), "setting creating", "there is room again");
             } else {
                 workspace.advance("PT1S").await;
                 let sync = json!({ "access_code_id": first["access_code_id"], "sync": true });
                 workspace.post("/access_codes/delete", sync).await.ok();
-                assert_eq!(seen(&workspace.create(second).await), "unset creating", "there is room again");
+                assert_eq!(summary(&workspace.create(second).await), "unset creating", "there is room again");
             }
         }
     });
 }
 
 #[test]
-fn an_oracode_gets_the_times_of_its_slot_in_the_locks_zone() {
+fn oracode_has_the_times_of_its_slot_in_the_time_zone_of_the_lock() {
     run(async {
         let mut in_vienna = door(&[("Guest", "16:00:00", "10:00:00", 1)]);
         in_vienna["time_zone"] = json!("Europe/Vienna");
@@ -399,15 +411,15 @@ fn an_oracode_gets_the_times_of_its_slot_in_the_locks_zone() {
         });
         assert_eq!(*metadata, expected);
         let id = &code["access_code_id"];
-        let life = [
+        let timeline = [
             ("2026-03-02T12:00:00.249Z", "unset creating"),
             ("2026-03-02T12:00:00.250Z", "unset"),
             ("2026-03-06T00:00:00.000Z", "set"),
             ("2026-03-06T18:00:00.000Z", "gone"),
         ];
-        follow(&workspace, id, &life).await;
+        check_timeline(&workspace, id, &timeline).await;
         let elsewhere = offline(&workspace, "2026-03-08T16:00:00+01:00", "2026-03-09T10:00:00+01:00");
-        let code = workspace.create(and(elsewhere, "device_id", workspace.lock(1))).await;
+        let code = workspace.create(with(elsewhere, "device_id", workspace.lock(1))).await;
         assert_eq!(times(&code), ("2026-03-08T15:00:00.000Z", "2026-03-09T09:00:00.000Z"));
         let month = offline(&workspace, "2026-04-01T12:00:00-07:00", "2026-05-02T12:00:00-07:00");
         let code = workspace.create(month).await;
@@ -420,12 +432,12 @@ fn an_oracode_gets_the_times_of_its_slot_in_the_locks_zone() {
 }
 
 #[test]
-fn an_oracode_that_fits_no_slot_or_lasts_over_31_days_is_refused() {
+fn oracode_is_rejected_without_a_matching_slot_or_over_31_days() {
     run(async {
         let guest = door(&[("Guest", "16:00", "10:00", 1)]);
         let day = door(&[("Day", "12:00", "12:00", 1)]);
         let workspace = TestWorkspace::with(json!([guest, day])).await;
-        let message = async |params| refused(&workspace, params).await["message"].as_str().unwrap().to_owned();
+        let message = async |params| check_rejected(&workspace, params).await["message"].as_str().unwrap().to_owned();
         for (starts_at, ends_at) in [
             ("2026-03-05T14:59:59-08:00", "2026-03-06T10:00:00-08:00"),
             ("2026-03-05T16:00:00-08:00", "2026-03-06T11:00:01-08:00"),
@@ -433,38 +445,38 @@ fn an_oracode_that_fits_no_slot_or_lasts_over_31_days_is_refused() {
         ] {
             let params = offline(&workspace, starts_at, ends_at);
             assert_eq!(message(params.clone()).await, "No time slots found", "{starts_at} {ends_at}");
-            assert_eq!(message(and(params.clone(), "max_time_rounding", "1h")).await, "No time slots found");
-            let code = workspace.create(and(params, "max_time_rounding", "1d")).await;
+            assert_eq!(message(with(params.clone(), "max_time_rounding", "1h")).await, "No time slots found");
+            let code = workspace.create(with(params, "max_time_rounding", "1d")).await;
             assert_eq!(times(&code), ("2026-03-06T00:00:00.000Z", "2026-03-06T18:00:00.000Z"), "{starts_at}");
         }
         let noon = offline(&workspace, "2026-03-05T12:00:00-08:00", "2026-03-06T12:00:00-08:00");
-        workspace.create(and(noon, "device_id", workspace.lock(1))).await;
+        workspace.create(with(noon, "device_id", workspace.lock(1))).await;
         for (starts_at, ends_at, index) in [
             ("2026-04-01T16:00:00-07:00", "2026-05-03T10:00:00-07:00", 0),
             ("2026-04-01T12:00:00-07:00", "2026-05-03T12:00:00-07:00", 1),
         ] {
-            let long = and(offline(&workspace, starts_at, ends_at), "device_id", workspace.lock(index));
-            let error = blamed(&workspace, long, "ends_at").await;
+            let long = with(offline(&workspace, starts_at, ends_at), "device_id", workspace.lock(index));
+            let error = check_rejected_parameter(&workspace, long, "ends_at").await;
             assert!(error["message"].as_str().unwrap().contains("at most 31 days"), "{error}");
         }
-        let over = offline(&workspace, "2026-02-27T16:00:00-08:00", "2026-02-28T10:00:00-08:00");
-        blamed(&workspace, over, "ends_at").await;
+        let ended = offline(&workspace, "2026-02-27T16:00:00-08:00", "2026-02-28T10:00:00-08:00");
+        check_rejected_parameter(&workspace, ended, "ends_at").await;
     });
 }
 
 #[test]
-fn oracode_knows_no_code_for_one_use() {
+fn oracode_rejects_one_time_codes() {
     run(async {
         let workspace = lock_of("dormakaba_oracode_door").await;
         for ends_at in ["2026-03-06T10:00:00-08:00", ""] {
             let params = offline(&workspace, "2026-03-05T16:00:00-08:00", ends_at);
-            blamed(&workspace, and(params, "is_one_time_use", true), "is_one_time_use").await;
+            check_rejected_parameter(&workspace, with(params, "is_one_time_use", true), "is_one_time_use").await;
         }
     });
 }
 
 #[test]
-fn lockly_takes_any_window_in_time_bound_and_one_time_codes_and_needs_its_zone() {
+fn lockly_accepts_any_time_frame_and_requires_its_time_zone() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "lockly_lock", "time_zone": "Europe/Vienna" }])).await;
@@ -474,52 +486,53 @@ fn lockly_takes_any_window_in_time_bound_and_one_time_codes_and_needs_its_zone()
             ("2026-03-03T01:02:03.000Z", "2029-06-30T17:21:00.000Z"),
         ] {
             for is_one_time_use in [false, true] {
-                let params = and(offline(&workspace, starts_at, ends_at), "is_one_time_use", is_one_time_use);
+                let params = with(offline(&workspace, starts_at, ends_at), "is_one_time_use", is_one_time_use);
                 let code = workspace.create(params).await;
                 assert_eq!(times(&code), (starts_at, ends_at));
                 assert_eq!(code["is_one_time_use"], is_one_time_use);
                 assert!(!pin(&code).is_empty());
             }
         }
-        let endless = and(offline(&workspace, "2026-03-03T01:02:03Z", ""), "is_one_time_use", true);
-        blamed(&workspace, endless, "ends_at").await;
+        let endless = with(offline(&workspace, "2026-03-03T01:02:03Z", ""), "is_one_time_use", true);
+        check_rejected_parameter(&workspace, endless, "ends_at").await;
         workspace.change_lock(0, json!({ "time_zone": null })).await;
-        let error = refused(&workspace, offline(&workspace, "2026-03-03T01:00:00Z", "2026-03-04T01:00:00Z")).await;
+        let error =
+            check_rejected(&workspace, offline(&workspace, "2026-03-03T01:00:00Z", "2026-03-04T01:00:00Z")).await;
         assert!(error["message"].as_str().unwrap().starts_with("Time zone required"), "{error}");
     });
 }
 
 #[test]
-fn several_codes_at_once_are_never_offline_ones() {
+fn create_multiple_ignores_the_parameters_of_offline_codes() {
     run(async {
         let workspace = lock_of("igloohome_lock").await;
         let (starts_at, ends_at) = ("2026-03-02T15:00:00.000Z", "2026-03-02T18:00:00.000Z");
-        // None of these is a parameter there, and what is none is passed over.
+        // `create_multiple` does not have these parameters and ignores them.
         let mut params = json!({ "device_ids": workspace.locks(), "starts_at": starts_at, "ends_at": ends_at });
         for parameter in ["is_offline_access_code", "use_offline_access_code", "is_one_time_use"] {
             params[parameter] = json!(true);
         }
-        let made = workspace.post("/access_codes/create_multiple", params).await.ok()["access_codes"][0].clone();
-        assert_eq!((&made["is_offline_access_code"], &made["is_one_time_use"]), (&json!(false), &json!(false)));
-        assert_eq!((&made["type"], times(&made)), (&json!("time_bound"), (starts_at, ends_at)));
+        let created = workspace.post("/access_codes/create_multiple", params).await.ok()["access_codes"][0].clone();
+        assert_eq!((&created["is_offline_access_code"], &created["is_one_time_use"]), (&json!(false), &json!(false)));
+        assert_eq!((&created["type"], times(&created)), (&json!("time_bound"), (starts_at, ends_at)));
     });
 }
 
 #[test]
-fn an_oracode_door_shows_the_slots_that_its_codes_fit_into() {
+fn oracode_door_shows_its_time_slots() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "dormakaba_oracode_door" }])).await;
         let properties = &workspace.devices[0]["properties"];
         let slots = properties["dormakaba_oracode_metadata"]["predefined_time_slots"].as_array().unwrap();
         assert!(!slots.is_empty());
-        let named: Vec<&Value> = slots.iter().map(|slot| &slot["name"]).collect();
+        let names: Vec<&Value> = slots.iter().map(|slot| &slot["name"]).collect();
         let pairs = properties["offline_time_frame_options"][0]["time_pairs"].as_array().unwrap();
-        assert_eq!(pairs.iter().map(|pair| &pair["display_name"]).collect::<Vec<_>>(), named);
+        assert_eq!(pairs.iter().map(|pair| &pair["display_name"]).collect::<Vec<_>>(), names);
     });
 }
 
 #[test]
-fn stays_of_a_workspace_have_numbers_of_their_own_in_workspaces_of_every_kind() {
+fn oracode_stay_ids_are_unique_with_and_without_a_seed() {
     run(async {
         for seed in [Value::Null, json!("stays of two doors")] {
             let slots = [("Guest", "16:00:00", "10:00:00", 1)];
@@ -530,7 +543,7 @@ fn stays_of_a_workspace_have_numbers_of_their_own_in_workspaces_of_every_kind() 
             if !seed.is_null() {
                 doors["seed"] = seed;
             }
-            let workspace = TestWorkspace::make(doors).await;
+            let workspace = TestWorkspace::create_with(doors).await;
             let mut numbers = std::collections::BTreeSet::new();
             for day in 0..8 {
                 for index in 0..2 {

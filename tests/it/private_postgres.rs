@@ -1,4 +1,4 @@
-//! The private PostgreSQL against a real one: the traps that starting a database oneself lays.
+//! The private PostgreSQL, with real servers: starts, stops, crashes, stale lock files, users and directories.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
@@ -15,13 +15,14 @@ use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres,
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
-/// Copies a program by another process: a process that another test starts meanwhile would inherit the open file, and
-/// what somebody has open to write cannot be run.
+/// Copies a program in a separate process. If this process had the copy open for writing, a process that another test
+/// starts meanwhile would inherit the open file, and a file that is open for writing cannot be executed.
 fn copy_program(program: &str, to: &Path) {
     assert!(Command::new("cp").arg(program).arg(to).status().unwrap().success());
 }
 
-/// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end. In memory where there is some.
+/// Creates a temporary directory that the user PostgreSQL runs as can enter, in memory if possible. It is deleted on
+/// drop.
 fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() }.unwrap();
@@ -29,25 +30,25 @@ fn folder() -> TempDir {
     folder
 }
 
-fn kept(directory: &Path) -> Options {
+fn persistent(directory: &Path) -> Options {
     Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Persistent }
 }
 
-fn throw_away(folder: &Path) -> Options {
-    Options { durability: Durability::Temporary, ..kept(folder) }
+fn temporary(folder: &Path) -> Options {
+    Options { durability: Durability::Temporary, ..persistent(folder) }
 }
 
-/// Starts on kept data, the refusal being the point.
-fn refusal(directory: &Path) -> StartError {
-    PrivatePostgres::start(&kept(directory)).unwrap_err()
+/// Returns the error of a start with persistent data that must fail.
+fn start_error(directory: &Path) -> StartError {
+    PrivatePostgres::start(&persistent(directory)).unwrap_err()
 }
 
-/// Runs a query that answers with one text.
-fn ask(server: &PrivatePostgres, query: &'static str) -> Result<String, sqlx::Error> {
-    ask_at(&server.url(), query)
+/// Runs a query that returns one text.
+fn query_text(server: &PrivatePostgres, query: &'static str) -> Result<String, sqlx::Error> {
+    query_text_at(&server.url(), query)
 }
 
-fn ask_at(url: &str, query: &'static str) -> Result<String, sqlx::Error> {
+fn query_text_at(url: &str, query: &'static str) -> Result<String, sqlx::Error> {
     wait_for(async {
         let mut connection = sqlx::PgConnection::connect(url).await?;
         sqlx::query_scalar(query).fetch_one(&mut connection).await
@@ -66,39 +67,39 @@ fn wait_for<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-fn we_are_root() -> bool {
-    // A directory just made is its maker's.
+fn is_root() -> bool {
+    // A new directory belongs to the user who created it.
     fs::metadata(folder().path()).unwrap().uid() == 0
 }
 
-/// What the server wrote into its lock file, and so its process id.
+/// Returns the process id of a server from its lock file.
 fn server_of(directory: &Path) -> u32 {
     let text = fs::read_to_string(directory.join("data/postmaster.pid")).unwrap();
     text.lines().next().unwrap().parse().unwrap()
 }
 
-/// A zombie does not live: in a container there may be nobody who reaps it.
+/// True while a process runs. A zombie does not count: a container may have no process that reaps it.
 #[cfg(target_os = "linux")]
-fn lives(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn lives(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     let state = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().unwrap();
     !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
-    while !holds() {
+    while !condition() {
         assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// A Latchkey in a process of its own, killed in the end.
+/// A Latchkey in a separate process, killed on drop.
 struct Program(Child);
 
 impl Program {
@@ -119,16 +120,16 @@ impl Program {
         Self(Self::command(program, directory).spawn().unwrap())
     }
 
-    /// Waits for the program to be ready, or to end.
+    /// Waits until the program is ready or has ended. Returns true if it is ready.
     fn is_ready(&mut self) -> bool {
         BufReader::new(self.0.stdout.as_mut().unwrap()).lines().any(|line| line.unwrap().starts_with("ready"))
     }
 
-    /// Waits for the program to end.
-    fn complaint(&mut self) -> String {
-        let mut complaint = String::new();
-        self.0.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-        complaint
+    /// Waits until the program has ended. Returns its standard error output.
+    fn read_stderr(&mut self) -> String {
+        let mut stderr = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        stderr
     }
 
     fn kill(&mut self) {
@@ -144,8 +145,8 @@ impl Drop for Program {
     }
 }
 
-/// Writes what a crashed server would have left, had it had the process id `pid`.
-fn leave_locks(directory: &Path, pid: u32) {
+/// Writes the lock files that a crashed server with the process id `pid` would have left.
+fn write_lock_files(directory: &Path, pid: u32) {
     let text = format!("{pid}\n{0}/data\n1700000000\n5432\n{0}\n\n", directory.display());
     let owner = fs::metadata(directory.join("data")).unwrap();
     for lock in ["data/postmaster.pid", ".s.PGSQL.5432.lock"] {
@@ -156,19 +157,19 @@ fn leave_locks(directory: &Path, pid: u32) {
     }
 }
 
-/// Makes a cluster in a new directory and stops its server.
+/// Creates a cluster in a new directory and stops its server.
 fn stopped_cluster() -> (TempDir, PathBuf) {
     let folder = folder();
     let directory = folder.path().join("kept");
-    PrivatePostgres::start(&kept(&directory)).unwrap().stop().unwrap();
+    PrivatePostgres::start(&persistent(&directory)).unwrap().stop().unwrap();
     (folder, directory)
 }
 
-/// A command that runs as the owner of the cluster.
+/// Creates a command that runs as the owner of the cluster.
 fn as_owner(program: impl AsRef<std::ffi::OsStr>, directory: &Path) -> Command {
     let mut command = Command::new(program);
     command.current_dir(directory).stdin(Stdio::null());
-    if we_are_root() {
+    if is_root() {
         let owner = fs::metadata(directory.join("data")).unwrap();
         command.uid(owner.uid()).gid(owner.gid());
     }
@@ -176,222 +177,222 @@ fn as_owner(program: impl AsRef<std::ffi::OsStr>, directory: &Path) -> Command {
 }
 
 #[test]
-fn kept_data_is_there_after_a_restart() {
+fn persistent_data_survives_a_restart() {
     let folder = folder();
     let directory = folder.path().join("not/yet/there");
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     run(&server, "create table note (text text)");
     run(&server, "insert into note values ('remember')");
-    assert_eq!(ask(&server, "show fsync").unwrap(), "on");
-    assert_eq!(ask(&server, "show synchronous_commit").unwrap(), "on");
+    assert_eq!(query_text(&server, "show fsync").unwrap(), "on");
+    assert_eq!(query_text(&server, "show synchronous_commit").unwrap(), "on");
     let pid = server.pid();
     server.stop().unwrap();
-    assert!(!lives(pid));
+    assert!(!is_running(pid));
     let control = fs::read_to_string(directory.join("postgres.log")).unwrap();
     assert!(control.contains("database system is shut down"), "{control}");
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
-    assert_eq!(ask(&server, "select text from note").unwrap(), "remember");
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
+    assert_eq!(query_text(&server, "select text from note").unwrap(), "remember");
 }
 
 #[test]
-fn thrown_away_data_leaves_nothing_behind() {
+fn temporary_data_leaves_nothing_behind() {
     let folder = folder();
-    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
-    assert_eq!(ask(&server, "show fsync").unwrap(), "off");
+    let server = PrivatePostgres::start(&temporary(folder.path())).unwrap();
+    assert_eq!(query_text(&server, "show fsync").unwrap(), "off");
     let (directory, pid) = (server.data_directory().to_path_buf(), server.pid());
     assert!(directory.starts_with(folder.path()));
     server.stop().unwrap();
-    assert!(!directory.exists() && !lives(pid));
+    assert!(!directory.exists() && !is_running(pid));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn dropping_it_stops_it_and_several_can_run_at_once() {
+fn drop_stops_the_server_and_several_servers_can_run_together() {
     let folder = folder();
-    let servers = [(); 2].map(|()| PrivatePostgres::start(&throw_away(folder.path())).unwrap());
+    let servers = [(); 2].map(|()| PrivatePostgres::start(&temporary(folder.path())).unwrap());
     for server in &servers {
-        assert_eq!(ask(server, "select 'here'").unwrap(), "here");
+        assert_eq!(query_text(server, "select 'here'").unwrap(), "here");
     }
     let pids = servers.each_ref().map(PrivatePostgres::pid);
     drop(servers);
-    assert!(!pids.into_iter().any(lives));
+    assert!(!pids.into_iter().any(is_running));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn the_data_of_a_dead_throw_away_goes_when_the_next_one_starts() {
+fn temporary_data_of_a_dead_server_is_removed_at_the_next_start() {
     let folder = folder();
-    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
-    let left = folder.path().join("latchkey-throwaway-1-0");
-    fs::create_dir(&left).unwrap();
-    fs::write(left.join("latchkey.lock"), "1").unwrap();
+    let server = PrivatePostgres::start(&temporary(folder.path())).unwrap();
+    let leftover = folder.path().join("latchkey-throwaway-1-0");
+    fs::create_dir(&leftover).unwrap();
+    fs::write(leftover.join("latchkey.lock"), "1").unwrap();
     let owner = fs::metadata(server.data_directory()).unwrap();
-    std::os::unix::fs::chown(&left, Some(owner.uid()), Some(owner.gid())).unwrap();
-    let _next = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
-    assert!(!left.exists());
-    assert_eq!(ask(&server, "select 'unharmed'").unwrap(), "unharmed");
+    std::os::unix::fs::chown(&leftover, Some(owner.uid()), Some(owner.gid())).unwrap();
+    let _next = PrivatePostgres::start(&temporary(folder.path())).unwrap();
+    assert!(!leftover.exists());
+    assert_eq!(query_text(&server, "select 'unharmed'").unwrap(), "unharmed");
 }
 
 #[test]
-fn it_outlives_the_thread_that_started_it() {
+fn server_outlives_the_thread_that_started_it() {
     let folder = folder();
-    let options = throw_away(folder.path());
+    let options = temporary(folder.path());
     let server = thread::spawn(move || PrivatePostgres::start(&options)).join().unwrap().unwrap();
-    assert_eq!(ask(&server, "select 'alive'").unwrap(), "alive");
+    assert_eq!(query_text(&server, "select 'alive'").unwrap(), "alive");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn ctrl_c_in_the_terminal_does_not_reach_it() {
+fn ctrl_c_in_the_terminal_does_not_reach_the_server() {
     let folder = folder();
-    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
+    let server = PrivatePostgres::start(&temporary(folder.path())).unwrap();
     let stat = fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
     let group = stat.rsplit(')').next().unwrap().split(' ').nth(3).unwrap();
     assert_eq!(group, server.pid().to_string());
 }
 
 #[test]
-fn root_runs_it_as_another_user() {
-    if !we_are_root() {
+fn server_started_by_root_runs_as_another_user() {
+    if !is_root() {
         return;
     }
     let folder = folder();
-    let server = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
+    let server = PrivatePostgres::start(&temporary(folder.path())).unwrap();
     let owner = fs::metadata(server.data_directory()).unwrap();
     assert_ne!(owner.uid(), 0);
     assert_eq!(owner.mode() & 0o777, 0o700);
     let process = fs::metadata(format!("/proc/{}", server.pid())).unwrap();
     assert_eq!(process.uid(), owner.uid());
-    assert_eq!(ask(&server, "select 'root may connect'").unwrap(), "root may connect");
+    assert_eq!(query_text(&server, "select 'root may connect'").unwrap(), "root may connect");
 }
 
 #[test]
-fn root_runs_it_as_the_owner_of_an_existing_directory() {
-    if !we_are_root() {
+fn server_started_by_root_runs_as_the_owner_of_an_existing_directory() {
+    if !is_root() {
         return;
     }
     let folder = folder();
     let directory = folder.path().join("of nobody");
     fs::create_dir(&directory).unwrap();
     std::os::unix::fs::chown(&directory, Some(65534), Some(65534)).unwrap();
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     let process = fs::metadata(format!("/proc/{}", server.pid())).unwrap();
     assert_eq!(process.uid(), 65534);
 }
 
 #[test]
-fn an_ordinary_user_runs_it_as_himself_and_needs_a_name() {
-    if !we_are_root() {
+fn server_of_an_ordinary_user_needs_an_entry_in_etc_passwd() {
+    if !is_root() {
         return;
     }
     let folder = folder();
-    // The build directory may be closed to other users.
+    // Other users may have no access to the build directory.
     let program = folder.path().join("latchkey");
     copy_program(env!("CARGO_BIN_EXE_latchkey"), &program);
-    for (uid, named) in [(65534, true), (54321, false)] {
+    for (uid, has_name) in [(65534, true), (54321, false)] {
         let directory = folder.path().join(uid.to_string());
         fs::create_dir(&directory).unwrap();
         std::os::unix::fs::chown(&directory, Some(uid), Some(uid)).unwrap();
         let mut command = Program::command(&program, &directory);
         command.current_dir("/").uid(uid).gid(uid);
         let mut latchkey = Program(command.spawn().unwrap());
-        assert_eq!(latchkey.is_ready(), named, "user {uid}");
-        if !named {
-            let complaint = latchkey.complaint();
-            assert!(complaint.contains("no entry in /etc/passwd"), "{complaint}");
+        assert_eq!(latchkey.is_ready(), has_name, "user {uid}");
+        if !has_name {
+            let stderr = latchkey.read_stderr();
+            assert!(stderr.contains("no entry in /etc/passwd"), "{stderr}");
             assert!(!directory.join("data").exists());
         }
     }
 }
 
 #[test]
-fn root_is_told_which_directory_is_closed_to_the_other_user() {
-    if !we_are_root() {
+fn start_by_root_names_the_directory_that_is_closed_to_the_other_user() {
+    if !is_root() {
         return;
     }
     let folder = folder();
     let closed = folder.path().join("closed");
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let error = refusal(&closed.join("kept"));
-    let named = matches!(&error, StartError::Unreachable { closed: found, .. } if *found == closed);
-    assert!(named, "{error}");
+    let error = start_error(&closed.join("kept"));
+    let is_named = matches!(&error, StartError::Unreachable { closed: found, .. } if *found == closed);
+    assert!(is_named, "{error}");
 }
 
 #[test]
-fn the_person_s_own_settings_for_postgresql_do_not_reach_it() {
+fn postgresql_environment_variables_do_not_reach_the_server() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let mut command = Program::command(Path::new(env!("CARGO_BIN_EXE_latchkey")), &directory);
     command.env("PGPORT", "5999").env("PGDATESTYLE", "nonsense").env("PGSSLMODE", "require");
     let mut latchkey = Program(command.spawn().unwrap());
-    assert!(latchkey.is_ready(), "{}", latchkey.complaint());
+    assert!(latchkey.is_ready(), "{}", latchkey.read_stderr());
     assert!(directory.join(".s.PGSQL.5432").exists());
 }
 
 #[test]
-fn a_path_of_any_characters_will_do() {
+fn data_directory_path_may_have_any_characters() {
     let folder = folder();
     let directory = folder.path().join("a b,c'd\"é%2F&+");
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     assert_eq!(server.socket_directory(), directory);
-    assert_eq!(ask(&server, "select 'found'").unwrap(), "found");
+    assert_eq!(query_text(&server, "select 'found'").unwrap(), "found");
 }
 
 #[test]
-fn a_path_too_long_for_a_socket_gets_its_socket_elsewhere() {
+fn data_directory_path_too_long_for_a_socket_gets_its_socket_elsewhere() {
     let folder = folder();
     let directory = folder.path().join("long".repeat(30));
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     let sockets = server.socket_directory().to_path_buf();
     assert!(!sockets.starts_with(folder.path()));
     assert_eq!(fs::metadata(&sockets).unwrap().mode() & 0o777, 0o700);
-    assert_eq!(ask(&server, "select 'found'").unwrap(), "found");
+    assert_eq!(query_text(&server, "select 'found'").unwrap(), "found");
     server.stop().unwrap();
     assert!(!sockets.exists());
 }
 
 #[test]
-fn locks_naming_a_process_that_is_no_postgresql_are_stale() {
+fn lock_files_with_the_pid_of_another_program_are_stale() {
     let (_place, directory) = stopped_cluster();
     let mut other = as_owner("sleep", &directory).arg("60").spawn().unwrap();
-    leave_locks(&directory, other.id());
-    let started = PrivatePostgres::start(&kept(&directory));
+    write_lock_files(&directory, other.id());
+    let started = PrivatePostgres::start(&persistent(&directory));
     let untouched = other.try_wait().unwrap().is_none();
     other.kill().unwrap();
     other.wait().unwrap();
-    assert_eq!(ask(&started.unwrap(), "select 'up'").unwrap(), "up");
+    assert_eq!(query_text(&started.unwrap(), "select 'up'").unwrap(), "up");
     assert!(untouched);
 }
 
 #[test]
-fn locks_naming_a_zombie_are_stale() {
+fn lock_files_with_the_pid_of_a_zombie_are_stale() {
     let (folder, directory) = stopped_cluster();
     let program = folder.path().join("postgres");
     copy_program("/bin/sleep", &program);
     let mut zombie = as_owner(&program, &directory).arg("0").spawn().unwrap();
-    eventually("it ends", || !lives(zombie.id()));
-    leave_locks(&directory, zombie.id());
-    let started = PrivatePostgres::start(&kept(&directory));
+    eventually("it ends", || !is_running(zombie.id()));
+    write_lock_files(&directory, zombie.id());
+    let started = PrivatePostgres::start(&persistent(&directory));
     zombie.wait().unwrap();
-    assert_eq!(ask(&started.unwrap(), "select 'up'").unwrap(), "up");
+    assert_eq!(query_text(&started.unwrap(), "select 'up'").unwrap(), "up");
 }
 
 #[test]
-fn locks_naming_the_server_of_another_directory_are_stale_and_it_is_left_alone() {
+fn lock_files_with_the_pid_of_the_server_of_another_directory_are_stale() {
     let (folder, directory) = stopped_cluster();
-    let other = PrivatePostgres::start(&throw_away(folder.path())).unwrap();
-    leave_locks(&directory, other.pid());
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
-    assert_eq!(ask(&server, "select 'up'").unwrap(), "up");
-    assert_eq!(ask(&other, "select 'left alone'").unwrap(), "left alone");
+    let other = PrivatePostgres::start(&temporary(folder.path())).unwrap();
+    write_lock_files(&directory, other.pid());
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
+    assert_eq!(query_text(&server, "select 'up'").unwrap(), "up");
+    assert_eq!(query_text(&other, "select 'left alone'").unwrap(), "left alone");
 }
 
 #[test]
-fn a_server_whose_latchkey_is_gone_is_replaced() {
+fn orphaned_server_is_replaced_at_the_next_start() {
     let (_place, directory) = stopped_cluster();
-    // Where the system cannot end the server together with Latchkey, this is how it looks after a crash.
-    let running = PrivatePostgres::start(&kept(&directory)).unwrap();
+    // On systems that cannot end the server together with Latchkey, a crash leaves an orphan like this one.
+    let running = PrivatePostgres::start(&persistent(&directory)).unwrap();
     let program = fs::read_link(format!("/proc/{}/exe", running.pid()));
     running.stop().unwrap();
     let Ok(program) = program else {
@@ -406,35 +407,36 @@ fn a_server_whose_latchkey_is_gone_is_replaced() {
         .spawn()
         .unwrap();
     eventually("it listens", || directory.join(".s.PGSQL.5432").exists());
-    let server = PrivatePostgres::start(&kept(&directory));
+    let server = PrivatePostgres::start(&persistent(&directory));
     let ended = orphan.try_wait().unwrap();
     let _ = orphan.kill();
     orphan.wait().unwrap();
     assert!(ended.is_some());
-    assert_eq!(ask(&server.unwrap(), "select 'up'").unwrap(), "up");
+    assert_eq!(query_text(&server.unwrap(), "select 'up'").unwrap(), "up");
 }
 
 #[test]
-fn what_was_committed_survives_the_killing_of_the_server_and_its_children_go() {
+fn committed_data_survives_a_killed_server_and_its_children_end() {
     let folder = folder();
     let directory = folder.path().join("kept");
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     run(&server, "create table note as select 'remember' as text");
     let url = server.url();
-    let busy = thread::spawn(move || ask_at(&url, "select count(*)::text from generate_series(1, 100000000000)"));
+    let busy =
+        thread::spawn(move || query_text_at(&url, "select count(*)::text from generate_series(1, 100000000000)"));
     let is_busy = "select count(*)::text from pg_stat_activity where query like 'select count(*)::text from gen%' and state = 'active'";
-    eventually("it is busy", || ask(&server, is_busy).unwrap() == "1");
+    eventually("it is busy", || query_text(&server, is_busy).unwrap() == "1");
     let killed = Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
     assert!(killed.success());
-    eventually("it is dead", || !lives(server.pid()));
+    eventually("it is dead", || !is_running(server.pid()));
     drop(server);
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     assert!(busy.join().unwrap().is_err());
-    assert_eq!(ask(&server, "select text from note").unwrap(), "remember");
+    assert_eq!(query_text(&server, "select text from note").unwrap(), "remember");
 }
 
 #[test]
-fn a_first_start_that_was_killed_is_begun_anew() {
+fn first_start_that_was_killed_is_begun_again() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let mut latchkey = Program::start(&directory);
@@ -445,8 +447,8 @@ fn a_first_start_that_was_killed_is_begun_anew() {
     eventually("initdb is at work", unfinished);
     latchkey.kill();
     assert!(!directory.join("data").exists());
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
-    assert_eq!(ask(&server, "select 'up'").unwrap(), "up");
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
+    assert_eq!(query_text(&server, "select 'up'").unwrap(), "up");
     let unfinished = fs::read_dir(&directory)
         .unwrap()
         .filter(|entry| {
@@ -458,61 +460,61 @@ fn a_first_start_that_was_killed_is_begun_anew() {
 }
 
 #[test]
-fn a_second_one_on_the_same_directory_is_told_who_has_it() {
+fn second_start_on_the_same_directory_names_the_owning_process() {
     let folder = folder();
-    let server = PrivatePostgres::start(&kept(folder.path())).unwrap();
-    let error = refusal(folder.path());
-    let us = std::process::id();
-    let named = matches!(error, StartError::AlreadyRunning { pid: Some(pid), .. } if pid == us);
-    assert!(named, "{error}");
-    assert_eq!(ask(&server, "select 'unharmed'").unwrap(), "unharmed");
+    let server = PrivatePostgres::start(&persistent(folder.path())).unwrap();
+    let error = start_error(folder.path());
+    let own_pid = std::process::id();
+    let is_named = matches!(error, StartError::AlreadyRunning { pid: Some(pid), .. } if pid == own_pid);
+    assert!(is_named, "{error}");
+    assert_eq!(query_text(&server, "select 'unharmed'").unwrap(), "unharmed");
 }
 
 #[test]
-fn of_two_first_starts_at_once_one_succeeds_and_the_other_says_why_not() {
+fn concurrent_first_starts_let_one_succeed_and_explain_the_other_failure() {
     let folder = folder();
     let directory = folder.path().join("kept");
-    let mut both = [Program::start(&directory), Program::start(&directory)];
-    let ready = both.each_mut().map(Program::is_ready);
+    let mut programs = [Program::start(&directory), Program::start(&directory)];
+    let ready = programs.each_mut().map(Program::is_ready);
     assert!(ready[0] != ready[1], "{ready:?}");
-    let complaint = both[usize::from(ready[0])].complaint();
-    assert!(complaint.contains("another latchkey"), "{complaint}");
+    let stderr = programs[usize::from(ready[0])].read_stderr();
+    assert!(stderr.contains("another latchkey"), "{stderr}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn killing_latchkey_leaves_no_server_behind_and_no_damage() {
+fn killed_latchkey_leaves_no_server_behind_and_no_damage() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let mut latchkey = Program::start(&directory);
     assert!(latchkey.is_ready());
     let server = server_of(&directory);
-    assert!(lives(server));
+    assert!(is_running(server));
     latchkey.kill();
-    eventually("the server ends", || !lives(server));
+    eventually("the server ends", || !is_running(server));
     let mut latchkey = Program::start(&directory);
     assert!(latchkey.is_ready());
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_start_while_the_last_server_is_still_stopping_waits_for_it() {
+fn start_waits_for_the_last_server_that_is_still_stopping() {
     let folder = folder();
     let directory = folder.path().join("kept");
     for _ in 0..3 {
         let mut latchkey = Program::start(&directory);
-        assert!(latchkey.is_ready(), "{}", latchkey.complaint());
+        assert!(latchkey.is_ready(), "{}", latchkey.read_stderr());
         latchkey.kill();
     }
-    let server = PrivatePostgres::start(&kept(&directory)).unwrap();
-    assert_eq!(ask(&server, "select 'up'").unwrap(), "up");
+    let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
+    assert_eq!(query_text(&server, "select 'up'").unwrap(), "up");
 }
 
 #[test]
 fn data_of_another_major_version_is_not_touched() {
     let (_place, directory) = stopped_cluster();
     fs::write(directory.join("data/PG_VERSION"), "13\n").unwrap();
-    let error = refusal(&directory);
+    let error = start_error(&directory);
     let text = error.to_string();
     assert!(matches!(error, StartError::MajorVersionMismatch { written_by: 13, .. }), "{text}");
     let remedy = format!("rm -r {}", directory.join("data").display());
@@ -521,38 +523,39 @@ fn data_of_another_major_version_is_not_touched() {
 }
 
 #[test]
-fn a_directory_of_other_things_is_not_touched() {
+fn directory_with_other_files_is_not_touched() {
     let folder = folder();
     let precious = folder.path().join("data/precious");
     fs::create_dir(folder.path().join("data")).unwrap();
     fs::write(&precious, "mine").unwrap();
-    let error = refusal(folder.path());
-    assert!(matches!(error, StartError::ForeignDirectory { .. }), "{error}");
+    let error = start_error(folder.path());
+    assert!(matches!(error, StartError::DirectoryNotEmpty { .. }), "{error}");
     assert!(precious.exists());
 }
 
 #[test]
-fn a_named_directory_without_the_programs_is_an_error_and_nothing_is_made() {
+fn bin_directory_without_the_programs_is_an_error_and_creates_nothing() {
     let folder = folder();
-    let options = Options { bin_directory: Some(folder.path().to_path_buf()), ..kept(&folder.path().join("kept")) };
+    let options =
+        Options { bin_directory: Some(folder.path().to_path_buf()), ..persistent(&folder.path().join("kept")) };
     let error = PrivatePostgres::start(&options).unwrap_err();
     assert!(matches!(error, StartError::NotPrograms { .. }), "{error}");
     assert!(!folder.path().join("kept").exists());
 }
 
 #[test]
-fn a_machine_without_postgresql_is_offered_three_ways_out() {
+fn missing_postgresql_error_offers_three_solutions() {
     let text = StartError::NoPrograms.to_string();
-    for way in ["apt-get install postgresql", "PG_BIN_DIR=", "DATABASE_URL="] {
-        assert!(text.contains(way), "{text}");
+    for solution in ["apt-get install postgresql", "PG_BIN_DIR=", "DATABASE_URL="] {
+        assert!(text.contains(solution), "{text}");
     }
 }
 
 #[test]
-fn a_server_that_does_not_start_shows_the_end_of_its_log() {
+fn failed_start_shows_the_end_of_the_server_log() {
     let (_place, directory) = stopped_cluster();
     fs::write(directory.join("data/postgresql.conf"), "nonsense = on\n").unwrap();
-    let error = refusal(&directory);
+    let error = start_error(&directory);
     assert!(matches!(error, StartError::StartFailed { .. }), "{error}");
     assert!(error.to_string().contains("nonsense"), "{error}");
 }

@@ -1,20 +1,20 @@
-//! The program itself: started, used, stopped and killed as people do it, in real time.
+//! The `latchkey` program: starts, uses, stops and kills real processes, in real time.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+mod busy_workspaces;
 mod commands;
 mod connections;
 mod database;
 mod edge;
 mod imports;
 mod messages;
-mod neighbours;
 mod random_requests;
 mod scheduler;
 mod settings;
 mod statements;
 
-use crate::support::check_answer;
+use crate::support::check_response;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -32,14 +32,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// A directory that the user PostgreSQL runs as can enter, and that is deleted in the end.
+/// Creates a temporary directory that the user PostgreSQL runs as can enter. It is deleted on drop.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
     folder
 }
 
-/// A PostgreSQL of its own for servers that are given its address.
+/// Starts a private PostgreSQL for servers that get its address in `DATABASE_URL`.
 fn postgres_in(directory: &Path) -> PrivatePostgres {
     let options = Options {
         data_directory: Some(directory.to_path_buf()),
@@ -53,7 +53,7 @@ fn wait_for<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
 }
 
-/// Waits until something is so, which has to be soon.
+/// Waits until a condition holds. Panics after 20 seconds.
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -62,13 +62,13 @@ fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// A zombie does not live: in a container there may be nobody who reaps it.
-fn lives(pid: &str) -> bool {
+/// True while a process runs. A zombie does not count: a container may have no process that reaps it.
+fn is_running(pid: &str) -> bool {
     let state = Command::new("ps").args(["-o", "stat=", "-p", pid]).output().unwrap();
     !state.stdout.is_empty() && !state.stdout.starts_with(b"Z")
 }
 
-/// The process id of the PostgreSQL that has this data.
+/// Returns the process id of the PostgreSQL server of this data directory.
 fn postgres_of(directory: &Path) -> String {
     fs::read_to_string(directory.join("data/postmaster.pid")).unwrap().lines().next().unwrap().to_owned()
 }
@@ -82,11 +82,11 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A Latchkey that serves; killed in the end.
+/// A running Latchkey server, killed on drop.
 struct Latchkey {
     child: Child,
-    /// What it printed until it was ready.
-    welcome: Vec<String>,
+    /// Lines that the server printed until it was ready.
+    startup_lines: Vec<String>,
     base_url: String,
     api_key: String,
 }
@@ -102,16 +102,16 @@ impl Latchkey {
 
     fn await_ready(command: &mut Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let mut welcome = Vec::new();
+        let mut startup_lines = Vec::new();
         for line in BufReader::new(child.stdout.as_mut().unwrap()).lines() {
-            welcome.push(line.unwrap());
-            if let Some(base_url) = welcome.last().unwrap().strip_prefix("ready on ") {
+            startup_lines.push(line.unwrap());
+            if let Some(base_url) = startup_lines.last().unwrap().strip_prefix("ready on ") {
                 let base_url = base_url.replace("0.0.0.0", "127.0.0.1");
-                let api_key = word_after(&welcome, "api key");
-                return Self { child, welcome, base_url, api_key };
+                let api_key = word_after(&startup_lines, "api key");
+                return Self { child, startup_lines, base_url, api_key };
             }
         }
-        panic!("it never was ready: {}", complaint(&mut child));
+        panic!("it never was ready: {}", stderr_of(&mut child));
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
@@ -122,7 +122,7 @@ impl Latchkey {
         self.base_url.strip_prefix("http://").unwrap()
     }
 
-    /// A connection whose reads give up after a while.
+    /// Opens a connection with a read timeout of 20 seconds.
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.authority()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -133,8 +133,8 @@ impl Latchkey {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits until it has ended by itself.
-    fn ended(&mut self) -> ExitStatus {
+    /// Waits until the server has ended by itself.
+    fn wait_for_exit(&mut self) -> ExitStatus {
         eventually("it ends", || self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap()
     }
@@ -152,44 +152,44 @@ impl Drop for Latchkey {
     }
 }
 
-fn word_after(welcome: &[String], label: &str) -> String {
-    let line = welcome.iter().find_map(|line| line.trim().strip_prefix(label));
-    line.unwrap_or_else(|| panic!("no {label} in {welcome:#?}")).trim().to_owned()
+fn word_after(startup_lines: &[String], label: &str) -> String {
+    let line = startup_lines.iter().find_map(|line| line.trim().strip_prefix(label));
+    line.unwrap_or_else(|| panic!("no {label} in {startup_lines:#?}")).trim().to_owned()
 }
 
-fn complaint(child: &mut Child) -> String {
-    let mut complaint = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-    complaint
+fn stderr_of(child: &mut Child) -> String {
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    stderr
 }
 
-/// Runs it, the refusal being the point: it ends with an error, and this is what it says.
-fn refusal(command: &mut Command) -> String {
+/// Runs a command that must fail with exit code 1. Returns its standard error output.
+fn failed_start(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let complaint = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(!String::from_utf8(output.stdout).unwrap().contains("ready"));
-    complaint
+    stderr
 }
 
 fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
-/// The answer to a POST, checked against the contract.
-async fn answer(path: &str, request: reqwest::RequestBuilder) -> reqwest::Result<Value> {
+/// Sends a POST request and checks the response against the contract.
+async fn send_checked(path: &str, request: reqwest::RequestBuilder) -> reqwest::Result<Value> {
     let response = request.send().await?;
     let status = response.status().as_u16();
     let body = response.json().await?;
-    check_answer("POST", path, status, &body);
+    check_response("POST", path, status, &body);
     Ok(body)
 }
 
 async fn post(base_url: &str, api_key: &str, path: &str, body: &Value) -> reqwest::Result<Value> {
-    answer(path, client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body)).await
+    send_checked(path, client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body)).await
 }
 
-/// The codes on these locks.
+/// Lists the access codes on these locks.
 async fn codes_on(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
     let mut codes = Vec::new();
     for lock in locks {
@@ -199,7 +199,7 @@ async fn codes_on(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
     codes
 }
 
-/// The same, once no lock is at work on any of them.
+/// Waits until every code on these locks has the status `set`, and lists the codes.
 async fn codes_at_rest(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
     let begun = Instant::now();
     loop {
@@ -212,7 +212,7 @@ async fn codes_at_rest(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
     }
 }
 
-/// How often there is an event of each type about each code.
+/// Counts the events per access code and event type.
 async fn events_by_code(latchkey: &Latchkey) -> BTreeMap<String, BTreeMap<String, usize>> {
     let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1_000_000 });
     let listed = latchkey.post("/events/list", params).await;
@@ -229,43 +229,49 @@ fn id_of(code: &Value) -> String {
 }
 
 #[test]
-fn it_says_where_it_is_and_what_to_try_and_keeps_what_it_is_told_until_the_next_start() {
+fn start_prints_addresses_and_commands_and_the_data_survives_a_restart() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let mut latchkey = Latchkey::with_data(&directory);
-    assert_eq!(word_after(&latchkey.welcome, "base url"), latchkey.base_url);
-    let workspace_id = word_after(&latchkey.welcome, "workspace");
-    let curl = latchkey.welcome.iter().find(|line| line.starts_with("curl ")).unwrap().clone();
-    let psql = word_after(&latchkey.welcome, "database");
+    assert_eq!(word_after(&latchkey.startup_lines, "base url"), latchkey.base_url);
+    let workspace_id = word_after(&latchkey.startup_lines, "workspace");
+    let curl = latchkey.startup_lines.iter().find(|line| line.starts_with("curl ")).unwrap().clone();
+    let psql = word_after(&latchkey.startup_lines, "database");
     let rows: i64 = wait_for(async {
         let mut connection = sqlx::PgConnection::connect(psql.split('\'').nth(1).unwrap()).await.unwrap();
         sqlx::query_scalar("select count(*) from device").fetch_one(&mut connection).await.unwrap()
     });
-    assert_eq!(latchkey.welcome.last().unwrap(), &format!("ready on {}", latchkey.base_url));
+    assert_eq!(latchkey.startup_lines.last().unwrap(), &format!("ready on {}", latchkey.base_url));
     let locks: Vec<String> = wait_for(async {
         let found = latchkey.post("/workspaces/get", json!({})).await;
         assert_eq!(found["workspace"]["workspace_id"], json!(workspace_id));
         let found = latchkey.post("/devices/list", json!({})).await;
-        found["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect()
+        found["devices"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|device| device["device_id"].as_str().unwrap().to_owned())
+            .collect()
     });
     assert_eq!(usize::try_from(rows).unwrap(), locks.len());
-    let printed: Vec<_> = latchkey.welcome.iter().filter_map(|line| line.split_whitespace().last()).collect();
+    let printed: Vec<_> = latchkey.startup_lines.iter().filter_map(|line| line.split_whitespace().last()).collect();
     assert!(locks.len() >= 2 && locks.iter().all(|lock| printed.contains(&lock.as_str())), "{printed:?}");
 
     let has_curl = Command::new("curl").arg("--version").output().is_ok();
-    let made = if has_curl {
+    let created = if has_curl {
         let output = Command::new("bash").args(["-c", &curl]).env("NO_PROXY", "127.0.0.1").output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap()
     } else {
         wait_for(latchkey.post("/access_codes/create_multiple", json!({ "device_ids": locks[..2] })))
     };
-    assert_eq!((&made["ok"], made["access_codes"].as_array().unwrap().len()), (&json!(true), 2), "{made}");
-    assert_eq!(made["access_codes"][0]["code"], made["access_codes"][1]["code"]);
+    assert_eq!((&created["ok"], created["access_codes"].as_array().unwrap().len()), (&json!(true), 2), "{created}");
+    assert_eq!(created["access_codes"][0]["code"], created["access_codes"][1]["code"]);
     let codes = wait_for(codes_at_rest(&latchkey, &locks));
     assert_eq!(codes.len(), 2);
-    let late = wait_for(latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })))["access_code"].clone();
+    let unfinished =
+        wait_for(latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })))["access_code"].clone();
     latchkey.signal(Signal::TERM);
-    assert!(latchkey.ended().success());
+    assert!(latchkey.wait_for_exit().success());
 
     let latchkey = Latchkey::with_data(&directory);
     let found = wait_for(codes_at_rest(&latchkey, &locks));
@@ -274,41 +280,41 @@ fn it_says_where_it_is_and_what_to_try_and_keeps_what_it_is_told_until_the_next_
         assert!(found.contains(code), "{code}");
     }
     let events = wait_for(events_by_code(&latchkey));
-    assert_eq!(events[&id_of(&late)], events[&id_of(&codes[0])], "what fell due meanwhile happened, and once");
-    assert_eq!(events[&id_of(&late)].values().collect::<Vec<_>>(), [&1, &1]);
+    assert_eq!(events[&id_of(&unfinished)], events[&id_of(&codes[0])], "what fell due meanwhile happened, and once");
+    assert_eq!(events[&id_of(&unfinished)].values().collect::<Vec<_>>(), [&1, &1]);
 }
 
 #[test]
 fn ephemeral_data_is_gone_when_the_server_stops() {
     let mut latchkey = Latchkey::start(&["--ephemeral"]);
-    assert!(latchkey.welcome.iter().any(|line| line.contains("gone when the server stops")));
-    let psql = word_after(&latchkey.welcome, "database");
+    assert!(latchkey.startup_lines.iter().any(|line| line.contains("deleted when the server stops")));
+    let psql = word_after(&latchkey.startup_lines, "database");
     let encoded = psql.split("host=").nth(1).unwrap().split('&').next().unwrap();
     let directory = encoded.replace("%2F", "/").replace("%2D", "-").replace("%5F", "_");
     let directory = Path::new(&directory);
     let postgres = postgres_of(directory);
     latchkey.signal(Signal::TERM);
-    assert!(latchkey.ended().success());
-    assert!(!directory.exists() && !lives(&postgres));
+    assert!(latchkey.wait_for_exit().success());
+    assert!(!directory.exists() && !is_running(&postgres));
 }
 
 #[test]
-fn asked_to_stop_it_finishes_running_requests_lets_nobody_hold_it_up_and_takes_its_database_along() {
+fn stop_finishes_running_requests_closes_idle_connections_and_ends_postgres() {
     let folder = folder();
     let directory = folder.path().join("kept");
     for (round, signal) in [Signal::TERM, Signal::INT].into_iter().enumerate() {
         let mut latchkey = Latchkey::with_data(&directory);
         let postgres = postgres_of(&directory);
-        assert!(lives(&postgres));
-        let lock = word_after(&latchkey.welcome, "Front Door");
+        assert!(is_running(&postgres));
+        let lock = word_after(&latchkey.startup_lines, "Front Door");
         let lock = lock.split_whitespace().last().unwrap();
 
         let mut silent = latchkey.connect();
         let mut idle = latchkey.connect();
         write!(idle, "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
-        let mut answered = [0; 12];
-        idle.read_exact(&mut answered).unwrap();
-        assert_eq!(&answered, b"HTTP/1.1 200");
+        let mut status_line = [0; 12];
+        idle.read_exact(&mut status_line).unwrap();
+        assert_eq!(&status_line, b"HTTP/1.1 200");
 
         let body = json!({ "device_id": lock, "name": format!("round {round}") }).to_string();
         let mut running = latchkey.connect();
@@ -320,34 +326,38 @@ fn asked_to_stop_it_finishes_running_requests_lets_nobody_hold_it_up_and_takes_i
             body.len()
         )
         .unwrap();
-        // The server asks for the body: the request runs.
-        let mut go_on = [0; 25];
-        running.read_exact(&mut go_on).unwrap();
-        assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+        // The server sends 100 Continue when it starts to read the body: the request is running.
+        let mut interim = [0; 25];
+        running.read_exact(&mut interim).unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 
         latchkey.signal(signal);
         eventually("it takes no more connections", || TcpStream::connect(latchkey.authority()).is_err());
         assert!(latchkey.child.try_wait().unwrap().is_none(), "it waits for the request");
         write!(running, "{body}").unwrap();
-        let mut answer = String::new();
-        running.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-        assert!(latchkey.ended().success());
-        assert!(!lives(&postgres));
+        let mut response = String::new();
+        running.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+        assert!(latchkey.wait_for_exit().success());
+        assert!(!is_running(&postgres));
         assert!(!directory.join("data/postmaster.pid").exists());
         let _ = silent.write(b"x");
     }
     let latchkey = Latchkey::with_data(&directory);
     let listed = wait_for(latchkey.post("/devices/list", json!({})));
-    let locks: Vec<_> =
-        listed["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect();
+    let locks: Vec<_> = listed["devices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|device| device["device_id"].as_str().unwrap().to_owned())
+        .collect();
     let names: BTreeSet<_> =
         wait_for(codes_on(&latchkey, &locks)).iter().map(|code| code["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(names, ["round 0", "round 1"].map(str::to_owned).into());
 }
 
 #[test]
-fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
+fn stop_ends_requests_without_a_body_at_the_request_timeout() {
     let mut latchkey = Latchkey::start(&["--ephemeral", "--request-timeout", "1"]);
     let mut stuck = ["/access_codes/create", "/_emulator/workspaces/create"].map(|path| {
         let mut stuck = latchkey.connect();
@@ -358,26 +368,27 @@ fn a_request_that_never_ends_does_not_keep_it_from_stopping() {
             latchkey.api_key,
         )
         .unwrap();
-        let mut go_on = [0; 25];
-        stuck.read_exact(&mut go_on).unwrap();
+        let mut interim = [0; 25];
+        stuck.read_exact(&mut interim).unwrap();
         stuck
     });
     latchkey.signal(Signal::TERM);
     for stuck in &mut stuck {
-        let mut answer = String::new();
-        stuck.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        let mut response = String::new();
+        stuck.read_to_string(&mut response).unwrap();
+        assert!(response.starts_with("HTTP/1.1 408"), "{response}");
     }
-    assert!(latchkey.ended().success());
+    assert!(latchkey.wait_for_exit().success());
 }
 
 #[test]
-fn a_workspace_lives_as_long_as_it_was_asked_to() {
+fn workspace_is_removed_after_its_ttl() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let params = json!({ "ttl": "PT0.2S", "locks": 1 });
-        let made = post(&latchkey.base_url, &latchkey.api_key, "/_emulator/workspaces/create", &params).await.unwrap();
-        let key = made["api_key"].as_str().unwrap();
+        let created =
+            post(&latchkey.base_url, &latchkey.api_key, "/_emulator/workspaces/create", &params).await.unwrap();
+        let key = created["api_key"].as_str().unwrap();
         let begun = Instant::now();
         while post(&latchkey.base_url, key, "/devices/list", &json!({})).await.unwrap()["ok"] == true {
             assert!(begun.elapsed() < Duration::from_secs(10), "it is never removed");
@@ -388,16 +399,16 @@ fn a_workspace_lives_as_long_as_it_was_asked_to() {
 }
 
 #[test]
-fn new_workspaces_go_by_the_settings_that_the_server_was_started_with() {
+fn workspaces_get_their_defaults_from_the_settings_of_the_server() {
     let settings = ["--ephemeral", "--programming=PT10M", "--slow-after=PT5M", "--keep-expired-access-codes"];
     let latchkey = Latchkey::start(&settings);
     wait_for(async {
         let params =
             json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": [{ "device_type": "wyze_lock" }] });
-        let made = latchkey.post("/_emulator/workspaces/create", params).await;
-        let key = made["api_key"].as_str().unwrap();
+        let workspace = latchkey.post("/_emulator/workspaces/create", params).await;
+        let key = workspace["api_key"].as_str().unwrap();
         let post = async |path, body| post(&latchkey.base_url, key, path, &body).await.unwrap();
-        let device_id = &made["devices"][0]["device_id"];
+        let device_id = &workspace["devices"][0]["device_id"];
         let params =
             json!({ "device_id": device_id, "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
         let code = &post("/access_codes/create", params).await["access_code"];
@@ -411,32 +422,32 @@ fn new_workspaces_go_by_the_settings_that_the_server_was_started_with() {
             post("/_emulator/clock/advance", json!({ "to": instant })).await;
             let params = json!({ "access_code_id": code["access_code_id"] });
             let code = &post("/access_codes/get", params).await["access_code"];
-            let shown = (code["status"].as_str(), code["warnings"][0]["warning_code"].as_str());
-            assert_eq!(shown, (Some(status), warning), "{instant}");
+            let found = (code["status"].as_str(), code["warnings"][0]["warning_code"].as_str());
+            assert_eq!(found, (Some(status), warning), "{instant}");
         }
     });
 }
 
 #[test]
-fn a_port_in_use_is_named_with_a_way_out() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
-    let complaint = refusal(&mut command(&["--ephemeral", "--port", &address.port().to_string()]));
-    assert!(complaint.contains(&address.to_string()) && complaint.contains("--port"), "{complaint}");
+fn port_in_use_is_an_error_that_names_the_address_and_the_option() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let stderr = failed_start(&mut command(&["--ephemeral", "--port", &address.port().to_string()]));
+    assert!(stderr.contains(&address.to_string()) && stderr.contains("--port"), "{stderr}");
 }
 
 #[test]
-fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
+fn invalid_settings_are_rejected_before_anything_is_started() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let directory_text = directory.to_str().unwrap();
-    for (arguments, named) in [
+    for (arguments, expected) in [
         (vec!["--host", "0.0.0.0"], "LATCHKEY_ADMIN_TOKEN"),
         (vec!["--host", "::"], "LATCHKEY_ADMIN_TOKEN"),
         (vec!["--host", "0.0.0.0", "--admin-token", ""], "LATCHKEY_ADMIN_TOKEN"),
     ] {
-        let complaint = refusal(command(&["--port", "0", "--data-dir", directory_text]).args(arguments));
-        assert!(complaint.contains(named), "{complaint}");
+        let stderr = failed_start(command(&["--port", "0", "--data-dir", directory_text]).args(arguments));
+        assert!(stderr.contains(expected), "{stderr}");
     }
     for arguments in [
         ["--ephemeral", "--data-dir=/tmp/x"],
@@ -451,61 +462,61 @@ fn settings_that_make_no_sense_are_refused_before_anything_is_started() {
 }
 
 #[test]
-fn a_database_that_cannot_be_reached_is_an_error_that_says_so() {
-    let complaint = refusal(command(&["--port", "0"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
-    assert!(complaint.contains("cannot use the database") && complaint.contains("refused"), "{complaint}");
-    assert!(complaint.contains("waiting up to 10 s for the database at 127.0.0.1:1"), "{complaint}");
-    let complaint = refusal(command(&["--port", "0"]).env("DATABASE_URL", "mysql://nobody@127.0.0.1/nothing"));
-    assert!(complaint.contains("mysql:// is no scheme of a PostgreSQL address"), "{complaint}");
+fn unreachable_database_is_an_error_that_names_its_address() {
+    let stderr = failed_start(command(&["--port", "0"]).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing"));
+    assert!(stderr.contains("cannot use the database") && stderr.contains("refused"), "{stderr}");
+    assert!(stderr.contains("waiting up to 10 s for the database at 127.0.0.1:1"), "{stderr}");
+    let stderr = failed_start(command(&["--port", "0"]).env("DATABASE_URL", "mysql://nobody@127.0.0.1/nothing"));
+    assert!(stderr.contains("mysql:// is not a PostgreSQL address"), "{stderr}");
 }
 
 #[test]
-fn reachable_from_other_machines_its_control_plane_asks_for_the_token_and_knows_no_cors() {
+fn control_plane_on_a_public_address_needs_a_credential_and_sends_no_cors() {
     let mut command = command(&["--ephemeral", "--port", "0", "--host", "0.0.0.0"]);
     let latchkey = Latchkey::await_ready(command.env("LATCHKEY_ADMIN_TOKEN", "open sesame"));
     wait_for(async {
         let clock = format!("{}/_emulator/clock", latchkey.base_url);
         for token in ["", "sesame"] {
-            let answer = client().get(&clock).bearer_auth(token).send().await.unwrap();
-            assert_eq!(answer.status(), 401, "{token}");
+            let response = client().get(&clock).bearer_auth(token).send().await.unwrap();
+            assert_eq!(response.status(), 401, "{token}");
         }
         assert_eq!(client().get(&clock).send().await.unwrap().status(), 401);
-        // The first test of every guide: a workspace's key moves the clock of that workspace.
+        // The API key of a workspace is enough for the control plane of that workspace.
         let by_key = client().get(&clock).bearer_auth(&latchkey.api_key).send().await.unwrap();
         assert_eq!(by_key.status(), 200);
-        let making = format!("{}/_emulator/workspaces/create", latchkey.base_url);
-        let refused = client().post(&making).bearer_auth(&latchkey.api_key).json(&json!({})).send().await.unwrap();
+        let create = format!("{}/_emulator/workspaces/create", latchkey.base_url);
+        let refused = client().post(&create).bearer_auth(&latchkey.api_key).json(&json!({})).send().await.unwrap();
         assert_eq!(refused.status(), 401);
-        let answer =
+        let response =
             client().get(&clock).bearer_auth("open sesame").header("host", "latchkey.test").send().await.unwrap();
-        assert_eq!(answer.status(), 200);
-        // What it emulates is open to whoever has a key, from web pages, too.
+        assert_eq!(response.status(), 200);
+        // The emulated API is open to every client with a key, also from web pages.
         assert_eq!(latchkey.post("/devices/list", json!({})).await["ok"], true);
         for (path, expected) in [("/devices/list", true), ("/_emulator/clock", false)] {
-            let asked = client()
+            let preflight = client()
                 .request(reqwest::Method::OPTIONS, format!("{}{path}", latchkey.base_url))
                 .header("origin", "https://example.com")
                 .header("access-control-request-method", "POST");
-            let answer = asked.send().await.unwrap();
-            let cors = answer.headers().keys().any(|name| name.as_str().starts_with("access-control-allow"));
+            let response = preflight.send().await.unwrap();
+            let cors = response.headers().keys().any(|name| name.as_str().starts_with("access-control-allow"));
             assert_eq!(cors, expected, "{path}");
         }
     });
 }
 
-/// Clients that create codes as fast as they are answered, each name once, and delete every fourth again, until the
-/// servers are gone.
+/// Load from several clients. Each client creates codes with unique names, one request after the other, and deletes an
+/// older code whenever it has four. It ends when enough codes exist or the server is gone.
 #[derive(Default)]
 struct Load {
     next: AtomicUsize,
-    /// The names of codes of which the creation was answered, with their ids.
+    /// Ids by name of the codes whose creation the server has confirmed.
     created: Mutex<BTreeMap<String, String>>,
-    /// The ids of codes of which the deletion was answered.
+    /// Ids of the codes whose deletion the server has confirmed.
     deleted: Mutex<BTreeSet<String>>,
 }
 
 impl Load {
-    fn answered(&self) -> usize {
+    fn confirmed(&self) -> usize {
         self.created.lock().unwrap().len()
     }
 
@@ -513,30 +524,30 @@ impl Load {
         let client = client();
         let ask = async |path: &str, body: Value| -> Option<Value> {
             let request = client.post(format!("{base_url}{path}")).bearer_auth(&api_key).json(&body);
-            let answer = answer(path, request).await.ok()?;
-            assert_eq!(answer["ok"], true, "{path} {body} answered {answer}");
-            Some(answer)
+            let response = send_checked(path, request).await.ok()?;
+            assert_eq!(response["ok"], true, "{path} {body} answered {response}");
+            Some(response)
         };
-        let mut mine = Vec::new();
-        while self.answered() < enough {
+        let mut own_codes = Vec::new();
+        while self.confirmed() < enough {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let name = format!("guest {number}");
             let code = (100_000 + number).to_string();
             let params = json!({ "device_id": locks[number % locks.len()], "name": name, "code": code });
-            let Some(made) = ask("/access_codes/create", params).await else { return };
-            let id = id_of(&made["access_code"]);
+            let Some(created) = ask("/access_codes/create", params).await else { return };
+            let id = id_of(&created["access_code"]);
             assert_eq!(self.created.lock().unwrap().insert(name, id.clone()), None);
-            mine.push(id);
-            if mine.len() % 4 == 0 {
-                // An older one, which mostly is on its lock.
-                let id = mine.swap_remove(mine.len() / 3);
+            own_codes.push(id);
+            if own_codes.len() % 4 == 0 {
+                // An older code, which in most cases is already on its lock.
+                let id = own_codes.swap_remove(own_codes.len() / 3);
                 let Some(_) = ask("/access_codes/delete", json!({ "access_code_id": id })).await else { return };
                 self.deleted.lock().unwrap().insert(id);
             }
         }
     }
 
-    /// Checks that nothing answered was lost, nothing is there twice, and each code has the events that it must have.
+    /// Checks that no confirmed change is lost, no code exists twice, and each code has exactly the expected events.
     async fn check(&self, latchkey: &Latchkey, locks: &[String]) {
         let codes = codes_at_rest(latchkey, locks).await;
         let events = events_by_code(latchkey).await;
@@ -544,7 +555,7 @@ impl Load {
         assert_eq!(ids.len(), codes.len());
         let names: BTreeMap<_, _> =
             codes.iter().map(|code| (code["name"].as_str().unwrap().to_owned(), id_of(code))).collect();
-        assert_eq!(names.len(), codes.len(), "a code is there twice");
+        assert_eq!(names.len(), codes.len(), "a code is listed twice");
         let (created, deleted) = (self.created.lock().unwrap(), self.deleted.lock().unwrap());
         for (name, id) in created.iter() {
             assert!(events.contains_key(id), "{name} was answered and is lost");
@@ -575,20 +586,20 @@ impl Load {
     }
 }
 
-/// A workspace of August locks on a live clock: its key and its locks.
+/// Creates a workspace of August locks on a live clock. Returns its API key and the ids of its locks.
 async fn workspace_of(latchkey: &Latchkey, locks: usize) -> (String, Vec<String>) {
-    let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", json!({ "locks": locks })).await;
-    let locks = made["devices"].as_array().unwrap().iter();
+    let workspace = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", json!({ "locks": locks })).await;
+    let locks = workspace["devices"].as_array().unwrap().iter();
     let locks = locks.map(|device| device["device_id"].as_str().unwrap().to_owned()).collect();
-    (made["api_key"].as_str().unwrap().to_owned(), locks)
+    (workspace["api_key"].as_str().unwrap().to_owned(), locks)
 }
 
 async fn latchkey_unkeyed(latchkey: &Latchkey, path: &str, body: Value) -> Value {
-    answer(path, client().post(format!("{}{path}", latchkey.base_url)).json(&body)).await.unwrap()
+    send_checked(path, client().post(format!("{}{path}", latchkey.base_url)).json(&body)).await.unwrap()
 }
 
 #[test]
-fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing_and_does_nothing_twice() {
+fn server_killed_during_a_thousand_creations_loses_and_repeats_nothing() {
     let folder = folder();
     let directory = folder.path().join("kept");
     let load = Arc::new(Load::default());
@@ -602,8 +613,8 @@ fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing
             });
             let clients: Vec<_> = clients.collect();
             let begun = Instant::now();
-            while load.answered() < enough {
-                assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.answered());
+            while load.confirmed() < enough {
+                assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.confirmed());
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             latchkey.kill();
@@ -618,18 +629,18 @@ fn killed_in_the_middle_of_a_thousand_creations_and_transitions_it_loses_nothing
 }
 
 #[test]
-fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work() {
+fn servers_on_one_database_finish_the_work_of_a_killed_server() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let url = postgres.url();
-    // Both find an empty database.
+    // Both servers start on the empty database.
     let start = || {
         let url = url.clone();
         thread::spawn(move || Latchkey::await_ready(command(&["--port", "0"]).env("DATABASE_URL", url)))
     };
-    let both = [start(), start()].map(|started| started.join().unwrap());
-    let [mut one, mut other] = both;
-    assert_eq!(one.welcome.iter().filter(|line| line.contains("database")).count(), 0);
+    let started = [start(), start()].map(|started| started.join().unwrap());
+    let [mut one, mut other] = started;
+    assert_eq!(one.startup_lines.iter().filter(|line| line.contains("database")).count(), 0);
     wait_for(async {
         let (api_key, locks) = workspace_of(&one, 20).await;
         (one.api_key, other.api_key) = (api_key.clone(), api_key.clone());
@@ -649,8 +660,8 @@ fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work()
         load.check(&other, &locks).await;
         let clients = clients(900);
         let begun = Instant::now();
-        while load.answered() < 600 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.answered());
+        while load.confirmed() < 600 {
+            assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.confirmed());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         one.kill();
@@ -660,6 +671,6 @@ fn two_servers_share_a_database_and_when_one_is_killed_the_other_does_its_work()
         load.check(&other, &locks).await;
     });
     other.signal(Signal::TERM);
-    assert!(other.ended().success());
-    assert!(lives(&postgres.pid().to_string()), "the database is not theirs to stop");
+    assert!(other.wait_for_exit().success());
+    assert!(is_running(&postgres.pid().to_string()), "the database is not theirs to stop");
 }

@@ -1,7 +1,7 @@
-//! Random sequences of requests, edits at the lock, faults and moves of the clock, through HTTP: whatever happens, what
-//! the API says and what the locks hold agree in the end, and a restart in the middle makes no difference.
+//! Property test: random sequences of requests, changes at the lock, faults and moves of the clock, sent over HTTP. At
+//! the end the API and the memories of the locks agree, and a restart in the middle makes no difference.
 
-use crate::support::{START, app, check_answer, run};
+use crate::support::{START, app, check_response, run};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -17,14 +17,14 @@ use tower::ServiceExt;
 const PINS: [&str; 6] = ["135790", "246801", "135791", "975310", "864209", "112358"];
 const LOCKS: usize = 4;
 
-/// The lock on which PINs are chosen: none of [`PINS`] is one that it takes.
+/// Index of the lock for which PINs are generated. It accepts none of [`PINS`].
 const PICKY: usize = 3;
 
-/// One thing that somebody does; numbers choose among what is there.
+/// One action of a sequence. The numbers select among the existing locks, codes, PINs and time frames.
 #[derive(Clone, Debug)]
-enum Deed {
+enum Action {
     Create { lock: usize, pin: usize, frame: usize, native: bool, external: bool, pool: bool },
-    CreateChosen { frame: usize, is_linked: bool },
+    CreateGenerated { frame: usize, is_linked: bool },
     Update { code: usize, pin: Option<usize>, frame: Option<usize>, name: Option<u8> },
     Delete { code: usize },
     Pull { code: usize },
@@ -32,72 +32,73 @@ enum Deed {
     RemoveAtLock { code: usize },
     AddAtLock { lock: usize, pin: usize },
     Convert { code: usize },
-    DeleteForeign { code: usize },
-    LetGo { code: usize },
+    DeleteUnmanaged { code: usize },
+    Unmanage { code: usize },
     Fault { operation: usize, outcome: usize, times: u8 },
     Online { lock: usize, online: bool },
     Advance { by: usize },
 }
 
-/// Time frames relative to now, in minutes; none: for ever.
+/// Time frames relative to now, in minutes. `None` is an ongoing code.
 const FRAMES: [Option<(i64, i64)>; 6] =
     [None, Some((-30, 300)), Some((30, 600)), Some((90, 4000)), Some((6000, 9000)), Some((-5, 20))];
-const STRIDES: [&str; 7] = ["PT0.1S", "PT0.25S", "PT10S", "PT2M", "PT15M", "PT3H", "P4D"];
+const ADVANCES: [&str; 7] = ["PT0.1S", "PT0.25S", "PT10S", "PT2M", "PT15M", "PT3H", "P4D"];
 
-fn any_deed() -> impl Strategy<Value = Deed> {
+fn any_action() -> impl Strategy<Value = Action> {
     let code = 0..40_usize;
     let (lock, pin, frame) = (0..LOCKS, 0..PINS.len(), 0..FRAMES.len());
     prop_oneof![
-        6 => (lock.clone(), pin.clone(), frame.clone(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2)).prop_map(
-            |(lock, pin, frame, native, external, pool)| Deed::Create { lock, pin, frame, native, external, pool }
-        ),
-        3 => (frame.clone(), any::<bool>()).prop_map(|(frame, is_linked)| Deed::CreateChosen { frame, is_linked }),
+        6 => (lock.clone(), pin.clone(), frame.clone(), any::<bool>(), any::<bool>(), prop::bool::weighted(0.2))
+            .prop_map(|(lock, pin, frame, native, external, pool)| {
+                Action::Create { lock, pin, frame, native, external, pool }
+            }),
+        3 => (frame.clone(), any::<bool>()).prop_map(|(frame, is_linked)| Action::CreateGenerated { frame, is_linked }),
         5 => (code.clone(), prop::option::of(pin.clone()), prop::option::of(frame), prop::option::of(any::<u8>()))
-            .prop_map(|(code, pin, frame, name)| Deed::Update { code, pin, frame, name }),
-        2 => code.clone().prop_map(|code| Deed::Delete { code }),
-        1 => code.clone().prop_map(|code| Deed::Pull { code }),
-        2 => (code.clone(), pin.clone()).prop_map(|(code, pin)| Deed::ChangeAtLock { code, pin }),
-        2 => code.clone().prop_map(|code| Deed::RemoveAtLock { code }),
-        2 => (lock.clone(), pin).prop_map(|(lock, pin)| Deed::AddAtLock { lock, pin }),
-        1 => code.clone().prop_map(|code| Deed::Convert { code }),
-        1 => code.clone().prop_map(|code| Deed::DeleteForeign { code }),
-        1 => code.prop_map(|code| Deed::LetGo { code }),
+            .prop_map(|(code, pin, frame, name)| Action::Update { code, pin, frame, name }),
+        2 => code.clone().prop_map(|code| Action::Delete { code }),
+        1 => code.clone().prop_map(|code| Action::Pull { code }),
+        2 => (code.clone(), pin.clone()).prop_map(|(code, pin)| Action::ChangeAtLock { code, pin }),
+        2 => code.clone().prop_map(|code| Action::RemoveAtLock { code }),
+        2 => (lock.clone(), pin).prop_map(|(lock, pin)| Action::AddAtLock { lock, pin }),
+        1 => code.clone().prop_map(|code| Action::Convert { code }),
+        1 => code.clone().prop_map(|code| Action::DeleteUnmanaged { code }),
+        1 => code.prop_map(|code| Action::Unmanage { code }),
         2 => (0..4_usize, 0..4_usize, 1..4_u8)
-            .prop_map(|(operation, outcome, times)| Deed::Fault { operation, outcome, times }),
-        2 => (lock, any::<bool>()).prop_map(|(lock, online)| Deed::Online { lock, online }),
-        7 => (0..STRIDES.len()).prop_map(|by| Deed::Advance { by }),
+            .prop_map(|(operation, outcome, times)| Action::Fault { operation, outcome, times }),
+        2 => (lock, any::<bool>()).prop_map(|(lock, online)| Action::Online { lock, online }),
+        7 => (0..ADVANCES.len()).prop_map(|by| Action::Advance { by }),
     ]
 }
 
-/// A process, as far as requests can tell: a server with nothing in its memory yet, on the database there is.
-fn process() -> Router {
+/// Creates a server with empty caches on the shared database, as after a restart of the process.
+fn new_server() -> Router {
     let shared = app();
     let fresh = App::new(shared.config.clone(), shared.pools()).expect("the contracts parse");
     server::router(fresh)
 }
 
 /// One run of a sequence.
-struct Story {
+struct Scenario {
     router: Router,
     api_key: String,
     locks: Vec<String>,
     now: chrono::DateTime<chrono::Utc>,
-    /// The ids of all codes ever seen, in the order in which they were made.
+    /// Ids of the codes that actions can select, in the order of creation.
     codes: Vec<String>,
-    /// Which of them are backups that were pulled.
+    /// Ids of the pulled backup codes among them.
     pulled: BTreeSet<String>,
-    /// Everything that is stored, as it was after the last change that was refused, while nothing else was asked for.
+    /// All rows of the workspace after the last change, if it was rejected. `None` after a successful change.
     stored: Option<Value>,
-    /// Which of them somebody changed at the lock: what is allowed there may clash with what was asked of others.
+    /// Ids of the codes that were changed at the lock. Their PINs can conflict with those requested for other codes.
     changed_outside: BTreeSet<String>,
 }
 
-/// How many codes each lock of a story holds.
+/// Maximum number of codes on each lock of a scenario.
 const CAPACITIES: [usize; LOCKS] = [usize::MAX, 4, usize::MAX, 5];
 
-impl Story {
+impl Scenario {
     async fn begin() -> Self {
-        let router = process();
+        let router = new_server();
         let locks = json!([
             { "device_type": "august_lock" },
             { "device_type": "ttlock_lock", "native_scheduling": false, "max_active_codes_supported": 4 },
@@ -107,7 +108,7 @@ impl Story {
                   { "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" },
               ] },
         ]);
-        let mut story = Self {
+        let mut scenario = Self {
             router,
             api_key: String::new(),
             locks: Vec::new(),
@@ -118,12 +119,12 @@ impl Story {
             changed_outside: BTreeSet::new(),
         };
         let params = json!({ "clock": { "held_at": START }, "locks": locks });
-        let (status, made) = story.post("/_emulator/workspaces/create", params).await;
-        assert_eq!(status, 200, "{made}");
-        made["api_key"].as_str().expect("a key").clone_into(&mut story.api_key);
-        let devices = made["devices"].as_array().expect("a list");
-        story.locks = devices.iter().map(|it| it["device_id"].as_str().expect("an id").to_owned()).collect();
-        story
+        let (status, created) = scenario.post("/_emulator/workspaces/create", params).await;
+        assert_eq!(status, 200, "{created}");
+        created["api_key"].as_str().expect("a key").clone_into(&mut scenario.api_key);
+        let devices = created["devices"].as_array().expect("a list");
+        scenario.locks = devices.iter().map(|device| device["device_id"].as_str().expect("an id").to_owned()).collect();
+        scenario
     }
 
     async fn post(&self, path: &str, body: Value) -> (u16, Value) {
@@ -133,33 +134,33 @@ impl Story {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.api_key));
         }
         let request = request.body(Body::from(body.to_string())).expect("a request");
-        let response = self.router.clone().oneshot(request).await.expect("the router never fails");
-        let status = response.status().as_u16();
-        let bytes = response.into_body().collect().await.expect("a body").to_bytes();
-        let answer: Value = serde_json::from_slice(&bytes).expect("JSON");
-        check_answer("POST", path, status, &answer);
-        assert!(status < 500, "{path} {body} answered {status} {answer}");
-        (status, answer)
+        let reply = self.router.clone().oneshot(request).await.expect("the router never fails");
+        let status = reply.status().as_u16();
+        let bytes = reply.into_body().collect().await.expect("a body").to_bytes();
+        let response: Value = serde_json::from_slice(&bytes).expect("JSON");
+        check_response("POST", path, status, &response);
+        assert!(status < 500, "{path} {body} answered {status} {response}");
+        (status, response)
     }
 
-    /// Asks for a change. One that is refused changes no table.
+    /// Sends a request that changes the workspace. Checks that a rejected request changes no row.
     async fn change(&mut self, path: &str, body: Value) -> (u16, Value) {
         let before = match self.stored.take() {
             Some(stored) => stored,
             None => self.tables().await,
         };
-        let (status, answer) = self.post(path, body.clone()).await;
+        let (status, response) = self.post(path, body.clone()).await;
         if status >= 400 {
             let after = self.tables().await;
             if let Some((was, is)) = first_difference(&before, &after) {
-                panic!("{path} {body} was refused with {answer}, and {was} became {is}");
+                panic!("{path} {body} was refused with {response}, and {was} became {is}");
             }
             self.stored = Some(after);
         }
-        (status, answer)
+        (status, response)
     }
 
-    /// All rows of the workspace.
+    /// Returns all rows of the workspace.
     async fn tables(&self) -> Value {
         let request = Request::get("/_emulator/snapshots/export")
             .header(header::HOST, "localhost")
@@ -167,8 +168,8 @@ impl Story {
         let request = request.body(Body::empty()).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("the router never fails");
         let bytes = response.into_body().collect().await.expect("a body").to_bytes();
-        let mut answer: Value = serde_json::from_slice(&bytes).expect("JSON");
-        answer["snapshot"]["tables"].take()
+        let mut document: Value = serde_json::from_slice(&bytes).expect("JSON");
+        document["snapshot"]["tables"].take()
     }
 
     fn window(&self, frame: usize) -> Option<(String, String)> {
@@ -177,7 +178,7 @@ impl Story {
         Some((at(starts_at), at(ends_at)))
     }
 
-    fn note(&mut self, code: &Value) {
+    fn record_code(&mut self, code: &Value) {
         if let Some(id) = code["access_code_id"].as_str()
             && !self.codes.iter().any(|known| known == id)
         {
@@ -189,9 +190,9 @@ impl Story {
         (!self.codes.is_empty()).then(|| self.codes[index % self.codes.len()].clone())
     }
 
-    async fn act(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Create { lock, pin, frame, native, external, pool } => {
+    async fn perform(&mut self, action: &Action) {
+        match action {
+            Action::Create { lock, pin, frame, native, external, pool } => {
                 let mut params = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "guest",
                                          "prefer_native_scheduling": native, "allow_external_modification": external });
                 if let Some((starts_at, ends_at)) = self.window(*frame) {
@@ -199,30 +200,30 @@ impl Story {
                     params["ends_at"] = json!(ends_at);
                     params["use_backup_access_code_pool"] = json!(pool);
                 }
-                let (_, made) = self.change("/access_codes/create", params).await;
-                self.note(&made["access_code"]);
+                let (_, created) = self.change("/access_codes/create", params).await;
+                self.record_code(&created["access_code"]);
             }
-            Deed::CreateChosen { frame, is_linked } => {
+            Action::CreateGenerated { frame, is_linked } => {
                 let mut params = json!({ "name": "chosen" });
                 if let Some((starts_at, ends_at)) = self.window(*frame) {
                     params["starts_at"] = json!(starts_at);
                     params["ends_at"] = json!(ends_at);
                 }
-                // Others differ from workspace to workspace: nobody meddles with them.
-                let (path, (_, made)) = if *is_linked {
+                // Generated PINs differ between workspaces, so the other actions do not use these codes.
+                let (key, (_, created)) = if *is_linked {
                     params["device_ids"] = json!([self.locks[0], self.locks[PICKY]]);
                     ("access_codes", self.change("/access_codes/create_multiple", params).await)
                 } else {
                     params["device_id"] = json!(self.locks[PICKY]);
                     ("access_code", self.change("/access_codes/create", params).await)
                 };
-                match &made[path] {
-                    Value::Array(codes) => codes.iter().for_each(check_chosen),
+                match &created[key] {
+                    Value::Array(codes) => codes.iter().for_each(check_generated_pin),
                     Value::Null => {}
-                    code => check_chosen(code),
+                    code => check_generated_pin(code),
                 }
             }
-            Deed::Update { code, pin, frame, name } => {
+            Action::Update { code, pin, frame, name } => {
                 let Some(id) = self.code(*code) else { return };
                 let mut params = json!({ "access_code_id": id });
                 if let Some(pin) = pin {
@@ -241,29 +242,31 @@ impl Story {
                 }
                 self.change("/access_codes/update", params).await;
             }
-            Deed::Pull { code } => {
+            Action::Pull { code } => {
                 let Some(id) = self.code(*code) else { return };
                 let pulled =
                     self.change("/access_codes/pull_backup_access_code", json!({ "access_code_id": id })).await.1;
-                self.note(&pulled["access_code"]);
+                self.record_code(&pulled["access_code"]);
                 self.pulled.extend(pulled["access_code"]["access_code_id"].as_str().map(str::to_owned));
             }
-            Deed::ChangeAtLock { code, pin } => self.at_lock(*code, "change_code", Some(PINS[*pin])).await,
-            Deed::RemoveAtLock { code } => self.at_lock(*code, "remove_code", None).await,
-            Deed::AddAtLock { lock, pin } => {
+            Action::ChangeAtLock { code, pin } => self.at_lock(*code, "change_code", Some(PINS[*pin])).await,
+            Action::RemoveAtLock { code } => self.at_lock(*code, "remove_code", None).await,
+            Action::AddAtLock { lock, pin } => {
                 let params = json!({ "device_id": self.locks[*lock], "code": PINS[*pin], "name": "stranger" });
-                let (_, made) = self.change("/_emulator/locks/add_code", params).await;
-                self.note(&made["access_code"]);
+                let (_, created) = self.change("/_emulator/locks/add_code", params).await;
+                self.record_code(&created["access_code"]);
             }
-            Deed::Delete { code } => self.of_code(*code, "/access_codes/delete", json!({})).await,
-            Deed::Convert { code } => {
-                self.of_code(*code, "/access_codes/unmanaged/convert_to_managed", json!({})).await;
+            Action::Delete { code } => self.request_for_code(*code, "/access_codes/delete", json!({})).await,
+            Action::Convert { code } => {
+                self.request_for_code(*code, "/access_codes/unmanaged/convert_to_managed", json!({})).await;
             }
-            Deed::DeleteForeign { code } => self.of_code(*code, "/access_codes/unmanaged/delete", json!({})).await,
-            Deed::LetGo { code } => {
-                self.of_code(*code, "/access_codes/update", json!({ "is_managed": false })).await;
+            Action::DeleteUnmanaged { code } => {
+                self.request_for_code(*code, "/access_codes/unmanaged/delete", json!({})).await;
             }
-            Deed::Fault { operation, outcome, times } => {
+            Action::Unmanage { code } => {
+                self.request_for_code(*code, "/access_codes/update", json!({ "is_managed": false })).await;
+            }
+            Action::Fault { operation, outcome, times } => {
                 let outcome = [
                     json!({ "fail": {} }),
                     json!({ "fail": { "error_code": "provider_issue", "message": "broken" } }),
@@ -275,29 +278,29 @@ impl Story {
                 let params = json!({ "operation": operation, "outcome": outcome, "times": times });
                 self.change("/_emulator/faults/create", params).await;
             }
-            Deed::Online { lock, online } => {
+            Action::Online { lock, online } => {
                 let params = json!({ "device_id": self.locks[*lock], "online": online });
                 self.change("/_emulator/devices/update", params).await;
             }
-            Deed::Advance { by } => self.advance(STRIDES[*by]).await,
+            Action::Advance { by } => self.advance(ADVANCES[*by]).await,
         }
     }
 
-    async fn of_code(&mut self, index: usize, path: &str, mut params: Value) {
+    async fn request_for_code(&mut self, index: usize, path: &str, mut params: Value) {
         if let Some(id) = self.code(index) {
             params["access_code_id"] = json!(id);
             self.change(path, params).await;
         }
     }
 
-    async fn at_lock(&mut self, index: usize, what: &str, pin: Option<&str>) {
+    async fn at_lock(&mut self, index: usize, route: &str, pin: Option<&str>) {
         let Some(id) = self.code(index) else { return };
         for lock in self.locks.clone() {
             let mut params = json!({ "device_id": lock, "access_code_id": id });
             if let Some(pin) = pin {
                 params["new_code"] = json!(pin);
             }
-            let (status, _) = self.change(&format!("/_emulator/locks/{what}"), params).await;
+            let (status, _) = self.change(&format!("/_emulator/locks/{route}"), params).await;
             if status == 200 {
                 self.changed_outside.insert(id.clone());
             }
@@ -310,7 +313,7 @@ impl Story {
         self.now = latchkey::testing::clock::from_iso(moved["now"].as_str().expect("an instant")).expect("an instant");
     }
 
-    /// Takes every hindrance away and waits until nothing is left to try.
+    /// Deletes all faults, connects all locks, and moves the clock until no retry is left.
     async fn settle(&mut self) {
         let faults = self.post("/_emulator/faults/list", json!({})).await.1;
         for fault in faults["faults"].as_array().expect("a list") {
@@ -324,17 +327,17 @@ impl Story {
         self.advance("PT11M").await;
     }
 
-    async fn everything(&self) -> Vec<(Vec<Value>, Vec<Value>, Vec<Value>)> {
-        let mut all = Vec::new();
+    async fn codes_and_memories(&self) -> Vec<(Vec<Value>, Vec<Value>, Vec<Value>)> {
+        let mut contents = Vec::new();
         for lock in &self.locks {
             let of_lock = json!({ "device_id": lock });
             let codes = self.post("/access_codes/list", of_lock.clone()).await.1;
-            let foreign = self.post("/access_codes/unmanaged/list", of_lock.clone()).await.1;
+            let unmanaged = self.post("/access_codes/unmanaged/list", of_lock.clone()).await.1;
             let memory = self.post("/_emulator/locks/memory", of_lock).await.1;
             let list = |value: &Value| value.as_array().expect("a list").clone();
-            all.push((list(&codes["access_codes"]), list(&foreign["access_codes"]), list(&memory["codes"])));
+            contents.push((list(&codes["access_codes"]), list(&unmanaged["access_codes"]), list(&memory["codes"])));
         }
-        all
+        contents
     }
 
     async fn events(&self) -> Vec<Value> {
@@ -357,43 +360,45 @@ fn same_entry(code: &Value, held: &Value) -> bool {
     ["code", "name", "starts_at", "ends_at"].iter().all(|key| code[*key] == held[*key])
 }
 
-/// A PIN that was chosen for the picky lock, or for it and another, is one that it takes.
-fn check_chosen(code: &Value) {
+/// Checks that the picky lock accepts the PIN that was generated for it, alone or together with another lock.
+fn check_generated_pin(code: &Value) {
     let pin = code["code"].as_str().expect("a PIN");
     let first_four: BTreeSet<char> = pin.chars().take(4).collect();
-    let is_taken = matches!(pin.len(), 4 | 6) && !pin.contains(['0', '7', '8', '9']) && first_four.len() == 4;
-    assert!(is_taken, "the lock does not take {pin}");
+    let is_accepted = matches!(pin.len(), 4 | 6) && !pin.contains(['0', '7', '8', '9']) && first_four.len() == 4;
+    assert!(is_accepted, "the lock does not take {pin}");
 }
 
-/// No PIN is claimed twice by managed codes in overlapping time frames, except by what somebody did at the lock.
-fn check_claims(codes: &[Value], changed_outside: &BTreeSet<String>) {
-    let is_ours = |code: &&Value| !changed_outside.contains(code["access_code_id"].as_str().unwrap_or_default());
-    let codes: Vec<&Value> = codes.iter().filter(is_ours).collect();
+/// Checks that no two managed codes have one PIN in overlapping time frames. Codes that were changed at the lock are
+/// exempt.
+fn check_pin_conflicts(codes: &[Value], changed_outside: &BTreeSet<String>) {
+    let is_checked = |code: &&Value| !changed_outside.contains(code["access_code_id"].as_str().unwrap_or_default());
+    let codes: Vec<&Value> = codes.iter().filter(is_checked).collect();
     for (index, one) in codes.iter().enumerate() {
         for other in &codes[index + 1..] {
-            let is_over = |code: &Value| code["status"] == "removing";
+            let is_removing = |code: &Value| code["status"] == "removing";
             assert!(
-                one["code"] != other["code"] || !overlap(one, other) || is_over(one) || is_over(other),
+                one["code"] != other["code"] || !overlap(one, other) || is_removing(one) || is_removing(other),
                 "one PIN twice: {one} and {other}"
             );
         }
     }
 }
 
-/// What the API says of a lock is what the lock holds; what is pending is what differs.
-fn check_quiet(codes: &[Value], foreign: &[Value], memory: &[Value]) {
+/// Checks that the codes in the API and in the memory of the lock are the same, except for pending mutations.
+fn check_agreement(codes: &[Value], unmanaged: &[Value], memory: &[Value]) {
     for code in codes {
         let held = memory.iter().find(|held| held["access_code_id"] == code["access_code_id"]);
         let pending: Vec<&str> = code["pending_mutations"]
             .as_array()
             .expect("a list")
             .iter()
-            .filter_map(|it| it["mutation_code"].as_str())
+            .filter_map(|mutation| mutation["mutation_code"].as_str())
             .collect();
-        let is_left_off = code["warnings"].as_array().expect("a list").iter().any(|it| it["change_type"] == "removed");
-        let agrees = held.map_or(is_left_off, |held| same_entry(code, held));
+        let is_removed_at_lock =
+            code["warnings"].as_array().expect("a list").iter().any(|warning| warning["change_type"] == "removed");
+        let agrees = held.map_or(is_removed_at_lock, |held| same_entry(code, held));
         assert_eq!(pending.is_empty(), agrees, "{code} and {held:?}");
-        // Only what stands in the lock's memory, or is for later, may still be open.
+        // Only a duplicate PIN, a full memory or a later start may leave mutations pending.
         if !pending.is_empty() && pending != ["deferring_creation"] {
             let errors = code["errors"].as_array().expect("a list");
             let is_blocked = errors.iter().any(|error| {
@@ -405,51 +410,52 @@ fn check_quiet(codes: &[Value], foreign: &[Value], memory: &[Value]) {
             assert!(is_blocked, "nothing keeps this code: {code}");
         }
     }
-    for code in foreign {
+    for code in unmanaged {
         let held = memory.iter().find(|held| held["access_code_id"] == code["access_code_id"]);
         assert!(held.is_some_and(|held| same_entry(code, held)), "{code} and {held:?}");
     }
     for held in memory.iter().filter(|held| held["is_backup"] == false) {
         let is_known = |code: &&Value| code["access_code_id"] == held["access_code_id"];
-        assert!(codes.iter().chain(foreign).any(|code| is_known(&code)), "nobody knows {held}");
+        assert!(codes.iter().chain(unmanaged).any(|code| is_known(&code)), "nobody knows {held}");
     }
 }
 
-/// A memory never has more codes than it has places, and no PIN twice.
+/// Checks that a memory has no more codes than its capacity, and no PIN twice.
 fn check_memory(memory: &[Value], capacity: usize) {
     assert!(memory.len() <= capacity, "more than {capacity}: {memory:?}");
     let pins: BTreeSet<&str> = memory.iter().map(|held| held["code"].as_str().expect("a PIN")).collect();
     assert_eq!(pins.len(), memory.len(), "one PIN twice: {memory:?}");
 }
 
-/// No event is later than its clock. Replayed in order, they say which codes there are and which of them the locks hold.
+/// Checks that no event is later than `now`, and replays the events in order. The result must be the codes that the
+/// locks store, and contain all listed codes.
 fn check_events(events: &[Value], now: &str, memory: &BTreeSet<String>, listed: &BTreeSet<String>) {
-    let (mut there, mut held) = (BTreeSet::new(), BTreeSet::new());
+    let (mut existing, mut stored) = (BTreeSet::new(), BTreeSet::new());
     for event in events {
         for instant in ["occurred_at", "created_at"] {
             assert!(event[instant].as_str().is_some_and(|instant| instant <= now), "later than {now}: {event}");
         }
         let Some(id) = event["access_code_id"].as_str() else { continue };
         match event["event_type"].as_str().expect("a type") {
-            "access_code.created" => drop(there.insert(id.to_owned())),
+            "access_code.created" => drop(existing.insert(id.to_owned())),
             "access_code.unmanaged.created" => {
-                there.insert(id.to_owned());
-                held.insert(id.to_owned());
+                existing.insert(id.to_owned());
+                stored.insert(id.to_owned());
             }
-            "access_code.set_on_device" | "access_code.scheduled_on_device" => drop(held.insert(id.to_owned())),
-            "access_code.removed_from_device" | "access_code.deleted_external_to_seam" => drop(held.remove(id)),
+            "access_code.set_on_device" | "access_code.scheduled_on_device" => drop(stored.insert(id.to_owned())),
+            "access_code.removed_from_device" | "access_code.deleted_external_to_seam" => drop(stored.remove(id)),
             "access_code.deleted" | "access_code.unmanaged.removed" => {
-                there.remove(id);
-                held.remove(id);
+                existing.remove(id);
+                stored.remove(id);
             }
             _ => {}
         }
     }
-    assert_eq!(&held, memory, "what the events say the locks hold");
-    assert!(listed.is_subset(&there), "{listed:?} are listed, {there:?} were told of");
+    assert_eq!(&stored, memory, "what the events say the locks hold");
+    assert!(listed.is_subset(&existing), "{listed:?} are listed, {existing:?} were told of");
 }
 
-/// The state of a story without what differs from workspace to workspace: ids become the places of their codes.
+/// Returns a value without the data that differs between workspaces. Ids are replaced by names like `code 3`.
 fn without_ids(value: &Value, names: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => {
@@ -471,78 +477,78 @@ fn without_ids(value: &Value, names: &BTreeMap<String, String>) -> Value {
     }
 }
 
-/// Runs a sequence, with a restart before the deed at this place, and gives what is left of it.
-async fn tell(deeds: &[Deed], restart: Option<usize>) -> Value {
-    let mut story = Story::begin().await;
-    for (index, deed) in deeds.iter().enumerate() {
+/// Runs a sequence, with a restart before the action with the index `restart`, and returns the final state and events.
+async fn run_sequence(actions: &[Action], restart: Option<usize>) -> Value {
+    let mut scenario = Scenario::begin().await;
+    for (index, action) in actions.iter().enumerate() {
         if restart == Some(index) {
-            story.router = process();
+            scenario.router = new_server();
         }
-        story.act(deed).await;
-        for (lock, (codes, _, held)) in story.everything().await.into_iter().enumerate() {
-            check_claims(&codes, &story.changed_outside);
+        scenario.perform(action).await;
+        for (lock, (codes, _, held)) in scenario.codes_and_memories().await.into_iter().enumerate() {
+            check_pin_conflicts(&codes, &scenario.changed_outside);
             check_memory(&held, CAPACITIES[lock]);
         }
     }
-    story.settle().await;
-    let everything = story.everything().await;
+    scenario.settle().await;
+    let contents = scenario.codes_and_memories().await;
     let (mut memory, mut listed) = (BTreeSet::new(), BTreeSet::new());
     let id = |code: &Value| code["access_code_id"].as_str().expect("an id").to_owned();
-    for (codes, foreign, held) in &everything {
-        check_quiet(codes, foreign, held);
-        check_claims(codes, &story.changed_outside);
+    for (codes, unmanaged, held) in &contents {
+        check_agreement(codes, unmanaged, held);
+        check_pin_conflicts(codes, &scenario.changed_outside);
         memory.extend(held.iter().map(id));
-        listed.extend(codes.iter().chain(foreign).map(id));
+        listed.extend(codes.iter().chain(unmanaged).map(id));
     }
-    let events = story.events().await;
-    check_events(&events, &latchkey::testing::clock::to_iso(story.now), &memory, &listed);
-    // Backups get names and PINs that nobody asked for: they differ from workspace to workspace.
+    let events = scenario.events().await;
+    check_events(&events, &latchkey::testing::clock::to_iso(scenario.now), &memory, &listed);
+    // Names and PINs of backup codes are generated and differ between workspaces, so these codes are not compared.
     let mut names = BTreeMap::new();
     let mut backups = BTreeSet::new();
-    let made = events.iter().filter(|event| {
+    let creations = events.iter().filter(|event| {
         matches!(event["event_type"].as_str(), Some("access_code.created" | "access_code.unmanaged.created"))
     });
-    for event in made {
-        let known = id(event);
-        if !story.codes.contains(&known) || story.pulled.contains(&known) {
-            backups.insert(known.clone());
+    for event in creations {
+        let code_id = id(event);
+        if !scenario.codes.contains(&code_id) || scenario.pulled.contains(&code_id) {
+            backups.insert(code_id.clone());
         }
-        names.insert(known, format!("code {}", names.len()));
+        names.insert(code_id, format!("code {}", names.len()));
     }
-    names.extend(story.locks.iter().enumerate().map(|(index, lock)| (lock.clone(), format!("lock {index}"))));
+    names.extend(scenario.locks.iter().enumerate().map(|(index, lock)| (lock.clone(), format!("lock {index}"))));
     let plain = |values: &[Value]| {
-        let ours =
+        let comparable =
             values.iter().filter(|value| !backups.contains(value["access_code_id"].as_str().unwrap_or_default()));
-        let ours = ours.filter(|value| value["is_backup"] != true);
-        let mut plain: Vec<String> = ours.map(|value| without_ids(value, &names).to_string()).collect();
+        let comparable = comparable.filter(|value| value["is_backup"] != true);
+        let mut plain: Vec<String> = comparable.map(|value| without_ids(value, &names).to_string()).collect();
         plain.sort();
         json!(plain)
     };
     let state: Vec<Value> =
-        everything.iter().map(|(codes, foreign, held)| json!([plain(codes), plain(foreign), held.len()])).collect();
+        contents.iter().map(|(codes, unmanaged, held)| json!([plain(codes), plain(unmanaged), held.len()])).collect();
     json!([state, plain(&events)])
 }
 
-/// The first place in which two trees differ.
+/// Returns the first pair of values in which two trees differ.
 fn first_difference<'a>(one: &'a Value, other: &'a Value) -> Option<(&'a Value, &'a Value)> {
     match (one, other) {
-        (Value::Array(ones), Value::Array(others)) if ones.len() == others.len() => {
-            ones.iter().zip(others).find_map(|(one, other)| first_difference(one, other))
+        (Value::Array(left), Value::Array(right)) if left.len() == right.len() => {
+            left.iter().zip(right).find_map(|(one, other)| first_difference(one, other))
         }
         _ => (one != other).then_some((one, other)),
     }
 }
 
 #[test]
-fn whatever_happens_the_api_and_the_locks_agree_in_the_end_and_a_restart_makes_no_difference() {
+fn random_requests_leave_api_and_locks_consistent_even_after_a_restart() {
     let cases = std::env::var("LATCHKEY_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(16);
     let mut runner =
         TestRunner::new(Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
-    let sequences = proptest::collection::vec(any_deed(), 4..40);
-    let outcome = runner.run(&(sequences, 0..40_usize), |(deeds, restart)| {
-        let straight = run(tell(&deeds, None));
-        let restarted = run(tell(&deeds, Some(restart % deeds.len())));
-        if let Some((one, other)) = first_difference(&straight, &restarted) {
+    let sequences = proptest::collection::vec(any_action(), 4..40);
+    let outcome = runner.run(&(sequences, 0..40_usize), |(actions, restart)| {
+        let uninterrupted = run(run_sequence(&actions, None));
+        let restarted = run(run_sequence(&actions, Some(restart % actions.len())));
+        if let Some((one, other)) = first_difference(&uninterrupted, &restarted) {
             return Err(TestCaseError::fail(format!("without a restart:\n{one}\nwith one:\n{other}")));
         }
         Ok(())

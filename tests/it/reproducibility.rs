@@ -1,9 +1,9 @@
-//! The same story told again gets the same answers, byte for byte: on another server, after a restore, and after a
-//! journey through a file.
+//! Reproducibility: a scenario that runs again gets the same responses, byte for byte: on another server, after a
+//! restore, and after an import of an exported file.
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
-use crate::support::{START, UNKNOWN, app, check_answer, run};
+use crate::support::{START, UNKNOWN, app, check_response, run};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -18,12 +18,12 @@ use std::collections::BTreeSet;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tower::ServiceExt;
 
-/// How many calls the story has.
-const CALLS: usize = 420;
+/// Number of requests in the scenario.
+const REQUESTS: usize = 420;
 
 const SEED: &str = "exactness";
 
-/// The locks of the workspace, one for each way in which brands differ.
+/// Device types of the locks of the workspace, one for each difference between brands.
 const TYPES: [&str; 9] = [
     "august_lock",
     "schlage_lock",
@@ -36,19 +36,19 @@ const TYPES: [&str; 9] = [
     "dormakaba_oracode_door",
 ];
 
-/// A call with its answer.
+/// A request with the status and the text of its response.
 type Exchange = (String, u16, String);
 
-/// A server to tell the story to.
+/// Server on which the scenario runs.
 struct Server(Router);
 
 impl Server {
-    /// The one that all tests share.
+    /// Returns the server that all tests share.
     fn shared() -> Self {
         Self(server::router(app()))
     }
 
-    /// One with a database of its own, in which nothing ever happened.
+    /// Creates a server with a new, empty database.
     async fn fresh() -> Self {
         let shared = app();
         let name = format!("exactness_{}", latchkey::testing::ids::random_id().simple());
@@ -58,7 +58,7 @@ impl Server {
         Self(server::router(App::new(shared.config.clone(), pool).unwrap()))
     }
 
-    async fn ask(&self, key: &str, path: &str, body: &Value) -> (u16, String) {
+    async fn send(&self, key: &str, path: &str, body: &Value) -> (u16, String) {
         let method = if ["/_emulator/clock", "/_emulator/snapshots/export"].contains(&path) { "GET" } else { "POST" };
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
         request = request.header(header::CONTENT_TYPE, "application/json");
@@ -69,82 +69,82 @@ impl Server {
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
         let text = String::from_utf8(body.to_vec()).unwrap();
-        check_answer(method, path, status, &serde_json::from_str(&text).unwrap());
+        check_response(method, path, status, &serde_json::from_str(&text).unwrap());
         (status, text)
     }
 
     async fn ok(&self, key: &str, path: &str, body: Value) -> Value {
-        let (status, text) = self.ask(key, path, &body).await;
+        let (status, text) = self.send(key, path, &body).await;
         assert_eq!(status, 200, "{path}: {text}");
         serde_json::from_str(&text).unwrap()
     }
 
-    /// The beginning of the story: its workspace is made.
-    async fn begin(&self) -> (Story, Vec<Exchange>) {
+    /// Starts the scenario: creates its workspace.
+    async fn begin(&self) -> (Scenario, Vec<Exchange>) {
         let locks: Vec<_> = TYPES.iter().map(|device_type| json!({ "device_type": device_type })).collect();
         let params = json!({ "seed": SEED, "clock": { "held_at": START }, "locks": locks });
-        let (status, text) = self.ask("", "/_emulator/workspaces/create", &params).await;
-        let made: Value = serde_json::from_str(&text).unwrap();
+        let (status, text) = self.send("", "/_emulator/workspaces/create", &params).await;
+        let created: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(status, 200, "{text}");
-        let devices = made["devices"].as_array().unwrap();
-        let story = Story {
-            key: made["api_key"].as_str().unwrap().to_owned(),
+        let devices = created["devices"].as_array().unwrap();
+        let scenario = Scenario {
+            key: created["api_key"].as_str().unwrap().to_owned(),
             locks: devices.iter().map(|device| device["device_id"].clone()).collect(),
             account: devices[0]["connected_account_id"].clone(),
             now: START.to_owned(),
             dice: 7,
-            ..Story::default()
+            ..Scenario::default()
         };
-        (story, vec![("make".to_owned(), status, text)])
+        (scenario, vec![("make".to_owned(), status, text)])
     }
 
-    /// So many further calls.
-    async fn tell(&self, story: &mut Story, calls: usize) -> Vec<Exchange> {
-        let mut told = Vec::new();
-        for _ in 0..calls {
-            let (path, body) = story.next();
-            let (status, text) = self.ask(&story.key, path, &body).await;
-            story.learn(path, &body, &serde_json::from_str(&text).unwrap());
-            told.push((format!("{path} {body}"), status, text));
+    /// Sends this number of further requests.
+    async fn send_next(&self, scenario: &mut Scenario, count: usize) -> Vec<Exchange> {
+        let mut exchanges = Vec::new();
+        for _ in 0..count {
+            let (path, body) = scenario.next();
+            let (status, text) = self.send(&scenario.key, path, &body).await;
+            scenario.record(path, &body, &serde_json::from_str(&text).unwrap());
+            exchanges.push((format!("{path} {body}"), status, text));
         }
-        told
+        exchanges
     }
 
-    /// The whole story, and the end of its workspace.
-    async fn tell_all(&self) -> Vec<Exchange> {
-        let (mut story, mut told) = self.begin().await;
-        told.extend(self.tell(&mut story, CALLS).await);
-        self.end(&story).await;
-        told
+    /// Runs the whole scenario and deletes its workspace.
+    async fn run_all(&self) -> Vec<Exchange> {
+        let (mut scenario, mut exchanges) = self.begin().await;
+        exchanges.extend(self.send_next(&mut scenario, REQUESTS).await);
+        self.end(&scenario).await;
+        exchanges
     }
 
-    async fn end(&self, story: &Story) {
-        self.ok(&story.key, "/_emulator/workspaces/delete", json!({})).await;
+    async fn end(&self, scenario: &Scenario) {
+        self.ok(&scenario.key, "/_emulator/workspaces/delete", json!({})).await;
     }
 }
 
-/// What was learnt so far: what is asked next is a function of the answers alone.
+/// State of the scenario, taken from the responses so far. It alone determines the next request.
 #[derive(Clone, Default)]
-struct Story {
+struct Scenario {
     key: String,
     dice: u64,
     calls: usize,
-    /// How often each kind of call had its turn.
+    /// Number of requests of each kind so far.
     turns: [usize; 3],
     locks: Vec<Value>,
     account: Value,
     codes: Vec<Value>,
-    foreign: Vec<Value>,
+    unmanaged: Vec<Value>,
     backed_up: Vec<Value>,
     attempts: Vec<Value>,
     events: Vec<Value>,
     faults: Vec<Value>,
-    /// Requests for pages that follow.
+    /// Requests for the next pages of lists.
     pages: Vec<(&'static str, Value)>,
     now: String,
 }
 
-impl Story {
+impl Scenario {
     fn roll(&mut self, sides: usize) -> usize {
         self.dice = self.dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.dice >> 33).unwrap() % sides
@@ -155,8 +155,8 @@ impl Story {
         list.get(index).cloned().unwrap_or(json!(UNKNOWN))
     }
 
-    /// One of the latest, which are the likeliest to be there still.
-    fn late(&mut self, list: &[Value]) -> Value {
+    /// Returns one of the last six values, which most likely still exist.
+    fn recent(&mut self, list: &[Value]) -> Value {
         self.one_of(&list[list.len().saturating_sub(6)..])
     }
 
@@ -168,17 +168,17 @@ impl Story {
         (to_iso(starts_at), to_iso(ends_at))
     }
 
-    /// The next of so many calls of a kind, one after the other.
+    /// Returns the index of the next request of a kind: the indexes below `of` in rotation.
     fn turn(&mut self, kind: usize, of: usize) -> usize {
         self.turns[kind] += 1;
         self.turns[kind] % of
     }
 
-    /// What is asked next: each kind of call in turn, so that none is left out, about whatever the dice say.
+    /// Returns the next request. Each kind has its turn, so that none is left out; the objects are random.
     fn next(&mut self) -> (&'static str, Value) {
         self.calls += 1;
         if self.calls.is_multiple_of(5) {
-            // Something always happens, and time always goes on.
+            // Every fifth request moves the clock or creates a code.
             return match self.roll(8) {
                 0 => ("/_emulator/clock/advance", json!({ "until": "next" })),
                 1 => ("/_emulator/clock/advance", json!({ "by": "P1D" })),
@@ -191,16 +191,16 @@ impl Story {
             };
         }
         let lock = self.one_of(&self.locks.clone());
-        let code = self.late(&self.codes.clone());
+        let code = self.recent(&self.codes.clone());
         match (self.calls - self.calls / 5) % 3 {
-            0 => self.about_codes(&lock, &code),
-            1 => self.at_the_lock(&lock, &code),
-            _ => self.reading(&lock, &code),
+            0 => self.code_request(&lock, &code),
+            1 => self.lock_request(&lock, &code),
+            _ => self.other_request(&lock, &code),
         }
     }
 
-    /// Making and changing codes.
-    fn about_codes(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
+    /// Returns a request that creates, changes or deletes codes.
+    fn code_request(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let (starts_at, ends_at) = self.window();
         let pin = format!("{:06}", 246_801 + self.roll(3));
         match self.turn(0, 16) {
@@ -235,24 +235,24 @@ impl Story {
             11 => ("/access_codes/delete", json!({ "access_code_id": code, "sync": self.roll(2) == 0 })),
             12 => (
                 "/access_codes/pull_backup_access_code",
-                json!({ "access_code_id": self.late(&self.backed_up.clone()) }),
+                json!({ "access_code_id": self.recent(&self.backed_up.clone()) }),
             ),
             13 => ("/access_codes/update", json!({ "access_code_id": code, "is_managed": false })),
             14 => (
                 "/access_codes/unmanaged/convert_to_managed",
-                json!({ "access_code_id": self.late(&self.foreign.clone()) }),
+                json!({ "access_code_id": self.recent(&self.unmanaged.clone()) }),
             ),
             _ => (
                 "/access_codes/unmanaged/update",
-                json!({ "access_code_id": self.late(&self.foreign.clone()), "is_managed": true, "force": true }),
+                json!({ "access_code_id": self.recent(&self.unmanaged.clone()), "is_managed": true, "force": true }),
             ),
         }
     }
 
-    /// What happens to locks and codes other than by the API, and what is arranged to.
-    fn at_the_lock(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
+    /// Returns a request about external changes, connections, faults, conditions or programming.
+    fn lock_request(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let pin = format!("{:06}", 135_790 + self.roll(3));
-        let foreign = self.late(&self.foreign.clone());
+        let unmanaged = self.recent(&self.unmanaged.clone());
         match self.turn(1, 24) {
             0 | 1 => ("/_emulator/locks/add_code", json!({ "device_id": lock, "code": pin })),
             2 => (
@@ -264,7 +264,7 @@ impl Story {
                 "/access_codes/simulate/create_unmanaged_access_code",
                 json!({ "device_id": lock, "name": "theirs", "code": pin }),
             ),
-            5 => ("/access_codes/unmanaged/delete", json!({ "access_code_id": foreign })),
+            5 => ("/access_codes/unmanaged/delete", json!({ "access_code_id": unmanaged })),
             6 => ("/devices/simulate/disconnect", json!({ "device_id": lock })),
             7 | 8 => ("/devices/simulate/connect", json!({ "device_id": lock })),
             9 => ("/devices/simulate/disconnect_from_hub", json!({ "device_id": lock })),
@@ -300,8 +300,8 @@ impl Story {
         }
     }
 
-    /// What changes nothing.
-    fn reading(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
+    /// Returns one of the remaining requests, most of which only read.
+    fn other_request(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         if self.roll(4) == 0
             && let Some(page) = self.pages.pop()
         {
@@ -319,7 +319,7 @@ impl Story {
                   "supported_code_lengths": [4, 6] }),
             ),
             7 => ("/access_codes/unmanaged/list", json!({ "device_id": lock, "limit": 1 })),
-            8 => ("/access_codes/unmanaged/get", json!({ "access_code_id": self.late(&self.foreign.clone()) })),
+            8 => ("/access_codes/unmanaged/get", json!({ "access_code_id": self.recent(&self.unmanaged.clone()) })),
             9 | 10 => ("/action_attempts/list", json!({ "limit": 7 })),
             11 => ("/action_attempts/get", json!({ "action_attempt_id": self.one_of(&self.attempts.clone()) })),
             12 => ("/devices/get", json!({ "device_id": lock })),
@@ -342,150 +342,150 @@ impl Story {
         }
     }
 
-    fn learn(&mut self, path: &'static str, asked: &Value, answer: &Value) {
-        let many = answer["access_codes"].as_array().cloned().unwrap_or_default();
-        for code in many.iter().chain(answer.get("access_code")).filter(|code| !code.is_null()) {
+    fn record(&mut self, path: &'static str, request: &Value, response: &Value) {
+        let listed = response["access_codes"].as_array().cloned().unwrap_or_default();
+        for code in listed.iter().chain(response.get("access_code")).filter(|code| !code.is_null()) {
             let id = code["access_code_id"].clone();
-            if path == "/access_codes/create" && asked.get("use_backup_access_code_pool").is_some() {
+            if path == "/access_codes/create" && request.get("use_backup_access_code_pool").is_some() {
                 self.backed_up.push(id.clone());
             }
-            if code["is_managed"] == true { self.codes.push(id) } else { self.foreign.push(id) }
+            if code["is_managed"] == true { self.codes.push(id) } else { self.unmanaged.push(id) }
         }
-        self.attempts.extend(answer.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
-        self.faults.extend(answer.get("fault").map(|fault| fault["fault_id"].clone()));
-        let events = answer["events"].as_array().cloned().unwrap_or_default();
+        self.attempts.extend(response.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
+        self.faults.extend(response.get("fault").map(|fault| fault["fault_id"].clone()));
+        let events = response["events"].as_array().cloned().unwrap_or_default();
         self.events.extend(events.iter().map(|event| event["event_id"].clone()));
-        if let Some(cursor) = answer["pagination"]["next_page_cursor"].as_str() {
-            let mut next = asked.clone();
-            next["page_cursor"] = json!(cursor);
-            self.pages.push((path, next));
+        if let Some(cursor) = response["pagination"]["next_page_cursor"].as_str() {
+            let mut next_page = request.clone();
+            next_page["page_cursor"] = json!(cursor);
+            self.pages.push((path, next_page));
         }
-        if let Some(now) = answer["now"].as_str() {
+        if let Some(now) = response["now"].as_str() {
             now.clone_into(&mut self.now);
         }
     }
 }
 
-/// The story as a server with a database of its own tells it.
-async fn first_telling() -> &'static [Exchange] {
-    static TOLD: OnceCell<Vec<Exchange>> = OnceCell::const_new();
-    TOLD.get_or_init(async || Server::fresh().await.tell_all().await).await
+/// Returns the exchanges of the first run of the scenario, on a server with a separate database.
+async fn first_run() -> &'static [Exchange] {
+    static EXCHANGES: OnceCell<Vec<Exchange>> = OnceCell::const_new();
+    EXCHANGES.get_or_init(async || Server::fresh().await.run_all().await).await
 }
 
-/// There can be one workspace of a seed on the shared server at a time.
-async fn alone() -> MutexGuard<'static, ()> {
+/// Waits until no other test uses the seed: a server allows only one workspace with a seed at a time.
+async fn lock_seed() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     ONE.lock().await
 }
 
 #[track_caller]
-fn assert_same(told: &[Exchange], first: &[Exchange]) {
-    for (index, (one, other)) in told.iter().zip(first).enumerate() {
-        assert_eq!(one, other, "call {index}");
+fn assert_same(actual: &[Exchange], first: &[Exchange]) {
+    for (index, (exchange, expected)) in actual.iter().zip(first).enumerate() {
+        assert_eq!(exchange, expected, "call {index}");
     }
-    assert_eq!(told.len(), first.len());
+    assert_eq!(actual.len(), first.len());
 }
 
 #[test]
-fn a_story_told_again_on_another_server_gets_the_same_answers() {
+fn scenario_on_another_server_gets_the_same_responses() {
     run(async {
-        let first = first_telling().await;
-        let _alone = alone().await;
-        assert_same(&Server::shared().tell_all().await, first);
-        // And when its workspace was there before.
-        assert_same(&Server::shared().tell_all().await, first);
+        let first = first_run().await;
+        let _guard = lock_seed().await;
+        assert_same(&Server::shared().run_all().await, first);
+        // Run it again, after the workspace was deleted.
+        assert_same(&Server::shared().run_all().await, first);
     });
 }
 
 #[test]
-fn the_story_is_about_everything_there_is() {
+fn scenario_covers_all_seam_endpoints() {
     run(async {
-        let first = first_telling().await;
-        let path = |told: &Exchange| told.0.split(' ').next().unwrap().to_owned();
-        let went_well: BTreeSet<_> = first.iter().filter(|told| told.1 == 200).map(path).collect();
-        let of_seam = latchkey::testing::api::routes().into_parts().1;
-        let untold: Vec<_> = of_seam.into_iter().filter(|path| !went_well.contains(*path)).collect();
-        assert!(untold.is_empty(), "{untold:?}");
-        assert!(went_well.iter().filter(|path| path.starts_with("/_emulator")).count() >= 14, "{went_well:?}");
-        let refused = first.iter().filter(|told| told.1 != 200).count();
-        assert!((40..200).contains(&refused), "{refused}");
-        assert!(first.iter().all(|told| told.1 < 500));
-        assert!(first.iter().any(|told| told.0.contains("page_cursor") && told.1 == 200));
+        let first = first_run().await;
+        let path = |exchange: &Exchange| exchange.0.split(' ').next().unwrap().to_owned();
+        let succeeded: BTreeSet<_> = first.iter().filter(|exchange| exchange.1 == 200).map(path).collect();
+        let seam_paths = latchkey::testing::api::routes().into_parts().1;
+        let missing: Vec<_> = seam_paths.into_iter().filter(|path| !succeeded.contains(*path)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(succeeded.iter().filter(|path| path.starts_with("/_emulator")).count() >= 14, "{succeeded:?}");
+        let rejected = first.iter().filter(|exchange| exchange.1 != 200).count();
+        assert!((40..200).contains(&rejected), "{rejected}");
+        assert!(first.iter().all(|exchange| exchange.1 < 500));
+        assert!(first.iter().any(|exchange| exchange.0.contains("page_cursor") && exchange.1 == 200));
     });
 }
 
 #[test]
-fn what_came_after_a_snapshot_leaves_no_trace_when_it_is_restored() {
+fn restore_removes_all_effects_of_later_requests() {
     run(async {
-        let first = first_telling().await;
-        let _alone = alone().await;
+        let first = first_run().await;
+        let _guard = lock_seed().await;
         let server = Server::shared();
-        let (mut story, mut told) = server.begin().await;
-        told.extend(server.tell(&mut story, CALLS / 2).await);
-        let snapshot = server.ok(&story.key, "/_emulator/snapshots/create", json!({})).await;
-        // Another story, which goes on from here with other dice.
-        let mut other = Story { dice: 4711, ..story.clone() };
-        server.tell(&mut other, 100).await;
+        let (mut scenario, mut exchanges) = server.begin().await;
+        exchanges.extend(server.send_next(&mut scenario, REQUESTS / 2).await);
+        let snapshot = server.ok(&scenario.key, "/_emulator/snapshots/create", json!({})).await;
+        // Continue with another scenario: the same state, but other random numbers.
+        let mut other = Scenario { dice: 4711, ..scenario.clone() };
+        server.send_next(&mut other, 100).await;
         let restore = json!({ "snapshot_id": snapshot["snapshot_id"] });
-        let restored = server.ok(&story.key, "/_emulator/snapshots/restore", restore).await;
-        assert_eq!(restored["now"], story.now);
-        told.extend(server.tell(&mut story, CALLS - CALLS / 2).await);
-        server.end(&story).await;
-        assert_same(&told, first);
+        let restored = server.ok(&scenario.key, "/_emulator/snapshots/restore", restore).await;
+        assert_eq!(restored["now"], scenario.now);
+        exchanges.extend(server.send_next(&mut scenario, REQUESTS - REQUESTS / 2).await);
+        server.end(&scenario).await;
+        assert_same(&exchanges, first);
     });
 }
 
 #[test]
-fn a_workspace_that_is_reset_lives_the_same_story_again() {
+fn reset_workspace_gets_the_same_responses_again() {
     run(async {
-        let first = first_telling().await;
-        let _alone = alone().await;
+        let first = first_run().await;
+        let _guard = lock_seed().await;
         let server = Server::shared();
-        let (mut story, mut told) = server.begin().await;
-        let begun = story.clone();
-        server.tell(&mut Story { dice: 4711, ..story.clone() }, 100).await;
+        let (mut scenario, mut exchanges) = server.begin().await;
+        let initial = scenario.clone();
+        server.send_next(&mut Scenario { dice: 4711, ..scenario.clone() }, 100).await;
         for _ in 0..2 {
-            server.ok(&story.key, "/_emulator/workspaces/reset", json!({})).await;
-            story = begun.clone();
-            told.truncate(1);
-            told.extend(server.tell(&mut story, CALLS).await);
-            assert_same(&told, first);
+            server.ok(&scenario.key, "/_emulator/workspaces/reset", json!({})).await;
+            scenario = initial.clone();
+            exchanges.truncate(1);
+            exchanges.extend(server.send_next(&mut scenario, REQUESTS).await);
+            assert_same(&exchanges, first);
         }
-        server.end(&story).await;
+        server.end(&scenario).await;
     });
 }
 
 #[test]
-fn a_story_goes_on_in_a_new_workspace_on_another_server_from_a_file() {
+fn imported_snapshot_continues_the_scenario_on_another_server() {
     run(async {
-        let first = first_telling().await;
-        let _alone = alone().await;
+        let first = first_run().await;
+        let _guard = lock_seed().await;
         let server = Server::shared();
-        let (mut story, mut told) = server.begin().await;
-        told.extend(server.tell(&mut story, CALLS / 2).await);
-        let exported = server.ok(&story.key, "/_emulator/snapshots/export", json!({})).await;
-        assert_eq!(server.ok(&story.key, "/_emulator/snapshots/export", json!({})).await, exported);
+        let (mut scenario, mut exchanges) = server.begin().await;
+        exchanges.extend(server.send_next(&mut scenario, REQUESTS / 2).await);
+        let exported = server.ok(&scenario.key, "/_emulator/snapshots/export", json!({})).await;
+        assert_eq!(server.ok(&scenario.key, "/_emulator/snapshots/export", json!({})).await, exported);
         let workspace_id = exported["snapshot"]["workspace_id"].clone();
-        server.end(&story).await;
-        // A workspace that has nothing of the old one but its id: the rest, its seed too, comes with the file.
-        for elsewhere in [&server, &Server::fresh().await] {
+        server.end(&scenario).await;
+        // The new workspace has only the id of the old one. The rest, including the seed, comes from the file.
+        for target in [&server, &Server::fresh().await] {
             let params = json!({ "workspace_id": workspace_id, "api_key": "seam_test_exactness", "locks": 2 });
-            elsewhere.ok("", "/_emulator/workspaces/create", params).await;
+            target.ok("", "/_emulator/workspaces/create", params).await;
             let key = "seam_test_exactness";
-            let imported = elsewhere.ok(key, "/_emulator/snapshots/import", exported.clone()).await;
+            let imported = target.ok(key, "/_emulator/snapshots/import", exported.clone()).await;
             let restore = json!({ "snapshot_id": imported["snapshot_id"] });
-            elsewhere.ok(key, "/_emulator/snapshots/restore", restore).await;
-            let again = elsewhere.ok(key, "/_emulator/snapshots/export", json!({})).await;
-            assert_eq!(again, exported);
-            let mut story = Story { key: key.to_owned(), ..story.clone() };
-            let mut whole = told.clone();
-            whole.extend(elsewhere.tell(&mut story, CALLS - CALLS / 2).await);
-            elsewhere.end(&story).await;
-            // The publishable key is one of the keys that stay.
-            for ((asked, status, text), (first_asked, first_status, first_text)) in whole.iter().zip(first) {
-                assert_eq!((asked, status), (first_asked, first_status));
-                if !asked.starts_with("/workspaces/get") {
-                    assert_eq!(text, first_text, "{asked}");
+            target.ok(key, "/_emulator/snapshots/restore", restore).await;
+            let exported_again = target.ok(key, "/_emulator/snapshots/export", json!({})).await;
+            assert_eq!(exported_again, exported);
+            let mut scenario = Scenario { key: key.to_owned(), ..scenario.clone() };
+            let mut combined = exchanges.clone();
+            combined.extend(target.send_next(&mut scenario, REQUESTS - REQUESTS / 2).await);
+            target.end(&scenario).await;
+            // A restore keeps the publishable key of the workspace, so `/workspaces/get` returns another one.
+            for ((request, status, text), (first_request, first_status, first_text)) in combined.iter().zip(first) {
+                assert_eq!((request, status), (first_request, first_status));
+                if !request.starts_with("/workspaces/get") {
+                    assert_eq!(text, first_text, "{request}");
                 }
             }
         }

@@ -1,13 +1,13 @@
-//! The log of what was asked and answered.
+//! The log of requests and responses, and its stream.
 
-use crate::concurrency::at_once;
+use crate::concurrency::send_concurrently;
 use crate::support::{TestWorkspace, UNKNOWN, app, ask, post_as, run};
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use latchkey::testing::engine::app::App;
 use latchkey::testing::engine::request_log::Pending;
-use latchkey::testing::http::envelope::Answer;
+use latchkey::testing::http::envelope::JsonResponse;
 use latchkey::testing::server;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ async fn log(workspace: &TestWorkspace, params: Value) -> Vec<Value> {
     listed["requests"].as_array().unwrap().clone()
 }
 
-/// The last request of a workspace.
+/// Returns the last logged request of a workspace.
 async fn last(workspace: &TestWorkspace) -> Value {
     log(workspace, json!({ "limit": 1 })).await.pop().unwrap()
 }
@@ -30,13 +30,13 @@ fn types(entry: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn a_request_is_kept_with_its_answer_and_what_it_caused() {
+fn request_is_logged_with_its_response_and_its_events() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let body = json!({ "device_id": workspace.lock(0), "name": "Ada", "sync": true });
         let reply = workspace.post("/access_codes/create?colour=red", body.clone()).await;
         let request_id = reply.headers["seam-request-id"].to_str().unwrap().to_owned();
-        let answer = reply.ok();
+        let response = reply.ok();
         let entry = last(&workspace).await;
         let expected = [
             ("request_id", json!(request_id)),
@@ -47,7 +47,7 @@ fn a_request_is_kept_with_its_answer_and_what_it_caused() {
             ("body", body),
             ("is_body_cut", json!(false)),
             ("status", json!(200)),
-            ("answer", answer.clone()),
+            ("answer", response.clone()),
             ("is_answer_cut", json!(false)),
             ("validation_issues", json!([])),
             ("unknown_parameters", json!([{ "parameter": "colour", "suggestion": null }])),
@@ -58,7 +58,7 @@ fn a_request_is_kept_with_its_answer_and_what_it_caused() {
         }
         assert!(entry["duration_ms"].as_f64().unwrap() > 0.0);
         assert_eq!(types(&entry), ["access_code.created", "access_code.set_on_device"]);
-        let id = &answer["access_code"]["access_code_id"];
+        let id = &response["access_code"]["access_code_id"];
         for event in entry["events"].as_array().unwrap() {
             assert_eq!(event["access_code_id"], *id);
             let event = json!({ "event_id": event["event_id"] });
@@ -68,7 +68,7 @@ fn a_request_is_kept_with_its_answer_and_what_it_caused() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_told_with_the_name_that_was_meant() {
+fn validation_issues_are_logged_with_the_suggested_parameter() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace
@@ -87,17 +87,17 @@ fn what_is_wrong_with_a_request_is_told_with_the_name_that_was_meant() {
         assert_eq!((&entry["status"], &entry["events"]), (&json!(400), &json!([])));
         assert_eq!(entry["answer"]["error"]["type"], "invalid_input");
         workspace.get("/devices/list?custom_metadata_has.any=1&limti=1").await.ok();
-        let meant = json!([{ "parameter": "limti", "suggestion": "limit" }]);
-        assert_eq!(last(&workspace).await["unknown_parameters"], meant);
+        let suggested = json!([{ "parameter": "limti", "suggestion": "limit" }]);
+        assert_eq!(last(&workspace).await["unknown_parameters"], suggested);
     });
 }
 
 #[test]
-fn events_belong_to_the_request_that_caused_them_also_where_many_are_served_together() {
+fn events_are_logged_with_the_request_that_caused_them_even_in_batches() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         let create = |index: usize| ("/access_codes/create", json!({ "device_id": workspace.lock(index % 3) }));
-        at_once(&workspace.api_key, (0..24).map(create).collect()).await;
+        send_concurrently(&workspace.api_key, (0..24).map(create).collect()).await;
         let created = log(&workspace, json!({ "path": "/access_codes/create" })).await;
         assert_eq!(created.len(), 24);
         let mut ids = Vec::new();
@@ -107,12 +107,12 @@ fn events_belong_to_the_request_that_caused_them_also_where_many_are_served_toge
             assert_eq!(entry["events"][0]["access_code_id"], *id);
             ids.push(id.clone());
         }
-        // The locks take them up later: that is nobody's doing.
+        // The locks set the codes later: those events belong to no request.
         workspace.advance("PT1H").await;
         assert_eq!(log(&workspace, json!({ "path": "/access_codes/create" })).await, created);
 
         let update = |id: &Value| ("/access_codes/update", json!({ "access_code_id": id, "name": "moved" }));
-        at_once(&workspace.api_key, ids.iter().map(update).collect()).await;
+        send_concurrently(&workspace.api_key, ids.iter().map(update).collect()).await;
         let updated = log(&workspace, json!({ "path": "/access_codes/update" })).await;
         assert_eq!(updated.len(), 24);
         for entry in &updated {
@@ -123,37 +123,37 @@ fn events_belong_to_the_request_that_caused_them_also_where_many_are_served_toge
         assert_eq!(types(&last(&workspace).await), ["access_code.removed_from_device", "access_code.deleted"]);
         workspace.post("/devices/simulate/disconnect", json!({ "device_id": workspace.lock(0) })).await.ok();
         assert_eq!(types(&last(&workspace).await), ["device.disconnected"]);
-        // They were answered in any order.
-        let is_left = |entry: &&Value| entry["body"]["device_id"] != workspace.lock(0) && entry != &&created[0];
-        let left = &created.iter().find(is_left).unwrap()["answer"]["access_code"]["access_code_id"];
+        // The requests were served in any order.
+        let is_remaining = |entry: &&Value| entry["body"]["device_id"] != workspace.lock(0) && entry != &&created[0];
+        let remaining = &created.iter().find(is_remaining).unwrap()["answer"]["access_code"]["access_code_id"];
         workspace
-            .post("/access_codes/update", json!({ "access_code_id": left, "code": "4321", "sync": true }))
+            .post("/access_codes/update", json!({ "access_code_id": remaining, "code": "4321", "sync": true }))
             .await
             .ok();
-        let told = last(&workspace).await;
-        assert_eq!(types(&told)[0], "access_code.mutations_requested");
-        assert!(types(&told).contains(&"access_code.code_changed"), "{told}");
+        let entry_of_update = last(&workspace).await;
+        assert_eq!(types(&entry_of_update)[0], "access_code.mutations_requested");
+        assert!(types(&entry_of_update).contains(&"access_code.code_changed"), "{entry_of_update}");
     });
 }
 
 #[test]
-fn what_fell_due_before_a_request_is_not_its_doing() {
+fn events_due_before_a_request_are_not_logged_with_it() {
     run(async {
-        // A millisecond is more than the lock needs.
+        // At this rate a millisecond is longer than the programming takes.
         let clock = json!({ "running_from": "2026-03-02T12:00:00Z", "rate": 1_000_000 });
-        let workspace = TestWorkspace::make(json!({ "locks": 1, "clock": clock })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": 1, "clock": clock })).await;
         let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         let renamed = json!({ "access_code_id": code["access_code_id"], "name": "Ada" });
         workspace.post("/access_codes/update", renamed).await.ok();
-        let caused = last(&workspace).await;
-        assert_eq!(types(&caused), ["access_code.mutations_requested"]);
-        let told = workspace.events_of(&code["access_code_id"]).await;
-        assert_eq!(told[1].0, "access_code.set_on_device");
+        let entry = last(&workspace).await;
+        assert_eq!(types(&entry), ["access_code.mutations_requested"]);
+        let events = workspace.events_of(&code["access_code_id"]).await;
+        assert_eq!(events[1].0, "access_code.set_on_device");
     });
 }
 
 #[test]
-fn the_log_is_in_order_and_can_be_followed_and_searched() {
+fn request_log_is_ordered_and_can_be_followed_and_searched() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(0).await);
         other.get("/devices/list").await.ok();
@@ -161,35 +161,35 @@ fn the_log_is_in_order_and_can_be_followed_and_searched() {
             let (method, path) = request.split_once(' ').unwrap();
             workspace.request(method, path).await;
         }
-        workspace.ask_nothing().await;
-        let all = log(&workspace, json!({})).await;
-        let of = |entries: &[Value]| -> Vec<String> {
-            entries.iter().map(|it| format!("{} {} {}", it["method"], it["path"], it["status"])).collect()
+        workspace.send_unlogged().await;
+        let logged = log(&workspace, json!({})).await;
+        let lines = |entries: &[Value]| -> Vec<String> {
+            entries.iter().map(|entry| format!("{} {} {}", entry["method"], entry["path"], entry["status"])).collect()
         };
         let (first, second, third) =
             (r#""GET" "/devices/list" 200"#, r#""POST" "/events/list" 400"#, r#""GET" "/events/list" 200"#);
-        assert_eq!(of(&all), [first, second, third], "the control plane is not in it");
-        let found = async |params: Value| of(&log(&workspace, params).await);
+        assert_eq!(lines(&logged), [first, second, third], "the control plane is not in it");
+        let found = async |params: Value| lines(&log(&workspace, params).await);
         assert_eq!(found(json!({ "limit": 2 })).await, [second, third], "the latest");
-        let cursor = &all[0]["cursor"];
+        let cursor = &logged[0]["cursor"];
         assert_eq!(found(json!({ "after": cursor })).await, [second, third]);
         assert_eq!(found(json!({ "after": cursor, "limit": 1 })).await, [second], "the next");
         assert_eq!(found(json!({ "path": "/events/list" })).await, [second, third]);
         assert_eq!(found(json!({ "path": "/ev*", "method": "GET" })).await, [third]);
         assert_eq!(found(json!({ "status": 400 })).await, [second]);
-        assert_eq!(found(json!({ "request_id": all[2]["request_id"] })).await, [third]);
+        assert_eq!(found(json!({ "request_id": logged[2]["request_id"] })).await, [third]);
         assert_eq!(found(json!({ "method": "PUT" })).await, Vec::<String>::new());
         let cursor = cursor.as_str().unwrap();
         let next = workspace.get(&format!("/_emulator/requests?after={cursor}&limit=1")).await.ok();
-        assert_eq!(of(next["requests"].as_array().unwrap()), [second]);
+        assert_eq!(lines(next["requests"].as_array().unwrap()), [second]);
         let named = post_as("", "/_emulator/requests", json!({ "workspace_id": workspace.workspace_id })).await.ok();
         assert_eq!(named["requests"].as_array().unwrap().len(), 3);
     });
 }
 
 impl TestWorkspace {
-    /// What leaves no trace in the log.
-    async fn ask_nothing(&self) {
+    /// Sends requests that are not logged.
+    async fn send_unlogged(&self) {
         self.get("/health").await.ok();
         self.get("/openapi.json").await;
         let bearer = format!("Bearer {}", self.api_key);
@@ -199,7 +199,7 @@ impl TestWorkspace {
 }
 
 #[test]
-fn requests_with_no_workspace_are_seen_apart_and_paths_that_are_not_here_by_who_asked() {
+fn unauthenticated_requests_are_listed_apart_and_unknown_paths_by_caller() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let marked = |marks: &str| format!("/devices/list?mark={}{marks}", workspace.workspace_id);
@@ -208,14 +208,20 @@ fn requests_with_no_workspace_are_seen_apart_and_paths_that_are_not_here_by_who_
         workspace.post("/locks/lock_door", json!({ "token": "secret" })).await.error(501, "not_implemented");
         workspace.get("/nowhere").await.error(404, "not_found");
         ask("GET", &marked("3").replace("devices", "nowhere"), &[], "").await.error(404, "not_found");
-        let nobodys = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
-        let is_mine = |entry: &&Value| entry["query"]["mark"].to_string().contains(&workspace.workspace_id);
-        let mine: Vec<&Value> = nobodys.iter().filter(is_mine).collect();
-        assert_eq!(mine.iter().map(|it| it["status"].as_u64().unwrap()).collect::<Vec<_>>(), [401, 401, 404]);
-        assert!(mine.iter().all(|entry| entry["workspace_id"].is_null()));
-        assert!(mine.iter().all(|entry| !entry.to_string().contains("wrong_0123")));
-        let known = log(&workspace, json!({})).await;
-        assert_eq!(known.iter().map(|it| it["path"].clone()).collect::<Vec<_>>(), ["/locks/lock_door", "/nowhere"]);
+        let unauthenticated = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
+        let is_marked = |entry: &&Value| entry["query"]["mark"].to_string().contains(&workspace.workspace_id);
+        let marked_entries: Vec<&Value> = unauthenticated.iter().filter(is_marked).collect();
+        assert_eq!(
+            marked_entries.iter().map(|entry| entry["status"].as_u64().unwrap()).collect::<Vec<_>>(),
+            [401, 401, 404]
+        );
+        assert!(marked_entries.iter().all(|entry| entry["workspace_id"].is_null()));
+        assert!(marked_entries.iter().all(|entry| !entry.to_string().contains("wrong_0123")));
+        let own_entries = log(&workspace, json!({})).await;
+        assert_eq!(
+            own_entries.iter().map(|entry| entry["path"].clone()).collect::<Vec<_>>(),
+            ["/locks/lock_door", "/nowhere"]
+        );
     });
 }
 
@@ -250,13 +256,13 @@ fn credentials_are_masked_and_long_bodies_are_cut() {
         assert_eq!(entries[1]["query"], json!({ "token": "***", "search": "***" }));
         assert_eq!(entries[3]["body"], r#"{"api_key": "***", "search": "***"#);
         assert_eq!(entries[4]["is_body_cut"], true);
-        let kept = entries[4]["body"].as_str().unwrap();
-        assert!(kept.len() == 16 * 1024 && kept.starts_with(r#"{"search":"xxx"#), "{kept}");
+        let stored_body = entries[4]["body"].as_str().unwrap();
+        assert!(stored_body.len() == 16 * 1024 && stored_body.starts_with(r#"{"search":"xxx"#), "{stored_body}");
     });
 }
 
 #[test]
-fn a_request_that_was_struck_names_the_fault() {
+fn request_with_an_http_fault_is_logged_with_the_fault_id() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let fault = async |outcome: Value| {
@@ -276,7 +282,7 @@ fn a_request_that_was_struck_names_the_fault() {
 }
 
 #[test]
-fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nobody_up() {
+fn slow_stream_reader_gets_the_number_of_missed_requests() {
     run(async {
         const MANY: u64 = 3000;
         let workspace = TestWorkspace::with_locks(0).await;
@@ -291,28 +297,28 @@ fn who_reads_a_stream_too_slowly_is_told_how_many_were_passed_over_and_holds_nob
         for _ in 0..MANY {
             let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
             pending.entry.workspace_id = Some(workspace.workspace_id.parse().unwrap());
-            let answer = Answer { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
-            app.requests.keep(pending, answer.status.as_u16(), &answer.body);
+            let response = JsonResponse { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
+            app.requests.record(pending, response.status.as_u16(), &response.body);
         }
-        let (mut told, mut missed) = (0, 0);
-        while told + missed < MANY {
+        let (mut sent, mut missed) = (0, 0);
+        while sent + missed < MANY {
             let text = stream.frame().await.unwrap().unwrap().into_data().unwrap();
             let text = String::from_utf8(text.to_vec()).unwrap();
-            told += u64::from(text.contains("event: request"));
+            sent += u64::from(text.contains("event: request"));
             if text.contains("event: missed") {
                 let (_, data) = text.split_once("data: ").unwrap();
                 missed += serde_json::from_str::<Value>(data).unwrap()["missed"].as_u64().unwrap();
             }
         }
-        assert!(told + missed == MANY && missed > 0, "{told} told and {missed} missed");
+        assert!(sent + missed == MANY && missed > 0, "{sent} told and {missed} missed");
     });
 }
 
 #[test]
-fn a_log_that_is_asked_for_wrongly_is_refused() {
+fn request_log_rejects_invalid_filters() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        let refused = [
+        let invalid_filters = [
             ("limit", json!(0)),
             ("limit", json!("all")),
             ("after", json!("made up")),
@@ -324,7 +330,7 @@ fn a_log_that_is_asked_for_wrongly_is_refused() {
             ("status", json!("ok")),
             ("unauthenticated", json!("yes")),
         ];
-        for (name, value) in refused {
+        for (name, value) in invalid_filters {
             workspace.post("/_emulator/requests", json!({ name: value })).await.invalid(name);
         }
         let nowhere = json!({ "workspace_id": UNKNOWN });
@@ -342,16 +348,17 @@ fn a_log_that_is_asked_for_wrongly_is_refused() {
 }
 
 #[test]
-fn requests_of_nobody_show_no_pins() {
+fn unauthenticated_requests_are_logged_without_pins() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let query = format!("/access_codes/create?mark={}&code=482913&new_code=9182&name=Ada", workspace.workspace_id);
         ask("GET", &query, &[], "").await.error(401, "unauthorized");
-        let nobodys = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
-        let mine = nobodys.iter().find(|entry| entry["query"]["mark"] == workspace.workspace_id.as_str()).unwrap();
+        let unauthenticated = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
+        let marked =
+            unauthenticated.iter().find(|entry| entry["query"]["mark"] == workspace.workspace_id.as_str()).unwrap();
         let expected = json!({ "mark": workspace.workspace_id, "code": "***", "new_code": "***", "name": "Ada" });
-        assert_eq!(mine["query"], expected);
-        // Its own are the workspace's to see.
+        assert_eq!(marked["query"], expected);
+        // The log of a workspace shows the PINs of its own requests.
         workspace.get("/access_codes/create?code=482913").await.error(405, "method_not_allowed");
         assert_eq!(last(&workspace).await["query"]["code"], "482913");
     });

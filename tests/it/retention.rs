@@ -1,11 +1,11 @@
-//! What is older than it is to be kept goes, and nothing else.
+//! Retention: removes history that is older than the retention period, and nothing else.
 
 use crate::support::{TestWorkspace, app, run};
 use chrono::TimeDelta;
 use latchkey::testing::engine::retention::remove_older_than;
 use serde_json::{Value, json};
 
-/// Makes everything that has happened in a workspace happen two hours earlier.
+/// Moves the history of a workspace two hours into the past.
 async fn age(workspace: &TestWorkspace) {
     for statement in [
         "update event set occurred_at = occurred_at - interval '2 hours' where workspace_id = $1::text::uuid",
@@ -23,13 +23,13 @@ async fn count(workspace: &TestWorkspace, statement: &'static str) -> i64 {
 async fn history(workspace: &TestWorkspace) -> (Vec<Value>, Vec<Value>, i64) {
     let events = workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await.ok();
     let attempts = workspace.post("/action_attempts/list", json!({})).await.ok();
-    let list = |answer: &Value, name: &str| answer[name].as_array().unwrap().clone();
+    let list = |response: &Value, name: &str| response[name].as_array().unwrap().clone();
     let codes = count(workspace, "select count(*) from access_code where workspace_id = $1::text::uuid").await;
     (list(&events, "events"), list(&attempts, "action_attempts"), codes)
 }
 
-/// A code that comes and goes, and one that stays.
-async fn live_through(workspace: &TestWorkspace, is_live: bool) -> Value {
+/// Creates a code that is deleted and a code that stays, and returns the second one.
+async fn create_history(workspace: &TestWorkspace, is_live: bool) -> Value {
     let passing = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
     let staying = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
     workspace
@@ -47,8 +47,9 @@ async fn live_through(workspace: &TestWorkspace, is_live: bool) -> Value {
 #[test]
 fn retention_removes_old_events_attempts_and_gone_codes() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 1, "programming": "at_once" })).await;
-        let staying = live_through(&workspace, true).await;
+        let workspace =
+            TestWorkspace::create_with(json!({ "clock": "live", "locks": 1, "programming": "at_once" })).await;
+        let staying = create_history(&workspace, true).await;
         let (events, attempts, codes) = history(&workspace).await;
         assert!(events.len() >= 6 && attempts.len() == 3 && codes == 2, "{events:?}");
         remove_older_than(&app(), TimeDelta::hours(1)).await.unwrap();
@@ -64,11 +65,12 @@ fn retention_removes_old_events_attempts_and_gone_codes() {
 }
 
 #[test]
-fn a_code_that_is_gone_stays_while_what_speaks_of_it_does() {
+fn deleted_code_stays_while_an_event_refers_to_it() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 1, "programming": "at_once" })).await;
-        live_through(&workspace, true).await;
-        // Its first events are old, its end is not.
+        let workspace =
+            TestWorkspace::create_with(json!({ "clock": "live", "locks": 1, "programming": "at_once" })).await;
+        create_history(&workspace, true).await;
+        // The creation events are old, the deletion is not.
         let old = "update event set occurred_at = occurred_at - interval '2 hours'
                    where workspace_id = $1::text::uuid and event_type = 'access_code.created'";
         sqlx::query(old).bind(&workspace.workspace_id).execute(app().pool.raw()).await.unwrap();
@@ -82,10 +84,10 @@ fn a_code_that_is_gone_stays_while_what_speaks_of_it_does() {
 }
 
 #[test]
-fn a_workspace_whose_clock_is_held_or_runs_only_for_a_while_keeps_all() {
+fn retention_skips_workspaces_whose_clock_is_held_or_running() {
     run(async {
-        let held = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
-        live_through(&held, false).await;
+        let held = TestWorkspace::create_with(json!({ "locks": 1, "programming": "at_once" })).await;
+        create_history(&held, false).await;
         held.advance("P30D").await;
         age(&held).await;
         let before = history(&held).await;
@@ -98,24 +100,25 @@ fn a_workspace_whose_clock_is_held_or_runs_only_for_a_while_keeps_all() {
 }
 
 #[test]
-fn more_than_fits_into_one_batch_goes_too_and_removing_from_several_sides_at_once_is_no_trouble() {
+fn retention_removes_several_batches_also_when_run_concurrently() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "clock": "live", "locks": 10, "programming": "at_once" })).await;
+        let workspace =
+            TestWorkspace::create_with(json!({ "clock": "live", "locks": 10, "programming": "at_once" })).await;
         for _ in 0..60 {
             workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
         }
         workspace.tick().await;
         let (events, ..) = history(&workspace).await;
         assert_eq!(events.len(), 500, "a page");
-        let all = "select count(*) from event where workspace_id = $1::text::uuid";
-        assert!(count(&workspace, all).await > 1000);
+        let event_count = "select count(*) from event where workspace_id = $1::text::uuid";
+        assert!(count(&workspace, event_count).await > 1000);
         age(&workspace).await;
         let (one, other) = (app(), app());
         let hour = TimeDelta::hours(1);
         let (one, other) = tokio::join!(remove_older_than(&one, hour), remove_older_than(&other, hour));
         one.and(other).unwrap();
         remove_older_than(&app(), hour).await.unwrap();
-        assert_eq!(count(&workspace, all).await, 0);
+        assert_eq!(count(&workspace, event_count).await, 0);
         let (.., codes) = history(&workspace).await;
         assert_eq!(codes, 600);
     });

@@ -11,10 +11,10 @@ use latchkey::testing::server;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-/// The status, `Retry-After` and body of `/health`.
+/// Requests `/health`. Returns the status, `Retry-After` and the body.
 async fn health(router: Router) -> (StatusCode, Option<String>, Value) {
     let response = router.oneshot(Request::get("/health").body(Body::empty()).unwrap()).await.unwrap();
-    let retry_after = response.headers().get(header::RETRY_AFTER).map(|it| it.to_str().unwrap().to_owned());
+    let retry_after = response.headers().get(header::RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
     let status = response.status();
     let body = to_bytes(response.into_body(), 10_000).await.unwrap();
     (status, retry_after, serde_json::from_slice(&body).unwrap())
@@ -25,8 +25,8 @@ fn statuses(body: &Value) -> Vec<(&str, &str)> {
     parts.map(|part| (part["service"].as_str().unwrap(), part["status"].as_str().unwrap())).collect()
 }
 
-/// A server on the tests' database, with a pool and a scheduler state of its own.
-fn own() -> App {
+/// Creates a server on the tests' database, with a separate pool and scheduler state.
+fn new_server() -> App {
     let options = app().pool.raw().connect_options().as_ref().clone();
     let limits = PoolLimits { connections: 1, ..PoolLimits::of(&app().config) };
     App::new(app().config.clone(), Pools::lazy(options, limits)).unwrap()
@@ -35,9 +35,9 @@ fn own() -> App {
 #[test]
 fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
     run(async {
-        let server = own();
+        let server = new_server();
         let before = machine_now();
-        server.scheduler_went_round(SchedulerRound { ended_at: before, has_succeeded: true });
+        server.record_scheduler_round(SchedulerRound { ended_at: before, has_succeeded: true });
         let router = server::router(server);
         let (status, retry_after, body) = health(router.clone()).await;
         assert_eq!((status, retry_after, &body["ok"]), (StatusCode::OK, None, &Value::Bool(true)));
@@ -48,8 +48,8 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         let evaluated_at: Timestamp = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
         assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
         assert_eq!(health(router).await.2, body, "it is good for a second");
-        let server = own();
-        server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
+        let server = new_server();
+        server.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
         let (status, _, body) = health(server::router(server)).await;
         assert_eq!((status, statuses(&body)[2]), (StatusCode::OK, ("scheduler", "degraded")));
     });
@@ -58,17 +58,17 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
 #[test]
 fn health_is_503_while_a_part_is_down() {
     run(async {
-        let server = own();
-        server.scheduler_went_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
+        let server = new_server();
+        server.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
         server.pool.close().await;
         let (status, retry_after, body) = health(server::router(server)).await;
         assert_eq!((status, &body["ok"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::Bool(false)));
         assert!(retry_after.is_some());
         assert_eq!(statuses(&body), [("api", "healthy"), ("database", "down"), ("scheduler", "healthy")]);
 
-        let server = own();
+        let server = new_server();
         let long_ago = machine_now() - chrono::TimeDelta::minutes(1);
-        server.scheduler_went_round(SchedulerRound { ended_at: long_ago, has_succeeded: true });
+        server.record_scheduler_round(SchedulerRound { ended_at: long_ago, has_succeeded: true });
         let (status, _, body) = health(server::router(server)).await;
         assert_eq!((status, statuses(&body)[2]), (StatusCode::SERVICE_UNAVAILABLE, ("scheduler", "down")));
     });

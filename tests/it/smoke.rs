@@ -1,15 +1,15 @@
-//! The main job in one story.
+//! The main scenario: one PIN on two locks, from its creation to its removal.
 
 use crate::support::{TestWorkspace, run};
 use serde_json::json;
 
 #[test]
-fn two_locks_get_one_pin_that_becomes_set_and_is_removed_when_deleted() {
+fn create_multiple_puts_one_pin_on_two_locks_until_it_is_deleted() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
-        let made =
+        let created =
             workspace.post("/access_codes/create_multiple", json!({ "device_ids": workspace.locks() })).await.ok();
-        let codes = made["access_codes"].as_array().unwrap();
+        let codes = created["access_codes"].as_array().unwrap();
         assert_eq!(codes[0]["code"], codes[1]["code"]);
         assert_eq!(codes[0]["common_code_key"], codes[1]["common_code_key"]);
         assert_eq!(codes[0]["status"], "setting");

@@ -1,6 +1,6 @@
-//! One server for all tests, and a workspace of its own for each.
+//! Test server and test workspaces: all tests share one server, and each test has its own workspaces.
 //!
-//! Every answer a test sees is checked against the contract on its way.
+//! Each response is checked against the contract before the test receives it.
 
 use axum::Router;
 use axum::body::Body;
@@ -19,7 +19,7 @@ use std::sync::OnceLock;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-/// The instant at which the clock of a test's workspace is held unless it says otherwise.
+/// Default instant at which the clock of a test workspace is held.
 pub(crate) const START: &str = "2026-03-02T12:00:00.000Z";
 
 /// A device id that no workspace has.
@@ -41,7 +41,7 @@ fn server() -> &'static Server {
         let pool = runtime
             .block_on(postgres::connect(&database.url(), PoolLimits::of(&config.settings)))
             .expect("the database is up to date");
-        // The process's end ends it; nothing here lives longer.
+        // The database stops when the process ends.
         std::mem::forget(database);
         let app = App::new(config.settings, pool).expect("the contracts parse");
         let router = server::router(app.clone());
@@ -49,35 +49,35 @@ fn server() -> &'static Server {
     })
 }
 
-/// Runs a test on the runtime that the server's connections belong to.
+/// Runs a test on the runtime of the server's database connections.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     server().runtime.block_on(test)
 }
 
-/// The server's own handle, for what has no route.
+/// Returns the handle to the server, for functions that have no route.
 pub(crate) fn app() -> App {
     server().app.clone()
 }
 
-/// One answer.
+/// Response to a test.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) headers: axum::http::HeaderMap,
     pub(crate) body: Value,
-    /// The body as it was sent.
+    /// Body before it was parsed.
     pub(crate) text: String,
 }
 
 impl Reply {
-    /// The body of an answer that has to be a success.
+    /// Asserts that the response is a success, and returns its body.
     #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert_eq!((self.status, &self.body["ok"]), (200, &json!(true)), "{}", self.body);
         self.body
     }
 
-    /// The `error` of an answer that has to be this one.
+    /// Asserts that the response is this error, and returns its `error`.
     #[track_caller]
     pub(crate) fn error(self, status: u16, kind: &str) -> Value {
         assert_eq!((self.status, &self.body["ok"]), (status, &json!(false)), "{}", self.body);
@@ -86,7 +86,7 @@ impl Reply {
         self.body["error"].clone()
     }
 
-    /// The messages about one parameter of an answer that has to be `invalid_input`.
+    /// Asserts that the response is `invalid_input`, and returns the messages about this parameter.
     #[track_caller]
     pub(crate) fn invalid(self, parameter: &str) -> Vec<String> {
         let error = self.error(400, "invalid_input");
@@ -95,27 +95,28 @@ impl Reply {
     }
 }
 
-/// The document with what is answered in place of what Seam's contract says, where it names such a deviation.
-fn as_answered(document: &str) -> String {
+/// Returns a contract in which the responses of Latchkey replace those of Seam, for the deviations that the contract
+/// lists.
+fn with_deviations(document: &str) -> String {
     let mut document: Value = serde_json::from_str(document).expect("JSON");
     let deviations = document["x-latchkey-deviations"].as_array().cloned().unwrap_or_default();
     for deviation in deviations.iter().filter(|deviation| deviation.get("answered").is_some()) {
         let path = deviation["path"].as_str().expect("a pointer");
         for method in ["get", "post", "put", "patch", "delete"] {
-            if let Some(index) = document.pointer_mut(&path.replace("/*/", &format!("/{method}/"))) {
-                *index = deviation["answered"].clone();
+            if let Some(value) = document.pointer_mut(&path.replace("/*/", &format!("/{method}/"))) {
+                *value = deviation["answered"].clone();
             }
         }
     }
     document.to_string()
 }
 
-/// Checks an answer against the contract that has its path, if one has.
-pub(crate) fn check_answer(method: &str, path: &str, status: u16, body: &Value) {
+/// Checks a response against the contract that contains its path, if any.
+pub(crate) fn check_response(method: &str, path: &str, status: u16, body: &Value) {
     static CONTRACTS: OnceLock<[Contract; 2]> = OnceLock::new();
     let contracts = CONTRACTS.get_or_init(|| {
         [contract::OPENAPI, contract::CONTROL_OPENAPI]
-            .map(|document| Contract::parse(&as_answered(document)).expect("the contract parses"))
+            .map(|document| Contract::parse(&with_deviations(document)).expect("the contract parses"))
     });
     let endpoint = contracts.iter().find_map(|contract| contract.endpoint(path));
     if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(method)) {
@@ -124,7 +125,7 @@ pub(crate) fn check_answer(method: &str, path: &str, status: u16, body: &Value) 
     }
 }
 
-/// Sends a request as it is and checks the answer against the contract that has its path, if one has.
+/// Sends a request unchanged, and checks the response against the contract that contains its path, if any.
 pub(crate) async fn send(request: Request<Body>) -> Reply {
     let server = server();
     let (path, method) = (request.uri().path().to_owned(), request.method().to_string());
@@ -133,17 +134,17 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     let headers = response.headers().clone();
     assert!(headers.contains_key("seam-request-id"), "{method} {path} has no request id");
     if headers.get(header::CONTENT_TYPE).is_some_and(|content_type| content_type == "text/event-stream") {
-        // It has no end.
+        // The body does not end.
         return Reply { status, headers, body: Value::Null, text: String::new() };
     }
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8(bytes.to_vec()).expect("a text");
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
-    check_answer(&method, &path, status, &body);
+    check_response(&method, &path, status, &body);
     Reply { status, headers, body, text }
 }
 
-/// A request with these headers and this body; it is for `localhost` unless a header says otherwise.
+/// Sends a request with these headers and this body. The default `Host` is `localhost`.
 pub(crate) async fn ask(method: &str, path_and_query: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Reply {
     let mut request = Request::builder().method(method).uri(path_and_query);
     if headers.iter().all(|(name, _)| *name != "host") {
@@ -155,7 +156,7 @@ pub(crate) async fn ask(method: &str, path_and_query: &str, headers: &[(&str, &s
     send(request.body(body.into()).expect("a request")).await
 }
 
-/// A POST with a JSON body and, unless empty, an API key.
+/// Sends a POST with a JSON body, and with this API key unless it is empty.
 pub(crate) async fn post_as(api_key: &str, path: &str, body: Value) -> Reply {
     let mut request =
         Request::post(path).header(header::CONTENT_TYPE, "application/json").header(header::HOST, "localhost");
@@ -165,7 +166,7 @@ pub(crate) async fn post_as(api_key: &str, path: &str, body: Value) -> Reply {
     send(request.body(Body::from(body.to_string())).expect("a request")).await
 }
 
-/// A workspace of one test.
+/// Workspace of one test.
 #[derive(Debug)]
 pub(crate) struct TestWorkspace {
     pub(crate) api_key: String,
@@ -175,52 +176,52 @@ pub(crate) struct TestWorkspace {
 }
 
 impl TestWorkspace {
-    /// A workspace whose clock is held at [`START`], with so many August locks.
+    /// Creates a workspace whose clock is held at [`START`], with this number of August locks.
     pub(crate) async fn with_locks(count: usize) -> Self {
-        Self::make(json!({ "locks": count })).await
+        Self::create_with(json!({ "locks": count })).await
     }
 
-    /// A workspace whose clock is held at [`START`], with these locks (`device_type` and overrides).
+    /// Creates a workspace whose clock is held at [`START`], with these locks (`device_type` and overrides).
     pub(crate) async fn with(locks: Value) -> Self {
-        Self::make(json!({ "locks": locks })).await
+        Self::create_with(json!({ "locks": locks })).await
     }
 
-    /// A workspace as asked for; its clock is held at [`START`] unless `clock` says otherwise.
-    pub(crate) async fn make(mut params: Value) -> Self {
+    /// Creates a workspace with these parameters. The default `clock` is held at [`START`].
+    pub(crate) async fn create_with(mut params: Value) -> Self {
         if params.get("clock").is_none() {
             params["clock"] = json!({ "held_at": START });
         }
-        let made = post_as("", "/_emulator/workspaces/create", params).await.ok();
+        let created = post_as("", "/_emulator/workspaces/create", params).await.ok();
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self {
-            api_key: text(&made["api_key"]),
-            workspace_id: text(&made["workspace"]["workspace_id"]),
-            personal_access_token: text(&made["personal_access_token"]),
-            devices: made["devices"].as_array().expect("a list").clone(),
+            api_key: text(&created["api_key"]),
+            workspace_id: text(&created["workspace"]["workspace_id"]),
+            personal_access_token: text(&created["personal_access_token"]),
+            devices: created["devices"].as_array().expect("a list").clone(),
         }
     }
 
-    /// The id of the lock at this place.
+    /// Returns the id of the lock at this index.
     pub(crate) fn lock(&self, index: usize) -> String {
         self.devices[index]["device_id"].as_str().expect("an id").to_owned()
     }
 
-    /// The ids of all locks.
+    /// Returns the ids of all locks.
     pub(crate) fn locks(&self) -> Vec<String> {
         (0..self.devices.len()).map(|index| self.lock(index)).collect()
     }
 
-    /// A POST with this workspace's key.
+    /// Sends a POST with the API key of this workspace.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
         post_as(&self.api_key, path, body).await
     }
 
-    /// A GET with this workspace's key.
+    /// Sends a GET with the API key of this workspace.
     pub(crate) async fn get(&self, path_and_query: &str) -> Reply {
         self.request("GET", path_and_query).await
     }
 
-    /// A request without a body and with this workspace's key.
+    /// Sends a request without a body, with the API key of this workspace.
     pub(crate) async fn request(&self, method: &str, path_and_query: &str) -> Reply {
         let request = Request::builder()
             .method(method)
@@ -230,22 +231,22 @@ impl TestWorkspace {
         send(request.body(Body::empty()).expect("a request")).await
     }
 
-    /// Moves the workspace's held clock by an ISO 8601 duration.
+    /// Moves the held clock of this workspace by an ISO 8601 duration.
     pub(crate) async fn advance(&self, by: &str) -> Value {
         self.post("/_emulator/clock/advance", json!({ "by": by })).await.ok()
     }
 
-    /// Makes a code from these parameters and gives it.
+    /// Creates an access code with these parameters and returns it.
     pub(crate) async fn create(&self, parameters: Value) -> Value {
         self.post("/access_codes/create", parameters).await.ok()["access_code"].clone()
     }
 
-    /// Makes everything happen that is due by now in this workspace, whose clock is not held.
+    /// Runs all steps that are due now in this workspace, whose clock is not held.
     pub(crate) async fn tick(&self) {
         let app = app();
         let due = "select count(*) from access_code where workspace_id = $1::text::uuid and wake_at <= $2";
         let now = machine_now();
-        // The scheduler works for all workspaces, and passes over what the tick of another test has in hand.
+        // A tick processes all workspaces, and skips devices that the tick of another test is processing.
         loop {
             scheduler::tick(&app).await.expect("the scheduler works");
             let due = sqlx::query_scalar::<_, i64>(due).bind(&self.workspace_id).bind(now);
@@ -255,29 +256,29 @@ impl TestWorkspace {
         }
     }
 
-    /// The code with this id as it is now.
+    /// Returns the current state of the access code with this id.
     pub(crate) async fn access_code(&self, access_code_id: &Value) -> Value {
         self.post("/access_codes/get", json!({ "access_code_id": access_code_id })).await.ok()["access_code"].clone()
     }
 
-    /// What the lock at this place holds, slot by slot.
+    /// Returns the codes in the memory of the lock at this index, slot by slot.
     pub(crate) async fn memory(&self, index: usize) -> Vec<Value> {
         let memory = self.post("/_emulator/locks/memory", json!({ "device_id": self.lock(index) })).await.ok();
         memory["codes"].as_array().expect("a list").clone()
     }
 
-    /// Changes the lock at this place and gives it.
+    /// Changes the lock at this index and returns it.
     pub(crate) async fn change_lock(&self, index: usize, mut changes: Value) -> Value {
         changes["device_id"] = json!(self.lock(index));
         self.post("/_emulator/devices/update", changes).await.ok()["device"].clone()
     }
 
-    /// Moves the workspace's held clock to an instant.
+    /// Moves the held clock of this workspace to an instant.
     pub(crate) async fn advance_to(&self, instant: &str) {
         self.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
     }
 
-    /// The types of all events about a code, in order.
+    /// Returns the type and the instant of each event about a code, in order.
     pub(crate) async fn events_of(&self, access_code_id: &Value) -> Vec<(String, String)> {
         let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });
         let events = self.post("/events/list", params).await.ok();

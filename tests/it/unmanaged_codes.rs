@@ -1,6 +1,6 @@
-//! Codes that somebody else put on a lock: how they are seen, taken over and deleted.
+//! Unmanaged codes, which were added at the lock: reading, converting to managed, and deleting.
 
-use crate::access_codes::{about_the_whole, on, rows};
+use crate::access_codes::{on_lock, request_errors, rows};
 use crate::support::{Reply, START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -17,13 +17,13 @@ const FAILED: &str = "access_code.unmanaged.failed_to_convert_to_managed";
 
 const DAY: [&str; 2] = ["2026-03-12T12:00:00.000Z", "2026-03-13T12:00:00.000Z"];
 
-/// Puts a code on the lock at this place, as somebody with the maker's app does.
+/// Adds an unmanaged code to the lock at `index`, as a user of the manufacturer's app does.
 async fn add(workspace: &TestWorkspace, index: usize, code: &str, mut further: Value) -> Value {
     further["code"] = json!(code);
-    workspace.post(ADD, on(workspace, index, further)).await.ok()["access_code"].clone()
+    workspace.post(ADD, on_lock(workspace, index, further)).await.ok()["access_code"].clone()
 }
 
-/// The same for [`DAY`] only.
+/// Adds an unmanaged code for [`DAY`] only.
 async fn add_for_a_day(workspace: &TestWorkspace, index: usize, code: &str) -> Value {
     add(workspace, index, code, json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await
 }
@@ -32,7 +32,7 @@ fn id(code: &Value) -> &str {
     code["access_code_id"].as_str().unwrap()
 }
 
-fn named(code: &Value) -> Value {
+fn id_params(code: &Value) -> Value {
     json!({ "access_code_id": code["access_code_id"] })
 }
 
@@ -42,26 +42,26 @@ fn with(mut params: Value, name: &str, value: Value) -> Value {
 }
 
 async fn get(workspace: &TestWorkspace, code: &Value) -> Value {
-    workspace.post(GET, named(code)).await.ok()["access_code"].clone()
+    workspace.post(GET, id_params(code)).await.ok()["access_code"].clone()
 }
 
-/// The ids that a list gives.
+/// Returns the ids in a list response.
 fn ids(listed: &Value) -> Vec<&str> {
     listed["access_codes"].as_array().unwrap().iter().map(id).collect()
 }
 
 async fn listed(workspace: &TestWorkspace, index: usize) -> Value {
-    workspace.post(LIST, on(workspace, index, json!({}))).await.ok()
+    workspace.post(LIST, on_lock(workspace, index, json!({}))).await.ok()
 }
 
-/// What the lock at this place holds.
+/// Returns the codes that the lock at `index` holds.
 async fn memory(workspace: &TestWorkspace, index: usize) -> Vec<Value> {
     let held = workspace.get(&format!("/_emulator/locks/memory?device_id={}", workspace.lock(index))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
 async fn set(workspace: &TestWorkspace, index: usize, changed: Value) {
-    workspace.post("/_emulator/devices/update", on(workspace, index, changed)).await.ok();
+    workspace.post("/_emulator/devices/update", on_lock(workspace, index, changed)).await.ok();
 }
 
 async fn attempt(workspace: &TestWorkspace, attempt: &Value) -> Value {
@@ -69,20 +69,20 @@ async fn attempt(workspace: &TestWorkspace, attempt: &Value) -> Value {
     workspace.post("/action_attempts/get", params).await.ok()["action_attempt"].clone()
 }
 
-/// The events of a code as `name@instant`.
+/// Returns the events of a code as `name@instant`.
 async fn events(workspace: &TestWorkspace, code: &Value) -> Vec<String> {
     let events = workspace.events_of(&code["access_code_id"]).await.into_iter();
     events.map(|(name, at)| format!("{}@{at}", name.strip_prefix("access_code.").unwrap())).collect()
 }
 
-/// The last event of a code with all it carries.
+/// Returns the last event of a code in full.
 async fn last_event(workspace: &TestWorkspace, code: &Value) -> Value {
     let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
     workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().last().unwrap().clone()
 }
 
 fn error_codes(resource: &Value) -> Vec<&str> {
-    resource["errors"].as_array().unwrap().iter().map(|it| it["error_code"].as_str().unwrap()).collect()
+    resource["errors"].as_array().unwrap().iter().map(|error| error["error_code"].as_str().unwrap()).collect()
 }
 
 async fn advance_to(workspace: &TestWorkspace, instant: &str) {
@@ -90,12 +90,12 @@ async fn advance_to(workspace: &TestWorkspace, instant: &str) {
 }
 
 #[test]
-fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
+fn code_added_at_the_lock_is_unmanaged_and_has_only_unmanaged_fields() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
-        let managed = workspace.create(on(&workspace, 0, json!({ "code": "1357" }))).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "1357" }))).await;
         let simulated = json!({ "code": "4826", "name": "Cleaner" });
-        let simulated = workspace.post(SIMULATE, on(&workspace, 0, simulated)).await.ok()["access_code"].clone();
+        let simulated = workspace.post(SIMULATE, on_lock(&workspace, 0, simulated)).await.ok()["access_code"].clone();
         workspace.advance("PT1H").await;
         let added = add(&workspace, 0, "5937", json!({})).await;
         let flags = json!({ "cannot_be_managed": true, "cannot_delete_unmanaged_access_code": true });
@@ -140,14 +140,14 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
                 assert_eq!(code[property], expected, "{property}");
             }
             assert_eq!(get(&workspace, code).await, *code);
-            let by_pin = on(&workspace, 0, json!({ "code": pin }));
+            let by_pin = on_lock(&workspace, 0, json!({ "code": pin }));
             assert_eq!(workspace.post(GET, by_pin.clone()).await.ok()["access_code"], *code);
             workspace.post("/access_codes/get", by_pin).await.error(404, "access_code_not_found");
-            workspace.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
+            workspace.post("/access_codes/get", id_params(code)).await.error(404, "access_code_not_found");
             let path = format!("{GET}?access_code_id={}&device_id={}", id(code), workspace.lock(0));
             assert_eq!(workspace.get(&path).await.ok()["access_code"], *code);
             assert_eq!(events(&workspace, code).await, [format!("unmanaged.created@{created_at}")]);
-            other.post(GET, named(code)).await.error(404, "access_code_not_found");
+            other.post(GET, id_params(code)).await.error(404, "access_code_not_found");
         }
         assert_eq!(listed(&workspace, 0).await["access_codes"].as_array().unwrap().len(), 3);
         assert_eq!(
@@ -155,19 +155,19 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
             [&simulated, &added, &flagged].map(id).into()
         );
         assert_eq!(ids(&listed(&workspace, 1).await), [""; 0]);
-        let managed_list = workspace.post("/access_codes/list", on(&workspace, 0, json!({}))).await.ok();
+        let managed_list = workspace.post("/access_codes/list", on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(ids(&managed_list), [id(&managed)]);
         let by_id = json!({ "access_code_ids": [id(&simulated), id(&added)] });
         assert_eq!(ids(&workspace.post("/access_codes/list", by_id).await.ok()), [""; 0]);
-        workspace.post(GET, named(&managed)).await.error(404, "access_code_not_found");
-        other.post(LIST, on(&workspace, 0, json!({}))).await.error(404, "device_not_found");
+        workspace.post(GET, id_params(&managed)).await.error(404, "access_code_not_found");
+        other.post(LIST, on_lock(&workspace, 0, json!({}))).await.error(404, "device_not_found");
         for (path, further) in [(CONVERT, json!({})), (DELETE, json!({})), (UPDATE, json!({ "is_managed": true }))] {
             let params = with(further, "access_code_id", json!(id(&simulated)));
             other.post(path, params).await.error(404, "access_code_not_found");
         }
         assert_eq!(listed(&workspace, 0).await["access_codes"].as_array().unwrap().len(), 3);
-        // The lock of another workspace.
-        let elsewhere = on(&workspace, 0, json!({ "code": "7159", "name": "x" }));
+        // A lock of another workspace is not found.
+        let elsewhere = on_lock(&workspace, 0, json!({ "code": "7159", "name": "x" }));
         for path in [ADD, SIMULATE] {
             other.post(path, elsewhere.clone()).await.error(404, "device_not_found");
         }
@@ -175,7 +175,7 @@ fn a_code_made_at_the_lock_is_unmanaged_and_has_the_fields_of_its_kind() {
 }
 
 #[test]
-fn an_unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
+fn unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
     run(async {
         for online in [true, false] {
             let workspace = TestWorkspace::with_locks(1).await;
@@ -191,7 +191,7 @@ fn an_unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
                 assert_eq!(memory(&workspace, 0).await.len(), 1);
             }
             advance_to(&workspace, DAY[1]).await;
-            workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+            workspace.post(GET, id_params(&code)).await.error(404, "access_code_not_found");
             assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 0));
             assert_eq!(
                 events(&workspace, &code).await,
@@ -202,15 +202,15 @@ fn an_unmanaged_code_is_unset_before_its_start_and_gone_at_its_end() {
 }
 
 #[test]
-fn a_code_inside_its_time_is_set_and_one_whose_time_is_over_is_not_taken() {
+fn add_code_sets_a_code_that_has_begun_and_rejects_one_that_has_ended() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let running = json!({ "starts_at": "2026-03-02T11:00:00Z", "ends_at": "2026-03-02T12:00:00.001Z" });
         assert_eq!(add(&workspace, 0, "4826", running).await["status"], "set");
         let before = rows(&workspace).await;
         for ends_at in [START, "2026-03-02T11:30:00Z"] {
-            let over = json!({ "code": "5937", "starts_at": "2026-03-02T11:00:00Z", "ends_at": ends_at });
-            let messages = workspace.post(ADD, on(&workspace, 0, over)).await.invalid("ends_at");
+            let ended = json!({ "code": "5937", "starts_at": "2026-03-02T11:00:00Z", "ends_at": ends_at });
+            let messages = workspace.post(ADD, on_lock(&workspace, 0, ended)).await.invalid("ends_at");
             assert_eq!(messages, ["ends_at must be in the future"]);
         }
         assert_eq!(rows(&workspace).await, before);
@@ -218,7 +218,7 @@ fn a_code_inside_its_time_is_set_and_one_whose_time_is_over_is_not_taken() {
 }
 
 #[test]
-fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
+fn convert_to_managed_keeps_the_id_and_the_slot_on_the_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let first = add(&workspace, 0, "4826", json!({ "name": "Cleaner" })).await;
@@ -226,41 +226,41 @@ fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
         let third = add(&workspace, 0, "6048", json!({})).await;
         let mut before = memory(&workspace, 0).await;
         workspace.advance("PT1H").await;
-        let allowed = with(named(&first), "is_external_modification_allowed", json!(true));
+        let allowed = with(id_params(&first), "is_external_modification_allowed", json!(true));
         let converted = workspace.post(CONVERT, with(allowed, "force", json!(true))).await.ok();
         let keys: Vec<&str> = converted.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["action_attempt", "ok"]);
-        let made = &converted["action_attempt"];
-        assert_eq!(made["action_type"], "CONVERT_ACCESS_CODE_TO_MANAGED");
-        assert_eq!((&made["status"], &made["error"]), (&json!("success"), &Value::Null));
-        assert!(made["result"].is_object());
-        let params = json!({ "action_attempt_id": made["action_attempt_id"] });
-        assert_eq!(&workspace.post("/action_attempts/get", params).await.ok()["action_attempt"], made);
+        let finished = &converted["action_attempt"];
+        assert_eq!(finished["action_type"], "CONVERT_ACCESS_CODE_TO_MANAGED");
+        assert_eq!((&finished["status"], &finished["error"]), (&json!("success"), &Value::Null));
+        assert!(finished["result"].is_object());
+        let params = json!({ "action_attempt_id": finished["action_attempt_id"] });
+        assert_eq!(&workspace.post("/action_attempts/get", params).await.ok()["action_attempt"], finished);
         let params = json!({ "access_code_id": id(&second), "is_managed": true, "allow_external_modification": true });
         assert_eq!(workspace.post(UPDATE, with(params, "force", json!(false))).await.ok(), json!({ "ok": true }));
-        let patch = with(named(&third), "sync", json!(true)).to_string();
+        let patch = with(id_params(&third), "sync", json!(true)).to_string();
         let bearer = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         ask("PATCH", CONVERT, &headers, patch).await.ok();
-        for (foreign, allowed) in [(&first, true), (&second, true), (&third, false)] {
-            let adopted = workspace.access_code(&foreign["access_code_id"]).await;
+        for (unmanaged, allowed) in [(&first, true), (&second, true), (&third, false)] {
+            let managed = workspace.access_code(&unmanaged["access_code_id"]).await;
             for (property, expected) in [
                 ("is_managed", json!(true)),
                 ("status", json!("set")),
                 ("is_external_modification_allowed", json!(allowed)),
                 ("pending_mutations", json!([])),
                 ("created_at", json!(START)),
-                ("name", foreign["name"].clone()),
-                ("code", foreign["code"].clone()),
+                ("name", unmanaged["name"].clone()),
+                ("code", unmanaged["code"].clone()),
                 ("common_code_key", Value::Null),
                 ("is_backup", json!(false)),
             ] {
-                assert_eq!(adopted[property], expected, "{property}");
+                assert_eq!(managed[property], expected, "{property}");
             }
-            workspace.post(GET, named(foreign)).await.error(404, "access_code_not_found");
-            workspace.post(CONVERT, named(foreign)).await.error(404, "access_code_not_found");
+            workspace.post(GET, id_params(unmanaged)).await.error(404, "access_code_not_found");
+            workspace.post(CONVERT, id_params(unmanaged)).await.error(404, "access_code_not_found");
             assert_eq!(
-                events(&workspace, foreign).await,
+                events(&workspace, unmanaged).await,
                 [
                     "unmanaged.created@2026-03-02T12:00:00.000Z",
                     "unmanaged.converted_to_managed@2026-03-02T13:00:00.000Z"
@@ -274,9 +274,9 @@ fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
         workspace.advance("P1D").await;
         assert_eq!(memory(&workspace, 0).await, before, "nothing is done at the lock");
         assert_eq!(ids(&listed(&workspace, 0).await), [""; 0]);
-        // It is a code like any other from now on.
-        workspace.post("/access_codes/update", with(named(&first), "code", json!("7159"))).await.ok();
-        workspace.post("/access_codes/delete", named(&second)).await.ok();
+        // The converted codes can be changed and deleted like any other.
+        workspace.post("/access_codes/update", with(id_params(&first), "code", json!("7159"))).await.ok();
+        workspace.post("/access_codes/delete", id_params(&second)).await.ok();
         workspace.advance("PT1S").await;
         let held: Vec<Value> = memory(&workspace, 0).await.iter().map(|held| held["code"].clone()).collect();
         assert_eq!(held, ["7159", "6048"]);
@@ -284,18 +284,18 @@ fn an_adopted_code_keeps_its_id_and_its_place_on_the_lock() {
 }
 
 #[test]
-fn a_code_adopted_before_its_time_waits_for_it_on_any_lock() {
+fn convert_to_managed_before_the_start_keeps_the_code_unset_until_then() {
     run(async {
-        // The first keeps schedules for Seam, the second does not; evidently both keep that of somebody else.
+        // Only the first lock schedules managed codes natively, but both keep the schedule of a code added at the lock.
         for (device_type, pin) in [("august_lock", "4826"), ("lockly_lock", "482615")] {
             let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
             let code = add_for_a_day(&workspace, 0, pin).await;
-            workspace.post(CONVERT, named(&code)).await.ok();
+            workspace.post(CONVERT, id_params(&code)).await.ok();
             for (instant, status) in [(START, "unset"), ("2026-03-12T11:59:59.999Z", "unset"), (DAY[0], "set")] {
                 advance_to(&workspace, instant).await;
-                let adopted = workspace.access_code(&code["access_code_id"]).await;
-                assert_eq!((&adopted["status"], &adopted["pending_mutations"]), (&json!(status), &json!([])));
-                assert_eq!(adopted["is_scheduled_on_device"], true, "{device_type}");
+                let managed = workspace.access_code(&code["access_code_id"]).await;
+                assert_eq!((&managed["status"], &managed["pending_mutations"]), (&json!(status), &json!([])));
+                assert_eq!(managed["is_scheduled_on_device"], true, "{device_type}");
                 assert_eq!(memory(&workspace, 0).await.len(), 1);
             }
             advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
@@ -315,25 +315,25 @@ fn a_code_adopted_before_its_time_waits_for_it_on_any_lock() {
 }
 
 #[test]
-fn brands_and_codes_that_cannot_be_adopted_fail_with_an_event() {
+fn convert_to_managed_fails_with_an_event_if_a_code_cannot_be_managed() {
     run(async {
         let types = ["igloohome_lock", "kwikset_lock", "smartthings_lock", "august_lock"];
         let workspace =
             TestWorkspace::with(types.map(|device_type| json!({ "device_type": device_type })).into()).await;
-        let mut hopeless = Vec::new();
+        let mut rejected = Vec::new();
         for (index, device_type) in types.into_iter().enumerate().take(3) {
             let code = add(&workspace, index, "4826", json!({})).await;
             assert_eq!(code["cannot_be_managed"], true, "{device_type}");
-            hopeless.push((code, "cannot_be_managed"));
+            rejected.push((code, "cannot_be_managed"));
         }
-        hopeless.push((add(&workspace, 3, "4826", json!({ "cannot_be_managed": true })).await, "cannot_be_managed"));
-        // The lock does not hold the managed one yet, so that somebody can take its PIN there.
-        let claimed = json!({ "code": "5937", "starts_at": DAY[0], "ends_at": DAY[1] });
-        workspace.create(on(&workspace, 3, claimed)).await;
-        hopeless.push((add(&workspace, 3, "5937", json!({})).await, "duplicate_access_code"));
+        rejected.push((add(&workspace, 3, "4826", json!({ "cannot_be_managed": true })).await, "cannot_be_managed"));
+        // The managed code is not on the lock yet, so its PIN can still be added there.
+        let managed = json!({ "code": "5937", "starts_at": DAY[0], "ends_at": DAY[1] });
+        workspace.create(on_lock(&workspace, 3, managed)).await;
+        rejected.push((add(&workspace, 3, "5937", json!({})).await, "duplicate_access_code"));
         workspace.advance("PT1M").await;
-        for (code, reason) in &hopeless {
-            let failed = workspace.post(CONVERT, named(code)).await.ok()["action_attempt"].clone();
+        for (code, reason) in &rejected {
+            let failed = workspace.post(CONVERT, id_params(code)).await.ok()["action_attempt"].clone();
             assert_eq!(failed["action_type"], "CONVERT_ACCESS_CODE_TO_MANAGED");
             assert_eq!((&failed["status"], &failed["result"]), (&json!("error"), &Value::Null));
             assert_eq!(failed["error"]["type"], *reason);
@@ -346,89 +346,96 @@ fn brands_and_codes_that_cannot_be_adopted_fail_with_an_event() {
             for issues in ["access_code", "device", "connected_account"] {
                 assert!(event[format!("{issues}_errors")].is_array() && event[format!("{issues}_warnings")].is_array());
             }
-            workspace.post(UPDATE, with(named(code), "is_managed", json!(true))).await.ok();
+            workspace.post(UPDATE, with(id_params(code), "is_managed", json!(true))).await.ok();
             let types: Vec<String> =
-                workspace.events_of(&code["access_code_id"]).await.into_iter().map(|it| it.0).collect();
+                workspace.events_of(&code["access_code_id"]).await.into_iter().map(|entry| entry.0).collect();
             assert_eq!(types, ["access_code.unmanaged.created", FAILED, FAILED]);
-            workspace.post("/access_codes/get", named(code)).await.error(404, "access_code_not_found");
+            workspace.post("/access_codes/get", id_params(code)).await.error(404, "access_code_not_found");
         }
-        for (code, _) in [&hopeless[0], &hopeless[2], &hopeless[3], &hopeless[4]] {
+        for (code, _) in [&rejected[0], &rejected[2], &rejected[3], &rejected[4]] {
             assert_eq!(get(&workspace, code).await["is_managed"], false);
         }
-        // A managed code has its PIN whatever its window is, unless the setting allows what the lock never holds together.
-        let elsewhen = add_for_a_day(&workspace, 3, "6048").await;
+        // The PIN of a managed code is taken for all time frames. The setting allows it for codes that are never on the
+        // lock together.
+        let other_day = add_for_a_day(&workspace, 3, "6048").await;
         let next = json!({ "code": "6048", "starts_at": "2026-03-20T12:00:00Z", "ends_at": "2026-03-21T12:00:00Z" });
-        workspace.create(on(&workspace, 3, next)).await;
-        let refused = workspace.post(CONVERT, named(&elsewhen)).await.ok();
+        workspace.create(on_lock(&workspace, 3, next)).await;
+        let refused = workspace.post(CONVERT, id_params(&other_day)).await.ok();
         assert_eq!(refused["action_attempt"]["status"], "error");
         let allowed = json!({ "allow_same_code_in_disjoint_windows": true });
         workspace.post("/_emulator/workspaces/update", allowed).await.ok();
-        let adopted = workspace.post(CONVERT, named(&elsewhen)).await.ok();
-        assert_eq!(adopted["action_attempt"]["status"], "success");
+        let converted = workspace.post(CONVERT, id_params(&other_day)).await.ok();
+        assert_eq!(converted["action_attempt"]["status"], "success");
     });
 }
 
 #[test]
-fn deleting_an_unmanaged_code_takes_it_off_the_lock() {
+fn unmanaged_delete_removes_the_code_from_the_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add(&workspace, 0, "4826", json!({})).await;
-        let managed = workspace.create(on(&workspace, 0, json!({ "code": "1357" }))).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "1357" }))).await;
         workspace.advance("PT1S").await;
-        let pending = workspace.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
+        let pending = workspace.post(DELETE, id_params(&code)).await.ok()["action_attempt"].clone();
         assert_eq!((&pending["action_type"], &pending["status"]), (&json!("DELETE_ACCESS_CODE"), &json!("pending")));
         workspace.advance("PT0.249S").await;
         assert_eq!(attempt(&workspace, &pending).await, pending);
         assert_eq!((ids(&listed(&workspace, 0).await), memory(&workspace, 0).await.len()), (vec![id(&code)], 2));
         assert_eq!(get(&workspace, &code).await["status"], "set");
         workspace.advance("PT0.001S").await;
-        let over = attempt(&workspace, &pending).await;
-        assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
+        let finished = attempt(&workspace, &pending).await;
+        assert_eq!((&finished["status"], &finished["result"]), (&json!("success"), &json!({})));
         assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 1));
         assert_eq!(
             events(&workspace, &code).await,
             ["unmanaged.created@2026-03-02T12:00:00.000Z", "unmanaged.removed@2026-03-02T12:00:01.250Z"]
         );
-        workspace.post(DELETE, named(&code)).await.error(404, "access_code_not_found");
-        // Each kind has its own routes.
-        let foreign = add(&workspace, 0, "5937", json!({})).await;
+        workspace.post(DELETE, id_params(&code)).await.error(404, "access_code_not_found");
+        // Managed and unmanaged codes have separate routes.
+        let unmanaged = add(&workspace, 0, "5937", json!({})).await;
         let before = rows(&workspace).await;
         for path in [DELETE, CONVERT] {
-            workspace.post(path, named(&managed)).await.error(404, "access_code_not_found");
+            workspace.post(path, id_params(&managed)).await.error(404, "access_code_not_found");
         }
-        let update = with(named(&managed), "is_managed", json!(true));
+        let update = with(id_params(&managed), "is_managed", json!(true));
         workspace.post(UPDATE, update).await.error(404, "access_code_not_found");
         for path in ["/access_codes/update", "/access_codes/delete", "/access_codes/pull_backup_access_code"] {
-            workspace.post(path, with(named(&foreign), "name", json!("x"))).await.error(404, "access_code_not_found");
+            workspace
+                .post(path, with(id_params(&unmanaged), "name", json!("x")))
+                .await
+                .error(404, "access_code_not_found");
         }
         assert_eq!(rows(&workspace).await, before);
-        let at_once = workspace.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
-        assert_eq!(at_once["action_attempt"]["status"], "success");
+        let deleted = workspace.post(DELETE, with(id_params(&unmanaged), "sync", json!(true))).await.ok();
+        assert_eq!(deleted["action_attempt"]["status"], "success");
         assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 1));
     });
 }
 
 #[test]
-fn an_unmanaged_code_that_is_being_deleted_cannot_be_adopted_and_may_be_deleted_again() {
+fn unmanaged_delete_can_be_repeated_and_prevents_conversion() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add(&workspace, 0, "4826", json!({})).await;
         set(&workspace, 0, json!({ "online": false })).await;
-        let first = workspace.post(DELETE, named(&code)).await.ok()["action_attempt"].clone();
+        let first = workspace.post(DELETE, id_params(&code)).await.ok()["action_attempt"].clone();
         workspace.advance("P1D").await;
         assert_eq!(attempt(&workspace, &first).await["status"], "pending");
         let waiting = get(&workspace, &code).await;
         assert_eq!((&waiting["status"], &waiting["warnings"]), (&json!("set"), &json!([])));
         assert_eq!(error_codes(&waiting), ["failed_to_remove_from_device", "device_disconnected"]);
-        workspace.post(CONVERT, named(&code)).await.error(404, "access_code_not_found");
-        workspace.post(UPDATE, with(named(&code), "is_managed", json!(true))).await.error(404, "access_code_not_found");
+        workspace.post(CONVERT, id_params(&code)).await.error(404, "access_code_not_found");
+        workspace
+            .post(UPDATE, with(id_params(&code), "is_managed", json!(true)))
+            .await
+            .error(404, "access_code_not_found");
         let path = format!("{DELETE}?access_code_id={}", id(&code));
         let second = workspace.request("DELETE", &path).await.ok()["action_attempt"].clone();
         assert_eq!(memory(&workspace, 0).await.len(), 1);
         set(&workspace, 0, json!({ "online": true })).await;
         workspace.advance("PT0.25S").await;
-        for made in [&first, &second] {
-            assert_eq!(attempt(&workspace, made).await["status"], "success");
+        for deletion in [&first, &second] {
+            assert_eq!(attempt(&workspace, deletion).await["status"], "success");
         }
         assert_eq!(memory(&workspace, 0).await.len(), 0);
         assert_eq!(events(&workspace, &code).await.last().unwrap(), "unmanaged.removed@2026-03-03T12:00:00.250Z");
@@ -436,13 +443,13 @@ fn an_unmanaged_code_that_is_being_deleted_cannot_be_adopted_and_may_be_deleted_
 }
 
 #[test]
-fn what_only_the_makers_app_can_delete_stays_until_it_is_adopted() {
+fn unmanaged_code_that_cannot_be_deleted_can_be_converted_and_deleted() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add(&workspace, 0, "4826", json!({ "cannot_delete_unmanaged_access_code": true })).await;
         let before = rows(&workspace).await;
         for sync in [false, true] {
-            let params = with(named(&code), "sync", json!(sync));
+            let params = with(id_params(&code), "sync", json!(sync));
             workspace.post(DELETE, params).await.error(400, "cannot_delete_unmanaged_access_code");
         }
         workspace.advance("PT1H").await;
@@ -450,15 +457,15 @@ fn what_only_the_makers_app_can_delete_stays_until_it_is_adopted() {
             (rows(&workspace).await, get(&workspace, &code).await, memory(&workspace, 0).await.len()),
             (before, code.clone(), 1)
         );
-        workspace.post(CONVERT, named(&code)).await.ok();
-        workspace.post("/access_codes/delete", named(&code)).await.ok();
+        workspace.post(CONVERT, id_params(&code)).await.ok();
+        workspace.post("/access_codes/delete", id_params(&code)).await.ok();
         workspace.advance("PT0.25S").await;
         assert_eq!(memory(&workspace, 0).await.len(), 0);
     });
 }
 
 #[test]
-fn an_unmanaged_code_changes_and_goes_as_its_lock_says() {
+fn unmanaged_code_follows_changes_and_removal_at_the_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add(&workspace, 0, "4826", json!({ "name": "Cleaner" })).await;
@@ -466,7 +473,7 @@ fn an_unmanaged_code_changes_and_goes_as_its_lock_says() {
         let changed =
             json!({ "code": "4826", "new_code": "5937", "name": "Plumber", "starts_at": DAY[0], "ends_at": DAY[1] });
         let changed =
-            workspace.post("/_emulator/locks/change_code", on(&workspace, 0, changed)).await.ok()["access_code"]
+            workspace.post("/_emulator/locks/change_code", on_lock(&workspace, 0, changed)).await.ok()["access_code"]
                 .clone();
         assert_eq!(get(&workspace, &code).await, changed);
         for (property, expected) in [
@@ -486,40 +493,41 @@ fn an_unmanaged_code_changes_and_goes_as_its_lock_says() {
         }
         let held = memory(&workspace, 0).await;
         assert_eq!((held.len(), &held[0]["code"], &held[0]["starts_at"]), (1, &json!("5937"), &json!(DAY[0])));
-        let over = json!({ "access_code_id": id(&code), "starts_at": "2026-03-02T10:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
-        let reply = workspace.post("/_emulator/locks/change_code", on(&workspace, 0, over)).await;
+        let ended = json!({ "access_code_id": id(&code), "starts_at": "2026-03-02T10:00:00Z", "ends_at": "2026-03-02T13:00:00Z" });
+        let reply = workspace.post("/_emulator/locks/change_code", on_lock(&workspace, 0, ended)).await;
         assert_eq!(reply.invalid("ends_at"), ["ends_at must be in the future"]);
         advance_to(&workspace, DAY[0]).await;
         assert_eq!(get(&workspace, &code).await["status"], "set");
-        workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&code))).await.ok();
-        workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+        workspace.post("/_emulator/locks/remove_code", on_lock(&workspace, 0, id_params(&code))).await.ok();
+        workspace.post(GET, id_params(&code)).await.error(404, "access_code_not_found");
         assert_eq!((ids(&listed(&workspace, 0).await).len(), memory(&workspace, 0).await.len()), (0, 0));
         workspace.advance("P10D").await;
         assert_eq!(
             events(&workspace, &code).await,
             [format!("unmanaged.created@{START}"), format!("unmanaged.removed@{}", DAY[0])]
         );
-        let again = workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&code))).await;
+        let again = workspace.post("/_emulator/locks/remove_code", on_lock(&workspace, 0, id_params(&code))).await;
         again.error(404, "access_code_not_found");
     });
 }
 
 #[test]
-fn smartthings_and_wyze_hide_a_foreign_pin_and_kwikset_the_whole_code() {
+fn smartthings_and_wyze_hide_an_unmanaged_pin_and_kwikset_the_code() {
     run(async {
         let types = ["smartthings_lock", "wyze_lock", "kwikset_lock", "august_lock"];
         let locks: Value = types.map(|device_type| json!({ "device_type": device_type })).into();
-        let workspace = TestWorkspace::make(json!({ "locks": locks, "seed": "what is hidden" })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": locks, "seed": "what is hidden" })).await;
         for (index, device_type) in types.into_iter().enumerate() {
             let code = add(&workspace, index, "4826", json!({ "name": "Cleaner" })).await;
-            let by_pin = workspace.post(GET, on(&workspace, index, json!({ "code": "4826" }))).await;
-            let search =
-                async |text: &str| workspace.post(LIST, on(&workspace, index, json!({ "search": text }))).await.ok();
+            let by_pin = workspace.post(GET, on_lock(&workspace, index, json!({ "code": "4826" }))).await;
+            let search = async |text: &str| {
+                workspace.post(LIST, on_lock(&workspace, index, json!({ "search": text }))).await.ok()
+            };
             let listed = listed(&workspace, index).await;
             match device_type {
                 "kwikset_lock" => {
                     assert_eq!(ids(&listed), [""; 0]);
-                    workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+                    workspace.post(GET, id_params(&code)).await.error(404, "access_code_not_found");
                     by_pin.error(404, "access_code_not_found");
                 }
                 "august_lock" => {
@@ -537,14 +545,14 @@ fn smartthings_and_wyze_hide_a_foreign_pin_and_kwikset_the_whole_code() {
             }
             assert_eq!(memory(&workspace, index).await[0]["code"], "4826", "{device_type}");
         }
-        // Of one's own the PIN is known.
-        let managed = workspace.create(on(&workspace, 1, json!({ "code": "5937" }))).await;
-        let found = workspace.post("/access_codes/list", on(&workspace, 1, json!({ "search": "593" }))).await.ok();
+        // The PIN of a managed code is shown.
+        let managed = workspace.create(on_lock(&workspace, 1, json!({ "code": "5937" }))).await;
+        let found = workspace.post("/access_codes/list", on_lock(&workspace, 1, json!({ "search": "593" }))).await.ok();
         assert_eq!((ids(&found), &found["access_codes"][0]["code"]), (vec![id(&managed)], &json!("5937")));
     });
 }
 
-/// Lets somebody put all four-digit PINs but one on a lock, without going through the API.
+/// Inserts unmanaged codes into the database, as if the lock held all four-digit PINs except one.
 async fn fill(workspace: &TestWorkspace, index: usize, except: &str) {
     let statement = "insert into access_code (access_code_id, workspace_id, device_id, created_at, code, is_natively_scheduled,
                                               is_external_modification_allowed, held_code, first_held_at, as_of, children,
@@ -563,43 +571,43 @@ async fn fill(workspace: &TestWorkspace, index: usize, except: &str) {
 }
 
 #[test]
-fn a_pin_that_is_chosen_is_never_one_of_a_foreign_code() {
+fn chosen_pin_is_never_that_of_an_unmanaged_code() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "supported_code_lengths": [4] }])).await;
         fill(&workspace, 0, "4826").await;
-        let generated = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
+        let generated = workspace.post("/access_codes/generate_code", on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(generated["generated_code"]["code"], "4826");
-        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "4826");
+        assert_eq!(workspace.create(on_lock(&workspace, 0, json!({}))).await["code"], "4826");
         let before = rows(&workspace).await;
-        workspace.post("/access_codes/create", on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
+        workspace.post("/access_codes/create", on_lock(&workspace, 0, json!({}))).await.error(400, "no_code_left");
         assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
-fn a_foreign_pin_stands_in_the_way_of_a_managed_one_until_it_is_deleted_or_adopted() {
+fn unmanaged_pin_blocks_a_managed_code_until_it_is_deleted() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let foreign = add(&workspace, 0, "4826", json!({})).await;
-        let params = on(&workspace, 0, json!({ "code": "4826" }));
+        let unmanaged = add(&workspace, 0, "4826", json!({})).await;
+        let params = on_lock(&workspace, 0, json!({ "code": "4826" }));
         let managed = workspace.create(params.clone()).await;
         assert_eq!((&managed["status"], &managed["errors"]), (&json!("setting"), &json!([])));
         workspace.advance("PT0.25S").await;
         let blocked = workspace.access_code(&managed["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("setting"), vec!["duplicate_code_on_device"]));
         let error = &blocked["errors"][0];
-        assert_eq!(error["unmanaged_access_code_id"], foreign["access_code_id"]);
+        assert_eq!(error["unmanaged_access_code_id"], unmanaged["access_code_id"]);
         assert_eq!((error.get("managed_access_code_id"), &error["is_access_code_error"]), (None, &json!(true)));
         assert_eq!(error["created_at"], "2026-03-02T12:00:00.250Z");
         assert_eq!(events(&workspace, &managed).await[1..], ["failed_to_set_on_device@2026-03-02T12:00:00.250Z"]);
         workspace.advance("PT1H").await;
         assert_eq!(workspace.access_code(&managed["access_code_id"]).await["errors"], blocked["errors"]);
-        assert_eq!(get(&workspace, &foreign).await["errors"], json!([]));
-        // While somebody has been promised the PIN nobody else's code can be taken over with it.
-        let failed = workspace.post(CONVERT, named(&foreign)).await.ok();
+        assert_eq!(get(&workspace, &unmanaged).await["errors"], json!([]));
+        // The unmanaged code cannot be converted while a managed code has the same PIN.
+        let failed = workspace.post(CONVERT, id_params(&unmanaged)).await.ok();
         assert_eq!(failed["action_attempt"]["error"]["type"], "duplicate_access_code");
-        workspace.post(DELETE, named(&foreign)).await.ok();
+        workspace.post(DELETE, id_params(&unmanaged)).await.ok();
         workspace.advance("PT0.25S").await;
         workspace.advance("PT0.249S").await;
         assert_eq!(error_codes(&workspace.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
@@ -610,40 +618,40 @@ fn a_foreign_pin_stands_in_the_way_of_a_managed_one_until_it_is_deleted_or_adopt
             events(&workspace, &managed).await[1..],
             ["failed_to_set_on_device@2026-03-02T12:00:00.250Z", "set_on_device@2026-03-02T13:00:00.750Z"]
         );
-        // Gone at the lock is as good as deleted.
-        let foreign = add(&workspace, 0, "5937", json!({})).await;
-        let params = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        // A code that is removed at the lock frees its PIN, too.
+        let unmanaged = add(&workspace, 0, "5937", json!({})).await;
+        let params = workspace.create(on_lock(&workspace, 0, json!({ "code": "5937" }))).await;
         workspace.advance("PT1M").await;
-        workspace.post("/_emulator/locks/remove_code", on(&workspace, 0, named(&foreign))).await.ok();
+        workspace.post("/_emulator/locks/remove_code", on_lock(&workspace, 0, id_params(&unmanaged))).await.ok();
         workspace.advance("PT0.25S").await;
         assert_eq!(workspace.access_code(&params["access_code_id"]).await["status"], "set");
-        // Adopted it is known, and another like it is refused at once.
-        let foreign = add(&workspace, 0, "6048", json!({})).await;
-        let blocked = workspace.create(on(&workspace, 0, json!({ "code": "6048" }))).await;
+        // A converted code is managed, so its PIN is then a duplicate for other codes.
+        let unmanaged = add(&workspace, 0, "6048", json!({})).await;
+        let blocked = workspace.create(on_lock(&workspace, 0, json!({ "code": "6048" }))).await;
         workspace.advance("PT1M").await;
-        workspace.post("/access_codes/update", with(named(&blocked), "code", json!("7159"))).await.ok();
-        let adopted = workspace.post(CONVERT, named(&foreign)).await.ok();
-        assert_eq!(adopted["action_attempt"]["status"], "success");
+        workspace.post("/access_codes/update", with(id_params(&blocked), "code", json!("7159"))).await.ok();
+        let converted = workspace.post(CONVERT, id_params(&unmanaged)).await.ok();
+        assert_eq!(converted["action_attempt"]["status"], "success");
         workspace.advance("PT1M").await;
-        for code in [&foreign, &blocked] {
+        for code in [&unmanaged, &blocked] {
             let code = workspace.access_code(&code["access_code_id"]).await;
             assert_eq!((&code["status"], &code["errors"]), (&json!("set"), &json!([])));
         }
-        let refused = on(&workspace, 0, json!({ "code": "6048" }));
+        let refused = on_lock(&workspace, 0, json!({ "code": "6048" }));
         workspace.post("/access_codes/create", refused).await.error(409, "duplicate_access_code");
     });
 }
 
 #[test]
-fn a_code_waits_no_longer_for_a_foreign_one_that_is_deleted_while_the_caller_waits() {
+fn sync_delete_of_an_unmanaged_code_unblocks_a_managed_code() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let foreign = add(&workspace, 0, "4826", json!({})).await;
-        let managed = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
-        // So late that the lock would not try again by itself for minutes.
+        let unmanaged = add(&workspace, 0, "4826", json!({})).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
+        // After an hour the next automatic retry is minutes away.
         workspace.advance("PT1H").await;
         assert_eq!(error_codes(&workspace.access_code(&managed["access_code_id"]).await), ["duplicate_code_on_device"]);
-        workspace.post(DELETE, with(named(&foreign), "sync", json!(true))).await.ok();
+        workspace.post(DELETE, with(id_params(&unmanaged), "sync", json!(true))).await.ok();
         workspace.advance("PT0.25S").await;
         let managed = workspace.access_code(&managed["access_code_id"]).await;
         assert_eq!((&managed["status"], &managed["errors"]), (&json!("set"), &json!([])));
@@ -652,19 +660,19 @@ fn a_code_waits_no_longer_for_a_foreign_one_that_is_deleted_while_the_caller_wai
 }
 
 #[test]
-fn a_foreign_pin_is_in_the_way_while_the_lock_has_it_whatever_its_window() {
+fn unmanaged_pin_blocks_while_the_lock_holds_it_for_any_time_frame() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         add_for_a_day(&workspace, 0, "4826").await;
         let after = json!({ "code": "4826", "starts_at": "2026-03-13T11:00:00Z", "ends_at": "2026-03-14T12:00:00Z" });
-        let after = workspace.create(on(&workspace, 0, after)).await;
+        let after = workspace.create(on_lock(&workspace, 0, after)).await;
         advance_to(&workspace, "2026-03-11T12:00:00.000Z").await;
         let blocked = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("unset"), vec!["duplicate_code_on_device"]));
         advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
         let blocked = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&blocked["status"], error_codes(&blocked)), (&json!("setting"), vec!["duplicate_code_on_device"]));
-        // The lock drops the other one at its end.
+        // The lock drops the unmanaged code at its end.
         advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
         let code = workspace.access_code(&after["access_code_id"]).await;
         assert_eq!((&code["status"], &code["errors"]), (&json!("set"), &json!([])));
@@ -672,27 +680,27 @@ fn a_foreign_pin_is_in_the_way_while_the_lock_has_it_whatever_its_window() {
 }
 
 #[test]
-fn an_unmanaged_code_carries_the_errors_of_its_lock() {
+fn unmanaged_code_shows_the_errors_of_its_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let (now, later) = (add(&workspace, 0, "4826", json!({})).await, add_for_a_day(&workspace, 0, "5937").await);
         let elsewhere = add(&workspace, 1, "4826", json!({})).await;
-        let managed = workspace.create(on(&workspace, 0, json!({}))).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         workspace.advance("PT1H").await;
-        for (wrong, right, error_code) in [
+        for (broken, repaired, error_code) in [
             (json!({ "online": false }), json!({ "online": true }), "device_disconnected"),
             (json!({ "hub_connected": false }), json!({ "hub_connected": true }), "hub_disconnected"),
             (json!({ "removed": true }), json!({ "removed": false }), "device_removed"),
             (json!({ "account_connected": false }), json!({ "account_connected": true }), "account_disconnected"),
         ] {
-            set(&workspace, 0, wrong).await;
+            set(&workspace, 0, broken).await;
             let errors = workspace.access_code(&managed["access_code_id"]).await["errors"].clone();
             assert_eq!(errors[0]["error_code"], error_code);
             for (code, status) in [(&now, "set"), (&later, "unset")] {
                 let code = get(&workspace, code).await;
                 assert_eq!((&code["errors"], &code["status"]), (&errors, &json!(status)), "{error_code}");
             }
-            set(&workspace, 0, right).await;
+            set(&workspace, 0, repaired).await;
             assert_eq!(get(&workspace, &now).await, now);
         }
         assert_eq!(get(&workspace, &elsewhere).await["errors"], json!([]));
@@ -700,28 +708,28 @@ fn an_unmanaged_code_carries_the_errors_of_its_lock() {
 }
 
 #[test]
-fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
+fn unmanaged_list_pages_contain_each_code_once_newest_first() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
-        let mut made = Vec::new();
+        let mut added = Vec::new();
         for index in 0..7 {
             let code = add(&workspace, 0, &format!("48{index}6"), json!({ "name": format!("Nº {index} & co") })).await;
-            made.push(id(&code).to_owned());
-            workspace.create(on(&workspace, 0, json!({}))).await;
+            added.push(id(&code).to_owned());
+            workspace.create(on_lock(&workspace, 0, json!({}))).await;
             if index % 3 == 2 {
                 workspace.advance("PT1H").await;
             }
         }
-        let all = listed(&workspace, 0).await;
-        let nothing_follows = json!({ "next_page_cursor": null, "has_next_page": false, "next_page_url": null });
-        assert_eq!(all["pagination"], nothing_follows);
-        let all: Vec<String> = ids(&all).into_iter().map(str::to_owned).collect();
-        assert_eq!((all.len(), BTreeSet::from_iter(&all)), (7, made.iter().collect()));
-        // Those made together stand in any order, and behind those made later.
-        assert_eq!(all[0], made[6]);
-        assert_eq!(BTreeSet::from_iter(&all[1..4]), made[3..6].iter().collect());
+        let complete = listed(&workspace, 0).await;
+        let last_page = json!({ "next_page_cursor": null, "has_next_page": false, "next_page_url": null });
+        assert_eq!(complete["pagination"], last_page);
+        let complete: Vec<String> = ids(&complete).into_iter().map(str::to_owned).collect();
+        assert_eq!((complete.len(), BTreeSet::from_iter(&complete)), (7, added.iter().collect()));
+        // Codes that were added at the same instant are in any order, after those that were added later.
+        assert_eq!(complete[0], added[6]);
+        assert_eq!(BTreeSet::from_iter(&complete[1..4]), added[3..6].iter().collect());
         let (mut seen, mut sizes, mut cursor) = (Vec::new(), Vec::new(), Value::Null);
-        let first = on(&workspace, 0, json!({ "limit": 3 }));
+        let first = on_lock(&workspace, 0, json!({ "limit": 3 }));
         loop {
             let page = workspace.post(LIST, with(first.clone(), "page_cursor", cursor)).await.ok();
             seen.extend(ids(&page).into_iter().map(str::to_owned));
@@ -732,7 +740,7 @@ fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
                 break;
             }
         }
-        assert_eq!((&seen, sizes), (&all, vec![3, 3, 1]));
+        assert_eq!((&seen, sizes), (&complete, vec![3, 3, 1]));
         let mut followed = Vec::new();
         let mut path = format!("{LIST}?device_id={}&limit=2&search=%26", workspace.lock(0));
         loop {
@@ -741,48 +749,48 @@ fn pages_of_unmanaged_codes_show_each_once_newest_first_and_lead_on() {
             let Some(next) = page["pagination"]["next_page_url"].as_str() else { break };
             next.strip_prefix("http://localhost").unwrap().clone_into(&mut path);
         }
-        assert_eq!(followed, all);
+        assert_eq!(followed, complete);
         let page = workspace.post(LIST, first).await.ok();
         let cursor = &page["pagination"]["next_page_cursor"];
         for params in [
-            on(&workspace, 0, json!({ "limit": 2, "page_cursor": cursor })),
-            on(&workspace, 1, json!({ "limit": 3, "page_cursor": cursor })),
-            on(&workspace, 0, json!({ "limit": 3, "page_cursor": "made up" })),
-            on(&workspace, 0, json!({ "limit": 3, "page_cursor": "" })),
+            on_lock(&workspace, 0, json!({ "limit": 2, "page_cursor": cursor })),
+            on_lock(&workspace, 1, json!({ "limit": 3, "page_cursor": cursor })),
+            on_lock(&workspace, 0, json!({ "limit": 3, "page_cursor": "made up" })),
+            on_lock(&workspace, 0, json!({ "limit": 3, "page_cursor": "" })),
         ] {
             workspace.post(LIST, params).await.error(400, "mismatched_page_parameters");
         }
-        let whole = workspace.post(LIST, on(&workspace, 0, json!({ "limit": 7 }))).await.ok();
-        assert_eq!((ids(&whole).len(), &whole["pagination"]), (7, &nothing_follows));
+        let whole = workspace.post(LIST, on_lock(&workspace, 0, json!({ "limit": 7 }))).await.ok();
+        assert_eq!((ids(&whole).len(), &whole["pagination"]), (7, &last_page));
     });
 }
 
 #[test]
-fn unmanaged_codes_are_found_by_a_part_of_name_pin_or_id_and_never_by_a_user() {
+fn unmanaged_list_searches_name_pin_and_id_and_matches_no_user() {
     run(async {
-        // A seed, so that no id has one of the texts by chance.
+        // The seed fixes the ids, so that none contains a search text by chance.
         let workspace =
-            TestWorkspace::make(json!({ "locks": 1, "seed": "parts of foreign names, PINs and ids" })).await;
+            TestWorkspace::create_with(json!({ "locks": 1, "seed": "parts of foreign names, PINs and ids" })).await;
         let anna = add(&workspace, 0, "482615", json!({ "name": "Anna 100%_sure" })).await;
-        let nobody = add(&workspace, 0, "937261", json!({})).await;
-        workspace.create(on(&workspace, 0, json!({ "code": "261626", "name": "Anna" }))).await;
+        let unnamed = add(&workspace, 0, "937261", json!({})).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "261626", "name": "Anna" }))).await;
         for (search, found) in [
             ("NNA 1", vec![&anna]),
-            ("261", vec![&anna, &nobody]),
-            (&id(&nobody)[20..], vec![&nobody]),
+            ("261", vec![&anna, &unnamed]),
+            (&id(&unnamed)[20..], vec![&unnamed]),
             ("%", vec![&anna]),
             ("A_n", vec![]),
             ("'", vec![]),
         ] {
-            let listed = workspace.post(LIST, on(&workspace, 0, json!({ "search": search }))).await.ok();
+            let listed = workspace.post(LIST, on_lock(&workspace, 0, json!({ "search": search }))).await.ok();
             assert_eq!(BTreeSet::from_iter(ids(&listed)), found.into_iter().map(id).collect(), "{search}");
         }
-        let of_user = on(&workspace, 0, json!({ "user_identifier_key": "anna" }));
+        let of_user = on_lock(&workspace, 0, json!({ "user_identifier_key": "anna" }));
         assert_eq!(ids(&workspace.post(LIST, of_user).await.ok()), [""; 0]);
     });
 }
 
-/// A parameter, a value that it must refuse, and what is said then.
+/// A parameter, an invalid value for it, and the start of the error message.
 type Malformed = (&'static str, Value, &'static str);
 
 fn uuid(name: &'static str) -> Vec<Malformed> {
@@ -804,7 +812,7 @@ fn text(name: &'static str) -> Vec<Malformed> {
     ]
 }
 
-fn short(name: &'static str) -> Malformed {
+fn empty_text(name: &'static str) -> Malformed {
     (name, json!(""), "String must contain at least 1 character(s)")
 }
 
@@ -839,18 +847,18 @@ fn limit() -> Vec<Malformed> {
 }
 
 fn time(name: &'static str) -> Vec<Malformed> {
-    let mut all = vec![
+    let mut cases = vec![
         (name, json!(null), "Expected string, received null"),
         (name, json!(1_772_452_800), "Expected string, received number"),
     ];
     let texts = ["tomorrow", "2026", "2026-03-12T12", "2026-02-30", ""];
-    all.extend(texts.map(|text| (name, json!(text), "Invalid datetime")));
-    all
+    cases.extend(texts.map(|text| (name, json!(text), "Invalid datetime")));
+    cases
 }
 
-/// What each route wants, and a value of every parameter that it must refuse.
+/// Returns routes with valid parameters and invalid values for each parameter. The caller fills in `device_id`.
 fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
-    let whose = json!({ "access_code_id": UNKNOWN });
+    let by_id = json!({ "access_code_id": UNKNOWN });
     let times = json!({ "device_id": "", "code": "4826", "starts_at": DAY[0], "ends_at": DAY[1] });
     let external = [flag("is_external_modification_allowed"), flag("allow_external_modification"), flag("force")];
     let external = external.concat();
@@ -860,7 +868,7 @@ fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
             json!({ "device_id": "", "code": "4826", "name": "x" }),
             [uuid("device_id"), text("name"), pin("482604826", "String must contain at most 8 character(s)")].concat(),
         ),
-        (GET, json!({}), [uuid("access_code_id"), uuid("device_id"), text("code"), vec![short("code")]].concat()),
+        (GET, json!({}), [uuid("access_code_id"), uuid("device_id"), text("code"), vec![empty_text("code")]].concat()),
         (
             LIST,
             json!({ "device_id": "" }),
@@ -868,7 +876,7 @@ fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
                 uuid("device_id"),
                 text("search"),
                 text("user_identifier_key"),
-                vec![short("search"), short("user_identifier_key")],
+                vec![empty_text("search"), empty_text("user_identifier_key")],
                 limit(),
                 vec![("page_cursor", json!(7), "Expected string, received number")],
             ]
@@ -879,8 +887,8 @@ fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
             json!({ "access_code_id": UNKNOWN, "is_managed": true }),
             [uuid("access_code_id"), flag("is_managed"), external.clone()].concat(),
         ),
-        (DELETE, whose.clone(), [uuid("access_code_id"), flag("sync")].concat()),
-        (CONVERT, whose, [uuid("access_code_id"), flag("sync"), external].concat()),
+        (DELETE, by_id.clone(), [uuid("access_code_id"), flag("sync")].concat()),
+        (CONVERT, by_id, [uuid("access_code_id"), flag("sync"), external].concat()),
         (
             ADD,
             times,
@@ -900,7 +908,7 @@ fn malformed() -> Vec<(&'static str, Value, Vec<Malformed>)> {
 }
 
 #[test]
-fn every_parameter_of_a_foreign_code_is_refused_by_its_name_where_it_makes_no_sense() {
+fn unmanaged_routes_reject_invalid_values_by_parameter_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add(&workspace, 0, "1357", json!({})).await;
@@ -924,66 +932,70 @@ fn every_parameter_of_a_foreign_code_is_refused_by_its_name_where_it_makes_no_se
             for (name, value, message) in malformed {
                 let reply = workspace.post(path, with(params.clone(), name, value.clone())).await;
                 let messages = reply.invalid(name);
-                assert!(messages.iter().any(|it| it.starts_with(message)), "{path} {name} {value}: {messages:?}");
+                assert!(messages.iter().any(|found| found.starts_with(message)), "{path} {name} {value}: {messages:?}");
             }
         }
         assert_eq!((rows(&workspace).await, get(&workspace, &code).await), (before, code));
     });
 }
 
-/// The messages about the whole of an answer that has to be `invalid_input`.
-fn whole(reply: Reply) -> Vec<String> {
-    about_the_whole(&reply.error(400, "invalid_input"))
+/// Returns the messages about the whole request from an `invalid_input` response.
+fn invalid_request(reply: Reply) -> Vec<String> {
+    request_errors(&reply.error(400, "invalid_input"))
 }
 
 #[test]
-fn parameters_of_foreign_codes_that_do_not_go_together_are_refused() {
+fn unmanaged_routes_reject_contradictory_parameters() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let code = add(&workspace, 0, "4826", json!({})).await;
         let before = rows(&workspace).await;
         let required = ["Either access_code_id, or device_id and code, are required"];
-        for params in [json!({}), json!({ "code": "4826" }), on(&workspace, 0, json!({})), json!({ "limit": 1 })] {
-            assert_eq!(whole(workspace.post(GET, params).await), required);
+        for params in [json!({}), json!({ "code": "4826" }), on_lock(&workspace, 0, json!({})), json!({ "limit": 1 })] {
+            assert_eq!(invalid_request(workspace.post(GET, params).await), required);
         }
-        assert_eq!(whole(workspace.get(GET).await), required);
-        let both = ["Give access_code_id, or device_id and code, not both"];
-        for params in
-            [with(named(&code), "code", json!("4826")), on(&workspace, 0, with(named(&code), "code", json!("4826")))]
-        {
-            assert_eq!(whole(workspace.post(GET, params).await), both);
+        assert_eq!(invalid_request(workspace.get(GET).await), required);
+        let exclusive = ["Give access_code_id, or device_id and code, not both"];
+        for params in [
+            with(id_params(&code), "code", json!("4826")),
+            on_lock(&workspace, 0, with(id_params(&code), "code", json!("4826"))),
+        ] {
+            assert_eq!(invalid_request(workspace.post(GET, params).await), exclusive);
         }
-        workspace.post(GET, on(&workspace, 0, json!({ "code": "482" }))).await.error(404, "access_code_not_found");
-        workspace.post(GET, on(&workspace, 1, json!({ "code": "4826" }))).await.error(404, "access_code_not_found");
-        workspace.post(GET, on(&workspace, 1, named(&code))).await.error(404, "access_code_not_found");
+        workspace.post(GET, on_lock(&workspace, 0, json!({ "code": "482" }))).await.error(404, "access_code_not_found");
+        workspace
+            .post(GET, on_lock(&workspace, 1, json!({ "code": "4826" })))
+            .await
+            .error(404, "access_code_not_found");
+        workspace.post(GET, on_lock(&workspace, 1, id_params(&code))).await.error(404, "access_code_not_found");
         workspace.post(GET, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
         for path in [UPDATE, CONVERT, DELETE] {
             let params = json!({ "access_code_id": UNKNOWN, "is_managed": true });
             let error = workspace.post(path, params).await.error(404, "access_code_not_found");
             assert_eq!(error["data"]["access_code_id"], UNKNOWN);
         }
-        let let_go = with(named(&code), "is_managed", json!(false));
+        let unmanage = with(id_params(&code), "is_managed", json!(false));
         assert_eq!(
-            workspace.post(UPDATE, let_go).await.invalid("is_managed"),
+            workspace.post(UPDATE, unmanage).await.invalid("is_managed"),
             ["is_managed must be true. Use /access_codes/update to convert access codes to unmanaged"]
         );
         for path in [UPDATE, CONVERT] {
-            let mut differing = with(named(&code), "is_managed", json!(true));
+            let mut differing = with(id_params(&code), "is_managed", json!(true));
             differing["is_external_modification_allowed"] = json!(true);
             differing["allow_external_modification"] = json!(false);
             assert_eq!(
-                whole(workspace.post(path, differing).await),
+                invalid_request(workspace.post(path, differing).await),
                 ["is_external_modification_allowed and allow_external_modification mean the same and must not differ"]
             );
         }
         let together = ["Both starts_at and ends_at must be provided if one is"];
         for name in ["starts_at", "ends_at"] {
-            let params = on(&workspace, 0, json!({ "code": "5937", name: DAY[0] }));
-            assert_eq!(whole(workspace.post(ADD, params).await), together);
+            let params = on_lock(&workspace, 0, json!({ "code": "5937", name: DAY[0] }));
+            assert_eq!(invalid_request(workspace.post(ADD, params).await), together);
         }
         for ends_at in [DAY[0], "2026-03-12T13:00:00+02:00"] {
-            let params = on(&workspace, 0, json!({ "code": "5937", "starts_at": DAY[0], "ends_at": ends_at }));
-            assert_eq!(whole(workspace.post(ADD, params).await), ["ends_at must be after starts_at"]);
+            let params = on_lock(&workspace, 0, json!({ "code": "5937", "starts_at": DAY[0], "ends_at": ends_at }));
+            assert_eq!(invalid_request(workspace.post(ADD, params).await), ["ends_at must be after starts_at"]);
         }
         for (path, method) in [
             (SIMULATE, "GET"),
@@ -1002,14 +1014,14 @@ fn parameters_of_foreign_codes_that_do_not_go_together_are_refused() {
         }
         let json = ("content-type", "application/json");
         for path in [SIMULATE, GET, LIST, UPDATE, DELETE, CONVERT] {
-            ask("POST", path, &[json], named(&code).to_string()).await.error(401, "unauthorized");
+            ask("POST", path, &[json], id_params(&code).to_string()).await.error(401, "unauthorized");
         }
         assert_eq!((rows(&workspace).await, get(&workspace, &code).await), (before, code));
     });
 }
 
 #[test]
-fn a_lock_takes_no_foreign_code_that_it_could_not_hold() {
+fn add_code_rejects_codes_that_the_lock_cannot_hold() {
     run(async {
         let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock", "max_active_codes_supported": 2 },
@@ -1017,11 +1029,11 @@ fn a_lock_takes_no_foreign_code_that_it_could_not_hold() {
         ]))
         .await;
         add(&workspace, 0, "4826", json!({ "starts_at": DAY[0], "ends_at": DAY[1] })).await;
-        let managed = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "5937" }))).await;
         workspace.advance("PT1S").await;
         let before = rows(&workspace).await;
         for path in [SIMULATE, ADD] {
-            let params = |index, code: &str| on(&workspace, index, json!({ "code": code, "name": "Cleaner" }));
+            let params = |index, code: &str| on_lock(&workspace, index, json!({ "code": code, "name": "Cleaner" }));
             for held in ["4826", "5937"] {
                 let error = workspace.post(path, params(0, held)).await.error(409, "duplicate_access_code");
                 assert_eq!(error["message"], format!("Cannot set duplicate access code {held} named Cleaner"));
@@ -1029,7 +1041,7 @@ fn a_lock_takes_no_foreign_code_that_it_could_not_hold() {
             }
             let error = workspace.post(path, params(0, "6048")).await.error(400, "no_space_for_access_code_on_device");
             assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
-            for (code, reason) in [("4826", "it takes codes of 6 digits"), ("482610", ""), ("124826", "")] {
+            for (code, reason) in [("4826", "it accepts codes of 6 digits"), ("482610", ""), ("124826", "")] {
                 let messages = workspace.post(path, params(1, code)).await.invalid("code");
                 assert!(messages[0].starts_with("The device cannot hold this code: "), "{code}: {messages:?}");
                 assert!(messages[0].contains(reason), "{code}: {messages:?}");
@@ -1038,41 +1050,41 @@ fn a_lock_takes_no_foreign_code_that_it_could_not_hold() {
             workspace.post(path, nowhere).await.error(404, "device_not_found");
         }
         assert_eq!(rows(&workspace).await, before);
-        // A memory never has a PIN twice, whatever the windows are.
+        // A lock never holds a PIN twice, whatever the time frames are.
         let earlier = json!({ "code": "4826", "starts_at": START, "ends_at": DAY[0] });
-        workspace.post(ADD, on(&workspace, 0, earlier.clone())).await.error(409, "duplicate_access_code");
+        workspace.post(ADD, on_lock(&workspace, 0, earlier.clone())).await.error(409, "duplicate_access_code");
         let mut another = earlier;
         another["code"] = json!("6048");
-        let full = workspace.post(ADD, on(&workspace, 0, another.clone())).await;
+        let full = workspace.post(ADD, on_lock(&workspace, 0, another.clone())).await;
         full.error(400, "no_space_for_access_code_on_device");
-        workspace.post("/access_codes/delete", named(&managed)).await.ok();
+        workspace.post("/access_codes/delete", id_params(&managed)).await.ok();
         workspace.advance("PT1S").await;
-        workspace.post(ADD, on(&workspace, 0, another)).await.ok();
+        workspace.post(ADD, on_lock(&workspace, 0, another)).await.ok();
         assert_eq!(memory(&workspace, 0).await.len(), 2);
     });
 }
 
 #[test]
-fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_workspace_only() {
+fn lock_memory_shows_its_codes_to_its_own_workspace_only() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "nuki_lock" }, { "device_type": "august_lock" }])).await;
         let other = TestWorkspace::with_locks(1).await;
         let path = "/_emulator/locks/memory";
-        let empty = workspace.post(path, on(&workspace, 1, json!({}))).await.ok();
+        let empty = workspace.post(path, on_lock(&workspace, 1, json!({}))).await.ok();
         assert_eq!(empty, json!({ "device_id": workspace.lock(1), "capacity": null, "codes": [], "ok": true }));
-        let foreign =
+        let unmanaged =
             add(&workspace, 0, "482615", json!({ "name": "Cleaner", "starts_at": DAY[0], "ends_at": DAY[1] })).await;
-        let managed = workspace.create(on(&workspace, 0, json!({ "code": "593726" }))).await;
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "593726" }))).await;
         workspace.advance("PT0.249S").await;
         assert_eq!(memory(&workspace, 0).await.len(), 1, "what is asked for is not there before the lock confirms");
         workspace.advance("PT0.001S").await;
-        let held = workspace.post(path, on(&workspace, 0, json!({}))).await.ok();
+        let held = workspace.post(path, on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(held["capacity"], 100);
         assert_eq!(
             held["codes"],
             json!([
-                { "slot": 1, "access_code_id": id(&foreign), "code": "482615", "name": "Cleaner", "starts_at": DAY[0],
+                { "slot": 1, "access_code_id": id(&unmanaged), "code": "482615", "name": "Cleaner", "starts_at": DAY[0],
                   "ends_at": DAY[1], "is_managed": false, "is_backup": false },
                 { "slot": 2, "access_code_id": id(&managed), "code": "593726", "name": null, "starts_at": null,
                   "ends_at": null, "is_managed": true, "is_backup": false },
@@ -1086,7 +1098,8 @@ fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_workspace_only() {
         assert_eq!(ask("GET", &by_workspace, &[], "").await.ok(), held);
         assert_eq!(
             other.get(&by_workspace).await.invalid("workspace_id"),
-            ["The API key that came with the request belongs to another workspace: leave one of them out"]
+            ["The API key of the request belongs to another workspace: omit workspace_id, or use the API key of that \
+              workspace"]
         );
         let nowhere = format!("{query}&workspace_id={UNKNOWN}");
         ask("GET", &nowhere, &[], "").await.error(404, "workspace_not_found");
@@ -1098,17 +1111,17 @@ fn the_memory_of_a_lock_tells_what_it_holds_to_its_own_workspace_only() {
 }
 
 #[test]
-fn a_foreign_code_that_cannot_be_taken_off_still_ends_when_the_lock_drops_it() {
+fn unmanaged_code_on_an_offline_lock_still_ends_when_its_time_is_over() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = add_for_a_day(&workspace, 0, "135790").await;
         set(&workspace, 0, json!({ "online": false })).await;
-        workspace.post(DELETE, named(&code)).await.ok();
+        workspace.post(DELETE, id_params(&code)).await.ok();
         advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
         assert_eq!(memory(&workspace, 0).await.len(), 1);
         advance_to(&workspace, DAY[1]).await;
         assert_eq!(memory(&workspace, 0).await.len(), 0);
-        workspace.post(GET, named(&code)).await.error(404, "access_code_not_found");
+        workspace.post(GET, id_params(&code)).await.error(404, "access_code_not_found");
         let last = last_event(&workspace, &code).await;
         assert_eq!(
             (&last["event_type"], &last["occurred_at"]),

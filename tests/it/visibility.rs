@@ -1,9 +1,8 @@
-//! A caller who may see one connected account only: what belongs to another is, for it, not there.
+//! Callers that may see only one connected account: for them, the data of other accounts does not exist.
 //!
-//! No credential restricts its caller yet, so these tests stand below HTTP: at the lists and the changes that requests go
-//! through.
+//! No credential restricts its caller yet, so that these tests call the functions below HTTP that list and change data.
 
-use crate::access_codes::on;
+use crate::access_codes::on_lock;
 use crate::support::{TestWorkspace, app, run};
 use latchkey::testing::cause::Cause;
 use latchkey::testing::domain::caller::Visibility;
@@ -18,8 +17,8 @@ use latchkey::testing::store::{access_codes, action_attempts, devices, events};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Two locks of different accounts with a code on each, and what a caller sees who has the account of the first.
-struct Two {
+/// Two locks of different accounts with a code on each, and the visibility of a caller for the account of the first.
+struct TwoLocks {
     workspace: TestWorkspace,
     visibility: Visibility,
     codes: [Uuid; 2],
@@ -29,12 +28,12 @@ fn uuid(value: &Value) -> Uuid {
     value.as_str().and_then(|text| text.parse().ok()).expect("an id")
 }
 
-async fn two() -> Two {
+async fn two_locks() -> TwoLocks {
     let workspace =
         TestWorkspace::with(json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }])).await;
     let mut codes = Vec::new();
     for index in [0, 1] {
-        let params = on(&workspace, index, json!({ "common_code_key": "both", "code": "135790" }));
+        let params = on_lock(&workspace, index, json!({ "common_code_key": "both", "code": "135790" }));
         codes.push(uuid(&workspace.create(params).await["access_code_id"]));
     }
     workspace.advance("PT1M").await;
@@ -42,18 +41,18 @@ async fn two() -> Two {
     assert_ne!(account, uuid(&workspace.devices[1]["connected_account_id"]));
     let workspace_id = workspace.workspace_id.parse().expect("an id");
     let visibility = Visibility { workspace_id, connected_account_ids: Some([account].into()) };
-    Two { workspace, visibility, codes: codes.try_into().expect("two codes") }
+    TwoLocks { workspace, visibility, codes: codes.try_into().expect("two codes") }
 }
 
-impl Two {
+impl TwoLocks {
     fn device(&self, index: usize) -> Uuid {
         self.workspace.lock(index).parse().expect("an id")
     }
 
-    fn creation(&self, places: &[usize]) -> CreateCommand {
+    fn creation(&self, indexes: &[usize]) -> CreateCommand {
         CreateCommand {
             visibility: self.visibility.clone(),
-            device_ids: places.iter().map(|index| self.device(*index)).collect(),
+            device_ids: indexes.iter().map(|index| self.device(*index)).collect(),
             params: NewAccessCode::default(),
             linking: None,
             cause: Cause::default(),
@@ -71,14 +70,14 @@ impl Two {
         }
     }
 
-    /// The code of the lock at this place as the API has it.
+    /// Gets the code of the lock with this index from the API.
     async fn code(&self, index: usize) -> Value {
         self.workspace.access_code(&json!(self.codes[index])).await
     }
 }
 
 #[track_caller]
-fn is_not_found<T: std::fmt::Debug>(outcome: Result<T, Error>) {
+fn check_not_found<T: std::fmt::Debug>(outcome: Result<T, Error>) {
     let error = outcome.expect_err("it is not there");
     assert!(matches!(error, Error::NotFound(_) | Error::AccessCodeNotFound { .. }), "{error}");
 }
@@ -86,12 +85,12 @@ fn is_not_found<T: std::fmt::Debug>(outcome: Result<T, Error>) {
 #[test]
 fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
     run(async {
-        let two = two().await;
+        let two = two_locks().await;
         let (app, seen) = (app(), &two.visibility);
         let found = devices::list(&app.pool, seen, &devices::Filter::default()).await.unwrap();
         assert_eq!(found.iter().map(|device| device.device_id).collect::<Vec<_>>(), [two.device(0)]);
-        let all = access_codes::Filter { access_code_ids: Some(&two.codes), ..Default::default() };
-        for filter in [&access_codes::Filter::default(), &all] {
+        let by_ids = access_codes::Filter { access_code_ids: Some(&two.codes), ..Default::default() };
+        for filter in [&access_codes::Filter::default(), &by_ids] {
             let found = access_codes::list(&app.pool, seen, filter).await.unwrap();
             assert_eq!(found.iter().map(|(code, _)| code.access_code_id).collect::<Vec<_>>(), [two.codes[0]]);
         }
@@ -116,23 +115,23 @@ fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
 #[test]
 fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
     run(async {
-        let two = two().await;
+        let two = two_locks().await;
         let (app, seen) = (app(), &two.visibility);
         let before = two.code(1).await;
-        is_not_found(create::create(&app, two.creation(&[1])).await);
-        is_not_found(create::create(&app, two.creation(&[0, 1])).await);
-        is_not_found(update::update(&app, two.renaming(1)).await);
-        is_not_found(delete::delete(&app, seen, (two.codes[1], true), None, false).await);
-        is_not_found(backup_pool::pull(&app, seen, two.codes[1]).await);
-        is_not_found(convert_to_managed::convert_to_managed(&app, seen, two.codes[1], false).await);
-        is_not_found(code_lengths::report(&app, seen, two.device(1), vec![4]).await);
-        is_not_found(generate_code::generate_code(&app, seen, two.device(1)).await);
+        check_not_found(create::create(&app, two.creation(&[1])).await);
+        check_not_found(create::create(&app, two.creation(&[0, 1])).await);
+        check_not_found(update::update(&app, two.renaming(1)).await);
+        check_not_found(delete::delete(&app, seen, (two.codes[1], true), None, false).await);
+        check_not_found(backup_pool::pull(&app, seen, two.codes[1]).await);
+        check_not_found(convert_to_managed::convert_to_managed(&app, seen, two.codes[1], false).await);
+        check_not_found(code_lengths::report(&app, seen, two.device(1), vec![4]).await);
+        check_not_found(generate_code::generate_code(&app, seen, two.device(1)).await);
         let on_lock =
-            external_changes::OnLock { device_id: two.device(1), access_code_id: Some(two.codes[1]), code: None };
-        is_not_found(external_changes::remove(&app, seen, &on_lock).await);
+            external_changes::CodeOnLock { device_id: two.device(1), access_code_id: Some(two.codes[1]), code: None };
+        check_not_found(external_changes::remove(&app, seen, &on_lock).await);
         let account = uuid(&two.workspace.devices[1]["connected_account_id"]);
         let tx = app.pool.begin(seen.workspace_id).await.unwrap();
-        is_not_found(connectivity::set_account(tx, seen, account, false).await);
+        check_not_found(connectivity::set_account(tx, seen, account, false).await);
         assert_eq!(two.code(1).await, before);
     });
 }
@@ -140,27 +139,27 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
 #[test]
 fn visibility_of_one_account_hides_the_rate_limit_of_what_another_has() {
     run(async {
-        let two = two().await;
+        let two = two_locks().await;
         two.workspace.post("/_emulator/rate_limits/set", json!({ "create": 1, "per": "PT1M" })).await.ok();
         for index in [0, 1] {
-            two.workspace.create(on(&two.workspace, index, json!({}))).await;
+            two.workspace.create(on_lock(&two.workspace, index, json!({}))).await;
         }
         let limited = create::create(&app(), two.creation(&[0])).await;
         assert!(matches!(limited, Err(Error::RateLimited { .. })), "{limited:?}");
-        is_not_found(create::create(&app(), two.creation(&[1])).await);
+        check_not_found(create::create(&app(), two.creation(&[1])).await);
     });
 }
 
 #[test]
 fn visibility_of_one_account_allows_the_same_where_it_sees_the_device() {
     run(async {
-        let two = two().await;
+        let two = two_locks().await;
         let (app, seen) = (app(), &two.visibility);
         assert_eq!(create::create(&app, two.creation(&[0])).await.unwrap().len(), 1);
         update::update(&app, two.renaming(0)).await.unwrap();
         assert_eq!(two.code(0).await["name"], "renamed");
         generate_code::generate_code(&app, seen, two.device(0)).await.unwrap();
-        // The group has a code on each lock: the one that is seen moves.
+        // The linked codes have one code on each lock: only the visible one is renamed.
         let moved = Update { name: Some("moved".to_owned()), ..Update::default() };
         update::update_multiple(&app, seen, "both", &moved).await.unwrap();
         assert_eq!(two.code(0).await["name"], "moved");
@@ -172,18 +171,18 @@ fn visibility_of_one_account_allows_the_same_where_it_sees_the_device() {
 #[test]
 fn visibility_of_each_request_of_a_batch_is_its_own() {
     run(async {
-        let two = two().await;
+        let two = two_locks().await;
         let app = app();
         let everything =
             CreateCommand { visibility: Visibility::all_of(two.visibility.workspace_id), ..two.creation(&[1]) };
-        // The first has the batcher to itself; the others are one batch.
+        // The first request is a batch of its own, the other two are one batch.
         let (first, blind, seeing) = tokio::join!(
             create::create(&app, two.creation(&[0])),
             create::create(&app, two.creation(&[1])),
             create::create(&app, everything),
         );
         assert_eq!(first.unwrap().len(), 1);
-        is_not_found(blind);
+        check_not_found(blind);
         assert_eq!(seeing.unwrap().len(), 1);
     });
 }

@@ -1,10 +1,10 @@
-//! What can be asked about webhook deliveries while there are none.
+//! Webhook deliveries: the endpoints while a workspace has no webhooks.
 
 use crate::support::{TestWorkspace, UNKNOWN, ask, post_as, run};
 use serde_json::{Value, json};
 
 #[test]
-fn without_webhooks_nothing_is_listed_nothing_is_outstanding_and_nothing_is_sent_again() {
+fn webhook_deliveries_are_empty_without_webhooks() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.create(json!({ "device_id": workspace.lock(0) })).await;
@@ -27,10 +27,10 @@ fn without_webhooks_nothing_is_listed_nothing_is_outstanding_and_nothing_is_sent
 }
 
 #[test]
-fn bad_input_about_webhook_deliveries_is_refused() {
+fn webhook_deliveries_reject_invalid_input() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        let refused: [(&str, &str, Value); 12] = [
+        let invalid: [(&str, &str, Value); 12] = [
             ("list", "webhook_id", json!("mine")),
             ("list", "event_id", json!(5)),
             ("list", "status", json!("lost")),
@@ -44,7 +44,7 @@ fn bad_input_about_webhook_deliveries_is_refused() {
             ("wait", "timeout", json!("P1M")),
             ("wait", "timeout", json!(5)),
         ];
-        for (route, name, value) in refused {
+        for (route, name, value) in invalid {
             let path = format!("/_emulator/webhook_deliveries/{route}");
             workspace.post(&path, json!({ name: value })).await.invalid(name);
         }
@@ -56,9 +56,9 @@ fn bad_input_about_webhook_deliveries_is_refused() {
             let path = format!("/_emulator/webhook_deliveries/{route}");
             post_as("seam_testwrong_key", &path, params.clone()).await.error(401, "unauthorized");
             ask("GET", &path, &[], "").await.error(405, "method_not_allowed");
-            let mut elsewhere = params.clone();
-            elsewhere["workspace_id"] = json!(UNKNOWN);
-            post_as("", &path, elsewhere).await.error(404, "workspace_not_found");
+            let mut unknown_workspace = params.clone();
+            unknown_workspace["workspace_id"] = json!(UNKNOWN);
+            post_as("", &path, unknown_workspace).await.error(404, "workspace_not_found");
         }
         workspace
             .post("/_emulator/clock/advance", json!({ "by": "PT1S", "wait_for_webhooks": "yes" }))

@@ -1,4 +1,4 @@
-//! The list of workspaces, and workspaces that delete themselves.
+//! The list of workspaces, the removal of expired workspaces, and locks that are created in a given state.
 
 use crate::support::{START, TestWorkspace, app, ask, post_as, run};
 use latchkey::testing::engine::app::App;
@@ -14,14 +14,14 @@ async fn list(api_key: &str) -> Vec<Value> {
 }
 
 fn index(listed: &[Value], workspace: &TestWorkspace) -> Option<usize> {
-    listed.iter().position(|it| it["workspace_id"] == workspace.workspace_id.as_str())
+    listed.iter().position(|entry| entry["workspace_id"] == workspace.workspace_id.as_str())
 }
 
 #[test]
-fn workspaces_are_listed_in_the_order_of_their_making_with_their_contents() {
+fn workspaces_are_listed_in_the_order_of_creation_with_their_contents() {
     run(async {
-        let first = TestWorkspace::make(json!({ "name": "First", "seed": "listed", "locks": 2 })).await;
-        let second = TestWorkspace::make(json!({ "ttl": "PT1H", "clock": "live", "locks": 1 })).await;
+        let first = TestWorkspace::create_with(json!({ "name": "First", "seed": "listed", "locks": 2 })).await;
+        let second = TestWorkspace::create_with(json!({ "ttl": "PT1H", "clock": "live", "locks": 1 })).await;
         let device_id = first.lock(0);
         let code = first.create(json!({ "device_id": device_id })).await;
         first.create(json!({ "device_id": device_id })).await;
@@ -47,7 +47,7 @@ fn workspaces_are_listed_in_the_order_of_their_making_with_their_contents() {
             "publishable_key": listed[one]["publishable_key"],
             "personal_access_token": first.personal_access_token,
             "device_count": 2,
-            // Neither the one that is gone nor the backups that wait.
+            // Without the deleted code and the unused backup codes.
             "access_code_count": 2,
             "unmanaged_access_code_count": 1,
         });
@@ -60,14 +60,14 @@ fn workspaces_are_listed_in_the_order_of_their_making_with_their_contents() {
 }
 
 #[test]
-fn a_key_lists_its_own_workspace_alone_whichever_way_it_asks_and_a_wrong_key_lists_none() {
+fn api_key_lists_only_its_own_workspace_and_a_wrong_key_none() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let listed = list(&workspace.api_key).await;
         assert_eq!((listed.len(), index(&listed, &workspace)), (1, Some(0)));
         assert_eq!(workspace.get(LIST).await.ok()["workspaces"], json!(listed));
-        let all = ask("GET", LIST, &[], "").await.ok();
-        assert!(all["workspaces"].as_array().unwrap().contains(&listed[0]));
+        let without_key = ask("GET", LIST, &[], "").await.ok();
+        assert!(without_key["workspaces"].as_array().unwrap().contains(&listed[0]));
         post_as("seam_test_nobodys", LIST, json!({})).await.error(401, "unauthorized");
         ask("GET", LIST, &[("host", "example.com")], "").await.error(401, "unauthorized");
         ask("DELETE", LIST, &[], "").await.error(405, "method_not_allowed");
@@ -78,14 +78,14 @@ fn a_key_lists_its_own_workspace_alone_whichever_way_it_asks_and_a_wrong_key_lis
 }
 
 #[test]
-fn workspaces_past_their_time_are_removed_once_however_many_servers_see_to_it() {
+fn workspaces_past_their_ttl_are_removed_once_by_concurrent_servers() {
     run(async {
-        let staying = TestWorkspace::make(json!({ "ttl": "PT1H", "locks": 1 })).await;
-        let mut going = Vec::new();
+        let unexpired = TestWorkspace::create_with(json!({ "ttl": "PT1H", "locks": 1 })).await;
+        let mut expired = Vec::new();
         for _ in 0..12 {
-            let workspace = TestWorkspace::make(json!({ "ttl": "PT0S", "locks": 2, "clock": "live" })).await;
+            let workspace = TestWorkspace::create_with(json!({ "ttl": "PT0S", "locks": 2, "clock": "live" })).await;
             workspace.create(json!({ "device_id": workspace.lock(0) })).await;
-            going.push(workspace);
+            expired.push(workspace);
         }
         let options = app().pool.raw().connect_options().as_ref().clone();
         let pools = Pools::lazy(options, PoolLimits::of(&app().config));
@@ -93,9 +93,9 @@ fn workspaces_past_their_time_are_removed_once_however_many_servers_see_to_it() 
         let (one, other, third) = (app(), other.clone(), other);
         let (one, other, third) = tokio::join!(remove_expired(&one), remove_expired(&other), remove_expired(&third));
         one.and(other).and(third).unwrap();
-        let left = list("").await;
-        for workspace in &going {
-            assert_eq!(index(&left, workspace), None);
+        let remaining = list("").await;
+        for workspace in &expired {
+            assert_eq!(index(&remaining, workspace), None);
             let rows: i64 = sqlx::query_scalar("select count(*) from event where workspace_id = $1::text::uuid")
                 .bind(&workspace.workspace_id)
                 .fetch_one(app().pool.raw())
@@ -103,12 +103,12 @@ fn workspaces_past_their_time_are_removed_once_however_many_servers_see_to_it() 
                 .unwrap();
             assert_eq!(rows, 0);
         }
-        assert!(index(&left, &staying).is_some());
+        assert!(index(&remaining, &unexpired).is_some());
     });
 }
 
 #[test]
-fn a_lock_is_made_in_whatever_state_it_is_asked_for() {
+fn lock_can_be_created_in_any_state() {
     run(async {
         let workspace = TestWorkspace::with(json!([
             { "device_type": "august_lock", "hub_connected": false },
@@ -136,14 +136,14 @@ fn a_lock_is_made_in_whatever_state_it_is_asked_for() {
         assert_eq!(found, expected);
         assert_eq!(workspace.devices[2]["warnings"][0]["message"], "asleep");
         assert_eq!(workspace.devices[3]["connected_account_id"], workspace.devices[4]["connected_account_id"]);
-        // What is made says what is found.
+        // The response to the creation equals the list of devices.
         let listed = workspace.post("/devices/list", json!({})).await.ok();
         assert_eq!(listed["devices"], json!(workspace.devices));
-        // One more cuts off the account of those that are there, and one more brings it back.
+        // A new lock with a disconnected account disconnects that of the existing lock, and another one reconnects it.
         for (connected, expected) in [(false, vec!["account_disconnected"]), (true, vec![])] {
             let params = json!({ "device_type": "ttlock_lock", "account_connected": connected });
-            let made = workspace.post("/_emulator/devices/create", params).await.ok();
-            assert_eq!(errors(&made["device"]), expected);
+            let created = workspace.post("/_emulator/devices/create", params).await.ok();
+            assert_eq!(errors(&created["device"]), expected);
             let found = workspace.post("/devices/get", json!({ "device_id": workspace.lock(2) })).await.ok();
             assert_eq!(errors(&found["device"]).contains(&"account_disconnected".to_owned()), !connected);
         }

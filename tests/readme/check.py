@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Does what README.md and the pages in docs/ say, literally, as somebody new would, and compares what comes with what they say.
+"""Runs the examples of README.md and of the pages in docs/ against a running server, and compares the output with the pages.
 
     BASE_URL=http://127.0.0.1:7326 PYTHON=... NODE_MODULES=... tests/readme/check.py
 
-PYTHON is an interpreter that has `seam` and `pytest`; NODE_MODULES a folder with `@seamapi/http`. The workspaces of the pages have
-seeds, so none of them may be there yet. Commands are those in `sh` blocks; a `text` block that follows is what they print, white
-space apart. The `sh` blocks of a section follow on one another.
+PYTHON is an interpreter with the packages `seam` and `pytest`. NODE_MODULES is a folder that contains `@seamapi/http`. The server must
+not have the workspaces of the pages yet, because their seeds are fixed. The script executes the commands in `sh` blocks. The `text` block
+after an `sh` block is the expected output; differences in white space are ignored. All `sh` blocks of a section run in one shell.
 """
 
 import json
@@ -24,7 +24,7 @@ MARK = "---- end of command"
 
 
 def sections(text):
-    """The name and text of each section."""
+    """Returns the name and the text of each section."""
     parts = re.split(r"^## (.*)\n", text, flags=re.M)
     return list(zip(["", *parts[1::2]], parts[::2]))
 
@@ -34,17 +34,17 @@ def blocks(text, language):
 
 
 def steps_of(text):
-    """Each sh block with what it is said to print, which is nothing if no text block follows it."""
+    """Returns each sh block with its expected output, which is empty if no text block follows."""
     found = re.findall(r"^```sh\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", text, flags=re.M | re.S)
     return [(commands.strip("\n"), printed) for commands, printed in found]
 
 
-def squeezed(text):
+def without_space(text):
     return re.sub(r"\s", "", text)
 
 
 def check_shell(text):
-    """A section's blocks follow on one another: one shell runs them all."""
+    """Runs all sh blocks of a section in one shell, because later blocks use variables of earlier ones."""
     steps = steps_of(text)
     if not steps:
         return []
@@ -52,11 +52,11 @@ def check_shell(text):
     ran = subprocess.run(["bash", "-uo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60)
     printed = ran.stdout.split(MARK + "\n")
     if ran.stderr or len(printed) != len(steps):
-        return [f"the commands did not all run: {ran.stderr}"]
+        return [f"not all commands ran without an error: {ran.stderr}"]
     return [
-        f"{command}\n  is said to print  {told}\n  and it printed    {came}"
-        for (command, told), came in zip(steps, printed)
-        if squeezed(told) != squeezed(came)
+        f"{command}\n  should print  {expected}\n  but printed   {actual}"
+        for (command, expected), actual in zip(steps, printed)
+        if without_space(expected) != without_space(actual)
     ]
 
 
@@ -66,7 +66,7 @@ def run(command, folder):
 
 
 def check_code(text):
-    """Python and JavaScript, each block a file in an otherwise empty folder."""
+    """Runs the Python and JavaScript blocks, each as a file in an empty folder."""
     wrong = []
     python, modules = os.environ["PYTHON"], os.environ["NODE_MODULES"]
     for block in blocks(text, "python"):
@@ -85,7 +85,7 @@ def check_code(text):
 
 
 def bare(value):
-    """A value without the fields that are null, false or empty, and with the kind of each that differs from run to run."""
+    """Removes fields that are null, false or empty, and replaces values that differ from run to run by their kind."""
     if isinstance(value, dict):
         return {key: bare(field) for key, field in value.items() if field not in (None, False, [], {}, "")}
     if isinstance(value, list):
@@ -98,46 +98,46 @@ def bare(value):
 
 
 def check_first_request(text):
-    """The first request is an indented command, and its answer a block of JSON."""
+    """Runs the first request, an indented command, and compares the response with the JSON block."""
     (command,) = re.findall(r"^    (curl .*?)\n\n", text, flags=re.M | re.S)
-    (told,) = blocks(text, "json")
+    (expected,) = blocks(text, "json")
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
-    came = json.loads(ran.stdout)
-    if bare(came) == bare(json.loads(told)):
+    actual = json.loads(ran.stdout)
+    if bare(actual) == bare(json.loads(expected)):
         return []
-    return [f"{command}\n  printed {json.dumps(bare(came), indent=2)}"]
+    return [f"{command}\n  printed {json.dumps(bare(actual), indent=2)}"]
 
 
 def check_routes(text):
-    """The table has every route of the control plane, and no other."""
-    with urllib.request.urlopen(f"{BASE_URL}/_emulator/openapi.json") as answer:
-        served = {path.removeprefix("/_emulator/") for path in json.load(answer)["paths"]}
+    """Checks that the table lists exactly the routes of the control plane."""
+    with urllib.request.urlopen(f"{BASE_URL}/_emulator/openapi.json") as response:
+        served = {path.removeprefix("/_emulator/") for path in json.load(response)["paths"]}
     cells = re.findall(r"^\| (`.*?) \|", text, flags=re.M)
-    told = {route for cell in cells for route in re.findall(r"`([^`]*)`", cell)}
+    listed = {route for cell in cells for route in re.findall(r"`([^`]*)`", cell)}
     return [
-        *(f"the table has no {route}" for route in sorted(served - told)),
-        *(f"there is no {route}" for route in sorted(told - served)),
+        *(f"the table has no {route}" for route in sorted(served - listed)),
+        *(f"the server has no {route}" for route in sorted(listed - served)),
     ]
 
 
 def check_paths(text):
-    """The table has every path that is emulated, and no other."""
-    with urllib.request.urlopen(f"{BASE_URL}/openapi.json") as answer:
-        paths = json.load(answer)["paths"]
-    told = set()
+    """Checks that the table lists exactly the emulated paths."""
+    with urllib.request.urlopen(f"{BASE_URL}/openapi.json") as response:
+        paths = json.load(response)["paths"]
+    listed = set()
     for cell in re.findall(r"^\| (`/.*?) \|", text, flags=re.M):
         first, *others = re.findall(r"`([^`]*)`", cell)
-        told |= {first, *(first.rpartition("/")[0] + "/" + other for other in others if not other.startswith("/"))}
-        told |= {other for other in others if other.startswith("/")}
+        listed |= {first, *(first.rpartition("/")[0] + "/" + other for other in others if not other.startswith("/"))}
+        listed |= {other for other in others if other.startswith("/")}
     served = {path for path, methods in paths.items() if is_served(path, methods)}
     return [
-        *(f"the table has no {path}" for path in sorted(served - told)),
-        *(f"there is no {path}" for path in sorted(told - served) if not answers(path)),
+        *(f"the table has no {path}" for path in sorted(served - listed)),
+        *(f"the server has no {path}" for path in sorted(listed - served) if not exists(path)),
     ]
 
 
-def answers(path):
-    """Whether a path outside the contract is there."""
+def exists(path):
+    """Returns true if the server has this path outside the contract."""
     try:
         urllib.request.urlopen(f"{BASE_URL}{path}").close()
     except urllib.error.HTTPError:
@@ -175,7 +175,7 @@ def check_page(page):
 def main():
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     wrong = [what for page in pages for what in check_page(page)]
-    print("\n\n".join(wrong) or "README.md and docs/ say what is so")
+    print("\n\n".join(wrong) or "The examples and tables of README.md and docs/ are correct")
     return bool(wrong)
 
 

@@ -29,8 +29,8 @@ pub(super) struct CreatedMultiple {
 pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
     let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, mut params } = call.input;
     check_device_ids(&device_ids)?;
-    // These are not parameters here: the key is set by what is made, there is no attempt to wait for, and offline codes
-    // share no PIN.
+    // These are not parameters of this endpoint: Latchkey assigns the key of linked codes, the response has no action
+    // attempt to wait for, and offline codes share no PIN.
     params.common_code_key = None;
     params.sync = false;
     params.is_offline_access_code = false;
@@ -49,7 +49,7 @@ pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<Create
     Ok(CreatedMultiple { access_codes })
 }
 
-/// Refuses a list of devices that names one twice, or too many.
+/// Rejects a list of devices that is empty or too long, or that contains a device twice.
 fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
     const MAX_DEVICES: usize = 500;
     if device_ids.is_empty() {
@@ -60,7 +60,9 @@ fn check_device_ids(device_ids: &[Uuid]) -> Result<()> {
     }
     let mut seen = HashSet::with_capacity(device_ids.len());
     match device_ids.iter().find(|device_id| !seen.insert(**device_id)) {
-        Some(double) => Err(Error::invalid("device_ids", format!("Each device can be named once; {double} is twice"))),
+        Some(duplicate) => {
+            Err(Error::invalid("device_ids", format!("Name each device once: {duplicate} is named twice")))
+        }
         None => Ok(()),
     }
 }

@@ -1,4 +1,5 @@
-//! `/access_codes/get_timeline`: the events of one code as Seam's console tells them. Seam has the route unreleased.
+//! `/access_codes/get_timeline`: the events of one access code, as shown in Seam's console. Seam has not released this
+//! route.
 
 use crate::api::edge::Call;
 use crate::clock::to_iso;
@@ -26,15 +27,15 @@ pub(super) struct Timeline {
     pagination: Value,
 }
 
-/// Newest first. `next_cursor` is what to give as `before` for what is older, `prev_cursor` what to give as `after` for
-/// what is newer.
+/// Returns the events, newest first. A request with `next_cursor` as `before` returns older events, one with
+/// `prev_cursor` as `after` returns newer ones.
 pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     const DEFAULT_LIMIT: i64 = 50;
     let input = call.input;
     let visibility = call.caller.visibility();
     let ids = [input.access_code_id];
     let codes =
-        Codes { access_code_ids: Some(&ids), ownership: Ownership::Any, even_if_gone: true, ..Codes::default() };
+        Codes { access_code_ids: Some(&ids), ownership: Ownership::Any, include_gone: true, ..Codes::default() };
     if access_codes::list(&call.app.pool, &visibility, &codes).await?.is_empty() {
         return Err(Error::no_access_code(input.access_code_id));
     }
@@ -44,7 +45,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         after: optional_instant("after", input.after.as_deref())?,
         before: optional_instant("before", input.before.as_deref())?,
         event_types: input.event_types,
-        // What people at the keypad do with the code is no part of it.
+        // Events of code entries at the keypad are not part of the timeline.
         type_prefix: Some("access_code."),
         access_code_ids: Some(ids.to_vec()),
         newest_first: true,
@@ -56,15 +57,15 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     let page = usize::try_from(limit).unwrap_or(0);
     let mut has_more = events.len() > page;
     if has_more {
-        // What happened at one instant stays together, be it more than asked for: a cursor is an instant.
-        let beyond = events[page].occurred_at;
-        if events.first().is_some_and(|first| first.occurred_at != beyond) {
-            events.retain(|event| event.occurred_at > beyond);
+        // Events of the same instant are never split, even if they exceed the limit, because a cursor is an instant.
+        let cut_at = events[page].occurred_at;
+        if events.first().is_some_and(|first| first.occurred_at != cut_at) {
+            events.retain(|event| event.occurred_at > cut_at);
         } else {
-            let after = beyond.checked_sub_signed(TimeDelta::milliseconds(1));
-            let together = Filter { after, limit: i64::MAX, ..filter.clone() };
-            events = events::list(&call.app.pool, &visibility, together).await?;
-            let older = Filter { before: Some(beyond), limit: 1, ..filter };
+            let after = cut_at.checked_sub_signed(TimeDelta::milliseconds(1));
+            let same_instant = Filter { after, limit: i64::MAX, ..filter.clone() };
+            events = events::list(&call.app.pool, &visibility, same_instant).await?;
+            let older = Filter { before: Some(cut_at), limit: 1, ..filter };
             has_more = !events::list(&call.app.pool, &visibility, older).await?.is_empty();
         }
     }

@@ -10,7 +10,7 @@ use crate::store::access_codes::{self, Filter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many codes a page has unless told otherwise, as at Seam.
+/// Default and maximum number of codes on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 55_000;
 
 #[derive(Deserialize)]
@@ -33,20 +33,20 @@ pub(super) struct Listed {
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
-    // Nothing here comes from access grants, and nothing belongs to a customer or a user.
-    let elsewhere = input.access_grant_id.is_some()
+    // Latchkey has no access grants, customers or users: no code matches these filters.
+    let matches_nothing = input.access_grant_id.is_some()
         || input.access_grant_key.is_some()
         || input.access_method_id.is_some()
         || input.customer_key.is_some()
         || input.user_identifier_key.is_some();
-    if input.access_code_ids.is_none() && input.device_id.is_none() && !elsewhere {
+    if input.access_code_ids.is_none() && input.device_id.is_none() && !matches_nothing {
         return Err(Error::invalid_request("Either 'device_id' or 'access_code_ids' is required"));
     }
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let filter = Filter {
-        access_code_ids: if elsewhere { Some(&[]) } else { input.access_code_ids.as_deref() },
+        access_code_ids: if matches_nothing { Some(&[]) } else { input.access_code_ids.as_deref() },
         search: input.search.as_deref(),
-        without_pool: true,
+        exclude_pool: true,
         after: page.after,
         limit: Some(page.fetch()),
         ..Filter::default()

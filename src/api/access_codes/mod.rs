@@ -1,4 +1,4 @@
-//! `/access_codes/*`: a file for each endpoint.
+//! `/access_codes/*`: one file per endpoint.
 
 mod create;
 mod create_multiple;
@@ -19,7 +19,7 @@ pub(crate) use self::params::params;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default()
         .add("/access_codes/create", create::create)

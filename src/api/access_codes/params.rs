@@ -1,4 +1,4 @@
-//! Parameters that several endpoints of access codes take alike.
+//! Parameters that several access code endpoints share.
 
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::offline::MaxTimeRounding;
@@ -10,10 +10,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// How many characters a `common_code_key` may have. Seam names no limit; this many fit into an index in any script.
+/// Maximum number of characters of a `common_code_key`. Seam documents no limit; this length fits into a database index
+/// in any script.
 const MAX_KEY_LENGTH: usize = 500;
 
-/// What `create` and `create_multiple` take alike.
+/// Parameters that `create` and `create_multiple` share.
 #[derive(Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's request has them")]
 pub(super) struct NewAccessCodeParams {
@@ -43,18 +44,19 @@ pub(super) struct NewAccessCodeParams {
     max_time_rounding: MaxTimeRounding,
 }
 
-/// The default of parameters that are true unless told otherwise.
+/// Default of parameters that are true if they are missing.
 pub(super) fn yes() -> bool {
     true
 }
 
 impl NewAccessCodeParams {
-    /// What they ask for.
+    /// Converts the parameters to a [`NewAccessCode`].
     ///
     /// # Errors
-    /// What of them does not go together.
+    /// The first parameter that is invalid or contradicts another one.
     pub(super) fn read(self) -> Result<NewAccessCode> {
-        let external = one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
+        let is_modification_allowed =
+            one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
         if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_LENGTH) {
             let message = format!("String must contain at most {MAX_KEY_LENGTH} character(s)");
             return Err(Error::invalid("common_code_key", message));
@@ -70,7 +72,7 @@ impl NewAccessCodeParams {
         });
         let offline = self.is_offline_access_code || self.use_offline_access_code;
         if self.is_one_time_use && !offline {
-            let message = "Only offline access codes can be for one use: set is_offline_access_code";
+            let message = "is_one_time_use is for offline access codes only: set is_offline_access_code to true";
             return Err(Error::invalid("is_one_time_use", message));
         }
         let offline = if offline { Some(self.offline()?) } else { None };
@@ -87,7 +89,7 @@ impl NewAccessCodeParams {
             common_code_key: self.common_code_key,
             preferred_code_length,
             prefer_native_scheduling: self.prefer_native_scheduling,
-            is_external_modification_allowed: external.unwrap_or(false),
+            is_external_modification_allowed: is_modification_allowed.unwrap_or(false),
             attempt_for_offline_device: self.attempt_for_offline_device,
             sync: self.sync,
         })
@@ -97,11 +99,11 @@ impl NewAccessCodeParams {
 impl NewAccessCodeParams {
     fn offline(&self) -> Result<OfflineParams> {
         if self.use_backup_access_code_pool {
-            let message = "Offline access codes have no backups: leave use_backup_access_code_pool out";
+            let message = "Offline access codes have no backups: omit use_backup_access_code_pool";
             return Err(Error::invalid("use_backup_access_code_pool", message));
         }
         if self.common_code_key.is_some() {
-            let message = "Offline access codes have codes of their own: leave common_code_key out";
+            let message = "Offline access codes cannot share a PIN: omit common_code_key";
             return Err(Error::invalid("common_code_key", message));
         }
         let starts_at = optional_instant("starts_at", self.starts_at.as_deref())?;
@@ -120,7 +122,7 @@ impl NewAccessCodeParams {
     }
 }
 
-/// The value of a parameter that has two names, which must not disagree.
+/// Returns the value of a parameter that has two names. The two values must not differ.
 pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Result<Option<bool>> {
     match (is_allowed, allow) {
         (Some(one), Some(other)) if one != other => Err(Error::invalid_request(
@@ -130,23 +132,23 @@ pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Resul
     }
 }
 
-/// The time frame from its two parameters: both or none, and in order.
+/// Returns the time frame from its two parameters; `None` if both are missing.
 ///
 /// # Errors
-/// What of them does not go together.
+/// A parameter is not an instant, only one of them is set, or `ends_at` is not after `starts_at`.
 pub(crate) fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<Option<Window>> {
     Window::changed(None, optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?)
 }
 
-/// What the parameters of `/access_codes/create` ask for, which passed the contract.
+/// Converts the parameters of `/access_codes/create` to a [`NewAccessCode`]. They must have passed the contract.
 ///
 /// # Errors
-/// What of them does not go together.
+/// The first parameter that is invalid or contradicts another one.
 pub(crate) fn params(parameters: Map<String, Value>) -> Result<NewAccessCode> {
     NewAccessCodeParams::deserialize(Value::Object(parameters))?.read()
 }
 
-/// Which code is meant: by its id, or by its lock and PIN.
+/// Parameters that select one access code: by its id, or by its device and PIN.
 #[derive(Deserialize)]
 pub(super) struct OneAccessCode {
     access_code_id: Option<Uuid>,
@@ -155,7 +157,7 @@ pub(super) struct OneAccessCode {
 }
 
 impl OneAccessCode {
-    /// What is answered where there is no such code.
+    /// Returns the error if the code does not exist.
     pub(super) fn not_found(&self) -> Error {
         Error::AccessCodeNotFound { device_id: self.device_id, access_code_id: self.access_code_id }
     }

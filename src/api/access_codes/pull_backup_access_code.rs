@@ -12,7 +12,7 @@ pub(super) struct Pull {
     access_code_id: Uuid,
 }
 
-/// Both keys of the answer hold the backup: the guide says that it is what is answered, and SDKs unwrap `access_code`.
+/// Both members contain the backup code: Seam's guide documents it as the response, and SDKs unwrap `access_code`.
 #[derive(Serialize)]
 pub(super) struct Pulled {
     access_code: AccessCodeBody,

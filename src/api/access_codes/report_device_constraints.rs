@@ -1,6 +1,6 @@
 //! `/access_codes/report_device_constraints`.
 
-use crate::api::edge::{Call, Done};
+use crate::api::edge::{Call, EmptyResult};
 use crate::domain::pin::CodeLengths;
 use crate::engine::code_lengths;
 use crate::error::{Error, Result};
@@ -15,9 +15,9 @@ pub(super) struct ReportConstraints {
     supported_code_lengths: Option<Vec<u8>>,
 }
 
-/// Sets which lengths of PINs a lock takes that cannot tell itself. Seam asks for SmartThings locks only; any other
-/// knows better.
-pub(super) async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<Done> {
+/// Sets the PIN lengths that a lock accepts, for a lock that does not report them itself. Seam expects this for
+/// SmartThings locks only; all other locks report their lengths.
+pub(super) async fn report_device_constraints(call: Call<ReportConstraints>) -> Result<EmptyResult> {
     let ReportConstraints { device_id, min_code_length, max_code_length, supported_code_lengths } = call.input;
     let (lengths, parameter): (Vec<u8>, _) = match (supported_code_lengths, min_code_length, max_code_length) {
         (Some(lengths), None, None) => (lengths, "supported_code_lengths"),
@@ -33,10 +33,10 @@ pub(super) async fn report_device_constraints(call: Call<ReportConstraints>) -> 
             ));
         }
     };
-    if CodeLengths::of_report(&lengths).is_none() {
-        let message = "A PIN has 4 to 12 digits: give a length among these";
+    if CodeLengths::from_report(&lengths).is_none() {
+        let message = "A PIN has 4 to 12 digits: give a length from 4 to 12";
         return Err(Error::invalid(parameter, message));
     }
     code_lengths::report(&call.app, &call.caller.visibility(), device_id, lengths).await?;
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

@@ -8,7 +8,7 @@ use crate::error::Result;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default().add("/access_codes/simulate/create_unmanaged_access_code", create_unmanaged_access_code)
 }

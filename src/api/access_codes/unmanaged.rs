@@ -1,4 +1,4 @@
-//! `/access_codes/unmanaged/*`: codes that somebody else put on a lock.
+//! `/access_codes/unmanaged/*`: codes that were put on a lock outside Seam, or were converted to unmanaged.
 
 mod convert_to_managed;
 mod delete;
@@ -8,7 +8,7 @@ mod update;
 
 use crate::api::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default()
         .add("/access_codes/unmanaged/get", get::get)

@@ -1,6 +1,6 @@
 //! `/access_codes/update_multiple`.
 
-use crate::api::edge::{Call, Done};
+use crate::api::edge::{Call, EmptyResult};
 use crate::engine::commands::Update;
 use crate::engine::update;
 use crate::error::Result;
@@ -15,7 +15,7 @@ pub(super) struct UpdateMultiple {
     ends_at: Option<String>,
 }
 
-pub(super) async fn update_multiple(call: Call<UpdateMultiple>) -> Result<Done> {
+pub(super) async fn update_multiple(call: Call<UpdateMultiple>) -> Result<EmptyResult> {
     let input = call.input;
     let update = Update {
         name: input.name,
@@ -24,5 +24,5 @@ pub(super) async fn update_multiple(call: Call<UpdateMultiple>) -> Result<Done> 
         ..Update::default()
     };
     update::update_multiple(&call.app, &call.caller.visibility(), &input.common_code_key, &update).await?;
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

@@ -10,7 +10,7 @@ use crate::store::action_attempts::{self, ActionAttemptRow, Filter};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many attempts a page has unless told otherwise, as at Seam.
+/// Default and maximum number of action attempts on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 500;
 
 #[derive(Deserialize)]

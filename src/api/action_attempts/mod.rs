@@ -1,4 +1,4 @@
-//! `/action_attempts/*`: a file for each endpoint.
+//! `/action_attempts/*`: one file per endpoint.
 
 mod get;
 mod list;
@@ -6,7 +6,7 @@ mod outcome;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default().add("/action_attempts/get", get::get).add("/action_attempts/list", list::list)
 }

@@ -1,4 +1,4 @@
-//! What has become of action attempts: it follows from the codes that they are about.
+//! Outcomes of action attempts, derived from the state of their access codes.
 
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::body::action_attempt::{ActionAttemptBody, AttemptStatus};
@@ -14,7 +14,7 @@ use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Finds out what has become of attempts from the lives of the codes they are about.
+/// Converts rows to bodies. Derives the outcomes that are not stored from the state of the access codes.
 pub(super) async fn with_outcomes(
     app: &App,
     visibility: &Visibility,
@@ -24,7 +24,7 @@ pub(super) async fn with_outcomes(
     let filter = access_codes::Filter {
         access_code_ids: Some(&ids),
         ownership: Ownership::Any,
-        even_if_gone: true,
+        include_gone: true,
         ..Default::default()
     };
     let codes: HashMap<Uuid, (AccessCode, DeviceSummary)> = access_codes::list(&app.pool, visibility, &filter)
@@ -50,7 +50,7 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
     let state = &code.state;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
-        action_type::UPDATE_ACCESS_CODE if state.waits_to_unmanage(row.action_attempt_id) => {
+        action_type::UPDATE_ACCESS_CODE if state.has_pending_unmanage(row.action_attempt_id) => {
             if !state.is_managed {
                 AttemptStatus::Success(json!({}))
             } else if state.gone_at.is_some() || state.removing_since().is_some() || state.rare_fields.has_expired {
@@ -69,7 +69,7 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
             "type": "access_code_deleted",
             "message": "The access code was deleted or ended before it was set on the device.",
         })),
-        // What was asked for later keeps this attempt from nothing.
+        // An update that was requested after this attempt does not keep this attempt pending.
         action_type::UPDATE_ACCESS_CODE
             if is_over || state.rare_fields.updating.since().is_none_or(|since| since > row.created_at) =>
         {

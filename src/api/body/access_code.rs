@@ -47,26 +47,26 @@ pub(crate) struct AccessCodeBody {
 }
 
 impl AccessCodeBody {
-    /// The code as the API shows it on this device.
+    /// Creates the body of a managed code on `device`.
     pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
         let state = &code.state;
-        let asked = &state.asked;
+        let requested = &state.requested;
         let rare_fields = &state.rare_fields;
         let offline = rare_fields.offline.as_ref();
         let is_unknown = device.health.account_disconnected_at.is_some();
-        let status = if is_unknown { Status::Unknown } else { state.status(device.brand.recreates) };
+        let status = if is_unknown { Status::Unknown } else { state.status(device.brand.recreates_on_update) };
         Self {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             workspace_id: code.workspace_id,
-            name: asked.name.clone(),
+            name: requested.name.clone(),
             code: code.known_code().map(str::to_owned),
             common_code_key: code.common_code_key.clone(),
-            r#type: kind(asked),
+            r#type: kind(requested),
             status,
             display_status: display_status(state, status),
-            starts_at: asked.window.map(|window| window.starts_at),
-            ends_at: asked.window.map(|window| window.ends_at),
+            starts_at: requested.window.map(|window| window.starts_at),
+            ends_at: requested.window.map(|window| window.ends_at),
             created_at: state.created_at,
             errors: code.errors(device),
             warnings: code.warnings(device),
@@ -116,20 +116,20 @@ pub(crate) struct UnmanagedAccessCodeBody {
 }
 
 impl UnmanagedAccessCodeBody {
-    /// The code as the API shows it where it is not ours.
+    /// Creates the body of an unmanaged code on `device`.
     pub(crate) fn of(code: &AccessCode, device: &DeviceSummary) -> Self {
-        let asked = &code.state.asked;
+        let requested = &code.state.requested;
         Self {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             workspace_id: code.workspace_id,
-            name: asked.name.clone(),
-            code: Some(asked.code.clone()).filter(|_| !device.brand.hides_unmanaged_pins),
-            r#type: kind(asked),
+            name: requested.name.clone(),
+            code: Some(requested.code.clone()).filter(|_| !device.brand.hides_unmanaged_pins),
+            r#type: kind(requested),
             status: code.state.status(false),
             display_status: if code.state.status(false) == Status::Set { ACTIVE } else { NOT_ACTIVE },
-            starts_at: asked.window.map(|window| window.starts_at),
-            ends_at: asked.window.map(|window| window.ends_at),
+            starts_at: requested.window.map(|window| window.starts_at),
+            ends_at: requested.window.map(|window| window.ends_at),
             created_at: code.state.created_at,
             errors: code.errors(device),
             warnings: code.warnings(device),
@@ -143,18 +143,18 @@ impl UnmanagedAccessCodeBody {
 const ACTIVE: &str = "Active";
 const NOT_ACTIVE: &str = "Not active";
 
-/// Seam's `display_status` of a managed code with this status: a label for people. It says nothing that the other
-/// properties do not say (access-code-object, 1.2).
+/// Returns Seam's `display_status` of a managed code with this status: a label for people. It adds no information to
+/// the other properties (access-code-object, 1.2).
 fn display_status(state: &CodeState, status: Status) -> &'static str {
     let is_inactive = state.rare_fields.errors.iter().any(|error| error.code == "access_code_inactive");
-    let has_started = state.asked.window.is_none_or(|window| state.as_of >= window.starts_at);
+    let has_started = state.requested.window.is_none_or(|window| state.as_of >= window.starts_at);
     match status {
         _ if state.deletion_requested_at.is_some() => "Being deleted",
         _ if state.removing_since().is_some() || state.rare_fields.has_expired => "Expired",
         Status::Unknown => "Unknown",
         _ if is_inactive => NOT_ACTIVE,
         Status::Set => ACTIVE,
-        // Somebody took it off the lock, and may.
+        // The code was removed from the lock outside Seam, and external modification is allowed.
         Status::Unset if has_started => NOT_ACTIVE,
         Status::Unset => "Upcoming",
         Status::Setting | Status::Removing => "Issuing",
@@ -165,13 +165,13 @@ fn kind(entry: &LockCode) -> &'static str {
     if entry.window.is_some() { "time_bound" } else { "ongoing" }
 }
 
-/// One of Seam's `pending_mutations`.
+/// Returns one of Seam's `pending_mutations`.
 fn pending_mutation((created_at, mutation): (Timestamp, PendingMutation)) -> Value {
     let updating = "The change is being made on the device.";
     let (mutation_code, message) = match &mutation {
-        PendingMutation::Creating => ("creating", "The access code is being put on the device."),
+        PendingMutation::Creating => ("creating", "The access code is being set on the device."),
         PendingMutation::DeferringCreation { .. } => {
-            ("deferring_creation", "The access code will be put on the device nearer its start.")
+            ("deferring_creation", "The access code will be set on the device closer to its start.")
         }
         PendingMutation::UpdatingName { .. } => ("updating_name", updating),
         PendingMutation::UpdatingCode { .. } => ("updating_code", updating),
@@ -194,7 +194,7 @@ fn pending_mutation((created_at, mutation): (Timestamp, PendingMutation)) -> Val
     body
 }
 
-/// How the lock shows the name of a code on it.
+/// Name of a code as the lock shows it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Appearance {
     name: String,
@@ -202,7 +202,7 @@ pub(crate) struct Appearance {
     last_name: Option<String>,
 }
 
-/// What stands behind a name that is too short for the lock.
+/// Padding at the end of a name that is too short for the lock.
 const FILLER: char = '_';
 
 fn appearance(held: &LockCode, device: &DeviceSummary) -> Option<Appearance> {
@@ -222,10 +222,11 @@ fn appearance(held: &LockCode, device: &DeviceSummary) -> Option<Appearance> {
     Some(Appearance { name, first_name, last_name })
 }
 
-/// A code as it is shown where both kinds can be: a managed one as `access_code`, another as `unmanaged_access_code`.
+/// Returns the body of a code of either kind: `access_code` for a managed code, `unmanaged_access_code` for an
+/// unmanaged one.
 ///
 /// # Errors
-/// A body that cannot be written as JSON.
+/// The body cannot be serialized as JSON.
 pub(crate) fn managed_or_unmanaged(code: &AccessCode, device: &DeviceSummary) -> Result<Value> {
     Ok(if code.state.is_managed {
         serde_json::to_value(AccessCodeBody::of(code, device))?
@@ -242,8 +243,8 @@ mod tests {
     use crate::domain::device::health::DeviceHealth;
 
     #[test]
-    fn a_name_appears_as_the_lock_shows_it() {
-        let shown = |device_type, name: &str| {
+    fn appearance_has_the_name_as_the_lock_shows_it() {
+        let appearance_on = |device_type, name: &str| {
             let held = LockCode { name: Some(name.to_owned()), code: "1357".to_owned(), window: None };
             let device = DeviceSummary {
                 brand: brands::of(device_type).unwrap(),
@@ -256,13 +257,13 @@ mod tests {
             serde_json::to_value(appearance(&held, &device)).unwrap()
         };
         assert_eq!(
-            shown("august_lock", "my ongoing code"),
+            appearance_on("august_lock", "my ongoing code"),
             json!({ "name": "my ongoing code", "first_name": "my", "last_name": "ongoing code" })
         );
         assert_eq!(
-            shown("schlage_lock", "my ongoing code"),
+            appearance_on("schlage_lock", "my ongoing code"),
             json!({ "name": "my ongoin", "first_name": null, "last_name": null })
         );
-        assert_eq!(shown("kwikset_lock", "A"), json!({ "name": "A_", "first_name": null, "last_name": null }));
+        assert_eq!(appearance_on("kwikset_lock", "A"), json!({ "name": "A_", "first_name": null, "last_name": null }));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct ActionAttemptBody {
 }
 
 impl ActionAttemptBody {
-    /// The attempt with this id and type, and what has become of it.
+    /// Creates the body of an action attempt with the given status.
     pub(crate) fn new(action_attempt_id: Uuid, action_type: &str, outcome: AttemptStatus) -> Self {
         let (status, result, error) = match outcome {
             AttemptStatus::Pending => ("pending", None, None),
@@ -30,8 +30,8 @@ impl ActionAttemptBody {
         Self { status, action_type: action_type.to_owned(), action_attempt_id, result, error }
     }
 
-    /// The attempt that comes with a new code. It is pending at first, also where the code only has to be
-    /// accepted, unless the lock has the code already or the caller `waited` for what became of the attempt.
+    /// Creates the body of the attempt for a new code. It is pending at first, even if the code only has to be
+    /// accepted, unless the lock already has the code or the caller `waited` for the outcome of the attempt.
     pub(crate) fn of_access_code(
         attempt: &NewActionAttempt,
         code: &AccessCode,
@@ -47,8 +47,8 @@ impl ActionAttemptBody {
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
 
-    /// The attempt that comes with a change. It is pending at first unless nothing changed, the lock has the change
-    /// already, or the caller `waited` for what became of it.
+    /// Creates the body of the attempt for an update. It is pending at first unless nothing changed, the lock already
+    /// has the change, or the caller `waited` for the outcome.
     pub(crate) fn of_update(
         attempt: &NewActionAttempt,
         code: &AccessCode,
@@ -67,26 +67,25 @@ impl ActionAttemptBody {
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
 
-    /// An attempt whose outcome is known.
+    /// Creates the body of an attempt with a known outcome.
     pub(crate) fn resolved(attempt: &NewActionAttempt) -> Self {
         let outcome = attempt.outcome.as_ref().map_or(AttemptStatus::Pending, |outcome| outcome.clone().into());
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
 
-    /// The attempt that comes with a deletion.
+    /// Creates the body of the attempt for a deletion.
     pub(crate) fn of_deletion(attempt: &NewActionAttempt) -> Self {
         let outcome = attempt.resolved_at.map_or(AttemptStatus::Pending, |_| AttemptStatus::Success(json!({})));
         Self::new(attempt.action_attempt_id, attempt.action_type, outcome)
     }
 }
 
-/// What has become of an attempt.
+/// Status of an action attempt.
 pub(crate) enum AttemptStatus {
-    /// Nothing yet.
     Pending,
-    /// It succeeded with this result.
+    /// Holds the result.
     Success(Value),
-    /// It failed with this error.
+    /// Holds the error.
     Error(Value),
 }
 

@@ -8,7 +8,7 @@ use crate::domain::device::health::DeviceStats;
 use crate::domain::offline;
 use serde_json::{Value, json};
 
-/// The device as `/devices/get` shows it, with what its codes make of it.
+/// Returns the device as `/devices/get` shows it. `stats`: the figures about its codes.
 pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
     let brand = device.brand;
     let image_url = format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type);
@@ -99,10 +99,10 @@ fn properties(device: &Device, battery_level: Option<f64>, offline_codes: bool, 
         properties["battery_level"] = json!(level);
         properties["battery"] = json!({ "level": level, "status": battery_status(level) });
     }
-    if brand.tells_door_open {
+    if brand.reports_door_open {
         properties["door_open"] = json!(false);
     }
-    if brand.tells_entries {
+    if brand.reports_entries {
         properties["has_native_entry_events"] = json!(true);
     }
     if let Some(properties) = properties.as_object_mut() {
@@ -112,7 +112,7 @@ fn properties(device: &Device, battery_level: Option<f64>, offline_codes: bool, 
     properties
 }
 
-/// Seam's word for a charge from 0 to 1 (devices, 2.1).
+/// Returns Seam's battery status for a level from 0 to 1 (devices, 2.1).
 fn battery_status(level: f64) -> &'static str {
     match level {
         level if level < 0.1 => "critical",

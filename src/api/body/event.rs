@@ -27,7 +27,7 @@ pub(crate) struct EventBody {
     access_code_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
-    /// What else its type carries, an object.
+    /// Further members of this event type, as an object.
     #[serde(flatten)]
     payload: Option<Value>,
 }

@@ -1,4 +1,4 @@
-//! Seam's JSON objects, as the API and the control plane answer with them.
+//! Seam's JSON objects, as in the responses of the API and of the control plane.
 
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;

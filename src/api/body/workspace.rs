@@ -3,7 +3,7 @@
 use crate::domain::workspace::Workspace;
 use serde_json::{Value, json};
 
-/// The workspace as `/workspaces/get` shows it.
+/// Returns the workspace as `/workspaces/get` shows it.
 pub(crate) fn of(workspace: &Workspace) -> Value {
     json!({
         "workspace_id": workspace.workspace_id,

@@ -4,7 +4,7 @@ mod simulate;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     simulate::routes()
 }

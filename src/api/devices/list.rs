@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// How many devices a page has unless told otherwise, as at Seam.
+/// Default and maximum number of devices on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 500;
 
 #[derive(Deserialize)]
@@ -49,8 +49,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         let message = "Custom metadata key names cannot contain a period (.)";
         return Err(Error::invalid("custom_metadata_has", message));
     }
-    // Nothing here is in a space, or belongs to a customer or a user.
-    let elsewhere = input.connect_webview_id.is_some()
+    // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
+    let matches_nothing = input.connect_webview_id.is_some()
         || input.customer_key.is_some()
         || input.space_id.is_some()
         || input.unstable_location_id.is_some()
@@ -59,7 +59,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let types = intersect_filter(input.device_type.clone(), input.device_types.clone());
     let created_before = optional_instant("created_before", input.created_before.as_deref())?;
     let filter = Filter {
-        device_ids: if elsewhere { Some(&[]) } else { input.device_ids.as_deref() },
+        device_ids: if matches_nothing { Some(&[]) } else { input.device_ids.as_deref() },
         device_types: types.as_deref(),
         connected_account_ids: accounts.as_deref(),
         name: None,
@@ -78,7 +78,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
             (device, body)
         })
         .collect();
-    // These go by what a device can do, which its brand knows and no column has.
+    // These filters depend on the brand and the capabilities of the device, which are not stored in columns.
     let flags = |names: &Option<Vec<String>>, body: &Value| {
         names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
     };

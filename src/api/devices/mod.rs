@@ -1,4 +1,4 @@
-//! `/devices/*`: a file for each endpoint.
+//! `/devices/*`: one file per endpoint.
 
 mod get;
 mod list;
@@ -6,7 +6,7 @@ mod simulate;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default().add("/devices/get", get::get).add("/devices/list", list::list).merge(simulate::routes())
 }

@@ -1,9 +1,9 @@
-//! `/devices/simulate/*`: trouble on request.
+//! `/devices/simulate/*`: simulated connection problems and removal.
 //!
-//! Seam has them for some brands only, and in sandboxes only; here every lock takes them. Asking for what is the case
-//! already is no error and changes nothing.
+//! Seam supports these endpoints for some brands only, and in sandboxes only; Latchkey supports them for every lock. A
+//! request for a state that the device already has is no error and changes nothing.
 
-use crate::api::edge::{Call, Done, Routes};
+use crate::api::edge::{Call, EmptyResult, Routes};
 use crate::clock::Timestamp;
 use crate::domain::device::health::DeviceHealth;
 use crate::engine::connectivity;
@@ -12,7 +12,7 @@ use crate::error::Result;
 use serde::Deserialize;
 use uuid::Uuid;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(super) fn routes() -> Routes {
     Routes::default()
         .add("/devices/simulate/connect", connect)
@@ -27,27 +27,27 @@ struct OneDevice {
     device_id: Uuid,
 }
 
-async fn connect(call: Call<OneDevice>) -> Result<Done> {
+async fn connect(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, _| health.disconnected_at = None).await
 }
 
-async fn disconnect(call: Call<OneDevice>) -> Result<Done> {
+async fn disconnect(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, now| health.disconnected_at = health.disconnected_at.or(Some(now))).await
 }
 
-async fn connect_to_hub(call: Call<OneDevice>) -> Result<Done> {
+async fn connect_to_hub(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, _| health.hub_disconnected_at = None).await
 }
 
-async fn disconnect_from_hub(call: Call<OneDevice>) -> Result<Done> {
+async fn disconnect_from_hub(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, now| health.hub_disconnected_at = health.hub_disconnected_at.or(Some(now))).await
 }
 
-async fn remove(call: Call<OneDevice>) -> Result<Done> {
+async fn remove(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, now| health.removed_at = health.removed_at.or(Some(now))).await
 }
 
-async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timestamp)) -> Result<Done> {
+async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timestamp)) -> Result<EmptyResult> {
     let scope = Scope::Devices(&[call.input.device_id]);
     let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
     let now = work.now;
@@ -55,5 +55,5 @@ async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timest
     connectivity::change(&mut work, |health| change(health, now));
     work.run(false).await?;
     work.finish(&call.app).await?;
-    Ok(Done {})
+    Ok(EmptyResult {})
 }

@@ -19,7 +19,7 @@ pub(super) struct Found {
     event: EventBody,
 }
 
-/// One event by its id, or the latest that fits.
+/// Returns the latest event that matches all given filters.
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     let Get { event_id, event_type, device_id } = call.input;
     if event_id.is_none() && event_type.is_none() && device_id.is_none() {

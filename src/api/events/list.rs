@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-/// How many events it gives unless told otherwise, as at Seam.
+/// Default number of events, as at Seam.
 const DEFAULT_LIMIT: i64 = 500;
 
-/// How many it gives at most: a larger `limit` counts as this.
+/// Maximum number of events. A larger `limit` is reduced to this value.
 const MAX_LIMIT: i64 = 10_000;
 
 #[derive(Deserialize)]
@@ -32,7 +32,7 @@ pub(super) struct List {
     unstable_offset: Option<f64>,
 }
 
-/// Parameters about resources that nothing here is about.
+/// Filters by resources that Latchkey does not have. No event matches them.
 const FILTERS_WITHOUT_MATCH: &[&str] = &[
     "access_grant_id",
     "access_grant_ids",
@@ -76,9 +76,9 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
             return Err(Error::invalid_request("Must specify either since or between"));
         }
     };
-    let about_nothing_here =
-        FILTERS_WITHOUT_MATCH.iter().any(|name| call.parameters.get(*name).is_some_and(|v| *v != Value::Null));
-    if about_nothing_here {
+    let matches_nothing =
+        FILTERS_WITHOUT_MATCH.iter().any(|name| call.parameters.get(*name).is_some_and(|value| *value != Value::Null));
+    if matches_nothing {
         return Ok(Listed { events: Vec::new() });
     }
     let filter = Filter {
@@ -91,14 +91,14 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         connected_account_id: input.connected_account_id,
         newest_first: false,
         type_prefix: None,
-        offset: whole("unstable_offset", input.unstable_offset, 0)?,
-        limit: whole("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
+        offset: non_negative_integer("unstable_offset", input.unstable_offset, 0)?,
+        limit: non_negative_integer("limit", input.limit, DEFAULT_LIMIT)?.min(MAX_LIMIT),
     };
     let events = events::list(&call.app.pool, &call.caller.visibility(), filter).await?;
     Ok(Listed { events: events.into_iter().map(EventBody::from).collect() })
 }
 
-fn whole(name: &str, number: Option<f64>, default: i64) -> Result<i64> {
+fn non_negative_integer(name: &str, number: Option<f64>, default: i64) -> Result<i64> {
     match number {
         None => Ok(default),
         #[expect(clippy::cast_possible_truncation, reason = "saturating is what is meant")]

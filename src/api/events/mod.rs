@@ -1,11 +1,11 @@
-//! `/events/*`: a file for each endpoint.
+//! `/events/*`: one file per endpoint.
 
 mod get;
 mod list;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default().add("/events/get", get::get).add("/events/list", list::list)
 }

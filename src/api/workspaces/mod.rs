@@ -1,10 +1,10 @@
-//! `/workspaces/*`: a file for each endpoint.
+//! `/workspaces/*`: one file per endpoint.
 
 mod get;
 
 use super::edge::Routes;
 
-/// The routes of this resource.
+/// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
     Routes::default().add("/workspaces/get", get::get)
 }

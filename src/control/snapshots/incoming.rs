@@ -1,4 +1,4 @@
-//! The body of an import: a whole workspace, of which no more is held in memory than the document itself.
+//! Body of an import: a document with a whole workspace. Only its text is held in memory, and no tree of its values.
 
 use crate::api::edge;
 use crate::contract::Operation;
@@ -13,14 +13,14 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 use tokio::sync::SemaphorePermit;
 
-/// A body that is no longer than this waits for nobody.
+/// Maximum length of a body that needs no share of the import budget.
 const FREE_BYTES: usize = 1024 * 1024;
 
-/// A parameter that is longer than this need not be read to be judged.
+/// Maximum length of a parameter that is parsed. A longer one is invalid in any case.
 const MAX_PARAMETER_BYTES: usize = 1024;
 
-/// Reads the body of an import, once there is room for it: what it takes of the budget comes with it. A body that does not
-/// say how long it is takes all of it when it turns out to be long.
+/// Reads the body of an import, and returns it with its share of the import budget. A long body waits until the budget
+/// has room for it. A body without an announced length that turns out to be long takes the whole budget.
 pub(in crate::control) async fn receive(app: &App, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>)> {
     let (limit, deadline) = (app.config.snapshot_limit, app.config.request_timeout);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -34,17 +34,18 @@ pub(in crate::control) async fn receive(app: &App, mut body: Body) -> Result<(By
     }
     let mut read = Vec::with_capacity(announced);
     if !fill(&mut body, &mut read, free.max(announced), deadline).await? && read.len() <= limit {
-        // What it has of it, the others may wait for.
+        // Return the share before waiting for a larger one: other imports may be waiting for it.
         drop(share.take());
         share = Some(app.imports.share(limit, deadline).await?);
-        // Memory that is not written to costs nothing, and growing step by step would take twice of it.
+        // Reserve the maximum: memory that is not written to costs nothing, and growing in steps would need twice the
+        // memory.
         read.reserve_exact(limit.saturating_sub(read.len()));
         fill(&mut body, &mut read, limit, deadline).await?;
     }
     if read.len() > limit { Err(Error::PayloadTooLarge(limit)) } else { Ok((read.into(), share)) }
 }
 
-/// Reads on until there is more than `most`. Gives whether it has come to the end before.
+/// Reads until `read` has more than `most` bytes or the body ends. Returns true if the body has ended.
 async fn fill(body: &mut Body, read: &mut Vec<u8>, most: usize, deadline: Duration) -> Result<bool> {
     let reading = async {
         while read.len() <= most {
@@ -58,8 +59,8 @@ async fn fill(body: &mut Body, read: &mut Vec<u8>, most: usize, deadline: Durati
     tokio::time::timeout(deadline, reading).await.unwrap_or_else(|_| Err(Error::TimedOut(deadline.as_secs())))
 }
 
-/// Reads and checks the parameters of an import. The document is given by itself, as text: among the parameters an empty
-/// one stands for it.
+/// Reads and checks the parameters of an import. Returns the document separately, as text; the parameters have an empty
+/// value in its place.
 pub(in crate::control) fn read_body(
     operation: &Operation,
     parts: &Parts,
@@ -72,19 +73,19 @@ pub(in crate::control) fn read_body(
         None
     } else {
         let text = str::from_utf8(body).map_err(|error| Error::UnreadableBody(error.to_string()))?;
-        let all: &RawValue = serde_json::from_str(text).map_err(unreadable)?;
-        Some(match stand_in(all) {
+        let raw: &RawValue = serde_json::from_str(text).map_err(unreadable)?;
+        Some(match empty_of_same_type(raw) {
             Value::Object(_) => {
-                let members = Members::of(all).map_err(|error| {
+                let members = Members::of(raw).map_err(|error| {
                     if error.is_data() { Error::invalid_request(error.to_string()) } else { unreadable(error) }
                 })?;
                 let mut parameters = Map::new();
                 for (name, value) in members.into_iter() {
                     if name == "snapshot" {
                         document = Some(body.slice_ref(value.get().as_bytes()));
-                        parameters.insert(name, stand_in(value));
+                        parameters.insert(name, empty_of_same_type(value));
                     } else if value.get().len() > MAX_PARAMETER_BYTES {
-                        parameters.insert(name, stand_in(value));
+                        parameters.insert(name, empty_of_same_type(value));
                     } else {
                         parameters.insert(name, small(value).map_err(unreadable)?);
                     }
@@ -95,14 +96,14 @@ pub(in crate::control) fn read_body(
         })
     };
     let parameters = edge::check(operation, parts, parameters, true)?;
-    // It may stand in the query.
+    // The query may contain the document instead.
     let document =
         document.unwrap_or_else(|| parameters.get("snapshot").map(Value::to_string).unwrap_or_default().into());
     Ok((parameters, document))
 }
 
-/// An empty value of the same kind.
-fn stand_in(value: &RawValue) -> Value {
+/// Returns an empty value of the same JSON type.
+fn empty_of_same_type(value: &RawValue) -> Value {
     match value.get().as_bytes() {
         [b'{', ..] => json!({}),
         [b'[', ..] => json!([]),

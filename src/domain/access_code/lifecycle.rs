@@ -1,9 +1,10 @@
-//! The life of an access code, as a function of facts and an instant.
+//! Lifecycle of an access code: a pure function of its stored state and an instant.
 //!
-//! A code is two things: what was asked for, and what the lock holds. Everything else follows from the
-//! difference, and from how far its life has been lived ([`CodeState::as_of`]). Nothing in here reads a clock, a
-//! database or a request; [`crate::domain::simulation`] moves the lives of a lock's codes on together, and reads show
-//! them as they stand.
+//! The state has two main parts: the requested entry ([`CodeState::requested`]) and the entry stored on the lock
+//! ([`CodeState::held`]). Status, pending mutations and the next operation follow from the difference between the two
+//! and from the instant of the last step ([`CodeState::as_of`]). This module reads no clock, database or request.
+//! [`crate::domain::simulation`] runs the steps of all codes of a lock together; read requests return the state as it
+//! is stored.
 //!
 //! ```text
 //!              opens_at            starts_at                ends_at
@@ -19,33 +20,33 @@ mod steps;
 
 pub(crate) use self::changes::Change;
 pub(crate) use self::rare_fields::{FaultOutcome, RareFields};
-pub(crate) use self::steps::begun;
+pub(crate) use self::steps::is_start_in_past;
 
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-/// How long before its start a natively scheduled code is put on its lock, which then waits for the start itself.
+/// Native scheduling: a code is programmed this long before its start. The lock itself keeps it inactive until then.
 pub(crate) const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 
-/// How long before its start a code is put on a lock that knows no schedule.
+/// Just in time: a code is programmed this long before its start on a lock without schedules.
 pub(crate) const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 
-/// The time frame of a time-bound code; `starts_at` lies before `ends_at`.
+/// Time frame of a code; `starts_at` lies before `ends_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// From this instant on the code opens the door.
+    /// First instant at which the code opens the door.
     pub starts_at: Timestamp,
-    /// From this instant on it no longer does.
+    /// First instant at which the code no longer opens the door.
     pub ends_at: Timestamp,
 }
 
 impl Window {
-    /// A time frame of two instants.
+    /// Creates a time frame.
     ///
     /// # Errors
-    /// One that ends before it starts.
+    /// `ends_at` is not after `starts_at`.
     pub fn new(starts_at: Timestamp, ends_at: Timestamp) -> Result<Self> {
         if starts_at < ends_at {
             return Ok(Self { starts_at, ends_at });
@@ -53,10 +54,10 @@ impl Window {
         Err(Error::invalid_request("ends_at must be after starts_at"))
     }
 
-    /// What becomes of a time frame, or of none, by the instants that are given for it.
+    /// Returns `window` with the given instants replaced. A code without a time frame gets one if both are given.
     ///
     /// # Errors
-    /// Half a time frame, and one that ends before it starts.
+    /// Only one instant is given for a code without a time frame, or `ends_at` is not after `starts_at`.
     pub fn changed(
         window: Option<Self>,
         starts_at: Option<Timestamp>,
@@ -72,10 +73,10 @@ impl Window {
         }
     }
 
-    /// Refuses a time frame that has ended.
+    /// Rejects a time frame that has ended.
     ///
     /// # Errors
-    /// One that has.
+    /// `ends_at` is not after `now`.
     pub fn check_not_over(window: Option<Self>, now: Timestamp) -> Result<()> {
         match window {
             Some(window) if window.ends_at <= now => Err(Error::invalid("ends_at", "ends_at must be in the future")),
@@ -85,86 +86,84 @@ impl Window {
 }
 
 impl Window {
-    /// Its start and its end.
+    /// Returns the start and the end.
     pub fn ends(self) -> (Timestamp, Timestamp) {
         (self.starts_at, self.ends_at)
     }
 
-    /// The shortest window that holds both.
+    /// Returns the shortest window that contains both windows.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self { starts_at: self.starts_at.min(other.starts_at), ends_at: self.ends_at.max(other.ends_at) }
     }
 
-    /// Whether two codes with these windows would be on a lock at the same time. No window means always.
-    pub fn overlap(one: Option<Self>, other: Option<Self>) -> bool {
-        match (one, other) {
-            (Some(one), Some(other)) => one.starts_at < other.ends_at && other.starts_at < one.ends_at,
+    /// Returns true if the two windows overlap. `None` is the window of an ongoing code and overlaps with every other.
+    pub fn overlap(first: Option<Self>, second: Option<Self>) -> bool {
+        match (first, second) {
+            (Some(first), Some(second)) => first.starts_at < second.ends_at && second.starts_at < first.ends_at,
             _ => true,
         }
     }
 }
 
-/// A code as it is asked for, or as it stands in a lock's memory.
+/// Properties of a code: as requested, or as stored in the memory of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockCode {
-    /// The name, as the caller gave it.
+    /// Name exactly as the caller sent it.
     pub name: Option<String>,
-    /// The PIN.
+    /// PIN.
     pub code: String,
-    /// The time frame; none for an ongoing code.
+    /// Time frame; `None` for an ongoing code.
     pub window: Option<Window>,
 }
 
-/// What the lock contributes to the life of a code on it.
+/// Properties of the lock that determine the steps of its codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lock {
-    /// Since when the lock can be reached; `None` while it is offline, and then nothing gets on it or off it.
+    /// Instant since which the lock is reachable; `None` while it is offline. Then no operation starts or finishes.
     pub reachable_since: Option<Timestamp>,
-    /// Since when it cannot be reached; `None` while it can.
+    /// Instant since which the lock is unreachable; `None` while it is reachable.
     pub unreachable_since: Option<Timestamp>,
-    /// How long one operation takes; `None`: until somebody ends it by hand.
+    /// Duration of one programming operation; `None`: it runs until a tester completes it by hand.
     pub programming: Option<TimeDelta>,
-    /// After how long an operation that is not done is unusually slow.
+    /// Time after which an unfinished operation is reported as slow.
     pub slow_after: TimeDelta,
-    /// Whether codes that have ended stay to be seen.
+    /// True if codes stay visible in the API after their end.
     pub keeps_expired: bool,
-    /// For a lock that takes no start in the past: how long after the present a schedule starts that it is given in place
-    /// of one that has begun. `None`: it takes any start.
-    pub begun_start_lead: Option<TimeDelta>,
+    /// For a lock that rejects schedules that start in the past: such a start is replaced by the current instant plus
+    /// this lead. `None`: the lock accepts any start.
+    pub past_start_lead: Option<TimeDelta>,
 }
 
-/// The facts of one code's life.
+/// State of one code, from which its status, pending mutations and next step are derived.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct CodeState {
-    /// When the code was made.
     pub created_at: Timestamp,
-    /// What was asked for.
-    pub asked: LockCode,
-    /// Whether it is ours; else it is what somebody else put on the lock.
+    /// Requested entry.
+    pub requested: LockCode,
+    /// True for a managed code, false for an unmanaged code.
     pub is_managed: bool,
-    /// Whether the lock keeps the schedule itself. True only for time-bound codes, and those that become ongoing until
-    /// the lock confirms.
+    /// True if the lock itself stores the schedule. This is the case only for codes with a time frame, and for codes
+    /// that become ongoing until the lock has confirmed the change.
     pub is_natively_scheduled: bool,
-    /// Whether the code is registered with the lock's maker instead of being put on the lock, which may be out of
-    /// reach. "Held by the lock" then means: known to the maker.
+    /// True for an offline code: it is registered with the manufacturer instead of being programmed on the lock, which
+    /// may be unreachable. `held` then means that the manufacturer has registered the code.
     pub is_offline: bool,
-    /// Whether it is a backup code.
+    /// True for a backup code.
     pub is_backup: bool,
-    /// When somebody asked for the code to go.
+    /// Instant at which the deletion was requested.
     pub deletion_requested_at: Option<Timestamp>,
-    /// What the lock holds.
+    /// Entry stored on the lock; `None` if the lock does not have the code.
     pub held: Option<LockCode>,
-    /// When the lock first held it.
+    /// Instant at which the lock first stored the code.
     pub first_held_at: Option<Timestamp>,
-    /// The instant of the last step: everything that fell due until then has happened.
+    /// Instant of the last step or change. All steps due before it have been taken.
     pub as_of: Timestamp,
-    /// Since when the lock is busy putting the code on or taking it off.
-    pub working_since: Option<Timestamp>,
-    /// When the code had left for good.
+    /// Start of the operation in progress on the lock; `None` if none is in progress.
+    pub operation_started_at: Option<Timestamp>,
+    /// Instant at which the code ceased to exist: deleted or ended, and no longer on the lock.
     pub gone_at: Option<Timestamp>,
-    /// What few codes have.
     pub rare_fields: RareFields,
 }
 
@@ -172,84 +171,84 @@ pub struct CodeState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Not usable yet, or no longer: not on the lock, or on it and waiting for its start.
+    /// Not usable: not on the lock, or on it and waiting for its start.
     Unset,
-    /// Should be usable, and is being put on the lock.
+    /// Should be usable, but the lock has not confirmed the programming yet.
     Setting,
     /// On the lock and usable.
     Set,
-    /// Deleted or ended, and being taken off the lock.
+    /// Deleted or ended, and being removed from the lock.
     Removing,
-    /// The account is disconnected: nobody can tell.
+    /// The connected account is disconnected, so the state on the lock cannot be read.
     Unknown,
 }
 
-/// Seam's `pending_mutations`: a difference between what was asked for and what the lock holds.
+/// One of Seam's `pending_mutations`: a difference between the requested entry and the entry on the lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingMutation {
-    /// Waiting until nearer the start before the code is put on the lock.
+    /// The code will be programmed closer to its start.
     DeferringCreation {
-        /// When that will begin.
+        /// Instant at which programming becomes due.
         scheduled_at: Timestamp,
     },
-    /// Being put on the lock.
+    /// The code is being programmed on the lock.
     Creating,
-    /// The lock has another name.
+    /// The lock has a different name.
     UpdatingName {
-        /// What the lock has.
+        /// Value on the lock.
         from: Option<String>,
-        /// What is asked for.
+        /// Requested value.
         to: Option<String>,
     },
-    /// The lock has another PIN.
+    /// The lock has a different PIN.
     UpdatingCode {
-        /// What the lock has.
+        /// Value on the lock.
         from: String,
-        /// What is asked for.
+        /// Requested value.
         to: String,
     },
-    /// The lock has another time frame.
+    /// The lock has a different time frame.
     UpdatingTimeFrame {
-        /// What the lock has; none: it is ongoing there.
+        /// Time frame on the lock; `None`: ongoing.
         from: Option<Window>,
-        /// What is asked for; none: ongoing.
+        /// Requested time frame; `None`: ongoing.
         to: Option<Window>,
     },
-    /// Being taken off the lock.
+    /// The code is being removed from the lock.
     Deleting,
 }
 
-/// What a lock does with a code.
+/// Programming operation of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// Put it on.
+    /// Stores the code on the lock.
     Set,
-    /// Change it.
+    /// Changes the stored code.
     Update,
-    /// Take it off.
+    /// Removes the code from the lock.
     Remove,
 }
 
-/// One step of a code's life. The passing of an instant is a step like any other.
+/// One step of a code's lifecycle. Reaching an instant, such as the start of the window, is a step too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// The window ends.
     Expire,
-    /// The window begins.
+    /// The window starts.
     Start,
-    /// The time has come to put the code on its lock.
+    /// Programming the code becomes due.
     Open,
-    /// The provider tells the PIN.
+    /// The provider assigns the PIN.
     Assign,
-    /// The lock confirms that it is done.
+    /// The lock finishes the operation, successfully or not.
     Confirm,
-    /// The lock takes up the work.
+    /// The lock starts the operation.
     Begin,
-    /// The lock is unusually slow.
+    /// The operation is reported as slow.
     Slow,
 }
 
-/// What a step means to the world outside: `access_code.*` events.
+/// Effect of a step that is recorded as one or more `access_code.*` events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DomainEvent {
     /// `access_code.scheduled_on_device`
@@ -260,7 +259,7 @@ pub enum DomainEvent {
     RemovedFromDevice,
     /// `access_code.deleted`
     Deleted,
-    /// `access_code.changed`, and what of it is told in events of their own.
+    /// `access_code.changed`; if the lock has the change, also one event for each changed property.
     Changed(Change),
     /// `access_code.delay_in_setting_on_device`
     DelayInSetting,
@@ -270,122 +269,128 @@ pub enum DomainEvent {
     FailedToRemove,
     /// `access_code.unmanaged.removed`
     UnmanagedRemoved,
-    /// `access_code.changed`: the code has become unmanaged.
+    /// `access_code.changed` for a code that was converted to unmanaged.
     Unmanaged,
 }
 
 impl CodeState {
-    /// A life that begins at `created_at` with nothing on the lock.
-    pub fn begin(created_at: Timestamp, asked: LockCode, is_natively_scheduled: bool) -> Self {
+    /// Creates the state of a managed code that is not on the lock yet.
+    pub fn begin(created_at: Timestamp, requested: LockCode, is_natively_scheduled: bool) -> Self {
         Self {
             created_at,
             is_managed: true,
-            is_natively_scheduled: is_natively_scheduled && asked.window.is_some(),
+            is_natively_scheduled: is_natively_scheduled && requested.window.is_some(),
             is_offline: false,
             is_backup: false,
-            asked,
+            requested,
             deletion_requested_at: None,
             held: None,
             first_held_at: None,
             as_of: created_at,
-            working_since: None,
+            operation_started_at: None,
             gone_at: None,
             rare_fields: RareFields::default(),
         }
     }
 
-    /// What is asked of the lock: what was asked for, with the start that the lock takes where the asked one had begun.
-    pub fn asked_of_lock(&self) -> LockCode {
+    /// Returns the entry to program: the requested one, with another start if the lock rejects the requested start.
+    pub fn code_to_program(&self) -> LockCode {
         let starts_at = self.rare_fields.lock_starts_at.filter(|_| self.is_natively_scheduled);
         let window =
-            self.asked.window.map(|window| Window { starts_at: starts_at.unwrap_or(window.starts_at), ..window });
-        LockCode { window, ..self.asked.clone() }
+            self.requested.window.map(|window| Window { starts_at: starts_at.unwrap_or(window.starts_at), ..window });
+        LockCode { window, ..self.requested.clone() }
     }
 
-    /// Whether the lock holds the code as it is asked of it.
-    fn is_as_asked(&self, held: &LockCode) -> bool {
-        *held == self.asked || (self.rare_fields.lock_starts_at.is_some() && *held == self.asked_of_lock())
+    /// Returns true if the entry on the lock needs no update.
+    fn is_up_to_date(&self, held: &LockCode) -> bool {
+        *held == self.requested || (self.rare_fields.lock_starts_at.is_some() && *held == self.code_to_program())
     }
 
-    /// When the code is to be put on its lock: at once if it is ongoing, else 72 hours (native) or 60 minutes
-    /// (just in time) before its start; at once again if that is past.
+    /// Returns the instant from which on the code is programmed: 72 hours (native) or 60 minutes (just in time) before
+    /// its start, but not before its creation. Ongoing and offline codes: their creation.
     pub fn opens_at(&self) -> Timestamp {
         if self.is_offline {
             return self.created_at;
         }
         let lead = if self.is_natively_scheduled { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
-        self.asked
+        self.requested
             .window
             .and_then(|window| window.starts_at.checked_sub_signed(lead))
             .map_or(self.created_at, |opens_at| opens_at.max(self.created_at))
     }
 
-    /// When the code was deleted or ended, if it was and has not left the lock since.
+    /// Returns the instant since which the code is being removed: its deletion or its end, whichever came first. For an
+    /// unmanaged code, and for one that has expired and left the lock, only the deletion counts.
     pub fn removing_since(&self) -> Option<Timestamp> {
         if self.rare_fields.has_expired || !self.is_managed {
             return self.deletion_requested_at;
         }
-        let ended = self.asked.window.map(|window| window.ends_at).filter(|ends_at| self.as_of >= *ends_at);
+        let ended = self.requested.window.map(|window| window.ends_at).filter(|ends_at| self.as_of >= *ends_at);
         match (self.deletion_requested_at, ended) {
             (Some(deleted), Some(ended)) => Some(deleted.min(ended)),
             (deleted, ended) => deleted.or(ended),
         }
     }
 
-    /// Whether the lock would open to the code.
+    /// Returns true if the code opens the lock: the lock stores it, and a start that it has to wait for is reached.
     fn is_usable(&self) -> bool {
-        let waits = self.is_natively_scheduled || self.is_offline || !self.is_managed;
-        self.held.as_ref().is_some_and(|held| !waits || held.window.is_none_or(|window| self.as_of >= window.starts_at))
+        let waits_for_start = self.is_natively_scheduled || self.is_offline || !self.is_managed;
+        self.held
+            .as_ref()
+            .is_some_and(|held| !waits_for_start || held.window.is_none_or(|window| self.as_of >= window.starts_at))
     }
 
-    /// Whether somebody took the code off the lock, and may.
-    fn is_left_off(&self) -> bool {
+    /// Returns true if the code was removed at the lock and Seam does not set it again.
+    fn is_removal_honoured(&self) -> bool {
         self.held.is_none()
             && self.rare_fields.external.as_ref().is_some_and(|external| external.is_removed && external.is_honoured)
     }
 
-    /// Seam's status of the code, as far as its life has been lived. `recreates`: its lock changes a code by deleting
-    /// it and making it anew, so that it is not there meanwhile.
-    pub fn status(&self, recreates: bool) -> Status {
+    /// Returns Seam's `status` as of the last step. `recreates`: the lock updates a code by deleting and creating it
+    /// again, so that the code is unusable during an update.
+    pub fn status(&self, recreates_on_update: bool) -> Status {
         if !self.is_managed {
             return if self.is_usable() { Status::Set } else { Status::Unset };
         }
         if self.removing_since().is_some() {
             return Status::Removing;
         }
-        if self.rare_fields.has_expired || self.is_left_off() {
+        if self.rare_fields.has_expired || self.is_removal_honoured() {
             return Status::Unset;
         }
         let is_put_right = self.rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured);
-        let started = self.asked.window.is_none_or(|window| self.as_of >= window.starts_at);
+        let started = self.requested.window.is_none_or(|window| self.as_of >= window.starts_at);
         let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.opens_at();
         match self.held {
-            Some(_) if self.is_usable() && (is_put_right || (recreates && self.is_being_updated())) => Status::Setting,
+            Some(_) if self.is_usable() && (is_put_right || (recreates_on_update && self.is_being_updated())) => {
+                Status::Setting
+            }
             Some(_) if self.is_usable() => Status::Set,
-            // A native code that is late shows it only from its start on; a just-in-time one from its lead on.
+            // A native code that is not on the lock yet is `Setting` only from its start on, a just-in-time one from
+            // the beginning of its lead on.
             _ if started || on_time => Status::Setting,
             _ => Status::Unset,
         }
     }
 
-    /// Whether this action attempt is one to make the code unmanaged that came before its lock held it.
-    pub fn waits_to_unmanage(&self, action_attempt_id: Uuid) -> bool {
+    /// Returns true if this action attempt requested to convert the code to unmanaged before the lock stored it.
+    pub fn has_pending_unmanage(&self, action_attempt_id: Uuid) -> bool {
         let unmanage = self.rare_fields.unmanage.as_ref();
         unmanage.is_some_and(|unmanage| unmanage.action_attempt_ids.contains(&action_attempt_id))
     }
 
-    /// Whether the lock is at work on a change of the code.
+    /// Returns true while an update of the code is in progress on the lock.
     pub fn is_being_updated(&self) -> bool {
-        self.working_since.is_some() && self.work().is_some_and(|(operation, _)| operation == Operation::Update)
+        self.operation_started_at.is_some() && self.work().is_some_and(|(operation, _)| operation == Operation::Update)
     }
 
-    /// The differences between what was asked for and what the lock holds, each with the instant since when it is
-    /// there.
+    /// Returns the differences between the requested entry and the entry on the lock, each with the instant since which
+    /// it exists.
     pub fn pending_mutations(&self) -> Vec<(Timestamp, PendingMutation)> {
         if let Some(since) = self.removing_since() {
             return vec![(since, PendingMutation::Deleting)];
         }
-        if !self.is_managed || self.rare_fields.has_expired || self.is_left_off() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_honoured() {
             return Vec::new();
         }
         let external = self.rare_fields.external.as_ref().map(|external| external.since);
@@ -397,9 +402,9 @@ impl CodeState {
                 (external.map_or(opens_at, |external| external.max(opens_at)), PendingMutation::Creating)
             }];
         };
-        let Change { name, code, window, .. } = Change::between(held, &self.asked, true);
-        let window = window.filter(|_| held.window != self.asked_of_lock().window);
-        let since = |asked: Option<Timestamp>| asked.or(external).unwrap_or(self.as_of);
+        let Change { name, code, window, .. } = Change::between(held, &self.requested, true);
+        let window = window.filter(|_| held.window != self.code_to_program().window);
+        let since = |requested_at: Option<Timestamp>| requested_at.or(external).unwrap_or(self.as_of);
         let updating = &self.rare_fields.updating;
         let name = name.map(|(from, to)| (since(updating.name), PendingMutation::UpdatingName { from, to }));
         let code = code.and_then(|(from, to)| from.zip(to));
@@ -408,12 +413,12 @@ impl CodeState {
         [name, code, window].into_iter().flatten().collect()
     }
 
-    /// Whether a natively scheduled code is stored on its lock (`is_scheduled_on_device`).
+    /// Returns true if a natively scheduled code is stored on its lock (`is_scheduled_on_device`).
     pub fn is_scheduled_on_device(&self) -> bool {
         self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some())
     }
 
-    /// What the lock has to do with the code, and since when or from when on.
+    /// Returns the operation that the lock has to perform, and the instant at which it became or becomes due.
     pub fn work(&self) -> Option<(Operation, Timestamp)> {
         if self.gone_at.is_some() {
             return None;
@@ -421,7 +426,7 @@ impl CodeState {
         if let Some(since) = self.removing_since() {
             return Some((Operation::Remove, since));
         }
-        if !self.is_managed || self.rare_fields.has_expired || self.is_left_off() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_honoured() {
             return None;
         }
         let external = self.rare_fields.external.as_ref().map(|external| external.since);
@@ -429,9 +434,9 @@ impl CodeState {
         let opens_at = self.opens_at();
         match &self.held {
             None => Some((Operation::Set, external.map_or(opens_at, |external| external.max(opens_at)))),
-            // A lock that knows no schedule cannot keep what has been put off.
+            // Without schedules, the lock must not store a code whose start was moved beyond the lead.
             Some(_) if !self.is_natively_scheduled && self.as_of < opens_at => Some((Operation::Remove, changed_at)),
-            Some(held) if !self.is_as_asked(held) => Some((Operation::Update, changed_at)),
+            Some(held) if !self.is_up_to_date(held) => Some((Operation::Update, changed_at)),
             Some(_) => None,
         }
     }

@@ -11,7 +11,10 @@ fn warnings(code: &AccessCode) -> Vec<Value> {
 }
 
 fn codes_of(issues: &[Value]) -> Vec<&str> {
-    issues.iter().map(|it| it.get("error_code").or_else(|| it.get("warning_code")).unwrap().as_str().unwrap()).collect()
+    issues
+        .iter()
+        .map(|issue| issue.get("error_code").or_else(|| issue.get("warning_code")).unwrap().as_str().unwrap())
+        .collect()
 }
 
 fn ongoing() -> AccessCode {
@@ -28,14 +31,14 @@ fn condition(code: &str) -> Condition {
 }
 
 #[test]
-fn new_code_comes_after_all_that_are_stored() {
+fn is_new_is_true_until_the_code_is_stored() {
     assert!(AccessCode { sequence: 0, ..ongoing() }.is_new());
     assert!(!ongoing().is_new());
     assert!(AccessCode::new((Uuid::nil(), Uuid::nil()), Uuid::nil(), ongoing().state).is_new());
 }
 
 #[test]
-fn code_that_leaves_its_group_remembers_which_it_was() {
+fn leave_group_records_the_group_that_the_code_left() {
     let mut code = ongoing();
     code.leave_group();
     assert_eq!((code.common_code_key.clone(), code.left_group.clone()), (None, None));
@@ -47,14 +50,14 @@ fn code_that_leaves_its_group_remembers_which_it_was() {
 }
 
 #[test]
-fn children_of_a_code_are_counted() {
+fn next_child_counts_events_and_action_attempts() {
     let mut code = ongoing();
     assert_eq!([code.next_child(), code.next_child()], [0, 1]);
     assert_eq!(code.children, 2);
 }
 
 #[test]
-fn backup_code_can_be_pulled_while_the_lock_holds_it_and_nobody_deletes_it() {
+fn backup_code_can_be_pulled_while_on_the_lock_and_not_being_deleted() {
     let lock = device("august_lock", json!({}));
     let backup = |code: AccessCode| AccessCode { pool_device_id: Some(lock.device_id), ..code };
     let held = held(1, &lock, entry("1357", None));
@@ -67,7 +70,7 @@ fn backup_code_can_be_pulled_while_the_lock_holds_it_and_nobody_deletes_it() {
 }
 
 #[test]
-fn pin_that_the_provider_has_not_told_is_known_to_nobody() {
+fn known_code_is_none_until_the_provider_assigns_the_pin() {
     let mut code = ongoing();
     assert_eq!(code.known_code(), Some("1357"));
     code.state.rare_fields.awaits_code = true;
@@ -75,15 +78,15 @@ fn pin_that_the_provider_has_not_told_is_known_to_nobody() {
 }
 
 #[test]
-fn code_is_blocked_on_its_lock_by_what_the_lock_holds() {
-    let failure = |error_code: &str, other: Option<Duplicate>| Failure {
+fn blocked_on_is_the_lock_for_a_duplicate_pin_or_a_full_memory() {
+    let failure = |error_code: &str, duplicate: Option<Duplicate>| Failure {
         error_code: error_code.to_owned(),
         message: "It failed.".to_owned(),
         since: at(2),
         attempts: 1,
         retry_at: None,
         is_final: false,
-        duplicate_of: other,
+        duplicate_of: duplicate,
     };
     let mut code = ongoing();
     assert_eq!(code.blocked_on(), None);
@@ -96,8 +99,8 @@ fn code_is_blocked_on_its_lock_by_what_the_lock_holds() {
         assert_eq!(code.blocked_on(), is_blocked.then_some(code.device_id));
     }
     for (is_managed, key) in [(true, "managed_access_code_id"), (false, "unmanaged_access_code_id")] {
-        let other = Duplicate { access_code_id: Uuid::from_u128(7), is_managed };
-        code.state.rare_fields.failure = Some(failure("duplicate_code_on_device", Some(other)));
+        let duplicate = Duplicate { access_code_id: Uuid::from_u128(7), is_managed };
+        code.state.rare_fields.failure = Some(failure("duplicate_code_on_device", Some(duplicate)));
         let expected = json!({
             "error_code": "duplicate_code_on_device", "is_access_code_error": true, "message": "It failed.",
             "created_at": "2026-03-01T02:00:00.000Z", key: Uuid::from_u128(7),
@@ -122,7 +125,7 @@ fn errors_of_a_code_come_before_those_of_its_device() {
 }
 
 #[test]
-fn change_at_the_lock_is_an_error_or_where_it_stays_a_warning() {
+fn external_modification_is_an_error_or_a_warning_if_it_is_allowed() {
     let mut code = ongoing();
     for (is_removed, change_type) in [(true, "removed"), (false, "modified")] {
         code.state.rare_fields.external = Some(external(false, is_removed));
@@ -139,7 +142,7 @@ fn change_at_the_lock_is_an_error_or_where_it_stays_a_warning() {
 }
 
 #[test]
-fn warnings_of_a_code_are_those_of_its_life() {
+fn warnings_follow_from_the_state_of_the_code() {
     let mut code = ongoing();
     assert_eq!(warnings(&code), [json!(null); 0]);
     code.state.rare_fields.slow_since = Some(at(4));
@@ -147,15 +150,15 @@ fn warnings_of_a_code_are_those_of_its_life() {
     code.state.rare_fields.warnings = vec![condition("third_party_integration_detected")];
     code.state.request_deletion(at(6));
     code.state.rare_fields.slow_since = Some(at(4));
-    let all = warnings(&code);
+    let actual = warnings(&code);
     let expected = [
         ("being_deleted", 6),
         ("delay_in_setting_on_device", 4),
         ("using_backup_access_code", 5),
         ("third_party_integration_detected", 9),
     ];
-    assert_eq!(codes_of(&all), expected.map(|(code, _)| code));
-    for (warning, (_, hours)) in all.iter().zip(expected) {
+    assert_eq!(codes_of(&actual), expected.map(|(code, _)| code));
+    for (warning, (_, hours)) in actual.iter().zip(expected) {
         assert_eq!(warning["created_at"], to_iso(at(hours)), "{warning}");
     }
     code.state.is_managed = false;
@@ -163,25 +166,25 @@ fn warnings_of_a_code_are_those_of_its_life() {
 }
 
 #[test]
-fn warning_of_a_longer_time_frame_is_for_locks_without_a_time_zone() {
-    let over_a_change_of_clocks = entry("1357", Some(window(24, 240)));
-    let warned = |device_type, asked: &lifecycle::LockCode, is_managed| {
+fn time_frame_warning_is_given_for_locks_without_a_time_zone() {
+    let over_clock_change = entry("1357", Some(window(24, 240)));
+    let is_warned = |device_type, requested: &lifecycle::LockCode, is_managed| {
         let lock = device(device_type, json!({}));
-        let mut code = access_code(1, &lock, asked.clone());
+        let mut code = access_code(1, &lock, requested.clone());
         code.state.is_managed = is_managed;
         let warnings = code.warnings(&lock.summary(0));
         assert!(warnings.iter().all(|warning| warning["created_at"] == to_iso(at(0))));
         codes_of(&warnings).contains(&"time_frame_adjusted_for_unknown_time_zone")
     };
-    assert!(warned("schlage_lock", &over_a_change_of_clocks, true));
-    assert!(!warned("schlage_lock", &over_a_change_of_clocks, false));
-    assert!(!warned("schlage_lock", &entry("1357", Some(window(24, 48))), true));
-    assert!(!warned("schlage_lock", &entry("1357", None), true));
-    assert!(!warned("august_lock", &over_a_change_of_clocks, true));
+    assert!(is_warned("schlage_lock", &over_clock_change, true));
+    assert!(!is_warned("schlage_lock", &over_clock_change, false));
+    assert!(!is_warned("schlage_lock", &entry("1357", Some(window(24, 48))), true));
+    assert!(!is_warned("schlage_lock", &entry("1357", None), true));
+    assert!(!is_warned("august_lock", &over_clock_change, true));
 }
 
 #[test]
-fn warning_of_a_code_to_be_used_within_a_day_is_for_long_ones_of_igloohome() {
+fn algopin_warning_is_given_for_hourly_codes_longer_than_24_hours() {
     let lock = device("igloohome_lock", json!({}));
     for (kind, hours, is_warned) in [("hourly", 48, true), ("hourly", 24, false), ("one_time", 48, false)] {
         let mut code = access_code(1, &lock, entry("1357", Some(window(0, hours))));
@@ -193,7 +196,7 @@ fn warning_of_a_code_to_be_used_within_a_day_is_for_long_ones_of_igloohome() {
 }
 
 #[test]
-fn code_cannot_be_managed_where_it_or_its_brand_says_so() {
+fn cannot_be_managed_follows_from_the_code_or_its_brand() {
     let mut code = ongoing();
     let brand = |device_type| device(device_type, json!({})).brand;
     assert!(!code.cannot_be_managed(brand("august_lock")));

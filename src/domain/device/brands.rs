@@ -1,95 +1,95 @@
-//! What each brand's locks can do, as Seam documents it.
+//! Capabilities of each brand's locks, as Seam documents them.
 //!
-//! Where nothing is documented: no reported lengths (the lock takes 4 to 12 digits), no constraints, no capacity,
-//! just-in-time scheduling. A workspace may make any lock differ from its brand ([`super::Overrides`]).
+//! Defaults where Seam documents nothing: no reported lengths (the lock accepts 4 to 12 digits), no constraints, no
+//! capacity, just-in-time scheduling. A device can override its brand ([`super::Overrides`]).
 
 use crate::domain::pin::DigitRule;
 use serde::{Deserialize, Serialize};
 
-/// One entry of a lock's `code_constraints`: Seam's `constraint_type`, with the bounds that `name_length` has.
+/// An entry of a lock's `code_constraints`: Seam's `constraint_type`, and the bounds of `name_length`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeConstraint {
-    /// Seam's name of the rule.
+    /// Seam's name for the rule.
     pub constraint_type: String,
-    /// `name_length` only: the shortest name the lock takes.
+    /// `name_length` only: minimum length of a name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub min_length: Option<u32>,
-    /// `name_length` only: the longest name the lock takes.
+    /// `name_length` only: maximum length of a name.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_length: Option<u32>,
 }
 
-/// The PIN has to be left out: the provider chooses it.
+/// Constraint: a request must omit the PIN because the provider chooses it.
 pub(crate) const CANNOT_SPECIFY_PIN_CODE: &str = "cannot_specify_pin_code";
-/// A PIN that is given must be one the provider's account already has.
+/// Constraint: a requested PIN must already exist in the provider's account.
 pub(crate) const PIN_CODE_MATCHES_EXISTING_SET: &str = "pin_code_matches_existing_set";
-/// A time-bound code has to start in the future.
+/// Constraint: a time-bound code has to start in the future.
 pub(crate) const START_DATE_IN_FUTURE: &str = "start_date_in_future";
 
-/// How a lock shows the name of a code.
+/// Format in which a lock shows the name of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameStyle {
-    /// As one name.
+    /// One name.
     Whole,
     /// First word as first name, the rest as last name.
     FirstAndLast,
 }
 
-/// What the locks of one `device_type` can do.
+/// Capabilities of the locks of one `device_type`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "a brand is a list of what it can do")]
 pub struct Brand {
     /// Seam's `device_type`.
     pub device_type: &'static str,
-    /// The maker, as people write it.
+    /// Name of the maker for display.
     pub display_name: &'static str,
-    /// Seam's name of the maker and of the account through which the lock is connected.
+    /// Seam's name for the maker and for the account through which the lock is connected.
     pub provider: &'static str,
-    /// Whether the lock keeps a code's schedule itself.
+    /// True if the lock enforces the time frame of a code itself.
     pub native_scheduling: bool,
-    /// `supported_code_lengths`; `None`: not reported, 4 to 12 digits.
+    /// `supported_code_lengths`; `None`: not reported, the lock accepts 4 to 12 digits.
     pub code_lengths: Option<&'static [u8]>,
-    /// Rules on the digits of a PIN.
+    /// Rules for the digits of a PIN.
     pub digit_rules: &'static [DigitRule],
-    /// Other `code_constraints` without bounds.
+    /// Other `code_constraints`, except `name_length`.
     pub other_rules: &'static [&'static str],
-    /// Shortest and longest name (`name_length`).
+    /// Minimum and maximum length of a name (`name_length`).
     pub name_length: (Option<u32>, Option<u32>),
-    /// How names appear on the lock.
     pub name_style: NameStyle,
     /// `max_active_codes_supported`; `None`: no documented capacity.
     pub capacity: Option<u32>,
-    /// Whether codes can be programmed from afar.
+    /// True if codes can be programmed remotely.
     pub online_codes: bool,
-    /// Whether the provider computes codes that work without contact to the lock.
+    /// True if the provider computes offline codes, which work without a connection to the lock.
     pub offline_codes: bool,
-    /// Whether a code is changed by deleting it and making it anew, so that it is not there meanwhile.
-    pub recreates: bool,
-    /// Whether Seam can take over codes that somebody else put on the lock.
+    /// True if an update deletes the code from the lock and programs it again. The lock does not have the code in
+    /// between.
+    pub recreates_on_update: bool,
+    /// True if unmanaged codes can be converted to managed.
     pub converts_unmanaged_codes: bool,
-    /// Whether the PINs of such codes cannot be read.
+    /// True if the PINs of unmanaged codes cannot be read.
     pub hides_unmanaged_pins: bool,
-    /// Whether such codes can be seen at all.
+    /// True if unmanaged codes are visible in the API.
     pub shows_unmanaged_codes: bool,
-    /// Whether the lock does not tell which lengths of PINs it takes, and its user may.
-    pub takes_reported_code_lengths: bool,
-    /// Whether the lock tells nobody its time zone.
-    pub tells_no_time_zone: bool,
-    /// Whether Seam can keep a pool of backup codes on it.
+    /// True if the lock does not report its PIN lengths and a client may report them.
+    pub accepts_reported_code_lengths: bool,
+    /// True if the lock does not report its time zone.
+    pub hides_time_zone: bool,
+    /// True if the lock supports a backup pool.
     pub backup_pool: bool,
-    /// Whether time-bound codes need the lock's time zone to be known.
+    /// True if time-bound codes require a known time zone of the lock.
     pub needs_time_zone: bool,
-    /// Whether a time-bound code may not start in the past.
+    /// True if the lock rejects a start in the past.
     pub starts_not_in_the_past: bool,
-    /// Whether it tells which code it was opened with.
-    pub tells_whose_code: bool,
-    /// Whether it reports entries itself (`has_native_entry_events`).
-    pub tells_entries: bool,
-    /// Whether it tells whether its door is open (`door_open`).
-    pub tells_door_open: bool,
-    /// After how many wrong codes in a row it tells of them. After more than one its keypad is dead for a while, too.
-    /// `None`: it never tells.
-    pub denial_told_after: Option<u32>,
+    /// True if the lock reports with which code it was opened.
+    pub reports_used_code: bool,
+    /// True if the lock reports entries itself (`has_native_entry_events`).
+    pub reports_entries: bool,
+    /// True if the lock reports if its door is open (`door_open`).
+    pub reports_door_open: bool,
+    /// Number of consecutive wrong codes after which the lock reports them. If it is more than one, the keypad is then
+    /// also locked for a while. `None`: the lock never reports wrong codes.
+    pub denial_reported_after: Option<u32>,
 }
 
 const PLAIN: Brand = Brand {
@@ -105,45 +105,45 @@ const PLAIN: Brand = Brand {
     capacity: None,
     online_codes: true,
     offline_codes: false,
-    recreates: false,
+    recreates_on_update: false,
     converts_unmanaged_codes: true,
     hides_unmanaged_pins: false,
     shows_unmanaged_codes: true,
-    takes_reported_code_lengths: false,
-    tells_no_time_zone: false,
+    accepts_reported_code_lengths: false,
+    hides_time_zone: false,
     backup_pool: true,
     needs_time_zone: false,
     starts_not_in_the_past: false,
-    tells_whose_code: false,
-    tells_entries: false,
-    tells_door_open: false,
-    denial_told_after: None,
+    reports_used_code: false,
+    reports_entries: false,
+    reports_door_open: false,
+    denial_reported_after: None,
 };
 
 const fn plain(device_type: &'static str, display_name: &'static str, provider: &'static str) -> Brand {
     Brand { device_type, display_name, provider, ..PLAIN }
 }
 
-/// Every lock type Seam knows, documented brands first.
+/// All lock types of Seam, documented brands first.
 pub const BRANDS: &[Brand] = &[
     Brand {
         native_scheduling: true,
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
-        recreates: true,
-        tells_whose_code: true,
-        tells_entries: true,
-        tells_door_open: true,
+        recreates_on_update: true,
+        reports_used_code: true,
+        reports_entries: true,
+        reports_door_open: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {
         native_scheduling: true,
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         name_style: NameStyle::FirstAndLast,
-        recreates: true,
-        tells_whose_code: true,
-        tells_entries: true,
-        tells_door_open: true,
+        recreates_on_update: true,
+        reports_used_code: true,
+        reports_entries: true,
+        reports_door_open: true,
         ..plain("yale_lock", "Yale", "yale")
     },
     Brand {
@@ -151,10 +151,10 @@ pub const BRANDS: &[Brand] = &[
         code_lengths: Some(&[4, 5, 6, 7, 8]),
         digit_rules: &[DigitRule::UniqueFirstFourDigits],
         name_length: (None, Some(9)),
-        recreates: true,
-        tells_no_time_zone: true,
-        tells_whose_code: true,
-        tells_entries: true,
+        recreates_on_update: true,
+        hides_time_zone: true,
+        reports_used_code: true,
+        reports_entries: true,
         ..plain("schlage_lock", "Schlage", "schlage")
     },
     Brand {
@@ -164,9 +164,9 @@ pub const BRANDS: &[Brand] = &[
         name_length: (Some(2), Some(14)),
         converts_unmanaged_codes: false,
         shows_unmanaged_codes: false,
-        denial_told_after: Some(3),
-        tells_whose_code: true,
-        tells_entries: true,
+        denial_reported_after: Some(3),
+        reports_used_code: true,
+        reports_entries: true,
         ..plain("kwikset_lock", "Kwikset", "kwikset")
     },
     Brand {
@@ -175,7 +175,7 @@ pub const BRANDS: &[Brand] = &[
         digit_rules: &[DigitRule::CannotStartWith12, DigitRule::NoZeros],
         name_length: (None, Some(20)),
         capacity: Some(100),
-        tells_entries: true,
+        reports_entries: true,
         ..plain("nuki_lock", "Nuki", "nuki")
     },
     Brand {
@@ -185,15 +185,15 @@ pub const BRANDS: &[Brand] = &[
         offline_codes: true,
         converts_unmanaged_codes: false,
         starts_not_in_the_past: true,
-        denial_told_after: Some(1),
+        denial_reported_after: Some(1),
         ..plain("igloohome_lock", "igloohome", "igloohome")
     },
     Brand {
         native_scheduling: true,
         code_lengths: Some(&[5, 6, 7, 8]),
         digit_rules: &[DigitRule::NoAscendingOrDescendingSequence, DigitRule::AtLeastThreeUniqueDigits],
-        tells_whose_code: true,
-        tells_entries: true,
+        reports_used_code: true,
+        reports_entries: true,
         ..plain("tedee_lock", "Tedee", "tedee")
     },
     Brand {
@@ -202,14 +202,14 @@ pub const BRANDS: &[Brand] = &[
         other_rules: &[CANNOT_SPECIFY_PIN_CODE, PIN_CODE_MATCHES_EXISTING_SET],
         capacity: Some(100),
         backup_pool: false,
-        tells_whose_code: true,
-        tells_entries: true,
+        reports_used_code: true,
+        reports_entries: true,
         ..plain("salto_lock", "Salto", "salto_ks")
     },
     Brand {
         native_scheduling: true,
-        tells_whose_code: true,
-        tells_entries: true,
+        reports_used_code: true,
+        reports_entries: true,
         ..plain("ttlock_lock", "TTLock", "ttlock")
     },
     Brand { native_scheduling: true, hides_unmanaged_pins: true, ..plain("wyze_lock", "Wyze", "wyze") },
@@ -226,7 +226,7 @@ pub const BRANDS: &[Brand] = &[
     Brand {
         converts_unmanaged_codes: false,
         hides_unmanaged_pins: true,
-        takes_reported_code_lengths: true,
+        accepts_reported_code_lengths: true,
         ..plain("smartthings_lock", "SmartThings", "smartthings")
     },
     Brand {
@@ -255,18 +255,18 @@ pub const BRANDS: &[Brand] = &[
     plain("aqara_lock", "Aqara", "aqara"),
 ];
 
-/// The brand of a `device_type`; `None` if it is not a lock Seam knows.
+/// Returns the brand of a `device_type`; `None` if it is not a lock type of Seam.
 pub(crate) fn of(device_type: &str) -> Option<&'static Brand> {
     BRANDS.iter().find(|brand| brand.device_type == device_type)
 }
 
 impl Brand {
-    /// The time zone of its locks unless they say otherwise; `None`: it is unknown.
+    /// Returns the default time zone of the brand's locks; `None`: unknown.
     pub fn default_time_zone(&self) -> Option<&'static str> {
-        (!self.needs_time_zone && !self.tells_no_time_zone).then_some("America/Los_Angeles")
+        (!self.needs_time_zone && !self.hides_time_zone).then_some("America/Los_Angeles")
     }
 
-    /// The brand's `code_constraints`, in Seam's shape.
+    /// Returns the brand's `code_constraints`, in Seam's format.
     pub fn code_constraints(&self) -> Vec<CodeConstraint> {
         let plain = |constraint_type: &str| CodeConstraint {
             constraint_type: constraint_type.to_owned(),
@@ -276,8 +276,8 @@ impl Brand {
         let (min_length, max_length) = self.name_length;
         let name_length = CodeConstraint { min_length, max_length, ..plain("name_length") };
         let digits = self.digit_rules.iter().map(|rule| plain(rule.constraint_type()));
-        let others = self.other_rules.iter().map(|rule| plain(rule));
-        digits.chain(others).chain((self.name_length != (None, None)).then_some(name_length)).collect()
+        let other_rules = self.other_rules.iter().map(|rule| plain(rule));
+        digits.chain(other_rules).chain((self.name_length != (None, None)).then_some(name_length)).collect()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a device, and how Seam tells of it: on the device, and on each of its codes.
+//! Problems of a device, and Seam's errors and warnings that report them on the device and on each of its codes.
 
 use super::{Device, DeviceSummary};
 use crate::clock::{Timestamp, to_iso};
@@ -6,35 +6,35 @@ use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What is wrong with a device. It can be reached while none of the first four is there.
+/// Problems of a device. The device is reachable while none of the first four timestamps is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct DeviceHealth {
-    /// Since when it is offline.
+    /// Time since which the device is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disconnected_at: Option<Timestamp>,
-    /// Since when its bridge or gateway is.
+    /// Time since which its bridge or gateway is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub_disconnected_at: Option<Timestamp>,
-    /// Since when it is no longer in the account of its maker.
+    /// Time at which the device was removed from the maker's account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_at: Option<Timestamp>,
-    /// Since when that account cannot be reached.
+    /// Time since which the maker's account is disconnected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_disconnected_at: Option<Timestamp>,
-    /// How many codes in a row were wrong at its keypad, for brands that count them.
+    /// Number of consecutive wrong codes at the keypad, for brands that count them.
     #[serde(skip_serializing_if = "is_zero")]
     pub wrong_codes: u32,
-    /// Until when its keypad takes nothing after too many of them.
+    /// End of the lockout of the keypad after too many wrong codes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keypad_dead_until: Option<Timestamp>,
-    /// Whether somebody locked or unlocked it while it could not be reached.
+    /// New state of the bolt (`true`: locked) if it was moved while the device was unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_unseen: Option<bool>,
-    /// Errors that a tester put on it.
+    /// Errors set by a test.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Condition>,
-    /// Warnings that a tester put on it.
+    /// Warnings set by a test.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Condition>,
 }
@@ -44,36 +44,37 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
-/// The pool of backup codes of a device.
+/// Backup pool of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupPool {
-    /// Whether it is filled and can be pulled from.
+    /// True if the pool is refilled and backup codes can be pulled from it.
     pub is_enabled: bool,
-    /// Since when it is enabled, or when it was pulled from last: if it is empty, since when.
+    /// Time at which the pool was enabled or disabled, or at which a backup code was last pulled. For an empty pool:
+    /// the time since which it is empty.
     pub since: Timestamp,
 }
 
-/// What the codes on a device make of it.
+/// Statistics of the codes on a device. The device's warnings depend on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeviceStats {
-    /// Backup codes that can be pulled.
+    /// Number of backup codes that can be pulled.
     pub backups: i64,
-    /// Backup codes that could not be put on the lock.
+    /// Number of backup codes that could not be programmed.
     pub failed_refills: i64,
-    /// Backup codes that were pulled and still work.
+    /// Number of backup codes that were pulled and still work.
     pub pulled_backups: i64,
-    /// Codes in the lock's memory, whoever put them there.
+    /// Number of codes in the lock's memory, managed and unmanaged.
     pub held: i64,
-    /// When the last of these came there.
+    /// Time at which the last of these codes was stored.
     pub held_since: Option<Timestamp>,
 }
 
-/// What Seam says of a disconnected account.
+/// Seam's message for a disconnected account.
 pub(crate) const ACCOUNT_DISCONNECTED: &str =
     "Account Disconnected, you may need to reconnect the account with a new webview.";
 
-/// Errors that belong to the account of a device rather than to the device.
-const OF_THE_ACCOUNT: [&str; 4] = [
+/// Error codes that concern the account of a device, not the device itself.
+const ACCOUNT_ERRORS: [&str; 4] = [
     "account_disconnected",
     "salto_ks_subscription_limit_exceeded",
     "insufficient_permissions",
@@ -81,7 +82,7 @@ const OF_THE_ACCOUNT: [&str; 4] = [
 ];
 
 impl DeviceHealth {
-    /// Since when the device cannot be reached; `None` while it can.
+    /// Returns the time since which the device is unreachable; `None` while it is reachable.
     pub fn unreachable_since(&self) -> Option<Timestamp> {
         [self.disconnected_at, self.hub_disconnected_at, self.removed_at, self.account_disconnected_at]
             .into_iter()
@@ -89,7 +90,8 @@ impl DeviceHealth {
             .min()
     }
 
-    /// The `error_code` with which the device counts as disconnected, the account's first.
+    /// Returns the `error_code` that explains why the device is unreachable. The account takes precedence over the hub,
+    /// and the hub over the device.
     pub fn disconnected_by(&self) -> Option<&'static str> {
         if self.account_disconnected_at.is_some() {
             Some("account_disconnected")
@@ -102,11 +104,11 @@ impl DeviceHealth {
 }
 
 impl Device {
-    /// The device's warnings; `stats` is what its codes make of it.
+    /// Returns the warnings of the device. `stats` are the statistics of its codes.
     pub fn warnings(&self, stats: &DeviceStats) -> Vec<Value> {
-        let mut all = Vec::new();
+        let mut warnings = Vec::new();
         let mut warn = |code: &str, message: &str, created_at: Timestamp| {
-            all.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
+            warnings.push(warning(&Condition { code: code.to_owned(), message: message.to_owned(), created_at }));
         };
         if let Some(pool) = self.backup_pool.filter(|pool| pool.is_enabled) {
             if stats.backups > 0 && stats.backups < i64::from(self.pool_size()) && stats.failed_refills > 0 {
@@ -118,55 +120,55 @@ impl Device {
             }
         }
         if let Some(capacity) = self.capacity().filter(|capacity| stats.held >= i64::from(*capacity)) {
-            let message = "The device holds as many access codes as it can.";
+            let message = "The device cannot store more access codes.";
             warn("max_access_codes_reached", message, stats.held_since.unwrap_or(self.created_at));
-            if let Some(body) = all.last_mut() {
+            if let Some(body) = warnings.last_mut() {
                 body["active_access_code_count"] = json!(stats.held);
                 body["max_active_access_code_count"] = json!(capacity);
             }
         }
-        all.extend(self.health.warnings.iter().map(warning));
-        all
+        warnings.extend(self.health.warnings.iter().map(warning));
+        warnings
     }
 
-    /// Whether its warnings depend on its codes.
+    /// Returns true if the warnings depend on the statistics of the device's codes.
     pub fn needs_stats(&self) -> bool {
         self.backup_pool.is_some() || self.capacity().is_some()
     }
 }
 
 impl DeviceSummary {
-    /// The errors of the device and of its account; each of its codes has them too.
+    /// Returns the errors of the device and of its account. They are reported on each of its codes too.
     pub fn errors(&self) -> Vec<Value> {
         let DeviceHealth { disconnected_at, hub_disconnected_at, removed_at, account_disconnected_at, errors, .. } =
             &self.health;
         let name = &self.name;
-        let mut all = Vec::new();
+        let mut bodies = Vec::new();
         let mut add = |since: &Option<Timestamp>, error_code: &str, message: String| {
             if let Some(since) = since {
-                all.push(error(error_code, &message, *since));
+                bodies.push(error(error_code, &message, *since));
             }
         };
         add(account_disconnected_at, "account_disconnected", ACCOUNT_DISCONNECTED.to_owned());
-        add(removed_at, "device_removed", format!("{name} was removed from the account of its maker."));
-        let offline = format!("{name} is offline. Access codes are put on it when it is back.");
+        add(removed_at, "device_removed", format!("{name} was removed from its provider account."));
+        let offline = format!("{name} is offline. Access codes are set on it when it is online again.");
         add(disconnected_at, "device_disconnected", offline);
         add(hub_disconnected_at, "hub_disconnected", format!("The bridge or gateway of {name} is offline."));
         let empty_since = self.backup_pool.filter(|pool| pool.is_enabled && self.backups == 0).map(|pool| pool.since);
-        let empty = "No backup access code is left that could be pulled.";
+        let empty = "No backup access code is available to pull.";
         add(&empty_since, "empty_backup_access_code_pool", empty.to_owned());
-        all.extend(errors.iter().map(|it| error(&it.code, &it.message, it.created_at)));
-        all
+        bodies.extend(errors.iter().map(|condition| error(&condition.code, &condition.message, condition.created_at)));
+        bodies
     }
 
-    /// Whether a backup code can be pulled.
+    /// Returns true if a backup code can be pulled.
     pub fn has_backups(&self) -> bool {
         self.backups > 0 && self.backup_pool.is_some_and(|pool| pool.is_enabled)
     }
 }
 
 fn error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
-    let is_of_account = OF_THE_ACCOUNT.contains(&error_code);
+    let is_of_account = ACCOUNT_ERRORS.contains(&error_code);
     let mut body = json!({ "error_code": error_code, "message": message, "created_at": to_iso(created_at) });
     if is_of_account {
         body["is_connected_account_error"] = json!(true);
@@ -179,7 +181,7 @@ fn error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
     body
 }
 
-/// One of Seam's `warnings`.
+/// Returns an entry of Seam's `warnings`.
 pub(crate) fn warning(warning: &Condition) -> Value {
     json!({ "warning_code": warning.code, "message": warning.message, "created_at": to_iso(warning.created_at) })
 }

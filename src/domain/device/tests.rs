@@ -2,8 +2,8 @@ use super::*;
 use crate::domain::samples::{at, device, settings};
 use serde_json::json;
 
-/// Every override, with a value that no brand has.
-fn all() -> Value {
+/// Returns all overrides, with values that differ from the default of the brand.
+fn all_overrides() -> Value {
     json!({
         "supported_code_lengths": [9],
         "max_active_codes_supported": 3,
@@ -20,13 +20,13 @@ fn all() -> Value {
 }
 
 #[test]
-fn overrides_take_the_place_of_what_the_brand_can_do() {
-    let (plain, other) = (device("august_lock", json!({})), device("august_lock", all()));
+fn overrides_replace_the_defaults_of_the_brand() {
+    let (plain, other) = (device("august_lock", json!({})), device("august_lock", all_overrides()));
     assert_eq!((plain.schedules_natively(), other.schedules_natively()), (true, false));
     assert_eq!(plain.reported_code_lengths(), Some(&[4, 5, 6, 7, 8][..]));
     assert_eq!(other.reported_code_lengths(), Some(&[9][..]));
-    assert!(plain.code_lengths().takes(4) && !plain.code_lengths().takes(9));
-    assert!(!other.code_lengths().takes(4) && other.code_lengths().takes(9));
+    assert!(plain.code_lengths().accepts(4) && !plain.code_lengths().accepts(9));
+    assert!(!other.code_lengths().accepts(4) && other.code_lengths().accepts(9));
     assert_eq!((plain.capacity(), other.capacity()), (None, Some(3)));
     assert_eq!((plain.digit_rules(), other.digit_rules()), (vec![], vec![DigitRule::NoZeros]));
     assert_eq!((plain.code_constraints().len(), other.code_constraints().len()), (0, 1));
@@ -41,20 +41,20 @@ fn overrides_take_the_place_of_what_the_brand_can_do() {
     let without = json!({ "supported_code_lengths": null, "max_active_codes_supported": null, "time_zone": null });
     let without = device("nuki_lock", without);
     assert_eq!((without.reported_code_lengths(), without.capacity(), without.time_zone()), (None, None, None));
-    assert!(without.code_lengths().takes(12));
-    let useless = device("nuki_lock", json!({ "supported_code_lengths": [2] }));
-    assert_eq!(useless.reported_code_lengths(), None, "as of an older version");
+    assert!(without.code_lengths().accepts(12));
+    let invalid = device("nuki_lock", json!({ "supported_code_lengths": [2] }));
+    assert_eq!(invalid.reported_code_lengths(), None, "as of an older version");
 }
 
 #[test]
-fn overrides_that_are_newer_are_laid_over_older_ones() {
+fn overrides_merge_replaces_older_values_with_newer_ones() {
     let parse = |value: Value| Overrides::deserialize(value).unwrap();
-    let mut merged = parse(all());
+    let mut merged = parse(all_overrides());
     merged.merge(Overrides::default());
-    assert_eq!(merged, parse(all()), "what is absent changes nothing");
+    assert_eq!(merged, parse(all_overrides()), "what is absent changes nothing");
     let mut merged = Overrides::default();
-    merged.merge(parse(all()));
-    assert_eq!(merged, parse(all()));
+    merged.merge(parse(all_overrides()));
+    assert_eq!(merged, parse(all_overrides()));
     merged.merge(parse(json!({ "time_zone": null, "properties": { "online": false } })));
     assert_eq!(merged.time_zone, Some(None));
     assert_eq!(json!(merged.properties), json!({ "locked": true, "online": false }));
@@ -62,8 +62,8 @@ fn overrides_that_are_newer_are_laid_over_older_ones() {
 }
 
 #[test]
-fn overrides_in_properties_become_those_of_their_own() {
-    let normal = |value: Value| Overrides::deserialize(value).unwrap().normalise();
+fn overrides_in_properties_move_to_their_own_fields() {
+    let normalise = |value: Value| Overrides::deserialize(value).unwrap().normalise();
     let own = json!({
         "supported_code_lengths": [4], "max_active_codes_supported": 7, "code_constraints": [],
         "supports_backup_access_code_pool": false, "battery_level": 1.0,
@@ -72,22 +72,22 @@ fn overrides_in_properties_become_those_of_their_own() {
     given["locked"] = json!(true);
     let mut expected = own;
     expected["properties"] = json!({ "locked": true });
-    assert_eq!(serde_json::to_value(normal(json!({ "properties": given })).unwrap()).unwrap(), expected);
-    let both = json!({ "battery_level": 0.5, "properties": { "battery_level": 0.75 } });
-    assert_eq!(normal(both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
-    assert!(normal(json!({ "properties": { "battery_level": "full" } })).is_err());
+    assert_eq!(serde_json::to_value(normalise(json!({ "properties": given })).unwrap()).unwrap(), expected);
+    let with_both = json!({ "battery_level": 0.5, "properties": { "battery_level": 0.75 } });
+    assert_eq!(normalise(with_both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
+    assert!(normalise(json!({ "properties": { "battery_level": "full" } })).is_err());
     for lengths in [json!([]), json!([3]), json!([13])] {
-        assert!(normal(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
+        assert!(normalise(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
     }
-    assert!(normal(json!({ "supported_code_lengths": null })).is_ok());
-    assert!(normal(json!({ "supported_code_lengths": [3, 4] })).is_ok());
+    assert!(normalise(json!({ "supported_code_lengths": null })).is_ok());
+    assert!(normalise(json!({ "supported_code_lengths": [3, 4] })).is_ok());
 }
 
 #[test]
-fn constraints_of_the_device_count_in_place_of_those_of_the_brand() {
+fn device_constraints_replace_those_of_the_brand() {
     let constraints = |types: &[&str]| {
-        let all: Vec<Value> = types.iter().map(|it| json!({ "constraint_type": it })).collect();
-        json!({ "code_constraints": all })
+        let constraints: Vec<Value> = types.iter().map(|name| json!({ "constraint_type": name })).collect();
+        json!({ "code_constraints": constraints })
     };
     assert!(device("kwikset_lock", json!({})).has_constraint("start_date_in_future"));
     assert!(!device("august_lock", json!({})).has_constraint("start_date_in_future"));
@@ -109,12 +109,12 @@ fn constraints_of_the_device_count_in_place_of_those_of_the_brand() {
     }
     for (device_type, lead) in [("kwikset_lock", Some(3)), ("igloohome_lock", Some(0)), ("august_lock", None)] {
         let lead = lead.map(TimeDelta::minutes);
-        assert_eq!(device(device_type, json!({})).begun_start_lead(), lead, "{device_type}");
+        assert_eq!(device(device_type, json!({})).past_start_lead(), lead, "{device_type}");
     }
 }
 
 #[test]
-fn device_gives_its_codes_what_it_and_its_workspace_are() {
+fn device_lock_combines_the_device_and_the_workspace_settings() {
     let mut device = device("kwikset_lock", json!({}));
     let settings = WorkspaceSettings { keeps_expired: true, slow_after: TimeDelta::minutes(2), ..settings() };
     let expected = Lock {
@@ -123,7 +123,7 @@ fn device_gives_its_codes_what_it_and_its_workspace_are() {
         programming: Some(TimeDelta::seconds(1)),
         slow_after: TimeDelta::minutes(2),
         keeps_expired: true,
-        begun_start_lead: Some(TimeDelta::minutes(3)),
+        past_start_lead: Some(TimeDelta::minutes(3)),
     };
     assert_eq!(device.lock(&settings), expected);
     device.change_health(at(1), |health| health.hub_disconnected_at = Some(at(1)));
@@ -132,7 +132,7 @@ fn device_gives_its_codes_what_it_and_its_workspace_are() {
 }
 
 #[test]
-fn device_is_reachable_again_once_nothing_keeps_it_from_being() {
+fn device_is_reachable_again_once_all_problems_are_gone() {
     let mut device = device("august_lock", json!({}));
     device.change_health(at(1), |_| {});
     assert_eq!(device.reachable_since, Some(at(0)), "it always was");
@@ -147,7 +147,7 @@ fn device_is_reachable_again_once_nothing_keeps_it_from_being() {
 }
 
 #[test]
-fn bolt_that_moves_while_nobody_can_reach_the_lock_shows_when_it_is_back() {
+fn bolt_moved_while_the_lock_is_unreachable_is_reported_once_it_is_reachable() {
     let mut device = device("august_lock", json!({}));
     device.set_locked(false);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
@@ -162,7 +162,7 @@ fn bolt_that_moves_while_nobody_can_reach_the_lock_shows_when_it_is_back() {
 }
 
 #[test]
-fn summary_has_what_answers_about_codes_need() {
+fn device_summary_has_the_data_that_responses_about_codes_need() {
     let mut device = device("schlage_lock", json!({ "time_zone": null }));
     device.backup_pool = Some(BackupPool { is_enabled: true, since: at(0) });
     let summary = device.summary(4);
@@ -178,7 +178,7 @@ fn summary_has_what_answers_about_codes_need() {
 }
 
 #[test]
-fn names_are_as_long_as_brand_or_device_have_it() {
+fn name_length_limits_come_from_the_device_or_its_brand() {
     let limits = |device_type, overrides| device(device_type, overrides).summary(0).name_length();
     assert_eq!(limits("kwikset_lock", json!({})), (Some(2), Some(14)));
     assert_eq!(limits("kwikset_lock", json!({ "code_constraints": [] })), (None, None));

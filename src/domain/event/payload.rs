@@ -1,4 +1,4 @@
-//! What events carry beyond the ids that all of them have.
+//! Payloads of events: the fields in addition to the ids that all events have.
 
 use super::event_type;
 use crate::clock::to_iso;
@@ -8,14 +8,15 @@ use crate::domain::device::DeviceSummary;
 use crate::domain::device::health::warning;
 use serde_json::{Map, Value, json};
 
-/// The events by which a change is told: the change as a whole and, where the lock has it, each property.
+/// Returns the events for a change, each with its payload: one for the whole change and, if the change is on the lock,
+/// one per property.
 pub(crate) fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
     let mut events = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
     if !change.is_on_device {
         return events;
     }
-    let mut record_event = |event_type, from: Value, to: Value, what: &str| {
-        let description = format!("The {what} of the access code was changed on the device.");
+    let mut record_event = |event_type, from: Value, to: Value, property: &str| {
+        let description = format!("The {property} of the access code was changed on the device.");
         events.push((event_type, json!({ "from": from, "to": to, "description": description })));
     };
     if let Some((from, to)) = &change.name {
@@ -30,21 +31,21 @@ pub(crate) fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
     events
 }
 
-/// One of Seam's `changed_properties`.
+/// Returns one of Seam's `changed_properties`.
 pub(crate) fn changed_property(property: &str, from: Option<&str>, to: Option<&str>) -> Value {
     json!({ "property": property, "from": from, "to": to })
 }
 
-/// What `access_code.changed` carries where a code has become unmanaged.
+/// Returns the payload of `access_code.changed` for a code that was converted to unmanaged.
 pub(crate) fn unmanaged() -> Value {
     json!({ "changed_properties": [changed_property("is_managed", Some("true"), Some("false"))] })
 }
 
 fn changed_properties(change: &Change) -> Vec<Value> {
-    let mut all = Vec::new();
+    let mut properties = Vec::new();
     let mut add = |property: &str, from: Option<String>, to: Option<String>| {
         if from != to {
-            all.push(changed_property(property, from.as_deref(), to.as_deref()));
+            properties.push(changed_property(property, from.as_deref(), to.as_deref()));
         }
     };
     if let Some((from, to)) = change.name.clone() {
@@ -59,14 +60,14 @@ fn changed_properties(change: &Change) -> Vec<Value> {
         add("starts_at", starts_at(from), starts_at(to));
         add("ends_at", ends_at(from), ends_at(to));
     }
-    all
+    properties
 }
 
-/// What `access_code.mutations_requested` carries.
+/// Returns the payload of `access_code.mutations_requested`.
 pub(crate) fn requested_mutations(change: &Change) -> Value {
-    let mut all = Vec::new();
+    let mut mutations = Vec::new();
     let mut add = |mutation_code: &str, from: Value, to: Value| {
-        all.push(json!({ "mutation_code": mutation_code, "from": from, "to": to }));
+        mutations.push(json!({ "mutation_code": mutation_code, "from": from, "to": to }));
     };
     if let Some((from, to)) = &change.name {
         add("updating_name", json!({ "name": from }), json!({ "name": to }));
@@ -77,10 +78,11 @@ pub(crate) fn requested_mutations(change: &Change) -> Value {
     if let Some((from, to)) = change.window {
         add("updating_time_frame", time_frame(from), time_frame(to));
     }
-    json!({ "requested_mutations": all })
+    json!({ "requested_mutations": mutations })
 }
 
-/// The errors and warnings of a code, its device and its account, as events of trouble with the code carry them.
+/// Returns the errors and warnings of a code, its device and its connected account: the payload of events about a
+/// problem with the code.
 pub(crate) fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
     let mut payload = device_issues(device);
     let is_own = |error: &&Value| error["is_access_code_error"] == true;
@@ -89,7 +91,8 @@ pub(crate) fn issues(code: &AccessCode, device: &DeviceSummary) -> Value {
     Value::Object(payload)
 }
 
-/// The errors and warnings of a device and its account, as events of trouble with the device carry them.
+/// Returns the errors and warnings of a device and its connected account: the payload of events about a problem with
+/// the device.
 pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     let errors = device.errors();
     let (of_account, of_device): (Vec<&Value>, Vec<&Value>) =
@@ -103,7 +106,7 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     payload
 }
 
-/// Errors or warnings with nothing but what all of them have.
+/// Returns errors or warnings reduced to their common keys.
 fn brief<'a>(issues: impl Iterator<Item = &'a Value>) -> Value {
     const COMMON_KEYS: [&str; 4] = ["error_code", "warning_code", "message", "created_at"];
     let brief = |issue: &Value| -> Value {

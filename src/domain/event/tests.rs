@@ -5,7 +5,7 @@ use crate::domain::access_code::lifecycle::{Change, DomainEvent, LockCode};
 use crate::domain::samples::{access_code, at, device, entry, locked, window};
 use serde_json::json;
 
-/// The events by which a domain event is told, with their payloads.
+/// Returns the types and payloads of the events recorded for a domain event.
 fn events_of(domain_event: DomainEvent) -> Vec<(&'static str, Option<Value>)> {
     let locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
@@ -16,7 +16,7 @@ fn events_of(domain_event: DomainEvent) -> Vec<(&'static str, Option<Value>)> {
 }
 
 #[test]
-fn event_of_a_code_says_whose_it_is_and_when_it_happened() {
+fn access_code_event_has_the_ids_of_its_code_and_both_instants() {
     let mut locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
     let first = NewEvent::of_access_code(&mut code, &locked, event_type::SET_ON_DEVICE, at(1), at(2));
@@ -37,7 +37,7 @@ fn event_of_a_code_says_whose_it_is_and_when_it_happened() {
 }
 
 #[test]
-fn event_of_a_device_counts_on_the_device() {
+fn device_event_is_counted_on_the_device() {
     let mut locked = locked(device("august_lock", json!({})));
     let mut next = || NewEvent::of_device(&mut locked, event_type::DEVICE_CONNECTED, at(1), at(2));
     let (first, second) = (next(), next());
@@ -48,7 +48,7 @@ fn event_of_a_device_counts_on_the_device() {
 }
 
 #[test]
-fn event_of_every_type_carries_the_pin_or_not() {
+fn carries_code_is_true_for_event_types_with_the_pin() {
     let with_pin = ["access_code.scheduled_on_device", "access_code.set_on_device", "access_code.deleted"];
     for event_type in with_pin {
         assert!(event_type::carries_code(event_type));
@@ -66,7 +66,7 @@ fn event_types_that_are_recorded_have_a_description() {
 }
 
 #[test]
-fn happening_is_told_by_its_event() {
+fn domain_event_is_recorded_with_its_type_and_payload() {
     for (domain_event, expected) in [
         (DomainEvent::ScheduledOnDevice, "access_code.scheduled_on_device"),
         (DomainEvent::SetOnDevice, "access_code.set_on_device"),
@@ -79,7 +79,7 @@ fn happening_is_told_by_its_event() {
     let property = json!({ "property": "is_managed", "from": "true", "to": "false" });
     let unmanaged = Some(json!({ "changed_properties": [property] }));
     assert_eq!(events_of(DomainEvent::Unmanaged), [("access_code.changed", unmanaged)]);
-    let nothing = json!({
+    let no_issues = json!({
         "access_code_errors": [], "access_code_warnings": [], "device_errors": [], "device_warnings": [],
         "connected_account_errors": [], "connected_account_warnings": [],
     });
@@ -88,7 +88,7 @@ fn happening_is_told_by_its_event() {
         (DomainEvent::FailedToSet, "access_code.failed_to_set_on_device"),
         (DomainEvent::FailedToRemove, "access_code.failed_to_remove_from_device"),
     ] {
-        assert_eq!(events_of(domain_event), [(expected, Some(nothing.clone()))]);
+        assert_eq!(events_of(domain_event), [(expected, Some(no_issues.clone()))]);
     }
 }
 
@@ -99,7 +99,7 @@ fn change(is_on_device: bool) -> Change {
 }
 
 #[test]
-fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
+fn change_is_recorded_as_a_whole_and_per_property_if_on_the_lock() {
     let (starts_at, ends_at) = (to_iso(at(1)), to_iso(at(2)));
     let whole = json!({ "changed_properties": [
         { "property": "name", "from": null, "to": "guest" },
@@ -108,16 +108,16 @@ fn change_is_told_as_a_whole_and_by_property_where_the_lock_has_it() {
         { "property": "ends_at", "from": null, "to": ends_at },
     ] });
     assert_eq!(events_of(DomainEvent::Changed(change(false))), [("access_code.changed", Some(whole.clone()))]);
-    let tells = |what: &str, from: Value, to: Value| {
-        let description = format!("The {what} of the access code was changed on the device.");
+    let payload = |property: &str, from: Value, to: Value| {
+        let description = format!("The {property} of the access code was changed on the device.");
         Some(json!({ "from": from, "to": to, "description": description }))
     };
     let frames = (json!({ "starts_at": null, "ends_at": null }), json!({ "starts_at": starts_at, "ends_at": ends_at }));
     let expected = [
         ("access_code.changed", Some(whole)),
-        ("access_code.name_changed", tells("name", json!({ "name": null }), json!({ "name": "guest" }))),
-        ("access_code.code_changed", tells("code", json!({ "code": "1357" }), json!({ "code": "2468" }))),
-        ("access_code.time_frame_changed", tells("time frame", frames.0, frames.1)),
+        ("access_code.name_changed", payload("name", json!({ "name": null }), json!({ "name": "guest" }))),
+        ("access_code.code_changed", payload("code", json!({ "code": "1357" }), json!({ "code": "2468" }))),
+        ("access_code.time_frame_changed", payload("time frame", frames.0, frames.1)),
     ];
     assert_eq!(events_of(DomainEvent::Changed(change(true))), expected);
     let later = Change { window: Some((Some(window(1, 2)), Some(window(1, 3)))), ..Change::default() };
@@ -142,7 +142,7 @@ fn requested_mutations_are_those_of_the_change() {
 }
 
 #[test]
-fn issues_of_a_code_are_told_apart_by_whose_they_are() {
+fn issues_are_grouped_by_code_device_and_connected_account() {
     let mut lock = device("august_lock", json!({}));
     lock.health.disconnected_at = Some(at(1));
     lock.health.account_disconnected_at = Some(at(2));
@@ -168,21 +168,21 @@ fn issues_of_a_code_are_told_apart_by_whose_they_are() {
         };
         issues[key].as_array().unwrap().iter().map(codes).collect::<Vec<_>>()
     };
-    let one = |code: &str, hours| vec![(code.to_owned(), to_iso(at(hours)))];
-    assert_eq!(errors("access_code_errors"), one("failed_to_set_on_device", 5));
-    assert_eq!(errors("access_code_warnings"), one("delay_in_setting_on_device", 4));
-    assert_eq!(errors("device_errors"), one("device_disconnected", 1));
-    assert_eq!(errors("device_warnings"), one("low_battery", 3));
-    assert_eq!(errors("connected_account_errors"), one("account_disconnected", 2));
+    let issue = |code: &str, hours| vec![(code.to_owned(), to_iso(at(hours)))];
+    assert_eq!(errors("access_code_errors"), issue("failed_to_set_on_device", 5));
+    assert_eq!(errors("access_code_warnings"), issue("delay_in_setting_on_device", 4));
+    assert_eq!(errors("device_errors"), issue("device_disconnected", 1));
+    assert_eq!(errors("device_warnings"), issue("low_battery", 3));
+    assert_eq!(errors("connected_account_errors"), issue("account_disconnected", 2));
     assert_eq!(errors("connected_account_warnings"), []);
 }
 
 #[test]
-fn caused_event_is_the_one_that_was_recorded() {
+fn event_ref_has_the_ids_and_type_of_the_event() {
     let locked = locked(device("august_lock", json!({})));
     let mut code = access_code(1, &locked.device, entry("1357", None));
     let event = NewEvent::of_access_code(&mut code, &locked, event_type::CREATED, at(1), at(1));
-    let caused = EventRef::from(&event);
-    assert_eq!((caused.event_id, caused.event_type), (event.event_id, event_type::CREATED));
-    assert_eq!(caused.access_code_id, Some(code.access_code_id));
+    let event_ref = EventRef::from(&event);
+    assert_eq!((event_ref.event_id, event_ref.event_type), (event.event_id, event_type::CREATED));
+    assert_eq!(event_ref.access_code_id, Some(code.access_code_id));
 }

@@ -1,31 +1,35 @@
-//! Locks that are to share a PIN which is ours to choose. They join one after the other, and each costs what is on it.
+//! Group of locks that share a PIN chosen by Latchkey. The locks join one after the other. The cost of a join depends
+//! on the codes on the joining lock, not on those of the other locks.
 
 use super::{PinRequest, Reservations, taken_codes};
 use crate::domain::device::Device;
-use crate::domain::pin::{self, PinRules, Taken};
+use crate::domain::pin::{self, PinRules, TakenPins};
 
-/// What the locks that share so far have in common.
+/// Common lengths, rules and taken PINs of the locks that have joined so far.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// The lengths that all of them take, best first.
+    /// PIN lengths that all locks accept, in the order in which they are tried.
     lengths: Vec<u8>,
-    /// The rules of all of them.
+    /// Digit rules of all locks together.
     rules: PinRules,
-    /// The PINs that are not free on one of them.
-    pub(super) taken: Taken<'a>,
+    /// PINs that are not free on at least one lock.
+    pub(super) taken: TakenPins<'a>,
 }
 
 impl<'a> Group<'a> {
-    /// Nobody so far.
+    /// Creates a group without locks.
     pub(super) fn new(pin_request: &PinRequest<'_>) -> Self {
         Self {
             lengths: pin::lengths_to_try(&[], pin_request.preferred_code_length),
             rules: PinRules::default(),
-            taken: Taken::default(),
+            taken: TakenPins::default(),
         }
     }
 
-    /// Takes in a lock, or leaves the group as it is and says why the lock cannot share a PIN with it.
+    /// Adds a lock to the group.
+    ///
+    /// # Errors
+    /// The reason why the lock cannot share a PIN with the group, which stays unchanged.
     pub(super) fn join(
         &mut self,
         device: &Device,
@@ -35,40 +39,45 @@ impl<'a> Group<'a> {
         if device.provider_chooses_codes() {
             return Err("its provider chooses the code".to_owned());
         }
-        let own = device.code_lengths();
-        let lengths: Vec<u8> = self.lengths.iter().copied().filter(|length| own.takes(*length)).collect();
+        let own_lengths = device.code_lengths();
+        let lengths: Vec<u8> = self.lengths.iter().copied().filter(|length| own_lengths.accepts(*length)).collect();
         if lengths.is_empty() {
-            return Err(format!("it takes codes of {own} digits, which the others do not"));
+            return Err(format!("it accepts codes of {own_lengths} digits, the others do not"));
         }
-        // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
+        // A lock with the rules of the other locks does not reduce the choice by its rules, only by the codes on it.
         let rules = self.rules.and(PinRules::new(device.digit_rules()));
         if lengths.iter().all(|length| self.taken.allowed(rules, *length) == 0) {
             return Err("no code satisfies its constraints and those of the others".to_owned());
         }
-        let new: Vec<&str> =
+        let added_codes: Vec<&str> =
             taken_codes(device, reservations, pin_request).filter(|code| self.taken.insert(code)).collect();
         if lengths.iter().all(|length| self.taken.free(rules, *length) == 0) {
-            for code in new {
+            for code in added_codes {
                 self.taken.remove(code);
             }
-            return Err("no code is free on it and on the others".to_owned());
+            return Err("no code is free on it and the others".to_owned());
         }
         (self.lengths, self.rules) = (lengths, rules);
         Ok(())
     }
 
-    /// Takes in a lock that nobody else has to share with.
-    pub(super) fn take_in(&mut self, device: &Device, reservations: &'a Reservations, pin_request: &PinRequest<'_>) {
-        let own = device.code_lengths();
-        self.lengths.retain(|length| own.takes(*length));
+    /// Adds a lock without checks: it is the only lock of the request and need not share its PIN.
+    pub(super) fn add_unchecked(
+        &mut self,
+        device: &Device,
+        reservations: &'a Reservations,
+        pin_request: &PinRequest<'_>,
+    ) {
+        let own_lengths = device.code_lengths();
+        self.lengths.retain(|length| own_lengths.accepts(*length));
         self.rules = self.rules.and(PinRules::new(device.digit_rules()));
         for code in taken_codes(device, reservations, pin_request) {
             self.taken.insert(code);
         }
     }
 
-    /// A PIN drawn uniformly among those all these locks can hold and that is free on all of them: of the preferred
-    /// length if they share it, else of the shortest one they share that has any left.
+    /// Draws a PIN uniformly among those that all locks accept and that are free on all of them: of the preferred
+    /// length if it is common to all locks and has a free PIN, otherwise of the shortest common length that has one.
     pub(super) fn choose(&self, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
         self.lengths.iter().find_map(|length| self.rules.choose(usize::from(*length), self.taken.iter(), &mut draw))
     }

@@ -1,4 +1,4 @@
-//! The codes that stand in the way of new ones, by lock and by PIN.
+//! Reservations: existing codes that may conflict with new ones, indexed by lock and by PIN.
 
 use super::occupied;
 use crate::clock::Timestamp;
@@ -7,35 +7,34 @@ use crate::domain::access_code::lifecycle::{LockCode, Window};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// A code that a lock already has to hold: its PIN is taken for that time, and it needs a place in the memory.
+/// An existing code of a lock. Its PIN is taken during its period, and it may use a slot in the lock's memory.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub(crate) struct Reservation {
-    /// The code.
     pub access_code_id: Uuid,
-    /// The lock.
     pub device_id: Uuid,
-    /// The PIN.
+    /// PIN of the code.
     pub code: String,
-    /// When it counts.
+    /// Time frame; `None` for an ongoing code.
     pub window: Option<Window>,
-    /// Whether the lock keeps its schedule itself.
+    /// True if the lock enforces the time frame itself (native scheduling).
     pub is_natively_scheduled: bool,
-    /// Whether it is ours. What somebody else put on the lock may clash: that shows when ours is programmed.
+    /// False for unmanaged codes. An unmanaged code may have the same PIN as a managed one: the conflict is detected
+    /// only when the managed code is programmed.
     pub is_managed: bool,
-    /// Whether it takes a place in the memory of its own.
-    pub needs_room: bool,
-    /// Whether it is a backup code that waits in its pool.
+    /// True if the code uses its own slot in the lock's memory.
+    pub uses_slot: bool,
+    /// True for a backup code that is in its backup pool.
     pub is_in_pool: bool,
-    /// Whether it is deleted or has ended, and the lock has not let go of it: nobody knows when it will.
+    /// True if the code is deleted or has ended but is still on the lock. It is unknown when the lock will remove it.
     pub is_being_removed: bool,
 }
 
-/// From when to when a code is on its lock, both ends included.
+/// Period in which a code is on its lock, both ends included.
 pub(crate) type Period = (Timestamp, Timestamp);
 
 impl Reservation {
-    /// When the code is on its lock, as far as that can be known.
+    /// Returns the period in which the code is on its lock; all time if it is being removed.
     pub(super) fn on_lock(&self, now: Timestamp) -> Period {
         if self.is_being_removed {
             return (Timestamp::MIN_UTC, Timestamp::MAX_UTC);
@@ -43,35 +42,35 @@ impl Reservation {
         self.occupies(now)
     }
 
-    /// When it takes a place in the lock's memory.
+    /// Returns the period in which the code uses a slot in the lock's memory.
     pub(crate) fn occupies(&self, now: Timestamp) -> Period {
         occupied(self.window, self.is_natively_scheduled, now)
     }
 
-    /// Whether it counts against the capacity of the lock.
-    pub(crate) fn takes_room(&self) -> bool {
-        self.is_managed && self.needs_room
+    /// Returns true if the code counts against the capacity of the lock.
+    pub(crate) fn counts_against_capacity(&self) -> bool {
+        self.is_managed && self.uses_slot
     }
 }
 
-/// The reservations that matter to a request or to several, by lock.
+/// Reservations that are relevant to one or more requests, by lock.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reservations(HashMap<Uuid, OnLock>);
+pub(crate) struct Reservations(HashMap<Uuid, LockReservations>);
 
-/// The reservations on one lock, in the order in which they were added.
+/// Reservations on one lock, in the order in which they were added.
 #[derive(Clone, Debug, Default)]
-struct OnLock {
+struct LockReservations {
     reservations: Vec<Reservation>,
-    /// The places of those with each PIN, ascending.
+    /// Indexes into `reservations` by PIN, ascending.
     by_code: HashMap<String, Vec<usize>>,
-    /// How many of them are ours and take a place in the memory, whenever that is.
-    rooms: usize,
+    /// Number of reservations that count against the capacity, in any period.
+    used_slots: usize,
 }
 
-impl OnLock {
+impl LockReservations {
     fn add(&mut self, reservation: Reservation) {
         self.by_code.entry(reservation.code.clone()).or_default().push(self.reservations.len());
-        self.rooms += usize::from(reservation.takes_room());
+        self.used_slots += usize::from(reservation.counts_against_capacity());
         self.reservations.push(reservation);
     }
 
@@ -80,72 +79,73 @@ impl OnLock {
             self.reservations.iter().position(|reservation| reservation.access_code_id == access_code_id)
         {
             let reservation = self.reservations.remove(index);
-            self.rooms -= usize::from(reservation.takes_room());
-            self.by_code.retain(|_, places| {
-                places.retain(|other| *other != index);
-                places.iter_mut().filter(|other| **other > index).for_each(|other| *other -= 1);
-                !places.is_empty()
+            self.used_slots -= usize::from(reservation.counts_against_capacity());
+            self.by_code.retain(|_, indexes| {
+                indexes.retain(|other| *other != index);
+                indexes.iter_mut().filter(|other| **other > index).for_each(|other| *other -= 1);
+                !indexes.is_empty()
             });
         }
     }
 }
 
 impl Reservations {
-    /// Adds a reservation.
     pub(crate) fn add(&mut self, reservation: Reservation) {
         self.0.entry(reservation.device_id).or_default().add(reservation);
     }
 
-    /// Adds what a code reserves: what is asked for and, where that differs, what the lock holds.
+    /// Adds the reservations of a code: one for the requested state and, if it differs, one for the code stored on the
+    /// lock.
     pub(crate) fn add_code(&mut self, code: &AccessCode) {
         let state = &code.state;
-        let reservation = |entry: &LockCode, needs_room| Reservation {
+        let reservation = |entry: &LockCode, uses_slot| Reservation {
             access_code_id: code.access_code_id,
             device_id: code.device_id,
             code: entry.code.clone(),
             window: entry.window,
             is_natively_scheduled: state.is_natively_scheduled,
             is_managed: state.is_managed,
-            needs_room,
+            uses_slot,
             is_in_pool: code.pool_device_id.is_some(),
             is_being_removed: state.removing_since().is_some() && state.held.is_some(),
         };
-        // A backup that did not find room takes none from guests.
-        self.add(reservation(&state.asked, !state.is_backup || state.held.is_some()));
-        if let Some(held) = state.held.as_ref().filter(|held| **held != state.asked) {
+        // A backup code that is not on the lock does not count against the capacity for guests' codes.
+        self.add(reservation(&state.requested, !state.is_backup || state.held.is_some()));
+        if let Some(held) = state.held.as_ref().filter(|held| **held != state.requested) {
             self.add(reservation(held, false));
         }
     }
 
-    /// Takes away those of one code.
+    /// Removes all reservations of one code.
     pub(crate) fn remove(&mut self, device_id: Uuid, access_code_id: Uuid) {
         if let Some(lock) = self.0.get_mut(&device_id) {
             lock.remove(access_code_id);
         }
     }
 
-    /// Those on one lock.
+    /// Returns the reservations on one lock.
     pub(crate) fn on(&self, device_id: Uuid) -> &[Reservation] {
         self.0.get(&device_id).map_or(&[], |lock| &lock.reservations)
     }
 
-    /// Those on one lock that have this PIN, without a look at the others.
+    /// Returns the reservations on one lock that have this PIN. Uses the index by PIN.
     pub(crate) fn with_code(&self, device_id: Uuid, code: &str) -> impl Iterator<Item = &Reservation> {
         let lock = self.0.get(&device_id);
-        let places = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
-        places.filter_map(move |index| lock?.reservations.get(*index))
+        let indexes = lock.and_then(|lock| lock.by_code.get(code)).into_iter().flatten();
+        indexes.filter_map(move |index| lock?.reservations.get(*index))
     }
 
-    /// How many managed codes take a place in the memory of one lock at any time. At no instant there are more.
+    /// Returns the number of managed codes that use a slot in the lock's memory, regardless of their periods: an upper
+    /// bound for every instant.
     pub(crate) fn rooms(&self, device_id: Uuid) -> usize {
-        self.0.get(&device_id).map_or(0, |lock| lock.rooms)
+        self.0.get(&device_id).map_or(0, |lock| lock.used_slots)
     }
 }
 
 impl FromIterator<Reservation> for Reservations {
-    fn from_iter<I: IntoIterator<Item = Reservation>>(all: I) -> Self {
+    fn from_iter<I: IntoIterator<Item = Reservation>>(items: I) -> Self {
         let mut reservations = Self::default();
-        all.into_iter().for_each(|reservation| reservations.add(reservation));
+        items.into_iter().for_each(|reservation| reservations.add(reservation));
         reservations
     }
 }

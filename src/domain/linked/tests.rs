@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 #[test]
-fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
+fn backup_code_counts_against_the_capacity_only_once_it_is_on_the_lock() {
     let entry = LockCode { name: None, code: "1357".to_owned(), window: None };
     let state = CodeState { is_backup: true, ..CodeState::begin(Timestamp::default(), entry.clone(), false) };
     let mut backup = AccessCode {
@@ -31,14 +31,14 @@ fn a_backup_takes_room_from_guests_only_once_the_lock_holds_it() {
         state,
         children: 0,
     };
-    let needs_room = |code: &AccessCode| {
+    let uses_slot = |code: &AccessCode| {
         let mut reservations = Reservations::default();
         reservations.add_code(code);
-        reservations.on(code.device_id).iter().any(|reservation| reservation.needs_room)
+        reservations.on(code.device_id).iter().any(|reservation| reservation.uses_slot)
     };
-    assert!(!needs_room(&backup));
+    assert!(!uses_slot(&backup));
     backup.state.held = Some(entry);
-    assert!(needs_room(&backup));
+    assert!(uses_slot(&backup));
 }
 
 fn now() -> Timestamp {
@@ -71,19 +71,19 @@ fn reservation(device: &Device, number: usize, code: &str, window: Option<Window
         window,
         is_natively_scheduled: number.is_multiple_of(2),
         is_managed: !number.is_multiple_of(5),
-        needs_room: !number.is_multiple_of(7),
+        uses_slot: !number.is_multiple_of(7),
         is_in_pool: false,
         is_being_removed: number.is_multiple_of(11),
     }
 }
 
-/// The time from some days after now on, for some days.
+/// Returns the time frame that starts `from` days after now and lasts `many` days.
 fn days((from, many): (i64, i64)) -> Window {
     let starts_at = now() + TimeDelta::days(from);
     Window { starts_at, ends_at: starts_at + TimeDelta::days(many) }
 }
 
-/// The 360 PINs of four digits, each another one from 1 to 6: all that the strictest rules leave.
+/// All PINs of four digits that [`STRICT`] allows: four different digits from 1 to 6, 360 PINs.
 static STRICT_PINS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let pins = (1000..10_000).map(|number: u32| number.to_string());
     let is_strict = |pin: &String| {
@@ -95,19 +95,19 @@ static STRICT_PINS: LazyLock<Vec<String>> = LazyLock::new(|| {
 
 const STRICT: [&str; 2] = ["cannot_contain_0789", "unique_first_four_digits"];
 
-/// A lock, as a recipe.
+/// Description of a lock and of the codes on it.
 #[derive(Clone, Debug)]
-struct Recipe {
+struct LockSpec {
     capacity: Option<u32>,
     lengths: Option<Vec<u8>>,
     rules: Vec<&'static str>,
-    /// Of so many strict PINs it leaves the one at this place.
+    /// `(of, left)`: of each `of` strict PINs in a row, the one at index `left` is free and the others are taken.
     leaves: (usize, usize),
-    /// PINs, some of them none, with when they count.
-    others: Vec<(&'static str, Option<(i64, i64)>)>,
+    /// Codes on the lock: strings that need not be valid PINs, and their time frames.
+    codes: Vec<(&'static str, Option<(i64, i64)>)>,
 }
 
-impl Recipe {
+impl LockSpec {
     fn device(&self, index: usize) -> Device {
         let rules: Vec<Value> = self.rules.iter().map(|rule| json!({ "constraint_type": rule })).collect();
         let overrides = json!({
@@ -122,20 +122,20 @@ impl Recipe {
         let (of, left) = self.leaves;
         let strict = STRICT_PINS.iter().enumerate().filter(|(index, _)| index % of != left);
         let strict = strict.map(|(index, pin)| reservation(device, index + 1000, pin, None));
-        let others = self.others.iter().enumerate();
-        let others = others.map(|(index, (pin, window))| reservation(device, index + 1, pin, window.map(days)));
-        others.chain(strict).collect()
+        let codes = self.codes.iter().enumerate();
+        let codes = codes.map(|(index, (pin, window))| reservation(device, index + 1, pin, window.map(days)));
+        codes.chain(strict).collect()
     }
 }
 
-fn a_window() -> impl Strategy<Value = Option<(i64, i64)>> {
+fn any_window() -> impl Strategy<Value = Option<(i64, i64)>> {
     prop::option::of((-3_i64..12, 1_i64..6))
 }
 
 const SOME_PINS: [&str; 10] =
     ["1234", "1235", "4321", "0000", "12345", "13579", "246802", "12a4", "", "123456789012345"];
 
-fn a_recipe() -> impl Strategy<Value = Recipe> {
+fn any_lock_spec() -> impl Strategy<Value = LockSpec> {
     let lengths = vec![None, Some(vec![4]), Some(vec![4]), Some(vec![4, 5]), Some(vec![5]), Some(vec![6, 4])];
     let more = vec!["no_zeros", "cannot_start_with_12", "no_triple_consecutive_ints", "at_least_three_unique_digits"];
     let leaves = vec![(1, 0), (2, 0), (3, 1), (7, 2), (360, 0), (400, 380)];
@@ -145,9 +145,9 @@ fn a_recipe() -> impl Strategy<Value = Recipe> {
         select(lengths),
         (prop::bool::weighted(0.8), subsequence(more, 0..=4)),
         select(leaves),
-        prop::collection::vec((select(&SOME_PINS), a_window()), 0..12),
+        prop::collection::vec((select(&SOME_PINS), any_window()), 0..12),
     )
-        .prop_map(|(chooses_codes, capacity, lengths, (is_strict, more), leaves, others)| Recipe {
+        .prop_map(|(chooses_codes, capacity, lengths, (is_strict, more), leaves, codes)| LockSpec {
             capacity,
             lengths,
             rules: {
@@ -156,25 +156,25 @@ fn a_recipe() -> impl Strategy<Value = Recipe> {
                 strict.iter().copied().chain(more).chain(provider).collect()
             },
             leaves,
-            others,
+            codes,
         })
 }
 
 proptest! {
     #[test]
-    fn shared_pins_are_those_of_the_plain_definition(
-        recipes in prop::collection::vec(a_recipe(), 1..7),
+    fn shared_pins_equal_those_of_the_reference_implementation(
+        specs in prop::collection::vec(any_lock_spec(), 1..7),
         code in prop_oneof![4 => Just(None), 1 => Just(Some("1324")), 1 => select(&SOME_PINS).prop_map(Some)],
         preferred_code_length in prop::option::of(4_u8..7),
-        window in a_window(),
+        window in any_window(),
         is_strict in any::<bool>(),
         is_refused in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let devices: Vec<Device> = recipes.iter().enumerate().map(|(index, recipe)| recipe.device(index)).collect();
+        let devices: Vec<Device> = specs.iter().enumerate().map(|(index, spec)| spec.device(index)).collect();
         let devices: Vec<&Device> = devices.iter().collect();
         let reservations: Reservations =
-            recipes.iter().zip(&devices).flat_map(|(recipe, device)| recipe.reservations(device)).collect();
+            specs.iter().zip(&devices).flat_map(|(spec, device)| spec.reservations(device)).collect();
         let pin_request = PinRequest {
             code,
             preferred_code_length,
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn reservations_are_found_by_pin_whatever_was_removed(
+    fn reservations_are_found_by_pin_after_additions_and_removals(
         steps in prop::collection::vec((any::<bool>(), 1_usize..30, select(&SOME_PINS)), 0..60),
     ) {
         let device = lock(0, &json!({}));
@@ -216,7 +216,7 @@ proptest! {
                 plain.retain(|reservation| reservation.access_code_id != Uuid::from_u128(number as u128));
             }
             prop_assert_eq!(format!("{:?}", reservations.on(device.device_id)), format!("{:?}", &plain));
-            prop_assert_eq!(reservations.rooms(device.device_id), plain.iter().filter(|reservation| reservation.takes_room()).count());
+            prop_assert_eq!(reservations.rooms(device.device_id), plain.iter().filter(|reservation| reservation.counts_against_capacity()).count());
             for code in SOME_PINS {
                 let expected: Vec<&Reservation> = plain.iter().filter(|reservation| reservation.code == code).collect();
                 let found: Vec<&Reservation> = reservations.with_code(device.device_id, code).collect();
@@ -226,21 +226,21 @@ proptest! {
     }
 }
 
-/// The work of finding out which of so many locks can share a PIN, and how many can. Each has codes of its own, and
-/// every third one so many that it cannot.
+/// Returns the work needed to find out which of `locks` locks can share a PIN, and the number of locks that can. Each
+/// lock has codes of its own, and every third lock has so many that it cannot share.
 fn work_of_sharing(locks: usize) -> (u64, usize) {
-    let recipe = |index: usize| Recipe {
+    let spec = |index: usize| LockSpec {
         capacity: None,
         lengths: Some(vec![4, 6]),
         rules: if index.is_multiple_of(2) { STRICT.to_vec() } else { vec!["no_zeros"] },
         leaves: (400, 380),
-        others: Vec::new(),
+        codes: Vec::new(),
     };
-    let devices: Vec<Device> = (0..locks).map(|index| recipe(index).device(index)).collect();
+    let devices: Vec<Device> = (0..locks).map(|index| spec(index).device(index)).collect();
     let mut reservations = Reservations::default();
     for (index, device) in devices.iter().enumerate() {
         if index % 3 == 2 {
-            recipe(index).reservations(device).into_iter().for_each(|reservation| reservations.add(reservation));
+            spec(index).reservations(device).into_iter().for_each(|reservation| reservations.add(reservation));
             let longer = (100_000..=999_999).filter(|number| number % 1000 == 1);
             longer.for_each(|number| reservations.add(reservation(device, number, &number.to_string(), None)));
         }
@@ -250,7 +250,7 @@ fn work_of_sharing(locks: usize) -> (u64, usize) {
     }
     let pin_request = PinRequest::at(now());
     let mut group = Group::new(&pin_request);
-    // Without the longer PINs those that leave no strict one leave none at all.
+    // With PINs of four digits only, a lock without a free strict PIN has no free PIN at all.
     let short = lock(locks, &json!({ "supported_code_lengths": [4], "code_constraints": [] }));
     group.join(&short, &reservations, &pin_request).unwrap();
     let joined = devices.iter().filter(|device| group.join(device, &reservations, &pin_request).is_ok()).count();
@@ -258,8 +258,8 @@ fn work_of_sharing(locks: usize) -> (u64, usize) {
 }
 
 #[test]
-fn sharing_costs_each_lock_what_is_on_it_and_not_what_is_on_the_others() {
-    let ((few, of_few), (many, of_many)) = (work_of_sharing(60), work_of_sharing(240));
-    assert_eq!((of_few, of_many), (40, 160));
+fn sharing_cost_of_a_lock_does_not_depend_on_codes_of_other_locks() {
+    let ((few, few_joined), (many, many_joined)) = (work_of_sharing(60), work_of_sharing(240));
+    assert_eq!((few_joined, many_joined), (40, 160));
     assert!(many <= 5 * few, "four times the locks took {many} steps, and the fewer {few}");
 }

@@ -1,8 +1,9 @@
-//! dormakaba Oracode: a code lasts from the check-in time to the check-out time of one of the slots ("user levels")
-//! with which the door's owner has set up the lock, on any days.
+//! Offline codes of dormakaba Oracode. A code lasts from the check-in time to the check-out time of a time slot ("user
+//! level"), on any days. The owner of the door configures the slots.
 
 use super::{
-    Asked, MaxTimeRounding, OfflineKind, Plan, around, instant, local, named_zone, time_frame, time_zone_required,
+    MaxTimeRounding, OfflineKind, OfflineRequest, Plan, around, instant, local, named_zone, time_frame,
+    time_zone_required,
 };
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
@@ -14,71 +15,71 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// The longest stay.
+/// Maximum duration of a stay.
 const MAX_STAY: TimeDelta = TimeDelta::days(31);
-/// The only stay for which a biweekly slot is there.
+/// Number of days of a stay in a biweekly slot; such a slot allows no other duration.
 const BIWEEKLY_DAYS: i64 = 14;
-/// PINs have this many digits, those of the user level's prefix included.
+/// Number of digits of a PIN, including the prefix of the user level.
 const DIGITS: u8 = 6;
-/// The site of Seam's sample account.
+/// Site of Seam's sample account.
 const SITE_NAME: &str = "Ocean Beach Vacations";
 
-/// One of the door's time slots, as `dormakaba_oracode_metadata.predefined_time_slots` shows it. A slot that is set by
-/// hand may leave out everything but its name, its times and its user level.
+/// Time slot of a door, in the format of `dormakaba_oracode_metadata.predefined_time_slots`. Name, times and user level
+/// are required; the other fields may be omitted when a slot is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
 pub(crate) struct TimeSlot {
-    /// What the owner calls it.
+    /// Name given by the owner of the door.
     pub name: String,
-    /// The slot's own prefix; no rule depends on it.
+    /// Prefix of the slot; no rule depends on it.
     #[serde(default)]
     pub prefix: u32,
-    /// When codes start: `HH:MM` or `HH:MM:SS` in the door's local time. An offset or a zone behind it is not read.
+    /// Time of day at which codes start: `HH:MM` or `HH:MM:SS` in the door's local time. An offset or zone after it is
+    /// ignored.
     pub check_in_time: String,
-    /// When codes end, written the same way.
+    /// Time of day at which codes end, in the same format.
     pub check_out_time: String,
-    /// Whether it counts in days.
+    /// True if the slot counts whole days. No rule depends on it.
     #[serde(default)]
     pub is_24_hour: bool,
-    /// Whether it is for stays of two weeks only.
+    /// True if the slot allows only stays of two weeks.
     #[serde(default)]
     pub is_biweekly_mode: bool,
-    /// Whether its codes open once; Seam does not support these.
+    /// True if the codes of the slot open once; Seam does not support such slots.
     #[serde(default)]
     pub is_one_shot: bool,
-    /// Whether its codes open for ever; Seam does not support these.
+    /// True if the codes of the slot never end; Seam does not support such slots.
     #[serde(default)]
     pub is_master: bool,
-    /// What the PINs of the user level begin with.
+    /// First digits of the PINs of the user level.
     #[serde(default, alias = "ext_dormakaba_oracode_user_level_prefix")]
     pub dormakaba_oracode_user_level_prefix: u32,
-    /// The user level's id.
     pub dormakaba_oracode_user_level_id: Uuid,
 }
 
-/// What a code's `dormakaba_oracode_metadata` shows.
+/// Content of a code's `dormakaba_oracode_metadata`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "Seam's object has them")]
 pub(crate) struct Stay {
-    /// The stay's number.
+    /// Number of the stay, unique within the workspace.
     pub stay_id: i64,
-    /// The user level of its slot.
+    /// User level of the slot.
     pub user_level_id: Uuid,
-    /// The name of its slot.
+    /// Name of the slot.
     pub user_level_name: Option<String>,
-    /// The door's site.
+    /// Site of the door.
     pub site_name: String,
-    /// Whether it can be called off. Never: Seam deletes no offline code.
+    /// True if the stay can be cancelled. Always false: Seam does not delete offline codes.
     pub is_cancellable: bool,
-    /// Whether it can be made longer. Never: Seam updates no offline code.
+    /// True if the stay can be extended. Always false: Seam does not update offline codes.
     pub is_extendable: bool,
-    /// Whether it can begin before its check-in time. Never: the code gets the slot's times.
+    /// True if the stay can begin before its check-in time. Always false: the code has the times of the slot.
     pub is_early_checkin_able: bool,
-    /// Whether a later code of the slot ends it. Never.
+    /// True if a later code of the slot ends the stay. Always false.
     pub is_overridable: bool,
 }
 
-/// The slots of a door that was given none: two for guests, one in whole days. Their times are the door's own.
+/// Returns the default slots of a door: two for guests, and one for whole days. The times are in the door's local time.
 pub(crate) fn default_slots() -> Vec<TimeSlot> {
     let slot = |prefix: u32, name: &str, check_in_time: &str, check_out_time: &str| TimeSlot {
         name: name.to_owned(),
@@ -101,17 +102,18 @@ pub(crate) fn default_slots() -> Vec<TimeSlot> {
     ]
 }
 
-/// The door's slots: those of its `dormakaba_oracode_metadata.predefined_time_slots`, else [`default_slots`].
+/// Returns the slots of the door: `dormakaba_oracode_metadata.predefined_time_slots`, or [`default_slots`] if it is not
+/// set.
 ///
 /// # Errors
-/// What stands there is not a list of slots.
+/// The property is not a list of slots.
 pub(crate) fn predefined_time_slots(device: &Device) -> Result<Vec<TimeSlot>> {
     metadata(device, "predefined_time_slots")
         .map_or_else(|| Ok(default_slots()), |slots| Vec::deserialize(slots).map_err(|error| unreadable(&error)))
 }
 
-/// The door's own `dormakaba_oracode_metadata`, with what nobody has set made up; `None`: it is no such door, or what was
-/// set cannot be read.
+/// Returns the door's `dormakaba_oracode_metadata`, with default values for entries that are not set. `None` if the
+/// device is not an Oracode door, or if its slots cannot be read.
 pub(crate) fn device_metadata(device: &Device) -> Option<Value> {
     if device.brand.device_type != "dormakaba_oracode_door" {
         return None;
@@ -135,15 +137,15 @@ pub(crate) fn device_metadata(device: &Device) -> Option<Value> {
     Some(shown)
 }
 
-/// The door's site: that of its `dormakaba_oracode_metadata`, else that of Seam's sample account.
+/// Returns the site of the door: the one in `dormakaba_oracode_metadata`, or the site of Seam's sample account.
 pub(crate) fn site_name(device: &Device) -> &str {
     metadata(device, "site_name").and_then(Value::as_str).unwrap_or(SITE_NAME)
 }
 
-/// The door's time zone: `dormakaba_oracode_metadata.iana_timezone`, else that of the device.
+/// Returns the time zone of the door: `dormakaba_oracode_metadata.iana_timezone`, or the time zone of the device.
 ///
 /// # Errors
-/// There is none, or it is not an IANA time zone.
+/// Neither is set, or the value is not an IANA time zone.
 pub(crate) fn time_zone(device: &Device) -> Result<Tz> {
     let name = metadata(device, "iana_timezone").and_then(Value::as_str).or_else(|| device.time_zone());
     named_zone(name.ok_or_else(|| time_zone_required(device))?)
@@ -155,22 +157,22 @@ fn metadata<'a>(device: &'a Device, name: &str) -> Option<&'a Value> {
 
 fn unreadable(error: &dyn std::fmt::Display) -> Error {
     Error::invalid_request(format!(
-        "the device's dormakaba_oracode_metadata.predefined_time_slots cannot be read: {error}. Set them anew."
+        "the device's dormakaba_oracode_metadata.predefined_time_slots cannot be parsed: {error}. Set them again."
     ))
 }
 
 impl TimeSlot {
-    /// Whether Seam makes codes of this slot.
+    /// Returns true if Seam supports codes for this slot.
     fn is_supported(&self) -> bool {
         !self.is_master && !self.is_one_shot
     }
 
-    /// Check-in and check-out.
+    /// Returns the check-in time and the check-out time.
     fn times(&self) -> Result<(NaiveTime, NaiveTime)> {
         Ok((time_of_day(&self.check_in_time)?, time_of_day(&self.check_out_time)?))
     }
 
-    /// The digits with which the PINs of its user level begin.
+    /// Returns the first digits of the PINs of the user level.
     fn pin_prefix(&self) -> Result<String> {
         let prefix = self.dormakaba_oracode_user_level_prefix.to_string();
         if prefix.len() < usize::from(DIGITS) {
@@ -180,27 +182,33 @@ impl TimeSlot {
     }
 }
 
-/// Reads `HH:MM` or `HH:MM:SS`, whatever offset or zone is behind it.
+/// Parses `HH:MM` or `HH:MM:SS`; ignores an offset or zone after it.
 fn time_of_day(text: &str) -> Result<NaiveTime> {
-    let end = text.find(|it: char| !it.is_ascii_digit() && it != ':').unwrap_or(text.len());
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != ':').unwrap_or(text.len());
     let time = &text[..end];
-    let read = NaiveTime::parse_from_str(time, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(time, "%H:%M"));
-    read.map_err(|_| unreadable(&format!("{text} is not a time of day")))
+    let parsed = NaiveTime::parse_from_str(time, "%H:%M:%S").or_else(|_| NaiveTime::parse_from_str(time, "%H:%M"));
+    parsed.map_err(|_| unreadable(&format!("{text} is not a time of day")))
 }
 
-/// One way to put a time frame into a slot.
+/// A candidate: a slot with a window that starts and ends at the times of the slot.
 struct Fit<'a> {
     slot: &'a TimeSlot,
     window: Window,
-    /// How far both ends are moved, together.
+    /// Sum of the distances by which the two ends are moved.
     moved: TimeDelta,
 }
 
 impl<'a> Fit<'a> {
-    /// Every way in which both ends are moved at most `limit` and the slot is for stays of that length.
-    fn all(slot: &'a TimeSlot, zone: Tz, wanted: Window, limit: TimeDelta) -> Result<impl Iterator<Item = Self>> {
+    /// Returns all candidates of a slot in which each end is moved by at most `limit` and the slot allows the duration
+    /// of the stay.
+    fn candidates(
+        slot: &'a TimeSlot,
+        zone: Tz,
+        requested: Window,
+        limit: TimeDelta,
+    ) -> Result<impl Iterator<Item = Self>> {
         let (check_in, check_out) = slot.times()?;
-        let (start, end) = (local(zone, wanted.starts_at), local(zone, wanted.ends_at));
+        let (start, end) = (local(zone, requested.starts_at), local(zone, requested.ends_at));
         let stays = around(start, check_in).flat_map(move |from| around(end, check_out).map(move |to| (from, to)));
         Ok(stays.filter_map(move |(from, to)| {
             let (by_start, by_end) = ((from - start).abs(), (to - end).abs());
@@ -214,26 +222,26 @@ impl<'a> Fit<'a> {
     }
 }
 
-pub(super) fn plan(device: &Device, asked: &Asked, now: Timestamp) -> Result<Plan> {
-    if asked.is_one_time_use {
+pub(super) fn plan(device: &Device, request: &OfflineRequest, now: Timestamp) -> Result<Plan> {
+    if request.is_one_time_use {
         return Err(Error::invalid(
             "is_one_time_use",
-            "dormakaba Oracode has no one-time offline codes. Leave out is_one_time_use.",
+            "dormakaba Oracode has no one-time offline codes. Omit is_one_time_use.",
         ));
     }
-    let wanted = time_frame(asked, now)?;
+    let requested = time_frame(request, now)?;
     let zone = time_zone(device)?;
     let slots = predefined_time_slots(device)?;
-    let Some((slot, window)) = best(&slots, zone, wanted, asked.max_time_rounding, now)? else {
-        return Err(if local(zone, wanted.ends_at) - local(zone, wanted.starts_at) > MAX_STAY {
+    let Some((slot, window)) = best(&slots, zone, requested, request.max_time_rounding, now)? else {
+        return Err(if local(zone, requested.ends_at) - local(zone, requested.starts_at) > MAX_STAY {
             Error::invalid("ends_at", "ends_at must be at most 31 days after starts_at on dormakaba Oracode devices")
         } else {
-            // In Seam's words; the caller finds the slots in the device's properties.
+            // Seam's message. A client can read the slots in the device's properties.
             Error::invalid_request("No time slots found")
         });
     };
     let stay = Stay {
-        stay_id: asked.stay_id,
+        stay_id: request.stay_id,
         user_level_id: slot.dormakaba_oracode_user_level_id,
         user_level_name: Some(slot.name.clone()),
         site_name: site_name(device).to_owned(),
@@ -246,18 +254,19 @@ pub(super) fn plan(device: &Device, asked: &Asked, now: Timestamp) -> Result<Pla
     Ok(Plan { kind: OfflineKind::OracodeSlot, window, digits: DIGITS, pin_prefix, stay: Some(stay) })
 }
 
-/// The slot that moves the ends of the time frame least, the first of several, and the code's time frame.
+/// Returns the slot that moves the ends of the time frame least, and the code's time frame. The first slot is used if
+/// several are equal.
 fn best(
     slots: &[TimeSlot],
     zone: Tz,
-    wanted: Window,
+    requested: Window,
     rounding: MaxTimeRounding,
     now: Timestamp,
 ) -> Result<Option<(&TimeSlot, Window)>> {
     let mut best: Option<Fit> = None;
     for slot in slots.iter().filter(|slot| slot.is_supported()) {
-        for fit in Fit::all(slot, zone, wanted, rounding.limit())? {
-            // A check-out that is over makes no code.
+        for fit in Fit::candidates(slot, zone, requested, rounding.limit())? {
+            // A stay whose check-out is in the past is not allowed.
             let is_ahead = fit.window.starts_at < fit.window.ends_at && now < fit.window.ends_at;
             if is_ahead && best.as_ref().is_none_or(|best| fit.moved < best.moved) {
                 best = Some(fit);

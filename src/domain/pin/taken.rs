@@ -1,24 +1,23 @@
-//! PINs that are taken on a growing group of locks, and how many they leave.
+//! PINs that are taken on a growing group of locks, and the number of PINs that are still free.
 
 use super::{DigitRule, PIN_LENGTHS, PinRules};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// A set of taken PINs that knows, whatever the rules and the length, how many others there are, without a walk
-/// through those it holds.
+/// Set of taken PINs. For any rules and length it computes the number of free PINs without iterating over its elements.
 #[derive(Debug, Default)]
-pub(crate) struct Taken<'a> {
+pub(crate) struct TakenPins<'a> {
     pins: HashSet<&'a str>,
-    /// How many of them have a length and break just these rules.
+    /// Number of PINs in the set by length and exact set of rules that they break.
     breaking: BTreeMap<(u8, PinRules), u64>,
-    /// How many PINs of a length the rules allow, where that was asked for.
+    /// Cache of [`Self::allowed()`].
     allowed: HashMap<(PinRules, u8), u64>,
-    /// How many PINs were added and removed and how many counters were read.
+    /// Number of insertions, removals and reads of a counter.
     #[cfg(test)]
     pub(crate) work: u64,
 }
 
-impl<'a> Taken<'a> {
-    /// Adds a PIN. Gives whether it was not there.
+impl<'a> TakenPins<'a> {
+    /// Adds a PIN. Returns true if the set did not contain it.
     pub(crate) fn insert(&mut self, pin: &'a str) -> bool {
         #[cfg(test)]
         {
@@ -31,7 +30,6 @@ impl<'a> Taken<'a> {
         is_new
     }
 
-    /// Removes a PIN.
     pub(crate) fn remove(&mut self, pin: &str) {
         #[cfg(test)]
         {
@@ -42,30 +40,31 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// How many PINs of `length` digits the rules allow, taken or not.
+    /// Returns the number of PINs of `length` digits that the rules allow, taken or not.
     pub(crate) fn allowed(&mut self, rules: PinRules, length: u8) -> u64 {
         *self.allowed.entry((rules, length)).or_insert_with(|| rules.count(usize::from(length)))
     }
 
-    /// How many PINs of `length` digits the rules allow that are not taken.
+    /// Returns the number of PINs of `length` digits that the rules allow and that are not taken.
     pub(crate) fn free(&mut self, rules: PinRules, length: u8) -> u64 {
-        let of_length = self.breaking.range((length, PinRules(0))..=(length, PinRules(u16::MAX)));
+        let counters = self.breaking.range((length, PinRules(0))..=(length, PinRules(u16::MAX)));
         #[cfg(test)]
         {
-            self.work += of_length.clone().count() as u64;
+            self.work += counters.clone().count() as u64;
         }
-        let of_length = of_length.filter(|((_, broken), _)| broken.0 & rules.0 == 0);
-        let taken: u64 = of_length.map(|(_, count)| count).sum();
-        self.allowed(rules, length).saturating_sub(taken)
+        let counters = counters.filter(|((_, broken), _)| broken.0 & rules.0 == 0);
+        let taken_count: u64 = counters.map(|(_, count)| count).sum();
+        self.allowed(rules, length).saturating_sub(taken_count)
     }
 
-    /// The PINs, in no order.
+    /// Iterates over the PINs in arbitrary order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'a str> {
         self.pins.iter().copied()
     }
 }
 
-/// The length of a PIN and the rules that it breaks; `None` for what is no PIN, which leaves no fewer of them.
+/// Returns the length of a PIN and the rules that it breaks; `None` if the string is not a PIN. Such a string does not
+/// reduce the number of free PINs.
 fn kind(pin: &str) -> Option<(u8, PinRules)> {
     let length = u8::try_from(pin.len()).ok().filter(|length| PIN_LENGTHS.contains(length))?;
     let is_pin = pin.bytes().all(|digit| digit.is_ascii_digit());

@@ -9,25 +9,27 @@ use super::DigitRule::{
 use super::*;
 
 impl PinRules {
-    /// The rules that `pin`, a string of 4 to 12 digits, breaks.
+    /// Returns the rules that `pin`, a string of 4 to 12 digits, breaks.
     fn broken_by(self, pin: &str) -> impl Iterator<Item = DigitRule> {
         DigitRule::ALL.into_iter().filter(move |&rule| self.has(rule) && !rule.allows(pin))
     }
 
-    /// How many allowed PINs of the same length come before `pin` in lexicographic order.
+    /// Returns the number of allowed PINs of the same length that precede `pin` in lexicographic order.
     ///
-    /// `None` when `pin` is not among them: it breaks a rule, is not all digits, or has a length outside [`PIN_LENGTHS`].
+    /// `None` if `pin` is not an allowed PIN: it breaks a rule, is not all digits, or has a length outside
+    /// [`PIN_LENGTHS`].
     fn rank(self, pin: &str) -> Option<u64> {
         Numbering::new(self, pin.len())?.rank(pin)
     }
 
-    /// The PIN of `length` digits whose [rank](Self::rank) is `rank`; `None` when `rank` is not below [`count`](Self::count).
+    /// Returns the PIN of `length` digits whose [rank](Self::rank) is `rank`; `None` if `rank` is not below
+    /// [`count`](Self::count).
     fn unrank(self, length: usize, rank: u64) -> Option<String> {
         Numbering::new(self, length)?.unrank(rank)
     }
 }
 
-/// A small deterministic generator (splitmix64).
+/// Small deterministic random number generator (splitmix64).
 struct Draws(u64);
 
 impl Draws {
@@ -41,7 +43,7 @@ impl Draws {
     }
 }
 
-/// Every string of `length` digits, in order.
+/// Returns all strings of `length` digits, in order.
 fn all_pins(length: usize) -> impl Iterator<Item = String> {
     let count = 10_u64.pow(u32::try_from(length).unwrap());
     (0..count).map(move |number| format!("{number:0length$}"))
@@ -60,17 +62,17 @@ fn no_draw(_: u64) -> u64 {
 }
 
 #[track_caller]
-fn assert_rule(rule: DigitRule, allowed: &[&str], refused: &[&str]) {
+fn assert_rule(rule: DigitRule, allowed: &[&str], rejected: &[&str]) {
     for pin in allowed {
         assert!(rule.allows(pin), "{rule:?} should allow {pin}");
     }
-    for pin in refused {
+    for pin in rejected {
         assert!(!rule.allows(pin), "{rule:?} should refuse {pin}");
     }
 }
 
 #[test]
-fn each_rule_allows_and_refuses_what_its_wording_says() {
+fn digit_rules_allow_and_reject_pins_as_described() {
     assert_rule(NoZeros, &["1234", "987654"], &["0123", "1230", "120034"]);
     assert_rule(CannotStartWith12, &["1324", "2112", "3121"], &["1200", "123456"]);
     assert_rule(AtLeastThreeUniqueDigits, &["1123", "111123"], &["1122", "1111", "121212"]);
@@ -81,7 +83,7 @@ fn each_rule_allows_and_refuses_what_its_wording_says() {
 }
 
 #[test]
-fn a_whole_pin_in_sequence_is_refused_and_a_partial_or_wrapping_one_is_not() {
+fn sequence_rule_rejects_whole_sequences_but_not_partial_or_wrapping_ones() {
     assert_rule(
         NoAscendingOrDescendingSequence,
         &["1235", "12343", "2468", "1111", "7890", "8901", "0987"],
@@ -90,7 +92,7 @@ fn a_whole_pin_in_sequence_is_refused_and_a_partial_or_wrapping_one_is_not() {
 }
 
 #[test]
-fn three_digits_of_one_run_are_allowed_and_four_are_not() {
+fn consecutive_rule_allows_runs_of_three_digits_but_not_of_four() {
     assert_rule(
         NoTripleConsecutiveInts,
         &["1239", "3219", "1119", "123321", "7890", "111222333"],
@@ -99,12 +101,12 @@ fn three_digits_of_one_run_are_allowed_and_four_are_not() {
 }
 
 #[test]
-fn consecutive_and_equal_digits_do_not_add_up_to_one_run() {
+fn consecutive_rule_does_not_mix_consecutive_and_equal_digits_in_a_run() {
     assert_rule(NoTripleConsecutiveInts, &["1123", "1122", "1212", "3211", "112233445566"], &[]);
 }
 
 #[test]
-fn every_rule_is_found_by_the_name_it_has_in_a_device() {
+fn digit_rule_is_found_by_its_constraint_type() {
     for rule in DigitRule::ALL {
         assert_eq!(DigitRule::from_constraint_type(rule.constraint_type()), Some(rule));
     }
@@ -115,7 +117,7 @@ fn every_rule_is_found_by_the_name_it_has_in_a_device() {
 }
 
 #[test]
-fn only_the_rules_of_the_set_are_reported_broken() {
+fn pin_rules_report_only_broken_rules_of_their_set() {
     let rules = PinRules::new([NoAllSameDigits, NoZeros, CannotStartWith12, NoZeros]);
     assert_eq!(rules.broken_by("0000").collect::<Vec<_>>(), [NoZeros, NoAllSameDigits]);
     assert_eq!(rules.broken_by("8888").collect::<Vec<_>>(), [NoAllSameDigits]);
@@ -123,9 +125,10 @@ fn only_the_rules_of_the_set_are_reported_broken() {
     assert_eq!(PinRules::default().broken_by("0000").next(), None);
 }
 
-/// All 512 sets of rules at once: each PIN is judged by the plain rules, and the count asks the automaton.
+/// Covers all 512 sets of rules: each PIN is checked with the plain rules, and the result is compared with the
+/// automaton's count.
 #[test]
-fn counts_are_those_of_trying_every_pin() {
+fn pin_count_equals_the_count_of_trying_all_pins() {
     let everything = PinRules::new(DigitRule::ALL);
     for length in [4, 5] {
         let mut pins_breaking: BTreeMap<u16, u64> = BTreeMap::new();
@@ -141,26 +144,26 @@ fn counts_are_those_of_trying_every_pin() {
 }
 
 #[test]
-fn counts_of_long_pins_are_those_of_arithmetic() {
+fn pin_count_of_long_pins_equals_the_arithmetic_result() {
     for length in 4..=12 {
         let digits = u32::try_from(length).unwrap();
-        let all = 10_u64.pow(digits);
+        let pin_count = 10_u64.pow(digits);
         let sequences = 2 * 11_u64.saturating_sub(u64::from(digits));
         let count = |rule| PinRules::new([rule]).count(length);
-        assert_eq!(PinRules::default().count(length), all);
+        assert_eq!(PinRules::default().count(length), pin_count);
         assert_eq!(count(NoZeros), 9_u64.pow(digits));
         assert_eq!(count(CannotContain089), 7_u64.pow(digits));
         assert_eq!(count(CannotContain0789), 6_u64.pow(digits));
-        assert_eq!(count(CannotStartWith12), all - all / 100);
-        assert_eq!(count(NoAllSameDigits), all - 10);
-        assert_eq!(count(AtLeastThreeUniqueDigits), all - 10 - 45 * (2_u64.pow(digits) - 2));
-        assert_eq!(count(UniqueFirstFourDigits), 5_040 * all / 10_000);
-        assert_eq!(count(NoAscendingOrDescendingSequence), all - sequences);
+        assert_eq!(count(CannotStartWith12), pin_count - pin_count / 100);
+        assert_eq!(count(NoAllSameDigits), pin_count - 10);
+        assert_eq!(count(AtLeastThreeUniqueDigits), pin_count - 10 - 45 * (2_u64.pow(digits) - 2));
+        assert_eq!(count(UniqueFirstFourDigits), 5_040 * pin_count / 10_000);
+        assert_eq!(count(NoAscendingOrDescendingSequence), pin_count - sequences);
     }
 }
 
 #[test]
-fn no_string_of_another_length_is_a_pin() {
+fn pin_rules_accept_no_string_of_an_unsupported_length() {
     let rules = PinRules::default();
     for length in [0, 1, 3, 13, 20, 1_000] {
         assert_eq!(rules.count(length), 0);
@@ -171,7 +174,7 @@ fn no_string_of_another_length_is_a_pin() {
 }
 
 #[test]
-fn a_string_that_is_no_allowed_pin_has_no_rank() {
+fn pin_rank_is_none_for_strings_that_are_not_allowed_pins() {
     let rules = PinRules::new([NoZeros, NoTripleConsecutiveInts]);
     for pin in ["1230", "1234", "12a9", "12 9", "+129", "１２９", "é29", ":::::"] {
         assert_eq!(rules.rank(pin), None, "{pin}");
@@ -180,7 +183,7 @@ fn a_string_that_is_no_allowed_pin_has_no_rank() {
 }
 
 #[test]
-fn ranks_number_the_allowed_pins_in_order_without_gaps() {
+fn pin_ranks_number_the_allowed_pins_in_order_without_gaps() {
     let sets = [
         PinRules::default(),
         PinRules::new([NoTripleConsecutiveInts, CannotStartWith12]),
@@ -195,9 +198,9 @@ fn ranks_number_the_allowed_pins_in_order_without_gaps() {
     }
 }
 
-/// Stands for a limit on time, which a test cannot measure well: the work grows with the states.
+/// Replaces a time limit, which a test cannot measure reliably: the work grows with the number of states.
 #[test]
-fn no_set_of_rules_needs_many_states() {
+fn pin_numbering_needs_few_states_for_all_sets_of_rules() {
     let states = |rules| Numbering::new(rules, 4).unwrap().next.len();
     assert_eq!(states(PinRules::default()), 2);
     let most = all_rule_sets().map(states).max().unwrap();
@@ -205,13 +208,13 @@ fn no_set_of_rules_needs_many_states() {
 }
 
 #[test]
-fn every_draw_gives_a_different_free_pin() {
+fn choose_returns_a_different_free_pin_for_each_drawn_number() {
     let rules = PinRules::new([CannotContain0789, UniqueFirstFourDigits, NoTripleConsecutiveInts, CannotStartWith12]);
     let mut free = pins_allowed(rules, 4);
     let taken: Vec<_> = free.iter().step_by(3).cloned().collect();
     free.retain(|pin| !taken.contains(pin));
-    let foreign = ["1234", "0000", "99999", "door", "", "136425"];
-    let taken = || taken.iter().chain(&taken).map(String::as_str).chain(foreign);
+    let not_allowed = ["1234", "0000", "99999", "door", "", "136425"];
+    let taken = || taken.iter().chain(&taken).map(String::as_str).chain(not_allowed);
     for (rank, pin) in (0..).zip(&free) {
         let chosen = rules.choose(4, taken(), |bound| {
             assert_eq!(bound, free.len() as u64);
@@ -222,7 +225,7 @@ fn every_draw_gives_a_different_free_pin() {
 }
 
 #[test]
-fn choices_are_uniform_by_the_chi_square_test() {
+fn choose_is_uniform_by_the_chi_square_test() {
     const PER_PIN: u32 = 20;
     let rules =
         PinRules::new([CannotContain0789, UniqueFirstFourDigits, NoAscendingOrDescendingSequence, CannotStartWith12]);
@@ -237,44 +240,44 @@ fn choices_are_uniform_by_the_chi_square_test() {
     let expected = f64::from(PER_PIN);
     let chi_square: f64 = times.values().map(|&times| (f64::from(times) - expected).powi(2) / expected).sum();
     let freedom = f64::from(pins - 1);
-    // Four standard deviations either way: too even would be as wrong as too uneven.
+    // Four standard deviations in both directions: a distribution that is too even would be as wrong as an uneven one.
     let deviation = (chi_square - freedom) / (2.0 * freedom).sqrt();
     assert!(deviation.abs() < 4.0, "{deviation} standard deviations");
 }
 
 #[test]
-fn each_of_the_last_ten_free_pins_is_found_and_then_none() {
+fn choose_finds_the_last_ten_free_pins_and_then_none() {
     let rules = PinRules::default();
     let mut draws = Draws(7);
     let mut taken: BTreeSet<String> = all_pins(4).collect();
-    let last: BTreeSet<String> = (0..10).map(|_| taken.pop_first().unwrap()).collect();
+    let last_free: BTreeSet<String> = (0..10).map(|_| taken.pop_first().unwrap()).collect();
     let mut found = BTreeSet::new();
-    for left in (1..=10).rev() {
+    for free in (1..=10).rev() {
         let pin = rules
             .choose(4, taken.iter().map(String::as_str), |bound| {
-                assert_eq!(bound, left);
+                assert_eq!(bound, free);
                 draws.below(bound)
             })
             .unwrap();
         taken.insert(pin.clone());
         found.insert(pin);
     }
-    assert_eq!(found, last);
+    assert_eq!(found, last_free);
     assert_eq!(rules.choose(4, taken.iter().map(String::as_str), no_draw), None);
 }
 
 fn only(lengths: &[u8]) -> CodeLengths {
-    CodeLengths::of_report(lengths).unwrap()
+    CodeLengths::from_report(lengths).unwrap()
 }
 
 #[test]
-fn the_lengths_every_lock_takes_come_shortest_first() {
+fn lengths_to_try_are_the_common_lengths_shortest_first() {
     assert_eq!(lengths_to_try(&[only(&[8, 6, 5, 4, 7]), only(&[6, 7, 8, 9])], None), [6, 7, 8]);
     assert_eq!(lengths_to_try(&[only(&[4, 5]), only(&[6])], None), [0; 0]);
 }
 
 #[test]
-fn a_preferred_length_comes_first_only_if_every_lock_takes_it() {
+fn lengths_to_try_start_with_the_preferred_length_if_all_locks_accept_it() {
     let locks = [only(&[4, 5, 6, 7, 8]), only(&[5, 6, 7])];
     assert_eq!(lengths_to_try(&locks, Some(6)), [6, 5, 7]);
     assert_eq!(lengths_to_try(&locks, Some(4)), [5, 6, 7]);
@@ -282,19 +285,19 @@ fn a_preferred_length_comes_first_only_if_every_lock_takes_it() {
 }
 
 #[test]
-fn a_lock_that_reports_no_lengths_takes_four_to_twelve_digits() {
-    let all: Vec<u8> = (4..=12).collect();
+fn lengths_to_try_are_4_to_12_for_locks_that_report_none() {
+    let all_lengths: Vec<u8> = (4..=12).collect();
     assert_eq!(lengths_to_try(&[CodeLengths::Any, only(&[6])], None), [6]);
-    assert_eq!(lengths_to_try(&[CodeLengths::Any], None), all);
-    assert_eq!(lengths_to_try(&[], None), all);
-    assert_eq!(lengths_to_try(&[CodeLengths::Any], Some(14)), all);
+    assert_eq!(lengths_to_try(&[CodeLengths::Any], None), all_lengths);
+    assert_eq!(lengths_to_try(&[], None), all_lengths);
+    assert_eq!(lengths_to_try(&[CodeLengths::Any], Some(14)), all_lengths);
     assert_eq!(CodeLengths::Any.to_string(), "4, 5, 6, 7, 8, 9, 10, 11, 12");
 }
 
 #[test]
-fn a_report_without_a_length_that_a_pin_can_have_is_none() {
-    for useless in [&[][..], &[15], &[0, 3, 13, 255]] {
-        assert_eq!(CodeLengths::of_report(useless), None, "{useless:?}");
+fn code_lengths_ignore_a_report_without_a_valid_pin_length() {
+    for report in [&[][..], &[15], &[0, 3, 13, 255]] {
+        assert_eq!(CodeLengths::from_report(report), None, "{report:?}");
     }
     assert_eq!(only(&[20, 8, 6, 3, 8]), CodeLengths::Only(vec![6, 8]));
     assert_eq!(only(&[20, 8, 6]).to_string(), "6, 8");
@@ -306,7 +309,7 @@ fn any_rules() -> impl Strategy<Value = PinRules> {
 
 proptest! {
     #[test]
-    fn ranking_undoes_unranking(rules in any_rules(), length in 4_usize..=12, seed: u64) {
+    fn pin_rank_is_the_inverse_of_unrank(rules in any_rules(), length in 4_usize..=12, seed: u64) {
         let count = rules.count(length);
         prop_assume!(count > 0);
         let rank = Draws(seed).below(count);
@@ -317,7 +320,7 @@ proptest! {
     }
 
     #[test]
-    fn a_pin_has_a_rank_just_when_it_breaks_no_rule(rules in any_rules(), pin in "[0-9]{4,12}|[1-4]{4,12}") {
+    fn pin_rank_exists_exactly_for_pins_that_break_no_rule(rules in any_rules(), pin in "[0-9]{4,12}|[1-4]{4,12}") {
         match rules.rank(&pin) {
             Some(rank) => {
                 prop_assert_eq!(rules.broken_by(&pin).next(), None);
@@ -328,7 +331,7 @@ proptest! {
     }
 
     #[test]
-    fn ranks_rise_with_the_pins(rules in any_rules(), mut pins in proptest::collection::vec("[1-6]{8}", 2)) {
+    fn pin_ranks_increase_with_the_pins(rules in any_rules(), mut pins in proptest::collection::vec("[1-6]{8}", 2)) {
         pins.sort();
         if let (Some(lower), Some(higher)) = (rules.rank(&pins[0]), rules.rank(&pins[1])) {
             prop_assert_eq!(lower.cmp(&higher), pins[0].cmp(&pins[1]));
@@ -336,7 +339,7 @@ proptest! {
     }
 
     #[test]
-    fn a_chosen_pin_is_allowed_and_free(
+    fn choose_returns_an_allowed_and_free_pin(
         rules in any_rules(),
         length in 4_usize..=6,
         taken in proptest::collection::vec("[0-9]{4,6}", 0..300),

@@ -1,4 +1,4 @@
-//! What a lock's memory holds, as far as operations on it can run into that.
+//! Memory of locks: the part of its content that can make an operation fail.
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
@@ -7,100 +7,103 @@ use crate::domain::access_code::lifecycle::rare_fields::{
     CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
 };
 use crate::domain::device::Device;
-use crate::domain::linked::{Period, broken_digits, peak};
+use crate::domain::linked::{Period, digits_rejection_reason, peak};
 use crate::ids::ordinal_after;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// A code in a lock's memory.
+/// Code in the memory of a lock.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeInMemory {
-    /// The code.
     pub access_code_id: Uuid,
-    /// Whether it is ours.
     pub is_managed: bool,
-    /// Its PIN.
+    /// PIN.
     pub code: String,
 }
 
-/// As much of the memory of locks as the operations on them can run into.
+/// Content of the memory of several locks, limited to what can make an operation of the run fail.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// By lock: codes with PINs that are to be set.
+    /// Per device: codes on the lock with a PIN that may be set during the run.
     pub held: HashMap<Uuid, Vec<CodeInMemory>>,
-    /// By lock with a limit: how many codes it holds.
+    /// Per device with limited capacity: number of codes on the lock.
     pub counts: HashMap<Uuid, i64>,
-    /// By lock with a limit that is to hold backup codes: the codes that come first, whether it holds them or is to hold
-    /// them later.
-    pub guests: HashMap<Uuid, HashMap<Uuid, Period>>,
+    /// Per device with limited capacity on which backup codes may be set: the guest codes, which have priority over
+    /// backup codes, each with the period in which it takes space. Includes guest codes that will be set later.
+    pub guest_codes: HashMap<Uuid, HashMap<Uuid, Period>>,
 }
 
 impl Memory {
-    /// Whether a lock has no place for one more code. A backup code takes only what the guests leave, those included that
-    /// the lock is to hold later; `spares` is how many backup codes it holds.
-    fn is_full(&self, device: &Device, code: &AccessCode, spares: i64) -> bool {
+    /// Returns true if the lock has no space for one more code. For a backup code, the space that guest codes need at
+    /// their most crowded instant, now or later, counts as used. `spare_backups` is the number of backup codes on the
+    /// lock that can be pulled.
+    fn is_full(&self, device: &Device, code: &AccessCode, spare_backups: i64) -> bool {
         let Some(capacity) = device.capacity().map(i64::from) else {
             return false;
         };
         let held = self.counts.get(&device.device_id).copied().unwrap_or(0);
-        let guests = self.guests.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
-        let promised = guests.map_or(0, |guests| {
-            ordinal_after(peak(guests.values().copied(), (Timestamp::MIN_UTC, Timestamp::MAX_UTC))) + spares
+        let guest_codes = self.guest_codes.get(&device.device_id).filter(|_| code.pool_device_id.is_some());
+        let reserved = guest_codes.map_or(0, |guest_codes| {
+            ordinal_after(peak(guest_codes.values().copied(), (Timestamp::MIN_UTC, Timestamp::MAX_UTC))) + spare_backups
         });
-        held.max(promised) >= capacity
+        held.max(reserved) >= capacity
     }
 
-    /// What keeps a lock from holding a code as it is asked for.
-    pub(super) fn obstacle(&self, device: &Device, code: &AccessCode, spares: i64) -> Option<Fail> {
+    /// Returns the error that keeps the lock from storing the requested entry: the PIN violates its rules, another code
+    /// has the PIN, or its memory is full. `None` if it can store the entry, and for offline codes.
+    pub(super) fn obstacle(&self, device: &Device, code: &AccessCode, spare_backups: i64) -> Option<Fail> {
         let state = &code.state;
         if state.is_offline {
             return None;
         }
-        let holds_it = state.held.as_ref().is_some_and(|held| held.code == state.asked.code);
-        if !holds_it && let Some(reason) = broken_digits(device, &state.asked.code) {
+        let holds_pin = state.held.as_ref().is_some_and(|held| held.code == state.requested.code);
+        if !holds_pin && let Some(reason) = digits_rejection_reason(device, &state.requested.code) {
             return Some(Fail {
                 error_code: Some(CODE_CONSTRAINTS_VIOLATED.to_owned()),
                 message: Some(format!("The device cannot hold this code: {reason}. Change the code.")),
                 duplicate_of: None,
             });
         }
-        let others = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
-        let same =
-            others.iter().find(|other| other.access_code_id != code.access_code_id && other.code == state.asked.code);
-        if let Some(other) = same {
-            let CodeInMemory { access_code_id, is_managed, .. } = *other;
+        let codes_on_lock = self.held.get(&device.device_id).map_or(&[][..], Vec::as_slice);
+        let duplicate = codes_on_lock
+            .iter()
+            .find(|other| other.access_code_id != code.access_code_id && other.code == state.requested.code);
+        if let Some(duplicate) = duplicate {
+            let CodeInMemory { access_code_id, is_managed, .. } = *duplicate;
             return Some(Fail {
                 error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
                 message: Some(
-                    "The device already has an access code with this PIN. Delete or adopt that one.".to_owned(),
+                    "The device already has an access code with this PIN. Delete it or convert it to managed."
+                        .to_owned(),
                 ),
                 duplicate_of: Some(Duplicate { access_code_id, is_managed }),
             });
         }
-        (state.held.is_none() && self.is_full(device, code, spares)).then(|| Fail {
+        (state.held.is_none() && self.is_full(device, code, spare_backups)).then(|| Fail {
             error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
-            message: Some("The device holds as many access codes as it can. Delete one first.".to_owned()),
+            message: Some("The device cannot store more access codes. Delete one first.".to_owned()),
             duplicate_of: None,
         })
     }
 
-    /// Removes a code that is gone from those that come before backup codes, whether or not the lock ever held it.
+    /// Removes a code that is gone from the guest codes, even if the lock never stored it.
     pub(super) fn forget_gone_guest(&mut self, code: &AccessCode) {
         if code.state.gone_at.is_some()
-            && let Some(guests) = self.guests.get_mut(&code.device_id)
+            && let Some(guest_codes) = self.guest_codes.get_mut(&code.device_id)
         {
-            guests.remove(&code.access_code_id);
+            guest_codes.remove(&code.access_code_id);
         }
     }
 
-    /// Takes note of what a lock holds now of a code. Gives whether something became free.
+    /// Updates the memory after the entry of a code on the lock has changed. `before` is the previous entry. Returns
+    /// true if the code has left the lock or its previous PIN has become free.
     pub(super) fn changed(&mut self, code: &AccessCode, before: Option<&LockCode>) -> bool {
         let state = &code.state;
         if state.is_offline {
             return false;
         }
         let held = self.held.entry(code.device_id).or_default();
-        held.retain(|other| other.access_code_id != code.access_code_id);
+        held.retain(|entry| entry.access_code_id != code.access_code_id);
         if let Some(entry) = &state.held {
             held.push(CodeInMemory {
                 access_code_id: code.access_code_id,

@@ -5,9 +5,9 @@ use crate::domain::device::Device;
 use crate::domain::samples::{access_code, at, device, entry, held, locked, window};
 use serde_json::json;
 
-const ALL: Phase<'static> = (Pace::Usual, &|_| true);
+const ALL_CODES: Phase<'static> = (Pace::Usual, &|_| true);
 
-/// What a run over codes of one lock gave.
+/// Result of a run over the codes of one lock.
 struct Ran {
     codes: Vec<AccessCode>,
     events: Vec<(&'static str, Uuid)>,
@@ -16,7 +16,7 @@ struct Ran {
     backups: i64,
 }
 
-/// A lock with what it holds, and what is to become of its operations.
+/// Lock with its memory and the faults of its operations.
 struct Scene {
     locked: LockedDevice,
     faults: Vec<Fault>,
@@ -29,15 +29,11 @@ fn scene(device: Device) -> Scene {
 
 impl Scene {
     fn holding(mut self, codes: &[AccessCode]) -> Self {
-        let of = |code: &AccessCode| {
-            let code_held = code.state.held.as_ref()?.code.clone();
-            Some(CodeInMemory {
-                access_code_id: code.access_code_id,
-                is_managed: code.state.is_managed,
-                code: code_held,
-            })
+        let in_memory = |code: &AccessCode| {
+            let pin = code.state.held.as_ref()?.code.clone();
+            Some(CodeInMemory { access_code_id: code.access_code_id, is_managed: code.state.is_managed, code: pin })
         };
-        let held: Vec<CodeInMemory> = codes.iter().filter_map(of).collect();
+        let held: Vec<CodeInMemory> = codes.iter().filter_map(in_memory).collect();
         if self.locked.device.capacity().is_some() {
             self.memory.counts.insert(self.locked.device.device_id, i64::try_from(held.len()).unwrap());
         }
@@ -45,13 +41,19 @@ impl Scene {
         self
     }
 
-    fn run(self, mut codes: Vec<AccessCode>, phase: Phase<'_>, hours: i64, (stop, most): (StopWhen, u64)) -> Ran {
+    fn run(
+        self,
+        mut codes: Vec<AccessCode>,
+        phase: Phase<'_>,
+        hours: i64,
+        (stop_when, max_steps): (StopWhen, u64),
+    ) -> Ran {
         let devices = [self.locked];
         let mut simulation = Simulation::new(&devices, self.faults, self.memory, at(0));
-        let mut run = Run::new(&simulation, &codes, phase, |_| at(hours), stop);
+        let mut run = Run::new(&simulation, &codes, phase, |_| at(hours), stop_when);
         let mut events = Vec::new();
-        let is_done = run.go_on(&mut simulation, &mut codes, &mut events, most);
-        assert_eq!(is_done, run.steps.taken < most, "it goes on until nothing is left or it is enough");
+        let is_done = run.run_steps(&mut simulation, &mut codes, &mut events, max_steps);
+        assert_eq!(is_done, run.steps.taken < max_steps, "it goes on until nothing is left or it is enough");
         let events = events.iter().map(|event| (event.event_type, event.access_code_id.unwrap())).collect();
         let faults = simulation.faults().to_vec();
         let backups = simulation.into_backups()[&devices[0].device.device_id];
@@ -87,7 +89,7 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
     let codes =
         vec![access_code(1, &lock, entry("1357", Some(window(100, 200)))), access_code(2, &lock, entry("2468", None))];
     let ids = codes.iter().map(|code| code.access_code_id).collect::<Vec<_>>();
-    let ran = scene(lock.clone()).run(codes.clone(), ALL, 150, TO_THE_END);
+    let ran = scene(lock.clone()).run(codes.clone(), ALL_CODES, 150, TO_THE_END);
     let expected = [
         ("access_code.set_on_device", ids[1]),
         ("access_code.scheduled_on_device", ids[0]),
@@ -95,14 +97,14 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
     ];
     assert_eq!(ran.events, expected);
     assert_eq!(ran.codes.iter().map(|code| code.state.status(false)).collect::<Vec<_>>(), [Status::Set; 2]);
-    // Begin and confirm for each; opening and the start of the first.
+    // `Begin` and `Confirm` for both codes, and `Open` and `Start` for the first one.
     assert_eq!((ran.steps.taken, ran.steps.last), (6, Some(at(100))));
-    let ran = scene(lock).run(codes, ALL, 150, (StopWhen::TimeIsReached, 2));
+    let ran = scene(lock).run(codes, ALL_CODES, 150, (StopWhen::TimeIsReached, 2));
     assert_eq!((ran.steps.taken, ran.events), (2, expected[..1].to_vec()), "no more steps than are allowed");
 }
 
 #[test]
-fn run_leaves_alone_what_takes_no_part_and_what_is_due_later() {
+fn run_skips_codes_outside_the_phase_and_steps_due_later() {
     let lock = device("august_lock", json!({}));
     let codes = vec![access_code(1, &lock, entry("1357", None)), access_code(2, &lock, entry("2468", None))];
     let second: Phase<'_> = (Pace::Immediate, &|code| code.sequence == 2);
@@ -110,7 +112,7 @@ fn run_leaves_alone_what_takes_no_part_and_what_is_due_later() {
     assert_eq!(ran.events.len(), 1);
     assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "without taking time");
     let lock = device("august_lock", json!({}));
-    let ran = scene(lock.clone()).run(vec![access_code(1, &lock, entry("1357", None))], ALL, 0, TO_THE_END);
+    let ran = scene(lock.clone()).run(vec![access_code(1, &lock, entry("1357", None))], ALL_CODES, 0, TO_THE_END);
     assert_eq!((ran.steps.taken, ran.events.len()), (1, 0), "it has only begun");
 }
 
@@ -119,14 +121,14 @@ fn run_steps_stored_codes_before_new_ones_and_removals_first() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 1 }));
     let new = AccessCode { sequence: 0, ..access_code(1, &lock, entry("1357", None)) };
     let stored = access_code(2, &lock, entry("2468", None));
-    let first = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored.clone()], ALL, 0, TO_THE_END);
+    let first = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored.clone()], ALL_CODES, 0, TO_THE_END);
     assert_eq!(first.steps.taken, 2);
-    let ran = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored], ALL, 1, (StopWhen::Idle, 1000));
+    let ran = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored], ALL_CODES, 1, (StopWhen::Idle, 1000));
     assert_eq!(ran.codes.iter().map(|code| code.state.held.is_some()).collect::<Vec<_>>(), [false, true]);
     let mut leaving = held(3, &lock, entry("9753", None));
     leaving.state.request_deletion(at(0));
     let codes = vec![access_code(1, &lock, entry("1357", None)), leaving];
-    let ran = scene(lock).holding(&codes).run(codes, ALL, 1, (StopWhen::Idle, 1000));
+    let ran = scene(lock).holding(&codes).run(codes, ALL_CODES, 1, (StopWhen::Idle, 1000));
     assert_eq!(
         ran.events.iter().map(|(event_type, _)| *event_type).collect::<Vec<_>>(),
         ["access_code.removed_from_device", "access_code.deleted", "access_code.set_on_device",]
@@ -134,24 +136,24 @@ fn run_steps_stored_codes_before_new_ones_and_removals_first() {
 }
 
 #[test]
-fn full_lock_takes_a_code_as_soon_as_another_has_left_it() {
+fn full_lock_stores_a_code_as_soon_as_another_is_removed() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 1 }));
     let codes = vec![held(1, &lock, entry("1357", Some(window(0, 5)))), access_code(2, &lock, entry("2468", None))];
-    let until_idle = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL, 4, (StopWhen::Idle, 1000));
+    let until_idle = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, (StopWhen::Idle, 1000));
     assert_eq!(error_of(&until_idle.codes[1]), Some("no_space_for_access_code_on_device"));
     assert!(until_idle.steps.last < Some(at(1)), "to try again is nothing to wait for");
-    let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL, 4, TO_THE_END);
+    let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, TO_THE_END);
     assert_eq!(error_of(&ran.codes[1]), Some("no_space_for_access_code_on_device"));
     assert!(ran.steps.last > Some(at(3)), "it is tried again and again");
-    let ran = scene(lock).holding(&codes).run(codes, ALL, 6, (StopWhen::Idle, 1000));
+    let ran = scene(lock).holding(&codes).run(codes, ALL_CODES, 6, (StopWhen::Idle, 1000));
     assert!(ran.codes[0].state.gone_at.is_some() && ran.codes[1].state.held.is_some());
     let set_at = ran.codes[1].state.first_held_at.unwrap();
-    // Removed after a second, tried again at once, and set after one more.
+    // The first code is removed after one second. The second one is retried at once and set after another second.
     assert_eq!(set_at, at(5) + TimeDelta::seconds(2));
 }
 
 #[test]
-fn code_that_takes_no_part_or_is_on_another_lock_is_not_tried_again() {
+fn retry_skips_codes_outside_the_phase_and_on_other_locks() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 1 }));
     let mut leaving = held(1, &lock, entry("1357", None));
     leaving.state.request_deletion(at(0));
@@ -178,32 +180,32 @@ fn code_that_takes_no_part_or_is_on_another_lock_is_not_tried_again() {
 }
 
 #[test]
-fn lock_that_holds_a_pin_takes_it_once_it_is_off() {
+fn duplicate_pin_is_set_after_the_other_code_is_removed() {
     let lock = device("august_lock", json!({}));
     let mut leaving = held(1, &lock, entry("1357", Some(window(0, 5))));
     leaving.state.is_managed = true;
     let codes = vec![leaving, access_code(2, &lock, entry("1357", None))];
-    let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL, 1, TO_THE_END);
+    let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 1, TO_THE_END);
     let failure = ran.codes[1].state.rare_fields.failure.clone().unwrap();
     assert_eq!(failure.error_code, "duplicate_code_on_device");
-    let other = failure.duplicate_of.unwrap();
-    assert_eq!((other.access_code_id, other.is_managed), (codes[0].access_code_id, true));
-    let ran = scene(lock).holding(&codes).run(codes, ALL, 6, TO_THE_END);
+    let duplicate = failure.duplicate_of.unwrap();
+    assert_eq!((duplicate.access_code_id, duplicate.is_managed), (codes[0].access_code_id, true));
+    let ran = scene(lock).holding(&codes).run(codes, ALL_CODES, 6, TO_THE_END);
     assert_eq!(error_of(&ran.codes[1]), None);
     assert!(ran.codes[1].state.held.is_some());
 }
 
 #[test]
-fn lock_refuses_a_pin_that_breaks_its_rules_unless_it_holds_it_already() {
+fn lock_rejects_a_pin_that_violates_its_rules_unless_already_stored() {
     let lock = device("nuki_lock", json!({}));
     let codes = vec![access_code(1, &lock, entry("103579", None))];
-    let ran = scene(lock.clone()).run(codes, ALL, 1, TO_THE_END);
+    let ran = scene(lock.clone()).run(codes, ALL_CODES, 1, TO_THE_END);
     let failure = ran.codes[0].state.rare_fields.failure.clone().unwrap();
     assert_eq!((failure.error_code.as_str(), failure.is_final), (CODE_CONSTRAINTS_VIOLATED, true));
     let mut renamed = held(1, &lock, entry("103579", None));
     renamed.state.request_update(at(0), LockCode { name: None, ..entry("103579", None) }, false);
     let codes = vec![renamed];
-    let ran = scene(lock.clone()).holding(&codes).run(codes, ALL, 1, TO_THE_END);
+    let ran = scene(lock.clone()).holding(&codes).run(codes, ALL_CODES, 1, TO_THE_END);
     assert_eq!(error_of(&ran.codes[0]), None);
     let mut offline = access_code(1, &lock, entry("103579", None));
     offline.state.is_offline = true;
@@ -211,34 +213,38 @@ fn lock_refuses_a_pin_that_breaks_its_rules_unless_it_holds_it_already() {
 }
 
 #[test]
-fn backup_code_takes_only_what_guests_leave_now_and_later() {
+fn backup_code_uses_only_space_that_guest_codes_never_need() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 2 }));
     let mut backup = access_code(1, &lock, entry("1357", None));
     backup.pool_device_id = Some(lock.device_id);
     let guest = access_code(2, &lock, entry("2468", Some(window(500, 600))));
-    let promised = |windows: &[(u8, i64, i64)], spares| {
-        let guests = windows.iter().map(|(id, from, to)| (Uuid::from_u128((*id).into()), window(*from, *to).ends()));
+    let is_full = |windows: &[(u8, i64, i64)], spares| {
+        let guest_codes =
+            windows.iter().map(|(id, from, to)| (Uuid::from_u128((*id).into()), window(*from, *to).ends()));
         let memory = Memory {
             counts: [(lock.device_id, 0)].into(),
-            guests: [(lock.device_id, guests.collect())].into(),
+            guest_codes: [(lock.device_id, guest_codes.collect())].into(),
             ..Memory::default()
         };
         memory.obstacle(&lock, &backup, spares).is_some()
     };
-    assert!(!promised(&[], 0) && !promised(&[], 1) && promised(&[], 2));
-    assert!(!promised(&[(1, 0, 5)], 0) && promised(&[(1, 0, 5)], 1));
-    assert!(promised(&[(1, 0, 5), (2, 3, 8)], 0), "two at once");
-    assert!(!promised(&[(1, 0, 5), (2, 6, 8)], 0), "one after the other");
-    // A guest's code minds only what the lock holds.
+    assert!(!is_full(&[], 0) && !is_full(&[], 1) && is_full(&[], 2));
+    assert!(!is_full(&[(1, 0, 5)], 0) && is_full(&[(1, 0, 5)], 1));
+    assert!(is_full(&[(1, 0, 5), (2, 3, 8)], 0), "two at once");
+    assert!(!is_full(&[(1, 0, 5), (2, 6, 8)], 0), "one after the other");
+    // For a guest code, only the codes on the lock count.
     let memory = Memory {
         counts: [(lock.device_id, 1)].into(),
-        guests: [(lock.device_id, [(Uuid::nil(), window(0, 5).ends()), (Uuid::max(), window(0, 5).ends())].into())]
-            .into(),
+        guest_codes: [(
+            lock.device_id,
+            [(Uuid::nil(), window(0, 5).ends()), (Uuid::max(), window(0, 5).ends())].into(),
+        )]
+        .into(),
         ..Memory::default()
     };
     assert_eq!(memory.obstacle(&lock, &guest, 5), None);
     assert!(memory.obstacle(&lock, &backup, 0).is_some());
-    // A guest that is gone makes room, held or not.
+    // A guest code that is gone frees its space, even if the lock never stored it.
     let mut memory = memory;
     let mut gone = AccessCode { access_code_id: Uuid::max(), ..guest };
     memory.forget_gone_guest(&gone);
@@ -249,7 +255,7 @@ fn backup_code_takes_only_what_guests_leave_now_and_later() {
 }
 
 #[test]
-fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() {
+fn memory_changed_updates_the_content_and_reports_freed_space_or_pin() {
     let lock = device("august_lock", json!({}));
     let mut memory = Memory { counts: [(lock.device_id, 1)].into(), ..Memory::default() };
     let mut code = held(1, &lock, entry("1357", None));
@@ -260,7 +266,8 @@ fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() 
     assert_eq!(memory.counts[&lock.device_id], 2);
     let before = code.state.held.replace(LockCode { name: None, ..entry("2468", None) });
     assert!(!memory.changed(&code, before.as_ref()));
-    let held: Vec<_> = memory.held[&lock.device_id].iter().map(|it| (it.access_code_id, it.code.as_str())).collect();
+    let held: Vec<_> =
+        memory.held[&lock.device_id].iter().map(|entry| (entry.access_code_id, entry.code.as_str())).collect();
     assert_eq!(held, [(code.access_code_id, "2468")]);
     let before = code.state.held.take();
     assert!(memory.changed(&code, before.as_ref()));
@@ -270,7 +277,7 @@ fn memory_knows_what_a_lock_holds_of_a_code_and_whether_something_became_free() 
 }
 
 #[test]
-fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
+fn fault_applies_to_the_starting_operation_of_its_name() {
     let lock = device("august_lock", json!({}));
     let fail = FaultOutcome::Fail(Fail { error_code: Some("bad_day".to_owned()), ..Fail::default() });
     let mut updated = held(2, &lock, entry("2468", None));
@@ -283,7 +290,7 @@ fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
     for (index, operation) in ["set", "update", "remove", "refill"].into_iter().enumerate() {
         let mut scene = scene(lock.clone()).holding(&codes);
         scene.faults = vec![fault(operation, fail.clone(), Some(1))];
-        let ran = scene.run(codes.clone(), ALL, 0, (StopWhen::TimeIsReached, 1000));
+        let ran = scene.run(codes.clone(), ALL_CODES, 0, (StopWhen::TimeIsReached, 1000));
         assert_eq!(ran.faults[0].seen, 1, "{operation}");
         let applied: Vec<bool> =
             ran.codes.iter().map(|code| code.state.rare_fields.injected_outcome.is_some()).collect();
@@ -292,31 +299,31 @@ fn faults_strike_the_operation_that_begins_and_are_told_by_its_name() {
 }
 
 #[test]
-fn backups_of_a_pool_are_counted_as_they_come_and_go() {
+fn run_counts_the_backup_codes_that_can_be_pulled() {
     let lock = device("august_lock", json!({}));
     let mut backup = access_code(1, &lock, entry("1357", None));
     backup.pool_device_id = Some(lock.device_id);
     backup.state.is_backup = true;
-    let ran = scene(lock.clone()).run(vec![backup.clone()], ALL, 1, TO_THE_END);
+    let ran = scene(lock.clone()).run(vec![backup.clone()], ALL_CODES, 1, TO_THE_END);
     assert_eq!(ran.backups, 1);
-    assert_eq!(scene(lock).run(vec![backup], ALL, 0, TO_THE_END).backups, 0, "it has only begun");
+    assert_eq!(scene(lock).run(vec![backup], ALL_CODES, 0, TO_THE_END).backups, 0, "it has only begun");
 }
 
 #[test]
-fn code_that_becomes_unmanaged_by_a_step_leaves_its_group() {
+fn step_that_converts_a_code_to_unmanaged_removes_it_from_its_group() {
     let lock = device("august_lock", json!({}));
     let mut code = access_code(1, &lock, entry("1357", None));
     code.common_code_key = Some("key".to_owned());
-    let ran = scene(lock.clone()).run(vec![code.clone()], ALL, 1, TO_THE_END);
+    let ran = scene(lock.clone()).run(vec![code.clone()], ALL_CODES, 1, TO_THE_END);
     assert_eq!(ran.codes[0].common_code_key.as_deref(), Some("key"));
-    code.state.request_unmanaging(at(0), Uuid::nil());
-    let ran = scene(lock).run(vec![code], ALL, 1, TO_THE_END);
+    code.state.request_conversion_to_unmanaged(at(0), Uuid::nil());
+    let ran = scene(lock).run(vec![code], ALL_CODES, 1, TO_THE_END);
     assert!(!ran.codes[0].state.is_managed);
     assert_eq!((ran.codes[0].common_code_key.as_deref(), ran.codes[0].left_group.as_deref()), (None, Some("key")));
 }
 
 #[test]
-fn operations_take_no_time_for_a_caller_who_waits_unless_ended_by_hand() {
+fn immediate_pace_has_no_duration_unless_completed_by_hand() {
     let mut locked = locked(device("august_lock", json!({})));
     let programming = |pace: Pace, locked: &LockedDevice| pace.lock(locked).programming;
     assert_eq!(programming(Pace::Usual, &locked), Some(TimeDelta::seconds(1)));

@@ -1,4 +1,5 @@
-//! A batch of requests for codes: what it is decided by, read under locks, and what has been decided so far.
+//! A batch of requests that create access codes: the data that decides them, read under locks, and the decisions so
+//! far.
 
 use super::checks;
 use crate::domain::access_code::AccessCode;
@@ -11,8 +12,8 @@ use crate::domain::device::health::BackupPool;
 use crate::domain::event::event_type;
 use crate::domain::linked::{self, Assigned, PinRequest, Reservations, WhenCodeCannotBeShared};
 use crate::domain::locked_device::LockedDevice;
-use crate::domain::offline::Registered;
-use crate::domain::rate_limit::Recent;
+use crate::domain::offline::ExistingOfflineCode;
+use crate::domain::rate_limit::RecentAttempts;
 use crate::domain::simulation::{Pace, Phase};
 use crate::domain::workspace::WorkspaceSettings;
 use crate::engine::backup_pool;
@@ -25,47 +26,48 @@ use crate::store::action_attempts;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// The PIN group of a key while a batch is decided.
+/// Group of linked codes while a batch is decided.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// Its PIN, if one was chosen.
+    /// Shared PIN; `None`: not chosen yet.
     pub(super) code: Option<String>,
-    /// Whether any code has it.
+    /// True if the group contains a code.
     pub(super) has_members: bool,
-    /// Whether the PIN is new and has to be written.
+    /// True if the PIN is new and must be written.
     pub(super) is_changed: bool,
 }
 
-/// Everything a batch is decided by, locked, and what has been decided so far.
+/// Data that decides a batch, with the devices locked, and the decisions so far.
 pub(super) struct CreateBatch {
     pub(super) work: UnitOfWork,
     pub(super) settings: WorkspaceSettings,
     pub(super) reservations: Reservations,
     pub(super) groups: BTreeMap<String, Group>,
-    pub(super) registered: HashMap<Uuid, Vec<Registered>>,
-    /// Codes that were made lately.
-    pub(super) recent: Recent,
-    /// What is to become of the new codes, besides backup codes, by id.
+    pub(super) registered: HashMap<Uuid, Vec<ExistingOfflineCode>>,
+    /// Recent action attempts to create codes, for the rate limits.
+    pub(super) recent: RecentAttempts,
+    /// New codes that are not programmed yet, without backup codes, by access code id.
     pub(super) pending: HashMap<Uuid, PendingCode>,
 }
 
-/// A new code that its lock does not have yet.
+/// A new code that is not on its lock yet.
 pub(super) struct PendingCode {
-    /// The attempt to put it there.
+    /// Action attempt to program the code.
     attempt: NewActionAttempt,
-    /// Whether the attempt is kept: that of a single code is, and where requests are limited they all count.
+    /// True if the attempt is stored: for a single code, and for every code if the workspace has rate limits.
     keeps_attempt: bool,
-    /// Whether the lock confirms at once.
-    at_once: bool,
+    /// True if the lock confirms at once.
+    is_immediate: bool,
 }
 
 impl CreateBatch {
     /// Locks groups and devices and reads the reservations on them.
     ///
     /// # Errors
-    /// [`Error::NotFound`] of [`Resource::Device`] where none of the devices is there.
+    /// [`Error::NotFound`] of [`Resource::Device`] if none of the devices exists.
     pub(super) async fn read(mut tx: Transaction, workspace_id: Uuid, commands: &[CreateCommand]) -> Result<Self> {
-        let keys: BTreeSet<&str> = commands.iter().filter_map(|it| it.params.common_code_key.as_deref()).collect();
+        let keys = commands.iter().filter_map(|command| command.params.common_code_key.as_deref());
+        let keys: BTreeSet<&str> = keys.collect();
         let mut groups = BTreeMap::new();
         if !keys.is_empty() {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
@@ -75,7 +77,8 @@ impl CreateBatch {
                 groups.insert(group.common_code_key, state);
             }
         }
-        let device_ids: BTreeSet<Uuid> = commands.iter().flat_map(|it| it.device_ids.iter().copied()).collect();
+        let device_ids: BTreeSet<Uuid> =
+            commands.iter().flat_map(|command| command.device_ids.iter().copied()).collect();
         let device_ids: Vec<Uuid> = device_ids.into_iter().collect();
         let mut work =
             UnitOfWork::begin_in(tx, &Visibility::all_of(workspace_id), Scope::DevicesOnly(&device_ids)).await?;
@@ -95,7 +98,8 @@ impl CreateBatch {
         Ok(batch)
     }
 
-    /// Reads what stands in the way. Where the PIN is given and the lock has no limit, only its own doubles do.
+    /// Reads the reservations that may conflict. If the PIN is given and the device has no capacity limit, only
+    /// reservations of the same PIN are read.
     async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
         let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
         for command in commands {
@@ -112,8 +116,8 @@ impl CreateBatch {
                 }
             }
         }
-        // What is read by lock has what is read by PIN in it.
-        of_codes.retain(|params| !of_devices.contains(&params.device_id));
+        // The reservations read by device include those read by PIN.
+        of_codes.retain(|query| !of_devices.contains(&query.device_id));
         let tx = &mut self.work.tx;
         if !of_codes.is_empty() {
             access_codes::reservations_of_codes(tx, &of_codes)
@@ -135,35 +139,35 @@ impl CreateBatch {
         Ok(())
     }
 
-    /// The PIN a request has to take: its own, or its group's.
+    /// Returns the PIN that a request must use: its own or that of its group; `None`: it may use any.
     pub(super) fn code_of(&self, params: &NewAccessCode) -> Result<Option<String>> {
         let group = params.common_code_key.as_ref().and_then(|key| self.groups.get(key));
-        // A group that nobody is in any more begins anew.
+        // The PIN of a group without members is not used again.
         let Some(code) = group.filter(|group| group.has_members).and_then(|group| group.code.as_ref()) else {
             return Ok(params.code.clone());
         };
         match &params.code {
-            Some(asked_for) if asked_for != code => {
+            Some(requested) if requested != code => {
                 let key = params.common_code_key.as_deref().unwrap_or_default();
                 let message =
-                    format!("Codes with the common_code_key {key} have another code. Leave code out to share it");
+                    format!("Access codes with the common_code_key {key} have another PIN. Omit code to share it");
                 Err(Error::invalid("code", message))
             }
-            Some(asked_for) => Ok(Some(asked_for.clone())),
+            Some(requested) => Ok(Some(requested.clone())),
             None => Ok(Some(code.clone())),
         }
     }
 
-    /// Decides one request; what it takes is taken for those behind it. Gives the ids of its codes.
+    /// Decides one request and reserves its PINs, so that later requests cannot use them. Returns the ids of its codes.
     pub(super) fn decide(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
-        // What the caller may not see is not there, and so has no limit either.
+        // Before the rate limits: a device that the caller may not see is treated as missing.
         let is_hidden = |locked: &LockedDevice| !command.visibility.covers(locked.device.connected_account_id);
         if command.device_ids.iter().any(|id| self.work.codes.device(*id).is_ok_and(is_hidden)) {
             return Err(Error::NotFound(Resource::Device));
         }
         command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
         let access_code_ids = self.assign(command)?;
-        command.device_ids.iter().for_each(|device_id| self.recent.note(*device_id));
+        command.device_ids.iter().for_each(|device_id| self.recent.add(*device_id));
         Ok(access_code_ids)
     }
 
@@ -209,7 +213,7 @@ impl CreateBatch {
             Some(behavior) => {
                 let devices: Vec<&Device> = in_order.iter().map(|locked| &locked.device).collect();
                 let assigned = linked::assign_many(&devices, &self.reservations, &pin_request, behavior, &mut draw)?;
-                // With a PIN of the caller's the codes are not linked: they cannot be moved as a group.
+                // Codes with a PIN chosen by the caller are not linked and cannot be updated as a group.
                 (assigned, params.code.is_none().then(|| self.new_key(first_id, first_ordinal)))
             }
         };
@@ -229,13 +233,13 @@ impl CreateBatch {
         Ok(access_code_ids)
     }
 
-    /// A `common_code_key` for codes that Latchkey links.
+    /// Returns a `common_code_key` for codes that Latchkey links.
     fn new_key(&self, device_id: Uuid, ordinal: i64) -> String {
         let id = self.work.ids.id("common_code_key", device_id, ordinal, self.work.machine_now);
         format!("auto_set_by_create_multiple_{id}")
     }
 
-    /// Has a lock keep backup codes from now on, and makes them. One that does already is left as it is.
+    /// Enables the backup pool of a device and creates its codes. Does nothing if the pool is enabled already.
     fn enable_pool(&mut self, device_id: Uuid) -> Result<()> {
         let now = self.work.now;
         let locked = self.work.codes.device_mut(device_id)?;
@@ -257,7 +261,7 @@ impl CreateBatch {
         self.groups.insert(key.to_owned(), Group { code: Some(code.to_owned()), has_members: true, is_changed });
     }
 
-    /// A new code of one lock, with its PIN and its key.
+    /// Returns a new code on one device, with this PIN and `common_code_key`.
     pub(super) fn new_code(
         &self,
         device_id: Uuid,
@@ -265,9 +269,9 @@ impl CreateBatch {
         (code, common_code_key): (String, Option<String>),
     ) -> Result<AccessCode> {
         let locked = self.work.codes.device(device_id)?;
-        let native = params.prefer_native_scheduling && locked.device.schedules_natively();
-        let asked = LockCode { name: params.name.clone(), code, window: params.window };
-        let mut state = CodeState::begin(self.work.now, asked, native);
+        let is_native = params.prefer_native_scheduling && locked.device.schedules_natively();
+        let requested = LockCode { name: params.name.clone(), code, window: params.window };
+        let mut state = CodeState::begin(self.work.now, requested, is_native);
         state.rare_fields.awaits_code = locked.device.provider_chooses_codes();
         let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
         Ok(AccessCode {
@@ -277,7 +281,7 @@ impl CreateBatch {
         })
     }
 
-    /// Adds a new code, and records it.
+    /// Adds a new code and records its creation.
     pub(super) fn add(&mut self, mut code: AccessCode, command: &CreateCommand) -> Result<()> {
         let (access_code_id, device_id) = (code.access_code_id, code.device_id);
         let (now, machine_now) = (self.work.now, self.work.machine_now);
@@ -294,40 +298,43 @@ impl CreateBatch {
         self.reservations.add_code(&code);
         self.work.codes.device_mut(device_id)?.access_code_ordinal += 1;
         self.work.codes.add(code);
-        self.work.codes.recorder.concerns(access_code_id, device_id);
+        self.work.codes.recorder.register_subject(access_code_id, device_id);
         self.work.record(access_code_id, event_type::CREATED, None)?;
         let keeps_attempt = command.linking.is_none() || self.settings.rate_limits.is_some();
-        self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, at_once: command.params.sync });
+        let is_immediate = command.params.sync;
+        self.pending.insert(access_code_id, PendingCode { attempt, keeps_attempt, is_immediate });
         Ok(())
     }
 
-    /// Makes everything happen to the new codes that is due at once: the guests' first, and backup codes take what they
-    /// leave of a lock's memory.
+    /// Runs the due steps of the new codes. Backup codes run last, so that the other codes have priority in the lock's
+    /// memory.
     pub(super) async fn run(&mut self) -> Result<()> {
         let pending = &self.pending;
-        let at_once = |code: &AccessCode| pending.get(&code.access_code_id).is_some_and(|pending| pending.at_once);
+        let is_immediate =
+            |code: &AccessCode| pending.get(&code.access_code_id).is_some_and(|pending| pending.is_immediate);
         let phases: [Phase<'_>; 3] = [
-            (Pace::Immediate, &|code| !code.state.is_backup && at_once(code)),
-            (Pace::Usual, &|code| !code.state.is_backup && !at_once(code)),
+            (Pace::Immediate, &|code| !code.state.is_backup && is_immediate(code)),
+            (Pace::Usual, &|code| !code.state.is_backup && !is_immediate(code)),
             (Pace::Immediate, &|code| code.state.is_backup),
         ];
         self.work.run_phases(&phases).await?;
-        let mut kept = Vec::new();
+        let mut attempts = Vec::new();
         for code in self.work.codes.iter() {
             let Some(pending) = self.pending.get_mut(&code.access_code_id) else { continue };
-            // A code that has to wait weeks for its lock does not keep the attempt open: it counts as accepted.
+            // An attempt whose code waits for its time frame is resolved: it may wait for weeks, and counts as
+            // accepted.
             let is_deferred =
                 matches!(code.state.pending_mutations().first(), Some((_, PendingMutation::DeferringCreation { .. })));
             pending.attempt.resolved_at = (is_deferred || code.state.held.is_some()).then_some(self.work.now);
-            kept.extend(pending.keeps_attempt.then(|| pending.attempt.clone()));
+            attempts.extend(pending.keeps_attempt.then(|| pending.attempt.clone()));
         }
-        for attempt in kept {
+        for attempt in attempts {
             self.work.codes.recorder.action_attempt(attempt);
         }
         Ok(())
     }
 
-    /// What is answered of a new code.
+    /// Returns the result for a new code.
     pub(super) fn created(&self, access_code_id: Uuid) -> Result<Created> {
         let code = self.work.codes.get(access_code_id)?.clone();
         let pending = self.pending.get(&access_code_id);
@@ -336,7 +343,7 @@ impl CreateBatch {
         Ok(Created { device: self.work.codes.summary(code.device_id)?, code, attempt })
     }
 
-    /// Writes what was decided.
+    /// Writes the decisions without committing.
     pub(super) async fn write(&mut self) -> Result<()> {
         let (tx, workspace_id) = (&mut self.work.tx, self.work.visibility.workspace_id);
         let changed = self.groups.iter().filter(|(_, group)| group.is_changed);
@@ -345,7 +352,7 @@ impl CreateBatch {
         if !keys.is_empty() {
             access_codes::set_pin_groups(tx, workspace_id, &keys, &codes).await?;
         }
-        // A key whose only requests were refused leaves nothing behind.
+        // Locking the groups inserted the missing ones: delete those whose requests were all rejected.
         let unused = self.groups.iter().filter(|(_, group)| !group.has_members);
         let unused: Vec<String> = unused.map(|(key, _)| key.clone()).collect();
         if !unused.is_empty() {

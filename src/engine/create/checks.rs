@@ -1,14 +1,14 @@
-//! What of a request for codes a lock refuses, whatever the PIN.
+//! Checks of create requests that do not depend on the PIN.
 
 use crate::clock::Timestamp;
-use crate::domain::access_code::lifecycle::{Window, begun};
+use crate::domain::access_code::lifecycle::{Window, is_start_in_past};
 use crate::domain::device::Device;
 use crate::domain::locked_device::LockedDevice;
 use crate::engine::backup_pool;
 use crate::engine::commands::NewAccessCode;
 use crate::error::{Error, Result};
 
-/// Refuses a time frame, or a lock for it, that no PIN could mend.
+/// Rejects a time frame that has ended, and devices that cannot accept the request with any PIN.
 pub(super) fn check_time(locked: &[&LockedDevice], params: &NewAccessCode, now: Timestamp) -> Result<()> {
     Window::check_not_over(params.window, now)?;
     locked.iter().try_for_each(|locked| check_device(locked, params, now))
@@ -32,7 +32,7 @@ fn check_device(locked: &LockedDevice, params: &NewAccessCode, now: Timestamp) -
     check_start(locked, params.window, now)
 }
 
-/// Refuses a time frame on a lock that needs to know its time zone for it and does not.
+/// Rejects a time frame on a device that requires a known time zone and has none.
 pub(in crate::engine) fn check_time_zone(device: &Device, window: Option<Window>) -> Result<()> {
     if window.is_some() && device.brand.needs_time_zone && device.time_zone().is_none() {
         let brand = device.brand.display_name;
@@ -43,11 +43,11 @@ pub(in crate::engine) fn check_time_zone(device: &Device, window: Option<Window>
     Ok(())
 }
 
-/// Refuses a time frame that has begun on a lock that takes no start in the past: where the workspace refuses these, or
-/// where it is over before the start that the lock is given instead (lifecycle, 6.1).
+/// Rejects a time frame that has begun on a lock that accepts no start in the past: if the workspace is set to reject
+/// these, or if the time frame ends no later than the start that is programmed instead (lifecycle, 6.1).
 pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Timestamp) -> Result<()> {
-    let Some((window, lead)) = window.zip(locked.device.begun_start_lead()) else { return Ok(()) };
-    if !begun(window.starts_at, lead, now) {
+    let Some((window, lead)) = window.zip(locked.device.past_start_lead()) else { return Ok(()) };
+    if !is_start_in_past(window.starts_at, lead, now) {
         return Ok(());
     }
     if locked.settings.refuse_begun_windows {

@@ -1,19 +1,19 @@
-//! Creates codes that a lock's maker computes: the rules are [`crate::domain::offline`]'s.
+//! Creation of offline codes, whose PINs the lock's manufacturer computes. The rules are in [`crate::domain::offline`].
 
 use super::batch::CreateBatch;
 use crate::clock::MAX_TIMESTAMP;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::{self, PinRequest};
-use crate::domain::offline::{self, Plan, Registered};
+use crate::domain::offline::{self, ExistingOfflineCode, Plan};
 use crate::engine::commands::{CreateCommand, NewAccessCode};
 use crate::error::{Error, Resource, Result};
 use serde_json::json;
 use uuid::Uuid;
 
 impl CreateBatch {
-    /// Decides a request for a code that the lock's maker computes.
+    /// Decides a request for an offline code.
     pub(super) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
-        let (Some(pin_request), Some(device_id)) = (command.params.offline, command.device_ids.first().copied()) else {
+        let (Some(params), Some(device_id)) = (command.params.offline, command.device_ids.first().copied()) else {
             return Err(Error::NotFound(Resource::Device));
         };
         let locked = self.work.codes.visible_device(device_id, &command.visibility)?;
@@ -22,21 +22,18 @@ impl CreateBatch {
         }
         let ordinal = locked.next_ordinal();
         let stay_id = offline::stay_id(locked.device.ordinal, locked.access_code_ordinal);
-        let asked = offline::Asked {
-            starts_at: pin_request.starts_at,
-            ends_at: pin_request.ends_at,
-            is_one_time_use: pin_request.is_one_time_use,
+        let request = offline::OfflineRequest {
+            starts_at: params.starts_at,
+            ends_at: params.ends_at,
+            is_one_time_use: params.is_one_time_use,
             has_code: command.params.code.is_some(),
-            max_time_rounding: pin_request.max_time_rounding,
+            max_time_rounding: params.max_time_rounding,
             stay_id,
         };
-        let others = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
-        let plan = offline::plan(&locked.device, &asked, others, self.work.now)?;
+        let registered = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
+        let plan = offline::plan(&locked.device, &request, registered, self.work.now)?;
         if plan.window.ends_at > MAX_TIMESTAMP {
-            return Err(Error::invalid(
-                "ends_at",
-                "Rounded to where the maker knows an instant, it lies after the year 9999",
-            ));
+            return Err(Error::invalid("ends_at", "The rounded time is after the year 9999"));
         }
         Window::check_not_over(Some(plan.window), self.work.now)?;
         let code = self.offline_pin(device_id, &plan, ordinal)?;
@@ -55,16 +52,19 @@ impl CreateBatch {
         code.state.is_natively_scheduled = false;
         code.state.rare_fields.offline = Some(json!({
             "kind": plan.kind,
-            "is_one_time_use": asked.is_one_time_use,
+            "is_one_time_use": request.is_one_time_use,
             "dormakaba_oracode_metadata": plan.stay,
         }));
         let access_code_id = code.access_code_id;
         self.add(code, command)?;
-        self.registered.entry(device_id).or_default().push(Registered { kind: plan.kind, window: plan.window });
+        self.registered
+            .entry(device_id)
+            .or_default()
+            .push(ExistingOfflineCode { kind: plan.kind, window: plan.window });
         Ok(vec![access_code_id])
     }
 
-    /// A PIN as the maker would compute it, that no other code on the lock has.
+    /// Returns a PIN in the manufacturer's format that no other code on the device has.
     fn offline_pin(&self, device_id: Uuid, plan: &Plan, ordinal: i64) -> Result<String> {
         const MAX_ATTEMPTS: i64 = 1000;
         let digits = usize::from(plan.digits).saturating_sub(plan.pin_prefix.len());
@@ -75,6 +75,6 @@ impl CreateBatch {
                 format!("{}{number:0digits$}", plan.pin_prefix)
             })
             .find(|code| self.reservations.with_code(device_id, code).next().is_none())
-            .ok_or(Error::NoCodeLeft)
+            .ok_or(Error::NoFreeCode)
     }
 }

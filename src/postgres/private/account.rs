@@ -1,4 +1,4 @@
-//! The operating-system user that PostgreSQL runs as: it refuses to run as root.
+//! Operating-system user that PostgreSQL runs as, since PostgreSQL refuses to run as root.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,19 +8,19 @@ use std::process::Command;
 
 use super::StartError;
 
-/// The user that owns the cluster's files and runs its processes.
+/// User that owns the files of the cluster and runs its processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Whether we are root and so have to become this user.
+    /// True if this process is root and has to switch to this user.
     pub(super) switch: bool,
 }
 
 impl Account {
-    /// Ourselves, unless we are root. Root becomes whoever owns the existing `directory`, so that data stays readable when, say, a user
-    /// `postgres` is added later; else `postgres`, else `nobody`.
+    /// Returns the current user, unless that is root. For root, returns the owner of the existing `directory`, so that
+    /// data stays readable when, for example, a user `postgres` is added later; else `postgres`, else `nobody`.
     pub(super) fn to_run_as(directory: Option<&Path>) -> Result<Self, StartError> {
         let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -42,14 +42,15 @@ impl Account {
         Self { name, uid, gid, switch }
     }
 
-    /// A command that runs as this user. Its working directory is `directory`, as ours may be closed to the user.
+    /// Returns a command that runs as this user in `directory`. The current working directory may be inaccessible to
+    /// the user.
     pub(super) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory);
         if self.switch {
             command.uid(self.uid).gid(self.gid);
         }
-        // The person's own PGPORT, PGDATA and the like are meant for another server.
+        // Settings such as PGPORT and PGDATA in the environment are for another server.
         for (name, _) in std::env::vars_os() {
             if name.as_encoded_bytes().starts_with(b"PG") {
                 command.env_remove(name);
@@ -59,7 +60,7 @@ impl Account {
         command
     }
 
-    /// Gives a file or directory that we have just made to the user.
+    /// Makes this user the owner of a newly created file or directory.
     pub(super) fn give(&self, path: &Path) -> std::io::Result<()> {
         if self.switch {
             std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
@@ -67,8 +68,8 @@ impl Account {
         Ok(())
     }
 
-    /// The first directory on the way to `path` that the user may not enter. Judges by mode bits alone, so it explains a refusal but does
-    /// not foretell one.
+    /// Returns the first directory on the path to `path` that the user may not enter. Checks mode bits only, so the
+    /// result explains a failed access but does not predict one.
     pub(super) fn closed_ancestor(&self, path: &Path) -> Option<PathBuf> {
         let mut ancestors: Vec<&Path> = path.ancestors().collect();
         ancestors.reverse();
@@ -90,19 +91,20 @@ impl Account {
     }
 }
 
-/// The users in the text of an `/etc/passwd`. Read by hand because the library call needs `unsafe`; `initdb` wants an entry there anyway.
+/// Parses the users in the text of `/etc/passwd`. The library call would need `unsafe`; `initdb` requires an entry in
+/// this file anyway.
 fn entries(users: &str) -> impl Iterator<Item = Account> + '_ {
     users.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();
-        let uid = id(fields.nth(1)?)?;
-        let gid = id(fields.next()?)?;
+        let uid = parse_id(fields.nth(1)?)?;
+        let gid = parse_id(fields.next()?)?;
         Some(Account { name, uid, gid, switch: true })
     })
 }
 
-/// macOS writes the ids of `nobody` as -2.
-fn id(text: &str) -> Option<u32> {
+/// Parses a user or group id. macOS writes the ids of `nobody` as -2.
+fn parse_id(text: &str) -> Option<u32> {
     text.parse().ok().or_else(|| text.parse().ok().map(i32::cast_unsigned))
 }
 
@@ -112,7 +114,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
-    fn users_are_read_from_passwd_lines() {
+    fn passwd_lines_are_parsed_into_users() {
         let users = "# macos comment\nroot:x:0:0:root:/root:/bin/sh\nnobody:*:-2:-2::/var/empty:/bin/false\nbroken\npostgres:x:101:104::/:\n";
         let found: Vec<(String, u32, u32)> = entries(users).map(|user| (user.name, user.uid, user.gid)).collect();
         assert_eq!(
@@ -126,21 +128,21 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_an_entry_goes_by_its_number() {
+    fn account_without_a_passwd_entry_is_named_by_its_uid() {
         assert_eq!(Account::named("", 1234, 5, false).name, "1234");
     }
 
     #[test]
-    fn the_first_closed_directory_on_the_way_is_named() {
+    fn closed_ancestor_is_the_first_directory_the_user_cannot_enter() {
         let directory = tempfile::tempdir().unwrap();
         let closed = directory.path().join("closed");
         let inside = closed.join("inside");
         fs::create_dir_all(&inside).unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-        let stranger = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, switch: true };
-        assert_eq!(stranger.closed_ancestor(&inside), Some(closed.clone()));
+        let account = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, switch: true };
+        assert_eq!(account.closed_ancestor(&inside), Some(closed.clone()));
         fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
-        assert_eq!(stranger.closed_ancestor(&inside), None);
+        assert_eq!(account.closed_ancestor(&inside), None);
     }
 }

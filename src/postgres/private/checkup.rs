@@ -1,4 +1,4 @@
-//! What a start would find, found out without starting or changing anything.
+//! Check of what a start of the private server would find, without starting or changing anything.
 
 use super::account::Account;
 use super::instance::{self, LOCK};
@@ -10,27 +10,26 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What a start would use.
+/// Result of [`checkup`].
 #[derive(Debug)]
 pub(crate) struct Checkup {
-    /// The installations that were found, newest first: major version and directory; or why there is none.
+    /// Installations found, newest first, as major version and directory; or the reason why none is usable.
     pub programs: Result<Vec<(u32, PathBuf)>, StartError>,
-    /// Where the data is or would be; or why it cannot be there.
+    /// Location of the data; or the reason why it cannot be there.
     pub data: Result<Data, StartError>,
 }
 
-/// Where the data is or would be.
+/// Location where the data is or would be.
 #[derive(Debug)]
 pub(crate) struct Data {
-    /// The directory.
     pub directory: PathBuf,
-    /// The major version that wrote what is there; `None`: there is nothing yet.
+    /// Major version that wrote the data; `None` if no data exists yet.
     pub written_by: Option<u32>,
-    /// The user that PostgreSQL would run as, where that is not the one who asks.
+    /// User that PostgreSQL would run as; `None` if that is the current user.
     pub runs_as: Option<String>,
 }
 
-/// Looks at what [`super::PrivatePostgres::start`] would use.
+/// Checks what [`super::PrivatePostgres::start`] would use.
 pub(crate) fn checkup(options: &Options) -> Checkup {
     let found = programs::find(options.bin_directory.as_deref());
     let data = match options.durability {
@@ -39,8 +38,9 @@ pub(crate) fn checkup(options: &Options) -> Checkup {
         }
         Durability::Temporary => temporary(options.data_directory.as_deref()),
     };
-    let known = |found: Vec<Programs>| found.into_iter().map(|it| (it.major, it.directory)).collect();
-    Checkup { programs: found.map(known), data }
+    let versions =
+        |found: Vec<Programs>| found.into_iter().map(|programs| (programs.major, programs.directory)).collect();
+    Checkup { programs: found.map(versions), data }
 }
 
 fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
@@ -49,23 +49,23 @@ fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, Sta
     let runs_as = account.switch.then(|| account.name.clone());
     let metadata = match fs::metadata(&directory) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
-            // It would be made, with what is missing above it.
-            let above = directory.ancestors().skip(1).find(|above| above.exists()).unwrap_or(Path::new("."));
-            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
-            writable(above)?;
+            // The start would create the directory and its missing parents.
+            let parent = directory.ancestors().skip(1).find(|parent| parent.exists()).unwrap_or(Path::new("."));
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            writable(parent)?;
             return Ok(Data { directory, written_by: None, runs_as });
         }
         metadata => metadata.map_err(StartError::io("open", &directory))?,
     };
-    let is_strange = account.switch && metadata.uid() != account.uid;
+    let has_other_owner = account.switch && metadata.uid() != account.uid;
     let mut entries = fs::read_dir(&directory).map_err(StartError::io("open", &directory))?;
-    if is_strange && entries.next().is_some() {
-        return Err(StartError::ForeignDirectory { directory });
+    if has_other_owner && entries.next().is_some() {
+        return Err(StartError::DirectoryNotEmpty { directory });
     }
     if !account.switch {
         writable(&directory)?;
     }
-    // For a moment only: a start at this very instant would be told of us.
+    // The lock is held for a moment only, but a start during that moment would report this process as the holder.
     let lock = directory.join(LOCK);
     if let Ok(mut lock) = File::open(&lock) {
         match lock.try_lock_shared() {

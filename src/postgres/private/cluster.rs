@@ -1,4 +1,4 @@
-//! The cluster on disk: making it, recognising it, and clearing away what a crash left.
+//! Cluster on disk: creation, detection, and clean-up after a crash.
 
 use std::fs;
 use std::io;
@@ -10,23 +10,24 @@ use super::instance::Instance;
 use super::programs::Programs;
 use super::{Durability, ROLE, StartError, leftovers, server, sockets};
 
-/// What an unfinished cluster is called; the process id of its maker follows.
+/// Prefix of the name of an unfinished cluster; the process id of its creator follows.
 const UNFINISHED: &str = "data.new";
 
-/// The major version that wrote the cluster in this directory, or `None` if there is no cluster yet.
+/// Returns the major version that wrote the cluster in this directory, or `None` if no cluster exists yet.
 pub(super) fn written_by(data: &Path) -> Result<Option<u32>, StartError> {
-    let foreign = || StartError::ForeignDirectory { directory: data.to_path_buf() };
+    let other_files = || StartError::DirectoryNotEmpty { directory: data.to_path_buf() };
     match fs::read_to_string(data.join("PG_VERSION")) {
-        Ok(text) => text.trim().parse().map(Some).map_err(|_| foreign()),
+        Ok(text) => text.trim().parse().map(Some).map_err(|_| other_files()),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             let empty = fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
-            if empty { Ok(None) } else { Err(foreign()) }
+            if empty { Ok(None) } else { Err(other_files()) }
         }
         Err(cause) => Err(StartError::io("read", data)(cause)),
     }
 }
 
-/// Makes a new cluster. It gets its name only when it is complete, so a start killed half-way leaves nothing that looks like one.
+/// Creates a new cluster. The cluster gets its final name only when it is complete, so a start that is killed half-way
+/// leaves nothing that looks like a cluster.
 pub(super) fn make(instance: &Instance, programs: &Programs, durability: Durability) -> Result<(), StartError> {
     remove_unfinished(&instance.directory);
     let initdb = programs.initdb();
@@ -40,17 +41,17 @@ pub(super) fn make(instance: &Instance, programs: &Programs, durability: Durabil
     if durability == Durability::Temporary {
         command.arg("--no-sync");
     }
-    // Killed outright: while winding down by itself it could still write to, or delete, what our successor is making.
-    server::die_with_us(&mut command, Signal::KILL);
-    let answer = command.output().map_err(|cause| server::not_spawned(instance, &initdb, cause))?;
-    if !answer.status.success() {
-        let output = [answer.stdout, answer.stderr].concat();
+    // SIGKILL: during a clean shutdown the old process could still write to, or delete, the files of the next start.
+    server::set_parent_death_signal(&mut command, Signal::KILL);
+    let completed = command.output().map_err(|cause| server::spawn_error(instance, &initdb, cause))?;
+    if !completed.status.success() {
+        let output = [completed.stdout, completed.stderr].concat();
         remove_unfinished(&instance.directory);
         return Err(StartError::InitdbFailed { output: String::from_utf8_lossy(&output).trim().to_owned() });
     }
     fs::rename(&unfinished, instance.data()).map_err(StartError::io("rename", &unfinished))?;
     if durability == Durability::Persistent {
-        // What is committed from now on must not hang on a name that a power cut takes back.
+        // Data committed from now on must not depend on a rename that a power failure could undo.
         fs::File::open(&instance.directory)
             .and_then(|directory| directory.sync_all())
             .map_err(StartError::io("sync", &instance.directory))?;
@@ -58,7 +59,7 @@ pub(super) fn make(instance: &Instance, programs: &Programs, durability: Durabil
     Ok(())
 }
 
-/// Clears away what a crash left of the last run: its server, if that still lives, and then its lock files.
+/// Cleans up after a crash of the last run: stops its server, if that is still running, and removes its lock files.
 pub(super) fn clear(instance: &Instance, socket_directory: &Path) -> Result<(), StartError> {
     let data = instance.data();
     let locks = [data.join("postmaster.pid"), socket_directory.join(format!("{}.lock", sockets::NAME))];
@@ -67,7 +68,7 @@ pub(super) fn clear(instance: &Instance, socket_directory: &Path) -> Result<(), 
     }
     if !leftovers::stop(&data) {
         return Err(StartError::Timeout {
-            what: "stopping a postgresql left over from before",
+            what: "stopping a postgresql left over from an earlier run",
             after: leftovers::STOP_TIMEOUT,
             log: instance.log(),
         });
@@ -83,8 +84,8 @@ pub(super) fn clear(instance: &Instance, socket_directory: &Path) -> Result<(), 
     Ok(())
 }
 
-/// Deletes the clusters of starts that were killed half-way; we hold the lock, so none is being made. One that cannot be deleted is in
-/// nobody's way, as its maker's process id is part of its name.
+/// Deletes unfinished clusters of starts that were killed. The caller holds the lock of the directory, so none of them
+/// is in use. One that cannot be deleted does no harm, since the process id of its creator is part of its name.
 fn remove_unfinished(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else {
         return;

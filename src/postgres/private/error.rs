@@ -1,140 +1,141 @@
-//! What can go wrong when a private PostgreSQL is started, each case worded with its way out.
+//! Errors of starting a private PostgreSQL server. Each message says how to solve the problem.
 
 use std::fmt::Display;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Why a private PostgreSQL did not start.
+/// Reason why a private PostgreSQL server did not start.
 ///
-/// The `Display` text is meant for the person at the terminal: it names what was found and what to do about it. Causes are part of the
-/// text, not of the `source` chain.
+/// The `Display` text is written for the person at the terminal: it says what was found and what to do about it. Causes
+/// are part of the text, not of the `source` chain.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The machine has no `initdb` and `postgres` of version 14 or newer in any of the known places.
     #[error(
-        "no postgresql programs (initdb and postgres, version 14 or newer) were found. three ways out:\n  \
-         apt-get install postgresql          # macos: brew install postgresql\n  \
-         export PG_BIN_DIR=/path/to/postgresql/bin\n  \
+        "no postgresql programs (initdb and postgres, version 14 or newer) were found. do one of these:\n  apt-get \
+         install postgresql          # macos: brew install postgresql\n  export PG_BIN_DIR=/path/to/postgresql/bin\n  \
          export DATABASE_URL=postgres://user:password@localhost:5432/database"
     )]
     NoPrograms,
 
-    /// `PG_BIN_DIR` names a directory that does not hold what is needed.
+    /// `PG_BIN_DIR` is set to a directory without the required programs.
     #[error(
-        "{} holds no initdb and postgres of version 14 or newer: let PG_BIN_DIR name the bin directory of a postgresql installation, \
-         or unset it to have one searched",
+        "{} holds no initdb and postgres of version 14 or newer: set PG_BIN_DIR to the bin directory of a postgresql \
+         installation, or unset it to search for one",
         directory.display()
     )]
     NotPrograms {
-        /// The directory that was named.
+        /// Value of `PG_BIN_DIR`.
         directory: PathBuf,
     },
 
-    /// The data was written by a major version that is not installed; PostgreSQL never reads another major version's files.
+    /// The data was written by a major version that is not installed. PostgreSQL never reads the files of another major
+    /// version.
     #[error(
-        "the data in {} was written by postgresql {written_by}, but only postgresql {} was found: install postgresql {written_by}, or, as \
-         this is only a test double's data, start afresh with `rm -r {}`",
+        "the data in {} was written by postgresql {written_by}, but only postgresql {} was found: install postgresql \
+         {written_by}, or delete the data with `rm -r {}`",
         directory.display(), list(found), directory.display()
     )]
     MajorVersionMismatch {
-        /// The directory to delete for a fresh start.
+        /// Directory to delete for a fresh start.
         directory: PathBuf,
-        /// The major version in the data's `PG_VERSION`.
+        /// Major version in the `PG_VERSION` file of the data.
         written_by: u32,
-        /// The major versions of the programs found, newest first.
+        /// Major versions of the programs found, newest first.
         found: Vec<u32>,
     },
 
-    /// Another living process uses the data directory.
+    /// Another running process uses the data directory.
     #[error(
-        "another latchkey ({}) is using {}: stop it, or name another data directory",
+        "another latchkey ({}) is using {}: stop it, or choose another data directory",
         holder(*pid), directory.display()
     )]
     AlreadyRunning {
-        /// The directory in use.
+        /// Directory in use.
         directory: PathBuf,
-        /// The process that uses it; `None` when it has not yet written its id.
+        /// Process that uses the directory; `None` if it has not yet written its id.
         pid: Option<u32>,
     },
 
-    /// Started as root, PostgreSQL runs as another user, and that user cannot get to a directory.
+    /// Latchkey was started as root, so PostgreSQL runs as another user, and that user cannot reach a directory.
     #[error(
-        "postgresql refuses to run as root and so runs as user {user}, who cannot reach {} because {} is closed to others: choose another \
-         directory (root's default data directory is /var/lib/latchkey/postgres), or `chmod a+x {}`, or run latchkey as an ordinary user",
+        "postgresql cannot run as root, so it runs as user {user}, who cannot open {} because of the permissions of \
+         {}: choose another directory (root's default data directory is /var/lib/latchkey/postgres), or `chmod a+x \
+         {}`, or run latchkey as an ordinary user",
         path.display(), closed.display(), closed.display()
     )]
     Unreachable {
-        /// What could not be reached.
+        /// Path that could not be reached.
         path: PathBuf,
-        /// The first directory on the way that is closed to the user.
+        /// First directory on the path that is closed to the user.
         closed: PathBuf,
-        /// The user.
+        /// Name of the user.
         user: String,
     },
 
-    /// Started as root on a machine that has neither a user `postgres` nor a user `nobody`.
+    /// Latchkey was started as root on a machine that has neither a user `postgres` nor a user `nobody`.
     #[error(
-        "postgresql refuses to run as root, and /etc/passwd has neither a user postgres nor a user nobody to run it as: add one, run \
-         latchkey as an ordinary user, or set DATABASE_URL"
+        "postgresql cannot run as root, and /etc/passwd has neither a user postgres nor a user nobody to run it as: \
+         add one, run latchkey as an ordinary user, or set DATABASE_URL"
     )]
     NoAccount,
 
-    /// The directory holds files that Latchkey did not put there.
+    /// The directory contains files that Latchkey did not create.
     #[error(
-        "{} already holds other files: name an empty or a new directory",
+        "{} already contains other files: choose an empty or a new directory",
         directory.display()
     )]
-    ForeignDirectory {
-        /// The directory.
+    DirectoryNotEmpty {
+        /// Directory with the other files.
         directory: PathBuf,
     },
 
-    /// No default place for the data could be worked out.
-    #[error("there is no home directory to keep data in: set HOME or XDG_DATA_HOME, or name a data directory")]
+    /// No default data directory could be determined.
+    #[error("no home directory was found for the data: set HOME or XDG_DATA_HOME, or choose a data directory")]
     NoHome,
 
     /// `initdb` failed.
     #[error("initdb failed:\n{output}{}", initdb_hint(output))]
     InitdbFailed {
-        /// Everything it printed.
+        /// Complete output of `initdb`.
         output: String,
     },
 
-    /// The server ended by itself instead of becoming ready.
+    /// The server ended instead of becoming ready.
     #[error("postgresql stopped while starting; the end of its log, {}:\n{tail}", log.display())]
     StartFailed {
-        /// The log file. A throw-away instance's is already deleted.
+        /// Log file. That of a temporary instance has already been deleted.
         log: PathBuf,
-        /// Its last lines.
+        /// Last lines of the log.
         tail: String,
     },
 
-    /// The server, or one left over from before, did not do in time what it was asked to.
+    /// The server, or a leftover one, did not start or stop in time.
     #[error("{what} took longer than {} s; see {}", after.as_secs(), log.display())]
     Timeout {
-        /// What took too long.
+        /// Operation that took too long.
         what: &'static str,
-        /// How long it was waited for.
+        /// Timeout that was exceeded.
         after: Duration,
-        /// The server's log file.
+        /// Log file of the server.
         log: PathBuf,
     },
 
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("could not {action} {}: {cause}", path.display())]
     Io {
-        /// What was tried, as a verb.
+        /// Attempted action, as a verb.
         action: &'static str,
-        /// On what.
+        /// Path of the action.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         cause: io::Error,
     },
 }
 
 impl StartError {
-    /// For `map_err`: the failure to do `action` on `path`.
+    /// Returns a function for `map_err`, which reports the failure of `action` on `path`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_path_buf();
         move |cause| Self::Io { action, path, cause }
@@ -150,11 +151,11 @@ fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(|| "just starting".to_owned(), |pid| format!("process {pid}"))
 }
 
-/// `docker run --user 1234` is the usual way to run as a user that has no name.
+/// Returns the advice for a user that has no name, which is usual with `docker run --user 1234`.
 fn initdb_hint(output: &str) -> &'static str {
     if output.contains("could not look up effective user ID") {
-        "\nthe user latchkey runs as has no entry in /etc/passwd, which initdb insists on: run as a user that has one (as root, latchkey \
-         chooses one itself), or set DATABASE_URL"
+        "\nthe user latchkey runs as has no entry in /etc/passwd, which initdb needs: run as a user that has one (as \
+         root, latchkey chooses one itself), or set DATABASE_URL"
     } else {
         ""
     }

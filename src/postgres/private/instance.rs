@@ -1,7 +1,8 @@
-//! The directory of one private PostgreSQL, and the lock that keeps it to one Latchkey at a time.
+//! Directory of one private PostgreSQL server, with the lock that reserves it for one Latchkey process at a time.
 //!
-//! It holds `data` (the cluster, as `initdb` makes it), `postgres.log` (of the current run), the socket, and `latchkey.lock`. The lock is
-//! an advisory file lock: the system drops it when its holder dies, however it dies, so it is never stale.
+//! It contains `data` (the cluster as created by `initdb`), `postgres.log` (of the current run), the socket, and
+//! `latchkey.lock`. The lock is an advisory file lock: the operating system releases it when its holder dies for any
+//! reason, so it is never stale.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -12,15 +13,16 @@ use super::account::Account;
 use super::{StartError, leftovers};
 
 pub(super) const LOCK: &str = "latchkey.lock";
-/// Files here lie in memory, on Linux.
+/// Directory whose files are in memory, on Linux.
 pub(super) const IN_MEMORY: &str = "/dev/shm";
 
-const THROW_AWAY: &str = "latchkey-throwaway-";
+const TEMPORARY_PREFIX: &str = "latchkey-throwaway-";
 
-/// A cluster takes 30 MB when new. Containers often have a `/dev/shm` of 64 MB in all, which its first write-ahead log would fill.
+/// Minimum free space in shared memory. A new cluster takes 30 MB. Containers often have a `/dev/shm` of 64 MB in
+/// total, which the first write-ahead log would fill.
 const MIN_SHARED_MEMORY: u64 = 512 << 20;
 
-/// A directory that is ours alone until this value is dropped; a throw-away one is then deleted.
+/// Directory reserved for this process until the value is dropped; a temporary one is then deleted.
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) directory: PathBuf,
@@ -30,7 +32,7 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    /// Opens the directory of kept data, or creates it.
+    /// Opens or creates the directory of persistent data.
     pub(super) fn persistent(named: Option<&Path>) -> Result<Self, StartError> {
         let directory = match named {
             Some(directory) => directory.to_path_buf(),
@@ -40,42 +42,43 @@ impl Instance {
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent).map_err(StartError::io("create", parent))?;
         }
-        match make(&directory, &account) {
+        match create_directory(&directory, &account) {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
-                hand_over_empty_directory(&directory, &account)?;
+                claim_existing_directory(&directory, &account)?;
             }
-            made => made.map_err(StartError::io("create", &directory))?,
+            created => created.map_err(StartError::io("create", &directory))?,
         }
-        // The server's working directory, by which leftovers are recognised, is reported without links.
+        // The working directory of the server, by which leftovers are recognised, is reported without symbolic links.
         let directory = directory.canonicalize().map_err(StartError::io("open", &directory))?;
         let lock = lock(&directory, &account)?;
         Ok(Self { directory, account, temporary: false, lock })
     }
 
-    /// Creates a fresh directory in `place`, or in memory if `place` is `None` and there is room, and deletes those of dead owners there.
+    /// Creates a new directory in `parent`, or in memory if `parent` is `None` and the memory has enough space. Deletes
+    /// temporary directories of dead owners there.
     pub(super) fn temporary(parent: Option<&Path>) -> Result<Self, StartError> {
         let account = Account::to_run_as(None)?;
         let in_memory = Path::new(IN_MEMORY);
         if parent.is_none() && has_space(in_memory) {
-            // It may still be closed to us.
-            if let Ok(instance) = Self::throw_away_in(in_memory, &account) {
+            // The directory may not be writable for this user.
+            if let Ok(instance) = Self::temporary_in(in_memory, &account) {
                 return Ok(instance);
             }
         }
         let parent = parent.map_or_else(|| temporary_place(&account), Path::to_path_buf);
-        Self::throw_away_in(&parent, &account)
+        Self::temporary_in(&parent, &account)
     }
 
-    fn throw_away_in(parent: &Path, account: &Account) -> Result<Self, StartError> {
+    fn temporary_in(parent: &Path, account: &Account) -> Result<Self, StartError> {
         let parent = parent.canonicalize().map_err(StartError::io("open", parent))?;
         sweep(&parent, account);
         let mut number = 0;
         loop {
-            let directory = parent.join(format!("{THROW_AWAY}{}-{number}", std::process::id()));
+            let directory = parent.join(format!("{TEMPORARY_PREFIX}{}-{number}", std::process::id()));
             number += 1;
-            match make(&directory, account) {
+            match create_directory(&directory, account) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => continue,
-                made => made.map_err(StartError::io("create", &directory))?,
+                created => created.map_err(StartError::io("create", &directory))?,
             }
             let lock = lock(&directory, account)?;
             return Ok(Self { directory, account: account.clone(), temporary: true, lock });
@@ -90,7 +93,7 @@ impl Instance {
         self.directory.join("postgres.log")
     }
 
-    /// An empty log file for the server to write to.
+    /// Opens an empty log file for the server.
     pub(super) fn new_log(&self) -> Result<File, StartError> {
         let path = self.log();
         open(&path, &self.account).and_then(|log| log.set_len(0).map(|()| log)).map_err(StartError::io("write", &path))
@@ -102,22 +105,24 @@ impl Drop for Instance {
         if self.temporary
             && let Err(error) = fs::remove_dir_all(&self.directory)
         {
-            tracing::warn!(%error, directory = %self.directory.display(), "could not delete a throw-away postgresql");
+            tracing::warn!(%error, directory = %self.directory.display(), "could not delete a temporary postgresql");
         }
-        // Closing the file is not enough: a program that is being started by another thread has it open for a moment, too.
+        // Closing the file does not always release the lock: a child process that another thread is starting has the
+        // file open for a moment, too.
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, directory = %self.directory.display(), "could not unlock a postgresql's directory");
         }
     }
 }
 
-/// Where other temporary things may go. Root's own `$TMPDIR` is often closed to the user PostgreSQL runs as.
+/// Returns the directory for temporary files. The `$TMPDIR` of root is often closed to the user that PostgreSQL runs
+/// as.
 pub(super) fn temporary_place(account: &Account) -> PathBuf {
     if account.switch { PathBuf::from("/tmp") } else { std::env::temp_dir() }
 }
 
 /// Creates a directory that only the account can enter.
-pub(super) fn make(directory: &Path, account: &Account) -> io::Result<()> {
+pub(super) fn create_directory(directory: &Path, account: &Account) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
     account.give(directory)
 }
@@ -134,46 +139,47 @@ pub(super) fn default_directory() -> Result<PathBuf, StartError> {
         .ok_or(StartError::NoHome)
 }
 
-/// Makes sure that an existing directory may be used, and as root hands an empty one over.
-fn hand_over_empty_directory(directory: &Path, account: &Account) -> Result<(), StartError> {
-    let broken = || StartError::io("open", directory);
-    let found = fs::metadata(directory).map_err(broken())?;
+/// Checks that an existing directory may be used. As root, makes the account the owner of an empty directory.
+fn claim_existing_directory(directory: &Path, account: &Account) -> Result<(), StartError> {
+    let open_error = || StartError::io("open", directory);
+    let found = fs::metadata(directory).map_err(open_error())?;
     if !account.switch || found.uid() == account.uid {
         return Ok(());
     }
-    let empty = fs::read_dir(directory).map_err(broken())?.next().is_none();
+    let empty = fs::read_dir(directory).map_err(open_error())?.next().is_none();
     if !empty {
-        return Err(StartError::ForeignDirectory { directory: directory.to_path_buf() });
+        return Err(StartError::DirectoryNotEmpty { directory: directory.to_path_buf() });
     }
-    account.give(directory).map_err(broken())
+    account.give(directory).map_err(open_error())
 }
 
 fn lock(directory: &Path, account: &Account) -> Result<File, StartError> {
     let path = directory.join(LOCK);
-    let broken = || StartError::io("lock", &path);
-    let mut file = open(&path, account).map_err(broken())?;
+    let lock_error = || StartError::io("lock", &path);
+    let mut file = open(&path, account).map_err(lock_error())?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(StartError::AlreadyRunning { directory: directory.to_path_buf(), pid: holder(&mut file) });
         }
-        Err(TryLockError::Error(cause)) => return Err(broken()(cause)),
+        Err(TryLockError::Error(cause)) => return Err(lock_error()(cause)),
     }
     file.set_len(0)
         .and_then(|()| file.rewind())
         .and_then(|()| write!(file, "{}", std::process::id()))
-        .map_err(broken())?;
+        .map_err(lock_error())?;
     Ok(file)
 }
 
-/// The process id in a lock file; `None` if nothing is written yet.
+/// Reads the process id from a lock file; `None` if none has been written yet.
 pub(super) fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
-/// Opens a file of ours, which the account's other programs could have replaced by a link, and root must not follow that.
+/// Opens or creates a file in the directory without following a link: other programs of the account could have replaced
+/// the file by a link, which root must not follow.
 fn open(path: &Path, account: &Account) -> io::Result<File> {
     let flags = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new()
@@ -194,18 +200,20 @@ pub(super) fn has_space(parent: &Path) -> bool {
     rustix::fs::statvfs(parent).is_ok_and(|found| found.f_bavail.saturating_mul(found.f_frsize) >= MIN_SHARED_MEMORY)
 }
 
-/// Deletes the throw-away directories in `place` whose owners are dead. What cannot be deleted is left to a later sweep.
+/// Deletes temporary directories in `parent` whose owners are dead. One that cannot be deleted is left to a later
+/// sweep.
 fn sweep(parent: &Path, account: &Account) {
     let Ok(entries) = fs::read_dir(parent) else {
         return;
     };
     for entry in entries.flatten() {
-        if !entry.file_name().as_encoded_bytes().starts_with(THROW_AWAY.as_bytes()) {
+        if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) {
             continue;
         }
         let directory = entry.path();
         if let Err(error) = sweep_one(&directory, account) {
-            tracing::debug!(%error, directory = %directory.display(), "a left-over throw-away postgresql stays");
+            tracing::debug!(%error, directory = %directory.display(), "a leftover temporary postgresql was not \
+                                                                       deleted");
         }
     }
 }
@@ -219,7 +227,8 @@ fn sweep_one(directory: &Path, account: &Account) -> io::Result<()> {
     if lock.try_lock().is_err() {
         return Ok(());
     }
-    // The owner locks first and then writes its id: without one, it is still about to lock.
+    // An owner locks the file first and then writes its id: a file without an id belongs to an owner that is about to
+    // lock it.
     if holder(&mut lock).is_none() {
         return Ok(());
     }
@@ -233,7 +242,7 @@ fn sweep_one(directory: &Path, account: &Account) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn nobody_else() -> Account {
+    fn current_account() -> Account {
         Account {
             name: "self".to_owned(),
             uid: rustix::process::geteuid().as_raw(),
@@ -243,48 +252,49 @@ mod tests {
     }
 
     fn directory_with_lock(parent: &Path, name: &str, text: &str) -> PathBuf {
-        let directory = parent.join(format!("{THROW_AWAY}{name}"));
+        let directory = parent.join(format!("{TEMPORARY_PREFIX}{name}"));
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join(LOCK), text).unwrap();
         directory
     }
 
     #[test]
-    fn a_sweep_deletes_the_dead_and_leaves_the_living_the_newborn_and_the_foreign() {
+    fn sweep_deletes_only_temporary_directories_of_dead_owners() {
         let parent = tempfile::tempdir().unwrap();
         let dead = directory_with_lock(parent.path(), "dead", "1");
         let newborn = directory_with_lock(parent.path(), "newborn", "");
         let living = directory_with_lock(parent.path(), "living", "1");
-        let held = lock(&living, &nobody_else()).unwrap();
-        let foreign = parent.path().join("foreign");
-        fs::create_dir(&foreign).unwrap();
-        sweep(parent.path(), &nobody_else());
+        let held = lock(&living, &current_account()).unwrap();
+        let unrelated = parent.path().join("foreign");
+        fs::create_dir(&unrelated).unwrap();
+        sweep(parent.path(), &current_account());
         assert!(!dead.exists());
-        assert!(newborn.exists() && living.exists() && foreign.exists());
-        // Not by dropping it: a process that another test is just starting has the file open, too, for a moment.
+        assert!(newborn.exists() && living.exists() && unrelated.exists());
+        // Not released by dropping: a child process that another test is just starting has the file open, too, for a
+        // moment.
         held.unlock().unwrap();
-        sweep(parent.path(), &nobody_else());
+        sweep(parent.path(), &current_account());
         assert!(!living.exists());
     }
 
     #[test]
-    fn a_locked_directory_names_its_holder() {
+    fn lock_error_names_the_process_that_holds_the_directory() {
         let parent = tempfile::tempdir().unwrap();
-        let held = lock(parent.path(), &nobody_else()).unwrap();
-        let refusal = lock(parent.path(), &nobody_else()).unwrap_err();
+        let held = lock(parent.path(), &current_account()).unwrap();
+        let error = lock(parent.path(), &current_account()).unwrap_err();
         let pid = std::process::id();
-        assert!(matches!(refusal, StartError::AlreadyRunning { pid: Some(found), .. } if found == pid), "{refusal}");
+        assert!(matches!(error, StartError::AlreadyRunning { pid: Some(found), .. } if found == pid), "{error}");
         held.unlock().unwrap();
-        assert!(lock(parent.path(), &nobody_else()).is_ok());
+        assert!(lock(parent.path(), &current_account()).is_ok());
     }
 
     #[test]
-    fn a_lock_file_that_is_a_link_is_not_followed() {
+    fn lock_file_that_is_a_link_is_not_followed() {
         let parent = tempfile::tempdir().unwrap();
         let victim = parent.path().join("victim");
         fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, parent.path().join(LOCK)).unwrap();
-        assert!(lock(parent.path(), &nobody_else()).is_err());
+        assert!(lock(parent.path(), &current_account()).is_err());
         assert_eq!(fs::read_to_string(victim).unwrap(), "precious");
     }
 }

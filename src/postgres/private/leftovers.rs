@@ -1,9 +1,9 @@
-//! Servers that outlived the Latchkey that started them.
+//! Leftover processes: PostgreSQL servers that outlived the Latchkey process that started them.
 //!
-//! PostgreSQL judges a lock file left by a crash by whether its process id exists, and so is fooled by a zombie (usual in a container
-//! whose first process does not reap) and by any process that has been given the same id since. Here the processes themselves are looked
-//! at: one counts if it is a living `postgres` whose working directory is the cluster. Backends of a dead server count too, since they
-//! can still write; only when none is left is it safe to remove the lock files.
+//! PostgreSQL checks a lock file left by a crash by whether its process id exists. A zombie (common in a container
+//! whose first process does not reap) and any process with a reused id mislead that check. This module inspects the
+//! processes themselves: a leftover is a running `postgres` whose working directory is the cluster. Backends of a dead
+//! server count too, since they can still write; the lock files may be removed only when no process is left.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,79 +12,81 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How long a server left over from before may take to stop, all signals together.
+/// Maximum time for a leftover server to stop, over all signals.
 pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The first line of this file in a cluster is its server's process id.
+/// Lock file of a cluster; its first line is the process id of the server.
 const POSTMASTER_PID: &str = "postmaster.pid";
 
-/// What a process tells about itself.
+/// Process as listed by the operating system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Process {
     pid: i32,
     name: String,
-    /// The letter that `ps` shows: `Z` is a zombie.
+    /// State letter as in `ps`: `Z` is a zombie.
     state: char,
-    /// The working directory, where it can be read.
+    /// Working directory; `None` if it cannot be read.
     directory: Option<PathBuf>,
-    /// The command line, its arguments separated by spaces.
+    /// Command line, with the arguments separated by spaces.
     arguments: String,
 }
 
 impl Process {
-    /// Whether this is a living PostgreSQL process of the cluster in `data`.
+    /// Returns true if this is a running PostgreSQL process of the cluster in `data`.
     fn serves(&self, data: &Path) -> bool {
         if !matches!(self.name.as_str(), "postgres" | "postmaster") || matches!(self.state, 'Z' | 'X' | 'x') {
             return false;
         }
         match &self.directory {
             Some(directory) => directory == data,
-            // Root in a container may be refused the working directory of others. The server, unlike its children, keeps its arguments.
+            // Root in a container may not be allowed to read the working directory of other processes. The server keeps
+            // its arguments in the process list; its child processes replace them.
             None => self.arguments.contains(&format!("-D {} -c ", data.display())),
         }
     }
 }
 
-/// Stops every process of the cluster in `data` and answers whether none is left. Cheap when nothing was left behind.
+/// Stops all processes of the cluster in `data`. Returns true if none is left. Cheap if none is running.
 pub(super) fn stop(data: &Path) -> bool {
     let living = living(data);
     if living.is_empty() {
         return true;
     }
     let server = server(data).filter(|server| living.contains(server));
-    tracing::info!(?living, data = %data.display(), "stopping a postgresql left over from before");
-    let polite = |signal| match (signal, server) {
-        // To its children the signal for a clean stop would mean something else.
+    tracing::info!(?living, data = %data.display(), "stopping a postgresql left over from an earlier run");
+    let send_signal = |signal| match (signal, server) {
+        // SIGINT is sent to the server only: for its child processes it has a different meaning.
         (Signal::INT, Some(server)) => send(server, signal),
         (Signal::INT, None) => {}
         _ => self::living(data).into_iter().for_each(|pid| send(pid, signal)),
     };
-    let patience = if server.is_some() { 5 } else { 0 };
+    let seconds = if server.is_some() { 5 } else { 0 };
     stop_in_steps(
         &[
-            (Signal::INT, Duration::from_secs(patience)),
+            (Signal::INT, Duration::from_secs(seconds)),
             (Signal::QUIT, Duration::from_secs(5)),
             (Signal::KILL, Duration::from_secs(5)),
         ],
-        polite,
+        send_signal,
         || Ok(self::living(data).is_empty()),
     )
     .unwrap_or(false)
 }
 
-/// Sends each signal in turn until `gone` answers yes, waiting after each for at most its time. Answers whether it did.
+/// Sends each signal in turn until `gone` returns true, and waits at most the given time after each. Returns the last
+/// result of `gone`.
 pub(super) fn stop_in_steps(
     steps: &[(Signal, Duration)],
     send: impl Fn(Signal),
     mut gone: impl FnMut() -> io::Result<bool>,
 ) -> io::Result<bool> {
-    for (signal, patience) in steps {
+    for (signal, wait) in steps {
         if gone()? {
             return Ok(true);
         }
         send(*signal);
-        let begun = Instant::now();
-        while begun.elapsed() < *patience {
+        let sent_at = Instant::now();
+        while sent_at.elapsed() < *wait {
             if gone()? {
                 return Ok(true);
             }
@@ -95,13 +97,13 @@ pub(super) fn stop_in_steps(
 }
 
 fn send(pid: i32, signal: Signal) {
-    // A process that has ended meanwhile is as good as one that ends.
+    // The process may have ended meanwhile; the error is ignored.
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);
     }
 }
 
-/// The process id in the cluster's lock file.
+/// Returns the process id in the lock file of the cluster.
 fn server(data: &Path) -> Option<i32> {
     let text = std::fs::read_to_string(data.join(POSTMASTER_PID)).ok()?;
     text.lines().next()?.trim().parse().ok()
@@ -111,7 +113,8 @@ fn living(data: &Path) -> Vec<i32> {
     processes().into_iter().filter(|process| process.serves(data)).map(|process| process.pid).collect()
 }
 
-/// The processes that can be seen; the name decides early, since reading the rest of hundreds of them would take time.
+/// Returns the visible PostgreSQL processes. The name is checked first, since reading the details of hundreds of
+/// processes would take time.
 #[cfg(target_os = "linux")]
 fn processes() -> Vec<Process> {
     use std::fs;
@@ -142,13 +145,14 @@ fn processes() -> Vec<Process> {
 
 #[cfg(not(target_os = "linux"))]
 fn processes() -> Vec<Process> {
-    let Ok(answer) = std::process::Command::new("ps").args(["-axwwo", "pid=,stat=,args="]).output() else {
+    let Ok(output) = std::process::Command::new("ps").args(["-axwwo", "pid=,stat=,args="]).output() else {
         return Vec::new();
     };
-    String::from_utf8_lossy(&answer.stdout).lines().filter_map(listed).collect()
+    String::from_utf8_lossy(&output.stdout).lines().filter_map(parse_ps_line).collect()
 }
 
-/// The name and the state in the text of a `/proc/PID/stat`. The name stands in brackets and may itself hold brackets and spaces.
+/// Parses the name and the state from the text of `/proc/PID/stat`. The name is in parentheses and may itself contain
+/// parentheses and spaces.
 #[cfg(any(target_os = "linux", test))]
 fn name_and_state(stat: &str) -> Option<(String, char)> {
     let (_, rest) = stat.split_once('(')?;
@@ -156,9 +160,9 @@ fn name_and_state(stat: &str) -> Option<(String, char)> {
     Some((name.to_owned(), rest.trim_start().chars().next()?))
 }
 
-/// A line of `ps -axwwo pid=,stat=,args=`, for systems without `/proc`.
+/// Parses a line of `ps -axwwo pid=,stat=,args=`, for systems without `/proc`.
 #[cfg(any(not(target_os = "linux"), test))]
-fn listed(line: &str) -> Option<Process> {
+fn parse_ps_line(line: &str) -> Option<Process> {
     let (pid, rest) = line.trim_start().split_once(' ')?;
     let (state, arguments) = rest.trim_start().split_once(' ')?;
     let arguments = arguments.trim_start();
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn name_and_state_are_read_from_stat() {
+    fn proc_stat_is_parsed_into_name_and_state() {
         for (stat, expected) in [
             ("42 (postgres) S 1 42 42 0 -1", Some(("postgres", 'S'))),
             ("42 (postgres) Z 1 42 42 0 -1", Some(("postgres", 'Z'))),
@@ -202,17 +206,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_living_postgres_in_the_same_directory_is_a_leftover() {
-        let ours = "/usr/lib/postgresql/15/bin/postgres -D /d/data -c port=5432";
+    fn leftover_is_a_running_postgres_in_the_same_directory() {
+        let arguments = "/usr/lib/postgresql/15/bin/postgres -D /d/data -c port=5432";
         for (process, expected, why) in [
-            (process("postgres", 'S', Some("/d/data"), ours), true, "our server"),
+            (process("postgres", 'S', Some("/d/data"), arguments), true, "our server"),
             (process("postgres", 'S', Some("/d/data"), "postgres: checkpointer "), true, "a child of it"),
-            (process("postgres", 'Z', Some("/d/data"), ours), false, "a zombie"),
-            (process("postgres", 'X', None, ours), false, "a dead one"),
+            (process("postgres", 'Z', Some("/d/data"), arguments), false, "a zombie"),
+            (process("postgres", 'X', None, arguments), false, "a dead one"),
             (process("nginx", 'S', Some("/d/data"), "nginx"), false, "a reused process id"),
-            (process("postgres", 'S', Some("/d/other"), ours), false, "another cluster"),
-            (process("postgres", 'S', Some("/d/data (deleted)"), ours), false, "one whose cluster was deleted"),
-            (process("postgres", 'S', None, ours), true, "our server, its directory unreadable"),
+            (process("postgres", 'S', Some("/d/other"), arguments), false, "another cluster"),
+            (process("postgres", 'S', Some("/d/data (deleted)"), arguments), false, "one whose cluster was deleted"),
+            (process("postgres", 'S', None, arguments), true, "our server, its directory unreadable"),
             (
                 process("postgres", 'S', None, "postgres -D /d/data2 -c port=1"),
                 false,
@@ -224,13 +228,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ps_is_a_process() {
+    fn ps_line_is_parsed_into_a_process() {
         let line = "  501 Ss   /Applications/My App/bin/postgres -D /Users/a b/data -c port=5432";
-        let found = listed(line).unwrap();
+        let found = parse_ps_line(line).unwrap();
         assert_eq!((found.pid, found.name.as_str(), found.state), (501, "postgres", 'S'));
         assert!(found.serves(Path::new("/Users/a b/data")));
-        assert!(!listed("  502 Z    (postgres)").unwrap().serves(Path::new("/d")));
-        assert_eq!(listed("garbage"), None);
+        assert!(!parse_ps_line("  502 Z    (postgres)").unwrap().serves(Path::new("/d")));
+        assert_eq!(parse_ps_line("garbage"), None);
     }
 
     #[test]

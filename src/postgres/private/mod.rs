@@ -1,12 +1,13 @@
-//! A PostgreSQL of Latchkey's own, for people who have no database: started from the programs installed on the machine, listening on a
-//! Unix socket only, and gone when Latchkey is gone.
+//! Private PostgreSQL server for users without a database. It is started from the programs installed on the machine,
+//! listens on a Unix socket only, and ends with Latchkey.
 //!
-//! [`PrivatePostgres::start`] finds the programs (`programs`), opens or makes the directory and locks it (`instance`), clears away what a
-//! crash left (`leftovers`), makes the cluster if there is none (`cluster`), and starts the server and waits for it (`server`). Warm, that
-//! takes some 40 ms; the first time, half a second or more, nearly all of it `initdb`. From then on a thread looks after the server and
-//! starts it again if it dies (`supervisor`).
+//! [`PrivatePostgres::start`] finds the programs (`programs`), opens or creates the directory and locks it
+//! (`instance`), stops and removes what a crash left behind (`leftovers`), creates the cluster if none exists
+//! (`cluster`), starts the server and waits until it is ready (`server`). A warm start takes about 40 ms; the first one
+//! takes half a second or more, nearly all of it for `initdb`. After that a thread watches the server and restarts it
+//! if it dies (`supervisor`).
 //!
-//! Starting and stopping block, and are meant to happen while the asynchronous runtime has no work.
+//! Starting and stopping block the thread. Both are meant for moments when the asynchronous runtime has no work.
 
 mod account;
 mod checkup;
@@ -33,36 +34,41 @@ use sockets::SocketDirectory;
 use supervisor::{Installation, Supervisor};
 use tokio::sync::oneshot;
 
-/// The superuser of every cluster made here, so that data does not depend on who runs it.
+/// Superuser of every cluster created here. The name is fixed, so that the data does not depend on the user that runs
+/// Latchkey.
 const ROLE: &str = "postgres";
 
-/// What to start and where.
+/// Start options of a private server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where kept data is; created if it does not exist. For data that is thrown away, the existing directory in which a fresh one is made.
+    /// Directory of persistent data; created if it does not exist. For temporary data: the existing directory in which
+    /// a new directory is created.
     ///
-    /// `None` is the default place. For kept data that is `/var/lib/latchkey/postgres` for root, and for others `latchkey/postgres` in
-    /// `$XDG_DATA_HOME`, `~/.local/share` or, on macOS, `~/Library/Application Support`. For data that is thrown away it is memory
-    /// (`/dev/shm`) if that has room, else the system's temporary directory.
+    /// `None` is the default location. For persistent data that is `/var/lib/latchkey/postgres` for root, and for other
+    /// users `latchkey/postgres` in `$XDG_DATA_HOME`, `~/.local/share` or, on macOS, `~/Library/Application Support`.
+    /// For temporary data it is memory (`/dev/shm`) if that has enough space, else the temporary directory of the
+    /// system.
     pub data_directory: Option<PathBuf>,
-    /// The directory of `initdb` and `postgres`. `None` searches for the version that wrote the data, or for the newest.
+    /// Directory of `initdb` and `postgres`. `None` searches for the version that wrote the data, or for the newest.
     pub bin_directory: Option<PathBuf>,
-    /// What becomes of the data.
+    /// Durability of the data.
     pub durability: Durability,
 }
 
-/// What becomes of the data when the server stops.
+/// Durability of the data after the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
-    /// It stays for the next start. What was committed survives a crash of Latchkey, of the server and of the machine.
+    /// The data stays for the next start. Committed data survives a crash of Latchkey, of the server and of the
+    /// machine.
     Persistent,
-    /// It is deleted. Nothing is forced to disk, which makes small writes about ten times as fast; what was committed survives a crash of
-    /// the server, and not one of the machine.
+    /// The data is deleted. Nothing is forced to disk, which makes small writes about ten times as fast. Committed data
+    /// survives a crash of the server, but not of the machine.
     Temporary,
 }
 
 impl Durability {
-    /// How the server is told to stop: PostgreSQL's fast shutdown writes everything out, its immediate one nothing.
+    /// Returns the signal that stops the server. The fast shutdown of PostgreSQL writes everything to disk, the
+    /// immediate shutdown nothing.
     fn stop_signal(self) -> Signal {
         match self {
             Self::Persistent => Signal::INT,
@@ -71,28 +77,29 @@ impl Durability {
     }
 }
 
-/// A running private PostgreSQL. Dropping it stops it, and deletes data that is to be thrown away.
+/// Running private PostgreSQL server. Dropping it stops the server and deletes temporary data.
 ///
-/// On Linux it does not outlive this process either, however that ends. A server that dies is started again, up to five times in a minute.
+/// On Linux the server never outlives this process, however the process ends. A server that dies is restarted, up to
+/// five times within a minute.
 #[derive(Debug)]
 pub struct PrivatePostgres {
-    // Dropped in this order: the directories have to outlast the server.
+    // Fields are dropped in this order: the directories must outlast the server.
     supervisor: Supervisor,
     installation: Arc<Installation>,
 }
 
 impl PrivatePostgres {
-    /// Starts a server, making its cluster first if there is none, and returns when it accepts queries.
+    /// Starts a server, creating its cluster first if none exists, and returns when the server accepts queries.
     ///
-    /// Blocks for up to a minute when a crash has to be recovered from. May be called from any thread.
+    /// Blocks for up to a minute when the server has to recover from a crash. May be called from any thread.
     ///
     /// # Errors
     ///
     /// A [`StartError`], whose text says what to do about it.
     pub fn start(options: &Options) -> Result<Self, StartError> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let durability = options.durability;
-        // First of all, so that a machine without PostgreSQL is left as it was.
+        // This comes first, so that a machine without PostgreSQL is left unchanged.
         let found = programs::find(options.bin_directory.as_deref())?;
         let named = options.data_directory.as_deref();
         let instance = match durability {
@@ -104,7 +111,7 @@ impl PrivatePostgres {
         let sockets = SocketDirectory::of(&instance.directory, &instance.account)?;
         cluster::clear(&instance, &sockets.path)?;
         if written_by.is_none() {
-            tracing::info!(directory = %instance.directory.display(), "making a postgresql cluster");
+            tracing::info!(directory = %instance.directory.display(), "creating a postgresql cluster");
             cluster::make(&instance, &programs, durability)?;
         }
         let installation = Arc::new(Installation { sockets, instance, programs, durability });
@@ -113,7 +120,7 @@ impl PrivatePostgres {
             version = installation.programs.major,
             pid = server.pid(),
             directory = %installation.instance.directory.display(),
-            elapsed = ?begun.elapsed(),
+            elapsed = ?started_at.elapsed(),
             "private postgresql is ready"
         );
         let directory = &installation.instance.directory;
@@ -122,45 +129,47 @@ impl PrivatePostgres {
         Ok(Self { supervisor, installation })
     }
 
-    /// The directory of the server's socket, `.s.PGSQL.5432`; only the server's user and root can enter it.
+    /// Returns the directory of the server socket, `.s.PGSQL.5432`; only the user of the server and root can enter it.
     pub fn socket_directory(&self) -> &Path {
         &self.installation.sockets.path
     }
 
-    /// The role to connect as, a superuser that needs no password.
+    /// Returns the role to connect as, a superuser that needs no password.
     pub fn user(&self) -> &'static str {
         ROLE
     }
 
-    /// The directory that holds the data, the server's log and the lock: the one of [`Options`], or the one chosen in its place.
+    /// Returns the directory that holds the data, the log of the server and the lock: the one of [`Options`], or the
+    /// default one.
     pub fn data_directory(&self) -> &Path {
         &self.installation.instance.directory
     }
 
-    /// The process id of the server, which is another one after it died.
+    /// Returns the process id of the server, which changes when the server is restarted.
     pub fn pid(&self) -> u32 {
         self.supervisor.pid()
     }
 
-    /// What will receive the reason why a server that died is not started again any more; `None` from the second call on.
-    pub fn gave_up(&mut self) -> Option<oneshot::Receiver<String>> {
-        self.supervisor.gave_up()
+    /// Returns the receiver of the reason why the server is not restarted any more; `None` from the second call on.
+    pub fn failure_receiver(&mut self) -> Option<oneshot::Receiver<String>> {
+        self.supervisor.failure_receiver()
     }
 
-    /// The database `postgres` as a connection URL, which `psql` and `sqlx` read alike. In a shell it needs quotes.
+    /// Returns the connection URL of the database `postgres`, which `psql` and `sqlx` both accept. In a shell it needs
+    /// quotes.
     pub fn url(&self) -> String {
-        // Everything is said, because both fill in what is missing from the environment.
+        // All parameters are explicit, because both clients fill in missing ones from the environment.
         format!(
             "postgres:///postgres?host={}&port=5432&user={ROLE}&sslmode=disable",
             sockets::percent_encode(self.installation.sockets.path.as_os_str())
         )
     }
 
-    /// Stops the server, closing its connections, and waits until it has gone. Data that is to be thrown away is then deleted.
+    /// Stops the server, closing its connections, and waits until it has ended. Temporary data is then deleted.
     ///
     /// # Errors
     ///
-    /// If the server could not be made to stop, not even by force.
+    /// The server did not stop, not even when killed.
     pub fn stop(mut self) -> io::Result<()> {
         self.supervisor.stop()
     }

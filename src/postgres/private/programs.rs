@@ -1,4 +1,4 @@
-//! Finding an installed PostgreSQL.
+//! Search for the PostgreSQL programs installed on the machine.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,11 +7,11 @@ use std::process::Command;
 
 use super::StartError;
 
-/// The oldest major version that is supported.
+/// Oldest supported major version.
 const OLDEST: u32 = 14;
 
-/// Where distributions put one installation per version: the parent directory, what the names in it start with, and where in each the
-/// programs are.
+/// Places where distributions install PostgreSQL, with one installation per version: parent directory, prefix of the
+/// names in it, and path of the programs within the installation.
 const INSTALL_PATHS: [(&str, &str, &str); 5] = [
     ("usr/lib/postgresql", "", "bin"),
     ("usr", "pgsql-", "bin"),
@@ -20,7 +20,7 @@ const INSTALL_PATHS: [(&str, &str, &str); 5] = [
     ("Applications/Postgres.app/Contents/Versions", "", "bin"),
 ];
 
-/// An installation's directory with `initdb` and `postgres`, and its major version.
+/// Directory of an installation, which holds `initdb` and `postgres`, and its major version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Programs {
     pub(super) directory: PathBuf,
@@ -36,8 +36,8 @@ impl Programs {
         self.directory.join("postgres")
     }
 
-    /// The installation in `directory`; asks `postgres` for its version unless it is known. Client packages install into the same
-    /// directories without these two programs.
+    /// Returns the installation in `directory`, or `None` if it is incomplete or too old. Runs `postgres --version`
+    /// unless the version is known. Client packages install into the same directories without these two programs.
     fn in_directory(directory: PathBuf, known: Option<u32>) -> Option<Self> {
         let complete = ["initdb", "postgres"].iter().all(|program| directory.join(program).is_file());
         if !complete {
@@ -48,7 +48,8 @@ impl Programs {
     }
 }
 
-/// All usable installations, newest first: the one in `bin_directory` if it is given, else every one found.
+/// Returns all usable installations, newest first: only the one in `bin_directory` if it is given, else all that are
+/// found.
 pub(super) fn find(bin_directory: Option<&Path>) -> Result<Vec<Programs>, StartError> {
     let Some(directory) = bin_directory else {
         let found = search(Path::new("/"), std::env::var_os("PATH").as_deref());
@@ -59,8 +60,8 @@ pub(super) fn find(bin_directory: Option<&Path>) -> Result<Vec<Programs>, StartE
         .ok_or_else(|| StartError::NotPrograms { directory: directory.to_path_buf() })
 }
 
-/// The installation to use, of those found by [`find`], for data `written_by` a major version or for new data (`None`). `directory` is
-/// where the data is.
+/// Returns the installation to use, out of those found by [`find`], for data `written_by` a major version or for new
+/// data (`None`). `directory` is the data directory.
 pub(super) fn choose(found: &[Programs], written_by: Option<u32>, directory: &Path) -> Result<Programs, StartError> {
     match written_by {
         None => found.first().cloned().ok_or(StartError::NoPrograms),
@@ -74,7 +75,7 @@ pub(super) fn choose(found: &[Programs], written_by: Option<u32>, directory: &Pa
     }
 }
 
-/// Looks through [`INSTALL_PATHS`] under `root` and then through `path`, the value of a PATH variable.
+/// Searches [`INSTALL_PATHS`] under `root` and then `path`, the value of a PATH variable.
 fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
     let mut found = Vec::new();
     for (parent, prefix, rest) in INSTALL_PATHS {
@@ -94,28 +95,29 @@ fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
                 .filter_map(|directory| Programs::in_directory(directory, None)),
         );
     }
-    // A stable sort: of equal versions a distribution's own place comes before PATH.
+    // The sort is stable: of equal versions, the one in a standard place comes before the one from PATH.
     found.sort_by_key(|programs| std::cmp::Reverse(programs.major));
     found.dedup_by_key(|programs| programs.major);
     found
 }
 
-/// The major version that the program itself tells.
+/// Returns the major version that the program itself prints.
 fn version(postgres: &Path) -> Option<u32> {
-    let answer = Command::new(postgres).arg("--version").output().ok()?;
-    major_in_answer(&String::from_utf8_lossy(&answer.stdout))
+    let output = Command::new(postgres).arg("--version").output().ok()?;
+    major_in_output(&String::from_utf8_lossy(&output.stdout))
 }
 
-/// The major version in a directory's name less its prefix, as in `15`, `9.6` or `@16`.
+/// Parses the major version in the name of a directory without its prefix, as in `15`, `9.6` or `@16`.
 fn major_in_name(name: &str) -> Option<u32> {
     let name = name.strip_prefix('@').unwrap_or(name);
     name.split('.').next()?.parse().ok()
 }
 
-/// The major version in the answer to `postgres --version`, as in `postgres (PostgreSQL) 15.18 (Debian …)` or `… 19beta1`.
-fn major_in_answer(answer: &str) -> Option<u32> {
-    let (_, version) = answer.split_once("(PostgreSQL) ")?;
-    let end = version.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(version.len());
+/// Parses the major version in the output of `postgres --version`, which is for example
+/// `postgres (PostgreSQL) 15.18 (Debian …)` or `… 19beta1`.
+fn major_in_output(output: &str) -> Option<u32> {
+    let (_, version) = output.split_once("(PostgreSQL) ")?;
+    let end = version.find(|character: char| !character.is_ascii_digit()).unwrap_or(version.len());
     version[..end].parse().ok()
 }
 
@@ -123,14 +125,14 @@ fn major_in_answer(answer: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
-    fn install(directory: &Path, answer: &str) {
+    fn install(directory: &Path, output: &str) {
         fs::create_dir_all(directory).unwrap();
         for program in ["initdb", "postgres"] {
             let program = directory.join(program);
-            // Written by another process: one that another test starts meanwhile would inherit the open file, and what
-            // somebody has open to write cannot be run.
+            // Written by another process. If this process had the file open for writing, a process that another test
+            // starts meanwhile would inherit the open file, and a file that is open for writing cannot be executed.
             let write = "printf '#!/bin/sh\\necho \"%s\"\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
-            let written = Command::new("sh").args(["-c", write, "sh", answer]).arg(&program).status();
+            let written = Command::new("sh").args(["-c", write, "sh", output]).arg(&program).status();
             assert!(written.unwrap().success());
         }
     }
@@ -140,25 +142,25 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_from_names_and_answers() {
+    fn major_version_is_read_from_directory_names_and_program_output() {
         for (name, major) in [("15", Some(15)), ("9.6", Some(9)), ("@16", Some(16)), ("", None), ("latest", None)] {
             assert_eq!(major_in_name(name), major, "{name}");
         }
-        for (answer, major) in [
+        for (output, major) in [
             ("postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n", Some(15)),
             ("postgres (PostgreSQL) 19beta1\n", Some(19)),
             ("postgres (PostgreSQL) 17", Some(17)),
             ("busybox", None),
         ] {
-            assert_eq!(major_in_answer(answer), major, "{answer}");
+            assert_eq!(major_in_output(output), major, "{output}");
         }
     }
 
     #[test]
-    fn every_known_place_and_the_path_are_searched_and_the_newest_comes_first() {
+    fn search_covers_known_places_and_the_path_and_sorts_newest_first() {
         let root = tempfile::tempdir().unwrap();
         let root = root.path();
-        for (directory, answer) in [
+        for (directory, output) in [
             ("usr/lib/postgresql/14/bin", ""),
             ("usr/lib/postgresql/9.6/bin", ""),
             ("usr/pgsql-15/bin", ""),
@@ -167,7 +169,7 @@ mod tests {
             ("Applications/Postgres.app/Contents/Versions/18/bin", "postgres (PostgreSQL) 18.1"),
             ("elsewhere", "postgres (PostgreSQL) 19.0"),
         ] {
-            install(&root.join(directory), answer);
+            install(&root.join(directory), output);
         }
         fs::create_dir_all(root.join("usr/lib/postgresql/20/bin")).unwrap();
         let path = std::env::join_paths([root.join("nowhere"), root.join("elsewhere")]).unwrap();
@@ -176,21 +178,21 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_found_where_nothing_is() {
+    fn search_of_an_empty_directory_finds_nothing() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(search(root.path(), Some(root.path().as_os_str())), []);
     }
 
     #[test]
-    fn the_version_that_wrote_the_data_is_preferred_to_a_newer_one() {
+    fn choose_prefers_the_version_that_wrote_the_data_to_a_newer_one() {
         let found = [16, 15].map(|major| Programs { directory: PathBuf::from("/"), major });
         let chosen = |written_by| choose(&found, written_by, Path::new("/data"));
         assert_eq!(chosen(None).unwrap().major, 16);
         assert_eq!(chosen(Some(15)).unwrap().major, 15);
-        let refusal = chosen(Some(14)).unwrap_err().to_string();
+        let message = chosen(Some(14)).unwrap_err().to_string();
         assert!(
-            refusal.contains("postgresql 14") && refusal.contains("16, 15") && refusal.contains("rm -r /data"),
-            "{refusal}"
+            message.contains("postgresql 14") && message.contains("16, 15") && message.contains("rm -r /data"),
+            "{message}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The server process: starting it, knowing when it is ready, stopping it.
+//! Server process: start, readiness check and stop.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,26 +19,26 @@ use super::programs::Programs;
 use super::sockets::SocketDirectory;
 use super::{Durability, ROLE, StartError};
 
-/// How long the server may take to become ready; recovery after a crash is part of it.
+/// Maximum time until the server is ready, including recovery after a crash.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// PostgreSQL's own tool looks every 100 ms, which is most of the time it takes.
+/// Interval of the readiness check. `pg_ctl` checks every 100 ms, which is most of the time it takes.
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// How much of the log goes into an error, in lines.
+/// Number of log lines in an error.
 const TAIL: usize = 20;
 
-/// A running server, stopped when dropped.
+/// Running server, stopped when dropped.
 #[derive(Debug)]
 pub(super) struct Server {
     child: Child,
     durability: Durability,
-    /// Lets the thread end that started the server.
+    /// Ends the thread that started the server when dropped.
     _keeper: mpsc::Sender<()>,
 }
 
 impl Server {
-    /// Starts the server and waits until it answers.
+    /// Starts the server and waits until it accepts connections.
     pub(super) fn start(
         instance: &Instance,
         programs: &Programs,
@@ -57,11 +57,14 @@ impl Server {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(instance.new_log()?)
-            // Ctrl-C in a terminal goes to the whole process group, and would close the database under requests still being answered.
+            // Own process group: Ctrl-C in a terminal goes to the whole group, and would stop the database while
+            // requests are still being served.
             .process_group(0);
-        // A clean stop costs 20 ms and saves a recovery; what is thrown away need not be written first.
-        die_with_us(&mut command, durability.stop_signal());
-        let (child, keeper) = spawn_kept(command).map_err(|cause| not_spawned(instance, &postgres, cause))?;
+        // A clean shutdown of persistent data costs 20 ms and saves a recovery. Temporary data need not be written
+        // first.
+        set_parent_death_signal(&mut command, durability.stop_signal());
+        let (child, keeper) =
+            spawn_from_own_thread(command).map_err(|cause| spawn_error(instance, &postgres, cause))?;
         let mut server = Self { child, durability, _keeper: keeper };
         server.wait_until_ready(instance, &sockets.socket())?;
         Ok(server)
@@ -71,7 +74,7 @@ impl Server {
         self.child.id()
     }
 
-    /// Why the server has ended; `None`: it runs.
+    /// Returns the reason why the server has ended; `None` while it is running.
     pub(super) fn ended(&mut self) -> Option<String> {
         match self.child.try_wait() {
             Ok(None) => None,
@@ -80,17 +83,17 @@ impl Server {
         }
     }
 
-    /// Stops the server if it is still running, at first the way that suits its data, and at last by force.
+    /// Stops the server if it is still running: first with the stop signal for its durability, and finally by force.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         let pid = Pid::from_child(&self.child);
-        let gentle = self.durability.stop_signal();
+        let stop_signal = self.durability.stop_signal();
         let stopped = stop_in_steps(
             &[
-                (gentle, Duration::from_secs(10)),
+                (stop_signal, Duration::from_secs(10)),
                 (Signal::QUIT, Duration::from_secs(5)),
                 (Signal::KILL, Duration::from_secs(5)),
             ],
-            // It is our child and not yet waited for, so the process id cannot be another's.
+            // The server is a child process that has not been waited for, so its process id cannot have been reused.
             |signal| {
                 let _ = kill_process(pid, signal);
             },
@@ -104,7 +107,7 @@ impl Server {
     }
 
     fn wait_until_ready(&mut self, instance: &Instance, socket: &Path) -> Result<(), StartError> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let log = instance.log();
         while !answers(socket).unwrap_or(false) {
             let ended = self.child.try_wait().map_err(StartError::io("watch", &log))?;
@@ -112,7 +115,7 @@ impl Server {
                 let tail = tail(&log);
                 return Err(StartError::StartFailed { log, tail });
             }
-            if begun.elapsed() > START_TIMEOUT {
+            if started_at.elapsed() > START_TIMEOUT {
                 return Err(StartError::Timeout { what: "starting postgresql", after: START_TIMEOUT, log });
             }
             thread::sleep(POLL_INTERVAL);
@@ -129,7 +132,7 @@ impl Drop for Server {
     }
 }
 
-/// The settings on the server's command line, which go before those in its files.
+/// Settings on the command line of the server. They take precedence over those in its files.
 fn settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
     let mut settings = vec![
         ("cluster_name", "latchkey"),
@@ -149,14 +152,15 @@ fn settings(durability: Durability) -> Vec<(&'static str, &'static str)> {
     settings.extend(match durability {
         Durability::Persistent => [("shared_buffers", "32MB")].as_slice(),
         Durability::Temporary => {
-            // A commit is still written out to the system before it is answered: it survives the death of a process.
+            // A commit is still written to the operating system before it is confirmed, so it survives the death of a
+            // process.
             &[("shared_buffers", "64MB"), ("fsync", "off"), ("full_page_writes", "off")]
         }
     });
     settings
 }
 
-/// The setting is a list, so a path with a comma in it needs quotes.
+/// Returns the argument for `unix_socket_directories`. The setting is a list, so a path with a comma needs quotes.
 fn socket_setting(directory: &Path) -> OsString {
     let quoted = directory.to_string_lossy().replace('"', "\"\"");
     let mut setting = OsString::from("unix_socket_directories=\"");
@@ -165,22 +169,22 @@ fn socket_setting(directory: &Path) -> OsString {
     setting
 }
 
-/// Has the system send `signal` to the process when we die, even by `kill -9`. Where the system cannot do that (macOS), what is left
-/// running is stopped at the next start.
-pub(super) fn die_with_us(command: &mut Command, signal: Signal) {
+/// Makes the operating system send `signal` to the child process when this process dies, even by `kill -9`. On systems
+/// without this feature (macOS), the next start stops what is still running.
+pub(super) fn set_parent_death_signal(command: &mut Command, signal: Signal) {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{getpid, getppid, set_parent_process_death_signal};
 
-        let us = getpid();
+        let parent = getpid();
         let request = move || {
             set_parent_process_death_signal(Some(signal))?;
-            // If we died before the request was made, the signal never comes.
-            if getppid() == Some(us) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
+            // If this process died before the request, the signal never arrives.
+            if getppid() == Some(parent) { Ok(()) } else { Err(rustix::io::Errno::SRCH.into()) }
         };
         #[expect(unsafe_code, reason = "only the child itself can make this request, between fork and exec")]
-        // SAFETY: between fork and exec of a threaded program only async-signal-safe things are allowed; this makes two system calls
-        // and neither allocates nor locks.
+        // SAFETY: between fork and exec of a program with threads only async-signal-safe functions are allowed; this
+        // makes two system calls and neither allocates nor locks.
         unsafe {
             command.pre_exec(request);
         }
@@ -189,23 +193,24 @@ pub(super) fn die_with_us(command: &mut Command, signal: Signal) {
     let _ = (command, signal);
 }
 
-/// Starts the process from a thread of its own that lives until the sender is dropped: the signal of [`die_with_us`] comes when the
-/// *thread* that started the process ends, and a caller's thread may be a worker that ends when idle.
-fn spawn_kept(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
-    let (hand_over, handed_over) = mpsc::channel();
-    let (keeper, kept) = mpsc::channel::<()>();
+/// Starts the process from a dedicated thread, which runs until the sender is dropped. The signal of [`set_parent_death_signal`] is
+/// sent when the *thread* that started the process ends, and the thread of a caller may be a worker that ends when
+/// idle.
+fn spawn_from_own_thread(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
+    let (spawned_sender, spawned) = mpsc::channel();
+    let (keeper, release) = mpsc::channel::<()>();
     thread::Builder::new().name("postgres keeper".to_owned()).spawn(move || {
-        if hand_over.send(command.spawn()).is_ok() {
-            // Nothing is ever sent: this returns when the sender is gone.
-            let _ = kept.recv();
+        if spawned_sender.send(command.spawn()).is_ok() {
+            // No message is ever sent: this returns when the sender is dropped.
+            let _ = release.recv();
         }
     })?;
-    let child = handed_over.recv().map_err(|_| io::Error::other("the thread that starts it ended"))??;
+    let child = spawned.recv().map_err(|_| io::Error::other("the thread that starts it ended"))??;
     Ok((child, keeper))
 }
 
-/// Explains why a program could not be started in the instance's directory.
-pub(super) fn not_spawned(instance: &Instance, program: &Path, cause: io::Error) -> StartError {
+/// Returns the error for a program that could not be started in the directory of the instance.
+pub(super) fn spawn_error(instance: &Instance, program: &Path, cause: io::Error) -> StartError {
     let account = &instance.account;
     let closed = [instance.directory.as_path(), program]
         .into_iter()
@@ -219,15 +224,15 @@ pub(super) fn not_spawned(instance: &Instance, program: &Path, cause: io::Error)
     }
 }
 
-/// Whether the server lets the role in. It answers connections with an error while it is still recovering.
+/// Returns true if the server accepts a connection of the role. While it is recovering it responds with an error.
 fn answers(socket: &Path) -> io::Result<bool> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(Duration::from_secs(1)))?;
     stream.write_all(&startup_packet()?)?;
-    let mut answer = [0; 9];
-    stream.read_exact(&mut answer)?;
+    let mut response = [0; 9];
+    stream.read_exact(&mut response)?;
     let authentication_ok = *b"R\0\0\0\x08\0\0\0\0";
-    if answer != authentication_ok {
+    if response != authentication_ok {
         return Ok(false);
     }
     let terminate = b"X\0\0\0\x04";
@@ -235,7 +240,7 @@ fn answers(socket: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The first message of PostgreSQL's protocol 3.0.
+/// Returns the first message of the PostgreSQL protocol 3.0.
 fn startup_packet() -> io::Result<Vec<u8>> {
     let parameters = format!("user\0{ROLE}\0database\0postgres\0\0");
     let length = u32::try_from(8 + parameters.len()).map_err(io::Error::other)?;
@@ -257,12 +262,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_directory_with_a_comma_is_one_directory() {
+    fn socket_directory_with_a_comma_is_quoted() {
         assert_eq!(socket_setting(Path::new("/a, \"b\"")), "unix_socket_directories=\"/a, \"\"b\"\"\"");
     }
 
     #[test]
-    fn only_what_is_thrown_away_risks_its_data() {
+    fn settings_risk_data_loss_only_for_temporary_data() {
         let risky = |durability| {
             settings(durability)
                 .iter()
@@ -278,17 +283,17 @@ mod tests {
     }
 
     #[test]
-    fn the_startup_packet_counts_itself() {
+    fn startup_packet_length_includes_itself() {
         let packet = startup_packet().unwrap();
         assert_eq!(packet[..4], u32::try_from(packet.len()).unwrap().to_be_bytes());
     }
 
     #[test]
-    fn a_process_started_by_a_thread_that_ended_lives_on() {
+    fn process_keeps_running_after_the_thread_that_requested_it_ends() {
         let mut command = Command::new("sleep");
         command.arg("60");
-        die_with_us(&mut command, Signal::KILL);
-        let (mut child, keeper) = thread::spawn(|| spawn_kept(command)).join().unwrap().unwrap();
+        set_parent_death_signal(&mut command, Signal::KILL);
+        let (mut child, keeper) = thread::spawn(|| spawn_from_own_thread(command)).join().unwrap().unwrap();
         assert_eq!(child.try_wait().unwrap(), None);
         drop(keeper);
         child.kill().unwrap();

@@ -1,4 +1,4 @@
-//! Starts the server again when it has died.
+//! Supervisor that restarts the server when it dies.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,22 +15,22 @@ use super::server::Server;
 use super::sockets::SocketDirectory;
 use super::{Durability, StartError, cluster};
 
-/// How often the server is looked at.
+/// Interval between two checks of the server.
 const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a server that did not start is left alone.
+/// Pause after a failed start of the server.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// A server that dies more often than [`MAX_RESTARTS`] times in this period is given up.
+/// Period in which deaths are counted. A server that dies more than [`MAX_RESTARTS`] times within it is not restarted.
 const RESTART_WINDOW: Duration = Duration::from_mins(1);
 
-/// How often the server is started again within [`RESTART_WINDOW`].
+/// Maximum number of restarts within [`RESTART_WINDOW`].
 const MAX_RESTARTS: usize = 5;
 
-/// What a server is started from, and started again.
+/// Resources that a server is started from, used again for each restart.
 #[derive(Debug)]
 pub(super) struct Installation {
-    // Dropped in this order: the lock of the directory is the last to go.
+    // Fields are dropped in this order: the lock of the directory must be released last.
     pub(super) sockets: SocketDirectory,
     pub(super) instance: Instance,
     pub(super) programs: Programs,
@@ -38,23 +38,23 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    /// Starts a server where nothing of an earlier one is left.
+    /// Starts a server. Processes and lock files of an earlier server must have been removed.
     pub(super) fn start(&self) -> Result<Server, StartError> {
         Server::start(&self.instance, &self.programs, &self.sockets, self.durability)
     }
 }
 
-/// A thread that looks after the server until it is told to stop.
+/// Thread that watches the server and restarts it, until it receives the stop message.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     pid: Arc<AtomicU32>,
     stop: mpsc::Sender<()>,
     thread: Option<JoinHandle<Option<Server>>>,
-    gave_up: Option<oneshot::Receiver<String>>,
+    failure_receiver: Option<oneshot::Receiver<String>>,
 }
 
 impl Supervisor {
-    /// Looks after a server that runs.
+    /// Starts the thread for a running server.
     pub(super) fn of(server: Server, installation: Arc<Installation>) -> io::Result<Self> {
         let pid = Arc::new(AtomicU32::new(server.pid()));
         let (stop, stopping) = mpsc::channel();
@@ -63,28 +63,28 @@ impl Supervisor {
         let thread = thread::Builder::new()
             .name("postgres supervisor".to_owned())
             .spawn(move || watch.run(server, &stopping, give_up))?;
-        Ok(Self { pid, stop, thread: Some(thread), gave_up: Some(reason) })
+        Ok(Self { pid, stop, thread: Some(thread), failure_receiver: Some(reason) })
     }
 
-    /// The process id of the server that runs, or that ran last.
+    /// Returns the process id of the running server, or of the last one.
     pub(super) fn pid(&self) -> u32 {
         self.pid.load(Ordering::Relaxed)
     }
 
-    /// What will receive the reason why the server is not started again any more; `None` from the second call on.
-    pub(super) fn gave_up(&mut self) -> Option<oneshot::Receiver<String>> {
-        self.gave_up.take()
+    /// Returns the receiver of the reason why the server is not restarted any more; `None` from the second call on.
+    pub(super) fn failure_receiver(&mut self) -> Option<oneshot::Receiver<String>> {
+        self.failure_receiver.take()
     }
 
-    /// Stops the server.
+    /// Stops the thread and the server.
     pub(super) fn stop(&mut self) -> io::Result<()> {
         let Some(thread) = self.thread.take() else { return Ok(()) };
-        // It may have ended by itself.
+        // The thread may have ended by itself; sending then fails.
         let _ = self.stop.send(());
         match thread.join() {
             Ok(Some(mut server)) => server.stop(),
             Ok(None) => Ok(()),
-            Err(_) => Err(io::Error::other("the thread that looks after postgresql panicked")),
+            Err(_) => Err(io::Error::other("the thread that supervises postgresql panicked")),
         }
     }
 }
@@ -100,12 +100,13 @@ impl Drop for Supervisor {
 struct Watch {
     installation: Arc<Installation>,
     pid: Arc<AtomicU32>,
-    /// When the server died, or did not start, within the last period.
+    /// Instants within the last [`RESTART_WINDOW`] at which the server died or failed to start.
     died: Vec<Instant>,
 }
 
 impl Watch {
-    /// Looks after the server until it is told to stop, or gives up. Gives the server that runs then.
+    /// Watches the server and restarts it, until the stop message arrives or the server has died too often. Returns the
+    /// server that is running then.
     fn run(
         mut self,
         server: Server,
@@ -126,17 +127,17 @@ impl Watch {
             let Some(why) = why else { continue };
             if self.is_too_often() {
                 let reason =
-                    format!("postgresql died more than {MAX_RESTARTS} times within a minute, at last because: {why}");
-                tracing::error!(reason, "the private postgresql is given up");
+                    format!("postgresql died more than {MAX_RESTARTS} times within a minute, last because: {why}");
+                tracing::error!(reason, "the private postgresql keeps dying; giving up");
                 let _ = give_up.send(reason);
                 return None;
             }
-            tracing::error!(why, "the private postgresql died; it is started again");
+            tracing::error!(why, "the private postgresql died; restarting it");
             server = self.start().map_err(|error| error.to_string());
         }
     }
 
-    /// Counts another death. Gives whether that is one too many.
+    /// Counts one more death. Returns true if the server died too often.
     fn is_too_often(&mut self) -> bool {
         let now = Instant::now();
         self.died.retain(|died| now.duration_since(*died) < RESTART_WINDOW);

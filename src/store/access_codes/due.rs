@@ -1,4 +1,4 @@
-//! Claiming what is due: codes with their locks, passing over what somebody else holds.
+//! Claims of due codes by locking their devices, skipping devices that another transaction has locked.
 
 use super::locks::{locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
@@ -12,37 +12,34 @@ use sqlx::{PgConnection, QueryBuilder};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// A code that is due, and its lock, which is locked.
+/// Code that is due, on a locked device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Due {
-    /// The lock.
     pub device_id: Uuid,
-    /// Its workspace.
     pub workspace_id: Uuid,
-    /// The code.
     pub access_code_id: Uuid,
 }
 
-/// On which locks due codes are looked for.
+/// Devices on which to look for due codes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum DueOn<'a> {
-    /// On these.
-    These(&'a [Uuid]),
-    /// On all but these.
-    AllBut(&'a [Uuid]),
+    /// Only these devices.
+    Only(&'a [Uuid]),
+    /// All devices except these.
+    AllExcept(&'a [Uuid]),
 }
 
-/// Claims codes that are due, the `first` that wait longest, by locking their devices. Those that somebody else works on
-/// are passed over before it is counted.
+/// Claims due codes by locking their devices: at most `first` codes, those that have been due longest. Codes on devices
+/// that another transaction has locked are skipped and do not count.
 pub(crate) async fn claim_due(
     tx: &mut PgConnection,
     machine_now: Timestamp,
     on: DueOn<'_>,
     first: usize,
 ) -> Result<Vec<Due>> {
-    let (device_ids, are_meant) = match on {
-        DueOn::These(device_ids) => (device_ids, true),
-        DueOn::AllBut(device_ids) => (device_ids, false),
+    let (device_ids, is_included) = match on {
+        DueOn::Only(device_ids) => (device_ids, true),
+        DueOn::AllExcept(device_ids) => (device_ids, false),
     };
     let due = sqlx::query_as!(
         Due,
@@ -52,14 +49,14 @@ pub(crate) async fn claim_due(
            order by a.wake_at limit $4 for update of d skip locked"#,
         machine_now,
         device_ids,
-        are_meant,
+        is_included,
         ordinal_after(first),
     );
     Ok(due.fetch_all(tx).await?)
 }
 
-/// The workspaces of the codes that are due, the `first` that wait longest, each as often as it has codes. Those on the
-/// locks that are left out do not count.
+/// Returns the workspaces of the `first` codes that have been due longest, one entry per code. Codes on the devices
+/// `left_out` are ignored.
 pub(crate) async fn longest_due(
     pool: &Pool,
     machine_now: Timestamp,
@@ -72,14 +69,14 @@ pub(crate) async fn longest_due(
         left_out,
         ordinal_after(first),
     );
-    Ok(due.fetch_all(pool.of(Uuid::nil())).await?)
+    Ok(due.fetch_all(pool.for_workspace(Uuid::nil())).await?)
 }
 
-/// How many of the codes that fell due last [`claim_newly_due`] looks at.
+/// Number of most recently due codes that [`claim_newly_due`] reads.
 const NEWEST: i64 = 5000;
 
-/// Claims codes that fell due last, by locking their devices, and all else that is due on these. Devices and workspaces
-/// that are left out, and what somebody else works on, are passed over.
+/// Claims the most recently due codes by locking their devices, at most `first`, together with all other due codes on
+/// these devices. Skips the given devices and workspaces, and devices that another transaction has locked.
 pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,
     machine_now: Timestamp,
@@ -105,7 +102,7 @@ pub(crate) async fn claim_newly_due(
     if newest.is_empty() {
         return Ok(newest);
     }
-    // What has waited longer on the same lock comes before them.
+    // Codes that have been due longer on the same device must be processed first.
     let device_ids: BTreeSet<Uuid> = newest.iter().map(|due| due.device_id).collect();
     let due = sqlx::query_as!(
         Due,
@@ -120,7 +117,7 @@ pub(crate) async fn claim_newly_due(
     Ok(due.fetch_all(tx).await?)
 }
 
-/// The devices of claimed codes, as they are under the locks.
+/// Returns the devices of claimed codes as they are under the locks.
 pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let mut query = QueryBuilder::new("select ");
@@ -130,7 +127,8 @@ pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Resul
     with_settings(tx, rows).await
 }
 
-/// Claimed codes that are still due, and those that wait for something to leave the memory of their locks.
+/// Returns the claimed codes that are still due, and the codes that are blocked by an entry in the memory of their
+/// locks.
 pub(crate) async fn claimed_codes(
     tx: &mut PgConnection,
     due: &[Due],

@@ -1,4 +1,4 @@
-//! Locking: groups, devices, and what is read only under their locks.
+//! Row locks of PIN groups and devices, and reads that are only valid under these locks.
 
 use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::caller::Visibility;
@@ -14,7 +14,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// The row of a device that is locked.
+/// Row of a locked device, with the number of its backup codes that can be pulled.
 pub(super) struct LockedRow {
     device: DeviceRow,
     backups: i64,
@@ -28,28 +28,28 @@ impl LockedRow {
     }
 }
 
-/// Reads devices `a` in the order of their ids.
+/// Reads the locked devices `a` in the order of the query, and counts their backup codes.
 pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
     let devices: Vec<DeviceRow> = query.build_query_as().fetch_all(&mut *tx).await?;
     count_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
 }
 
-/// A code's row with its workspace's.
-struct Found {
+/// Row of a code, with the settings of its workspace.
+struct CodeWithSettings {
     code: AccessCodeRow,
     is_conflict: bool,
     settings: WorkspaceSettingsRow,
 }
 
-impl FromRow<'_, PgRow> for Found {
+impl FromRow<'_, PgRow> for CodeWithSettings {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let is_conflict = row.try_get(AccessCodeRow::COUNT)?;
         Ok(Self { code: AccessCodeRow::from_row(row)?, is_conflict, settings: WorkspaceSettingsRow::from_row(row)? })
     }
 }
 
-/// Locks these devices of the workspace in the order of their ids. Devices that are not there are missing from the
-/// answer.
+/// Locks these devices of the workspace in the order of their ids. Devices that do not exist are missing from the
+/// result.
 pub(crate) async fn lock_devices(
     tx: &mut PgConnection,
     visibility: &Visibility,
@@ -64,8 +64,9 @@ pub(crate) async fn lock_devices(
     with_settings(tx, rows).await
 }
 
-/// Reads the settings of the workspaces of devices that are locked, in a statement of its own: the one that waited for the locks saw
-/// what was there before. As whoever changes a clock locks all its devices first, it stands still from here on.
+/// Reads the settings of the workspaces of locked devices. This needs a statement of its own, because the statement
+/// that waited for the locks sees older data. A transaction that changes a clock locks all devices of the workspace
+/// first, so the clock cannot change after this read.
 pub(super) async fn with_settings(tx: &mut PgConnection, rows: Vec<LockedRow>) -> Result<Vec<LockedDevice>> {
     let workspace_ids: BTreeSet<Uuid> = rows.iter().map(|row| row.device.workspace_id).collect();
     if workspace_ids.is_empty() {
@@ -74,14 +75,15 @@ pub(super) async fn with_settings(tx: &mut PgConnection, rows: Vec<LockedRow>) -
     let all_settings = workspaces::all_settings(tx, &workspace_ids.into_iter().collect::<Vec<_>>()).await?;
     let mut locked = Vec::with_capacity(rows.len());
     for row in rows {
-        // A workspace that is gone takes its devices with it, and those are locked.
+        // Not reachable: deleting a workspace deletes its devices, and these are locked.
         let Some((ids, settings)) = all_settings.get(&row.device.workspace_id) else { continue };
         locked.push(row.with_settings(ids.clone(), *settings)?);
     }
     Ok(locked)
 }
 
-/// Counts the backup codes that can be pulled, under the locks and where there are pools at all.
+/// Counts the backup codes that can be pulled, under the locks of the devices. Sends no statement if no device has a
+/// backup pool.
 async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedRow>> {
     let with_pool: Vec<Uuid> =
         rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
@@ -105,18 +107,17 @@ async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Resul
     Ok(rows)
 }
 
-/// The PIN group of a key.
+/// PIN group of a `common_code_key`.
 #[derive(Debug)]
 pub(crate) struct PinGroup {
-    /// The key.
     pub common_code_key: String,
-    /// Its PIN, if one was chosen.
+    /// PIN of the group; `None` if none was chosen yet.
     pub code: Option<String>,
-    /// Whether any code has the key.
+    /// True if a code that is not gone has the key.
     pub has_members: bool,
 }
 
-/// Locks the PIN groups of these keys, which are sorted, making those that are new.
+/// Locks the PIN groups of these keys, and creates missing ones. The keys must be sorted.
 pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query!(
         "insert into pin_group (workspace_id, common_code_key)
@@ -130,10 +131,10 @@ pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, k
     Ok(())
 }
 
-/// The PIN groups of these keys. To be read with the groups locked, in a statement of its own: what the one that
-/// waited for the lock saw is older.
+/// Returns the PIN groups of these keys. Must be called with the groups locked, as a separate statement: the statement
+/// that waited for the locks sees older data.
 pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
-    // `offset 0`, here and below, keeps each look-up to the one index that is made for it: see the migrations.
+    // `offset 0`, here and below, makes each look-up use the one index that was created for it: see the migrations.
     let groups = sqlx::query_as!(
         PinGroup,
         r#"select g.common_code_key as "common_code_key!", g.code as "code?",
@@ -150,7 +151,7 @@ pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: 
     Ok(groups)
 }
 
-/// Sets the PINs of groups.
+/// Sets the PINs of groups, and creates missing groups.
 pub(crate) async fn set_pin_groups(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -170,7 +171,7 @@ pub(crate) async fn set_pin_groups(
     Ok(())
 }
 
-/// Removes groups, which are locked and have no codes.
+/// Removes groups. They must be locked and have no codes.
 pub(crate) async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query!(
         "delete from pin_group
@@ -186,36 +187,37 @@ pub(crate) async fn delete_pin_groups(tx: &mut PgConnection, workspace_id: Uuid,
     Ok(())
 }
 
-/// A PIN that a code is to have.
+/// Requested change of the PIN or the time frame of a code.
 #[derive(Clone, Debug)]
 pub struct PinChange {
-    /// The code.
+    /// Code to change.
     pub access_code_id: Uuid,
-    /// The PIN; `None`: the one it has, for other times.
+    /// New PIN; `None` if only the time frame changes.
     pub code: Option<String>,
 }
 
-/// What [`lock_access_codes`] found.
+/// Result of [`lock_access_codes`].
 #[derive(Debug, Default)]
 pub(crate) struct LockedAccessCodes {
-    /// The devices, locked.
+    /// Locked devices.
     pub locked: Vec<LockedDevice>,
-    /// The codes, in the order in which they were made.
+    /// Codes in the order of their creation: the requested ones, and those that are blocked on one of the devices.
     pub codes: Vec<StoredCode>,
-    /// The codes, of all on the devices, that have a PIN that is wanted, or that one of `codes` has and wants to keep.
+    /// Codes on the devices that may conflict with a PIN change: they have the new PIN, or the current PIN of the code
+    /// to change.
     pub conflicts: Vec<StoredCode>,
 }
 
-/// The devices of these codes, locked, and the codes as they are under those locks. Codes that are not there are missing
-/// from the answer; those that wait for something to leave the memory of these devices are in it. With them come those
-/// that may stand in the way of the PINs wanted: one statement less than to ask for them later.
+/// Locks the devices of these codes, and reads the codes under these locks. Codes that do not exist are missing from
+/// the result. The result also contains codes that are blocked by an entry in the memory of these devices, and codes
+/// that may conflict with the PIN changes, which saves a separate statement.
 pub(crate) async fn lock_access_codes(
     tx: &mut PgConnection,
     visibility: &Visibility,
     access_code_ids: &[Uuid],
     pin_changes: &[PinChange],
 ) -> Result<LockedAccessCodes> {
-    // A code never moves to another device: where it is need not be read anew under the lock.
+    // A code never moves to another device, so its device need not be read again under the lock.
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(array(");
     query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
@@ -228,21 +230,24 @@ pub(crate) async fn lock_access_codes(
         return Ok(LockedAccessCodes::default());
     }
     let mut query = codes_with_settings(visibility, access_code_ids, &device_ids, pin_changes);
-    let found: Vec<Found> = query.build_query_as().fetch_all(tx).await?;
-    let mut all = LockedAccessCodes::default();
+    let found: Vec<CodeWithSettings> = query.build_query_as().fetch_all(tx).await?;
+    let mut result = LockedAccessCodes::default();
     let mut settings = None;
-    for Found { code, is_conflict, settings: of_it } in found {
-        settings = Some(of_it);
-        if is_conflict { &mut all.conflicts } else { &mut all.codes }.push(code.try_into()?);
+    for CodeWithSettings { code, is_conflict, settings: row_settings } in found {
+        settings = Some(row_settings);
+        if is_conflict { &mut result.conflicts } else { &mut result.codes }.push(code.try_into()?);
     }
-    // Where there is none of the codes, nobody asks for their locks.
-    let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else { return Ok(all) };
-    all.locked = rows.into_iter().map(|row| row.with_settings(ids.clone(), settings)).collect::<Result<_>>()?;
-    Ok(all)
+    // If none of the codes exists, the caller does not need the locked devices.
+    let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else {
+        return Ok(result);
+    };
+    result.locked = rows.into_iter().map(|row| row.with_settings(ids.clone(), settings)).collect::<Result<_>>()?;
+    Ok(result)
 }
 
-/// Selects codes, those that wait for a place on these devices, and conflicts for PINs, each with the settings of its
-/// workspace. Each kind is looked up by an index of its own: `offset 0` keeps them apart.
+/// Builds the query for the codes, the codes that are blocked on these devices, and the conflicts of the PIN changes,
+/// each with the settings of the workspace. Each kind is looked up with its own index: `offset 0` keeps the subqueries
+/// separate.
 fn codes_with_settings(
     visibility: &Visibility,
     access_code_ids: &[Uuid],
@@ -272,8 +277,10 @@ fn codes_with_settings(
              and a.held_code <> a.code",
         ] {
             query.push(" union all select ").push(AccessCodeRow::COLUMNS).push(", true from unnest(");
-            query.push_bind(pin_changes.iter().map(|it| it.access_code_id).collect::<Vec<_>>()).push("::uuid[], ");
-            query.push_bind(pin_changes.iter().map(|it| it.code.clone()).collect::<Vec<_>>());
+            query
+                .push_bind(pin_changes.iter().map(|change| change.access_code_id).collect::<Vec<_>>())
+                .push("::uuid[], ");
+            query.push_bind(pin_changes.iter().map(|change| change.code.clone()).collect::<Vec<_>>());
             query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
             query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (values (own.code), ");
             query.push("(wanted.code)) as pin(code) cross join lateral (select * from access_code a where ");
@@ -286,7 +293,7 @@ fn codes_with_settings(
     query
 }
 
-/// Locks the PIN group of a key. `false`: there is none.
+/// Locks the PIN group of a key. Returns false if the group does not exist.
 pub(crate) async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, common_code_key: &str) -> Result<bool> {
     let found = sqlx::query!(
         "select common_code_key from pin_group where workspace_id = $1 and common_code_key = $2 for update",
@@ -298,7 +305,7 @@ pub(crate) async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, co
     Ok(found.is_some())
 }
 
-/// The ids of the codes of a group. To be read with the group locked: it gets no further members then.
+/// Returns the ids of the codes of a group. Must be called with the group locked: it then gets no further members.
 pub(crate) async fn members(
     tx: &mut PgConnection,
     visibility: &Visibility,

@@ -1,10 +1,10 @@
-//! Reservations: the codes that stand in the way of new ones.
+//! SQL of reservations: existing codes that may conflict with new ones.
 
 use super::row::window;
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::Window;
 use crate::domain::linked::Reservation;
-use crate::domain::offline::{OfflineKind, Registered};
+use crate::domain::offline::{ExistingOfflineCode, OfflineKind};
 use crate::domain::simulation::CodeInMemory;
 use crate::error::{Error, Result};
 use sqlx::PgConnection;
@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Reservations of the codes `a` that follow the word `from`.
+/// Reads the reservations of the codes `a`; `$codes` is the SQL after `from`.
 macro_rules! reservations {
     ($tx:expr, $codes:tt, $($value:expr),+) => {
         sqlx::query_as!(
@@ -28,23 +28,21 @@ macro_rules! reservations {
         .fetch_all($tx)
         .await
         .map_err(Error::from)
-        .and_then(ReservationRow::all)
+        .and_then(ReservationRow::into_reservations)
     };
 }
 
-/// A PIN somebody wants to have on a lock.
+/// PIN on a lock for which conflicting codes are looked up.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PinQuery {
-    /// The lock.
     pub device_id: Uuid,
-    /// The PIN.
     pub code: String,
 }
 
-/// The codes that already have these PINs on these locks, at whatever time. Those that have ended and are only kept to
-/// be seen have nothing any more.
+/// Returns the reservations of codes that already have these PINs on these locks, at any time. Expired codes that only
+/// stay visible do not reserve their PIN.
 ///
-/// `offset 0`, here and below, keeps PostgreSQL from turning the join round and reading all codes for each PIN.
+/// `offset 0`, here and below, prevents PostgreSQL from reversing the join and reading all codes for each PIN.
 pub(crate) async fn reservations_of_codes(
     tx: &mut PgConnection,
     pins: &BTreeSet<PinQuery>,
@@ -61,12 +59,12 @@ pub(crate) async fn reservations_of_codes(
                               where a.held_code = wanted.code and a.device_id is not distinct from wanted.device_id
                                     and a.held_code <> a.code and a.gone_at is null
                               offset 0)) as a",
-        &pins.iter().map(|it| it.device_id).collect::<Vec<_>>(),
-        &pins.iter().map(|it| it.code.clone()).collect::<Vec<_>>()
+        &pins.iter().map(|pin| pin.device_id).collect::<Vec<_>>(),
+        &pins.iter().map(|pin| pin.code.clone()).collect::<Vec<_>>()
     )
 }
 
-/// All codes on these locks that have a PIN or take a place there.
+/// Returns the reservations of all codes on these locks that have a PIN or use a slot in the memory of the lock.
 pub(crate) async fn reservations_on_devices(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
@@ -100,40 +98,41 @@ struct ReservationRow {
 }
 
 impl ReservationRow {
-    /// What is asked for and, where that differs, what the lock holds: while a PIN is being changed both are taken.
+    /// Returns the reservation of the requested entry and, if it differs, that of the entry on the lock. While a PIN is
+    /// being changed, both PINs are reserved.
     fn reservations(self) -> Result<(Reservation, Option<Reservation>)> {
         let id = self.access_code_id;
         let held_window = window((self.held_starts_at, self.held_ends_at), (id, "held_starts_at"))?;
         let held = self.held_code.map(|code| (code, held_window));
-        let asked = Reservation {
+        let requested = Reservation {
             access_code_id: self.access_code_id,
             device_id: self.device_id,
             code: self.code,
             window: window((self.starts_at, self.ends_at), (id, "starts_at"))?,
             is_natively_scheduled: self.is_natively_scheduled,
             is_managed: self.is_managed,
-            // A backup that did not find room takes none from guests.
-            needs_room: !self.is_backup || held.is_some(),
+            // A backup code that is not on the lock does not reduce the capacity for other codes.
+            uses_slot: !self.is_backup || held.is_some(),
             is_in_pool: self.is_in_pool,
             is_being_removed: self.is_ended && held.is_some(),
         };
-        let held = held.filter(|(code, window)| *code != asked.code || *window != asked.window);
-        let held = held.map(|(code, window)| Reservation { code, window, needs_room: false, ..asked.clone() });
-        Ok((asked, held))
+        let held = held.filter(|(code, window)| *code != requested.code || *window != requested.window);
+        let held = held.map(|(code, window)| Reservation { code, window, uses_slot: false, ..requested.clone() });
+        Ok((requested, held))
     }
 
-    fn all(rows: Vec<Self>) -> Result<Vec<Reservation>> {
+    fn into_reservations(rows: Vec<Self>) -> Result<Vec<Reservation>> {
         let mut reservations = Vec::with_capacity(rows.len());
         for row in rows {
-            let (asked, held) = row.reservations()?;
-            reservations.push(asked);
+            let (requested, held) = row.reservations()?;
+            reservations.push(requested);
             reservations.extend(held);
         }
         Ok(reservations)
     }
 }
 
-/// What these locks hold with these PINs.
+/// Returns the entries on these locks that have these PINs, without offline codes.
 pub(crate) async fn held_with_codes(
     tx: &mut PgConnection,
     pins: &BTreeSet<(Uuid, String)>,
@@ -171,7 +170,7 @@ pub(crate) async fn held_with_codes(
     Ok(held)
 }
 
-/// How many codes these locks hold.
+/// Returns the number of codes on each of these locks, without offline codes.
 pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query!(
         r#"select device_id, count(*) as "count!" from access_code
@@ -182,15 +181,15 @@ pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> R
     .fetch_all(tx)
     .await?;
     let counts = rows.into_iter().map(|row| (row.device_id, row.count));
-    let none = device_ids.iter().map(|device_id| (*device_id, 0));
-    Ok(none.chain(counts).collect())
+    let zeros = device_ids.iter().map(|device_id| (*device_id, 0));
+    Ok(zeros.chain(counts).collect())
 }
 
-/// The codes on these locks that their makers computed.
+/// Returns the offline codes of these locks.
 pub(crate) async fn offline_on_devices(
     tx: &mut PgConnection,
     device_ids: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<Registered>>> {
+) -> Result<HashMap<Uuid, Vec<ExistingOfflineCode>>> {
     let rows = sqlx::query!(
         r#"select device_id, starts_at as "starts_at!", ends_at as "ends_at!",
                   particulars -> 'offline' -> 'kind' as "kind!: Json<OfflineKind>"
@@ -200,10 +199,10 @@ pub(crate) async fn offline_on_devices(
     )
     .fetch_all(tx)
     .await?;
-    let mut registered: HashMap<Uuid, Vec<Registered>> = HashMap::new();
+    let mut registered: HashMap<Uuid, Vec<ExistingOfflineCode>> = HashMap::new();
     for row in rows {
         let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
-        registered.entry(row.device_id).or_default().push(Registered { kind: row.kind.0, window });
+        registered.entry(row.device_id).or_default().push(ExistingOfflineCode { kind: row.kind.0, window });
     }
     Ok(registered)
 }

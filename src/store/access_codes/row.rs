@@ -1,4 +1,4 @@
-//! An access code's row: its columns, and the code that they make.
+//! Row of an access code, and its conversion to and from the domain type.
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
@@ -10,7 +10,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 row! {
-    /// An access code as its row has it.
+    /// Row of an access code.
     #[derive(Debug)]
     AccessCodeRow of access_code {
         access_code_id: Uuid,
@@ -53,26 +53,26 @@ row! {
     }
 }
 
-/// A code with the instants that follow from its life, as its row has them.
+/// Access code with the due times derived from its state, as stored in its row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredCode {
-    /// The code.
     pub code: AccessCode,
-    /// When the next step of its life falls due, in the workspace's time.
+    /// Instant at which the next step is due, by the clock of the workspace; `None` if no step becomes due by the
+    /// passing of time.
     pub due_at: Option<Timestamp>,
-    /// The same in the machine's time; `None` where no passing of time leads there.
+    /// `due_at` in machine time; `None` if the clock never reaches it by itself, for example while it is held.
     pub wake_at: Option<Timestamp>,
 }
 
 impl StoredCode {
-    /// When the next step of a code on this lock falls due: in the workspace's time, and in the machine's where the passing
-    /// of time leads there.
+    /// Returns the instant at which the next step of a code on this lock is due: in the time of the workspace, and in
+    /// machine time if the clock reaches that instant by itself.
     pub fn due_times(code: &AccessCode, locked: &LockedDevice) -> (Option<Timestamp>, Option<Timestamp>) {
         let due_at = code.state.next(&locked.device.lock(&locked.settings)).map(|(due_at, _)| due_at);
         (due_at, due_at.and_then(|due_at| locked.settings.clock.machine_time_of(due_at)))
     }
 
-    /// The group that it is in no longer, with its workspace.
+    /// Returns the PIN group that the code has left, with its workspace; `None` if it has not left one.
     pub fn left_group(&self) -> Option<(Uuid, String)> {
         let is_gone = self.code.state.gone_at.is_some();
         let key = self.code.left_group.as_ref().or(self.code.common_code_key.as_ref().filter(|_| is_gone))?;
@@ -80,10 +80,10 @@ impl StoredCode {
     }
 }
 
-/// A window from its two columns.
+/// Builds the window from its two columns.
 ///
 /// # Errors
-/// A row that has one of them only.
+/// Only one of the columns is set.
 pub(super) fn window(
     (starts_at, ends_at): (Option<Timestamp>, Option<Timestamp>),
     (access_code_id, column): (Uuid, &str),
@@ -104,7 +104,7 @@ impl TryFrom<AccessCodeRow> for StoredCode {
         let held_name = row.held_name;
         let state = CodeState {
             created_at: row.created_at,
-            asked: LockCode {
+            requested: LockCode {
                 name: row.name,
                 code: row.code,
                 window: window((row.starts_at, row.ends_at), (id, "starts_at"))?,
@@ -117,9 +117,9 @@ impl TryFrom<AccessCodeRow> for StoredCode {
             held: row.held_code.map(|code| LockCode { name: held_name, code, window: held_window }),
             first_held_at: row.first_held_at,
             as_of: row.as_of,
-            working_since: row.working_since,
+            operation_started_at: row.working_since,
             gone_at: row.gone_at,
-            rare_fields: row.particulars.map(|particulars| particulars.0).unwrap_or_default(),
+            rare_fields: row.particulars.map(|json| json.0).unwrap_or_default(),
         };
         let code = AccessCode {
             access_code_id: id,
@@ -151,11 +151,11 @@ impl From<StoredCode> for AccessCodeRow {
             created_at: state.created_at,
             is_offline: state.is_offline,
             is_backup: state.is_backup,
-            name: state.asked.name,
-            code: state.asked.code,
-            starts_at: state.asked.window.map(|window| window.starts_at),
-            ends_at: state.asked.window.map(|window| window.ends_at),
-            // Others of its group find the code by it: not once it is gone.
+            name: state.requested.name,
+            code: state.requested.code,
+            starts_at: state.requested.window.map(|window| window.starts_at),
+            ends_at: state.requested.window.map(|window| window.ends_at),
+            // Linked codes find each other by this key. A code that is gone is no longer one of them.
             common_code_key: code.common_code_key.filter(|_| state.gone_at.is_none()),
             is_natively_scheduled: state.is_natively_scheduled,
             is_external_modification_allowed: code.is_external_modification_allowed,
@@ -167,7 +167,7 @@ impl From<StoredCode> for AccessCodeRow {
             held_ends_at: held_window.map(|window| window.ends_at),
             first_held_at: state.first_held_at,
             as_of: state.as_of,
-            working_since: state.working_since,
+            working_since: state.operation_started_at,
             due_at,
             wake_at,
             gone_at: state.gone_at,

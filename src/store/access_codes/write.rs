@@ -1,4 +1,4 @@
-//! Writing what follows from codes: when they are woken, and PIN groups that nobody is in any more.
+//! Writes of data derived from codes: wake times, due times, and the removal of empty PIN groups.
 
 use super::row::StoredCode;
 use crate::clock::{Timestamp, WorkspaceClock};
@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Sets when the codes of a workspace are to be woken by this clock; for when the clock has changed.
+/// Recomputes the wake times of the codes of a workspace for this clock. For use after a change of the clock.
 pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (ids, wake_at): (Vec<Uuid>, Vec<Option<Timestamp>>) = sqlx::query!(
         r#"select access_code_id, due_at as "due_at!", wake_at from access_code
@@ -36,23 +36,24 @@ pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, cl
     Ok(())
 }
 
-/// Writes when these codes are next due, as it follows from their lives.
+/// Writes the due times and wake times of these codes.
 pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -> Result<()> {
     sqlx::query!(
         "update access_code set due_at = new.due_at, wake_at = new.wake_at
          from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[]) as new(access_code_id, due_at, wake_at)
          where access_code.access_code_id = new.access_code_id",
-        &codes.iter().map(|it| it.code.access_code_id).collect::<Vec<_>>(),
-        &codes.iter().map(|it| it.due_at).collect::<Vec<_>>() as &[Option<Timestamp>],
-        &codes.iter().map(|it| it.wake_at).collect::<Vec<_>>() as &[Option<Timestamp>],
+        &codes.iter().map(|stored| stored.code.access_code_id).collect::<Vec<_>>(),
+        &codes.iter().map(|stored| stored.due_at).collect::<Vec<_>>() as &[Option<Timestamp>],
+        &codes.iter().map(|stored| stored.wake_at).collect::<Vec<_>>() as &[Option<Timestamp>],
     )
     .execute(tx)
     .await?;
     Ok(())
 }
 
-/// Removes the PIN groups of these keys that have no code any more. One that another transaction is about to add codes
-/// to is passed over: waiting for it could wait for ever, since it locks groups before devices.
+/// Removes the PIN groups of these keys that have no codes left. A group that another transaction has locked, because
+/// it is about to add codes, is skipped: waiting for it could deadlock, since that transaction locks groups before
+/// devices.
 pub(crate) async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(Uuid, String)>) -> Result<()> {
     let (workspace_ids, keys): (Vec<Uuid>, Vec<String>) = keys.into_iter().unzip();
     let lock = sqlx::query_scalar!(
@@ -68,8 +69,8 @@ pub(crate) async fn remove_empty_groups(tx: &mut PgConnection, keys: BTreeSet<(U
     if locked.is_empty() {
         return Ok(());
     }
-    // A statement of its own, which sees the codes that came before the group was locked. It passes over, once more, what
-    // is locked by others.
+    // A separate statement, which sees the codes that were added before the group was locked. It again skips groups
+    // that other transactions have locked.
     let remove = sqlx::query!(
         "delete from pin_group
                   where ctid = any(array(

@@ -1,59 +1,58 @@
-//! Whether a document that comes from outside can be believed. It is brought into its usual form on the way.
+//! Validation and normalization of imported documents.
 
-use super::agreement::Agreement;
-use super::document::{Document, Wrong};
+use super::consistency::Consistency;
+use super::document::{Document, DocumentError};
 use super::raw;
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
-use super::written::Written;
+use super::written::DocumentWriter;
 use crate::clock::{Timestamp, from_iso, to_iso};
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
-/// What counts something: no more than this, so that counting on does not overflow.
+/// Maximum value of a counter, so that incrementing it does not overflow.
 const MAX_COUNTER: i64 = 1_000_000_000;
 
-/// A column as the database has it.
+/// Column of the database.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Column {
-    /// The table.
     pub(crate) table: String,
-    /// Its name.
     pub(crate) name: String,
-    /// Its type, as PostgreSQL writes it.
+    /// Type, as PostgreSQL writes it.
     pub(crate) kind: String,
-    /// Whether it can be null.
+    /// True if the column can be null.
     pub(crate) is_nullable: bool,
-    /// Whether the database has a value where none is given.
+    /// True if the database has a default value.
     pub(crate) has_default: bool,
 }
 
-/// The columns of these tables that a snapshot has.
+/// Columns of a snapshot, by table.
 pub(crate) type Columns = HashMap<String, Vec<Column>>;
 
-/// Checks everything that the code which reads rows relies on. Gives the document as one of the workspace `workspace_id`,
-/// with instants and ids in their usual form. Besides what is told by columns, answers that are kept name the workspace.
+/// Checks everything that the code reading the rows relies on. Returns the document as one of the workspace
+/// `workspace_id`, with instants and ids in their usual form. The old id of the workspace is replaced in all values of
+/// the rows, since stored responses contain it, too.
 ///
 /// # Errors
-/// The first thing that is wrong.
+/// The first violation.
 pub(crate) async fn normalize(
     document: &Document<'_>,
     columns: &Columns,
     workspace_id: Uuid,
     (most, room): (usize, usize),
-) -> Result<Vec<u8>, Wrong> {
-    if document.clock.going_on(DateTime::UNIX_EPOCH).is_none() {
-        return Err("clock: there is no such clock".to_owned());
+) -> Result<Vec<u8>, DocumentError> {
+    if document.clock.continued(DateTime::UNIX_EPOCH).is_none() {
+        return Err("clock: is not a valid clock".to_owned());
     }
-    let said = |error: serde_json::Error| error.to_string();
+    let message = |error: serde_json::Error| error.to_string();
     let (from, to) = (document.workspace_id.to_string(), workspace_id.to_string());
     let mut workspace = raw::value(document.workspace, most, || "workspace".to_owned())?;
     Rows::of(&WORKSPACE, columns).check(&mut workspace, &|| "workspace".to_owned())?;
-    let mut agreement = Agreement::of(&workspace);
+    let mut consistency = Consistency::of(&workspace);
     let mut keys = Keys::default();
     let mut written =
-        Written::begin(Vec::with_capacity(room), workspace_id, &document.clock, &workspace).map_err(said)?;
+        DocumentWriter::begin(Vec::with_capacity(room), workspace_id, &document.clock, &workspace).map_err(message)?;
     drop(workspace);
     for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
         written.table(index, table.name);
@@ -63,35 +62,35 @@ pub(crate) async fn normalize(
             let location = || format!("tables.{}[{number}]", table.name);
             let mut row = raw::value(row, most, location)?;
             checked.check(&mut row, &location)?;
-            keys.note(table, number, &row)?;
-            agreement.note(table, number, &row)?;
+            keys.add(table, number, &row)?;
+            consistency.add(table, number, &row)?;
             if from != to {
-                rename(&mut row, &from, &to);
+                replace_string(&mut row, &from, &to);
             }
-            written.row(number, &row).map_err(said)
+            written.row(number, &row).map_err(message)
         })
         .await?;
         keys.end(table)?;
     }
-    agreement.check()?;
+    consistency.check()?;
     Ok(written.end(None))
 }
 
-fn rename(value: &mut Value, from: &str, to: &str) {
+fn replace_string(value: &mut Value, from: &str, to: &str) {
     match value {
         Value::String(text) if text == from => to.clone_into(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
-        Value::Object(fields) => fields.values_mut().for_each(|value| rename(value, from, to)),
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_string(item, from, to)),
+        Value::Object(fields) => fields.values_mut().for_each(|value| replace_string(value, from, to)),
         _ => {}
     }
 }
 
-/// What tells a row apart.
+/// Key of a row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
-    /// A UUID, as nearly everywhere.
+    /// UUID, in nearly all tables.
     Id(Uuid),
-    /// Any text.
+    /// Other text.
     Text(Box<str>),
 }
 
@@ -101,14 +100,15 @@ impl Key {
     }
 }
 
-/// The keys of the rows that were seen: each may be there once, and whatever is referred to is to be there.
+/// Keys of the rows read so far. Each key may occur once in its table, and the target of a reference must exist.
 #[derive(Default)]
 struct Keys {
-    /// Of the tables that others refer to.
+    /// Keys of completed tables that other tables refer to.
     by_table: HashMap<&'static str, HashSet<Key>>,
-    /// Of the table that is being read.
+    /// Keys of the current table.
     of_table: HashSet<Key>,
-    /// References of its rows to rows of its own that were not seen yet: the row, the column, the key.
+    /// References of rows of the current table to rows of the same table that were not read yet: row number, column,
+    /// key.
     pending: Vec<(usize, &'static str, Key)>,
 }
 
@@ -119,10 +119,10 @@ impl Keys {
         debug_assert!(!self.by_table.contains_key(table.name));
     }
 
-    fn note(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), Wrong> {
+    fn add(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), DocumentError> {
         let key = row[table.key].as_str().unwrap_or_default();
         if !self.of_table.insert(Key::of(key)) {
-            return Err(format!("tables.{}[{number}].{}: {key} is there twice", table.name, table.key));
+            return Err(format!("tables.{}[{number}].{}: {key} is a duplicate", table.name, table.key));
         }
         for (column, other) in table.refers {
             let Some(text) = row[*column].as_str() else { continue };
@@ -138,7 +138,7 @@ impl Keys {
         Ok(())
     }
 
-    fn end(&mut self, table: &Table) -> Result<(), Wrong> {
+    fn end(&mut self, table: &Table) -> Result<(), DocumentError> {
         if let Some((number, column, key)) = self.pending.iter().find(|(_, _, key)| !self.of_table.contains(key)) {
             let key = match key {
                 Key::Id(id) => id.to_string(),
@@ -147,22 +147,22 @@ impl Keys {
             return Err(refers_to_nothing(table, *number, column, table.name, &key));
         }
         let of_table = std::mem::take(&mut self.of_table);
-        if TABLES.iter().flat_map(|it| it.refers).any(|(_, other)| *other == table.name) {
+        if TABLES.iter().flat_map(|table| table.refers).any(|(_, other)| *other == table.name) {
             self.by_table.insert(table.name, of_table);
         }
         Ok(())
     }
 }
 
-fn refers_to_nothing(table: &Table, number: usize, column: &str, other: &str, key: &str) -> Wrong {
+fn refers_to_nothing(table: &Table, number: usize, column: &str, other: &str, key: &str) -> DocumentError {
     format!("tables.{}[{number}].{column}: there is no {other} {key} in the snapshot", table.name)
 }
 
-/// The rows of one table, which all tell of the same columns.
+/// Rows of one table, which must all have the same columns.
 struct Rows<'a> {
     table: &'static Table,
     columns: &'a [Column],
-    /// The columns of the first one.
+    /// Columns of the first row.
     first: Option<Vec<String>>,
 }
 
@@ -171,8 +171,8 @@ impl<'a> Rows<'a> {
         Self { table, columns: columns.get(table.name).map_or(&[][..], Vec::as_slice), first: None }
     }
 
-    fn check(&mut self, row: &mut Value, location: &dyn Fn() -> String) -> Result<(), Wrong> {
-        let Value::Object(fields) = row else { return Err(format!("{} is no object", location())) };
+    fn check(&mut self, row: &mut Value, location: &dyn Fn() -> String) -> Result<(), DocumentError> {
+        let Value::Object(fields) = row else { return Err(format!("{} is not an object", location())) };
         let mut names: Vec<&String> = fields.keys().collect();
         names.sort_unstable();
         match &self.first {
@@ -181,8 +181,14 @@ impl<'a> Rows<'a> {
             }
             Some(_) => {}
             None => {
-                if let Some(unknown) = names.iter().find(|name| self.columns.iter().all(|it| it.name != ***name)) {
-                    return Err(format!("{}.{unknown} is unknown: was it made by a newer Latchkey?", location()));
+                if let Some(unknown) =
+                    names.iter().find(|name| self.columns.iter().all(|column| column.name != ***name))
+                {
+                    return Err(format!(
+                        "{}.{unknown} is unknown. Import it into the version of Latchkey that exported \
+                                        it",
+                        location()
+                    ));
                 }
                 self.first = Some(names.into_iter().cloned().collect());
             }
@@ -194,7 +200,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn check_column(table: &Table, column: &Column, fields: &mut Map<String, Value>) -> Result<(), Wrong> {
+fn check_column(table: &Table, column: &Column, fields: &mut Map<String, Value>) -> Result<(), DocumentError> {
     match fields.get_mut(&column.name) {
         None if column.is_nullable || column.has_default => Ok(()),
         None => Err("is missing".to_owned()),
@@ -207,7 +213,7 @@ fn check_column(table: &Table, column: &Column, fields: &mut Map<String, Value>)
     }
 }
 
-fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
+fn check_type(column: &Column, value: &mut Value) -> Result<(), DocumentError> {
     let expected = match column.kind.as_str() {
         "uuid" => {
             let id = value.as_str().and_then(|id| Uuid::parse_str(id).ok());
@@ -219,7 +225,8 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
         }
         "timestamp with time zone" => {
             if let Some(instant) = value.as_str().and_then(from_iso) {
-                // Cut to milliseconds, as all instants are; what needs no cut stays as it is written.
+                // Truncated to milliseconds, as all instants are. An instant that needs no truncation keeps its
+                // spelling.
                 if value.as_str().and_then(|text| text.parse::<Timestamp>().ok()) != Some(instant) {
                     *value = json!(to_iso(instant));
                 }
@@ -239,14 +246,14 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), Wrong> {
         "boolean" if value.is_boolean() => return Ok(()),
         "boolean" => "true or false",
         "jsonb" => return check_instants(value),
-        // The database knows.
+        // Values of other types are checked by the database.
         _ => return Ok(()),
     };
     Err(format!("is not {expected}"))
 }
 
-/// Refuses instants that can be read, and not be written any more.
-fn check_instants(value: &Value) -> Result<(), Wrong> {
+/// Rejects instants that can be parsed but not written again.
+fn check_instants(value: &Value) -> Result<(), DocumentError> {
     match value {
         Value::String(text) if text.starts_with(['+', '-']) && text.parse::<Timestamp>().is_ok() => {
             Err(format!("{text} is not between the years 1 and 9999"))
@@ -257,7 +264,7 @@ fn check_instants(value: &Value) -> Result<(), Wrong> {
     }
 }
 
-/// Whether a snapshot has this column.
+/// Returns true if the column is part of a snapshot.
 pub(crate) fn is_held(column: &str) -> bool {
     !COLUMNS_LEFT_OUT.contains(&column)
 }

@@ -1,4 +1,4 @@
-//! The checksum of a document: of what it says, however it is laid out.
+//! Checksum of a document, independent of its layout.
 
 use super::document::{CHECKSUM, Document};
 use super::raw;
@@ -8,11 +8,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::cmp::Ordering;
 
-/// The checksum of a document without its checksum: SHA-256 of its canonical JSON (RFC 8785), in hexadecimal. That of version 1
-/// is over a form of our own.
+/// Returns the checksum of a document without its `checksum` member: SHA-256 of its canonical JSON (RFC 8785), in
+/// hexadecimal. Version 1 uses a private form instead of canonical JSON.
 ///
 /// # Errors
-/// If the document has no canonical form.
+/// The document has no canonical form.
 pub fn checksum(document: &Map<String, Value>) -> Result<String> {
     let mut hash = Hash::of_version(document.get("version").and_then(Value::as_u64));
     let mut members: Vec<(&str, &Value)> = document.iter().map(|(name, value)| (name.as_str(), value)).collect();
@@ -27,21 +27,21 @@ pub fn checksum(document: &Map<String, Value>) -> Result<String> {
     Ok(hash.in_hexadecimal())
 }
 
-/// The same of a document that is read value by value, none of which is to be longer than so many bytes.
+/// Returns the [`checksum`] of a document that is parsed value by value. Each value may have at most `most` bytes.
 ///
 /// # Errors
-/// A value that is none, with its place.
+/// A value is invalid or too long; the message contains its location.
 pub(crate) async fn of(document: &Document<'_>, most: usize) -> Result<String, String> {
     let mut hash = Hash::of_version(Some(document.version));
     let mut members: Vec<(&str, &RawValue)> = document.members.iter().collect();
     members.retain(|(name, _)| *name != CHECKSUM);
     hash.open('{');
     for (index, (name, member)) in hash.sorted(members).into_iter().enumerate() {
-        hash.member(index, name).map_err(said)?;
+        hash.member(index, name).map_err(message)?;
         if name == "tables" {
             hash.tables(document, most).await?;
         } else {
-            hash.value(&raw::value(member, most, || name.to_owned())?).map_err(said)?;
+            hash.value(&raw::value(member, most, || name.to_owned())?).map_err(message)?;
         }
         hash.end_item();
     }
@@ -49,11 +49,11 @@ pub(crate) async fn of(document: &Document<'_>, most: usize) -> Result<String, S
     Ok(hash.in_hexadecimal())
 }
 
-fn said(error: impl Into<Error>) -> String {
+fn message(error: impl Into<Error>) -> String {
     error.into().to_string()
 }
 
-/// What was fed so far.
+/// State of the hash function.
 struct Hash {
     hash: Sha256,
     is_of_version_1: bool,
@@ -68,11 +68,11 @@ impl Hash {
         let tables = document.lists.iter().collect();
         self.open('{');
         for (index, (table, rows)) in self.sorted(tables).into_iter().enumerate() {
-            self.member(index, table).map_err(said)?;
+            self.member(index, table).map_err(message)?;
             self.open('[');
             raw::each(rows, |number, row| {
                 self.item(number);
-                self.value(&raw::value(row, most, || format!("tables.{table}[{number}]"))?).map_err(said)?;
+                self.value(&raw::value(row, most, || format!("tables.{table}[{number}]"))?).map_err(message)?;
                 self.end_item();
                 Ok::<_, String>(())
             })
@@ -84,7 +84,7 @@ impl Hash {
         Ok(())
     }
 
-    /// Members in the order in which they are fed.
+    /// Sorts members into the order in which they are hashed.
     fn sorted<'a, T>(&self, mut members: Vec<(&'a str, T)>) -> Vec<(&'a str, T)> {
         let order = |one: &str, other: &str| -> Ordering {
             if self.is_of_version_1 { one.cmp(other) } else { one.encode_utf16().cmp(other.encode_utf16()) }
@@ -101,7 +101,7 @@ impl Hash {
         self.open(bracket);
     }
 
-    /// Begins an item of a list.
+    /// Begins an item of a list or an object.
     fn item(&mut self, index: usize) {
         if index > 0 && !self.is_of_version_1 {
             self.hash.update(",");
@@ -155,7 +155,7 @@ impl Hash {
                 }
                 self.close(']');
             }
-            // Programs that pass a document on may write 1.0 as 1.
+            // Programs that forward a document may write 1.0 as 1.
             Value::Number(number) => self.hash.update(format!("{:e}", number.as_f64().unwrap_or_default())),
             other => self.hash.update(other.to_string()),
         }

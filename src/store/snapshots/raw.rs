@@ -1,4 +1,4 @@
-//! JSON as text that is taken apart only as far as it must be: a workspace is too large for a tree of all its values.
+//! JSON text that is parsed only as far as needed: a workspace is too large for a tree of all its values.
 
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::contract::values::{MAX_SNAPSHOT_DEPTH, NO_NUL, has_nul, is_deeper};
@@ -8,36 +8,36 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// As many members an object of a few known ones may have.
+/// Maximum number of members of an object that is parsed by [`Members`].
 const MAX_MEMBERS: usize = 1000;
 
-/// As many bytes of rows are looked at before others get their turn: some milliseconds.
+/// Number of bytes of rows to process before other tasks may run, which takes some milliseconds.
 const CHUNK_BYTES: usize = 128 * 1024;
 
-/// The members of an object in their order.
+/// Members of an object, in their order.
 #[derive(Clone, Debug)]
 pub(crate) struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Members<'a> {
-    /// Those of an object.
+    /// Parses the members of an object.
     ///
     /// # Errors
-    /// If it is none, if one of them is there twice, and if there are very many.
+    /// The value is not an object, a member occurs twice, or there are more than [`MAX_MEMBERS`] members.
     pub(crate) fn of(object: &'a RawValue) -> serde_json::Result<Self> {
         serde_json::from_str(object.get())
     }
 
-    /// One of them.
+    /// Returns the member with this name.
     pub(crate) fn get(&self, name: &str) -> Option<&'a RawValue> {
-        self.0.iter().find(|(it, _)| it == name).map(|(_, value)| *value)
+        self.0.iter().find(|(member, _)| member == name).map(|(_, value)| *value)
     }
 
-    /// All of them.
+    /// Iterates over the members.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
         self.0.iter().map(|(name, value)| (name.as_str(), *value))
     }
 
-    /// All of them.
+    /// Iterates over the members.
     pub(crate) fn into_iter(self) -> impl Iterator<Item = (String, &'a RawValue)> {
         self.0.into_iter()
     }
@@ -66,7 +66,7 @@ impl<'de> Visitor<'de> for Object {
             }
             if members.iter().any(|(before, _)| *before == name) {
                 let shown: String = name.chars().take(100).collect();
-                return Err(M::Error::custom(format!("the member {shown} is there twice")));
+                return Err(M::Error::custom(format!("the member {shown} is a duplicate")));
             }
             members.push((name, value));
         }
@@ -74,46 +74,47 @@ impl<'de> Visitor<'de> for Object {
     }
 }
 
-/// Whether it is an object.
+/// Returns true if the value is an object.
 pub(crate) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// A value that is not large, as a tree in which `20.0` is 20.
+/// Parses a small value into a tree, in which `20.0` becomes 20.
 pub(crate) fn small(value: &RawValue) -> serde_json::Result<Value> {
     let mut value: Value = serde_json::from_str(value.get())?;
-    crate::contract::number::settle(&mut value);
+    crate::contract::number::normalize_integers(&mut value);
     Ok(value)
 }
 
-/// A value of a document that is not to be longer than so many bytes, as a tree.
+/// Parses a value of a document into a tree. The value may have at most `most` bytes.
 ///
 /// # Errors
-/// Why it cannot be kept, with its place.
+/// The value is too long, too deep, not valid JSON, or contains a NUL character; the message contains its location.
 pub(crate) fn value(value: &RawValue, most: usize, location: impl Fn() -> String) -> Result<Value, String> {
     if value.get().len() > most {
         return Err(format!("{}: is longer than {most} bytes, see --body-limit", location()));
     }
-    // Without the place in the text: it would be one in this value.
+    // The position in the message is removed: it is relative to this value, not to the document.
     let value = small(value).map_err(|error| {
-        let said = error.to_string();
-        format!("{}: {}", location(), said.split(" at line ").next().unwrap_or_default())
+        let message = error.to_string();
+        format!("{}: {}", location(), message.split(" at line ").next().unwrap_or_default())
     })?;
     if is_deeper(&value, MAX_DEPTH) {
-        return Err(format!("{}: Lists and objects must be at most {MAX_DEPTH} deep in each other", location()));
+        return Err(format!("{}: Lists and objects must be nested at most {MAX_DEPTH} levels deep", location()));
     }
     if has_nul(&value) { Err(format!("{}: {NO_NUL}", location())) } else { Ok(value) }
 }
 
-/// How many levels of lists and objects a value may have: a row lies in a table, in the tables, in the document.
+/// Maximum depth of lists and objects in a value. A row is inside a table, inside the tables, inside the document, so
+/// it may have three levels less than a document.
 const MAX_DEPTH: usize = MAX_SNAPSHOT_DEPTH - 3;
 
-/// The items of a list, one after the other.
+/// Iterator over the items of a list.
 #[derive(Debug)]
 pub(crate) struct Items<'a>(&'a str);
 
 impl<'a> Items<'a> {
-    /// Those of a list; of anything else there are none.
+    /// Returns the items of a list; no items for any other value.
     pub(crate) fn of(list: &'a RawValue) -> Self {
         Self(list.get().strip_prefix('[').unwrap_or_default())
     }
@@ -124,7 +125,7 @@ impl<'a> Iterator for Items<'a> {
 
     fn next(&mut self) -> Option<&'a RawValue> {
         let rest = self.0.trim_start_matches([',', ' ', '\n', '\r', '\t']);
-        // The text was found to be JSON, so what does not end is a value.
+        // The text is valid JSON, so what follows is a value unless the list ends.
         if rest.is_empty() || rest.starts_with(']') {
             return None;
         }
@@ -135,10 +136,11 @@ impl<'a> Iterator for Items<'a> {
     }
 }
 
-/// Has every item of a list looked at in its order, in stretches, so that others get their turn in between.
+/// Calls `look` for every item of a list in order. Long lists are processed in chunks, so that other tasks can run in
+/// between.
 ///
 /// # Errors
-/// The first one, with which it ends.
+/// The first error of `look`, which ends the iteration.
 pub(crate) async fn each<'a, E>(
     list: &'a RawValue,
     mut look: impl FnMut(usize, &'a RawValue) -> Result<(), E> + Send,
@@ -146,7 +148,7 @@ pub(crate) async fn each<'a, E>(
     let is_long = list.get().len() > LONG_DOCUMENT;
     let mut items = Items::of(list).enumerate();
     loop {
-        let stretch = || {
+        let chunk = || {
             let mut bytes = 0;
             while bytes < CHUNK_BYTES {
                 let Some((number, item)) = items.next() else { return Ok(true) };
@@ -155,10 +157,10 @@ pub(crate) async fn each<'a, E>(
             }
             Ok(false)
         };
-        if compute::sized(is_long, stretch).await? {
+        if compute::sized(is_long, chunk).await? {
             return Ok(());
         }
-        // Whoever has hung up is noticed here.
+        // A request whose client has disconnected is cancelled here.
         tokio::task::yield_now().await;
     }
 }
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_a_list_are_told_apart_whatever_they_are() {
+    fn items_splits_a_list_into_values_of_any_type() {
         let items = |text| Items::of(raw(text)).map(RawValue::get).collect::<Vec<_>>();
         assert_eq!(items("[]"), [""; 0]);
         assert_eq!(items(" [ ] "), [""; 0]);
@@ -184,10 +186,10 @@ mod tests {
     }
 
     #[test]
-    fn members_of_an_object_are_there_once() {
-        let said = |text| Members::of(raw(text)).map(|_| ()).unwrap_err().to_string();
-        assert!(said("{\"a\":1,\"\\u0061\":2}").contains("the member a is there twice"));
+    fn members_reject_duplicate_names_and_too_many_members() {
+        let message = |text| Members::of(raw(text)).map(|_| ()).unwrap_err().to_string();
+        assert!(message("{\"a\":1,\"\\u0061\":2}").contains("the member a is a duplicate"));
         let many: Vec<String> = (0..=MAX_MEMBERS).map(|number| format!("\"{number}\":0")).collect();
-        assert!(said(&format!("{{{}}}", many.join(","))).contains("more than 1000 members"));
+        assert!(message(&format!("{{{}}}", many.join(","))).contains("more than 1000 members"));
     }
 }

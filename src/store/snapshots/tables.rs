@@ -1,4 +1,4 @@
-//! What belongs to a workspace: the one list of its tables.
+//! List of the tables whose rows belong to a workspace.
 
 use crate::clock::duration_from_iso;
 use crate::domain::access_code::lifecycle::rare_fields::{FaultOutcome, RareFields};
@@ -11,27 +11,27 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Says what is wrong with a value that is not null, for the code that will read it.
+/// Checks a value that is not null, on behalf of the code that will read it. Returns what is wrong with it.
 pub(crate) type Check = fn(&Value) -> Result<(), String>;
 
-/// A table whose rows belong to a workspace.
+/// Table whose rows belong to a workspace.
 #[derive(Debug)]
 pub struct Table {
-    /// Its name.
     pub name: &'static str,
-    /// The column that tells its rows apart.
+    /// Column that identifies a row.
     pub key: &'static str,
-    /// The columns by which rows stand in a snapshot in the order in which they were made.
+    /// Columns of the `order by` in a snapshot, which is the order of creation.
     pub order: &'static str,
-    /// Rows of the same key are overwritten, not replaced: requests wait for their locks, and go on with them afterwards.
+    /// True if rows with the same key are updated instead of replaced: requests wait for the locks of these rows, and
+    /// then continue with the row.
     pub is_locked: bool,
-    /// Columns that name a row of another table here.
+    /// Columns that refer to a row of another table, with that table.
     pub refers: &'static [(&'static str, &'static str)],
-    /// Columns that hold more than their type says; every `jsonb` is among them.
+    /// Columns with more requirements than their type, with the check; every `jsonb` column is among them.
     pub checks: &'static [(&'static str, Check)],
 }
 
-/// The workspace's own row.
+/// Table of the workspace itself.
 pub const WORKSPACE: Table = Table {
     name: "workspace",
     key: "workspace_id",
@@ -41,7 +41,7 @@ pub const WORKSPACE: Table = Table {
     checks: &[("rate_limits", is::<RateLimits>)],
 };
 
-/// What belongs to a workspace; what others refer to comes first.
+/// Tables of a workspace. A table comes after the tables that it refers to.
 pub const TABLES: [Table; 8] = [
     Table {
         name: "connected_account",
@@ -111,7 +111,7 @@ pub const TABLES: [Table; 8] = [
         key: "fault_id",
         order: "sequence",
         is_locked: false,
-        // Not its device: that need not be there.
+        // The device is not checked: a fault may refer to a device that does not exist.
         refers: &[],
         checks: &[("outcome", is_outcome)],
     },
@@ -125,11 +125,12 @@ pub const TABLES: [Table; 8] = [
     },
 ];
 
-/// Tables with a `workspace_id` that no snapshot has: keys stay as they are, and snapshots are not in snapshots.
+/// Tables with a `workspace_id` that are not part of a snapshot: credentials do not change, and a snapshot does not
+/// contain snapshots.
 pub const LEFT_OUT: [&str; 2] = ["credential", "snapshot"];
 
-/// Columns that no snapshot has. What the workspace is called by, and for how long it is there, stays as it is. The clock
-/// stands in the document by itself. `sequence` and `wake_at` follow from the rest.
+/// Columns that are not part of a snapshot. The identity and the lifetime of the workspace do not change. The clock is
+/// a separate member of the document. `sequence` and `wake_at` are derived from the rest.
 pub(crate) const COLUMNS_LEFT_OUT: [&str; 11] = [
     "workspace_id",
     "is_sandbox",
@@ -150,13 +151,13 @@ fn is<T: DeserializeOwned>(value: &Value) -> Result<(), String> {
 
 fn is_lock(value: &Value) -> Result<(), String> {
     let device_type = value.as_str().unwrap_or_default();
-    brands::of(device_type).map(drop).ok_or_else(|| format!("{device_type} is no lock"))
+    brands::of(device_type).map(drop).ok_or_else(|| format!("{device_type} is not a lock"))
 }
 
 fn is_outcome(value: &Value) -> Result<(), String> {
     match FaultOutcome::deserialize(value) {
         Ok(FaultOutcome::Delay(delay)) if duration_from_iso(&delay).is_none() => {
-            Err(format!("{delay} is no ISO 8601 duration"))
+            Err(format!("{delay} is not an ISO 8601 duration"))
         }
         outcome => outcome.map(drop).map_err(|error| error.to_string()),
     }
@@ -165,10 +166,10 @@ fn is_outcome(value: &Value) -> Result<(), String> {
 fn is_http_outcome(value: &Value) -> Result<(), String> {
     match HttpFaultOutcome::deserialize(value) {
         Ok(HttpFaultOutcome::Delay { delay }) if duration_from_iso(&delay).is_none() => {
-            Err(format!("{delay} is no ISO 8601 duration"))
+            Err(format!("{delay} is not an ISO 8601 duration"))
         }
         Ok(HttpFaultOutcome::Status { status, .. }) if !(400..600).contains(&status) => {
-            Err(format!("{status} is no status of an error"))
+            Err(format!("{status} is not an error status"))
         }
         Ok(_) => Ok(()),
         Err(_) => Err("it is neither a status nor a delay nor a reset".to_owned()),

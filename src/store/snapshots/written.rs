@@ -1,18 +1,18 @@
-//! Documents as they are written.
+//! Writer of snapshot documents.
 
 use super::checksum;
-use super::document::{CHECKSUM, Clock, Document, FORMAT, VERSION, Wrong};
+use super::document::{CHECKSUM, Clock, Document, DocumentError, FORMAT, VERSION};
 use super::raw::{self, small};
 use super::tables::TABLES;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// A document that is being written: everything in its order, the rows one after the other.
+/// Document that is being written: all members in order, the rows one after the other.
 #[derive(Debug)]
-pub(crate) struct Written(Vec<u8>);
+pub(crate) struct DocumentWriter(Vec<u8>);
 
-impl Written {
-    /// Begins a document behind what is written already.
+impl DocumentWriter {
+    /// Begins a document after the given text.
     pub(crate) fn begin(
         mut text: Vec<u8>,
         workspace_id: Uuid,
@@ -28,12 +28,12 @@ impl Written {
         Ok(Self(text))
     }
 
-    /// Begins the table at this place of [`TABLES`].
+    /// Begins a table; `index` is its position in [`TABLES`].
     pub(crate) fn table(&mut self, index: usize, name: &str) {
         self.0.extend_from_slice(format!("{}\"{name}\":[", if index > 0 { "]," } else { "" }).as_bytes());
     }
 
-    /// The next row of the table that was begun.
+    /// Writes the next row of the current table.
     pub(crate) fn row(&mut self, number: usize, row: &Value) -> serde_json::Result<()> {
         if number > 0 {
             self.0.push(b',');
@@ -41,7 +41,7 @@ impl Written {
         serde_json::to_writer(&mut self.0, row)
     }
 
-    /// Ends the document.
+    /// Ends the document and returns the text.
     pub(crate) fn end(mut self, checksum: Option<&str>) -> Vec<u8> {
         self.0.extend_from_slice(b"]}");
         if let Some(checksum) = checksum {
@@ -52,18 +52,19 @@ impl Written {
     }
 }
 
-/// Writes a document with its checksum behind what is written already.
+/// Writes a document with its checksum after the given text.
 ///
 /// # Errors
-/// What in it is no JSON.
-pub(crate) async fn write(document: &Document<'_>, before: Vec<u8>) -> Result<Vec<u8>, Wrong> {
+/// A part of the document is not valid JSON.
+pub(crate) async fn write(document: &Document<'_>, before: Vec<u8>) -> Result<Vec<u8>, DocumentError> {
     let checksum = checksum::of(document, usize::MAX).await?;
-    let said = |error: serde_json::Error| error.to_string();
-    let workspace = small(document.workspace).map_err(said)?;
-    let mut written = Written::begin(before, document.workspace_id, &document.clock, &workspace).map_err(said)?;
+    let message = |error: serde_json::Error| error.to_string();
+    let workspace = small(document.workspace).map_err(message)?;
+    let mut written =
+        DocumentWriter::begin(before, document.workspace_id, &document.clock, &workspace).map_err(message)?;
     for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
         written.table(index, table.name);
-        raw::each(rows, |number, row| written.row(number, &serde_json::from_str(row.get())?)).await.map_err(said)?;
+        raw::each(rows, |number, row| written.row(number, &serde_json::from_str(row.get())?)).await.map_err(message)?;
     }
     Ok(written.end(Some(&checksum)))
 }

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_clock_row_that_is_not_whole_is_an_error_that_names_it_and_no_live_clock() {
+fn clock_row_that_is_invalid_is_an_error_that_names_the_workspace() {
     let at = Timestamp::default();
     let read = |clock_mode: &str, clock_at, clock_since, clock_rate| {
         let row = WorkspaceSettingsRow {

@@ -1,40 +1,41 @@
-//! What each brand's locks take.
+//! Access codes per brand: PIN rules, time frames, names and native scheduling.
 
-use super::{on, pin, rows, told};
+use super::{on_lock, pin, rows, with_assigned_pin};
 use crate::support::{START, TestWorkspace, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
 
-/// A workspace with one lock of this type that differs from its brand by `overrides`.
+/// Creates a workspace with one lock of this type. `overrides` replace properties of the brand.
 async fn lock_of(device_type: &str, overrides: Value) -> TestWorkspace {
     let mut lock = overrides;
     lock["device_type"] = json!(device_type);
     TestWorkspace::with(json!([lock])).await
 }
 
-/// Checks that a lock takes these PINs and not those, and that what Latchkey chooses for it keeps to `rule`.
-async fn takes(workspace: &TestWorkspace, good: &[&str], bad: &[&str], rule: impl Fn(&str) -> bool) {
+/// Checks that a lock accepts the PINs in `good`, rejects those in `bad`, and that PINs which Latchkey chooses satisfy
+/// `rule`.
+async fn check_pins(workspace: &TestWorkspace, good: &[&str], bad: &[&str], rule: impl Fn(&str) -> bool) {
     for code in bad {
         assert!(!rule(code), "{code} is no example of what breaks the rule");
-        let messages = workspace.post(CREATE, on(workspace, 0, json!({ "code": code }))).await.invalid("code");
+        let messages = workspace.post(CREATE, on_lock(workspace, 0, json!({ "code": code }))).await.invalid("code");
         assert!(messages[0].starts_with("The device cannot hold this code: "), "{code}: {messages:?}");
     }
     assert_eq!(rows(workspace).await, [0; 4]);
     for code in good {
         assert!(rule(code), "{code} is no example of what keeps to the rule");
-        assert_eq!(workspace.create(on(workspace, 0, json!({ "code": code }))).await["code"], *code);
+        assert_eq!(workspace.create(on_lock(workspace, 0, json!({ "code": code }))).await["code"], *code);
     }
     for _ in 0..40 {
-        let generated = workspace.post("/access_codes/generate_code", on(workspace, 0, json!({}))).await.ok();
+        let generated = workspace.post("/access_codes/generate_code", on_lock(workspace, 0, json!({}))).await.ok();
         let chosen = pin(&generated["generated_code"]);
         assert!(rule(chosen), "{chosen} breaks the rule");
     }
-    let chosen = workspace.create(on(workspace, 0, json!({}))).await;
+    let chosen = workspace.create(on_lock(workspace, 0, json!({}))).await;
     assert!(rule(pin(&chosen)), "{chosen}");
 }
 
-fn different(digits: &str) -> usize {
+fn distinct_digits(digits: &str) -> usize {
     digits.bytes().collect::<std::collections::BTreeSet<_>>().len()
 }
 
@@ -49,7 +50,7 @@ fn nuki_takes_six_digits_without_zeros_that_do_not_begin_with_12() {
         );
         let rule = |code: &str| code.len() == 6 && !code.contains('0') && !code.starts_with("12");
         let bad = ["4826", "48261", "4826157", "123456", "129999", "482610", "048261"];
-        takes(&workspace, &["482615", "112345", "213456"], &bad, rule).await;
+        check_pins(&workspace, &["482615", "112345", "213456"], &bad, rule).await;
     });
 }
 
@@ -58,9 +59,9 @@ fn tedee_takes_five_to_eight_digits_of_at_least_three_kinds_in_no_sequence() {
     run(async {
         let workspace = lock_of("tedee_lock", json!({})).await;
         let is_sequence = |code: &str| "0123456789".contains(code) || "9876543210".contains(code);
-        let rule = |code: &str| (5..=8).contains(&code.len()) && !is_sequence(code) && different(code) >= 3;
+        let rule = |code: &str| (5..=8).contains(&code.len()) && !is_sequence(code) && distinct_digits(code) >= 3;
         let bad = ["4826", "482615739", "12345", "98765", "0123456", "11221", "55555555"];
-        takes(&workspace, &["48261", "11223", "12346", "98764321"], &bad, rule).await;
+        check_pins(&workspace, &["48261", "11223", "12346", "98764321"], &bad, rule).await;
     });
 }
 
@@ -68,65 +69,67 @@ fn tedee_takes_five_to_eight_digits_of_at_least_three_kinds_in_no_sequence() {
 fn schlage_takes_codes_whose_first_four_digits_all_differ() {
     run(async {
         let workspace = lock_of("schlage_lock", json!({})).await;
-        let rule = |code: &str| (4..=8).contains(&code.len()) && different(&code[..4]) == 4;
+        let rule = |code: &str| (4..=8).contains(&code.len()) && distinct_digits(&code[..4]) == 4;
         let bad = ["1123", "1213", "1231", "1224", "12243", "111122", "123456789"];
-        takes(&workspace, &["1234", "48264826", "12344"], &bad, rule).await;
-        let too_long = workspace.post(CREATE, on(&workspace, 0, json!({ "code": "123456789" }))).await.invalid("code");
-        assert_eq!(too_long, ["The device cannot hold this code: it takes codes of 4, 5, 6, 7, 8 digits"]);
+        check_pins(&workspace, &["1234", "48264826", "12344"], &bad, rule).await;
+        let too_long =
+            workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "123456789" }))).await.invalid("code");
+        assert_eq!(too_long, ["The device cannot hold this code: it accepts codes of 4, 5, 6, 7, 8 digits"]);
     });
 }
 
 #[test]
-fn brivo_takes_no_four_digits_in_a_row_that_follow_each_other_or_are_the_same() {
+fn brivo_rejects_four_consecutive_or_equal_digits_in_a_row() {
     run(async {
         let workspace = lock_of("brivo_access_point", json!({})).await;
         for code in ["1234", "94321", "5555", "901119999"] {
-            workspace.post(CREATE, on(&workspace, 0, json!({ "code": code }))).await.invalid("code");
+            workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": code }))).await.invalid("code");
         }
         for code in ["1235", "5554", "123321"] {
-            workspace.post(CREATE, on(&workspace, 0, json!({ "code": code }))).await.ok();
+            workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": code }))).await.ok();
         }
     });
 }
 
 #[test]
-fn keyincode_takes_neither_a_sequence_nor_one_digit_throughout() {
+fn keyincode_rejects_a_whole_sequence_and_a_single_repeated_digit() {
     run(async {
         let workspace = lock_of("keyincode_lock", json!({})).await;
-        let rule = |code: &str| different(code) > 1 && code != "1234" && code != "4321" && code != "0123456789";
-        takes(&workspace, &["1235", "1112", "901234"], &["1111", "1234", "4321", "0123456789", "99999"], rule).await;
+        let rule = |code: &str| distinct_digits(code) > 1 && code != "1234" && code != "4321" && code != "0123456789";
+        check_pins(&workspace, &["1235", "1112", "901234"], &["1111", "1234", "4321", "0123456789", "99999"], rule)
+            .await;
     });
 }
 
 #[test]
-fn a_lock_that_reports_no_lengths_takes_four_to_twelve_digits() {
+fn lock_without_reported_code_lengths_takes_four_to_twelve_digits() {
     run(async {
         let workspace = lock_of("smartthings_lock", json!({})).await;
         assert_eq!(workspace.devices[0]["properties"].get("supported_code_lengths"), None);
         for length in 4..=12 {
             let code = &"482615739042"[..length];
-            assert_eq!(workspace.create(on(&workspace, 0, json!({ "code": code }))).await["code"], code);
+            assert_eq!(workspace.create(on_lock(&workspace, 0, json!({ "code": code }))).await["code"], code);
         }
         let longest = json!({ "preferred_code_length": 12 });
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, longest)).await).len(), 12);
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, longest)).await).len(), 12);
     });
 }
 
 #[test]
-fn a_ttlock_that_cannot_hold_0_8_and_9_says_so_and_is_given_none() {
+fn ttlock_without_0_8_and_9_reports_the_constraint_and_gets_no_such_pin() {
     run(async {
         let constraints = json!({ "code_constraints": [{ "constraint_type": "cannot_contain_089" }] });
         let workspace = lock_of("ttlock_lock", constraints.clone()).await;
         assert_eq!(workspace.devices[0]["properties"]["code_constraints"], constraints["code_constraints"]);
-        let messages = workspace.post(CREATE, on(&workspace, 0, json!({ "code": "1894" }))).await.invalid("code");
+        let messages = workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "1894" }))).await.invalid("code");
         assert_eq!(messages, ["The device cannot hold this code: must not contain 0, 8 or 9"]);
         let rule = |code: &str| !code.contains(['0', '8', '9']);
-        takes(&workspace, &["1234567", "7777"], &["1230", "8123", "1293", "4826"], rule).await;
+        check_pins(&workspace, &["1234567", "7777"], &["1230", "8123", "1293", "4826"], rule).await;
     });
 }
 
 #[test]
-fn constraints_inside_properties_are_the_same_as_beside_them() {
+fn code_constraints_can_be_given_inside_properties() {
     run(async {
         let properties = json!({
             "supported_code_lengths": [5],
@@ -134,20 +137,20 @@ fn constraints_inside_properties_are_the_same_as_beside_them() {
         });
         let workspace = lock_of("ttlock_lock", json!({ "properties": properties })).await;
         let rule = |code: &str| code.len() == 5 && !code.contains(['0', '7', '8', '9']);
-        takes(&workspace, &["12345"], &["1234", "12347", "12340", "123456"], rule).await;
+        check_pins(&workspace, &["12345"], &["1234", "12347", "12340", "123456"], rule).await;
     });
 }
 
-/// A window that began before the workspace's clock was held, and one that begins right then.
-const BEGUN: [&str; 2] = ["2026-03-01T09:00:00.000Z", START];
+/// Starts of time frames that have begun: one before the instant of the workspace's clock, one at that instant.
+const BEGUN_STARTS: [&str; 2] = ["2026-03-01T09:00:00.000Z", START];
 
 #[test]
-fn a_kwikset_starts_a_window_that_has_begun_three_minutes_from_now() {
+fn kwikset_starts_a_begun_time_frame_three_minutes_from_now() {
     run(async {
-        for starts_at in BEGUN {
+        for starts_at in BEGUN_STARTS {
             let workspace = lock_of("kwikset_lock", json!({})).await;
             let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-05T00:00:00Z" });
-            let code = workspace.create(on(&workspace, 0, window)).await;
+            let code = workspace.create(on_lock(&workspace, 0, window)).await;
             let id = &code["access_code_id"];
             assert_eq!((&code["starts_at"], &code["status"]), (&json!(starts_at), &json!("setting")));
             workspace.advance("PT0.25S").await;
@@ -161,8 +164,8 @@ fn a_kwikset_starts_a_window_that_has_begun_three_minutes_from_now() {
                 (&set["status"], &set["starts_at"], &set["errors"]),
                 (&json!("set"), &json!(starts_at), &json!([]))
             );
-            let told = workspace.events_of(id).await.pop().unwrap();
-            assert_eq!(told, ("access_code.set_on_device".to_owned(), "2026-03-02T12:03:00.000Z".to_owned()));
+            let last_event = workspace.events_of(id).await.pop().unwrap();
+            assert_eq!(last_event, ("access_code.set_on_device".to_owned(), "2026-03-02T12:03:00.000Z".to_owned()));
         }
         let workspace = lock_of("kwikset_lock", json!({})).await;
         let constraints = &workspace.devices[0]["properties"]["code_constraints"];
@@ -171,44 +174,45 @@ fn a_kwikset_starts_a_window_that_has_begun_three_minutes_from_now() {
             "it still says what Seam says: {constraints}"
         );
         let short = json!({ "starts_at": START, "ends_at": "2026-03-02T12:03:00Z" });
-        workspace.post(CREATE, on(&workspace, 0, short)).await.invalid("ends_at");
+        workspace.post(CREATE, on_lock(&workspace, 0, short)).await.invalid("ends_at");
         assert_eq!(rows(&workspace).await, [0; 4]);
     });
 }
 
 #[test]
-fn an_igloohome_starts_a_window_that_has_begun_at_once() {
+fn igloohome_starts_a_begun_time_frame_at_once() {
     run(async {
         let workspace = lock_of("igloohome_lock", json!({})).await;
-        let window = json!({ "starts_at": BEGUN[0], "ends_at": "2026-03-05T00:00:00Z" });
-        let code = workspace.create(on(&workspace, 0, window.clone())).await;
+        let window = json!({ "starts_at": BEGUN_STARTS[0], "ends_at": "2026-03-05T00:00:00Z" });
+        let code = workspace.create(on_lock(&workspace, 0, window.clone())).await;
         workspace.advance("PT0.25S").await;
         let set = workspace.access_code(&code["access_code_id"]).await;
-        assert_eq!((&set["status"], &set["starts_at"]), (&json!("set"), &json!(BEGUN[0])));
-        let told_to_the_lock = workspace.memory(0).await[0]["starts_at"].clone();
-        assert!((START.."2026-03-02T12:00:01Z").contains(&told_to_the_lock.as_str().unwrap()), "{told_to_the_lock}");
-        let mut offline = on(&workspace, 0, window);
+        assert_eq!((&set["status"], &set["starts_at"]), (&json!("set"), &json!(BEGUN_STARTS[0])));
+        let start_on_the_lock = workspace.memory(0).await[0]["starts_at"].clone();
+        assert!((START.."2026-03-02T12:00:01Z").contains(&start_on_the_lock.as_str().unwrap()), "{start_on_the_lock}");
+        let mut offline = on_lock(&workspace, 0, window);
         offline["is_offline_access_code"] = json!(true);
         workspace.post(CREATE, offline).await.invalid("starts_at");
     });
 }
 
 #[test]
-fn a_window_that_has_begun_is_accepted_in_every_way_a_code_gets_one() {
+fn begun_time_frame_is_accepted_by_create_multiple_and_update() {
     run(async {
         for device_type in ["kwikset_lock", "igloohome_lock"] {
             let workspace = lock_of(device_type, json!({})).await;
             let ends_at = "2026-03-05T00:00:00Z";
-            let many = json!({ "device_ids": workspace.locks(), "starts_at": BEGUN[0], "ends_at": ends_at });
-            workspace.post("/access_codes/create_multiple", many).await.ok();
-            let ongoing = workspace.create(on(&workspace, 0, json!({}))).await;
-            let window =
-                json!({ "access_code_id": ongoing["access_code_id"], "starts_at": BEGUN[0], "ends_at": ends_at });
+            let multiple = json!({ "device_ids": workspace.locks(), "starts_at": BEGUN_STARTS[0], "ends_at": ends_at });
+            workspace.post("/access_codes/create_multiple", multiple).await.ok();
+            let ongoing = workspace.create(on_lock(&workspace, 0, json!({}))).await;
+            let window = json!({
+                "access_code_id": ongoing["access_code_id"], "starts_at": BEGUN_STARTS[0], "ends_at": ends_at,
+            });
             workspace.post("/access_codes/update", window).await.ok();
             workspace.advance("PT4M").await;
             for held in workspace.memory(0).await {
                 let code = workspace.access_code(&held["access_code_id"]).await;
-                assert_eq!((&code["status"], &code["starts_at"]), (&json!("set"), &json!(BEGUN[0])), "{code}");
+                assert_eq!((&code["status"], &code["starts_at"]), (&json!("set"), &json!(BEGUN_STARTS[0])), "{code}");
                 assert_eq!(code["pending_mutations"], json!([]), "{code}");
             }
         }
@@ -216,28 +220,28 @@ fn a_window_that_has_begun_is_accepted_in_every_way_a_code_gets_one() {
 }
 
 #[test]
-fn a_window_that_has_begun_is_refused_where_a_setting_says_so() {
+fn begun_time_frame_is_rejected_with_the_setting_refuse_begun_windows() {
     run(async {
         for (device_type, refused) in
-            [("kwikset_lock", &BEGUN[..]), ("igloohome_lock", &BEGUN[..1]), ("august_lock", &[])]
+            [("kwikset_lock", &BEGUN_STARTS[..]), ("igloohome_lock", &BEGUN_STARTS[..1]), ("august_lock", &[])]
         {
             let locks = json!([{ "device_type": device_type }]);
-            let workspace = TestWorkspace::make(json!({ "locks": locks, "refuse_begun_windows": true })).await;
-            let ongoing = workspace.create(on(&workspace, 0, json!({}))).await;
+            let workspace = TestWorkspace::create_with(json!({ "locks": locks, "refuse_begun_windows": true })).await;
+            let ongoing = workspace.create(on_lock(&workspace, 0, json!({}))).await;
             let before = rows(&workspace).await;
-            for starts_at in BEGUN {
+            for starts_at in BEGUN_STARTS {
                 let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-05T00:00:00Z" });
                 let mut change = window.clone();
                 change["access_code_id"] = ongoing["access_code_id"].clone();
-                let mut many = window.clone();
-                many["device_ids"] = json!(workspace.locks());
+                let mut multiple = window.clone();
+                multiple["device_ids"] = json!(workspace.locks());
                 if !refused.contains(&starts_at) {
-                    workspace.create(on(&workspace, 0, window)).await;
+                    workspace.create(on_lock(&workspace, 0, window)).await;
                     continue;
                 }
                 for (path, params) in [
-                    (CREATE, on(&workspace, 0, window)),
-                    ("/access_codes/create_multiple", many),
+                    (CREATE, on_lock(&workspace, 0, window)),
+                    ("/access_codes/create_multiple", multiple),
                     ("/access_codes/update", change),
                 ] {
                     let messages = workspace.post(path, params).await.invalid("starts_at");
@@ -247,20 +251,20 @@ fn a_window_that_has_begun_is_refused_where_a_setting_says_so() {
                 }
                 assert_eq!(rows(&workspace).await, before);
             }
-            let on_after_all = json!({ "refuse_begun_windows": false });
-            workspace.post("/_emulator/workspaces/update", on_after_all).await.ok();
-            let window = json!({ "starts_at": BEGUN[0], "ends_at": "2026-03-05T00:00:00Z" });
-            workspace.create(on(&workspace, 0, window)).await;
+            let setting = json!({ "refuse_begun_windows": false });
+            workspace.post("/_emulator/workspaces/update", setting).await.ok();
+            let window = json!({ "starts_at": BEGUN_STARTS[0], "ends_at": "2026-03-05T00:00:00Z" });
+            workspace.create(on_lock(&workspace, 0, window)).await;
         }
     });
 }
 
 #[test]
-fn a_kwikset_shows_fourteen_characters_of_a_name() {
+fn kwikset_shows_fourteen_characters_of_a_name() {
     run(async {
         let workspace = lock_of("kwikset_lock", json!({})).await;
         let name = "A name that is longer than fourteen characters";
-        let ongoing = workspace.create(on(&workspace, 0, json!({ "name": name }))).await;
+        let ongoing = workspace.create(on_lock(&workspace, 0, json!({ "name": name }))).await;
         workspace.advance("PT1S").await;
         let set = workspace.access_code(&ongoing["access_code_id"]).await;
         assert_eq!((&set["name"], &set["appearance"]["name"]), (&json!(name), &json!("A name that is")));
@@ -268,18 +272,18 @@ fn a_kwikset_shows_fourteen_characters_of_a_name() {
 }
 
 #[test]
-fn ultraloq_needs_its_time_zone_for_windows_and_for_nothing_else() {
+fn ultraloq_requires_its_time_zone_for_time_frames_only() {
     run(async {
         let workspace = lock_of("ultraloq_lock", json!({})).await;
         let window = json!({ "starts_at": "2026-03-03T00:00:00Z", "ends_at": "2026-03-05T00:00:00Z" });
-        let error = workspace.post(CREATE, on(&workspace, 0, window.clone())).await.error(400, "invalid_input");
+        let error = workspace.post(CREATE, on_lock(&workspace, 0, window.clone())).await.error(400, "invalid_input");
         assert_eq!(error["message"], "Time zone required for time-bound access codes on Ultraloq devices");
         assert_eq!(rows(&workspace).await, [0; 4]);
-        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
-        workspace.post(CREATE, on(&workspace, 0, json!({ "code": "482615739" }))).await.invalid("code");
-        let told = json!({ "device_id": workspace.lock(0), "time_zone": "Europe/Berlin" });
-        workspace.post("/_emulator/devices/update", told).await.ok();
-        workspace.create(on(&workspace, 0, window)).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "482615739" }))).await.invalid("code");
+        let change = json!({ "device_id": workspace.lock(0), "time_zone": "Europe/Berlin" });
+        workspace.post("/_emulator/devices/update", change).await.ok();
+        workspace.create(on_lock(&workspace, 0, window)).await;
     });
 }
 
@@ -287,42 +291,43 @@ fn ultraloq_needs_its_time_zone_for_windows_and_for_nothing_else() {
 fn salto_chooses_its_codes_itself() {
     run(async {
         let workspace = lock_of("salto_lock", json!({})).await;
-        let messages = workspace.post(CREATE, on(&workspace, 0, json!({ "code": "482615" }))).await.invalid("code");
-        assert_eq!(messages, ["The device cannot hold this code: its provider chooses the code: leave code out"]);
+        let messages =
+            workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "482615" }))).await.invalid("code");
+        assert_eq!(messages, ["The device cannot hold this code: its provider chooses the code: omit code"]);
         assert_eq!(rows(&workspace).await, [0; 4]);
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
-        assert_eq!(pin(&told(&workspace, &code).await).len(), 6);
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
+        assert_eq!(pin(&with_assigned_pin(&workspace, &code).await).len(), 6);
     });
 }
 
 #[test]
-fn oracode_takes_no_code_from_afar() {
+fn oracode_door_rejects_online_codes_by_default() {
     run(async {
         let workspace = lock_of("dormakaba_oracode_door", json!({})).await;
         assert_eq!(workspace.devices[0]["can_program_online_access_codes"], false);
         assert_eq!(workspace.devices[0]["can_program_offline_access_codes"], true);
-        let reply = workspace.post(CREATE, on(&workspace, 0, json!({}))).await;
+        let reply = workspace.post(CREATE, on_lock(&workspace, 0, json!({}))).await;
         let error = reply.error(400, "device_cannot_program_online_access_codes");
         assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
         assert_eq!(rows(&workspace).await, [0; 4]);
         let workspace = lock_of("dormakaba_oracode_door", json!({ "can_program_online_access_codes": true })).await;
-        workspace.post(CREATE, on(&workspace, 0, json!({ "code": "482615" }))).await.invalid("code");
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
-        assert_eq!(pin(&told(&workspace, &code).await).len(), 6);
+        workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "482615" }))).await.invalid("code");
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
+        assert_eq!(pin(&with_assigned_pin(&workspace, &code).await).len(), 6);
     });
 }
 
 #[test]
-fn a_lock_of_any_brand_can_be_without_online_codes() {
+fn online_codes_can_be_disabled_for_a_lock_of_any_brand() {
     run(async {
         let workspace = lock_of("august_lock", json!({ "can_program_online_access_codes": false })).await;
-        let reply = workspace.post(CREATE, on(&workspace, 0, json!({}))).await;
+        let reply = workspace.post(CREATE, on_lock(&workspace, 0, json!({}))).await;
         reply.error(400, "device_cannot_program_online_access_codes");
     });
 }
 
 #[test]
-fn brands_keep_the_schedule_of_a_code_themselves_or_not_and_no_property_tells() {
+fn native_scheduling_depends_on_the_brand_and_is_not_in_the_properties() {
     let native = [
         "two_n_intercom",
         "august_lock",
@@ -345,14 +350,17 @@ fn brands_keep_the_schedule_of_a_code_themselves_or_not_and_no_property_tells() 
         let workspace = TestWorkspace::with(locks.collect()).await;
         for (index, device_type) in types.iter().enumerate() {
             let window = json!({ "starts_at": "2026-04-01T12:00:00Z", "ends_at": "2026-04-02T12:00:00Z" });
-            let code = workspace.create(on(&workspace, index, window)).await;
-            let begins =
+            let code = workspace.create(on_lock(&workspace, index, window)).await;
+            let scheduled_at =
                 if native.contains(device_type) { "2026-03-29T12:00:00.000Z" } else { "2026-04-01T11:00:00.000Z" };
-            assert_eq!(code["pending_mutations"][0]["scheduled_at"], begins, "{device_type}");
+            assert_eq!(code["pending_mutations"][0]["scheduled_at"], scheduled_at, "{device_type}");
             let properties = workspace.devices[index]["properties"].as_object().unwrap();
-            let telling: Vec<_> =
+            let scheduling_properties: Vec<_> =
                 properties.keys().filter(|name| name.contains("native") || name.contains("schedul")).collect();
-            assert!(telling.iter().all(|name| *name == "has_native_entry_events"), "{device_type}: {telling:?}");
+            assert!(
+                scheduling_properties.iter().all(|name| *name == "has_native_entry_events"),
+                "{device_type}: {scheduling_properties:?}"
+            );
         }
     });
 }

@@ -1,7 +1,7 @@
-//! `/access_codes/report_device_constraints`: the lengths of PINs that a lock cannot tell itself.
+//! `/access_codes/report_device_constraints`: the lengths of PINs for locks that do not report them themselves.
 
-use super::{on, pin};
-use crate::lifecycle::{error_codes, seen};
+use super::{on_lock, pin};
+use crate::lifecycle::{error_codes, summary};
 use crate::support::{TestWorkspace, UNKNOWN, app, run};
 use serde_json::{Value, json};
 
@@ -14,53 +14,57 @@ async fn lengths(workspace: &TestWorkspace) -> Value {
 }
 
 #[test]
-fn reported_lengths_are_those_of_the_lock_from_then_on() {
+fn reported_lengths_apply_to_new_codes_of_the_lock() {
     run(async {
         let locks = json!([{ "device_type": "smartthings_lock" }, { "device_type": "smartthings_lock" }]);
         let workspace = TestWorkspace::with(locks).await;
         assert_eq!(lengths(&workspace).await, Value::Null);
-        let earlier = workspace.create(on(&workspace, 0, json!({ "code": "1357", "sync": true }))).await;
+        let earlier = workspace.create(on_lock(&workspace, 0, json!({ "code": "1357", "sync": true }))).await;
         let list = json!({ "supported_code_lengths": [8, 6, 8] });
-        assert_eq!(workspace.post(REPORT, on(&workspace, 0, list)).await.ok(), json!({ "ok": true }));
+        assert_eq!(workspace.post(REPORT, on_lock(&workspace, 0, list)).await.ok(), json!({ "ok": true }));
         assert_eq!(lengths(&workspace).await, json!([6, 8]));
         for code in ["2468", "24680", "2468013", "246801357"] {
-            let messages = workspace.post(CREATE, on(&workspace, 0, json!({ "code": code }))).await.invalid("code");
+            let messages =
+                workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": code }))).await.invalid("code");
             assert!(messages[0].contains("6, 8 digits"), "{messages:?}");
         }
-        assert_eq!(workspace.create(on(&workspace, 0, json!({ "code": "24680135" }))).await["code"], "24680135");
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, json!({}))).await).len(), 6);
-        let preferred = on(&workspace, 0, json!({ "preferred_code_length": 8 }));
+        assert_eq!(workspace.create(on_lock(&workspace, 0, json!({ "code": "24680135" }))).await["code"], "24680135");
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, json!({}))).await).len(), 6);
+        let preferred = on_lock(&workspace, 0, json!({ "preferred_code_length": 8 }));
         assert_eq!(pin(&workspace.create(preferred).await).len(), 8);
-        let generated = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
+        let generated = workspace.post("/access_codes/generate_code", on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(pin(&generated["generated_code"]).len(), 6);
-        // The other lock takes what it took, and so does what is on this one already stay.
-        assert_eq!(workspace.create(on(&workspace, 1, json!({ "code": "2468" }))).await["code"], "2468");
+        // The report affects neither the other lock nor the code that is already on this one.
+        assert_eq!(workspace.create(on_lock(&workspace, 1, json!({ "code": "2468" }))).await["code"], "2468");
         workspace.advance("P1D").await;
         assert_eq!(workspace.access_code(&earlier["access_code_id"]).await, earlier);
         let range = json!({ "min_code_length": 5, "max_code_length": 7 });
-        workspace.post(REPORT, on(&workspace, 0, range)).await.ok();
+        workspace.post(REPORT, on_lock(&workspace, 0, range)).await.ok();
         assert_eq!(lengths(&workspace).await, json!([5, 6, 7]));
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, json!({}))).await).len(), 5);
-        workspace.post(REPORT, on(&workspace, 0, json!({ "min_code_length": 4, "max_code_length": 4 }))).await.ok();
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, json!({}))).await).len(), 5);
+        workspace
+            .post(REPORT, on_lock(&workspace, 0, json!({ "min_code_length": 4, "max_code_length": 4 })))
+            .await
+            .ok();
         assert_eq!(lengths(&workspace).await, json!([4]));
     });
 }
 
 #[test]
-fn lengths_are_reported_either_as_a_list_or_by_the_least_and_the_greatest() {
+fn report_takes_either_a_list_of_lengths_or_a_minimum_and_a_maximum() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
-        for odd in [
+        for params in [
             json!({}),
             json!({ "min_code_length": 4 }),
             json!({ "max_code_length": 6 }),
             json!({ "supported_code_lengths": [4], "min_code_length": 4, "max_code_length": 6 }),
             json!({ "supported_code_lengths": [4], "min_code_length": 4 }),
         ] {
-            let error = workspace.post(REPORT, on(&workspace, 0, odd)).await.error(400, "invalid_input");
+            let error = workspace.post(REPORT, on_lock(&workspace, 0, params)).await.error(400, "invalid_input");
             assert!(error["message"].as_str().unwrap().contains("either supported_code_lengths"), "{error}");
         }
-        for (odd, parameter) in [
+        for (params, parameter) in [
             (json!({ "min_code_length": 6, "max_code_length": 5 }), "max_code_length"),
             (json!({ "min_code_length": 3, "max_code_length": 5 }), "min_code_length"),
             (json!({ "min_code_length": 4, "max_code_length": 21 }), "max_code_length"),
@@ -72,90 +76,92 @@ fn lengths_are_reported_either_as_a_list_or_by_the_least_and_the_greatest() {
             (json!({ "supported_code_lengths": [13, 20] }), "supported_code_lengths"),
             (json!({ "min_code_length": 13, "max_code_length": 20 }), "min_code_length"),
         ] {
-            let error = workspace.post(REPORT, on(&workspace, 0, odd)).await.error(400, "invalid_input");
+            let error = workspace.post(REPORT, on_lock(&workspace, 0, params)).await.error(400, "invalid_input");
             assert!(error["validation_errors"].get(parameter).is_some(), "{error}");
         }
         assert_eq!(lengths(&workspace).await, Value::Null);
-        // Lengths that no PIN has are no harm beside one that a PIN can have.
-        workspace.post(REPORT, on(&workspace, 0, json!({ "supported_code_lengths": [15, 6] }))).await.ok();
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, json!({}))).await).len(), 6);
+        // A length that no PIN can have is ignored if the list also has a valid one.
+        workspace.post(REPORT, on_lock(&workspace, 0, json!({ "supported_code_lengths": [15, 6] }))).await.ok();
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, json!({}))).await).len(), 6);
     });
 }
 
 #[test]
-fn lengths_that_no_pin_has_are_refused_by_the_control_plane_too() {
+fn control_plane_rejects_lengths_that_no_pin_can_have() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        for useless in [json!([15]), json!([])] {
+        for unusable in [json!([15]), json!([])] {
             for change in [
-                json!({ "supported_code_lengths": useless }),
-                json!({ "properties": { "supported_code_lengths": useless } }),
+                json!({ "supported_code_lengths": unusable }),
+                json!({ "properties": { "supported_code_lengths": unusable } }),
             ] {
                 let mut lock = change.clone();
                 lock["device_type"] = json!("august_lock");
                 workspace.post("/_emulator/devices/create", lock.clone()).await.error(400, "invalid_input");
                 workspace
-                    .post("/_emulator/devices/update", on(&workspace, 0, change))
+                    .post("/_emulator/devices/update", on_lock(&workspace, 0, change))
                     .await
                     .error(400, "invalid_input");
                 let params = json!({ "locks": [lock] });
                 workspace.post("/_emulator/workspaces/create", params).await.error(400, "invalid_input");
             }
         }
-        // An older server may have kept such a list: it counts as none.
-        let kept = r#"update device set overrides = '{"supported_code_lengths": [15]}' where device_id = $1"#;
+        // An older version may have stored such a list. It counts as no list.
+        let statement = r#"update device set overrides = '{"supported_code_lengths": [15]}' where device_id = $1"#;
         let device_id: uuid::Uuid = workspace.lock(0).parse().unwrap();
-        sqlx::query(kept).bind(device_id).execute(app().pool.raw()).await.unwrap();
+        sqlx::query(statement).bind(device_id).execute(app().pool.raw()).await.unwrap();
         assert_eq!(lengths(&workspace).await, Value::Null);
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, json!({}))).await).len(), 4);
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, json!({}))).await).len(), 4);
     });
 }
 
 #[test]
-fn only_of_locks_that_do_not_tell_themselves_lengths_are_reported() {
+fn report_is_rejected_for_locks_that_report_lengths_themselves() {
     run(async {
         let report = json!({ "supported_code_lengths": [5] });
         for device_type in ["august_lock", "schlage_lock", "ttlock_lock", "dormakaba_oracode_door"] {
             let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
             let before = lengths(&workspace).await;
-            let error =
-                workspace.post(REPORT, on(&workspace, 0, report.clone())).await.error(400, "device_type_not_supported");
+            let error = workspace
+                .post(REPORT, on_lock(&workspace, 0, report.clone()))
+                .await
+                .error(400, "device_type_not_supported");
             assert!(error["message"].as_str().unwrap().contains(device_type), "{error}");
             assert_eq!(lengths(&workspace).await, before);
         }
         let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
-        let mut nowhere = report.clone();
-        nowhere["device_id"] = json!(UNKNOWN);
-        workspace.post(REPORT, nowhere).await.error(404, "device_not_found");
+        let mut unknown = report.clone();
+        unknown["device_id"] = json!(UNKNOWN);
+        workspace.post(REPORT, unknown).await.error(404, "device_not_found");
         let other = TestWorkspace::with_locks(1).await;
-        other.post(REPORT, on(&workspace, 0, report)).await.error(404, "device_not_found");
+        other.post(REPORT, on_lock(&workspace, 0, report)).await.error(404, "device_not_found");
         assert_eq!(lengths(&workspace).await, Value::Null);
     });
 }
 
 #[test]
-fn a_code_that_broke_reported_lengths_waits_for_another_pin_whatever_is_reported_then() {
+fn code_that_violates_reported_lengths_fails_until_its_pin_is_changed() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
         let window = json!({ "starts_at": "2026-03-03T12:00:00Z", "ends_at": "2026-03-09T12:00:00Z", "code": "1357" });
-        let code = workspace.create(on(&workspace, 0, window)).await;
+        let code = workspace.create(on_lock(&workspace, 0, window)).await;
         let id = &code["access_code_id"];
-        workspace.post(REPORT, on(&workspace, 0, json!({ "supported_code_lengths": [6] }))).await.ok();
+        workspace.post(REPORT, on_lock(&workspace, 0, json!({ "supported_code_lengths": [6] }))).await.ok();
         assert_eq!(workspace.access_code(id).await, code, "nothing is wrong before the lock has seen it");
         workspace.advance_to("2026-03-03T11:00:00.250Z").await;
         let failed = workspace.access_code(id).await;
         assert_eq!(
-            (seen(&failed).as_str(), error_codes(&failed)),
+            (summary(&failed).as_str(), error_codes(&failed)),
             ("setting creating", vec!["code_constraints_violated"])
         );
         let events = workspace.events_of(id).await.len();
-        workspace.post(REPORT, on(&workspace, 0, json!({ "supported_code_lengths": [4, 6] }))).await.ok();
+        workspace.post(REPORT, on_lock(&workspace, 0, json!({ "supported_code_lengths": [4, 6] }))).await.ok();
         workspace.advance("P1D").await;
         assert_eq!(workspace.access_code(id).await, failed, "not tried again");
         assert_eq!(workspace.events_of(id).await.len(), events);
         workspace.post("/access_codes/update", json!({ "access_code_id": id, "code": "2468" })).await.ok();
         workspace.advance("PT0.25S").await;
         let set = workspace.access_code(id).await;
-        assert_eq!((seen(&set).as_str(), &set["errors"], &set["code"]), ("set", &json!([]), &json!("2468")));
+        assert_eq!((summary(&set).as_str(), &set["errors"], &set["code"]), ("set", &json!([]), &json!("2468")));
     });
 }

@@ -1,17 +1,18 @@
-//! `/access_codes/create`: what a code is made of, and which requests are refused.
+//! `/access_codes/create`: fields of the created code, and rejected requests.
 
-use super::{about_the_whole, on, pin, rows};
+use super::{on_lock, pin, request_errors, rows};
 use crate::support::{START, TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
 
 #[test]
-fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
+fn create_returns_every_field_and_a_pending_action_attempt() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let made = workspace.post(CREATE, on(&workspace, 0, json!({ "code": "4826", "name": "My guest" }))).await.ok();
-        let id = &made["access_code"]["access_code_id"];
+        let created =
+            workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": "4826", "name": "My guest" }))).await.ok();
+        let id = &created["access_code"]["access_code_id"];
         let expected = json!({
             "access_code_id": id,
             "device_id": workspace.lock(0),
@@ -29,7 +30,7 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
             "warnings": [],
             "pending_mutations": [{
                 "mutation_code": "creating",
-                "message": "The access code is being put on the device.",
+                "message": "The access code is being set on the device.",
                 "created_at": START,
             }],
             "appearance": null,
@@ -43,16 +44,16 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
             "is_scheduled_on_device": false,
             "is_waiting_for_code_assignment": false,
         });
-        assert_eq!(made["access_code"], expected);
+        assert_eq!(created["access_code"], expected);
         let attempt = json!({
             "status": "pending",
             "action_type": "CREATE_ACCESS_CODE",
-            "action_attempt_id": made["action_attempt"]["action_attempt_id"],
+            "action_attempt_id": created["action_attempt"]["action_attempt_id"],
             "result": null,
             "error": null,
         });
-        assert_eq!(made["action_attempt"], attempt);
-        assert_eq!(made.as_object().unwrap().len(), 3, "access_code, action_attempt and ok: {made}");
+        assert_eq!(created["action_attempt"], attempt);
+        assert_eq!(created.as_object().unwrap().len(), 3, "access_code, action_attempt and ok: {created}");
         assert_eq!(workspace.access_code(id).await, expected, "get shows what create showed");
         workspace.advance("PT0.25S").await;
         let set = workspace.access_code(id).await;
@@ -63,11 +64,11 @@ fn a_new_ongoing_code_shows_every_field_and_a_pending_action_attempt() {
 }
 
 #[test]
-fn a_code_for_a_far_window_waits_and_says_until_when() {
+fn create_defers_a_code_that_starts_later_and_shows_scheduled_at() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let window = json!({ "starts_at": "2026-03-20T15:00:00Z", "ends_at": "2026-03-22T11:00:00Z" });
-        let native = workspace.create(on(&workspace, 0, window.clone())).await;
+        let native = workspace.create(on_lock(&workspace, 0, window.clone())).await;
         assert_eq!((&native["type"], &native["status"]), (&json!("time_bound"), &json!("unset")));
         assert_eq!(native["starts_at"], "2026-03-20T15:00:00.000Z");
         assert_eq!(native["ends_at"], "2026-03-22T11:00:00.000Z");
@@ -76,7 +77,7 @@ fn a_code_for_a_far_window_waits_and_says_until_when() {
         assert_eq!(pending[0]["scheduled_at"], "2026-03-17T15:00:00.000Z", "72 hours before");
         assert_eq!(pending[0]["created_at"], START);
 
-        let mut params = on(&workspace, 0, window);
+        let mut params = on_lock(&workspace, 0, window);
         params["prefer_native_scheduling"] = json!(false);
         let just_in_time = workspace.create(params).await;
         assert_eq!(just_in_time["pending_mutations"][0]["scheduled_at"], "2026-03-20T14:00:00.000Z", "an hour before");
@@ -90,11 +91,11 @@ fn a_code_for_a_far_window_waits_and_says_until_when() {
 }
 
 #[test]
-fn a_code_whose_window_has_begun_is_set_at_once() {
+fn create_sets_a_code_at_once_if_its_time_frame_has_begun() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let window = json!({ "starts_at": "2026-03-01T12:00:00Z", "ends_at": "2026-03-03T12:00:00Z" });
-        let code = workspace.create(on(&workspace, 0, window)).await;
+        let code = workspace.create(on_lock(&workspace, 0, window)).await;
         assert_eq!(code["status"], "setting");
         assert_eq!(code["pending_mutations"][0]["mutation_code"], "creating");
         workspace.advance("PT0.25S").await;
@@ -103,7 +104,7 @@ fn a_code_whose_window_has_begun_is_set_at_once() {
 }
 
 #[test]
-fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
+fn time_frames_accept_any_offset_and_are_shown_in_utc_with_milliseconds() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for (starts_at, ends_at, shown) in [
@@ -119,7 +120,8 @@ fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
             ),
             ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", ["0001-01-01T00:00:00.000Z", "9999-12-31T23:59:59.000Z"]),
         ] {
-            let code = workspace.create(on(&workspace, 0, json!({ "starts_at": starts_at, "ends_at": ends_at }))).await;
+            let code =
+                workspace.create(on_lock(&workspace, 0, json!({ "starts_at": starts_at, "ends_at": ends_at }))).await;
             assert_eq!([&code["starts_at"], &code["ends_at"]], shown);
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["starts_at"], shown[0]);
         }
@@ -127,7 +129,7 @@ fn windows_are_taken_with_any_offset_and_given_in_utc_with_milliseconds() {
 }
 
 #[test]
-fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
+fn create_rejects_invalid_time_frames_and_writes_nothing() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let (sooner, later) = ("2026-04-01T00:00:00Z", "2026-04-02T00:00:00Z");
@@ -141,12 +143,12 @@ fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
                 "ends_at must be after starts_at",
             ),
         ] {
-            let error = workspace.post(CREATE, on(&workspace, 0, window)).await.error(400, "invalid_input");
-            assert_eq!((&error["message"], about_the_whole(&error)), (&json!(message), vec![message.to_owned()]));
+            let error = workspace.post(CREATE, on_lock(&workspace, 0, window)).await.error(400, "invalid_input");
+            assert_eq!((&error["message"], request_errors(&error)), (&json!(message), vec![message.to_owned()]));
         }
         let past = json!({ "starts_at": "2026-03-01T00:00:00Z", "ends_at": START });
         assert_eq!(
-            workspace.post(CREATE, on(&workspace, 0, past)).await.invalid("ends_at"),
+            workspace.post(CREATE, on_lock(&workspace, 0, past)).await.invalid("ends_at"),
             ["ends_at must be in the future"]
         );
         let invalid = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
@@ -155,19 +157,20 @@ fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
         {
             let window = json!({ "starts_at": wrong, "ends_at": later });
             assert_eq!(
-                workspace.post(CREATE, on(&workspace, 0, window)).await.invalid("starts_at"),
+                workspace.post(CREATE, on_lock(&workspace, 0, window)).await.invalid("starts_at"),
                 [invalid],
                 "{wrong}"
             );
             let window = json!({ "starts_at": sooner, "ends_at": wrong });
             assert_eq!(
-                workspace.post(CREATE, on(&workspace, 0, window)).await.invalid("ends_at"),
+                workspace.post(CREATE, on_lock(&workspace, 0, window)).await.invalid("ends_at"),
                 [invalid],
                 "{wrong}"
             );
         }
         for null in ["starts_at", "ends_at", "code", "name", "common_code_key"] {
-            let messages = workspace.post(CREATE, on(&workspace, 0, json!({ null: Value::Null }))).await.invalid(null);
+            let messages =
+                workspace.post(CREATE, on_lock(&workspace, 0, json!({ null: Value::Null }))).await.invalid(null);
             assert_eq!(messages, ["Expected string, received null"], "{null}");
         }
         assert_eq!(rows(&workspace).await, [0; 4]);
@@ -175,25 +178,25 @@ fn windows_that_make_no_sense_are_refused_and_nothing_is_written() {
 }
 
 #[test]
-fn a_name_is_kept_as_it_was_given() {
+fn name_is_stored_unchanged() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let long = "lang ".repeat(2000);
         for name in ["  two  spaces  ", "Zoë 🐝 \"Ω\"\n\t\\", "", "null", long.as_str()] {
-            let code = workspace.create(on(&workspace, 0, json!({ "name": name }))).await;
+            let code = workspace.create(on_lock(&workspace, 0, json!({ "name": name }))).await;
             assert_eq!(code["name"], name);
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["name"], name);
         }
-        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["name"], Value::Null);
+        assert_eq!(workspace.create(on_lock(&workspace, 0, json!({}))).await["name"], Value::Null);
     });
 }
 
 #[test]
-fn text_with_a_nul_character_is_refused_because_nothing_can_keep_it() {
+fn text_with_a_nul_character_is_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for name in ["name", "common_code_key"] {
-            let reply = workspace.post(CREATE, on(&workspace, 0, json!({ name: "a\u{0}b" }))).await;
+            let reply = workspace.post(CREATE, on_lock(&workspace, 0, json!({ name: "a\u{0}b" }))).await;
             assert_eq!(reply.invalid(name).len(), 1);
         }
         assert_eq!(rows(&workspace).await, [0; 4]);
@@ -201,28 +204,32 @@ fn text_with_a_nul_character_is_refused_because_nothing_can_keep_it() {
 }
 
 #[test]
-fn a_custom_code_has_four_to_twelve_plain_digits() {
+fn custom_code_has_four_to_twelve_ascii_digits() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "wyze_lock" }])).await;
         for code in ["0000", "123456789012"] {
-            assert_eq!(workspace.create(on(&workspace, 0, json!({ "code": code }))).await["code"], code);
+            assert_eq!(workspace.create(on_lock(&workspace, 0, json!({ "code": code }))).await["code"], code);
         }
         let before = rows(&workspace).await;
         for code in ["", "123", "1234567890123", "12a4", "12 45", "+1234", "1234\n", "١٢٣٤", "１２３４", "-123"]
         {
             assert!(
-                !workspace.post(CREATE, on(&workspace, 0, json!({ "code": code }))).await.invalid("code").is_empty(),
+                !workspace
+                    .post(CREATE, on_lock(&workspace, 0, json!({ "code": code })))
+                    .await
+                    .invalid("code")
+                    .is_empty(),
                 "{code}"
             );
         }
-        let number = workspace.post(CREATE, on(&workspace, 0, json!({ "code": 1234 }))).await.invalid("code");
+        let number = workspace.post(CREATE, on_lock(&workspace, 0, json!({ "code": 1234 }))).await.invalid("code");
         assert_eq!(number, ["Expected string, received number"]);
         assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
-fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes() {
+fn generated_pin_has_the_preferred_length_or_the_shortest_the_lock_takes() {
     run(async {
         let locks =
             json!([{ "device_type": "august_lock" }, { "device_type": "wyze_lock", "supported_code_lengths": [8, 6] }]);
@@ -242,7 +249,7 @@ fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes
             (1, json!(7), 6),
             (1, json!(12), 6),
         ] {
-            let mut params = on(&workspace, lock, json!({}));
+            let mut params = on_lock(&workspace, lock, json!({}));
             if !preferred.is_null() {
                 params["preferred_code_length"] = preferred.clone();
             }
@@ -250,7 +257,7 @@ fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes
         }
         let given = json!({ "code": "48261", "preferred_code_length": 8 });
         assert_eq!(
-            workspace.create(on(&workspace, 0, given)).await["code"],
+            workspace.create(on_lock(&workspace, 0, given)).await["code"],
             "48261",
             "only a generated code has a preference"
         );
@@ -258,7 +265,7 @@ fn a_generated_code_has_the_preferred_length_or_else_the_shortest_the_lock_takes
 }
 
 #[test]
-fn external_modification_can_be_allowed_under_either_name_but_not_contradicted() {
+fn external_modification_is_allowed_under_either_name_if_both_agree() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for (params, allowed) in [
@@ -268,12 +275,12 @@ fn external_modification_can_be_allowed_under_either_name_but_not_contradicted()
             (json!({ "is_external_modification_allowed": true, "allow_external_modification": true }), true),
             (json!({ "is_external_modification_allowed": false, "allow_external_modification": false }), false),
         ] {
-            let code = workspace.create(on(&workspace, 0, params)).await;
+            let code = workspace.create(on_lock(&workspace, 0, params)).await;
             assert_eq!(code["is_external_modification_allowed"], allowed);
         }
         let before = rows(&workspace).await;
-        let differ = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
-        let error = workspace.post(CREATE, on(&workspace, 0, differ)).await.error(400, "invalid_input");
+        let contradictory = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
+        let error = workspace.post(CREATE, on_lock(&workspace, 0, contradictory)).await.error(400, "invalid_input");
         let message = error["message"].as_str().unwrap();
         for name in ["is_external_modification_allowed", "allow_external_modification"] {
             assert!(message.split(' ').any(|word| word == name), "{message}");
@@ -283,31 +290,32 @@ fn external_modification_can_be_allowed_under_either_name_but_not_contradicted()
 }
 
 #[test]
-fn with_sync_the_answer_comes_with_the_finished_attempt() {
+fn sync_create_responds_with_the_finished_attempt() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let made = workspace.post(CREATE, on(&workspace, 0, json!({ "sync": true }))).await.ok();
-        assert_eq!(made["access_code"]["status"], "set");
-        assert_eq!(made["action_attempt"]["status"], "success");
-        assert_eq!(made["action_attempt"]["result"]["access_code"], made["access_code"]);
-        let far = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z", "sync": true });
-        let made = workspace.post(CREATE, on(&workspace, 0, far)).await.ok();
-        assert_eq!(made["access_code"]["status"], "unset");
-        assert_eq!(made["action_attempt"]["status"], "success", "to be accepted is all that can be waited for");
-        assert_eq!(made["action_attempt"]["result"]["access_code"], made["access_code"]);
+        let created = workspace.post(CREATE, on_lock(&workspace, 0, json!({ "sync": true }))).await.ok();
+        assert_eq!(created["access_code"]["status"], "set");
+        assert_eq!(created["action_attempt"]["status"], "success");
+        assert_eq!(created["action_attempt"]["result"]["access_code"], created["access_code"]);
+        let later = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z", "sync": true });
+        let created = workspace.post(CREATE, on_lock(&workspace, 0, later)).await.ok();
+        assert_eq!(created["access_code"]["status"], "unset");
+        assert_eq!(created["action_attempt"]["status"], "success", "to be accepted is all that can be waited for");
+        assert_eq!(created["action_attempt"]["result"]["access_code"], created["access_code"]);
     });
 }
 
 #[test]
-fn a_code_for_an_offline_lock_waits_for_it_unless_the_caller_does_not_want_to() {
+fn create_on_an_offline_lock_waits_unless_the_request_forbids_it() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "august_lock", "online": false }])).await;
-        let refused = on(&workspace, 0, json!({ "attempt_for_offline_device": false, "common_code_key": "guests" }));
+        let refused =
+            on_lock(&workspace, 0, json!({ "attempt_for_offline_device": false, "common_code_key": "guests" }));
         let error = workspace.post(CREATE, refused).await.error(400, "device_offline");
         assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
         assert_eq!(rows(&workspace).await, [0; 4]);
 
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         assert_eq!(code["status"], "setting");
         assert_eq!(code["errors"][0]["error_code"], "device_disconnected");
         assert_eq!(code["errors"][0]["is_device_error"], true);
@@ -322,7 +330,7 @@ fn a_code_for_an_offline_lock_waits_for_it_unless_the_caller_does_not_want_to() 
 }
 
 #[test]
-fn what_a_lock_cannot_do_is_refused_and_what_is_switched_off_is_not() {
+fn create_rejects_unsupported_options_only_if_they_are_true() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "supports_backup_access_code_pool": false }]))
@@ -331,22 +339,22 @@ fn what_a_lock_cannot_do_is_refused_and_what_is_switched_off_is_not() {
         let switches =
             ["is_offline_access_code", "use_offline_access_code", "is_one_time_use", "use_backup_access_code_pool"];
         for name in switches {
-            let mut params = on(&workspace, 0, window.clone());
+            let mut params = on_lock(&workspace, 0, window.clone());
             params[name] = json!(true);
             workspace.post(CREATE, params).await.error(400, "invalid_input");
         }
         assert_eq!(rows(&workspace).await, [0; 4]);
-        let mut off = on(&workspace, 0, window);
+        let mut disabled = on_lock(&workspace, 0, window);
         for name in switches {
-            off[name] = json!(false);
+            disabled[name] = json!(false);
         }
-        off["no_such_parameter"] = json!({ "is": "ignored" });
-        workspace.post(CREATE, off).await.ok();
+        disabled["no_such_parameter"] = json!({ "is": "ignored" });
+        workspace.post(CREATE, disabled).await.ok();
     });
 }
 
 #[test]
-fn a_lock_that_is_unknown_or_in_another_workspace_is_not_found() {
+fn create_does_not_find_unknown_locks_or_those_of_other_workspaces() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         for device_id in [UNKNOWN.to_owned(), other.lock(0)] {
@@ -364,12 +372,12 @@ fn a_lock_that_is_unknown_or_in_another_workspace_is_not_found() {
 }
 
 #[test]
-fn an_instant_is_read_in_every_spelling_that_clients_send() {
+fn timestamps_are_read_in_the_formats_that_clients_send() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
         for (written, read) in [
             ("2026-03-05T15:00:00Z", "2026-03-05T15:00:00.000Z"),
-            // What Python's str() makes of an instant, and isoformat() of one without a zone.
+            // From Python: `str()` of a datetime with a zone, and `isoformat()` of datetimes without one.
             ("2026-03-05 15:00:00+00:00", "2026-03-05T15:00:00.000Z"),
             ("2026-03-05T15:00:00", "2026-03-05T15:00:00.000Z"),
             ("2026-03-05T15:00:00.123456", "2026-03-05T15:00:00.123Z"),
@@ -379,7 +387,7 @@ fn an_instant_is_read_in_every_spelling_that_clients_send() {
             ("3001-01-01", "3001-01-01T00:00:00.000Z"),
         ] {
             let window = json!({ "starts_at": written, "ends_at": "3001-02-01" });
-            let code = workspace.create(on(&workspace, 0, window)).await;
+            let code = workspace.create(on_lock(&workspace, 0, window)).await;
             assert_eq!((&code["starts_at"], &code["ends_at"]), (&json!(read), &json!("3001-02-01T00:00:00.000Z")));
             let update = json!({ "access_code_id": code["access_code_id"], "ends_at": "3001-03-01 00:00:00" });
             workspace.post("/access_codes/update", update).await.ok();

@@ -1,21 +1,21 @@
 //! `/access_codes/delete`.
 
-use super::{on, rows};
+use super::{on_lock, rows};
 use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const DELETE: &str = "/access_codes/delete";
 
-/// The types of the events about a code.
-async fn happened(workspace: &TestWorkspace, code: &Value) -> Vec<String> {
+/// Returns the types of the events of a code, in order.
+async fn event_types(workspace: &TestWorkspace, code: &Value) -> Vec<String> {
     workspace.events_of(&code["access_code_id"]).await.into_iter().map(|(event_type, _)| event_type).collect()
 }
 
 #[test]
-fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
+fn delete_keeps_the_code_in_removing_until_the_lock_has_dropped_it() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let id = &code["access_code_id"];
         workspace.advance("PT1S").await;
         let body = workspace.post(DELETE, json!({ "access_code_id": id })).await.ok();
@@ -36,21 +36,21 @@ fn a_deleted_code_is_removing_until_the_lock_has_dropped_it_and_then_gone() {
         assert_eq!(workspace.access_code(id).await["status"], "removing");
         workspace.advance("PT0.001S").await;
         workspace.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        let listed = workspace.post("/access_codes/list", on(&workspace, 0, json!({}))).await.ok();
+        let listed = workspace.post("/access_codes/list", on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(listed["access_codes"], json!([]));
     });
 }
 
 #[test]
-fn a_code_can_be_deleted_by_post_and_by_delete_in_body_and_query() {
+fn delete_accepts_post_and_delete_with_parameters_in_body_or_query() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let path = format!("{DELETE}?access_code_id={}&_strict=true", code["access_code_id"].as_str().unwrap());
         let attempt = workspace.request("DELETE", &path).await.ok();
         assert_eq!(attempt["action_attempt"]["action_type"], "DELETE_ACCESS_CODE");
         assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "removing");
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let path = format!(
             "{DELETE}?access_code_id={}&device_id={}&sync=true",
             code["access_code_id"].as_str().unwrap(),
@@ -65,10 +65,10 @@ fn a_code_can_be_deleted_by_post_and_by_delete_in_body_and_query() {
 }
 
 #[test]
-fn with_sync_the_code_is_gone_when_the_answer_comes() {
+fn sync_delete_responds_when_the_code_is_gone() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let code = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
         let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
         let attempt = &workspace.post(DELETE, params).await.ok()["action_attempt"];
         assert_eq!((&attempt["status"], &attempt["result"]), (&json!("success"), &json!({})));
@@ -78,10 +78,10 @@ fn with_sync_the_code_is_gone_when_the_answer_comes() {
 }
 
 #[test]
-fn the_lock_has_to_be_the_codes_own() {
+fn delete_rejects_the_device_id_of_another_lock() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let id = &code["access_code_id"];
         let before = rows(&workspace).await;
         for device_id in [workspace.lock(1), other.lock(0), UNKNOWN.to_owned()] {
@@ -100,10 +100,10 @@ fn the_lock_has_to_be_the_codes_own() {
 }
 
 #[test]
-fn deleting_again_is_accepted_while_the_code_is_removing_and_a_404_afterwards() {
+fn repeated_delete_succeeds_while_removing_and_is_a_404_afterwards() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let code = workspace.create(on(&workspace, 0, json!({}))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         workspace.advance("PT1S").await;
         let params = json!({ "access_code_id": code["access_code_id"] });
         let first = workspace.post(DELETE, params.clone()).await.ok();
@@ -117,40 +117,40 @@ fn deleting_again_is_accepted_while_the_code_is_removing_and_a_404_afterwards() 
             let id = json!({ "action_attempt_id": attempt["action_attempt"]["action_attempt_id"] });
             assert_eq!(workspace.post("/action_attempts/get", id).await.ok()["action_attempt"]["status"], "success");
         }
-        let removed = [
+        let expected = [
             "access_code.created",
             "access_code.set_on_device",
             "access_code.removed_from_device",
             "access_code.deleted",
         ];
-        assert_eq!(happened(&workspace, &code).await, removed, "asking twice removes it once");
+        assert_eq!(event_types(&workspace, &code).await, expected, "asking twice removes it once");
     });
 }
 
 #[test]
-fn a_code_that_never_was_on_the_lock_is_deleted_without_being_removed() {
+fn delete_of_a_code_that_never_was_on_the_lock_emits_no_removed_event() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let far = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z" });
-        let deferred = workspace.create(on(&workspace, 0, far)).await;
-        let begun = workspace.create(on(&workspace, 0, json!({}))).await;
+        let later = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z" });
+        let deferred = workspace.create(on_lock(&workspace, 0, later)).await;
+        let programming = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         workspace.advance("PT0.1S").await;
-        for code in [&deferred, &begun] {
+        for code in [&deferred, &programming] {
             workspace.post(DELETE, json!({ "access_code_id": code["access_code_id"] })).await.ok();
         }
         workspace.advance("P200D").await;
-        for code in [&deferred, &begun] {
-            assert_eq!(happened(&workspace, code).await, ["access_code.created", "access_code.deleted"]);
+        for code in [&deferred, &programming] {
+            assert_eq!(event_types(&workspace, code).await, ["access_code.created", "access_code.deleted"]);
         }
     });
 }
 
 #[test]
-fn a_code_on_an_offline_lock_is_removing_until_the_lock_is_back() {
+fn delete_on_an_offline_lock_waits_until_the_lock_is_back() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let code = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await;
-        let online = |online: bool| on(&workspace, 0, json!({ "online": online }));
+        let code = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
+        let online = |online: bool| on_lock(&workspace, 0, json!({ "online": online }));
         workspace.post("/_emulator/devices/update", online(false)).await.ok();
         let params = json!({ "access_code_id": code["access_code_id"], "sync": true });
         assert_eq!(workspace.post(DELETE, params).await.ok()["action_attempt"]["status"], "pending");
@@ -168,7 +168,7 @@ fn a_code_on_an_offline_lock_is_removing_until_the_lock_is_back() {
 }
 
 #[test]
-fn an_id_that_is_missing_malformed_or_unknown_is_refused() {
+fn delete_rejects_a_missing_malformed_or_unknown_id() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         assert_eq!(workspace.post(DELETE, json!({})).await.invalid("access_code_id"), ["Required"]);
@@ -179,16 +179,16 @@ fn an_id_that_is_missing_malformed_or_unknown_is_refused() {
 }
 
 #[test]
-fn with_sync_what_the_code_stood_in_the_way_of_is_tried_at_once() {
+fn sync_delete_of_an_unmanaged_code_retries_a_blocked_code_at_once() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }])).await;
-        let foreign = on(&workspace, 0, json!({ "code": "4826" }));
-        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
-        let blocked = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let unmanaged = on_lock(&workspace, 0, json!({ "code": "4826" }));
+        let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"].clone();
+        let blocked = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
         workspace.advance("PT0.25S").await;
         let error = &workspace.access_code(&blocked["access_code_id"]).await["errors"][0];
         assert_eq!(error["error_code"], "duplicate_code_on_device");
-        let params = json!({ "access_code_id": foreign["access_code_id"], "sync": true });
+        let params = json!({ "access_code_id": unmanaged["access_code_id"], "sync": true });
         workspace.post("/access_codes/unmanaged/delete", params).await.ok();
         let set = workspace.access_code(&blocked["access_code_id"]).await;
         assert_eq!((&set["status"], &set["errors"]), (&json!("set"), &json!([])));

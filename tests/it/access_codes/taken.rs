@@ -1,6 +1,6 @@
-//! PINs that are taken, memories that are full, and the last PINs of a lock.
+//! Taken PINs, full locks, and the last free PINs of a lock.
 
-use super::{on, pin, rows};
+use super::{on_lock, pin, rows};
 use crate::support::{START, TestWorkspace, app, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 const CREATE: &str = "/access_codes/create";
 
-/// A window in March 2026 from one day's noon to another's.
+/// Returns a time frame in March 2026, from noon of one day to noon of another.
 fn days(from: u32, to: u32) -> Value {
     json!({ "starts_at": format!("2026-03-{from:02}T12:00:00Z"), "ends_at": format!("2026-03-{to:02}T12:00:00Z") })
 }
@@ -18,7 +18,7 @@ fn with(mut window: Value, name: &str, value: Value) -> Value {
     window
 }
 
-/// Lets a lock hold these four-digit PINs already, without going through the API.
+/// Inserts codes into the database, as if the lock held all four-digit PINs that match the SQL `condition`.
 async fn fill(workspace: &TestWorkspace, index: usize, condition: &'static str) {
     let statement = format!(
         "insert into access_code (access_code_id, workspace_id, device_id, created_at, code, is_natively_scheduled,
@@ -37,26 +37,26 @@ async fn fill(workspace: &TestWorkspace, index: usize, condition: &'static str) 
 }
 
 #[test]
-fn a_pin_is_refused_on_a_lock_that_has_it_and_fine_on_others() {
+fn pin_is_rejected_on_a_lock_that_has_it_and_accepted_on_others() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(2).await, TestWorkspace::with_locks(1).await);
-        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
         let before = rows(&workspace).await;
-        let second = on(&workspace, 0, json!({ "code": "4826", "name": "Second" }));
+        let second = on_lock(&workspace, 0, json!({ "code": "4826", "name": "Second" }));
         let error = workspace.post(CREATE, second).await.error(409, "duplicate_access_code");
         assert_eq!(error["message"], "Cannot set duplicate access code 4826 named Second");
         assert_eq!(rows(&workspace).await, before);
-        workspace.create(on(&workspace, 1, json!({ "code": "4826" }))).await;
-        other.create(on(&other, 0, json!({ "code": "4826" }))).await;
-        workspace.create(on(&workspace, 0, json!({ "code": "04826" }))).await;
+        workspace.create(on_lock(&workspace, 1, json!({ "code": "4826" }))).await;
+        other.create(on_lock(&other, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "04826" }))).await;
     });
 }
 
 #[test]
-fn a_pin_of_a_managed_code_is_taken_whatever_the_windows_are() {
+fn pin_of_a_managed_code_is_taken_for_every_time_frame() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+        let pinned = |window| on_lock(&workspace, 0, with(window, "code", json!("4826")));
         let first = workspace.create(pinned(days(10, 12))).await;
         let before = rows(&workspace).await;
         for window in [days(10, 12), days(9, 11), days(11, 13), days(8, 14), json!({}), days(20, 22), days(5, 6)] {
@@ -77,17 +77,18 @@ fn a_pin_of_a_managed_code_is_taken_whatever_the_windows_are() {
 }
 
 #[test]
-fn disjoint_windows_share_a_pin_by_setting_where_the_lock_never_holds_both() {
+fn setting_lets_codes_share_a_pin_if_the_lock_never_holds_both() {
     run(async {
-        // A lock that keeps schedules has a code 72 hours before its start, another one 60 minutes.
+        // A code is on the lock 72 hours before its start with native scheduling, otherwise 60 minutes before it.
         for (device_type, apart, together) in [
             ("august_lock", [days(16, 17), days(4, 5)], [days(13, 14), days(8, 9)]),
             ("smartthings_lock", [days(13, 14), days(8, 9)], [days(12, 13), days(9, 10)]),
         ] {
             let locks = json!([{ "device_type": device_type }]);
             let workspace =
-                TestWorkspace::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
-            let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+                TestWorkspace::create_with(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true }))
+                    .await;
+            let pinned = |window| on_lock(&workspace, 0, with(window, "code", json!("4826")));
             let first = workspace.create(pinned(days(10, 12))).await;
             for window in together {
                 let error = workspace.post(CREATE, pinned(window)).await.error(409, "duplicate_access_code");
@@ -114,21 +115,24 @@ fn disjoint_windows_share_a_pin_by_setting_where_the_lock_never_holds_both() {
 }
 
 #[test]
-fn the_setting_about_one_pin_can_be_changed_and_shows() {
+fn allow_same_code_in_disjoint_windows_can_be_changed_and_is_shown() {
     run(async {
         const SETTINGS: &str = "/_emulator/workspaces/update";
         let workspace = TestWorkspace::with(json!([{ "device_type": "smartthings_lock" }])).await;
-        let pinned = |window| on(&workspace, 0, with(window, "code", json!("4826")));
+        let pinned = |window| on_lock(&workspace, 0, with(window, "code", json!("4826")));
         workspace.create(pinned(days(10, 12))).await;
         workspace.post(CREATE, pinned(days(14, 16))).await.error(409, "duplicate_access_code");
-        let on = json!({ "allow_same_code_in_disjoint_windows": true });
-        let shown = workspace.post(SETTINGS, on).await.ok()["settings"].clone();
+        let enable = json!({ "allow_same_code_in_disjoint_windows": true });
+        let shown = workspace.post(SETTINGS, enable).await.ok()["settings"].clone();
         assert_eq!(shown, json!({ "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": false }));
         let second = workspace.create(pinned(days(14, 16))).await;
-        let off = json!({ "allow_same_code_in_disjoint_windows": false });
-        assert_eq!(workspace.post(SETTINGS, off).await.ok()["settings"]["allow_same_code_in_disjoint_windows"], false);
+        let disable = json!({ "allow_same_code_in_disjoint_windows": false });
+        assert_eq!(
+            workspace.post(SETTINGS, disable).await.ok()["settings"]["allow_same_code_in_disjoint_windows"],
+            false
+        );
         workspace.post(CREATE, pinned(days(20, 22))).await.error(409, "duplicate_access_code");
-        // What has its PIN already keeps it, and is checked by the time on the lock alone.
+        // The code that shares the PIN keeps it. Its changes are checked only for overlapping time on the lock.
         let moved = json!({ "access_code_id": second["access_code_id"], "ends_at": "2026-03-17T12:00:00Z" });
         workspace.post("/access_codes/update", moved).await.ok();
         let clashing = json!({ "access_code_id": second["access_code_id"], "starts_at": "2026-03-11T12:00:00Z" });
@@ -140,34 +144,34 @@ fn the_setting_about_one_pin_can_be_changed_and_shows() {
 }
 
 #[test]
-fn every_way_to_a_pin_finds_it_taken_and_names_the_code_that_has_it() {
+fn taken_pin_is_rejected_by_create_multiple_update_and_convert() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
-        let first = workspace.create(on(&workspace, 0, with(days(10, 12), "code", json!("4826")))).await;
-        let in_the_way = json!({ "access_code_id": first["access_code_id"] });
-        let taken = async |path: &str, params: Value| {
+        let first = workspace.create(on_lock(&workspace, 0, with(days(10, 12), "code", json!("4826")))).await;
+        let blocking = json!({ "access_code_id": first["access_code_id"] });
+        let check_duplicate = async |path: &str, params: Value| {
             let before = rows(&workspace).await;
             let error = workspace.post(path, params).await.error(409, "duplicate_access_code");
-            assert_eq!(error["data"], in_the_way, "{path}");
+            assert_eq!(error["data"], blocking, "{path}");
             assert_eq!(rows(&workspace).await, before, "{path}");
         };
         let mut multiple = with(days(20, 22), "code", json!("4826"));
         multiple["device_ids"] = json!(workspace.locks());
-        taken("/access_codes/create_multiple", multiple).await;
-        let other = workspace.create(on(&workspace, 0, with(days(20, 22), "code", json!("5937")))).await;
+        check_duplicate("/access_codes/create_multiple", multiple).await;
+        let other = workspace.create(on_lock(&workspace, 0, with(days(20, 22), "code", json!("5937")))).await;
         let changed = json!({ "access_code_id": other["access_code_id"], "code": "4826" });
-        taken("/access_codes/update", changed).await;
-        // Nobody is told that an unmanaged code has a PIN: it never causes a 409.
-        let foreign = on(&workspace, 1, json!({ "code": "4826", "name": "Cleaner" }));
-        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
-        let managed = workspace.create(on(&workspace, 1, with(days(20, 22), "code", json!("4826")))).await;
-        // But a code can be managed only where its PIN is free.
-        let convert = json!({ "access_code_id": foreign["access_code_id"] });
+        check_duplicate("/access_codes/update", changed).await;
+        // The PIN of an unmanaged code never causes a 409.
+        let unmanaged = on_lock(&workspace, 1, json!({ "code": "4826", "name": "Cleaner" }));
+        let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"].clone();
+        let managed = workspace.create(on_lock(&workspace, 1, with(days(20, 22), "code", json!("4826")))).await;
+        // Converting a code to managed requires that its PIN is free.
+        let convert = json!({ "access_code_id": unmanaged["access_code_id"] });
         let attempt = workspace.post("/access_codes/unmanaged/convert_to_managed", convert.clone()).await.ok();
         assert_eq!(attempt["action_attempt"]["status"], "error");
-        let gone = json!({ "access_code_id": managed["access_code_id"] });
-        workspace.post("/access_codes/delete", gone).await.ok();
+        let by_id = json!({ "access_code_id": managed["access_code_id"] });
+        workspace.post("/access_codes/delete", by_id).await.ok();
         workspace.advance("PT1S").await;
         let attempt = workspace.post("/access_codes/unmanaged/convert_to_managed", convert).await.ok();
         assert_eq!(attempt["action_attempt"]["status"], "success");
@@ -175,23 +179,23 @@ fn every_way_to_a_pin_finds_it_taken_and_names_the_code_that_has_it() {
 }
 
 #[test]
-fn an_ongoing_code_keeps_its_pin_from_every_window() {
+fn ongoing_code_blocks_its_pin_for_every_time_frame() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
         for window in [days(10, 12), json!({ "starts_at": "2099-01-01T00:00:00Z", "ends_at": "2099-01-02T00:00:00Z" })]
         {
-            let params = on(&workspace, 0, with(window, "code", json!("4826")));
+            let params = on_lock(&workspace, 0, with(window, "code", json!("4826")));
             workspace.post(CREATE, params).await.error(409, "duplicate_access_code");
         }
     });
 }
 
 #[test]
-fn a_pin_is_free_again_when_its_code_is_gone_and_not_before() {
+fn pin_is_free_again_only_when_its_code_is_gone() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let params = on(&workspace, 0, json!({ "code": "4826" }));
+        let params = on_lock(&workspace, 0, json!({ "code": "4826" }));
         let code = workspace.create(params.clone()).await;
         workspace.advance("PT1S").await;
         workspace.post("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })).await.ok();
@@ -199,92 +203,95 @@ fn a_pin_is_free_again_when_its_code_is_gone_and_not_before() {
         workspace.advance("PT0.25S").await;
         workspace.create(params).await;
 
-        let ending = on(&workspace, 0, with(days(2, 3), "code", json!("5937")));
+        let ending = on_lock(&workspace, 0, with(days(2, 3), "code", json!("5937")));
         workspace.create(ending).await;
         workspace.advance("P1DT1S").await;
-        workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "5937" }))).await;
     });
 }
 
 #[test]
-fn a_third_code_is_refused_where_the_lock_holds_two() {
+fn full_lock_rejects_a_further_code() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 2 }])).await;
-        let first = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
-        workspace.create(on(&workspace, 0, json!({}))).await;
+        let first = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let before = rows(&workspace).await;
-        for third in [json!({}), json!({ "code": "5937" }), days(10, 12)] {
-            let reply = workspace.post(CREATE, on(&workspace, 0, third)).await;
+        for further in [json!({}), json!({ "code": "5937" }), days(10, 12)] {
+            let reply = workspace.post(CREATE, on_lock(&workspace, 0, further)).await;
             let error = reply.error(400, "no_space_for_access_code_on_device");
             assert_eq!(error["data"], json!({ "device_id": workspace.lock(0) }));
         }
         assert_eq!(rows(&workspace).await, before);
         workspace.post("/access_codes/delete", json!({ "access_code_id": first["access_code_id"] })).await.ok();
-        workspace.post(CREATE, on(&workspace, 0, json!({}))).await.error(400, "no_space_for_access_code_on_device");
+        workspace
+            .post(CREATE, on_lock(&workspace, 0, json!({})))
+            .await
+            .error(400, "no_space_for_access_code_on_device");
         workspace.advance("PT1S").await;
-        workspace.create(on(&workspace, 0, json!({}))).await;
+        workspace.create(on_lock(&workspace, 0, json!({}))).await;
     });
 }
 
 #[test]
-fn codes_that_are_never_on_the_lock_together_share_its_places() {
+fn capacity_is_shared_by_codes_that_are_never_on_the_lock_together() {
     run(async {
         let lock = json!({ "device_type": "smartthings_lock", "max_active_codes_supported": 2 });
         let workspace = TestWorkspace::with(json!([lock])).await;
         for window in [days(10, 12), days(11, 13), days(20, 22), days(21, 23), days(15, 16)] {
-            workspace.create(on(&workspace, 0, window)).await;
+            workspace.create(on_lock(&workspace, 0, window)).await;
         }
         for crowded in [days(11, 12), days(9, 11), days(5, 30), json!({})] {
-            let reply = workspace.post(CREATE, on(&workspace, 0, crowded)).await;
+            let reply = workspace.post(CREATE, on_lock(&workspace, 0, crowded)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
-        workspace.create(on(&workspace, 0, days(14, 19))).await;
+        workspace.create(on_lock(&workspace, 0, days(14, 19))).await;
     });
 }
 
 #[test]
-fn a_native_code_takes_its_place_72_hours_before_it_starts() {
+fn native_code_uses_capacity_from_72_hours_before_its_start() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        workspace.create(on(&workspace, 0, days(10, 12))).await;
-        let reply = workspace.post(CREATE, on(&workspace, 0, days(14, 15))).await;
+        workspace.create(on_lock(&workspace, 0, days(10, 12))).await;
+        let reply = workspace.post(CREATE, on_lock(&workspace, 0, days(14, 15))).await;
         reply.error(400, "no_space_for_access_code_on_device");
-        let just_in_time = on(&workspace, 0, with(days(14, 15), "prefer_native_scheduling", json!(false)));
+        let just_in_time = on_lock(&workspace, 0, with(days(14, 15), "prefer_native_scheduling", json!(false)));
         workspace.create(just_in_time).await;
-        let reply = workspace.post(CREATE, on(&workspace, 0, days(5, 8))).await;
+        let reply = workspace.post(CREATE, on_lock(&workspace, 0, days(5, 8))).await;
         reply.error(400, "no_space_for_access_code_on_device");
-        workspace.create(on(&workspace, 0, days(3, 6))).await;
-        workspace.create(on(&workspace, 0, days(19, 20))).await;
+        workspace.create(on_lock(&workspace, 0, days(3, 6))).await;
+        workspace.create(on_lock(&workspace, 0, days(19, 20))).await;
     });
 }
 
 #[test]
-fn a_code_that_ended_takes_its_place_until_the_lock_has_dropped_it() {
+fn ended_code_uses_capacity_until_the_lock_has_dropped_it() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 1 }])).await;
-        let code = workspace.create(on(&workspace, 0, days(2, 4))).await;
+        let code = workspace.create(on_lock(&workspace, 0, days(2, 4))).await;
         workspace.advance("PT1S").await;
         let offline = json!({ "device_id": workspace.lock(0), "online": false });
         workspace.post("/_emulator/devices/update", offline).await.ok();
         workspace.advance("P20D").await;
         assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "removing");
         for params in [json!({}), days(22, 28), days(24, 28)] {
-            let reply = workspace.post(CREATE, on(&workspace, 0, params)).await;
+            let reply = workspace.post(CREATE, on_lock(&workspace, 0, params)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
     });
 }
 
 #[test]
-fn a_lock_without_places_takes_no_code() {
+fn lock_with_capacity_0_rejects_every_code() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "august_lock", "max_active_codes_supported": 0 }])).await;
         for params in [json!({}), json!({ "code": "4826" }), days(10, 12)] {
-            let reply = workspace.post(CREATE, on(&workspace, 0, params)).await;
+            let reply = workspace.post(CREATE, on_lock(&workspace, 0, params)).await;
             reply.error(400, "no_space_for_access_code_on_device");
         }
         assert_eq!(rows(&workspace).await, [0; 4]);
@@ -292,46 +299,49 @@ fn a_lock_without_places_takes_no_code() {
 }
 
 #[test]
-fn the_last_ten_pins_of_a_lock_are_found_one_by_one_and_then_none_is_left() {
+fn last_ten_free_pins_are_chosen_one_by_one_before_no_code_left() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [4] }])).await;
         fill(&workspace, 0, "number % 1000 <> 7").await;
         let mut found = BTreeSet::new();
         for _ in 0..10 {
-            let generated = workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.ok();
+            let generated = workspace.post("/access_codes/generate_code", on_lock(&workspace, 0, json!({}))).await.ok();
             assert!(!found.contains(pin(&generated["generated_code"])));
-            found.insert(pin(&workspace.create(on(&workspace, 0, json!({}))).await).to_owned());
+            found.insert(pin(&workspace.create(on_lock(&workspace, 0, json!({}))).await).to_owned());
         }
         let last: BTreeSet<String> = (0..10).map(|thousands| format!("{thousands}007")).collect();
         assert_eq!(found, last);
         let before = rows(&workspace).await;
         for params in [json!({}), json!({ "common_code_key": "guests" }), days(10, 12)] {
-            workspace.post(CREATE, on(&workspace, 0, params)).await.error(400, "no_code_left");
+            workspace.post(CREATE, on_lock(&workspace, 0, params)).await.error(400, "no_code_left");
         }
-        workspace.post("/access_codes/generate_code", on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
+        workspace
+            .post("/access_codes/generate_code", on_lock(&workspace, 0, json!({})))
+            .await
+            .error(400, "no_code_left");
         assert_eq!(rows(&workspace).await, before);
     });
 }
 
 #[test]
-fn a_lock_whose_four_digit_pins_are_gone_gets_five_digits() {
+fn chosen_pin_has_five_digits_when_four_digit_pins_are_used_up() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "wyze_lock", "supported_code_lengths": [5, 4] }])).await;
         fill(&workspace, 0, "number <> 4826").await;
         let preferring = json!({ "preferred_code_length": 5 });
-        assert_eq!(pin(&workspace.create(on(&workspace, 0, preferring)).await).len(), 5);
-        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "4826");
+        assert_eq!(pin(&workspace.create(on_lock(&workspace, 0, preferring)).await).len(), 5);
+        assert_eq!(workspace.create(on_lock(&workspace, 0, json!({}))).await["code"], "4826");
         for _ in 0..3 {
-            let code = workspace.create(on(&workspace, 0, json!({ "preferred_code_length": 4 }))).await;
+            let code = workspace.create(on_lock(&workspace, 0, json!({ "preferred_code_length": 4 }))).await;
             assert_eq!(pin(&code).len(), 5);
         }
     });
 }
 
 #[test]
-fn what_the_constraints_forbid_does_not_count_as_left() {
+fn pins_that_constraints_forbid_do_not_count_as_free() {
     run(async {
         let lock = json!({
             "device_type": "schlage_lock",
@@ -340,13 +350,13 @@ fn what_the_constraints_forbid_does_not_count_as_left() {
         });
         let workspace = TestWorkspace::with(json!([lock])).await;
         fill(&workspace, 0, "pin not in ('1234', '1123', '7123')").await;
-        assert_eq!(workspace.create(on(&workspace, 0, json!({}))).await["code"], "1234");
-        workspace.post(CREATE, on(&workspace, 0, json!({}))).await.error(400, "no_code_left");
+        assert_eq!(workspace.create(on_lock(&workspace, 0, json!({}))).await["code"], "1234");
+        workspace.post(CREATE, on_lock(&workspace, 0, json!({}))).await.error(400, "no_code_left");
     });
 }
 
 #[test]
-fn locks_with_nothing_left_share_nothing_and_get_nothing() {
+fn lock_without_free_pins_can_neither_share_nor_get_a_random_pin() {
     run(async {
         let full = json!({ "device_type": "wyze_lock", "supported_code_lengths": [4] });
         let workspace = TestWorkspace::with(json!([{ "device_type": "august_lock" }, full])).await;
@@ -363,21 +373,21 @@ fn locks_with_nothing_left_share_nothing_and_get_nothing() {
 }
 
 #[test]
-fn a_chosen_pin_is_none_that_a_managed_code_has_in_another_window() {
+fn chosen_pin_avoids_managed_pins_of_other_time_frames_by_default() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "smartthings_lock", "supported_code_lengths": [4] }])).await;
         fill(&workspace, 0, "number > 1").await;
-        workspace.create(on(&workspace, 0, with(days(10, 12), "code", json!("0000")))).await;
+        workspace.create(on_lock(&workspace, 0, with(days(10, 12), "code", json!("0000")))).await;
         assert_eq!(
-            workspace.create(on(&workspace, 0, days(20, 22))).await["code"],
+            workspace.create(on_lock(&workspace, 0, days(20, 22))).await["code"],
             "0001",
             "not 0000, though it is apart"
         );
-        workspace.post(CREATE, on(&workspace, 0, days(25, 26))).await.error(400, "no_code_left");
+        workspace.post(CREATE, on_lock(&workspace, 0, days(25, 26))).await.error(400, "no_code_left");
         let allowed = json!({ "allow_same_code_in_disjoint_windows": true });
         workspace.post("/_emulator/workspaces/update", allowed).await.ok();
-        let chosen = workspace.create(on(&workspace, 0, days(25, 26))).await;
+        let chosen = workspace.create(on_lock(&workspace, 0, days(25, 26))).await;
         assert!(["0000", "0001"].contains(&pin(&chosen)), "{chosen}");
     });
 }

@@ -1,15 +1,15 @@
-//! `/access_codes/get_timeline`: what has happened to one code.
+//! `/access_codes/get_timeline`: the history of one access code.
 
-use super::on;
+use super::on_lock;
 use crate::support::{TestWorkspace, UNKNOWN, run};
 use serde_json::{Value, json};
 
 const TIMELINE: &str = "/access_codes/get_timeline";
 
-/// A workspace with one lock, and a code that has been made at 12:00, renamed at 13:00 and deleted at 14:00.
-async fn lived() -> (TestWorkspace, Value) {
+/// Creates a workspace with one lock and a code that is created at 12:00, renamed at 13:00 and deleted at 14:00.
+async fn deleted_code() -> (TestWorkspace, Value) {
     let workspace = TestWorkspace::with_locks(1).await;
-    let id = workspace.create(on(&workspace, 0, json!({ "name": "guest" }))).await["access_code_id"].clone();
+    let id = workspace.create(on_lock(&workspace, 0, json!({ "name": "guest" }))).await["access_code_id"].clone();
     workspace.advance("PT1H").await;
     workspace.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();
     workspace.advance("PT1H").await;
@@ -18,8 +18,8 @@ async fn lived() -> (TestWorkspace, Value) {
     (workspace, id)
 }
 
-/// What has happened to that code, newest first.
-const LIFE: [&str; 7] = [
+/// Event types of that code, newest first.
+const HISTORY: [&str; 7] = [
     "access_code.deleted",
     "access_code.removed_from_device",
     "access_code.name_changed",
@@ -45,25 +45,25 @@ fn cursors(timeline: &Value) -> [&Value; 3] {
 }
 
 #[test]
-fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
+fn timeline_lists_the_events_of_a_code_newest_first_even_when_it_is_gone() {
     run(async {
-        let (workspace, id) = lived().await;
-        workspace.create(on(&workspace, 0, json!({}))).await;
+        let (workspace, id) = deleted_code().await;
+        workspace.create(on_lock(&workspace, 0, json!({}))).await;
         let whole = timeline(&workspace, &id, json!({})).await;
-        assert_eq!(types(&whole), LIFE);
+        assert_eq!(types(&whole), HISTORY);
         assert_eq!(cursors(&whole), [&json!(false), &Value::Null, &Value::Null]);
         let events = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": id });
         let events = workspace.post("/events/list", events).await.ok()["events"].clone();
-        let told = whole["timeline_events"].as_array().unwrap();
-        for (event, told) in events.as_array().unwrap().iter().rev().zip(told) {
-            let related = &told["related_resource_ids"];
+        let entries = whole["timeline_events"].as_array().unwrap();
+        for (event, entry) in events.as_array().unwrap().iter().rev().zip(entries) {
+            let related = &entry["related_resource_ids"];
             for property in ["event_id", "device_id", "connected_account_id"] {
-                assert_eq!(related[property], event[property], "{told}");
+                assert_eq!(related[property], event[property], "{entry}");
             }
-            assert_eq!((&told["event_type"], &told["occurred_at"]), (&event["event_type"], &event["occurred_at"]));
-            assert!(!told["description"].as_str().unwrap().is_empty());
+            assert_eq!((&entry["event_type"], &entry["occurred_at"]), (&event["event_type"], &event["occurred_at"]));
+            assert!(!entry["description"].as_str().unwrap().is_empty());
         }
-        let actors: Vec<_> = told.iter().map(|told| told["actor"]["type"].as_str().unwrap()).collect();
+        let actors: Vec<_> = entries.iter().map(|entry| entry["actor"]["type"].as_str().unwrap()).collect();
         assert_eq!(actors, ["system", "system", "system", "system", "api_key", "system", "api_key"]);
         let by_get = workspace.get(&format!("{TIMELINE}?access_code_id={}", id.as_str().unwrap())).await.ok();
         assert_eq!(by_get, whole);
@@ -71,18 +71,18 @@ fn a_timeline_tells_the_events_of_one_code_newest_first_also_when_it_is_gone() {
 }
 
 #[test]
-fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() {
+fn timeline_filters_by_type_and_by_exclusive_time_bounds() {
     run(async {
-        let (workspace, id) = lived().await;
+        let (workspace, id) = deleted_code().await;
         for (narrowed, expected) in [
-            (json!({ "event_types": ["access_code.deleted", "access_code.created"] }), vec![LIFE[0], LIFE[6]]),
+            (json!({ "event_types": ["access_code.deleted", "access_code.created"] }), vec![HISTORY[0], HISTORY[6]]),
             (json!({ "event_types": ["access_code.code_changed"] }), vec![]),
-            (json!({ "after": "2026-03-02T13:00:00Z" }), LIFE[..4].to_vec()),
-            (json!({ "after": "2026-03-02T12:59:59.999Z" }), LIFE[..5].to_vec()),
-            (json!({ "before": "2026-03-02T13:00:00Z" }), LIFE[5..].to_vec()),
-            (json!({ "before": "2026-03-02T13:00:00.001Z" }), LIFE[4..].to_vec()),
-            (json!({ "after": "2026-03-02T12:00:00Z", "before": "2026-03-02T14:00:00Z" }), LIFE[2..6].to_vec()),
-            (json!({ "after": "2026-03-02T14:00:00+01:00", "limit": 200 }), LIFE[..4].to_vec()),
+            (json!({ "after": "2026-03-02T13:00:00Z" }), HISTORY[..4].to_vec()),
+            (json!({ "after": "2026-03-02T12:59:59.999Z" }), HISTORY[..5].to_vec()),
+            (json!({ "before": "2026-03-02T13:00:00Z" }), HISTORY[5..].to_vec()),
+            (json!({ "before": "2026-03-02T13:00:00.001Z" }), HISTORY[4..].to_vec()),
+            (json!({ "after": "2026-03-02T12:00:00Z", "before": "2026-03-02T14:00:00Z" }), HISTORY[2..6].to_vec()),
+            (json!({ "after": "2026-03-02T14:00:00+01:00", "limit": 200 }), HISTORY[..4].to_vec()),
             (json!({ "after": "2026-03-02T15:00:00Z" }), vec![]),
         ] {
             assert_eq!(types(&timeline(&workspace, &id, narrowed.clone()).await), expected, "{narrowed}");
@@ -102,11 +102,11 @@ fn a_timeline_is_narrowed_by_types_and_instants_which_themselves_are_left_out() 
 }
 
 #[test]
-fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
+fn timeline_pages_contain_each_event_once_for_every_limit() {
     run(async {
-        let (workspace, id) = lived().await;
+        let (workspace, id) = deleted_code().await;
         for limit in 1..=8 {
-            let mut told: Vec<String> = Vec::new();
+            let mut collected: Vec<String> = Vec::new();
             let mut params = json!({ "limit": limit });
             let mut starts = Vec::new();
             loop {
@@ -114,9 +114,9 @@ fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
                 let on_page = types(&page);
                 assert!(!on_page.is_empty(), "limit {limit}: {page}");
                 let first = page["timeline_events"][0]["occurred_at"].clone();
-                // What happened at one instant is on one page.
+                // Events of one instant are always on the same page.
                 assert!(on_page.len() <= limit.max(2), "limit {limit}: {on_page:?}");
-                told.extend(on_page.into_iter().map(str::to_owned));
+                collected.extend(on_page.into_iter().map(str::to_owned));
                 let [has_more, next, previous] = cursors(&page);
                 assert_eq!(*previous, if starts.is_empty() { Value::Null } else { first.clone() }, "limit {limit}");
                 starts.push(first);
@@ -126,12 +126,12 @@ fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
                 }
                 params["before"] = next.clone();
             }
-            assert_eq!(told, LIFE, "limit {limit}");
-            // And back: what is newer than a page.
+            assert_eq!(collected, HISTORY, "limit {limit}");
+            // Backwards: events that are newer than the second page.
             if let Some(second) = starts.get(1) {
                 let newer = timeline(&workspace, &id, json!({ "after": second })).await;
                 let newer = types(&newer);
-                assert_eq!(newer, LIFE[..newer.len()], "limit {limit}");
+                assert_eq!(newer, HISTORY[..newer.len()], "limit {limit}");
                 assert!(!newer.is_empty() && newer.len() <= limit.max(2), "limit {limit}: {newer:?}");
             }
         }
@@ -139,42 +139,42 @@ fn the_pages_of_a_timeline_have_each_event_once_whatever_their_length() {
 }
 
 #[test]
-fn a_code_that_is_not_here_has_no_timeline() {
+fn timeline_of_an_unknown_code_is_not_found() {
     run(async {
-        let (workspace, id) = lived().await;
+        let (workspace, id) = deleted_code().await;
         workspace.post(TIMELINE, json!({ "access_code_id": UNKNOWN })).await.error(404, "access_code_not_found");
         let other = TestWorkspace::with_locks(1).await;
         other.post(TIMELINE, json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
-        assert_eq!(types(&timeline(&workspace, &id, json!({})).await), LIFE);
+        assert_eq!(types(&timeline(&workspace, &id, json!({})).await), HISTORY);
     });
 }
 
 #[test]
-fn a_timeline_tells_who_caused_what() {
+fn timeline_shows_external_as_the_actor_of_a_removal_at_the_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let foreign = on(&workspace, 0, json!({ "code": "9753", "name": "owner" }));
-        let foreign =
-            workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"]["access_code_id"].clone();
-        let ours = workspace.create(on(&workspace, 0, json!({ "sync": true }))).await["access_code_id"].clone();
-        for id in [&foreign, &ours] {
-            let removed = on(&workspace, 0, json!({ "access_code_id": id }));
-            workspace.post("/_emulator/locks/remove_code", removed).await.ok();
+        let unmanaged = on_lock(&workspace, 0, json!({ "code": "9753", "name": "owner" }));
+        let unmanaged =
+            workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"]["access_code_id"].clone();
+        let managed = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await["access_code_id"].clone();
+        for id in [&unmanaged, &managed] {
+            let by_id = on_lock(&workspace, 0, json!({ "access_code_id": id }));
+            workspace.post("/_emulator/locks/remove_code", by_id).await.ok();
             let newest = timeline(&workspace, id, json!({})).await["timeline_events"][0].clone();
             assert_eq!(newest["actor"]["type"], "external", "{newest}");
         }
-        let told = timeline(&workspace, &foreign, json!({})).await;
-        assert_eq!(types(&told), ["access_code.unmanaged.removed", "access_code.unmanaged.created"]);
+        let history = timeline(&workspace, &unmanaged, json!({})).await;
+        assert_eq!(types(&history), ["access_code.unmanaged.removed", "access_code.unmanaged.created"]);
     });
 }
 
 #[test]
-fn display_status_names_each_stage_of_a_code_for_people() {
+fn display_status_names_each_stage_of_a_code() {
     run(async {
         let locks = json!([{ "device_type": "august_lock" }]);
-        let workspace = TestWorkspace::make(json!({ "locks": locks, "keep_expired_access_codes": true })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": locks, "keep_expired_access_codes": true })).await;
         let window = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-13T12:00:00Z" });
-        let code = workspace.create(on(&workspace, 0, window)).await;
+        let code = workspace.create(on_lock(&workspace, 0, window)).await;
         assert_eq!(code["display_status"], "Upcoming");
         for (instant, expected) in [
             ("2026-03-12T11:59:59.999Z", "Upcoming"),
@@ -185,7 +185,7 @@ fn display_status_names_each_stage_of_a_code_for_people() {
             workspace.advance_to(instant).await;
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["display_status"], expected, "{instant}");
         }
-        let now = workspace.create(on(&workspace, 0, json!({}))).await;
+        let now = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         assert_eq!(now["display_status"], "Issuing");
         workspace.advance("PT1S").await;
         let put = json!({ "access_code_id": now["access_code_id"], "error_code": "access_code_inactive" });
@@ -200,7 +200,7 @@ fn display_status_names_each_stage_of_a_code_for_people() {
                 "Not active",
             ),
         ] {
-            let added = workspace.post("/_emulator/locks/add_code", on(&workspace, 0, further)).await.ok();
+            let added = workspace.post("/_emulator/locks/add_code", on_lock(&workspace, 0, further)).await.ok();
             assert_eq!(added["access_code"]["display_status"], expected);
         }
     });

@@ -1,37 +1,40 @@
-//! `/access_codes/update`: what is asked shows at once, and the lock has it when it confirms.
+//! `/access_codes/update`: a change is shown at once and is complete when the lock confirms it.
 
-use super::{about_the_whole, on, rows};
-use crate::concurrency::{Tickers, at_once, live, tally};
-use crate::lifecycle::{attempt, delete, events, follow, seen, seen_of, set_online};
+use super::{on_lock, request_errors, rows};
+use crate::concurrency::{Tickers, live, send_concurrently, tally};
+use crate::lifecycle::{attempt, check_timeline, delete, events, set_online, summary, summary_of};
 use crate::support::{START, TestWorkspace, UNKNOWN, app, ask, run};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const UPDATE: &str = "/access_codes/update";
 
-/// The instant at which the tests ask for changes, and that at which the lock has them.
-const ASKED: &str = "2026-03-02T12:00:01.000Z";
+/// Instant at which the tests request changes.
+const REQUESTED: &str = "2026-03-02T12:00:01.000Z";
+
+/// Instant at which the lock confirms them.
 const DONE: &str = "2026-03-02T12:00:01.250Z";
 
-/// A workspace with one lock of this type.
+/// Creates a workspace with one lock of this type.
 async fn lock_of(device_type: &str) -> TestWorkspace {
     TestWorkspace::with(json!([{ "device_type": device_type }])).await
 }
 
-/// A guest's code that the first lock holds and opens to.
+/// Creates a code that the first lock holds and whose time frame has begun.
 async fn guest(workspace: &TestWorkspace) -> Value {
-    made(workspace, json!({ "starts_at": "2026-03-02T11:00:00.000Z", "ends_at": "2026-03-04T11:00:00.000Z" })).await
+    create_on_lock(workspace, json!({ "starts_at": "2026-03-02T11:00:00.000Z", "ends_at": "2026-03-04T11:00:00.000Z" }))
+        .await
 }
 
-/// A code of the first lock that it holds already, a second before [`ASKED`].
-async fn made(workspace: &TestWorkspace, further: Value) -> Value {
-    let mut params = on(workspace, 0, further);
+/// Creates a code that the first lock already holds, and moves the clock to [`REQUESTED`].
+async fn create_on_lock(workspace: &TestWorkspace, further: Value) -> Value {
+    let mut params = on_lock(workspace, 0, further);
     params["name"] = json!("guest");
     params["code"] = json!("4826");
     params["sync"] = json!(true);
-    let made = workspace.create(params).await;
+    let code = workspace.create(params).await;
     workspace.advance("PT1S").await;
-    workspace.access_code(&made["access_code_id"]).await
+    workspace.access_code(&code["access_code_id"]).await
 }
 
 fn of(code: &Value, mut change: Value) -> Value {
@@ -39,60 +42,66 @@ fn of(code: &Value, mut change: Value) -> Value {
     change
 }
 
-/// Asks for a change and gives the attempt.
+/// Requests a change and returns its action attempt.
 async fn update(workspace: &TestWorkspace, code: &Value, change: Value) -> Value {
     workspace.post(UPDATE, of(code, change)).await.ok()["action_attempt"].clone()
 }
 
-/// The code as it is now.
+/// Returns the current state of a code.
 async fn now(workspace: &TestWorkspace, code: &Value) -> Value {
     workspace.access_code(&code["access_code_id"]).await
 }
 
-/// What the first lock holds.
+/// Returns the codes that the first lock holds.
 async fn memory(workspace: &TestWorkspace) -> Vec<Value> {
-    let held = workspace.post("/_emulator/locks/memory", on(workspace, 0, json!({}))).await.ok();
+    let held = workspace.post("/_emulator/locks/memory", on_lock(workspace, 0, json!({}))).await.ok();
     held["codes"].as_array().unwrap().clone()
 }
 
-/// The events about a code behind the first so many, whole.
-async fn told(workspace: &TestWorkspace, code: &Value, skip: usize) -> Vec<Value> {
+/// Returns the events of a code in full, except the first `skip`.
+async fn events_after(workspace: &TestWorkspace, code: &Value, skip: usize) -> Vec<Value> {
     let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code["access_code_id"], "limit": 1000 });
     let listed = workspace.post("/events/list", params).await.ok();
     listed["events"].as_array().unwrap()[skip..].to_vec()
 }
 
-/// The types of these events.
+/// Returns the event types without the prefix `access_code.`.
 fn types(events: &[Value]) -> Vec<&str> {
     events.iter().map(|event| event["event_type"].as_str().unwrap().strip_prefix("access_code.").unwrap()).collect()
 }
 
-/// What changes are about, without when they were asked for and what is said of it.
+/// Returns pending mutations without `created_at` and `message`.
 fn differences(mutations: &Value) -> Vec<Value> {
-    let of = |one: &Value| json!({ "mutation_code": one["mutation_code"], "from": one["from"], "to": one["to"] });
-    mutations.as_array().unwrap().iter().map(of).collect()
+    let difference = |mutation: &Value| {
+        json!({
+            "mutation_code": mutation["mutation_code"],
+            "from": mutation["from"],
+            "to": mutation["to"],
+        })
+    };
+    mutations.as_array().unwrap().iter().map(difference).collect()
 }
 
-/// Checks that a refused change left everything as it was.
+/// Checks that a rejected change left the rows and the code unchanged.
 async fn check_untouched(workspace: &TestWorkspace, code: &Value, before: [i64; 4]) {
     assert_eq!(rows(workspace).await, before);
     assert_eq!(now(workspace, code).await, *code);
 }
 
 #[test]
-fn an_update_shows_at_once_and_is_told_step_by_step_when_the_lock_confirms() {
+fn update_is_shown_at_once_and_emits_events_when_the_lock_confirms() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
         let old = memory(&workspace).await;
-        let asked = json!({
+        let change = json!({
             "name": "cleaner", "code": "5937",
             "starts_at": "2026-03-02T11:30:00.000Z", "ends_at": "2026-03-05T11:00:00.000Z",
         });
-        update(&workspace, &code, asked.clone()).await;
+        update(&workspace, &code, change.clone()).await;
         let shown = now(&workspace, &code).await;
-        assert_eq!(seen(&shown), "set updating_name updating_code updating_time_frame scheduled");
-        for (name, value) in asked.as_object().unwrap() {
+        assert_eq!(summary(&shown), "set updating_name updating_code updating_time_frame scheduled");
+        for (name, value) in change.as_object().unwrap() {
             assert_eq!(shown[name], *value);
         }
         let times = |starts_at: &str, ends_at: &str| json!({ "starts_at": starts_at, "ends_at": ends_at });
@@ -107,42 +116,43 @@ fn an_update_shows_at_once_and_is_told_step_by_step_when_the_lock_confirms() {
         ];
         assert_eq!(differences(&shown["pending_mutations"]), params);
         for mutation in shown["pending_mutations"].as_array().unwrap() {
-            assert_eq!(mutation["created_at"], ASKED);
+            assert_eq!(mutation["created_at"], REQUESTED);
             assert!(mutation["message"].as_str().is_some_and(|message| !message.is_empty()));
         }
         assert_eq!(memory(&workspace).await, old);
-        let at_once = told(&workspace, &code, 2).await;
-        assert_eq!(types(&at_once), ["mutations_requested"]);
-        assert_eq!(at_once[0]["occurred_at"], ASKED);
-        assert_eq!(at_once[0]["requested_mutations"], json!(params));
+        let requested = events_after(&workspace, &code, 2).await;
+        assert_eq!(types(&requested), ["mutations_requested"]);
+        assert_eq!(requested[0]["occurred_at"], REQUESTED);
+        assert_eq!(requested[0]["requested_mutations"], json!(params));
 
         workspace.advance("PT0.249S").await;
         assert_eq!(now(&workspace, &code).await, shown);
         assert_eq!(memory(&workspace).await, old);
         workspace.advance("PT0.001S").await;
-        assert_eq!(seen(&now(&workspace, &code).await), "set scheduled");
+        assert_eq!(summary(&now(&workspace, &code).await), "set scheduled");
         let held = memory(&workspace).await;
         assert_eq!(held.len(), 1);
-        for (name, value) in asked.as_object().unwrap() {
+        for (name, value) in change.as_object().unwrap() {
             assert_eq!(held[0][name], *value);
         }
-        let told = told(&workspace, &code, 3).await;
-        assert_eq!(types(&told), ["changed", "name_changed", "code_changed", "time_frame_changed"]);
+        let events = events_after(&workspace, &code, 3).await;
+        assert_eq!(types(&events), ["changed", "name_changed", "code_changed", "time_frame_changed"]);
         let property = |name: &str, from: &Value, to: &Value| json!({ "property": name, "from": from, "to": to });
-        let properties = ["name", "code", "starts_at", "ends_at"].map(|name| property(name, &code[name], &asked[name]));
-        assert_eq!(told[0]["changed_properties"], json!(properties));
-        for (event, params) in told[1..].iter().zip(&params) {
+        let properties =
+            ["name", "code", "starts_at", "ends_at"].map(|name| property(name, &code[name], &change[name]));
+        assert_eq!(events[0]["changed_properties"], json!(properties));
+        for (event, params) in events[1..].iter().zip(&params) {
             assert_eq!((&event["from"], &event["to"]), (&params["from"], &params["to"]));
             assert!(event["description"].as_str().is_some_and(|description| !description.is_empty()), "{event}");
         }
-        assert!(told.iter().all(|event| event["occurred_at"] == DONE), "{told:?}");
+        assert!(events.iter().all(|event| event["occurred_at"] == DONE), "{events:?}");
         workspace.advance("P1D").await;
-        assert_eq!(self::told(&workspace, &code, 3).await, told, "each is told once");
+        assert_eq!(events_after(&workspace, &code, 3).await, events, "each is told once");
     });
 }
 
 #[test]
-fn an_update_of_one_thing_tells_of_that_thing_only() {
+fn update_of_one_property_emits_events_for_that_property_only() {
     run(async {
         let soon = json!({ "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-04T12:00:00.000Z" });
         let cases = [
@@ -153,21 +163,22 @@ fn an_update_of_one_thing_tells_of_that_thing_only() {
         for (change, property, mutation, event) in cases {
             for has_started in [true, false] {
                 let workspace = lock_of("wyze_lock").await;
-                let code = if has_started { guest(&workspace).await } else { made(&workspace, soon.clone()).await };
+                let code =
+                    if has_started { guest(&workspace).await } else { create_on_lock(&workspace, soon.clone()).await };
                 let status = if has_started { "set" } else { "unset" };
-                assert_eq!(seen(&code), format!("{status} scheduled"));
+                assert_eq!(summary(&code), format!("{status} scheduled"));
                 update(&workspace, &code, change.clone()).await;
-                assert_eq!(seen(&now(&workspace, &code).await), format!("{status} {mutation} scheduled"));
+                assert_eq!(summary(&now(&workspace, &code).await), format!("{status} {mutation} scheduled"));
                 workspace.advance("PT0.25S").await;
-                assert_eq!(seen(&now(&workspace, &code).await), format!("{status} scheduled"));
-                let told = told(&workspace, &code, 2).await;
-                assert_eq!(types(&told), ["mutations_requested", "changed", event]);
-                let requested = told[0]["requested_mutations"].as_array().unwrap();
+                assert_eq!(summary(&now(&workspace, &code).await), format!("{status} scheduled"));
+                let events = events_after(&workspace, &code, 2).await;
+                assert_eq!(types(&events), ["mutations_requested", "changed", event]);
+                let requested = events[0]["requested_mutations"].as_array().unwrap();
                 assert_eq!((requested.len(), &requested[0]["mutation_code"]), (1, &json!(mutation)));
                 let changed = json!([{ "property": property, "from": code[property], "to": change[property] }]);
-                assert_eq!(told[1]["changed_properties"], changed);
+                assert_eq!(events[1]["changed_properties"], changed);
                 assert_eq!(
-                    (&told[2]["from"][property], &told[2]["to"][property]),
+                    (&events[2]["from"][property], &events[2]["to"][property]),
                     (&code[property], &change[property])
                 );
             }
@@ -176,16 +187,16 @@ fn an_update_of_one_thing_tells_of_that_thing_only() {
 }
 
 #[test]
-fn an_ongoing_code_becomes_time_bound_with_both_times() {
+fn ongoing_code_becomes_time_bound_with_starts_at_and_ends_at() {
     run(async {
         let (starts_at, ends_at) = ("2026-03-02T12:00:00.000Z", "2026-03-03T12:00:00.000Z");
         for kind in [None, Some("time_bound")] {
             let workspace = lock_of("wyze_lock").await;
-            let code = made(&workspace, json!({})).await;
+            let code = create_on_lock(&workspace, json!({})).await;
             let before = rows(&workspace).await;
-            for one in [json!({ "starts_at": starts_at }), json!({ "ends_at": ends_at })] {
-                let error = workspace.post(UPDATE, of(&code, one)).await.error(400, "invalid_input");
-                let messages = about_the_whole(&error);
+            for incomplete in [json!({ "starts_at": starts_at }), json!({ "ends_at": ends_at })] {
+                let error = workspace.post(UPDATE, of(&code, incomplete)).await.error(400, "invalid_input");
+                let messages = request_errors(&error);
                 assert!(messages[0].contains("starts_at") && messages[0].contains("ends_at"), "{messages:?}");
             }
             workspace.post(UPDATE, of(&code, json!({ "type": "time_bound" }))).await.invalid("type");
@@ -197,27 +208,27 @@ fn an_ongoing_code_becomes_time_bound_with_both_times() {
             }
             update(&workspace, &code, change.clone()).await;
             let shown = now(&workspace, &code).await;
-            assert_eq!((seen(&shown), &shown["type"]), ("set updating_time_frame".to_owned(), &json!("time_bound")));
+            assert_eq!((summary(&shown), &shown["type"]), ("set updating_time_frame".to_owned(), &json!("time_bound")));
             let times = json!({ "starts_at": starts_at, "ends_at": ends_at });
             let mutation = &shown["pending_mutations"][0];
             assert_eq!((&mutation["from"], &mutation["to"]), (&json!({ "starts_at": null, "ends_at": null }), &times));
-            let life = [
+            let timeline = [
                 (DONE, "set scheduled"),
                 ("2026-03-03T11:59:59.999Z", "set scheduled"),
                 (ends_at, "removing deleting scheduled"),
                 ("2026-03-03T12:00:00.250Z", "gone"),
             ];
-            follow(&workspace, &code["access_code_id"], &life).await;
-            let told = told(&workspace, &code, 2).await;
+            check_timeline(&workspace, &code["access_code_id"], &timeline).await;
+            let events = events_after(&workspace, &code, 2).await;
             let names = ["mutations_requested", "changed", "time_frame_changed", "removed_from_device", "deleted"];
-            assert_eq!(types(&told), names);
-            assert_eq!((&told[2]["from"]["starts_at"], &told[2]["to"]), (&Value::Null, &times));
+            assert_eq!(types(&events), names);
+            assert_eq!((&events[2]["from"]["starts_at"], &events[2]["to"]), (&Value::Null, &times));
         }
     });
 }
 
 #[test]
-fn a_time_bound_code_becomes_ongoing_by_its_type_and_not_by_leaving_out_its_times() {
+fn time_bound_code_becomes_ongoing_by_type_and_not_by_omitted_times() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -227,16 +238,16 @@ fn a_time_bound_code_becomes_ongoing_by_its_type_and_not_by_leaving_out_its_time
             assert_eq!(renamed[name], code[name]);
         }
         let before = rows(&workspace).await;
-        for one in [json!({ "starts_at": "2026-03-03T11:00:00Z" }), json!({ "ends_at": "2026-03-05T11:00:00Z" })] {
-            let mut both = one;
-            both["type"] = json!("ongoing");
-            workspace.post(UPDATE, of(&code, both)).await.invalid("type");
+        for times in [json!({ "starts_at": "2026-03-03T11:00:00Z" }), json!({ "ends_at": "2026-03-05T11:00:00Z" })] {
+            let mut change = times;
+            change["type"] = json!("ongoing");
+            workspace.post(UPDATE, of(&code, change)).await.invalid("type");
         }
         check_untouched(&workspace, &renamed, before).await;
 
         update(&workspace, &code, json!({ "type": "ongoing" })).await;
         let shown = now(&workspace, &code).await;
-        assert_eq!(seen(&shown), "set updating_time_frame scheduled");
+        assert_eq!(summary(&shown), "set updating_time_frame scheduled");
         assert_eq!(
             (&shown["type"], &shown["starts_at"], &shown["ends_at"]),
             (&json!("ongoing"), &Value::Null, &Value::Null)
@@ -244,29 +255,29 @@ fn a_time_bound_code_becomes_ongoing_by_its_type_and_not_by_leaving_out_its_time
         let (from, to) = (&shown["pending_mutations"][0]["from"], &shown["pending_mutations"][0]["to"]);
         assert_eq!(*from, json!({ "starts_at": code["starts_at"], "ends_at": code["ends_at"] }));
         assert_eq!(*to, json!({ "starts_at": null, "ends_at": null }));
-        let life = [(DONE, "set"), ("2026-04-02T12:00:00.000Z", "set")];
-        follow(&workspace, &code["access_code_id"], &life).await;
+        let timeline = [(DONE, "set"), ("2026-04-02T12:00:00.000Z", "set")];
+        check_timeline(&workspace, &code["access_code_id"], &timeline).await;
         assert_eq!(memory(&workspace).await[0]["ends_at"], Value::Null);
     });
 }
 
 #[test]
-fn a_code_that_waits_for_its_start_on_the_lock_and_becomes_ongoing_is_set_when_the_lock_confirms() {
+fn scheduled_code_that_becomes_ongoing_is_set_when_the_lock_confirms() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let soon = json!({ "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-04T12:00:00.000Z" });
-        let code = made(&workspace, soon).await;
+        let code = create_on_lock(&workspace, soon).await;
         update(&workspace, &code, json!({ "type": "ongoing" })).await;
-        let life = [("2026-03-02T12:00:01.249Z", "setting updating_time_frame scheduled"), (DONE, "set")];
-        follow(&workspace, &code["access_code_id"], &life).await;
+        let timeline = [("2026-03-02T12:00:01.249Z", "setting updating_time_frame scheduled"), (DONE, "set")];
+        check_timeline(&workspace, &code["access_code_id"], &timeline).await;
         workspace.advance("P10D").await;
-        let told = told(&workspace, &code, 2).await;
-        assert_eq!(types(&told), ["mutations_requested", "changed", "time_frame_changed", "set_on_device"]);
+        let events = events_after(&workspace, &code, 2).await;
+        assert_eq!(types(&events), ["mutations_requested", "changed", "time_frame_changed", "set_on_device"]);
     });
 }
 
 #[test]
-fn one_time_alone_keeps_the_other_and_times_that_make_no_sense_change_nothing() {
+fn update_of_a_single_time_keeps_the_other_and_rejects_invalid_times() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -278,7 +289,7 @@ fn one_time_alone_keeps_the_other_and_times_that_make_no_sense_change_nothing() 
             (&json!("2026-03-02T10:00:00.000Z"), &json!("2026-03-06T11:00:00.000Z"))
         );
         let before = rows(&workspace).await;
-        workspace.post(UPDATE, of(&code, json!({ "ends_at": ASKED }))).await.invalid("ends_at");
+        workspace.post(UPDATE, of(&code, json!({ "ends_at": REQUESTED }))).await.invalid("ends_at");
         let reversed = [
             json!({ "starts_at": "2026-03-06T11:00:00Z" }),
             json!({ "ends_at": "2026-03-02T10:00:00Z" }),
@@ -286,47 +297,51 @@ fn one_time_alone_keeps_the_other_and_times_that_make_no_sense_change_nothing() 
         ];
         for change in reversed {
             let error = workspace.post(UPDATE, of(&code, change)).await.error(400, "invalid_input");
-            assert_eq!(about_the_whole(&error), ["ends_at must be after starts_at"]);
+            assert_eq!(request_errors(&error), ["ends_at must be after starts_at"]);
         }
         check_untouched(&workspace, &code, before).await;
     });
 }
 
 #[test]
-fn allowing_external_modification_takes_effect_at_once_and_only_changed_tells_of_it() {
+fn external_modification_is_allowed_at_once_and_emits_only_changed() {
     run(async {
         for name in ["is_external_modification_allowed", "allow_external_modification"] {
             let workspace = lock_of("wyze_lock").await;
             let code = guest(&workspace).await;
-            let over = update(&workspace, &code, json!({ name: true })).await;
+            let finished = update(&workspace, &code, json!({ name: true })).await;
             let shown = now(&workspace, &code).await;
             assert_eq!(
-                (seen(&shown), &shown["is_external_modification_allowed"]),
+                (summary(&shown), &shown["is_external_modification_allowed"]),
                 ("set scheduled".to_owned(), &json!(true))
             );
-            assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
-            assert_eq!(attempt(&workspace, &over).await, over);
+            assert_eq!((&finished["status"], &finished["result"]["access_code"]), (&json!("success"), &shown));
+            assert_eq!(attempt(&workspace, &finished).await, finished);
             workspace.advance("P1D").await;
-            let told = told(&workspace, &code, 2).await;
-            assert_eq!((types(&told), &told[0]["occurred_at"]), (vec!["changed"], &json!(ASKED)));
+            let events = events_after(&workspace, &code, 2).await;
+            assert_eq!((types(&events), &events[0]["occurred_at"]), (vec!["changed"], &json!(REQUESTED)));
             let property = "is_external_modification_allowed";
             let changed = json!([{ "property": property, "from": "false", "to": "true" }]);
-            assert_eq!(told[0]["changed_properties"], changed);
+            assert_eq!(events[0]["changed_properties"], changed);
         }
     });
 }
 
 #[test]
-fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
+fn convert_to_unmanaged_keeps_the_code_on_the_lock() {
     run(async {
         let workspace = lock_of("ttlock_lock").await;
         let linked = json!({ "common_code_key": "guests", "ends_at": "2026-03-04T11:00:00Z", "starts_at": START });
-        let code = made(&workspace, linked).await;
+        let code = create_on_lock(&workspace, linked).await;
         let mut held = memory(&workspace).await;
         let by_id = json!({ "access_code_id": code["access_code_id"] });
-        let over = update(&workspace, &code, json!({ "is_managed": false })).await;
-        assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})), "no managed code is left");
-        assert_eq!(attempt(&workspace, &over).await, over);
+        let finished = update(&workspace, &code, json!({ "is_managed": false })).await;
+        assert_eq!(
+            (&finished["status"], &finished["result"]),
+            (&json!("success"), &json!({})),
+            "no managed code is left"
+        );
+        assert_eq!(attempt(&workspace, &finished).await, finished);
         workspace.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
         workspace.post(UPDATE, of(&code, json!({ "name": "cleaner" }))).await.error(404, "access_code_not_found");
         let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id.clone()).await.ok()["access_code"].clone();
@@ -335,9 +350,12 @@ fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
         }
         held[0]["is_managed"] = json!(false);
         assert_eq!(memory(&workspace).await, held);
-        let told = told(&workspace, &code, 2).await;
-        assert_eq!(types(&told), ["changed"]);
-        assert_eq!(told[0]["changed_properties"], json!([{ "property": "is_managed", "from": "true", "to": "false" }]));
+        let events = events_after(&workspace, &code, 2).await;
+        assert_eq!(types(&events), ["changed"]);
+        assert_eq!(
+            events[0]["changed_properties"],
+            json!([{ "property": "is_managed", "from": "true", "to": "false" }])
+        );
         workspace.post("/access_codes/unmanaged/convert_to_managed", by_id).await.ok();
         assert_eq!(
             now(&workspace, &code).await["common_code_key"],
@@ -348,14 +366,14 @@ fn a_code_handed_over_to_the_lock_stays_there_unmanaged() {
 }
 
 #[test]
-fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
+fn convert_to_unmanaged_waits_until_the_lock_has_the_code() {
     run(async {
         let deferred = json!({ "starts_at": "2026-03-12T12:00:00Z", "ends_at": "2026-03-14T12:00:00Z" });
         for (params, on_the_lock_at) in
             [(deferred, "2026-03-09T12:00:00.250Z"), (json!({ "code": "5937" }), "2026-03-02T12:00:00.250Z")]
         {
             let workspace = lock_of("ttlock_lock").await;
-            let code = workspace.create(on(&workspace, 0, params)).await;
+            let code = workspace.create(on_lock(&workspace, 0, params)).await;
             let by_id = json!({ "access_code_id": code["access_code_id"] });
             let pending = update(&workspace, &code, json!({ "is_managed": false })).await;
             assert_eq!((&pending["status"], &pending["result"]), (&json!("pending"), &Value::Null));
@@ -372,62 +390,62 @@ fn a_code_handed_over_before_its_lock_has_it_is_unmanaged_once_it_has() {
             for name in ["access_code_id", "code", "starts_at", "ends_at", "type", "created_at"] {
                 assert_eq!(unmanaged[name], code[name], "{name}");
             }
-            for asked in [pending, again] {
-                let over = attempt(&workspace, &asked).await;
-                assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
+            for requested in [pending, again] {
+                let finished = attempt(&workspace, &requested).await;
+                assert_eq!((&finished["status"], &finished["result"]), (&json!("success"), &json!({})));
             }
             let held = &memory(&workspace).await[0];
             assert_eq!((&held["code"], &held["is_managed"]), (&code["code"], &json!(false)));
-            let told = told(&workspace, &code, 0).await;
-            let last = told.last().unwrap();
+            let events = events_after(&workspace, &code, 0).await;
+            let last = events.last().unwrap();
             assert_eq!(
                 (&last["event_type"], &last["occurred_at"]),
                 (&json!("access_code.changed"), &json!(on_the_lock_at))
             );
-            let handed_over = json!([{ "property": "is_managed", "from": "true", "to": "false" }]);
-            assert_eq!(last["changed_properties"], handed_over);
+            let changed = json!([{ "property": "is_managed", "from": "true", "to": "false" }]);
+            assert_eq!(last["changed_properties"], changed);
         }
     });
 }
 
 #[test]
-fn a_hundred_requests_at_most_wait_for_a_code_to_become_unmanaged() {
+fn convert_to_unmanaged_allows_at_most_100_pending_requests() {
     run(async {
         let workspace = lock_of("ttlock_lock").await;
-        let code = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({ "code": "5937" }))).await;
         for _ in 0..100 {
             update(&workspace, &code, json!({ "is_managed": false })).await;
         }
         let before = rows(&workspace).await;
-        let more = json!({ "is_managed": false, "name": "cleaner" });
-        workspace.post(UPDATE, of(&code, more)).await.invalid("is_managed");
+        let change = json!({ "is_managed": false, "name": "cleaner" });
+        workspace.post(UPDATE, of(&code, change)).await.invalid("is_managed");
         check_untouched(&workspace, &code, before).await;
         update(&workspace, &code, json!({ "name": "cleaner" })).await;
     });
 }
 
 #[test]
-fn deleting_a_code_that_is_to_be_unmanaged_ends_that_attempt_with_an_error() {
+fn convert_to_unmanaged_attempt_fails_when_the_code_is_deleted() {
     run(async {
         let workspace = lock_of("ttlock_lock").await;
-        let code = workspace.create(on(&workspace, 0, json!({ "code": "5937" }))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({ "code": "5937" }))).await;
         let pending = update(&workspace, &code, json!({ "is_managed": false })).await;
         delete(&workspace, &code["access_code_id"]).await;
         workspace.advance("PT1S").await;
-        let over = attempt(&workspace, &pending).await;
-        assert_eq!((&over["status"], &over["result"]), (&json!("error"), &Value::Null));
-        assert_eq!(over["error"]["type"], "access_code_deleted");
+        let finished = attempt(&workspace, &pending).await;
+        assert_eq!((&finished["status"], &finished["result"]), (&json!("error"), &Value::Null));
+        assert_eq!(finished["error"]["type"], "access_code_deleted");
         let by_id = json!({ "access_code_id": code["access_code_id"] });
         for path in ["/access_codes/get", "/access_codes/unmanaged/get"] {
             workspace.post(path, by_id.clone()).await.error(404, "access_code_not_found");
         }
-        assert_eq!(types(&told(&workspace, &code, 0).await), ["created", "deleted"]);
+        assert_eq!(types(&events_after(&workspace, &code, 0).await), ["created", "deleted"]);
         assert_eq!(memory(&workspace).await, [json!(null); 0]);
     });
 }
 
 #[test]
-fn an_update_that_changes_nothing_succeeds_at_once_without_a_word() {
+fn update_without_a_change_succeeds_at_once_and_emits_no_event() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -438,49 +456,49 @@ fn an_update_that_changes_nothing_succeeds_at_once_without_a_word() {
         });
         for change in [json!({}), same] {
             let [codes, events, attempts, groups] = rows(&workspace).await;
-            let over = update(&workspace, &code, change).await;
-            assert_eq!((&over["status"], &over["result"]), (&json!("success"), &json!({})));
-            assert_eq!(attempt(&workspace, &over).await, over);
+            let finished = update(&workspace, &code, change).await;
+            assert_eq!((&finished["status"], &finished["result"]), (&json!("success"), &json!({})));
+            assert_eq!(attempt(&workspace, &finished).await, finished);
             check_untouched(&workspace, &code, [codes, events, attempts + 1, groups]).await;
         }
     });
 }
 
 #[test]
-fn a_code_that_ended_is_being_removed_or_is_gone_cannot_be_updated() {
+fn update_does_not_find_codes_that_ended_are_removing_or_gone() {
     run(async {
         let params = json!({ "locks": [{ "device_type": "wyze_lock" }], "keep_expired_access_codes": true });
-        let keeping = TestWorkspace::make(params).await;
+        let keeping = TestWorkspace::create_with(params).await;
         let (workspace, other) = (lock_of("wyze_lock").await, lock_of("wyze_lock").await);
         let change = json!({ "name": "cleaner" });
-        let refused = async |workspace: &TestWorkspace, code: &Value| {
+        let check_not_found = async |workspace: &TestWorkspace, code: &Value| {
             let before = rows(workspace).await;
             let error = workspace.post(UPDATE, of(code, change.clone())).await.error(404, "access_code_not_found");
             assert_eq!(error["data"], json!({ "access_code_id": code["access_code_id"] }));
             assert_eq!(rows(workspace).await, before);
         };
-        refused(&workspace, &json!({ "access_code_id": UNKNOWN })).await;
+        check_not_found(&workspace, &json!({ "access_code_id": UNKNOWN })).await;
         let deleted = guest(&workspace).await;
-        refused(&other, &deleted).await;
+        check_not_found(&other, &deleted).await;
         delete(&workspace, &deleted["access_code_id"]).await;
-        refused(&workspace, &deleted).await;
+        check_not_found(&workspace, &deleted).await;
         workspace.advance("PT1S").await;
-        refused(&workspace, &deleted).await;
+        check_not_found(&workspace, &deleted).await;
 
         let ended = guest(&workspace).await;
-        for life in [("2026-03-04T11:00:00.000Z", "removing deleting scheduled"), ("2026-03-04T11:00:00.250Z", "gone")]
+        for step in [("2026-03-04T11:00:00.000Z", "removing deleting scheduled"), ("2026-03-04T11:00:00.250Z", "gone")]
         {
-            follow(&workspace, &ended["access_code_id"], &[life]).await;
-            refused(&workspace, &ended).await;
+            check_timeline(&workspace, &ended["access_code_id"], &[step]).await;
+            check_not_found(&workspace, &ended).await;
         }
-        let kept = guest(&keeping).await;
-        follow(&keeping, &kept["access_code_id"], &[("2026-03-05T11:00:00.000Z", "unset")]).await;
-        refused(&keeping, &kept).await;
+        let expired = guest(&keeping).await;
+        check_timeline(&keeping, &expired["access_code_id"], &[("2026-03-05T11:00:00.000Z", "unset")]).await;
+        check_not_found(&keeping, &expired).await;
     });
 }
 
 #[test]
-fn moving_the_start_later_on_a_native_lock_rewrites_its_rule_and_waits_for_the_new_start() {
+fn later_start_on_a_native_lock_unsets_the_code_until_the_new_start() {
     run(async {
         for (starts_at, before) in [
             ("2026-03-04T12:00:00.000Z", "2026-03-04T11:59:59.999Z"),
@@ -490,17 +508,17 @@ fn moving_the_start_later_on_a_native_lock_rewrites_its_rule_and_waits_for_the_n
             let code = guest(&workspace).await;
             let window = json!({ "starts_at": starts_at, "ends_at": "2026-03-10T12:00:00.000Z" });
             update(&workspace, &code, window.clone()).await;
-            // Until the lock confirms it still opens to the code.
-            assert_eq!(seen(&now(&workspace, &code).await), "set updating_time_frame scheduled");
-            follow(&workspace, &code["access_code_id"], &[(DONE, "unset scheduled")]).await;
+            // The old time frame applies until the lock confirms the change.
+            assert_eq!(summary(&now(&workspace, &code).await), "set updating_time_frame scheduled");
+            check_timeline(&workspace, &code["access_code_id"], &[(DONE, "unset scheduled")]).await;
             let held = memory(&workspace).await;
             assert_eq!((&held[0]["starts_at"], &held[0]["ends_at"]), (&window["starts_at"], &window["ends_at"]));
-            let life = [(before, "unset scheduled"), (starts_at, "set scheduled")];
-            follow(&workspace, &code["access_code_id"], &life).await;
+            let timeline = [(before, "unset scheduled"), (starts_at, "set scheduled")];
+            check_timeline(&workspace, &code["access_code_id"], &timeline).await;
             assert_eq!(
                 events(&workspace, &code["access_code_id"]).await[2..],
                 [
-                    format!("mutations_requested@{ASKED}"),
+                    format!("mutations_requested@{REQUESTED}"),
                     format!("changed@{DONE}"),
                     format!("time_frame_changed@{DONE}"),
                     format!("set_on_device@{starts_at}"),
@@ -511,31 +529,32 @@ fn moving_the_start_later_on_a_native_lock_rewrites_its_rule_and_waits_for_the_n
 }
 
 #[test]
-fn moving_the_start_later_on_a_just_in_time_lock_takes_the_code_off_and_defers_it() {
+fn later_start_on_a_just_in_time_lock_removes_and_defers_the_code() {
     run(async {
         let window = json!({ "starts_at": "2026-03-05T12:00:00.000Z", "ends_at": "2026-03-06T12:00:00.000Z" });
         for was_ongoing in [false, true] {
             let workspace = lock_of("smartthings_lock").await;
-            let code = if was_ongoing { made(&workspace, json!({})).await } else { guest(&workspace).await };
+            let code = if was_ongoing { create_on_lock(&workspace, json!({})).await } else { guest(&workspace).await };
             let pending = update(&workspace, &code, window.clone()).await;
-            let life = [("2026-03-02T12:00:01.249Z", "set updating_time_frame"), (DONE, "unset deferring_creation")];
-            follow(&workspace, &code["access_code_id"], &life[..1]).await;
+            let timeline =
+                [("2026-03-02T12:00:01.249Z", "set updating_time_frame"), (DONE, "unset deferring_creation")];
+            check_timeline(&workspace, &code["access_code_id"], &timeline[..1]).await;
             assert_eq!((memory(&workspace).await.len(), attempt(&workspace, &pending).await), (1, pending.clone()));
-            follow(&workspace, &code["access_code_id"], &life[1..]).await;
+            check_timeline(&workspace, &code["access_code_id"], &timeline[1..]).await;
             let shown = now(&workspace, &code).await;
             assert_eq!(shown["pending_mutations"][0]["scheduled_at"], "2026-03-05T11:00:00.000Z");
             assert_eq!((memory(&workspace).await, &shown["appearance"]), (Vec::new(), &Value::Null));
             assert_eq!(attempt(&workspace, &pending).await["status"], "success");
-            let life = [
+            let timeline = [
                 ("2026-03-05T10:59:59.999Z", "unset deferring_creation"),
                 ("2026-03-05T11:00:00.000Z", "setting creating"),
                 ("2026-03-05T11:00:00.250Z", "set"),
             ];
-            follow(&workspace, &code["access_code_id"], &life).await;
+            check_timeline(&workspace, &code["access_code_id"], &timeline).await;
             assert_eq!(
                 events(&workspace, &code["access_code_id"]).await[2..],
                 [
-                    format!("mutations_requested@{ASKED}"),
+                    format!("mutations_requested@{REQUESTED}"),
                     format!("removed_from_device@{DONE}"),
                     format!("changed@{DONE}"),
                     format!("time_frame_changed@{DONE}"),
@@ -543,56 +562,59 @@ fn moving_the_start_later_on_a_just_in_time_lock_takes_the_code_off_and_defers_i
                 ]
             );
         }
-        // A start within the next hour leaves no time to put it off.
+        // A code that starts within the next hour is not deferred.
         let workspace = lock_of("smartthings_lock").await;
         let code = guest(&workspace).await;
         update(&workspace, &code, json!({ "starts_at": "2026-03-02T12:30:00.000Z" })).await;
-        follow(&workspace, &code["access_code_id"], &[(DONE, "set")]).await;
-        assert_eq!(types(&told(&workspace, &code, 2).await), ["mutations_requested", "changed", "time_frame_changed"]);
+        check_timeline(&workspace, &code["access_code_id"], &[(DONE, "set")]).await;
+        assert_eq!(
+            types(&events_after(&workspace, &code, 2).await),
+            ["mutations_requested", "changed", "time_frame_changed"]
+        );
     });
 }
 
 #[test]
-fn an_update_before_the_lock_has_the_code_only_changes_what_will_be_put_there() {
+fn update_before_the_lock_has_the_code_changes_what_is_programmed() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
-        let far = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-        let code = workspace.create(on(&workspace, 0, far)).await;
+        let window = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
+        let code = workspace.create(on_lock(&workspace, 0, window)).await;
         let id = &code["access_code_id"];
         let change = json!({ "name": "cleaner", "code": "5937", "starts_at": "2026-03-13T12:00:00.000Z" });
         update(&workspace, &code, change.clone()).await;
         let shown = now(&workspace, &code).await;
-        assert_eq!(seen(&shown), "unset deferring_creation");
+        assert_eq!(summary(&shown), "unset deferring_creation");
         assert_eq!(shown["pending_mutations"][0]["scheduled_at"], "2026-03-10T12:00:00.000Z");
-        let life = [
+        let timeline = [
             ("2026-03-10T11:59:59.999Z", "unset deferring_creation"),
             ("2026-03-10T12:00:00.000Z", "unset creating"),
             ("2026-03-10T12:00:00.250Z", "unset scheduled"),
         ];
-        follow(&workspace, id, &life).await;
+        check_timeline(&workspace, id, &timeline).await;
         let held = memory(&workspace).await;
         for (name, value) in change.as_object().unwrap() {
             assert_eq!(held[0][name], *value);
         }
-        let told = told(&workspace, &code, 1).await;
-        assert_eq!(types(&told), ["mutations_requested", "changed", "scheduled_on_device"]);
-        assert!(told[..2].iter().all(|event| event["occurred_at"] == START), "{told:?}");
+        let events = events_after(&workspace, &code, 1).await;
+        assert_eq!(types(&events), ["mutations_requested", "changed", "scheduled_on_device"]);
+        assert!(events[..2].iter().all(|event| event["occurred_at"] == START), "{events:?}");
         let changed: Vec<_> =
-            told[1]["changed_properties"].as_array().unwrap().iter().map(|it| &it["property"]).collect();
+            events[1]["changed_properties"].as_array().unwrap().iter().map(|entry| &entry["property"]).collect();
         assert_eq!(changed, ["name", "code", "starts_at"]);
     });
 }
 
 #[test]
-fn an_update_while_a_code_is_put_on_its_lock_begins_that_anew() {
+fn update_during_programming_restarts_the_programming() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
-        let code = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let code = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
         let id = &code["access_code_id"];
         workspace.advance("PT0.2S").await;
         update(&workspace, &code, json!({ "code": "5937" })).await;
-        let life = [("2026-03-02T12:00:00.449Z", "setting creating"), ("2026-03-02T12:00:00.450Z", "set")];
-        follow(&workspace, id, &life).await;
+        let timeline = [("2026-03-02T12:00:00.449Z", "setting creating"), ("2026-03-02T12:00:00.450Z", "set")];
+        check_timeline(&workspace, id, &timeline).await;
         assert_eq!(memory(&workspace).await[0]["code"], "5937");
         assert_eq!(
             events(&workspace, id).await[1..],
@@ -604,36 +626,39 @@ fn an_update_while_a_code_is_put_on_its_lock_begins_that_anew() {
         );
 
         set_online(&workspace, false).await;
-        let waiting = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
-        update(&workspace, &waiting, json!({ "code": "6048" })).await;
+        let offline = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
+        update(&workspace, &offline, json!({ "code": "6048" })).await;
         workspace.advance("P1D").await;
-        assert_eq!(seen(&now(&workspace, &waiting).await), "setting creating");
+        assert_eq!(summary(&now(&workspace, &offline).await), "setting creating");
         set_online(&workspace, true).await;
         workspace.advance("PT0.25S").await;
         assert_eq!(memory(&workspace).await[1]["code"], "6048");
-        assert_eq!(types(&told(&workspace, &waiting, 1).await), ["mutations_requested", "changed", "set_on_device"]);
+        assert_eq!(
+            types(&events_after(&workspace, &offline, 1).await),
+            ["mutations_requested", "changed", "set_on_device"]
+        );
     });
 }
 
 #[test]
-fn an_update_gives_the_lock_its_time_anew_before_it_counts_as_slow() {
+fn update_restarts_the_delay_until_the_programming_warning() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
-        let far = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
-        let sooner = workspace.create(on(&workspace, 0, far)).await;
+        let window = json!({ "starts_at": "2026-03-12T12:00:00.000Z", "ends_at": "2026-03-14T12:00:00.000Z" });
+        let sooner = workspace.create(on_lock(&workspace, 0, window)).await;
         workspace.advance("P5D").await;
-        // Had it been so from the beginning it would be on the lock since days ago.
+        // With the new start, programming was due two days ago.
         update(&workspace, &sooner, json!({ "starts_at": "2026-03-08T12:00:00.000Z" })).await;
-        assert_eq!(seen(&now(&workspace, &sooner).await), "unset creating");
+        assert_eq!(summary(&now(&workspace, &sooner).await), "unset creating");
         workspace.advance("PT0.25S").await;
-        assert_eq!(seen(&now(&workspace, &sooner).await), "unset scheduled");
+        assert_eq!(summary(&now(&workspace, &sooner).await), "unset scheduled");
         assert_eq!(
-            types(&told(&workspace, &sooner, 1).await),
+            types(&events_after(&workspace, &sooner, 1).await),
             ["mutations_requested", "changed", "scheduled_on_device"]
         );
 
         workspace.post("/_emulator/programming/set", json!({ "programming": "by_hand" })).await.ok();
-        let slow = workspace.create(on(&workspace, 0, json!({}))).await;
+        let slow = workspace.create(on_lock(&workspace, 0, json!({}))).await;
         workspace.advance("PT1M").await;
         let warnings = async || now(&workspace, &slow).await["warnings"].as_array().unwrap().len();
         assert_eq!(warnings().await, 1);
@@ -647,7 +672,7 @@ fn an_update_gives_the_lock_its_time_anew_before_it_counts_as_slow() {
 }
 
 #[test]
-fn an_update_during_an_update_begins_anew_with_the_newest_values() {
+fn update_during_an_update_restarts_with_the_newest_values() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -655,13 +680,13 @@ fn an_update_during_an_update_begins_anew_with_the_newest_values() {
         workspace.advance("PT0.1S").await;
         let second = update(&workspace, &code, json!({ "name": "plumber", "code": "5937" })).await;
         let shown = now(&workspace, &code).await;
-        assert_eq!(seen(&shown), "set updating_name updating_code scheduled");
+        assert_eq!(summary(&shown), "set updating_name updating_code scheduled");
         let params = [
             json!({ "mutation_code": "updating_name", "from": { "name": "guest" }, "to": { "name": "plumber" } }),
             json!({ "mutation_code": "updating_code", "from": { "code": "4826" }, "to": { "code": "5937" } }),
         ];
         assert_eq!(differences(&shown["pending_mutations"]), params);
-        assert_eq!(shown["pending_mutations"][0]["created_at"], ASKED);
+        assert_eq!(shown["pending_mutations"][0]["created_at"], REQUESTED);
         assert_eq!(shown["pending_mutations"][1]["created_at"], "2026-03-02T12:00:01.100Z");
         workspace.advance("PT0.249S").await;
         assert_eq!(now(&workspace, &code).await, shown);
@@ -670,10 +695,10 @@ fn an_update_during_an_update_begins_anew_with_the_newest_values() {
         }
         workspace.advance("PT0.001S").await;
         let shown = now(&workspace, &code).await;
-        assert_eq!(seen(&shown), "set scheduled");
+        assert_eq!(summary(&shown), "set scheduled");
         for pending in [&first, &second] {
-            let over = attempt(&workspace, pending).await;
-            assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
+            let finished = attempt(&workspace, pending).await;
+            assert_eq!((&finished["status"], &finished["result"]["access_code"]), (&json!("success"), &shown));
         }
         assert_eq!(
             events(&workspace, &code["access_code_id"]).await[2..],
@@ -685,18 +710,18 @@ fn an_update_during_an_update_begins_anew_with_the_newest_values() {
                 "code_changed@2026-03-02T12:00:01.350Z",
             ]
         );
-        let told = told(&workspace, &code, 4).await;
+        let events_of_change = events_after(&workspace, &code, 4).await;
         let changed = json!([
             { "property": "name", "from": "guest", "to": "plumber" },
             { "property": "code", "from": "4826", "to": "5937" },
         ]);
-        assert_eq!(told[0]["changed_properties"], changed);
-        assert_eq!((&told[1]["from"], &told[1]["to"]), (&params[0]["from"], &params[0]["to"]));
+        assert_eq!(events_of_change[0]["changed_properties"], changed);
+        assert_eq!((&events_of_change[1]["from"], &events_of_change[1]["to"]), (&params[0]["from"], &params[0]["to"]));
     });
 }
 
 #[test]
-fn an_update_back_to_what_the_lock_holds_leaves_nothing_pending() {
+fn update_back_to_what_the_lock_holds_leaves_nothing_pending() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -706,18 +731,18 @@ fn an_update_back_to_what_the_lock_holds_leaves_nothing_pending() {
         workspace.advance("PT0.1S").await;
         let second = update(&workspace, &code, json!({ "name": "guest" })).await;
         assert_eq!(now(&workspace, &code).await, code);
-        for over in [&first, &second] {
-            let over = attempt(&workspace, over).await;
-            assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &code));
+        for pending in [&first, &second] {
+            let finished = attempt(&workspace, pending).await;
+            assert_eq!((&finished["status"], &finished["result"]["access_code"]), (&json!("success"), &code));
         }
         workspace.advance("PT1H").await;
-        assert_eq!(types(&told(&workspace, &code, 2).await), ["mutations_requested", "mutations_requested"]);
+        assert_eq!(types(&events_after(&workspace, &code, 2).await), ["mutations_requested", "mutations_requested"]);
         assert_eq!(memory(&workspace).await, held);
     });
 }
 
 #[test]
-fn brands_that_delete_and_recreate_are_setting_meanwhile_and_tell_of_nothing_but_the_update() {
+fn update_on_brands_that_recreate_codes_is_setting_and_emits_only_changes() {
     run(async {
         for device_type in ["august_lock", "schlage_lock", "yale_lock", "wyze_lock"] {
             let workspace = lock_of(device_type).await;
@@ -730,16 +755,16 @@ fn brands_that_delete_and_recreate_are_setting_meanwhile_and_tell_of_nothing_but
                 workspace.advance(by).await;
                 let pending = format!("{status} updating_name updating_code scheduled");
                 assert_eq!(
-                    (seen_of(&workspace, id).await, memory(&workspace).await),
+                    (summary_of(&workspace, id).await, memory(&workspace).await),
                     (pending, holds.clone()),
                     "{device_type}"
                 );
             }
-            follow(&workspace, id, &[(DONE, "set scheduled")]).await;
+            check_timeline(&workspace, id, &[(DONE, "set scheduled")]).await;
             assert_eq!(memory(&workspace).await[0]["code"], "5937");
-            let told = told(&workspace, &code, 2).await;
+            let events = events_after(&workspace, &code, 2).await;
             assert_eq!(
-                types(&told),
+                types(&events),
                 ["mutations_requested", "changed", "name_changed", "code_changed"],
                 "{device_type}"
             );
@@ -748,25 +773,25 @@ fn brands_that_delete_and_recreate_are_setting_meanwhile_and_tell_of_nothing_but
 }
 
 #[test]
-fn a_lock_that_recreates_codes_holds_the_old_one_while_it_is_not_at_work_on_it() {
+fn update_on_a_recreating_lock_keeps_the_old_code_while_it_is_offline() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = guest(&workspace).await;
         let held = memory(&workspace).await;
         set_online(&workspace, false).await;
         update(&workspace, &code, json!({ "code": "5937" })).await;
-        assert_eq!(seen(&now(&workspace, &code).await), "set updating_code scheduled");
+        assert_eq!(summary(&now(&workspace, &code).await), "set updating_code scheduled");
         assert_eq!(memory(&workspace).await, held);
         set_online(&workspace, true).await;
-        assert_eq!(seen(&now(&workspace, &code).await), "setting updating_code scheduled");
+        assert_eq!(summary(&now(&workspace, &code).await), "setting updating_code scheduled");
         assert_eq!(memory(&workspace).await, [json!(null); 0]);
 
         let workspace = TestWorkspace::with_locks(1).await;
         let soon = json!({ "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-04T12:00:00.000Z" });
-        let code = made(&workspace, soon).await;
+        let code = create_on_lock(&workspace, soon).await;
         update(&workspace, &code, json!({ "code": "5937" })).await;
         assert_eq!(
-            seen(&now(&workspace, &code).await),
+            summary(&now(&workspace, &code).await),
             "unset updating_code scheduled",
             "it could not be used before either"
         );
@@ -774,7 +799,7 @@ fn a_lock_that_recreates_codes_holds_the_old_one_while_it_is_not_at_work_on_it()
 }
 
 #[test]
-fn the_attempt_to_update_is_over_when_the_lock_has_all_of_it() {
+fn update_attempt_finishes_when_the_lock_has_every_change() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -785,9 +810,9 @@ fn the_attempt_to_update_is_over_when_the_lock_has_all_of_it() {
         workspace.advance("PT0.249S").await;
         assert_eq!(attempt(&workspace, &pending).await, pending);
         workspace.advance("PT0.001S").await;
-        let over = attempt(&workspace, &pending).await;
-        assert_eq!((&over["status"], &over["error"]), (&json!("success"), &Value::Null));
-        assert_eq!(over["result"]["access_code"], now(&workspace, &code).await);
+        let finished = attempt(&workspace, &pending).await;
+        assert_eq!((&finished["status"], &finished["error"]), (&json!("success"), &Value::Null));
+        assert_eq!(finished["result"]["access_code"], now(&workspace, &code).await);
 
         set_online(&workspace, false).await;
         let pending = update(&workspace, &code, json!({ "name": "plumber", "sync": true })).await;
@@ -802,42 +827,42 @@ fn the_attempt_to_update_is_over_when_the_lock_has_all_of_it() {
         delete(&workspace, &code["access_code_id"]).await;
         for by in ["PT0S", "PT1S"] {
             workspace.advance(by).await;
-            let over = attempt(&workspace, &pending).await;
-            assert_eq!((&over["status"], &over["result"]), (&json!("error"), &Value::Null));
-            assert_eq!(over["error"]["type"], "access_code_deleted");
+            let finished = attempt(&workspace, &pending).await;
+            assert_eq!((&finished["status"], &finished["result"]), (&json!("error"), &Value::Null));
+            assert_eq!(finished["error"]["type"], "access_code_deleted");
         }
-        assert_eq!(attempt(&workspace, &over).await["status"], "success", "what was done remains done");
+        assert_eq!(attempt(&workspace, &finished).await["status"], "success", "what was done remains done");
     });
 }
 
 #[test]
-fn with_sync_the_lock_has_the_change_when_the_answer_comes() {
+fn sync_update_responds_when_the_lock_has_the_change() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = guest(&workspace).await;
-        let over = update(&workspace, &code, json!({ "code": "5937", "sync": true })).await;
+        let finished = update(&workspace, &code, json!({ "code": "5937", "sync": true })).await;
         let shown = now(&workspace, &code).await;
-        assert_eq!((seen(&shown), &shown["code"]), ("set scheduled".to_owned(), &json!("5937")));
-        assert_eq!((&over["status"], &over["result"]["access_code"]), (&json!("success"), &shown));
-        assert_eq!(attempt(&workspace, &over).await, over);
+        assert_eq!((summary(&shown), &shown["code"]), ("set scheduled".to_owned(), &json!("5937")));
+        assert_eq!((&finished["status"], &finished["result"]["access_code"]), (&json!("success"), &shown));
+        assert_eq!(attempt(&workspace, &finished).await, finished);
         assert_eq!(memory(&workspace).await[0]["code"], "5937");
-        let told = told(&workspace, &code, 2).await;
-        assert_eq!(types(&told), ["mutations_requested", "changed", "code_changed"]);
-        assert!(told.iter().all(|event| event["occurred_at"] == ASKED), "{told:?}");
-        workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let events = events_after(&workspace, &code, 2).await;
+        assert_eq!(types(&events), ["mutations_requested", "changed", "code_changed"]);
+        assert!(events.iter().all(|event| event["occurred_at"] == REQUESTED), "{events:?}");
+        workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
     });
 }
 
 #[test]
-fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
+fn update_checks_a_new_pin_or_time_frame_like_create() {
     run(async {
         let lock = json!([{ "device_type": "smartthings_lock" }]);
         let workspace =
-            TestWorkspace::make(json!({ "locks": lock, "allow_same_code_in_disjoint_windows": true })).await;
+            TestWorkspace::create_with(json!({ "locks": lock, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32| json!({ "starts_at": format!("2026-03-{from}T12:00:00Z"), "ends_at": format!("2026-03-{to}T12:00:00Z") });
         let pinned = |code: &str, mut window: Value| {
             window["code"] = json!(code);
-            on(&workspace, 0, window)
+            on_lock(&workspace, 0, window)
         };
         workspace.create(pinned("4826", days(10, 12))).await;
         let next = workspace.create(pinned("4826", days(13, 14))).await;
@@ -871,34 +896,34 @@ fn a_new_pin_or_window_is_checked_like_that_of_a_new_code() {
 }
 
 #[test]
-fn while_a_pin_is_changed_both_are_taken_and_then_the_old_one_is_free() {
+fn pin_change_blocks_both_pins_until_the_lock_confirms() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
         update(&workspace, &code, json!({ "code": "5937" })).await;
         for pin in ["4826", "5937"] {
-            let params = on(&workspace, 0, json!({ "code": pin }));
+            let params = on_lock(&workspace, 0, json!({ "code": pin }));
             workspace.post("/access_codes/create", params).await.error(409, "duplicate_access_code");
         }
         workspace.advance("PT0.25S").await;
-        let params = on(&workspace, 0, json!({ "code": "5937" }));
+        let params = on_lock(&workspace, 0, json!({ "code": "5937" }));
         workspace.post("/access_codes/create", params).await.error(409, "duplicate_access_code");
-        let heir = workspace.create(on(&workspace, 0, json!({ "code": "4826" }))).await;
+        let successor = workspace.create(on_lock(&workspace, 0, json!({ "code": "4826" }))).await;
         workspace.advance("PT0.25S").await;
-        assert_eq!(seen(&now(&workspace, &heir).await), "set");
+        assert_eq!(summary(&now(&workspace, &successor).await), "set");
     });
 }
 
 #[test]
-fn a_window_for_which_the_lock_has_no_room_is_refused() {
+fn update_rejects_a_time_frame_for_which_the_lock_is_full() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 1 }])).await;
         let days = |from: u32, to: u32| json!({ "starts_at": format!("2026-03-{from}T12:00:00Z"), "ends_at": format!("2026-03-{to}T12:00:00Z") });
-        workspace.create(on(&workspace, 0, days(10, 11))).await;
-        let code = workspace.create(on(&workspace, 0, days(20, 21))).await;
+        workspace.create(on_lock(&workspace, 0, days(10, 11))).await;
+        let code = workspace.create(on_lock(&workspace, 0, days(20, 21))).await;
         let before = rows(&workspace).await;
-        // The lock keeps it from three days before its start on.
+        // The lock holds a code from 72 hours before its start.
         for change in [days(13, 21), json!({ "type": "ongoing" })] {
             workspace.post(UPDATE, of(&code, change)).await.error(400, "no_space_for_access_code_on_device");
             check_untouched(&workspace, &code, before).await;
@@ -909,7 +934,7 @@ fn a_window_for_which_the_lock_has_no_room_is_refused() {
 }
 
 #[test]
-fn deleting_breaks_off_an_update() {
+fn delete_cancels_an_update() {
     run(async {
         for device_type in ["wyze_lock", "august_lock"] {
             let workspace = lock_of(device_type).await;
@@ -918,9 +943,9 @@ fn deleting_breaks_off_an_update() {
             update(&workspace, &code, json!({ "name": "cleaner", "code": "5937" })).await;
             workspace.advance("PT0.1S").await;
             delete(&workspace, id).await;
-            let life =
+            let timeline =
                 [("2026-03-02T12:00:01.349Z", "removing deleting scheduled"), ("2026-03-02T12:00:01.350Z", "gone")];
-            follow(&workspace, id, &life).await;
+            check_timeline(&workspace, id, &timeline).await;
             assert_eq!(memory(&workspace).await, [json!(null); 0]);
             assert_eq!(
                 events(&workspace, id).await[2..],
@@ -935,7 +960,7 @@ fn deleting_breaks_off_an_update() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_named_and_nothing_is_changed() {
+fn update_names_invalid_parameters_and_changes_nothing() {
     run(async {
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "ttlock_lock" }, { "device_type": "ttlock_lock" }])).await;
@@ -953,35 +978,36 @@ fn what_is_wrong_with_a_request_is_named_and_nothing_is_changed() {
         }
         workspace.post(UPDATE, json!({ "name": "cleaner" })).await.invalid("access_code_id");
         workspace.post(UPDATE, json!({ "access_code_id": "guest" })).await.invalid("access_code_id");
-        let both = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
-        let error = workspace.post(UPDATE, of(&code, both)).await.error(400, "invalid_input");
-        assert!(about_the_whole(&error)[0].contains("allow_external_modification"), "{error}");
-        let elsewhere = json!({ "access_code_id": code["access_code_id"], "device_id": workspace.lock(1) });
-        let mut params = elsewhere.clone();
+        let conflicting = json!({ "is_external_modification_allowed": true, "allow_external_modification": false });
+        let error = workspace.post(UPDATE, of(&code, conflicting)).await.error(400, "invalid_input");
+        assert!(request_errors(&error)[0].contains("allow_external_modification"), "{error}");
+        let other_device = json!({ "access_code_id": code["access_code_id"], "device_id": workspace.lock(1) });
+        let mut params = other_device.clone();
         params["name"] = json!("cleaner");
         let error = workspace.post(UPDATE, params).await.error(404, "access_code_not_found");
-        assert_eq!(error["data"], elsewhere);
-        let nowhere = json!({ "access_code_id": code["access_code_id"], "device_id": UNKNOWN, "name": "cleaner" });
-        workspace.post(UPDATE, nowhere).await.error(404, "device_not_found");
+        assert_eq!(error["data"], other_device);
+        let unknown_device =
+            json!({ "access_code_id": code["access_code_id"], "device_id": UNKNOWN, "name": "cleaner" });
+        workspace.post(UPDATE, unknown_device).await.error(404, "device_not_found");
         check_untouched(&workspace, &code, before).await;
         update(&workspace, &code, json!({ "device_id": workspace.lock(0), "name": "cleaner" })).await;
     });
 }
 
 #[test]
-fn foreign_codes_and_backups_that_wait_to_be_pulled_are_not_found() {
+fn update_does_not_find_unmanaged_codes_and_pooled_backups() {
     run(async {
         let workspace = lock_of("ttlock_lock").await;
-        let foreign = on(&workspace, 0, json!({ "code": "5937" }));
-        let foreign = workspace.post("/_emulator/locks/add_code", foreign).await.ok()["access_code"].clone();
+        let unmanaged = on_lock(&workspace, 0, json!({ "code": "5937" }));
+        let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"].clone();
         let pooled =
             json!({ "starts_at": START, "ends_at": "2026-03-04T12:00:00Z", "use_backup_access_code_pool": true });
-        let code = workspace.create(on(&workspace, 0, pooled)).await;
-        let waiting = "select access_code_id from access_code where pool_device_id = $1 limit 1";
+        let code = workspace.create(on_lock(&workspace, 0, pooled)).await;
+        let statement = "select access_code_id from access_code where pool_device_id = $1 limit 1";
         let device_id: Uuid = workspace.lock(0).parse().unwrap();
-        let backup: Uuid = sqlx::query_scalar(waiting).bind(device_id).fetch_one(app().pool.raw()).await.unwrap();
+        let backup: Uuid = sqlx::query_scalar(statement).bind(device_id).fetch_one(app().pool.raw()).await.unwrap();
         let before = rows(&workspace).await;
-        for id in [foreign["access_code_id"].clone(), json!(backup)] {
+        for id in [unmanaged["access_code_id"].clone(), json!(backup)] {
             let params = json!({ "access_code_id": id, "name": "cleaner" });
             workspace.post(UPDATE, params).await.error(404, "access_code_not_found");
         }
@@ -994,26 +1020,26 @@ fn foreign_codes_and_backups_that_wait_to_be_pulled_are_not_found() {
 }
 
 #[test]
-fn whoever_does_not_want_to_wait_for_an_offline_lock_is_refused() {
+fn update_of_an_offline_lock_is_rejected_if_the_request_forbids_waiting() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
-        let impatient = json!({ "name": "cleaner", "attempt_for_offline_device": false });
+        let without_waiting = json!({ "name": "cleaner", "attempt_for_offline_device": false });
         set_online(&workspace, false).await;
         let offline = now(&workspace, &code).await;
         let before = rows(&workspace).await;
-        workspace.post(UPDATE, of(&code, impatient.clone())).await.error(400, "device_offline");
+        workspace.post(UPDATE, of(&code, without_waiting.clone())).await.error(400, "device_offline");
         check_untouched(&workspace, &offline, before).await;
         assert_eq!(update(&workspace, &code, json!({ "name": "plumber" })).await["status"], "pending");
         set_online(&workspace, true).await;
-        assert_eq!(update(&workspace, &code, impatient).await["status"], "pending");
+        assert_eq!(update(&workspace, &code, without_waiting).await["status"], "pending");
         workspace.advance("PT0.25S").await;
         assert_eq!(memory(&workspace).await[0]["name"], "cleaner");
     });
 }
 
 #[test]
-fn patch_post_and_put_do_the_same() {
+fn update_accepts_patch_post_and_put() {
     run(async {
         let workspace = lock_of("wyze_lock").await;
         let code = guest(&workspace).await;
@@ -1028,7 +1054,8 @@ fn patch_post_and_put_do_the_same() {
     });
 }
 
-/// Pairs of codes of which one is to have, or has, a PIN on one lock that the other has or is to have at the same time.
+/// Counts pairs of managed codes that claim one PIN on one lock with overlapping time frames. A code claims the
+/// requested PIN and the PIN that is on the lock.
 async fn clashes(workspace: &TestWorkspace) -> i64 {
     let statement = "with claim as (
              select access_code_id, device_id, code, starts_at, ends_at from access_code
@@ -1044,8 +1071,8 @@ async fn clashes(workspace: &TestWorkspace) -> i64 {
     sqlx::query_scalar(statement).bind(workspace_id).fetch_one(app().pool.raw()).await.unwrap()
 }
 
-/// One of many changes of these codes: PINs of which there are fewer than wanted, and windows that touch.
-fn one_of_many(codes: &[Value], number: usize) -> (&'static str, Value) {
+/// Returns update request `number` for one of these codes. The PINs are scarce and the time frames touch.
+fn update_request(codes: &[Value], number: usize) -> (&'static str, Value) {
     let mixed = number.wrapping_mul(0x9E37_79B9) >> 8;
     let (code, kind, index) = (format!("480{}", mixed % 9), mixed / 9 % 5, mixed / 45 % codes.len());
     let (present, later) =
@@ -1060,7 +1087,7 @@ fn one_of_many(codes: &[Value], number: usize) -> (&'static str, Value) {
 }
 
 #[test]
-fn of_many_changes_at_once_no_pin_is_claimed_twice() {
+fn concurrent_updates_never_claim_a_pin_twice() {
     run(async {
         let capped = json!({ "device_type": "wyze_lock", "max_active_codes_supported": 6 });
         let workspace =
@@ -1069,18 +1096,20 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
         let mut codes = Vec::new();
         for number in 0..18 {
             codes.push(
-                workspace.create(on(&workspace, number % 3, json!({ "code": format!("48{:02}", number / 3) }))).await,
+                workspace
+                    .create(on_lock(&workspace, number % 3, json!({ "code": format!("48{:02}", number / 3) })))
+                    .await,
             );
         }
         for round in 0..4 {
-            let requests = (0..150).map(|number| one_of_many(&codes, round * 150 + number)).collect();
-            let replies = at_once(&workspace.api_key, requests).await;
+            let requests = (0..150).map(|number| update_request(&codes, round * 150 + number)).collect();
+            let replies = send_concurrently(&workspace.api_key, requests).await;
             let counts = tally(&replies, &[(409, "duplicate_access_code")]);
             assert!(counts["ok"] > 15 && counts["duplicate_access_code"] > 15, "round {round}: {counts:?}");
             assert_eq!(clashes(&workspace).await, 0, "round {round}");
         }
         tickers.stop().await;
-        // All that is due is long over on a held clock.
+        // On the held clock, everything that is due happens within this hour.
         workspace.post("/_emulator/clock/hold", json!({})).await.ok();
         workspace.advance("PT1H").await;
         assert_eq!(clashes(&workspace).await, 0);
@@ -1088,7 +1117,8 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
             let code = now(&workspace, code).await;
             assert_eq!(code["errors"], json!([]));
             assert!(
-                ["set", "set scheduled", "unset scheduled", "unset deferring_creation"].contains(&seen(&code).as_str()),
+                ["set", "set scheduled", "unset scheduled", "unset deferring_creation"]
+                    .contains(&summary(&code).as_str()),
                 "{code}"
             );
         }
@@ -1107,31 +1137,31 @@ fn of_many_changes_at_once_no_pin_is_claimed_twice() {
 }
 
 #[test]
-fn changes_of_one_code_at_once_are_decided_one_after_the_other() {
+fn concurrent_updates_of_one_code_are_serialized() {
     run(async {
         let locks = json!([{ "device_type": "wyze_lock" }]);
         let workspace =
-            TestWorkspace::make(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
+            TestWorkspace::create_with(json!({ "locks": locks, "allow_same_code_in_disjoint_windows": true })).await;
         let days = |from: u32, to: u32, code: &str| {
             let at = |day: u32| format!("2026-03-{day}T12:00:00Z");
             json!({ "starts_at": at(from), "ends_at": at(to), "code": code })
         };
         for round in 0..20 {
             let [first, second, third] = [0, 1, 2].map(|index| format!("{}", 1000 + round * 10 + index));
-            workspace.create(on(&workspace, 0, days(10, 12, &first))).await;
-            let code = workspace.create(on(&workspace, 0, days(18, 19, &first))).await;
-            // Of these two either alone is fine, and the second is not once the first was done.
+            workspace.create(on_lock(&workspace, 0, days(10, 12, &first))).await;
+            let code = workspace.create(on_lock(&workspace, 0, days(18, 19, &first))).await;
+            // Each of the two changes is valid alone, but `back` after `away` is a duplicate.
             let [away, back] = [days(10, 12, &second), json!({ "code": first })];
             let name = json!({ "name": "cleaner" });
             let changes = [&name, &away, &back, &name, &away, &back].map(|change| (UPDATE, of(&code, change.clone())));
-            tally(&at_once(&workspace.api_key, changes.into()).await, &[(409, "duplicate_access_code")]);
+            tally(&send_concurrently(&workspace.api_key, changes.into()).await, &[(409, "duplicate_access_code")]);
             assert_eq!(clashes(&workspace).await, 0, "round {round}");
 
             let code =
-                workspace.create(on(&workspace, 0, json!({ "name": "guest", "code": third, "sync": true }))).await;
-            let let_go = json!({ "is_managed": false });
-            let changes = [&name, &let_go, &name, &name].map(|change| (UPDATE, of(&code, change.clone())));
-            tally(&at_once(&workspace.api_key, changes.into()).await, &[(404, "access_code_not_found")]);
+                workspace.create(on_lock(&workspace, 0, json!({ "name": "guest", "code": third, "sync": true }))).await;
+            let unmanage = json!({ "is_managed": false });
+            let changes = [&name, &unmanage, &name, &name].map(|change| (UPDATE, of(&code, change.clone())));
+            tally(&send_concurrently(&workspace.api_key, changes.into()).await, &[(404, "access_code_not_found")]);
             let by_id = json!({ "access_code_id": code["access_code_id"] });
             let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id).await.ok();
             assert_eq!(unmanaged["access_code"]["name"], "guest", "nobody changes what was let go");

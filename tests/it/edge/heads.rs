@@ -1,15 +1,15 @@
-//! Heads of requests that are too large, and bodies that a refusal leaves unread.
+//! Request heads that are too large, and bodies that stay unread because the request is rejected.
 
 use super::JSON;
 use crate::support::{TestWorkspace, app, ask, run};
 use axum::body::Body;
 
 #[test]
-fn a_head_may_be_as_large_as_the_limits_and_no_larger() {
+fn request_head_may_be_as_large_as_the_limits_and_no_larger() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for path in ["/devices/list", "/_emulator/clock", "/nowhere"] {
-            // With the host and the key there are two already.
+            // The host and the API key are two headers already.
             let many = |count: usize| vec![("x-more", "1"); count - 2];
             let (fits, too_many) = (many(100), many(101));
             assert_ne!(workspace.ask("GET", path, &fits, "").await.status, 431);
@@ -26,10 +26,11 @@ fn a_head_may_be_as_large_as_the_limits_and_no_larger() {
 }
 
 #[test]
-fn a_refusal_that_leaves_a_body_unread_closes_the_connection() {
+fn rejection_before_the_body_is_read_closes_the_connection() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        let closes = |reply: &crate::support::Reply| reply.headers.get("connection").is_some_and(|it| it == "close");
+        let closes =
+            |reply: &crate::support::Reply| reply.headers.get("connection").is_some_and(|value| value == "close");
         let long = || Body::from(" ".repeat(app().config.body_limit + 1));
         for path in ["/devices/list", "/_emulator/clock/hold"] {
             let reply = workspace.ask("POST", path, &[JSON], long()).await;
@@ -41,7 +42,7 @@ fn a_refusal_that_leaves_a_body_unread_closes_the_connection() {
             assert!(closes(&reply), "{path}");
             assert_eq!(reply.status, status, "{path}");
         }
-        // What was read, or was never there, closes nothing.
+        // The connection stays open if the body was read or the request had none.
         assert!(!closes(&workspace.ask("POST", "/devices/list", &[JSON], "{").await));
         assert!(!closes(&workspace.ask("POST", "/devices/get", &[JSON], "{}").await));
         assert!(!closes(&ask("GET", "/devices/list", &[], "").await));

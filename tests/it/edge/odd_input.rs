@@ -1,4 +1,4 @@
-//! Input that nobody sends on purpose, and that is no reason to fail.
+//! Unusual input, which must never cause a server error.
 
 use super::{JSON, ids};
 use crate::support::{Reply, START, TestWorkspace, app, run};
@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use tower::ServiceExt;
 
 #[test]
-fn deep_nesting_is_refused_however_it_is_built() {
+fn deep_nesting_is_rejected_in_bodies_and_queries() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let deep = |open: &str, close: &str| [open.repeat(20_000), close.repeat(20_000)].join("1");
@@ -28,18 +28,18 @@ fn deep_nesting_is_refused_however_it_is_built() {
     });
 }
 
-/// Lists in each other, so many.
+/// Creates lists nested in each other to this depth.
 fn nested(levels: usize) -> Value {
     (1..levels).fold(json!([]), |inner, _| json!([inner]))
 }
 
 #[test]
-fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
+fn nesting_up_to_the_limit_can_be_read_back_everywhere() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let change = |levels| json!({ "device_id": workspace.lock(0), "properties": { "deep": nested(levels) } });
         let messages = workspace.post("/_emulator/devices/update", change(64)).await.invalid("properties");
-        assert_eq!(messages, ["Lists and objects must be at most 64 deep in each other"]);
+        assert_eq!(messages, ["Lists and objects must be nested at most 64 levels deep"]);
         workspace.post("/_emulator/devices/update", change(63)).await.ok();
         let devices = workspace.post("/devices/list", json!({})).await.ok();
         assert_eq!(devices["devices"][0]["properties"]["deep"], nested(63));
@@ -51,25 +51,26 @@ fn what_is_nested_as_deep_as_allowed_comes_back_readable_everywhere() {
         damaged["snapshot"]["tables"]["device"][0]["overrides"] = nested(80);
         let messages = workspace.post("/_emulator/snapshots/import", damaged).await.invalid("snapshot");
         assert_eq!(messages.len(), 1);
-        assert!(messages[0].ends_with("Lists and objects must be at most 77 deep in each other"), "{messages:?}");
+        assert!(messages[0].ends_with("Lists and objects must be nested at most 77 levels deep"), "{messages:?}");
     });
 }
 
 #[test]
-fn a_deep_body_does_not_make_the_list_of_requests_unreadable() {
+fn request_log_stays_readable_after_deeply_nested_bodies() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         workspace.post("/devices/list", json!({ "unknown": nested(126) })).await.invalid("unknown");
         workspace.post("/devices/list", json!({ "unknown": nested(80) })).await.invalid("unknown");
         let listed = workspace.post("/_emulator/requests", json!({ "path": "/devices/list" })).await.ok();
-        let bodies: Vec<&Value> = listed["requests"].as_array().unwrap().iter().map(|it| &it["body"]).collect();
+        let bodies: Vec<&Value> =
+            listed["requests"].as_array().unwrap().iter().map(|request| &request["body"]).collect();
         assert!(bodies[0].as_str().is_some_and(|text| text.starts_with("{\"unknown\":[[[")), "{}", bodies[0]);
         assert_eq!(bodies[1], &json!({ "unknown": nested(80) }));
     });
 }
 
 #[test]
-fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
+fn text_with_a_null_character_is_rejected_by_parameter_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let device_id = workspace.lock(0);
@@ -91,7 +92,7 @@ fn text_the_database_cannot_keep_is_refused_by_the_name_of_its_parameter() {
     });
 }
 
-/// Text that no compression makes shorter.
+/// Creates a text that does not compress.
 fn long_text(length: usize) -> String {
     let mut state = 0x9e37_79b9_u32;
     let mut next = || {
@@ -104,15 +105,15 @@ fn long_text(length: usize) -> String {
 }
 
 #[test]
-fn names_may_be_long_and_keys_may_not() {
+fn names_may_be_long_and_keys_may_not_exceed_500_characters() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let long = long_text(20_000);
-        let made = workspace.create(json!({ "device_id": workspace.lock(0), "name": long })).await;
-        assert_eq!(made["name"], long.as_str());
+        let created = workspace.create(json!({ "device_id": workspace.lock(0), "name": long })).await;
+        assert_eq!(created["name"], long.as_str());
         let found =
             workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0), "search": long })).await.ok();
-        assert_eq!(ids(&found, "access_codes", "access_code_id"), [made["access_code_id"].as_str().unwrap()]);
+        assert_eq!(ids(&found, "access_codes", "access_code_id"), [created["access_code_id"].as_str().unwrap()]);
         let too_long = ["String must contain at most 500 character(s)"];
         for name in ["seed", "api_key"] {
             let body = json!({ name: format!("seam_test_{long}") });
@@ -127,7 +128,7 @@ fn names_may_be_long_and_keys_may_not() {
 }
 
 #[test]
-fn numbers_beyond_any_lock_are_refused() {
+fn max_active_codes_supported_above_a_million_is_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         for number in [json!(1_000_001), json!(5_000_000_000_u64), json!(1e300)] {
@@ -140,16 +141,16 @@ fn numbers_beyond_any_lock_are_refused() {
 }
 
 #[test]
-fn a_clock_that_all_but_stands_is_a_clock() {
+fn clock_with_a_tiny_rate_works() {
     run(async {
         let clock = json!({ "running_from": START, "rate": 1e-300 });
-        let workspace = TestWorkspace::make(json!({ "locks": 1, "clock": clock })).await;
-        let made = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
-        assert_eq!((&made["status"], &made["created_at"]), (&json!("setting"), &json!(START)));
+        let workspace = TestWorkspace::create_with(json!({ "locks": 1, "clock": clock })).await;
+        let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
+        assert_eq!((&code["status"], &code["created_at"]), (&json!("setting"), &json!(START)));
     });
 }
 
-/// Texts that mean something here, and some that are hard to handle.
+/// Texts that have a meaning in the API, and texts that are hard to handle.
 fn texts() -> BoxedStrategy<String> {
     let known = [
         "",
@@ -205,7 +206,7 @@ fn numbers() -> BoxedStrategy<Value> {
     proptest::sample::select(known.to_vec()).boxed()
 }
 
-/// Any JSON, fitting or not.
+/// Arbitrary JSON.
 fn anything() -> BoxedStrategy<Value> {
     let leaf =
         prop_oneof![Just(Value::Null), any::<bool>().prop_map(Value::from), numbers(), texts().prop_map(Value::from)];
@@ -218,7 +219,7 @@ fn anything() -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// Values that have the shape a schema asks for, mostly.
+/// Values that match a schema in most cases.
 fn shaped(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrategy<Value> {
     if let Some(reference) = schema["$ref"].as_str() {
         return shaped(document, document.pointer(&reference[1..]).unwrap(), known_ids);
@@ -246,18 +247,18 @@ fn shaped(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrate
     }
 }
 
-/// Objects with the properties a schema names, those of its parts included.
+/// Objects with the properties of a schema, including those of its `allOf` parts.
 fn fields(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrategy<Map<String, Value>> {
     if let Some(reference) = schema["$ref"].as_str() {
         return fields(document, document.pointer(&reference[1..]).unwrap(), known_ids);
     }
     let required = schema["required"].as_array().cloned().unwrap_or_default();
-    let mut all = Just(Map::new()).boxed();
+    let mut objects = Just(Map::new()).boxed();
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
         let likely = if required.contains(&json!(name)) { 0.97 } else { 0.2 };
         let value = prop_oneof![12 => shaped(document, property, known_ids), 1 => anything()];
         let name = name.clone();
-        all = (all, proptest::option::weighted(likely, value))
+        objects = (objects, proptest::option::weighted(likely, value))
             .prop_map(move |(mut fields, value)| {
                 fields.extend(value.map(|value| (name.clone(), value)));
                 fields
@@ -265,17 +266,17 @@ fn fields(document: &Value, schema: &Value, known_ids: &[String]) -> BoxedStrate
             .boxed();
     }
     for part in schema["allOf"].as_array().into_iter().flatten() {
-        all = (all, fields(document, part, known_ids))
+        objects = (objects, fields(document, part, known_ids))
             .prop_map(|(mut fields, more)| {
                 fields.extend(more);
                 fields
             })
             .boxed();
     }
-    all
+    objects
 }
 
-/// An object as a query, as clients write it.
+/// Writes an object as a query string, as clients do.
 fn query_of(fields: &Map<String, Value>) -> String {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut query = form_urlencoded::Serializer::new(String::new());
@@ -293,12 +294,13 @@ fn query_of(fields: &Map<String, Value>) -> String {
     query.finish()
 }
 
-/// A query and a body for an operation.
+/// Queries and bodies for an operation.
 fn requests(document: &Value, operation: &Value, known_ids: &[String]) -> BoxedStrategy<(String, String)> {
     let schema = operation.pointer("/requestBody/content/application~1json/schema").cloned().unwrap_or_else(|| {
         let parameters = operation["parameters"].as_array().into_iter().flatten();
-        let properties: Map<String, Value> =
-            parameters.map(|it| (it["name"].as_str().unwrap().to_owned(), it["schema"].clone())).collect();
+        let properties: Map<String, Value> = parameters
+            .map(|parameter| (parameter["name"].as_str().unwrap().to_owned(), parameter["schema"].clone()))
+            .collect();
         json!({ "type": "object", "properties": properties })
     });
     let shaped = fields(document, &schema, known_ids);
@@ -313,13 +315,13 @@ fn requests(document: &Value, operation: &Value, known_ids: &[String]) -> BoxedS
 }
 
 #[test]
-fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
+fn random_input_never_causes_a_server_error_on_any_path() {
     let router = server::router(app());
     for text in [contract::OPENAPI, contract::CONTROL_OPENAPI] {
         let contract = Contract::parse(text).unwrap();
         let document = contract.document();
         for path in contract.paths() {
-            // A workspace for each path, some of which end it or send its clock to the end of time.
+            // A separate workspace for each path: some paths delete it or move its clock to the end of time.
             let (workspace, known_ids) = run(async {
                 let locks = json!([{ "device_type": "august_lock" }, { "device_type": "nuki_lock" }]);
                 let workspace = TestWorkspace::with(locks).await;
@@ -330,14 +332,14 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
                     params["device_id"] = json!(workspace.lock(0));
                     known_ids.push(workspace.create(params).await["access_code_id"].as_str().unwrap().to_owned());
                 }
-                // Not the id that nothing in any test has: here a workspace may get it.
+                // An id that does not exist. Not `UNKNOWN`: here a workspace may be created with it.
                 known_ids.extend(["00000000-0000-4000-8000-0000000000dd".to_owned(), workspace.workspace_id.clone()]);
                 (workspace, known_ids)
             });
             for method in contract.endpoint(path).unwrap().methods() {
                 let operation = &document["paths"][path][method.to_ascii_lowercase()];
                 let config = Config { cases: 32, failure_persistence: None, ..Config::default() };
-                let answered =
+                let outcome =
                     TestRunner::new(config).run(&requests(document, operation, &known_ids), |(query, body)| {
                         let request = Request::builder()
                             .method(method)
@@ -351,14 +353,14 @@ fn no_input_however_odd_is_answered_with_a_failure_of_the_server() {
                         prop_assert!(!status.is_server_error(), "{}", status);
                         Ok(())
                     });
-                assert!(answered.is_ok(), "{method} {path}: {}", answered.unwrap_err());
+                assert!(outcome.is_ok(), "{method} {path}: {}", outcome.unwrap_err());
             }
             run(async { workspace.post("/_emulator/workspaces/delete", json!({})).await });
         }
     }
 }
 
-/// The names of all parameters of a schema, its parts included.
+/// Collects the names of all parameters of a schema, including those of its parts.
 fn names_of(schema: &Value, found: &mut BTreeSet<String>) {
     found.extend(schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone()));
     for keyword in ["allOf", "oneOf", "anyOf"] {
@@ -366,18 +368,22 @@ fn names_of(schema: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The names of the parameters of an operation.
+/// Returns the names of the parameters of an operation.
 fn parameters(operation: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     if let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") {
         names_of(schema, &mut found);
     }
     let query = operation["parameters"].as_array().into_iter().flatten();
-    found.extend(query.filter(|it| it["in"] == "query").map(|it| it["name"].as_str().unwrap().to_owned()));
+    found.extend(
+        query
+            .filter(|parameter| parameter["in"] == "query")
+            .map(|parameter| parameter["name"].as_str().unwrap().to_owned()),
+    );
     found
 }
 
-/// Values of every type, for a parameter of any.
+/// Values of every JSON type.
 fn odd_values() -> [Value; 9] {
     [
         Value::Null,
@@ -393,7 +399,7 @@ fn odd_values() -> [Value; 9] {
 }
 
 #[test]
-fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
+fn parameters_with_odd_values_never_cause_a_server_error_on_any_route() {
     run(async {
         let contract = Contract::parse(contract::OPENAPI).unwrap();
         let document = contract.document();
@@ -405,8 +411,8 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
                     .map(move |method| (path, method, &document["paths"][path][method.to_ascii_lowercase()]))
             })
         };
-        let all: BTreeSet<String> = operations().flat_map(|(_, _, operation)| parameters(operation)).collect();
-        assert!(all.len() > 60, "{all:?}");
+        let all_names: BTreeSet<String> = operations().flat_map(|(_, _, operation)| parameters(operation)).collect();
+        assert!(all_names.len() > 60, "{all_names:?}");
         for (path, method, operation) in operations() {
             let workspace = TestWorkspace::with_locks(2).await;
             let code = workspace.create(json!({ "device_id": workspace.lock(0) })).await;
@@ -418,21 +424,21 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
                 "since": START,
             });
             let own = parameters(operation);
-            let right: Map<String, Value> =
+            let valid: Map<String, Value> =
                 known.as_object().unwrap().clone().into_iter().filter(|(name, _)| own.contains(name)).collect();
             for odd in odd_values() {
-                // Those that the route does not have are ignored, all of them at once.
-                let mut foreign = right.clone();
-                foreign.extend(all.difference(&own).map(|name| (name.clone(), odd.clone())));
-                let reply = sent(&workspace, method, path, &foreign).await;
+                // Parameters that the route does not have are ignored: send all of them together.
+                let mut unknown = valid.clone();
+                unknown.extend(all_names.difference(&own).map(|name| (name.clone(), odd.clone())));
+                let reply = send(&workspace, method, path, &unknown).await;
                 assert!(reply.status < 500, "{method} {path} with foreign parameters {odd}: {}", reply.body);
                 if method == "POST" && ["/access_codes/create", "/access_codes/create_multiple"].contains(&path) {
                     assert_eq!(reply.status, 200, "{path} with foreign parameters {odd}: {}", reply.body);
                 }
                 for name in &own {
-                    let mut params = right.clone();
+                    let mut params = valid.clone();
                     params.insert(name.clone(), odd.clone());
-                    let reply = sent(&workspace, method, path, &params).await;
+                    let reply = send(&workspace, method, path, &params).await;
                     assert!(reply.status < 500, "{method} {path} with {name} {odd}: {}", reply.body);
                 }
             }
@@ -440,8 +446,8 @@ fn every_parameter_of_the_contract_may_be_odd_on_every_route() {
     });
 }
 
-/// A request with these parameters in its body and, where they fit there, in its query.
-async fn sent(workspace: &TestWorkspace, method: &str, path: &str, parameters: &Map<String, Value>) -> Reply {
+/// Sends a request with these parameters in its body, and for GET also one with them in its query.
+async fn send(workspace: &TestWorkspace, method: &str, path: &str, parameters: &Map<String, Value>) -> Reply {
     let body = Value::Object(parameters.clone()).to_string();
     if method == "GET" {
         let in_query = workspace.ask(method, &format!("{path}?{}", query_of(parameters)), &[], "").await;

@@ -1,4 +1,4 @@
-//! Web pages that somebody happens to visit, and names of the server that are not this machine's.
+//! Requests from web pages of other origins, and host names of the server that are not names of this machine.
 
 use crate::support::{Reply, TestWorkspace, app, ask, run, send};
 use axum::body::Body;
@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, Request};
 use latchkey::testing::domain::sandbox::API_KEY;
 use latchkey::testing::engine::sandbox;
 
-/// A GET with headers that need not be text.
+/// Sends a GET request with headers that need not be text.
 async fn get(path: &str, headers: &[(&str, &[u8])]) -> Reply {
     let mut request = Request::get(path);
     for (name, value) in headers {
@@ -16,20 +16,20 @@ async fn get(path: &str, headers: &[(&str, &[u8])]) -> Reply {
 }
 
 #[test]
-fn a_host_is_loopback_only_if_all_of_it_is() {
+fn host_header_must_be_a_loopback_name_as_a_whole() {
     run(async {
         let clock = "/_emulator/clock/hold";
         for host in ["[::1].evil.example", "[::1", "[::1]x", "[::1]:x", "localhost:80:80", "localhost@evil.example"] {
             ask("POST", clock, &[("host", host)], "").await.error(401, "unauthorized");
         }
-        // The name in the request's target counts as much as the one in the header.
+        // The host in the request target is checked as well as the one in the header.
         let absolute = "http://evil.example/_emulator/clock/hold";
         ask("POST", absolute, &[("host", "localhost")], "").await.error(401, "unauthorized");
     });
 }
 
 #[test]
-fn an_origin_that_cannot_be_read_is_a_foreign_one() {
+fn origin_that_cannot_be_parsed_is_rejected_by_the_control_plane() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let bearer = format!("Bearer {}", workspace.api_key);
@@ -52,13 +52,13 @@ fn an_origin_that_cannot_be_read_is_a_foreign_one() {
 }
 
 #[test]
-fn the_control_plane_refuses_what_another_site_made_a_browser_send() {
+fn control_plane_rejects_cross_site_requests_of_a_browser() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         let ask = async |headers: &[(&str, &str)]| workspace.ask("GET", "/_emulator/clock", headers, "").await;
         for site in ["cross-site", "same-site"] {
             ask(&[("sec-fetch-site", site)]).await.error(401, "unauthorized");
-            // A page of this machine's on another port.
+            // A page of this machine on another port.
             ask(&[("sec-fetch-site", site), ("origin", "http://localhost:3000")]).await.ok();
         }
         for site in ["same-origin", "none"] {
@@ -68,7 +68,7 @@ fn the_control_plane_refuses_what_another_site_made_a_browser_send() {
 }
 
 #[test]
-fn two_hosts_or_two_origins_are_refused_everywhere() {
+fn duplicate_host_or_origin_headers_are_rejected_everywhere() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
         for path in ["/_emulator/clock", "/devices/list", "/nowhere"] {
@@ -81,7 +81,7 @@ fn two_hosts_or_two_origins_are_refused_everywhere() {
 }
 
 #[test]
-fn the_key_that_everybody_knows_is_not_for_web_pages_from_elsewhere() {
+fn sandbox_api_key_is_rejected_for_web_pages_of_remote_origins() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
         let workspace = TestWorkspace::with_locks(0).await;
@@ -91,7 +91,7 @@ fn the_key_that_everybody_knows_is_not_for_web_pages_from_elsewhere() {
         };
         for origin in ["https://evil.example", "null", "http://[::1].evil.example"] {
             let reply = sandbox(origin).await;
-            // The page's developer can read why.
+            // CORS lets the developer of the page read the error.
             assert_eq!(reply.headers["access-control-allow-origin"], origin);
             let error = reply.error(401, "unauthorized");
             assert!(super::message(&error).contains("/_emulator/workspaces/create"), "{error}");

@@ -1,4 +1,4 @@
-//! Pages: each row once, a cursor for one request, and a URL that leads on.
+//! Pagination: each row once, cursors that are valid for one request, and `next_page_url`.
 
 use super::ids;
 use crate::support::{TestWorkspace, run};
@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// Every id that a list gives, page by page, with what the pages say of themselves.
+/// Reads a list page by page with `page_cursor`. Checks the `pagination` of each page, and returns all ids.
 async fn walk(workspace: &TestWorkspace, path: &str, mut params: Value, list: &str, id: &str) -> Vec<String> {
     let mut found = Vec::new();
     loop {
@@ -27,7 +27,7 @@ async fn walk(workspace: &TestWorkspace, path: &str, mut params: Value, list: &s
     }
 }
 
-/// The same, by following `next_page_url`.
+/// Reads a list page by page with `next_page_url`, and returns all ids.
 async fn follow(workspace: &TestWorkspace, first: &str, list: &str, id: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut path = first.to_owned();
@@ -43,14 +43,14 @@ async fn follow(workspace: &TestWorkspace, first: &str, list: &str, id: &str) ->
 }
 
 #[test]
-fn pages_show_each_row_once_whether_made_together_or_in_turn() {
+fn pages_list_each_row_once_in_order() {
     run(async {
         let workspace = TestWorkspace::with_locks(5).await;
         let device_id = workspace.lock(0);
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for index in 0..7 {
             let code = workspace.create(json!({ "device_id": device_id })).await;
-            made.push(code["access_code_id"].as_str().unwrap().to_owned());
+            created.push(code["access_code_id"].as_str().unwrap().to_owned());
             if index % 3 == 2 {
                 workspace.advance("PT1H").await;
             }
@@ -61,59 +61,63 @@ fn pages_show_each_row_once_whether_made_together_or_in_turn() {
             ("/devices/list", "devices", "device_id", false),
         ] {
             let mut params = if of_device { json!({ "device_id": device_id }) } else { json!({}) };
-            let at_once = ids(&workspace.post(path, params.clone()).await.ok(), list, id);
-            assert_eq!(at_once.len(), if of_device { 7 } else { 5 }, "{path}");
-            assert_eq!(at_once.iter().collect::<BTreeSet<_>>().len(), at_once.len(), "{path}");
+            let whole_list = ids(&workspace.post(path, params.clone()).await.ok(), list, id);
+            assert_eq!(whole_list.len(), if of_device { 7 } else { 5 }, "{path}");
+            assert_eq!(whole_list.iter().collect::<BTreeSet<_>>().len(), whole_list.len(), "{path}");
             params["limit"] = json!(2);
-            assert_eq!(walk(&workspace, path, params, list, id).await, at_once, "{path}");
+            assert_eq!(walk(&workspace, path, params, list, id).await, whole_list, "{path}");
             let query = if of_device { format!("device_id={device_id}&limit=2") } else { "limit=2".to_owned() };
-            assert_eq!(follow(&workspace, &format!("{path}?{query}"), list, id).await, at_once, "{path}");
+            assert_eq!(follow(&workspace, &format!("{path}?{query}"), list, id).await, whole_list, "{path}");
         }
-        // However it was asked for, and with parameters nobody knows.
-        let odd = json!({ "limit": 2, "colour": 1, "x": { "y": [null] }, "none": [], "custom_metadata_has": { "vip": null } });
-        let first = workspace.post("/devices/list", odd).await.ok();
+        // `next_page_url` also works for a POST request, and with unknown parameters.
+        let unusual = json!({ "limit": 2, "colour": 1, "x": { "y": [null] }, "none": [], "custom_metadata_has": { "vip": null } });
+        let first = workspace.post("/devices/list", unusual).await.ok();
         let next = first["pagination"]["next_page_url"].as_str().unwrap().strip_prefix("http://localhost").unwrap();
         assert_eq!(follow(&workspace, next, "devices", "device_id").await, workspace.locks()[2..]);
         // Newest first.
         let listed = workspace.post("/access_codes/list", json!({ "device_id": device_id })).await.ok();
-        let times: Vec<&str> =
-            listed["access_codes"].as_array().unwrap().iter().map(|it| it["created_at"].as_str().unwrap()).collect();
+        let times: Vec<&str> = listed["access_codes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|item| item["created_at"].as_str().unwrap())
+            .collect();
         assert!(times.is_sorted_by(|earlier, later| earlier >= later), "{times:?}");
-        let query = made.iter().map(|id| format!("access_code_ids={id}")).collect::<Vec<_>>().join("&");
+        let query = created.iter().map(|id| format!("access_code_ids={id}")).collect::<Vec<_>>().join("&");
         let path = format!("/access_codes/list?{query}&limit=2");
         assert_eq!(follow(&workspace, &path, "access_codes", "access_code_id").await.len(), 7);
     });
 }
 
 #[test]
-fn a_row_that_comes_or_goes_between_pages_disturbs_no_other() {
+fn rows_created_or_deleted_between_pages_do_not_affect_other_rows() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let device_id = workspace.lock(0);
-        let mut made = Vec::new();
+        let mut created = Vec::new();
         for _ in 0..4 {
-            made.push(
+            created.push(
                 workspace.create(json!({ "device_id": device_id, "sync": true })).await["access_code_id"].clone(),
             );
             workspace.advance("PT1M").await;
         }
         let first = workspace.post("/access_codes/list", json!({ "device_id": device_id, "limit": 2 })).await.ok();
         let shown = ids(&first, "access_codes", "access_code_id");
-        assert_eq!(shown, [made[3].as_str().unwrap(), made[2].as_str().unwrap()]);
-        // The last row shown goes, and a new one comes before it.
-        workspace.post("/access_codes/delete", json!({ "access_code_id": made[2], "sync": true })).await.ok();
+        assert_eq!(shown, [created[3].as_str().unwrap(), created[2].as_str().unwrap()]);
+        // The last row of the first page is deleted, and a new row is created, which is listed first.
+        workspace.post("/access_codes/delete", json!({ "access_code_id": created[2], "sync": true })).await.ok();
         workspace.create(json!({ "device_id": device_id })).await;
         let cursor = &first["pagination"]["next_page_cursor"];
         let params = json!({ "device_id": device_id, "limit": 2, "page_cursor": cursor });
         let second = workspace.post("/access_codes/list", params).await.ok();
         let shown = ids(&second, "access_codes", "access_code_id");
-        assert_eq!(shown, [made[1].as_str().unwrap(), made[0].as_str().unwrap()]);
+        assert_eq!(shown, [created[1].as_str().unwrap(), created[0].as_str().unwrap()]);
         assert_eq!(second["pagination"]["has_next_page"], false);
     });
 }
 
 #[test]
-fn a_cursor_belongs_to_the_request_it_came_from() {
+fn page_cursor_is_valid_only_for_the_request_it_came_from() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         let first = workspace.post("/devices/list", json!({ "limit": 1, "device_type": "august_lock" })).await.ok();
@@ -135,7 +139,7 @@ fn a_cursor_belongs_to_the_request_it_came_from() {
 }
 
 #[test]
-fn a_limit_is_a_whole_number_of_at_least_one() {
+fn limit_must_be_a_whole_number_of_at_least_one() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         for limit in [json!(0), json!(-1), json!(1.5)] {
@@ -155,29 +159,29 @@ fn a_limit_is_a_whole_number_of_at_least_one() {
 }
 
 #[test]
-fn a_cursor_of_devices_tells_nothing_of_other_workspaces() {
+fn device_cursor_reveals_nothing_about_other_workspaces() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(3).await, TestWorkspace::with_locks(3).await);
         let params = json!({ "limit": 1 });
         let first = workspace.post("/devices/list", params.clone()).await.ok();
         let cursor = first["pagination"]["next_page_cursor"].as_str().unwrap();
-        // The same cursor about a device of another workspace, and about one that nobody has.
+        // The same cursor with a device of another workspace, and with a device that does not exist.
         let forged = |device_id: &str| {
             let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).unwrap()).unwrap();
             assert!(text.contains(&workspace.lock(0)), "{text}");
             URL_SAFE_NO_PAD.encode(text.replace(&workspace.lock(0), device_id))
         };
-        let asked = async |device_id: &str| {
+        let page_after = async |device_id: &str| {
             let reply = workspace.post("/devices/list", json!({ "limit": 1, "page_cursor": forged(device_id) })).await;
             (reply.status, reply.body["devices"].clone(), reply.body["error"]["type"].clone())
         };
-        assert_eq!(asked(&other.lock(1)).await, asked("00000000-0000-4000-8000-00000000dead").await);
-        assert_eq!(asked(&workspace.lock(0)).await.0, 200);
+        assert_eq!(page_after(&other.lock(1)).await, page_after("00000000-0000-4000-8000-00000000dead").await);
+        assert_eq!(page_after(&workspace.lock(0)).await.0, 200);
     });
 }
 
 #[test]
-fn a_list_of_events_has_at_most_ten_thousand() {
+fn events_list_has_at_most_ten_thousand_events() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.create(json!({ "device_id": workspace.lock(0) })).await;

@@ -1,18 +1,18 @@
-//! The walls between workspaces.
+//! Isolation of workspaces.
 
 use crate::support::{START, TestWorkspace, post_as, run};
 use serde_json::json;
 
 #[test]
-fn one_workspace_never_sees_or_touches_what_is_in_another() {
+fn workspace_cannot_read_or_change_anything_in_another() {
     run(async {
-        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
-        let device_id = theirs.lock(0);
-        let made = theirs.post("/access_codes/create", json!({ "device_id": device_id, "code": "4821" })).await.ok();
-        let code = &made["access_code"]["access_code_id"];
-        let attempt = &made["action_attempt"]["action_attempt_id"];
+        let (own, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        let device_id = other.lock(0);
+        let created = other.post("/access_codes/create", json!({ "device_id": device_id, "code": "4821" })).await.ok();
+        let code = &created["access_code"]["access_code_id"];
+        let attempt = &created["action_attempt"]["action_attempt_id"];
         let since = "2000-01-01T00:00:00Z";
-        let events = theirs.post("/events/list", json!({ "since": since })).await.ok();
+        let events = other.post("/events/list", json!({ "since": since })).await.ok();
         let event = &events["events"][0]["event_id"];
         assert!(event.is_string());
         for (path, params, kind) in [
@@ -21,7 +21,7 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
             ("/access_codes/get", json!({ "device_id": device_id, "code": "4821" }), "access_code_not_found"),
             ("/access_codes/delete", json!({ "access_code_id": code }), "access_code_not_found"),
             ("/access_codes/create", json!({ "device_id": device_id }), "device_not_found"),
-            ("/access_codes/create_multiple", json!({ "device_ids": [mine.lock(0), device_id] }), "device_not_found"),
+            ("/access_codes/create_multiple", json!({ "device_ids": [own.lock(0), device_id] }), "device_not_found"),
             ("/access_codes/generate_code", json!({ "device_id": device_id }), "device_not_found"),
             ("/access_codes/list", json!({ "device_id": device_id }), "device_not_found"),
             ("/access_codes/unmanaged/list", json!({ "device_id": device_id }), "device_not_found"),
@@ -30,7 +30,7 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
             ("/action_attempts/get", json!({ "action_attempt_id": attempt }), "action_attempt_not_found"),
             ("/_emulator/devices/update", json!({ "device_id": device_id, "online": false }), "device_not_found"),
         ] {
-            mine.post(path, params).await.error(404, kind);
+            own.post(path, params).await.error(404, kind);
         }
         for (path, params, list) in [
             ("/devices/list", json!({ "device_ids": [device_id] }), "devices"),
@@ -42,40 +42,40 @@ fn one_workspace_never_sees_or_touches_what_is_in_another() {
             ("/action_attempts/list", json!({}), "action_attempts"),
             ("/action_attempts/list", json!({ "action_attempt_ids": [attempt] }), "action_attempts"),
         ] {
-            assert_eq!(mine.post(path, params).await.ok()[list], json!([]), "{path}");
+            assert_eq!(own.post(path, params).await.ok()[list], json!([]), "{path}");
         }
-        // Nor is any of it theirs to move: their clock, their lock and their code are as they were.
-        let meddling = json!({ "workspace_id": theirs.workspace_id, "by": "PT1H" });
-        mine.post("/_emulator/clock/advance", meddling).await.invalid("workspace_id");
-        assert_eq!(theirs.get("/_emulator/clock").await.ok()["now"], START);
-        assert_eq!(theirs.access_code(code).await["status"], "setting");
+        // Nor can it change anything there: the clock, the lock and the code of the other workspace are unchanged.
+        let advance = json!({ "workspace_id": other.workspace_id, "by": "PT1H" });
+        own.post("/_emulator/clock/advance", advance).await.invalid("workspace_id");
+        assert_eq!(other.get("/_emulator/clock").await.ok()["now"], START);
+        assert_eq!(other.access_code(code).await["status"], "setting");
         assert_eq!(
-            mine.post("/access_codes/list", json!({ "device_id": mine.lock(0) })).await.ok()["access_codes"],
+            own.post("/access_codes/list", json!({ "device_id": own.lock(0) })).await.ok()["access_codes"],
             json!([])
         );
     });
 }
 
 #[test]
-fn a_key_shares_nothing_with_the_same_key_in_another_workspace() {
+fn common_code_key_is_not_shared_between_workspaces() {
     run(async {
-        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        let (own, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         let params = |workspace: &TestWorkspace, code| json!({ "device_id": workspace.lock(0), "code": code, "common_code_key": "guest" });
-        assert_eq!(mine.create(params(&mine, "1111")).await["code"], "1111");
-        assert_eq!(theirs.create(params(&theirs, "2222")).await["code"], "2222");
+        assert_eq!(own.create(params(&own, "1111")).await["code"], "1111");
+        assert_eq!(other.create(params(&other, "2222")).await["code"], "2222");
     });
 }
 
 #[test]
-fn a_deleted_workspace_is_gone_with_its_key_and_takes_nothing_else_along() {
+fn deleted_workspace_loses_its_key_and_leaves_other_workspaces_unchanged() {
     run(async {
-        let (mine, theirs) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
-        mine.create(json!({ "device_id": mine.lock(0) })).await;
-        mine.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        let error = mine.get("/devices/list").await.error(401, "unauthorized");
+        let (own, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
+        own.create(json!({ "device_id": own.lock(0) })).await;
+        own.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        let error = own.get("/devices/list").await.error(401, "unauthorized");
         assert_eq!(error["message"], "API Key not found");
-        let named = json!({ "workspace_id": mine.workspace_id });
+        let named = json!({ "workspace_id": own.workspace_id });
         post_as("", "/_emulator/workspaces/delete", named).await.error(404, "workspace_not_found");
-        assert_eq!(theirs.devices_found("").await, theirs.locks());
+        assert_eq!(other.devices_found("").await, other.locks());
     });
 }

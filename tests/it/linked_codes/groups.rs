@@ -1,15 +1,15 @@
-//! `common_code_key`: codes of one key have one PIN.
+//! `common_code_key`: codes with the same key share one PIN.
 
-use crate::access_codes::{on, pin, rows};
+use crate::access_codes::{on_lock, pin, rows};
 use crate::support::{START, TestWorkspace, app, run};
 use serde_json::{Value, json};
 
 const CREATE: &str = "/access_codes/create";
 
-/// A wish for the lock at this place, in the group `guests`.
+/// Request parameters for a code with the key `guests` on the lock at `index`.
 fn guest(workspace: &TestWorkspace, index: usize, mut further: Value) -> Value {
     further["common_code_key"] = json!("guests");
-    on(workspace, index, further)
+    on_lock(workspace, index, further)
 }
 
 async fn delete(workspace: &TestWorkspace, code: &Value) {
@@ -20,22 +20,22 @@ async fn delete(workspace: &TestWorkspace, code: &Value) {
 }
 
 #[test]
-fn the_second_code_of_a_key_takes_the_pin_of_the_first() {
+fn common_code_key_gives_the_second_code_the_pin_of_the_first() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
         let first = workspace.create(guest(&workspace, 0, json!({ "preferred_code_length": 6 }))).await;
         assert_eq!((&first["common_code_key"], pin(&first).len()), (&json!("guests"), 6));
         let second = workspace.create(guest(&workspace, 1, json!({ "preferred_code_length": 8 }))).await;
         assert_eq!((&second["code"], &second["common_code_key"]), (&first["code"], &json!("guests")));
-        let the_same = guest(&workspace, 2, json!({ "code": pin(&first) }));
-        assert_eq!(workspace.create(the_same).await["code"], first["code"]);
-        let stranger = on(&workspace, 1, json!({ "common_code_key": "staff" }));
-        assert_ne!(workspace.create(stranger).await["code"], first["code"], "another key is another group");
+        let same_pin = guest(&workspace, 2, json!({ "code": pin(&first) }));
+        assert_eq!(workspace.create(same_pin).await["code"], first["code"]);
+        let other_key = on_lock(&workspace, 1, json!({ "common_code_key": "staff" }));
+        assert_ne!(workspace.create(other_key).await["code"], first["code"], "another key is another group");
     });
 }
 
 #[test]
-fn a_key_is_a_group_in_its_own_workspace_only() {
+fn common_code_key_is_local_to_its_workspace() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         workspace.create(guest(&workspace, 0, json!({ "code": "4826" }))).await;
@@ -44,7 +44,7 @@ fn a_key_is_a_group_in_its_own_workspace_only() {
 }
 
 #[test]
-fn a_code_that_differs_from_the_groups_is_refused() {
+fn common_code_key_rejects_a_pin_that_differs_from_the_groups() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         workspace.create(guest(&workspace, 0, json!({ "code": "4826" }))).await;
@@ -57,7 +57,7 @@ fn a_code_that_differs_from_the_groups_is_refused() {
 }
 
 #[test]
-fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
+fn common_code_key_rejects_a_lock_that_cannot_hold_the_groups_pin() {
     run(async {
         let locks = json!([
             { "device_type": "august_lock" },
@@ -67,10 +67,10 @@ fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
         ]);
         let workspace = TestWorkspace::with(locks).await;
         workspace.create(guest(&workspace, 0, json!({ "code": "4826" }))).await;
-        workspace.create(on(&workspace, 3, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 3, json!({ "code": "4826" }))).await;
         let before = rows(&workspace).await;
-        for cannot in [1, 2] {
-            workspace.post(CREATE, guest(&workspace, cannot, json!({}))).await.invalid("common_code_key");
+        for index in [1, 2] {
+            workspace.post(CREATE, guest(&workspace, index, json!({}))).await.invalid("common_code_key");
         }
         workspace.post(CREATE, guest(&workspace, 3, json!({}))).await.error(409, "duplicate_access_code");
         workspace.post(CREATE, guest(&workspace, 0, json!({}))).await.error(409, "duplicate_access_code");
@@ -79,7 +79,7 @@ fn a_lock_that_cannot_hold_the_groups_pin_is_refused_whatever_the_reason() {
 }
 
 #[test]
-fn a_second_stay_of_a_group_on_one_lock_is_refused_unless_a_setting_allows_it() {
+fn common_code_key_allows_a_second_code_on_a_lock_only_with_the_setting() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let window = |day: u32| {
@@ -94,8 +94,8 @@ fn a_second_stay_of_a_group_on_one_lock_is_refused_unless_a_setting_allows_it() 
         let error = workspace.post(CREATE, window(20)).await.error(409, "duplicate_access_code");
         assert!(error["message"].as_str().unwrap().contains("common_code_key"), "{error}");
         assert_eq!(error["data"], json!({ "access_code_id": first["access_code_id"] }));
-        let on = json!({ "allow_same_code_in_disjoint_windows": true });
-        workspace.post("/_emulator/workspaces/update", on).await.ok();
+        let setting = json!({ "allow_same_code_in_disjoint_windows": true });
+        workspace.post("/_emulator/workspaces/update", setting).await.ok();
         assert_eq!(workspace.create(window(20)).await["code"], first["code"]);
         workspace.post(CREATE, window(11)).await.error(409, "duplicate_access_code");
         workspace.post(CREATE, window(10)).await.error(409, "duplicate_access_code");
@@ -103,7 +103,7 @@ fn a_second_stay_of_a_group_on_one_lock_is_refused_unless_a_setting_allows_it() 
 }
 
 #[test]
-fn a_group_keeps_its_pin_while_anybody_is_in_it_and_may_begin_anew_afterwards() {
+fn pin_group_keeps_its_pin_while_it_has_codes() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let first = workspace.create(guest(&workspace, 0, json!({ "code": "4826" }))).await;
@@ -122,25 +122,25 @@ fn a_group_keeps_its_pin_while_anybody_is_in_it_and_may_begin_anew_afterwards() 
 }
 
 #[test]
-fn a_key_whose_codes_are_all_gone_can_be_used_again_without_naming_a_pin() {
+fn common_code_key_can_be_reused_without_a_pin_when_its_codes_are_gone() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let first = workspace.create(guest(&workspace, 0, json!({}))).await;
         delete(&workspace, &first).await;
-        let anew = workspace.create(guest(&workspace, 0, json!({}))).await;
-        assert_eq!(workspace.create(guest(&workspace, 1, json!({}))).await["code"], anew["code"]);
+        let recreated = workspace.create(guest(&workspace, 0, json!({}))).await;
+        assert_eq!(workspace.create(guest(&workspace, 1, json!({}))).await["code"], recreated["code"]);
     });
 }
 
-/// The keys of the groups that the database has.
+/// Returns the keys of the PIN groups in the database.
 async fn groups(workspace: &TestWorkspace) -> Vec<String> {
     let workspace_id: uuid::Uuid = workspace.workspace_id.parse().unwrap();
-    let all = "select common_code_key from pin_group where workspace_id = $1";
-    sqlx::query_scalar(all).bind(workspace_id).fetch_all(app().pool.raw()).await.unwrap()
+    let statement = "select common_code_key from pin_group where workspace_id = $1";
+    sqlx::query_scalar(statement).bind(workspace_id).fetch_all(app().pool.raw()).await.unwrap()
 }
 
 #[test]
-fn a_group_goes_with_its_last_code_however_that_goes() {
+fn pin_group_is_deleted_with_its_last_code() {
     run(async {
         for way in ["deleted", "ended", "changed", "unmanaged", "changed at the lock"] {
             let workspace = TestWorkspace::with_locks(2).await;
@@ -164,12 +164,12 @@ fn a_group_goes_with_its_last_code_however_that_goes() {
                     drop(workspace.post("/access_codes/update", by_id(json!({ "is_managed": false }))).await.ok());
                 }
                 _ => {
-                    let change = on(&workspace, 0, json!({ "code": "4826", "new_code": "5937" }));
+                    let change = on_lock(&workspace, 0, json!({ "code": "4826", "new_code": "5937" }));
                     workspace.post("/_emulator/locks/change_code", change).await.ok();
                 }
             }
             assert_eq!(groups(&workspace).await, [""; 0], "{way}");
-            // The key begins anew.
+            // The key can be used again with another PIN.
             workspace.create(guest(&workspace, 1, json!({ "code": "6048" }))).await;
             assert_eq!(groups(&workspace).await, ["guests"], "{way}");
         }
@@ -177,7 +177,7 @@ fn a_group_goes_with_its_last_code_however_that_goes() {
 }
 
 #[test]
-fn a_request_that_fails_leaves_no_group_behind() {
+fn failed_request_leaves_no_pin_group() {
     run(async {
         let locks = json!([{ "device_type": "august_lock" }, { "device_type": "nuki_lock" }]);
         let workspace = TestWorkspace::with(locks).await;
@@ -188,15 +188,15 @@ fn a_request_that_fails_leaves_no_group_behind() {
 }
 
 #[test]
-fn a_code_can_join_the_group_that_create_multiple_made() {
+fn common_code_key_of_create_multiple_can_be_used_by_create() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
-        let two = &workspace.locks()[..2];
-        let made = workspace.post("/access_codes/create_multiple", json!({ "device_ids": two })).await.ok();
-        let key = &made["access_codes"][0]["common_code_key"];
-        let joined = workspace.create(on(&workspace, 2, json!({ "common_code_key": key }))).await;
-        assert_eq!(joined["code"], made["access_codes"][0]["code"]);
-        let empty = on(&workspace, 2, json!({ "common_code_key": "" }));
+        let device_ids = &workspace.locks()[..2];
+        let created = workspace.post("/access_codes/create_multiple", json!({ "device_ids": device_ids })).await.ok();
+        let key = &created["access_codes"][0]["common_code_key"];
+        let joined = workspace.create(on_lock(&workspace, 2, json!({ "common_code_key": key }))).await;
+        assert_eq!(joined["code"], created["access_codes"][0]["code"]);
+        let empty = on_lock(&workspace, 2, json!({ "common_code_key": "" }));
         assert!(!workspace.post(CREATE, empty).await.invalid("common_code_key").is_empty());
     });
 }

@@ -1,6 +1,6 @@
 //! `/access_codes/create_multiple`: one PIN for several locks, as far as they can share it.
 
-use crate::access_codes::{about_the_whole, on, pin, rows, told};
+use crate::access_codes::{on_lock, pin, request_errors, rows, with_assigned_pin};
 use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run, send};
 use axum::body::Body;
 use axum::http::Request;
@@ -9,20 +9,21 @@ use std::collections::BTreeSet;
 
 const CREATE_MULTIPLE: &str = "/access_codes/create_multiple";
 
-/// A wish for all locks of a workspace.
-fn everywhere(workspace: &TestWorkspace, mut further: Value) -> Value {
+/// Request parameters for codes on all locks of a workspace.
+fn on_all_locks(workspace: &TestWorkspace, mut further: Value) -> Value {
     further["device_ids"] = json!(workspace.locks());
     further
 }
 
-/// The codes that are made on all locks of a workspace.
-async fn make(workspace: &TestWorkspace, further: Value) -> Vec<Value> {
-    let made = workspace.post(CREATE_MULTIPLE, everywhere(workspace, further)).await.ok();
-    assert_eq!(made.as_object().unwrap().len(), 2, "access_codes and ok");
-    made["access_codes"].as_array().unwrap().clone()
+/// Creates codes on all locks of a workspace and returns them.
+async fn create_on_all_locks(workspace: &TestWorkspace, further: Value) -> Vec<Value> {
+    let created = workspace.post(CREATE_MULTIPLE, on_all_locks(workspace, further)).await.ok();
+    assert_eq!(created.as_object().unwrap().len(), 2, "access_codes and ok");
+    created["access_codes"].as_array().unwrap().clone()
 }
 
-fn all<'a>(codes: &'a [Value], name: &str) -> BTreeSet<Option<&'a str>> {
+/// Returns the distinct values of a property.
+fn distinct<'a>(codes: &'a [Value], name: &str) -> BTreeSet<Option<&'a str>> {
     codes.iter().map(|code| code[name].as_str()).collect()
 }
 
@@ -32,17 +33,17 @@ fn random(mut further: Value) -> Value {
 }
 
 #[test]
-fn without_a_code_all_locks_get_one_pin_and_one_key() {
+fn create_multiple_without_a_code_gives_all_locks_one_pin_and_key() {
     run(async {
         let workspace = TestWorkspace::with_locks(4).await;
-        let codes = make(&workspace, json!({ "name": "Guest" })).await;
-        let [Some(key)] = all(&codes, "common_code_key").into_iter().collect::<Vec<_>>()[..] else {
+        let codes = create_on_all_locks(&workspace, json!({ "name": "Guest" })).await;
+        let [Some(key)] = distinct(&codes, "common_code_key").into_iter().collect::<Vec<_>>()[..] else {
             panic!("one key for all: {codes:?}");
         };
         let id = key.strip_prefix("auto_set_by_create_multiple_").unwrap();
         assert_eq!(uuid::Uuid::parse_str(id).unwrap().hyphenated().to_string(), id);
-        assert_eq!(all(&codes, "code").len(), 1);
-        assert_eq!(all(&codes, "access_code_id").len(), 4);
+        assert_eq!(distinct(&codes, "code").len(), 1);
+        assert_eq!(distinct(&codes, "access_code_id").len(), 4);
         for code in &codes {
             assert_eq!(
                 (&code["name"], &code["status"], &code["created_at"]),
@@ -55,54 +56,54 @@ fn without_a_code_all_locks_get_one_pin_and_one_key() {
         for code in &codes {
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
         }
-        let again = make(&workspace, json!({})).await;
+        let again = create_on_all_locks(&workspace, json!({})).await;
         assert_ne!(again[0]["common_code_key"], codes[0]["common_code_key"]);
         assert_ne!(again[0]["code"], codes[0]["code"]);
     });
 }
 
 #[test]
-fn with_a_custom_code_all_locks_get_it_and_no_key() {
+fn create_multiple_with_a_custom_code_sets_no_common_code_key() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
-        let codes = make(&workspace, json!({ "code": "4826" })).await;
-        assert_eq!(all(&codes, "code"), [Some("4826")].into());
-        assert_eq!(all(&codes, "common_code_key"), [None].into());
+        let codes = create_on_all_locks(&workspace, json!({ "code": "4826" })).await;
+        assert_eq!(distinct(&codes, "code"), [Some("4826")].into());
+        assert_eq!(distinct(&codes, "common_code_key"), [None].into());
         assert_eq!(rows(&workspace).await[3], 0, "no group is made");
     });
 }
 
 #[test]
-fn the_codes_come_in_the_order_of_the_device_ids() {
+fn create_multiple_returns_codes_in_the_order_of_device_ids() {
     run(async {
         let workspace = TestWorkspace::with_locks(6).await;
         for order in [[5, 3, 1, 0, 2, 4], [0, 1, 2, 3, 4, 5], [2, 5, 0, 4, 1, 3]] {
             let device_ids = order.map(|index| workspace.lock(index));
-            let made = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.ok();
-            let codes = made["access_codes"].as_array().unwrap();
-            let on: Vec<&str> = codes.iter().map(|code| code["device_id"].as_str().unwrap()).collect();
-            assert_eq!(on, device_ids);
+            let created = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.ok();
+            let codes = created["access_codes"].as_array().unwrap();
+            let listed_ids: Vec<&str> = codes.iter().map(|code| code["device_id"].as_str().unwrap()).collect();
+            assert_eq!(listed_ids, device_ids);
         }
     });
 }
 
 #[test]
-fn put_does_what_post_does() {
+fn create_multiple_accepts_put_like_post() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let request = Request::put(CREATE_MULTIPLE)
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {}", workspace.api_key))
-            .body(Body::from(everywhere(&workspace, json!({ "code": "4826" })).to_string()));
-        let made = send(request.unwrap()).await.ok();
-        assert_eq!(all(made["access_codes"].as_array().unwrap(), "code"), [Some("4826")].into());
+            .body(Body::from(on_all_locks(&workspace, json!({ "code": "4826" })).to_string()));
+        let created = send(request.unwrap()).await.ok();
+        assert_eq!(distinct(created["access_codes"].as_array().unwrap(), "code"), [Some("4826")].into());
         let patch = workspace.request("PATCH", CREATE_MULTIPLE).await.error(405, "method_not_allowed");
         assert_eq!(patch["message"], "only POST,PUT accepted");
     });
 }
 
 #[test]
-fn windows_and_the_other_parameters_reach_every_code() {
+fn create_multiple_applies_its_parameters_to_every_code() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;
         let params = json!({
@@ -111,7 +112,7 @@ fn windows_and_the_other_parameters_reach_every_code() {
             "prefer_native_scheduling": false,
             "allow_external_modification": true,
         });
-        for code in make(&workspace, params).await {
+        for code in create_on_all_locks(&workspace, params).await {
             assert_eq!((&code["type"], &code["status"]), (&json!("time_bound"), &json!("unset")));
             assert_eq!(code["starts_at"], "2026-09-10T14:00:00.000Z");
             assert_eq!(code["pending_mutations"][0]["scheduled_at"], "2026-09-10T13:00:00.000Z");
@@ -122,17 +123,17 @@ fn windows_and_the_other_parameters_reach_every_code() {
             (json!({ "starts_at": START, "ends_at": START }), "ends_at must be after starts_at"),
         ] {
             let error =
-                workspace.post(CREATE_MULTIPLE, everywhere(&workspace, window)).await.error(400, "invalid_input");
-            assert_eq!(about_the_whole(&error), [message]);
+                workspace.post(CREATE_MULTIPLE, on_all_locks(&workspace, window)).await.error(400, "invalid_input");
+            assert_eq!(request_errors(&error), [message]);
         }
-        let ongoing = everywhere(&workspace, json!({ "use_backup_access_code_pool": true }));
+        let ongoing = on_all_locks(&workspace, json!({ "use_backup_access_code_pool": true }));
         let error = workspace.post(CREATE_MULTIPLE, ongoing).await.error(400, "invalid_input");
-        assert_eq!(about_the_whole(&error), ["Cannot use the backup pool for ongoing codes"]);
+        assert_eq!(request_errors(&error), ["Cannot use the backup pool for ongoing codes"]);
     });
 }
 
 #[test]
-fn the_preferred_length_counts_if_all_locks_take_it_and_else_the_shortest_they_share() {
+fn create_multiple_uses_the_preferred_length_or_the_shortest_common_one() {
     run(async {
         let locks = json!([
             { "device_type": "wyze_lock", "supported_code_lengths": [4, 6, 8] },
@@ -141,15 +142,15 @@ fn the_preferred_length_counts_if_all_locks_take_it_and_else_the_shortest_they_s
         ]);
         let workspace = TestWorkspace::with(locks).await;
         for (preferred, length) in [(8, 8), (6, 6), (4, 6), (5, 6), (7, 6), (12, 6)] {
-            let codes = make(&workspace, json!({ "preferred_code_length": preferred })).await;
-            assert_eq!((all(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "preferring {preferred}");
+            let codes = create_on_all_locks(&workspace, json!({ "preferred_code_length": preferred })).await;
+            assert_eq!((distinct(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "preferring {preferred}");
         }
-        assert_eq!(pin(&make(&workspace, json!({})).await[0]).len(), 6);
+        assert_eq!(pin(&create_on_all_locks(&workspace, json!({})).await[0]).len(), 6);
     });
 }
 
 #[test]
-fn the_shared_pin_satisfies_every_lock() {
+fn shared_pin_satisfies_every_lock() {
     run(async {
         let locks = json!([
             { "device_type": "nuki_lock" },
@@ -159,8 +160,8 @@ fn the_shared_pin_satisfies_every_lock() {
         ]);
         let workspace = TestWorkspace::with(locks).await;
         for _ in 0..20 {
-            let codes = make(&workspace, json!({})).await;
-            assert_eq!(all(&codes, "code").len(), 1);
+            let codes = create_on_all_locks(&workspace, json!({})).await;
+            assert_eq!(distinct(&codes, "code").len(), 1);
             let code = pin(&codes[0]);
             let first_four: BTreeSet<u8> = code.bytes().take(4).collect();
             assert!(code.len() == 6 && !code.starts_with("12") && !code.contains(['0', '8', '9']), "{code}");
@@ -169,9 +170,9 @@ fn the_shared_pin_satisfies_every_lock() {
     });
 }
 
-/// Locks of which the first and third share, and the others cannot: one takes other lengths, of the other the
-/// provider chooses the PIN.
-async fn misfits() -> TestWorkspace {
+/// Creates four locks. The first and third can share a PIN. The second requires another length, and the provider of the
+/// fourth chooses the PIN.
+async fn locks_that_cannot_share() -> TestWorkspace {
     let constraint = |name: &str| json!([{ "constraint_type": name }]);
     TestWorkspace::with(json!([
         { "device_type": "wyze_lock", "supported_code_lengths": [4], "code_constraints": constraint("cannot_contain_089") },
@@ -183,9 +184,9 @@ async fn misfits() -> TestWorkspace {
 }
 
 #[test]
-fn where_locks_cannot_share_nothing_is_made_and_the_answer_names_them() {
+fn create_multiple_creates_nothing_and_names_locks_that_cannot_share() {
     run(async {
-        let workspace = misfits().await;
+        let workspace = locks_that_cannot_share().await;
         let unable = json!({ "device_ids": [workspace.lock(1), workspace.lock(3)] });
         for params in [
             json!({}),
@@ -194,7 +195,7 @@ fn where_locks_cannot_share_nothing_is_made_and_the_answer_names_them() {
             json!({ "preferred_code_length": 6 }),
         ] {
             let error = workspace
-                .post(CREATE_MULTIPLE, everywhere(&workspace, params))
+                .post(CREATE_MULTIPLE, on_all_locks(&workspace, params))
                 .await
                 .error(400, "code_cannot_be_shared");
             assert_eq!(error["data"], unable);
@@ -207,28 +208,28 @@ fn where_locks_cannot_share_nothing_is_made_and_the_answer_names_them() {
 }
 
 #[test]
-fn where_locks_cannot_share_each_gets_a_pin_of_its_own_if_that_is_wanted() {
+fn create_random_code_gives_locks_that_cannot_share_their_own_pins() {
     run(async {
-        let workspace = misfits().await;
-        let codes = make(&workspace, random(json!({}))).await;
+        let workspace = locks_that_cannot_share().await;
+        let codes = create_on_all_locks(&workspace, random(json!({}))).await;
         assert_eq!(codes[0]["code"], codes[2]["code"]);
         assert_eq!(codes[0]["common_code_key"], codes[2]["common_code_key"]);
         assert!(codes[0]["common_code_key"].is_string());
         assert_eq!((pin(&codes[0]).len(), pin(&codes[1]).len()), (4, 6));
-        assert_eq!(pin(&told(&workspace, &codes[3]).await).len(), 6);
-        for own in [&codes[1], &codes[3]] {
-            assert_eq!(own["common_code_key"], Value::Null);
+        assert_eq!(pin(&with_assigned_pin(&workspace, &codes[3]).await).len(), 6);
+        for code in [&codes[1], &codes[3]] {
+            assert_eq!(code["common_code_key"], Value::Null);
         }
-        let codes = make(&workspace, random(json!({ "code": "4726" }))).await;
+        let codes = create_on_all_locks(&workspace, random(json!({ "code": "4726" }))).await;
         assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4726"), &json!("4726")));
         assert_eq!(pin(&codes[1]).len(), 6);
-        assert_eq!(pin(&told(&workspace, &codes[3]).await).len(), 6);
-        assert_eq!(all(&codes, "common_code_key"), [None].into());
+        assert_eq!(pin(&with_assigned_pin(&workspace, &codes[3]).await).len(), 6);
+        assert_eq!(distinct(&codes, "common_code_key"), [None].into());
     });
 }
 
 #[test]
-fn a_lock_whose_provider_chooses_cannot_share_even_if_the_lengths_agree() {
+fn lock_with_provider_chosen_pins_cannot_share_even_if_lengths_agree() {
     run(async {
         let locks = json!([
             { "device_type": "wyze_lock", "supported_code_lengths": [6] },
@@ -237,53 +238,53 @@ fn a_lock_whose_provider_chooses_cannot_share_even_if_the_lengths_agree() {
         ]);
         let workspace = TestWorkspace::with(locks).await;
         let error = workspace
-            .post(CREATE_MULTIPLE, everywhere(&workspace, json!({})))
+            .post(CREATE_MULTIPLE, on_all_locks(&workspace, json!({})))
             .await
             .error(400, "code_cannot_be_shared");
         assert_eq!(error["data"], json!({ "device_ids": [workspace.lock(2)] }));
         assert_eq!(rows(&workspace).await, [0; 4]);
-        let codes = make(&workspace, random(json!({}))).await;
+        let codes = create_on_all_locks(&workspace, random(json!({}))).await;
         assert_eq!(codes[0]["code"], codes[1]["code"]);
         assert_eq!(codes[2]["common_code_key"], Value::Null);
-        assert_eq!(pin(&told(&workspace, &codes[2]).await).len(), 6);
+        assert_eq!(pin(&with_assigned_pin(&workspace, &codes[2]).await).len(), 6);
     });
 }
 
 #[test]
-fn one_lock_alone_always_shares_with_itself() {
+fn create_multiple_accepts_a_single_lock_with_provider_chosen_pins() {
     run(async {
         let workspace = TestWorkspace::with(json!([{ "device_type": "salto_lock" }])).await;
-        let codes = make(&workspace, json!({})).await;
+        let codes = create_on_all_locks(&workspace, json!({})).await;
         assert!(codes[0]["common_code_key"].is_string());
-        assert_eq!(pin(&told(&workspace, &codes[0]).await).len(), 6);
-        let error = workspace.post(CREATE_MULTIPLE, everywhere(&workspace, json!({ "code": "482615" }))).await;
+        assert_eq!(pin(&with_assigned_pin(&workspace, &codes[0]).await).len(), 6);
+        let error = workspace.post(CREATE_MULTIPLE, on_all_locks(&workspace, json!({ "code": "482615" }))).await;
         error.error(400, "code_cannot_be_shared");
     });
 }
 
 #[test]
-fn a_custom_code_that_one_lock_has_already_is_a_duplicate_for_all_or_random_for_that_one() {
+fn create_multiple_rejects_a_duplicate_or_replaces_it_by_a_random_pin() {
     run(async {
         let workspace = TestWorkspace::with_locks(3).await;
-        workspace.create(on(&workspace, 1, json!({ "code": "4826" }))).await;
+        workspace.create(on_lock(&workspace, 1, json!({ "code": "4826" }))).await;
         let before = rows(&workspace).await;
-        let params = everywhere(&workspace, json!({ "code": "4826", "name": "Guest" }));
+        let params = on_all_locks(&workspace, json!({ "code": "4826", "name": "Guest" }));
         let error = workspace.post(CREATE_MULTIPLE, params).await.error(409, "duplicate_access_code");
         assert_eq!(error["message"], "Cannot set duplicate access code 4826 named Guest");
         assert_eq!(rows(&workspace).await, before);
-        let codes = make(&workspace, random(json!({ "code": "4826" }))).await;
+        let codes = create_on_all_locks(&workspace, random(json!({ "code": "4826" }))).await;
         assert_eq!((&codes[0]["code"], &codes[2]["code"]), (&json!("4826"), &json!("4826")));
         assert_ne!(codes[1]["code"], "4826");
     });
 }
 
 #[test]
-fn a_chosen_pin_is_free_on_every_lock_in_its_window() {
+fn create_multiple_chooses_a_pin_that_is_free_on_every_lock() {
     run(async {
         let lock = json!({ "device_type": "wyze_lock", "supported_code_lengths": [4], "code_constraints": [
             { "constraint_type": "cannot_contain_0789" }, { "constraint_type": "unique_first_four_digits" },
         ] });
-        // 360 PINs satisfy the lock: of the 24 with 1 to 4 each lock gets some, until one PIN of them is left for both.
+        // 360 PINs satisfy the constraints: four different digits from 1 to 6. All but one are put on either lock.
         let workspace = TestWorkspace::with(json!([lock, lock])).await;
         let mut left = None;
         for number in 1000..7000 {
@@ -294,18 +295,18 @@ fn a_chosen_pin_is_free_on_every_lock_in_its_window() {
                     left = Some(code);
                     continue;
                 }
-                workspace.create(on(&workspace, usize::from(number % 2 == 0), json!({ "code": code }))).await;
+                workspace.create(on_lock(&workspace, usize::from(number % 2 == 0), json!({ "code": code }))).await;
             }
         }
-        let codes = make(&workspace, json!({})).await;
-        assert_eq!(all(&codes, "code"), [left.as_deref()].into());
-        let error = workspace.post(CREATE_MULTIPLE, everywhere(&workspace, json!({}))).await;
+        let codes = create_on_all_locks(&workspace, json!({})).await;
+        assert_eq!(distinct(&codes, "code"), [left.as_deref()].into());
+        let error = workspace.post(CREATE_MULTIPLE, on_all_locks(&workspace, json!({}))).await;
         error.error(400, "code_cannot_be_shared");
     });
 }
 
 #[test]
-fn one_bad_lock_spoils_the_request() {
+fn create_multiple_creates_nothing_if_one_lock_is_rejected() {
     run(async {
         let locks = json!([
             { "device_type": "august_lock" },
@@ -340,22 +341,23 @@ fn one_bad_lock_spoils_the_request() {
 }
 
 #[test]
-fn one_to_five_hundred_different_locks_can_be_named() {
+fn create_multiple_takes_1_to_500_different_locks() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let lock = workspace.lock(0);
         let upper = lock.to_uppercase();
         let unknown = |count: u32| (0..count).map(|n| format!("00000000-0000-4000-8000-{n:012x}")).collect::<Vec<_>>();
-        for wrong in [json!([]), json!([lock, lock]), json!([lock, UNKNOWN, upper]), json!(unknown(501))] {
-            let messages = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": wrong })).await.invalid("device_ids");
+        for device_ids in [json!([]), json!([lock, lock]), json!([lock, UNKNOWN, upper]), json!(unknown(501))] {
+            let messages =
+                workspace.post(CREATE_MULTIPLE, json!({ "device_ids": device_ids })).await.invalid("device_ids");
             assert_eq!(messages.len(), 1, "{messages:?}");
         }
         let missing = workspace.post(CREATE_MULTIPLE, json!({})).await.invalid("device_ids");
         assert_eq!(missing, ["Required"]);
         let malformed = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": [lock, "front"] })).await;
         malformed.error(400, "invalid_input");
-        let no_list = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": lock })).await.invalid("device_ids");
-        assert_eq!(no_list, ["Expected array, received string"]);
+        let not_a_list = workspace.post(CREATE_MULTIPLE, json!({ "device_ids": lock })).await.invalid("device_ids");
+        assert_eq!(not_a_list, ["Expected array, received string"]);
         let five_hundred = json!({ "device_ids": unknown(500) });
         workspace.post(CREATE_MULTIPLE, five_hundred).await.error(404, "device_not_found");
         let behavior = json!({ "device_ids": [lock], "behavior_when_code_cannot_be_shared": "give_up" });
@@ -368,26 +370,26 @@ fn one_to_five_hundred_different_locks_can_be_named() {
 }
 
 #[test]
-fn five_hundred_locks_get_their_codes_in_one_request() {
+fn create_multiple_creates_codes_on_500_locks() {
     run(async {
         let workspace = TestWorkspace::with_locks(500).await;
-        let codes = make(&workspace, json!({})).await;
-        assert_eq!((codes.len(), all(&codes, "code").len(), all(&codes, "device_id").len()), (500, 1, 500));
+        let codes = create_on_all_locks(&workspace, json!({})).await;
+        assert_eq!((codes.len(), distinct(&codes, "code").len(), distinct(&codes, "device_id").len()), (500, 1, 500));
         assert_eq!(rows(&workspace).await[..2], [500, 500]);
         workspace.advance("PT0.25S").await;
         let ids: Vec<&Value> = codes.iter().map(|code| &code["access_code_id"]).collect();
         let listed = workspace.post("/access_codes/list", json!({ "access_code_ids": ids })).await.ok();
-        assert_eq!(all(listed["access_codes"].as_array().unwrap(), "status"), [Some("set")].into());
+        assert_eq!(distinct(listed["access_codes"].as_array().unwrap(), "status"), [Some("set")].into());
     });
 }
 
 #[test]
-fn two_hundred_locks_share_a_custom_code_and_nobody_without_a_key_gets_any() {
+fn create_multiple_shares_a_custom_code_and_requires_an_api_key() {
     run(async {
         let workspace = TestWorkspace::with_locks(200).await;
-        let codes = make(&workspace, json!({ "code": "4826" })).await;
-        assert_eq!((codes.len(), all(&codes, "code")), (200, [Some("4826")].into()));
-        let anonymous = post_as("", CREATE_MULTIPLE, everywhere(&workspace, json!({}))).await;
+        let codes = create_on_all_locks(&workspace, json!({ "code": "4826" })).await;
+        assert_eq!((codes.len(), distinct(&codes, "code")), (200, [Some("4826")].into()));
+        let anonymous = post_as("", CREATE_MULTIPLE, on_all_locks(&workspace, json!({}))).await;
         anonymous.error(401, "unauthorized");
     });
 }

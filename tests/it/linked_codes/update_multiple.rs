@@ -1,7 +1,7 @@
-//! `/access_codes/update_multiple`: all codes of a key are renamed and moved together, or none of them.
+//! `/access_codes/update_multiple`: changes name and time frame of all codes with a key, or of none.
 
-use crate::access_codes::{on, rows};
-use crate::lifecycle::{delete, seen, seen_of};
+use crate::access_codes::{on_lock, rows};
+use crate::lifecycle::{delete, summary, summary_of};
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 
@@ -12,21 +12,21 @@ async fn locks_of(device_types: &[&str]) -> TestWorkspace {
     TestWorkspace::with(json!(locks)).await
 }
 
-/// One code for each lock, linked by a key that is set for them.
+/// Creates one code per lock, linked by a generated `common_code_key`.
 async fn group(workspace: &TestWorkspace, starts_at: &str, ends_at: &str) -> Vec<Value> {
     let params =
         json!({ "device_ids": workspace.locks(), "name": "guest", "starts_at": starts_at, "ends_at": ends_at });
-    let made = workspace.post("/access_codes/create_multiple", params).await.ok();
-    made["access_codes"].as_array().unwrap().clone()
+    let created = workspace.post("/access_codes/create_multiple", params).await.ok();
+    created["access_codes"].as_array().unwrap().clone()
 }
 
-/// These codes as they are now.
+/// Returns the current state of these codes.
 async fn now(workspace: &TestWorkspace, codes: &[Value]) -> Vec<Value> {
-    let mut all = Vec::with_capacity(codes.len());
+    let mut current = Vec::with_capacity(codes.len());
     for code in codes {
-        all.push(workspace.access_code(&code["access_code_id"]).await);
+        current.push(workspace.access_code(&code["access_code_id"]).await);
     }
-    all
+    current
 }
 
 fn keyed(key: &Value, mut change: Value) -> Value {
@@ -35,70 +35,72 @@ fn keyed(key: &Value, mut change: Value) -> Value {
 }
 
 #[test]
-fn name_and_times_move_for_every_code_of_the_key_and_the_pin_stays() {
+fn update_multiple_changes_name_and_times_of_every_linked_code() {
     run(async {
         let workspace = locks_of(&["smartthings_lock", "wyze_lock", "wyze_lock"]).await;
-        // The last one is not put on its lock.
+        // The last code is not programmed because its lock is offline.
         let offline = json!({ "device_id": workspace.lock(2), "online": false });
         workspace.post("/_emulator/devices/update", offline).await.ok();
         let codes = group(&workspace, "2026-03-02T11:00:00Z", "2026-03-04T11:00:00Z").await;
-        let outsider = workspace.create(on(&workspace, 1, json!({ "name": "guest" }))).await;
+        let outsider = workspace.create(on_lock(&workspace, 1, json!({ "name": "guest" }))).await;
         workspace.advance("PT1S").await;
         let (codes, outsider) = (now(&workspace, &codes).await, now(&workspace, &[outsider]).await);
-        assert_eq!(codes.iter().map(seen).collect::<Vec<_>>(), ["set", "set scheduled", "setting creating"]);
-        let [made, happened, attempts, groups] = rows(&workspace).await;
+        assert_eq!(codes.iter().map(summary).collect::<Vec<_>>(), ["set", "set scheduled", "setting creating"]);
+        let [code_rows, events, attempts, groups] = rows(&workspace).await;
         let change = json!({
             "name": "cleaner", "starts_at": "2026-03-03T12:00:00.000Z", "ends_at": "2026-03-05T12:00:00.000Z",
         });
         let key = &codes[0]["common_code_key"];
-        let answer = workspace.post(UPDATE_MULTIPLE, keyed(key, change.clone())).await.ok();
-        assert_eq!(answer, json!({ "ok": true }));
+        let response = workspace.post(UPDATE_MULTIPLE, keyed(key, change.clone())).await.ok();
+        assert_eq!(response, json!({ "ok": true }));
         let shown = now(&workspace, &codes).await;
         let expected = [
             "set updating_name updating_time_frame",
             "set updating_name updating_time_frame scheduled",
             "unset creating",
         ];
-        assert_eq!(shown.iter().map(seen).collect::<Vec<_>>(), expected);
+        assert_eq!(shown.iter().map(summary).collect::<Vec<_>>(), expected);
         for (shown, code) in shown.iter().zip(&codes) {
             for (name, value) in change.as_object().unwrap() {
                 assert_eq!(shown[name], *value);
             }
             assert_eq!((&shown["code"], &shown["common_code_key"]), (&code["code"], key));
         }
-        // Each asks for two changes; the last one has nothing to wait for.
-        assert_eq!(rows(&workspace).await, [made, happened + 4, attempts, groups]);
+        // One event per code for the request, and a second one for the last code, which is changed without its lock.
+        assert_eq!(rows(&workspace).await, [code_rows, events + 4, attempts, groups]);
         workspace.advance("PT0.25S").await;
         let shown = now(&workspace, &codes).await;
         let expected = ["unset deferring_creation", "unset scheduled", "unset creating"];
-        assert_eq!(shown.iter().map(seen).collect::<Vec<_>>(), expected);
+        assert_eq!(shown.iter().map(summary).collect::<Vec<_>>(), expected);
         assert_eq!(now(&workspace, &outsider).await, outsider);
     });
 }
 
 #[test]
-fn a_group_of_a_key_of_ones_own_is_moved_by_that_key() {
+fn update_multiple_works_with_a_custom_common_code_key() {
     run(async {
         let workspace = locks_of(&["wyze_lock", "wyze_lock"]).await;
         let key = json!("guests");
         let mut codes = Vec::new();
         for index in 0..2 {
-            codes.push(workspace.create(on(&workspace, index, json!({ "common_code_key": key, "sync": true }))).await);
+            codes.push(
+                workspace.create(on_lock(&workspace, index, json!({ "common_code_key": key, "sync": true }))).await,
+            );
         }
         workspace.post(UPDATE_MULTIPLE, keyed(&key, json!({ "name": "cleaner" }))).await.ok();
         for code in now(&workspace, &codes).await {
-            assert_eq!((seen(&code), &code["name"]), ("set updating_name".to_owned(), &json!("cleaner")));
+            assert_eq!((summary(&code), &code["name"]), ("set updating_name".to_owned(), &json!("cleaner")));
         }
-        // Of one time alone nothing can be made for codes without any.
+        // For ongoing codes a single time is not enough.
         let before = rows(&workspace).await;
-        let one = keyed(&key, json!({ "ends_at": "2026-03-05T12:00:00Z" }));
-        workspace.post(UPDATE_MULTIPLE, one).await.error(400, "invalid_input");
+        let end_only = keyed(&key, json!({ "ends_at": "2026-03-05T12:00:00Z" }));
+        workspace.post(UPDATE_MULTIPLE, end_only).await.error(400, "invalid_input");
         assert_eq!(rows(&workspace).await, before);
-        let both = json!({ "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-05T12:00:00Z" });
-        workspace.post(UPDATE_MULTIPLE, keyed(&key, both)).await.ok();
+        let window = json!({ "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-05T12:00:00Z" });
+        workspace.post(UPDATE_MULTIPLE, keyed(&key, window)).await.ok();
         for code in now(&workspace, &codes).await {
             assert_eq!(
-                (seen(&code).as_str(), &code["type"]),
+                (summary(&code).as_str(), &code["type"]),
                 ("set updating_name updating_time_frame", &json!("time_bound"))
             );
         }
@@ -106,21 +108,21 @@ fn a_group_of_a_key_of_ones_own_is_moved_by_that_key() {
 }
 
 #[test]
-fn one_lock_that_cannot_take_the_change_keeps_the_whole_group_as_it_was() {
+fn update_multiple_changes_nothing_if_one_lock_rejects_the_change() {
     run(async {
-        // Whichever of them is asked first.
+        // The order of the locks makes no difference.
         for (types, clashing) in [(["wyze_lock", "kwikset_lock"], 0), (["kwikset_lock", "wyze_lock"], 1)] {
             let locks: Value = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();
             let settings = json!({
                 "locks": locks, "allow_same_code_in_disjoint_windows": true, "refuse_begun_windows": true,
             });
-            let workspace = TestWorkspace::make(settings).await;
+            let workspace = TestWorkspace::create_with(settings).await;
             let codes = group(&workspace, "2026-03-10T12:00:00Z", "2026-03-12T12:00:00Z").await;
             let key = &codes[0]["common_code_key"];
-            let stranger = json!({
+            let other = json!({
                 "code": codes[0]["code"], "starts_at": "2026-03-19T12:00:00Z", "ends_at": "2026-03-20T12:00:00Z",
             });
-            workspace.create(on(&workspace, clashing, stranger)).await;
+            workspace.create(on_lock(&workspace, clashing, other)).await;
             let before = rows(&workspace).await;
             let past = json!({ "name": "cleaner", "starts_at": "2026-03-02T11:00:00Z" });
             let messages = workspace.post(UPDATE_MULTIPLE, keyed(key, past)).await.invalid("starts_at");
@@ -139,10 +141,10 @@ fn one_lock_that_cannot_take_the_change_keeps_the_whole_group_as_it_was() {
 }
 
 #[test]
-fn a_key_that_nobody_has_is_not_found_and_a_change_of_nothing_is_fine() {
+fn update_multiple_rejects_unknown_keys_and_accepts_empty_changes() {
     run(async {
         let params = json!({ "locks": [{ "device_type": "wyze_lock" }], "keep_expired_access_codes": true });
-        let keeping = TestWorkspace::make(params).await;
+        let keeping = TestWorkspace::create_with(params).await;
         let (workspace, other) = (locks_of(&["wyze_lock", "wyze_lock"]).await, locks_of(&["wyze_lock"]).await);
         let codes = group(&workspace, "2026-03-02T11:00:00.000Z", "2026-03-04T11:00:00.000Z").await;
         let key = codes[0]["common_code_key"].clone();
@@ -176,22 +178,23 @@ fn a_key_that_nobody_has_is_not_found_and_a_change_of_nothing_is_fine() {
         delete(&workspace, &codes[1]["access_code_id"]).await;
         not_found(&workspace, &key).await;
         workspace.advance("PT1S").await;
-        assert_eq!(seen_of(&workspace, &codes[1]["access_code_id"]).await, "gone");
+        assert_eq!(summary_of(&workspace, &codes[1]["access_code_id"]).await, "gone");
         not_found(&workspace, &key).await;
 
         let ended = group(&keeping, "2026-03-02T11:00:00Z", "2026-03-04T11:00:00Z").await;
         keeping.advance("P3D").await;
-        assert_eq!(seen(&now(&keeping, &ended).await[0]), "unset");
+        assert_eq!(summary(&now(&keeping, &ended).await[0]), "unset");
         not_found(&keeping, &ended[0]["common_code_key"]).await;
     });
 }
 
 #[test]
-fn changing_the_pin_of_one_linked_code_takes_it_out_of_the_group() {
+fn pin_change_of_a_linked_code_removes_it_from_the_group() {
     run(async {
         let workspace = locks_of(&["wyze_lock", "wyze_lock", "wyze_lock"]).await;
         let key = json!("guests");
-        let linked = |index| on(&workspace, index, json!({ "common_code_key": key, "code": "4826", "sync": true }));
+        let linked =
+            |index| on_lock(&workspace, index, json!({ "common_code_key": key, "code": "4826", "sync": true }));
         let (leaving, staying) = (workspace.create(linked(0)).await, workspace.create(linked(1)).await);
         let update = async |change: Value| {
             let mut params = change;
@@ -207,7 +210,7 @@ fn changing_the_pin_of_one_linked_code_takes_it_out_of_the_group() {
         workspace.post(UPDATE_MULTIPLE, keyed(&key, json!({ "name": "cleaner" }))).await.ok();
         let shown = now(&workspace, &[leaving.clone(), staying.clone()]).await;
         assert_eq!((&shown[0]["name"], &shown[1]["name"]), (&json!("guest"), &json!("cleaner")));
-        let joining = workspace.create(on(&workspace, 2, json!({ "common_code_key": key }))).await;
+        let joining = workspace.create(on_lock(&workspace, 2, json!({ "common_code_key": key }))).await;
         assert_eq!(joining["code"], "4826");
     });
 }

@@ -1,6 +1,6 @@
-//! Connections that hold a server up: half-sent, silent, too many; and its end while there are such.
+//! Connections that hold a server up: half-sent, silent, too many; and the stop of the server while they are open.
 
-use super::{Latchkey, command, complaint, eventually, folder, postgres_in};
+use super::{Latchkey, command, eventually, folder, postgres_in, stderr_of};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 const HALF_A_HEAD: &[u8] = b"GET /health HTTP/1.1\r\nhost: local";
 
-/// How a connection of HTTP/2 begins: the preface, and a frame of no settings.
+/// First bytes of an HTTP/2 connection: the preface and an empty settings frame.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-/// Lets this process and those it starts have some thousand connections.
+/// Raises the limit of open files to 4096, if possible, for this process and the processes that it starts.
 fn allow_many_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let params = maximum.map_or(4096, |maximum| maximum.min(4096));
-    if current.is_some_and(|current| current < params) {
-        setrlimit(Resource::Nofile, Rlimit { current: Some(params), maximum }).unwrap();
+    let limit = maximum.map_or(4096, |maximum| maximum.min(4096));
+    if current.is_some_and(|current| current < limit) {
+        setrlimit(Resource::Nofile, Rlimit { current: Some(limit), maximum }).unwrap();
     }
 }
 
@@ -28,7 +28,7 @@ fn send(latchkey: &Latchkey, bytes: &[u8]) -> TcpStream {
     stream
 }
 
-/// Waits until the server has closed the connection, and gives what it has sent.
+/// Reads until the server has closed the connection. Returns the bytes received.
 fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     match stream.read_to_end(&mut rest) {
@@ -38,8 +38,8 @@ fn rest(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Has a request answered on a connection that is there, and reads the answer to its end.
-fn asks_for_much(stream: &mut TcpStream) {
+/// Sends a request with a large response on an open connection, and reads the response to its end.
+fn get_large_response(stream: &mut TcpStream) {
     stream.write_all(b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut begin = [0; 12];
     stream.read_exact(&mut begin).unwrap();
@@ -50,92 +50,92 @@ fn asks_for_much(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
 }
 
-fn is_well(latchkey: &Latchkey) -> bool {
+fn is_healthy(latchkey: &Latchkey) -> bool {
     let mut stream = latchkey.connect();
-    let asked = stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
-    let mut answer = String::new();
-    asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
+    let sent = stream.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    let mut response = String::new();
+    sent.is_ok() && stream.read_to_string(&mut response).is_ok() && response.starts_with("HTTP/1.1 200")
 }
 
 #[test]
-fn half_sent_heads_end_after_ten_seconds_and_idle_connections_stay() {
+fn half_sent_request_heads_end_after_ten_seconds_and_idle_connections_stay() {
     allow_many_descriptors();
     let latchkey = Latchkey::start(&["--ephemeral"]);
     let mut idle = latchkey.connect();
-    asks_for_much(&mut idle);
+    get_large_response(&mut idle);
     let begun = Instant::now();
-    // A second head on a connection that had one, nothing at all, and half of how HTTP/2 begins.
+    // An incomplete second head on a connection that has served a request, no bytes, and half of an HTTP/2 preface.
     let mut later = latchkey.connect();
-    asks_for_much(&mut later);
+    get_large_response(&mut later);
     later.write_all(HALF_A_HEAD).unwrap();
-    let mut odd = [send(&latchkey, b""), send(&latchkey, &HTTP2[..10]), later];
+    let mut incomplete = [send(&latchkey, b""), send(&latchkey, &HTTP2[..10]), later];
     let mut silent = [send(&latchkey, HTTP2), send(&latchkey, &HTTP2[..24])];
     let mut halves: Vec<TcpStream> = (0..1000).map(|_| send(&latchkey, HALF_A_HEAD)).collect();
     let all_sent = Instant::now();
-    assert!(is_well(&latchkey));
-    for half in halves.iter_mut().chain(&mut odd) {
+    assert!(is_healthy(&latchkey));
+    for half in halves.iter_mut().chain(&mut incomplete) {
         assert!(rest(half).is_empty());
     }
     assert!(begun.elapsed() >= Duration::from_secs(10), "{:?}", begun.elapsed());
     assert!(all_sent.elapsed() < Duration::from_secs(13), "{:?}", all_sent.elapsed());
-    asks_for_much(&mut idle);
+    get_large_response(&mut idle);
     for silent in &mut silent {
         rest(silent);
     }
     assert!(all_sent.elapsed() < Duration::from_secs(18), "{:?}", all_sent.elapsed());
-    asks_for_much(&mut idle);
+    get_large_response(&mut idle);
 }
 
-/// Clients that would never let a server end.
-fn holding_up(latchkey: &Latchkey) -> Vec<TcpStream> {
+/// Opens connections that would keep a server from ending for ever without timeouts.
+fn open_blocking_connections(latchkey: &Latchkey) -> Vec<TcpStream> {
     let half_a_body = format!(
         "POST /access_codes/create HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\ncontent-length: 100\r\n\r\n{{\"device_id\":",
         latchkey.api_key
     );
     let unread = b"GET /openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(200);
-    let all: [&[u8]; 5] = [half_a_body.as_bytes(), HALF_A_HEAD, &unread, HTTP2, &HTTP2[..24]];
-    let clients = all.map(|bytes| send(latchkey, bytes)).into();
-    // It is heard once the first client is.
-    assert!(is_well(latchkey));
+    let requests: [&[u8]; 5] = [half_a_body.as_bytes(), HALF_A_HEAD, &unread, HTTP2, &HTTP2[..24]];
+    let clients = requests.map(|bytes| send(latchkey, bytes)).into();
+    // The server accepts connections in order: it has accepted the clients before this one.
+    assert!(is_healthy(latchkey));
     clients
 }
 
 #[test]
-fn a_server_that_is_asked_to_stop_does_so_whoever_holds_it_up() {
+fn stop_succeeds_while_clients_hold_connections_open() {
     let mut latchkey = Latchkey::start(&["--ephemeral", "--request-timeout", "60"]);
-    let clients = holding_up(&latchkey);
+    let clients = open_blocking_connections(&latchkey);
     let begun = Instant::now();
     latchkey.signal(Signal::TERM);
-    assert!(latchkey.ended().success());
+    assert!(latchkey.wait_for_exit().success());
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     assert!(begun.elapsed() > Duration::from_secs(5), "half a body is waited for");
     drop(clients);
 }
 
 #[test]
-fn a_second_signal_stops_a_server_at_once_and_leaves_its_data_unlocked() {
+fn second_signal_ends_the_server_immediately_and_leaves_its_data_unlocked() {
     let folder = folder();
     let directory = folder.path().join("kept");
     for (signal, exit_code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut latchkey = Latchkey::with_data(&directory);
-        let clients = holding_up(&latchkey);
+        let clients = open_blocking_connections(&latchkey);
         latchkey.signal(Signal::TERM);
         eventually("it takes no more connections", || TcpStream::connect(latchkey.authority()).is_err());
         assert!(latchkey.child.try_wait().unwrap().is_none(), "it waits for the request");
         let begun = Instant::now();
         latchkey.signal(signal);
-        assert_eq!(latchkey.ended().code(), Some(exit_code));
+        assert_eq!(latchkey.wait_for_exit().code(), Some(exit_code));
         assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
         drop(clients);
     }
     let latchkey = Latchkey::with_data(&directory);
-    assert!(is_well(&latchkey));
+    assert!(is_healthy(&latchkey));
 }
 
 #[test]
-fn a_server_that_is_asked_to_stop_while_it_starts_does_so() {
-    // A database that takes the connection and never says a word.
+fn stop_signal_during_the_start_ends_the_server() {
+    // A database that accepts the connection and sends nothing.
     let database = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("postgres://nobody@{}/nothing?sslmode=disable", database.local_addr().unwrap());
     let mut child = command(&["--port", "0"]).env("DATABASE_URL", url).spawn().unwrap();
@@ -143,13 +143,13 @@ fn a_server_that_is_asked_to_stop_while_it_starts_does_so() {
     let begun = Instant::now();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     eventually("it ends", || child.try_wait().unwrap().is_some());
-    assert!(child.wait().unwrap().success(), "{}", complaint(&mut child));
+    assert!(child.wait().unwrap().success(), "{}", stderr_of(&mut child));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(connection);
 }
 
 #[test]
-fn a_server_without_descriptors_left_says_so_and_goes_on_when_it_has_some() {
+fn server_out_of_file_descriptors_logs_it_and_recovers() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let mut command = Command::new("sh");
@@ -159,16 +159,16 @@ fn a_server_without_descriptors_left_says_so_and_goes_on_when_it_has_some() {
     let too_many: Vec<TcpStream> = (0..100).map(|_| latchkey.connect()).collect();
     thread::sleep(Duration::from_millis(2500));
     drop(too_many);
-    eventually("it serves again", || is_well(&latchkey));
+    eventually("it serves again", || is_healthy(&latchkey));
     latchkey.signal(Signal::TERM);
-    assert!(latchkey.ended().success());
-    let complaint = complaint(&mut latchkey.child);
-    let lines = complaint.lines().filter(|line| line.contains("cannot accept a connection")).count();
-    assert!((1..=4).contains(&lines), "{complaint}");
+    assert!(latchkey.wait_for_exit().success());
+    let stderr = stderr_of(&mut latchkey.child);
+    let lines = stderr.lines().filter(|line| line.contains("cannot accept a connection")).count();
+    assert!((1..=4).contains(&lines), "{stderr}");
 }
 
 #[test]
-fn a_body_announced_too_long_is_refused_at_once_and_the_answer_arrives() {
+fn body_announced_too_long_is_rejected_unread_and_the_response_arrives() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     for (key, expected) in [(latchkey.api_key.as_str(), "HTTP/1.1 413"), ("wrong", "HTTP/1.1 401")] {
         for expect in ["", "expect: 100-continue\r\n"] {
@@ -180,21 +180,21 @@ fn a_body_announced_too_long_is_refused_at_once_and_the_answer_arrives() {
             )
             .unwrap();
             if expect.is_empty() {
-                // A client that sends on and only then looks.
+                // A client that sends a part of the body before it reads the response.
                 for _ in 0..64 {
                     client.write_all(&vec![b' '; 1 << 16]).unwrap();
                 }
             }
-            let mut answer = String::new();
-            client.read_to_string(&mut answer).unwrap();
-            assert!(answer.starts_with(expected), "{answer}");
-            assert!(answer.contains("connection: close"), "{answer}");
+            let mut response = String::new();
+            client.read_to_string(&mut response).unwrap();
+            assert!(response.starts_with(expected), "{response}");
+            assert!(response.contains("connection: close"), "{response}");
         }
     }
 }
 
 #[test]
-fn heads_beyond_the_limits_are_refused_in_the_envelope_on_the_wire_too() {
+fn request_heads_beyond_the_limits_get_an_error_envelope_over_tcp() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     let (long, many) = ("a".repeat(60_000), "x: 1\r\n".repeat(200));
     for (target, headers, expected) in [
@@ -203,8 +203,8 @@ fn heads_beyond_the_limits_are_refused_in_the_envelope_on_the_wire_too() {
         ("/devices/list".to_owned(), format!("x: {long}\r\ny: {long}\r\n"), "HTTP/1.1 431"),
     ] {
         let head = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{headers}\r\n");
-        let answer = rest(&mut send(&latchkey, head.as_bytes()));
-        let answer = String::from_utf8(answer).unwrap();
-        assert!(answer.starts_with(expected) && answer.ends_with("\"ok\":false}"), "{answer}");
+        let response = rest(&mut send(&latchkey, head.as_bytes()));
+        let response = String::from_utf8(response).unwrap();
+        assert!(response.starts_with(expected) && response.ends_with("\"ok\":false}"), "{response}");
     }
 }

@@ -1,10 +1,11 @@
-//! A database that dies, is paused, full, away, or slow: what is answered meanwhile, and that nothing is lost.
+//! A database that dies, is paused, stopped, slow or without free connections: requests fail with 503 meanwhile, and no
+//! confirmed change is lost.
 
 use super::{
-    Latchkey, client, codes_at_rest, codes_on, command, complaint, eventually, folder, id_of, post, postgres_in,
-    postgres_of, wait_for, word_after,
+    Latchkey, client, codes_at_rest, codes_on, command, eventually, folder, id_of, post, postgres_in, postgres_of,
+    stderr_of, wait_for, word_after,
 };
-use crate::support::check_answer;
+use crate::support::check_response;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -19,44 +20,44 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-/// An answer with its status, its `Retry-After`, and how long it took.
-struct Answer {
+/// A response with its status, its `Retry-After` header and its duration.
+struct Response {
     status: u16,
     retry_after: Option<String>,
     body: Value,
-    took: Duration,
+    duration: Duration,
 }
 
-impl Answer {
-    /// Checks that the server says that it cannot serve just now, and says so soon.
-    fn is_unavailable_within(&self, limit: Duration) {
+impl Response {
+    /// Checks that the response is 503 `service_unavailable` with `Retry-After`, and came within the limit.
+    fn check_unavailable_within(&self, limit: Duration) {
         assert_eq!((self.status, &self.body["error"]["type"]), (503, &json!("service_unavailable")), "{}", self.body);
         assert!(self.retry_after.is_some());
-        assert!(self.took < limit, "it took {:?}", self.took);
+        assert!(self.duration < limit, "it took {:?}", self.duration);
     }
 }
 
-async fn ask(base_url: &str, api_key: &str, path: &str, body: &Value) -> Answer {
+async fn ask(base_url: &str, api_key: &str, path: &str, body: &Value) -> Response {
     let begun = Instant::now();
     let response = client().post(format!("{base_url}{path}")).bearer_auth(api_key).json(body).send().await.unwrap();
     let status = response.status().as_u16();
     let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
     let body: Value = response.json().await.unwrap();
-    check_answer("POST", path, status, &body);
-    Answer { status, retry_after, body, took: begun.elapsed() }
+    check_response("POST", path, status, &body);
+    Response { status, retry_after, body, duration: begun.elapsed() }
 }
 
-/// The address of the database that a server says it has.
+/// Returns the database address that the server printed at its start.
 pub(super) fn database_of(latchkey: &Latchkey) -> String {
-    word_after(&latchkey.welcome, "database").split('\'').nth(1).unwrap().to_owned()
+    word_after(&latchkey.startup_lines, "database").split('\'').nth(1).unwrap().to_owned()
 }
 
 pub(super) async fn locks_of(latchkey: &Latchkey) -> Vec<String> {
     let found = latchkey.post("/devices/list", json!({})).await;
-    found["devices"].as_array().unwrap().iter().map(|it| it["device_id"].as_str().unwrap().to_owned()).collect()
+    found["devices"].as_array().unwrap().iter().map(|device| device["device_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// A signal to every process of the PostgreSQL whose postmaster has this id.
+/// Sends a signal to the postmaster with this process id and to all its child processes.
 fn signal_all(postmaster: &str, signal: Signal) {
     let children = Command::new("ps").args(["-o", "pid=", "--ppid", postmaster]).output().unwrap();
     let children = String::from_utf8(children.stdout).unwrap();
@@ -69,49 +70,50 @@ fn kill(pid: &str) {
     kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
 }
 
-/// Waits until a code can be made again.
+/// Waits until a code can be created again, and returns it.
 pub(super) async fn until_it_serves(latchkey: &Latchkey, lock: &str) -> Value {
     until_it_serves_counting(latchkey, lock, &mut 0).await
 }
 
-/// The same where the database may be lost in the middle of a COMMIT: counts the requests of which nobody can say whether
-/// they were carried out.
+/// Like [`until_it_serves`], for a database that may be lost in the middle of a COMMIT: also counts the requests with
+/// an unknown outcome in `unknown`.
 async fn until_it_serves_counting(latchkey: &Latchkey, lock: &str, unknown: &mut usize) -> Value {
     let begun = Instant::now();
     loop {
-        let made =
+        let response =
             ask(&latchkey.base_url, &latchkey.api_key, "/access_codes/create", &json!({ "device_id": lock })).await;
-        if made.status == 200 {
-            return made.body["access_code"].clone();
+        if response.status == 200 {
+            return response.body["access_code"].clone();
         }
-        if made.body["error"]["message"].as_str().is_some_and(|message| message.contains("may have been carried out")) {
+        if response.body["error"]["message"].as_str().is_some_and(|message| message.contains("may have been executed"))
+        {
             *unknown += 1;
             continue;
         }
-        made.is_unavailable_within(Duration::from_secs(2));
+        response.check_unavailable_within(Duration::from_secs(2));
         assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
     }
 }
 
 pub(super) fn with_database(postgres: &PrivatePostgres, arguments: &[&str]) -> Latchkey {
-    let mut all = vec!["--port", "0"];
-    all.extend(arguments);
-    Latchkey::await_ready(command(&all).env("DATABASE_URL", postgres.url()))
+    let mut all_arguments = vec!["--port", "0"];
+    all_arguments.extend(arguments);
+    Latchkey::await_ready(command(&all_arguments).env("DATABASE_URL", postgres.url()))
 }
 
 #[test]
-fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
+fn private_postgres_is_restarted_when_it_dies_and_keeps_confirmed_codes() {
     for arguments in [&["--ephemeral"][..], &[]] {
         let folder = folder();
         let directory = folder.path().join("kept");
-        let kept = ["--data-dir", directory.to_str().unwrap()];
-        let latchkey = Latchkey::start(if arguments.is_empty() { &kept } else { arguments });
+        let persistent = ["--data-dir", directory.to_str().unwrap()];
+        let latchkey = Latchkey::start(if arguments.is_empty() { &persistent } else { arguments });
         wait_for(async {
             let locks = locks_of(&latchkey).await;
-            let (mut made, mut unknown) = (BTreeSet::new(), 0);
+            let (mut created, mut unknown) = (BTreeSet::new(), 0);
             for _ in 0..3 {
                 for _ in 0..10 {
-                    made.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
+                    created.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
                 }
                 let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
                 let file: String = sqlx::query_scalar("select current_setting('data_directory')")
@@ -119,11 +121,14 @@ fn private_postgres_that_dies_is_started_again_and_keeps_what_was_answered() {
                     .await
                     .unwrap();
                 kill(&postgres_of(Path::new(&file).parent().unwrap()));
-                made.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
+                created.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
             }
-            let kept: BTreeSet<String> = codes_at_rest(&latchkey, &locks).await.iter().map(id_of).collect();
-            assert!(kept.is_superset(&made), "{kept:?} has not all of {made:?}");
-            assert!(kept.len() <= made.len() + unknown, "{kept:?} has more than {made:?} and {unknown} others");
+            let stored: BTreeSet<String> = codes_at_rest(&latchkey, &locks).await.iter().map(id_of).collect();
+            assert!(stored.is_superset(&created), "{stored:?} has not all of {created:?}");
+            assert!(
+                stored.len() <= created.len() + unknown,
+                "{stored:?} has more than {created:?} and {unknown} others"
+            );
             let health = latchkey.post("/health", json!({})).await;
             assert_eq!(health["ok"], true, "{health}");
         });
@@ -142,26 +147,26 @@ fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
             let pid = pid.lines().next().unwrap_or_default().to_owned();
             !pid.is_empty() && pid != std::mem::replace(&mut last, pid.clone())
         });
-        // As soon as it has a process id it can be killed, ready or not.
+        // The process can be killed as soon as it has an id, ready or not.
         let _ = kill_process(Pid::from_raw(last.parse().unwrap()).unwrap(), Signal::KILL);
     }
-    assert_eq!(latchkey.ended().code(), Some(1));
-    let complaint = complaint(&mut latchkey.child);
-    assert!(complaint.contains("the private PostgreSQL cannot be kept running"), "{complaint}");
+    assert_eq!(latchkey.wait_for_exit().code(), Some(1));
+    let stderr = stderr_of(&mut latchkey.child);
+    assert!(stderr.contains("the private PostgreSQL cannot be kept running"), "{stderr}");
 }
 
 #[test]
-fn backend_that_is_killed_takes_no_answered_code_with_it() {
+fn backend_killed_during_requests_loses_no_confirmed_code() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
-        let (mut made, mut lost) = (BTreeSet::new(), 0);
+        let (mut created, mut unknown) = (BTreeSet::new(), 0);
         for round in 0..5 {
-            let mut asked = JoinSet::new();
+            let mut requests = JoinSet::new();
             for _ in 0..40 {
                 let (url, key, params) =
                     (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[round % 2] }));
-                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
+                requests.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
             }
             let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
             let backend = "select pid from pg_stat_activity where application_name = 'latchkey' limit 1";
@@ -169,23 +174,23 @@ fn backend_that_is_killed_takes_no_answered_code_with_it() {
             if let Some(backend) = backend {
                 let _ = kill_process(Pid::from_raw(backend).unwrap(), Signal::KILL);
             }
-            for answer in asked.join_all().await {
-                match answer.status {
-                    200 => drop(made.insert(id_of(&answer.body["access_code"]))),
-                    500 | 503 => lost += 1,
-                    _ => panic!("{}", answer.body),
+            for response in requests.join_all().await {
+                match response.status {
+                    200 => drop(created.insert(id_of(&response.body["access_code"]))),
+                    500 | 503 => unknown += 1,
+                    _ => panic!("{}", response.body),
                 }
             }
             until_it_serves(&latchkey, &locks[2]).await;
         }
-        let kept: BTreeSet<String> = codes_at_rest(&latchkey, &locks[..2]).await.iter().map(id_of).collect();
-        assert!(made.is_subset(&kept), "{made:?} of {kept:?}");
-        assert!(kept.len() <= made.len() + lost);
+        let stored: BTreeSet<String> = codes_at_rest(&latchkey, &locks[..2]).await.iter().map(id_of).collect();
+        assert!(created.is_subset(&stored), "{created:?} of {stored:?}");
+        assert!(stored.len() <= created.len() + unknown);
     });
 }
 
 #[test]
-fn database_that_is_paused_is_answered_with_503_within_a_second() {
+fn database_paused_fails_requests_with_503_within_two_seconds() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &[]);
@@ -201,8 +206,8 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
             ("/_emulator/locks/memory", json!({ "device_id": locks[0] })),
             ("/access_codes/delete", json!({ "access_code_id": code["access_code_id"] })),
         ] {
-            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
-            answer.is_unavailable_within(Duration::from_secs(2));
+            let response = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
+            response.check_unavailable_within(Duration::from_secs(2));
         }
         let health = client().get(format!("{}/health", latchkey.base_url)).send().await.unwrap();
         assert_eq!(health.status(), 503);
@@ -213,7 +218,7 @@ fn database_that_is_paused_is_answered_with_503_within_a_second() {
 }
 
 #[test]
-fn database_that_is_away_is_answered_with_503_until_it_is_back() {
+fn database_stopped_fails_requests_with_503_until_it_is_back() {
     let folder = folder();
     let options = Options {
         data_directory: Some(folder.path().join("kept")),
@@ -224,28 +229,28 @@ fn database_that_is_away_is_answered_with_503_until_it_is_back() {
     let latchkey = with_database(&postgres, &[]);
     wait_for(async {
         let locks = locks_of(&latchkey).await;
-        let made = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
+        let first = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
         postgres.stop().unwrap();
         for (path, params) in [
             ("/access_codes/create", json!({ "device_id": locks[0] })),
             ("/access_codes/list", json!({ "device_id": locks[0] })),
             ("/_emulator/workspaces/create", json!({})),
         ] {
-            let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
-            answer.is_unavailable_within(Duration::from_secs(2));
+            let response = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
+            response.check_unavailable_within(Duration::from_secs(2));
         }
         let postgres = PrivatePostgres::start(&options).unwrap();
-        let again = until_it_serves(&latchkey, &locks[0]).await;
-        let kept: Vec<String> = codes_at_rest(&latchkey, &locks[..1]).await.iter().map(id_of).collect();
-        assert_eq!(kept.len(), 2, "{kept:?}");
-        assert!(kept.contains(&id_of(&made["access_code"])) && kept.contains(&id_of(&again)));
+        let second = until_it_serves(&latchkey, &locks[0]).await;
+        let stored: Vec<String> = codes_at_rest(&latchkey, &locks[..1]).await.iter().map(id_of).collect();
+        assert_eq!(stored.len(), 2, "{stored:?}");
+        assert!(stored.contains(&id_of(&first["access_code"])) && stored.contains(&id_of(&second)));
         drop(latchkey);
         drop(postgres);
     });
 }
 
 #[test]
-fn connections_that_were_cut_cost_no_request() {
+fn database_connections_that_were_cut_fail_no_request() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "6"]);
@@ -254,20 +259,20 @@ fn connections_that_were_cut_cost_no_request() {
         let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await["access_code"].clone();
         let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
         for _ in 0..3 {
-            let mut asked = JoinSet::new();
+            let mut requests = JoinSet::new();
             for _ in 0..12 {
                 let (url, key) = (latchkey.base_url.clone(), latchkey.api_key.clone());
-                asked.spawn(
-                    async move { post(&url, &key, "/access_codes/list", &json!({})).await.unwrap()["ok"].clone() },
-                );
+                requests.spawn(async move {
+                    post(&url, &key, "/access_codes/list", &json!({})).await.unwrap()["ok"].clone()
+                });
             }
-            asked.join_all().await;
+            requests.join_all().await;
             let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'latchkey'";
             sqlx::query(cut).execute(&mut connection).await.unwrap();
             for params in [json!({ "access_code_id": code["access_code_id"] }), json!({ "device_id": locks[1] })] {
                 let path = if params.get("device_id").is_some() { "/access_codes/create" } else { "/access_codes/get" };
-                let answer = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
-                assert_eq!(answer.status, 200, "{}", answer.body);
+                let response = ask(&latchkey.base_url, &latchkey.api_key, path, &params).await;
+                assert_eq!(response.status, 200, "{}", response.body);
             }
         }
         codes_at_rest(&latchkey, &locks).await;
@@ -275,7 +280,7 @@ fn connections_that_were_cut_cost_no_request() {
 }
 
 #[test]
-fn database_without_a_free_connection_is_answered_with_503() {
+fn database_without_a_free_connection_fails_requests_with_503() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "2"]);
@@ -284,19 +289,19 @@ fn database_without_a_free_connection_is_answered_with_503() {
         let mut held = Vec::new();
         let mut first = PgConnection::connect(&postgres.url()).await.unwrap();
         let cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'latchkey'";
-        // The places of those that are cut are taken at once, until there are none left.
+        // Each new connection here replaces one of the server's that was cut, until no connection is free.
         while let Ok(connection) = PgConnection::connect(&postgres.url()).await {
             held.push(connection);
             sqlx::query(cut).execute(&mut first).await.unwrap();
         }
-        let mut last = None;
+        let mut unavailable = None;
         for _ in 0..20 {
-            let answer =
+            let response =
                 ask(&latchkey.base_url, &latchkey.api_key, "/access_codes/create", &json!({ "device_id": locks[0] }))
                     .await;
-            if answer.status == 503 {
-                answer.is_unavailable_within(Duration::from_secs(2));
-                last = Some(answer);
+            if response.status == 503 {
+                response.check_unavailable_within(Duration::from_secs(2));
+                unavailable = Some(response);
                 break;
             }
             sqlx::query(cut).execute(&mut first).await.unwrap();
@@ -304,13 +309,14 @@ fn database_without_a_free_connection_is_answered_with_503() {
                 held.push(connection);
             }
         }
-        assert!(last.is_some(), "it never was without a connection");
+        assert!(unavailable.is_some(), "it never was without a connection");
         held.clear();
         until_it_serves(&latchkey, &locks[0]).await;
     });
 }
 
-/// Passes on what a server and its database say to each other, and once, when told to, keeps the answer to a COMMIT.
+/// Proxy between a server and its database. When `cuts` is set, it cuts the connection of the next COMMIT before the
+/// response to it.
 struct Proxy {
     cuts: Arc<AtomicBool>,
     cut: Arc<AtomicUsize>,
@@ -331,8 +337,8 @@ impl Proxy {
                 let (from_client, to_server, has_cut) =
                     (client.try_clone().unwrap(), server.try_clone().unwrap(), Arc::clone(&is_cut));
                 std::thread::spawn(move || {
-                    pass_on(from_client, to_server, |said| {
-                        if said.windows(6).any(|word| word == b"COMMIT") && cuts.swap(false, Ordering::SeqCst) {
+                    pass_on(from_client, to_server, |bytes| {
+                        if bytes.windows(6).any(|word| word == b"COMMIT") && cuts.swap(false, Ordering::SeqCst) {
                             has_cut.store(true, Ordering::SeqCst);
                             cut.fetch_add(1, Ordering::SeqCst);
                         }
@@ -346,7 +352,7 @@ impl Proxy {
     }
 }
 
-/// Passes bytes on as long as that is wanted; then both ends are closed.
+/// Copies bytes until an end closes or `is_wanted` returns false, then closes both ends.
 fn pass_on(mut from: UnixStream, mut to: UnixStream, mut is_wanted: impl FnMut(&[u8]) -> bool) {
     use std::io::{Read as _, Write as _};
     let mut buffer = [0; 16 * 1024];
@@ -360,13 +366,13 @@ fn pass_on(mut from: UnixStream, mut to: UnixStream, mut is_wanted: impl FnMut(&
 }
 
 #[test]
-fn commit_whose_answer_is_lost_is_not_done_again() {
+fn commit_with_a_lost_response_is_not_repeated() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let between = super::folder();
     let proxy = Proxy::start(postgres.socket_directory(), between.path());
     let url = format!("postgres:///postgres?host={}&user=postgres&sslmode=disable", between.path().display());
-    // Nothing falls due: the only commits are those of requests.
+    // No code falls due, so that every COMMIT belongs to a request.
     let by_hand = ["--port", "0", "--programming", "by_hand", "--slow-after", "P1D"];
     let latchkey = Latchkey::await_ready(command(&by_hand).env("DATABASE_URL", url));
     wait_for(async {
@@ -374,19 +380,19 @@ fn commit_whose_answer_is_lost_is_not_done_again() {
         for round in 0..4 {
             let before = codes_on(&latchkey, &locks[..1]).await.len();
             proxy.cuts.store(true, Ordering::SeqCst);
-            let mut asked = JoinSet::new();
+            let mut requests = JoinSet::new();
             for _ in 0..12 {
                 let (url, key, params) =
                     (latchkey.base_url.clone(), latchkey.api_key.clone(), json!({ "device_id": locks[0] }));
-                asked.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
+                requests.spawn(async move { ask(&url, &key, "/access_codes/create", &params).await });
             }
-            let answers = asked.join_all().await;
+            let responses = requests.join_all().await;
             assert_eq!(proxy.cut.load(Ordering::SeqCst), round + 1);
-            let unknown = answers.iter().filter(|answer| answer.status == 500).count();
-            for answer in answers.iter().filter(|answer| answer.status != 200) {
-                assert_eq!(answer.status, 500, "{}", answer.body);
-                let message = answer.body["error"]["message"].as_str().unwrap();
-                assert!(message.contains("may have been carried out"), "{message}");
+            let unknown = responses.iter().filter(|response| response.status == 500).count();
+            for response in responses.iter().filter(|response| response.status != 200) {
+                assert_eq!(response.status, 500, "{}", response.body);
+                let message = response.body["error"]["message"].as_str().unwrap();
+                assert!(message.contains("may have been executed"), "{message}");
             }
             assert!(unknown > 0);
             assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), before + 12, "each code once");
@@ -395,7 +401,7 @@ fn commit_whose_answer_is_lost_is_not_done_again() {
 }
 
 #[test]
-fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
+fn row_lock_held_elsewhere_blocks_only_requests_of_its_own_workspace() {
     let folder = folder();
     let postgres = postgres_in(folder.path());
     let latchkey = with_database(&postgres, &["--database-connections", "4", "--request-timeout", "3"]);
@@ -414,25 +420,25 @@ fn lock_that_is_held_takes_connections_from_its_own_workspace_only() {
         let mut held = holder.begin().await.unwrap();
         let lock_rows = "select from device where device_id = $1::uuid for update";
         sqlx::query(lock_rows).bind(&locks[0]).execute(&mut *held).await.unwrap();
-        let mut asked = JoinSet::new();
+        let mut requests = JoinSet::new();
         for code in codes {
             let (url, key) = (latchkey.base_url.clone(), latchkey.api_key.clone());
-            asked.spawn(
+            requests.spawn(
                 async move { ask(&url, &key, "/access_codes/delete", &json!({ "access_code_id": code })).await },
             );
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
         for _ in 0..5 {
-            let made =
+            let created =
                 ask(&latchkey.base_url, other_key, "/access_codes/create", &json!({ "device_id": other_lock })).await;
-            assert_eq!(made.status, 200, "{}", made.body);
-            assert!(made.took < Duration::from_secs(1), "{:?}", made.took);
+            assert_eq!(created.status, 200, "{}", created.body);
+            assert!(created.duration < Duration::from_secs(1), "{:?}", created.duration);
         }
-        for answer in asked.join_all().await {
-            answer.is_unavailable_within(Duration::from_secs(4));
+        for response in requests.join_all().await {
+            response.check_unavailable_within(Duration::from_secs(4));
         }
         held.rollback().await.unwrap();
-        // What has gone away holds nothing any more.
+        // Requests that timed out no longer hold a connection or a row lock.
         until_it_serves(&latchkey, &locks[0]).await;
         assert_eq!(codes_at_rest(&latchkey, &locks[..1]).await.len(), 13, "what was refused was not done");
     });

@@ -1,6 +1,6 @@
-//! Documents that are large: how many of them are taken at once, and what they take.
+//! Imports of large snapshots: how many run at the same time, and their memory.
 
-use super::{Latchkey, answer, client, eventually, wait_for, word_after};
+use super::{Latchkey, client, eventually, send_checked, wait_for, word_after};
 use latchkey::testing::store::snapshots::checksum;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 const IMPORT: &str = "/_emulator/snapshots/import";
 
-/// Sends the body of an import, and gives the answer with its status.
+/// Sends an import. Returns the status and the response.
 fn import(latchkey: &Latchkey, api_key: &str, body: String) -> (u16, Value) {
     wait_for(async {
         let request = client().post(format!("{}{IMPORT}", latchkey.base_url)).bearer_auth(api_key);
@@ -20,10 +20,11 @@ fn import(latchkey: &Latchkey, api_key: &str, body: String) -> (u16, Value) {
     })
 }
 
-/// The body of an import of a workspace as it is, which is made so long.
+/// Exports a workspace as the body of an import, padded with spaces to at least `length` bytes.
 fn body(latchkey: &Latchkey, api_key: &str, length: usize) -> String {
     let url = format!("{}/_emulator/snapshots/export", latchkey.base_url);
-    let exported = wait_for(answer("/_emulator/snapshots/export", client().get(url).bearer_auth(api_key))).unwrap();
+    let exported =
+        wait_for(send_checked("/_emulator/snapshots/export", client().get(url).bearer_auth(api_key))).unwrap();
     let exported = exported.to_string();
     let more = " ".repeat(length.saturating_sub(exported.len()));
     exported + &more
@@ -38,7 +39,7 @@ fn head(latchkey: &Latchkey, length: &str) -> String {
 }
 
 #[test]
-fn an_import_that_announces_too_much_is_refused_before_it_is_sent() {
+fn import_announced_too_large_is_rejected_before_its_body_is_sent() {
     let latchkey = Latchkey::start(&["--ephemeral", "--snapshot-limit", "3000000"]);
     let mut stream = latchkey.connect();
     stream.write_all(head(&latchkey, "content-length: 3000001").as_bytes()).unwrap();
@@ -49,20 +50,20 @@ fn an_import_that_announces_too_much_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn large_imports_wait_for_each_other_and_small_ones_for_none() {
+fn large_imports_run_one_at_a_time_and_small_imports_do_not_wait() {
     const LARGE: usize = 2 * 1024 * 1024;
     let latchkey = Latchkey::start(&["--ephemeral", "--snapshot-limit", "3145728", "--request-timeout", "2"]);
     let other = wait_for(latchkey.post("/_emulator/workspaces/create", json!({})));
     let other = other["api_key"].as_str().unwrap();
     let (large, small) = (body(&latchkey, &latchkey.api_key, LARGE), body(&latchkey, other, 0));
-    let url = word_after(&latchkey.welcome, "database").split('\'').nth(1).unwrap().to_owned();
+    let url = word_after(&latchkey.startup_lines, "database").split('\'').nth(1).unwrap().to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let mut database = runtime.block_on(PgConnection::connect(&url)).unwrap();
-    // Whoever imports into the default workspace waits for this.
+    // Imports into the default workspace wait for this row lock.
     let held = sqlx::query("begin").execute(&mut database);
     runtime.block_on(held).unwrap();
     let held = sqlx::query("select from workspace where workspace_id = $1::uuid for update")
-        .bind(uuid::Uuid::parse_str(&word_after(&latchkey.welcome, "workspace")).unwrap())
+        .bind(uuid::Uuid::parse_str(&word_after(&latchkey.startup_lines, "workspace")).unwrap())
         .execute(&mut database);
     runtime.block_on(held).unwrap();
     thread::scope(|scope| {
@@ -74,29 +75,29 @@ fn large_imports_wait_for_each_other_and_small_ones_for_none() {
         let (status, busy) = import(&latchkey, other, large.clone());
         assert_eq!((status, &busy["error"]["type"]), (503, &json!("service_unavailable")), "{busy}");
         assert!(busy["error"]["message"].as_str().unwrap().contains("busy"), "{busy}");
-        // Who does not say how much it is may send as much as there may be.
+        // A chunked body without a length counts as large, because it may grow up to the limit.
         let mut stream = latchkey.connect();
-        let begun = format!("{}{:x}\r\n", head(&latchkey, "transfer-encoding: chunked"), 1_200_000);
-        stream.write_all(begun.as_bytes()).unwrap();
+        let chunk = format!("{}{:x}\r\n", head(&latchkey, "transfer-encoding: chunked"), 1_200_000);
+        stream.write_all(chunk.as_bytes()).unwrap();
         stream.write_all(" ".repeat(1_200_000).as_bytes()).unwrap();
         let mut refused = [0; 12];
         stream.read_exact(&mut refused).unwrap();
         assert_eq!(&refused, b"HTTP/1.1 503");
-        let (status, taken) = import(&latchkey, other, small.clone());
-        assert_eq!(status, 200, "{taken}");
-        // The second one's turn comes when the first one has its answer.
+        let (status, imported) = import(&latchkey, other, small.clone());
+        assert_eq!(status, 200, "{imported}");
+        // The second large import starts when the first one has ended.
         let second = scope.spawn(|| import(&latchkey, other, body(&latchkey, other, LARGE)));
         thread::sleep(Duration::from_millis(500));
         assert!(!first.is_finished() && !second.is_finished());
         runtime.block_on(sqlx::query("rollback").execute(&mut database)).unwrap();
         for import in [first, second] {
-            let (status, taken) = import.join().unwrap();
-            assert_eq!(status, 200, "{taken}");
+            let (status, imported) = import.join().unwrap();
+            assert_eq!(status, 200, "{imported}");
         }
     });
 }
 
-/// A figure of the process, in bytes.
+/// Reads a figure from `/proc/PID/status`, in bytes.
 #[cfg(target_os = "linux")]
 fn memory(latchkey: &Latchkey, name: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", latchkey.child.id())).unwrap();
@@ -104,7 +105,7 @@ fn memory(latchkey: &Latchkey, name: &str) -> u64 {
     line.trim_start_matches(':').trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
 
-/// The same document with so many bytes of events.
+/// Returns the snapshot with about `bytes` bytes of additional events.
 #[cfg(target_os = "linux")]
 fn with_events(mut document: Value, bytes: usize) -> Value {
     let events = document["tables"]["event"].as_array_mut().unwrap();
@@ -120,7 +121,7 @@ fn with_events(mut document: Value, bytes: usize) -> Value {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_import_takes_less_than_three_times_the_memory_of_its_document() {
+fn import_takes_less_than_three_times_the_memory_of_its_document() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     let locks = wait_for(latchkey.post("/devices/list", json!({})));
     let code = json!({ "device_id": locks["devices"][0]["device_id"], "sync": true });
@@ -128,11 +129,11 @@ fn an_import_takes_less_than_three_times_the_memory_of_its_document() {
     let exported: Value = serde_json::from_str(&body(&latchkey, &latchkey.api_key, 0)).unwrap();
     let large = json!({ "snapshot": with_events(exported["snapshot"].clone(), 40_000_000) }).to_string();
     let (length, before) = (large.len() as u64, memory(&latchkey, "VmRSS"));
-    let (status, taken) = import(&latchkey, &latchkey.api_key, large);
-    assert_eq!(status, 200, "{taken}");
-    let most = memory(&latchkey, "VmHWM") - before;
-    assert!(most < 3 * length + 24_000_000, "{most} of {length}");
-    let restore = json!({ "snapshot_id": taken["snapshot_id"] });
+    let (status, imported) = import(&latchkey, &latchkey.api_key, large);
+    assert_eq!(status, 200, "{imported}");
+    let growth = memory(&latchkey, "VmHWM") - before;
+    assert!(growth < 3 * length + 24_000_000, "{growth} of {length}");
+    let restore = json!({ "snapshot_id": imported["snapshot_id"] });
     wait_for(latchkey.post("/_emulator/snapshots/restore", restore));
     let exported = body(&latchkey, &latchkey.api_key, 0);
     assert!(exported.len() as u64 > length / 10 * 9, "all of it is there");

@@ -56,7 +56,7 @@ fn settings_that_are_wrong_are_refused_with_a_fix() {
 fn start_text_names_addresses_locks_and_a_first_request() {
     let latchkey = Latchkey::start(&["--ephemeral", "--clock", "held"]);
     let port = latchkey.authority().rsplit_once(':').unwrap().1;
-    let lines = latchkey.welcome.iter().map(|line| {
+    let lines = latchkey.startup_lines.iter().map(|line| {
         let line = line.replace(port, "[port]");
         line.split_once("psql ").map_or(line.clone(), |(before, _)| format!("{before}psql [url]"))
     });

@@ -1,4 +1,4 @@
-//! The scheduler beside locks that it cannot work on or that are held.
+//! The scheduler, while it cannot process the codes of some locks or other transactions hold their row locks.
 
 use super::database::{database_of, locks_of, until_it_serves, with_database};
 use super::{Latchkey, codes_at_rest, folder, id_of, post, postgres_in, wait_for};
@@ -7,11 +7,12 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use std::time::{Duration, Instant};
 
-/// Makes the row of a code one that does not decode.
+/// Changes the row of a code so that it does not decode.
 const SPOIL: &str = "update access_code set particulars = '{\"updating\": 7}' where access_code_id = $1::uuid";
 
-/// Something is wrong with a row of a code: its lock is parked, and the others go on until it is mended.
-fn is_parked(spoil: &'static str, mend: &'static str) {
+/// Damages the row of a code with `spoil`, and checks that its lock is parked while the others are processed, until
+/// `mend` repairs the row.
+fn check_parked(spoil: &'static str, mend: &'static str) {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let params = json!({ "seed": "sick", "locks": 2, "programming": { "after": "PT1S" }, "clock": "live" });
@@ -51,10 +52,10 @@ fn is_parked(spoil: &'static str, mend: &'static str) {
     });
 }
 
-/// Waits until something is so, which has to be soon.
-async fn until(what: &str, holds: impl AsyncFn() -> bool) {
+/// Waits until a condition holds. Panics after 20 seconds.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let begun = Instant::now();
-    while !holds().await {
+    while !condition().await {
         assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -62,19 +63,19 @@ async fn until(what: &str, holds: impl AsyncFn() -> bool) {
 
 #[test]
 fn lock_with_a_row_that_does_not_decode_is_parked() {
-    is_parked(SPOIL, "update access_code set particulars = null where access_code_id = $1::uuid");
+    check_parked(SPOIL, "update access_code set particulars = null where access_code_id = $1::uuid");
 }
 
 #[test]
 fn lock_with_a_code_whose_next_event_exists_already_is_parked() {
-    // Ids of a seeded workspace follow from how many things a code has had: the next event would be the first again.
-    is_parked(
+    // Ids in a seeded workspace derive from the count of ids per code: the next event would get an id that exists.
+    check_parked(
         "update access_code set children = 1 where access_code_id = $1::uuid",
         "update access_code set children = 10 where access_code_id = $1::uuid",
     );
 }
 
-/// Makes thousands of codes fall due on locks that are held until the transaction ends.
+/// Makes thousands of codes fall due on locks whose rows the returned transaction holds.
 async fn with_overdue_codes_on_held_locks<'c>(
     latchkey: &Latchkey,
     holder: &'c mut PgConnection,
@@ -82,7 +83,7 @@ async fn with_overdue_codes_on_held_locks<'c>(
     let params = json!({ "locks": 100, "programming": { "after": "PT2S" }, "clock": "live" });
     let busy = latchkey.post("/_emulator/workspaces/create", params).await;
     let key = busy["api_key"].as_str().unwrap();
-    let devices: Vec<&Value> = busy["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
+    let devices: Vec<&Value> = busy["devices"].as_array().unwrap().iter().map(|device| &device["device_id"]).collect();
     for _ in 0..40 {
         let params = json!({ "device_ids": devices });
         post(&latchkey.base_url, key, "/access_codes/create_multiple", &params).await.unwrap();
@@ -95,7 +96,7 @@ async fn with_overdue_codes_on_held_locks<'c>(
     held
 }
 
-/// Runs a test on a server of its own, while thousands of codes are overdue on locks that somebody holds.
+/// Runs a test on a separate server, while thousands of codes are overdue on locks whose rows are held.
 fn beside_held_locks(test: impl AsyncFnOnce(&Latchkey, &PrivatePostgres)) {
     let folder = folder();
     let postgres = postgres_in(folder.path());
@@ -108,8 +109,8 @@ fn beside_held_locks(test: impl AsyncFnOnce(&Latchkey, &PrivatePostgres)) {
     });
 }
 
-/// A new code of the sandbox is set within two seconds.
-async fn sets_a_code_soon(latchkey: &Latchkey) {
+/// Checks that a new code of the sandbox is set within two seconds.
+async fn check_code_is_set_soon(latchkey: &Latchkey) {
     let locks = locks_of(latchkey).await;
     let begun = Instant::now();
     latchkey.post("/access_codes/create", json!({ "device_id": locks[0] })).await;
@@ -118,14 +119,14 @@ async fn sets_a_code_soon(latchkey: &Latchkey) {
 }
 
 #[test]
-fn codes_of_locks_that_are_held_do_not_keep_others_from_being_set() {
+fn scheduler_sets_codes_while_the_rows_of_other_locks_are_held() {
     beside_held_locks(async |latchkey, _| {
-        sets_a_code_soon(latchkey).await;
+        check_code_is_set_soon(latchkey).await;
     });
 }
 
 #[test]
-fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
+fn scheduler_parks_a_broken_lock_behind_locks_with_held_rows() {
     beside_held_locks(async |latchkey, postgres| {
         let params = json!({ "locks": 1, "programming": { "after": "PT0.5S" }, "clock": "live" });
         let sick = latchkey.post("/_emulator/workspaces/create", params).await;
@@ -136,12 +137,12 @@ fn lock_that_cannot_be_worked_on_is_found_behind_locks_that_are_held() {
         sqlx::query(SPOIL).bind(id_of(&broken["access_code"])).execute(&mut connection).await.unwrap();
         until("it is parked", async || latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] == 1)
             .await;
-        sets_a_code_soon(latchkey).await;
+        check_code_is_set_soon(latchkey).await;
     });
 }
 
 #[test]
-fn code_whose_row_is_held_stops_only_one_of_two_loops_beside_held_locks() {
+fn scheduler_continues_while_one_of_its_two_loops_waits_for_a_held_row() {
     beside_held_locks(async |latchkey, postgres| {
         let locks = locks_of(latchkey).await;
         let code = latchkey.post("/access_codes/create", json!({ "device_id": locks[1] })).await;
@@ -158,7 +159,7 @@ fn code_whose_row_is_held_stops_only_one_of_two_loops_beside_held_locks() {
                 == 1
         })
         .await;
-        sets_a_code_soon(latchkey).await;
+        check_code_is_set_soon(latchkey).await;
         row.rollback().await.unwrap();
     });
 }

@@ -1,13 +1,13 @@
-//! Settings that workspaces begin by: the clock, the seed, how long things are kept.
+//! Server settings that are defaults of new workspaces: clock, seed, retention and programming.
 
 use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// What a fresh server answers to a day of requests, one after the other.
-async fn day(latchkey: &Latchkey) -> Vec<Value> {
-    let mut answers = Vec::new();
+/// Sends a fixed sequence of requests to a fresh server, one after the other. Returns the responses.
+async fn responses_of_a_day(latchkey: &Latchkey) -> Vec<Value> {
+    let mut responses = Vec::new();
     let sandbox = &latchkey.api_key;
     let mut keys = vec![sandbox.clone()];
     for params in [
@@ -15,44 +15,44 @@ async fn day(latchkey: &Latchkey) -> Vec<Value> {
         json!({ "name": "named", "locks": [{ "device_type": "schlage_lock" }] }),
         json!({ "workspace_id": "33333333-3333-4333-8333-333333333333", "locks": 1 }),
         json!({ "seed": "own", "locks": 1 }),
-        // A refusal takes nothing that the next one misses.
+        // A rejected request does not change what the next one gets.
         json!({ "workspace_id": "33333333-3333-4333-8333-333333333333" }),
         json!({ "locks": 1 }),
     ] {
-        let made = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", params).await;
-        keys.extend(made["api_key"].as_str().map(str::to_owned));
-        answers.push(made);
+        let created = latchkey_unkeyed(latchkey, "/_emulator/workspaces/create", params).await;
+        keys.extend(created["api_key"].as_str().map(str::to_owned));
+        responses.push(created);
     }
     for key in &keys {
         let post = async |path: &str, body: Value| post(&latchkey.base_url, key, path, &body).await.unwrap();
         let devices = post("/devices/list", json!({})).await;
         let device_id = devices["devices"][0]["device_id"].clone();
-        answers.push(devices);
+        responses.push(devices);
         for _ in 0..3 {
-            answers.push(post("/access_codes/create", json!({ "device_id": device_id, "name": "guest" })).await);
+            responses.push(post("/access_codes/create", json!({ "device_id": device_id, "name": "guest" })).await);
         }
-        answers.push(post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await);
-        answers.push(post("/access_codes/list", json!({ "device_id": device_id })).await);
-        answers.push(post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await);
+        responses.push(post("/_emulator/clock/advance", json!({ "by": "PT1S" })).await);
+        responses.push(post("/access_codes/list", json!({ "device_id": device_id })).await);
+        responses.push(post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await);
     }
-    answers.push(latchkey_unkeyed(latchkey, "/_emulator/workspaces/list", json!({})).await);
-    for answer in &mut answers {
-        // An error names the request it answers.
-        drop(answer.get_mut("error").and_then(|error| error.as_object_mut()?.remove("request_id")));
+    responses.push(latchkey_unkeyed(latchkey, "/_emulator/workspaces/list", json!({})).await);
+    for response in &mut responses {
+        // An error has the id of its request, which differs.
+        drop(response.get_mut("error").and_then(|error| error.as_object_mut()?.remove("request_id")));
     }
-    answers
+    responses
 }
 
 #[test]
-fn fresh_servers_of_one_seed_with_held_clocks_give_the_same_answers_and_another_seed_gives_others() {
+fn seed_with_held_clocks_determines_the_responses_of_a_fresh_server() {
     let served = |seed: &str| {
         let latchkey = Latchkey::start(&["--ephemeral", "--clock", "held", "--seed", seed]);
-        wait_for(day(&latchkey))
+        wait_for(responses_of_a_day(&latchkey))
     };
     let (first, again, other) = (served("1"), served("1"), served("2"));
     assert_eq!(first, again);
     for (index, (one, other)) in first.iter().zip(&other).enumerate() {
-        // What has a seed of its own, what is refused, and how far a clock was moved are no matter of the server's.
+        // A workspace with a seed of its own (3) does not depend on the seed of the server.
         let api_key = one["api_key"].as_str().filter(|_| one["workspace"].is_object());
         if let Some(api_key) = api_key.filter(|_| index != 3) {
             assert_ne!(json!(api_key), other["api_key"]);
@@ -62,25 +62,26 @@ fn fresh_servers_of_one_seed_with_held_clocks_give_the_same_answers_and_another_
     assert_eq!(first[4]["error"]["type"], "conflict");
     let last = first.last().unwrap()["workspaces"].as_array().unwrap();
     let now = |workspace: &Value| workspace["clock"]["now"].as_str().unwrap().to_owned();
-    assert!(last.iter().all(|it| now(it) == "2026-01-01T00:00:01.000Z"), "{last:?}");
+    assert!(last.iter().all(|workspace| now(workspace) == "2026-01-01T00:00:01.000Z"), "{last:?}");
 }
 
 #[test]
-fn clocks_begin_as_the_server_was_told_unless_a_workspace_says_otherwise() {
+fn clock_setting_of_the_server_is_the_default_of_new_workspaces() {
     let latchkey = Latchkey::start(&["--ephemeral", "--clock=held:2026-03-02T12:00:00+01:00"]);
-    assert!(latchkey.welcome.iter().any(|line| line.contains("held at 2026-03-02T11:00:00.000Z")));
+    assert!(latchkey.startup_lines.iter().any(|line| line.contains("held at 2026-03-02T11:00:00.000Z")));
     wait_for(async {
         for (params, mode) in [
             (json!({}), "held"),
             (json!({ "clock": "live" }), "live"),
             (json!({ "clock": { "running_from": "2026-01-01T00:00:00Z" } }), "running"),
         ] {
-            let made = latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", params).await;
+            let workspace = latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", params).await;
             let list = "/_emulator/workspaces/list";
-            let listed = post(&latchkey.base_url, made["api_key"].as_str().unwrap(), list, &json!({})).await.unwrap();
+            let listed =
+                post(&latchkey.base_url, workspace["api_key"].as_str().unwrap(), list, &json!({})).await.unwrap();
             assert_eq!(listed["workspaces"][0]["clock"]["mode"], mode);
         }
-        // The sandbox is as it always is, but for its time.
+        // The default sandbox has the clock of the settings, too.
         let code = latchkey.post("/access_codes/create", json!({ "device_id": lock(&latchkey).await })).await;
         assert_eq!(code["access_code"]["created_at"], "2026-03-02T11:00:00.000Z");
         latchkey.post("/_emulator/clock/advance", json!({ "by": "PT0.25S" })).await;
@@ -94,7 +95,7 @@ async fn lock(latchkey: &Latchkey) -> Value {
 }
 
 #[test]
-fn clocks_seeds_and_periods_that_make_no_sense_are_refused_before_anything_is_started() {
+fn invalid_clock_seed_and_retention_settings_are_rejected_at_the_start() {
     for argument in [
         "--clock=",
         "--clock=still",
@@ -113,7 +114,7 @@ fn clocks_seeds_and_periods_that_make_no_sense_are_refused_before_anything_is_st
 }
 
 #[test]
-fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
+fn seed_shared_by_two_servers_on_one_database_gives_distinct_api_keys() {
     let folder = super::folder();
     let options = Options {
         data_directory: Some(folder.path().to_path_buf()),
@@ -130,9 +131,9 @@ fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
                 latchkey_unkeyed(&one, "/_emulator/workspaces/create", json!({ "locks": 1 })),
                 latchkey_unkeyed(&other, "/_emulator/workspaces/create", json!({ "locks": 1 })),
             );
-            for made in [first, second] {
-                assert_eq!(made["ok"], true, "{made}");
-                keys.insert(made["api_key"].to_string());
+            for workspace in [first, second] {
+                assert_eq!(workspace["ok"], true, "{workspace}");
+                keys.insert(workspace["api_key"].to_string());
             }
         }
         assert_eq!(keys.len(), 10);
@@ -140,7 +141,7 @@ fn servers_of_one_seed_on_one_database_give_no_two_workspaces_the_same() {
 }
 
 #[test]
-fn what_is_older_than_it_is_to_be_kept_goes_by_itself() {
+fn retention_setting_deletes_events_that_are_too_old() {
     let latchkey = Latchkey::start(&["--ephemeral", "--retention=PT1S", "--programming=PT0S"]);
     wait_for(async {
         let lock = lock(&latchkey).await;
@@ -157,16 +158,16 @@ fn what_is_older_than_it_is_to_be_kept_goes_by_itself() {
 }
 
 #[test]
-fn locks_can_be_told_at_the_start_to_be_done_at_once_or_by_hand() {
-    for (flag, status, stepped) in [("at_once", "set", false), ("by_hand", "setting", true)] {
+fn programming_setting_takes_at_once_and_by_hand() {
+    for (flag, status, can_step) in [("at_once", "set", false), ("by_hand", "setting", true)] {
         let latchkey = Latchkey::start(&["--ephemeral", "--programming", flag]);
         wait_for(async {
             let lock = lock(&latchkey).await;
             let code = latchkey.post("/access_codes/create", json!({ "device_id": lock })).await["access_code"].clone();
             assert_eq!(code["status"], status, "{flag}");
             let step = json!({ "access_code_id": code["access_code_id"] });
-            let answer = latchkey_unkeyed(&latchkey, "/_emulator/access_codes/step", step).await;
-            assert_eq!(answer["ok"], stepped, "{flag}: {answer}");
+            let response = latchkey_unkeyed(&latchkey, "/_emulator/access_codes/step", step).await;
+            assert_eq!(response["ok"], can_step, "{flag}: {response}");
         });
     }
 }

@@ -1,4 +1,4 @@
-//! How many SQL statements a request takes: the same, however many locks and codes it is about.
+//! Number of SQL statements per request: it does not depend on the number of locks and codes.
 
 use super::{Latchkey, command, folder, post, wait_for};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A Latchkey that writes down each statement.
+/// A Latchkey server that logs each SQL statement.
 struct Watched {
     latchkey: Latchkey,
     log: PathBuf,
@@ -20,21 +20,21 @@ impl Watched {
         Self { latchkey: Latchkey::await_ready(&mut command), log }
     }
 
-    /// The answer to a request and its statements.
+    /// Sends a request. Returns the response and the statements of the request.
     async fn ask(&self, api_key: &str, path: &str, params: Value) -> (Value, Vec<String>) {
         let before = self.statements().len();
-        let answer = post(&self.latchkey.base_url, api_key, path, &params).await.unwrap();
-        assert_eq!(answer["ok"], true, "{answer}");
-        // The last statement may be written down after the answer.
+        let response = post(&self.latchkey.base_url, api_key, path, &params).await.unwrap();
+        assert_eq!(response["ok"], true, "{response}");
+        // The server may log the last statement after the response.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        (answer, self.statements()[before..].to_vec())
+        (response, self.statements()[before..].to_vec())
     }
 
-    /// All statements so far, without those of the loops that look for what is due and of new connections, and without the look-up of a key,
-    /// which is made once a second.
+    /// Returns all statements so far. Without those of new connections and of the loops that look for due work, and
+    /// without the look-up of an API key, which happens only once a second.
     fn statements(&self) -> Vec<String> {
-        const OTHERS: [&str; 6] = [
-            // The settings of a new connection.
+        const IGNORED: [&str; 6] = [
+            // Settings of a new connection.
             "set lock_timeout",
             "set client_connection_check_interval",
             r#"select d.device_id as "device_id!", d.workspace_id"#,
@@ -45,27 +45,29 @@ impl Watched {
         let log = fs::read_to_string(&self.log).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines
-            // A short one is only in the summary.
+            // A short statement is only in the summary.
             .filter_map(|line| {
-                let whole = line["fields"]["db.statement"].as_str()?.trim();
-                Some(if whole.is_empty() { line["fields"]["summary"].as_str()? } else { whole }.to_owned())
+                let full = line["fields"]["db.statement"].as_str()?.trim();
+                Some(if full.is_empty() { line["fields"]["summary"].as_str()? } else { full }.to_owned())
             })
-            .filter(|statement| OTHERS.iter().all(|other| !statement.starts_with(other)))
+            .filter(|statement| IGNORED.iter().all(|ignored| !statement.starts_with(ignored)))
             .collect()
     }
 
-    /// How many statements each request of a day with so many locks takes.
-    async fn day(&self, locks: usize) -> Vec<(&'static str, usize)> {
+    /// Sends a sequence of requests in a workspace with this many locks. Returns the number of statements per request.
+    async fn statement_counts(&self, locks: usize) -> Vec<(&'static str, usize)> {
         let workspace = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": locks });
-        let (workspace, made) = self.ask(&self.latchkey.api_key, "/_emulator/workspaces/create", workspace).await;
+        let (workspace, workspace_statements) =
+            self.ask(&self.latchkey.api_key, "/_emulator/workspaces/create", workspace).await;
         let api_key = workspace["api_key"].as_str().unwrap();
         let devices = workspace["devices"].as_array().unwrap();
         let device_ids: Vec<&Value> = devices.iter().map(|device| &device["device_id"]).collect();
         let window = json!({ "starts_at": "2026-03-02T11:00:00Z", "ends_at": "2026-03-03T12:00:00Z",
                              "device_ids": device_ids, "use_backup_access_code_pool": true });
-        let (codes, created) = self.ask(api_key, "/access_codes/create_multiple", window).await;
+        let (codes, code_statements) = self.ask(api_key, "/access_codes/create_multiple", window).await;
         let key = &codes["access_codes"][0]["common_code_key"];
-        let mut day = vec![("workspaces/create", made.len()), ("create_multiple", created.len())];
+        let mut counts =
+            vec![("workspaces/create", workspace_statements.len()), ("create_multiple", code_statements.len())];
         let moved = json!({ "common_code_key": key, "name": "moved", "starts_at": "2026-03-02T13:00:00Z",
                             "ends_at": "2026-03-04T12:00:00Z" });
         let account = json!({ "connected_account_id": devices[0]["connected_account_id"] });
@@ -80,32 +82,33 @@ impl Watched {
             ("/_emulator/clock/advance", json!({ "by": "P3D" })),
         ];
         for (path, params) in requests {
-            day.push((path, self.ask(api_key, path, params).await.1.len()));
+            counts.push((path, self.ask(api_key, path, params).await.1.len()));
         }
-        let (taken, statements) = self.ask(api_key, "/_emulator/snapshots/create", json!({})).await;
-        day.push(("snapshots/create", statements.len()));
+        let (snapshot, statements) = self.ask(api_key, "/_emulator/snapshots/create", json!({})).await;
+        counts.push(("snapshots/create", statements.len()));
         for (path, params) in [
-            ("/_emulator/snapshots/restore", json!({ "snapshot_id": taken["snapshot_id"] })),
+            ("/_emulator/snapshots/restore", json!({ "snapshot_id": snapshot["snapshot_id"] })),
             ("/_emulator/workspaces/reset", json!({})),
         ] {
-            day.push((path, self.ask(api_key, path, params).await.1.len()));
+            counts.push((path, self.ask(api_key, path, params).await.1.len()));
         }
-        day
+        counts
     }
 }
 
 #[test]
-fn a_request_about_two_hundred_codes_takes_as_many_statements_as_one_about_two() {
+fn statement_count_of_a_request_does_not_depend_on_the_number_of_locks() {
     let folder = folder();
     let watched = Watched::start(folder.path());
-    let (two, two_hundred) = wait_for(async { (watched.day(2).await, watched.day(200).await) });
+    let (two, two_hundred) =
+        wait_for(async { (watched.statement_counts(2).await, watched.statement_counts(200).await) });
     assert_eq!(two, two_hundred);
     let update_multiple = two.iter().find(|(path, _)| *path == "/access_codes/update_multiple").unwrap();
     assert!((1..=12).contains(&update_multiple.1), "{two:?}");
 }
 
 #[test]
-fn what_a_workspace_does_not_use_costs_its_requests_no_statement() {
+fn unused_features_of_a_workspace_cost_its_requests_no_statement() {
     let folder = folder();
     let watched = Watched::start(folder.path());
     wait_for(async {

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// `force`, for codes of another workspace, and `sync` make no difference: nothing is shared here, and nothing takes
-/// time.
+/// The parameters `force`, for codes of another workspace, and `sync` have no effect: workspaces share no codes, and
+/// the conversion takes no time.
 #[derive(Deserialize)]
 pub(super) struct Convert {
     access_code_id: Uuid,
@@ -20,13 +20,14 @@ pub(super) struct Convert {
 
 pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
     let input = call.input;
-    let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
-    let allowed = allowed.unwrap_or(false);
+    let is_modification_allowed =
+        one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+    let is_modification_allowed = is_modification_allowed.unwrap_or(false);
     let attempt = engine::convert_to_managed::convert_to_managed(
         &call.app,
         &call.caller.visibility(),
         input.access_code_id,
-        allowed,
+        is_modification_allowed,
     )
     .await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::resolved(&attempt) }))

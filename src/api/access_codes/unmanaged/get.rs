@@ -18,7 +18,7 @@ pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let visible = found.iter().filter(|(_, device)| {
         device.brand.shows_unmanaged_codes && (call.input.code.is_none() || !device.brand.hides_unmanaged_pins)
     });
-    let first = visible.min_by_key(|(code, _)| code.state.asked.window.map(|window| window.starts_at));
+    let first = visible.min_by_key(|(code, _)| code.state.requested.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or_else(|| call.input.not_found())?;
     Ok(Found { access_code: UnmanagedAccessCodeBody::of(code, device) })
 }

@@ -10,7 +10,7 @@ use crate::store::access_codes::{self, Filter, Ownership};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// How many codes a page has unless told otherwise, as at Seam.
+/// Default and maximum number of codes on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 300_000;
 
 #[derive(Deserialize)]
@@ -30,7 +30,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let input = &call.input;
     let filter = Filter {
-        // Nothing here belongs to a user.
+        // Latchkey has no users: no code matches this filter.
         access_code_ids: input.user_identifier_key.as_ref().map(|_| &[][..]),
         search: input.search.as_deref(),
         ownership: Ownership::Unmanaged,

@@ -1,7 +1,7 @@
 //! `/access_codes/unmanaged/update`.
 
 use crate::api::access_codes::params::one_of_two;
-use crate::api::edge::{Call, Done};
+use crate::api::edge::{Call, EmptyResult};
 use crate::engine;
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -15,15 +15,21 @@ pub(super) struct Update {
     allow_external_modification: Option<bool>,
 }
 
-pub(super) async fn update(call: Call<Update>) -> Result<Done> {
+pub(super) async fn update(call: Call<Update>) -> Result<EmptyResult> {
     let input = call.input;
-    let allowed = one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+    let is_modification_allowed =
+        one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
     if !input.is_managed {
         let message = "is_managed must be true. Use /access_codes/update to convert access codes to unmanaged";
         return Err(Error::invalid("is_managed", message));
     }
-    let allowed = allowed.unwrap_or(false);
-    engine::convert_to_managed::convert_to_managed(&call.app, &call.caller.visibility(), input.access_code_id, allowed)
-        .await?;
-    Ok(Done {})
+    let is_modification_allowed = is_modification_allowed.unwrap_or(false);
+    engine::convert_to_managed::convert_to_managed(
+        &call.app,
+        &call.caller.visibility(),
+        input.access_code_id,
+        is_modification_allowed,
+    )
+    .await?;
+    Ok(EmptyResult {})
 }

@@ -1,7 +1,7 @@
-//! What a lock's provider says about it: one object per brand, with the fields of Seam's contract (devices, 1.3).
+//! Provider metadata of a lock: one object per brand, with the fields of Seam's contract (devices, 1.3).
 //!
-//! Every lock has the object of its brand. Ids that a provider would choose follow from the lock's place among those of
-//! its workspace; names are the lock's name. A tester may set any field through `properties`.
+//! Every lock has the object of its brand, if the contract has one. Ids that a provider would assign are derived from
+//! the lock's ordinal in its workspace; names are the lock's name. A test can set any field through `properties`.
 
 use crate::domain::device::Device;
 use crate::domain::offline::oracode;
@@ -10,23 +10,23 @@ use chrono_tz::{OffsetComponents, Tz};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-/// Lays the objects of the lock's brand over its properties, and over these what a tester has set in them.
+/// Adds the objects of the lock's brand to its properties. Fields that a test has set in these objects have priority.
 pub(super) fn extend(properties: &mut Map<String, Value>, device: &Device) {
     for (name, metadata) in by_brand(device) {
         properties.insert(name.to_owned(), with_overrides(device, name, metadata));
     }
 }
 
-/// The serial number: derived from the id, so that it differs from lock to lock.
+/// Returns the serial number, derived from the device id so that it differs between locks.
 pub(super) fn serial_number(device: &Device) -> String {
     let hash = Sha256::digest(device.device_id.as_bytes());
     hash[..6].iter().fold(String::new(), |text, byte| text + &format!("{byte:02X}"))
 }
 
 fn with_overrides(device: &Device, name: &str, mut metadata: Value) -> Value {
-    let set = device.overrides.properties.get(name).and_then(Value::as_object);
-    if let (Some(metadata), Some(set)) = (metadata.as_object_mut(), set) {
-        metadata.extend(set.clone());
+    let overrides = device.overrides.properties.get(name).and_then(Value::as_object);
+    if let (Some(metadata), Some(overrides)) = (metadata.as_object_mut(), overrides) {
+        metadata.extend(overrides.clone());
     }
     metadata
 }
@@ -76,12 +76,12 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
                     "product_model": "YD.LO1", "product_name": "Wyze Lock", "product_type": "Lock",
                     "keypad_uuid": id("keypad"), "locker_status_hardlock": i32::from(is_locked(device)) }),
         ),
-        _ => of_newer_lock(device),
+        _ => by_newer_brand(device),
     }
 }
 
-/// The objects of the locks whose brands came later.
-fn of_newer_lock(device: &Device) -> Vec<(&'static str, Value)> {
+/// Returns the objects of brands that were added later.
+fn by_newer_brand(device: &Device) -> Vec<(&'static str, Value)> {
     let name = &device.name;
     let number = device.ordinal + 1;
     let id = |prefix: &str| format!("{prefix}-{number}");
@@ -123,12 +123,12 @@ fn of_newer_lock(device: &Device) -> Vec<(&'static str, Value)> {
             json!({ "device_id": id("lock"), "device_name": name, "device_type": "lock",
                     "serial_number": serial_number(device) }),
         ),
-        _ => of_entry_system(device),
+        _ => by_entry_system(device),
     }
 }
 
-/// The objects of brands that control doors rather than locks.
-fn of_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
+/// Returns the objects of brands that control doors rather than locks.
+fn by_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
     let name = &device.name;
     let number = device.ordinal + 1;
     let one = |name, metadata| vec![(name, metadata)];
@@ -156,7 +156,7 @@ fn of_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
                     "site_name": "My House", "zone_id": 1, "zone_name": "Zone 1" }),
         ),
         "genie_door" => one("genie_metadata", json!({ "device_name": name, "door_name": name })),
-        // The contract has no object for the others.
+        // The contract has no objects for other brands.
         _ => Vec::new(),
     }
 }
@@ -212,7 +212,7 @@ fn omnitec(device: &Device) -> Value {
     metadata
 }
 
-/// How far the lock's winter time is ahead of UTC, where its time zone is known.
+/// Returns the offset of the lock's standard time from UTC in milliseconds; `None` if its time zone is unknown.
 fn raw_offset_ms(device: &Device) -> Option<i64> {
     let zone: Tz = device.time_zone()?.parse().ok()?;
     Some(zone.offset_from_utc_datetime(&device.created_at.naive_utc()).base_utc_offset().num_milliseconds())

@@ -1,25 +1,25 @@
-//! What the API and people at the lock do to a code's life, at an instant up to which it has been lived.
+//! Changes to the state of a code by API requests and by people at the lock. All steps due before the change have
+//! been taken by then.
 
 use super::rare_fields::{ExternalChange, ModifiedField, Updating, modified_fields};
 use super::{CodeState, LockCode, Window};
 use crate::clock::Timestamp;
 use uuid::Uuid;
 
-/// A change of a code's properties: from what to what. What is `None` stays.
+/// Change of a code's properties, as pairs of old and new value; `None` for an unchanged property.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Of the name.
     pub name: Option<(Option<String>, Option<String>)>,
-    /// Of the PIN; from `None` where the provider tells it for the first time.
+    /// PIN; the old value is `None` when the provider assigns the first PIN.
     pub code: Option<(Option<String>, Option<String>)>,
-    /// Of the time frame; `None` on the side on which the code is ongoing.
+    /// Time frame; a value of `None` means ongoing.
     pub window: Option<(Option<Window>, Option<Window>)>,
-    /// Whether the lock has it, or only Seam.
+    /// True if the lock has the change, false if only Seam has it.
     pub is_on_device: bool,
 }
 
 impl Change {
-    /// What differs between two entries.
+    /// Returns the difference between two entries.
     pub fn between(from: &LockCode, to: &LockCode, is_on_device: bool) -> Self {
         let name = (from.name != to.name).then(|| (from.name.clone(), to.name.clone()));
         let code = (from.code != to.code).then(|| (Some(from.code.clone()), Some(to.code.clone())));
@@ -27,71 +27,73 @@ impl Change {
         Self { name, code, window, is_on_device }
     }
 
-    /// Whether nothing differs.
+    /// Returns true if no property differs.
     pub fn is_empty(&self) -> bool {
         self.name.is_none() && self.code.is_none() && self.window.is_none()
     }
 }
 
 impl CodeState {
-    /// Asks for the code to go. What the lock was doing with it is broken off.
+    /// Requests the deletion of the code and aborts the operation in progress.
     pub fn request_deletion(&mut self, at: Timestamp) {
         if self.removing_since().is_none() {
             self.deletion_requested_at = Some(at);
             self.as_of = self.as_of.max(at);
-            self.begin_anew();
+            self.restart_operation();
         }
     }
 
-    /// Asks for the code to be otherwise. What the lock was doing with it is broken off and begins anew.
+    /// Requests new properties for the code. The operation in progress is aborted and starts again.
     ///
-    /// Gives what is asked to change; the lock has it only once it confirms. Where the lock does not hold the code
-    /// yet there is nothing to confirm.
-    pub fn request_update(&mut self, at: Timestamp, asked: LockCode, is_natively_scheduled: bool) -> Change {
-        let change = Change::between(&self.asked, &asked, false);
+    /// Returns the requested change. The lock has the change only after it has confirmed the update; a code that is not
+    /// on the lock yet needs no update.
+    pub fn request_update(&mut self, at: Timestamp, requested: LockCode, is_natively_scheduled: bool) -> Change {
+        let change = Change::between(&self.requested, &requested, false);
         if change.is_empty() {
             return change;
         }
         self.as_of = self.as_of.max(at);
-        // The schedule of a code that becomes ongoing stays on the lock until that confirms.
-        let is_kept = self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some());
-        self.is_natively_scheduled = if asked.window.is_some() { is_natively_scheduled } else { is_kept };
-        if change.window.is_some_and(|(from, to)| from.map(|it| it.starts_at) != to.map(|it| it.starts_at)) {
+        // The schedule of a code that becomes ongoing stays on the lock until the lock confirms the update.
+        let keeps_schedule = self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some());
+        self.is_natively_scheduled = if requested.window.is_some() { is_natively_scheduled } else { keeps_schedule };
+        if change.window.is_some_and(|(from, to)| from.map(|from| from.starts_at) != to.map(|to| to.starts_at)) {
             self.rare_fields.lock_starts_at = None;
         }
-        self.asked = asked;
+        self.requested = requested;
         self.rare_fields.external = None;
-        self.begin_anew();
-        self.note_what_is_pending(at);
+        self.restart_operation();
+        self.record_pending_since(at);
         change
     }
 
-    /// Notes since when the lock's entry differs from what is asked for.
-    fn note_what_is_pending(&mut self, at: Timestamp) {
-        let (before, asked_of_lock) = (self.rare_fields.updating, self.asked_of_lock());
+    /// Records for each property since when the entry on the lock differs from the requested one.
+    fn record_pending_since(&mut self, at: Timestamp) {
+        let (before, code_to_program) = (self.rare_fields.updating, self.code_to_program());
         let since = |differs: bool, since: Option<Timestamp>| differs.then(|| since.unwrap_or(at));
         self.rare_fields.updating = self.held.as_ref().map_or_else(Updating::default, |held| Updating {
-            name: since(held.name != self.asked.name, before.name),
-            code: since(held.code != self.asked.code, before.code),
-            window: since(held.window != asked_of_lock.window, before.window),
+            name: since(held.name != self.requested.name, before.name),
+            code: since(held.code != self.requested.code, before.code),
+            window: since(held.window != code_to_program.window, before.window),
         });
     }
 
-    /// Breaks off what the lock is doing with the code, and forgets what went wrong so far.
-    fn begin_anew(&mut self) {
-        self.break_off();
+    /// Aborts the operation in progress so that it starts again, and clears the recorded failure and delay.
+    fn restart_operation(&mut self) {
+        self.abort_operation();
         self.rare_fields.failure = None;
         self.rare_fields.slow_since = None;
     }
 
-    /// The lock went offline: what it was doing with the code is broken off, to begin anew when it is back.
-    pub fn break_off(&mut self) {
-        self.working_since = None;
+    /// Aborts the operation in progress, for example because the lock went offline. It starts again when it is next
+    /// due, at the earliest when the lock is reachable.
+    pub fn abort_operation(&mut self) {
+        self.operation_started_at = None;
         self.rare_fields.injected_outcome = None;
     }
 
-    /// What stood in the way is gone: the next attempt begins at once, and counts as the first.
-    pub fn try_again(&mut self, at: Timestamp) {
+    /// Makes the retry of a failed operation due at `at` and resets the number of attempts, because the cause of the
+    /// failure may be gone.
+    pub fn retry_now(&mut self, at: Timestamp) {
         if let Some(failure) = &mut self.rare_fields.failure
             && failure.retry_at.is_some()
         {
@@ -100,15 +102,15 @@ impl CodeState {
         }
     }
 
-    /// Somebody changed the code at the lock, or removed it (`None`). Honoured where that `is_allowed`: then it is
-    /// what is asked for from now on.
-    pub fn change_outside(&mut self, at: Timestamp, now_held: Option<LockCode>, is_allowed: bool) {
+    /// Applies a change made at the lock; `now_held` is `None` if the code was removed. If `is_allowed`, a changed
+    /// entry becomes the requested one and a removed code stays off the lock; otherwise the lock is programmed again.
+    pub fn apply_external_change(&mut self, at: Timestamp, now_held: Option<LockCode>, is_allowed: bool) {
         self.as_of = self.as_of.max(at);
-        let Some(was) = self.held.take() else {
+        let Some(previous) = self.held.take() else {
             return;
         };
         self.held = now_held;
-        self.begin_anew();
+        self.restart_operation();
         let Some(held) = &self.held else {
             let since = self.rare_fields.external.as_ref().map_or(at, |external| external.since);
             self.rare_fields.external =
@@ -119,16 +121,16 @@ impl CodeState {
         let earlier = self.rare_fields.external.take();
         let since = earlier.as_ref().map_or(at, |external| external.since);
         let mut fields = earlier.map_or_else(Vec::new, |external| external.modified_fields);
-        for new in modified_fields(&was, held) {
+        for new in modified_fields(&previous, held) {
             match fields.iter_mut().find(|field| field.field == new.field) {
-                Some(known) => known.to = new.to,
+                Some(existing) => existing.to = new.to,
                 None => fields.push(new),
             }
         }
-        // Whoever changes it back has changed nothing.
+        // A property that was changed back is not modified.
         fields.retain(|ModifiedField { from, to, .. }| from != to);
         if is_allowed {
-            self.asked = held.clone();
+            self.requested = held.clone();
             self.rare_fields.lock_starts_at = None;
             self.rare_fields.updating = Updating::default();
         }
@@ -138,42 +140,43 @@ impl CodeState {
         }
     }
 
-    /// From now on nobody may change the code at the lock: what somebody changed stays, as it has become what is asked
-    /// for, and what somebody removed is set again.
-    pub fn forbid_changes_outside(&mut self, at: Timestamp) {
+    /// Stops allowing changes at the lock. Earlier allowed changes stay, because they became the requested entry. A
+    /// code that was removed is set again.
+    pub fn disallow_external_changes(&mut self, at: Timestamp) {
         if self.rare_fields.external.as_ref().is_some_and(|external| external.is_honoured) {
             self.as_of = self.as_of.max(at);
             self.rare_fields.external = None;
-            self.begin_anew();
+            self.restart_operation();
         }
     }
 
-    /// Seam takes over a code that somebody else put on the lock. One with a time frame has shown that the lock keeps
-    /// schedules.
-    pub fn make_managed(&mut self, at: Timestamp) {
+    /// Converts the code to managed. A code with a time frame is then scheduled natively, because the lock has shown
+    /// that it stores schedules.
+    pub fn convert_to_managed(&mut self, at: Timestamp) {
         self.as_of = self.as_of.max(at);
         self.is_managed = true;
-        self.is_natively_scheduled = self.asked.window.is_some();
+        self.is_natively_scheduled = self.requested.window.is_some();
     }
 
-    /// Seam lets go of the code: what the lock holds is all there is of it. `false`: the lock does not hold it yet, so it
-    /// stays managed.
-    pub fn make_unmanaged(&mut self, at: Timestamp) -> bool {
+    /// Converts the code to unmanaged: the entry on the lock becomes the requested one. Returns false and changes
+    /// nothing if the code is not on the lock yet.
+    pub fn convert_to_unmanaged(&mut self, at: Timestamp) -> bool {
         let Some(held) = self.held.clone() else { return false };
         self.as_of = self.as_of.max(at);
-        self.begin_anew();
+        self.restart_operation();
         self.rare_fields.updating = Updating::default();
         self.rare_fields.external = None;
         self.rare_fields.lock_starts_at = None;
         self.is_managed = false;
-        self.asked = held;
+        self.requested = held;
         true
     }
 
-    /// Asks for the code to become unmanaged, by this action attempt: at once where the lock holds it, else as soon as it
-    /// does. Gives whether it is unmanaged now. To delete the code, or its end, comes before that.
-    pub fn request_unmanaging(&mut self, at: Timestamp, action_attempt_id: Uuid) -> bool {
-        if self.make_unmanaged(at) {
+    /// Requests, on behalf of an action attempt, to convert the code to unmanaged. A code that is not on the lock is
+    /// converted when the lock confirms it, unless it is deleted or ends first. Returns true if the code is unmanaged
+    /// now.
+    pub fn request_conversion_to_unmanaged(&mut self, at: Timestamp, action_attempt_id: Uuid) -> bool {
+        if self.convert_to_unmanaged(at) {
             return true;
         }
         let unmanage = self.rare_fields.unmanage.get_or_insert_default();

@@ -1,7 +1,7 @@
-//! The life of a code as a table of cases, in the order in which Seam documents it, and as properties.
+//! Lifecycle of a code: a table of cases in the order of Seam's documentation, and property tests.
 
 mod changes;
-mod trouble;
+mod failures;
 
 use super::*;
 use crate::clock::from_iso;
@@ -9,18 +9,18 @@ use DomainEvent::{Deleted, RemovedFromDevice, ScheduledOnDevice, SetOnDevice};
 use Status::{Removing, Set, Setting, Unset};
 use proptest::prelude::*;
 
-/// What [`CodeState::run_until`] did.
+/// Result of [`CodeState::run_until`].
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Ran {
-    /// How many steps were taken.
+    /// Number of steps taken.
     steps: u64,
-    /// What happened, in order, each at its own instant.
+    /// Domain events in order, each with its instant.
     domain_events: Vec<(Timestamp, DomainEvent)>,
 }
 
 impl CodeState {
-    /// Takes every step that falls due until `until`, that instant included, each at its own instant, as on a lock
-    /// on which nothing stands in the way. Doing so in one stride or in many makes no difference.
+    /// Takes every step due until `until`, inclusive, each at its own instant, on a lock without faults or obstacles.
+    /// The result does not depend on the number of calls in which the time passes.
     fn run_until(&mut self, lock: &Lock, until: Timestamp) -> Ran {
         let mut ran = Ran::default();
         while let Some((at, step)) = self.next(lock).filter(|(at, _)| *at <= until) {
@@ -37,7 +37,7 @@ const LOCK: Lock = Lock {
     programming: Some(TimeDelta::milliseconds(250)),
     slow_after: TimeDelta::minutes(1),
     keeps_expired: false,
-    begun_start_lead: None,
+    past_start_lead: None,
 };
 
 fn at(hours: i64) -> Timestamp {
@@ -48,7 +48,7 @@ fn after(hours: i64, milliseconds: i64) -> Timestamp {
     at(hours) + TimeDelta::milliseconds(milliseconds)
 }
 
-/// A code made at hour 0, for these hours or for ever.
+/// Creates a code at hour 0, with a time frame in hours or ongoing.
 fn code(native: bool, window: Option<(i64, i64)>) -> CodeState {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
     CodeState::begin(at(0), LockCode { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
@@ -59,11 +59,11 @@ fn ran(mut state: CodeState, until: Timestamp) -> CodeState {
     state
 }
 
-/// One row: a code, an instant of its life, and what Seam shows then.
+/// One row of the table: name, code, instant, and the expected status and pending mutation at that instant.
 type Case = (&'static str, CodeState, Timestamp, Option<Status>, Option<PendingMutation>);
 
 #[test]
-fn the_status_and_pending_mutations_are_those_of_the_table() {
+fn status_and_pending_mutations_follow_the_table() {
     let (native, just_in_time, ongoing) = (true, false, None);
     let deferred = |hours| Some(PendingMutation::DeferringCreation { scheduled_at: at(hours) });
     let (creating, deleting) = (|| Some(PendingMutation::Creating), || Some(PendingMutation::Deleting));
@@ -106,7 +106,7 @@ fn the_status_and_pending_mutations_are_those_of_the_table() {
 }
 
 #[test]
-fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
+fn events_of_a_code_have_the_expected_order_and_instants() {
     let cases = [
         ("ongoing", code(true, None), vec![(after(0, 250), SetOnDevice)]),
         (
@@ -123,7 +123,7 @@ fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
             "native, confirmed at the very instant of its start",
             {
                 let mut state = code(true, Some((1, 2)));
-                state.asked.window = Some(Window { starts_at: after(0, 250), ends_at: at(2) });
+                state.requested.window = Some(Window { starts_at: after(0, 250), ends_at: at(2) });
                 state
             },
             vec![(after(0, 250), SetOnDevice), (after(2, 250), RemovedFromDevice), (after(2, 250), Deleted)],
@@ -145,7 +145,7 @@ fn the_events_of_a_life_come_in_this_order_and_at_these_instants() {
 }
 
 #[test]
-fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
+fn delete_keeps_the_code_in_removing_until_the_lock_confirms() {
     let mut state = ran(code(true, None), at(1));
     state.request_deletion(at(5));
     assert_eq!(
@@ -158,7 +158,7 @@ fn a_deleted_code_is_removing_until_the_lock_confirms_and_then_gone() {
 }
 
 #[test]
-fn a_code_that_never_reached_its_lock_is_deleted_without_being_removed_from_it() {
+fn delete_of_a_code_not_on_the_lock_records_only_a_deleted_event() {
     for mut state in [code(true, Some((100, 200))), code(false, Some((100, 200))), code(true, None)] {
         state.request_deletion(at(0));
         assert_eq!(state.run_until(&LOCK, at(999)).domain_events, [(after(0, 250), Deleted)]);
@@ -166,7 +166,7 @@ fn a_code_that_never_reached_its_lock_is_deleted_without_being_removed_from_it()
 }
 
 #[test]
-fn deleting_twice_changes_nothing() {
+fn delete_requested_twice_changes_nothing_the_second_time() {
     let mut state = ran(code(true, None), at(1));
     state.request_deletion(at(5));
     let once = state.clone();
@@ -175,12 +175,12 @@ fn deleting_twice_changes_nothing() {
 }
 
 #[test]
-fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_back() {
+fn offline_lock_starts_no_operation_until_it_is_back_online() {
     let offline = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
     let mut state = code(true, Some((100, 200)));
     assert_eq!(state.run_until(&offline, at(50)).domain_events, []);
     assert_eq!(
-        (state.status(false), state.pending_mutations().pop().map(|(_, m)| m)),
+        (state.status(false), state.pending_mutations().pop().map(|(_, mutation)| mutation)),
         (Unset, Some(PendingMutation::Creating))
     );
     state.run_until(&offline, at(150));
@@ -192,9 +192,9 @@ fn nothing_gets_on_or_off_a_lock_that_is_offline_and_the_work_begins_when_it_is_
 }
 
 #[test]
-fn windows_that_only_touch_do_not_overlap() {
+fn window_overlap_is_false_for_adjacent_windows() {
     let window = |start, end| Some(Window { starts_at: at(start), ends_at: at(end) });
-    for (one, other, overlap) in [
+    for (first, second, overlap) in [
         (window(0, 2), window(2, 4), false),
         (window(0, 2), window(3, 4), false),
         (window(0, 3), window(2, 4), true),
@@ -202,13 +202,13 @@ fn windows_that_only_touch_do_not_overlap() {
         (None, window(2, 4), true),
         (None, None, true),
     ] {
-        assert_eq!(Window::overlap(one, other), overlap);
-        assert_eq!(Window::overlap(other, one), overlap);
+        assert_eq!(Window::overlap(first, second), overlap);
+        assert_eq!(Window::overlap(second, first), overlap);
     }
 }
 
 prop_compose! {
-    /// Any code, and the instant in milliseconds at which somebody deletes it, if anybody does.
+    /// Generates a code, and the millisecond after hour 0 at which its deletion is requested, if it is.
     fn any_code()(
         native in any::<bool>(),
         window in proptest::option::of((-200_000_i64..800_000_000, 1_i64..400_000_000)),
@@ -221,12 +221,12 @@ prop_compose! {
     }
 }
 
-/// Lives a code through these strides, deleting it on the way, and hands each state on the way to `look`.
-fn walk(
+/// Runs a code to each of these instants, requests its deletion in between, and calls `inspect` with each state.
+fn run_through(
     mut state: CodeState,
     deletion: Option<i64>,
     instants: &[i64],
-    mut look: impl FnMut(&CodeState),
+    mut inspect: impl FnMut(&CodeState),
 ) -> (CodeState, Vec<(Timestamp, DomainEvent)>) {
     let mut domain_events = Vec::new();
     let mut instants: Vec<i64> = instants.to_vec();
@@ -238,51 +238,53 @@ fn walk(
         if deletion == Some(now) && state.gone_at.is_none() {
             state.request_deletion(after(0, now));
         }
-        look(&state);
+        inspect(&state);
     }
     (state, domain_events)
 }
 
 proptest! {
     #[test]
-    fn running_late_gives_the_same_end_and_the_same_instants(
+    fn run_until_gives_the_same_result_in_any_number_of_calls(
         (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let in_one = walk(state.clone(), deletion, &[], |_| {});
-        let in_many = walk(state, deletion, &instants, |_| {});
-        prop_assert_eq!(in_one, in_many);
+        let in_one_call = run_through(state.clone(), deletion, &[], |_| {});
+        let in_many_calls = run_through(state, deletion, &instants, |_| {});
+        prop_assert_eq!(in_one_call, in_many_calls);
     }
 
     #[test]
-    fn no_native_code_is_set_before_it_starts_and_none_after_it_ended(
+    fn status_set_respects_the_native_start_and_the_end(
         (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, domain_events) = walk(state.clone(), deletion, &instants, |state| {
-            if let Some(window) = state.asked.window.filter(|_| state.gone_at.is_none()) {
+        let (end, domain_events) = run_through(state.clone(), deletion, &instants, |state| {
+            if let Some(window) = state.requested.window.filter(|_| state.gone_at.is_none()) {
                 assert!(!(state.is_natively_scheduled && state.status(false) == Set && state.as_of < window.starts_at));
                 assert!(!(state.status(false) == Set && state.as_of >= window.ends_at));
             }
         });
         for (instant, domain_event) in &domain_events {
-            if let (Some(window), SetOnDevice) = (state.asked.window, domain_event) {
+            if let (Some(window), SetOnDevice) = (state.requested.window, domain_event) {
                 prop_assert!(!state.is_natively_scheduled || *instant >= window.starts_at);
                 prop_assert!(*instant < window.ends_at);
             }
         }
-        prop_assert_eq!(end.gone_at.is_some(), state.asked.window.is_some() || deletion.is_some());
+        prop_assert_eq!(end.gone_at.is_some(), state.requested.window.is_some() || deletion.is_some());
         prop_assert!(end.gone_at.is_none() || end.held.is_none());
     }
 
     #[test]
-    fn the_lock_holds_only_what_was_asked_for_and_events_tell_what_it_holds(
+    fn held_entry_equals_the_requested_one_and_matches_the_events(
         (state, deletion) in any_code(), instants in proptest::collection::vec(0_i64..2_000_000_000, 0..12)
     ) {
-        let (end, domain_events) = walk(state, deletion, &instants, |state| {
-            assert!(state.held.is_none() || state.held.as_ref() == Some(&state.asked));
+        let (end, domain_events) = run_through(state, deletion, &instants, |state| {
+            assert!(state.held.is_none() || state.held.as_ref() == Some(&state.requested));
             assert!(state.next(&LOCK).is_none_or(|(instant, _)| instant >= state.as_of), "steps do not lie in the past");
             assert_eq!(state.pending_mutations().is_empty(), state.held.is_some() && state.removing_since().is_none());
         });
-        let count = |wanted: DomainEvent| domain_events.iter().filter(|(_, domain_event)| *domain_event == wanted).count();
+        let count = |expected: DomainEvent| {
+            domain_events.iter().filter(|(_, domain_event)| *domain_event == expected).count()
+        };
         prop_assert!(domain_events.is_sorted_by_key(|(instant, _)| *instant));
         prop_assert!(count(SetOnDevice) <= 1 && count(ScheduledOnDevice) <= 1);
         prop_assert_eq!(count(Deleted), usize::from(end.gone_at.is_some()));
@@ -291,17 +293,17 @@ proptest! {
 }
 
 #[test]
-fn window_of_two_instants_begins_before_it_ends() {
+fn window_new_rejects_an_end_that_is_not_after_the_start() {
     assert_eq!(Window::new(at(1), at(2)).unwrap().ends(), (at(1), at(2)));
     for (starts_at, ends_at) in [(at(1), at(1)), (at(2), at(1))] {
         assert!(Window::new(starts_at, ends_at).is_err());
     }
-    let both = Window::new(at(1), at(3)).unwrap().hull(Window::new(at(0), at(2)).unwrap());
-    assert_eq!(both.ends(), (at(0), at(3)));
+    let hull = Window::new(at(1), at(3)).unwrap().hull(Window::new(at(0), at(2)).unwrap());
+    assert_eq!(hull.ends(), (at(0), at(3)));
 }
 
 #[test]
-fn window_is_changed_by_the_instants_that_are_given_for_it() {
+fn window_changed_replaces_the_given_instants() {
     let window = |from, to| Some(Window { starts_at: at(from), ends_at: at(to) });
     let changed = |window, from: Option<i64>, to: Option<i64>| Window::changed(window, from.map(at), to.map(at)).ok();
     assert_eq!(changed(None, None, None), Some(None));

@@ -1,13 +1,13 @@
 use super::*;
 
 #[test]
-fn every_lock_type_of_seam_has_one_brand() {
+fn brands_are_unique_for_each_lock_type_of_seam() {
     let types: std::collections::BTreeSet<_> = BRANDS.iter().map(|brand| brand.device_type).collect();
     assert_eq!((types.len(), BRANDS.len()), (31, 31));
 }
 
 #[test]
-fn constraints_are_written_as_seam_writes_them() {
+fn brand_constraints_are_serialized_in_the_format_of_seam() {
     let of_type = |device_type| serde_json::to_value(of(device_type).unwrap().code_constraints()).unwrap();
     assert_eq!(of_type("august_lock"), serde_json::json!([]));
     assert_eq!(
@@ -20,13 +20,13 @@ fn constraints_are_written_as_seam_writes_them() {
     );
 }
 
-/// What the locks of a brand can do, in the words of the brand sheet.
+/// Returns the capabilities of a brand in the notation of the test's table.
 fn abilities(brand: &Brand) -> String {
     let number = |limit: Option<u32>| limit.map_or_else(String::new, |limit| limit.to_string());
-    let mut all = Vec::new();
+    let mut words = Vec::new();
     let mut add = |is_so: bool, ability: &str| {
         if is_so {
-            all.push(ability.to_owned());
+            words.push(ability.to_owned());
         }
     };
     add(brand.native_scheduling, "native");
@@ -41,24 +41,24 @@ fn abilities(brand: &Brand) -> String {
     add(brand.capacity.is_some(), &format!("holds={}", number(brand.capacity)));
     add(!brand.online_codes, "no_online_codes");
     add(brand.offline_codes, "offline_codes");
-    add(brand.recreates, "recreates");
+    add(brand.recreates_on_update, "recreates");
     add(!brand.converts_unmanaged_codes, "adopts_none");
     add(brand.hides_unmanaged_pins, "hides_pins");
     add(!brand.shows_unmanaged_codes, "shows_none");
-    add(brand.takes_reported_code_lengths, "takes_lengths");
-    add(brand.tells_no_time_zone, "no_time_zone");
+    add(brand.accepts_reported_code_lengths, "takes_lengths");
+    add(brand.hides_time_zone, "no_time_zone");
     add(!brand.backup_pool, "no_backups");
     add(brand.needs_time_zone, "needs_time_zone");
     add(brand.starts_not_in_the_past, "no_past_start");
-    add(brand.tells_whose_code, "whose_code");
-    add(brand.tells_entries, "entries");
-    add(brand.tells_door_open, "door_open");
-    add(brand.denial_told_after.is_some(), &format!("denies_after={}", number(brand.denial_told_after)));
-    all.join(" ")
+    add(brand.reports_used_code, "whose_code");
+    add(brand.reports_entries, "entries");
+    add(brand.reports_door_open, "door_open");
+    add(brand.denial_reported_after.is_some(), &format!("denies_after={}", number(brand.denial_reported_after)));
+    words.join(" ")
 }
 
 #[test]
-fn brands_can_do_what_the_brand_sheet_says() {
+fn brands_have_the_capabilities_of_the_brand_sheet() {
     let sequence = "no_ascending_or_descending_sequence";
     #[rustfmt::skip]
     let expected = [
@@ -99,7 +99,7 @@ fn brands_have_seams_names() {
 }
 
 #[test]
-fn brands_that_tell_no_time_zone_or_need_it_told_have_none_by_themselves() {
+fn brands_that_report_no_time_zone_or_require_one_have_no_default() {
     let without: Vec<&str> =
         BRANDS.iter().filter(|brand| brand.default_time_zone().is_none()).map(|brand| brand.device_type).collect();
     assert_eq!(without, ["schlage_lock", "ultraloq_lock"]);

@@ -7,18 +7,18 @@ fn condition(code: &str, hours: i64) -> Condition {
     Condition { code: code.to_owned(), message: "As a tester has it.".to_owned(), created_at: at(hours) }
 }
 
-/// The codes of errors or warnings with the hours since when they are there.
+/// Returns the codes of errors or warnings with their `created_at`, in hours.
 fn brief(issues: &[Value]) -> Vec<(&str, i64)> {
-    let brief = |issue: &Value| {
+    let hours = |issue: &Value| {
         assert!(!issue["message"].as_str().unwrap().is_empty());
         (from_iso(issue["created_at"].as_str().unwrap()).unwrap() - at(0)).num_hours()
     };
     let code = |issue| Value::get(issue, "error_code").or_else(|| issue.get("warning_code")).unwrap().as_str().unwrap();
-    issues.iter().map(|issue| (code(issue), brief(issue))).collect()
+    issues.iter().map(|issue| (code(issue), hours(issue))).collect()
 }
 
 #[test]
-fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
+fn device_is_unreachable_since_its_first_connection_problem() {
     let health =
         |disconnected: Option<i64>, hub: Option<i64>, removed: Option<i64>, account: Option<i64>| DeviceHealth {
             disconnected_at: disconnected.map(at),
@@ -39,14 +39,14 @@ fn device_cannot_be_reached_since_the_first_of_what_is_wrong() {
 }
 
 #[test]
-fn device_without_trouble_is_stored_as_nothing() {
+fn device_health_without_problems_is_serialized_as_an_empty_object() {
     assert_eq!(serde_json::to_value(DeviceHealth::default()).unwrap(), json!({}));
     let counted = DeviceHealth { wrong_codes: 2, ..DeviceHealth::default() };
     assert_eq!(serde_json::to_value(counted).unwrap(), json!({ "wrong_codes": 2 }));
 }
 
 #[test]
-fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
+fn device_errors_are_ordered_and_marked_as_device_or_account_errors() {
     let mut lock = device("august_lock", json!({}));
     lock.health = DeviceHealth {
         disconnected_at: Some(at(1)),
@@ -77,7 +77,7 @@ fn errors_of_a_device_come_in_order_and_say_whose_they_are() {
 }
 
 #[test]
-fn error_of_a_bridge_is_neither_the_devices_nor_the_accounts() {
+fn bridge_error_is_marked_neither_as_device_nor_as_account_error() {
     let mut lock = device("august_lock", json!({}));
     lock.health.errors = vec![condition("bridge_disconnected", 1)];
     let message = "As a tester has it.";
@@ -87,7 +87,7 @@ fn error_of_a_bridge_is_neither_the_devices_nor_the_accounts() {
 }
 
 #[test]
-fn pool_is_empty_while_it_is_enabled_and_nothing_can_be_pulled() {
+fn backup_pool_is_empty_while_enabled_without_backup_codes_to_pull() {
     let mut lock = device("august_lock", json!({}));
     for (is_enabled, backups, is_empty, has_backups) in
         [(true, 0, true, false), (true, 1, false, true), (false, 0, false, false), (false, 1, false, false)]
@@ -101,7 +101,7 @@ fn pool_is_empty_while_it_is_enabled_and_nothing_can_be_pulled() {
 }
 
 #[test]
-fn warnings_of_a_pool_follow_from_how_it_is_filled_and_pulled_from() {
+fn backup_pool_warnings_depend_on_failed_refills_and_pulled_codes() {
     let mut lock = device("august_lock", json!({ "backup_access_code_pool_size": 3 }));
     let stats = |backups, failed_refills, pulled_backups| DeviceStats {
         backups,
@@ -127,7 +127,7 @@ fn warnings_of_a_pool_follow_from_how_it_is_filled_and_pulled_from() {
 }
 
 #[test]
-fn warning_of_a_full_memory_says_since_when_and_how_many() {
+fn full_memory_warning_has_its_start_and_the_number_of_codes() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 3 }));
     let stats =
         |held, held_since: Option<i64>| DeviceStats { held, held_since: held_since.map(at), ..DeviceStats::default() };
@@ -144,7 +144,7 @@ fn warning_of_a_full_memory_says_since_when_and_how_many() {
 }
 
 #[test]
-fn warnings_depend_on_the_codes_of_a_pool_or_a_limited_memory() {
+fn device_warnings_need_stats_with_a_backup_pool_or_a_capacity() {
     let mut lock = device("august_lock", json!({}));
     assert!(!lock.needs_stats());
     lock.backup_pool = Some(BackupPool { is_enabled: false, since: at(0) });

@@ -1,24 +1,25 @@
-//! The rules of shared PINs in the plainest words: what a group has in common is found anew for each lock.
+//! Reference implementation of the rules for shared PINs. It is as simple as possible: the common properties of the
+//! group are computed again for each lock.
 
 use super::*;
 use crate::domain::pin::CodeLengths;
 
-/// Refuses a lock that has no place for one more code at some instant of the wished time.
+/// Checks that the lock has capacity for one more code throughout the requested period.
 pub(super) fn check_capacity(device: &Device, reservations: &Reservations, pin_request: &PinRequest<'_>) -> Result<()> {
     let Some(capacity) = device.capacity() else {
         return Ok(());
     };
-    let wanted = pin_request.on_lock(device);
-    let others =
-        reservations.on(device.device_id).iter().filter(|reservation| reservation.is_managed && reservation.needs_room);
-    let peak = peak(others.map(|reservation| reservation.occupies(pin_request.now)), wanted);
+    let requested = pin_request.on_lock(device);
+    let counted =
+        reservations.on(device.device_id).iter().filter(|reservation| reservation.is_managed && reservation.uses_slot);
+    let peak = peak(counted.map(|reservation| reservation.occupies(pin_request.now)), requested);
     if u32::try_from(peak).unwrap_or(u32::MAX) >= capacity {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
 }
 
-/// The managed code that has this PIN already and stands in the way of one more.
+/// Returns the managed code that already uses this PIN and conflicts with the request.
 fn taken_by<'a>(
     device: &Device,
     code: &str,
@@ -26,10 +27,10 @@ fn taken_by<'a>(
     pin_request: &PinRequest<'_>,
 ) -> Option<&'a Reservation> {
     let period = pin_request.on_lock(device);
-    let has_it = |reservation: &&Reservation| {
+    let is_conflict = |reservation: &&Reservation| {
         reservation.is_managed && reservation.code == code && pin_request.conflicts_with(reservation, period)
     };
-    reservations.on(device.device_id).iter().find(has_it)
+    reservations.on(device.device_id).iter().find(is_conflict)
 }
 
 pub(super) fn assign_many(
@@ -60,22 +61,22 @@ pub(super) fn assign_many(
     let shared = match pin_request.code {
         _ if sharers.is_empty() => None,
         Some(code) => Some(code.to_owned()),
-        None => Some(choose(&sharers, reservations, pin_request, &mut draw).ok_or(Error::NoCodeLeft)?),
+        None => Some(choose(&sharers, reservations, pin_request, &mut draw).ok_or(Error::NoFreeCode)?),
     };
     let sharing: HashSet<Uuid> = sharers.iter().map(|device| device.device_id).collect();
-    let own = PinRequest { code: None, ..pin_request.clone() };
+    let own_request = PinRequest { code: None, ..pin_request.clone() };
     devices
         .iter()
         .map(|device| match &shared {
             Some(code) if sharing.contains(&device.device_id) => Ok(Assigned { code: code.clone(), is_shared: true }),
-            _ => choose(&[device], reservations, &own, &mut draw)
+            _ => choose(&[device], reservations, &own_request, &mut draw)
                 .map(|code| Assigned { code, is_shared: false })
-                .ok_or(Error::NoCodeLeft),
+                .ok_or(Error::NoFreeCode),
         })
         .collect()
 }
 
-/// Why a lock cannot join those that share already; `None`: it can.
+/// Returns the reason why a lock cannot join the locks that already share a PIN; `None` if it can.
 fn reason_against_sharing(
     device: &Device,
     sharers: &[&Device],
@@ -84,7 +85,7 @@ fn reason_against_sharing(
     pin_request: &PinRequest<'_>,
 ) -> Option<String> {
     if let Some(code) = pin_request.code {
-        return broken_rule(device, code);
+        return rejection_reason(device, code);
     }
     if is_alone {
         return None;
@@ -95,16 +96,16 @@ fn reason_against_sharing(
     let group: Vec<&Device> = sharers.iter().copied().chain([device]).collect();
     let lengths = common_lengths(&group, pin_request);
     if lengths.is_empty() {
-        return Some(format!("it takes codes of {} digits, which the others do not", device.code_lengths()));
+        return Some(format!("it accepts codes of {} digits, the others do not", device.code_lengths()));
     }
-    // Locks alike in their rules as the others cannot narrow the choice by rules; only what they hold can.
+    // A lock with the rules of the other locks does not reduce the choice by its rules, only by the codes on it.
     let rules = group_rules(&group);
     if lengths.iter().all(|length| rules.count(usize::from(*length)) == 0) {
         return Some("no code satisfies its constraints and those of the others".to_owned());
     }
     let taken = taken_codes(&group, reservations, pin_request);
     let free = lengths.iter().any(|length| rules.choose(usize::from(*length), taken.iter().copied(), |_| 0).is_some());
-    (!free).then(|| "no code is free on it and on the others".to_owned())
+    (!free).then(|| "no code is free on it and the others".to_owned())
 }
 
 fn common_lengths(devices: &[&Device], pin_request: &PinRequest<'_>) -> Vec<u8> {
@@ -116,7 +117,7 @@ fn group_rules(devices: &[&Device]) -> PinRules {
     PinRules::new(devices.iter().flat_map(|device| device.digit_rules()))
 }
 
-/// The PINs that are not free on one of these locks, unmanaged codes' too.
+/// Returns the PINs that are not free on at least one of these locks, including those of unmanaged codes.
 fn taken_codes<'a>(devices: &[&Device], reservations: &'a Reservations, pin_request: &PinRequest<'_>) -> Vec<&'a str> {
     let on_device = |device: &&Device| {
         let period = pin_request.on_lock(device);
@@ -128,7 +129,8 @@ fn taken_codes<'a>(devices: &[&Device], reservations: &'a Reservations, pin_requ
     devices.iter().flat_map(on_device).map(|reservation| reservation.code.as_str()).collect()
 }
 
-/// A PIN drawn uniformly among those all these locks can hold and that is free on all of them: of the preferred length if they share it, else of the shortest one they share that has any left.
+/// Draws a PIN uniformly among those that all locks accept and that are free on all of them: of the preferred length if
+/// it is common to all locks and has a free PIN, otherwise of the shortest common length that has one.
 fn choose(
     devices: &[&Device],
     reservations: &Reservations,

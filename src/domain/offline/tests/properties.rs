@@ -1,4 +1,4 @@
-//! What holds for offline codes whatever is asked for.
+//! Property tests: invariants of offline codes for arbitrary requests.
 
 use super::*;
 use proptest::prelude::*;
@@ -16,18 +16,18 @@ fn any_zone() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn igloohome_code_keeps_its_category_and_moves_no_end_too_far(
+    fn igloohome_code_keeps_its_category_and_its_rounding_limit(
         zone in any_zone(), start in 0_i64..40_000_000, length in 1_i64..35_000_000, day: bool
     ) {
         let lock = device("igloohome_lock", &json!({ "time_zone": zone }));
         let (starts_at, rounding) = (at(NOW) + TimeDelta::seconds(start), if day { MaxTimeRounding::Day } else { MaxTimeRounding::Hour });
         let ends_at = starts_at + TimeDelta::seconds(length);
-        let asked = Asked { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..asked(NOW, "") };
-        if let Ok(Plan { kind, window, .. }) = plan(&lock, &asked, &[], at(NOW)) {
+        let request = OfflineRequest { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..request(NOW, "") };
+        if let Ok(Plan { kind, window, .. }) = plan(&lock, &request, &[], at(NOW)) {
             let zone = lock.time_zone().unwrap().parse().unwrap();
             let (from, to) = (local(zone, window.starts_at), local(zone, window.ends_at));
             prop_assert!((window.starts_at - starts_at).abs() <= TimeDelta::minutes(30));
-            // A change of the clocks may come on top of what is moved.
+            // A clock change may add an hour to the distance.
             prop_assert!((window.ends_at - ends_at).abs() <= rounding.limit() + TimeDelta::hours(1));
             match kind {
                 Hourly => {
@@ -42,21 +42,21 @@ proptest! {
                 other => prop_assert!(false, "{:?}", other),
             }
         } else if length >= 3600 {
-            // Refused: between the categories, beyond them, or ending at another time of day.
+            // Rejected: the duration is between or beyond the categories, or the code ends at another time of day.
             prop_assert!(ends_at - starts_at > TimeDelta::hours(671), "{}", to_iso(ends_at));
         }
     }
 
     #[test]
-    fn an_oracode_code_always_has_the_times_of_a_slot(
+    fn oracode_code_always_has_the_times_of_a_slot(
         zone in any_zone(), start in 0_i64..40_000_000, length in 1_i64..3_000_000, day: bool
     ) {
         let lock = device("dormakaba_oracode_door", &json!({ "time_zone": zone }));
         let rounding = if day { MaxTimeRounding::Day } else { MaxTimeRounding::Hour };
         let starts_at = at(NOW) + TimeDelta::seconds(start);
         let ends_at = starts_at + TimeDelta::seconds(length);
-        let asked = Asked { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..asked(NOW, "") };
-        match plan(&lock, &asked, &[], at(NOW)) {
+        let request = OfflineRequest { starts_at, ends_at: Some(ends_at), max_time_rounding: rounding, ..request(NOW, "") };
+        match plan(&lock, &request, &[], at(NOW)) {
             Ok(plan) => {
                 let zone: Tz = zone.parse().unwrap();
                 let shown = |instant| local(zone, instant).format("%H:%M:%S").to_string();
@@ -71,7 +71,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_clock_shows_is_found_again(zone in any_zone(), seconds in 0_i64..400_000_000) {
+    fn local_time_converts_to_an_instant_and_back(zone in any_zone(), seconds in 0_i64..400_000_000) {
         let zone = zone.parse().unwrap();
         let before = local(zone, at(NOW) + TimeDelta::seconds(seconds));
         prop_assert_eq!(local(zone, instant(zone, before)), before);

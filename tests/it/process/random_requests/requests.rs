@@ -1,4 +1,5 @@
-//! Whole requests: an operation of one of the contracts with its parameters, and what clients get wrong around them.
+//! Whole requests: an operation of one of the contracts with its parameters, and mistakes that clients make around
+//! them.
 
 use super::values::{Known, Maker, Parameters, Random};
 use super::wire::Request;
@@ -12,7 +13,7 @@ pub(super) struct Operation<'a> {
     described: &'a Value,
 }
 
-/// The operations of a contract but the one whose answer has no end.
+/// Returns the operations of a contract, without the event stream, whose response never ends.
 pub(super) fn operations(document: &Value) -> Vec<Operation<'_>> {
     let mut operations = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
@@ -25,20 +26,20 @@ pub(super) fn operations(document: &Value) -> Vec<Operation<'_>> {
     operations
 }
 
-/// Who asks.
+/// Credentials and workspace of the caller.
 pub(super) struct Caller<'a> {
     pub(super) api_key: &'a str,
     pub(super) workspace_id: &'a str,
     pub(super) personal_access_token: &'a str,
-    /// A key of somebody else.
-    pub(super) foreign_key: &'a str,
+    /// API key of a workspace of the lane, in most cases another one.
+    pub(super) other_key: &'a str,
 }
 
-/// Makes a request for this operation.
+/// Creates a random request for an operation.
 pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &Caller<'_>, known: &Known) -> Request {
     let is_control = operation.path.starts_with("/_emulator/");
     let is_keyless = operation.path == "/_emulator/workspaces/create" || (is_control && random.per_mille(250));
-    // Most requests are right in everything, so that much happens; the others are wrong in several things.
+    // Most requests are valid, so that they change data. The others have several mistakes.
     let wrong = if random.per_mille(600) { 0 } else { 150 };
     let mut maker = Maker { random, document: operation.document, known, wrong };
     let body = &operation.described["requestBody"]["content"]["application/json"]["schema"];
@@ -51,8 +52,8 @@ pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &C
     if wrong == 0 {
         choose(&mut maker, operation.path, &parameters, &mut fields);
     }
-    bound(operation.path, &mut fields);
-    let mut made = Request {
+    limit_fault(operation.path, &mut fields);
+    let mut request = Request {
         method: operation.method.clone(),
         path: operation.path.to_owned(),
         query: None,
@@ -60,21 +61,21 @@ pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &C
         body: Vec::new(),
     };
     if body.is_null() {
-        made.query = Some(query(random, &fields));
+        request.query = Some(query(random, &fields));
     } else {
-        made.headers.push(("content-type", "application/json".to_owned()));
-        made.body = Value::Object(fields).to_string().into_bytes();
+        request.headers.push(("content-type", "application/json".to_owned()));
+        request.body = Value::Object(fields).to_string().into_bytes();
     }
     if !is_keyless {
-        made.headers.push(("authorization", format!("Bearer {}", caller.api_key)));
+        request.headers.push(("authorization", format!("Bearer {}", caller.api_key)));
     }
     if random.per_mille(100) {
-        spoil(random, caller, known, &mut made, !is_hurtful(operation.path));
+        damage(random, caller, known, &mut request, !must_stay_valid(operation.path));
     }
-    made
+    request
 }
 
-/// Parameters of which an operation takes one, though its schema does not say so.
+/// Alternative parameters by path: the operation takes only one of them, although its schema does not say so.
 const ALTERNATIVES: [(&str, &[&str]); 13] = [
     ("/access_codes/get", &["access_code_id", "access_code_id", "device_id", "code"]),
     ("/access_codes/unmanaged/get", &["access_code_id", "access_code_id", "device_id", "code"]),
@@ -91,7 +92,7 @@ const ALTERNATIVES: [(&str, &[&str]); 13] = [
     ("/access_codes/report_device_constraints", &["supported_code_lengths", "min_code_length", "max_code_length"]),
 ];
 
-/// Gives one of the alternatives and takes out the others.
+/// Inserts one of the alternative parameters and removes the others.
 fn choose<'a>(maker: &mut Maker<'a>, path: &str, parameters: &Parameters<'a>, fields: &mut Map<String, Value>) {
     let Some((_, alternatives)) = ALTERNATIVES.iter().find(|(of, _)| *of == path) else { return };
     let chosen = *maker.random.pick(alternatives);
@@ -104,8 +105,8 @@ fn choose<'a>(maker: &mut Maker<'a>, path: &str, parameters: &Parameters<'a>, fi
     }
 }
 
-/// Whether a body that says something else than was made could end the experiment.
-fn is_hurtful(path: &str) -> bool {
+/// True for operations whose body must not be damaged: an arbitrary HTTP fault would break the other requests.
+fn must_stay_valid(path: &str) -> bool {
     path == "/_emulator/http_faults/create"
 }
 
@@ -121,9 +122,9 @@ fn of_query(described: &Value) -> Parameters<'_> {
     parameters
 }
 
-/// Takes out what would keep the other requests from being served as usual.
-fn bound(path: &str, fields: &mut Map<String, Value>) {
-    if !is_hurtful(path) {
+/// Limits an HTTP fault so that it does not disturb the other requests.
+fn limit_fault(path: &str, fields: &mut Map<String, Value>) {
+    if !must_stay_valid(path) {
         return;
     }
     fields.insert("times".to_owned(), json!(3));
@@ -132,7 +133,7 @@ fn bound(path: &str, fields: &mut Map<String, Value>) {
         *outcome = json!({ "status": 418 });
     }
     let Some(outcome) = outcome.as_object_mut() else { return };
-    // Its body need be no envelope, and a server's error is what the test looks for.
+    // A fault may have any body and status, but the test expects envelopes and treats a 5xx status as a failure.
     outcome.shift_remove("body");
     if outcome.get("status").is_some_and(|status| status.as_f64().is_some_and(|status| status >= 500.0)) {
         outcome.insert("status".to_owned(), json!(429));
@@ -168,7 +169,7 @@ fn query(random: &mut Random, fields: &Map<String, Value>) -> String {
     form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// Content types that are no JSON, or say so in an odd way.
+/// Content types other than JSON, and unusual spellings of it.
 const CONTENT_TYPES: [&str; 6] = [
     "text/plain",
     "application/x-www-form-urlencoded",
@@ -178,27 +179,27 @@ const CONTENT_TYPES: [&str; 6] = [
     "application/JSON;",
 ];
 
-/// Gets one thing wrong.
-fn spoil(random: &mut Random, caller: &Caller<'_>, known: &Known, made: &mut Request, also_body: bool) {
+/// Damages one part of a request.
+fn damage(random: &mut Random, caller: &Caller<'_>, known: &Known, request: &mut Request, also_body: bool) {
     match random.below(7) {
         0 => {
-            made.method = (*random
+            request.method = (*random
                 .pick(&["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "BREW"]))
             .to_owned();
         }
-        1 => spoil_path(random, made),
-        2 => spoil_query(random, made),
-        3 => spoil_key(random, caller, made),
+        1 => damage_path(random, request),
+        2 => damage_query(random, request),
+        3 => damage_key(random, caller, request),
         4 => {
-            made.headers.retain(|(name, _)| *name != "content-type");
+            request.headers.retain(|(name, _)| *name != "content-type");
             if random.per_mille(800) {
-                made.headers.push(("content-type", (*random.pick(&CONTENT_TYPES)).to_owned()));
+                request.headers.push(("content-type", (*random.pick(&CONTENT_TYPES)).to_owned()));
             }
         }
-        5 if also_body => spoil_body(random, made),
+        5 if also_body => damage_body(random, request),
         _ => {
             let mut maker = Maker { random, document: &Value::Null, known, wrong: 0 };
-            let value: String = maker.text().chars().filter(|it| !it.is_control()).take(500).collect();
+            let value: String = maker.text().chars().filter(|character| !character.is_control()).take(500).collect();
             let name = *random.pick(&[
                 "host",
                 "origin",
@@ -211,18 +212,18 @@ fn spoil(random: &mut Random, caller: &Caller<'_>, known: &Known, made: &mut Req
                 "range",
                 "accept-encoding",
             ]);
-            made.headers.push((name, value));
+            request.headers.push((name, value));
         }
     }
 }
 
-fn spoil_path(random: &mut Random, made: &mut Request) {
-    made.path = match random.below(8) {
-        0 => format!("{}/", made.path),
-        1 => made.path.to_uppercase(),
-        2 => format!("/{}", made.path),
-        3 => made.path.replace('_', "%5f"),
-        4 => format!("{}/{}", made.path, "a".repeat(random.below(40_000))),
+fn damage_path(random: &mut Random, request: &mut Request) {
+    request.path = match random.below(8) {
+        0 => format!("{}/", request.path),
+        1 => request.path.to_uppercase(),
+        2 => format!("/{}", request.path),
+        3 => request.path.replace('_', "%5f"),
+        4 => format!("{}/{}", request.path, "a".repeat(random.below(40_000))),
         5 => "/acs/users/create".to_owned(),
         6 => "/locks/unlock_door".to_owned(),
         _ => (*random.pick(&["/", "/nowhere", "/%00", "/%ff%zz", "/..", "/_emulator", "/_emulator/", "/health"]))
@@ -230,9 +231,9 @@ fn spoil_path(random: &mut Random, made: &mut Request) {
     };
 }
 
-fn spoil_query(random: &mut Random, made: &mut Request) {
-    let query = made.query.clone().unwrap_or_default();
-    made.query = Some(match random.below(8) {
+fn damage_query(random: &mut Random, request: &mut Request) {
+    let query = request.query.clone().unwrap_or_default();
+    request.query = Some(match random.below(8) {
         0 => format!("{query}&{query}"),
         1 => format!("{query}%"),
         2 => format!("{query}%zz&%ff=%00"),
@@ -244,11 +245,11 @@ fn spoil_query(random: &mut Random, made: &mut Request) {
     });
 }
 
-fn spoil_key(random: &mut Random, caller: &Caller<'_>, made: &mut Request) {
-    made.headers.retain(|(name, _)| *name != "authorization");
+fn damage_key(random: &mut Random, caller: &Caller<'_>, request: &mut Request) {
+    request.headers.retain(|(name, _)| *name != "authorization");
     let value = match random.below(9) {
         0 => return,
-        1 => format!("Bearer {}", caller.foreign_key),
+        1 => format!("Bearer {}", caller.other_key),
         2 => "Bearer seam_test_nobody".to_owned(),
         3 => format!("Basic {}", caller.api_key),
         4 => "Bearer ".to_owned(),
@@ -257,17 +258,17 @@ fn spoil_key(random: &mut Random, caller: &Caller<'_>, made: &mut Request) {
         7 => "Bearer ey.x.y".to_owned(),
         _ => {
             let named = if random.per_mille(700) { caller.workspace_id } else { "x" };
-            made.headers.push(("seam-workspace", named.to_owned()));
+            request.headers.push(("seam-workspace", named.to_owned()));
             format!("Bearer {}", caller.personal_access_token)
         }
     };
-    made.headers.push(("authorization", value));
+    request.headers.push(("authorization", value));
 }
 
-fn spoil_body(random: &mut Random, made: &mut Request) {
-    let body = String::from_utf8(std::mem::take(&mut made.body)).unwrap();
+fn damage_body(random: &mut Random, request: &mut Request) {
+    let body = String::from_utf8(std::mem::take(&mut request.body)).unwrap();
     let index = random.below(body.len() + 1);
-    made.body = match random.below(12) {
+    request.body = match random.below(12) {
         0 => Vec::new(),
         1 => body.as_bytes()[..index].to_vec(),
         2 => [
@@ -286,7 +287,7 @@ fn spoil_body(random: &mut Random, made: &mut Request) {
         10 => body.replacen('{', &format!("{{\"name\":\"{}\",", "y".repeat(random.below(1_200_000))), 1).into_bytes(),
         _ => (*random.pick(&["null", "\"\"", "1", "-", "{", "[]", "{\"\":\"\"}", "{\"__proto__\":{}}"])).into(),
     };
-    if made.headers.iter().all(|(name, _)| *name != "content-type") {
-        made.headers.push(("content-type", "application/json".to_owned()));
+    if request.headers.iter().all(|(name, _)| *name != "content-type") {
+        request.headers.push(("content-type", "application/json".to_owned()));
     }
 }

@@ -1,10 +1,10 @@
-//! Values for parameters: mostly such as a schema asks for and a workspace knows, and often others.
+//! Values for parameters: mostly values that match the schema and exist in the workspace, and often others.
 
 use latchkey::testing::clock;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-/// A sequence of numbers that follows from its seed (`SplitMix64`).
+/// Random numbers derived from a seed (`SplitMix64`).
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -25,7 +25,7 @@ impl Random {
         least.wrapping_add_unsigned(self.next() % width)
     }
 
-    /// True so many times in a thousand.
+    /// True with a probability of `share` in a thousand.
     pub(super) fn per_mille(&mut self, share: usize) -> bool {
         self.below(1000) < share
     }
@@ -35,38 +35,38 @@ impl Random {
     }
 }
 
-/// What answers about a workspace told: values by the names of the parameters that take them.
+/// Values from the responses of a workspace, by the names of the parameters that take them.
 #[derive(Default)]
 pub(super) struct Known {
     by_name: BTreeMap<String, Vec<String>>,
     now: Option<clock::Timestamp>,
-    /// A workspace that was exported: this one or an earlier one.
+    /// Snapshot that was exported from this or an earlier workspace.
     pub(super) exported: Option<Value>,
 }
 
 impl Known {
-    /// Drops the values that are there no more, by what an answer says is not found.
-    pub(super) fn forget(&mut self, kind: &str, asked: &str) {
+    /// Drops the ids in a request that got the error `kind` (`..._not_found`), because they no longer exist.
+    pub(super) fn forget(&mut self, kind: &str, request: &str) {
         let name = format!("{}_id", kind.trim_end_matches("_not_found"));
         if let Some(known) = self.by_name.get_mut(&name) {
-            known.retain(|id| !asked.contains(id.as_str()));
+            known.retain(|id| !request.contains(id.as_str()));
         }
     }
 
-    pub(super) fn learn(&mut self, random: &mut Random, answer: &Value) {
-        if answer["snapshot"].is_object() {
-            self.exported = Some(answer["snapshot"].clone());
+    pub(super) fn learn(&mut self, random: &mut Random, response: &Value) {
+        if response["snapshot"].is_object() {
+            self.exported = Some(response["snapshot"].clone());
             return;
         }
-        if let Some(now) = answer["now"].as_str().and_then(clock::from_iso) {
+        if let Some(now) = response["now"].as_str().and_then(clock::from_iso) {
             self.now = Some(now);
         }
-        self.walk(random, "", answer);
+        self.walk(random, "", response);
     }
 
     fn walk(&mut self, random: &mut Random, name: &str, value: &Value) {
         const NAMES: [&str; 6] = ["code", "name", "common_code_key", "after", "page_cursor", "path"];
-        const KEPT: usize = 20;
+        const MAX_VALUES: usize = 20;
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
@@ -79,36 +79,36 @@ impl Known {
                 }
             }
             Value::Array(items) => items.iter().take(10).for_each(|item| self.walk(random, name, item)),
-            // Some makers of locks call their own ids by the same names.
+            // Lock manufacturers use such field names for ids of their own, which are no UUIDs.
             Value::String(text) if name.ends_with("_id") && uuid::Uuid::parse_str(text).is_err() => {}
             Value::String(text) if name.ends_with("_id") || NAMES.contains(&name) => {
                 let known = self.by_name.entry(name.to_owned()).or_default();
                 if known.contains(text) {
-                } else if known.len() < KEPT {
+                } else if known.len() < MAX_VALUES {
                     known.push(text.clone());
                 } else {
-                    known[random.below(KEPT)].clone_from(text);
+                    known[random.below(MAX_VALUES)].clone_from(text);
                 }
             }
             _ => {}
         }
     }
 
-    fn one(&self, random: &mut Random, name: &str) -> Option<String> {
+    fn random_value(&self, random: &mut Random, name: &str) -> Option<String> {
         self.by_name.get(name).filter(|known| !known.is_empty()).map(|known| random.pick(known).clone())
     }
 }
 
-/// Makes values out of the schemas of one document.
+/// Creates values for the schemas of one document.
 pub(super) struct Maker<'a> {
     pub(super) random: &'a mut Random,
     pub(super) document: &'a Value,
     pub(super) known: &'a Known,
-    /// How many values in a thousand are anything at all.
+    /// Number of values in a thousand that are arbitrary JSON.
     pub(super) wrong: usize,
 }
 
-/// How an object may be put together: its parameters, and those among them that it must have.
+/// Parameters of an object with their schemas, and the names of the required ones.
 #[derive(Default)]
 pub(super) struct Parameters<'a> {
     pub(super) schemas: Vec<(&'a str, &'a Value)>,
@@ -116,31 +116,31 @@ pub(super) struct Parameters<'a> {
 }
 
 impl<'a> Maker<'a> {
-    /// Values for these parameters.
+    /// Creates values for these parameters.
     pub(super) fn fields(&mut self, parameters: &Parameters<'a>) -> Map<String, Value> {
         let Parameters { schemas, required } = parameters;
         let optional = schemas.len() - required.len();
         let share = 1600_usize.checked_div(optional).unwrap_or(0).min(400);
         let mut fields = Map::new();
-        let mut ended = false;
+        let mut has_end = false;
         for (name, schema) in schemas {
-            let params = match *name {
+            let is_included = match *name {
                 name if required.contains(&name) => !self.random.per_mille(self.wrong / 2),
-                // One end of a time frame alone is refused.
+                // A time frame with only one end is rejected.
                 "ends_at" if fields.contains_key("starts_at") => self.random.per_mille(930),
                 "ends_at" => self.random.per_mille(30),
-                // One that was made up is refused.
+                // An invented cursor is rejected.
                 "page_cursor" if !self.known.by_name.contains_key("page_cursor") => self.random.per_mille(30),
-                // A workspace that is not the key's is refused.
+                // The id of another workspace than that of the API key is rejected.
                 "workspace_id" => self.random.per_mille(100),
                 _ => self.random.per_mille(share),
             };
-            ended |= *name == "ends_at";
-            if params {
+            has_end |= *name == "ends_at";
+            if is_included {
                 fields.insert((*name).to_owned(), self.value(name, schema));
             }
         }
-        if ended && self.random.per_mille(20) {
+        if has_end && self.random.per_mille(20) {
             fields.shift_remove("starts_at");
         }
         if self.random.per_mille(self.wrong / 2) {
@@ -149,20 +149,20 @@ impl<'a> Maker<'a> {
         fields
     }
 
-    fn of_object(&self, schema: &'a Value, parameters: &mut Parameters<'a>) {
+    fn collect_parameters(&self, schema: &'a Value, parameters: &mut Parameters<'a>) {
         let schema = self.resolved(schema);
         for part in schema["allOf"].as_array().into_iter().flatten() {
-            self.of_object(part, parameters);
+            self.collect_parameters(part, parameters);
         }
         let properties = schema["properties"].as_object().into_iter().flatten();
         parameters.schemas.extend(properties.map(|(name, schema)| (name.as_str(), schema)));
         parameters.required.extend(schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str));
     }
 
-    /// The parameters of a body.
+    /// Returns the parameters of a body with this schema.
     pub(super) fn parameters(&self, schema: &'a Value) -> Parameters<'a> {
         let mut parameters = Parameters::default();
-        self.of_object(schema, &mut parameters);
+        self.collect_parameters(schema, &mut parameters);
         parameters
     }
 
@@ -204,7 +204,7 @@ impl<'a> Maker<'a> {
             }
             Some("integer" | "number") => self.number(name, schema),
             Some("boolean") => json!(self.random.per_mille(500)),
-            Some("string") => json!(self.fitting_text(name, schema)),
+            Some("string") => json!(self.matching_text(name, schema)),
             _ => self.anything(2),
         }
     }
@@ -213,9 +213,9 @@ impl<'a> Maker<'a> {
         let least = schema["minimum"].as_i64().unwrap_or(0);
         let most = schema["maximum"].as_i64().unwrap_or(100);
         match name {
-            // A clock that runs through centuries while a request waits gives a debug build more steps than it can take.
+            // A faster clock would run through centuries while a request waits: too many steps for a debug build.
             "rate" => json!([0.001, 1.0, 60.0, 3600.0, 1e6][self.random.below(5)]),
-            // Many locks take their time.
+            // Creating many locks takes long.
             "locks" => json!(if self.random.per_mille(20) { 1000 } else { self.random.below(6) }),
             _ if schema["type"] == "number" && most - least <= 1 => json!([0.01, 0.25, 0.5, 1.0][self.random.below(4)]),
             _ if self.random.per_mille(800) => json!(self.random.within(least, most.min(least.saturating_add(12)))),
@@ -223,14 +223,14 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn fitting_text(&mut self, name: &str, schema: &Value) -> String {
+    fn matching_text(&mut self, name: &str, schema: &Value) -> String {
         const DURATIONS: [&str; 9] = ["PT0S", "PT0.25S", "PT1M", "PT3H", "P1D", "P4D", "P30D", "P1W", "P3650000D"];
         if name.ends_with("_id") || schema["format"] == "uuid" {
-            if let Some(id) = self.known.one(self.random, name).filter(|_| self.random.per_mille(930)) {
+            if let Some(id) = self.known.random_value(self.random, name).filter(|_| self.random.per_mille(930)) {
                 return id;
             }
-            let made = (self.random.next(), self.random.next() >> 16);
-            return format!("{:08x}-{:04x}-4000-8000-{:012x}", made.0 >> 32, made.0 & 0xffff, made.1);
+            let bits = (self.random.next(), self.random.next() >> 16);
+            return format!("{:08x}-{:04x}-4000-8000-{:012x}", bits.0 >> 32, bits.0 & 0xffff, bits.1);
         }
         match name {
             "by" | "delay" | "per" | "timeout" | "ttl" => return (*self.random.pick(&DURATIONS)).to_owned(),
@@ -248,7 +248,7 @@ impl<'a> Maker<'a> {
         {
             return self.instant();
         }
-        let known = self.known.one(self.random, name);
+        let known = self.known.random_value(self.random, name);
         if let Some(known) = known.filter(|_| self.random.per_mille(400)) {
             return known;
         }
@@ -262,7 +262,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// An instant not far from what time it is in the workspace, written in one of several ways.
+    /// Creates a timestamp near the current time of the workspace, in one of several formats.
     fn instant(&mut self) -> String {
         let now = self.known.now.unwrap_or_else(|| clock::from_iso(crate::support::START).unwrap());
         let minutes = match self.random.below(4) {
@@ -280,7 +280,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// The workspace that was exported last, sometimes damaged, mostly with a checksum that fits.
+    /// Returns the snapshot that was exported last, often damaged, mostly with a matching checksum.
     fn snapshot(&mut self) -> Value {
         let Some(mut document) = self.known.exported.clone() else { return json!({ "version": 2 }) };
         if self.random.per_mille(600) {
@@ -310,7 +310,7 @@ impl<'a> Maker<'a> {
         document
     }
 
-    /// Text that is hard to handle, or means something elsewhere.
+    /// Creates text that is hard to handle or has a meaning in other formats.
     pub(super) fn text(&mut self) -> String {
         const TEXTS: [&str; 36] = [
             "",
@@ -359,7 +359,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    /// Any JSON at all.
+    /// Creates arbitrary JSON.
     fn anything(&mut self, depth: usize) -> Value {
         let numbers = [
             json!(-1),

@@ -1,4 +1,4 @@
-//! One connection that requests go over as they were made, valid or not.
+//! A connection that sends requests unchanged, valid or not.
 
 use serde_json::{Value, from_slice};
 use std::fmt;
@@ -6,15 +6,15 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-/// How long an answer may take, also in a debug build on a busy machine.
+/// Maximum duration of a request, also for a debug build on a busy machine.
 const IO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A request, as it is sent.
+/// A request in the form in which it is sent.
 pub(super) struct Request {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) query: Option<String>,
-    /// Without those that say where it goes and how long it is.
+    /// Without `content-length`, and mostly without `host`: both are added when the request is sent.
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
 }
@@ -34,21 +34,21 @@ impl Request {
 }
 
 impl fmt::Display for Request {
-    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 5000;
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const MAX_BYTES: usize = 5000;
         let bytes = self.bytes();
-        write!(to, "{}", bytes[..bytes.len().min(SHOWN)].escape_ascii())?;
-        if bytes.len() > SHOWN { write!(to, "... ({} bytes)", bytes.len()) } else { Ok(()) }
+        write!(formatter, "{}", bytes[..bytes.len().min(MAX_BYTES)].escape_ascii())?;
+        if bytes.len() > MAX_BYTES { write!(formatter, "... ({} bytes)", bytes.len()) } else { Ok(()) }
     }
 }
 
-/// An answer; one without a body has null.
-pub(super) struct Answer {
+/// A response. The body is null if the response has none.
+pub(super) struct Response {
     pub(super) status: u16,
     pub(super) body: Value,
 }
 
-/// A connection that is opened again whenever the server ended it.
+/// A connection that reconnects after the server has closed it.
 pub(super) struct Connection {
     authority: String,
     open: Option<BufReader<TcpStream>>,
@@ -59,8 +59,8 @@ impl Connection {
         Self { authority: authority.to_owned(), open: None }
     }
 
-    /// Sends a request and gives its answer, which has to come soon.
-    pub(super) fn ask(&mut self, request: &Request) -> Answer {
+    /// Sends a request and returns the response. Panics if that takes longer than [`IO_TIMEOUT`].
+    pub(super) fn send(&mut self, request: &Request) -> Response {
         let begun = Instant::now();
         let mut stream = self.open.take().unwrap_or_else(|| {
             let stream = TcpStream::connect(&self.authority).unwrap();
@@ -69,12 +69,12 @@ impl Connection {
             stream.set_nodelay(true).unwrap();
             BufReader::new(stream)
         });
-        // A body that is too large may be refused before it was sent: the answer counts.
+        // The server may reject a large body before it is fully sent, so that only the response counts.
         let _ = stream.get_mut().write_all(&request.bytes());
-        let (answer, goes_on) = read(&mut stream, request.method == "HEAD");
+        let (response, stays_open) = read(&mut stream, request.method == "HEAD");
         assert!(begun.elapsed() < IO_TIMEOUT, "answered after {:?}", begun.elapsed());
-        self.open = goes_on.then_some(stream);
-        answer
+        self.open = stays_open.then_some(stream);
+        response
     }
 }
 
@@ -84,17 +84,17 @@ fn line(stream: &mut BufReader<TcpStream>) -> String {
     line.trim_end().to_owned()
 }
 
-/// Reads an answer; gives whether the connection goes on.
-fn read(stream: &mut BufReader<TcpStream>, is_head: bool) -> (Answer, bool) {
+/// Reads a response. Returns it, and true if the connection stays open.
+fn read(stream: &mut BufReader<TcpStream>, is_head: bool) -> (Response, bool) {
     let first = line(stream);
     let status = first.split(' ').nth(1).unwrap_or_else(|| panic!("no answer but {first:?}")).parse().unwrap();
-    let (mut length, mut is_chunked, mut goes_on) = (None, false, true);
+    let (mut length, mut is_chunked, mut stays_open) = (None, false, true);
     loop {
         let header = line(stream).to_ascii_lowercase();
         match header.split_once(": ") {
             Some(("content-length", value)) => length = Some(value.parse::<usize>().unwrap()),
             Some(("transfer-encoding", "chunked")) => is_chunked = true,
-            Some(("connection", "close")) => goes_on = false,
+            Some(("connection", "close")) => stays_open = false,
             _ if header.is_empty() => break,
             _ => {}
         }
@@ -116,7 +116,7 @@ fn read(stream: &mut BufReader<TcpStream>, is_head: bool) -> (Answer, bool) {
         body.resize(length.expect("an answer with a length"), 0);
         stream.read_exact(&mut body).unwrap();
     }
-    let shown = |error| panic!("{status} with no JSON, {error}: {:?}", String::from_utf8_lossy(&body));
-    let body = if body.is_empty() { Value::Null } else { from_slice(&body).unwrap_or_else(shown) };
-    (Answer { status, body }, goes_on)
+    let invalid_json = |error| panic!("{status} with no JSON, {error}: {:?}", String::from_utf8_lossy(&body));
+    let body = if body.is_empty() { Value::Null } else { from_slice(&body).unwrap_or_else(invalid_json) };
+    (Response { status, body }, stays_open)
 }

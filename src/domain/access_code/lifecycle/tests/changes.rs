@@ -1,19 +1,19 @@
-//! What callers and people at the lock change.
+//! Changes requested by callers and changes made at the lock.
 
 use super::*;
 use crate::domain::access_code::lifecycle::rare_fields::{ExternalChange, ModifiedField, Unmanage, modified_fields};
 
-fn asked(name: &str, code: &str, window: Option<(i64, i64)>) -> LockCode {
+fn entry(name: &str, code: &str, window: Option<(i64, i64)>) -> LockCode {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
     LockCode { name: Some(name.to_owned()), code: code.to_owned(), window }
 }
 
-/// An ongoing code that its lock holds.
-fn set() -> CodeState {
+/// Returns an ongoing code that is on the lock.
+fn code_on_lock() -> CodeState {
     ran(code(false, None), at(1))
 }
 
-fn texts(from: &str, to: &str) -> (Option<String>, Option<String>) {
+fn text_change(from: &str, to: &str) -> (Option<String>, Option<String>) {
     (Some(from.to_owned()), Some(to.to_owned()))
 }
 
@@ -22,12 +22,16 @@ fn kinds(ran: &Ran) -> Vec<DomainEvent> {
 }
 
 #[test]
-fn update_waits_for_the_lock_and_each_property_since_it_differs() {
-    let mut state = set();
-    let change = state.request_update(at(2), asked("other", "2468", None), false);
+fn update_is_pending_per_property_until_the_lock_confirms() {
+    let mut state = code_on_lock();
+    let change = state.request_update(at(2), entry("other", "2468", None), false);
     assert_eq!(
         change,
-        Change { name: Some(texts("guest", "other")), code: Some(texts("1357", "2468")), ..Change::default() }
+        Change {
+            name: Some(text_change("guest", "other")),
+            code: Some(text_change("1357", "2468")),
+            ..Change::default()
+        }
     );
     let name = (at(2), PendingMutation::UpdatingName { from: Some("guest".to_owned()), to: Some("other".to_owned()) });
     let pin = (at(2), PendingMutation::UpdatingCode { from: "1357".to_owned(), to: "2468".to_owned() });
@@ -36,46 +40,46 @@ fn update_waits_for_the_lock_and_each_property_since_it_differs() {
     assert_eq!((state.is_being_updated(), state.status(true)), (false, Set), "the lock has not begun");
     state.run_until(&LOCK, at(2));
     assert_eq!((state.is_being_updated(), state.status(true), state.status(false)), (true, Setting, Set));
-    state.request_update(at(3), asked("guest", "2468", None), false);
+    state.request_update(at(3), entry("guest", "2468", None), false);
     assert_eq!(state.pending_mutations(), [pin]);
     let ran = state.run_until(&LOCK, at(4));
-    let told = Change { code: Some(texts("1357", "2468")), is_on_device: true, ..Change::default() };
-    assert_eq!(ran.domain_events, [(after(3, 250), DomainEvent::Changed(told))]);
+    let confirmed = Change { code: Some(text_change("1357", "2468")), is_on_device: true, ..Change::default() };
+    assert_eq!(ran.domain_events, [(after(3, 250), DomainEvent::Changed(confirmed))]);
     assert_eq!((state.pending_mutations(), state.work(), state.is_being_updated()), (vec![], None, false));
 }
 
 #[test]
-fn update_that_changes_nothing_leaves_the_code_alone() {
-    let mut state = set();
+fn update_without_a_difference_changes_nothing() {
+    let mut state = code_on_lock();
     let before = state.clone();
-    assert!(state.request_update(at(2), asked("guest", "1357", None), true).is_empty());
+    assert!(state.request_update(at(2), entry("guest", "1357", None), true).is_empty());
     assert_eq!(state, before);
 }
 
 #[test]
-fn update_of_a_code_that_no_lock_holds_has_nothing_to_confirm() {
+fn update_of_a_code_not_on_the_lock_records_no_change() {
     let mut state = code(true, Some((100, 200)));
-    state.request_update(at(1), asked("other", "2468", Some((100, 200))), true);
+    state.request_update(at(1), entry("other", "2468", Some((100, 200))), true);
     assert_eq!(state.rare_fields.updating.since(), None);
     let ran = state.run_until(&LOCK, at(150));
     assert_eq!(ran.domain_events, [(after(28, 250), ScheduledOnDevice), (at(100), SetOnDevice)]);
 }
 
 #[test]
-fn update_begins_anew_what_the_lock_was_doing() {
+fn update_restarts_the_operation_in_progress() {
     let mut state = code(true, None);
     state.run_until(&LOCK, at(0));
-    assert!(state.working_since.is_some());
+    assert!(state.operation_started_at.is_some());
     state.rare_fields.slow_since = Some(at(0));
-    state.request_update(after(0, 100), asked("guest", "2468", None), true);
-    assert_eq!((state.working_since, state.rare_fields.slow_since), (None, None));
+    state.request_update(after(0, 100), entry("guest", "2468", None), true);
+    assert_eq!((state.operation_started_at, state.rare_fields.slow_since), (None, None));
     assert_eq!(state.run_until(&LOCK, at(1)).domain_events, [(after(0, 350), SetOnDevice)]);
 }
 
 #[test]
-fn code_that_is_put_off_is_taken_off_a_lock_that_knows_no_schedule() {
+fn just_in_time_code_is_removed_when_its_start_moves_to_later() {
     let mut state = ran(code(false, Some((1, 10))), at(2));
-    state.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
+    state.request_update(at(3), entry("guest", "1357", Some((100, 200))), false);
     assert_eq!(state.work(), Some((Operation::Remove, at(3))));
     let ran = state.run_until(&LOCK, at(50));
     assert_eq!(ran.domain_events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
@@ -86,80 +90,80 @@ fn code_that_is_put_off_is_taken_off_a_lock_that_knows_no_schedule() {
 }
 
 #[test]
-fn code_that_is_put_off_while_it_is_taken_off_may_come_to_stay() {
+fn just_in_time_code_stays_if_its_new_lead_begins_during_the_removal() {
     let mut state = ran(code(false, Some((1, 10))), at(2));
     let never = Lock { programming: None, slow_after: TimeDelta::days(365), ..LOCK };
-    state.request_update(at(3), asked("guest", "1357", Some((100, 200))), false);
+    state.request_update(at(3), entry("guest", "1357", Some((100, 200))), false);
     state.run_until(&never, at(98));
-    assert!(state.working_since.is_some() && state.held.is_some(), "it is still being taken off");
+    assert!(state.operation_started_at.is_some() && state.held.is_some(), "it is still being taken off");
     state.run_until(&never, at(99));
     assert_eq!(state.work().map(|(operation, _)| operation), Some(Operation::Update), "its time has come");
 }
 
 #[test]
-fn code_that_gets_a_time_frame_or_loses_it_changes_how_it_is_scheduled() {
+fn native_scheduling_follows_an_added_or_removed_time_frame() {
     let mut state = ran(code(true, Some((1, 10))), at(2));
     assert!(state.is_scheduled_on_device());
-    state.request_update(at(2), asked("guest", "1357", None), true);
+    state.request_update(at(2), entry("guest", "1357", None), true);
     assert!(state.is_natively_scheduled && state.is_scheduled_on_device(), "until the lock confirms");
     state.run_until(&LOCK, at(3));
     assert!(!state.is_natively_scheduled && !state.is_scheduled_on_device());
-    state.request_update(at(3), asked("guest", "1357", Some((5, 10))), true);
+    state.request_update(at(3), entry("guest", "1357", Some((5, 10))), true);
     assert_eq!((state.is_natively_scheduled, state.status(false)), (true, Set), "the lock has no time frame yet");
     let ran = state.run_until(&LOCK, at(4));
     assert!(matches!(kinds(&ran)[..], [DomainEvent::Changed(_)]));
     assert_eq!((state.status(false), state.is_scheduled_on_device()), (Unset, true));
     assert_eq!(state.run_until(&LOCK, at(6)).domain_events, [(at(5), SetOnDevice)]);
     let mut unheld = code(true, Some((100, 200)));
-    unheld.request_update(at(1), asked("guest", "1357", None), true);
+    unheld.request_update(at(1), entry("guest", "1357", None), true);
     assert!(!unheld.is_natively_scheduled);
 }
 
 #[test]
-fn start_in_the_past_becomes_one_that_the_lock_takes() {
-    let kwikset = Lock { begun_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
+fn start_in_the_past_is_replaced_on_locks_that_reject_it() {
+    let kwikset = Lock { past_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
     let mut state = code(true, Some((-1, 9)));
     let ran = state.run_until(&kwikset, at(1));
     let three_minutes = at(0) + TimeDelta::minutes(3);
     assert_eq!(ran.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
     assert_eq!(state.held.as_ref().unwrap().window.unwrap().ends(), (three_minutes, at(9)));
-    assert_eq!(state.held.as_ref(), Some(&state.asked_of_lock()));
+    assert_eq!(state.held.as_ref(), Some(&state.code_to_program()));
     assert_eq!((state.work(), state.pending_mutations()), (None, vec![]), "it is as asked");
     state.is_natively_scheduled = false;
-    assert_eq!(state.asked_of_lock(), state.asked, "without schedules there is no other start");
+    assert_eq!(state.code_to_program(), state.requested, "without schedules there is no other start");
     state.is_natively_scheduled = true;
-    // Other changes leave the start as the lock has it; a change of the start makes it a new one.
-    state.request_update(at(2), asked("other", "1357", Some((-1, 9))), true);
+    // Other changes keep the start on the lock. A changed start is programmed anew.
+    state.request_update(at(2), entry("other", "1357", Some((-1, 9))), true);
     state.run_until(&kwikset, at(3));
     assert_eq!(state.held.as_ref().unwrap().window.unwrap().starts_at, three_minutes);
-    state.request_update(at(3), asked("other", "1357", Some((-1, 12))), true);
+    state.request_update(at(3), entry("other", "1357", Some((-1, 12))), true);
     assert_eq!(state.rare_fields.lock_starts_at, Some(three_minutes));
-    state.request_update(at(3), asked("other", "1357", Some((2, 12))), true);
+    state.request_update(at(3), entry("other", "1357", Some((2, 12))), true);
     assert_eq!(state.rare_fields.lock_starts_at, None);
     state.run_until(&kwikset, at(4));
     assert_eq!(state.held.as_ref().unwrap().window.unwrap().starts_at, at(3) + TimeDelta::minutes(3));
 }
 
 #[test]
-fn start_in_the_past_stays_where_the_lock_has_it_or_takes_it() {
-    let kwikset = Lock { begun_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
+fn start_in_the_past_stays_if_the_lock_has_or_accepts_it() {
+    let kwikset = Lock { past_start_lead: Some(TimeDelta::minutes(3)), ..LOCK };
     let mut early = ran(code(true, Some((1, 9))), at(2));
-    early.request_update(at(2), asked("other", "1357", Some((1, 9))), true);
+    early.request_update(at(2), entry("other", "1357", Some((1, 9))), true);
     early.run_until(&kwikset, at(3));
-    assert_eq!(early.held, Some(early.asked.clone()), "the lock took it while it was to come");
+    assert_eq!(early.held, Some(early.requested.clone()), "the lock took it while it was to come");
     for (state, lock) in [(code(true, Some((-1, 9))), LOCK), (code(false, Some((-1, 9))), kwikset)] {
         let mut state = state;
         state.run_until(&lock, at(1));
-        assert_eq!((state.held, state.rare_fields.lock_starts_at), (Some(state.asked), None));
+        assert_eq!((state.held, state.rare_fields.lock_starts_at), (Some(state.requested), None));
     }
     let mut ends_soon = code(true, None);
     let ends_at = at(0) + TimeDelta::minutes(2);
-    ends_soon.asked.window = Some(Window { starts_at: at(-1), ends_at });
+    ends_soon.requested.window = Some(Window { starts_at: at(-1), ends_at });
     ends_soon.is_natively_scheduled = true;
     ends_soon.run_until(&kwikset, at(0));
     assert_eq!(ends_soon.rare_fields.lock_starts_at, Some(ends_at), "it cannot start after its end");
     for (lead, starts_at, is_begun) in [(0, 0, false), (0, -1, true), (3, 0, true), (3, 1, false)] {
-        assert_eq!(begun(at(starts_at), TimeDelta::minutes(lead), at(0)), is_begun, "{lead} {starts_at}");
+        assert_eq!(is_start_in_past(at(starts_at), TimeDelta::minutes(lead), at(0)), is_begun, "{lead} {starts_at}");
     }
 }
 
@@ -172,9 +176,9 @@ fn field(field: &str, from: &str, to: &str) -> ModifiedField {
 }
 
 #[test]
-fn change_at_the_lock_is_put_right_without_being_told_as_a_change() {
-    let mut state = set();
-    state.change_outside(at(2), Some(asked("guest", "9753", None)), false);
+fn external_change_is_reverted_without_a_changed_event() {
+    let mut state = code_on_lock();
+    state.apply_external_change(at(2), Some(entry("guest", "9753", None)), false);
     let expected = ExternalChange {
         since: at(2),
         is_removed: false,
@@ -186,88 +190,88 @@ fn change_at_the_lock_is_put_right_without_being_told_as_a_change() {
     let pin = PendingMutation::UpdatingCode { from: "9753".to_owned(), to: "1357".to_owned() };
     assert_eq!(state.pending_mutations(), [(at(2), pin)]);
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
-    assert_eq!((external(&state), state.held.clone(), state.status(false)), (None, Some(state.asked.clone()), Set));
+    assert_eq!((external(&state), state.held.clone(), state.status(false)), (None, Some(state.requested.clone()), Set));
 }
 
 #[test]
-fn changes_at_the_lock_add_up_and_cancel_each_other() {
-    let mut state = set();
-    state.change_outside(at(2), Some(asked("guest", "9753", None)), false);
-    state.change_outside(at(3), Some(asked("Bo", "8642", None)), false);
+fn external_changes_accumulate_and_cancel_each_other() {
+    let mut state = code_on_lock();
+    state.apply_external_change(at(2), Some(entry("guest", "9753", None)), false);
+    state.apply_external_change(at(3), Some(entry("Bo", "8642", None)), false);
     let changed = external(&state).unwrap();
     assert_eq!(changed.since, at(2));
     assert_eq!(changed.modified_fields, [field("code", "1357", "8642"), field("name", "guest", "Bo")]);
-    state.change_outside(at(4), Some(asked("guest", "1357", None)), false);
+    state.apply_external_change(at(4), Some(entry("guest", "1357", None)), false);
     assert_eq!((external(&state), state.status(false)), (None, Set));
     state.held = None;
-    state.change_outside(at(5), Some(asked("Bo", "8642", None)), false);
+    state.apply_external_change(at(5), Some(entry("Bo", "8642", None)), false);
     assert_eq!((state.held.clone(), external(&state)), (None, None), "nobody can change what is not there");
 }
 
 #[test]
-fn change_at_the_lock_that_is_allowed_is_what_is_asked_for_from_then_on() {
-    let mut state = set();
+fn external_change_becomes_the_requested_entry_if_it_is_allowed() {
+    let mut state = code_on_lock();
     state.rare_fields.lock_starts_at = Some(at(0));
-    state.change_outside(at(2), Some(asked("guest", "9753", None)), true);
-    assert_eq!(state.asked.code, "9753");
+    state.apply_external_change(at(2), Some(entry("guest", "9753", None)), true);
+    assert_eq!(state.requested.code, "9753");
     assert!(external(&state).unwrap().is_honoured);
     assert_eq!((state.status(false), state.pending_mutations(), state.work()), (Set, vec![], None));
     assert_eq!(state.rare_fields.lock_starts_at, None);
-    state.forbid_changes_outside(at(3));
-    assert_eq!((external(&state), state.asked.code.as_str()), (None, "9753"));
+    state.disallow_external_changes(at(3));
+    assert_eq!((external(&state), state.requested.code.as_str()), (None, "9753"));
 }
 
 #[test]
-fn code_that_is_removed_at_the_lock_is_set_again_or_left_off() {
-    let mut state = set();
-    state.change_outside(at(2), None, false);
+fn external_removal_is_reverted_unless_it_is_allowed() {
+    let mut state = code_on_lock();
+    state.apply_external_change(at(2), None, false);
     let removed = ExternalChange { since: at(2), is_removed: true, modified_fields: vec![], is_honoured: false };
     assert_eq!(external(&state), Some(removed.clone()));
     assert_eq!((state.status(false), state.work()), (Setting, Some((Operation::Set, at(2)))));
     assert_eq!(state.pending_mutations(), [(at(2), PendingMutation::Creating)]);
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), SetOnDevice)]);
-    let mut state = set();
-    state.change_outside(at(2), None, true);
+    let mut state = code_on_lock();
+    state.apply_external_change(at(2), None, true);
     assert_eq!(external(&state), Some(ExternalChange { is_honoured: true, ..removed }));
     assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Unset, None, vec![]));
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
-    state.forbid_changes_outside(at(4));
+    state.disallow_external_changes(at(4));
     assert_eq!(state.run_until(&LOCK, at(5)).domain_events, [(after(4, 250), SetOnDevice)]);
-    let mut put_right = set();
-    put_right.change_outside(at(2), None, false);
-    let before = put_right.clone();
-    put_right.forbid_changes_outside(at(3));
-    assert_eq!(put_right, before, "it is put right already");
+    let mut reverted = code_on_lock();
+    reverted.apply_external_change(at(2), None, false);
+    let before = reverted.clone();
+    reverted.disallow_external_changes(at(3));
+    assert_eq!(reverted, before, "it is put right already");
 }
 
 #[test]
-fn start_that_is_moved_at_the_lock_is_not_told_twice() {
+fn external_change_of_the_start_records_set_on_device_only_once() {
     let moved = |hours| {
         let mut state = ran(code(true, Some((1, 50))), at(hours));
-        state.change_outside(at(hours), Some(asked("guest", "1357", Some((20, 50)))), false);
+        state.apply_external_change(at(hours), Some(entry("guest", "1357", Some((20, 50)))), false);
         state.run_until(&LOCK, at(hours + 1)).domain_events
     };
     assert_eq!(moved(5), [], "it was told to be set before");
     let mut early = ran(code(true, Some((10, 50))), at(1));
-    early.change_outside(at(2), Some(asked("guest", "1357", Some((20, 50)))), false);
+    early.apply_external_change(at(2), Some(entry("guest", "1357", Some((20, 50)))), false);
     assert_eq!(early.run_until(&LOCK, at(15)).domain_events, [(at(10), SetOnDevice)]);
 }
 
 #[test]
-fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
+fn convert_to_unmanaged_waits_until_the_code_is_on_the_lock() {
     let id = Uuid::from_u128(7);
-    let mut state = set();
+    let mut state = code_on_lock();
     state.rare_fields.external =
         Some(ExternalChange { since: at(0), is_removed: false, modified_fields: vec![], is_honoured: true });
-    state.request_update(at(1), asked("other", "1357", None), false);
-    assert!(state.request_unmanaging(at(2), id));
-    assert!(!state.is_managed && !state.waits_to_unmanage(id));
-    assert_eq!(state.asked.name.as_deref(), Some("guest"), "what the lock holds is all there is");
+    state.request_update(at(1), entry("other", "1357", None), false);
+    assert!(state.request_conversion_to_unmanaged(at(2), id));
+    assert!(!state.is_managed && !state.has_pending_unmanage(id));
+    assert_eq!(state.requested.name.as_deref(), Some("guest"), "what the lock holds is all there is");
     assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Set, None, vec![]));
     assert_eq!((state.rare_fields.updating.since(), external(&state)), (None, None));
     let mut state = code(true, None);
-    assert!(!state.request_unmanaging(at(0), id));
-    assert!(state.is_managed && state.waits_to_unmanage(id) && !state.waits_to_unmanage(Uuid::nil()));
+    assert!(!state.request_conversion_to_unmanaged(at(0), id));
+    assert!(state.is_managed && state.has_pending_unmanage(id) && !state.has_pending_unmanage(Uuid::nil()));
     let ran = state.run_until(&LOCK, at(1));
     assert_eq!(ran.domain_events, [(after(0, 250), SetOnDevice), (after(0, 250), DomainEvent::Unmanaged)]);
     assert!(!state.is_managed);
@@ -275,9 +279,9 @@ fn code_becomes_unmanaged_at_once_or_as_soon_as_its_lock_holds_it() {
 }
 
 #[test]
-fn unmanaged_code_opens_in_its_time_frame_and_ends_by_itself() {
+fn unmanaged_code_is_set_in_its_time_frame_and_ends_without_an_operation() {
     let mut state = ran(code(true, Some((5, 9))), at(1));
-    state.make_unmanaged(at(1));
+    state.convert_to_unmanaged(at(1));
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(1)), ..LOCK };
     assert_eq!((state.status(false), state.is_scheduled_on_device()), (Unset, true));
     assert_eq!(state.run_until(&unreachable, at(6)).domain_events, []);
@@ -285,35 +289,38 @@ fn unmanaged_code_opens_in_its_time_frame_and_ends_by_itself() {
     assert_eq!(state.run_until(&unreachable, at(10)).domain_events, [(at(9), DomainEvent::UnmanagedRemoved)]);
     assert_eq!(state.gone_at, Some(at(9)));
     let mut deleted = ran(code(true, Some((5, 9))), at(1));
-    deleted.make_unmanaged(at(1));
+    deleted.convert_to_unmanaged(at(1));
     deleted.request_deletion(at(2));
     assert_eq!(deleted.removing_since(), Some(at(2)));
-    let mut out_of_reach = deleted.clone();
+    let mut on_offline_lock = deleted.clone();
     assert_eq!(deleted.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), DomainEvent::UnmanagedRemoved)]);
-    let ran = out_of_reach.run_until(&unreachable, at(10));
+    let ran = on_offline_lock.run_until(&unreachable, at(10));
     assert_eq!(kinds(&ran), [DomainEvent::FailedToRemove, DomainEvent::UnmanagedRemoved]);
-    assert_eq!(out_of_reach.gone_at, Some(at(9)), "the lock drops it at its end");
+    assert_eq!(on_offline_lock.gone_at, Some(at(9)), "the lock drops it at its end");
 }
 
 #[test]
-fn code_that_becomes_managed_is_scheduled_as_it_was_found() {
+fn convert_to_managed_schedules_a_code_with_a_time_frame_natively() {
     for (window, native) in [(Some((5, 9)), true), (None, false)] {
         let mut state = ran(code(true, window), at(1));
-        state.make_unmanaged(at(1));
+        state.convert_to_unmanaged(at(1));
         state.is_natively_scheduled = false;
-        state.make_managed(at(2));
+        state.convert_to_managed(at(2));
         assert_eq!((state.is_managed, state.is_natively_scheduled, state.as_of), (true, native, at(2)));
         assert_eq!(state.work(), None);
     }
 }
 
 #[test]
-fn modified_fields_are_those_that_differ_in_seams_names() {
-    let none = modified_fields(&asked("a", "1357", None), &asked("a", "1357", None));
+fn modified_fields_lists_differing_properties_by_seams_names() {
+    let none = modified_fields(&entry("a", "1357", None), &entry("a", "1357", None));
     assert_eq!(none, []);
-    let all = modified_fields(&asked("a", "1357", Some((1, 2))), &asked("b", "2468", Some((3, 4))));
-    assert_eq!(all.iter().map(|it| it.field.as_str()).collect::<Vec<_>>(), ["name", "code", "starts_at", "ends_at"]);
-    let ends = modified_fields(&asked("a", "1357", None), &asked("a", "1357", Some((3, 4))));
+    let fields = modified_fields(&entry("a", "1357", Some((1, 2))), &entry("b", "2468", Some((3, 4))));
+    assert_eq!(
+        fields.iter().map(|field| field.field.as_str()).collect::<Vec<_>>(),
+        ["name", "code", "starts_at", "ends_at"]
+    );
+    let ends = modified_fields(&entry("a", "1357", None), &entry("a", "1357", Some((3, 4))));
     assert_eq!(
         ends[0],
         ModifiedField { field: "starts_at".to_owned(), from: None, to: Some("2026-03-01T03:00:00.000Z".to_owned()) }

@@ -1,25 +1,25 @@
-//! Documents that are not as they were exported: refused, with what is wrong, and nothing is kept.
+//! Changed documents: the import rejects them with the error and stores nothing.
 
 use super::*;
 use latchkey::testing::store::snapshots::checksum;
 
-/// The document with a checksum that fits, so that it is read further.
+/// Returns the document with a valid checksum, so that the import checks the rest of it.
 fn signed(mut document: Value) -> Value {
     let checksum = checksum(document.as_object().unwrap()).unwrap();
     document["checksum"] = json!(checksum);
     document
 }
 
-/// Says no with a 400 that names what is wrong; gives the message.
-async fn refuses(workspace: &TestWorkspace, document: &Value) -> String {
+/// Imports a document that must be rejected with a 400 response, and returns the error message.
+async fn import_error(workspace: &TestWorkspace, document: &Value) -> String {
     workspace.import(document).await.invalid("snapshot").join(", ")
 }
 
 #[test]
-fn a_document_that_was_changed_is_refused() {
+fn changed_document_is_rejected_by_its_checksum() {
     run(async {
-        let workspace = TestWorkspace::lived_in(json!({})).await;
-        let (before, good) = (workspace.sight().await, workspace.export().await);
+        let workspace = TestWorkspace::populated(json!({})).await;
+        let (before, good) = (workspace.visible_state().await, workspace.export().await);
         assert_eq!(signed(good.clone()), good, "the checksum is the one that is exported");
         let mut edited = good.clone();
         edited["tables"]["device"][0]["name"] = json!("Another");
@@ -28,45 +28,45 @@ fn a_document_that_was_changed_is_refused() {
         let mut unsigned = good.clone();
         unsigned.as_object_mut().unwrap().remove("checksum");
         for damaged in [edited, truncated, unsigned] {
-            let said = refuses(&workspace, &damaged).await;
-            assert!(said.starts_with("checksum"), "{said}");
+            let message = import_error(&workspace, &damaged).await;
+            assert!(message.starts_with("checksum"), "{message}");
         }
-        // How it is laid out does not matter: other programs may write it.
+        // The order of the fields does not matter: other programs may write the document.
         let mut sorted: serde_json::Map<String, Value> = serde_json::Map::new();
         for (name, value) in good.as_object().unwrap().iter().rev() {
             sorted.insert(name.clone(), value.clone());
         }
         workspace.import(&Value::Object(sorted)).await.ok();
-        assert_eq!((workspace.snapshots().await.len(), workspace.sight().await), (1, before));
+        assert_eq!((workspace.snapshots().await.len(), workspace.visible_state().await), (1, before));
     });
 }
 
 #[test]
-fn a_request_without_a_document_is_refused() {
+fn import_without_a_document_is_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let path = "/_emulator/snapshots/import";
         workspace.post(path, json!({})).await.invalid("snapshot");
-        for wrong in [json!(null), json!([]), json!("text"), json!(7)] {
-            workspace.import(&wrong).await.invalid("snapshot");
+        for invalid in [json!(null), json!([]), json!("text"), json!(7)] {
+            workspace.import(&invalid).await.invalid("snapshot");
         }
-        assert!(refuses(&workspace, &json!({})).await.contains("none of Latchkey's"));
+        assert!(import_error(&workspace, &json!({})).await.contains("not a snapshot of Latchkey"));
         let exported = workspace.export().await.to_string();
         let bearer = format!("Bearer {}", workspace.api_key);
         let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
         let half = format!("{{\"snapshot\":{}", &exported[..exported.len() / 2]);
         ask("POST", path, &headers, half).await.error(400, "invalid_input");
         post_as("seam_test_nobody", path, json!({ "snapshot": {} })).await.error(401, "unauthorized");
-        let nowhere = json!({ "snapshot": workspace.export().await, "workspace_id": UNKNOWN });
-        post_as("", path, nowhere).await.error(404, "workspace_not_found");
+        let unknown_workspace = json!({ "snapshot": workspace.export().await, "workspace_id": UNKNOWN });
+        post_as("", path, unknown_workspace).await.error(404, "workspace_not_found");
         assert!(workspace.snapshots().await.is_empty());
     });
 }
 
-/// One change of a document: where, to what (`None`: away with it), and what is said of it.
+/// Change of a document: JSON pointer, new value (`None` removes the field), and a part of the expected error message.
 type Damage = (&'static str, Option<Value>, &'static str);
 
-/// A text that is too long for an index, however it is packed.
+/// Returns a text that is too long for an index even when it is compressed.
 fn incompressible() -> String {
     let numbers = (0..5000_u64).scan(7_u64, |dice, _| {
         *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -85,35 +85,35 @@ fn damages() -> Vec<Damage> {
         ("/workspace_id", Some(json!("mine")), "workspace_id"),
         ("/clock", None, "clock is missing"),
         ("/clock/mode", Some(json!("stopped")), "clock: unknown variant"),
-        ("/clock/mode", Some(json!("running")), "clock: there is no such clock"),
-        ("/clock/now", Some(json!("yesterday")), "clock: there is no such clock"),
+        ("/clock/mode", Some(json!("running")), "clock: is not a valid clock"),
+        ("/clock/now", Some(json!("yesterday")), "clock: is not a valid clock"),
         ("/clock/now", Some(json!("+12026-01-01T00:00:00Z")), "clock"),
-        ("/workspace", Some(json!([])), "workspace is no object"),
+        ("/workspace", Some(json!([])), "workspace is not an object"),
         ("/workspace/name", None, "workspace.name: is missing"),
         ("/workspace/name", Some(Value::Null), "workspace.name: is not a text"),
         ("/workspace/seed", Some(json!(7)), "workspace.seed: is not a text"),
         ("/workspace/slow_after_ms", Some(json!(-1)), "workspace.slow_after_ms: is not a number"),
         ("/workspace/faults_made", Some(json!(i64::MAX)), "workspace.faults_made: is not a number"),
         ("/workspace/publishable_key", Some(json!("seam_pk")), "workspace.publishable_key is unknown"),
-        ("/tables", Some(json!([])), "tables is no object"),
-        ("/tables/device", Some(json!({})), "tables.device is no list"),
+        ("/tables", Some(json!([])), "tables is not an object"),
+        ("/tables/device", Some(json!({})), "tables.device is not a list"),
         ("/tables/robot", Some(json!([])), "tables.robot is unknown"),
-        ("/tables/device/0", Some(json!("lock")), "tables.device[0] is no object"),
+        ("/tables/device/0", Some(json!("lock")), "tables.device[0] is not an object"),
         ("/tables/device/1/color", Some(json!("red")), "tables.device[1] has other columns"),
         ("/tables/device/0/workspace_id", id(), "tables.device[0].workspace_id is unknown"),
-        ("/tables/device/0/device_type", Some(json!("toaster")), "tables.device[0].device_type: toaster is no lock"),
+        ("/tables/device/0/device_type", Some(json!("toaster")), "tables.device[0].device_type: toaster is not a lock"),
         ("/tables/device/0/device_id", Some(json!("front")), "tables.device[0].device_id: is not a UUID"),
         ("/tables/device/0/ordinal", Some(json!(2_147_483_647)), "tables.device[0].ordinal: is not a number"),
         ("/tables/device/0/ordinal", Some(json!(1)), "device_workspace_id_ordinal_key"),
         ("/tables/device/0/trouble", Some(json!({ "disconnected_at": "soon" })), "tables.device[0].trouble"),
-        ("/tables/device/0/trouble", Some(Value::Null), "refuses"),
+        ("/tables/device/0/trouble", Some(Value::Null), "rejects"),
         ("/tables/device/0/overrides", Some(json!({ "battery_level": "low" })), "tables.device[0].overrides"),
         ("/tables/device/0/custom_metadata", Some(json!([])), "tables.device[0].custom_metadata"),
         ("/tables/device/1/backup_pool", Some(json!({})), "tables.device[1].backup_pool"),
         ("/tables/device/1/connected_account_id", id(), "there is no connected_account"),
         ("/tables/access_code/0/device_id", id(), "tables.access_code[0].device_id: there is no device"),
         ("/tables/access_code/0/code", Some(json!(1357)), "tables.access_code[0].code: is not a text"),
-        ("/tables/access_code/0/code", Some(json!(incompressible())), "refuses"),
+        ("/tables/access_code/0/code", Some(json!(incompressible())), "rejects"),
         ("/tables/access_code/0/starts_at", Some(json!("2026-03-05T12:00:00Z")), "access_code_check"),
         ("/tables/access_code/0/as_of", Some(json!("infinity")), "tables.access_code[0].as_of: is not an instant"),
         ("/tables/access_code/0/children", Some(json!(0.5)), "tables.access_code[0].children: is not a number"),
@@ -129,7 +129,7 @@ fn damages() -> Vec<Damage> {
         ("/tables/event/0/device_id", id(), "there is no device"),
         ("/tables/event/0/event_type", Some(Value::Null), "tables.event[0].event_type: is not a text"),
         ("/tables/event/0/payload", Some(json!("none")), "tables.event[0].payload"),
-        ("/tables/fault/0/outcome", Some(json!({ "delay": "long" })), "tables.fault[0].outcome: long is no ISO"),
+        ("/tables/fault/0/outcome", Some(json!({ "delay": "long" })), "tables.fault[0].outcome: long is not an ISO"),
         ("/tables/fault/0/after", Some(json!(-1)), "tables.fault[0].after: is not a number"),
         ("/tables/fault/0/times", Some(json!(0)), "fault_times_check"),
         ("/tables/fault/0/fault_id", None, "tables.fault[0].fault_id: is missing"),
@@ -149,22 +149,22 @@ fn apply(document: &Value, (index, value, _): &Damage) -> Value {
 }
 
 #[test]
-fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
+fn invalid_document_is_rejected_with_the_path_of_the_error() {
     run(async {
-        let workspace = TestWorkspace::lived_in(json!({})).await;
-        let (before, good) = (workspace.sight().await, workspace.export().await);
+        let workspace = TestWorkspace::populated(json!({})).await;
+        let (before, good) = (workspace.visible_state().await, workspace.export().await);
         for damage in damages() {
             let reply = workspace.import(&apply(&good, &damage)).await;
             assert_eq!(reply.status, 400, "{}: {}", damage.0, reply.body);
-            let said = reply.invalid("snapshot").join(", ");
-            assert!(said.contains(damage.2), "{}: {said}", damage.0);
+            let message = reply.invalid("snapshot").join(", ");
+            assert!(message.contains(damage.2), "{}: {message}", damage.0);
         }
         let mut doubled = good.clone();
         let event = doubled["tables"]["event"][0].clone();
         doubled["tables"]["event"].as_array_mut().unwrap().push(event);
-        assert!(refuses(&workspace, &signed(doubled)).await.contains("is there twice"));
-        assert_eq!((workspace.snapshots().await.len(), workspace.sight().await), (0, before));
-        // An id that another workspace has is no damage, but it is in the way.
+        assert!(import_error(&workspace, &signed(doubled)).await.contains("is a duplicate"));
+        assert_eq!((workspace.snapshots().await.len(), workspace.visible_state().await), (0, before));
+        // An id that another workspace uses is valid, but conflicts.
         let other = TestWorkspace::with_locks(1).await;
         let damage = ("/tables/device/2/device_id", Some(json!(other.lock(0))), "");
         let error = workspace.import(&apply(&good, &damage)).await.error(409, "conflict");
@@ -173,10 +173,10 @@ fn a_document_in_which_something_does_not_fit_is_refused_with_the_place() {
 }
 
 #[test]
-fn what_a_snapshot_from_before_an_update_does_not_tell_takes_its_usual_value() {
+fn columns_missing_in_an_older_snapshot_get_their_default_values() {
     run(async {
-        let workspace = TestWorkspace::lived_in(json!({})).await;
-        let (before, mut old) = (workspace.sight().await, workspace.export().await);
+        let workspace = TestWorkspace::populated(json!({})).await;
+        let (before, mut old) = (workspace.visible_state().await, workspace.export().await);
         old["workspace"].as_object_mut().unwrap().remove("keeps_expired");
         old["tables"].as_object_mut().unwrap().remove("pin_group");
         for code in old["tables"]["access_code"].as_array_mut().unwrap() {
@@ -184,18 +184,21 @@ fn what_a_snapshot_from_before_an_update_does_not_tell_takes_its_usual_value() {
         }
         let imported = workspace.import(&signed(old)).await.ok()["snapshot_id"].clone();
         workspace.restore(&imported).await;
-        assert_eq!(workspace.sight().await, before);
+        assert_eq!(workspace.visible_state().await, before);
     });
 }
 
-/// Every place in a value, with the value there.
-fn places(value: &Value, path: &str, found: &mut Vec<String>) {
+/// Collects the JSON pointers of a value and of all values in it, the value itself last.
+fn collect_pointers(value: &Value, path: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
-            fields.iter().for_each(|(name, value)| places(value, &format!("{path}/{name}"), found));
+            fields.iter().for_each(|(name, value)| collect_pointers(value, &format!("{path}/{name}"), found));
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, value)| places(value, &format!("{path}/{index}"), found));
+            items
+                .iter()
+                .enumerate()
+                .for_each(|(index, value)| collect_pointers(value, &format!("{path}/{index}"), found));
         }
         _ => {}
     }
@@ -203,12 +206,12 @@ fn places(value: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
+fn randomly_changed_documents_never_make_the_server_fail() {
     run(async {
-        let workspace = TestWorkspace::lived_in(json!({})).await;
+        let workspace = TestWorkspace::populated(json!({})).await;
         let good = workspace.export().await;
-        let mut all = Vec::new();
-        places(&good, "", &mut all);
+        let mut pointers = Vec::new();
+        collect_pointers(&good, "", &mut pointers);
         let values = [
             json!(null),
             json!(-1),
@@ -223,11 +226,12 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
             json!("0001-01-01T00:00:00Z"),
         ];
         let mut dice = 1_usize;
-        let mut taken = 0;
+        let mut import_count = 0;
         for turn in 0..240 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut document = good.clone();
-            *document.pointer_mut(&all[(dice >> 33) % all.len()]).unwrap() = values[turn % values.len()].clone();
+            *document.pointer_mut(&pointers[(dice >> 33) % pointers.len()]).unwrap() =
+                values[turn % values.len()].clone();
             if !document.is_object() {
                 continue;
             }
@@ -236,12 +240,12 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
             if reply.status != 200 {
                 continue;
             }
-            taken += 1;
+            import_count += 1;
             workspace.restore(&reply.body["snapshot_id"]).await;
-            // Answers need not fit the contract any more, but there are answers.
+            // Further requests may be rejected, but the server does not fail.
             let code = json!({ "device_id": workspace.lock(1) });
-            let goes_on = [("/_emulator/clock/advance", json!({ "by": "P1D" })), ("/access_codes/create", code)];
-            for (path, params) in goes_on {
+            let requests = [("/_emulator/clock/advance", json!({ "by": "P1D" })), ("/access_codes/create", code)];
+            for (path, params) in requests {
                 assert!(workspace.post(path, params).await.status < 500, "{path}");
             }
             workspace.export().await;
@@ -250,29 +254,29 @@ fn whatever_is_taken_can_be_lived_on_with_and_nothing_makes_the_server_fail() {
                 .await
                 .ok();
         }
-        assert!(taken > 10, "{taken}");
+        assert!(import_count > 10, "{import_count}");
     });
 }
 
 #[test]
-fn a_document_of_version_1_is_read_with_the_checksum_of_its_time() {
+fn version_1_document_is_read_with_the_checksum_of_version_1() {
     run(async {
-        let workspace = TestWorkspace::lived_in(json!({})).await;
-        let (before, good) = (workspace.sight().await, workspace.export().await);
+        let workspace = TestWorkspace::populated(json!({})).await;
+        let (before, good) = (workspace.visible_state().await, workspace.export().await);
         assert_eq!(good["version"], 2);
         let mut old = good.clone();
         old["version"] = json!(1);
         let imported = workspace.import(&signed(old.clone())).await.ok()["snapshot_id"].clone();
         workspace.restore(&imported).await;
-        assert_eq!(workspace.sight().await, before);
+        assert_eq!(workspace.visible_state().await, before);
         old["checksum"] = good["checksum"].clone();
-        assert!(refuses(&workspace, &old).await.starts_with("checksum"));
+        assert!(import_error(&workspace, &old).await.starts_with("checksum"));
     });
 }
 
 #[test]
-fn the_checksum_of_version_2_is_over_canonical_json() {
-    // What sorting keys and writing numbers as RFC 8785 says gives, hashed by another program.
+fn version_2_checksum_is_computed_over_canonical_json() {
+    // Another program computed the expected hash of the JSON with sorted keys and numbers as in RFC 8785.
     let document =
         json!({ "version": 2, "b": [1.0, 1e21, "é\n"], "a": { "z": null, "y": true }, "checksum": "not part of it" });
     let expected = checksum(document.as_object().unwrap()).unwrap();
@@ -282,16 +286,17 @@ fn the_checksum_of_version_2_is_over_canonical_json() {
 }
 
 #[test]
-fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
+fn inconsistent_document_is_rejected_or_corrected() {
     run(async {
         let seed = "rows that agree";
         let locks = json!([{ "device_type": "igloohome_lock" }, { "device_type": "wyze_lock" }]);
-        let workspace = TestWorkspace::make(json!({ "seed": seed, "locks": locks })).await;
+        let workspace = TestWorkspace::create_with(json!({ "seed": seed, "locks": locks })).await;
         let offline = json!({ "device_id": workspace.lock(0), "is_offline_access_code": true,
                               "starts_at": "2026-03-03T12:00:00Z", "ends_at": "2026-03-04T12:00:00Z" });
         workspace.create(offline.clone()).await;
-        let far = json!({ "device_id": workspace.lock(1), "starts_at": "2026-04-03T12:00:00Z", "ends_at": "2026-04-04T12:00:00Z" });
-        let far = workspace.create(far).await["access_code_id"].clone();
+        let later = json!({ "device_id": workspace.lock(1), "starts_at": "2026-04-03T12:00:00Z",
+                            "ends_at": "2026-04-04T12:00:00Z" });
+        let later = workspace.create(later).await["access_code_id"].clone();
         workspace.advance("PT1M").await;
         workspace.change_lock(1, json!({ "online": false })).await;
         workspace.change_lock(1, json!({ "account_connected": false })).await;
@@ -299,28 +304,28 @@ fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
         workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await.ok();
         let good = workspace.export().await;
         workspace.import(&good).await.ok();
-        // The account of the lock that was cut off: they stand in the order of their ids.
+        // Find the account of the disconnected lock: the export orders the accounts by their ids.
         let accounts = good["tables"]["connected_account"].as_array().unwrap();
-        let cut_off = accounts.iter().position(|account| account["provider"] == "wyze").unwrap();
-        let (of_account, said_of_account) = if cut_off == 0 {
+        let disconnected = accounts.iter().position(|account| account["provider"] == "wyze").unwrap();
+        let (pointer_of_account, message_of_account) = if disconnected == 0 {
             ("/tables/connected_account/0/events_made", "tables.connected_account[0].events_made")
         } else {
             ("/tables/connected_account/1/events_made", "tables.connected_account[1].events_made")
         };
-        for (index, value, said) in [
+        for (index, value, message) in [
             ("/tables/access_code/0/particulars/offline/kind", None, "tables.access_code[0].particulars.offline.kind"),
             ("/tables/access_code/0/particulars/offline", None, "tables.access_code[0].particulars.offline.kind"),
             ("/tables/access_code/0/particulars/offline/kind", Some(json!("weekly")), "offline.kind: is not one of"),
             ("/tables/access_code/0/children", Some(json!(1)), "tables.access_code[0].children: is less than the "),
             ("/tables/device/1/events_made", Some(json!(0)), "tables.device[1].events_made: is less than the "),
             ("/tables/device/1/access_code_ordinal", Some(json!(0)), "tables.device[1].access_code_ordinal"),
-            (of_account, Some(json!(1)), said_of_account),
+            (pointer_of_account, Some(json!(1)), message_of_account),
             ("/workspace/faults_made", Some(json!(0)), "workspace.faults_made: is less than the 1"),
         ] {
-            let refused = refuses(&workspace, &apply(&good, &(index, value, ""))).await;
-            assert!(refused.contains(said), "{index}: {refused}");
+            let error = import_error(&workspace, &apply(&good, &(index, value, ""))).await;
+            assert!(error.contains(message), "{index}: {error}");
         }
-        // When something is due follows from the rest.
+        // `due_at` follows from the other data, so a wrong value has no effect.
         for wrong in [Value::Null, json!("2026-12-01T00:00:00Z")] {
             let edited = apply(&good, &("/tables/access_code/1/due_at", Some(wrong), ""));
             let imported = workspace.import(&edited).await.ok()["snapshot_id"].clone();
@@ -328,7 +333,7 @@ fn a_document_whose_rows_do_not_agree_is_refused_or_mended() {
             let fault = workspace.get("/_emulator/faults/list").await.ok()["faults"][0]["fault_id"].clone();
             workspace.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await.ok();
             workspace.advance_to("2026-04-03T12:00:00.000Z").await;
-            assert_eq!(workspace.access_code(&far).await["status"], "set");
+            assert_eq!(workspace.access_code(&later).await["status"], "set");
             workspace.create(offline_later(&offline)).await;
         }
     });

@@ -1,4 +1,4 @@
-//! Long work of one workspace: what others notice of it, and that it ends when nobody waits for it.
+//! Long work of one workspace: it does not delay other workspaces, and it stops when its client disconnects.
 
 use super::{Latchkey, client, command, folder, post, wait_for};
 use serde_json::{Value, json};
@@ -6,35 +6,36 @@ use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// A workspace with codes that fail for ever, whose clock can be moved; its key.
+/// Creates a workspace with a held clock and codes whose programming always fails. Returns its API key.
 async fn with_failing_codes(latchkey: &Latchkey, count: usize) -> String {
     let params = json!({ "clock": { "held_at": "2026-03-02T12:00:00Z" }, "locks": count });
     let workspace = latchkey.post("/_emulator/workspaces/create", params).await;
     let key = workspace["api_key"].as_str().unwrap().to_owned();
-    let ask = async |path: &str, body: Value| post(&latchkey.base_url, &key, path, &body).await.unwrap();
-    ask("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await;
-    let devices: Vec<&Value> = workspace["devices"].as_array().unwrap().iter().map(|it| &it["device_id"]).collect();
-    let made = ask("/access_codes/create_multiple", json!({ "device_ids": devices })).await;
-    assert_eq!(made["ok"], true, "{made}");
+    let send = async |path: &str, body: Value| post(&latchkey.base_url, &key, path, &body).await.unwrap();
+    send("/_emulator/faults/create", json!({ "operation": "set", "outcome": { "fail": {} } })).await;
+    let devices: Vec<&Value> =
+        workspace["devices"].as_array().unwrap().iter().map(|device| &device["device_id"]).collect();
+    let created = send("/access_codes/create_multiple", json!({ "device_ids": devices })).await;
+    assert_eq!(created["ok"], true, "{created}");
     key
 }
 
-/// How long requests of the sandbox take, the longest of so many.
+/// Sends `count` pairs of requests of the sandbox. Returns the longest duration of a pair.
 async fn longest_of(latchkey: &Latchkey, count: usize) -> Duration {
     let mut longest = Duration::ZERO;
     for _ in 0..count {
-        let begun = Instant::now();
+        let started = Instant::now();
         let health = client().get(format!("{}/health", latchkey.base_url)).send().await.unwrap();
         assert_eq!(health.status(), 200);
         latchkey.post("/devices/list", json!({})).await;
-        longest = longest.max(begun.elapsed());
+        longest = longest.max(started.elapsed());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     longest
 }
 
 #[test]
-fn advance_over_years_is_refused_at_its_limit_and_no_neighbour_notices() {
+fn advance_beyond_the_step_limit_is_rejected_and_delays_no_other_workspace() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let mut advances = tokio::task::JoinSet::new();
@@ -55,22 +56,22 @@ fn advance_over_years_is_refused_at_its_limit_and_no_neighbour_notices() {
 }
 
 #[test]
-fn advance_ends_when_its_client_has_gone() {
+fn advance_stops_when_its_client_disconnects() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let key = with_failing_codes(&latchkey, 20).await;
-        let mut asking = latchkey.connect();
+        let mut client = latchkey.connect();
         let body = r#"{"by":"P6570D"}"#;
         write!(
-            asking,
+            client,
             "POST /_emulator/clock/advance HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             body.len()
         )
         .unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
-        drop(asking);
-        // It holds all locks of its workspace as long as it goes on.
+        drop(client);
+        // The advance would hold the row locks of its workspace for as long as it runs.
         let begun = Instant::now();
         let moved = post(&latchkey.base_url, &key, "/_emulator/clock/advance", &json!({ "by": "PT1S" })).await.unwrap();
         assert_eq!(moved["now"], "2026-03-02T12:00:01.000Z", "what was given up has not happened");
@@ -79,7 +80,7 @@ fn advance_ends_when_its_client_has_gone() {
 }
 
 #[test]
-fn clock_that_runs_away_stops_nobody_else() {
+fn clock_with_a_huge_rate_does_not_delay_other_workspaces() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
     wait_for(async {
         let key = with_failing_codes(&latchkey, 20).await;
@@ -88,9 +89,9 @@ fn clock_that_runs_away_stops_nobody_else() {
         let longest = longest_of(&latchkey, 50).await;
         assert!(longest < Duration::from_secs(2), "{longest:?}");
         let found = latchkey.post("/devices/list", json!({})).await;
-        let made =
+        let created =
             latchkey.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
-        let params = json!({ "access_code_id": made["access_code"]["access_code_id"] });
+        let params = json!({ "access_code_id": created["access_code"]["access_code_id"] });
         let begun = Instant::now();
         while latchkey.post("/access_codes/get", params.clone()).await["access_code"]["status"] != "set" {
             assert!(begun.elapsed() < Duration::from_secs(3), "its lock never confirms");
@@ -100,22 +101,22 @@ fn clock_that_runs_away_stops_nobody_else() {
 }
 
 #[test]
-fn database_connections_are_at_least_one() {
-    let complaint = refusal_of(&["--database-connections", "0"]);
-    assert!(complaint.contains("--database-connections") && complaint.contains("1.."), "{complaint}");
+fn database_connections_setting_must_be_at_least_one() {
+    let stderr = usage_error(&["--database-connections", "0"]);
+    assert!(stderr.contains("--database-connections") && stderr.contains("1.."), "{stderr}");
 }
 
-fn refusal_of(arguments: &[&str]) -> String {
+fn usage_error(arguments: &[&str]) -> String {
     let output = command(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// A file system of its own, which goes when this goes.
+/// A small file system in memory, unmounted on drop.
 struct SmallFileSystem(tempfile::TempDir);
 
 impl SmallFileSystem {
-    /// `None`: only root may make one, and not everywhere.
+    /// Mounts the file system. `None` if that fails: only root may mount, and not on every machine.
     fn new(megabytes: usize) -> Option<Self> {
         let folder = folder();
         let size = format!("size={megabytes}m,mode=755");
@@ -131,7 +132,7 @@ impl Drop for SmallFileSystem {
 }
 
 #[test]
-fn disk_that_is_full_is_answered_with_503_until_it_is_not() {
+fn full_disk_fails_requests_until_it_has_space_again() {
     let Some(small) = SmallFileSystem::new(120) else { return };
     let latchkey = Latchkey::with_data(&small.0.path().join("kept"));
     wait_for(async {
@@ -146,23 +147,23 @@ fn disk_that_is_full_is_answered_with_503_until_it_is_not() {
         assert_eq!(create().await.0, 200);
         let output = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", fill.display())).output();
         assert!(!output.unwrap().status.success(), "it ends because there is no space");
-        let mut made = 1;
+        let mut created = 1;
         let begun = Instant::now();
         loop {
             match create().await {
-                (200, _) => made += 1,
+                (200, _) => created += 1,
                 (503, body) => {
                     assert_eq!(body["error"]["type"], "service_unavailable", "{body}");
                     break;
                 }
-                // A log that cannot be written stops the database while it commits.
+                // The database stops during a commit if it cannot write its log: the outcome is unknown.
                 (500, body) => {
-                    assert!(body.to_string().contains("may have been carried out"), "{body}");
+                    assert!(body.to_string().contains("may have been executed"), "{body}");
                     break;
                 }
                 (_, body) => panic!("{body}"),
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{made} codes and still not full");
+            assert!(begun.elapsed() < Duration::from_secs(30), "{created} codes and still not full");
         }
         std::fs::remove_file(&fill).unwrap();
         let begun = Instant::now();

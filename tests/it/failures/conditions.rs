@@ -1,14 +1,15 @@
-//! What a tester puts on a code, what never comes by itself, and codes that stay when they have ended.
+//! Injected errors and warnings of codes, conditions that occur only when injected, and expired codes that stay listed.
 
 use super::{
-    DAY, HOUR, after, change, delete, events, fault, go_to, kinds, no_fault, own_error, seen, told, update, window,
+    DAY, HOUR, access_code_error, after, change, create_fault, delete, delete_fault, events, events_of_type,
+    issue_codes, move_clock_to, state_of, update, window,
 };
 use crate::support::{TestWorkspace, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[test]
-fn conditions_put_on_a_code_stay_until_they_are_cleared() {
+fn injected_conditions_stay_until_they_are_cleared() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let errors =
@@ -25,23 +26,23 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
         for (at, (kind, code)) in (1..).zip(errors.into_iter().chain(warnings.map(|code| ("warning", code)))) {
             let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
             let at = at * 10 * DAY;
-            go_to(&workspace, at).await;
-            let put = async |id: &Value, message: Option<&str>| {
-                let mut put = json!({ "access_code_id": id, format!("{kind}_code"): code });
-                message.inspect(|message| put["message"] = json!(message));
-                workspace.post(&format!("/_emulator/access_codes/add_{kind}"), put).await.ok()["access_code"].clone()
+            move_clock_to(&workspace, at).await;
+            let inject = async |id: &Value, message: Option<&str>| {
+                let mut params = json!({ "access_code_id": id, format!("{kind}_code"): code });
+                message.inspect(|message| params["message"] = json!(message));
+                workspace.post(&format!("/_emulator/access_codes/add_{kind}"), params).await.ok()["access_code"].clone()
             };
             let list = format!("{kind}s");
-            let own = put(id, Some("in our words")).await;
+            let changed = inject(id, Some("in our words")).await;
             let expected = if kind == "error" {
-                own_error(&json!({ "message": "in our words" }), code, at)
+                access_code_error(&json!({ "message": "in our words" }), code, at)
             } else {
                 json!({ "warning_code": code, "message": "in our words", "created_at": after(at) })
             };
-            assert_eq!(own[&list], json!([expected]));
-            assert_eq!(workspace.access_code(id).await, own);
+            assert_eq!(changed[&list], json!([expected]));
+            assert_eq!(workspace.access_code(id).await, changed);
             update(&workspace, id, json!({ "name": "renamed" })).await;
-            go_to(&workspace, at + 3 * DAY).await;
+            move_clock_to(&workspace, at + 3 * DAY).await;
             let later = workspace.access_code(id).await;
             assert_eq!(
                 (&later["status"], &later["name"], &later[&list]),
@@ -49,8 +50,8 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
             );
 
             let other = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
-            let usual = put(other, None).await;
-            assert_eq!(kinds(&usual[&list]), [code]);
+            let usual = inject(other, None).await;
+            assert_eq!(issue_codes(&usual[&list]), [code]);
             assert!(!usual[&list][0]["message"].as_str().unwrap().is_empty());
 
             let cleared = workspace.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
@@ -59,29 +60,29 @@ fn conditions_put_on_a_code_stay_until_they_are_cleared() {
                 (&json!([]), &json!([]))
             );
             assert_eq!(workspace.access_code(id).await["errors"], json!([]));
-            assert_eq!(kinds(&workspace.access_code(other).await[&list]), [code], "the other keeps what it has");
-            let told: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
-            assert!(!told.contains(&format!("access_code.{code}")), "{told:?}");
+            assert_eq!(issue_codes(&workspace.access_code(other).await[&list]), [code], "the other keeps what it has");
+            let event_types: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
+            assert!(!event_types.contains(&format!("access_code.{code}")), "{event_types:?}");
         }
     });
 }
 
 #[test]
-fn a_condition_under_its_old_name_is_put_on_a_code_under_its_new_one() {
+fn deprecated_error_codes_are_added_under_their_new_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
         for old in ["failed_to_expire", "failed_to_remove"] {
-            let put = json!({ "access_code_id": id, "error_code": old });
-            let put = workspace.post("/_emulator/access_codes/add_error", put).await.ok();
-            assert_eq!(kinds(&put["access_code"]["errors"]), ["failed_to_delete"], "{old}");
+            let injected = json!({ "access_code_id": id, "error_code": old });
+            let injected = workspace.post("/_emulator/access_codes/add_error", injected).await.ok();
+            assert_eq!(issue_codes(&injected["access_code"]["errors"]), ["failed_to_delete"], "{old}");
             workspace.post("/_emulator/access_codes/clear", json!({ "access_code_id": id })).await.ok();
         }
     });
 }
 
 #[test]
-fn nothing_unreleased_or_deprecated_is_told_by_itself() {
+fn unreleased_and_deprecated_conditions_occur_only_when_injected() {
     run(async {
         let never = [
             "failed_to_issue",
@@ -98,8 +99,8 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
                                 "outcome": { "fail": {} }, "after": 1, "times": 40 });
             let slow =
                 json!({ "operation": operation, "device_id": workspace.lock(1), "outcome": { "delay": "PT5M" } });
-            fault(&workspace, fails).await;
-            fault(&workspace, slow).await;
+            create_fault(&workspace, fails).await;
+            create_fault(&workspace, slow).await;
         }
         let mut ids = Vec::new();
         for index in [0, 1, 2] {
@@ -115,7 +116,7 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
         }
         let mut shown = BTreeSet::new();
         for step in 0..40 {
-            go_to(&workspace, step * step * HOUR / 10).await;
+            move_clock_to(&workspace, step * step * HOUR / 10).await;
             match step {
                 10 => drop(change(&workspace, 2, json!({ "online": false })).await),
                 12 => {
@@ -131,9 +132,9 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
                 _ => {}
             }
             for later in [0, 100_000] {
-                go_to(&workspace, step * step * HOUR / 10 + later).await;
+                move_clock_to(&workspace, step * step * HOUR / 10 + later).await;
                 for id in &ids {
-                    shown.extend(seen(&workspace, id).await.split(' ').map(str::to_owned));
+                    shown.extend(state_of(&workspace, id).await.split(' ').map(str::to_owned));
                 }
             }
         }
@@ -148,89 +149,90 @@ fn nothing_unreleased_or_deprecated_is_told_by_itself() {
         }
         let listed =
             workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 })).await.ok();
-        let types = listed["events"].as_array().unwrap().iter().map(|it| it["event_type"].as_str().unwrap().to_owned());
+        let types =
+            listed["events"].as_array().unwrap().iter().map(|event| event["event_type"].as_str().unwrap().to_owned());
         let types: BTreeSet<_> = types.collect();
         for name in never {
             assert!(!shown.contains(name), "{name}");
-            assert!(!types.iter().any(|it| it.ends_with(name)), "{name}: {types:?}");
+            assert!(!types.iter().any(|event_type| event_type.ends_with(name)), "{name}: {types:?}");
         }
     });
 }
 
 #[test]
-fn where_expired_codes_are_kept_they_read_unset_and_can_still_be_found() {
+fn expired_codes_stay_listed_as_unset_with_keep_expired_access_codes() {
     run(async {
         let locks = json!([{ "device_type": "wyze_lock", "max_active_codes_supported": 1 }]);
-        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
+        let workspace = TestWorkspace::create_with(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
         let mut params = window(&workspace, 0, 0, HOUR);
         params["code"] = json!("1357");
         params["common_code_key"] = json!("key");
         let id = &workspace.create(params.clone()).await["access_code_id"];
-        go_to(&workspace, HOUR).await;
-        assert_eq!(seen(&workspace, id).await, "removing deleting being_deleted");
-        go_to(&workspace, HOUR + 250).await;
-        assert_eq!(seen(&workspace, id).await, "unset");
-        go_to(&workspace, DAY).await;
-        assert_eq!(seen(&workspace, id).await, "unset");
-        let kept = workspace.access_code(id).await;
-        assert_eq!((&kept["is_scheduled_on_device"], &kept["appearance"]), (&json!(false), &Value::Null));
+        move_clock_to(&workspace, HOUR).await;
+        assert_eq!(state_of(&workspace, id).await, "removing deleting being_deleted");
+        move_clock_to(&workspace, HOUR + 250).await;
+        assert_eq!(state_of(&workspace, id).await, "unset");
+        move_clock_to(&workspace, DAY).await;
+        assert_eq!(state_of(&workspace, id).await, "unset");
+        let expired = workspace.access_code(id).await;
+        assert_eq!((&expired["is_scheduled_on_device"], &expired["appearance"]), (&json!(false), &Value::Null));
         let listed = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
-        assert_eq!(listed["access_codes"], json!([kept]));
-        let all = ["created@0", "set_on_device@250", "removed_from_device@3600250"];
-        assert_eq!(events(&workspace, id).await, all);
-        // It cannot be changed any more, neither alone nor with others.
+        assert_eq!(listed["access_codes"], json!([expired]));
+        let expected = ["created@0", "set_on_device@250", "removed_from_device@3600250"];
+        assert_eq!(events(&workspace, id).await, expected);
+        // An expired code cannot be updated, neither alone nor together with its linked codes.
         let change = json!({ "access_code_id": id, "name": "again" });
         workspace.post("/access_codes/update", change).await.error(404, "access_code_not_found");
-        let all = json!({ "common_code_key": "key", "name": "again" });
-        workspace.post("/access_codes/update_multiple", all).await.error(404, "access_code_not_found");
+        let change = json!({ "common_code_key": "key", "name": "again" });
+        workspace.post("/access_codes/update_multiple", change).await.error(404, "access_code_not_found");
 
-        // Its PIN and its place are free for others, for ever.
+        // Other codes, including ongoing ones, can use its PIN and its place.
         let other =
             &workspace.create(json!({ "device_id": workspace.lock(0), "code": "1357" })).await["access_code_id"];
-        go_to(&workspace, DAY + 250).await;
-        assert_eq!(seen(&workspace, other).await, "set");
+        move_clock_to(&workspace, DAY + 250).await;
+        assert_eq!(state_of(&workspace, other).await, "set");
         delete(&workspace, id).await;
-        go_to(&workspace, DAY + 500).await;
-        assert_eq!(seen(&workspace, id).await, "gone");
+        move_clock_to(&workspace, DAY + 500).await;
+        assert_eq!(state_of(&workspace, id).await, "gone");
         assert_eq!(events(&workspace, id).await[3..], [format!("deleted@{}", DAY + 500)]);
-        assert_eq!(told(&workspace, "access_code.removed_from_device").await.len(), 1);
+        assert_eq!(events_of_type(&workspace, "access_code.removed_from_device").await.len(), 1);
 
-        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": false, "locks": 1 })).await;
+        let workspace = TestWorkspace::create_with(json!({ "keep_expired_access_codes": false, "locks": 1 })).await;
         let id = &workspace.create(window(&workspace, 0, 0, HOUR)).await["access_code_id"];
-        go_to(&workspace, HOUR + 250).await;
-        assert_eq!(seen(&workspace, id).await, "gone");
+        move_clock_to(&workspace, HOUR + 250).await;
+        assert_eq!(state_of(&workspace, id).await, "gone");
         assert_eq!(events(&workspace, id).await[2..], ["removed_from_device@3600250", "deleted@3600250"]);
     });
 }
 
 #[test]
-fn where_expired_codes_are_kept_offline_ones_are_too() {
+fn expired_offline_codes_stay_listed_with_keep_expired_access_codes() {
     run(async {
         let locks = json!([{ "device_type": "igloohome_lock" }]);
-        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
+        let workspace = TestWorkspace::create_with(json!({ "keep_expired_access_codes": true, "locks": locks })).await;
         let mut params = window(&workspace, 0, HOUR, 2 * HOUR);
         params["is_offline_access_code"] = json!(true);
         let id = &workspace.create(params).await["access_code_id"];
-        go_to(&workspace, 2 * HOUR - 1).await;
-        assert_eq!(seen(&workspace, id).await, "set");
+        move_clock_to(&workspace, 2 * HOUR - 1).await;
+        assert_eq!(state_of(&workspace, id).await, "set");
         for at in [2 * HOUR, DAY] {
-            go_to(&workspace, at).await;
-            assert_eq!(seen(&workspace, id).await, "unset", "at {at}");
+            move_clock_to(&workspace, at).await;
+            assert_eq!(state_of(&workspace, id).await, "unset", "at {at}");
         }
         assert_eq!(events(&workspace, id).await, ["created@0", "set_on_device@3600000"]);
     });
 }
 
 #[test]
-fn a_code_that_fails_to_leave_is_kept_only_when_it_has_left() {
+fn code_whose_removal_fails_is_unset_only_once_it_is_off_the_lock() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "keep_expired_access_codes": true, "locks": 1 })).await;
-        let broken = fault(&workspace, json!({ "operation": "remove", "outcome": { "fail": {} } })).await;
+        let workspace = TestWorkspace::create_with(json!({ "keep_expired_access_codes": true, "locks": 1 })).await;
+        let broken = create_fault(&workspace, json!({ "operation": "remove", "outcome": { "fail": {} } })).await;
         let id = &workspace.create(window(&workspace, 0, 0, HOUR)).await["access_code_id"];
-        go_to(&workspace, DAY).await;
-        assert_eq!(seen(&workspace, id).await, "removing deleting failed_to_remove_from_device being_deleted");
-        no_fault(&workspace, &broken).await;
-        go_to(&workspace, DAY + HOUR).await;
-        assert_eq!(seen(&workspace, id).await, "unset");
+        move_clock_to(&workspace, DAY).await;
+        assert_eq!(state_of(&workspace, id).await, "removing deleting failed_to_remove_from_device being_deleted");
+        delete_fault(&workspace, &broken).await;
+        move_clock_to(&workspace, DAY + HOUR).await;
+        assert_eq!(state_of(&workspace, id).await, "unset");
     });
 }

@@ -1,17 +1,17 @@
-//! What goes wrong on the way to the lock and off it, and how codes end.
+//! Failures and delays of operations, and the end of codes.
 
 use super::*;
 use crate::domain::access_code::lifecycle::rare_fields::{Fail, Failure};
 
-/// A lock whose operations somebody ends by hand.
+/// Lock whose operations are completed by hand.
 const BY_HAND: Lock = Lock { programming: None, ..LOCK };
 
 fn fail(error_code: Option<&str>) -> Fail {
     Fail { error_code: error_code.map(str::to_owned), ..Fail::default() }
 }
 
-/// Has the operation in flight, or the one due next, fail. Gives what happened.
-fn fails(state: &mut CodeState, at: Timestamp, fail: Fail) -> Vec<DomainEvent> {
+/// Starts the next operation and makes it fail. Returns the domain events.
+fn run_failing_operation(state: &mut CodeState, at: Timestamp, fail: Fail) -> Vec<DomainEvent> {
     let mut domain_events = Vec::new();
     state.apply(&LOCK, at, Step::Begin, (None, None), &mut domain_events);
     state.apply(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut domain_events);
@@ -23,7 +23,7 @@ fn failure(state: &CodeState) -> &Failure {
 }
 
 #[test]
-fn operation_that_is_not_done_after_a_while_is_told_once() {
+fn slow_operation_is_reported_once() {
     let mut state = code(true, None);
     let minute = at(0) + TimeDelta::minutes(1);
     assert_eq!(state.run_until(&BY_HAND, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
@@ -34,7 +34,7 @@ fn operation_that_is_not_done_after_a_while_is_told_once() {
 }
 
 #[test]
-fn removal_that_is_not_done_after_a_while_has_failed_and_goes_on() {
+fn slow_removal_is_reported_as_failed_and_continues() {
     let mut state = ran(code(true, None), at(1));
     state.request_deletion(at(2));
     let minute = at(2) + TimeDelta::minutes(1);
@@ -48,7 +48,7 @@ fn removal_that_is_not_done_after_a_while_has_failed_and_goes_on() {
 }
 
 #[test]
-fn removal_from_a_lock_that_is_out_of_reach_has_failed_at_once() {
+fn removal_from_an_unreachable_lock_is_reported_as_failed_at_once() {
     let since = |unreachable_since: Option<i64>| {
         let lock = Lock { reachable_since: None, unreachable_since: unreachable_since.map(at), ..LOCK };
         let mut state = ran(code(true, None), at(1));
@@ -71,11 +71,11 @@ fn removal_from_a_lock_that_is_out_of_reach_has_failed_at_once() {
 }
 
 #[test]
-fn failed_attempts_are_made_again_after_twice_as_long_up_to_ten_minutes() {
+fn retry_delay_doubles_up_to_ten_minutes() {
     let mut state = code(true, None);
     let mut now = at(0);
     for (attempts, seconds) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 320), (7, 600), (8, 600)] {
-        let domain_events = fails(&mut state, now, fail(None));
+        let domain_events = run_failing_operation(&mut state, now, fail(None));
         assert_eq!(domain_events.len(), usize::from(attempts == 1), "told once");
         assert_eq!((failure(&state).attempts, failure(&state).since), (attempts, at(0)));
         assert_eq!(failure(&state).retry_at, Some(now + TimeDelta::seconds(seconds)));
@@ -89,60 +89,60 @@ fn failed_attempts_are_made_again_after_twice_as_long_up_to_ten_minutes() {
 }
 
 #[test]
-fn failure_says_what_failed_unless_it_is_told_otherwise() {
+fn failure_has_the_default_code_and_message_unless_they_are_given() {
     let mut state = code(true, None);
-    assert_eq!(fails(&mut state, at(0), fail(None)), [DomainEvent::FailedToSet]);
+    assert_eq!(run_failing_operation(&mut state, at(0), fail(None)), [DomainEvent::FailedToSet]);
     assert_eq!(failure(&state).error_code, "failed_to_set_on_device");
     assert_eq!(failure(&state).message, "The access code could not be set on the device. Seam keeps trying.");
     let other = Fail { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
-    assert_eq!(fails(&mut state, at(1), other), [DomainEvent::FailedToSet], "another one is told");
+    assert_eq!(run_failing_operation(&mut state, at(1), other), [DomainEvent::FailedToSet], "another one is told");
     assert_eq!((failure(&state).message.as_str(), failure(&state).since), ("A bad day.", at(1)));
     let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
-    assert_eq!(fails(&mut removed, at(2), fail(None)), [DomainEvent::FailedToRemove]);
+    assert_eq!(run_failing_operation(&mut removed, at(2), fail(None)), [DomainEvent::FailedToRemove]);
     assert_eq!(failure(&removed).error_code, "failed_to_remove_from_device");
     assert_eq!(failure(&removed).message, "The access code could not be removed from the device. Seam keeps trying.");
 }
 
 #[test]
-fn pin_that_breaks_the_rules_of_a_lock_is_not_tried_again() {
+fn pin_that_violates_the_code_constraints_is_not_retried() {
     let mut state = code(true, None);
-    fails(&mut state, at(0), fail(Some("code_constraints_violated")));
+    run_failing_operation(&mut state, at(0), fail(Some("code_constraints_violated")));
     assert!(failure(&state).is_final);
     assert_eq!(state.next(&LOCK), None);
     state.request_deletion(at(1));
     assert_eq!(state.run_until(&LOCK, at(2)).domain_events, [(after(1, 250), Deleted)]);
     let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
-    fails(&mut removed, at(2), fail(Some("code_constraints_violated")));
+    run_failing_operation(&mut removed, at(2), fail(Some("code_constraints_violated")));
     assert!(!failure(&removed).is_final, "what is to go is tried for ever");
 }
 
 #[test]
-fn attempt_is_made_at_once_when_what_stood_in_the_way_is_gone() {
+fn try_again_makes_the_retry_due_at_once_and_resets_the_attempts() {
     let mut state = code(true, None);
-    state.try_again(at(0));
+    state.retry_now(at(0));
     assert_eq!(state.rare_fields.failure, None);
     for hours in 0..3 {
-        fails(&mut state, at(hours), fail(Some("no_space_for_access_code_on_device")));
+        run_failing_operation(&mut state, at(hours), fail(Some("no_space_for_access_code_on_device")));
     }
     assert!(failure(&state).is_blocked());
-    state.try_again(at(3));
+    state.retry_now(at(3));
     assert_eq!((failure(&state).attempts, failure(&state).retry_at), (0, Some(at(3))));
     assert!(!state.is_retry(Step::Begin, at(99)), "it is more than to try again");
     let mut slow = ran(code(true, None), at(1));
     slow.request_deletion(at(2));
     slow.run_until(&BY_HAND, at(9));
     let before = slow.clone();
-    slow.try_again(at(10));
+    slow.retry_now(at(10));
     assert_eq!(slow, before, "no further attempt is to come");
 }
 
 #[test]
-fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
+fn is_retry_is_false_if_the_code_ends_by_then() {
     let failed = |window| {
         let mut state = code(true, window);
-        fails(&mut state, at(0), fail(None));
+        run_failing_operation(&mut state, at(0), fail(None));
         state
     };
     assert!(!code(true, None).is_retry(Step::Begin, at(99)));
@@ -154,25 +154,25 @@ fn retry_is_no_more_than_that_unless_the_code_ends_meanwhile() {
     assert!(!failed(None).is_retry(Step::Slow, at(99)));
     let mut leaving = ran(code(true, Some((0, 50))), at(1));
     leaving.request_deletion(at(2));
-    fails(&mut leaving, at(2), fail(None));
+    run_failing_operation(&mut leaving, at(2), fail(None));
     assert!(leaving.is_retry(Step::Begin, at(99)), "its end changes nothing any more");
 }
 
 #[test]
-fn fault_makes_an_operation_late_or_never_done() {
-    let begun = |injected_outcome: FaultOutcome| {
+fn fault_delays_an_operation_or_fails_it_or_never_finishes_it() {
+    let started = |injected_outcome: FaultOutcome| {
         let mut state = code(true, None);
         state.apply(&LOCK, at(0), Step::Begin, (Some(injected_outcome), None), &mut Vec::new());
         state
     };
     let minute = at(0) + TimeDelta::minutes(1);
-    let mut never = begun(FaultOutcome::Never);
+    let mut never = started(FaultOutcome::Never);
     assert_eq!(never.run_until(&LOCK, at(9)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
-    let mut late = begun(FaultOutcome::Delay("PT30S".to_owned()));
+    let mut late = started(FaultOutcome::Delay("PT30S".to_owned()));
     assert_eq!(late.run_until(&LOCK, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
-    let mut by_hand = begun(FaultOutcome::Delay("PT30S".to_owned()));
+    let mut by_hand = started(FaultOutcome::Delay("PT30S".to_owned()));
     assert_eq!(by_hand.run_until(&BY_HAND, at(9)).domain_events, [(at(0) + TimeDelta::seconds(30), SetOnDevice)]);
-    let mut failing = begun(FaultOutcome::Fail(fail(Some("bad_day"))));
+    let mut failing = started(FaultOutcome::Fail(fail(Some("bad_day"))));
     assert_eq!(
         failing.run_until(&LOCK, at(0) + TimeDelta::seconds(5)).domain_events,
         [(after(0, 250), DomainEvent::FailedToSet)]
@@ -185,36 +185,36 @@ fn fault_makes_an_operation_late_or_never_done() {
 }
 
 #[test]
-fn lock_that_goes_offline_breaks_off_what_it_was_doing() {
+fn break_off_aborts_the_operation_until_the_lock_is_back_online() {
     let mut state = code(true, None);
     state.apply(&LOCK, at(0), Step::Begin, (Some(FaultOutcome::Never), None), &mut Vec::new());
-    state.break_off();
-    assert_eq!((state.working_since, state.rare_fields.injected_outcome.clone()), (None, None));
+    state.abort_operation();
+    assert_eq!((state.operation_started_at, state.rare_fields.injected_outcome.clone()), (None, None));
     let back = Lock { reachable_since: Some(at(5)), ..LOCK };
     assert_eq!(state.run_until(&back, at(9)).domain_events, [(after(5, 250), SetOnDevice)]);
 }
 
 #[test]
-fn code_that_has_ended_stays_to_be_seen_where_the_workspace_keeps_it() {
-    let keeping = Lock { keeps_expired: true, ..LOCK };
+fn expired_code_stays_visible_if_the_workspace_keeps_expired_codes() {
+    let keeping_lock = Lock { keeps_expired: true, ..LOCK };
     let mut state = code(true, Some((1, 5)));
-    let ended = state.run_until(&keeping, at(9)).domain_events;
+    let ended = state.run_until(&keeping_lock, at(9)).domain_events;
     assert_eq!(ended.last(), Some(&(after(5, 250), RemovedFromDevice)));
     assert!(state.rare_fields.has_expired);
-    assert_eq!((state.gone_at, state.status(false), state.next(&keeping)), (None, Unset, None));
+    assert_eq!((state.gone_at, state.status(false), state.next(&keeping_lock)), (None, Unset, None));
     assert_eq!((state.work(), state.pending_mutations(), state.removing_since()), (None, vec![], None));
     state.request_deletion(at(10));
     assert_eq!((state.status(false), state.removing_since()), (Removing, Some(at(10))));
-    assert_eq!(state.run_until(&keeping, at(11)).domain_events, [(after(10, 250), Deleted)]);
+    assert_eq!(state.run_until(&keeping_lock, at(11)).domain_events, [(after(10, 250), Deleted)]);
     let mut deleted = code(true, Some((1, 5)));
-    deleted.run_until(&keeping, at(2));
+    deleted.run_until(&keeping_lock, at(2));
     deleted.request_deletion(at(2));
-    deleted.run_until(&keeping, at(9));
+    deleted.run_until(&keeping_lock, at(9));
     assert_eq!((deleted.gone_at, deleted.rare_fields.has_expired), (Some(after(2, 250)), false));
 }
 
 #[test]
-fn code_is_removed_since_it_was_deleted_or_ended_whichever_came_first() {
+fn removing_since_is_the_earlier_of_deletion_and_end() {
     let mut state = ran(code(true, Some((1, 5))), at(3));
     assert_eq!(state.removing_since(), None);
     state.deletion_requested_at = Some(at(4));
@@ -226,35 +226,35 @@ fn code_is_removed_since_it_was_deleted_or_ended_whichever_came_first() {
 }
 
 #[test]
-fn end_of_a_code_forgets_what_went_wrong() {
+fn expire_clears_the_failure_and_the_delay() {
     let mut state = code(true, Some((-1, 5)));
-    fails(&mut state, at(0), fail(None));
+    run_failing_operation(&mut state, at(0), fail(None));
     state.rare_fields.slow_since = Some(at(0));
     state.apply(&LOCK, at(5), Step::Expire, (None, None), &mut Vec::new());
     assert_eq!(
-        (state.rare_fields.failure.clone(), state.rare_fields.slow_since, state.working_since),
+        (state.rare_fields.failure.clone(), state.rare_fields.slow_since, state.operation_started_at),
         (None, None, None)
     );
 }
 
 #[test]
-fn code_that_a_provider_chooses_is_told_before_the_lock_has_it() {
+fn assigned_pin_is_recorded_before_the_code_is_set() {
     let mut state = code(true, None);
     state.rare_fields.awaits_code = true;
-    let told = Change { code: Some((None, Some("1357".to_owned()))), ..Change::default() };
-    let expected = [(after(0, 250), DomainEvent::Changed(told)), (after(0, 250), SetOnDevice)];
+    let change = Change { code: Some((None, Some("1357".to_owned()))), ..Change::default() };
+    let expected = [(after(0, 250), DomainEvent::Changed(change)), (after(0, 250), SetOnDevice)];
     assert_eq!(state.clone().run_until(&LOCK, at(1)).domain_events, expected);
     let offline = Lock { reachable_since: None, ..LOCK };
     assert_eq!(state.clone().run_until(&offline, at(1)).domain_events, expected[..1], "whatever the lock does");
-    let untold = state.run_until(&BY_HAND, at(1)).domain_events;
-    assert_eq!(untold, [(at(0) + TimeDelta::minutes(1), DomainEvent::DelayInSetting)]);
+    let unassigned = state.run_until(&BY_HAND, at(1)).domain_events;
+    assert_eq!(unassigned, [(at(0) + TimeDelta::minutes(1), DomainEvent::DelayInSetting)]);
     assert!(state.rare_fields.awaits_code && state.next(&LOCK).is_some_and(|(_, step)| step == Step::Assign));
     state.request_deletion(at(2));
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), Deleted)]);
 }
 
 #[test]
-fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
+fn offline_code_needs_no_reachable_lock_to_be_set_or_to_end() {
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
     let mut state = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     assert_eq!(state.opens_at(), at(0));
@@ -262,10 +262,10 @@ fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
     assert_eq!(ran.domain_events, [(at(100), SetOnDevice)]);
     assert_eq!((state.first_held_at, state.status(false)), (Some(after(0, 250)), Set));
     assert_eq!(state.run_until(&unreachable, at(300)).domain_events, [(at(200), Deleted)]);
-    let keeping = Lock { keeps_expired: true, ..unreachable };
-    let mut kept = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
-    assert_eq!(kept.run_until(&keeping, at(300)).domain_events, [(at(100), SetOnDevice)]);
-    assert_eq!((kept.rare_fields.has_expired, kept.gone_at, kept.held), (true, None, None));
+    let keeping_lock = Lock { keeps_expired: true, ..unreachable };
+    let mut expired = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
+    assert_eq!(expired.run_until(&keeping_lock, at(300)).domain_events, [(at(100), SetOnDevice)]);
+    assert_eq!((expired.rare_fields.has_expired, expired.gone_at, expired.held), (true, None, None));
     let mut deleted = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     deleted.run_until(&unreachable, at(50));
     assert_eq!(deleted.status(false), Unset, "it waits for its start");
@@ -277,7 +277,7 @@ fn offline_code_is_known_to_its_maker_at_once_and_ends_by_itself() {
 }
 
 #[test]
-fn code_that_is_gone_has_nothing_to_come() {
+fn gone_code_has_no_next_step() {
     let mut state = code(true, Some((100, 200)));
     state.gone_at = Some(at(1));
     assert_eq!((state.next(&LOCK), state.work()), (None, None));

@@ -1,12 +1,12 @@
-//! What the routes for faults, programming and conditions do not take.
+//! Invalid requests to the endpoints for faults, programming and conditions.
 
-use super::make;
+use super::create_code;
+use crate::failures::{create_fault, delete, fault_uses, faults, move_clock_to, state_of};
 use crate::support::{TestWorkspace, UNKNOWN, post_as, run};
-use crate::trouble::{delete, fault, faults, go_to, seen, used};
 use serde_json::{Value, json};
 
 #[test]
-fn a_workspace_that_is_to_begin_strangely_is_refused() {
+fn workspace_create_rejects_invalid_programming_and_settings() {
     run(async {
         for programming in [json!("sometimes"), json!({ "after": "soon" }), json!({ "after": 5 }), json!({}), json!(5)]
         {
@@ -19,16 +19,16 @@ fn a_workspace_that_is_to_begin_strangely_is_refused() {
 }
 
 #[test]
-fn faults_that_make_no_sense_are_refused() {
+fn faults_with_invalid_parameters_are_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let fine = json!({ "operation": "set", "outcome": "never" });
+        let valid = json!({ "operation": "set", "outcome": "never" });
         let with = |name: &str, value: Value| {
-            let mut params = fine.clone();
+            let mut params = valid.clone();
             params[name] = value;
             params
         };
-        let refused = [
+        let invalid = [
             ("operation", json!("open")),
             ("operation", json!(null)),
             ("device_id", json!("front door")),
@@ -48,7 +48,7 @@ fn faults_that_make_no_sense_are_refused() {
             ("after", json!(-1)),
             ("after", json!("one")),
         ];
-        for (name, value) in refused {
+        for (name, value) in invalid {
             let params = with(name, value);
             workspace.post("/_emulator/faults/create", params).await.error(400, "invalid_input");
         }
@@ -59,26 +59,29 @@ fn faults_that_make_no_sense_are_refused() {
         workspace.post("/_emulator/faults/delete", json!({})).await.invalid("fault_id");
         workspace.post("/_emulator/faults/delete", json!({ "fault_id": "that one" })).await.invalid("fault_id");
         workspace.post("/_emulator/faults/delete", json!({ "fault_id": UNKNOWN })).await.error(404, "fault_not_found");
-        // Faults belong to their workspace.
+        // A fault is visible only in its own workspace.
         let other = TestWorkspace::with_locks(1).await;
-        let theirs = fault(&other, fine).await;
+        let other_fault = create_fault(&other, valid).await;
         assert_eq!(faults(&workspace).await, [Value::Null; 0]);
-        workspace.post("/_emulator/faults/delete", json!({ "fault_id": theirs })).await.error(404, "fault_not_found");
-        let id = make(&workspace, 0).await;
-        go_to(&workspace, 250).await;
-        assert_eq!((seen(&workspace, &id).await, used(&other).await), ("set".to_owned(), vec![0]));
-        let elsewhere = json!({ "workspace_id": other.workspace_id });
-        workspace.post("/_emulator/faults/list", elsewhere).await.invalid("workspace_id");
-        let nowhere = json!({ "workspace_id": UNKNOWN });
-        post_as("", "/_emulator/faults/list", nowhere).await.error(404, "workspace_not_found");
+        workspace
+            .post("/_emulator/faults/delete", json!({ "fault_id": other_fault }))
+            .await
+            .error(404, "fault_not_found");
+        let id = create_code(&workspace, 0).await;
+        move_clock_to(&workspace, 250).await;
+        assert_eq!((state_of(&workspace, &id).await, fault_uses(&other).await), ("set".to_owned(), vec![0]));
+        let other_workspace = json!({ "workspace_id": other.workspace_id });
+        workspace.post("/_emulator/faults/list", other_workspace).await.invalid("workspace_id");
+        let unknown_workspace = json!({ "workspace_id": UNKNOWN });
+        post_as("", "/_emulator/faults/list", unknown_workspace).await.error(404, "workspace_not_found");
     });
 }
 
 #[test]
-fn progress_and_conditions_that_make_no_sense_are_refused() {
+fn programming_and_conditions_with_invalid_parameters_are_rejected() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
-        let refused = [
+        let invalid = [
             json!({}),
             json!({ "after": "soon" }),
             json!({ "after": "-PT1S" }),
@@ -88,11 +91,11 @@ fn progress_and_conditions_that_make_no_sense_are_refused() {
             json!({ "programming": {} }),
             json!({ "programming": "at_once", "after": "PT1S" }),
         ];
-        for params in refused {
+        for params in invalid {
             workspace.post("/_emulator/programming/set", params).await.error(400, "invalid_input");
         }
-        let id = make(&workspace, 0).await;
-        let theirs = make(&other, 0).await;
+        let id = create_code(&workspace, 0).await;
+        let other_id = create_code(&other, 0).await;
         let conditions = [
             ("add_error", json!({ "error_code": "provider_issue" })),
             ("add_warning", json!({ "warning_code": "code_rotates_periodically" })),
@@ -109,7 +112,7 @@ fn progress_and_conditions_that_make_no_sense_are_refused() {
             workspace.post(&path, body.clone()).await.invalid("access_code_id");
             workspace.post(&path, with(json!("that one"))).await.invalid("access_code_id");
             workspace.post(&path, with(json!(UNKNOWN))).await.error(404, "access_code_not_found");
-            workspace.post(&path, with(theirs.clone())).await.error(404, "access_code_not_found");
+            workspace.post(&path, with(other_id.clone())).await.error(404, "access_code_not_found");
             post_as("seam_test_wrong", &path, with(id.clone())).await.error(401, "unauthorized");
         }
         for code in [json!("made_up"), json!("device_disconnected"), json!(""), json!(5), Value::Null] {
@@ -124,11 +127,11 @@ fn progress_and_conditions_that_make_no_sense_are_refused() {
                 workspace.post("/_emulator/devices/update", on_device).await.error(400, "invalid_input");
             }
         }
-        // None of it left anything behind.
-        go_to(&workspace, 250).await;
-        assert_eq!(seen(&workspace, &id).await, "set");
+        // The rejected requests changed nothing.
+        move_clock_to(&workspace, 250).await;
+        assert_eq!(state_of(&workspace, &id).await, "set");
         delete(&workspace, &id).await;
-        go_to(&workspace, 500).await;
+        move_clock_to(&workspace, 500).await;
         let late = json!({ "access_code_id": id, "error_code": "provider_issue" });
         workspace.post("/_emulator/access_codes/add_error", late).await.error(404, "access_code_not_found");
     });

@@ -1,8 +1,8 @@
--- Rounds of throw-away worlds, for wrk with one connection a thread: each thread's requests follow one another.
--- What the worlds are called is chosen here, so that no answer has to be read. From the environment:
---   MODE     single: 20 creates on one lock; multiple: one create_multiple on 20 locks; worlds: nothing but new worlds
+-- Script for wrk with one connection per thread: each thread runs rounds of requests, one request after the other.
+-- The script chooses the keys and ids of the workspaces, so that it need not read the responses. Environment:
+--   MODE     single: 20 creates on one lock; multiple: one create_multiple on 20 locks; workspaces: only new workspaces
 --   RUN      a number that no other run on this server has
---   OUT      file to which the result is appended, a line of JSON
+--   OUT      file to which the result is appended, as a line of JSON
 local mode, run = os.getenv("MODE") or "single", tonumber(os.getenv("RUN") or "0")
 local threads, all = 0, {}
 
@@ -14,7 +14,7 @@ end
 
 local codes = 20
 local round, at = 0, 0
--- Not local: `done` asks each thread for them.
+-- Not local, because `done` reads them from each thread.
 rounds, refused, first_refusal = 0, 0, ""
 local key, locks, requests
 
@@ -24,7 +24,7 @@ local function post(path, body, api_key)
   return wrk.format("POST", path, headers, body)
 end
 
--- The requests of one round: a world, 20 codes, their start, their end, and nothing of it left.
+-- The requests of one round: create a workspace and 20 codes, advance to their start and end, delete the workspace.
 local function begin()
   round = round + 1
   local mark = string.format("%06x%04x%06x", run % 0x1000000, number, round)
@@ -38,10 +38,10 @@ local function begin()
   for place, id in ipairs(locks) do
     specs[place] = string.format('{"device_type":"august_lock","device_id":"%s"}', id)
   end
-  local ttl = mode == "worlds" and '"ttl":"PT30S",' or ""
+  local ttl = mode == "workspaces" and '"ttl":"PT30S",' or ""
   requests = { post("/_emulator/workspaces/create", string.format(
     '{%s"api_key":"%s","clock":{"held_at":"2026-03-02T12:00:00Z"},"locks":[%s]}', ttl, key, table.concat(specs, ","))) }
-  if mode == "worlds" then return end
+  if mode == "workspaces" then return end
   local window = '"starts_at":"2026-03-10T15:00:00Z","ends_at":"2026-03-12T11:00:00Z"'
   if mode == "multiple" then
     requests[2] = post("/access_codes/create_multiple",
@@ -61,7 +61,7 @@ local looked
 
 request = function()
   if number == 0 and not looked then
-    -- wrk asks its first thread once just to look, and sends nothing.
+    -- wrk calls this function once in its first thread without sending the request.
     looked = true
     begin()
     return requests[1]
@@ -79,7 +79,7 @@ response = function(status, _, body)
     refused = refused + 1
     first_refusal = first_refusal == "" and body:sub(1, 300) or first_refusal
   end
-  -- wrk asks for the next request before it hands over an answer, or after it: the last of a round counts either way.
+  -- wrk may call `request` before or after `response`. The last request of a round is counted in both cases.
   if requests and at == #requests then rounds = rounds + 1 end
 end
 

@@ -1,28 +1,30 @@
-//! Locks that keep a schedule in local time but do not say whose: Schlage's. Seam cannot tell where on the clock a
-//! window lies that crosses a change between winter and summer time, so it gives the lock an hour more, and the code
-//! the warning `time_frame_adjusted_for_unknown_time_zone`.
+//! Buffer for locks with native scheduling in local time whose time zone is unknown (Schlage).
+//!
+//! If a window crosses a change between winter and summer time, Seam cannot convert it to the lock's local time. Seam
+//! then extends the window by an hour and adds the warning `time_frame_adjusted_for_unknown_time_zone` to the code.
 
 use super::access_code::lifecycle::Window;
 use crate::clock::Timestamp;
 use chrono::{Datelike, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetComponents, Tz};
 
-/// Where such a lock may hang. The maker's market is the United States, where the clocks change at the same
-/// local time in each zone: five instants, an hour apart. Which of them counts is not known, so each does.
+/// Possible time zones of such a lock. The maker's market is the United States, where the clocks change at the same
+/// local time in each zone: at five instants, an hour apart. The lock's zone is unknown, so all five are considered.
 const ZONES: [Tz; 5] = [Tz::US__Eastern, Tz::US__Central, Tz::US__Mountain, Tz::US__Pacific, Tz::US__Alaska];
-/// How much the lock's clock may be off after a change.
+/// Possible error of the lock's clock after a change.
 const BUFFER: TimeDelta = TimeDelta::hours(1);
 
-/// Which changes a window crosses. Somewhat more than a year crosses both.
+/// Clock changes that a window crosses. A window of slightly more than a year always crosses both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Crossing {
-    /// Spring's, from winter to summer time.
+    /// Change from winter to summer time.
     pub spring: bool,
-    /// Autumn's, from summer to winter time.
+    /// Change from summer to winter time.
     pub autumn: bool,
 }
 
-/// Which changes of the clocks in the United States lie after the window's start and not after its end, in any zone.
+/// Returns the clock changes of the United States, in any zone, that lie after the window's start and not after its
+/// end.
 pub(crate) fn crossing(window: Window) -> Crossing {
     let instants = instants_between_changes(window);
     let crosses = |into_summer: bool| {
@@ -36,9 +38,10 @@ pub(crate) fn crossing(window: Window) -> Crossing {
     Crossing { spring: crosses(true), autumn: crosses(false) }
 }
 
-/// The window that the lock is given in place of this one; `None`: this one, it crosses no change.
+/// Returns the extended window for the lock; `None` if the window crosses no change and stays as it is.
 ///
-/// It ends an hour later if spring's change lies within, and starts an hour earlier if autumn's does.
+/// The window ends an hour later if it crosses the change in spring, and starts an hour earlier if it crosses the
+/// change in autumn.
 pub(crate) fn buffered(window: Window) -> Option<Window> {
     let Crossing { spring, autumn } = crossing(window);
     let starts_at = if autumn { window.starts_at - BUFFER } else { window.starts_at };
@@ -46,13 +49,14 @@ pub(crate) fn buffered(window: Window) -> Option<Window> {
     (spring || autumn).then_some(Window { starts_at, ends_at })
 }
 
-/// The window's ends and, in order between them, each January and July of its first years: no two neighbours have more
-/// than one change between them, and after two years every change has been seen.
+/// Returns the start of the window, each 1 January and 1 July between start and end in the first years, and the end, in
+/// order. At most one change lies between two neighbours. Two years contain all kinds of changes, so later years are
+/// not needed.
 fn instants_between_changes(window: Window) -> Vec<Timestamp> {
     let year = window.starts_at.year();
     let phases = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
     let phases = phases.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
-    let within = phases.filter(|turn| window.starts_at < *turn && *turn < window.ends_at);
+    let within = phases.filter(|instant| window.starts_at < *instant && *instant < window.ends_at);
     std::iter::once(window.starts_at).chain(within).chain([window.ends_at]).collect()
 }
 
@@ -71,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_over_a_change_of_the_clocks_gets_an_hour_more() {
+    fn daylight_buffer_extends_a_window_across_a_clock_change_by_an_hour() {
         // In 2026 the clocks change on 8 March and on 1 November.
         for (starts_at, ends_at, buffered_start, buffered_end) in [
             ("2026-03-06T20:00:00Z", "2026-03-09T16:00:00Z", "2026-03-06T20:00:00Z", "2026-03-09T17:00:00Z"),
@@ -86,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_between_two_changes_stays_as_it_is() {
+    fn daylight_buffer_leaves_a_window_without_a_clock_change_as_it_is() {
         for (starts_at, ends_at) in [
             ("2026-03-01T00:00:00Z", "2026-03-08T06:59:59Z"),
             ("2026-03-08T11:00:00Z", "2026-11-01T05:59:59Z"),
@@ -97,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_change_of_each_zone_counts() {
+    fn daylight_crossing_considers_the_change_of_each_zone() {
         for hour in 7..12 {
             let at_change = from_iso("2026-03-08T00:00:00Z").unwrap() + TimeDelta::hours(hour);
             let minute = TimeDelta::minutes(1);
@@ -110,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_within_another_crosses_no_change_that_the_other_does_not(
+        fn daylight_crossing_of_an_inner_window_is_part_of_the_outer_one(
             start in 1_700_000_000_i64..3_000_000_000, lengths in proptest::array::uniform3(1_i64..90_000_000)
         ) {
             let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
@@ -122,9 +126,11 @@ mod tests {
         }
 
         #[test]
-        fn a_year_crosses_both_changes(start in 1_700_000_000_i64..3_000_000_000, longer in 0_i64..1_000_000_000) {
+        fn daylight_crossing_of_a_year_contains_both_changes(
+            start in 1_700_000_000_i64..3_000_000_000, longer in 0_i64..1_000_000_000
+        ) {
             let at = |seconds| chrono::DateTime::from_timestamp(seconds, 0).unwrap();
-            // The change may come up to a week later in the year than it did the year before.
+            // The date of the change may be up to a week later than in the year before.
             let year = Window { starts_at: at(start), ends_at: at(start + 373 * 86_400 + longer) };
             prop_assert_eq!(crossing(year), Crossing { spring: true, autumn: true });
         }

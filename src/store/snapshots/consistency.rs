@@ -1,6 +1,6 @@
-//! Whether the rows of a document agree with each other where the code relies on it.
+//! Check that the rows of a document are consistent with each other as far as the code relies on it.
 
-use super::document::Wrong;
+use super::document::DocumentError;
 use super::tables::Table;
 use crate::domain::offline::OfflineKind;
 use serde::Deserialize;
@@ -8,14 +8,15 @@ use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Which row of a counter's table a row is counted by.
+/// Function that returns the id of the row whose counter counts the given row; `None` if the row is not counted.
 type Owner = fn(&Value) -> Option<&str>;
 
-/// A counter whose value is the ordinal of the next id that is derived: no lower than what it has counted.
+/// Counter whose value is the ordinal of the next derived id: it must not be lower than the number of rows that it
+/// counts.
 struct Counter {
     table: &'static str,
     column: &'static str,
-    /// The tables whose rows it counts.
+    /// Tables whose rows are counted.
     counted: &'static [(&'static str, Owner)],
 }
 
@@ -42,7 +43,7 @@ fn code_of_event(event: &Value) -> Option<&str> {
     event["access_code_id"].as_str().filter(|_| is_of(event, "access_code."))
 }
 
-/// Those of what happens at a lock name the code that opened it, and are the lock's all the same.
+/// Events of a lock (`lock.*`) may name the code that opened it; they belong to the device all the same.
 fn device_of_event(event: &Value) -> Option<&str> {
     event["device_id"].as_str().filter(|_| is_of(event, "device.") || is_of(event, "lock."))
 }
@@ -51,38 +52,38 @@ fn account_of_event(event: &Value) -> Option<&str> {
     event["connected_account_id"].as_str().filter(|_| is_of(event, "connected_account."))
 }
 
-/// The counters of the workspace's own row, with what they count.
+/// Counters in the row of the workspace, with the tables that they count.
 const WORKSPACE_COUNTERS: [(&str, &str); 2] = [("faults_made", "fault"), ("http_faults_made", "http_fault")];
 
-/// What no single row tells, gathered from one after the other.
-pub(crate) struct Agreement {
-    /// The workspace's own counters, if its ids are derived. Random ids meet no others, whatever was counted.
+/// Checks across rows. The data is gathered row by row.
+pub(crate) struct Consistency {
+    /// Counters of the workspace; `None` if its ids are random. Random ids do not collide, whatever the counters are.
     workspace: Option<[Value; WORKSPACE_COUNTERS.len()]>,
-    /// For each of [`COUNTERS`], what the rows tell that have it.
-    told: [Vec<(Uuid, u64)>; COUNTERS.len()],
-    /// For each of [`COUNTERS`], what there is to count.
+    /// For each of [`COUNTERS`]: the rows with the counter, as id of the row and value of the counter.
+    values: [Vec<(Uuid, u64)>; COUNTERS.len()],
+    /// For each of [`COUNTERS`]: the number of counted rows by id.
     counted: [HashMap<Uuid, u64>; COUNTERS.len()],
-    /// How many rows each of the tables has that the workspace counts.
+    /// Number of rows of each of the [`WORKSPACE_COUNTERS`] tables.
     rows: [u64; WORKSPACE_COUNTERS.len()],
 }
 
-impl Agreement {
-    /// Nothing yet but the workspace's own row.
+impl Consistency {
+    /// Starts with the row of the workspace.
     pub(crate) fn of(workspace: &Value) -> Self {
         let counters = WORKSPACE_COUNTERS.map(|(column, _)| workspace[column].clone());
         Self {
             workspace: Some(counters).filter(|_| !workspace["seed"].is_null()),
-            told: Default::default(),
+            values: Default::default(),
             counted: Default::default(),
             rows: Default::default(),
         }
     }
 
-    /// Takes note of a row.
+    /// Adds a row.
     ///
     /// # Errors
-    /// What is wrong with it, with its place.
-    pub(crate) fn note(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), Wrong> {
+    /// The row is invalid; the message contains its location.
+    pub(crate) fn add(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), DocumentError> {
         if table.name == "access_code" {
             check_offline(number, row)?;
         }
@@ -90,11 +91,11 @@ impl Agreement {
             return Ok(());
         }
         let id = |text: &str| Uuid::parse_str(text).ok();
-        for (counter, (told, counted)) in COUNTERS.iter().zip(self.told.iter_mut().zip(&mut self.counted)) {
+        for (counter, (values, counted)) in COUNTERS.iter().zip(self.values.iter_mut().zip(&mut self.counted)) {
             if counter.table == table.name {
-                // A counter that is not told takes its default, as a document from before there was one has it.
-                let made = row[counter.column].as_u64().unwrap_or(u64::MAX);
-                told.push((row[table.key].as_str().and_then(id).unwrap_or_default(), made));
+                // A missing counter takes its default value and is not checked: the snapshot is older than the counter.
+                let value = row[counter.column].as_u64().unwrap_or(u64::MAX);
+                values.push((row[table.key].as_str().and_then(id).unwrap_or_default(), value));
             }
             let owners = counter.counted.iter().filter(|(of, _)| *of == table.name);
             for owner in owners.filter_map(|(_, owner)| owner(row)).filter_map(id) {
@@ -107,27 +108,27 @@ impl Agreement {
         Ok(())
     }
 
-    /// Checks what was gathered, at the end.
+    /// Checks the gathered data. Called after the last row.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
-    pub(crate) fn check(&self) -> Result<(), Wrong> {
+    /// The first counter that is too low, with its location.
+    pub(crate) fn check(&self) -> Result<(), DocumentError> {
         let Some(workspace) = &self.workspace else { return Ok(()) };
-        for (counter, (told, counted)) in COUNTERS.iter().zip(self.told.iter().zip(&self.counted)) {
-            for (number, (id, made)) in told.iter().enumerate() {
+        for (counter, (values, counted)) in COUNTERS.iter().zip(self.values.iter().zip(&self.counted)) {
+            for (number, (id, value)) in values.iter().enumerate() {
                 let least = counted.get(id).copied().unwrap_or(0);
-                check_counter(*made, least, || format!("tables.{}[{number}].{}", counter.table, counter.column))?;
+                check_counter(*value, least, || format!("tables.{}[{number}].{}", counter.table, counter.column))?;
             }
         }
-        for (((column, _), made), least) in WORKSPACE_COUNTERS.iter().zip(workspace).zip(self.rows) {
-            check_counter(made.as_u64().unwrap_or(u64::MAX), least, || format!("workspace.{column}"))?;
+        for (((column, _), value), least) in WORKSPACE_COUNTERS.iter().zip(workspace).zip(self.rows) {
+            check_counter(value.as_u64().unwrap_or(u64::MAX), least, || format!("workspace.{column}"))?;
         }
         Ok(())
     }
 }
 
-/// A code that its maker computed tells what it is.
-fn check_offline(number: usize, code: &Value) -> Result<(), Wrong> {
+/// Checks that an offline code has a valid kind.
+fn check_offline(number: usize, code: &Value) -> Result<(), DocumentError> {
     if code["is_offline"] == true && OfflineKind::deserialize(&code["particulars"]["offline"]["kind"]).is_err() {
         let location = format!("tables.access_code[{number}].particulars.offline.kind");
         return Err(format!("{location}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
@@ -135,6 +136,6 @@ fn check_offline(number: usize, code: &Value) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn check_counter(made: u64, least: u64, location: impl Fn() -> String) -> Result<(), Wrong> {
-    if made >= least { Ok(()) } else { Err(format!("{}: is less than the {least} that the snapshot has", location())) }
+fn check_counter(value: u64, least: u64, location: impl Fn() -> String) -> Result<(), DocumentError> {
+    if value >= least { Ok(()) } else { Err(format!("{}: is less than the {least} that the snapshot has", location())) }
 }

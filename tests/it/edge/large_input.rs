@@ -1,12 +1,12 @@
-//! Input of which there is too much: it is refused in few words.
+//! Input that is too large or has too many mistakes: the error response stays short.
 
 use super::JSON;
 use crate::support::{TestWorkspace, run};
 use serde_json::{Map, Value, json};
 
-/// A hundred issues are told of so many.
+/// Checks that an error counts all issues and lists a hundred of them. Returns its message.
 #[track_caller]
-fn told(error: &Value, count: usize) -> &str {
+fn check_issue_count(error: &Value, count: usize) -> &str {
     let message = error["message"].as_str().unwrap();
     assert!(message.starts_with(&format!("{count} Input Errors, the first 100 are: ")), "{message:.300}");
     let tree = error["validation_errors"].to_string();
@@ -19,7 +19,7 @@ fn unknown(count: usize) -> Map<String, Value> {
 }
 
 #[test]
-fn many_unknown_parameters_are_counted_and_a_hundred_are_told() {
+fn unknown_parameters_are_counted_and_a_hundred_are_listed() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.post("/_emulator/strictness/set", json!({ "strictness": "strict" })).await.ok();
@@ -27,13 +27,13 @@ fn many_unknown_parameters_are_counted_and_a_hundred_are_told() {
             let mut body = unknown(50_000);
             body.insert("device_type".to_owned(), json!("august_lock"));
             let refused = workspace.post(path, body.into()).await.error(400, "invalid_input");
-            let message = told(&refused, 50_000);
+            let message = check_issue_count(&refused, 50_000);
             assert!(message.ends_with("for \"devcie_id99\"") && message.len() < 20_000, "{message:.300}");
         }
         let few = workspace.post("/devices/list", unknown(100).into()).await.error(400, "invalid_input");
         assert!(few["message"].as_str().unwrap().starts_with("100 Input Errors: Unknown parameter"), "{few:.300}");
         let more = workspace.post("/devices/list", unknown(101).into()).await.error(400, "invalid_input");
-        told(&more, 101);
+        check_issue_count(&more, 101);
         let logged = workspace.get("/_emulator/requests").await.ok();
         let logged = logged["requests"].as_array().unwrap().last().unwrap();
         assert_eq!(logged["unknown_parameters"].as_array().unwrap().len(), 100);
@@ -41,16 +41,16 @@ fn many_unknown_parameters_are_counted_and_a_hundred_are_told() {
 }
 
 #[test]
-fn many_wrong_values_are_counted_and_a_hundred_are_told() {
+fn invalid_values_are_counted_and_a_hundred_are_listed() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let body = json!({ "device_ids": vec![1; 50_000], "starts_at": false });
         let refused = workspace.post("/access_codes/create_multiple", body).await.error(400, "invalid_input");
-        told(&refused, 50_001);
+        check_issue_count(&refused, 50_001);
         let body = json!({ "event_types": vec!["a"; 10_000] });
         let refused = workspace.post("/events/list", body).await.error(400, "invalid_input");
-        told(&refused, 10_000);
-        // What a union has against its value is no issue of its own, and is not told without end either.
+        check_issue_count(&refused, 10_000);
+        // The mismatches of a value with a union are no issues of their own, and at most a hundred are listed, too.
         let body = json!({ "locks": vec![1; 10_000] });
         let refused = workspace.post("/_emulator/workspaces/create", body).await.error(400, "invalid_input");
         assert_eq!(refused["message"], "Invalid input for \"locks\"");
@@ -59,7 +59,7 @@ fn many_wrong_values_are_counted_and_a_hundred_are_told() {
 }
 
 #[test]
-fn lists_of_the_control_plane_that_are_too_long_are_refused_by_name() {
+fn control_plane_lists_that_are_too_long_are_rejected_by_name() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let lock = json!({ "device_type": "august_lock" });
@@ -74,14 +74,14 @@ fn lists_of_the_control_plane_that_are_too_long_are_refused_by_name() {
             let many = workspace.post("/_emulator/devices/create", params(101)).await;
             assert_eq!(many.invalid(name), ["Array must contain at most 100 element(s)"], "{name}");
         }
-        let most = vec![json!({ "constraint_type": "no_zeros" }); 100];
-        let params = json!({ "device_type": "august_lock", "code_constraints": most });
+        let allowed = vec![json!({ "constraint_type": "no_zeros" }); 100];
+        let params = json!({ "device_type": "august_lock", "code_constraints": allowed });
         workspace.post("/_emulator/devices/create", params).await.ok();
     });
 }
 
 #[test]
-fn long_names_and_values_are_quoted_by_their_beginning() {
+fn long_names_and_values_are_cut_in_error_messages() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let long = "x".repeat(900_000);
@@ -104,7 +104,7 @@ fn long_names_and_values_are_quoted_by_their_beginning() {
 }
 
 #[test]
-fn numbers_that_no_machine_holds_are_refused() {
+fn numbers_beyond_the_range_of_a_double_are_rejected() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let digits = "9".repeat(100_000);
@@ -119,8 +119,8 @@ fn numbers_that_no_machine_holds_are_refused() {
         }
         for number in ["1e308", "-1e308", "18446744073709551615", "1e-400"] {
             let body = format!("{{\"limit\": {number}}}");
-            let answer = workspace.ask("POST", "/devices/list", &[JSON], body).await;
-            assert!(answer.status < 500, "{number}: {}", answer.body);
+            let reply = workspace.ask("POST", "/devices/list", &[JSON], body).await;
+            assert!(reply.status < 500, "{number}: {}", reply.body);
         }
     });
 }

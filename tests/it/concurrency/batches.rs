@@ -1,7 +1,7 @@
-//! Requests that gather while a lock is busy: they are decided one after the other and written together.
+//! Batches: requests that queue while a row lock is held are decided one after the other and written together.
 
 use super::id_of;
-use crate::access_codes::on;
+use crate::access_codes::on_lock;
 use crate::support::{START, TestWorkspace, UNKNOWN, app, post_as, run};
 use futures_util::FutureExt;
 use latchkey::testing::cause::Cause;
@@ -15,23 +15,23 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-/// The first lock of a workspace, whose row another transaction has locked.
+/// Row lock on the first device of a workspace, held by a separate transaction.
 struct BusyLock {
     transaction: Transaction,
     pid: i32,
 }
 
 impl BusyLock {
-    async fn take(workspace: &TestWorkspace) -> Self {
+    async fn acquire(workspace: &TestWorkspace) -> Self {
         let mut transaction = app().pool.begin(Uuid::nil()).await.unwrap();
-        let lock = "select from device where device_id = $1::text::uuid for update";
-        sqlx::query(lock).bind(workspace.lock(0)).execute(&mut *transaction).await.unwrap();
+        let statement = "select from device where device_id = $1::text::uuid for update";
+        sqlx::query(statement).bind(workspace.lock(0)).execute(&mut *transaction).await.unwrap();
         let pid = sqlx::query_scalar("select pg_backend_pid()").fetch_one(&mut *transaction).await.unwrap();
         Self { transaction, pid }
     }
 
-    /// Returns when so many transactions wait for the lock, or for one that does.
-    async fn until_waiting(&self, count: i64) {
+    /// Waits until `count` transactions wait for the row lock, or for a transaction that waits for it.
+    async fn wait_until_waiting(&self, count: i64) {
         let waiting = "select count(*) from pg_stat_activity a
             where $1 = any(pg_blocking_pids(a.pid))
                   or exists (select from pg_stat_activity b
@@ -46,7 +46,7 @@ impl BusyLock {
     }
 }
 
-/// A change of a code of this workspace.
+/// Returns a command that applies this update to a code of the workspace.
 fn change(workspace: &TestWorkspace, access_code_id: &Value, update: Update) -> UpdateCommand {
     UpdateCommand {
         visibility: Visibility::all_of(id_of(workspace)),
@@ -62,56 +62,58 @@ fn renamed(name: &str) -> Update {
     Update { name: Some(name.to_owned()), ..Update::default() }
 }
 
-/// Has the first of these changes, which must succeed, wait for the lock while the others gather behind it. Gives whether
-/// each of these did.
-async fn gather<const OTHERS: usize>(
+/// Sends the first update, which must succeed, and queues the other updates behind it while the row lock is held.
+/// Returns for each queued update whether it succeeded.
+async fn gather<const COUNT: usize>(
     workspace: &TestWorkspace,
     first: UpdateCommand,
-    others: [UpdateCommand; OTHERS],
-) -> [bool; OTHERS] {
+    queued: [UpdateCommand; COUNT],
+) -> [bool; COUNT] {
     let app = app();
-    let busy = BusyLock::take(workspace).await;
+    let busy = BusyLock::acquire(workspace).await;
     let first = tokio::spawn({
         let app = app.clone();
         async move { update::update(&app, first).await }
     });
-    busy.until_waiting(1).await;
-    let mut others = others.map(|other| Box::pin(update::update(&app, other)));
-    for other in &mut others {
-        assert!(other.as_mut().now_or_never().is_none(), "it waits");
+    busy.wait_until_waiting(1).await;
+    let mut queued = queued.map(|command| Box::pin(update::update(&app, command)));
+    for command in &mut queued {
+        assert!(command.as_mut().now_or_never().is_none(), "it waits");
     }
     busy.release();
     first.await.unwrap().unwrap();
-    futures_util::future::join_all(others).await.iter().map(Result::is_ok).collect::<Vec<_>>().try_into().unwrap()
+    futures_util::future::join_all(queued).await.iter().map(Result::is_ok).collect::<Vec<_>>().try_into().unwrap()
 }
 
 #[test]
-fn a_workspace_is_unmade_while_a_request_with_a_new_key_waits_for_its_lock() {
+fn workspace_is_deleted_while_a_create_with_a_new_key_waits_for_its_lock() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         workspace.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never" })).await.ok();
-        let busy = BusyLock::take(&workspace).await;
-        let ask = |path: &'static str, body: Value| {
+        let busy = BusyLock::acquire(&workspace).await;
+        let send = |path: &'static str, body: Value| {
             let key = workspace.api_key.clone();
             tokio::spawn(async move { post_as(&key, path, body).await })
         };
-        let unmade = ask("/_emulator/workspaces/delete", json!({}));
-        busy.until_waiting(1).await;
-        let made = ask("/access_codes/create", json!({ "device_id": workspace.lock(0), "common_code_key": "new" }));
-        busy.until_waiting(2).await;
+        let deletion = send("/_emulator/workspaces/delete", json!({}));
+        busy.wait_until_waiting(1).await;
+        let creation =
+            send("/access_codes/create", json!({ "device_id": workspace.lock(0), "common_code_key": "new" }));
+        busy.wait_until_waiting(2).await;
         busy.release();
-        unmade.await.unwrap().ok();
-        made.await.unwrap().error(404, "device_not_found");
+        deletion.await.unwrap().ok();
+        creation.await.unwrap().error(404, "device_not_found");
         for table in ["workspace", "device", "fault", "pin_group", "access_code", "event"] {
-            let left = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
-            let left: i64 = sqlx::query_scalar(left).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
-            assert_eq!(left, 0, "{table}");
+            let count = sqlx::AssertSqlSafe(format!("select count(*) from {table} where workspace_id = $1"));
+            let count: i64 =
+                sqlx::query_scalar(count).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
+            assert_eq!(count, 0, "{table}");
         }
     });
 }
 
 #[test]
-fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
+fn rejected_or_cancelled_updates_do_not_affect_the_rest_of_their_batch() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let mut codes = Vec::new();
@@ -120,26 +122,26 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
                 json!({ "device_id": workspace.lock(0), "code": format!("{}", 135_700 + index), "name": "before" });
             codes.push(workspace.create(params).await["access_code_id"].clone());
         }
-        let busy = BusyLock::take(&workspace).await;
-        let mut asked = Vec::new();
+        let busy = BusyLock::acquire(&workspace).await;
+        let mut tasks = Vec::new();
         for (index, code) in codes.iter().enumerate() {
             let change = match index % 4 {
-                // The PIN of the first.
+                // The PIN of the first code.
                 1 => json!({ "access_code_id": code, "name": "after", "code": "135700" }),
                 2 => json!({ "access_code_id": code, "name": "after", "device_id": UNKNOWN }),
                 _ => json!({ "access_code_id": code, "name": "after" }),
             };
             let key = workspace.api_key.clone();
-            asked.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
-            busy.until_waiting(1).await;
+            tasks.push(tokio::spawn(async move { post_as(&key, "/access_codes/update", change).await }));
+            busy.wait_until_waiting(1).await;
         }
-        // Some of those who wait go away.
-        asked.iter().skip(3).step_by(4).for_each(JoinHandle::abort);
-        for task in asked.iter_mut().skip(3).step_by(4) {
+        // Cancel some of the waiting requests.
+        tasks.iter().skip(3).step_by(4).for_each(JoinHandle::abort);
+        for task in tasks.iter_mut().skip(3).step_by(4) {
             assert!(task.await.unwrap_err().is_cancelled());
         }
         busy.release();
-        for (index, task) in asked.into_iter().enumerate().filter(|(index, _)| index % 4 != 3) {
+        for (index, task) in tasks.into_iter().enumerate().filter(|(index, _)| index % 4 != 3) {
             let reply = task.await.unwrap();
             match index % 4 {
                 0 => drop(reply.ok()),
@@ -155,53 +157,55 @@ fn changes_that_are_refused_or_given_up_leave_those_they_came_with_alone() {
 }
 
 #[test]
-fn creates_that_gather_are_done_with_the_workspace_as_it_is_under_the_locks() {
+fn batched_creates_use_the_workspace_as_read_under_the_row_locks() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": 2, "seed": "what the first of them saw" })).await;
         let device_id: Uuid = workspace.lock(0).parse().unwrap();
-        let busy = BusyLock::take(&workspace).await;
+        let busy = BusyLock::acquire(&workspace).await;
         let create = |code: &str| {
             let params = json!({ "device_id": workspace.lock(0), "code": code });
             let key = workspace.api_key.clone();
             tokio::spawn(async move { post_as(&key, "/access_codes/create", params).await.ok() })
         };
         let first = create("1357");
-        busy.until_waiting(1).await;
+        busy.wait_until_waiting(1).await;
         let second = create("2468");
-        // As restoring a snapshot of another seed does.
+        // A restore of a snapshot with another seed has the same effect.
         let restored = "update workspace set seed = 'what is there now' where workspace_id = $1";
         let workspace_id: Uuid = workspace.workspace_id.parse().unwrap();
         sqlx::query(restored).bind(workspace_id).execute(app().pool.raw()).await.unwrap();
         busy.release();
         first.await.unwrap();
-        let made = second.await.unwrap()["access_code"]["access_code_id"].clone();
+        let created_id = second.await.unwrap()["access_code"]["access_code_id"].clone();
         let ids = Ids::of(Some("what is there now"));
         let now = START.parse().unwrap();
-        assert_eq!(made, json!(ids.id("access_code", device_id, 1, now)));
+        assert_eq!(created_id, json!(ids.id("access_code", device_id, 1, now)));
     });
 }
 
 #[test]
-fn pin_of_a_code_that_a_batch_unmanages_is_free_for_the_next_of_it() {
+fn pin_of_a_code_that_a_batch_unmanages_is_free_for_its_next_request() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": 1, "programming": "at_once" })).await;
         let mut codes = Vec::new();
         for pin in ["1357", "2468", "9753"] {
-            codes.push(workspace.create(on(&workspace, 0, json!({ "code": pin }))).await["access_code_id"].clone());
+            codes
+                .push(workspace.create(on_lock(&workspace, 0, json!({ "code": pin }))).await["access_code_id"].clone());
         }
         let unmanage = Update { is_managed: Some(false), ..Update::default() };
-        let take = Update { code: Some("1357".to_owned()), ..Update::default() };
-        let others = [change(&workspace, &codes[0], unmanage), change(&workspace, &codes[1], take)];
-        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), others).await, [true; 2]);
+        let set_pin = Update { code: Some("1357".to_owned()), ..Update::default() };
+        let queued = [change(&workspace, &codes[0], unmanage), change(&workspace, &codes[1], set_pin)];
+        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), queued).await, [true; 2]);
         assert_eq!(workspace.access_code(&codes[1]).await["code"], "1357");
     });
 }
 
 #[test]
-fn change_of_nothing_is_not_the_cause_of_what_another_of_its_batch_changes() {
+fn update_without_changes_is_not_the_cause_of_events_of_its_batch() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
-        let code = workspace.create(on(&workspace, 0, json!({ "name": "before" }))).await["access_code_id"].clone();
+        let workspace = TestWorkspace::create_with(json!({ "locks": 1, "programming": "at_once" })).await;
+        let code =
+            workspace.create(on_lock(&workspace, 0, json!({ "name": "before" }))).await["access_code_id"].clone();
         let changes = ["first", "second", "second"].map(|name| change(&workspace, &code, renamed(name)));
         let [first, second, third] = changes.clone();
         assert_eq!(gather(&workspace, first, [second, third]).await, [true; 2]);
@@ -214,21 +218,22 @@ fn change_of_nothing_is_not_the_cause_of_what_another_of_its_batch_changes() {
 }
 
 #[test]
-fn pin_of_a_code_that_ended_before_a_batch_is_free_for_another_of_the_batch() {
+fn pin_of_a_code_that_ended_before_a_batch_is_free_for_its_requests() {
     run(async {
-        let workspace = TestWorkspace::make(json!({ "locks": 1, "programming": "at_once" })).await;
+        let workspace = TestWorkspace::create_with(json!({ "locks": 1, "programming": "at_once" })).await;
         let ends_at = "2026-03-02T13:00:00.000Z";
-        let ends = json!({ "code": "1357", "starts_at": START, "ends_at": ends_at });
+        let ending = json!({ "code": "1357", "starts_at": START, "ends_at": ends_at });
         let mut codes = Vec::new();
-        for params in [ends, json!({ "code": "2468" }), json!({ "code": "9753" })] {
-            codes.push(workspace.create(on(&workspace, 0, params)).await["access_code_id"].clone());
+        for params in [ending, json!({ "code": "2468" }), json!({ "code": "9753" })] {
+            codes.push(workspace.create(on_lock(&workspace, 0, params)).await["access_code_id"].clone());
         }
-        // As time passes before the scheduler's next round.
-        let pass = "update workspace set clock_at = clock_at + interval '2 hours' where workspace_id = $1::text::uuid";
-        sqlx::query(pass).bind(&workspace.workspace_id).execute(app().pool.raw()).await.unwrap();
-        let take = Update { code: Some("1357".to_owned()), ..Update::default() };
-        let others = [change(&workspace, &codes[0], renamed("too late")), change(&workspace, &codes[1], take)];
-        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), others).await, [false, true]);
+        // Time passes before the next tick of the scheduler.
+        let move_clock =
+            "update workspace set clock_at = clock_at + interval '2 hours' where workspace_id = $1::text::uuid";
+        sqlx::query(move_clock).bind(&workspace.workspace_id).execute(app().pool.raw()).await.unwrap();
+        let set_pin = Update { code: Some("1357".to_owned()), ..Update::default() };
+        let queued = [change(&workspace, &codes[0], renamed("too late")), change(&workspace, &codes[1], set_pin)];
+        assert_eq!(gather(&workspace, change(&workspace, &codes[2], renamed("first")), queued).await, [false, true]);
         assert_eq!(workspace.access_code(&codes[1]).await["code"], "1357");
         let removed = ("access_code.removed_from_device".to_owned(), ends_at.to_owned());
         assert!(workspace.events_of(&codes[0]).await.contains(&removed));
