@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the unchanged examples with the server at LATCHKEY_URL. Without it, each example starts a server from LATCHKEY_BIN.
 # Prints the duration of each test, and fails if one took longer than LIMIT_MS. Default: no limit.
-# Needs node >= 18.13 with npm, and python3 with venv. The packages are stored under target/.
+# Needs node >= 22.12 with npm, and python3 >= 3.11 with venv. The packages are stored under target/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(cd "$here/.." && pwd)/target

@@ -10,7 +10,7 @@ tokio::task_local! {
     static CURRENT: Cause;
 }
 
-/// A request as the cause of events. The default is no request, and ignores all events.
+/// A request as the cause of events. The default represents no request: events added to it are dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Cause(Option<Arc<State>>);
 
@@ -46,7 +46,7 @@ impl Cause {
         CURRENT.scope(self, work).await
     }
 
-    /// Adds recorded events.
+    /// Adds events to those that this request has caused.
     pub fn add_events(&self, events: impl IntoIterator<Item = EventRef>) {
         let Some(state) = &self.0 else { return };
         state.events.lock().extend(events);

@@ -26,7 +26,7 @@ pub(crate) fn whole_milliseconds(instant: Timestamp) -> Timestamp {
     instant.duration_trunc(TimeDelta::milliseconds(1)).unwrap_or(instant)
 }
 
-/// Formats an instant like Seam: UTC with milliseconds and `Z`.
+/// Formats an instant as Seam does: UTC with milliseconds and `Z`.
 pub fn to_iso(instant: Timestamp) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
@@ -34,7 +34,7 @@ pub fn to_iso(instant: Timestamp) -> String {
 /// Message of the validation issue for a string that is not an instant.
 pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
 
-/// Parses an instant like JavaScript's `new Date()` parses ISO 8601: a date, or a date and a time of day after `T` or a
+/// Parses an instant as JavaScript's `new Date()` parses ISO 8601: a date, or a date and a time of day after `T` or a
 /// space, with `Z`, with an offset with or without a colon, or without any. Without an offset the time is in UTC.
 /// Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the instant is outside the
 /// years 1 to 9999.

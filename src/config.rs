@@ -7,15 +7,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Instant of a clock that is held from the start without an instant. A constant, so that the same requests get the same
-/// responses whenever they are sent.
+/// Instant of a clock that is held from the start without an instant. A constant, so that the same requests get the
+/// same responses whenever they are sent.
 pub(crate) const DEFAULT_HELD_AT: &str = "2026-01-01T00:00:00Z";
 
-/// A local Seam Connect for smart-lock access codes.
+/// A local stand-in for the Seam API, for smart-lock access codes.
 ///
 /// Without options it serves on 127.0.0.1:7326, starts a private PostgreSQL and creates a sandbox workspace.
 #[derive(Clone, Debug, Parser)]
-#[command(version, about, args_conflicts_with_subcommands = true)]
+#[command(version, args_conflicts_with_subcommands = true)]
 pub struct CommandLine {
     /// The command; `None` is `serve`.
     #[command(subcommand)]
@@ -76,14 +76,19 @@ pub struct Health {
     #[arg(long, env = "LATCHKEY_URL")]
     pub url: Option<String>,
 
-    #[command(flatten)]
-    address: Address,
+    /// IP address of the server.
+    #[arg(long, env = "LATCHKEY_HOST", default_value = "127.0.0.1")]
+    host: IpAddr,
+
+    /// Port of the server.
+    #[arg(long, env = "LATCHKEY_PORT", default_value_t = 7326)]
+    port: u16,
 }
 
 impl Health {
     /// Returns the URL of the server to check.
     pub fn server_url(&self) -> String {
-        self.url.clone().unwrap_or_else(|| self.address.url())
+        self.url.clone().unwrap_or_else(|| Address { host: self.host, port: self.port }.url())
     }
 }
 
@@ -110,8 +115,8 @@ pub struct Config {
     #[arg(long, env = "LATCHKEY_EPHEMERAL", conflicts_with = "data_dir")]
     pub ephemeral: bool,
 
-    /// JSON file of workspaces to create at the start. Existing workspaces do not change. `latchkey fixtures-schema` prints
-    /// the schema of the file.
+    /// JSON file of workspaces to create at the start. Existing workspaces do not change. `latchkey fixtures-schema`
+    /// prints the schema of the file.
     #[arg(long, env = "LATCHKEY_FIXTURES", value_name = "FILE")]
     pub fixtures: Option<PathBuf>,
 
@@ -124,8 +129,8 @@ pub struct Config {
 #[derive(Clone, Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub struct Settings {
-    /// Duration of one lock operation in new workspaces: an ISO 8601 duration, `at_once`, or `by_hand` (until a request to
-    /// `/_emulator/access_codes/step` finishes it).
+    /// Duration of one lock operation in new workspaces: an ISO 8601 duration, `at_once`, or `by_hand` (until a request
+    /// to `/_emulator/access_codes/step` finishes it).
     #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = programming)]
     pub programming: Programming,
 
@@ -137,13 +142,13 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES")]
     pub keep_expired_access_codes: bool,
 
-    /// In new workspaces, allow managed access codes on one lock to have the same PIN if they are not on the lock at the same
-    /// time, instead of returning a 409.
+    /// In new workspaces, allow managed access codes on one lock to have the same PIN if they are not on the lock at
+    /// the same time, instead of returning a 409.
     #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS")]
     pub allow_same_code_in_disjoint_windows: bool,
 
-    /// In new workspaces, reject a time frame that has already begun on locks that accept no start in the past, instead of
-    /// starting it now.
+    /// In new workspaces, reject a time frame that has already begun on locks that accept no start in the past, instead
+    /// of starting it now.
     #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS")]
     pub refuse_begun_windows: bool,
 
@@ -155,8 +160,8 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_SEED", value_parser = seed)]
     pub seed: Option<String>,
 
-    /// Delete events and action attempts older than this ISO 8601 duration, and access codes that were deleted that long ago.
-    /// Default: keep them. Workspaces with a held clock keep everything.
+    /// Delete events and action attempts older than this ISO 8601 duration, and access codes that were deleted that
+    /// long ago. Default: keep them. Workspaces with a held clock keep everything.
     #[arg(long, env = "LATCHKEY_RETENTION", value_parser = retention)]
     pub retention: Option<TimeDelta>,
 
@@ -172,18 +177,18 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_REQUEST_TIMEOUT", default_value = "30", value_parser = seconds)]
     pub request_timeout: Duration,
 
-    /// Token for the control plane (/_emulator) of all workspaces, sent as `Authorization: Bearer`. An API key is accepted for
-    /// the control plane of its own workspace.
+    /// Token for the control plane (/_emulator) of all workspaces, sent as `Authorization: Bearer`. An API key is
+    /// accepted for the control plane of its own workspace.
     #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
 
-    /// Who can use the control plane without a credential: callers on this machine if there is no admin token (guarded), or
-    /// every client (open, for closed networks).
+    /// Who can use the control plane without a credential: callers on this machine if there is no admin token
+    /// (guarded), or every client (open, for closed networks).
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
     pub control_plane: ControlPlane,
 
-    /// Maximum number of database connections for requests. The server opens up to four more for its own tasks. With four or
-    /// more, one workspace uses at most three quarters of them.
+    /// Maximum number of database connections for requests. The server opens up to four more for its own tasks. With
+    /// four or more, one workspace uses at most three quarters of them.
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_connections: u32,
 
@@ -269,7 +274,7 @@ fn seed(text: &str) -> Result<String, String> {
 }
 
 fn retention(text: &str) -> Result<TimeDelta, String> {
-    let retention = duration(text)?;
+    let retention = duration_from_iso(text).ok_or("give an ISO 8601 duration like P30D")?;
     if retention < TimeDelta::seconds(1) {
         return Err("give at least a second, PT1S".to_owned());
     }

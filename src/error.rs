@@ -415,7 +415,7 @@ impl Error {
 pub enum Unavailable {
     /// The database cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached.")]
-    DatabaseAway,
+    DatabaseUnreachable,
     /// The database has no disk space, memory or connection left.
     #[error("the database has no space, memory or connection left.")]
     DatabaseFull,
@@ -433,14 +433,14 @@ impl Unavailable {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::Busy),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
-                Some(Self::DatabaseAway)
+                Some(Self::DatabaseUnreachable)
             }
             sqlx::Error::Database(error) => match error.code()?.as_ref() {
                 // Lock and statement timeouts, deadlocks, serialization failures.
                 "55P03" | "57014" | "40P01" | "40001" => Some(Self::LockTimeout),
                 code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
                 code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
-                    Some(Self::DatabaseAway)
+                    Some(Self::DatabaseUnreachable)
                 }
                 _ => None,
             },

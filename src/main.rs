@@ -35,10 +35,10 @@ async fn return_memory(app: App) {
 }
 
 /// Returns free memory, which the allocator reserves for later allocations, to the system.
-#[expect(unsafe_code, reason = "the interface of the allocator is one of C")]
+#[expect(unsafe_code, reason = "the allocator has a C interface")]
 fn collect() {
-    // SAFETY: the function takes no pointers, may be called at any time from any thread, and leaves memory in use
-    // alone.
+    // SAFETY: the function takes no pointers, may be called at any time from any thread, and does not touch memory in
+    // use.
     unsafe { libmimalloc_sys::mi_collect(true) }
 }
 
@@ -103,15 +103,15 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
             reason = failed => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
         }
     });
-    // The pool first, then the server it is connected to. The timeout also limits the wait for blocking tasks, such as
-    // name lookups.
+    // Ends all tasks that use the database before the private server is stopped. The timeout also limits the wait for
+    // blocking tasks, such as name lookups.
     runtime.shutdown_timeout(CLOSE_TIMEOUT);
     database.close()?;
     served?;
     Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-/// Timeout for closing the connections to the database.
+/// Timeout for closing the connections to the database, and another one for stopping the runtime.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until the server is stopped.

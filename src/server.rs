@@ -75,7 +75,7 @@ pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<(
         tokio::spawn(keep_running("scheduler beside busy workspaces", move || {
             scheduler::run_beside_busy(second.clone())
         })),
-        tokio::spawn(keep_running("expiry", move || workspaces::delete_expired(third.clone()))),
+        tokio::spawn(keep_running("expiry", move || workspaces::run_cleanup(third.clone()))),
     ];
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
     for task in tasks {

@@ -61,7 +61,7 @@ pub mod engine {
         pub use crate::engine::delete::delete;
     }
     pub mod external_changes {
-        pub use crate::engine::external_changes::{CodeOnLock, remove};
+        pub use crate::engine::external_changes::{CodeReference, remove};
     }
     pub mod generate_code {
         pub use crate::engine::generate_code::generate_code;
@@ -82,7 +82,7 @@ pub mod engine {
         pub use crate::engine::update::{update, update_multiple};
     }
     pub mod workspaces {
-        pub use crate::engine::workspaces::remove_expired;
+        pub use crate::engine::workspaces::remove_expired_workspaces;
     }
 }
 pub mod error {

@@ -15,13 +15,23 @@ export const START = '2026-03-02T12:00:00Z'
 // API key of the default sandbox.
 const SANDBOX_KEY = 'seam_testsand_LatchkeySandbox'
 
+const NOT_FOUND =
+  'No Latchkey found: set LATCHKEY_URL to a running server, set LATCHKEY_BIN to the program, or put `latchkey` on the PATH'
+
 /** Returns a server, started if necessary: `{ url, stop() }`. */
 export async function startLatchkey() {
   const { LATCHKEY_URL, LATCHKEY_BIN } = process.env
   const latchkey = LATCHKEY_URL ? { url: LATCHKEY_URL, stop() {} } : await start(LATCHKEY_BIN)
   // A first request, so that an unreachable server fails here and not in a test.
-  await SeamHttp.fromApiKey(SANDBOX_KEY, { endpoint: latchkey.url }).workspaces.get()
+  const sandbox = SeamHttp.fromApiKey(SANDBOX_KEY, { endpoint: latchkey.url })
+  await sandbox.workspaces.get().catch((error) => fail(`No Latchkey responds at ${latchkey.url}: ${error.message}`))
   return latchkey
+}
+
+/** Stops the run with one line instead of a stack trace. */
+function fail(message) {
+  console.error(message)
+  process.exit(1)
 }
 
 async function start(chosen) {
@@ -29,9 +39,7 @@ async function start(chosen) {
   const built = fileURLToPath(new URL('../../target/debug/latchkey', import.meta.url))
   const program = chosen || (isOnPath ? 'latchkey' : built)
   const server = spawn(program, ['--ephemeral', '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] })
-  await once(server, 'spawn').catch(() => {
-    throw new Error(`${program} cannot be started. Run \`cargo build\`, or set LATCHKEY_BIN to the program.`)
-  })
+  await once(server, 'spawn').catch(() => fail(chosen ? `LATCHKEY_BIN is not a program: ${chosen}` : NOT_FOUND))
   for await (const line of createInterface({ input: server.stdout })) {
     if (!line.startsWith('ready on ')) continue
     const url = line.split(' ')[2]

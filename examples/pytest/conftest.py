@@ -7,7 +7,9 @@ the PATH, else the debug build of this repository.
 import os
 import shutil
 import subprocess
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from seam import Seam
@@ -17,6 +19,10 @@ START = "2026-03-02T12:00:00Z"
 
 # API key of the default sandbox.
 SANDBOX_KEY = "seam_testsand_LatchkeySandbox"
+
+NOT_FOUND = (
+    "No Latchkey found: set LATCHKEY_URL to a running server, set LATCHKEY_BIN to the program, or put `latchkey` on the PATH"
+)
 
 
 class Workspace:
@@ -60,12 +66,17 @@ class Workspace:
 def latchkey():
     """URL of the server."""
     if url := os.environ.get("LATCHKEY_URL"):
+        try:
+            urlopen(f"{url.rstrip('/')}/health", timeout=10).close()
+        except (OSError, ValueError, HTTPException) as error:
+            pytest.exit(f"No Latchkey responds at {url}: {error}", returncode=1)
         yield url
         return
     built = Path(__file__).resolve().parents[2] / "target/debug/latchkey"
-    program = os.environ.get("LATCHKEY_BIN") or shutil.which("latchkey") or str(built)
+    chosen = os.environ.get("LATCHKEY_BIN")
+    program = chosen or shutil.which("latchkey") or str(built)
     if not shutil.which(program):
-        pytest.exit(f"{program} does not exist. Run `cargo build`, or set LATCHKEY_BIN to the program.", returncode=1)
+        pytest.exit(f"LATCHKEY_BIN is not a program: {chosen}" if chosen else NOT_FOUND, returncode=1)
     command = [program, "--ephemeral", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:

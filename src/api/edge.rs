@@ -77,7 +77,7 @@ impl Routes {
                     Ok(result) => envelope::ok(result).await,
                     Err(error) => error.into(),
                 };
-                app.requests.record(pending, response.status.as_u16(), &response.body);
+                app.request_log.record(pending, response.status.as_u16(), &response.body);
                 response.into_response()
             }
         };
@@ -243,6 +243,6 @@ pub(crate) async fn fallback(State(app): State<App>, request: Request) -> Respon
     let error =
         if seam_paths::is_known(path) { Error::NotImplemented(path.to_owned()) } else { unknown_path(&request) };
     let response: envelope::JsonResponse = error.into();
-    app.requests.record(pending, response.status.as_u16(), &response.body);
+    app.request_log.record(pending, response.status.as_u16(), &response.body);
     response.into_response()
 }

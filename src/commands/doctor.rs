@@ -93,18 +93,18 @@ fn private_database(config: &Config) -> Vec<Finding> {
     let programs = match checkup.programs {
         Ok(found) => {
             let found: Vec<String> =
-                found.iter().map(|(major, directory)| format!("{major} in {}", directory.display())).collect();
+                found.iter().map(|(major, directory)| format!("version {major} in {}", directory.display())).collect();
             Finding::Fine(format!("postgresql's programs: {}", found.join(", ")))
         }
         Err(error) => Finding::with_fix_in_text(error.to_string()),
     };
     let data = match checkup.data {
         Ok(data) => {
-            let runs_as = data.runs_as.map_or_else(String::new, |user| format!(", postgresql to run as {user}"));
+            let runs_as = data.runs_as.map_or_else(String::new, |user| format!(", postgresql runs as {user}"));
             let state = match data.written_by {
-                _ if config.ephemeral => "a new one each time",
-                Some(_) => "there",
-                None => "to be made",
+                _ if config.ephemeral => "new at each start",
+                Some(_) => "exists",
+                None => "will be created",
             };
             let version = data.written_by.map_or_else(String::new, |major| format!(", written by postgresql {major}"));
             Finding::Fine(format!("data: {}, {state}{version}{runs_as}", data.directory.display()))

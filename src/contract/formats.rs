@@ -5,7 +5,7 @@
 //! The checks are implemented here instead of using the validator's built-in ones, so that the decision and the message
 //! of the issue come from the same rule.
 
-use super::side::Side;
+use super::direction::Direction;
 use crate::clock;
 
 /// A format of the contract.
@@ -26,16 +26,16 @@ impl Format {
     }
 
     /// Returns the check for strings of this direction.
-    pub(super) fn check(&self, side: Side) -> fn(&str) -> bool {
-        match side {
-            Side::Request => self.in_request,
-            Side::Response => self.in_response,
+    pub(super) fn check(&self, direction: Direction) -> fn(&str) -> bool {
+        match direction {
+            Direction::Request => self.in_request,
+            Direction::Response => self.in_response,
         }
     }
 
     /// Returns true if a string of this direction has the format.
-    pub(super) fn accepts(&self, side: Side, text: &str) -> bool {
-        self.check(side)(text)
+    pub(super) fn accepts(&self, direction: Direction, text: &str) -> bool {
+        self.check(direction)(text)
     }
 }
 

@@ -5,6 +5,7 @@
 //! with the wording and the shape of Seam's own servers (which check with zod 3). Rules that a schema cannot express
 //! produce the same shape through [`Issues`].
 
+mod direction;
 mod formats;
 mod issues;
 pub(crate) mod number;
@@ -13,7 +14,6 @@ mod properties;
 mod query;
 mod renamed;
 mod schema;
-mod side;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -26,10 +26,10 @@ use std::sync::OnceLock;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+use self::direction::Direction;
 use self::issues::Issue;
 pub(crate) use self::issues::{Issues, Rejection, quoted};
 use self::schema::Schemas;
-use self::side::Side;
 pub(crate) use self::unknown::UnknownParameter;
 
 /// Seam's contract, served at `/openapi.json`.
@@ -121,7 +121,7 @@ impl Contract {
             endpoints.flat_map(|endpoint| endpoint.operations.iter().map(move |operation| (endpoint, operation)))
         {
             for checker in operation.input.iter().chain(operation.responses.iter().map(|(_, checker)| checker)) {
-                self.schemas.compile(&checker.schema, checker.side).map_err(|error| {
+                self.schemas.compile(&checker.schema, checker.direction).map_err(|error| {
                     let part = format!("{method} {}", endpoint.path);
                     ContractError::malformed(part, format!("has a schema that cannot be compiled: {error}"))
                 })?;
@@ -137,7 +137,7 @@ impl Contract {
 /// `schema` is not a valid JSON Schema.
 pub(crate) fn compile(schema: &Value) -> Result<Validator, ContractError> {
     let is_duration = |text: &str| crate::clock::duration_from_iso(text).is_some();
-    schema::options(Side::Request)
+    schema::options(Direction::Request)
         .with_format("duration", is_duration)
         .build(schema)
         .map_err(|error| ContractError::malformed("schema", format!("cannot be compiled: {error}")))
@@ -226,7 +226,7 @@ impl Operation {
         };
         let responses = operation.get("responses").and_then(Value::as_object);
         let responses = responses.into_iter().flatten().filter_map(|(status, response)| {
-            Some((status.clone(), Checker::new(json_content(schemas, response)?.clone(), Side::Response)))
+            Some((status.clone(), Checker::new(json_content(schemas, response)?.clone(), Direction::Response)))
         });
         let parameter_names = input.as_ref().map_or_else(HashSet::new, |schema| {
             schemas.properties(schema).into_iter().map(|(name, _)| name.to_owned()).collect()
@@ -234,7 +234,7 @@ impl Operation {
         Some(Self {
             id: operation.get("operationId")?.as_str()?.to_owned(),
             schemas: schemas.clone(),
-            input: input.map(|schema| Checker::new(schema, Side::Request)),
+            input: input.map(|schema| Checker::new(schema, Direction::Request)),
             parameter_names,
             bare_body_parameter: operation.get("x-latchkey-bare-body").and_then(Value::as_str).map(str::to_owned),
             responses: responses.collect(),
@@ -254,8 +254,8 @@ impl Operation {
     /// ones. Unknown parameters stay in the input; see [`Operation::unknown_parameters`]. Defaults are not filled in.
     ///
     /// # Errors
-    /// [`Rejection::InvalidQuery`] for a query that cannot be parsed (a single value given twice, mixed forms of a
-    /// list), and [`Rejection::InvalidInput`] for an input that violates the contract.
+    /// [`Rejection::InvalidQuery`] for a query that cannot be parsed (several values for a single-value parameter, or a
+    /// list written in two notations), and [`Rejection::InvalidInput`] for an input that violates the contract.
     pub fn check(&self, query: Option<&str>, body: Option<Value>) -> Result<Map<String, Value>, Rejection> {
         self.checked(self.read(query, body)?, Issues::new())
     }
@@ -359,35 +359,35 @@ impl Operation {
 struct Checker {
     schema: Value,
     /// Direction of the values to check.
-    side: Side,
+    direction: Direction,
     /// Compiled on first use. `None` if the schema does not compile, which [`Contract::verify`] rules out; then only
-    /// the walk decides.
+    /// [`walk::issues`] decides.
     validator: OnceLock<Option<Validator>>,
 }
 
 impl Checker {
-    fn new(schema: Value, side: Side) -> Self {
-        Self { schema, side, validator: OnceLock::new() }
+    fn new(schema: Value, direction: Direction) -> Self {
+        Self { schema, direction, validator: OnceLock::new() }
     }
 
     fn validator(&self, schemas: &Schemas) -> Option<&Validator> {
-        self.validator.get_or_init(|| schemas.compile(&self.schema, self.side).ok()).as_ref()
+        self.validator.get_or_init(|| schemas.compile(&self.schema, self.direction).ok()).as_ref()
     }
 
     fn accepts(&self, schemas: &Schemas, value: &Value) -> bool {
         match self.validator(schemas) {
             Some(validator) => validator.is_valid(value),
-            None => walk::issues(schemas, &self.schema, value, self.side).is_empty(),
+            None => walk::issues(schemas, &self.schema, value, self.direction).is_empty(),
         }
     }
 
     /// Returns the issues of a value that is not accepted: at least one.
     fn issues(&self, schemas: &Schemas, value: &Value) -> Issues {
-        let issues = walk::issues(schemas, &self.schema, value, self.side);
+        let issues = walk::issues(schemas, &self.schema, value, self.direction);
         if !issues.is_empty() {
             return issues;
         }
-        // The walk does not support the violated keyword. The validator reports the path; the message is generic.
+        // `walk::issues` does not support the violated keyword. The validator reports the path; the message is generic.
         let errors = self.validator(schemas).into_iter().flat_map(|validator| validator.iter_errors(value));
         let pointers = errors.map(|error| error.instance_path().as_str().to_owned());
         pointers.fold(Issues::new(), |issues, pointer| {
@@ -397,7 +397,7 @@ impl Checker {
     }
 }
 
-/// Returns the schema of the JSON content of a request body or a response.
+/// Returns the schema of the JSON content of a request body or a response; `None` if it has no JSON content.
 fn json_content<'a>(schemas: &'a Schemas, holder: &'a Value) -> Option<&'a Value> {
     schemas.resolve(holder).get("content")?.get("application/json")?.get("schema")
 }

@@ -97,8 +97,8 @@ proptest! {
             for (_, operation) in &endpoint.operations {
                 for checker in operation.input.iter().chain(operation.responses.iter().map(|(_, checker)| checker)) {
                     let valid = checker.validator(&contract.schemas).unwrap().is_valid(&value);
-                    for side in [Side::Request, Side::Response] {
-                        let issues = walk::issues(&contract.schemas, &checker.schema, &value, side);
+                    for direction in [Direction::Request, Direction::Response] {
+                        let issues = walk::issues(&contract.schemas, &checker.schema, &value, direction);
                         prop_assert_eq!(valid, issues.is_empty(), "{:?}", issues);
                     }
                 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
+use super::direction::Direction;
 use super::formats::FORMATS;
-use super::side::Side;
 
 /// Prefix of a `$ref` to a named schema of a document.
 const NAMED: &str = "#/components/schemas/";
@@ -73,15 +73,15 @@ impl Schemas {
     pub(super) fn compile(
         &self,
         schema: &Value,
-        side: Side,
+        direction: Direction,
     ) -> Result<Validator, jsonschema::ValidationError<'static>> {
-        options(side).build(&self.closed(schema))
+        options(direction).build(&self.with_referenced_schemas(schema))
     }
 
     /// Returns the JSON Schema for `schema`, together with the named schemas that it references, directly or
     /// indirectly. The others are left out, because compiling a whole large document for each operation would take most
     /// of the time.
-    fn closed(&self, schema: &Value) -> Value {
+    fn with_referenced_schemas(&self, schema: &Value) -> Value {
         let root = translate(schema);
         let mut named = Map::new();
         let mut pending = BTreeSet::new();
@@ -101,10 +101,11 @@ impl Schemas {
     }
 }
 
-/// Returns the options for compiling schemas: JSON Schema 2020-12 with the formats of contracts.
-pub(super) fn options<'a>(side: Side) -> jsonschema::ValidationOptions<'a> {
+/// Returns the options for compiling schemas: JSON Schema 2020-12 with the string formats in [`FORMATS`], as they apply
+/// to requests or to responses.
+pub(super) fn options<'a>(direction: Direction) -> jsonschema::ValidationOptions<'a> {
     let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
-    FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.check(side)))
+    FORMATS.iter().fold(options, |options, format| options.with_format(format.name, format.check(direction)))
 }
 
 /// Returns the `$ref` of a schema or of another part of a document.
@@ -275,7 +276,7 @@ mod tests {
             "b": {"items": {"$ref": "#/components/schemas/a"}},
             "c": {},
         }}}));
-        let closed = schemas.closed(&json!({"$ref": "#/components/schemas/a"}));
+        let closed = schemas.with_referenced_schemas(&json!({"$ref": "#/components/schemas/a"}));
         let definitions = closed.pointer("/components/schemas").and_then(Value::as_object);
         let names: Vec<&String> = definitions.into_iter().flat_map(Map::keys).collect();
         assert_eq!(names, ["a", "b"]);

@@ -5,24 +5,24 @@
 
 use serde_json::{Map, Number, Value, json};
 
+use super::direction::Direction;
 use super::issues::{Issue, Issues, LITERAL, MAX_ISSUES, REQUIRED, quoted};
 use super::schema::{Schemas, is_nullable, list, reference};
-use super::side::Side;
 use super::{formats, number};
 
 #[cfg(test)]
 mod tests;
 
 /// Returns all issues of `value` under `schema`.
-pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, side: Side) -> Issues {
-    let mut walk = Walk { schemas, side, path: Vec::new(), issues: Issues::new() };
+pub(super) fn issues(schemas: &Schemas, schema: &Value, value: &Value, direction: Direction) -> Issues {
+    let mut walk = Walk { schemas, direction, path: Vec::new(), issues: Issues::new() };
     walk.visit(schema, value);
     walk.issues
 }
 
 struct Walk<'a> {
     schemas: &'a Schemas,
-    side: Side,
+    direction: Direction,
     path: Vec<String>,
     issues: Issues,
 }
@@ -108,7 +108,7 @@ impl<'a> Walk<'a> {
             self.limit("Invalid");
         }
         let format = schema.get("format").and_then(Value::as_str).and_then(formats::named);
-        if let Some(format) = format.filter(|format| !format.accepts(self.side, text)) {
+        if let Some(format) = format.filter(|format| !format.accepts(self.direction, text)) {
             self.limit(format.issue);
         }
     }
@@ -193,9 +193,9 @@ impl<'a> Walk<'a> {
 
     fn missing(&mut self, name: &str, schema: &Value) {
         self.path.push(name.to_owned());
-        let issue = match self.side {
-            Side::Request => absent(self.schemas, schema, &self.path),
-            Side::Response => Issue::fatal(&self.path, REQUIRED),
+        let issue = match self.direction {
+            Direction::Request => absent(self.schemas, schema, &self.path),
+            Direction::Response => Issue::fatal(&self.path, REQUIRED),
         };
         let is_literal = issue.message.starts_with(LITERAL);
         self.issues.add((issue.fatal, is_literal), || issue);
@@ -224,7 +224,7 @@ impl<'a> Walk<'a> {
             self.path.pop();
             return;
         }
-        if self.side == Side::Response {
+        if self.direction == Direction::Response {
             let variant = |index| format!("variant {} of {}", index + 1, branches.len());
             return self.issues.extend(closest(attempts, variant).unwrap_or_default());
         }
@@ -253,7 +253,8 @@ impl<'a> Walk<'a> {
 }
 
 /// Returns the issues of the closest branch, marked with the name of that branch. The closest branch is the one with
-/// the fewest wrong literals, because literals distinguish the branches, and among those the one with the fewest issues.
+/// the fewest wrong literals, because literals distinguish the branches, and among those the one with the fewest
+/// issues.
 fn closest(attempts: Vec<(usize, Issues)>, name: impl Fn(usize) -> String) -> Option<Issues> {
     let (index, issues) = attempts.into_iter().min_by_key(|(_, issues)| issues.distance())?;
     let name = name(index);

@@ -16,7 +16,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 #[derive(Serialize)]
-pub(super) struct Found {
+pub(super) struct AccessCodeResult {
     access_code: Value,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct AddError {
     message: Option<String>,
 }
 
-pub(super) async fn add_error(call: Control<AddError>) -> Result<Found> {
+pub(super) async fn add_error(call: Control<AddError>) -> Result<AccessCodeResult> {
     let AddError { access_code_id, error_code, message } = call.input.clone();
     change(&call, access_code_id, |code, now| {
         code.state.rare_fields.errors.push(condition(error_code, message, now));
@@ -42,7 +42,7 @@ pub(super) struct AddWarning {
     message: Option<String>,
 }
 
-pub(super) async fn add_warning(call: Control<AddWarning>) -> Result<Found> {
+pub(super) async fn add_warning(call: Control<AddWarning>) -> Result<AccessCodeResult> {
     let AddWarning { access_code_id, warning_code, message } = call.input.clone();
     change(&call, access_code_id, |code, now| {
         code.state.rare_fields.warnings.push(condition(warning_code, message, now));
@@ -56,7 +56,7 @@ pub(super) struct One {
 }
 
 /// Removes the injected errors and warnings from a code.
-pub(super) async fn clear(call: Control<One>) -> Result<Found> {
+pub(super) async fn clear(call: Control<One>) -> Result<AccessCodeResult> {
     change(&call, call.input.access_code_id, |code, _| {
         let rare_fields = &mut code.state.rare_fields;
         rare_fields.errors.clear();
@@ -74,7 +74,7 @@ async fn change<I>(
     call: &Control<I>,
     access_code_id: Uuid,
     change: impl FnOnce(&mut AccessCode, Timestamp),
-) -> Result<Found> {
+) -> Result<AccessCodeResult> {
     let mut work = begin(call, access_code_id).await?;
     let now = work.now;
     change(work.codes.get_mut(access_code_id)?, now);
@@ -88,18 +88,18 @@ async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<UnitOfWork>
     Ok(work)
 }
 
-async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<Found> {
+async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<AccessCodeResult> {
     let codes = work.finish(app).await?;
     let code = codes.get(access_code_id)?;
     if code.state.gone_at.is_some() {
-        return Ok(Found { access_code: Value::Null });
+        return Ok(AccessCodeResult { access_code: Value::Null });
     }
-    Ok(Found { access_code: managed_or_unmanaged(code, &codes.summary(code.device_id)?)? })
+    Ok(AccessCodeResult { access_code: managed_or_unmanaged(code, &codes.summary(code.device_id)?)? })
 }
 
 /// Runs the next step of a code: the provider assigns the PIN, or else the lock completes the operation that is in
 /// progress or due.
-pub(super) async fn step(call: Control<One>) -> Result<Found> {
+pub(super) async fn step(call: Control<One>) -> Result<AccessCodeResult> {
     let access_code_id = call.input.access_code_id;
     let mut work = begin(&call, access_code_id).await?;
     step_by_hand::step(&mut work, access_code_id).await?;

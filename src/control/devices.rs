@@ -60,7 +60,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
         backup_access_code_pool_enabled: input.backup_access_code_pool_enabled,
         errors: input.errors,
         warnings: input.warnings,
-        overrides: overrides.normalise().map_err(|error| Error::invalid("properties", error.to_string()))?,
+        overrides: overrides.normalize().map_err(|error| Error::invalid("properties", error.to_string()))?,
     };
     let device = devices::update(&call.app, workspace.workspace_id, input.device_id, update).await?;
     let stats_of_devices = store::devices::stats_of_devices(&call.app.pool, std::slice::from_ref(&device)).await?;

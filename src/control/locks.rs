@@ -7,7 +7,7 @@ use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::{LockCode, Window};
 use crate::domain::caller::Visibility;
 use crate::domain::keypad;
-use crate::engine::external_changes::{self, ChangeAtLock, CodeOnLock, NewUnmanagedCode};
+use crate::engine::external_changes::{self, ChangeAtLock, CodeReference, NewUnmanagedCode};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::optional_instant;
 use crate::store::{access_codes, devices};
@@ -28,7 +28,7 @@ pub(super) struct MemoryBody {
 }
 
 #[derive(Serialize)]
-#[expect(clippy::struct_field_names, reason = "slot is what it is called everywhere")]
+#[expect(clippy::struct_field_names, reason = "`slot` is its name in the contract")]
 struct Slot {
     slot: usize,
     access_code_id: Uuid,
@@ -114,16 +114,16 @@ pub(super) struct AddCode {
 }
 
 #[derive(Serialize)]
-pub(super) struct Found {
+pub(super) struct AccessCodeResult {
     access_code: Value,
 }
 
-pub(super) async fn add_code(call: Control<AddCode>) -> Result<Found> {
+pub(super) async fn add_code(call: Control<AddCode>) -> Result<AccessCodeResult> {
     let workspace = call.workspace().await?;
     let unmanaged = call.input.unmanaged.read(call.input.device_id)?;
     let (code, device) =
         external_changes::add(&call.app, &Visibility::all_of(workspace.workspace_id), unmanaged).await?;
-    Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
+    Ok(AccessCodeResult { access_code: managed_or_unmanaged(&code, &device)? })
 }
 
 #[derive(Deserialize)]
@@ -138,7 +138,7 @@ pub(super) struct ChangeCode {
 }
 
 /// Changes a code at the lock, without Seam.
-pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
+pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<AccessCodeResult> {
     let workspace = call.workspace().await?;
     let input = call.input;
     let change = ChangeAtLock {
@@ -147,10 +147,10 @@ pub(super) async fn change_code(call: Control<ChangeCode>) -> Result<Found> {
         starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,
         ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
     };
-    let on_lock = CodeOnLock { device_id: input.device_id, access_code_id: input.access_code_id, code: input.code };
+    let on_lock = CodeReference { device_id: input.device_id, access_code_id: input.access_code_id, code: input.code };
     let (code, device) =
         external_changes::change(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock, change).await?;
-    Ok(Found { access_code: managed_or_unmanaged(&code, &device)? })
+    Ok(AccessCodeResult { access_code: managed_or_unmanaged(&code, &device)? })
 }
 
 #[derive(Deserialize)]
@@ -164,7 +164,7 @@ pub(super) struct RemoveCode {
 pub(super) async fn remove_code(call: Control<RemoveCode>) -> Result<EmptyResult> {
     let workspace = call.workspace().await?;
     let RemoveCode { device_id, access_code_id, code } = call.input;
-    let on_lock = CodeOnLock { device_id, access_code_id, code };
+    let on_lock = CodeReference { device_id, access_code_id, code };
     external_changes::remove(&call.app, &Visibility::all_of(workspace.workspace_id), &on_lock).await?;
     Ok(EmptyResult {})
 }

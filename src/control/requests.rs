@@ -42,7 +42,7 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
     let (app, input) = (&call.app, &call.input);
     let after = match input.after.as_deref() {
         None => 0,
-        Some(cursor) => app.requests.number_of(cursor).ok_or_else(|| {
+        Some(cursor) => app.request_log.number_of(cursor).ok_or_else(|| {
             Error::invalid("after", "Not a cursor of this process: use the cursor of a listed request")
         })?,
     };
@@ -53,7 +53,7 @@ pub(super) async fn list(call: Control<List>) -> Result<Listed> {
             && input.status.is_none_or(|status| entry.status == Some(status))
             && input.request_id.as_deref().is_none_or(|request_id| entry.request_id == request_id)
     };
-    let mut found: Vec<Arc<LoggedRequest>> = app.requests.after(after).into_iter().filter(fits).collect();
+    let mut found: Vec<Arc<LoggedRequest>> = app.request_log.after(after).into_iter().filter(fits).collect();
     let limit = input.limit.unwrap_or(DEFAULT_LIMIT);
     if input.after.is_some() {
         found.truncate(limit);
@@ -83,7 +83,7 @@ pub(super) fn request_json(app: &App, entry: &LoggedRequest) -> Value {
     // Requests without a workspace are visible to every caller, so their PINs are masked too.
     let hides: MaskPredicate = if entry.workspace_id.is_some() { is_secret } else { is_secret_or_pin };
     json!({
-        "cursor": app.requests.cursor(entry.number),
+        "cursor": app.request_log.cursor(entry.number),
         "request_id": entry.request_id,
         "workspace_id": entry.workspace_id,
         "method": entry.method,

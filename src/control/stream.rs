@@ -34,10 +34,10 @@ pub(super) async fn listen(
     call: Control<Listen>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>> + use<>>> {
     let workspace_id = requests::selected_workspace(&call, call.input.unauthenticated).await?;
-    let messages = call.app.requests.subscribe();
+    let messages = call.app.request_log.subscribe();
     let last = call.headers.get("last-event-id").and_then(|id| id.to_str().ok());
     // The id of another process's message is unknown here. In that case all stored requests are sent.
-    let last = last.map(|id| call.app.requests.number_of(id).unwrap_or(0));
+    let last = last.map(|id| call.app.request_log.number_of(id).unwrap_or(0));
     let (sender, mut events) = channel(BUFFER);
     let app = call.app;
     tokio::spawn(async move {
@@ -67,7 +67,7 @@ impl EventStream {
         // Send a comment immediately, so that the client can see that the stream is open.
         self.sender.send(Event::default().comment("listening")).await.ok()?;
         if let Some(last) = last {
-            for entry in self.app.requests.after(last) {
+            for entry in self.app.request_log.after(last) {
                 self.request(&entry).await?;
             }
         }
@@ -100,7 +100,7 @@ impl EventStream {
         if entry.workspace_id != self.workspace_id {
             return Some(());
         }
-        let id = self.app.requests.cursor(entry.number);
+        let id = self.app.request_log.cursor(entry.number);
         let data = requests::request_json(&self.app, entry);
         self.message(Some(&id), "request", &data).await
     }

@@ -145,7 +145,8 @@ impl AccessCode {
     }
 }
 
-/// Returns the warnings that follow from the time frame of a managed code and from its kind and lock.
+/// Returns the warnings about the time frame of a managed code: the time zone of the lock is unknown and the clocks
+/// change during the time frame, or an algoPIN must be used within 24 hours. None for ongoing and unmanaged codes.
 fn time_frame_warnings(state: &CodeState, device: &DeviceSummary) -> Vec<Value> {
     let Some(window) = state.requested.window.filter(|_| state.is_managed) else { return Vec::new() };
     let warn = |code: &str, message: &str| {

@@ -8,8 +8,9 @@ use crate::clock::Timestamp;
 use chrono::{Datelike, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetComponents, Tz};
 
-/// Possible time zones of such a lock. The maker's market is the United States, where the clocks change at the same
-/// local time in each zone: at five instants, an hour apart. The lock's zone is unknown, so all five are considered.
+/// Possible time zones of such a lock. The manufacturer's market is the United States, where the clocks change at the
+/// same local time in each zone: at five instants, an hour apart. The lock's zone is unknown, so all five are
+/// considered.
 const ZONES: [Tz; 5] = [Tz::US__Eastern, Tz::US__Central, Tz::US__Mountain, Tz::US__Pacific, Tz::US__Alaska];
 /// Possible error of the lock's clock after a change.
 const BUFFER: TimeDelta = TimeDelta::hours(1);

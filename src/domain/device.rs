@@ -96,7 +96,7 @@ impl Overrides {
     ///
     /// # Errors
     /// An entry has a wrong type, or `supported_code_lengths` contains no valid PIN length.
-    pub fn normalise(mut self) -> Result<Self, serde_json::Error> {
+    pub fn normalize(mut self) -> Result<Self, serde_json::Error> {
         const WITH_OWN_FIELD: [&str; 5] = [
             "supported_code_lengths",
             "max_active_codes_supported",
@@ -207,7 +207,7 @@ impl Device {
             && (self.has_constraint(CANNOT_SPECIFY_PIN_CODE) || self.has_constraint(PIN_CODE_MATCHES_EXISTING_SET))
     }
 
-    /// Returns true if the maker's server computes offline codes, which work without a connection to the lock.
+    /// Returns true if the manufacturer's server computes offline codes, which work without a connection to the lock.
     pub fn can_program_offline_access_codes(&self) -> bool {
         self.overrides.can_program_offline_access_codes.unwrap_or(self.brand.offline_codes)
     }

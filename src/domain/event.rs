@@ -173,7 +173,7 @@ pub(crate) fn record_domain_event(
         DomainEvent::FailedToRemove => event_type::FAILED_TO_REMOVE,
         DomainEvent::Unmanaged => return record(event_type::CHANGED, Some(payload::unmanaged())),
         DomainEvent::Changed(change) => {
-            return payload::of_change(&change)
+            return payload::change_events(&change)
                 .into_iter()
                 .for_each(|(event_type, payload)| record(event_type, Some(payload)));
         }

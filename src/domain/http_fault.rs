@@ -51,7 +51,7 @@ pub(crate) struct HttpFault {
     pub times: Option<i32>,
     /// Probability that the fault is applied to a matching request, from 0 to 1; `None`: always.
     pub probability: Option<f64>,
-    /// Number of matching requests so far, with or without effect.
+    /// Number of matching requests that were counted, whether the fault was applied or not.
     pub asked: i64,
     /// Number of requests to which the fault was applied.
     pub used: i32,
@@ -61,7 +61,7 @@ pub(crate) struct HttpFault {
 
 impl HttpFault {
     /// Returns true if the fault matches requests with this method and path.
-    pub(crate) fn applies_to(&self, method: &str, path: &str) -> bool {
+    pub(crate) fn matches(&self, method: &str, path: &str) -> bool {
         self.method.as_deref().is_none_or(|expected| expected == method)
             && self.path.as_deref().is_none_or(|pattern| path_matches(pattern, path))
     }
@@ -71,20 +71,19 @@ impl HttpFault {
         self.times.is_some_and(|times| self.used >= times)
     }
 
-    /// Counts one matching request. Returns true if the fault is applied to it.
-    pub(crate) fn applies(&mut self, workspace: &Workspace) -> bool {
+    /// Counts a matching request, and returns true if the fault is applied to it.
+    pub(crate) fn count_request(&mut self, workspace: &Workspace) -> bool {
         let ordinal = self.asked;
         self.asked += 1;
-        let applies = self.probability.is_none_or(|probability| {
-            // All integers up to this value are exact as `f64`.
+        let is_applied = self.probability.is_none_or(|probability| {
             const RESOLUTION: u64 = 1 << 53;
             let drawn = workspace.ids.draw("http_fault", self.http_fault_id, ordinal, RESOLUTION);
-            #[expect(clippy::cast_precision_loss, reason = "both are exact up to here")]
+            #[expect(clippy::cast_precision_loss, reason = "integers up to 2^53 are exact as f64")]
             let share = drawn as f64 / RESOLUTION as f64;
             share < probability
         });
-        self.used += i32::from(applies);
-        applies
+        self.used += i32::from(is_applied);
+        is_applied
     }
 }
 
@@ -130,7 +129,7 @@ mod tests {
 
     #[test]
     fn http_fault_matches_its_method_and_path() {
-        for (method, path, applies_to) in [
+        for (method, path, matches) in [
             (None, None, true),
             (Some("GET"), None, true),
             (Some("POST"), None, false),
@@ -143,7 +142,7 @@ mod tests {
             (Some("GET"), Some("*"), true),
         ] {
             let fault = HttpFault { method: method.map(str::to_owned), path: path.map(str::to_owned), ..fault() };
-            assert_eq!(fault.applies_to("GET", "/locks/list"), applies_to, "{method:?} {path:?}");
+            assert_eq!(fault.matches("GET", "/locks/list"), matches, "{method:?} {path:?}");
         }
     }
 
@@ -152,7 +151,7 @@ mod tests {
         let mut fault = HttpFault { times: Some(2), ..fault() };
         for used in 1..=2 {
             assert!(!fault.is_exhausted());
-            assert!(fault.applies(&workspace()));
+            assert!(fault.count_request(&workspace()));
             assert_eq!((fault.asked, fault.used), (i64::from(used), used));
         }
         assert!(fault.is_exhausted());
@@ -162,7 +161,7 @@ mod tests {
     fn http_fault_with_a_probability_applies_to_the_same_share_of_requests() {
         let apply_to_1000 = |probability| {
             let mut fault = HttpFault { probability: Some(probability), ..fault() };
-            let applied: Vec<bool> = (0..1000).map(|_| fault.applies(&workspace())).collect();
+            let applied: Vec<bool> = (0..1000).map(|_| fault.count_request(&workspace())).collect();
             assert_eq!(fault.asked, 1000);
             assert_eq!(usize::try_from(fault.used).unwrap(), applied.iter().filter(|is_applied| **is_applied).count());
             applied

@@ -220,7 +220,7 @@ fn duplicate(code: &str, pin_request: &PinRequest<'_>, other: &Reservation) -> E
     Error::DuplicateAccessCode {
         code: code.to_owned(),
         name: pin_request.name.map(str::to_owned),
-        period: pin_request.window.map(Window::ends),
+        period: pin_request.window.map(Window::bounds),
         access_code_id: other.access_code_id,
         hint,
     }

@@ -1,12 +1,12 @@
-//! Offline access codes: PINs that a maker's server computes and that a lock accepts without being programmed.
+//! Offline access codes: PINs that a manufacturer's server computes and that a lock accepts without being programmed.
 //!
 //! Pure functions. [`plan`] returns the kind, the final time frame and the format of the PIN for a request. The result
-//! does not depend on whether the lock is reachable. Three makers support offline codes: igloohome (algoPIN), Lockly
-//! and dormakaba Oracode, whose time slots are in [`oracode`].
+//! does not depend on whether the lock is reachable. Three manufacturers support offline codes: igloohome (algoPIN),
+//! Lockly and dormakaba Oracode, whose time slots are in [`oracode`].
 //!
-//! If a maker supports only certain instants, each end of the time frame is rounded to the nearest supported one, and
-//! half-way up. Seam's own example does so (15:45 to 10:15 becomes 16:00 to 10:00), and a time frame whose ends have
-//! the same minutes keeps its length.
+//! If a manufacturer supports only certain instants, each end of the time frame is rounded to the nearest supported
+//! one, and half-way up. Seam's own example does so (15:45 to 10:15 becomes 16:00 to 10:00), and a time frame whose
+//! ends have the same minutes keeps its length.
 
 pub(crate) mod oracode;
 
@@ -85,7 +85,7 @@ pub(crate) struct OfflineRequest {
     pub ends_at: Option<Timestamp>,
     /// True if the code should open the lock only once.
     pub is_one_time_use: bool,
-    /// True if the request contains a PIN; no maker accepts one.
+    /// True if the request contains a PIN; no manufacturer accepts one.
     pub has_code: bool,
     pub max_time_rounding: MaxTimeRounding,
     /// Number that is unique within the workspace: Oracode's `stay_id`.
@@ -108,7 +108,7 @@ pub(crate) struct Plan {
     pub window: Window,
     /// Number of digits of the PIN, including `pin_prefix`.
     pub digits: u8,
-    /// First digits of the PIN; empty if the maker prescribes none. Shorter than `digits`.
+    /// First digits of the PIN; empty if the manufacturer prescribes none. Shorter than `digits`.
     pub pin_prefix: String,
     /// Oracode: content of the code's `dormakaba_oracode_metadata`.
     pub stay: Option<Stay>,
@@ -120,7 +120,7 @@ impl Plan {
     }
 }
 
-/// Maker that computes the offline codes of a device.
+/// Manufacturer that computes the offline codes of a device.
 #[derive(Clone, Copy)]
 enum Maker {
     Igloohome,
@@ -129,7 +129,7 @@ enum Maker {
 }
 
 impl Maker {
-    /// Returns the maker; `None` if the device does not support offline codes.
+    /// Returns the manufacturer; `None` if the device does not support offline codes.
     fn of(device: &Device) -> Option<Self> {
         let maker = match device.brand.device_type {
             "igloohome_lock" => Self::Igloohome,
@@ -144,8 +144,9 @@ impl Maker {
 /// Returns the plan for a request for an offline code at `now`. `registered` are the device's other offline codes.
 ///
 /// # Errors
-/// The device does not support offline codes; the request contains a PIN; the time frame is invalid, or the maker does
-/// not support it even after rounding within the limit of the request; a quota is used up. All limits are Seam's.
+/// The device does not support offline codes; the request contains a PIN; the time frame is invalid, or the
+/// manufacturer does not support it even after rounding within the limit of the request; a quota is used up. All limits
+/// are Seam's.
 pub(crate) fn plan(
     device: &Device,
     request: &OfflineRequest,

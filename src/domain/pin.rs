@@ -3,7 +3,7 @@
 //! A PIN is a string of 4 to 12 decimal digits. A lock reports rules for the digits (Seam's code constraints) and the
 //! lengths that it accepts. A code shared by several locks must satisfy the rules of all of them.
 //!
-//! The choice *counts* PINs. It does not draw at random until a PIN fits: the allowed PINs are numbered in
+//! The choice *counts* PINs and does not draw random PINs until one fits: the allowed PINs are numbered in
 //! lexicographic order, taken PINs are left out of the numbering, and one number is drawn. The choice is therefore
 //! exactly uniform, needs one draw however few PINs are free, and reports reliably that none is free.
 
@@ -24,8 +24,8 @@ const DIGITS: [u8; 10] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 /// A rule of a lock for the digits of a PIN: one of Seam's code constraints that can be checked on the PIN alone.
 ///
-/// The other constraints concern names, dates, or PINs that the lock's maker assigns. Two digits are *consecutive* when
-/// they differ by one; 9 and 0 are not consecutive.
+/// The other constraints concern names, dates, or PINs that the lock's manufacturer assigns. Two digits are
+/// *consecutive* when they differ by one; 9 and 0 are not consecutive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DigitRule {
     /// The digit 0 does not occur.
@@ -260,7 +260,7 @@ struct State {
     /// Run at the end of the digits so far; `None` before the first digit and if no rule needs it.
     run: Option<Run>,
     /// True if the digits so far are a single 1 and the next digit must not be a 2.
-    only_a_one: bool,
+    is_only_1: bool,
 }
 
 /// Value of [`State::seen`] for "as many different digits as the rules require".
@@ -301,18 +301,18 @@ impl PinRules {
         let no_long_runs = self.has(DigitRule::NoTripleConsecutiveInts);
         let repeats_early =
             self.has(DigitRule::UniqueFirstFourDigits) && state.seen != ALL_DIGITS && state.seen & (1 << digit) != 0;
-        let starts_with_12 = state.only_a_one && digit == 2;
+        let starts_with_12 = state.is_only_1 && digit == 2;
         if self.forbids(digit) || repeats_early || starts_with_12 || (no_long_runs && run.length > 3) {
             return None;
         }
-        let goes_on = |before: Run| run.step != 0 && run.length > before.length;
-        let in_sequence = first || state.run.is_some_and(goes_on);
+        let extends = |before: Run| run.step != 0 && run.length > before.length;
+        let in_sequence = first || state.run.is_some_and(extends);
         let run_matters = no_long_runs || (self.has(DigitRule::NoAscendingOrDescendingSequence) && in_sequence);
         let seen = state.seen | 1 << digit;
         Some(State {
             seen: if self.has_enough(seen) { ALL_DIGITS } else { seen },
             run: run_matters.then_some(run),
-            only_a_one: self.has(DigitRule::CannotStartWith12) && first && digit == 1,
+            is_only_1: self.has(DigitRule::CannotStartWith12) && first && digit == 1,
         })
     }
 
@@ -347,7 +347,7 @@ impl PinRules {
 /// Numbering of the allowed PINs of one length, in lexicographic order.
 ///
 /// It consists of an automaton that reads PINs and, for each of its states, the number of ways to complete a PIN. The
-/// automaton has two states without rules, and some hundreds with the most complex sets of rules.
+/// automaton has two states if there are no rules, and several hundred with the most complex sets of rules.
 struct Numbering {
     length: usize,
     /// For each state, the state that each digit leads to. The first state is the start.
@@ -364,7 +364,7 @@ impl Numbering {
         if !PIN_LENGTHS.contains(&u8::try_from(length).ok()?) {
             return None;
         }
-        let start = State { seen: 0, run: None, only_a_one: false };
+        let start = State { seen: 0, run: None, is_only_1: false };
         let mut states = vec![start];
         let mut indexes = HashMap::from([(start, START)]);
         let mut next = Vec::new();
@@ -391,6 +391,7 @@ impl Numbering {
         self.ways[self.length][START]
     }
 
+    /// Returns the position of an allowed PIN in the numbering; `None` if the PIN is not allowed.
     fn rank(&self, pin: &str) -> Option<u64> {
         if pin.len() != self.length {
             return None;
@@ -406,6 +407,7 @@ impl Numbering {
         (self.ways[0][state] > 0).then_some(rank)
     }
 
+    /// Returns the PIN at this position; `None` for a position that is not below [`Self::count`].
     fn unrank(&self, mut rank: u64) -> Option<String> {
         let mut pin = String::with_capacity(self.length);
         let mut state = START;

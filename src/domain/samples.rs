@@ -69,7 +69,7 @@ pub(crate) fn entry(code: &str, window: Option<Window>) -> LockCode {
 /// Returns a stored code with this number on a device, created at hour 0.
 pub(crate) fn access_code(number: u8, device: &Device, requested: LockCode) -> AccessCode {
     let id = Uuid::from_u128(100 + u128::from(number));
-    let state = CodeState::begin(at(0), requested, device.schedules_natively());
+    let state = CodeState::new_managed(at(0), requested, device.schedules_natively());
     AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, state) }
 }
 

@@ -1,7 +1,7 @@
 //! Simulation of locks: runs the steps of all their codes together, ordered by time.
 //!
-//! [`super::access_code::lifecycle`] has the rules for a single code. This module adds the interaction between the
-//! codes of a lock: they share its memory and the faults that testers configured for its operations.
+//! [`super::access_code::lifecycle`] has the rules for a single code. The codes of a lock also affect each other: they
+//! share its memory, and the faults that testers configured for its operations. This module adds these effects.
 
 mod memory;
 
@@ -23,7 +23,8 @@ use uuid::Uuid;
 pub enum Pace {
     /// As configured in the workspace.
     Usual,
-    /// Zero, for a caller that waits for the result. Operations that are completed by hand still wait.
+    /// Zero, for requests that wait for the lock and for new backup codes. Operations that a tester completes by hand
+    /// still wait for the tester.
     Immediate,
 }
 
@@ -38,7 +39,7 @@ impl Pace {
     }
 }
 
-/// Duration of operations, and filter for the codes that run together.
+/// One of several successive runs: the pace of its operations, and a filter that selects its codes.
 pub(crate) type Phase<'a> = (Pace, &'a (dyn Fn(&AccessCode) -> bool + Sync));
 
 /// End condition of a run.
@@ -61,7 +62,7 @@ pub struct Steps {
     pub has_reached_limit: bool,
 }
 
-/// Devices with locked rows, and the state that the steps of their codes share.
+/// Locked devices with the data that the steps of their codes share: faults, memory and numbers of backup codes.
 #[derive(Debug)]
 pub(crate) struct Simulation<'a> {
     locked: HashMap<Uuid, &'a LockedDevice>,
@@ -72,11 +73,13 @@ pub(crate) struct Simulation<'a> {
     machine_now: Timestamp,
 }
 
-/// Properties of a lock, the instant up to which its codes run, and its ordinal.
+/// Properties of a lock, the instant up to which its codes run, and the ordinal of its device.
 type LockContext = (Lock, Timestamp, i32);
 
-/// Queued step, ordered by instant, device, step (removals first among equal steps), and code. The last number is the
-/// version of the code's entry in the queue.
+/// Entry of the queue: the next step of a code. Entries are ordered by instant; ordinal and id of the device; step, and
+/// false for a removal, so that removals come first; sequence of the code, new codes last; index of the code in the
+/// slice. The last number is the version of the entry. `Reverse`, because a [`BinaryHeap`] returns its greatest element
+/// first.
 type QueuedStep = Reverse<(Timestamp, (i32, Uuid), (Step, bool), i64, usize, u32)>;
 
 impl<'a> Simulation<'a> {
@@ -87,17 +90,18 @@ impl<'a> Simulation<'a> {
         Self { locked, faults, memory, backups, machine_now }
     }
 
-    /// Returns the faults, each with the number of operations it was considered for.
+    /// Returns the faults with their current counters.
     pub(crate) fn faults(&self) -> &[Fault] {
         &self.faults
     }
 
-    /// Returns for each device the number of backup codes that can be pulled now.
+    /// Returns the number of backup codes that can be pulled now, by device id.
     pub(crate) fn into_backups(self) -> HashMap<Uuid, i64> {
         self.backups
     }
 
-    /// Takes one step of one code. Returns true if the step freed space or a PIN in the memory of the lock.
+    /// Takes one step of one code at the instant `at`, and adds its events. Returns true if other codes may now use the
+    /// space or the PIN that the code used in the memory of the lock.
     pub(crate) fn step(
         &mut self,
         locked: &LockedDevice,
@@ -107,7 +111,7 @@ impl<'a> Simulation<'a> {
         step: Step,
         events: &mut Vec<NewEvent>,
     ) -> bool {
-        let operation = code.state.work().map(|(operation, _)| operation);
+        let operation = code.state.required_operation().map(|(operation, _)| operation);
         let injected_outcome = operation.filter(|_| step == Step::Begin).and_then(|operation| {
             fault::apply(&mut self.faults, &locked.device, operation_name(operation, &code.state))
         });
@@ -143,7 +147,7 @@ pub(crate) struct Run {
     queue: BinaryHeap<QueuedStep>,
     /// Number of valid queued steps that are not retries of a failed operation.
     non_retries: usize,
-    /// Number of codes that the memory of a lock blocks.
+    /// Number of codes of the run that the memory of their lock blocks: a duplicate PIN, or no free space.
     blocked: usize,
     /// Steps taken so far.
     pub steps: Steps,
@@ -222,11 +226,11 @@ impl Run {
         false
     }
 
-    /// Makes the retries of codes blocked by the memory of this lock due now, because the cause may be gone.
+    /// Makes the codes that the memory of this lock blocks due for a retry at `at`, because the cause may be gone.
     fn retry_blocked(&mut self, codes: &mut [AccessCode], device_id: Uuid, at: Timestamp) {
         for (index, code) in codes.iter_mut().enumerate() {
             if code.blocked_on() == Some(device_id) && self.takes_part[index] {
-                // The queued step of the code becomes invalid.
+                // The queued step of the code becomes invalid, so it is not counted any more.
                 let was_counted = next_step(&self.locks, code).is_some_and(|(.., is_counted)| is_counted);
                 self.non_retries = self.non_retries.saturating_sub(usize::from(was_counted));
                 code.state.retry_now(at);
@@ -241,14 +245,15 @@ impl Run {
         self.push(code, index);
     }
 
-    /// Queues the next step of a code if it is due by the end of the run.
+    /// Queues the next step of a code, if the code takes part in the run and the step is due by the end of the run.
     fn push(&mut self, code: &AccessCode, index: usize) {
         let Some((at, step, is_counted)) = next_step(&self.locks, code).filter(|_| self.takes_part[index]) else {
             return;
         };
         let ordinal = self.locks.get(&code.device_id).map_or(0, |(_, _, ordinal)| *ordinal);
         self.non_retries += usize::from(is_counted);
-        let is_not_removal = code.state.work().is_none_or(|(operation, _)| operation != Operation::Remove);
+        let is_not_removal =
+            code.state.required_operation().is_none_or(|(operation, _)| operation != Operation::Remove);
         let order = (step, is_not_removal);
         let lock = (ordinal, code.device_id);
         let sequence = if code.is_new() { i64::MAX } else { code.sequence };
@@ -256,8 +261,8 @@ impl Run {
     }
 }
 
-/// Returns the next step of a code if it is due by the end of the run for its lock, and true if the step is not a
-/// retry.
+/// Returns the next step of a code with its instant, and true if the step is not a retry. `None` if no step is due by
+/// the end of the run.
 fn next_step(locks: &HashMap<Uuid, LockContext>, code: &AccessCode) -> Option<(Timestamp, Step, bool)> {
     let (lock, until, _) = locks.get(&code.device_id)?;
     let (at, step) = code.state.next(lock).filter(|(at, _)| at <= until)?;

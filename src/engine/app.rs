@@ -50,13 +50,13 @@ pub struct Shared {
     /// Requests that change access codes, batched by workspace.
     pub updates: Arc<Batcher<Uuid, UpdateCommand, Result<Updated>>>,
     /// Log of the latest requests.
-    pub requests: RequestLog,
+    pub request_log: RequestLog,
     /// Workspaces whose due access codes fill a large part of a scheduler batch.
     pub busy_workspaces: watch::Sender<Vec<Uuid>>,
     /// Devices whose access codes cannot be processed for now.
     pub parking: Parking,
     /// Memory limit for imported snapshots.
-    pub imports: ImportBudget,
+    pub import_budget: ImportBudget,
     /// Cancelled when the server begins to stop; ends streaming responses.
     pub stopping: CancellationToken,
     wake: Notify,
@@ -71,8 +71,8 @@ impl App {
     /// If a built-in contract does not parse.
     pub fn new(config: Settings, pools: Pools) -> Result<Self, ContractError> {
         Ok(Self(Arc::new(Shared {
-            requests: RequestLog::new(config.request_log),
-            imports: ImportBudget::new(config.snapshot_limit),
+            request_log: RequestLog::new(config.request_log),
+            import_budget: ImportBudget::new(config.snapshot_limit),
             config,
             pool: pools.requests,
             background: pools.background,
@@ -117,11 +117,11 @@ impl App {
 
     /// Registers this number of bytes as in use until the returned guard is dropped. `None`: too few to track.
     #[must_use]
-    pub fn uses_memory(&self, bytes: usize) -> Option<InUse> {
-        (bytes >= MIN_TRACKED_MEMORY).then(|| InUse(self.clone()))
+    pub fn track_memory(&self, bytes: usize) -> Option<TrackedMemory> {
+        (bytes >= MIN_TRACKED_MEMORY).then(|| TrackedMemory(self.clone()))
     }
 
-    /// Waits until a guard of [`App::uses_memory`] is dropped. Returns at once if one was dropped since the last wait.
+    /// Waits until a guard of [`App::track_memory`] is dropped. Returns at once if one was dropped since the last wait.
     pub async fn memory_freed(&self) {
         self.freed.notified().await;
     }
@@ -132,9 +132,9 @@ const MIN_TRACKED_MEMORY: usize = 4 * 1024 * 1024;
 
 /// Guard for a large amount of memory in use. Dropping it wakes [`App::memory_freed`].
 #[derive(Debug)]
-pub struct InUse(App);
+pub struct TrackedMemory(App);
 
-impl Drop for InUse {
+impl Drop for TrackedMemory {
     fn drop(&mut self) {
         self.0.freed.notify_one();
     }

@@ -54,7 +54,7 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
     let access_code_id = ids.id("access_code", device_id, ordinal, machine_now);
     locked.access_code_ordinal += 1;
     let name = Some(format!("Backup {access_code_id} (Seam)"));
-    let mut state = CodeState::begin(now, LockCode { name, code, window: None }, false);
+    let mut state = CodeState::new_managed(now, LockCode { name, code, window: None }, false);
     state.is_backup = true;
     let mut code = AccessCode {
         pool_device_id: Some(device_id),
@@ -96,7 +96,10 @@ pub async fn pull(app: &App, visibility: &Visibility, access_code_id: Uuid) -> R
     // Take the oldest code that is ready.
     let is_ready = |code: &&mut AccessCode| {
         let state = &code.state;
-        code.pool_device_id.is_some() && state.held.is_some() && state.gone_at.is_none() && state.work().is_none()
+        code.pool_device_id.is_some()
+            && state.held.is_some()
+            && state.gone_at.is_none()
+            && state.required_operation().is_none()
     };
     let ready = work.codes.iter_mut().find(is_ready);
     let (Some(_), Some(backup)) = (pool, ready) else { return Err(Error::NotFound(Resource::BackupAccessCode)) };

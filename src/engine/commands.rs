@@ -34,7 +34,7 @@ pub struct NewAccessCode {
     pub is_external_modification_allowed: bool,
     /// True to accept the request although a device is offline.
     pub attempt_for_offline_device: bool,
-    /// True if the locks confirm before the response is sent.
+    /// True to send the response only after the lock has confirmed.
     pub sync: bool,
     /// True to enable the backup pools of the devices.
     pub use_backup_pool: bool,
@@ -125,7 +125,7 @@ pub struct UpdateCommand {
     pub device_id: Option<Uuid>,
     /// Requested changes.
     pub update: Update,
-    /// True if the lock confirms before the response is sent.
+    /// True to send the response only after the lock has confirmed.
     pub sync: bool,
     /// Handle of the request, for the events that it causes.
     pub cause: Cause,

@@ -25,7 +25,7 @@ pub(crate) struct NewUnmanagedCode {
     pub cannot_delete: bool,
 }
 
-/// Puts an unmanaged code on a lock, like a person with the manufacturer's app.
+/// Puts an unmanaged code on a lock, as a person with the manufacturer's app does.
 ///
 /// # Errors
 /// An unknown device; a lock that holds this PIN already, cannot hold it, or is full; a time frame that has ended.
@@ -51,7 +51,7 @@ pub(crate) fn add_to(work: &mut UnitOfWork, unmanaged: NewUnmanagedCode) -> Resu
     let is_native = locked.device.schedules_natively();
     let access_code_id = locked.ids.id("access_code", device_id, locked.next_ordinal(), machine_now);
     locked.access_code_ordinal += 1;
-    let mut state = CodeState::begin(now, unmanaged.entry, is_native);
+    let mut state = CodeState::new_managed(now, unmanaged.entry, is_native);
     state.is_managed = false;
     state.held = Some(state.requested.clone());
     state.first_held_at = Some(now);
@@ -80,7 +80,7 @@ fn check_lock_accepts(codes: &LockedCodes, device_id: Uuid, except: Option<Uuid>
         return Err(Error::DuplicateAccessCode {
             code: entry.code.clone(),
             name: entry.name.clone(),
-            period: entry.window.map(Window::ends),
+            period: entry.window.map(Window::bounds),
             access_code_id: other.access_code_id,
             hint: "",
         });
@@ -95,7 +95,7 @@ fn check_lock_accepts(codes: &LockedCodes, device_id: Uuid, except: Option<Uuid>
 
 /// Reference to a code in a lock's memory, either by id or by PIN.
 #[derive(Clone, Debug)]
-pub struct CodeOnLock {
+pub struct CodeReference {
     /// Device with the code.
     pub device_id: Uuid,
     /// Id of the access code.
@@ -114,33 +114,33 @@ pub(crate) struct ChangeAtLock {
     pub ends_at: Option<Timestamp>,
 }
 
-/// Changes a code in a lock's memory.
+/// Changes an entry in a lock's memory, as a person with the manufacturer's app does.
 ///
 /// # Errors
 /// An unknown device or code; a PIN that the lock cannot hold, or holds already; an invalid time frame.
 pub(crate) async fn change(
     app: &App,
     visibility: &Visibility,
-    on_lock: &CodeOnLock,
+    on_lock: &CodeReference,
     change: ChangeAtLock,
 ) -> Result<(AccessCode, DeviceSummary)> {
     let device_id = on_lock.device_id;
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
-    let (access_code_id, was) = find(&work.codes, on_lock)?;
+    let (access_code_id, old_entry) = find(&work.codes, on_lock)?;
     let held = LockCode {
-        name: change.name.or_else(|| was.name.clone()),
-        code: change.code.unwrap_or_else(|| was.code.clone()),
-        window: Window::changed(was.window, change.starts_at, change.ends_at)?,
+        name: change.name.or_else(|| old_entry.name.clone()),
+        code: change.code.unwrap_or_else(|| old_entry.code.clone()),
+        window: Window::changed(old_entry.window, change.starts_at, change.ends_at)?,
     };
     check_lock_accepts(&work.codes, device_id, Some(access_code_id), &held)?;
     let now = work.now;
-    if held.window != was.window {
+    if held.window != old_entry.window {
         Window::check_not_over(held.window, now)?;
     }
-    if held != was {
+    if held != old_entry {
         let code = work.codes.get_mut(access_code_id)?;
         if code.state.is_managed {
-            if code.is_external_modification_allowed && held.code != was.code {
+            if code.is_external_modification_allowed && held.code != old_entry.code {
                 // Linked codes share one PIN, and this code no longer has it.
                 code.leave_group();
             }
@@ -158,11 +158,11 @@ pub(crate) async fn change(
     Ok((codes.get(access_code_id)?.clone(), codes.summary(device_id)?))
 }
 
-/// Removes a code from a lock's memory.
+/// Removes an entry from a lock's memory, as a person with the manufacturer's app does.
 ///
 /// # Errors
 /// An unknown device or code.
-pub async fn remove(app: &App, visibility: &Visibility, on_lock: &CodeOnLock) -> Result<()> {
+pub async fn remove(app: &App, visibility: &Visibility, on_lock: &CodeReference) -> Result<()> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[on_lock.device_id])).await?;
     let (access_code_id, _) = find(&work.codes, on_lock)?;
     let now = work.now;
@@ -184,7 +184,7 @@ pub async fn remove(app: &App, visibility: &Visibility, on_lock: &CodeOnLock) ->
 }
 
 /// Returns the referenced code and its entry in the lock's memory.
-fn find(codes: &LockedCodes, on_lock: &CodeOnLock) -> Result<(Uuid, LockCode)> {
+fn find(codes: &LockedCodes, on_lock: &CodeReference) -> Result<(Uuid, LockCode)> {
     codes.device(on_lock.device_id)?;
     if on_lock.access_code_id.is_some() == on_lock.code.is_some() {
         return Err(Error::invalid_request("Give either access_code_id or code, the PIN that the lock stores"));

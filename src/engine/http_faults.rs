@@ -27,13 +27,13 @@ pub(crate) async fn applied_fault(
     let mut tx = app.pool.begin(workspace.workspace_id).await?;
     let faults = http_faults::lock(&mut tx, workspace.workspace_id).await?;
     let (mut considered, mut injected) = (Vec::new(), None);
-    let may_apply = |fault: &HttpFault| fault.applies_to(method, path) && !fault.is_exhausted();
+    let may_apply = |fault: &HttpFault| fault.matches(method, path) && !fault.is_exhausted();
     for mut fault in faults.into_iter().filter(may_apply) {
-        let applies = fault.applies(workspace);
-        injected =
-            applies.then(|| InjectedHttpFault { http_fault_id: fault.http_fault_id, outcome: fault.outcome.clone() });
+        let is_applied = fault.count_request(workspace);
+        injected = is_applied
+            .then(|| InjectedHttpFault { http_fault_id: fault.http_fault_id, outcome: fault.outcome.clone() });
         considered.push(fault);
-        if applies {
+        if is_applied {
             break;
         }
     }

@@ -18,14 +18,15 @@ impl ImportBudget {
         Self { kibibytes: Semaphore::new(usize::try_from(total).unwrap_or(Semaphore::MAX_PERMITS)), total }
     }
 
-    /// Waits until this number of bytes is available and reserves it. More than the whole budget counts as all of it.
+    /// Waits until this number of bytes is free, and reserves it until the permit is dropped. For a number above the
+    /// budget, reserves the whole budget.
     ///
     /// # Errors
     /// [`Unavailable::Busy`] if the bytes do not become available within `wait`.
-    pub async fn share(&self, bytes: usize, wait: Duration) -> Result<SemaphorePermit<'_>> {
-        let share = self.kibibytes.acquire_many(kibibytes(bytes).min(self.total));
-        match tokio::time::timeout(wait, share).await {
-            Ok(Ok(share)) => Ok(share),
+    pub async fn reserve(&self, bytes: usize, wait: Duration) -> Result<SemaphorePermit<'_>> {
+        let reserve = self.kibibytes.acquire_many(kibibytes(bytes).min(self.total));
+        match tokio::time::timeout(wait, reserve).await {
+            Ok(Ok(reserve)) => Ok(reserve),
             // The semaphore is never closed.
             Ok(Err(_)) | Err(_) => Err(Error::Unavailable(Unavailable::Busy)),
         }

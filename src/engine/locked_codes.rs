@@ -1,6 +1,8 @@
-//! Locked devices and their access codes, in the stored and in the current state. The differences are written together
-//! with the recorded events and action attempts. Other code writes access codes only to restore a snapshot, to update
-//! due and wake times after a restore or a change of a clock, and to delete rows.
+//! Access codes that a transaction reads and changes while their devices are locked.
+//!
+//! [`LockedCodes`] has the stored and the current state of each code. [`LockedCodes::write`] writes the differences,
+//! together with the recorded events and action attempts. Other code writes access codes only to restore a snapshot, to
+//! update the columns `due_at` and `wake_at` after a restore or a change of a clock, and to delete rows.
 
 use super::recorder::Recorder;
 use super::simulation;
@@ -34,6 +36,7 @@ pub struct LockedCodes {
     indexes: HashMap<Uuid, usize>,
     /// Stored state of each code in `codes`, at the same index; `None`: the code is new.
     stored_codes: Vec<Option<StoredCode>>,
+    /// Stored state of `devices`, in the same order.
     stored_devices: Vec<LockedDevice>,
 }
 
@@ -62,7 +65,7 @@ impl LockedCodes {
         self.codes.iter_mut()
     }
 
-    /// Returns a code, unless it is gone.
+    /// Returns a code; `None` if it is not in this set or is gone.
     pub fn find(&self, access_code_id: Uuid) -> Option<&AccessCode> {
         self.get(access_code_id).ok().filter(|code| code.state.gone_at.is_none())
     }
@@ -128,7 +131,7 @@ impl LockedCodes {
             .map_err(|_| Error::inconsistent("access_code", access_code_id, "device_id"))
     }
 
-    /// Returns the summary of a device that responses are created from.
+    /// Returns the summary of a device, from which responses are created.
     ///
     /// # Errors
     /// The errors of [`LockedCodes::device`].
@@ -160,8 +163,8 @@ impl LockedCodes {
         Ok(())
     }
 
-    /// Runs all steps that fall due up to `until` of their device: one phase after the other, and at most `max_steps`
-    /// steps in each.
+    /// Runs the phases one after the other. Each takes all steps that are due by the instant that `until` returns for
+    /// the device, but at most `max_steps` steps.
     ///
     /// Executes no SQL statement if no step is due.
     pub async fn run(
@@ -191,7 +194,7 @@ impl LockedCodes {
         Ok(total)
     }
 
-    /// Runs these steps of one code at an instant, whether they are due or not.
+    /// Takes these steps of one code at the instant `at`, whether they are due or not.
     pub async fn take_steps(
         &mut self,
         tx: &mut PgConnection,
@@ -200,7 +203,7 @@ impl LockedCodes {
         steps: &[Step],
     ) -> Result<()> {
         self.write_if_memory_changed(tx).await?;
-        // Load the lock's memory without regard to due times, because the lock may confirm now.
+        // Load the memory of the lock as if all steps were due: one of these steps may confirm an operation early.
         let (far, every_code): (Timestamp, [Phase<'_>; 1]) = (Timestamp::MAX_UTC, [(Pace::Usual, &|_| true)]);
         let mut simulation =
             simulation::load(tx, &self.devices, (&self.codes, &every_code), |_| far, self.machine_now).await?;
@@ -221,7 +224,7 @@ impl LockedCodes {
         Ok(())
     }
 
-    /// Retries at `at` the codes that a lock's memory blocked, because the cause may be gone.
+    /// Makes all codes that the memory of a lock blocks due for a retry at `at`, because the cause may be gone.
     pub fn retry_blocked(&mut self, at: Timestamp) {
         self.codes.iter_mut().filter(|code| code.blocked_on().is_some()).for_each(|code| code.state.retry_now(at));
     }
@@ -240,8 +243,8 @@ impl LockedCodes {
         })
     }
 
-    /// Writes the changes if they affect the memory of a lock, because conflicts and reservations are read from the
-    /// database.
+    /// Writes the changes if they affect the memory of a lock: queries for conflicts and reservations must find them in
+    /// the database.
     pub async fn write_if_memory_changed(&mut self, tx: &mut PgConnection) -> Result<()> {
         let is_stored = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
             let stored = stored.as_ref().map(|stored| &stored.code.state);
@@ -251,7 +254,7 @@ impl LockedCodes {
         if self.codes.iter().zip(&self.stored_codes).all(is_stored) { Ok(()) } else { self.write(tx).await }
     }
 
-    /// Writes the changes and the recorded events and action attempts. All locks remain.
+    /// Writes the changes and the recorded events and action attempts. The devices stay locked.
     ///
     /// # Errors
     /// [`Error::Internal`] for a code whose device is not locked.

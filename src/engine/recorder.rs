@@ -109,6 +109,6 @@ impl Recorder {
                 request.add_events([event.into()]);
             }
         }
-        app.requests.recorded(self.events);
+        app.request_log.recorded(self.events);
     }
 }

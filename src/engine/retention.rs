@@ -1,10 +1,10 @@
-//! Retention: removes old events, old action attempts, and codes that have been gone for long.
+//! Retention: removes old events, old action attempts, and codes that have been gone for a long time.
 //!
-//! Age is measured by time that passes on its own. The limit for a live workspace is the machine's time minus the
-//! retention period. The limit for a running workspace is the time that its clock showed at that moment. A workspace
-//! with a held clock keeps everything: its time passes only when a client moves the clock, and a client that moves it
-//! by a year still wants to see the events of that year. Therefore nothing is removed that is not old by the machine's
-//! clock, and workspaces that must be repeatable are not changed.
+//! Only time that passes without a client moving the clock counts as age. The limit for a live workspace is the
+//! machine's time minus the retention period. The limit for a running workspace is the time that its clock showed at
+//! that moment. A workspace with a held clock keeps everything: its time passes only when a client moves the clock, and
+//! a client that moves it by a year still wants to see the events of that year. A row is therefore removed only if it
+//! is old on the machine's clock too, and workspaces that must be repeatable are not changed.
 
 use super::app::App;
 use crate::clock::{Timestamp, WorkspaceClock, machine_now};
@@ -36,7 +36,7 @@ impl Retention {
     }
 
     /// Removes old rows, unless the interval since the last run has not passed.
-    pub(crate) async fn look(&mut self, app: &App) {
+    pub(crate) async fn run_if_due(&mut self, app: &App) {
         if self.last_run.is_some_and(|at| at.elapsed() < self.interval) {
             return;
         }

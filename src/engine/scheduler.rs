@@ -85,15 +85,15 @@ async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
         // Report progress, so that a long round does not look like a stopped scheduler.
         app.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: true });
     }
-    (next_wake(app).await, has_done_something)
+    (next_wake_at(app).await, has_done_something)
 }
 
 /// Returns the next time at which codes are due, and updates the busy workspaces. Codes that are due already are on
 /// devices locked by other transactions. Workspaces with many of them count as busy, because a batch has to read past
 /// these codes to find others.
-async fn next_wake(app: &App) -> Result<Option<Timestamp>> {
+async fn next_wake_at(app: &App) -> Result<Option<Timestamp>> {
     let parked = app.parking.parked();
-    let wake_at = access_codes::next_wake(&app.background, &parked).await?;
+    let wake_at = access_codes::next_wake_at(&app.background, &parked).await?;
     let machine_now = machine_now();
     let busy = match wake_at {
         Some(wake_at) if wake_at <= machine_now => {

@@ -101,25 +101,25 @@ async fn memory_of(
     codes: &[AccessCode],
 ) -> Result<Memory> {
     let mut memory = Memory::default();
-    let (mut pins, mut limited, mut with_spares) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut pins, mut limited, mut with_backup_pool) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for code in may_be_set {
         pins.insert((code.device_id, code.state.requested.code.clone()));
         let capacity = locked.get(&code.device_id).and_then(|locked| locked.device.capacity());
         if capacity.is_some() && code.state.held.is_none() {
             limited.insert(code.device_id);
             if code.pool_device_id.is_some() {
-                with_spares.insert(code.device_id);
+                with_backup_pool.insert(code.device_id);
             }
         }
     }
     if !pins.is_empty() {
-        memory.held = access_codes::held_with_codes(tx, &pins).await?;
+        memory.held = access_codes::entries_with_pins(tx, &pins).await?;
     }
     if !limited.is_empty() {
-        memory.counts = access_codes::held_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
+        memory.counts = access_codes::entry_counts(tx, &limited.into_iter().collect::<Vec<_>>()).await?;
     }
-    if !with_spares.is_empty() {
-        memory.guest_codes = guest_codes(tx, &with_spares, codes).await?;
+    if !with_backup_pool.is_empty() {
+        memory.guest_codes = guest_codes(tx, &with_backup_pool, codes).await?;
     }
     Ok(memory)
 }

@@ -12,14 +12,14 @@ use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::snapshots::document::{Clock, Document};
-use crate::store::snapshots::{self, NewSnapshot, StoredSnapshot, check, checksum, written};
+use crate::store::snapshots::{self, NewSnapshot, StoredSnapshot, check, checksum, writer};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Minimum size limit, in bytes, for one row of an imported document. The limit is higher if the request body limit is.
-const MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
+/// Size limit, in bytes, for one row of an imported document, unless the request body limit is higher.
+const DEFAULT_MAX_ROW_BYTES: usize = 4 * 1024 * 1024;
 
 /// Creates a snapshot of a workspace and returns the snapshot id.
 ///
@@ -111,7 +111,7 @@ async fn restore_stored(
     stored: &StoredSnapshot,
 ) -> Result<Timestamp> {
     let workspace_id = workspace.workspace_id;
-    let _in_use = app.uses_memory(stored.text()?.len());
+    let _in_use = app.track_memory(stored.text()?.len());
     let document = read_stored(stored.text()?).await?;
     let columns = snapshots::columns(&mut tx).await?;
     snapshots::restore_document(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
@@ -141,13 +141,13 @@ pub(crate) async fn export(
         snapshots::find(&mut tx, workspace_id, snapshot_id).await?.ok_or(Error::NotFound(Resource::Snapshot))?
     } else {
         let (mut tx, clock) = lock_everything(app, workspace).await?;
-        snapshots::copy(&mut tx, workspace_id, &clock).await?
+        snapshots::read_current(&mut tx, workspace_id, &clock).await?
     };
     let text = stored.text()?;
-    let _in_use = app.uses_memory(text.len());
+    let _in_use = app.track_memory(text.len());
     let mut body = Vec::with_capacity(text.len() + 1024);
     body.extend_from_slice(before);
-    let mut body = written::write(&read_stored(text).await?, body).await.map_err(stored_snapshot_error)?;
+    let mut body = writer::write(&read_stored(text).await?, body).await.map_err(stored_snapshot_error)?;
     body.extend_from_slice(after);
     Ok(body)
 }
@@ -160,7 +160,7 @@ pub(crate) async fn export(
 /// The first part of the document that is invalid or cannot be restored.
 pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRef<[u8]>) -> Result<Uuid> {
     let workspace_id = workspace.workspace_id;
-    let _in_use = app.uses_memory(document.as_ref().len());
+    let _in_use = app.track_memory(document.as_ref().len());
     let columns = app.pool.read(workspace_id, |connection| Box::pin(snapshots::columns(connection))).await?;
     let normalized = read_import(document, app, workspace_id, &columns).await?;
     let text = str::from_utf8(&normalized).map_err(|error| Error::Internal(error.into()))?;
@@ -188,7 +188,7 @@ async fn read_import(
 ) -> Result<Vec<u8>> {
     let text = document.as_ref();
     let invalid = |message: String| Error::invalid("snapshot", message);
-    let max_row_bytes = app.config.body_limit.max(MAX_ROW_BYTES);
+    let max_row_bytes = app.config.body_limit.max(DEFAULT_MAX_ROW_BYTES);
     let document = compute::sized(text.len() > LONG_DOCUMENT, || {
         let text = str::from_utf8(text).map_err(|error| error.to_string())?;
         let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;

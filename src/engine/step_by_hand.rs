@@ -15,8 +15,8 @@ pub(crate) async fn step(work: &mut UnitOfWork, access_code_id: Uuid) -> Result<
     let state = &work.codes.get(access_code_id)?.state;
     let locked = work.codes.device_of(access_code_id)?;
     let lock = locked.device.lock(&locked.settings);
-    let is_due =
-        state.work().is_some_and(|(_, due)| due <= now) && (state.is_offline || lock.reachable_since.is_some());
+    let is_due = state.required_operation().is_some_and(|(_, due)| due <= now)
+        && (state.is_offline || lock.reachable_since.is_some());
     let awaits_pin = state.removing_since().is_none() && state.rare_fields.awaits_code;
     let steps: &[Step] = match (awaits_pin, is_due, state.operation_started_at) {
         (true, ..) => &[Step::Assign],

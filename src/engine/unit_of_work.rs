@@ -1,6 +1,6 @@
 //! Unit of work: one change of a workspace in one transaction. It locks devices, reads their access codes, runs the
-//! steps that are due, applies the change, runs the steps that are due now, writes and commits. Requests that change
-//! access codes or devices use it.
+//! steps that were already due, applies the change, runs the steps that are due because of it, writes and commits.
+//! Requests that change access codes or devices use it.
 
 use super::app::App;
 use super::locked_codes::LockedCodes;
@@ -55,8 +55,8 @@ pub struct UnitOfWork {
 }
 
 impl UnitOfWork {
-    /// Locks and reads the rows of the scope. Then runs the steps that fell due before, so that each of their events
-    /// has the instant of its step.
+    /// Locks and reads the rows of the scope. Then runs the steps that are already due, each at its due time, so that
+    /// their events do not get the time of this request.
     ///
     /// # Errors
     /// [`Error::NotFound`] of [`Resource::Workspace`](crate::error::Resource::Workspace) if the workspace does not

@@ -29,7 +29,7 @@ use uuid::Uuid;
 ///
 /// # Errors
 /// An unknown, ended, deleted or offline code; a PIN or time frame that the lock cannot accept; an offline device if
-/// the caller does not accept to wait. Nothing is written then, except the steps that were due before.
+/// [`Update::refuse_if_offline`] is set. Nothing is written then, except the steps that were due before.
 pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
     let workspace_id = command.visibility.workspace_id;
     // A request that waits for the lock runs alone, so that no other request waits with it.
@@ -155,7 +155,7 @@ fn check_target(work: &UnitOfWork, command: &UpdateCommand) -> Result<()> {
     Ok(())
 }
 
-/// Returns the PIN that must be free for this change; `None`: neither PIN nor time frame changes.
+/// Returns the change to check for conflicts; `None`: neither PIN nor time frame changes.
 fn pin_change(access_code_id: Uuid, update: &Update) -> Option<PinChange> {
     let Update { code, starts_at, ends_at, kind, .. } = update;
     let needs_pin = code.is_some() || starts_at.is_some() || ends_at.is_some() || kind.is_some();
@@ -205,7 +205,8 @@ fn check_unmanaging(code: &AccessCode, update: &Update) -> Result<()> {
     Ok(())
 }
 
-/// Changes a code and records the change. Returns the action attempt, which is not recorded yet.
+/// Changes the requested state of a code and records its events. Returns the action attempt, which the caller completes
+/// and records.
 fn change(
     work: &mut UnitOfWork,
     reservations: &mut Reservations,
@@ -295,7 +296,7 @@ fn change_entry(
     let is_on_device = code.state.held.is_some();
     work.record(access_code_id, event_type::MUTATIONS_REQUESTED, Some(payload::requested_mutations(&change)))?;
     if !is_on_device {
-        for (event_type, payload) in payload::of_change(&change) {
+        for (event_type, payload) in payload::change_events(&change) {
             work.record(access_code_id, event_type, Some(payload))?;
         }
     }
@@ -388,7 +389,8 @@ fn check(
 /// Changes all codes of a group that the caller may see, or none of them.
 ///
 /// # Errors
-/// 404 `access_code_not_found` for a key that no code has; otherwise the errors of [`update`].
+/// [`Error::CommonCodeKeyNotFound`] if no visible code with this key can be changed; otherwise the errors of
+/// [`update`].
 pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key: &str, update: &Update) -> Result<()> {
     let not_found = || Error::CommonCodeKeyNotFound(common_code_key.to_owned());
     let mut tx = app.pool.begin(visibility.workspace_id).await?;

@@ -56,7 +56,7 @@ pub(crate) struct LockSpec {
 /// Specification of an account with a chosen id or connection.
 #[derive(Debug, Deserialize)]
 pub(crate) struct AccountSpec {
-    /// Seam's name of the manufacturer.
+    /// Seam's name for the manufacturer.
     pub(crate) provider: String,
     /// `None`: derived from the seed, or random.
     pub(crate) connected_account_id: Option<Uuid>,
@@ -88,7 +88,7 @@ pub(crate) struct WorkspaceParams {
     pub(crate) keeps_expired: bool,
     /// Rule for managed codes with the same PIN on one lock.
     pub(crate) same_code: SameCode,
-    /// True to reject a time frame that has begun on locks that accept no start in the past.
+    /// True to reject a time frame that has already begun, if the lock accepts no start in the past.
     pub(crate) refuse_begun_windows: bool,
     /// Accounts that are specified explicitly.
     pub(crate) accounts: Vec<AccountSpec>,
@@ -191,7 +191,7 @@ impl LockSpec {
         let mut read = Self::deserialize(Value::Object(spec)).map_err(invalid)?;
         let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
         read.online = read.online.or(online);
-        read.overrides = read.overrides.normalise().map_err(invalid)?;
+        read.overrides = read.overrides.normalize().map_err(invalid)?;
         Ok(read)
     }
 }
@@ -224,7 +224,7 @@ pub(crate) async fn create_in(
     };
     let ids = Ids::of(seed.as_deref());
     let is_seeded = seed.is_some();
-    let (chose_id, chose_key) = (params.workspace_id.is_some(), params.api_key.is_some());
+    let (has_own_id, has_own_key) = (params.workspace_id.is_some(), params.api_key.is_some());
     let workspace_id = params.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
     let token = |kind: &str, prefix: &str| token(&ids, workspace_id, kind, prefix);
     let api_key = params.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
@@ -262,8 +262,8 @@ pub(crate) async fn create_in(
     };
     workspaces::insert(tx, &new).await.map_err(|error| match error {
         // A value derived from a seed is in use only if another workspace has the same seed.
-        Error::InUse("workspace_id") if is_seeded && !chose_id => Error::InUse("seed"),
-        Error::InUse("api_key") if is_seeded && !chose_key => Error::InUse("seed"),
+        Error::InUse("workspace_id") if is_seeded && !has_own_id => Error::InUse("seed"),
+        Error::InUse("api_key") if is_seeded && !has_own_key => Error::InUse("seed"),
         Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
         error => error,
     })?;
@@ -294,8 +294,8 @@ fn token(ids: &Ids, workspace_id: Uuid, kind: &str, prefix: &str) -> String {
     format!("{prefix}{short}_{}", ids.token(kind, workspace_id, 24))
 }
 
-/// Returns the seed of a workspace without a seed of its own, if the server has one. It is derived from the chosen
-/// workspace id, or else from the number of such workspaces created before.
+/// Returns the seed for a workspace that has none of its own; `None` if the server has no seed. The seed is derived
+/// from the seed of the server and the chosen workspace id, or else the number of such workspaces created before.
 async fn seed_of_server(
     tx: &mut PgConnection,
     config: &Settings,
@@ -304,7 +304,7 @@ async fn seed_of_server(
     let Some(seed) = &config.seed else { return Ok(None) };
     let (parent, ordinal) = match workspace_id {
         Some(workspace_id) => (workspace_id, 0),
-        None => (Uuid::nil(), workspaces::next_seedless(tx).await?),
+        None => (Uuid::nil(), workspaces::next_unseeded_ordinal(tx).await?),
     };
     Ok(Some(Ids::of(Some(seed)).id("seed", parent, ordinal, machine_now()).to_string()))
 }
@@ -331,7 +331,8 @@ async fn create_accounts(
     accounts::insert(tx, workspace_id, now, &new).await
 }
 
-/// Creates devices in a workspace, in this order, with ordinals from `first_ordinal` on.
+/// Creates devices in a workspace, in this order, with ordinals from `first_ordinal` on. Also creates the connected
+/// accounts that they need and that do not exist yet.
 pub(crate) async fn create_devices(
     tx: &mut PgConnection,
     workspace: &Workspace,
@@ -369,7 +370,8 @@ pub(crate) async fn create_devices(
         let account = (connected_account_id, account_disconnected_at);
         created.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
     }
-    // Connected accounts are inserted together with the devices, in one statement.
+    // `devices::insert` creates missing accounts, but always as connected. Accounts that start disconnected are
+    // inserted here.
     new_accounts.retain(|account| account.disconnected_at.is_some());
     if !new_accounts.is_empty() {
         accounts::insert(tx, workspace_id, now, &new_accounts).await?;
@@ -380,23 +382,24 @@ pub(crate) async fn create_devices(
     Ok(created)
 }
 
-/// Removes expired workspaces and rows older than the retention period, until the future is dropped.
-pub(crate) async fn delete_expired(app: App) {
-    const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Removes expired workspaces every second and, if a retention period is set, older rows at the interval of
+/// [`Retention`]. Runs until the future is dropped.
+pub(crate) async fn run_cleanup(app: App) {
+    const CLEANUP_INTERVAL: Duration = Duration::from_secs(1);
     let mut retention = Retention::of(&app.config);
     loop {
-        if let Err(error) = remove_expired(&app).await {
+        if let Err(error) = remove_expired_workspaces(&app).await {
             tracing::error!(%error, "could not delete expired workspaces");
         }
         if let Some(retention) = &mut retention {
-            retention.look(&app).await;
+            retention.run_if_due(&app).await;
         }
-        tokio::time::sleep(EXPIRY_INTERVAL).await;
+        tokio::time::sleep(CLEANUP_INTERVAL).await;
     }
 }
 
 /// Removes expired workspaces. Returns the last error, after trying all of them.
-pub async fn remove_expired(app: &App) -> Result<()> {
+pub async fn remove_expired_workspaces(app: &App) -> Result<()> {
     let mut result = Ok(());
     for workspace_id in workspaces::expired(&app.background, machine_now()).await? {
         match workspaces::delete(&app.background, workspace_id).await {

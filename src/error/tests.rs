@@ -53,7 +53,7 @@ fn errors() -> Vec<Error> {
         Error::InUse("seed"),
         Error::SandboxInUse("api_key"),
         Error::TooManySteps { steps: 1001, limit: 1000 },
-        Error::Unavailable(Unavailable::DatabaseAway),
+        Error::Unavailable(Unavailable::DatabaseUnreachable),
         Error::Unavailable(Unavailable::DatabaseFull),
         Error::Unavailable(Unavailable::Busy),
         Error::Unavailable(Unavailable::LockTimeout),

@@ -19,8 +19,8 @@ pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// closing.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// How long the server discards the rest of an unread request body before it closes the connection, so that the client
-/// can read the response.
+/// Maximum time for which the server discards the rest of an unread request body before it closes the connection, so
+/// that the client can read the response.
 const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Length in bytes of the HTTP/2 connection preface. With fewer bytes, the protocol of a connection can still be
@@ -35,7 +35,7 @@ pub(crate) struct Connection(Arc<State>);
 struct State {
     begun_at: Instant,
     is_reset: AtomicBool,
-    is_body_left: AtomicBool,
+    is_body_unread: AtomicBool,
     /// Number of bytes read.
     read: AtomicUsize,
     /// True once hyper has waited for the head of an HTTP/1 request.
@@ -54,12 +54,12 @@ impl Connection {
 
     /// Records that a request body was not read to its end, so that closing the connection discards the rest first.
     pub(crate) fn mark_body_unread(&self) {
-        self.0.is_body_left.store(true, Ordering::Release);
+        self.0.is_body_unread.store(true, Ordering::Release);
     }
 
     /// Completes [`HEAD_TIMEOUT`] after the start of the connection if its protocol is still unknown then. Otherwise it
     /// never completes.
-    pub(super) async fn opening_is_overdue(&self) {
+    pub(super) async fn protocol_timeout(&self) {
         tokio::time::sleep_until(self.0.begun_at + HEAD_TIMEOUT).await;
         if self.0.is_http1.load(Ordering::Acquire) || self.read() >= MAX_PREFACE {
             std::future::pending::<()>().await;
@@ -77,11 +77,13 @@ impl Connection {
 pub(super) struct HeadTimer(pub(super) Connection);
 
 impl Timer for HeadTimer {
+    /// Ignores `duration`, as [`Self::sleep_until`] ignores its deadline.
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
         self.sleep_until(std::time::Instant::now() + duration)
     }
 
-    /// hyper calls this whenever it starts to wait for a head, and for nothing else.
+    /// hyper calls this whenever it starts to wait for a head, and for nothing else. Its deadline is ignored: the
+    /// timeouts of [`HeadTimer`] apply.
     fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn Sleep>> {
         let connection = self.0.clone();
         // The first bytes of the first head were read already, to distinguish HTTP/1 from HTTP/2.
@@ -90,7 +92,7 @@ impl Timer for HeadTimer {
         Box::pin(AwaitedHead {
             read_before: connection.read(),
             has_begun: is_first,
-            overdue: Box::pin(tokio::time::sleep_until(deadline)),
+            timer: Box::pin(tokio::time::sleep_until(deadline)),
             connection,
         })
     }
@@ -101,7 +103,7 @@ struct AwaitedHead {
     connection: Connection,
     read_before: usize,
     has_begun: bool,
-    overdue: Pin<Box<tokio::time::Sleep>>,
+    timer: Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Future for AwaitedHead {
@@ -111,9 +113,9 @@ impl Future for AwaitedHead {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.has_begun && self.connection.read() != self.read_before {
             self.has_begun = true;
-            self.overdue.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
+            self.timer.as_mut().reset(Instant::now() + HEAD_TIMEOUT);
         }
-        self.overdue.as_mut().poll(cx)
+        self.timer.as_mut().poll(cx)
     }
 }
 
@@ -132,7 +134,7 @@ pub(crate) struct ConnectionStream {
 enum Closing {
     No,
     /// The sending side is closed. Bytes that the client still sends are discarded until the timer completes.
-    Lingers(Pin<Box<tokio::time::Sleep>>),
+    Discarding(Pin<Box<tokio::time::Sleep>>),
     Done,
 }
 
@@ -142,7 +144,7 @@ impl ConnectionStream {
         let state = State {
             begun_at: Instant::now(),
             is_reset: AtomicBool::new(false),
-            is_body_left: AtomicBool::new(false),
+            is_body_unread: AtomicBool::new(false),
             read: AtomicUsize::new(0),
             is_http1: AtomicBool::new(false),
         };
@@ -214,13 +216,13 @@ impl AsyncWrite for ConnectionStream {
         if matches!(self.closing, Closing::No) {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
             // Closing a socket with unread bytes sends a reset, which could reach the client before the response.
-            self.closing = if self.connection.0.is_body_left.load(Ordering::Acquire) {
-                Closing::Lingers(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)))
+            self.closing = if self.connection.0.is_body_unread.load(Ordering::Acquire) {
+                Closing::Discarding(Box::pin(tokio::time::sleep(LINGER_TIMEOUT)))
             } else {
                 Closing::Done
             };
         }
-        if let Closing::Lingers(limit) = &mut self.closing {
+        if let Closing::Discarding(limit) = &mut self.closing {
             if limit.as_mut().poll(cx).is_pending() {
                 ready!(self.poll_discard(cx));
             }

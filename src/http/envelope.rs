@@ -26,7 +26,7 @@ pub(crate) const OK: &str = "\"ok\":true}";
 /// Returns the response for a result: the object with `"ok": true` as its last member. A long object is serialized with
 /// [`compute::run`], so that it does not delay other requests.
 pub(crate) async fn ok(result: impl Serialize + Send) -> JsonResponse {
-    let mut short = Short(Vec::with_capacity(256));
+    let mut short = LimitedBuffer(Vec::with_capacity(256));
     let written = match serde_json::to_writer(&mut short, &result) {
         Err(error) if error.is_io() => compute::run(move || serde_json::to_vec(&result)).await,
         written => written.map(|()| short.0),
@@ -60,9 +60,9 @@ fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
 
 /// A buffer that rejects more than [`LONG_DOCUMENT`] bytes, because the length of a result is unknown before it is
 /// serialized.
-struct Short(Vec<u8>);
+struct LimitedBuffer(Vec<u8>);
 
-impl io::Write for Short {
+impl io::Write for LimitedBuffer {
     fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
         if self.0.len() + piece.len() > LONG_DOCUMENT {
             return Err(io::ErrorKind::FileTooLarge.into());

@@ -149,7 +149,7 @@ async fn serve_connection(
     let mut serving = pin!(builder.serve_connection(TokioIo::new(wire), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = connection.opening_is_overdue() => return,
+        () = connection.protocol_timeout() => return,
         () = stopping.cancelled() => {
             serving.as_mut().graceful_shutdown();
             serving.await

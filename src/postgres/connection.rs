@@ -15,14 +15,14 @@ pub(super) const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200)
 pub(super) type PgTransactions = <Postgres as sqlx::Database>::TransactionManager;
 
 /// Returns the error for a database that does not respond.
-pub(super) fn no_answer() -> sqlx::Error {
+pub(super) fn not_responding() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
 }
 
 /// Returns true if the connection is lost, and with it all uncommitted changes.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
-    !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseAway)
+    !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseUnreachable)
 }
 
 /// State of a connection when it is returned to the pool.
@@ -30,8 +30,8 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
 pub(super) enum State {
     /// A statement may still be running.
     InUse,
-    /// Unknown to sqlx, which cannot reset it: the connection is closed.
-    Unknown,
+    /// sqlx may not know whether a transaction is open, so it cannot reset the connection. It is closed.
+    MustClose,
     /// Idle.
     Done,
 }
@@ -50,23 +50,23 @@ impl Connection {
         self.state = State::Done;
     }
 
-    /// Closes the connection instead of reusing it.
+    /// Marks the connection so that `drop` closes it.
     pub(super) fn discard(mut self) {
-        self.state = State::Unknown;
+        self.state = State::MustClose;
     }
 }
 
 impl Deref for Connection {
     type Target = PgConnection;
 
-    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
+    #[expect(clippy::expect_used, reason = "`inner` is `None` only after `drop`")]
     fn deref(&self) -> &PgConnection {
         self.inner.as_ref().expect("a connection that is in use")
     }
 }
 
 impl DerefMut for Connection {
-    #[expect(clippy::expect_used, reason = "it is taken when this is dropped")]
+    #[expect(clippy::expect_used, reason = "`inner` is `None` only after `drop`")]
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.inner.as_mut().expect("a connection that is in use")
     }
@@ -80,7 +80,7 @@ impl Drop for Connection {
         let Some(mut inner) = self.inner.take() else { return };
         match self.state {
             State::Done => {}
-            State::Unknown => inner.close_on_drop(),
+            State::MustClose => inner.close_on_drop(),
             State::InUse => {
                 let permits = self.permits.take();
                 if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -4,7 +4,7 @@
 //! workspace never holds all connections. A lost connection is replaced; reads and `begin` then run again on the new
 //! one. If the database does not respond at all, callers get an error within a second.
 
-use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, no_answer};
+use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, not_responding};
 use super::probe::Probe;
 use super::transaction::Transaction;
 use crate::config::Settings;
@@ -20,8 +20,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// Timeout for opening a connection and for the response to `begin`. It is below one second, so that callers learn
-/// within a second that the database is away.
+/// Timeout for opening a connection and for the response to `begin`. It is below one second, so that callers get the
+/// error within a second if the database cannot be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Time without a response after which the pool checks that the database responds at all.
@@ -147,7 +147,7 @@ impl Pool {
     /// Acquires a connection within the share of a workspace.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`no_answer`] if the
+    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`not_responding`] if the
     /// database does not respond.
     async fn acquire(&self, workspace_id: Uuid) -> sqlx::Result<Connection> {
         let share = match self.share(workspace_id) {
@@ -155,10 +155,10 @@ impl Pool {
             None => None,
         };
         let permit = self.permit(Arc::clone(&self.0.slots)).await?;
-        #[expect(clippy::disallowed_methods, reason = "this is what is used instead")]
+        #[expect(clippy::disallowed_methods, reason = "this function is the replacement")]
         let inner = self.0.connections.acquire().await.map_err(|error| match error {
             // There is a permit for each connection, so only opening the connection can have timed out.
-            sqlx::Error::PoolTimedOut => no_answer(),
+            sqlx::Error::PoolTimedOut => not_responding(),
             error => error,
         })?;
         Ok(Connection { inner: Some(inner), permits: Some((share, permit)), state: State::InUse })
@@ -174,26 +174,26 @@ impl Pool {
         workspace_id: Uuid,
         read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T>>,
     ) -> Result<T> {
-        let is_lost = |error: &Error| matches!(error, Error::Unavailable(Unavailable::DatabaseAway));
-        self.ask(workspace_id, is_lost, read).await
+        let is_lost = |error: &Error| matches!(error, Error::Unavailable(Unavailable::DatabaseUnreachable));
+        self.run_with_retry(workspace_id, is_lost, read).await
     }
 
-    /// Runs `ask` on a connection, and repeats it on another one if the connection was lost. The number of retries is
+    /// Runs the closure on a connection, and again on another one if the connection was lost. The number of retries is
     /// limited by the size of the pool, since each of its connections may be lost.
-    pub(super) async fn ask<T, E: From<sqlx::Error>>(
+    pub(super) async fn run_with_retry<T, E: From<sqlx::Error>>(
         &self,
         workspace_id: Uuid,
         is_lost: impl Fn(&E) -> bool,
-        ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
     ) -> Result<T, E> {
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
-            let result = self.while_answering(ask(&mut connection)).await;
+            let result = self.while_responding(read(&mut connection)).await;
             match result {
                 None => {
                     connection.discard();
-                    return Err(no_answer().into());
+                    return Err(not_responding().into());
                 }
                 Some(Err(error)) if is_lost(&error) => {
                     connection.discard();
@@ -214,15 +214,15 @@ impl Pool {
     /// statement of the transaction has been sent.
     ///
     /// # Errors
-    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`no_answer`] if the
+    /// [`sqlx::Error::PoolTimedOut`] if no connection became free in time, and the error of [`not_responding`] if the
     /// database does not respond.
     pub async fn begin(&self, workspace_id: Uuid) -> sqlx::Result<Transaction> {
         let mut lost = 0;
         loop {
             let mut connection = self.acquire(workspace_id).await?;
-            connection.state = State::Unknown;
-            let begun = self.while_answering(PgTransactions::begin(&mut connection, None)).await;
-            match begun.unwrap_or_else(|| Err(no_answer())) {
+            connection.state = State::MustClose;
+            let begun = self.while_responding(PgTransactions::begin(&mut connection, None)).await;
+            match begun.unwrap_or_else(|| Err(not_responding())) {
                 Ok(()) => {
                     connection.state = State::InUse;
                     return Ok(Transaction::new(connection));
@@ -234,7 +234,7 @@ impl Pool {
     }
 
     /// Waits for `work` as long as the database responds to the probe; returns `None` if it does not.
-    async fn while_answering<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+    async fn while_responding<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::pin!(work);
         loop {
             if let Ok(done) = tokio::time::timeout(PROBE_AFTER, &mut work).await {
@@ -253,8 +253,8 @@ impl Pool {
         if let Ok(permit) = Arc::clone(&semaphore).try_acquire_owned() {
             return Ok(permit);
         }
-        let acquired = tokio::time::timeout(self.0.limits.wait, self.while_answering(semaphore.acquire_owned())).await;
-        let permit = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?.ok_or_else(no_answer)?;
+        let acquired = tokio::time::timeout(self.0.limits.wait, self.while_responding(semaphore.acquire_owned())).await;
+        let permit = acquired.map_err(|_| sqlx::Error::PoolTimedOut)?.ok_or_else(not_responding)?;
         permit.map_err(|_| sqlx::Error::PoolClosed)
     }
 
@@ -286,12 +286,12 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Runs `ask` on a connection, and repeats it on another one if the connection was lost. The number of retries is
+    /// Runs the closure on a connection, and again on another one if the connection was lost. The number of retries is
     /// limited by the size of the pool, since each of its connections may be lost.
-    pub(super) async fn ask<T>(
+    pub(super) async fn run_with_retry<T>(
         &self,
-        ask: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
+        read: impl for<'c> Fn(&'c mut PgConnection) -> BoxFuture<'c, sqlx::Result<T>>,
     ) -> sqlx::Result<T> {
-        self.pool.ask(self.workspace_id, is_lost, ask).await
+        self.pool.run_with_retry(self.workspace_id, is_lost, read).await
     }
 }

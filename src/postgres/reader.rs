@@ -7,9 +7,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
-type PreparedQuery = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
+type SqlAndArguments = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
 
-fn prepared<'q>(mut query: impl Execute<'q, Postgres>) -> PreparedQuery {
+/// Takes the SQL and the arguments out of a query. They can be cloned, so that the statement can be run again on
+/// another connection.
+fn sql_and_arguments<'q>(mut query: impl Execute<'q, Postgres>) -> SqlAndArguments {
     let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
     Ok((query.sql(), arguments))
 }
@@ -22,10 +24,10 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = prepared(query);
+        let query = sql_and_arguments(query);
         let rows = async move {
             let query = query?;
-            let rows = self.ask(|connection| {
+            let rows = self.run_with_retry(|connection| {
                 let query = query.clone();
                 Box::pin(async move { connection.fetch_many(query).try_collect::<Vec<_>>().await })
             });
@@ -39,10 +41,10 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
         E: 'q + Execute<'q, Postgres>,
     {
-        let query = prepared(query);
+        let query = sql_and_arguments(query);
         Box::pin(async move {
             let query = query?;
-            self.ask(|connection| {
+            self.run_with_retry(|connection| {
                 let query = query.clone();
                 Box::pin(async move { connection.fetch_optional(query).await })
             })
@@ -55,7 +57,7 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
     {
         Box::pin(async move {
-            self.ask(|connection| {
+            self.run_with_retry(|connection| {
                 let (sql, parameters) = (sql.clone(), parameters.to_vec());
                 Box::pin(async move { connection.prepare_with(sql, &parameters).await })
             })
@@ -69,7 +71,7 @@ impl<'a> Executor<'a> for Reader<'a> {
         'a: 'e,
     {
         Box::pin(async move {
-            self.ask(|connection| {
+            self.run_with_retry(|connection| {
                 let sql = sql.clone();
                 Box::pin(async move { connection.describe(sql).await })
             })

@@ -1,8 +1,8 @@
 //! Fixtures: workspaces that a server creates at its start, from a file.
 //!
 //! Before anything is written, the file is checked against `fixtures.schema.json`, and then against rules that a schema
-//! cannot express. Then all workspaces are created in one transaction, with access codes by the rules of the API. If
-//! anything is wrong, nothing is loaded, and the error names the place in the file.
+//! cannot express. Then all workspaces are created in one transaction, and managed access codes follow the rules of the
+//! API. If anything is wrong, nothing is loaded, and the error names the place in the file.
 
 mod checks;
 
@@ -58,7 +58,7 @@ pub enum FixturesError {
     },
     /// The file contains mistakes.
     #[error("the fixtures in {} are invalid, so nothing was loaded:\n  {}", file.display(), mistakes.join("\n  "))]
-    Wrong {
+    Invalid {
         /// Path of the file.
         file: PathBuf,
         /// Mistakes, each with its place: `workspaces[0].locks[2].device_type: what is wrong`.
@@ -114,13 +114,14 @@ impl Fixtures {
     /// Reads and checks a file, for a server with these settings.
     ///
     /// # Errors
-    /// [`FixturesError::Unreadable`]; [`FixturesError::NotJson`]; [`FixturesError::Wrong`] with the mistakes in the file.
+    /// [`FixturesError::Unreadable`]; [`FixturesError::NotJson`]; [`FixturesError::Invalid`] with the mistakes in the
+    /// file.
     pub fn read(file: &Path, config: &Settings) -> Result<Self, FixturesError> {
         let text =
             fs::read_to_string(file).map_err(|cause| FixturesError::Unreadable { file: file.to_owned(), cause })?;
         let document: Value =
             serde_json::from_str(&text).map_err(|cause| FixturesError::NotJson { file: file.to_owned(), cause })?;
-        let wrong = |mistakes: Vec<Mistake>| FixturesError::Wrong {
+        let wrong = |mistakes: Vec<Mistake>| FixturesError::Invalid {
             file: file.to_owned(),
             mistakes: mistakes.into_iter().map(|(location, message)| format!("{location}: {message}")).collect(),
         };
@@ -148,7 +149,7 @@ impl Fixtures {
     /// Creates the workspaces that do not exist yet, all of them or none.
     ///
     /// # Errors
-    /// [`FixturesError::Wrong`] with the first item that cannot be created, and its place in the file;
+    /// [`FixturesError::Invalid`] with the first item that cannot be created, and its place in the file;
     /// [`FixturesError::Failed`].
     pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
         let mut tx = app.pool.begin(Uuid::nil()).await?;
@@ -171,7 +172,7 @@ impl Fixtures {
             let (workspace, api_key);
             (tx, workspace, api_key) = created.map_err(|failure| match failure {
                 Failure::Mistake((location, message)) => {
-                    FixturesError::Wrong { file: self.file.clone(), mistakes: vec![format!("{location}: {message}")] }
+                    FixturesError::Invalid { file: self.file.clone(), mistakes: vec![format!("{location}: {message}")] }
                 }
                 Failure::Error(error) => FixturesError::Failed(error),
             })?;
@@ -242,7 +243,8 @@ fn only_child(tree: &Value) -> Option<(&str, &Value)> {
 }
 
 impl Fixture {
-    /// Reads a workspace that matches the schema.
+    /// Reads one workspace of the file, which has already passed the schema check. `location` is its place in the
+    /// file, for messages.
     fn read(location: &str, mut spec: Map<String, Value>, config: &Settings) -> Result<Self, Mistake> {
         let at = |error: Error| mistake_of(location, error);
         let list = |value: Option<Value>| match value {
@@ -318,8 +320,8 @@ impl Fixture {
             }
         }
         let clock = params.clock;
-        let has_own = (params.api_key.is_some(), params.personal_access_token.is_some());
-        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, has_own) {
+        let has_chosen_tokens = (params.api_key.is_some(), params.personal_access_token.is_some());
+        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, has_chosen_tokens) {
             // Both tokens are in one table, and the database does not report which of them is in use.
             (Error::InUse("api_key"), (false, true)) => Failure::at(location, Error::InUse("personal_access_token")),
             (Error::InUse("api_key"), (true, true)) => {
@@ -337,7 +339,7 @@ impl Fixture {
     }
 }
 
-/// Puts unmanaged codes on locks, like a person with the manufacturers' apps.
+/// Puts unmanaged codes on locks, as a person with the manufacturers' apps does.
 async fn put_unmanaged(
     tx: Transaction,
     workspace: &Workspace,
@@ -361,7 +363,7 @@ async fn put_unmanaged(
     Ok(work.tx)
 }
 
-/// Creates managed codes, like the API.
+/// Creates managed codes, as the API does.
 async fn put_managed(
     tx: Transaction,
     workspace: &Workspace,

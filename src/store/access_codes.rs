@@ -16,7 +16,7 @@ pub(crate) use self::locks::{
     members, pin_groups, set_pin_groups,
 };
 pub(crate) use self::reservations::{
-    PinQuery, held_counts, held_with_codes, offline_on_devices, reservations_of_codes, reservations_on_devices,
+    PinQuery, entries_with_pins, entry_counts, offline_on_devices, reservations_of_codes, reservations_on_devices,
 };
 pub(super) use self::row::AccessCodeRow;
 pub(crate) use self::row::StoredCode;
@@ -36,7 +36,7 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// Returns the earliest machine time at which a code becomes due, ignoring codes on the devices `left_out`.
-pub(crate) async fn next_wake(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Timestamp>> {
+pub(crate) async fn next_wake_at(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
         left_out,
@@ -54,7 +54,7 @@ pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
     Ok(overdue.bind(before).fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }
 
-/// Returns the codes of a workspace that are due until this instant of its time, and the codes that are blocked by an
+/// Returns the codes of a workspace that are due by this instant on its clock, and the codes that are blocked by an
 /// entry in the memory of one of its locks, which are `device_ids`.
 pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
@@ -84,7 +84,7 @@ async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Resu
     rows.into_iter().map(StoredCode::try_from).collect()
 }
 
-/// Returns the earliest instant of the time of a workspace at which one of its codes becomes due.
+/// Returns the earliest due time of the codes of a workspace, on its clock; `None` if no code has one.
 pub(crate) async fn next_due(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select due_at from access_code where workspace_id = $1 and due_at is not null order by due_at limit 1",
@@ -223,8 +223,8 @@ pub async fn list(
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
 
-/// Returns the codes of one device that pass the filter, like [`list`]; the filter need not name the device. `None` if
-/// the workspace has no such device. Uses one statement.
+/// Returns the codes of one device that pass the filter, as [`list`] does; the filter need not name the device. `None`
+/// if the workspace has no such device. Uses one statement.
 pub async fn list_on_device(
     pool: &Pool,
     visibility: &Visibility,

@@ -10,7 +10,7 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub(crate) struct Account {
     pub connected_account_id: Uuid,
-    /// Seam's name of the provider.
+    /// Seam's name for the manufacturer.
     pub provider: String,
     /// Instant since which the account is disconnected; `None` while it is connected.
     pub disconnected_at: Option<Timestamp>,
@@ -42,7 +42,7 @@ pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid
 #[derive(Clone, Debug)]
 pub(crate) struct NewAccount {
     pub connected_account_id: Uuid,
-    /// Seam's name of the provider.
+    /// Seam's name for the manufacturer.
     pub provider: String,
     /// Instant since which the account is disconnected; `None` while it is connected.
     pub disconnected_at: Option<Timestamp>,

@@ -120,8 +120,8 @@ pub struct Filter<'a> {
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
-    // Ids are looked up by their own index; the migration explains why the condition on the workspace must not match
-    // another index.
+    // Ids are looked up by their own index. The condition on the workspace must not match another index: see the
+    // indexes in migrations/0001_main_job.sql.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");

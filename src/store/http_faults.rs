@@ -37,7 +37,7 @@ impl From<HttpFaultRow> for HttpFault {
     }
 }
 
-/// Returns the HTTP faults of a workspace in the order of their creation, locked until the transaction ends.
+/// Locks the HTTP faults of a workspace until the transaction ends. Returns them in the order of their creation.
 pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<HttpFault>> {
     let rows = sqlx::query_as!(
         HttpFaultRow,
@@ -50,7 +50,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
-/// Writes how often each HTTP fault was checked and how often it was applied.
+/// Writes how often each HTTP fault matched a request and how often it was applied.
 pub(crate) async fn save(tx: &mut PgConnection, faults: &[HttpFault]) -> Result<()> {
     sqlx::query!(
         "update http_fault set asked = new.asked, used = new.used

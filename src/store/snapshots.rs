@@ -6,7 +6,7 @@ mod consistency;
 pub(crate) mod document;
 pub(crate) mod raw;
 pub(crate) mod tables;
-pub(crate) mod written;
+pub(crate) mod writer;
 
 pub use self::checksum::checksum;
 
@@ -61,10 +61,11 @@ static TAKE_SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-static COPY: LazyLock<String> = LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
+static SELECT_CURRENT: LazyLock<String> =
+    LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
 
-/// Returns a query for the document of `select` in pieces: a connection never shrinks its buffer below the longest
-/// message that it received.
+/// Returns a query for the document of `select` in pieces, because the buffer of a connection grows to its longest
+/// message.
 fn in_pieces(select: &str) -> String {
     format!(
         "select octet_length(all_of_it.bytes), substr(all_of_it.bytes, place, {BATCH})
@@ -122,9 +123,9 @@ impl StoredSnapshot {
 }
 
 /// Returns the current state of a workspace as a document. All devices of the workspace must be locked.
-pub(crate) async fn copy(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<StoredSnapshot> {
+pub(crate) async fn read_current(tx: &mut PgConnection, workspace_id: Uuid, clock: &Clock) -> Result<StoredSnapshot> {
     let clock = serde_json::to_string(clock)?;
-    let pieces = sqlx::query_as(COPY.as_str()).bind(workspace_id).bind(clock).fetch(tx);
+    let pieces = sqlx::query_as(SELECT_CURRENT.as_str()).bind(workspace_id).bind(clock).fetch(tx);
     StoredSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
 }
 
@@ -428,8 +429,9 @@ async fn reject_ids_of_other_workspaces(
     used_id.map_or(Ok(()), |id| Err(in_use(&format!("{key} {id}"))))
 }
 
-/// Writes rows in the order of the document. The database assigns new sequence numbers, so the order of the rows is
-/// preserved.
+/// Inserts the rows of one table, in batches and in the order of the document, so that new sequence numbers have the
+/// same order. Rows of a locked table that exist already are updated. All rows have the columns of the first one:
+/// [`check::normalize`] ensures it for imported documents, and other documents were written by the database.
 async fn put_rows(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -453,9 +455,9 @@ async fn put_rows(
     while rows.peek().is_some() {
         let (batch, count) = compute::sized(is_long, || batch(&mut rows)).await;
         let insert = AssertSqlSafe(insert.clone());
-        let written = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
-        // Another workspace took one of the ids after they were checked.
-        if written.rows_affected() != count {
+        let writer = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
+        // A row was not written: another workspace has taken its id since the check.
+        if writer.rows_affected() != count {
             return Err(in_use(key));
         }
     }

@@ -436,7 +436,7 @@ pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<
 }
 
 /// Returns the ordinal of the next workspace that has neither a chosen seed nor a chosen id, counting from 1.
-pub(crate) async fn next_seedless(tx: &mut PgConnection) -> Result<i64> {
+pub(crate) async fn next_unseeded_ordinal(tx: &mut PgConnection) -> Result<i64> {
     let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
     Ok(ordinal)
 }

@@ -386,7 +386,7 @@ fn workspace_past_its_ttl_is_removed_and_others_are_not() {
     run(async {
         let expired = TestWorkspace::create_with(json!({ "ttl": "PT0S", "locks": 1 })).await;
         let unexpired = TestWorkspace::create_with(json!({ "ttl": "PT1H", "locks": 1 })).await;
-        workspaces::remove_expired(&app()).await.unwrap();
+        workspaces::remove_expired_workspaces(&app()).await.unwrap();
         expired.post("/devices/list", json!({})).await.error(401, "unauthorized");
         assert_eq!(rows_of("device", &expired).await, 0);
         unexpired.post("/devices/list", json!({})).await.ok();

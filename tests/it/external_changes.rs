@@ -9,8 +9,8 @@ const CHANGE: &str = "/_emulator/locks/change_code";
 const REMOVE: &str = "/_emulator/locks/remove_code";
 const CONFLICT: &str = "conflicting_external_modification";
 
-/// Creates a workspace with one lock that stores a code: name `guest`, PIN 135790, from 11:00 to 18:00. The clock is held
-/// at 12:00:01.
+/// Creates a workspace with one lock that stores a code: name `guest`, PIN 135790, from 11:00 to 18:00. The clock is
+/// held at 12:00:01.
 async fn with_code(device_type: &str, is_external_modification_allowed: bool) -> (TestWorkspace, Value) {
     let workspace = TestWorkspace::with(json!([{ "device_type": device_type }])).await;
     let params = json!({

@@ -13,7 +13,8 @@ async fn record(workspace: &TestWorkspace, text: &mut String, (path, body): (&st
     writeln!(text, "{} {}: {}\n", reply.status, kind.unwrap(), message.unwrap()).unwrap();
 }
 
-/// A workspace whose ids follow from a seed, with an August lock, one that is full, one that is offline and a Kwikset lock.
+/// A workspace whose ids follow from a seed, with an August lock, one that is full, one that is offline and a Kwikset
+/// lock.
 async fn seeded(seed: &str) -> TestWorkspace {
     let locks = json!([
         { "device_type": "august_lock" },

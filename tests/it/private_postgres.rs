@@ -311,11 +311,11 @@ fn start_by_root_names_the_directory_that_is_closed_to_the_other_user() {
         return;
     }
     let folder = folder();
-    let closed = folder.path().join("closed");
-    fs::create_dir(&closed).unwrap();
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-    let error = start_error(&closed.join("kept"));
-    let is_named = matches!(&error, StartError::Unreachable { closed: found, .. } if *found == closed);
+    let inaccessible = folder.path().join("closed");
+    fs::create_dir(&inaccessible).unwrap();
+    fs::set_permissions(&inaccessible, fs::Permissions::from_mode(0o700)).unwrap();
+    let error = start_error(&inaccessible.join("kept"));
+    let is_named = matches!(&error, StartError::Unreachable { inaccessible: found, .. } if *found == inaccessible);
     assert!(is_named, "{error}");
 }
 

@@ -185,7 +185,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
         server.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
         server.post("/_emulator/workspaces/delete", json!({})).await;
-        latchkey::testing::engine::workspaces::remove_expired(&server.app).await.unwrap();
+        latchkey::testing::engine::workspaces::remove_expired_workspaces(&server.app).await.unwrap();
         let plans = server.plans().await;
         assert!(plans.len() > 60, "{}", plans.len());
         let scanning = statements_that_scan(&plans);

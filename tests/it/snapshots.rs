@@ -63,8 +63,8 @@ impl TestWorkspace {
         texts
     }
 
-    /// Creates a workspace with data of every kind: managed, unmanaged and backup codes, a fault, an error and an offline
-    /// lock.
+    /// Creates a workspace with data of every kind: managed, unmanaged and backup codes, a fault, an error and an
+    /// offline lock.
     async fn populated(mut params: Value) -> Self {
         let types = ["august_lock", "schlage_lock", "igloohome_lock"];
         let locks: Vec<_> = types.iter().map(|device_type| json!({ "device_type": device_type })).collect();

@@ -126,8 +126,11 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
         check_not_found(convert_to_managed::convert_to_managed(&app, seen, two.codes[1], false).await);
         check_not_found(code_lengths::report(&app, seen, two.device(1), vec![4]).await);
         check_not_found(generate_code::generate_code(&app, seen, two.device(1)).await);
-        let on_lock =
-            external_changes::CodeOnLock { device_id: two.device(1), access_code_id: Some(two.codes[1]), code: None };
+        let on_lock = external_changes::CodeReference {
+            device_id: two.device(1),
+            access_code_id: Some(two.codes[1]),
+            code: None,
+        };
         check_not_found(external_changes::remove(&app, seen, &on_lock).await);
         let account = uuid(&two.workspace.devices[1]["connected_account_id"]);
         let tx = app.pool.begin(seen.workspace_id).await.unwrap();

@@ -2,7 +2,7 @@
 
 use crate::support::{START, TestWorkspace, app, ask, post_as, run};
 use latchkey::testing::engine::app::App;
-use latchkey::testing::engine::workspaces::remove_expired;
+use latchkey::testing::engine::workspaces::remove_expired_workspaces;
 use latchkey::testing::postgres::{PoolLimits, Pools};
 use serde_json::{Value, json};
 
@@ -91,7 +91,11 @@ fn workspaces_past_their_ttl_are_removed_once_by_concurrent_servers() {
         let pools = Pools::lazy(options, PoolLimits::of(&app().config));
         let other = App::new(app().config.clone(), pools).unwrap();
         let (one, other, third) = (app(), other.clone(), other);
-        let (one, other, third) = tokio::join!(remove_expired(&one), remove_expired(&other), remove_expired(&third));
+        let (one, other, third) = tokio::join!(
+            remove_expired_workspaces(&one),
+            remove_expired_workspaces(&other),
+            remove_expired_workspaces(&third)
+        );
         one.and(other).and(third).unwrap();
         let remaining = list("").await;
         for workspace in &expired {

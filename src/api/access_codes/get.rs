@@ -15,8 +15,9 @@ pub(super) struct Found {
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let filter = call.input.filter(Ownership::Managed)?;
     let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
-    // Several codes can use the same PIN one after the other: the one that starts first is returned.
+    // A code whose PIN the provider has not assigned yet cannot be found by PIN.
     let found = found.iter().filter(|(code, _)| call.input.code.is_none() || code.known_code().is_some());
+    // Several codes can use the same PIN one after the other: the one that starts first is returned.
     let first = found.min_by_key(|(code, _)| code.state.requested.window.map(|window| window.starts_at));
     let (code, device) = first.ok_or_else(|| call.input.not_found())?;
     Ok(Found { access_code: AccessCodeBody::of(code, device) })

@@ -72,7 +72,7 @@ impl NewAccessCodeParams {
         });
         let offline = self.is_offline_access_code || self.use_offline_access_code;
         if self.is_one_time_use && !offline {
-            let message = "is_one_time_use is for offline access codes only: set is_offline_access_code to true";
+            let message = "Only for offline access codes: set is_offline_access_code to true";
             return Err(Error::invalid("is_one_time_use", message));
         }
         let offline = if offline { Some(self.offline()?) } else { None };

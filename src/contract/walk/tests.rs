@@ -3,21 +3,21 @@
 use super::*;
 
 /// Returns the lines that the walk reports for `value` under `schema`.
-fn issue_lines(side: Side, schema: &Value, value: &Value) -> Vec<String> {
+fn issue_lines(direction: Direction, schema: &Value, value: &Value) -> Vec<String> {
     let schemas = Schemas::new(json!({"components": {"schemas": {
         "id": {"type": "string", "format": "uuid"},
     }}}));
-    issues(&schemas, schema, value, side).reported().iter().map(Issue::line).collect()
+    issues(&schemas, schema, value, direction).reported().iter().map(Issue::line).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
 fn request_issues(schema: Value, value: Value) -> Vec<String> {
-    issue_lines(Side::Request, &schema, &value)
+    issue_lines(Direction::Request, &schema, &value)
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
 fn response_issues(schema: Value, value: Value) -> Vec<String> {
-    issue_lines(Side::Response, &schema, &value)
+    issue_lines(Direction::Response, &schema, &value)
 }
 
 const NO_ISSUES: [&str; 0] = [];

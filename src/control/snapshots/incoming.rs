@@ -30,13 +30,13 @@ pub(in crate::control) async fn receive(app: &App, mut body: Body) -> Result<(By
     let free = FREE_BYTES.min(limit);
     let mut share = None;
     if announced > free {
-        share = Some(app.imports.share(announced, deadline).await?);
+        share = Some(app.import_budget.reserve(announced, deadline).await?);
     }
     let mut read = Vec::with_capacity(announced);
     if !fill(&mut body, &mut read, free.max(announced), deadline).await? && read.len() <= limit {
         // Return the share before waiting for a larger one: other imports may be waiting for it.
         drop(share.take());
-        share = Some(app.imports.share(limit, deadline).await?);
+        share = Some(app.import_budget.reserve(limit, deadline).await?);
         // Reserve the maximum: memory that is not written to costs nothing, and growing in steps would need twice the
         // memory.
         read.reserve_exact(limit.saturating_sub(read.len()));

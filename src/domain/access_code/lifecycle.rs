@@ -1,17 +1,21 @@
-//! Lifecycle of an access code: a pure function of its stored state and an instant.
+//! Lifecycle of an access code: its state, the steps that change the state, and the values derived from the state.
 //!
 //! The state has two main parts: the requested entry ([`CodeState::requested`]) and the entry stored on the lock
 //! ([`CodeState::held`]). Status, pending mutations and the next operation follow from the difference between the two
-//! and from the instant of the last step ([`CodeState::as_of`]). This module reads no clock, database or request.
-//! [`crate::domain::simulation`] runs the steps of all codes of a lock together; read requests return the state as it
-//! is stored.
+//! and from the instant of the last step ([`CodeState::as_of`]). This module reads no clock, database or request: every
+//! instant is a parameter. [`crate::domain::simulation`] runs the steps of all codes of a lock together; read requests
+//! return the state as it is stored.
+//!
+//! Seam's `status` of a code between these instants, if the lock works without errors. `programming_due_at` is 72 hours
+//! (native) or 60 minutes (just in time) before the start, but not before the creation.
 //!
 //! ```text
-//!              opens_at            starts_at                ends_at
-//!                 │  (72 h or 60 min before)  │                │
-//!  native      unset ──► on the lock, unset ──► set ───────────► removing ──► gone
-//!  just in time unset ──► setting ──► set ─────────────────────► removing ──► gone
-//!  ongoing      setting ──► set ──────────────── (delete) ─────► removing ──► gone
+//!                programming_due_at   starts_at        ends_at
+//!                        │                │               │
+//!  native          unset │ unset (stored  │ set           │ removing, then gone
+//!                        │ on the lock)   │               │
+//!  just in time    unset │ setting, set   │ set           │ removing, then gone
+//!  ongoing         setting, set, and after a deletion: removing, then gone
 //! ```
 
 mod changes;
@@ -30,7 +34,7 @@ use uuid::Uuid;
 /// Native scheduling: a code is programmed this long before its start. The lock itself keeps it inactive until then.
 pub(crate) const NATIVE_LEAD: TimeDelta = TimeDelta::hours(72);
 
-/// Just in time: a code is programmed this long before its start on a lock without schedules.
+/// Just in time: without native scheduling, a code is programmed this long before its start.
 pub(crate) const JUST_IN_TIME_LEAD: TimeDelta = TimeDelta::minutes(60);
 
 /// Time frame of a code; `starts_at` lies before `ends_at`.
@@ -87,17 +91,17 @@ impl Window {
 
 impl Window {
     /// Returns the start and the end.
-    pub fn ends(self) -> (Timestamp, Timestamp) {
+    pub fn bounds(self) -> (Timestamp, Timestamp) {
         (self.starts_at, self.ends_at)
     }
 
-    /// Returns the shortest window that contains both windows.
+    /// Returns the shortest time frame that contains both.
     #[must_use]
     pub fn hull(self, other: Self) -> Self {
         Self { starts_at: self.starts_at.min(other.starts_at), ends_at: self.ends_at.max(other.ends_at) }
     }
 
-    /// Returns true if the two windows overlap. `None` is the window of an ongoing code and overlaps with every other.
+    /// Returns true if the two time frames overlap. `None`, that of an ongoing code, overlaps with every other.
     pub fn overlap(first: Option<Self>, second: Option<Self>) -> bool {
         match (first, second) {
             (Some(first), Some(second)) => first.starts_at < second.ends_at && second.starts_at < first.ends_at,
@@ -106,7 +110,7 @@ impl Window {
     }
 }
 
-/// Properties of a code: as requested, or as stored in the memory of a lock.
+/// Entry of a code: the properties that are requested, or those that are stored in the memory of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockCode {
     /// Name exactly as the caller sent it.
@@ -144,11 +148,11 @@ pub struct CodeState {
     pub requested: LockCode,
     /// True for a managed code, false for an unmanaged code.
     pub is_managed: bool,
-    /// True if the lock itself stores the schedule. This is the case only for codes with a time frame, and for codes
-    /// that become ongoing until the lock has confirmed the change.
+    /// True for native scheduling: the lock itself stores and enforces the time frame. False for ongoing codes. If a
+    /// code on the lock becomes ongoing, the value stays true until the lock has confirmed the change.
     pub is_natively_scheduled: bool,
-    /// True for an offline code: it is registered with the manufacturer instead of being programmed on the lock, which
-    /// may be unreachable. `held` then means that the manufacturer has registered the code.
+    /// True for an offline code: the manufacturer registers it, and the lock accepts it without being programmed or
+    /// reachable. `held` is then the entry that the manufacturer has registered.
     pub is_offline: bool,
     /// True for a backup code.
     pub is_backup: bool,
@@ -229,15 +233,16 @@ pub enum Operation {
     Remove,
 }
 
-/// One step of a code's lifecycle. Reaching an instant, such as the start of the window, is a step too.
+/// One step of a code's lifecycle. Reaching an instant, such as the start of the time frame, is a step too. If several
+/// steps are due at the same instant, the order of the variants decides which is taken first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
-    /// The window ends.
+    /// The time frame ends.
     Expire,
-    /// The window starts.
+    /// The time frame starts.
     Start,
     /// Programming the code becomes due.
-    Open,
+    ProgrammingDue,
     /// The provider assigns the PIN.
     Assign,
     /// The lock finishes the operation, successfully or not.
@@ -248,7 +253,7 @@ pub enum Step {
     Slow,
 }
 
-/// Effect of a step that is recorded as one or more `access_code.*` events.
+/// Event that a step adds. It is recorded as one or more of Seam's `access_code.*` events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DomainEvent {
     /// `access_code.scheduled_on_device`
@@ -275,7 +280,7 @@ pub enum DomainEvent {
 
 impl CodeState {
     /// Creates the state of a managed code that is not on the lock yet.
-    pub fn begin(created_at: Timestamp, requested: LockCode, is_natively_scheduled: bool) -> Self {
+    pub fn new_managed(created_at: Timestamp, requested: LockCode, is_natively_scheduled: bool) -> Self {
         Self {
             created_at,
             is_managed: true,
@@ -308,7 +313,7 @@ impl CodeState {
 
     /// Returns the instant from which on the code is programmed: 72 hours (native) or 60 minutes (just in time) before
     /// its start, but not before its creation. Ongoing and offline codes: their creation.
-    pub fn opens_at(&self) -> Timestamp {
+    pub fn programming_due_at(&self) -> Timestamp {
         if self.is_offline {
             return self.created_at;
         }
@@ -316,7 +321,7 @@ impl CodeState {
         self.requested
             .window
             .and_then(|window| window.starts_at.checked_sub_signed(lead))
-            .map_or(self.created_at, |opens_at| opens_at.max(self.created_at))
+            .map_or(self.created_at, |programming_due_at| programming_due_at.max(self.created_at))
     }
 
     /// Returns the instant since which the code is being removed: its deletion or its end, whichever came first. For an
@@ -332,7 +337,8 @@ impl CodeState {
         }
     }
 
-    /// Returns true if the code opens the lock: the lock stores it, and a start that it has to wait for is reached.
+    /// Returns true if the code opens the lock: the lock stores it and, if the lock itself enforces the start, the
+    /// start is reached.
     fn is_usable(&self) -> bool {
         let waits_for_start = self.is_natively_scheduled || self.is_offline || !self.is_managed;
         self.held
@@ -341,13 +347,13 @@ impl CodeState {
     }
 
     /// Returns true if the code was removed at the lock and Seam does not set it again.
-    fn is_removal_honoured(&self) -> bool {
+    fn is_removal_kept(&self) -> bool {
         self.held.is_none()
             && self.rare_fields.external.as_ref().is_some_and(|external| external.is_removed && external.is_honoured)
     }
 
-    /// Returns Seam's `status` as of the last step. `recreates`: the lock updates a code by deleting and creating it
-    /// again, so that the code is unusable during an update.
+    /// Returns Seam's `status` as of the last step. `recreates_on_update`: true if the lock updates a code by deleting
+    /// and creating it again, so that the code is unusable during an update.
     pub fn status(&self, recreates_on_update: bool) -> Status {
         if !self.is_managed {
             return if self.is_usable() { Status::Set } else { Status::Unset };
@@ -355,19 +361,21 @@ impl CodeState {
         if self.removing_since().is_some() {
             return Status::Removing;
         }
-        if self.rare_fields.has_expired || self.is_removal_honoured() {
+        if self.rare_fields.has_expired || self.is_removal_kept() {
             return Status::Unset;
         }
-        let is_put_right = self.rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured);
+        let is_reverted_by_seam = self.rare_fields.external.as_ref().is_some_and(|external| !external.is_honoured);
         let started = self.requested.window.is_none_or(|window| self.as_of >= window.starts_at);
-        let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.opens_at();
+        let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.programming_due_at();
         match self.held {
-            Some(_) if self.is_usable() && (is_put_right || (recreates_on_update && self.is_being_updated())) => {
+            Some(_)
+                if self.is_usable() && (is_reverted_by_seam || (recreates_on_update && self.is_being_updated())) =>
+            {
                 Status::Setting
             }
             Some(_) if self.is_usable() => Status::Set,
-            // A native code that is not on the lock yet is `Setting` only from its start on, a just-in-time one from
-            // the beginning of its lead on.
+            // Not usable yet. A natively scheduled or offline code is `Setting` from its start on, a just-in-time code
+            // as soon as its programming is due.
             _ if started || on_time => Status::Setting,
             _ => Status::Unset,
         }
@@ -381,7 +389,8 @@ impl CodeState {
 
     /// Returns true while an update of the code is in progress on the lock.
     pub fn is_being_updated(&self) -> bool {
-        self.operation_started_at.is_some() && self.work().is_some_and(|(operation, _)| operation == Operation::Update)
+        self.operation_started_at.is_some()
+            && self.required_operation().is_some_and(|(operation, _)| operation == Operation::Update)
     }
 
     /// Returns the differences between the requested entry and the entry on the lock, each with the instant since which
@@ -390,16 +399,19 @@ impl CodeState {
         if let Some(since) = self.removing_since() {
             return vec![(since, PendingMutation::Deleting)];
         }
-        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_honoured() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_kept() {
             return Vec::new();
         }
         let external = self.rare_fields.external.as_ref().map(|external| external.since);
         let Some(held) = &self.held else {
-            let opens_at = self.opens_at();
-            return vec![if self.as_of < opens_at {
-                (self.created_at, PendingMutation::DeferringCreation { scheduled_at: opens_at })
+            let programming_due_at = self.programming_due_at();
+            return vec![if self.as_of < programming_due_at {
+                (self.created_at, PendingMutation::DeferringCreation { scheduled_at: programming_due_at })
             } else {
-                (external.map_or(opens_at, |external| external.max(opens_at)), PendingMutation::Creating)
+                (
+                    external.map_or(programming_due_at, |external| external.max(programming_due_at)),
+                    PendingMutation::Creating,
+                )
             }];
         };
         let Change { name, code, window, .. } = Change::between(held, &self.requested, true);
@@ -413,29 +425,35 @@ impl CodeState {
         [name, code, window].into_iter().flatten().collect()
     }
 
-    /// Returns true if a natively scheduled code is stored on its lock (`is_scheduled_on_device`).
+    /// Returns Seam's `is_scheduled_on_device`: true if the lock stores the code together with its time frame.
     pub fn is_scheduled_on_device(&self) -> bool {
         self.is_natively_scheduled && self.held.as_ref().is_some_and(|held| held.window.is_some())
     }
 
-    /// Returns the operation that the lock has to perform, and the instant at which it became or becomes due.
-    pub fn work(&self) -> Option<(Operation, Timestamp)> {
+    /// Returns the operation that the lock must perform to reach the requested state, and the instant at which it
+    /// became or becomes due. `None` if no operation is required.
+    pub fn required_operation(&self) -> Option<(Operation, Timestamp)> {
         if self.gone_at.is_some() {
             return None;
         }
         if let Some(since) = self.removing_since() {
             return Some((Operation::Remove, since));
         }
-        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_honoured() {
+        if !self.is_managed || self.rare_fields.has_expired || self.is_removal_kept() {
             return None;
         }
         let external = self.rare_fields.external.as_ref().map(|external| external.since);
         let changed_at = self.rare_fields.updating.since().or(external).unwrap_or(self.as_of);
-        let opens_at = self.opens_at();
+        let programming_due_at = self.programming_due_at();
         match &self.held {
-            None => Some((Operation::Set, external.map_or(opens_at, |external| external.max(opens_at)))),
-            // Without schedules, the lock must not store a code whose start was moved beyond the lead.
-            Some(_) if !self.is_natively_scheduled && self.as_of < opens_at => Some((Operation::Remove, changed_at)),
+            None => {
+                Some((Operation::Set, external.map_or(programming_due_at, |external| external.max(programming_due_at))))
+            }
+            // A lock without native scheduling must not store a code whose start was moved to more than 60 minutes
+            // ahead.
+            Some(_) if !self.is_natively_scheduled && self.as_of < programming_due_at => {
+                Some((Operation::Remove, changed_at))
+            }
             Some(held) if !self.is_up_to_date(held) => Some((Operation::Update, changed_at)),
             Some(_) => None,
         }

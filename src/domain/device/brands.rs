@@ -41,9 +41,9 @@ pub enum NameStyle {
 pub struct Brand {
     /// Seam's `device_type`.
     pub device_type: &'static str,
-    /// Name of the maker for display.
+    /// Name of the manufacturer for display.
     pub display_name: &'static str,
-    /// Seam's name for the maker and for the account through which the lock is connected.
+    /// Seam's name for the manufacturer and for the account through which the lock is connected.
     pub provider: &'static str,
     /// True if the lock enforces the time frame of a code itself.
     pub native_scheduling: bool,

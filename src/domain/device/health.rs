@@ -16,10 +16,10 @@ pub struct DeviceHealth {
     /// Time since which its bridge or gateway is offline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hub_disconnected_at: Option<Timestamp>,
-    /// Time at which the device was removed from the maker's account.
+    /// Time at which the device was removed from the manufacturer's account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub removed_at: Option<Timestamp>,
-    /// Time since which the maker's account is disconnected.
+    /// Time since which the manufacturer's account is disconnected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_disconnected_at: Option<Timestamp>,
     /// Number of consecutive wrong codes at the keypad, for brands that count them.

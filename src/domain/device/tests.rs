@@ -63,7 +63,7 @@ fn overrides_merge_replaces_older_values_with_newer_ones() {
 
 #[test]
 fn overrides_in_properties_move_to_their_own_fields() {
-    let normalise = |value: Value| Overrides::deserialize(value).unwrap().normalise();
+    let normalize = |value: Value| Overrides::deserialize(value).unwrap().normalize();
     let own = json!({
         "supported_code_lengths": [4], "max_active_codes_supported": 7, "code_constraints": [],
         "supports_backup_access_code_pool": false, "battery_level": 1.0,
@@ -72,15 +72,15 @@ fn overrides_in_properties_move_to_their_own_fields() {
     given["locked"] = json!(true);
     let mut expected = own;
     expected["properties"] = json!({ "locked": true });
-    assert_eq!(serde_json::to_value(normalise(json!({ "properties": given })).unwrap()).unwrap(), expected);
+    assert_eq!(serde_json::to_value(normalize(json!({ "properties": given })).unwrap()).unwrap(), expected);
     let with_both = json!({ "battery_level": 0.5, "properties": { "battery_level": 0.75 } });
-    assert_eq!(normalise(with_both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
-    assert!(normalise(json!({ "properties": { "battery_level": "full" } })).is_err());
+    assert_eq!(normalize(with_both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
+    assert!(normalize(json!({ "properties": { "battery_level": "full" } })).is_err());
     for lengths in [json!([]), json!([3]), json!([13])] {
-        assert!(normalise(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
+        assert!(normalize(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
     }
-    assert!(normalise(json!({ "supported_code_lengths": null })).is_ok());
-    assert!(normalise(json!({ "supported_code_lengths": [3, 4] })).is_ok());
+    assert!(normalize(json!({ "supported_code_lengths": null })).is_ok());
+    assert!(normalize(json!({ "supported_code_lengths": [3, 4] })).is_ok());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 /// Returns the events for a change, each with its payload: one for the whole change and, if the change is on the lock,
 /// one per property.
-pub(crate) fn of_change(change: &Change) -> Vec<(&'static str, Value)> {
+pub(crate) fn change_events(change: &Change) -> Vec<(&'static str, Value)> {
     let mut events = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
     if !change.is_on_device {
         return events;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 #[test]
 fn backup_code_counts_against_the_capacity_only_once_it_is_on_the_lock() {
     let entry = LockCode { name: None, code: "1357".to_owned(), window: None };
-    let state = CodeState { is_backup: true, ..CodeState::begin(Timestamp::default(), entry.clone(), false) };
+    let state = CodeState { is_backup: true, ..CodeState::new_managed(Timestamp::default(), entry.clone(), false) };
     let mut backup = AccessCode {
         access_code_id: Uuid::nil(),
         workspace_id: Uuid::nil(),

@@ -4,7 +4,7 @@ use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::LockCode;
 use crate::domain::access_code::lifecycle::rare_fields::{
-    CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, Fail, NO_SPACE_ON_DEVICE,
+    CODE_CONSTRAINTS_VIOLATED, DUPLICATE_CODE_ON_DEVICE, Duplicate, NO_SPACE_ON_DEVICE, OperationError,
 };
 use crate::domain::device::Device;
 use crate::domain::linked::{Period, digits_rejection_reason, peak};
@@ -28,8 +28,9 @@ pub(crate) struct Memory {
     pub held: HashMap<Uuid, Vec<CodeInMemory>>,
     /// Per device with limited capacity: number of codes on the lock.
     pub counts: HashMap<Uuid, i64>,
-    /// Per device with limited capacity on which backup codes may be set: the guest codes, which have priority over
-    /// backup codes, each with the period in which it takes space. Includes guest codes that will be set later.
+    /// Per device with limited capacity on which backup codes may be set: the guest codes, each with the period in
+    /// which it uses space. Guest code: a code that uses space in the memory and is not in a backup pool. Guest codes
+    /// have priority over backup codes. Includes guest codes that will be set later.
     pub guest_codes: HashMap<Uuid, HashMap<Uuid, Period>>,
 }
 
@@ -51,14 +52,14 @@ impl Memory {
 
     /// Returns the error that keeps the lock from storing the requested entry: the PIN violates its rules, another code
     /// has the PIN, or its memory is full. `None` if it can store the entry, and for offline codes.
-    pub(super) fn obstacle(&self, device: &Device, code: &AccessCode, spare_backups: i64) -> Option<Fail> {
+    pub(super) fn obstacle(&self, device: &Device, code: &AccessCode, spare_backups: i64) -> Option<OperationError> {
         let state = &code.state;
         if state.is_offline {
             return None;
         }
         let holds_pin = state.held.as_ref().is_some_and(|held| held.code == state.requested.code);
         if !holds_pin && let Some(reason) = digits_rejection_reason(device, &state.requested.code) {
-            return Some(Fail {
+            return Some(OperationError {
                 error_code: Some(CODE_CONSTRAINTS_VIOLATED.to_owned()),
                 message: Some(format!("The device cannot hold this code: {reason}. Change the code.")),
                 duplicate_of: None,
@@ -70,7 +71,7 @@ impl Memory {
             .find(|other| other.access_code_id != code.access_code_id && other.code == state.requested.code);
         if let Some(duplicate) = duplicate {
             let CodeInMemory { access_code_id, is_managed, .. } = *duplicate;
-            return Some(Fail {
+            return Some(OperationError {
                 error_code: Some(DUPLICATE_CODE_ON_DEVICE.to_owned()),
                 message: Some(
                     "The device already has an access code with this PIN. Delete it or convert it to managed."
@@ -79,7 +80,7 @@ impl Memory {
                 duplicate_of: Some(Duplicate { access_code_id, is_managed }),
             });
         }
-        (state.held.is_none() && self.is_full(device, code, spare_backups)).then(|| Fail {
+        (state.held.is_none() && self.is_full(device, code, spare_backups)).then(|| OperationError {
             error_code: Some(NO_SPACE_ON_DEVICE.to_owned()),
             message: Some("The device cannot store more access codes. Delete one first.".to_owned()),
             duplicate_of: None,

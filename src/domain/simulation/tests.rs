@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::access_code::lifecycle::rare_fields::{CODE_CONSTRAINTS_VIOLATED, Fail, Failure};
+use crate::domain::access_code::lifecycle::rare_fields::{CODE_CONSTRAINTS_VIOLATED, Failure, OperationError};
 use crate::domain::access_code::lifecycle::{FaultOutcome, LockCode, Status};
 use crate::domain::device::Device;
 use crate::domain::samples::{access_code, at, device, entry, held, locked, window};
@@ -8,7 +8,7 @@ use serde_json::json;
 const ALL_CODES: Phase<'static> = (Pace::Usual, &|_| true);
 
 /// Result of a run over the codes of one lock.
-struct Ran {
+struct RunResult {
     codes: Vec<AccessCode>,
     events: Vec<(&'static str, Uuid)>,
     steps: Steps,
@@ -17,17 +17,17 @@ struct Ran {
 }
 
 /// Lock with its memory and the faults of its operations.
-struct Scene {
+struct TestLock {
     locked: LockedDevice,
     faults: Vec<Fault>,
     memory: Memory,
 }
 
-fn scene(device: Device) -> Scene {
-    Scene { locked: locked(device), faults: Vec::new(), memory: Memory::default() }
+fn scene(device: Device) -> TestLock {
+    TestLock { locked: locked(device), faults: Vec::new(), memory: Memory::default() }
 }
 
-impl Scene {
+impl TestLock {
     fn holding(mut self, codes: &[AccessCode]) -> Self {
         let in_memory = |code: &AccessCode| {
             let pin = code.state.held.as_ref()?.code.clone();
@@ -47,17 +47,17 @@ impl Scene {
         phase: Phase<'_>,
         hours: i64,
         (stop_when, max_steps): (StopWhen, u64),
-    ) -> Ran {
+    ) -> RunResult {
         let devices = [self.locked];
         let mut simulation = Simulation::new(&devices, self.faults, self.memory, at(0));
         let mut run = Run::new(&simulation, &codes, phase, |_| at(hours), stop_when);
         let mut events = Vec::new();
         let is_done = run.run_steps(&mut simulation, &mut codes, &mut events, max_steps);
-        assert_eq!(is_done, run.steps.taken < max_steps, "it goes on until nothing is left or it is enough");
+        assert_eq!(is_done, run.steps.taken < max_steps, "a run is incomplete only if it used all allowed steps");
         let events = events.iter().map(|event| (event.event_type, event.access_code_id.unwrap())).collect();
         let faults = simulation.faults().to_vec();
         let backups = simulation.into_backups()[&devices[0].device.device_id];
-        Ran { codes, events, steps: run.steps, faults, backups }
+        RunResult { codes, events, steps: run.steps, faults, backups }
     }
 }
 
@@ -97,7 +97,7 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
     ];
     assert_eq!(ran.events, expected);
     assert_eq!(ran.codes.iter().map(|code| code.state.status(false)).collect::<Vec<_>>(), [Status::Set; 2]);
-    // `Begin` and `Confirm` for both codes, and `Open` and `Start` for the first one.
+    // `Begin` and `Confirm` for both codes, and `ProgrammingDue` and `Start` for the first one.
     assert_eq!((ran.steps.taken, ran.steps.last), (6, Some(at(100))));
     let ran = scene(lock).run(codes, ALL_CODES, 150, (StopWhen::TimeIsReached, 2));
     assert_eq!((ran.steps.taken, ran.events), (2, expected[..1].to_vec()), "no more steps than are allowed");
@@ -110,10 +110,10 @@ fn run_skips_codes_outside_the_phase_and_steps_due_later() {
     let second: Phase<'_> = (Pace::Immediate, &|code| code.sequence == 2);
     let ran = scene(lock).run(codes, second, 0, TO_THE_END);
     assert_eq!(ran.events.len(), 1);
-    assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "without taking time");
+    assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "immediate pace");
     let lock = device("august_lock", json!({}));
     let ran = scene(lock.clone()).run(vec![access_code(1, &lock, entry("1357", None))], ALL_CODES, 0, TO_THE_END);
-    assert_eq!((ran.steps.taken, ran.events.len()), (1, 0), "it has only begun");
+    assert_eq!((ran.steps.taken, ran.events.len()), (1, 0), "the operation has begun, but is not confirmed");
 }
 
 #[test]
@@ -125,9 +125,9 @@ fn run_steps_stored_codes_before_new_ones_and_removals_first() {
     assert_eq!(first.steps.taken, 2);
     let ran = scene(lock.clone()).holding(&[]).run(vec![new.clone(), stored], ALL_CODES, 1, (StopWhen::Idle, 1000));
     assert_eq!(ran.codes.iter().map(|code| code.state.held.is_some()).collect::<Vec<_>>(), [false, true]);
-    let mut leaving = held(3, &lock, entry("9753", None));
-    leaving.state.request_deletion(at(0));
-    let codes = vec![access_code(1, &lock, entry("1357", None)), leaving];
+    let mut being_removed = held(3, &lock, entry("9753", None));
+    being_removed.state.request_deletion(at(0));
+    let codes = vec![access_code(1, &lock, entry("1357", None)), being_removed];
     let ran = scene(lock).holding(&codes).run(codes, ALL_CODES, 1, (StopWhen::Idle, 1000));
     assert_eq!(
         ran.events.iter().map(|(event_type, _)| *event_type).collect::<Vec<_>>(),
@@ -141,7 +141,7 @@ fn full_lock_stores_a_code_as_soon_as_another_is_removed() {
     let codes = vec![held(1, &lock, entry("1357", Some(window(0, 5)))), access_code(2, &lock, entry("2468", None))];
     let until_idle = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, (StopWhen::Idle, 1000));
     assert_eq!(error_of(&until_idle.codes[1]), Some("no_space_for_access_code_on_device"));
-    assert!(until_idle.steps.last < Some(at(1)), "to try again is nothing to wait for");
+    assert!(until_idle.steps.last < Some(at(1)), "a retry does not keep the run from being idle");
     let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, TO_THE_END);
     assert_eq!(error_of(&ran.codes[1]), Some("no_space_for_access_code_on_device"));
     assert!(ran.steps.last > Some(at(3)), "it is tried again and again");
@@ -155,8 +155,8 @@ fn full_lock_stores_a_code_as_soon_as_another_is_removed() {
 #[test]
 fn retry_skips_codes_outside_the_phase_and_on_other_locks() {
     let lock = device("august_lock", json!({ "max_active_codes_supported": 1 }));
-    let mut leaving = held(1, &lock, entry("1357", None));
-    leaving.state.request_deletion(at(0));
+    let mut being_removed = held(1, &lock, entry("1357", None));
+    being_removed.state.request_deletion(at(0));
     let blocked = |number, hours| {
         let mut code = access_code(number, &lock, entry("2468", None));
         code.state.rare_fields.failure = Some(Failure {
@@ -170,7 +170,8 @@ fn retry_skips_codes_outside_the_phase_and_on_other_locks() {
         });
         code
     };
-    let codes = vec![leaving, blocked(2, 9), blocked(3, 9), AccessCode { device_id: Uuid::nil(), ..blocked(4, 9) }];
+    let codes =
+        vec![being_removed, blocked(2, 9), blocked(3, 9), AccessCode { device_id: Uuid::nil(), ..blocked(4, 9) }];
     let phase: Phase<'_> = (Pace::Usual, &|code| code.sequence != 3);
     let ran = scene(lock).holding(&codes).run(codes, phase, 1, TO_THE_END);
     assert!(ran.codes[1].state.held.is_some());
@@ -182,9 +183,9 @@ fn retry_skips_codes_outside_the_phase_and_on_other_locks() {
 #[test]
 fn duplicate_pin_is_set_after_the_other_code_is_removed() {
     let lock = device("august_lock", json!({}));
-    let mut leaving = held(1, &lock, entry("1357", Some(window(0, 5))));
-    leaving.state.is_managed = true;
-    let codes = vec![leaving, access_code(2, &lock, entry("1357", None))];
+    let mut being_removed = held(1, &lock, entry("1357", Some(window(0, 5))));
+    being_removed.state.is_managed = true;
+    let codes = vec![being_removed, access_code(2, &lock, entry("1357", None))];
     let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 1, TO_THE_END);
     let failure = ran.codes[1].state.rare_fields.failure.clone().unwrap();
     assert_eq!(failure.error_code, "duplicate_code_on_device");
@@ -209,7 +210,7 @@ fn lock_rejects_a_pin_that_violates_its_rules_unless_already_stored() {
     assert_eq!(error_of(&ran.codes[0]), None);
     let mut offline = access_code(1, &lock, entry("103579", None));
     offline.state.is_offline = true;
-    assert_eq!(Memory::default().obstacle(&lock, &offline, 0), None, "its maker chose it");
+    assert_eq!(Memory::default().obstacle(&lock, &offline, 0), None, "the manufacturer chose the PIN");
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn backup_code_uses_only_space_that_guest_codes_never_need() {
     let guest = access_code(2, &lock, entry("2468", Some(window(500, 600))));
     let is_full = |windows: &[(u8, i64, i64)], spares| {
         let guest_codes =
-            windows.iter().map(|(id, from, to)| (Uuid::from_u128((*id).into()), window(*from, *to).ends()));
+            windows.iter().map(|(id, from, to)| (Uuid::from_u128((*id).into()), window(*from, *to).bounds()));
         let memory = Memory {
             counts: [(lock.device_id, 0)].into(),
             guest_codes: [(lock.device_id, guest_codes.collect())].into(),
@@ -237,14 +238,14 @@ fn backup_code_uses_only_space_that_guest_codes_never_need() {
         counts: [(lock.device_id, 1)].into(),
         guest_codes: [(
             lock.device_id,
-            [(Uuid::nil(), window(0, 5).ends()), (Uuid::max(), window(0, 5).ends())].into(),
+            [(Uuid::nil(), window(0, 5).bounds()), (Uuid::max(), window(0, 5).bounds())].into(),
         )]
         .into(),
         ..Memory::default()
     };
     assert_eq!(memory.obstacle(&lock, &guest, 5), None);
     assert!(memory.obstacle(&lock, &backup, 0).is_some());
-    // A guest code that is gone frees its space, even if the lock never stored it.
+    // The space reserved for a guest code becomes free when the code is gone, even if the lock never stored it.
     let mut memory = memory;
     let mut gone = AccessCode { access_code_id: Uuid::max(), ..guest };
     memory.forget_gone_guest(&gone);
@@ -279,7 +280,8 @@ fn memory_changed_updates_the_content_and_reports_freed_space_or_pin() {
 #[test]
 fn fault_applies_to_the_starting_operation_of_its_name() {
     let lock = device("august_lock", json!({}));
-    let fail = FaultOutcome::Fail(Fail { error_code: Some("bad_day".to_owned()), ..Fail::default() });
+    let fail =
+        FaultOutcome::Fail(OperationError { error_code: Some("bad_day".to_owned()), ..OperationError::default() });
     let mut updated = held(2, &lock, entry("2468", None));
     updated.state.request_update(at(0), entry("9753", None), false);
     let mut deleted = held(3, &lock, entry("8642", None));
@@ -306,7 +308,11 @@ fn run_counts_the_backup_codes_that_can_be_pulled() {
     backup.state.is_backup = true;
     let ran = scene(lock.clone()).run(vec![backup.clone()], ALL_CODES, 1, TO_THE_END);
     assert_eq!(ran.backups, 1);
-    assert_eq!(scene(lock).run(vec![backup], ALL_CODES, 0, TO_THE_END).backups, 0, "it has only begun");
+    assert_eq!(
+        scene(lock).run(vec![backup], ALL_CODES, 0, TO_THE_END).backups,
+        0,
+        "the operation has begun, but is not confirmed"
+    );
 }
 
 #[test]

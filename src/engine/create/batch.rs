@@ -43,7 +43,8 @@ pub(super) struct CreateBatch {
     pub(super) settings: WorkspaceSettings,
     pub(super) reservations: Reservations,
     pub(super) groups: BTreeMap<String, Group>,
-    pub(super) registered: HashMap<Uuid, Vec<ExistingOfflineCode>>,
+    /// Offline codes by device, for the quotas. Includes new codes of this batch.
+    pub(super) existing_offline_codes: HashMap<Uuid, Vec<ExistingOfflineCode>>,
     /// Recent action attempts to create codes, for the rate limits.
     pub(super) recent: RecentAttempts,
     /// New codes that are not programmed yet, without backup codes, by access code id.
@@ -90,7 +91,7 @@ impl CreateBatch {
             settings,
             reservations: Reservations::default(),
             groups,
-            registered: HashMap::new(),
+            existing_offline_codes: HashMap::new(),
             recent,
             pending: HashMap::new(),
         };
@@ -134,7 +135,7 @@ impl CreateBatch {
         let offline = commands.iter().filter(|command| command.params.offline.is_some());
         let offline: Vec<Uuid> = offline.flat_map(|command| command.device_ids.iter().copied()).collect();
         if !offline.is_empty() {
-            self.registered = access_codes::offline_on_devices(tx, &offline).await?;
+            self.existing_offline_codes = access_codes::offline_on_devices(tx, &offline).await?;
         }
         Ok(())
     }
@@ -271,7 +272,7 @@ impl CreateBatch {
         let locked = self.work.codes.device(device_id)?;
         let is_native = params.prefer_native_scheduling && locked.device.schedules_natively();
         let requested = LockCode { name: params.name.clone(), code, window: params.window };
-        let mut state = CodeState::begin(self.work.now, requested, is_native);
+        let mut state = CodeState::new_managed(self.work.now, requested, is_native);
         state.rare_fields.awaits_code = locked.device.provider_chooses_codes();
         let id = self.work.ids.id("access_code", device_id, locked.next_ordinal(), self.work.machine_now);
         Ok(AccessCode {

@@ -11,9 +11,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 impl CreateBatch {
-    /// Decides a request for an offline code.
+    /// Adds the code of a request for an offline code: determines its time frame and PIN, checks the capacity of the
+    /// lock, and records the creation. Returns the id of the code.
     pub(super) fn add_offline(&mut self, command: &CreateCommand) -> Result<Vec<Uuid>> {
         let (Some(params), Some(device_id)) = (command.params.offline, command.device_ids.first().copied()) else {
+            // Not reachable: `assign` calls this only for offline codes, and each request names a device.
             return Err(Error::NotFound(Resource::Device));
         };
         let locked = self.work.codes.visible_device(device_id, &command.visibility)?;
@@ -21,6 +23,7 @@ impl CreateBatch {
             return Err(Error::DeviceRemoved(device_id));
         }
         let ordinal = locked.next_ordinal();
+        // Number of the guest's stay, used only for Oracode.
         let stay_id = offline::stay_id(locked.device.ordinal, locked.access_code_ordinal);
         let request = offline::OfflineRequest {
             starts_at: params.starts_at,
@@ -30,8 +33,8 @@ impl CreateBatch {
             max_time_rounding: params.max_time_rounding,
             stay_id,
         };
-        let registered = self.registered.get(&device_id).map_or(&[][..], Vec::as_slice);
-        let plan = offline::plan(&locked.device, &request, registered, self.work.now)?;
+        let existing_offline_codes = self.existing_offline_codes.get(&device_id).map_or(&[][..], Vec::as_slice);
+        let plan = offline::plan(&locked.device, &request, existing_offline_codes, self.work.now)?;
         if plan.window.ends_at > MAX_TIMESTAMP {
             return Err(Error::invalid("ends_at", "The rounded time is after the year 9999"));
         }
@@ -57,7 +60,7 @@ impl CreateBatch {
         }));
         let access_code_id = code.access_code_id;
         self.add(code, command)?;
-        self.registered
+        self.existing_offline_codes
             .entry(device_id)
             .or_default()
             .push(ExistingOfflineCode { kind: plan.kind, window: plan.window });
@@ -71,6 +74,7 @@ impl CreateBatch {
         let bound = u32::try_from(digits).ok().and_then(|digits| 10_u64.checked_pow(digits)).unwrap_or(1);
         (0..MAX_ATTEMPTS)
             .map(|attempt| {
+                // Each code has room for 65,536 attempts.
                 let number = self.work.ids.draw("offline_pin", device_id, (ordinal << 16) + attempt, bound);
                 format!("{}{number:0digits$}", plan.pin_prefix)
             })

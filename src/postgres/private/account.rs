@@ -15,7 +15,7 @@ pub(super) struct Account {
     pub(super) uid: u32,
     pub(super) gid: u32,
     /// True if this process is root and has to switch to this user.
-    pub(super) switch: bool,
+    pub(super) must_switch: bool,
 }
 
 impl Account {
@@ -37,9 +37,9 @@ impl Account {
         }
     }
 
-    fn named(users: &str, uid: u32, gid: u32, switch: bool) -> Self {
+    fn named(users: &str, uid: u32, gid: u32, must_switch: bool) -> Self {
         let name = entries(users).find(|user| user.uid == uid).map_or_else(|| uid.to_string(), |user| user.name);
-        Self { name, uid, gid, switch }
+        Self { name, uid, gid, must_switch }
     }
 
     /// Returns a command that runs as this user in `directory`. The current working directory may be inaccessible to
@@ -47,7 +47,7 @@ impl Account {
     pub(super) fn command(&self, program: &Path, directory: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(directory);
-        if self.switch {
+        if self.must_switch {
             command.uid(self.uid).gid(self.gid);
         }
         // Settings such as PGPORT and PGDATA in the environment are for another server.
@@ -61,16 +61,16 @@ impl Account {
     }
 
     /// Makes this user the owner of a newly created file or directory.
-    pub(super) fn give(&self, path: &Path) -> std::io::Result<()> {
-        if self.switch {
+    pub(super) fn make_owner_of(&self, path: &Path) -> std::io::Result<()> {
+        if self.must_switch {
             std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;
         }
         Ok(())
     }
 
-    /// Returns the first directory on the path to `path` that the user may not enter. Checks mode bits only, so the
-    /// result explains a failed access but does not predict one.
-    pub(super) fn closed_ancestor(&self, path: &Path) -> Option<PathBuf> {
+    /// Returns the first directory, from the root to `path` itself, that the user may not enter. Checks only the mode
+    /// bits, not access control lists: use it to explain an access that has failed, not to predict one.
+    pub(super) fn inaccessible_directory(&self, path: &Path) -> Option<PathBuf> {
         let mut ancestors: Vec<&Path> = path.ancestors().collect();
         ancestors.reverse();
         ancestors
@@ -99,7 +99,7 @@ fn entries(users: &str) -> impl Iterator<Item = Account> + '_ {
         let name = fields.next()?.to_owned();
         let uid = parse_id(fields.nth(1)?)?;
         let gid = parse_id(fields.next()?)?;
-        Some(Account { name, uid, gid, switch: true })
+        Some(Account { name, uid, gid, must_switch: true })
     })
 }
 
@@ -133,16 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn closed_ancestor_is_the_first_directory_the_user_cannot_enter() {
+    fn inaccessible_directory_is_the_first_one_the_user_cannot_enter() {
         let directory = tempfile::tempdir().unwrap();
-        let closed = directory.path().join("closed");
-        let inside = closed.join("inside");
+        let inaccessible = directory.path().join("closed");
+        let inside = inaccessible.join("inside");
         fs::create_dir_all(&inside).unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
-        let account = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, switch: true };
-        assert_eq!(account.closed_ancestor(&inside), Some(closed.clone()));
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0o711)).unwrap();
-        assert_eq!(account.closed_ancestor(&inside), None);
+        fs::set_permissions(&inaccessible, fs::Permissions::from_mode(0o700)).unwrap();
+        let account = Account { name: "stranger".to_owned(), uid: u32::MAX - 7, gid: u32::MAX - 7, must_switch: true };
+        assert_eq!(account.inaccessible_directory(&inside), Some(inaccessible.clone()));
+        fs::set_permissions(&inaccessible, fs::Permissions::from_mode(0o711)).unwrap();
+        assert_eq!(account.inaccessible_directory(&inside), None);
     }
 }

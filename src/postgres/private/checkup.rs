@@ -46,7 +46,7 @@ pub(crate) fn checkup(options: &Options) -> Checkup {
 fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
     let directory = named.map_or_else(instance::default_directory, |directory| Ok(directory.to_path_buf()))?;
     let account = Account::to_run_as(Some(&directory))?;
-    let runs_as = account.switch.then(|| account.name.clone());
+    let runs_as = account.must_switch.then(|| account.name.clone());
     let metadata = match fs::metadata(&directory) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             // The start would create the directory and its missing parents.
@@ -57,12 +57,12 @@ fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, Sta
         }
         metadata => metadata.map_err(StartError::io("open", &directory))?,
     };
-    let has_other_owner = account.switch && metadata.uid() != account.uid;
+    let has_other_owner = account.must_switch && metadata.uid() != account.uid;
     let mut entries = fs::read_dir(&directory).map_err(StartError::io("open", &directory))?;
     if has_other_owner && entries.next().is_some() {
         return Err(StartError::DirectoryNotEmpty { directory });
     }
-    if !account.switch {
+    if !account.must_switch {
         writable(&directory)?;
     }
     // The lock is held for a moment only, but a start during that moment would report this process as the holder.
@@ -94,7 +94,7 @@ fn temporary(named: Option<&Path>) -> Result<Data, StartError> {
         None => instance::temporary_place(&account),
     };
     writable(&directory)?;
-    Ok(Data { directory, written_by: None, runs_as: account.switch.then_some(account.name) })
+    Ok(Data { directory, written_by: None, runs_as: account.must_switch.then_some(account.name) })
 }
 
 fn writable(directory: &Path) -> Result<(), StartError> {

@@ -21,8 +21,8 @@ pub enum StartError {
 
     /// `PG_BIN_DIR` is set to a directory without the required programs.
     #[error(
-        "{} holds no initdb and postgres of version 14 or newer: set PG_BIN_DIR to the bin directory of a postgresql \
-         installation, or unset it to search for one",
+        "{} contains no initdb and postgres of version 14 or newer: set PG_BIN_DIR to the bin directory of a \
+         postgresql installation, or unset it to search for one",
         directory.display()
     )]
     NotPrograms {
@@ -63,13 +63,13 @@ pub enum StartError {
         "postgresql cannot run as root, so it runs as user {user}, who cannot open {} because of the permissions of \
          {}: choose another directory (root's default data directory is /var/lib/latchkey/postgres), or `chmod a+x \
          {}`, or run latchkey as an ordinary user",
-        path.display(), closed.display(), closed.display()
+        path.display(), inaccessible.display(), inaccessible.display()
     )]
     Unreachable {
         /// Path that could not be reached.
         path: PathBuf,
-        /// First directory on the path that is closed to the user.
-        closed: PathBuf,
+        /// First directory on the path that the user may not enter.
+        inaccessible: PathBuf,
         /// Name of the user.
         user: String,
     },
@@ -148,7 +148,7 @@ fn list(items: &[impl Display]) -> String {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "just starting".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(|| "still starting".to_owned(), |pid| format!("process {pid}"))
 }
 
 /// Returns the advice for a user that has no name, which is usual with `docker run --user 1234`.

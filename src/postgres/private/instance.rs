@@ -118,13 +118,13 @@ impl Drop for Instance {
 /// Returns the directory for temporary files. The `$TMPDIR` of root is often closed to the user that PostgreSQL runs
 /// as.
 pub(super) fn temporary_place(account: &Account) -> PathBuf {
-    if account.switch { PathBuf::from("/tmp") } else { std::env::temp_dir() }
+    if account.must_switch { PathBuf::from("/tmp") } else { std::env::temp_dir() }
 }
 
 /// Creates a directory that only the account can enter.
 pub(super) fn create_directory(directory: &Path, account: &Account) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(directory)?;
-    account.give(directory)
+    account.make_owner_of(directory)
 }
 
 pub(super) fn default_directory() -> Result<PathBuf, StartError> {
@@ -143,14 +143,14 @@ pub(super) fn default_directory() -> Result<PathBuf, StartError> {
 fn claim_existing_directory(directory: &Path, account: &Account) -> Result<(), StartError> {
     let open_error = || StartError::io("open", directory);
     let found = fs::metadata(directory).map_err(open_error())?;
-    if !account.switch || found.uid() == account.uid {
+    if !account.must_switch || found.uid() == account.uid {
         return Ok(());
     }
     let empty = fs::read_dir(directory).map_err(open_error())?.next().is_none();
     if !empty {
         return Err(StartError::DirectoryNotEmpty { directory: directory.to_path_buf() });
     }
-    account.give(directory).map_err(open_error())
+    account.make_owner_of(directory).map_err(open_error())
 }
 
 fn lock(directory: &Path, account: &Account) -> Result<File, StartError> {
@@ -190,7 +190,7 @@ fn open(path: &Path, account: &Account) -> io::Result<File> {
         .mode(0o600)
         .custom_flags(flags)
         .open(path)?;
-    if account.switch {
+    if account.must_switch {
         std::os::unix::fs::fchown(&file, Some(account.uid), Some(account.gid))?;
     }
     Ok(file)
@@ -247,7 +247,7 @@ mod tests {
             name: "self".to_owned(),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            switch: false,
+            must_switch: false,
         }
     }
 

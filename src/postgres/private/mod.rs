@@ -7,7 +7,7 @@
 //! takes half a second or more, nearly all of it for `initdb`. After that a thread watches the server and restarts it
 //! if it dies (`supervisor`).
 //!
-//! Starting and stopping block the thread. Both are meant for moments when the asynchronous runtime has no work.
+//! Starting and stopping block the thread. Call them only when the asynchronous runtime has no work.
 
 mod account;
 mod checkup;

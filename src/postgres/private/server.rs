@@ -193,9 +193,9 @@ pub(super) fn set_parent_death_signal(command: &mut Command, signal: Signal) {
     let _ = (command, signal);
 }
 
-/// Starts the process from a dedicated thread, which runs until the sender is dropped. The signal of [`set_parent_death_signal`] is
-/// sent when the *thread* that started the process ends, and the thread of a caller may be a worker that ends when
-/// idle.
+/// Starts the process from a dedicated thread, which runs until the sender is dropped. The signal of
+/// [`set_parent_death_signal`] is sent when the *thread* that started the process ends, and the thread of a caller may
+/// be a worker that ends when idle.
 fn spawn_from_own_thread(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
     let (spawned_sender, spawned) = mpsc::channel();
     let (keeper, release) = mpsc::channel::<()>();
@@ -212,13 +212,13 @@ fn spawn_from_own_thread(mut command: Command) -> io::Result<(Child, mpsc::Sende
 /// Returns the error for a program that could not be started in the directory of the instance.
 pub(super) fn spawn_error(instance: &Instance, program: &Path, cause: io::Error) -> StartError {
     let account = &instance.account;
-    let closed = [instance.directory.as_path(), program]
+    let inaccessible = [instance.directory.as_path(), program]
         .into_iter()
-        .filter(|_| account.switch && cause.kind() == io::ErrorKind::PermissionDenied)
-        .find_map(|path| Some((path, account.closed_ancestor(path)?)));
-    match closed {
-        Some((path, closed)) => {
-            StartError::Unreachable { path: path.to_path_buf(), closed, user: account.name.clone() }
+        .filter(|_| account.must_switch && cause.kind() == io::ErrorKind::PermissionDenied)
+        .find_map(|path| Some((path, account.inaccessible_directory(path)?)));
+    match inaccessible {
+        Some((path, inaccessible)) => {
+            StartError::Unreachable { path: path.to_path_buf(), inaccessible, user: account.name.clone() }
         }
         None => StartError::io("run", program)(cause),
     }

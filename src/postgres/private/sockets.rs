@@ -101,7 +101,7 @@ mod tests {
             name: "self".to_owned(),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            switch: false,
+            must_switch: false,
         }
     }
 

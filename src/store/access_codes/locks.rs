@@ -28,7 +28,7 @@ impl LockedRow {
     }
 }
 
-/// Reads the locked devices `a` in the order of the query, and counts their backup codes.
+/// Runs a query that locks devices (alias `a`), and counts the backup codes of each that can be pulled.
 pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
     let devices: Vec<DeviceRow> = query.build_query_as().fetch_all(&mut *tx).await?;
     count_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
@@ -134,7 +134,8 @@ pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, k
 /// Returns the PIN groups of these keys. Must be called with the groups locked, as a separate statement: the statement
 /// that waited for the locks sees older data.
 pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<Vec<PinGroup>> {
-    // `offset 0`, here and below, makes each look-up use the one index that was created for it: see the migrations.
+    // `offset 0`, here and below, prevents PostgreSQL from merging the subquery, so that it uses the intended index:
+    // see docs/decisions.md.
     let groups = sqlx::query_as!(
         PinGroup,
         r#"select g.common_code_key as "common_code_key!", g.code as "code?",
@@ -270,7 +271,7 @@ fn codes_with_settings(
     query.push(" where a.gone_at is null and not a.access_code_id = any(").push_bind(access_code_ids.to_vec());
     query.push(")) as a");
     if !pin_changes.is_empty() {
-        for has_pin in [
+        for condition in [
             "a.device_id = own.device_id and a.code = pin.code and (a.particulars is null
              or not a.particulars ? 'has_expired')",
             "a.held_code = pin.code and a.device_id is not distinct from own.device_id
@@ -284,7 +285,7 @@ fn codes_with_settings(
             query.push("::text[]) as wanted(id, code) cross join lateral (select device_id, code from access_code ");
             query.push("where access_code_id = wanted.id offset 0) as own cross join lateral (values (own.code), ");
             query.push("(wanted.code)) as pin(code) cross join lateral (select * from access_code a where ");
-            query.push("a.gone_at is null and ").push(has_pin).push(" offset 0) as a");
+            query.push("a.gone_at is null and ").push(condition).push(" offset 0) as a");
         }
     }
     query.push(") as a cross join (select * from workspace where workspace_id = ");

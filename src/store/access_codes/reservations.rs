@@ -132,8 +132,12 @@ impl ReservationRow {
     }
 }
 
-/// Returns the entries on these locks that have these PINs, without offline codes.
-pub(crate) async fn held_with_codes(
+/// Returns the entries in the memory of locks that have one of these PINs, by device id. Offline codes are not in the
+/// memory.
+///
+/// The first half of the union finds entries that hold the requested PIN of their code, the second half those that hold
+/// another PIN; each half uses its own index.
+pub(crate) async fn entries_with_pins(
     tx: &mut PgConnection,
     pins: &BTreeSet<(Uuid, String)>,
 ) -> Result<HashMap<Uuid, Vec<CodeInMemory>>> {
@@ -170,8 +174,8 @@ pub(crate) async fn held_with_codes(
     Ok(held)
 }
 
-/// Returns the number of codes on each of these locks, without offline codes.
-pub(crate) async fn held_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
+/// Returns the number of entries in the memory of each of these locks. Offline codes are not in the memory.
+pub(crate) async fn entry_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> Result<HashMap<Uuid, i64>> {
     let rows = sqlx::query!(
         r#"select device_id, count(*) as "count!" from access_code
            where device_id = any($1) and gone_at is null and held_code is not null and not is_offline
@@ -199,10 +203,10 @@ pub(crate) async fn offline_on_devices(
     )
     .fetch_all(tx)
     .await?;
-    let mut registered: HashMap<Uuid, Vec<ExistingOfflineCode>> = HashMap::new();
+    let mut offline_codes: HashMap<Uuid, Vec<ExistingOfflineCode>> = HashMap::new();
     for row in rows {
         let window = Window { starts_at: row.starts_at, ends_at: row.ends_at };
-        registered.entry(row.device_id).or_default().push(ExistingOfflineCode { kind: row.kind.0, window });
+        offline_codes.entry(row.device_id).or_default().push(ExistingOfflineCode { kind: row.kind.0, window });
     }
-    Ok(registered)
+    Ok(offline_codes)
 }

@@ -4,7 +4,7 @@ use super::consistency::Consistency;
 use super::document::{Document, DocumentError};
 use super::raw;
 use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
-use super::written::DocumentWriter;
+use super::writer::DocumentWriter;
 use crate::clock::{Timestamp, from_iso, to_iso};
 use chrono::DateTime;
 use serde_json::{Map, Value, json};
@@ -51,11 +51,11 @@ pub(crate) async fn normalize(
     Rows::of(&WORKSPACE, columns).check(&mut workspace, &|| "workspace".to_owned())?;
     let mut consistency = Consistency::of(&workspace);
     let mut keys = Keys::default();
-    let mut written =
+    let mut writer =
         DocumentWriter::begin(Vec::with_capacity(room), workspace_id, &document.clock, &workspace).map_err(message)?;
     drop(workspace);
     for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
-        written.table(index, table.name);
+        writer.begin_table(index, table.name);
         let mut checked = Rows::of(table, columns);
         keys.begin(table);
         raw::each(rows, |number, row| {
@@ -67,13 +67,13 @@ pub(crate) async fn normalize(
             if from != to {
                 replace_string(&mut row, &from, &to);
             }
-            written.row(number, &row).map_err(message)
+            writer.write_row(number, &row).map_err(message)
         })
         .await?;
         keys.end(table)?;
     }
     consistency.check()?;
-    Ok(written.end(None))
+    Ok(writer.end(None))
 }
 
 fn replace_string(value: &mut Value, from: &str, to: &str) {
@@ -124,7 +124,7 @@ impl Keys {
         if !self.of_table.insert(Key::of(key)) {
             return Err(format!("tables.{}[{number}].{}: {key} is a duplicate", table.name, table.key));
         }
-        for (column, other) in table.refers {
+        for (column, other) in table.references {
             let Some(text) = row[*column].as_str() else { continue };
             let key = Key::of(text);
             if *other == table.name {
@@ -147,7 +147,7 @@ impl Keys {
             return Err(refers_to_nothing(table, *number, column, table.name, &key));
         }
         let of_table = std::mem::take(&mut self.of_table);
-        if TABLES.iter().flat_map(|table| table.refers).any(|(_, other)| *other == table.name) {
+        if TABLES.iter().flat_map(|table| table.references).any(|(_, other)| *other == table.name) {
             self.by_table.insert(table.name, of_table);
         }
         Ok(())

@@ -50,7 +50,7 @@ impl Clock {
         Self { mode, now: to_iso(clock.now(machine_now)), rate }
     }
 
-    /// Returns the instant of the time of the workspace; `None` if it cannot be parsed.
+    /// Returns the instant on the workspace's clock; `None` if it cannot be parsed.
     pub(crate) fn instant(&self) -> Option<Timestamp> {
         from_iso(&self.now)
     }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// Checks a value that is not null, on behalf of the code that will read it. Returns what is wrong with it.
+/// Checks that a value other than null can be read later. The error says what is wrong with it.
 pub(crate) type Check = fn(&Value) -> Result<(), String>;
 
 /// Table whose rows belong to a workspace.
@@ -20,13 +20,14 @@ pub struct Table {
     pub name: &'static str,
     /// Column that identifies a row.
     pub key: &'static str,
-    /// Columns of the `order by` in a snapshot, which is the order of creation.
+    /// Columns by which the rows are ordered in a snapshot: the order of creation, or for `pin_group` the order of the
+    /// keys.
     pub order: &'static str,
     /// True if rows with the same key are updated instead of replaced: requests wait for the locks of these rows, and
     /// then continue with the row.
     pub is_locked: bool,
     /// Columns that refer to a row of another table, with that table.
-    pub refers: &'static [(&'static str, &'static str)],
+    pub references: &'static [(&'static str, &'static str)],
     /// Columns with more requirements than their type, with the check; every `jsonb` column is among them.
     pub checks: &'static [(&'static str, Check)],
 }
@@ -37,7 +38,7 @@ pub const WORKSPACE: Table = Table {
     key: "workspace_id",
     order: "workspace_id",
     is_locked: true,
-    refers: &[],
+    references: &[],
     checks: &[("rate_limits", is::<RateLimits>)],
 };
 
@@ -48,7 +49,7 @@ pub const TABLES: [Table; 8] = [
         key: "connected_account_id",
         order: "created_at, connected_account_id",
         is_locked: true,
-        refers: &[],
+        references: &[],
         checks: &[],
     },
     Table {
@@ -56,7 +57,7 @@ pub const TABLES: [Table; 8] = [
         key: "device_id",
         order: "ordinal",
         is_locked: true,
-        refers: &[("connected_account_id", "connected_account")],
+        references: &[("connected_account_id", "connected_account")],
         checks: &[
             ("device_type", is_lock),
             ("trouble", is::<DeviceHealth>),
@@ -70,7 +71,7 @@ pub const TABLES: [Table; 8] = [
         key: "common_code_key",
         order: "common_code_key collate \"C\"",
         is_locked: false,
-        refers: &[],
+        references: &[],
         checks: &[],
     },
     Table {
@@ -78,7 +79,7 @@ pub const TABLES: [Table; 8] = [
         key: "access_code_id",
         order: "sequence",
         is_locked: false,
-        refers: &[
+        references: &[
             ("device_id", "device"),
             ("pool_device_id", "device"),
             ("blocked_on", "device"),
@@ -91,7 +92,7 @@ pub const TABLES: [Table; 8] = [
         key: "action_attempt_id",
         order: "created_at, action_attempt_id",
         is_locked: false,
-        refers: &[("device_id", "device"), ("access_code_id", "access_code")],
+        references: &[("device_id", "device"), ("access_code_id", "access_code")],
         checks: &[("outcome", is::<StoredOutcome>)],
     },
     Table {
@@ -99,7 +100,7 @@ pub const TABLES: [Table; 8] = [
         key: "event_id",
         order: "sequence",
         is_locked: false,
-        refers: &[
+        references: &[
             ("device_id", "device"),
             ("connected_account_id", "connected_account"),
             ("access_code_id", "access_code"),
@@ -112,7 +113,7 @@ pub const TABLES: [Table; 8] = [
         order: "sequence",
         is_locked: false,
         // The device is not checked: a fault may refer to a device that does not exist.
-        refers: &[],
+        references: &[],
         checks: &[("outcome", is_outcome)],
     },
     Table {
@@ -120,7 +121,7 @@ pub const TABLES: [Table; 8] = [
         key: "http_fault_id",
         order: "sequence",
         is_locked: false,
-        refers: &[],
+        references: &[],
         checks: &[("outcome", is_http_outcome)],
     },
 ];

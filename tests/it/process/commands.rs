@@ -90,7 +90,7 @@ fn doctor_reports_no_problem_where_a_server_starts_and_creates_nothing() {
     let settings = ["--port", "0", "--data-dir", directory.to_str().unwrap()];
     let (code, stdout, stderr) = outcome(command(&["doctor"]).args(settings));
     assert_eq!(code, Some(0), "{stdout}{stderr}");
-    assert!(stdout.lines().all(|line| line.starts_with("ok ")) && stdout.contains("to be made"), "{stdout}");
+    assert!(stdout.lines().all(|line| line.starts_with("ok ")) && stdout.contains("will be created"), "{stdout}");
     assert!(!directory.exists());
     let mut latchkey = Latchkey::with_data(&directory);
     latchkey.signal(Signal::TERM);

@@ -107,7 +107,7 @@ impl Updating {
 #[serde(rename_all = "snake_case")]
 pub enum FaultOutcome {
     /// The operation fails.
-    Fail(Fail),
+    Fail(OperationError),
     /// The operation takes this long, as an ISO 8601 duration.
     Delay(String),
     /// The operation never finishes.
@@ -117,7 +117,7 @@ pub enum FaultOutcome {
 /// Error of a failing operation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Fail {
+pub struct OperationError {
     /// Seam's `error_code`; `None`: the usual one for the operation, [`FAILED_TO_SET`] or [`FAILED_TO_REMOVE`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error_code: Option<String>,

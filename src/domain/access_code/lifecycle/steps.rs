@@ -1,6 +1,6 @@
 //! Steps of the lifecycle of a code: selection of the next step with its due time, and the effect of each step.
 
-use super::rare_fields::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Fail, Failure};
+use super::rare_fields::{CODE_CONSTRAINTS_VIOLATED, FAILED_TO_REMOVE, FAILED_TO_SET, Failure, OperationError};
 use super::{Change, CodeState, DomainEvent, FaultOutcome, Lock, LockCode, Operation, Step};
 use crate::clock::{Timestamp, duration_from_iso};
 use chrono::TimeDelta;
@@ -32,9 +32,12 @@ impl CodeState {
                     consider((window.starts_at, Step::Start));
                 }
             }
-            let opens_at = self.opens_at();
-            if self.as_of < opens_at && (self.held.is_none() || !self.is_natively_scheduled) && self.is_managed {
-                consider((opens_at, Step::Open));
+            let programming_due_at = self.programming_due_at();
+            if self.as_of < programming_due_at
+                && (self.held.is_none() || !self.is_natively_scheduled)
+                && self.is_managed
+            {
+                consider((programming_due_at, Step::ProgrammingDue));
             }
             let assigned_at = lock.programming.and_then(|programming| self.created_at.checked_add_signed(programming));
             if let Some(assigned_at) = assigned_at.filter(|_| self.rare_fields.awaits_code) {
@@ -46,7 +49,7 @@ impl CodeState {
             // The lock drops an unmanaged code at its end, even if it is unreachable for the removal.
             consider((window.ends_at.max(self.as_of), Step::Expire));
         }
-        if let Some((operation, due)) = self.work() {
+        if let Some((operation, due)) = self.required_operation() {
             let reachable_since = if self.is_offline { Some(self.created_at) } else { lock.reachable_since };
             self.work_steps(lock, reachable_since, due).map(&mut consider);
             self.slow_step(lock, reachable_since, operation, due).map(consider);
@@ -117,13 +120,13 @@ impl CodeState {
         lock: &Lock,
         at: Timestamp,
         step: Step,
-        (injected_outcome, obstacle): (Option<FaultOutcome>, Option<Fail>),
+        (injected_outcome, obstacle): (Option<FaultOutcome>, Option<OperationError>),
         domain_events: &mut Vec<(Timestamp, DomainEvent)>,
     ) {
         let was_usable = self.is_usable();
         self.as_of = at;
         match step {
-            Step::Open => {
+            Step::ProgrammingDue => {
                 if self.held.is_some() {
                     self.abort_operation();
                 }
@@ -147,7 +150,7 @@ impl CodeState {
             Step::Slow => self.report_slow(at, domain_events),
             Step::Confirm => {
                 self.operation_started_at = None;
-                let Some((operation, _)) = self.work() else { return };
+                let Some((operation, _)) = self.required_operation() else { return };
                 let error = match self.rare_fields.injected_outcome.take() {
                     Some(FaultOutcome::Fail(fail)) => Some(fail),
                     _ => obstacle,
@@ -217,7 +220,7 @@ impl CodeState {
         &mut self,
         at: Timestamp,
         operation: Operation,
-        fail: Fail,
+        fail: OperationError,
         domain_events: &mut Vec<(Timestamp, DomainEvent)>,
     ) {
         let is_removal = operation == Operation::Remove;

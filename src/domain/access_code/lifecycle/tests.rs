@@ -51,7 +51,7 @@ fn after(hours: i64, milliseconds: i64) -> Timestamp {
 /// Creates a code at hour 0, with a time frame in hours or ongoing.
 fn code(native: bool, window: Option<(i64, i64)>) -> CodeState {
     let window = window.map(|(start, end)| Window { starts_at: at(start), ends_at: at(end) });
-    CodeState::begin(at(0), LockCode { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
+    CodeState::new_managed(at(0), LockCode { name: Some("guest".to_owned()), code: "1357".to_owned(), window }, native)
 }
 
 fn ran(mut state: CodeState, until: Timestamp) -> CodeState {
@@ -217,7 +217,7 @@ prop_compose! {
         let window = window.map(|(start, length)| Window { starts_at: after(0, start), ends_at: after(0, start + length) });
         let ends_later = window.is_none_or(|window| window.ends_at > at(0));
         let window = if ends_later { window } else { None };
-        (CodeState::begin(at(0), LockCode { name: None, code: "1357".to_owned(), window }, native), deletion)
+        (CodeState::new_managed(at(0), LockCode { name: None, code: "1357".to_owned(), window }, native), deletion)
     }
 }
 
@@ -294,12 +294,12 @@ proptest! {
 
 #[test]
 fn window_new_rejects_an_end_that_is_not_after_the_start() {
-    assert_eq!(Window::new(at(1), at(2)).unwrap().ends(), (at(1), at(2)));
+    assert_eq!(Window::new(at(1), at(2)).unwrap().bounds(), (at(1), at(2)));
     for (starts_at, ends_at) in [(at(1), at(1)), (at(2), at(1))] {
         assert!(Window::new(starts_at, ends_at).is_err());
     }
     let hull = Window::new(at(1), at(3)).unwrap().hull(Window::new(at(0), at(2)).unwrap());
-    assert_eq!(hull.ends(), (at(0), at(3)));
+    assert_eq!(hull.bounds(), (at(0), at(3)));
 }
 
 #[test]

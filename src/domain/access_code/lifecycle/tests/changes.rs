@@ -36,7 +36,7 @@ fn update_is_pending_per_property_until_the_lock_confirms() {
     let name = (at(2), PendingMutation::UpdatingName { from: Some("guest".to_owned()), to: Some("other".to_owned()) });
     let pin = (at(2), PendingMutation::UpdatingCode { from: "1357".to_owned(), to: "2468".to_owned() });
     assert_eq!(state.pending_mutations(), [name, pin.clone()]);
-    assert_eq!(state.work(), Some((Operation::Update, at(2))));
+    assert_eq!(state.required_operation(), Some((Operation::Update, at(2))));
     assert_eq!((state.is_being_updated(), state.status(true)), (false, Set), "the lock has not begun");
     state.run_until(&LOCK, at(2));
     assert_eq!((state.is_being_updated(), state.status(true), state.status(false)), (true, Setting, Set));
@@ -45,7 +45,10 @@ fn update_is_pending_per_property_until_the_lock_confirms() {
     let ran = state.run_until(&LOCK, at(4));
     let confirmed = Change { code: Some(text_change("1357", "2468")), is_on_device: true, ..Change::default() };
     assert_eq!(ran.domain_events, [(after(3, 250), DomainEvent::Changed(confirmed))]);
-    assert_eq!((state.pending_mutations(), state.work(), state.is_being_updated()), (vec![], None, false));
+    assert_eq!(
+        (state.pending_mutations(), state.required_operation(), state.is_being_updated()),
+        (vec![], None, false)
+    );
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn update_restarts_the_operation_in_progress() {
 fn just_in_time_code_is_removed_when_its_start_moves_to_later() {
     let mut state = ran(code(false, Some((1, 10))), at(2));
     state.request_update(at(3), entry("guest", "1357", Some((100, 200))), false);
-    assert_eq!(state.work(), Some((Operation::Remove, at(3))));
+    assert_eq!(state.required_operation(), Some((Operation::Remove, at(3))));
     let ran = state.run_until(&LOCK, at(50));
     assert_eq!(ran.domain_events.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [after(3, 250); 2]);
     assert!(matches!(kinds(&ran)[..], [RemovedFromDevice, DomainEvent::Changed(Change { window: Some(_), .. })]));
@@ -97,7 +100,11 @@ fn just_in_time_code_stays_if_its_new_lead_begins_during_the_removal() {
     state.run_until(&never, at(98));
     assert!(state.operation_started_at.is_some() && state.held.is_some(), "it is still being taken off");
     state.run_until(&never, at(99));
-    assert_eq!(state.work().map(|(operation, _)| operation), Some(Operation::Update), "its time has come");
+    assert_eq!(
+        state.required_operation().map(|(operation, _)| operation),
+        Some(Operation::Update),
+        "its time has come"
+    );
 }
 
 #[test]
@@ -126,9 +133,9 @@ fn start_in_the_past_is_replaced_on_locks_that_reject_it() {
     let ran = state.run_until(&kwikset, at(1));
     let three_minutes = at(0) + TimeDelta::minutes(3);
     assert_eq!(ran.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
-    assert_eq!(state.held.as_ref().unwrap().window.unwrap().ends(), (three_minutes, at(9)));
+    assert_eq!(state.held.as_ref().unwrap().window.unwrap().bounds(), (three_minutes, at(9)));
     assert_eq!(state.held.as_ref(), Some(&state.code_to_program()));
-    assert_eq!((state.work(), state.pending_mutations()), (None, vec![]), "it is as asked");
+    assert_eq!((state.required_operation(), state.pending_mutations()), (None, vec![]), "it is as asked");
     state.is_natively_scheduled = false;
     assert_eq!(state.code_to_program(), state.requested, "without schedules there is no other start");
     state.is_natively_scheduled = true;
@@ -186,7 +193,7 @@ fn external_change_is_reverted_without_a_changed_event() {
         is_honoured: false,
     };
     assert_eq!(external(&state), Some(expected));
-    assert_eq!((state.status(false), state.work()), (Setting, Some((Operation::Update, at(2)))));
+    assert_eq!((state.status(false), state.required_operation()), (Setting, Some((Operation::Update, at(2)))));
     let pin = PendingMutation::UpdatingCode { from: "9753".to_owned(), to: "1357".to_owned() };
     assert_eq!(state.pending_mutations(), [(at(2), pin)]);
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
@@ -215,7 +222,7 @@ fn external_change_becomes_the_requested_entry_if_it_is_allowed() {
     state.apply_external_change(at(2), Some(entry("guest", "9753", None)), true);
     assert_eq!(state.requested.code, "9753");
     assert!(external(&state).unwrap().is_honoured);
-    assert_eq!((state.status(false), state.pending_mutations(), state.work()), (Set, vec![], None));
+    assert_eq!((state.status(false), state.pending_mutations(), state.required_operation()), (Set, vec![], None));
     assert_eq!(state.rare_fields.lock_starts_at, None);
     state.disallow_external_changes(at(3));
     assert_eq!((external(&state), state.requested.code.as_str()), (None, "9753"));
@@ -227,13 +234,13 @@ fn external_removal_is_reverted_unless_it_is_allowed() {
     state.apply_external_change(at(2), None, false);
     let removed = ExternalChange { since: at(2), is_removed: true, modified_fields: vec![], is_honoured: false };
     assert_eq!(external(&state), Some(removed.clone()));
-    assert_eq!((state.status(false), state.work()), (Setting, Some((Operation::Set, at(2)))));
+    assert_eq!((state.status(false), state.required_operation()), (Setting, Some((Operation::Set, at(2)))));
     assert_eq!(state.pending_mutations(), [(at(2), PendingMutation::Creating)]);
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), SetOnDevice)]);
     let mut state = code_on_lock();
     state.apply_external_change(at(2), None, true);
     assert_eq!(external(&state), Some(ExternalChange { is_honoured: true, ..removed }));
-    assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Unset, None, vec![]));
+    assert_eq!((state.status(false), state.required_operation(), state.pending_mutations()), (Unset, None, vec![]));
     assert_eq!(state.run_until(&LOCK, at(3)).domain_events, []);
     state.disallow_external_changes(at(4));
     assert_eq!(state.run_until(&LOCK, at(5)).domain_events, [(after(4, 250), SetOnDevice)]);
@@ -267,7 +274,7 @@ fn convert_to_unmanaged_waits_until_the_code_is_on_the_lock() {
     assert!(state.request_conversion_to_unmanaged(at(2), id));
     assert!(!state.is_managed && !state.has_pending_unmanage(id));
     assert_eq!(state.requested.name.as_deref(), Some("guest"), "what the lock holds is all there is");
-    assert_eq!((state.status(false), state.work(), state.pending_mutations()), (Set, None, vec![]));
+    assert_eq!((state.status(false), state.required_operation(), state.pending_mutations()), (Set, None, vec![]));
     assert_eq!((state.rare_fields.updating.since(), external(&state)), (None, None));
     let mut state = code(true, None);
     assert!(!state.request_conversion_to_unmanaged(at(0), id));
@@ -307,7 +314,7 @@ fn convert_to_managed_schedules_a_code_with_a_time_frame_natively() {
         state.is_natively_scheduled = false;
         state.convert_to_managed(at(2));
         assert_eq!((state.is_managed, state.is_natively_scheduled, state.as_of), (true, native, at(2)));
-        assert_eq!(state.work(), None);
+        assert_eq!(state.required_operation(), None);
     }
 }
 

@@ -1,17 +1,17 @@
 //! Failures and delays of operations, and the end of codes.
 
 use super::*;
-use crate::domain::access_code::lifecycle::rare_fields::{Fail, Failure};
+use crate::domain::access_code::lifecycle::rare_fields::{Failure, OperationError};
 
 /// Lock whose operations are completed by hand.
 const BY_HAND: Lock = Lock { programming: None, ..LOCK };
 
-fn fail(error_code: Option<&str>) -> Fail {
-    Fail { error_code: error_code.map(str::to_owned), ..Fail::default() }
+fn fail(error_code: Option<&str>) -> OperationError {
+    OperationError { error_code: error_code.map(str::to_owned), ..OperationError::default() }
 }
 
 /// Starts the next operation and makes it fail. Returns the domain events.
-fn run_failing_operation(state: &mut CodeState, at: Timestamp, fail: Fail) -> Vec<DomainEvent> {
+fn run_failing_operation(state: &mut CodeState, at: Timestamp, fail: OperationError) -> Vec<DomainEvent> {
     let mut domain_events = Vec::new();
     state.apply(&LOCK, at, Step::Begin, (None, None), &mut domain_events);
     state.apply(&LOCK, at, Step::Confirm, (None, Some(fail)), &mut domain_events);
@@ -94,7 +94,7 @@ fn failure_has_the_default_code_and_message_unless_they_are_given() {
     assert_eq!(run_failing_operation(&mut state, at(0), fail(None)), [DomainEvent::FailedToSet]);
     assert_eq!(failure(&state).error_code, "failed_to_set_on_device");
     assert_eq!(failure(&state).message, "The access code could not be set on the device. Seam keeps trying.");
-    let other = Fail { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
+    let other = OperationError { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
     assert_eq!(run_failing_operation(&mut state, at(1), other), [DomainEvent::FailedToSet], "another one is told");
     assert_eq!((failure(&state).message.as_str(), failure(&state).since), ("A bad day.", at(1)));
     let mut removed = ran(code(true, None), at(1));
@@ -152,10 +152,10 @@ fn is_retry_is_false_if_the_code_ends_by_then() {
         assert!(!failed(Some((0, 99))).is_retry(step, at(99)));
     }
     assert!(!failed(None).is_retry(Step::Slow, at(99)));
-    let mut leaving = ran(code(true, Some((0, 50))), at(1));
-    leaving.request_deletion(at(2));
-    run_failing_operation(&mut leaving, at(2), fail(None));
-    assert!(leaving.is_retry(Step::Begin, at(99)), "its end changes nothing any more");
+    let mut being_removed = ran(code(true, Some((0, 50))), at(1));
+    being_removed.request_deletion(at(2));
+    run_failing_operation(&mut being_removed, at(2), fail(None));
+    assert!(being_removed.is_retry(Step::Begin, at(99)), "its end changes nothing any more");
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn expired_code_stays_visible_if_the_workspace_keeps_expired_codes() {
     assert_eq!(ended.last(), Some(&(after(5, 250), RemovedFromDevice)));
     assert!(state.rare_fields.has_expired);
     assert_eq!((state.gone_at, state.status(false), state.next(&keeping_lock)), (None, Unset, None));
-    assert_eq!((state.work(), state.pending_mutations(), state.removing_since()), (None, vec![], None));
+    assert_eq!((state.required_operation(), state.pending_mutations(), state.removing_since()), (None, vec![], None));
     state.request_deletion(at(10));
     assert_eq!((state.status(false), state.removing_since()), (Removing, Some(at(10))));
     assert_eq!(state.run_until(&keeping_lock, at(11)).domain_events, [(after(10, 250), Deleted)]);
@@ -257,7 +257,7 @@ fn assigned_pin_is_recorded_before_the_code_is_set() {
 fn offline_code_needs_no_reachable_lock_to_be_set_or_to_end() {
     let unreachable = Lock { reachable_since: None, unreachable_since: Some(at(0)), ..LOCK };
     let mut state = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
-    assert_eq!(state.opens_at(), at(0));
+    assert_eq!(state.programming_due_at(), at(0));
     let ran = state.run_until(&unreachable, at(150));
     assert_eq!(ran.domain_events, [(at(100), SetOnDevice)]);
     assert_eq!((state.first_held_at, state.status(false)), (Some(after(0, 250)), Set));
@@ -280,5 +280,5 @@ fn offline_code_needs_no_reachable_lock_to_be_set_or_to_end() {
 fn gone_code_has_no_next_step() {
     let mut state = code(true, Some((100, 200)));
     state.gone_at = Some(at(1));
-    assert_eq!((state.next(&LOCK), state.work()), (None, None));
+    assert_eq!((state.next(&LOCK), state.required_operation()), (None, None));
 }

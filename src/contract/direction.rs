@@ -2,7 +2,7 @@
 
 /// Direction of a value.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Side {
+pub(super) enum Direction {
     /// From a client. The issue of a value that matches no branch of a union is `Invalid input`, as in zod, unless the
     /// value has the right type for a branch.
     Request,

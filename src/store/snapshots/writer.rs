@@ -28,13 +28,13 @@ impl DocumentWriter {
         Ok(Self(text))
     }
 
-    /// Begins a table; `index` is its position in [`TABLES`].
-    pub(crate) fn table(&mut self, index: usize, name: &str) {
+    /// Ends the previous table, if any, and begins this one. `index` is its position in [`TABLES`].
+    pub(crate) fn begin_table(&mut self, index: usize, name: &str) {
         self.0.extend_from_slice(format!("{}\"{name}\":[", if index > 0 { "]," } else { "" }).as_bytes());
     }
 
     /// Writes the next row of the current table.
-    pub(crate) fn row(&mut self, number: usize, row: &Value) -> serde_json::Result<()> {
+    pub(crate) fn write_row(&mut self, number: usize, row: &Value) -> serde_json::Result<()> {
         if number > 0 {
             self.0.push(b',');
         }
@@ -60,11 +60,13 @@ pub(crate) async fn write(document: &Document<'_>, before: Vec<u8>) -> Result<Ve
     let checksum = checksum::of(document, usize::MAX).await?;
     let message = |error: serde_json::Error| error.to_string();
     let workspace = small(document.workspace).map_err(message)?;
-    let mut written =
+    let mut writer =
         DocumentWriter::begin(before, document.workspace_id, &document.clock, &workspace).map_err(message)?;
     for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {
-        written.table(index, table.name);
-        raw::each(rows, |number, row| written.row(number, &serde_json::from_str(row.get())?)).await.map_err(message)?;
+        writer.begin_table(index, table.name);
+        raw::each(rows, |number, row| writer.write_row(number, &serde_json::from_str(row.get())?))
+            .await
+            .map_err(message)?;
     }
-    Ok(written.end(Some(&checksum)))
+    Ok(writer.end(Some(&checksum)))
 }
