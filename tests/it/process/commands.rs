@@ -97,7 +97,7 @@ fn doctor_reports_no_problem_where_a_server_starts_and_creates_nothing() {
     latchkey.wait_for_exit();
     let (code, stdout, _) = outcome(command(&["doctor"]).args(settings));
     assert_eq!(code, Some(0), "{stdout}");
-    assert!(stdout.contains("there, written by postgresql"), "{stdout}");
+    assert!(stdout.contains("exists, written by postgresql"), "{stdout}");
     assert_eq!(outcome(&mut command(&["doctor", "--port", "0", "--ephemeral"])).0, Some(0));
 }
 
