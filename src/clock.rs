@@ -34,13 +34,13 @@ pub fn to_iso(instant: Timestamp) -> String {
 /// Message of the validation issue for a string that is not an instant.
 pub(crate) const INVALID_INSTANT: &str = "Invalid datetime: give ISO 8601, like 2026-01-31T15:00:00Z";
 
-/// Parses an instant as JavaScript's `new Date()` parses ISO 8601: a date, or a date and a time of day after `T` or a
-/// space, with `Z`, with an offset with or without a colon, or without any. Without an offset the time is in UTC.
-/// Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the instant is outside the
-/// years 1 to 9999.
+/// Parses an instant as JavaScript's `new Date()` parses ISO 8601: a date (`2026-03-01` or `2026-03`), or a date and a
+/// time of day after `T` or a space, with `Z`, with an offset with or without a colon, or without any. Without an
+/// offset the time is in UTC. Fractions of a second are cut to milliseconds. `None`: the text is not an instant, or the
+/// instant is outside the years 1 to 9999.
 ///
-/// Unlike JavaScript, rejects dates that do not exist in the calendar and dates in other formats than ISO 8601: the
-/// instants that JavaScript reads from them are not the intended ones.
+/// Unlike JavaScript, rejects a year alone, dates that do not exist in the calendar, and dates in other formats than
+/// ISO 8601: the instants that JavaScript reads from them are not the intended ones.
 pub fn from_iso(text: &str) -> Option<Timestamp> {
     let (year, rest) = (number(text.get(..4)?)?, text.get(4..)?);
     let (month, rest) = (number(rest.get(1..3).filter(|_| rest.starts_with('-'))?)?, rest.get(3..)?);
@@ -59,7 +59,8 @@ pub fn from_iso(text: &str) -> Option<Timestamp> {
     (1..=9999).contains(&instant.year()).then_some(instant)
 }
 
-/// Parses a time of day with its offset. Returns the time since midnight in UTC.
+/// Parses a time of day with its offset. Returns the time in UTC since midnight UTC of the written date: negative, or
+/// more than a day, if the offset leads to another date in UTC.
 fn time_of_day(text: &str) -> Option<TimeDelta> {
     let (hours, rest) = (number(text.get(..2)?)?, text.get(2..)?);
     let (minutes, rest) = (number(rest.strip_prefix(':')?.get(..2)?)?, rest.get(3..)?);
@@ -67,6 +68,7 @@ fn time_of_day(text: &str) -> Option<TimeDelta> {
         Some(rest) => (number(rest.get(..2)?)?, rest.get(2..)?),
         None => (0, rest),
     };
+    // A fraction is accepted only after seconds, which begin after the colon at index 5.
     let (milliseconds, rest) = match rest.strip_prefix('.').filter(|_| text.get(5..6) == Some(":")) {
         Some(fraction) => {
             let end = fraction.find(|character: char| !character.is_ascii_digit()).unwrap_or(fraction.len());
@@ -347,7 +349,7 @@ mod tests {
         assert!(fast.now(woken) >= at("2026-01-01T00:10:00Z"));
         assert_eq!(fast.now(at("2025-01-01T00:00:00Z")), start, "time never goes backwards");
         let slow = WorkspaceClock::Running { at: start, since: start, rate: 1e-300 };
-        assert_eq!(slow.machine_time_of(later), None, "the machine's time ends before that");
+        assert_eq!(slow.machine_time_of(later), None, "the machine's time cannot represent that instant");
     }
 
     #[test]

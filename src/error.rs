@@ -416,7 +416,7 @@ pub enum Unavailable {
     /// The database cannot be reached, or is stopping or starting.
     #[error("the database cannot be reached.")]
     DatabaseUnreachable,
-    /// The database has no disk space, memory or connection left.
+    /// The database has no disk space, memory or connection left, or cannot read or write its files.
     #[error("the database has no space, memory or connection left.")]
     DatabaseFull,
     /// A resource of the server is used up, such as the connections that the request may use.
@@ -428,7 +428,7 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
-    /// Classifies an error of the database. `None`: no temporary error, such as an invalid statement.
+    /// Classifies an error of the database. `None`: the error is not temporary; for example, the statement is invalid.
     pub fn of(error: &sqlx::Error) -> Option<Self> {
         match error {
             sqlx::Error::PoolTimedOut => Some(Self::Busy),
@@ -438,7 +438,9 @@ impl Unavailable {
             sqlx::Error::Database(error) => match error.code()?.as_ref() {
                 // Lock and statement timeouts, deadlocks, serialization failures.
                 "55P03" | "57014" | "40P01" | "40001" => Some(Self::LockTimeout),
+                // Insufficient resources; I/O errors.
                 code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
+                // Server shutdown or startup; connection errors; the timeout for idle transactions.
                 code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
                     Some(Self::DatabaseUnreachable)
                 }

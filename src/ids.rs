@@ -80,6 +80,7 @@ pub fn random_id() -> Uuid {
     Builder::from_random_bytes(random_bytes()).into_uuid()
 }
 
+/// Returns the hash from which a value is derived. `attempt` counts the numbers that [`Ids::draw`] has skipped.
 fn derive(seed: &str, kind: &str, parent: Uuid, ordinal: i64, attempt: u64) -> [u8; 32] {
     let mut hash = Sha256::new();
     for part in [seed.as_bytes(), kind.as_bytes()] {
@@ -97,7 +98,7 @@ fn first<const N: usize>(hash: [u8; 32]) -> [u8; N] {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the operating system for randomness")]
-#[expect(clippy::expect_used, reason = "no sound server can go on without randomness")]
+#[expect(clippy::expect_used, reason = "the server cannot run without randomness")]
 fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system gives randomness");

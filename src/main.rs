@@ -18,8 +18,8 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Delays after which memory is returned to the system when much of it became free. The first can be too early: the
-/// response may not be sent yet.
+/// Delays, one after the other, after which memory is returned to the system when much of it became free. The first can
+/// be too early: the response may not be sent yet.
 const MEMORY_RELEASE_DELAYS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(3), Duration::from_secs(30)];
 
@@ -111,7 +111,7 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     Ok(stop.exit_code().map_or(ExitCode::SUCCESS, ExitCode::from))
 }
 
-/// Timeout for closing the connections to the database, and another one for stopping the runtime.
+/// Timeout for closing the connections to the database. The runtime then has the same time again to stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Serves until the server is stopped.

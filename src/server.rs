@@ -40,7 +40,8 @@ pub fn router(app: App) -> Router {
         .route("/health", any(health))
         .route("/health/get_health", any(health))
         .layer(Extension(Arc::new(LastEvaluation::default())));
-    let open = Router::new()
+    // Web pages of any origin can use these routes. The routes of the control plane have no CORS headers.
+    let with_cors = Router::new()
         .merge(health)
         .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
         .merge(contract)
@@ -50,11 +51,11 @@ pub fn router(app: App) -> Router {
         .merge(control_plane)
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
-        .merge(open)
+        .merge(with_cors)
         .layer((
             axum::middleware::from_fn(frame),
             TraceLayer::new_for_http().make_span_with(span).on_failure(log_failure),
-            CatchPanicLayer::custom(after_panic),
+            CatchPanicLayer::custom(panic_response),
         ))
         .with_state(app)
 }
@@ -67,7 +68,7 @@ async fn frame(request: Request, next: Next) -> Response {
     .await
 }
 
-/// Serves until the server is stopped. Then waits for running requests to finish, within limits.
+/// Serves until the server is stopped. Then waits a limited time for running requests to finish, see [`listen::serve`].
 pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
     let (first, second, third) = (app.clone(), app.clone(), app.clone());
     let tasks = [
@@ -92,7 +93,7 @@ async fn health(
     if !matches!(*request.method(), Method::GET | Method::POST) {
         return Error::MethodNotAllowed("GET,POST".to_owned()).into_response();
     }
-    health::answer(&app, &last_evaluation).await.into_response()
+    health::cached_response(&app, &last_evaluation).await.into_response()
 }
 
 async fn only_get() -> Error {
@@ -138,15 +139,16 @@ fn span<B>(request: &axum::http::Request<B>) -> tracing::Span {
 }
 
 /// Logs a server error. 501 is not logged: the client requested a path that is not emulated.
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
+#[expect(clippy::needless_pass_by_value, reason = "the layer passes it by value")]
 fn log_failure(failure: ServerErrorsFailureClass, took: Duration, _: &tracing::Span) {
     if !matches!(failure, ServerErrorsFailureClass::StatusCode(StatusCode::NOT_IMPLEMENTED)) {
         tracing::error!(%failure, took_ms = took.as_millis(), "response failed");
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
-fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+/// Returns the response to a request whose handler panicked: 500, and the message of the panic is logged.
+#[expect(clippy::needless_pass_by_value, reason = "the layer passes it by value")]
+fn panic_response(panic: Box<dyn Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     Error::Internal(format!("panic: {}", text.unwrap_or("no message")).into()).into_response()
 }

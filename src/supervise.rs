@@ -44,7 +44,7 @@ mod tests {
             move || {
                 let (start, going) = (starts.fetch_add(1, Ordering::SeqCst), Arc::clone(&going));
                 async move {
-                    assert_ne!(start, 0, "the first one panics");
+                    assert_ne!(start, 0, "the first start panics");
                     if start >= 2 {
                         going.add_permits(1);
                         std::future::pending::<()>().await;

@@ -1,5 +1,5 @@
-//! Items of the library that the tests use besides HTTP, under their paths in the crate: servers in the test process,
-//! the clock, and data to check.
+//! Items of the library that the integration tests use in addition to HTTP requests, under their paths in the crate:
+//! servers in the test process, the clock, and data to check.
 //!
 //! Everything else is private to the crate, so that the compiler reports unused items.
 

@@ -22,10 +22,11 @@ const DEFAULT_KEY_REFUSED: Error = Error::Unauthorized(
 );
 
 /// Prefixes of tokens that are not API keys: client session tokens, personal access tokens, publishable keys, and
-/// tokens of the console.
+/// tokens of Seam's console (JSON Web Tokens, which begin with `ey`).
 const OTHER_TOKENS: [&str; 4] = ["seam_cst", "seam_at", "seam_pk", "ey"];
 
-/// Returns the workspace of the API key in the request; `None` without a valid API key.
+/// Returns the workspace of the API key in the request, for the request log. `None` without a valid API key, or if a
+/// web page from elsewhere uses the sandbox's public key.
 pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
     let header = headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.strip_prefix("Bearer ") {
@@ -48,6 +49,7 @@ pub(crate) async fn authenticate(app: &App, endpoint: &Endpoint, headers: &Heade
     let bearer = header("authorization").and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default();
     for scheme in endpoint.security() {
         match scheme {
+            // Latchkey has no client sessions, so every client session token is rejected.
             "client_session" | "client_session_with_customer" => {
                 let sent = header("seam-client-session-token").or_else(|| header("client-session-token"));
                 if sent.is_some_and(|token| !token.starts_with("seam_cst")) {

@@ -34,7 +34,8 @@ pub struct Call<I> {
     pub caller: Caller,
     /// The parameters of query and body.
     pub input: I,
-    /// The parameters before deserialization, for code that repeats or compares them.
+    /// The same parameters as JSON, for page cursors, which are valid only for the same parameters, and for filters
+    /// that `input` does not contain.
     pub parameters: Map<String, Value>,
     /// Scheme and authority by which the client reaches the server, for URLs in responses.
     pub base_url: String,
@@ -112,8 +113,8 @@ fn new_log_entry(request: &Request, path: Cow<'static, str>) -> Pending {
     Pending::new(request_id, request.method().as_str(), path, request.uri().query())
 }
 
-/// Returns the error of a request that exceeded its deadline. If it was received and has changed nothing, the client
-/// can send it again.
+/// Returns the error of a request that exceeded its deadline. If its body was received and it has changed nothing, the
+/// error is [`Unavailable::Busy`]: the client can send the request again.
 fn timed_out(pending: &Pending, deadline: Duration) -> Error {
     if pending.entry.body.is_none() || pending.entry.cause.may_have_changed() {
         Error::TimedOut(deadline.as_secs())
@@ -140,6 +141,8 @@ where
     let caller = caller::authenticate(app, endpoint, &parts.headers).await?;
     let workspace = &caller.workspace;
     pending.entry.workspace_id = Some(workspace.workspace_id);
+    // The body is read first, so that the request log contains it even if a later check fails. An error of the body is
+    // returned after the HTTP faults and the check of the method.
     let body = receive(app.config.body_limit, body).await;
     pending.entry.body = body.as_ref().ok().map(|body| CapturedBody::copy(body));
     if workspace.has_http_faults

@@ -1,4 +1,5 @@
-//! Pagination with an opaque cursor. It contains the position of the next page and a hash of the request's parameters.
+//! Pagination with an opaque cursor. It contains the position of the last row of the page and a hash of the request's
+//! parameters.
 
 use crate::error::{Error, Result};
 use crate::store::Position;
@@ -18,7 +19,7 @@ pub(crate) struct Pagination {
     next_page_url: Option<String>,
 }
 
-/// The page that a request asks for.
+/// The requested page.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// Position of the last row before the page; `None` for the first page.
@@ -29,7 +30,8 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Reads `limit` and `page_cursor`. Rejects a cursor that is malformed, or that was created for other parameters.
+    /// Reads `limit` and `page_cursor`. `default_limit` is also the maximum: a larger `limit` is reduced to it. Rejects
+    /// a cursor that is malformed, or that was created for other parameters.
     pub(crate) fn of(parameters: &Map<String, Value>, default_limit: usize) -> Result<Self> {
         let limit = match parameters.get("limit").and_then(Value::as_f64) {
             None => default_limit,
@@ -59,7 +61,8 @@ impl Page {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
     }
 
-    /// Cuts the fetched rows to the page. Returns them with Seam's `pagination` object.
+    /// Cuts the fetched rows to the page. Returns them with Seam's `pagination` object. `position` returns the position
+    /// of a row; `base_url` and `path` are the start of the URL of the next page.
     pub(crate) fn cut<T>(
         &self,
         mut rows: Vec<T>,

@@ -1,4 +1,4 @@
-//! Commands of the program besides `serve`.
+//! The commands `doctor` and `health`. The other commands are in `main.rs`.
 
 pub mod doctor;
 pub mod health;

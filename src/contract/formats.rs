@@ -1,6 +1,7 @@
 //! String formats of a contract, each as permissive as the corresponding check in Seam's servers.
 //!
-//! Exception: in a request, a date-time may have all forms that JavaScript parses; in a response it may not.
+//! Exception: in a request, a date-time may have every ISO 8601 form that JavaScript parses; in a response it must have
+//! a time of day and an offset.
 //!
 //! The checks are implemented here instead of using the validator's built-in ones, so that the decision and the message
 //! of the issue come from the same rule.
@@ -128,7 +129,7 @@ mod tests {
             assert!(accepts(text), "{text:?} should be accepted");
         }
         for text in bad {
-            assert!(!accepts(text), "{text:?} should be refused");
+            assert!(!accepts(text), "{text:?} should be rejected");
         }
     }
 

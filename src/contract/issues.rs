@@ -74,6 +74,7 @@ impl Issue {
         Self { fatal: false, ..Self::fatal(path, message) }
     }
 
+    /// Returns the sentence for `error.message`.
     fn sentence(&self) -> String {
         let path = self.path.join(".");
         if path.is_empty() {
@@ -129,7 +130,8 @@ impl Issues {
         Self::default()
     }
 
-    /// Adds an issue. `issue` is called only if the issue is reported.
+    /// Adds an issue. `literal` is true for a value that differs from the only allowed value. `issue` is called only if
+    /// the issue is reported.
     pub(super) fn add(&mut self, (fatal, literal): (bool, bool), issue: impl FnOnce() -> Issue) {
         self.count += 1;
         self.fatal += usize::from(fatal);
@@ -215,7 +217,7 @@ impl Issues {
             listed if listed.len() == self.count => format!("{} Input Errors: {}", listed.len(), listed.join(", ")),
             first => format!("{} Input Errors, the first {} are: {}", self.count, first.len(), first.join(", ")),
         };
-        let (mut tree, mut room) = (leaf(), MAX_ISSUES);
+        let (mut tree, mut room) = (empty_node(), MAX_ISSUES);
         for issue in &self.reported {
             issue.add_to_tree(&mut tree, &mut room);
         }
@@ -223,14 +225,14 @@ impl Issues {
     }
 }
 
-fn leaf() -> Map<String, Value> {
+fn empty_node() -> Map<String, Value> {
     Map::from_iter([("_errors".to_owned(), json!([]))])
 }
 
 /// Appends the message to the list `_errors` of the node at `path`, and creates the nodes that are missing.
 fn insert_message(tree: &mut Map<String, Value>, path: &[String], message: &str) {
     if let Some((step, rest)) = path.split_first() {
-        let child = tree.entry(step).or_insert_with(|| leaf().into());
+        let child = tree.entry(step).or_insert_with(|| empty_node().into());
         if let Value::Object(child) = child {
             return insert_message(child, rest, message);
         }

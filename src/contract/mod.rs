@@ -73,8 +73,8 @@ pub struct Contract {
 impl Contract {
     /// Parses a document.
     ///
-    /// For each path, reads the operations in [`Endpoint::methods`]; for each operation, reads its `operationId`,
-    /// `security`, query parameters, JSON body and JSON responses. Schemas are compiled on first use;
+    /// For each path, reads the operations DELETE, GET, PATCH, POST and PUT; for each operation, reads its
+    /// `operationId`, `security`, query parameters or JSON body, and JSON responses. Schemas are compiled on first use;
     /// [`Contract::verify`] compiles all of them.
     ///
     /// # Errors
@@ -206,7 +206,8 @@ impl Endpoint {
 pub struct Operation {
     id: String,
     schemas: Schemas,
-    /// Schema of the input; `None` if the operation declares none. Then any object is accepted.
+    /// Schema of the input: that of the JSON body; for GET, DELETE and operations without a body, one built from the
+    /// query parameters. `None` if the operation declares neither. Then any object is accepted.
     input: Option<Checker>,
     /// Names of the top-level parameters of the input.
     parameter_names: HashSet<String>,
@@ -250,8 +251,9 @@ impl Operation {
     ///
     /// Both are read for every method. If both contain the same parameter, the value of the body has priority. Query
     /// values are parsed by their type in the contract. Body values are not converted, except that a number without a
-    /// fraction becomes an integer (`20.0` becomes `20`). Names that Seam has renamed are replaced by the current
-    /// ones. Unknown parameters stay in the input; see [`Operation::unknown_parameters`]. Defaults are not filled in.
+    /// fraction becomes an integer (`20.0` becomes `20`). Event types and error codes that Seam has renamed are
+    /// replaced by the current ones. Unknown parameters stay in the input; see [`Operation::unknown_parameters`].
+    /// Defaults are not filled in.
     ///
     /// # Errors
     /// [`Rejection::InvalidQuery`] for a query that cannot be parsed (several values for a single-value parameter, or a
@@ -318,8 +320,8 @@ impl Operation {
         })
     }
 
-    /// Removes the unknown top-level parameters, as Seam's servers do, so that no handler receives one, whatever its
-    /// type.
+    /// Removes the unknown top-level parameters, as Seam's servers do, so that no handler receives one, not even a
+    /// handler whose input type accepts any name.
     pub fn retain_known(&self, input: &mut Map<String, Value>) {
         input.retain(|name, _| self.parameter_names.contains(name));
     }

@@ -37,7 +37,8 @@ pub(super) fn to_text(number: &Number) -> String {
     whole(number).map_or_else(|| number.to_string(), |whole| whole.to_string())
 }
 
-/// Returns the integer that a float equals; `None` for integers and for numbers with a fraction.
+/// Returns the integer that a float equals. `None` for a number with a fraction or outside of `i64`, and for an
+/// integer, which needs no conversion.
 fn whole(number: &Number) -> Option<i64> {
     if number.is_f64() {
         // A float without a fraction is formatted without a decimal point. Parsing that text needs no cast.
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settle_turns_whole_floats_into_integers_at_any_depth() {
+    fn normalize_integers_turns_whole_floats_into_integers_at_any_depth() {
         let mut value = json!({"limit": 20.0, "lengths": [4.0, 4.5], "minus": -0.0, "huge": 1e300});
         normalize_integers(&mut value);
         assert_eq!(value, json!({"limit": 20, "lengths": [4, 4.5], "minus": 0, "huge": 1e300}));

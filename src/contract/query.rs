@@ -94,6 +94,8 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Removes and parses the list `name`: a repeated key; in the lenient form also commas in a single value, or
+    /// brackets behind the name.
     fn array(&mut self, name: &str, items: &'a Value) -> Result<Option<Value>, String> {
         let plain = self.values.remove(name);
         let bracketed = if self.strict { None } else { self.values.remove(&format!("{name}[]")) };
@@ -131,6 +133,8 @@ impl<'a> Reader<'a> {
         Ok(Some(texts.iter().map(|text| self.value(text, scalar)).collect()))
     }
 
+    /// Removes and parses the object `name` from the dotted names that begin with it. A value of `name` itself is null
+    /// if it is empty, and otherwise stays text, which validation rejects.
     fn object(&mut self, name: &str, schema: &'a Value) -> Result<Option<Value>, String> {
         let prefix = format!("{name}.");
         let nested = self.nested(&prefix);
@@ -176,7 +180,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Returns the types of a value inside a list or a record. A query cannot express lists or objects there.
+    /// Returns the types of a value inside a list or a record. A query cannot express lists or objects there, so for
+    /// these it returns no type, and the value stays text.
     fn item(&self, schema: &'a Value) -> Scalar {
         match self.form(schema) {
             Form::Scalar(scalar) => scalar,
@@ -190,6 +195,7 @@ impl<'a> Reader<'a> {
         name.starts_with(prefix).then(|| name.clone())
     }
 
+    /// Parses the text of one value as the first of its types that fits. An empty text is null.
     fn value(&self, text: &str, scalar: Scalar) -> Value {
         let read = if self.strict || scalar.string { text } else { text.trim() };
         if read.is_empty() {

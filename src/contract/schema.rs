@@ -126,8 +126,8 @@ pub(super) fn list<'a>(schema: &'a Value, keyword: &str) -> &'a [Value] {
 /// Translates one OpenAPI 3.0 schema to JSON Schema 2020-12.
 ///
 /// The two differ in `nullable`, in the boolean `exclusiveMinimum` and `exclusiveMaximum`, and in keywords beside a
-/// `$ref` (which OpenAPI ignores). A `oneOf` becomes an `anyOf`: in Seam's document it represents a zod union, which
-/// accepts a value that matches several of its branches.
+/// `$ref` (which OpenAPI ignores; only `nullable` is used here). A `oneOf` becomes an `anyOf`: in Seam's document it
+/// represents a zod union, which accepts a value that matches several of its branches.
 fn translate(schema: &Value) -> Value {
     let Some(keywords) = schema.as_object() else {
         return schema.clone();
@@ -186,6 +186,7 @@ fn or_null(mut schema: Map<String, Value>) -> Value {
     schema.into()
 }
 
+/// Adds the names of the schemas that any part of `schema` references.
 fn collect_names(schema: &Value, names: &mut BTreeSet<String>) {
     names.extend(reference(schema).and_then(|reference| reference.strip_prefix(NAMED)).map(str::to_owned));
     match schema {

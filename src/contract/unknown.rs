@@ -27,7 +27,8 @@ impl UnknownParameter {
 }
 
 /// Returns the first [`MAX_ISSUES`] parameters in `input` that `schema` does not define, in their order, nested ones
-/// included, and the number of further ones.
+/// included, and the number of further ones. If `schema` defines no parameters, every parameter is unknown; only a
+/// nested object without defined properties may have any.
 pub(super) fn parameters(
     schemas: &Schemas,
     schema: &Value,
@@ -64,6 +65,8 @@ impl Search<'_> {
         }
     }
 
+    /// Records the names in `fields` that `schema` does not define, unless `allows_additional`, and visits the values
+    /// of the others.
     fn fields(&mut self, schema: &Value, fields: &Map<String, Value>, allows_additional: bool) {
         let schemas = self.schemas;
         let known = schemas.properties(schema);
@@ -71,7 +74,7 @@ impl Search<'_> {
             if let Some((_, property)) = known.iter().find(|(known_name, _)| known_name == name) {
                 self.within(name, |search| search.visit(property, value));
             } else if let Some((outer, inner, property)) = dotted(&known, name) {
-                // A dotted name in a query stays at its level if the object has no such property.
+                // The query parser leaves `outer.inner` as it is if the object `outer` has no property `inner`.
                 let fields = Map::from_iter([(inner.to_owned(), value.clone())]);
                 self.within(outer, |search| search.visit(property, &Value::Object(fields)));
             } else if !allows_additional && self.found.len() == MAX_ISSUES {
@@ -100,7 +103,8 @@ fn dotted<'a, 'b>(known: &[(&str, &'a Value)], name: &'b str) -> Option<(&'b str
     Some((outer, inner, property))
 }
 
-/// Returns true if an object may have properties of any name.
+/// Returns true if an object may have properties of any name. Unlike in JSON Schema, it may not if
+/// `additionalProperties` is missing.
 fn allows_additional(schemas: &Schemas, schema: &Value) -> bool {
     let schema = schemas.resolve(schema);
     match schema.get("additionalProperties") {

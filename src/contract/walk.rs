@@ -202,6 +202,11 @@ impl<'a> Walk<'a> {
         self.path.pop();
     }
 
+    /// Adds issues if the value matches none of the branches:
+    /// - if a discriminator selects some branches: those of the closest of them; if it selects none: its wrong value;
+    /// - in a response: those of the closest branch;
+    /// - in a request: those of the first branch for which the value has the right type; if there is none: one issue
+    ///   `Invalid input`, which contains those of each branch.
     fn union(&mut self, schema: &Value, branches: &'a [Value], value: &Value) {
         let mut attempts: Vec<(usize, Issues)> =
             branches.iter().map(|branch| self.attempt(branch, value)).enumerate().collect();

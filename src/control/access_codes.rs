@@ -88,6 +88,7 @@ async fn begin<I>(call: &Control<I>, access_code_id: Uuid) -> Result<UnitOfWork>
     Ok(work)
 }
 
+/// Writes and commits the changes. Returns the code; null if the code is gone.
 async fn finish(app: &App, work: UnitOfWork, access_code_id: Uuid) -> Result<AccessCodeResult> {
     let codes = work.finish(app).await?;
     let code = codes.get(access_code_id)?;

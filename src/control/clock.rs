@@ -47,7 +47,7 @@ pub(super) struct Hold {
 pub(super) async fn hold(call: Control<Hold>) -> Result<ClockBody> {
     let at = optional_instant("at", call.input.at.as_deref())?;
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |settings, now, _| {
+    let moved = clock::move_clock(&call.app, &workspace, |settings, now, _| {
         let at = clock::not_before(now, at.unwrap_or(now), settings)?;
         Ok(Move::To(at, WorkspaceClock::Held { at }))
     })
@@ -65,7 +65,7 @@ pub(super) async fn run(call: Control<Run>) -> Result<ClockBody> {
     let from = optional_instant("from", call.input.from.as_deref())?;
     let rate = call.input.rate.unwrap_or(1.0);
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |settings, now, machine_now| {
+    let moved = clock::move_clock(&call.app, &workspace, |settings, now, machine_now| {
         let at = clock::not_before(now, from.unwrap_or(now), settings)?;
         Ok(Move::To(at, WorkspaceClock::Running { at, since: machine_now, rate }))
     })
@@ -84,10 +84,13 @@ pub(super) struct Advance {
     _wait_for_webhooks: Option<bool>,
 }
 
+/// Parameter `until`.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Stop {
+    /// The next instant at which a step falls due.
     Next,
+    /// The instant of the last step that is not only a retry.
     #[serde(rename = "quiet")]
     Idle,
 }
@@ -115,7 +118,7 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         }
     };
     let workspace = call.workspace().await?;
-    let moved = clock::change(&call.app, &workspace, |settings, now, _| {
+    let moved = clock::move_clock(&call.app, &workspace, |settings, now, _| {
         let WorkspaceClock::Held { .. } = settings.clock else {
             return Err(Error::Conflict(
                 "only a held clock can be advanced, and this clock is not held. Hold it first: POST \

@@ -50,6 +50,7 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
     let mut overrides = input.overrides;
+    // `properties.online` has the same meaning as `online`.
     let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());
     let update = DeviceUpdate {
         name: input.name,

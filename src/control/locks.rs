@@ -60,7 +60,7 @@ pub(super) async fn memory(call: Control<Memory>) -> Result<MemoryBody> {
     let (device, mut codes) = read.await?;
     codes.retain(|code| !code.state.is_offline);
     codes.sort_by_key(|code| (code.state.first_held_at, code.sequence));
-    let held = codes.iter().filter_map(|code| Some((code, keypad::in_memory(code, &device)?)));
+    let held = codes.iter().filter_map(|code| Some((code, keypad::effective_entry(code, &device)?)));
     let slot = |(index, (code, held)): (usize, (&AccessCode, LockCode))| Slot {
         slot: index + 1,
         access_code_id: code.access_code_id,

@@ -3,9 +3,9 @@
 //! A request acts on the workspace of its API key, else on `workspace_id`, else on the default workspace.
 //!
 //! The API key of a workspace gives access to that workspace, the admin token to all workspaces. No credential is
-//! needed if the server has no admin token, or if the control plane is open. A server without an admin token accepts
-//! only requests to a loopback `Host`, unless the control plane is open. Web pages of other sites cannot use the
-//! control plane: their requests are rejected, and responses have no CORS headers.
+//! needed if the server has no admin token, or if the control plane is open ([`ControlPlane::Open`]). A server without
+//! an admin token accepts only requests to a loopback `Host`, unless the control plane is open. Web pages of other
+//! sites cannot use the control plane: their requests are rejected, and responses have no CORS headers.
 
 mod access_codes;
 mod clock;
@@ -247,7 +247,8 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
     if !is_open && admin_token.is_none() && !origin::names_loopback(&parts.headers, &parts.uri) {
         return Err(Error::Unauthorized("The control plane accepts only requests to localhost, 127.0.0.1 and [::1]"));
     }
-    // A page may send simple requests to any server without a preflight, but its browser adds the origin of the page.
+    // A page may send simple requests to any server without a preflight, but its browser adds the origin of the page,
+    // or at least reports in `Sec-Fetch-Site` that the page is of another site.
     let is_cross_site = match Origin::of(&parts.headers) {
         Origin::CrossSite => true,
         Origin::Loopback => false,

@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 pub(super) enum Programming {
     /// The operation takes no time.
     AtOnce,
-    /// The operation takes until a request finishes it.
+    /// The operation takes until a request to `/_emulator/access_codes/step` finishes it.
     ByHand,
     /// The operation takes this ISO 8601 duration.
     After(String),
 }
 
 impl Programming {
-    /// Returns the duration; `None`: until a request finishes the operation.
+    /// Returns the duration; `None`: [`Programming::ByHand`].
     pub(super) fn read(&self) -> Result<Option<TimeDelta>> {
         match self {
             Self::AtOnce => Ok(Some(TimeDelta::zero())),

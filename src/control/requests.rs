@@ -69,7 +69,8 @@ pub(super) async fn selected_workspace<I>(call: &Control<I>, unauthenticated: bo
     if !unauthenticated {
         return Ok(Some(workspace_id));
     }
-    // Requests without a workspace are visible to every caller. They belong to no workspace, so none may be named.
+    // These requests belong to no workspace, so `workspace_id` must be omitted. The sandbox is accepted, because it is
+    // the default of `workspace_id`.
     if workspace_id != sandbox::WORKSPACE_ID && call.named.is_some() {
         return Err(Error::invalid("unauthenticated", "Unauthenticated requests have no workspace: omit workspace_id"));
     }

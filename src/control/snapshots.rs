@@ -75,6 +75,7 @@ pub(super) struct Export {
 /// unchanged.
 pub(super) async fn export(call: Control<Export>) -> Result<JsonResponse> {
     let workspace = call.workspace().await?;
+    // The envelope is written around the text of the document, which is not parsed.
     let end = format!(",{}", envelope::OK);
     let around = (&br#"{"snapshot":"#[..], end.as_bytes());
     let body = snapshots::export(&call.app, &workspace, call.input.snapshot_id, around).await?;

@@ -83,6 +83,7 @@ impl EventStream {
                     self.message(None, "event", &data).await?;
                 }
                 Ok(StreamMessage::Event(_)) => {}
+                // The client reads too slowly. The number includes messages of other workspaces.
                 Err(RecvError::Lagged(missed)) => {
                     self.message(None, "missed", &json!({ "missed": missed })).await?;
                 }

@@ -51,7 +51,8 @@ pub(super) struct Waited {
     outstanding: usize,
 }
 
-/// Waits until the first attempt of every delivery has been made, or until the timeout.
+/// Returns immediately, because no webhooks are sent yet. With webhooks, it is to wait until the first attempt of every
+/// delivery has been made, or until the timeout.
 pub(super) async fn wait(call: Control<Wait>) -> Result<Waited> {
     duration("timeout", call.input.timeout.as_deref().unwrap_or(DEFAULT_WAIT))?;
     call.workspace().await?;

@@ -32,9 +32,11 @@ pub(crate) struct Create {
     locks: Option<Locks>,
 }
 
+/// Parameter `locks`.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Locks {
+    /// Number of August locks.
     Count(usize),
     Specs(Vec<Map<String, Value>>),
 }
@@ -103,6 +105,7 @@ impl Create {
     }
 }
 
+/// Reads the parameter `clock`: an object for a held or a running clock, or else the text `live`.
 fn clock_setting(setting: &Value, machine_now: Timestamp) -> Result<WorkspaceClock> {
     let instant = |text: &Value| instant("clock", text.as_str().unwrap_or_default());
     if !setting.is_object() {

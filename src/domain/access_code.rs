@@ -24,7 +24,8 @@ pub struct AccessCode {
     pub sequence: i64,
     /// Key of the group of linked codes, which share one PIN; `None` for a single code.
     pub common_code_key: Option<String>,
-    /// Key of the group that the code left since it was read from the database.
+    /// Key of the group that the code left since it was read from the database. The row of that group is deleted if no
+    /// code is left in it.
     pub left_group: Option<String>,
     /// True if changes made at the lock stay; otherwise Seam reverts them.
     pub is_external_modification_allowed: bool,
@@ -108,7 +109,8 @@ impl AccessCode {
         failure.into_iter().chain(external).chain(injected).chain(device.errors()).collect()
     }
 
-    /// Returns the warnings of the code, without those of its device.
+    /// Returns the warnings of the code, without those of its device. `device` is needed for the warning that depends
+    /// on the time zone of the lock.
     pub fn warnings(&self, device: &DeviceSummary) -> Vec<Value> {
         let rare_fields = &self.state.rare_fields;
         let mut warnings = Vec::new();

@@ -1,4 +1,4 @@
-//! Caller of a request and the visibility that its credential grants (platform, 1).
+//! Caller of a request and the visibility that its credential grants.
 
 use super::workspace::Workspace;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Credential {
     PersonalAccessToken,
     /// Console session: access to the whole workspace.
     ConsoleSession,
-    /// Publishable key: can only be used to create client sessions.
+    /// Publishable key: can only be used to create client sessions; no device is visible.
     PublishableKey,
     /// Client session: access to its connected accounts.
     ClientSession(Session),

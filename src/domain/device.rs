@@ -92,7 +92,7 @@ impl Overrides {
 
     /// Moves entries of `properties` that have their own field to that field, so that
     /// `properties.supported_code_lengths` and `supported_code_lengths` are equivalent. If both are present, the field
-    /// takes precedence.
+    /// takes precedence. Only fields with the name of one of Seam's device properties can be given in both places.
     ///
     /// # Errors
     /// An entry has a wrong type, or `supported_code_lengths` contains no valid PIN length.
@@ -198,8 +198,9 @@ impl Device {
         }
     }
 
-    /// Returns true if the provider chooses PINs. A caller then has to omit the PIN, and can read it later. With
-    /// Salto's subscription for custom PINs the caller may choose the PIN.
+    /// Returns true if the provider chooses PINs. A caller then has to omit the PIN, and can read it later. Latchkey
+    /// does not store the PINs of a provider's account, so the constraint `pin_code_matches_existing_set` has this
+    /// effect too. With Salto's subscription for custom PINs the caller may choose the PIN.
     pub fn provider_chooses_codes(&self) -> bool {
         let subscription = self.overrides.properties.get("salto_ks_metadata");
         let has_subscription = subscription.is_some_and(|metadata| metadata["has_custom_pin_subscription"] == true);
@@ -226,7 +227,7 @@ impl Device {
     }
 
     /// Returns, for a lock that rejects a start in the past, the delay after the current time that replaces such a
-    /// start (lifecycle, 6.1). `None`: the lock accepts any start.
+    /// start (`tests/it/ledger.md`, lifecycle §6.1). `None`: the lock accepts any start.
     pub fn past_start_lead(&self) -> Option<TimeDelta> {
         if self.has_constraint(START_DATE_IN_FUTURE) {
             Some(START_IN_FUTURE_LEAD)
@@ -248,7 +249,8 @@ impl Device {
     }
 
     /// Applies `change` to the health of the device and updates `reachable_since`. If no problem is left that makes the
-    /// device unreachable, it is reachable from `at` on.
+    /// device unreachable, it is reachable from `at` on, and `properties.locked` gets the state of the bolt that was
+    /// not reported before.
     pub fn change_health(&mut self, at: Timestamp, change: impl FnOnce(&mut DeviceHealth)) {
         change(&mut self.health);
         self.reachable_since = match self.health.unreachable_since() {
@@ -277,8 +279,8 @@ impl Device {
         }
     }
 
-    /// Returns true if the time zone of the lock is unknown and time frames across a clock change are extended by an
-    /// hour.
+    /// Returns true if time frames that cross a change to or from summer time are extended by an hour, as
+    /// [`DeviceSummary::needs_daylight_buffer`] does.
     pub fn needs_daylight_buffer(&self) -> bool {
         self.summary(0).needs_daylight_buffer()
     }
@@ -317,8 +319,8 @@ pub struct DeviceSummary {
 }
 
 impl DeviceSummary {
-    /// Returns true if time-bound codes are extended by an hour when they cross a clock change: the lock does not
-    /// report its time zone, and no override sets one.
+    /// Returns true if time frames that cross a change to or from summer time are extended by an hour, because the lock
+    /// does not report its time zone and no override sets one.
     pub fn needs_daylight_buffer(&self) -> bool {
         self.brand.hides_time_zone && !matches!(self.overrides.time_zone, Some(Some(_)))
     }

@@ -15,7 +15,7 @@ macro_rules! event_types {
     ($($name:ident = $event_type:literal: $description:literal,)*) => {
         $(#[doc = $description] pub(crate) const $name: &str = $event_type;)*
 
-        /// Returns Seam's `event_description`; `None` for a type that is not recorded here.
+        /// Returns Seam's `event_description`; `None` for a type that Latchkey does not record.
         pub(crate) fn description(event_type: &str) -> Option<&'static str> {
             match event_type {
                 $($name => Some($description),)*
@@ -66,7 +66,8 @@ pub(crate) mod event_type {
         LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
     }
 
-    /// Returns true if events of this type contain the PIN.
+    /// Returns true if events of this type have the PIN of their code in the field `code`. (`code_changed` and others
+    /// have PINs in their payload instead.)
     pub(crate) fn carries_code(event_type: &str) -> bool {
         matches!(event_type, SCHEDULED_ON_DEVICE | SET_ON_DEVICE | DELETED)
     }
@@ -88,9 +89,9 @@ pub struct NewEvent {
     pub connected_account_id: Option<Uuid>,
     /// Access code of the event; `None` for events of a device or a connected account.
     pub access_code_id: Option<Uuid>,
-    /// PIN, for event types that contain it.
+    /// PIN, for the event types of `event_type::carries_code`.
     pub code: Option<String>,
-    /// Further fields of the event type.
+    /// Further fields of the event type, see the module `payload`.
     pub payload: Option<Value>,
 }
 

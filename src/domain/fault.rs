@@ -22,7 +22,8 @@ pub(crate) struct Fault {
     pub after: i32,
     /// Number of operations that the fault applies to after that; `None`: all.
     pub times: Option<i32>,
-    /// Number of matching operations so far, skipped ones included.
+    /// Number of matching operations so far, skipped ones included. Operations to which an earlier fault was applied,
+    /// and those after `times` is reached, are not counted.
     pub seen: i32,
     /// Instant of creation, by the clock of the workspace.
     pub created_at: Timestamp,
@@ -51,8 +52,8 @@ impl Fault {
 }
 
 /// Returns the outcome for an operation that starts now: that of the first matching fault that does not skip it.
-/// `None`: the usual outcome. Each fault considered on the way counts the operation; an exhausted fault is not
-/// considered.
+/// `None`: the usual outcome. `faults` is in the order of creation. Each matching fault up to that one counts the
+/// operation, except exhausted ones.
 pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> Option<FaultOutcome> {
     for fault in faults.iter_mut().filter(|fault| fault.matches(device, operation)) {
         if fault.is_exhausted() {

@@ -64,9 +64,10 @@ impl DenialReason {
     }
 }
 
-/// Returns the code as it is stored on the lock. `None` if the lock does not have it; this includes the time in which
-/// the lock deletes the code and programs it again to update it.
-pub(crate) fn in_memory(code: &AccessCode, device: &Device) -> Option<LockCode> {
+/// Returns the entry with which the lock compares a PIN: the stored one, with the longer time frame that a lock with
+/// unknown time zone may get ([`daylight_saving`]). `None` if the lock does not have the code; this includes the time
+/// in which the lock deletes the code and programs it again to update it.
+pub(crate) fn effective_entry(code: &AccessCode, device: &Device) -> Option<LockCode> {
     let state = &code.state;
     if state.gone_at.is_some() || (device.brand.recreates_on_update && state.is_being_updated()) {
         return None;
@@ -86,11 +87,11 @@ pub(crate) fn enter<'a>(
     pin: &str,
     now: Timestamp,
 ) -> (Option<&'a AccessCode>, Option<DenialReason>) {
-    if device.health.keypad_dead_until.is_some_and(|until| now < until) {
+    if device.health.keypad_locked_until.is_some_and(|until| now < until) {
         return (None, Some(DenialReason::TooManyAttempts));
     }
     let entered = codes.filter(|code| code.device_id == device.device_id).filter_map(|code| {
-        let entry = in_memory(code, device).filter(|entry| entry.code == pin)?;
+        let entry = effective_entry(code, device).filter(|entry| entry.code == pin)?;
         Some((denial_reason(code, &entry, now), code))
     });
     // `None` is smaller than every reason: a code that opens the lock is preferred.
@@ -98,6 +99,7 @@ pub(crate) fn enter<'a>(
     nearest.map_or((None, Some(DenialReason::UnknownCode)), |(reason, code)| (Some(code), reason))
 }
 
+/// Returns the reason why a code on the lock does not open it at `now`; `None` if it opens.
 fn denial_reason(code: &AccessCode, entry: &LockCode, now: Timestamp) -> Option<DenialReason> {
     let state = &code.state;
     // A lock without native scheduling ignores the time frame of a managed code and accepts it as long as it is in the
@@ -133,10 +135,11 @@ pub(crate) fn count_wrong_code(device: &mut Device, reason: DenialReason, now: T
         return None;
     }
     health.wrong_codes = 0;
+    // Such a brand reports each wrong code with its reason, and never locks the keypad.
     if reported_after == 1 {
         return Some(reason);
     }
-    health.keypad_dead_until = now.checked_add_signed(LOCKOUT);
+    health.keypad_locked_until = now.checked_add_signed(LOCKOUT);
     Some(DenialReason::TooManyAttempts)
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct PinRequest<'a> {
     pub preferred_code_length: Option<u8>,
     /// True if locks with native scheduling should use it.
     pub prefer_native_scheduling: bool,
-    /// Rule for a PIN that a lock already has.
+    /// Rule for codes with the same PIN on one lock.
     pub same_code: SameCode,
     /// Current time of the workspace.
     pub now: Timestamp,
@@ -58,7 +58,8 @@ impl PinRequest<'_> {
         occupied(self.window, self.prefer_native_scheduling && device.schedules_natively(), self.now)
     }
 
-    /// Returns true if `reservation`, with the same PIN, conflicts with a code that is on the lock in `period`.
+    /// Returns true if `reservation`, with the same PIN, conflicts with a code that is on the lock in `period`. Periods
+    /// that only touch do not conflict: at one instant, a lock removes codes before it programs others.
     fn conflicts_with(&self, reservation: &Reservation, period: Period) -> bool {
         let (from, to) = reservation.on_lock(self.now);
         match self.same_code {
@@ -97,11 +98,11 @@ pub(crate) fn check_capacity(device: &Device, reservations: &Reservations, pin_r
     };
     let is_full = |codes: usize| u32::try_from(codes).unwrap_or(u32::MAX) >= capacity;
     // If all codes fit on the lock at the same time, their periods need not be compared.
-    if !is_full(reservations.rooms(device.device_id)) {
+    if !is_full(reservations.used_slot_count(device.device_id)) {
         return Ok(());
     }
     let counted = reservations.on(device.device_id).iter().filter(|reservation| reservation.counts_against_capacity());
-    if is_full(peak(counted.map(|reservation| reservation.occupies(pin_request.now)), pin_request.on_lock(device))) {
+    if is_full(peak(counted.map(|reservation| reservation.slot_period(pin_request.now)), pin_request.on_lock(device))) {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }
     Ok(())
@@ -113,7 +114,8 @@ pub(crate) fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize
     let (mut starts, mut ends): (Vec<Timestamp>, Vec<Timestamp>) = overlapping.unzip();
     starts.sort_unstable();
     ends.sort_unstable();
-    // The maximum is reached at an instant at which a period starts.
+    // The maximum is reached at an instant at which a period starts, or at the start of `within`. At each of them,
+    // count the periods that have started, without the `ended` ones.
     let mut ended = 0;
     let count_at = |(index, start): (usize, &Timestamp)| {
         while ends.get(ended).is_some_and(|end| end < start.max(&within.0)) {
@@ -124,8 +126,9 @@ pub(crate) fn peak(codes: impl Iterator<Item = Period>, within: Period) -> usize
     starts.iter().enumerate().map(count_at).max().unwrap_or(0)
 }
 
-/// Returns the period in which a code uses a slot in the lock's memory. A natively scheduled code is in the memory from
-/// 72 hours before its start and counts from then on (Seam's `max_active_codes_supported`).
+/// Returns the period in which a code uses a slot in the lock's memory; all time for an ongoing code. A natively
+/// scheduled code is in the memory from 72 hours before its start, any other code from 60 minutes before. It counts
+/// from then on (Seam's `max_active_codes_supported`).
 fn occupied(window: Option<Window>, native: bool, now: Timestamp) -> Period {
     let lead = if native { NATIVE_LEAD } else { JUST_IN_TIME_LEAD };
     window.map_or((Timestamp::MIN_UTC, Timestamp::MAX_UTC), |window| {

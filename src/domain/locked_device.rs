@@ -22,7 +22,7 @@ pub struct LockedDevice {
 
 impl LockedDevice {
     /// Updates the number of backup codes that can be pulled, if the map contains the device.
-    pub fn count_backups(&mut self, backups: &HashMap<Uuid, i64>) {
+    pub fn set_backups(&mut self, backups: &HashMap<Uuid, i64>) {
         self.backups = backups.get(&self.device.device_id).copied().unwrap_or(self.backups);
     }
 
@@ -43,9 +43,9 @@ mod tests {
         let mut locked = locked(device("august_lock", json!({})));
         locked.access_code_ordinal = 7;
         assert_eq!(locked.next_ordinal(), 7);
-        locked.count_backups(&[(locked.device.device_id, 3)].into());
+        locked.set_backups(&[(locked.device.device_id, 3)].into());
         assert_eq!(locked.backups, 3);
-        locked.count_backups(&[(Uuid::nil(), 5)].into());
+        locked.set_backups(&[(Uuid::nil(), 5)].into());
         assert_eq!(locked.backups, 3);
     }
 }

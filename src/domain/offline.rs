@@ -5,8 +5,8 @@
 //! Lockly and dormakaba Oracode, whose time slots are in [`oracode`].
 //!
 //! If a manufacturer supports only certain instants, each end of the time frame is rounded to the nearest supported
-//! one, and half-way up. Seam's own example does so (15:45 to 10:15 becomes 16:00 to 10:00), and a time frame whose
-//! ends have the same minutes keeps its length.
+//! one; half-way between two, to the later one. Seam's own example does so: 15:45 to 10:15 becomes 16:00 to 10:00. So a
+//! time frame whose ends have the same minutes keeps its length.
 
 pub(crate) mod oracode;
 
@@ -26,7 +26,7 @@ const MAX_HOURLY: TimeDelta = TimeDelta::hours(672);
 const DAYS_OF_DAILY: std::ops::RangeInclusive<i64> = 29..=367;
 /// igloohome: duration of a one-time code.
 const ONE_TIME: TimeDelta = TimeDelta::hours(24);
-/// igloohome: time after the start at which a longer code expires if it was never entered.
+/// igloohome: a code with a time frame longer than this expires at this time after its start if it was never entered.
 const ACTIVATION: TimeDelta = TimeDelta::hours(24);
 /// igloohome shows algoPINs as three groups of three digits. Some are reported to be shorter; nine digits is the common
 /// case.
@@ -51,7 +51,8 @@ pub(crate) enum OfflineKind {
 }
 
 /// Returns the number of a stay, derived from the ordinals of the door in its workspace and of the code on the door. It
-/// is unique within the workspace, and JavaScript can represent it exactly.
+/// is unique within the workspace while each door has fewer than four million codes, and JavaScript can represent it
+/// exactly.
 pub(crate) fn stay_id(device_ordinal: i32, access_code_ordinal: i64) -> i64 {
     const CODES_PER_DOOR: i64 = 4_000_000;
     (i64::from(device_ordinal) + 1) * CODES_PER_DOOR + access_code_ordinal
@@ -231,6 +232,8 @@ fn hourly_or_daily(zone: Tz, requested: Window, rounding: MaxTimeRounding) -> Re
     if ends_at - starts_at <= MAX_HOURLY {
         return Ok((OfflineKind::Hourly, Window { starts_at, ends_at }));
     }
+    // Round the requested end, not `ends_at`, which is rounded already: the limit is for the distance from the
+    // requested end.
     let (start, end) = (local(zone, starts_at), local(zone, requested.ends_at));
     let daily_end = nearest(end, start.time());
     let days = (daily_end.date() - start.date()).num_days();
@@ -259,6 +262,7 @@ fn check_quota(zone: Tz, kind: OfflineKind, window: Window, registered: &[Existi
     let start = local(zone, window.starts_at);
     let same_slot = |other: &ExistingOfflineCode| match kind {
         OfflineKind::Daily => local(zone, other.window.starts_at).date() == start.date(),
+        // The codes of the other kinds start at full hours.
         _ => other.window.starts_at == window.starts_at,
     };
     let (most, category, slot) = match kind {
@@ -348,7 +352,7 @@ fn around(shown: NaiveDateTime, time: NaiveTime) -> impl DoubleEndedIterator<Ite
     (-1..=1).map(move |days| today + TimeDelta::days(days))
 }
 
-/// Returns the date on which `time` is nearest to `shown`; half-way, the later one.
+/// Returns the local time that has the time of day `time` and is nearest to `shown`; half-way, the later one.
 fn nearest(shown: NaiveDateTime, time: NaiveTime) -> NaiveDateTime {
     // `min_by_key` returns the first of two equal candidates: iterate from the latest.
     around(shown, time).rev().min_by_key(|candidate| (*candidate - shown).abs()).unwrap_or(shown)

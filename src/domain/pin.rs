@@ -190,6 +190,7 @@ impl PinRules {
         if free == 0 {
             return None;
         }
+        // Convert the number among the free PINs to the number among all allowed PINs: skip each taken PIN before it.
         let mut rank = draw(free);
         for taken_rank in taken_ranks {
             if taken_rank > rank {
@@ -299,6 +300,7 @@ impl PinRules {
         let first = state.seen == 0;
         let run = Run::extend(state.run, digit);
         let no_long_runs = self.has(DigitRule::NoTripleConsecutiveInts);
+        // With `UniqueFirstFourDigits`, `seen` becomes `ALL_DIGITS` at the fourth digit. Later digits may repeat.
         let repeats_early =
             self.has(DigitRule::UniqueFirstFourDigits) && state.seen != ALL_DIGITS && state.seen & (1 << digit) != 0;
         let starts_with_12 = state.is_only_1 && digit == 2;
@@ -306,6 +308,7 @@ impl PinRules {
             return None;
         }
         let extends = |before: Run| run.step != 0 && run.length > before.length;
+        // True if all digits up to this one form one sequence, up or down. Not used with `NoTripleConsecutiveInts`.
         let in_sequence = first || state.run.is_some_and(extends);
         let run_matters = no_long_runs || (self.has(DigitRule::NoAscendingOrDescendingSequence) && in_sequence);
         let seen = state.seen | 1 << digit;
@@ -367,6 +370,8 @@ impl Numbering {
         let start = State { seen: 0, run: None, is_only_1: false };
         let mut states = vec![start];
         let mut indexes = HashMap::from([(start, START)]);
+        // `next` has an entry for each state that was processed. Processing a state can add new states at the end of
+        // `states`.
         let mut next = Vec::new();
         while let Some(&state) = states.get(next.len()) {
             next.push(DIGITS.map(|digit| {

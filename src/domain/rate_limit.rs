@@ -1,4 +1,4 @@
-//! Rate limits per device and action type: Seam's limits, if a test enables them.
+//! Rate limits per device and action type, if a test sets them: Seam's limits or other ones.
 //!
 //! No separate counter is stored. `store::action_attempts::recent` reads the action attempts under the row lock of
 //! their device, on the workspace's clock. A rejected request has no action attempt and does not count.
@@ -20,9 +20,9 @@ pub struct RateLimits {
     pub update: Option<u32>,
     /// Deletions of access codes.
     pub delete: Option<u32>,
-    /// Requests to lock the door.
+    /// Requests to lock the door. Without effect, because Latchkey does not serve them.
     pub lock: Option<u32>,
-    /// Requests to unlock the door.
+    /// Requests to unlock the door. Without effect, because Latchkey does not serve them.
     pub unlock: Option<u32>,
     /// The period, in milliseconds of the workspace's clock.
     pub per_ms: i64,
@@ -60,7 +60,7 @@ pub(crate) struct RecentAttempts {
 
 impl RecentAttempts {
     /// Creates the list of attempts of one type. `limit` is the maximum number per device within `per`. `of_device`
-    /// contains the creation times up to `now` by device, newest first.
+    /// contains the creation times within the period that ends at `now`, by device, newest first.
     pub(crate) fn new(
         action_type: &'static str,
         (limit, per): (u32, TimeDelta),
@@ -76,7 +76,8 @@ impl RecentAttempts {
     /// [`Error::RateLimited`] with the time from which the next attempt is allowed.
     pub(crate) fn check(&self, device_id: Uuid) -> Result<()> {
         let (Some((limit, per)), Some(attempts)) = (self.limit, self.of_device.get(&device_id)) else { return Ok(()) };
-        // The next attempt is allowed once the oldest of the newest `limit` attempts is out of the period.
+        // The next attempt is allowed once the oldest of the newest `limit` attempts is out of the period. A limit of
+        // zero, which the control plane does not accept, allows everything.
         let Some(oldest) = limit.checked_sub(1).and_then(|index| attempts.get(index)) else { return Ok(()) };
         let again_at = oldest.checked_add_signed(per).unwrap_or(Timestamp::MAX_UTC);
         let wait_ms = (again_at - self.now).num_milliseconds().max(1);

@@ -18,7 +18,7 @@ pub(crate) fn at(hours: i64) -> Timestamp {
     from_iso("2026-03-01T00:00:00Z").unwrap() + TimeDelta::hours(hours)
 }
 
-/// Returns a time frame between two such hours.
+/// Returns a time frame between two hours, counted as in [`at`].
 pub(crate) fn window(from: i64, to: i64) -> Window {
     Window { starts_at: at(from), ends_at: at(to) }
 }
@@ -73,7 +73,7 @@ pub(crate) fn access_code(number: u8, device: &Device, requested: LockCode) -> A
     AccessCode { sequence: i64::from(number), ..AccessCode::new((id, device.device_id), device.workspace_id, state) }
 }
 
-/// Returns the same code, on the lock since hour 0.
+/// Returns a code like [`access_code`] does, but stored on the lock since hour 0.
 pub(crate) fn held(number: u8, device: &Device, requested: LockCode) -> AccessCode {
     let mut code = access_code(number, device, requested);
     code.state.held = Some(code.state.requested.clone());

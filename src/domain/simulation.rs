@@ -23,8 +23,8 @@ use uuid::Uuid;
 pub enum Pace {
     /// As configured in the workspace.
     Usual,
-    /// Zero, for requests that wait for the lock and for new backup codes. Operations that a tester completes by hand
-    /// still wait for the tester.
+    /// Zero. Used for new backup codes, and for requests that wait for the lock (`sync`). Operations that a tester
+    /// completes by hand still wait for the tester.
     Immediate,
 }
 
@@ -70,6 +70,7 @@ pub(crate) struct Simulation<'a> {
     memory: Memory,
     /// Per device: number of backup codes in its pool that can be pulled now.
     backups: HashMap<Uuid, i64>,
+    /// Current time of the machine, for the ids of events and their `created_at`.
     machine_now: Timestamp,
 }
 
@@ -132,7 +133,7 @@ impl<'a> Simulation<'a> {
             event::record_domain_event(code, locked, domain_event, *backups, self.machine_now, events);
         }
         self.memory.forget_gone_guest(code);
-        held_before != code.state.held && self.memory.changed(code, held_before.as_ref())
+        held_before != code.state.held && self.memory.update_entry(code, held_before.as_ref())
     }
 }
 
@@ -186,7 +187,7 @@ impl Run {
         run
     }
 
-    /// Takes at most `max_steps` steps. Returns true if the run is finished.
+    /// Takes at most `max_steps` steps. Returns true if the run is finished, false if it must be called again.
     pub(crate) fn run_steps(
         &mut self,
         simulation: &mut Simulation<'_>,

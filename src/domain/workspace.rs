@@ -6,8 +6,8 @@ use crate::ids::Ids;
 use chrono::TimeDelta;
 use uuid::Uuid;
 
-/// Rarely changing part of a workspace, cached per token for one second. Name and seed change only when a snapshot of
-/// another workspace is restored in it.
+/// Rarely changing part of a workspace, cached per token for one second. The name and the seed (in `ids`) change only
+/// when a snapshot of another workspace is restored in it.
 #[derive(Clone, Debug)]
 pub struct Workspace {
     pub workspace_id: Uuid,
@@ -40,12 +40,12 @@ pub struct WorkspaceSettings {
     pub rate_limits: Option<RateLimits>,
     /// Rule for managed codes with the same PIN on one lock.
     pub same_code: SameCode,
-    /// True if a window that has begun is rejected on locks that accept no start in the past. Otherwise the
-    /// lock receives a later start.
+    /// True if a time frame that has begun is rejected on locks that accept no start in the past. Otherwise the lock
+    /// receives a later start.
     pub refuse_begun_windows: bool,
 }
 
-/// Rule for managed codes with the same PIN on one lock (access-codes-api, 3.1).
+/// Rule for managed codes with the same PIN on one lock: the period in which a code takes its PIN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameCode {
     /// A PIN is taken until its code is removed, regardless of the time frame.

@@ -115,13 +115,15 @@ impl App {
         self.wake.notified().await;
     }
 
-    /// Registers this number of bytes as in use until the returned guard is dropped. `None`: too few to track.
+    /// Returns a guard to hold while this number of bytes is in use. Dropping it wakes [`App::memory_freed`]. `None`:
+    /// too few bytes.
     #[must_use]
     pub fn track_memory(&self, bytes: usize) -> Option<TrackedMemory> {
         (bytes >= MIN_TRACKED_MEMORY).then(|| TrackedMemory(self.clone()))
     }
 
-    /// Waits until a guard of [`App::track_memory`] is dropped. Returns at once if one was dropped since the last wait.
+    /// Waits until a guard of [`App::track_memory`] is dropped, so that the allocator can return the memory to the
+    /// operating system. Returns at once if one was dropped since the last wait.
     pub async fn memory_freed(&self) {
         self.freed.notified().await;
     }

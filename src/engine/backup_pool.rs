@@ -45,6 +45,7 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
     let locked = work.codes.device_mut(device_id)?;
     let ordinal = locked.next_ordinal();
     let pin_request = PinRequest { prefer_native_scheduling: false, ..PinRequest::at(now) };
+    // Each code has its own range of 65,536 ordinals, so that no two draws have the same ordinal.
     let mut draws = 0;
     let draw = |bound| {
         draws += 1;
@@ -60,7 +61,7 @@ pub(crate) fn add_code(work: &mut UnitOfWork, reservations: &mut Reservations, d
         pool_device_id: Some(device_id),
         ..AccessCode::new((access_code_id, device_id), work.visibility.workspace_id, state)
     };
-    // Ordinal of the action attempt to program the code, which is not stored.
+    // Use up one ordinal for the action attempt that programs the code. This attempt is not stored.
     code.next_child();
     reservations.add_code(&code);
     work.codes.add(code);
@@ -153,7 +154,7 @@ pub(crate) async fn refill(work: &mut UnitOfWork) -> Result<()> {
 }
 
 /// Enables or disables the pools of the locked devices. Disabling deletes the backup codes that were not pulled.
-pub(crate) async fn switch(work: &mut UnitOfWork, is_enabled: bool) -> Result<()> {
+pub(crate) async fn set_enabled(work: &mut UnitOfWork, is_enabled: bool) -> Result<()> {
     let now = work.now;
     let mut changed = HashSet::new();
     for locked in &mut work.codes.devices {

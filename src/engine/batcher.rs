@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Maximum weight of a batch, unless its first job is heavier.
+/// Maximum weight of a batch, unless its first job is heavier. The weight of a job is the number of access codes that
+/// it creates or changes.
 const MAX_BATCH_WEIGHT: usize = 1000;
 
 /// Maximum number of queued jobs per key.
@@ -64,8 +65,8 @@ impl From<Unanswered> for Error {
 }
 
 /// Returns the outcome of a batch. After an error that one of the requests may have caused, each request is retried
-/// alone, so that it does not fail the others. If the database was unavailable or lost, every request gets that error
-/// instead.
+/// alone, so that one request does not fail the others. If the database was unavailable or lost, or a lock timed out,
+/// every request gets that error instead.
 pub(crate) fn batch_of<A>(requests: usize, outcome: Result<Vec<Result<A>>>) -> Batch<Result<A>> {
     match outcome {
         Ok(results) => Batch::Done(results),
@@ -187,6 +188,8 @@ impl<K: Copy + Eq + Hash, J: Item, A> Worker<K, J, A> {
         Some(batch)
     }
 
+    /// Removes the oldest jobs from the queue, up to the maximum weight. If the queue is empty, removes the queue
+    /// itself, so that the next job starts a new worker.
     fn drain(&self) -> Option<Vec<Waiting<J, A>>> {
         let mut queues = self.batcher.waiting.lock();
         let queue = queues.get_mut(&self.key)?;

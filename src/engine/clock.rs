@@ -53,7 +53,10 @@ pub(crate) struct Moved {
 }
 
 /// Moves a clock. All devices of the workspace are locked, so that no other transaction uses the old time meanwhile.
-pub(crate) async fn change(
+///
+/// `decide` receives the settings, the time on the workspace's clock and the time on the machine's clock, all read
+/// under these locks. If the clock runs afterwards, the caller must wake the scheduler.
+pub(crate) async fn move_clock(
     app: &App,
     workspace: &Workspace,
     decide: impl FnOnce(&WorkspaceSettings, Timestamp, Timestamp) -> Result<Move>,

@@ -81,7 +81,7 @@ pub struct Created {
     pub code: AccessCode,
     pub device: DeviceSummary,
     /// Action attempt to program the code. It is stored for a single code, and for every code if the workspace has rate
-    /// limits.
+    /// limits, because these count the stored attempts.
     pub attempt: NewActionAttempt,
 }
 

@@ -25,7 +25,7 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
             reconnected.insert(locked.device.device_id);
         }
         for event in events_of(locked, &before, (now, work.machine_now)) {
-            work.codes.recorder.event(event);
+            work.codes.recorder.record_event(event);
         }
     }
     let unreachable = work.codes.devices.iter().filter(|locked| locked.device.reachable_since.is_none());
@@ -39,7 +39,8 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
     }
 }
 
-/// Connects or disconnects an account with all its devices, in the caller's transaction, without committing it.
+/// Connects or disconnects an account with all its devices, in the caller's transaction, without committing it. Returns
+/// the unit of work with these devices; without devices if the connection does not change.
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::ConnectedAccount`] if the workspace has no such account, or the caller may not
@@ -84,7 +85,7 @@ pub async fn set_account(
             json!({ "connected_account_errors": [error], "connected_account_warnings": [] })
         }),
     };
-    work.codes.recorder.event(event);
+    work.codes.recorder.record_event(event);
     change(&mut work, |health| health.account_disconnected_at = since);
     work.run(false).await?;
     Ok(work)

@@ -53,7 +53,7 @@ pub async fn convert_to_managed(
         resolved_at: Some(now),
         outcome: Some(outcome),
     };
-    work.codes.recorder.action_attempt(attempt.clone());
+    work.codes.recorder.record_action_attempt(attempt.clone());
     work.run(false).await?;
     work.finish(app).await?;
     Ok(attempt)

@@ -40,7 +40,7 @@ pub async fn create(app: &App, command: CreateCommand) -> Result<Vec<Created>> {
 /// Number of devices above which choosing the PINs runs through [`compute::run`].
 const LONG_REQUEST: usize = 20;
 
-/// Decides and writes a batch. `Err`: nothing was written.
+/// Decides and writes a batch. After an error nothing was written; only [`Error::OutcomeUnknown`] leaves that open.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[CreateCommand]) -> Result<Vec<Result<Vec<Created>>>> {
     let tx = app.pool.begin(workspace_id).await?;
     let (work, results) = match create_in(tx, workspace_id, batch).await {

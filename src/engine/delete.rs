@@ -68,7 +68,7 @@ pub async fn delete(
         resolved_at: work.codes.get(access_code_id)?.state.gone_at,
         outcome: None,
     };
-    work.codes.recorder.action_attempt(attempt.clone());
+    work.codes.recorder.record_action_attempt(attempt.clone());
     work.finish(app).await?;
     Ok(attempt)
 }

@@ -29,7 +29,7 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
         tx.commit().await?;
         return Ok(device);
     };
-    // Other devices may belong to the same account.
+    // If the account exists already, its connection changes for all its devices.
     let work = connectivity::set_account(tx, &visibility, device.connected_account_id, connected).await?;
     work.finish(app).await?;
     let ids = [device.device_id];
@@ -65,26 +65,27 @@ pub(crate) struct DeviceUpdate {
 pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, update: DeviceUpdate) -> Result<Device> {
     let changes_pool_size = update.overrides.backup_access_code_pool_size.is_some();
     let visibility = Visibility::all_of(workspace_id);
-    let tx = app.pool.begin(workspace_id).await?;
     let scope = [device_id];
     let mut work = match update.account_connected {
         Some(connected) => {
+            // Read before the transaction begins: a request that holds a connection must not wait for a second one.
             let account = devices::account_of(&app.pool, &visibility, device_id).await?;
             let account = account.ok_or(Error::NotFound(Resource::Device))?;
+            let tx = app.pool.begin(workspace_id).await?;
             let work = connectivity::set_account(tx, &visibility, account, connected).await?;
             work.continue_with(Scope::Devices(&scope)).await?
         }
-        None => UnitOfWork::begin_in(tx, &visibility, Scope::Devices(&scope)).await?,
+        None => UnitOfWork::begin(app, &visibility, Scope::Devices(&scope)).await?,
     };
     let now = work.now;
     let device = &mut work.codes.device_mut(device_id)?.device;
     device.overrides.merge(update.overrides);
     device.name = update.name.unwrap_or_else(|| device.name.clone());
     if let Some(errors) = update.errors {
-        device.health.errors = errors.into_iter().map(|condition| condition.read(now)).collect();
+        device.health.errors = errors.into_iter().map(|condition| condition.into_condition(now)).collect();
     }
     if let Some(warnings) = update.warnings {
-        device.health.warnings = warnings.into_iter().map(|condition| condition.read(now)).collect();
+        device.health.warnings = warnings.into_iter().map(|condition| condition.into_condition(now)).collect();
     }
     connectivity::change(&mut work, |health| {
         let since = |is_wrong: bool, since: Option<Timestamp>| is_wrong.then(|| since.unwrap_or(now));
@@ -99,7 +100,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         }
     });
     if let Some(is_enabled) = update.backup_access_code_pool_enabled {
-        backup_pool::switch(&mut work, is_enabled).await?;
+        backup_pool::set_enabled(&mut work, is_enabled).await?;
     }
     if changes_pool_size {
         // A smaller pool keeps its surplus codes until they are pulled.

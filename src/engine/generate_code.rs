@@ -10,7 +10,8 @@ use crate::store::{access_codes, devices};
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Returns a PIN that the device would accept now. The PIN is neither stored nor reserved.
+/// Returns a PIN that the device would accept now. The PIN is neither stored nor reserved. With a seed, repeated calls
+/// return the same PIN until the codes on the device change.
 pub async fn generate_code(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<String> {
     let read = app.pool.read(visibility.workspace_id, |connection| {
         let visibility = visibility.clone();

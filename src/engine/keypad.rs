@@ -41,7 +41,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
     if let Some(denial_reason) = denial_reason {
         denied = keypad::count_wrong_code(device, denial_reason, now);
     } else {
-        (device.health.wrong_codes, device.health.keypad_dead_until) = (0, None);
+        (device.health.wrong_codes, device.health.keypad_locked_until) = (0, None);
         if is_jammed(&mut work, device_id, "unlock").await? {
             denial_reason = Some(DenialReason::Jammed);
         }
@@ -64,6 +64,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         payload.extend(denied.as_reason().map(|reason| ("reason".to_owned(), reason)));
     }
     let code = access_code_id.map(|id| work.codes.get(id)).transpose()?.cloned();
+    // The event contains the code only if the brand reports it.
     let known = code.as_ref().filter(|code| code.state.is_managed || brand.shows_unmanaged_codes);
     let known = known.filter(|_| brand.reports_used_code);
     let event_id = match event_type {
@@ -110,7 +111,8 @@ async fn lock_device(app: &App, visibility: &Visibility, device_id: Uuid) -> Res
     }
 }
 
-/// Returns true if a fault keeps the bolt from moving. A fault that only delays does not: the person waits.
+/// Applies the faults of the workspace to a movement of the bolt and saves their counters. Returns true if a fault
+/// keeps the bolt from moving. A fault that only delays does not: the person waits.
 async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> Result<bool> {
     let locked = work.codes.device(device_id)?;
     if !locked.settings.has_faults {
@@ -147,6 +149,6 @@ fn record(
         ..NewEvent::of_device(locked, event_type, now, machine_now)
     };
     let event_id = event.event_id;
-    work.codes.recorder.event(event);
+    work.codes.recorder.record_event(event);
     Ok(Some(event_id))
 }

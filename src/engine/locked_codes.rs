@@ -159,7 +159,7 @@ impl LockedCodes {
         let code = self.codes.get_mut(*index).ok_or_else(|| not_locked(access_code_id))?;
         let locked = find(&self.devices, code.device_id).ok_or_else(|| not_locked(access_code_id))?;
         let event = NewEvent::of_access_code(code, locked, event_type, occurred_at, self.machine_now);
-        self.recorder.event(NewEvent { payload, ..event });
+        self.recorder.record_event(NewEvent { payload, ..event });
         Ok(())
     }
 
@@ -190,7 +190,7 @@ impl LockedCodes {
             total.has_reached_limit |= steps.has_reached_limit;
         }
         let backups = simulation::store(simulation, tx).await?;
-        self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
+        self.devices.iter_mut().for_each(|locked| locked.set_backups(&backups));
         Ok(total)
     }
 
@@ -217,7 +217,7 @@ impl LockedCodes {
             has_freed_memory |= simulation.step(locked, &lock, code, at, *step, &mut self.recorder.events);
         }
         let backups = simulation::store(simulation, tx).await?;
-        self.devices.iter_mut().for_each(|locked| locked.count_backups(&backups));
+        self.devices.iter_mut().for_each(|locked| locked.set_backups(&backups));
         if has_freed_memory {
             self.retry_blocked(at);
         }
@@ -243,8 +243,8 @@ impl LockedCodes {
         })
     }
 
-    /// Writes the changes if they affect the memory of a lock: queries for conflicts and reservations must find them in
-    /// the database.
+    /// Writes the changes if the entry of a code in the memory of its lock has changed, or a code is gone: queries for
+    /// conflicts and reservations must find this in the database.
     pub async fn write_if_memory_changed(&mut self, tx: &mut PgConnection) -> Result<()> {
         let is_stored = |(code, stored): (&AccessCode, &Option<StoredCode>)| {
             let stored = stored.as_ref().map(|stored| &stored.code.state);

@@ -18,7 +18,7 @@ pub(crate) async fn begin(app: &App, workspace_id: Uuid) -> Result<Transaction> 
     Ok(tx)
 }
 
-/// Like [`begin`], with the timeouts of long jobs.
+/// Like [`begin`], with the timeouts of long jobs, see [`Transaction::allow_long`].
 ///
 /// # Errors
 /// The errors of [`begin`].

@@ -38,7 +38,8 @@ impl Parking {
         self.0.lock().remove(&device_id);
     }
 
-    /// Removes all devices except these, which were skipped: the others were retried successfully.
+    /// Removes all devices except these, which were still parked when a batch began. Called after the batch has
+    /// succeeded: no other device failed again.
     pub(super) fn retain(&self, parked: &[Uuid]) {
         let mut devices = self.0.lock();
         devices.retain(|device_id, _| parked.contains(device_id));

@@ -38,11 +38,11 @@ enum Attribution {
 }
 
 impl Recorder {
-    pub fn event(&mut self, event: NewEvent) {
+    pub fn record_event(&mut self, event: NewEvent) {
         self.events.push(event);
     }
 
-    pub fn action_attempt(&mut self, attempt: NewActionAttempt) {
+    pub fn record_action_attempt(&mut self, attempt: NewActionAttempt) {
         self.action_attempts.push(attempt);
     }
 
@@ -109,6 +109,6 @@ impl Recorder {
                 request.add_events([event.into()]);
             }
         }
-        app.request_log.recorded(self.events);
+        app.request_log.publish_events(self.events);
     }
 }

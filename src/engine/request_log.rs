@@ -37,6 +37,7 @@ impl CapturedBody {
         Self { bytes: Bytes::copy_from_slice(&body[..body.len().min(MAX_LOGGED_BODY)]), length: body.len() }
     }
 
+    /// Shares the buffer of a body without copying. Copies the start of a longer body, so that its buffer can be freed.
     fn share(body: &Bytes) -> Self {
         if body.len() > MAX_LOGGED_BODY { Self::copy(body) } else { Self { bytes: body.clone(), length: body.len() } }
     }
@@ -120,7 +121,7 @@ impl Pending {
 pub enum StreamMessage {
     /// The response of a request was sent, or its connection reset.
     Request(Arc<LoggedRequest>),
-    /// An event was recorded.
+    /// An event was recorded, and its transaction committed.
     Event(Arc<NewEvent>),
 }
 
@@ -163,12 +164,13 @@ impl RequestLog {
         if self.listeners.receiver_count() > 0 {
             drop(self.listeners.send(StreamMessage::Request(entry)));
         }
+        // Free the oldest entry after unlocking the ring, so that other requests do not wait for it.
         drop(ring);
         drop(oldest);
     }
 
-    /// Sends recorded events to the subscribers.
-    pub fn recorded(&self, events: impl IntoIterator<Item = NewEvent>) {
+    /// Sends committed events to the subscribers.
+    pub fn publish_events(&self, events: impl IntoIterator<Item = NewEvent>) {
         if self.listeners.receiver_count() == 0 {
             return;
         }

@@ -2,9 +2,9 @@
 //!
 //! Only time that passes without a client moving the clock counts as age. The limit for a live workspace is the
 //! machine's time minus the retention period. The limit for a running workspace is the time that its clock showed at
-//! that moment. A workspace with a held clock keeps everything: its time passes only when a client moves the clock, and
-//! a client that moves it by a year still wants to see the events of that year. A row is therefore removed only if it
-//! is old on the machine's clock too, and workspaces that must be repeatable are not changed.
+//! that machine time. A workspace with a held clock keeps everything: its time passes only when a client moves the
+//! clock, and a client that moves it by a year still wants to see the events of that year. A row is therefore removed
+//! only if it is old on the machine's clock too. Tests on a held clock find the same rows in each run.
 
 use super::app::App;
 use crate::clock::{Timestamp, WorkspaceClock, machine_now};
@@ -76,7 +76,8 @@ fn too_old(clock: WorkspaceClock, machine_now: Timestamp, keep: TimeDelta) -> Op
     let then = machine_now.checked_sub_signed(keep)?;
     match clock {
         WorkspaceClock::Live => Some(then),
-        // Rows from before the clock began to run may be only a moment older than that.
+        // If the clock began to run within the retention period, keep all rows: those from before its start may have
+        // been written only a moment before it, whatever their time on the workspace's clock.
         WorkspaceClock::Running { since, .. } => (since <= then).then(|| clock.now(then)),
         WorkspaceClock::Held { .. } => None,
     }
@@ -96,11 +97,11 @@ mod tests {
         let (now, keep) = (at("2026-03-31T00:00:00Z"), TimeDelta::days(10));
         assert_eq!(too_old(WorkspaceClock::Live, now, keep), Some(at("2026-03-21T00:00:00Z")));
         let long_ago = WorkspaceClock::Held { at: at("2020-01-01T00:00:00Z") };
-        assert_eq!(too_old(long_ago, now, keep), None, "a held clock has left nothing behind");
+        assert_eq!(too_old(long_ago, now, keep), None, "nothing becomes too old on a held clock");
         let running = |since| WorkspaceClock::Running { at: at("2030-01-01T00:00:00Z"), since: at(since), rate: 24.0 };
         let two_days_of_running = Some(at("2030-02-18T00:00:00Z"));
         assert_eq!(too_old(running("2026-03-19T00:00:00Z"), now, keep), two_days_of_running);
-        assert_eq!(too_old(running("2026-03-22T00:00:00Z"), now, keep), None, "it has not run for so long");
+        assert_eq!(too_old(running("2026-03-22T00:00:00Z"), now, keep), None, "running for a shorter time");
         assert_eq!(too_old(WorkspaceClock::Live, now, TimeDelta::MAX), None);
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::store::{devices, workspaces};
 use uuid::Uuid;
 
+/// Returns the fixed id of a device of the sandbox, a UUID of version 4 that ends with these digits.
 fn device_id(digits: u128) -> Uuid {
     Uuid::from_u128(0x0000_0000_0000_4000_8000_0000_0000_0000 + digits)
 }

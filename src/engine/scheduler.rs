@@ -88,9 +88,9 @@ async fn round(app: &App) -> (Result<Option<Timestamp>>, bool) {
     (next_wake_at(app).await, has_done_something)
 }
 
-/// Returns the next time at which codes are due, and updates the busy workspaces. Codes that are due already are on
-/// devices locked by other transactions. Workspaces with many of them count as busy, because a batch has to read past
-/// these codes to find others.
+/// Returns the next time at which codes are due, and updates the busy workspaces. If codes are still due after a round,
+/// most of them are on devices that other transactions have locked. Workspaces with many such codes count as busy,
+/// because a batch has to read past these codes to find others.
 async fn next_wake_at(app: &App) -> Result<Option<Timestamp>> {
     let parked = app.parking.parked();
     let wake_at = access_codes::next_wake_at(&app.background, &parked).await?;
@@ -152,10 +152,12 @@ async fn batch(app: &App, lane: Lane<'_>) -> Result<usize> {
     match attempt(app, Devices::AllExcept(&parked, lane), &mut claimed).await {
         Ok(done) => {
             if matches!(lane, Lane::Oldest) {
+                // Devices whose delay was over took part in the batch, and did not fail again.
                 app.parking.retain(&parked);
             }
             Ok(done)
         }
+        // Without claimed devices, no device can be the cause.
         Err(error) if claimed.is_empty() || is_database_error(&error) => Err(error),
         Err(error) => {
             tracing::warn!(%error, "a batch of due access codes failed; retrying each lock alone");
@@ -226,6 +228,8 @@ async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) 
     }
 }
 
+/// Claims due codes on these devices, runs their due steps and commits, in one transaction. Returns the number of
+/// claimed codes.
 async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();

@@ -27,8 +27,8 @@ const FEW_CODES: usize = 100;
 /// Number of these first steps.
 const FEW_STEPS: u64 = 200;
 
-/// Loads the faults and the part of the locks' memory that can affect operations on these codes, each in its phase and
-/// up to `until` of its device.
+/// Loads the faults and the part of the locks' memory that can affect the operations of these codes. A code takes part
+/// in the first phase that selects it, and runs up to the instant that `until` returns for its device.
 pub(crate) async fn load<'a>(
     tx: &mut PgConnection,
     locked: &'a [LockedDevice],
@@ -124,8 +124,8 @@ async fn memory_of(
     Ok(memory)
 }
 
-/// Returns the codes on these devices that have priority over backup codes, each with the period in which it needs a
-/// place in the memory. These are the stored codes; those in `codes` are taken from there, in their current state.
+/// Returns, by device, the codes that have priority over backup codes, each with the period in which it needs a place
+/// in the memory. Codes in `codes` are used in their current state, all other codes in their stored state.
 async fn guest_codes(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
@@ -145,14 +145,15 @@ async fn guest_codes(
         (
             *device_id,
             guest_codes
-                .map(|reservation| (reservation.access_code_id, reservation.occupies(Timestamp::MIN_UTC)))
+                .map(|reservation| (reservation.access_code_id, reservation.slot_period(Timestamp::MIN_UTC)))
                 .collect(),
         )
     };
     Ok(device_ids.iter().map(of_device).collect())
 }
 
-/// Returns true if the lock does not hold the requested PIN and time frame yet, and may confirm them by `until`.
+/// Returns true if the lock does not hold the requested PIN and time frame yet, and may confirm them by `until`. If
+/// the duration of the operation is unknown (`programming` is `None`), it may always do so.
 fn may_be_programmed(state: &CodeState, lock: &Lock, until: Timestamp) -> bool {
     let is_programmed = state
         .held

@@ -104,6 +104,7 @@ pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp>
     restore_stored(app, workspace, tx, &stored).await
 }
 
+/// Replaces the content of the workspace by that of a stored snapshot, commits, and returns the workspace's time.
 async fn restore_stored(
     app: &App,
     workspace: &Workspace,

@@ -24,7 +24,7 @@ use uuid::Uuid;
 pub enum Scope<'a> {
     /// These access codes, with their devices locked.
     Codes(&'a [Uuid]),
-    /// Like `Codes`, with the codes that may conflict with the requested PINs.
+    /// Like `Codes`, with the codes that may conflict with the requested PINs or time frames.
     Changes(&'a [Uuid], &'a [PinChange]),
     /// These devices with all their access codes.
     Devices(&'a [Uuid]),
@@ -47,10 +47,12 @@ pub struct UnitOfWork {
     pub now: Timestamp,
     /// Time on the machine's clock.
     pub machine_now: Timestamp,
-    /// The locked devices, with their codes in the [`Scope`] and their codes that the memory of a device blocks. All
-    /// steps due by `now` have run.
+    /// The locked devices and the codes of the [`Scope`]. For `Codes` and `Changes` also the codes on these devices
+    /// that are blocked by a duplicate PIN or a full memory, because a change may free what they need. All steps due by
+    /// `now` have run.
     pub codes: LockedCodes,
-    /// The stored codes that may conflict with the requested PINs.
+    /// Codes that may conflict with the requested PINs or time frames, as stored before the due steps ran. Only for
+    /// [`Scope::Changes`].
     pub conflicts: Vec<AccessCode>,
 }
 
@@ -85,6 +87,7 @@ impl UnitOfWork {
         let codes = LockedCodes::new(locked, codes, machine_now);
         let mut work = Self { tx, visibility: visibility.clone(), ids, clock, now, machine_now, codes, conflicts };
         work.run(false).await?;
+        // Attribute only the following events to the request: the steps above were due before it.
         work.codes.recorder.begin_request(0);
         Ok(work)
     }

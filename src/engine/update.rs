@@ -32,7 +32,8 @@ use uuid::Uuid;
 /// [`Update::refuse_if_offline`] is set. Nothing is written then, except the steps that were due before.
 pub async fn update(app: &App, command: UpdateCommand) -> Result<Updated> {
     let workspace_id = command.visibility.workspace_id;
-    // A request that waits for the lock runs alone, so that no other request waits with it.
+    // A request that waits for the lock runs alone: its operations take no time, and those of other requests in the
+    // same batch would take no time either.
     if command.sync {
         let mut results = attempt(app, workspace_id, &[command]).await?;
         return results.pop().unwrap_or_else(|| Err(no_result()));
@@ -49,7 +50,7 @@ fn no_result() -> Error {
     Error::Internal("a change without an answer".into())
 }
 
-/// Decides and writes a batch. `Err`: nothing was written.
+/// Decides and writes a batch. After an error nothing was written; only [`Error::OutcomeUnknown`] leaves that open.
 async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Result<Vec<Result<Updated>>> {
     let ids: BTreeSet<Uuid> = batch.iter().map(|command| command.access_code_id).collect();
     let ids: Vec<Uuid> = ids.into_iter().collect();
@@ -73,7 +74,7 @@ async fn attempt(app: &App, workspace_id: Uuid, batch: &[UpdateCommand]) -> Resu
     for (command, attempt) in batch.iter().zip(&mut attempts) {
         if let Ok(attempt) = attempt {
             resolve(work.codes.get(command.access_code_id)?, attempt, work.now);
-            work.codes.recorder.action_attempt(attempt.clone());
+            work.codes.recorder.record_action_attempt(attempt.clone());
         }
     }
     let causes: Vec<Cause> = batch.iter().map(|command| command.cause.clone()).collect();
@@ -110,7 +111,7 @@ fn resolve(code: &AccessCode, attempt: &mut NewActionAttempt, now: Timestamp) {
     if attempt.resolved_at.is_some() {
         return;
     }
-    if state.has_pending_unmanage(attempt.action_attempt_id) {
+    if state.requested_unmanage(attempt.action_attempt_id) {
         if !state.is_managed {
             attempt.resolved_at = Some(now);
             attempt.outcome = Some(StoredOutcome::Result(json!({})));
@@ -364,7 +365,8 @@ fn check(
     } else if requested.code == current.code {
         return Ok(());
     }
-    // A code that keeps its PIN may share it with another code already.
+    // A code that keeps its PIN may already share it with another code whose time frame does not overlap, whatever the
+    // workspace allows for new PINs.
     let keeps_pin = requested.code == current.code;
     let pin_request = PinRequest {
         code: Some(&requested.code),
@@ -425,7 +427,7 @@ pub async fn update_multiple(app: &App, visibility: &Visibility, common_code_key
     if work.codes.devices.iter().any(|locked| locked.settings.rate_limits.is_some()) {
         for (access_code_id, mut attempt) in attempts {
             resolve(work.codes.get(access_code_id)?, &mut attempt, work.now);
-            work.codes.recorder.action_attempt(attempt);
+            work.codes.recorder.record_action_attempt(attempt);
         }
     }
     work.finish(app).await?;

@@ -115,7 +115,7 @@ pub(crate) struct InjectedCondition {
 
 impl InjectedCondition {
     /// Returns the condition, created at this instant.
-    pub(crate) fn read(self, created_at: Timestamp) -> Condition {
+    pub(crate) fn into_condition(self, created_at: Timestamp) -> Condition {
         let message = self.message.unwrap_or_else(|| format!("{}, added by a tester.", self.code));
         Condition { code: self.code, message, created_at }
     }
@@ -170,7 +170,7 @@ impl LockSpec {
     fn health(&self, now: Timestamp, account_disconnected_at: Option<Timestamp>) -> DeviceHealth {
         let since = |is_wrong: bool| is_wrong.then_some(now);
         let injected = |conditions: &[InjectedCondition]| {
-            conditions.iter().cloned().map(|condition| condition.read(now)).collect()
+            conditions.iter().cloned().map(|condition| condition.into_condition(now)).collect()
         };
         DeviceHealth {
             disconnected_at: since(self.online == Some(false)),
@@ -183,7 +183,8 @@ impl LockSpec {
         }
     }
 
-    /// Reads a specification that passed the contract. `index` is its position in the request.
+    /// Reads a specification that passed the contract. `index` is its position in the request. `online` is also
+    /// accepted in `properties`, where Seam's device has it.
     pub(crate) fn read(spec: Map<String, Value>, index: usize) -> Result<Self> {
         let invalid = |error: serde_json::Error| {
             Error::invalid("locks", format!("The lock at {index} is invalid: {}", quoted(&error.to_string())))

@@ -43,7 +43,8 @@ struct State {
 }
 
 impl Connection {
-    /// Resets the connection: nothing more is sent, and the client receives a TCP reset.
+    /// Makes the next write or shutdown reset the connection: nothing more is sent, and the client receives a TCP
+    /// reset.
     pub(crate) fn reset(&self) {
         self.0.is_reset.store(true, Ordering::Release);
     }
@@ -101,7 +102,9 @@ impl Timer for HeadTimer {
 /// The time left for receiving a head.
 struct AwaitedHead {
     connection: Connection,
+    /// Number of bytes that the connection had read when the wait for this head began.
     read_before: usize,
+    /// True once the first byte of this head was read.
     has_begun: bool,
     timer: Pin<Box<tokio::time::Sleep>>,
 }

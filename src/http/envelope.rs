@@ -48,7 +48,8 @@ pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u
     }
 }
 
-/// Adds `member` to a serialized object, so that no result type needs a field for it.
+/// Adds `member`, which includes the closing brace, to a serialized object, so that no result type needs a field for
+/// it.
 fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
     body.pop();
     if body.len() > 1 {

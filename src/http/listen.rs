@@ -34,9 +34,9 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 /// Minimum interval between two log lines about failed accepts.
 const LOG_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves connections until the server stops. Then cancels `stopping`, closes idle connections and lets running
-/// requests finish, for at most [`SHUTDOWN_GRACE`], or until `stop.at_once` is cancelled. Drops the connections that
-/// remain.
+/// Serves connections until the server stops. Then cancels `stopping`, which ends the streams of the control plane and
+/// the delays of HTTP faults. Closes idle connections and lets running requests finish, for at most [`SHUTDOWN_GRACE`],
+/// or until `stop.immediate` is cancelled. Drops the connections that remain.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: &CancellationToken, stop: &Stop) {
     let tasks = Tasks { tracker: TaskTracker::new(), cut: CancellationToken::new() };
     // The state is applied once, not for every request.
@@ -71,6 +71,7 @@ struct Accepting {
 }
 
 impl Accepting {
+    /// Returns the next connection. Retries after errors.
     async fn next(&mut self) -> TcpStream {
         loop {
             match self.listener.accept().await {
@@ -98,7 +99,8 @@ fn is_connection_error(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset)
 }
 
-/// The tasks that serve connections, and a token that cancels all of them.
+/// The tasks that serve connections, also those that hyper spawns for HTTP/2 requests, and a token that cancels all of
+/// them.
 #[derive(Clone, Debug)]
 struct Tasks {
     tracker: TaskTracker,

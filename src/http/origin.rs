@@ -2,7 +2,9 @@
 //! request, if any.
 //!
 //! A browser sends requests of any page to any address. It adds the page's `Origin`, and the host name that it looked
-//! up as `Host`. A page can forge neither.
+//! up as `Host`. A page can forge neither. The control plane checks both: `Origin`, to reject pages of other sites; and
+//! `Host` (if no admin token is set), to reject a page that has pointed its own host name at this machine (DNS
+//! rebinding).
 
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri, header};

@@ -1,5 +1,5 @@
 //! Masking of requests and responses in the request log: credentials by their name and by their format, and PINs in
-//! requests without a workspace.
+//! requests without a workspace, which every caller may read.
 
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
@@ -70,7 +70,11 @@ pub(crate) fn without_tokens(text: &str) -> Cow<'_, str> {
 }
 
 /// Returns a text that is not JSON, or that is cut off, with the values behind the names selected by `hides` masked.
+///
+/// The text is read as words with gaps of other characters between them. The word behind a name is its value, whatever
+/// the gap contains, such as `=` or `": "`. A value ends at a quote if it begins with one.
 pub(crate) fn without_named_secrets(text: &str, hides: MaskPredicate) -> String {
+    // In bytes. Behind a longer gap, a word is not the value of the name before it.
     const MAX_GAP: usize = 8;
     let mut clean = String::with_capacity(text.len());
     let mut follows_name = false;

@@ -8,7 +8,8 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// Maximum time to wait until a connection is ready again, after its request ended in the middle of a statement.
+/// Timeout of the ping that shows that a connection can be used again: after its request ended in the middle of a
+/// statement, or after it was idle.
 pub(super) const CONNECTION_CHECK_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// sqlx transaction manager of PostgreSQL: begins, commits and rolls back.
@@ -19,13 +20,14 @@ pub(super) fn not_responding() -> sqlx::Error {
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the database does not answer"))
 }
 
-/// Returns true if the connection is lost, and with it all uncommitted changes.
+/// Returns true if the connection is lost, and with it all uncommitted changes. False for [`not_responding`]: another
+/// connection to the same database would not respond either, so a retry is useless.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     let does_not_answer = matches!(error, sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut);
     !does_not_answer && Unavailable::of(error) == Some(Unavailable::DatabaseUnreachable)
 }
 
-/// State of a connection when it is returned to the pool.
+/// State of a connection, which determines how `drop` returns it to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// A statement may still be running.
@@ -40,17 +42,19 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) inner: Option<PoolConnection<Postgres>>,
+    /// Permit of the workspace's share (`None` if the pool is too small for shares), and permit of the pool. The outer
+    /// `Option` is `None` only after `drop`.
     pub(super) permits: Option<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
     pub(super) state: State,
 }
 
 impl Connection {
-    /// Marks the connection as idle.
+    /// Returns the connection to the pool as idle.
     pub(super) fn done(mut self) {
         self.state = State::Done;
     }
 
-    /// Marks the connection so that `drop` closes it.
+    /// Closes the connection instead of returning it to the pool.
     pub(super) fn discard(mut self) {
         self.state = State::MustClose;
     }
@@ -74,8 +78,9 @@ impl DerefMut for Connection {
 
 impl Drop for Connection {
     /// Returns the connection to the pool. A request can end at any moment, since its client may disconnect. A
-    /// connection that is still busy after a short wait is closed; the server checks for its client every second and
-    /// then cancels the statement. The permits are held until the check is done.
+    /// connection that is still busy after a short wait is closed; PostgreSQL checks every second, while it runs a
+    /// statement, whether the connection is still open, and otherwise cancels the statement. The permits are held until
+    /// the short wait is over.
     fn drop(&mut self) {
         let Some(mut inner) = self.inner.take() else { return };
         match self.state {

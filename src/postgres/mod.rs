@@ -74,7 +74,7 @@ impl Database {
     }
 
     /// Waits until the private server has failed too often to be restarted, and returns the reason. Never completes for
-    /// an external server.
+    /// an external server, after a normal stop, and from the second call on.
     pub fn wait_until_failed(&mut self) -> impl Future<Output = String> + Send + use<> {
         let receiver = match self {
             Self::Named(_) => None,
@@ -181,10 +181,10 @@ fn options_of(url: &str) -> Result<PgConnectOptions, DatabaseError> {
     }
 }
 
-/// Connects to the database and retries while it may still be starting. Logs a warning if this takes longer than the
-/// first attempt timeout.
+/// Connects to the database and retries while it may still be starting, for at most [`DATABASE_START_TIMEOUT`]. Logs
+/// one warning when it has waited longer than `WARN_AFTER`, which limits nothing.
 async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    const FIRST_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(300);
+    const WARN_AFTER: Duration = Duration::from_millis(300);
     const RETRY_INTERVAL: Duration = Duration::from_millis(50);
     let started_at = std::time::Instant::now();
     let mut is_logged = false;
@@ -198,7 +198,7 @@ async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnect
         if remaining.is_zero() || !may_be_starting(&error) {
             return Err(error);
         }
-        if !is_logged && started_at.elapsed() > FIRST_ATTEMPT_TIMEOUT {
+        if !is_logged && started_at.elapsed() > WARN_AFTER {
             let (host, port, seconds) = (options.get_host(), options.get_port(), DATABASE_START_TIMEOUT.as_secs());
             tracing::warn!("waiting up to {seconds} s for the database at {host}:{port}");
             is_logged = true;
@@ -211,6 +211,7 @@ async fn connect_patiently(options: &PgConnectOptions) -> sqlx::Result<PgConnect
 fn may_be_starting(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        // `too_many_connections` and `cannot_connect_now`.
         sqlx::Error::Database(error) => matches!(error.code().as_deref(), Some("53300" | "57P03")),
         _ => false,
     }
@@ -252,7 +253,7 @@ pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseErr
     let options = options_of(url)?
         .application_name("latchkey")
         .options(PLANNER)
-        // All statements are part of the program, so the server has few prepared statements and can keep all of them.
+        // The number of different statements is fixed by the program, so each connection can keep all of them prepared.
         .statement_cache_capacity(256);
     // Migrations may take long: they run on a connection without timeouts.
     let mut connection = connect_patiently(&options).await?;

@@ -20,15 +20,15 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-/// Timeout for opening a connection and for the response to `begin`. It is below one second, so that callers get the
-/// error within a second if the database cannot be reached.
+/// Timeout for getting a connection from the sqlx pool, nearly all of it for opening a new one. It is below one second,
+/// so that callers get the error within a second if the database cannot be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Time without a response after which the pool checks that the database responds at all.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
 
 /// Idle time after which a connection is tested before it is used.
-const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Makes the server check every second, while it runs a statement, that its client is still connected.
 const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 1000";
@@ -45,7 +45,8 @@ const MAX_SHARES: usize = 1024;
 pub struct PoolLimits {
     /// Maximum number of open connections; more than 0.
     pub connections: u32,
-    /// Maximum time that a caller waits for a connection, and maximum duration of a statement.
+    /// Maximum time that a caller waits for a place in the share of its workspace, and again for a connection. Also the
+    /// maximum duration of a statement.
     pub wait: Duration,
     /// Maximum time that a statement waits for a lock.
     pub lock_wait: Duration,
@@ -69,7 +70,9 @@ pub struct Pool(Arc<Inner>);
 struct Inner {
     connections: PgPool,
     limits: PoolLimits,
+    /// One permit for each connection.
     slots: Arc<Semaphore>,
+    /// Share of each workspace that uses a connection or waits for one; other entries are dead and removed later.
     shares: Mutex<HashMap<Uuid, Weak<Semaphore>>>,
     probe: Arc<Probe>,
 }
@@ -77,7 +80,7 @@ struct Inner {
 impl Pool {
     /// Creates a pool that connects on first use.
     pub(super) fn lazy(options: PgConnectOptions, probe: Arc<Probe>, limits: PoolLimits) -> Self {
-        // Set within the session instead of as start-up parameters, which a connection pooler in between may reject.
+        // Set after connecting, because `options` are shared with the other pool and with the probe.
         let (wait, lock_wait) = (limits.wait.as_millis(), limits.lock_wait.as_millis());
         let settings = format!(
             "set lock_timeout = {lock_wait}; set statement_timeout = {wait}; set idle_in_transaction_session_timeout = 300000"
@@ -89,7 +92,7 @@ impl Pool {
             .test_before_acquire(false)
             .before_acquire(|connection, meta| {
                 Box::pin(async move {
-                    if meta.idle_for < PROBE_INTERVAL {
+                    if meta.idle_for < TEST_AFTER_IDLE {
                         return Ok(true);
                     }
                     Ok(matches!(tokio::time::timeout(CONNECTION_CHECK_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
@@ -249,6 +252,7 @@ impl Pool {
         }
     }
 
+    /// Waits for a permit, at most for [`PoolLimits::wait`] and only while the database responds.
     async fn permit(&self, semaphore: Arc<Semaphore>) -> sqlx::Result<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&semaphore).try_acquire_owned() {
             return Ok(permit);

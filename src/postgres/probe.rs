@@ -18,6 +18,7 @@ pub(super) struct Probe {
     last: Mutex<Last>,
 }
 
+/// Last check: the connection that responded, to be used again, and the time and result.
 #[derive(Debug, Default)]
 struct Last {
     connection: Option<PgConnection>,

@@ -29,6 +29,7 @@ impl<'a> Executor<'a> for Reader<'a> {
             let query = query?;
             let rows = self.run_with_retry(|connection| {
                 let query = query.clone();
+                // Collects all rows before returning the first: a retry would otherwise return some rows twice.
                 Box::pin(async move { connection.fetch_many(query).try_collect::<Vec<_>>().await })
             });
             Ok::<_, sqlx::Error>(stream::iter(rows.await?.into_iter().map(Ok)))

@@ -32,7 +32,11 @@ impl Transaction {
                 connection.done();
                 Ok(())
             }
-            Err(error @ sqlx::Error::Database(_)) if !is_lost(&error) => Err(error.into()),
+            Err(error @ sqlx::Error::Database(_)) if !is_lost(&error) => {
+                // PostgreSQL has rolled back, but sqlx still counts the transaction as open.
+                connection.discard();
+                Err(error.into())
+            }
             Err(cause) => {
                 connection.discard();
                 Err(Error::OutcomeUnknown(cause.into()))
@@ -67,7 +71,7 @@ impl DerefMut for Transaction {
 impl Drop for Transaction {
     fn drop(&mut self) {
         if let Some(connection) = &mut self.0 {
-            // Queues the rollback, which is sent together with the next message on the connection.
+            // Queues the rollback. It is sent together with the next message, the ping when the connection is dropped.
             PgTransactions::start_rollback(connection);
         }
     }

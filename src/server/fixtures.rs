@@ -152,6 +152,7 @@ impl Fixtures {
     /// [`FixturesError::Invalid`] with the first item that cannot be created, and its place in the file;
     /// [`FixturesError::Failed`].
     pub async fn load(self, app: &App) -> Result<Loaded, FixturesError> {
+        // The transaction belongs to no single workspace, hence the nil UUID.
         let mut tx = app.pool.begin(Uuid::nil()).await?;
         tx.allow_long().await?;
         // If two servers start at the same time, the second one waits here and then finds the workspaces of the first.
@@ -204,7 +205,8 @@ impl From<sqlx::Error> for Failure {
 }
 
 impl Failure {
-    /// Creates the failure for an error of the item at this place in the file.
+    /// Creates the failure for an error of the item at this place in the file. Every error except an internal one is
+    /// reported as a mistake in the file.
     fn at(location: &str, error: Error) -> Self {
         match error {
             Error::Internal(_) => Self::Error(error),
@@ -258,6 +260,7 @@ impl Fixture {
         let personal_access_token = text(spec.shift_remove("personal_access_token"));
         let create: Create = Create::deserialize(Value::Object(spec)).map_err(|error| at(error.into()))?;
         let mut params = create.read(config).map_err(at)?;
+        // The schema requires the id.
         let workspace_id = params.workspace_id.unwrap_or_default();
         params.publishable_key = publishable_key;
         params.personal_access_token = personal_access_token;
@@ -286,8 +289,9 @@ impl Fixture {
             });
             let managed = managed.map(|(number, code)| {
                 let mut parameters = code.as_object().cloned().unwrap_or_default();
+                // Due codes are on their locks when the server is ready, unless the file contains `"sync": false`.
                 parameters.entry("sync").or_insert(Value::Bool(true));
-                access_codes::params(parameters)
+                access_codes::new_access_code(parameters)
                     .map_err(|error| mistake_of(&format!("{location}.access_codes[{number}]"), error))
             });
             codes.push(Codes {
@@ -299,7 +303,8 @@ impl Fixture {
         Ok(Self { workspace_id, params, codes })
     }
 
-    /// Creates the workspace with everything in it. Returns it with its API key.
+    /// Creates the workspace with everything in it, in this transaction. Returns the transaction, the workspace and its
+    /// API key. `used_ids`: those ids of the file that are in use in the database.
     async fn create(
         self,
         mut tx: Transaction,

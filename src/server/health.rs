@@ -1,4 +1,4 @@
-//! `/health`: state of each part of the server (platform, 13).
+//! `/health`: state of each part of the server: API, database and scheduler.
 
 use crate::clock::{Timestamp, machine_now, to_iso};
 use crate::engine::app::{App, SchedulerRound};
@@ -74,7 +74,7 @@ pub(crate) struct LastEvaluation(Mutex<Option<(Timestamp, JsonResponse)>>);
 const CACHE_TTL: TimeDelta = TimeDelta::seconds(1);
 
 /// Returns the state of all parts, evaluated within the last second. The status is 503 while a part is down.
-pub(crate) async fn answer(app: &App, last_evaluation: &LastEvaluation) -> JsonResponse {
+pub(crate) async fn cached_response(app: &App, last_evaluation: &LastEvaluation) -> JsonResponse {
     let now = machine_now();
     let last = || last_evaluation.0.lock();
     let cached =

@@ -1,8 +1,8 @@
 //! SQL of access codes.
 //!
-//! Row locks are always taken in this order: PIN group, then devices by id, then faults. A code changes only under the
-//! lock of its device, and the clock of a workspace only under the locks of all its devices. Each write of several rows
-//! is one statement.
+//! Row locks are always taken in this order: workspace, PIN groups by key, devices by id, faults; a transaction takes
+//! only those that it needs. A code changes only under the lock of its device, and the clock of a workspace only under
+//! the locks of the workspace and of all its devices. Each write of several rows is one statement.
 
 mod due;
 mod locks;
@@ -36,10 +36,10 @@ use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
 /// Returns the earliest machine time at which a code becomes due, ignoring codes on the devices `left_out`.
-pub(crate) async fn next_wake_at(pool: &Pool, left_out: &[Uuid]) -> Result<Option<Timestamp>> {
+pub(crate) async fn next_wake_at(pool: &Pool, excluded_devices: &[Uuid]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
         "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
-        left_out,
+        excluded_devices,
     )
     .fetch_optional(pool.for_workspace(Uuid::nil()))
     .await?;
@@ -55,7 +55,7 @@ pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
 }
 
 /// Returns the codes of a workspace that are due by this instant on its clock, and the codes that are blocked by an
-/// entry in the memory of one of its locks, which are `device_ids`.
+/// entry in the memory of one of its locks. `device_ids` are all devices of the workspace.
 pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -72,13 +72,14 @@ pub(crate) async fn due_in_workspace(
 
 /// Selects the codes `a` that are blocked by an entry in the memory of one of these locks. `offset 0` makes it one
 /// look-up per lock. With a list of locks the planner would not use the index on `blocked_on`, which contains few
-/// codes.
+/// codes. The caller can append a `where` with further conditions on `a`.
 fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {
     query.push("select ").push(AccessCodeRow::COLUMNS).push(" from unnest(").push_bind(device_ids.to_vec());
     query.push("::uuid[]) as locked(id) cross join lateral (select * from access_code a where a.blocked_on = ");
     query.push("locked.id offset 0) as a");
 }
 
+/// Runs a query that selects the columns of [`AccessCodeRow`].
 async fn codes(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<StoredCode>> {
     let rows: Vec<AccessCodeRow> = query.build_query_as().fetch_all(tx).await?;
     rows.into_iter().map(StoredCode::try_from).collect()
@@ -103,7 +104,7 @@ pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Re
     codes(tx, query).await
 }
 
-/// Returns the device of a code, even if the code is gone.
+/// Returns the device of a code, even if the code is gone; `None` if the code does not exist or is not visible.
 pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");
     query.push_bind(access_code_id).push(" and a.workspace_id is not distinct from ");
@@ -119,7 +120,8 @@ pub(crate) const BACKUPS: &str = "case when d.backup_pool is null then 0 else
     (select count(*) from access_code b
      where b.pool_device_id = d.device_id and b.held_code is not null and b.deletion_requested_at is null) end";
 
-/// Row of a code with the device fields that responses need. The code is missing if the device has none.
+/// Row of a code with the device fields that responses need. The code is `None` in the one row that [`list_on_device`]
+/// gets for a device without codes that pass the filter.
 struct WithDevice {
     code: Option<AccessCodeRow>,
     device_id: Uuid,
@@ -147,12 +149,12 @@ impl FromRow<'_, PgRow> for WithDevice {
     }
 }
 
-/// Columns of a [`WithDevice`] after those of the code, from the device `d`.
+/// Columns of a [`WithDevice`] after those of the code, from the device `d`. [`BACKUPS`] follows as the last column.
 const OF_DEVICE: &str =
     ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
 impl WithDevice {
-    /// Converts the row into the code and its device; `None` if the device has no code.
+    /// Converts the row into the code and its device; `None` if the row has no code.
     fn read(self) -> Result<Option<(AccessCode, DeviceSummary)>> {
         let Some(code) = self.code else { return Ok(None) };
         let unknown_type = || Error::inconsistent("device", self.device_id, "device_type");
@@ -174,7 +176,7 @@ pub enum Ownership {
     /// Managed codes.
     #[default]
     Managed,
-    /// Unmanaged codes, which were put on the locks by other means than Seam.
+    /// Unmanaged codes, which were added outside Seam or converted to unmanaged.
     Unmanaged,
     /// Both kinds.
     Any,
@@ -223,8 +225,8 @@ pub async fn list(
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
 
-/// Returns the codes of one device that pass the filter, as [`list`] does; the filter need not name the device. `None`
-/// if the workspace has no such device. Uses one statement.
+/// Returns the codes of one device that pass the filter, as [`list`] does; `filter.device_id` is ignored. `None` if the
+/// workspace has no such device, or the caller may not see it. Uses one statement.
 pub async fn list_on_device(
     pool: &Pool,
     visibility: &Visibility,
@@ -264,7 +266,7 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
 }
 
-/// Pushes the conditions on the codes `a`, on devices `d`, and their order.
+/// Pushes the conditions on the codes `a` on devices `d`, except those on ids, and then the order and the limit.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     match filter.ownership {
         Ownership::Managed => drop(query.push(" and a.is_managed")),
@@ -281,6 +283,7 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
         query.push(" and a.code = ").push_bind(code.to_owned());
     }
     if let Some(search) = filter.search {
+        // A search does not find unmanaged codes by a PIN that their brand does not report.
         let hiding = brands::BRANDS.iter().filter(|brand| brand.hides_unmanaged_pins);
         let hiding: Vec<&str> = hiding.map(|brand| brand.device_type).collect();
         query.push(" and position(lower(").push_bind(search.to_owned());

@@ -70,7 +70,7 @@ pub(crate) async fn insert(
     )
     .execute(tx)
     .await
-    .map_err(workspaces::not_inserted)?;
+    .map_err(workspaces::insert_error)?;
     Ok(())
 }
 

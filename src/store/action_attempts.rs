@@ -66,8 +66,8 @@ pub struct Filter<'a> {
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id ");
-    // Ids are looked up by their own index. The condition on the workspace must not match another index: see the
-    // indexes in migrations/0001_main_job.sql.
+    // Ids are looked up by their own index. The condition on the workspace must then not match another index, and no
+    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.action_attempt_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_devices(&mut query, visibility, "a.device_id");

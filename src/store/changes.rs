@@ -30,10 +30,11 @@ pub struct Changes {
 /// Writes the changes, and removes the PIN groups that became empty. Sends no statement if nothing changed.
 ///
 /// # Errors
-/// The row of a changed code does not exist.
+/// [`Error::Internal`] if the row of a changed code does not exist.
 pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()> {
     let left_groups: BTreeSet<(Uuid, String)> =
         changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
+    // In the order of the writes in `statement`: the database reports the number of rows of the last write only.
     let rows =
         [changes.new_codes.len(), changes.action_attempts.len(), changes.events.len(), changes.changed_codes.len()];
     let Some(written) = rows.iter().rev().find(|rows| **rows > 0) else { return Ok(()) };

@@ -120,8 +120,8 @@ pub struct Filter<'a> {
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
-    // Ids are looked up by their own index. The condition on the workspace must not match another index: see the
-    // indexes in migrations/0001_main_job.sql.
+    // Ids are looked up by their own index. The condition on the workspace must then not match another index, and no
+    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
@@ -164,7 +164,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     rows.into_iter().map(Device::try_from).collect()
 }
 
-/// Returns a device, the settings of its workspace, and the [`Ids`] from which its ids and PINs are generated.
+/// Returns a device, the settings of its workspace, and the generator of the ids and PINs of the workspace.
 pub(crate) async fn with_settings(
     connection: &mut PgConnection,
     visibility: &Visibility,
@@ -172,6 +172,7 @@ pub(crate) async fn with_settings(
 ) -> Result<Option<(Ids, WorkspaceSettings, Device)>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
+    // Not "=": the device is found by its id, and this condition must not match another index (see [`list`]).
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
@@ -181,7 +182,8 @@ pub(crate) async fn with_settings(
     Ok(Some((ids, settings, row.try_into()?)))
 }
 
-/// Inserts new devices and the accounts that they need.
+/// Inserts new devices, and those of their accounts that do not exist yet, as connected accounts. A workspace has at
+/// most one account for each provider; the devices must have its id if it exists.
 ///
 /// # Errors
 /// [`Error::InUse`] if an id is already in use.
@@ -201,7 +203,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
          ) ",
     );
     DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0)));
-    query.build().execute(tx).await.map_err(workspaces::not_inserted)?;
+    query.build().execute(tx).await.map_err(workspaces::insert_error)?;
     Ok(())
 }
 
@@ -221,10 +223,10 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(next)
 }
 
-/// Writes the changed fields of locked devices.
+/// Writes the `changing` columns of these locked devices.
 ///
 /// # Errors
-/// The row of a device does not exist.
+/// [`Error::Internal`] if the row of a device does not exist.
 pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
     let expected = devices.len();
     let mut query = QueryBuilder::new("");
@@ -237,7 +239,8 @@ pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) ->
     Err(Error::Internal(format!("{written} devices were written instead of {expected}").into()))
 }
 
-/// Returns the statistics of the codes on these devices, for the devices that need them.
+/// Returns the statistics of the codes on those of these devices that need them ([`Device::needs_stats`]). Devices
+/// without codes are missing from the result. All devices must belong to one workspace.
 pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<HashMap<Uuid, DeviceStats>> {
     let ids: Vec<Uuid> = devices.iter().filter(|device| device.needs_stats()).map(|device| device.device_id).collect();
     if ids.is_empty() {

@@ -82,8 +82,8 @@ pub struct Filter {
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Result<Vec<EventRow>> {
     let mut query = QueryBuilder::new("select ");
     query.push(EventRow::COLUMNS).push(" from event a where workspace_id ");
-    // Ids are looked up by their own indexes. The condition on the workspace must not match another index: see the
-    // indexes in migrations/0001_main_job.sql.
+    // Ids are looked up by their own indexes. The condition on the workspace must then not match another index, and no
+    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");

@@ -1,4 +1,4 @@
-//! SQL of faults of operations. The workspace stores a flag for whether it has any.
+//! SQL of faults of operations. The flag `has_faults` of the workspace is true if it has any.
 
 use crate::clock::Timestamp;
 use crate::domain::access_code::lifecycle::FaultOutcome;
@@ -75,7 +75,8 @@ pub(crate) async fn save(tx: &mut PgConnection, faults: &[Fault]) -> Result<()> 
     Ok(())
 }
 
-/// Increments the number of faults of a workspace and returns it.
+/// Returns the ordinal of the next fault of a workspace, counting from 1. Also sets the flag, because the caller
+/// inserts the fault next.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         r#"update workspace set has_faults = true, faults_made = faults_made + 1 where workspace_id = $1
@@ -120,7 +121,8 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Fault>> 
     Ok(rows.into_iter().map(Fault::from).collect())
 }
 
-/// Removes a fault of a workspace. Returns false if no fault has this id.
+/// Removes a fault of a workspace. Returns false if no fault has this id. The workspace must be locked, so that no
+/// fault is added while the flag is computed.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!("delete from fault where fault_id = $1 and workspace_id = $2", fault_id, workspace_id)
         .execute(&mut *tx)

@@ -1,4 +1,4 @@
-//! SQL of HTTP faults. The workspace stores a flag for whether it has any.
+//! SQL of HTTP faults. The flag `has_http_faults` of the workspace is true if it has any.
 
 use crate::clock::Timestamp;
 use crate::domain::http_fault::{HttpFault, HttpFaultOutcome};
@@ -78,7 +78,8 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFaul
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
-/// Increments the number of HTTP faults of a workspace and returns it.
+/// Returns the ordinal of the next HTTP fault of a workspace, counting from 1. Also sets the flag, because the caller
+/// inserts the HTTP fault next.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
@@ -108,7 +109,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &Ht
     Ok(())
 }
 
-/// Removes an HTTP fault of a workspace. Returns false if no HTTP fault has this id.
+/// Removes an HTTP fault of a workspace. Returns false if no HTTP fault has this id. The workspace must be locked, so
+/// that no HTTP fault is added while the flag is computed.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!(
         "delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2",

@@ -9,7 +9,7 @@ use crate::postgres::Pool;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-/// Returns at most `limit` workspaces whose clock is live or running, ordered by id and starting after `behind`.
+/// Returns at most `limit` workspaces whose clock is live or running, ordered by id and starting after the id `behind`.
 pub(crate) async fn with_moving_clock(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<(Uuid, WorkspaceSettings)>> {
     let mut query = sqlx::QueryBuilder::new("select ");
     query.push(WorkspaceSettingsRow::COLUMNS).push(" from workspace w where w.workspace_id > ").push_bind(behind);
@@ -22,11 +22,12 @@ pub(crate) async fn with_moving_clock(pool: &Pool, behind: Uuid, limit: i64) -> 
     rows.into_iter().map(settings).collect()
 }
 
-/// Removes old rows from these workspaces, at most `limit` of each kind. Returns the number of removed rows, and true
-/// if no old rows are left.
+/// Removes old rows from these workspaces, at most `limit` of each kind. `before` contains an instant for each of the
+/// workspaces: rows before it are old. Returns the number of removed rows, and true if no old rows are left.
 ///
-/// Rows that another transaction has locked are skipped. A code is removed together with one of its events, if the code
-/// has been gone for as long itself; its action attempts were removed before.
+/// Rows that another transaction has locked are skipped. Old action attempts are removed first; while as many as
+/// `limit` are found, nothing else is removed. Then old events are removed, and with them the codes that they belong
+/// to, if these have been gone since before the same instant. So a code is removed after its action attempts.
 pub(crate) async fn remove_batch(
     pool: &Pool,
     workspace_ids: &[Uuid],

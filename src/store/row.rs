@@ -6,8 +6,8 @@
 ///   `generated` ones only by the database. A row without `changing` columns has no update.
 /// - Rows are read by the positions of their columns: looking each column up by name took a fifth of the time of a
 ///   list. A `select` of rows must therefore begin with `COLUMNS`.
-/// - Any number of rows is written in one statement, with each column as an array. Column and value are on one line
-///   here, so that two columns of the same type cannot be swapped.
+/// - Any number of rows is written in one statement, with each column as an array. Names and values of the columns come
+///   from the same list, so that two columns of the same type cannot be swapped.
 macro_rules! row {
     ($(#[$attribute:meta])* $row:ident of $table:ident {
         $key:ident: $key_type:ty,

@@ -11,7 +11,7 @@ pub(crate) mod writer;
 
 pub use self::checksum::checksum;
 
-use self::check::{Column, Columns, is_held};
+use self::check::{Column, Columns, is_in_snapshot};
 use self::conflict::{in_use, rejection};
 use self::document::{Clock, Document, FORMAT, VERSION};
 use self::raw::Items;
@@ -53,6 +53,8 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Statement that stores a snapshot of the current state. An existing snapshot with the same ordinal is replaced: only
+/// the initial state, with ordinal 0, is stored again.
 static TAKE_SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
     format!(
         "insert into snapshot (workspace_id, snapshot_id, ordinal, created_at, instant, is_imported, document)
@@ -66,8 +68,9 @@ static TAKE_SNAPSHOT: LazyLock<String> = LazyLock::new(|| {
 static SELECT_CURRENT: LazyLock<String> =
     LazyLock::new(|| in_pieces(&format!("select ({})::text as document", *DOCUMENT)));
 
-/// Returns a query for the document of `select` in pieces, because the buffer of a connection grows to its longest
-/// message.
+/// Returns a query that reads the document of `select` in pieces, because the buffer of a connection grows to its
+/// longest message. `select` returns at most one row, with the text of the document in a column `document`. Each row of
+/// the query is the length of the whole document and one piece.
 fn in_pieces(select: &str) -> String {
     format!(
         "select octet_length(all_of_it.bytes), substr(all_of_it.bytes, place, {BATCH})
@@ -131,8 +134,8 @@ pub(crate) async fn read_current(tx: &mut PgConnection, workspace_id: Uuid, cloc
     StoredSnapshot::gather(pieces).await?.ok_or(Error::NotFound(Resource::Workspace))
 }
 
-/// Stores an imported document as a snapshot of a workspace. The document is sent to the database in pieces: as a
-/// parameter of a statement it would be copied twice.
+/// Stores an imported document as a snapshot of a workspace. The document must be normalized ([`check::normalize`]). It
+/// is sent to the database in pieces: as a parameter of a statement it would be copied twice.
 pub(crate) async fn insert_imported(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -150,7 +153,8 @@ pub(crate) async fn insert_imported(
     let columns = format!("{snapshot_id}\t{workspace_id}\t{ordinal}\t{created_at}\t{instant}\ttrue\t");
     copy.send(columns.as_bytes()).await?;
     for piece in document.as_bytes().chunks(CHUNK_BYTES) {
-        // In the text format of COPY, the backslash is the only special character that a JSON text can contain.
+        // In the text format of COPY, backslashes, tabs and line breaks are special. A normalized JSON text contains
+        // only backslashes: it has no white space between values, and strings escape tabs and line breaks.
         let mut escaped = Vec::with_capacity(piece.len() + piece.len() / 8);
         for byte in piece {
             escaped.extend_from_slice(if *byte == b'\\' { br"\\" } else { std::slice::from_ref(byte) });
@@ -162,7 +166,7 @@ pub(crate) async fn insert_imported(
     Ok(())
 }
 
-/// Number of bytes per message to the database.
+/// Number of bytes of a document per message to the database, before backslashes are escaped.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Size limit in bytes for the rows of one insert statement, which exceeds it by at most one row, and for the pieces in
@@ -186,6 +190,7 @@ pub(crate) struct Listed {
     snapshot_id: Uuid,
     #[serde(with = "iso")]
     created_at: Timestamp,
+    /// Time of the clock of the workspace in the snapshot.
     #[serde(with = "iso")]
     now: Timestamp,
     is_imported: bool,
@@ -255,7 +260,7 @@ pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     .fetch_all(tx)
     .await?;
     let mut columns = Columns::new();
-    for column in found.into_iter().filter(|column| is_held(&column.name)) {
+    for column in found.into_iter().filter(|column| is_in_snapshot(&column.name)) {
         columns.entry(column.table.clone()).or_default().push(column);
     }
     Ok(columns)
@@ -278,8 +283,8 @@ pub(crate) async fn check_restorable(
 }
 
 /// Restores a document into a workspace, whatever its current state. The number of statements does not depend on the
-/// size of the document, except for one insert per [`BATCH`]. The workspace must be locked, and nothing below it;
-/// afterwards all of it is locked, in the usual order of locking.
+/// size of the document, except for one insert per [`BATCH`], and a few statements per [`DEVICES_PER_CHUNK`]. The
+/// workspace must be locked, but none of its PIN groups and devices; this function locks them, in the usual order.
 ///
 /// # Errors
 /// The document cannot be restored: an id is in use in another workspace, or a constraint of the database is violated.
@@ -293,6 +298,7 @@ pub(crate) async fn restore_document(
     restore(tx, workspace_id, document, columns, machine_now).await.map_err(rejection)
 }
 
+/// Does the work of [`restore_document`], with the errors of the database as they are.
 async fn restore(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -308,16 +314,16 @@ async fn restore(
     workspaces::set_clock(tx, workspace_id, clock).await?;
     lock_pin_groups(tx, workspace_id, document).await?;
     let existing_devices = workspaces::lock_devices(tx, workspace_id).await?;
-    // Rows that no transaction waits for are deleted and inserted again; rows that are locked stay in place and are
-    // updated.
-    for table in TABLES.iter().rev().filter(|table| !table.is_locked) {
+    // Rows of most tables are deleted and inserted again. Accounts and devices stay in place and are updated, see
+    // [`Table::is_locked`]; only those that are not in the document are deleted.
+    for table in TABLES.iter().rev().filter(|table| !table.updates_in_place) {
         let delete = format!("delete from {} where workspace_id = $1", table.name);
         sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
     }
     let mut existing_ids: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", existing_devices)]);
     let accounts = accounts::list(tx, workspace_id).await?;
     existing_ids.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
-    for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.is_locked) {
+    for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.updates_in_place) {
         let document_ids: HashSet<Uuid> =
             keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();
         let removed_ids =
@@ -338,7 +344,7 @@ async fn restore(
 /// Number of devices whose codes are processed together.
 const DEVICES_PER_CHUNK: usize = 1000;
 
-/// Recomputes the due times of the codes of a workspace; those in the document may differ.
+/// Recomputes the due times of the codes of a workspace. Those in the document may differ, and it has no wake times.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
     let visibility = Visibility::all_of(workspace_id);
@@ -376,13 +382,14 @@ async fn keys(table: &Table, rows: &RawValue) -> Result<Vec<String>> {
     Ok(keys)
 }
 
-/// Returns the columns that are present in the rows, quoted. Missing columns take their default.
+/// Returns the quoted names of the columns that are present in this row. Missing columns take their default.
 fn present_columns(table: &Table, row: &Value, columns: &Columns) -> Vec<String> {
     let columns = columns.get(table.name).map_or(&[][..], Vec::as_slice);
     let present_columns = columns.iter().filter(|column| row.get(&column.name).is_some());
     present_columns.map(|column| format!("\"{}\"", column.name)).collect()
 }
 
+/// Updates the row of the workspace from the document. Columns that the document does not contain keep their values.
 async fn put_workspace(tx: &mut PgConnection, workspace_id: Uuid, row: &RawValue, columns: &Columns) -> Result<()> {
     let present_columns = present_columns(&WORKSPACE, &serde_json::from_str(row.get())?, columns);
     let set: Vec<String> = present_columns.iter().map(|column| format!("{column} = new.{column}")).collect();
@@ -432,7 +439,7 @@ async fn reject_ids_of_other_workspaces(
 }
 
 /// Inserts the rows of one table, in batches and in the order of the document, so that new sequence numbers have the
-/// same order. Rows of a locked table that exist already are updated. All rows have the columns of the first one:
+/// same order. If [`Table::updates_in_place`], existing rows are updated. All rows have the columns of the first one:
 /// [`check::normalize`] ensures it for imported documents, and other documents were written by the database.
 async fn put_rows(
     tx: &mut PgConnection,
@@ -452,14 +459,14 @@ async fn put_rows(
         "insert into {name} as kept (workspace_id, {names})
          select $1, {names} from json_populate_recordset(null::{name}, $2::text::json) with ordinality as new
          order by ordinality {}",
-        if table.is_locked { &on_conflict } else { "" }
+        if table.updates_in_place { &on_conflict } else { "" }
     );
     while rows.peek().is_some() {
         let (batch, count) = compute::sized(is_long, || batch(&mut rows)).await;
         let insert = AssertSqlSafe(insert.clone());
-        let writer = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
+        let result = sqlx::query(insert).bind(workspace_id).bind(batch).execute(&mut *tx).await?;
         // A row was not written: another workspace has taken its id since the check.
-        if writer.rows_affected() != count {
+        if result.rows_affected() != count {
             return Err(in_use(key));
         }
     }

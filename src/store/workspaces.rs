@@ -39,7 +39,8 @@ impl From<WorkspaceRow> for Workspace {
     }
 }
 
-/// Returns the workspace that has this token of this kind.
+/// Returns the workspace that has this token. `kind` is the kind of the credential: `api_key` or
+/// `personal_access_token`.
 pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
     let row = sqlx::query_as!(
         WorkspaceRow,
@@ -114,7 +115,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
     )
     .execute(&mut *tx)
     .await
-    .map_err(not_inserted)?;
+    .map_err(insert_error)?;
     sqlx::query!(
         "insert into credential (workspace_id, token, kind)
          values ($1, $2, 'api_key'), ($1, $3, 'personal_access_token')",
@@ -124,10 +125,11 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
     )
     .execute(tx)
     .await
-    .map_err(not_inserted)?;
+    .map_err(insert_error)?;
     Ok(())
 }
 
+/// Returns the values of the columns `clock_mode`, `clock_at`, `clock_since` and `clock_rate`.
 fn clock_columns(clock: WorkspaceClock) -> (&'static str, Option<Timestamp>, Option<Timestamp>, Option<f64>) {
     match clock {
         WorkspaceClock::Live => ("live", None, None, None),
@@ -255,7 +257,8 @@ pub(crate) async fn set_programming(
     Ok(())
 }
 
-/// Sets the rate limits of the devices of a workspace. Returns false if the workspace does not exist.
+/// Sets the rate limits of the devices of a workspace; `None`: no limits. Returns false if the workspace does not
+/// exist.
 pub(crate) async fn set_rate_limits(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -283,7 +286,8 @@ pub(crate) struct WorkspaceUpdate {
     pub refuse_begun_windows: Option<bool>,
 }
 
-/// Changes settings of a workspace. Returns both settings after the change; `None` if the workspace does not exist.
+/// Changes settings of a workspace. Returns both settings after the change, in the order of the fields of
+/// [`WorkspaceUpdate`]; `None` if the workspace does not exist.
 pub(crate) async fn update_settings(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -310,7 +314,8 @@ pub(crate) async fn update_settings(
 /// [`Error::NotFound`] of [`Resource::Workspace`].
 pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     // The devices are deleted first, in a separate transaction: a request that has just created a PIN group, and so
-    // refers to the workspace, may be waiting for one of them.
+    // refers to the workspace, may be waiting for one of them. Deleting the workspace waits for that request, so one
+    // transaction for both would be a deadlock.
     let mut tx = pool.begin(workspace_id).await?;
     tx.allow_long().await?;
     delete_devices(&mut tx, workspace_id).await?;
@@ -342,8 +347,8 @@ async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()>
     Ok(())
 }
 
-/// Locks all devices of a workspace in the order of their ids, and returns the ids: nothing can change in the workspace
-/// until the transaction ends. The workspace itself must be locked.
+/// Locks all devices of a workspace in the order of their ids, and returns the ids: no device or code of the workspace
+/// can change until the transaction ends. The workspace itself must be locked, so that no device is added.
 pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     let ids = sqlx::query!(
         "select device_id from device where workspace_id = $1 order by device_id for update",
@@ -354,8 +359,9 @@ pub(crate) async fn lock_devices(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(ids.into_iter().map(|row| row.device_id).collect())
 }
 
-/// Converts the error of an insert: to [`Error::InUse`] if a unique value is already in use.
-pub(super) fn not_inserted(error: sqlx::Error) -> Error {
+/// Converts the error of an insert: to [`Error::InUse`] with the name of the value if one of the unique values below is
+/// already in use, and otherwise to the usual error of the database.
+pub(super) fn insert_error(error: sqlx::Error) -> Error {
     let parameter = error.as_database_error().filter(|error| error.is_unique_violation());
     let parameter = parameter.and_then(|error| error.constraint()).and_then(|constraint| match constraint {
         "workspace_pkey" => Some("workspace_id"),

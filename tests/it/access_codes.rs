@@ -50,6 +50,6 @@ pub(crate) async fn with_assigned_pin(workspace: &TestWorkspace, access_code: &V
 /// Returns the PIN of a code.
 pub(crate) fn pin(access_code: &Value) -> &str {
     let pin = access_code["code"].as_str().unwrap();
-    assert!(pin.bytes().all(|digit| digit.is_ascii_digit()), "{pin} is no PIN");
+    assert!(pin.bytes().all(|digit| digit.is_ascii_digit()), "{pin} is not a PIN");
     pin
 }

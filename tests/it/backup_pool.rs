@@ -124,7 +124,7 @@ fn use_backup_access_code_pool_fills_the_pool_before_the_response() {
             let created = created.get("access_code").unwrap_or(&created["access_codes"][0]);
             assert_eq!(created["is_backup_access_code_available"], true, "{path}");
             assert_eq!((&created["is_backup"], &created["status"]), (&json!(false), &json!("unset")));
-            assert!(is_available(&workspace, &plain).await, "a code of the lock without the flag, and an ongoing one");
+            assert!(is_available(&workspace, &plain).await, "true for an ongoing code created without the pool, too");
             let pool = backups(&workspace, 0).await;
             assert_eq!((pool.len(), memory(&workspace, 0).await.len()), (5, 5));
             for backup in &pool {
@@ -148,7 +148,7 @@ fn use_backup_access_code_pool_fills_the_pool_before_the_response() {
             assert_eq!(
                 (backups(&workspace, 0).await, count_unpulled(&workspace).await),
                 (pool, 5),
-                "a pool is filled once"
+                "a full pool gets no more backups"
             );
             let elsewhere = workspace.create(on_lock(&workspace, 1, json!({}))).await;
             assert_eq!(elsewhere["is_backup_access_code_available"], false);
@@ -361,8 +361,8 @@ fn pulled_backup_is_replaced_in_the_pool() {
         let code = workspace.create(guest(&workspace, 0)).await;
         let before = backups(&workspace, 0).await;
         pull(&workspace, &code).await;
-        assert_eq!(count_unpulled(&workspace).await, 5, "there is a new one at once");
-        assert_eq!(backups(&workspace, 0).await, before, "and the lock does not hold it yet");
+        assert_eq!(count_unpulled(&workspace).await, 5, "the pool has a new backup at once");
+        assert_eq!(backups(&workspace, 0).await, before, "the new backup is not on the lock yet");
         assert!(is_available(&workspace, &code).await);
         workspace.advance("PT0.249S").await;
         assert_eq!(backups(&workspace, 0).await.len(), 5);
@@ -426,21 +426,21 @@ fn concurrent_pulls_never_share_a_backup() {
             let codes = guests(&workspace, originals).await;
             let got = pull_together(&workspace, &codes.iter().collect::<Vec<_>>()).await;
             let pulled: Vec<&String> = got.iter().flatten().collect();
-            assert_eq!(pulled.len(), size as usize, "of {originals}");
-            assert_eq!(pulled.iter().collect::<BTreeSet<_>>().len(), pulled.len(), "each is pulled once");
+            assert_eq!(pulled.len(), size as usize, "pulls for {originals} codes");
+            assert_eq!(pulled.iter().collect::<BTreeSet<_>>().len(), pulled.len(), "each backup is pulled once");
             for (code, got) in codes.iter().zip(&got) {
                 let code = workspace.access_code(&code["access_code_id"]).await;
                 assert_eq!(code["pulled_backup_access_code_id"], json!(got));
             }
             assert_eq!(events_of_type(&workspace, "access_code.backup_access_code_pulled").await.len(), pulled.len());
-            assert_eq!(count_unpulled(&workspace).await, i64::from(size), "each is replaced once");
+            assert_eq!(count_unpulled(&workspace).await, i64::from(size), "each pulled backup is replaced once");
         }
         for (times, size) in [(16, 1), (20, 5)] {
             let workspace = with_pool(size).await;
             let code = workspace.create(guest(&workspace, 0)).await;
             let got = pull_together(&workspace, &vec![&code; times]).await;
             assert_eq!(got.iter().flatten().count(), times);
-            assert_eq!(got.iter().collect::<BTreeSet<_>>().len(), 1, "one original has one backup");
+            assert_eq!(got.iter().collect::<BTreeSet<_>>().len(), 1, "all pulls for a code return the same backup");
             assert_eq!(events_of_type(&workspace, "access_code.backup_access_code_pulled").await.len(), 1);
             assert_eq!(count_unpulled(&workspace).await, i64::from(size));
         }
@@ -606,7 +606,7 @@ fn failed_refill_leaves_a_warning_until_the_pool_is_full() {
         let code = workspace.create(guest(&workspace, 0)).await;
         fault(&workspace, json!({ "operation": "refill", "outcome": { "fail": {} }, "times": 1 })).await;
         pull(&workspace, &code).await;
-        assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "it may still work");
+        assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "no warning before the refill has failed");
         workspace.advance("PT0.25S").await;
         let shown = device(&workspace, 0).await;
         assert_eq!((warning_codes(&shown), error_codes(&shown)), (vec!["partial_backup_access_code_pool"], vec![]));
@@ -630,7 +630,7 @@ fn lock_warns_about_more_pulled_backups_than_its_pool_size() {
                 let mut params = guest(&workspace, 0);
                 params["ends_at"] = json!(format!("2026-03-{day}T12:00:00Z"));
                 let code = workspace.create(params).await;
-                assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "as many as it holds are no matter");
+                assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "no warning up to the pool size");
                 pull(&workspace, &code).await;
                 workspace.advance("PT1S").await;
             }
@@ -638,7 +638,7 @@ fn lock_warns_about_more_pulled_backups_than_its_pool_size() {
             advance_to(&workspace, "2026-03-13T11:59:59.999Z").await;
             assert_eq!(warning_codes(&device(&workspace, 0).await), ["many_active_backup_codes"]);
             advance_to(&workspace, "2026-03-13T12:00:00.250Z").await;
-            assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "expired codes kept: {keeps}");
+            assert_eq!(warning_codes(&device(&workspace, 0).await), [""; 0], "keep_expired_access_codes: {keeps}");
         }
     });
 }
@@ -699,7 +699,7 @@ fn enabled_pool_is_refilled_while_its_old_backups_are_removed() {
         assert!(is_available(&workspace, &code).await);
         set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
         let again = workspace.create(guest(&workspace, 0)).await;
-        assert_eq!(again["is_backup_access_code_available"], true, "a code that asks for it does the same");
+        assert_eq!(again["is_backup_access_code_available"], true, "a create request enables the pool, too");
         workspace.advance("PT0.25S").await;
         assert_eq!(backups(&workspace, 0).await.len(), 3);
     });
@@ -804,7 +804,7 @@ fn enlarged_pool_is_filled_and_reduced_pool_keeps_its_backups() {
         set(&workspace, 0, json!({ "backup_access_code_pool_enabled": false })).await;
         set(&workspace, 0, json!({ "backup_access_code_pool_size": 3 })).await;
         workspace.advance("PT1S").await;
-        assert_eq!(count_unpulled(&workspace).await, 0, "a pool that is off has no size");
+        assert_eq!(count_unpulled(&workspace).await, 0, "a disabled pool is not filled");
     });
 }
 
@@ -831,7 +831,7 @@ fn failure_event_has_the_pool_errors_of_its_instant_for_any_clock_step() {
                                  "event_type": "access_code.failed_to_set_on_device" });
             let event = workspace.post("/events/list", params).await.ok()["events"][0].clone();
             assert_eq!(event["occurred_at"], "2026-03-02T12:05:00.250Z");
-            assert_eq!(event["device_errors"], json!([]), "the pool is filled by then");
+            assert_eq!(event["device_errors"], json!([]), "the pool has been filled before");
             device_errors.push(event["device_errors"].clone());
         }
         assert_eq!(device_errors[0], device_errors[1]);
@@ -857,7 +857,7 @@ fn code_is_programmed_before_the_backups_of_its_own_request() {
                 assert_eq!(set["status"], "set", "{capacity} {programming}");
                 let own = set["errors"].as_array().unwrap().iter().find(|error| error["is_access_code_error"] == true);
                 assert_eq!(own, None, "{capacity} {programming}");
-                assert_eq!(memory(&workspace, 0).await.len(), capacity, "backups take what is left");
+                assert_eq!(memory(&workspace, 0).await.len(), capacity, "backups use the remaining places");
             }
         }
     });

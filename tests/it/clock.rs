@@ -232,7 +232,7 @@ fn locks_are_created_by_count_or_by_list_in_the_order_of_the_request() {
         assert_eq!(created_types, types);
         assert_eq!(workspace.post("/devices/list", json!({})).await.ok()["devices"], json!(workspace.devices));
         let account = |index: usize| &workspace.devices[index]["connected_account_id"];
-        assert_eq!(account(1), account(3), "locks of one maker are of one account");
+        assert_eq!(account(1), account(3), "locks of the same manufacturer have the same account");
         assert_ne!(account(0), account(1));
         let created = workspace.post("/_emulator/devices/create", json!({ "device_type": "august_lock" })).await.ok();
         assert_eq!(created["device"]["connected_account_id"], *account(1));
@@ -452,7 +452,7 @@ fn workspace_id_that_is_unknown_or_not_that_of_the_key_is_rejected() {
             workspace.post(path, json!({ "workspace_id": other.workspace_id })).await.invalid("workspace_id");
         }
         workspace.post("/_emulator/clock/hold", json!({ "workspace_id": workspace.workspace_id })).await.ok();
-        assert_eq!(clock(&other).await, held(START), "the other one is unharmed");
+        assert_eq!(clock(&other).await, held(START), "the clock of the other workspace is unchanged");
     });
 }
 
@@ -664,7 +664,7 @@ fn clock_continues_from_its_time_when_it_is_held_and_run_again() {
         let from = seen.last().unwrap().clone();
         while clock(&workspace).await.1 == from {}
         workspace.tick().await;
-        assert_eq!(workspace.access_code(&second["access_code_id"]).await["status"], "set", "letting go wakes codes");
+        assert_eq!(workspace.access_code(&second["access_code_id"]).await["status"], "set", "programmed by the tick");
         seen.push(clock(&workspace).await.1);
         seen.push(workspace.post("/_emulator/clock/hold", json!({})).await.ok()["now"].as_str().unwrap().to_owned());
         assert!(seen.is_sorted(), "{seen:?}");
@@ -822,11 +822,7 @@ fn clock_can_reach_the_end_of_the_year_9999() {
         }
         workspace.advance_to(LAST).await;
         let list = workspace.post("/access_codes/list", json!({ "device_id": workspace.lock(0) })).await.ok();
-        assert_eq!(
-            list["access_codes"].as_array().unwrap().len(),
-            6,
-            "the one that has ended is on its way off the lock"
-        );
+        assert_eq!(list["access_codes"].as_array().unwrap().len(), 6, "the code that has ended is still being removed");
         workspace.post("/_emulator/clock/advance", json!({ "by": "PT0.001S" })).await.invalid("by");
     });
 }
@@ -858,7 +854,7 @@ fn until_next_stops_at_retries_and_a_year_of_retries_can_be_advanced() {
         assert_eq!(
             workspace.get("/_emulator/faults/list").await.ok()["faults"][0]["used"],
             used,
-            "nothing has happened"
+            "the fault was not applied"
         );
     });
 }

@@ -59,7 +59,7 @@ impl Tickers {
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = |stop: Arc<AtomicBool>| async move {
             while !stop.load(Ordering::Relaxed) {
-                scheduler::tick(&app()).await.expect("the scheduler works");
+                scheduler::tick(&app()).await.expect("the scheduler returns no error");
                 tokio::task::yield_now().await;
             }
         };
@@ -210,7 +210,7 @@ fn concurrent_requests_of_every_kind_break_no_invariant() {
         tickers.stop().await;
         let peaks = peak_code_counts(&workspace).await;
         assert!(peaks[1] <= 9 && peaks[4] <= 9, "{peaks:?}");
-        assert!(peaks.iter().any(|peak| *peak > 9), "the others are not capped: {peaks:?}");
+        assert!(peaks.iter().any(|peak| *peak > 9), "only the locks with a capacity are limited: {peaks:?}");
         // An hour on the held clock completes all operations that are due.
         workspace.post("/_emulator/clock/hold", json!({})).await.ok();
         workspace.advance("PT1H").await;
@@ -365,7 +365,7 @@ fn codes_created_and_deleted_while_the_clock_is_moved_are_all_processed() {
         let late = "select count(*) from event e join access_code a using (access_code_id)
              where e.workspace_id = $1 and e.occurred_at < a.created_at";
         let late: i64 = sqlx::query_scalar(late).bind(id_of(&workspace)).fetch_one(app().pool.raw()).await.unwrap();
-        assert_eq!(late, 0, "nothing happens to a code before it is made");
+        assert_eq!(late, 0, "no event is older than its code");
     });
 }
 
@@ -388,7 +388,7 @@ fn clock_run_during_deletes_leaves_no_due_code_without_a_wake_time() {
                 .fetch_one(app().pool.raw())
                 .await
                 .unwrap();
-            assert_eq!(without_wake_time, 0, "nothing but the passing of time is needed for them to go");
+            assert_eq!(without_wake_time, 0, "each code that is due has a wake time");
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }
     });
@@ -451,7 +451,7 @@ fn request_cancelled_during_begin_leaves_no_transaction_open() {
         assert_ne!(
             transaction().await.unwrap(),
             transaction().await.unwrap(),
-            "each statement is a transaction of its own"
+            "each statement runs in a separate transaction"
         );
     });
 }
@@ -504,6 +504,26 @@ fn tick_that_fails_returns_an_error_and_the_next_tick_does_the_work() {
         assert!(scheduler::tick(&disconnected).await.is_err());
         workspace.tick().await;
         assert_eq!(workspace.access_code(&id).await["status"], "set");
-        assert_eq!(workspace.events_of(&id).await.len(), 2, "created and set, each once");
+        assert_eq!(workspace.events_of(&id).await.len(), 2, "one event for the creation and one for set_on_device");
+    });
+}
+
+#[test]
+fn transaction_whose_commit_fails_leaves_the_pool_usable() {
+    run(async {
+        let shared = app();
+        let options = shared.pool.raw().connect_options().as_ref().clone();
+        let pool = Pools::lazy(options, PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) }).requests;
+        let workspace_id = Uuid::nil();
+        let mut transaction = pool.begin(workspace_id).await.unwrap();
+        let deferred = "create temp table pair (id int unique deferrable initially deferred);
+                        insert into pair values (1), (1)";
+        sqlx::raw_sql(deferred).execute(&mut *transaction).await.unwrap();
+        assert!(transaction.commit().await.is_err(), "the deferred constraint fails at the commit");
+        for _ in 0..2 {
+            let mut transaction = pool.begin(workspace_id).await.unwrap();
+            sqlx::raw_sql("select 1").execute(&mut *transaction).await.unwrap();
+            transaction.commit().await.unwrap();
+        }
     });
 }

@@ -85,12 +85,12 @@ fn paths_accept_the_methods_of_the_contract_and_reject_all_others() {
                     let error = ask(method, path, &headers, "{}").await.error(405, "method_not_allowed");
                     assert_eq!(error["message"], format!("only {} accepted", accepted.join(",")), "{method} {path}");
                 }
-                assert_eq!(listed.len(), accepted.len(), "{path} takes a method nobody asked about");
+                assert_eq!(listed.len(), accepted.len(), "{path} accepts a method that is not in METHODS");
                 for method in listed {
                     let reply = ask(method, path, &headers, "{}").await;
                     assert!(
                         matches!(reply.status, 200 | 400),
-                        "{method} {path} answered {} {}",
+                        "{method} {path} returned {} {}",
                         reply.status,
                         reply.body
                     );
@@ -401,14 +401,14 @@ fn contract_equals_that_of_seam_except_texts_and_published_deviations() {
                 assert_ne!(
                     remove_at(&mut latchkey, pointer),
                     remove_at(&mut seam, pointer),
-                    "{pointer} is no deviation"
+                    "{pointer} is not a deviation"
                 );
             }
             // The document equals Seam's, and the behavior of the server differs.
             Some("behavior") => {
                 let of = |document: &Value| remove_at(&mut document.clone(), pointer);
                 assert_eq!(of(&latchkey), of(&seam), "{pointer} is a deviation of the document too");
-                assert!(!of(&latchkey).is_empty(), "{pointer} leads nowhere");
+                assert!(!of(&latchkey).is_empty(), "{pointer} does not exist");
             }
             _ => panic!("{pointer} has no kind"),
         }

@@ -39,7 +39,7 @@ fn devices_list_applies_each_filter_and_combines_them() {
     run(async {
         let workspace = house().await;
         let account = |index: usize| workspace.devices[index]["connected_account_id"].clone();
-        assert_eq!(account(0), account(3), "locks of one brand are connected through one account");
+        assert_eq!(account(0), account(3), "locks of the same brand have the same account");
         assert_ne!(account(0), account(1));
         let ids = |indexes: &[usize]| indexes.iter().map(|index| workspace.lock(*index)).collect::<Vec<_>>();
         for (params, found) in [
@@ -188,7 +188,7 @@ fn device_shows_its_capabilities_and_whether_it_is_online() {
         let properties = &odd["properties"];
         assert_eq!((&odd["display_name"], &properties["online"]), (&json!("Odd one"), &json!(false)));
         assert_eq!(odd["errors"][0]["error_code"], "device_disconnected");
-        assert_eq!(odd["can_program_online_access_codes"], true, "an offline lock takes codes for later");
+        assert_eq!(odd["can_program_online_access_codes"], true, "an offline lock accepts codes");
         assert_eq!(properties["supported_code_lengths"], json!([7]));
         assert_eq!(properties["max_active_codes_supported"], 3);
         assert_eq!(
@@ -215,7 +215,7 @@ fn default_sandbox_has_ten_locks_that_suit_the_examples_of_clients() {
         let ids = |devices: &[latchkey::testing::domain::device::Device]| -> Vec<String> {
             devices.iter().map(|device| device.device_id.to_string()).collect()
         };
-        assert_eq!((initial.len(), ids(&again)), (10, ids(&initial)), "it is made once");
+        assert_eq!((initial.len(), ids(&again)), (10, ids(&initial)), "the sandbox is created once");
 
         let listed = post_as(API_KEY, "/devices/list", json!({})).await.ok();
         let locks = listed["devices"].as_array().unwrap();

@@ -341,7 +341,7 @@ fn body_of_null_is_read_as_an_empty_object_on_every_route_and_method() {
                 assert_eq!(listed["devices"].as_array().unwrap().len(), 1);
                 let by_query = format!("/devices/get?device_id={lock}");
                 let found = workspace.ask(method, &by_query, &[JSON], null).await.ok();
-                assert_eq!(found["device"]["device_id"], lock, "the query still counts");
+                assert_eq!(found["device"]["device_id"], lock, "the query parameters apply");
                 let missing = workspace.ask(method, "/access_codes/generate_code", &[JSON], null).await;
                 assert_eq!(missing.invalid("device_id"), ["Required"]);
             }

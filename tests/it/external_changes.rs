@@ -91,7 +91,7 @@ fn external_change_is_reverted_and_reported_as_an_error() {
             workspace.advance("PT0.249S").await;
             assert_eq!(error_codes(&workspace.access_code(id).await), [CONFLICT]);
             workspace.advance("PT0.001S").await;
-            assert_eq!(workspace.access_code(id).await, code, "as if nothing had been");
+            assert_eq!(workspace.access_code(id).await, code, "the same as before the change");
             assert_eq!(properties(&workspace.memory(0).await[0]), properties(&code));
             assert_eq!(
                 events(&workspace, id).await,
@@ -109,7 +109,7 @@ fn external_change_is_reverted_and_reported_as_an_error() {
                 workspace.post(CHANGE, on_lock(&workspace, 0, json!({ "code": "135790", "name": "guest" }))).await.ok();
             assert_eq!(back["access_code"], code, "{device_type}");
             workspace.advance("PT1S").await;
-            assert_eq!(events(&workspace, id).await.len(), 5, "{device_type}: each change is told");
+            assert_eq!(events(&workspace, id).await.len(), 5, "{device_type}: each change has an event");
         }
     });
 }
@@ -150,7 +150,7 @@ fn external_removal_is_reverted_until_the_code_ends() {
             assert_eq!(error["created_at"], format!("2026-03-02T12:00:0{second}.000Z"));
             assert_eq!((&removed["appearance"], workspace.memory(0).await.len()), (&Value::Null, 0));
             workspace.advance("PT0.25S").await;
-            assert_eq!(workspace.access_code(id).await, code, "back again");
+            assert_eq!(workspace.access_code(id).await, code, "the code is restored");
             assert_eq!(properties(&workspace.memory(0).await[0]), properties(&code));
             workspace.advance("PT0.75S").await;
         }
@@ -256,8 +256,8 @@ fn external_change_that_is_undone_at_the_lock_leaves_no_warning() {
             let fields = json!([{ "field": "name", "from": "guest", "to": name }]);
             assert_eq!(renamed["warnings"][0]["modified_fields"], fields);
         }
-        assert_eq!(rename("guest").await, code, "as if nothing had been");
-        assert_eq!(events(&workspace, id).await.len(), 5, "each change is told");
+        assert_eq!(rename("guest").await, code, "the same as before the change");
+        assert_eq!(events(&workspace, id).await.len(), 5, "each change has an event");
     });
 }
 
@@ -272,7 +272,7 @@ fn allowed_external_change_stays_until_the_code_is_updated() {
             let changed = workspace.access_code(id).await;
             assert_eq!((&changed["status"], &changed["pending_mutations"]), (&json!("set"), &json!([])));
             workspace.advance("P1D").await;
-            assert_eq!(summary_of(&workspace, id).await, "gone", "it still ends");
+            assert_eq!(summary_of(&workspace, id).await, "gone", "the code is gone after its end");
         }
         let workspace =
             TestWorkspace::with(json!([{ "device_type": "wyze_lock" }, { "device_type": "wyze_lock" }])).await;
@@ -288,7 +288,7 @@ fn allowed_external_change_stays_until_the_code_is_updated() {
         let changed = workspace.access_code(id).await;
         assert_eq!((summary(&changed).as_str(), &changed["code"]), ("set", &json!("24680")));
         assert_eq!(changed["warnings"][0]["warning_code"], "external_modification_in_effect");
-        assert_eq!(changed["common_code_key"], Value::Null, "codes with one key have one PIN");
+        assert_eq!(changed["common_code_key"], Value::Null, "the code left its group, because its PIN differs");
         assert_eq!(workspace.access_code(&linked["access_code_id"]).await["common_code_key"], "key");
         assert_eq!(events(&workspace, id).await.len(), 3, "nothing was programmed");
         workspace.post("/access_codes/update", json!({ "access_code_id": id, "name": "cleaner" })).await.ok();

@@ -55,7 +55,7 @@ fn fault_applies_only_to_the_operations_it_matches() {
             ids.push(created["fault_id"].clone());
         }
         let listed: Vec<Value> = faults(&workspace).await.iter().map(|fault| fault["fault_id"].clone()).collect();
-        assert_eq!(listed, ids, "in the order in which they were made");
+        assert_eq!(listed, ids, "in the order of creation");
         let codes =
             [create_code(&workspace, 0).await, create_code(&workspace, 1).await, create_code(&workspace, 2).await];
         move_clock_to(&workspace, 1000).await;
@@ -73,7 +73,7 @@ fn fault_applies_only_to_the_operations_it_matches() {
         {
             assert_eq!(state_of(&workspace, code).await, expected);
         }
-        assert_eq!(fault_uses(&workspace).await, [1, 1, 0, 0, 0, 0, 0], "those of no operation are there and unused");
+        assert_eq!(fault_uses(&workspace).await, [1, 1, 0, 0, 0, 0, 0], "unused if no operation matches");
 
         delete_fault(&workspace, &ids[0]).await;
         delete_fault(&workspace, &ids[1]).await;
@@ -246,7 +246,7 @@ fn programming_by_hand_waits_for_a_step_request() {
         assert_eq!(
             state_of(&workspace, other).await,
             "setting creating delay_in_setting_on_device",
-            "one code, one step"
+            "a step affects only its code"
         );
         let nothing_to_do = step(&workspace, id).await.error(409, "conflict");
         assert!(nothing_to_do["message"].as_str().unwrap().contains("no operation to do"), "{nothing_to_do}");
@@ -343,7 +343,7 @@ fn until_quiet_does_not_wait_for_retries() {
         let failing = create_code(&workspace, 0).await;
         assert_eq!(advance_until_idle(&workspace).await, 250);
         assert_eq!(state_of(&workspace, &failing).await, FAILED);
-        assert_eq!(advance_until_idle(&workspace).await, 250, "quiet is quiet");
+        assert_eq!(advance_until_idle(&workspace).await, 250, "an idle workspace stays at its instant");
         // The clock moves past all other due work.
         let other = workspace.create(window(&workspace, 1, DAY, 2 * DAY)).await["access_code_id"].clone();
         assert_eq!(advance_until_idle(&workspace).await, 2 * DAY + 250);
@@ -352,7 +352,7 @@ fn until_quiet_does_not_wait_for_retries() {
             ("gone".to_owned(), FAILED.to_owned())
         );
         let next = workspace.post("/_emulator/clock/advance", json!({ "until": "next" })).await.ok();
-        assert!(next["now"].as_str().unwrap() > after(2 * DAY + 250).as_str(), "the next attempt is something to come");
+        assert!(next["now"].as_str().unwrap() > after(2 * DAY + 250).as_str(), "the next attempt counts as a due step");
         delete_fault(&workspace, &broken).await;
         move_clock_to(&workspace, 3 * DAY).await;
         assert_eq!(state_of(&workspace, &failing).await, "set");
@@ -438,7 +438,7 @@ fn until_quiet_does_not_wait_for_a_step_replaced_by_an_earlier_one() {
         assert_eq!(
             advance_until_idle(&workspace).await,
             300 * DAY + 250,
-            "and it is quiet although the removal fails for ever"
+            "idle, although the removal is retried without limit"
         );
     });
 }

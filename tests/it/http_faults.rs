@@ -52,13 +52,13 @@ fn oldest_matching_http_fault_that_is_not_exhausted_applies() {
         }
         let listed: Vec<Value> =
             http_faults(&workspace).await.iter().map(|fault| fault["http_fault_id"].clone()).collect();
-        assert_eq!(listed, ids, "in the order in which they were made");
+        assert_eq!(listed, ids, "in the order of creation");
         let mut statuses = Vec::new();
         for method in ["POST", "GET", "GET", "GET", "PUT", "POST"] {
             statuses.push(workspace.request(method, "/devices/list").await.status);
         }
-        assert_eq!(statuses, [503, 504, 503, 200, 418, 200], "before even the method is looked at");
-        assert_eq!(used(&workspace).await, [0, 1, 2, 0, 1], "those of no request are there and unused");
+        assert_eq!(statuses, [503, 504, 503, 200, 418, 200], "faults apply before the check of the method");
+        assert_eq!(used(&workspace).await, [0, 1, 2, 0, 1], "unused if no request matches");
         assert_eq!(http_faults(&workspace).await[1]["is_exhausted"], true);
         workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": ids[4] })).await.ok();
         workspace.request("PUT", "/devices/list").await.error(405, "method_not_allowed");
@@ -244,7 +244,7 @@ fn http_faults_with_invalid_parameters_are_rejected() {
             workspace.post("/_emulator/http_faults/create", params).await.error(400, "invalid_input");
         }
         workspace.post("/_emulator/http_faults/create", json!({})).await.invalid("outcome");
-        assert_eq!(http_faults(&workspace).await, EMPTY, "nothing came of it");
+        assert_eq!(http_faults(&workspace).await, EMPTY, "no fault was created");
         workspace.post("/_emulator/http_faults/delete", json!({})).await.invalid("http_fault_id");
         workspace.post("/_emulator/http_faults/delete", json!({ "http_fault_id": "x" })).await.invalid("http_fault_id");
         let unknown = json!({ "http_fault_id": UNKNOWN });

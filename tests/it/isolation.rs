@@ -94,7 +94,7 @@ fn concurrent_workspaces_behave_as_if_each_were_alone() {
             alone.insert(number, run_scenario(number).await);
         }
         let events: usize = alone.values().map(|history| history[15]["events"].as_array().unwrap().len()).sum();
-        assert!(events > CLIENTS * SCENARIOS * 5, "these lives are dull: {events} events");
+        assert!(events > CLIENTS * SCENARIOS * 5, "the scenarios have only {events} events");
         let alone = Arc::new(alone);
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
@@ -105,7 +105,7 @@ fn concurrent_workspaces_behave_as_if_each_were_alone() {
                     let number = client * SCENARIOS + round % SCENARIOS;
                     let among_others = run_scenario(number).await;
                     for (one, other) in alone[&number].iter().zip(&among_others) {
-                        assert_eq!(one, other, "alone, and among others: workspace {round} of client {client}");
+                        assert_eq!(one, other, "other workspaces changed workspace {round} of client {client}");
                     }
                     assert_eq!(alone[&number].len(), among_others.len());
                 }

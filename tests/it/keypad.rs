@@ -43,8 +43,8 @@ fn code_on_the_lock_unlocks_it_and_the_event_names_the_code() {
         let workspace = TestWorkspace::with_locks(1).await;
         let code = workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826", "name": "Cleaner" })).await;
         let id = &code["access_code_id"];
-        assert_eq!(outcome(&workspace, 0, "4826").await, "unknown_code", "it is still being put on the lock");
-        assert_eq!(lock_events(&workspace).await, [Value::Null; 0], "August does not tell of wrong codes");
+        assert_eq!(outcome(&workspace, 0, "4826").await, "unknown_code", "the code is still being programmed");
+        assert_eq!(lock_events(&workspace).await, [Value::Null; 0], "August does not report wrong codes");
         workspace.advance("PT1S").await;
         let entered = enter(&workspace, 0, "4826").await;
         assert_eq!(
@@ -93,7 +93,7 @@ fn lock_with_native_scheduling_opens_only_within_the_time_frame() {
                              "starts_at": after(DAY), "ends_at": after(2 * DAY) });
         workspace.create(window).await;
         move_clock_to(&workspace, 1000).await;
-        assert_eq!(workspace.memory(0).await[0]["code"], "482600", "it is on the lock already");
+        assert_eq!(workspace.memory(0).await[0]["code"], "482600", "the code is already on the lock");
         for (at, expected) in [
             (DAY - 1, "not_yet_valid"),
             (DAY, "unlocked"),
@@ -195,7 +195,7 @@ fn offline_codes_unlock_in_their_time_frame_and_one_time_codes_once() {
         let once = workspace.create(once).await["code"].as_str().unwrap().to_owned();
         move_clock_to(&workspace, HOUR - 1).await;
         assert_eq!(outcome(&workspace, 0, &hourly).await, "not_yet_valid");
-        assert_eq!(outcome(&workspace, 0, &once).await, "not_yet_valid", "an entry that opens nothing uses nothing up");
+        assert_eq!(outcome(&workspace, 0, &once).await, "not_yet_valid", "a denied entry does not use up the code");
         move_clock_to(&workspace, HOUR).await;
         for (code, expected) in
             [(&hourly, "unlocked"), (&hourly, "unlocked"), (&once, "unlocked"), (&once, "already_used")]
@@ -241,7 +241,7 @@ fn igloohome_reports_each_wrong_code_and_kwikset_three_in_a_row() {
         for _ in 0..2 {
             assert_eq!(enter(&workspace, 1, "999999").await["event_id"], Value::Null);
         }
-        assert_eq!(outcome(&workspace, 1, "482600").await, "unlocked", "which ends the row");
+        assert_eq!(outcome(&workspace, 1, "482600").await, "unlocked", "a correct code resets the count");
         for _ in 0..2 {
             assert_eq!(enter(&workspace, 1, "999999").await["event_id"], Value::Null);
         }
@@ -260,7 +260,7 @@ fn igloohome_reports_each_wrong_code_and_kwikset_three_in_a_row() {
         assert_eq!(outcome(&workspace, 1, "482600").await, "unlocked");
         let unlocked = lock_events(&workspace).await.pop().unwrap();
         assert_eq!(unlocked["event_type"], "lock.unlocked");
-        assert!(unlocked["access_code_id"].is_string(), "Kwikset tells with which code: {unlocked}");
+        assert!(unlocked["access_code_id"].is_string(), "Kwikset reports the code: {unlocked}");
     });
 }
 
@@ -273,10 +273,10 @@ fn unreachable_lock_unlocks_without_an_event() {
         workspace.change_lock(0, json!({ "online": false })).await;
         let entered = enter(&workspace, 0, "4826").await;
         assert_eq!((&entered["result"], &entered["event_id"]), (&json!("unlocked"), &Value::Null));
-        assert_eq!(is_locked(&workspace, 0).await, true, "as far as anybody knows");
+        assert_eq!(is_locked(&workspace, 0).await, true, "the last reported state");
         workspace.change_lock(0, json!({ "online": true })).await;
         assert_eq!(is_locked(&workspace, 0).await, false);
-        assert_eq!(lock_events(&workspace).await, [Value::Null; 0], "nor is it told later");
+        assert_eq!(lock_events(&workspace).await, [Value::Null; 0], "no event later either");
     });
 }
 
@@ -290,7 +290,7 @@ fn unlock_and_lock_faults_jam_the_bolt() {
             let fault = json!({ "operation": operation, "outcome": outcome, "times": 1 });
             workspace.post("/_emulator/faults/create", fault).await.ok();
         }
-        assert_eq!(outcome(&workspace, 0, "1111").await, "unknown_code", "a wrong code moves no bolt");
+        assert_eq!(outcome(&workspace, 0, "1111").await, "unknown_code", "a wrong code does not use up the fault");
         let jammed = enter(&workspace, 0, "4826").await;
         assert_eq!((&jammed["result"], &jammed["reason"]), (&json!("denied"), &json!("jammed")));
         assert_eq!(outcome(&workspace, 0, "4826").await, "unlocked");

@@ -189,14 +189,14 @@ fn layers_import_from_below_and_never_from_above() {
         assert!(has_file, "no file is in the layer {name}");
     }
     let wrong: Vec<String> = sources.iter().flat_map(wrong_imports).collect();
-    assert!(wrong.is_empty(), "imports that run up:\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "imports from higher layers:\n{}", wrong.join("\n"));
     let root = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     let items = root.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
     // The items that it exports come from lower layers, which must not import them from it.
     let mut items = items.map(|line| line.trim_start_matches("pub "));
     assert!(
         items.all(|line| ["mod ", "use crate::", "#["].iter().any(|begin| line.starts_with(begin))),
-        "src/lib.rs declares modules and says what of them the program and the tests may use, and nothing else"
+        "src/lib.rs may only declare modules, and export items for the program and the tests"
     );
 }
 
@@ -270,7 +270,7 @@ fn imports_between_files_form_no_cycle() {
             format!("{} -> {}", show(from), to.iter().map(|module| show(module)).collect::<Vec<_>>().join(", "))
         })
         .collect();
-    assert!(cycles.is_empty(), "files in a circle, or above one:\n{}", cycles.join("\n"));
+    assert!(cycles.is_empty(), "files in an import cycle, or that import from one:\n{}", cycles.join("\n"));
 }
 
 /// Words, the modules that may contain them, and the reason.

@@ -33,12 +33,12 @@ fn rules() -> Vec<Rule> {
         } else if let Some(rule) = line.strip_prefix("- **") {
             rules.push(parse_rule(section, rule).unwrap_or_else(|| panic!("line {}: {line}", number + 1)));
         } else {
-            let rule = rules.last_mut().expect("a rule comes before what is said about it");
+            let rule = rules.last_mut().expect("a rule comes before its proofs and decisions");
             match line.trim_start_matches("  - ").split_once(": ") {
                 Some(("proof", test)) => rule.proofs.push(test),
                 Some(("decided", what)) if !what.is_empty() => rule.is_decided = true,
                 Some(("does not apply", why)) if !why.is_empty() => rule.does_not_apply = true,
-                _ => panic!("line {} is neither a proof nor a decision nor a reason: {line}", number + 1),
+                _ => panic!("line {} is not a proof, a decision or a reason: {line}", number + 1),
             }
         }
     }
@@ -124,7 +124,7 @@ fn ledger_names_only_existing_tests() {
 fn ledger_has_no_duplicate_rules_or_proofs() {
     let mut seen = BTreeSet::new();
     for rule in rules() {
-        assert!(seen.insert((rule.section, rule.title)), "{}: {} stands there twice", rule.section, rule.title);
+        assert!(seen.insert((rule.section, rule.title)), "{}: {} is there twice", rule.section, rule.title);
         let distinct: BTreeSet<_> = rule.proofs.iter().collect();
         assert_eq!(distinct.len(), rule.proofs.len(), "{}: {} names a test twice", rule.section, rule.title);
     }

@@ -109,7 +109,7 @@ fn request_for_several_locks_counts_for_each_and_runs_wholly_or_not_at_all() {
         for index in [0, 2] {
             let on_lock = json!({ "device_id": workspace.lock(index) });
             let listed = workspace.post("/access_codes/list", on_lock).await.ok();
-            assert_eq!(listed["access_codes"].as_array().unwrap().len(), 1, "nothing of it was done");
+            assert_eq!(listed["access_codes"].as_array().unwrap().len(), 1, "no code was created");
             create(&workspace, index).await.ok();
             create(&workspace, index).await.error(429, "rate_limit_exceeded");
         }

@@ -3,7 +3,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "a test fails by panicking; clippy's own exception ends at the functions that help tests"
+    reason = "a test fails by a panic; clippy exempts only test functions, not their helpers"
 )]
 
 mod support;

@@ -52,12 +52,12 @@ fn appearance_depends_on_the_brand_and_the_code_keeps_its_full_name() {
         assert_eq!(
             appearance_of(&workspace, 2, "Ä").await["name"].as_str().unwrap().chars().count(),
             2,
-            "not too short for it"
+            "padded to the minimum length of the brand"
         );
         assert_eq!(
             appearance_of(&workspace, 6, "Ä").await["name"].as_str().unwrap().chars().count(),
             3,
-            "nor for this one"
+            "padded to the minimum length of the lock"
         );
     });
 }
@@ -86,7 +86,7 @@ fn appearance_is_what_the_lock_holds_or_null() {
             workspace.advance("PT0.001S").await;
             assert_eq!(name().await, "the cleaner", "{device_type}");
             workspace.post("/access_codes/delete", json!({ "access_code_id": id })).await.ok();
-            assert_eq!(name().await, "the cleaner", "it is on the lock still");
+            assert_eq!(name().await, "the cleaner", "the code is still on the lock");
         }
     });
 }

@@ -47,7 +47,7 @@ async fn check_rejected(workspace: &TestWorkspace, params: Value) -> Value {
 /// Like [`check_rejected`], but the error must name one parameter.
 async fn check_rejected_parameter(workspace: &TestWorkspace, params: Value, parameter: &str) -> Value {
     let error = check_rejected(workspace, params).await;
-    assert!(error["validation_errors"][parameter]["_errors"][0].is_string(), "nothing about {parameter} in {error}");
+    assert!(error["validation_errors"][parameter]["_errors"][0].is_string(), "no {parameter} in {error}");
     error
 }
 
@@ -343,7 +343,7 @@ fn algopin_longer_than_24_hours_warns_that_it_must_be_used_within_24() {
         assert_eq!(
             warning_codes(&igloohome.access_code(&code["access_code_id"]).await),
             expected,
-            "for as long as it lasts"
+            "the warning stays until the code ends"
         );
         let igloohome = lock_of("igloohome_lock").await;
         let once = with(offline(&igloohome, start, ""), "is_one_time_use", true);
@@ -374,12 +374,12 @@ fn igloohome_capacity_of_199_counts_offline_and_online_codes() {
             assert_eq!(rows(&workspace).await, before, "offline first: {offline_first}");
             if offline_first {
                 workspace.advance_to("2026-03-02T18:00:00Z").await;
-                assert_eq!(summary(&workspace.create(second).await), "setting creating", "there is room again");
+                assert_eq!(summary(&workspace.create(second).await), "setting creating", "a place is free again");
             } else {
                 workspace.advance("PT1S").await;
                 let sync = json!({ "access_code_id": first["access_code_id"], "sync": true });
                 workspace.post("/access_codes/delete", sync).await.ok();
-                assert_eq!(summary(&workspace.create(second).await), "unset creating", "there is room again");
+                assert_eq!(summary(&workspace.create(second).await), "unset creating", "a place is free again");
             }
         }
     });

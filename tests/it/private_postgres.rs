@@ -94,7 +94,7 @@ fn is_running(pid: u32) -> bool {
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "timeout: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -371,7 +371,7 @@ fn lock_files_with_the_pid_of_a_zombie_are_stale() {
     let program = folder.path().join("postgres");
     copy_program("/bin/sleep", &program);
     let mut zombie = as_owner(&program, &directory).arg("0").spawn().unwrap();
-    eventually("it ends", || !is_running(zombie.id()));
+    eventually("the process ends", || !is_running(zombie.id()));
     write_lock_files(&directory, zombie.id());
     let started = PrivatePostgres::start(&persistent(&directory));
     zombie.wait().unwrap();
@@ -406,7 +406,7 @@ fn orphaned_server_is_replaced_at_the_next_start() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    eventually("it listens", || directory.join(".s.PGSQL.5432").exists());
+    eventually("the orphan listens on its socket", || directory.join(".s.PGSQL.5432").exists());
     let server = PrivatePostgres::start(&persistent(&directory));
     let ended = orphan.try_wait().unwrap();
     let _ = orphan.kill();
@@ -425,10 +425,10 @@ fn committed_data_survives_a_killed_server_and_its_children_end() {
     let busy =
         thread::spawn(move || query_text_at(&url, "select count(*)::text from generate_series(1, 100000000000)"));
     let is_busy = "select count(*)::text from pg_stat_activity where query like 'select count(*)::text from gen%' and state = 'active'";
-    eventually("it is busy", || query_text(&server, is_busy).unwrap() == "1");
+    eventually("the query is running", || query_text(&server, is_busy).unwrap() == "1");
     let killed = Command::new("kill").args(["-9", &server.pid().to_string()]).status().unwrap();
     assert!(killed.success());
-    eventually("it is dead", || !is_running(server.pid()));
+    eventually("the killed server has ended", || !is_running(server.pid()));
     drop(server);
     let server = PrivatePostgres::start(&persistent(&directory)).unwrap();
     assert!(busy.join().unwrap().is_err());
@@ -444,7 +444,7 @@ fn first_start_that_was_killed_is_begun_again() {
         fs::read_dir(&directory)
             .is_ok_and(|mut entries| entries.any(|entry| entry.unwrap().path().join("PG_VERSION").exists()))
     };
-    eventually("initdb is at work", unfinished);
+    eventually("initdb is running", unfinished);
     latchkey.kill();
     assert!(!directory.join("data").exists());
     let server = PrivatePostgres::start(&persistent(&directory)).unwrap();

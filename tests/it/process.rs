@@ -57,7 +57,7 @@ fn wait_for<T>(work: impl Future<Output = T>) -> T {
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "timeout: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -111,7 +111,7 @@ impl Latchkey {
                 return Self { child, startup_lines, base_url, api_key };
             }
         }
-        panic!("it never was ready: {}", stderr_of(&mut child));
+        panic!("the server never was ready: {}", stderr_of(&mut child));
     }
 
     async fn post(&self, path: &str, body: Value) -> Value {
@@ -135,7 +135,7 @@ impl Latchkey {
 
     /// Waits until the server has ended by itself.
     fn wait_for_exit(&mut self) -> ExitStatus {
-        eventually("it ends", || self.child.try_wait().unwrap().is_some());
+        eventually("the process ends", || self.child.try_wait().unwrap().is_some());
         self.child.wait().unwrap()
     }
 
@@ -207,7 +207,7 @@ async fn codes_at_rest(latchkey: &Latchkey, locks: &[String]) -> Vec<Value> {
         if codes.iter().all(|code| code["status"] == "set") {
             return codes;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "the locks never come to rest");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the codes are still not set");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -280,7 +280,7 @@ fn start_prints_addresses_and_commands_and_the_data_survives_a_restart() {
         assert!(found.contains(code), "{code}");
     }
     let events = wait_for(events_by_code(&latchkey));
-    assert_eq!(events[&id_of(&unfinished)], events[&id_of(&codes[0])], "what fell due meanwhile happened, and once");
+    assert_eq!(events[&id_of(&unfinished)], events[&id_of(&codes[0])], "overdue steps are executed once");
     assert_eq!(events[&id_of(&unfinished)].values().collect::<Vec<_>>(), [&1, &1]);
 }
 
@@ -332,8 +332,8 @@ fn stop_finishes_running_requests_closes_idle_connections_and_ends_postgres() {
         assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
 
         latchkey.signal(signal);
-        eventually("it takes no more connections", || TcpStream::connect(latchkey.authority()).is_err());
-        assert!(latchkey.child.try_wait().unwrap().is_none(), "it waits for the request");
+        eventually("the server accepts no more connections", || TcpStream::connect(latchkey.authority()).is_err());
+        assert!(latchkey.child.try_wait().unwrap().is_none(), "the server waits for the request");
         write!(running, "{body}").unwrap();
         let mut response = String::new();
         running.read_to_string(&mut response).unwrap();
@@ -391,7 +391,7 @@ fn workspace_is_removed_after_its_ttl() {
         let key = created["api_key"].as_str().unwrap();
         let begun = Instant::now();
         while post(&latchkey.base_url, key, "/devices/list", &json!({})).await.unwrap()["ok"] == true {
-            assert!(begun.elapsed() < Duration::from_secs(10), "it is never removed");
+            assert!(begun.elapsed() < Duration::from_secs(10), "the workspace is not removed");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert!(latchkey.post("/devices/list", json!({})).await["ok"] == true);
@@ -525,7 +525,7 @@ impl Load {
         let ask = async |path: &str, body: Value| -> Option<Value> {
             let request = client.post(format!("{base_url}{path}")).bearer_auth(&api_key).json(&body);
             let response = send_checked(path, request).await.ok()?;
-            assert_eq!(response["ok"], true, "{path} {body} answered {response}");
+            assert_eq!(response["ok"], true, "{path} {body} returned {response}");
             Some(response)
         };
         let mut own_codes = Vec::new();
@@ -558,10 +558,10 @@ impl Load {
         assert_eq!(names.len(), codes.len(), "a code is listed twice");
         let (created, deleted) = (self.created.lock().unwrap(), self.deleted.lock().unwrap());
         for (name, id) in created.iter() {
-            assert!(events.contains_key(id), "{name} was answered and is lost");
+            assert!(events.contains_key(id), "the confirmed creation of {name} is lost");
             assert_eq!(names.get(name), ids.get(id), "{name}");
         }
-        assert!(deleted.is_disjoint(&ids), "a deletion was answered and is lost");
+        assert!(deleted.is_disjoint(&ids), "a confirmed deletion is lost");
         for id in &ids {
             assert!(events.contains_key(id), "{id} has no events");
         }
@@ -614,7 +614,7 @@ fn server_killed_during_a_thousand_creations_loses_and_repeats_nothing() {
             let clients: Vec<_> = clients.collect();
             let begun = Instant::now();
             while load.confirmed() < enough {
-                assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.confirmed());
+                assert!(begun.elapsed() < Duration::from_secs(20), "only {} requests are confirmed", load.confirmed());
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             latchkey.kill();
@@ -661,7 +661,7 @@ fn servers_on_one_database_finish_the_work_of_a_killed_server() {
         let clients = clients(900);
         let begun = Instant::now();
         while load.confirmed() < 600 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "only {} are answered", load.confirmed());
+            assert!(begun.elapsed() < Duration::from_secs(20), "only {} requests are confirmed", load.confirmed());
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         one.kill();
@@ -672,5 +672,5 @@ fn servers_on_one_database_finish_the_work_of_a_killed_server() {
     });
     other.signal(Signal::TERM);
     assert!(other.wait_for_exit().success());
-    assert!(is_running(&postgres.pid().to_string()), "the database is not theirs to stop");
+    assert!(is_running(&postgres.pid().to_string()), "the servers must not stop a database that they did not start");
 }

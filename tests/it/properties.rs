@@ -139,7 +139,7 @@ impl Scenario {
         let bytes = reply.into_body().collect().await.expect("a body").to_bytes();
         let response: Value = serde_json::from_slice(&bytes).expect("JSON");
         check_response("POST", path, status, &response);
-        assert!(status < 500, "{path} {body} answered {status} {response}");
+        assert!(status < 500, "{path} {body} returned {status} {response}");
         (status, response)
     }
 
@@ -153,7 +153,7 @@ impl Scenario {
         if status >= 400 {
             let after = self.tables().await;
             if let Some((was, is)) = first_difference(&before, &after) {
-                panic!("{path} {body} was refused with {response}, and {was} became {is}");
+                panic!("{path} {body} was rejected with {response}, but {was} became {is}");
             }
             self.stored = Some(after);
         }
@@ -365,7 +365,7 @@ fn check_generated_pin(code: &Value) {
     let pin = code["code"].as_str().expect("a PIN");
     let first_four: BTreeSet<char> = pin.chars().take(4).collect();
     let is_accepted = matches!(pin.len(), 4 | 6) && !pin.contains(['0', '7', '8', '9']) && first_four.len() == 4;
-    assert!(is_accepted, "the lock does not take {pin}");
+    assert!(is_accepted, "the lock does not accept {pin}");
 }
 
 /// Checks that no two managed codes have one PIN in overlapping time frames. Codes that were changed at the lock are
@@ -378,7 +378,7 @@ fn check_pin_conflicts(codes: &[Value], changed_outside: &BTreeSet<String>) {
             let is_removing = |code: &Value| code["status"] == "removing";
             assert!(
                 one["code"] != other["code"] || !overlap(one, other) || is_removing(one) || is_removing(other),
-                "one PIN twice: {one} and {other}"
+                "the same PIN twice: {one} and {other}"
             );
         }
     }
@@ -407,7 +407,7 @@ fn check_agreement(codes: &[Value], unmanaged: &[Value], memory: &[Value]) {
                     Some("duplicate_code_on_device" | "no_space_for_access_code_on_device")
                 )
             });
-            assert!(is_blocked, "nothing keeps this code: {code}");
+            assert!(is_blocked, "no error explains the pending mutation: {code}");
         }
     }
     for code in unmanaged {
@@ -416,7 +416,7 @@ fn check_agreement(codes: &[Value], unmanaged: &[Value], memory: &[Value]) {
     }
     for held in memory.iter().filter(|held| held["is_backup"] == false) {
         let is_known = |code: &&Value| code["access_code_id"] == held["access_code_id"];
-        assert!(codes.iter().chain(unmanaged).any(|code| is_known(&code)), "nobody knows {held}");
+        assert!(codes.iter().chain(unmanaged).any(|code| is_known(&code)), "no code is listed for {held}");
     }
 }
 
@@ -424,7 +424,7 @@ fn check_agreement(codes: &[Value], unmanaged: &[Value], memory: &[Value]) {
 fn check_memory(memory: &[Value], capacity: usize) {
     assert!(memory.len() <= capacity, "more than {capacity}: {memory:?}");
     let pins: BTreeSet<&str> = memory.iter().map(|held| held["code"].as_str().expect("a PIN")).collect();
-    assert_eq!(pins.len(), memory.len(), "one PIN twice: {memory:?}");
+    assert_eq!(pins.len(), memory.len(), "the same PIN twice: {memory:?}");
 }
 
 /// Checks that no event is later than `now`, and replays the events in order. The result must be the codes that the
@@ -451,8 +451,8 @@ fn check_events(events: &[Value], now: &str, memory: &BTreeSet<String>, listed: 
             _ => {}
         }
     }
-    assert_eq!(&stored, memory, "what the events say the locks hold");
-    assert!(listed.is_subset(&existing), "{listed:?} are listed, {existing:?} were told of");
+    assert_eq!(&stored, memory, "the replayed events differ from the codes on the locks");
+    assert!(listed.is_subset(&existing), "{listed:?} are listed, but {existing:?} exist by the events");
 }
 
 /// Returns a value without the data that differs between workspaces. Ids are replaced by names like `code 3`.

@@ -19,7 +19,8 @@ use tower::ServiceExt;
 /// Parts of exempt statements: they read only the first row of an index, or list everything.
 const EXCEPT: [&str; 2] = ["order by wake_at limit 1", "from workspace w order by w.sequence"];
 
-/// Separate server with few connections, so that a test can read the prepared statements of all of them.
+/// Separate server with one connection for requests: a request that waits for a second one fails. A test can read the
+/// prepared statements of all its connections.
 struct SmallServer {
     app: App,
     router: axum::Router,
@@ -30,7 +31,7 @@ impl SmallServer {
     fn new() -> Self {
         let shared = app();
         let options = shared.pool.raw().connect_options().as_ref().clone();
-        let limits = PoolLimits { connections: 2, ..PoolLimits::of(&shared.config) };
+        let limits = PoolLimits { connections: 1, ..PoolLimits::of(&shared.config) };
         let pools = Pools::lazy(options, limits);
         let config = Settings { seed: Some("plans of a server".to_owned()), ..shared.config.clone() };
         let app = App::new(config, pools).unwrap();
@@ -60,9 +61,11 @@ impl SmallServer {
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
         let mut connections = Vec::new();
-        for pool in [&self.app.pool, &self.app.background] {
-            #[expect(clippy::disallowed_methods, reason = "each connection has plans of its own")]
-            connections.extend([pool.raw().acquire().await.unwrap(), pool.raw().acquire().await.unwrap()]);
+        for (pool, count) in [(&self.app.pool, 1), (&self.app.background, 2)] {
+            for _ in 0..count {
+                #[expect(clippy::disallowed_methods, reason = "each connection has its own plans")]
+                connections.push(pool.raw().acquire().await.unwrap());
+            }
         }
         for connection in &mut connections {
             let prepared =

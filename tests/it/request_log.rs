@@ -168,12 +168,12 @@ fn request_log_is_ordered_and_can_be_followed_and_searched() {
         };
         let (first, second, third) =
             (r#""GET" "/devices/list" 200"#, r#""POST" "/events/list" 400"#, r#""GET" "/events/list" 200"#);
-        assert_eq!(lines(&logged), [first, second, third], "the control plane is not in it");
+        assert_eq!(lines(&logged), [first, second, third], "requests to the control plane are not logged");
         let found = async |params: Value| lines(&log(&workspace, params).await);
-        assert_eq!(found(json!({ "limit": 2 })).await, [second, third], "the latest");
+        assert_eq!(found(json!({ "limit": 2 })).await, [second, third], "the latest requests");
         let cursor = &logged[0]["cursor"];
         assert_eq!(found(json!({ "after": cursor })).await, [second, third]);
-        assert_eq!(found(json!({ "after": cursor, "limit": 1 })).await, [second], "the next");
+        assert_eq!(found(json!({ "after": cursor, "limit": 1 })).await, [second], "the next request");
         assert_eq!(found(json!({ "path": "/events/list" })).await, [second, third]);
         assert_eq!(found(json!({ "path": "/ev*", "method": "GET" })).await, [third]);
         assert_eq!(found(json!({ "status": 400 })).await, [second]);
@@ -250,7 +250,7 @@ fn credentials_are_masked_and_long_bodies_are_cut() {
             "seam_pk",
         ];
         for secret in secrets {
-            assert!(!text.contains(secret), "{secret} in {text}");
+            assert!(!text.contains(secret), "{secret} is not masked in {text}");
         }
         assert_eq!(entries[0]["body"], json!({ "api_key": "***", "search": "x *** y" }));
         assert_eq!(entries[1]["query"], json!({ "token": "***", "search": "***" }));
@@ -310,7 +310,7 @@ fn slow_stream_reader_gets_the_number_of_missed_requests() {
                 missed += serde_json::from_str::<Value>(data).unwrap()["missed"].as_u64().unwrap();
             }
         }
-        assert!(sent + missed == MANY && missed > 0, "{sent} told and {missed} missed");
+        assert!(sent + missed == MANY && missed > 0, "{sent} sent and {missed} missed");
     });
 }
 

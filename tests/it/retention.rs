@@ -53,14 +53,14 @@ fn retention_removes_old_events_attempts_and_gone_codes() {
         let (events, attempts, codes) = history(&workspace).await;
         assert!(events.len() >= 6 && attempts.len() == 3 && codes == 2, "{events:?}");
         remove_older_than(&app(), TimeDelta::hours(1)).await.unwrap();
-        assert_eq!(history(&workspace).await, (events, attempts, codes), "nothing is old");
+        assert_eq!(history(&workspace).await, (events, attempts, codes), "nothing is old enough to be removed");
         age(&workspace).await;
         let recent = workspace.create(json!({ "device_id": workspace.lock(0), "sync": true })).await;
         remove_older_than(&app(), TimeDelta::hours(1)).await.unwrap();
         let (events, attempts, codes) = history(&workspace).await;
         assert!(!events.is_empty() && events.iter().all(|event| event["access_code_id"] == recent["access_code_id"]));
         assert_eq!((attempts.len(), codes), (1, 2));
-        assert_eq!(workspace.access_code(&staying["access_code_id"]).await, staying, "what is there stays as it is");
+        assert_eq!(workspace.access_code(&staying["access_code_id"]).await, staying, "a code that exists is unchanged");
     });
 }
 

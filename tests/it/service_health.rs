@@ -47,7 +47,7 @@ fn health_names_each_part_with_its_state_and_when_it_was_evaluated() {
         assert!(parts.iter().all(|part| part["description"].as_str().unwrap().ends_with('.')), "{body}");
         let evaluated_at: Timestamp = body["last_service_evaluation_at"].as_str().unwrap().parse().unwrap();
         assert!(evaluated_at.timestamp_millis() >= before.timestamp_millis() && evaluated_at <= machine_now());
-        assert_eq!(health(router).await.2, body, "it is good for a second");
+        assert_eq!(health(router).await.2, body, "the result is cached for a second");
         let server = new_server();
         server.record_scheduler_round(SchedulerRound { ended_at: machine_now(), has_succeeded: false });
         let (status, _, body) = health(server::router(server)).await;

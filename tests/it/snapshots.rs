@@ -99,7 +99,7 @@ fn restore_returns_the_workspace_to_the_state_of_the_snapshot() {
         let workspace = TestWorkspace::populated(json!({})).await;
         let before = workspace.visible_state().await;
         let snapshot = workspace.snapshot().await;
-        assert_eq!(workspace.visible_state().await, before, "taking one changes nothing");
+        assert_eq!(workspace.visible_state().await, before, "taking a snapshot changes nothing");
         workspace.change_lock(0, json!({ "online": true, "name": "Renamed", "account_connected": false })).await;
         workspace.post("/_emulator/devices/create", json!({ "device_type": "yale_lock" })).await.ok();
         for code in workspace.codes_on(1).await {
@@ -172,7 +172,7 @@ fn snapshots_are_listed_in_order_and_are_kept_by_a_restore() {
         assert_eq!(workspace.get("/_emulator/snapshots/list").await.ok()["snapshots"], expected);
         workspace.restore(&first).await;
         assert_eq!(json!(workspace.snapshots().await), expected);
-        assert_eq!(workspace.restore(&second).await, "2026-03-03T12:00:00.000Z", "forth as well as back");
+        assert_eq!(workspace.restore(&second).await, "2026-03-03T12:00:00.000Z", "a restore can go forward, too");
         let third = workspace.snapshot().await;
         assert!(third != first && third != second);
         workspace.post("/_emulator/snapshots/delete", json!({ "snapshot_id": first })).await.ok();

@@ -91,7 +91,7 @@ impl Reply {
     pub(crate) fn invalid(self, parameter: &str) -> Vec<String> {
         let error = self.error(400, "invalid_input");
         let messages = &error["validation_errors"][parameter]["_errors"];
-        serde_json::from_value(messages.clone()).unwrap_or_else(|_| panic!("nothing about {parameter} in {error}"))
+        serde_json::from_value(messages.clone()).unwrap_or_else(|_| panic!("no messages about {parameter} in {error}"))
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn check_response(method: &str, path: &str, status: u16, body: &Value
     let endpoint = contracts.iter().find_map(|contract| contract.endpoint(path));
     if let Some(operation) = endpoint.and_then(|endpoint| endpoint.operation(method)) {
         let checked = operation.check_response(status, body);
-        assert_eq!(checked, Ok(()), "{method} {path} answered {status} {body}");
+        assert_eq!(checked, Ok(()), "{method} {path} returned {status} {body}");
     }
 }
 
@@ -248,7 +248,7 @@ impl TestWorkspace {
         let now = machine_now();
         // A tick processes all workspaces, and skips devices that the tick of another test is processing.
         loop {
-            scheduler::tick(&app).await.expect("the scheduler works");
+            scheduler::tick(&app).await.expect("the scheduler returns no error");
             let due = sqlx::query_scalar::<_, i64>(due).bind(&self.workspace_id).bind(now);
             if due.fetch_one(app.pool.raw()).await.expect("a count") == 0 {
                 return;

@@ -273,7 +273,7 @@ fn check_advances(step: i64) {
             if let Some((one, several)) =
                 one.iter().zip(&several).find_map(|(one, several)| first_difference(one, several))
             {
-                return Err(TestCaseError::fail(format!("in one stride:\n{one}\nin {advances:?}:\n{several}")));
+                return Err(TestCaseError::fail(format!("in one advance:\n{one}\nin {advances:?}:\n{several}")));
             }
             prop_assert_eq!(one.len(), several.len());
         }

@@ -272,7 +272,7 @@ fn convert_to_managed_keeps_the_id_and_the_slot_on_the_lock() {
         }
         assert_eq!(memory(&workspace, 0).await, before);
         workspace.advance("P1D").await;
-        assert_eq!(memory(&workspace, 0).await, before, "nothing is done at the lock");
+        assert_eq!(memory(&workspace, 0).await, before, "the lock is unchanged");
         assert_eq!(ids(&listed(&workspace, 0).await), [""; 0]);
         // The converted codes can be changed and deleted like any other.
         workspace.post("/access_codes/update", with(id_params(&first), "code", json!("7159"))).await.ok();
@@ -540,7 +540,7 @@ fn smartthings_and_wyze_hide_an_unmanaged_pin_and_kwikset_the_code() {
                     assert_eq!(get(&workspace, &code).await, code);
                     by_pin.error(404, "access_code_not_found");
                     assert_eq!(ids(&search("clean").await), [id(&code)]);
-                    assert_eq!(ids(&search("4826").await), [""; 0], "{device_type}: what is hidden is not found");
+                    assert_eq!(ids(&search("4826").await), [""; 0], "{device_type}: a hidden PIN is not found");
                 }
             }
             assert_eq!(memory(&workspace, index).await[0]["code"], "4826", "{device_type}");
@@ -1077,7 +1077,7 @@ fn lock_memory_shows_its_codes_to_its_own_workspace_only() {
             add(&workspace, 0, "482615", json!({ "name": "Cleaner", "starts_at": DAY[0], "ends_at": DAY[1] })).await;
         let managed = workspace.create(on_lock(&workspace, 0, json!({ "code": "593726" }))).await;
         workspace.advance("PT0.249S").await;
-        assert_eq!(memory(&workspace, 0).await.len(), 1, "what is asked for is not there before the lock confirms");
+        assert_eq!(memory(&workspace, 0).await.len(), 1, "a new code is not in the memory before the lock confirms");
         workspace.advance("PT0.001S").await;
         let held = workspace.post(path, on_lock(&workspace, 0, json!({}))).await.ok();
         assert_eq!(held["capacity"], 100);

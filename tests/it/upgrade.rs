@@ -107,7 +107,7 @@ fn database_of_an_earlier_version_can_be_opened_and_used() {
         let query = "select has_faults, (select array_agg(common_code_key) from pin_group) from workspace where seed \
                      is not null";
         let stored: (bool, Vec<String>) = sqlx::query_as(query).fetch_one(pools.requests.raw()).await.unwrap();
-        assert_eq!(stored, (false, vec!["stay".to_owned()]), "what had no row any more is forgotten");
+        assert_eq!(stored, (false, vec!["stay".to_owned()]), "no faults, and only groups with codes");
         let app = App::new(settings, pools.clone()).unwrap();
         let router = server::router(app.clone());
         let ask = async |path: &str, body: Value| ask(&router, path, body).await;

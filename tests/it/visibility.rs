@@ -78,7 +78,7 @@ impl TwoLocks {
 
 #[track_caller]
 fn check_not_found<T: std::fmt::Debug>(outcome: Result<T, Error>) {
-    let error = outcome.expect_err("it is not there");
+    let error = outcome.expect_err("expected a not-found error");
     assert!(matches!(error, Error::NotFound(_) | Error::AccessCodeNotFound { .. }), "{error}");
 }
 

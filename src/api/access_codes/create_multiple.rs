@@ -29,8 +29,8 @@ pub(super) struct CreatedMultiple {
 pub(super) async fn create_multiple(call: Call<CreateMultiple>) -> Result<CreatedMultiple> {
     let CreateMultiple { device_ids, behavior_when_code_cannot_be_shared: behavior, mut params } = call.input;
     check_device_ids(&device_ids)?;
-    // These are not parameters of this endpoint: Latchkey assigns the key of linked codes, the response has no action
-    // attempt to wait for, and offline codes share no PIN.
+    // `create` uses this struct too. The contract has none of these parameters for this endpoint: Latchkey assigns the
+    // key of linked codes, the response has no action attempt to wait for, and offline codes share no PIN.
     params.common_code_key = None;
     params.sync = false;
     params.is_offline_access_code = false;

@@ -18,6 +18,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, device_id, sync } = call.input;
+    // `true`: the code must be managed.
     let attempt =
         engine::delete::delete(&call.app, &call.caller.visibility(), (access_code_id, true), device_id, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))

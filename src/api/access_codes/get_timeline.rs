@@ -62,6 +62,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
         if events.first().is_some_and(|first| first.occurred_at != cut_at) {
             events.retain(|event| event.occurred_at > cut_at);
         } else {
+            // All events of the page have the same instant: read all events of this instant.
             let after = cut_at.checked_sub_signed(TimeDelta::milliseconds(1));
             let same_instant = Filter { after, limit: i64::MAX, ..filter.clone() };
             events = events::list(&call.app.pool, &visibility, same_instant).await?;
@@ -78,6 +79,7 @@ pub(super) async fn get_timeline(call: Call<GetTimeline>) -> Result<Timeline> {
     Ok(Timeline { timeline_events: events.iter().map(timeline_event).collect(), pagination })
 }
 
+/// Returns one entry of the timeline. Events do not store their actor, so it is derived from the event type.
 fn timeline_event(event: &EventRow) -> Value {
     let actor = if event.event_type.contains("external_to_seam") || event.event_type.contains("unmanaged") {
         "external"

@@ -15,7 +15,7 @@ pub(crate) mod unmanaged;
 mod update;
 mod update_multiple;
 
-pub(crate) use self::params::params;
+pub(crate) use self::params::new_access_code;
 
 use super::edge::Routes;
 

@@ -56,7 +56,7 @@ impl NewAccessCodeParams {
     /// The first parameter that is invalid or contradicts another one.
     pub(super) fn read(self) -> Result<NewAccessCode> {
         let is_modification_allowed =
-            one_of_two(self.is_external_modification_allowed, self.allow_external_modification)?;
+            external_modification(self.is_external_modification_allowed, self.allow_external_modification)?;
         if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_LENGTH) {
             let message = format!("String must contain at most {MAX_KEY_LENGTH} character(s)");
             return Err(Error::invalid("common_code_key", message));
@@ -76,6 +76,7 @@ impl NewAccessCodeParams {
             return Err(Error::invalid("is_one_time_use", message));
         }
         let offline = if offline { Some(self.offline()?) } else { None };
+        // An offline code has its own, rounded time frame: `OfflineParams` contains the requested one.
         let window = match offline {
             Some(_) => None,
             None => window(self.starts_at.as_deref(), self.ends_at.as_deref())?,
@@ -97,6 +98,7 @@ impl NewAccessCodeParams {
 }
 
 impl NewAccessCodeParams {
+    /// Returns the parameters of an offline code. Rejects parameters that such a code cannot have.
     fn offline(&self) -> Result<OfflineParams> {
         if self.use_backup_access_code_pool {
             let message = "Offline access codes have no backups: omit use_backup_access_code_pool";
@@ -122,8 +124,9 @@ impl NewAccessCodeParams {
     }
 }
 
-/// Returns the value of a parameter that has two names. The two values must not differ.
-pub(super) fn one_of_two(is_allowed: Option<bool>, allow: Option<bool>) -> Result<Option<bool>> {
+/// Returns the value of `is_external_modification_allowed`, which has a second name: `allow_external_modification`. If
+/// both are set, they must not differ.
+pub(super) fn external_modification(is_allowed: Option<bool>, allow: Option<bool>) -> Result<Option<bool>> {
     match (is_allowed, allow) {
         (Some(one), Some(other)) if one != other => Err(Error::invalid_request(
             "is_external_modification_allowed and allow_external_modification mean the same and must not differ",
@@ -140,11 +143,12 @@ pub(crate) fn window(starts_at: Option<&str>, ends_at: Option<&str>) -> Result<O
     Window::changed(None, optional_instant("starts_at", starts_at)?, optional_instant("ends_at", ends_at)?)
 }
 
-/// Converts the parameters of `/access_codes/create` to a [`NewAccessCode`]. They must have passed the contract.
+/// Converts the access code of a fixtures file to a [`NewAccessCode`]. It has the parameters of `/access_codes/create`,
+/// and must have passed the schema of the file.
 ///
 /// # Errors
 /// The first parameter that is invalid or contradicts another one.
-pub(crate) fn params(parameters: Map<String, Value>) -> Result<NewAccessCode> {
+pub(crate) fn new_access_code(parameters: Map<String, Value>) -> Result<NewAccessCode> {
     NewAccessCodeParams::deserialize(Value::Object(parameters))?.read()
 }
 
@@ -157,11 +161,15 @@ pub(super) struct OneAccessCode {
 }
 
 impl OneAccessCode {
-    /// Returns the error if the code does not exist.
+    /// Returns the error for a code that does not exist.
     pub(super) fn not_found(&self) -> Error {
         Error::AccessCodeNotFound { device_id: self.device_id, access_code_id: self.access_code_id }
     }
 
+    /// Returns the filter that finds the code, among the managed or the unmanaged codes.
+    ///
+    /// # Errors
+    /// The parameters name no code, or both an id and a PIN.
     pub(super) fn filter(&self, ownership: Ownership) -> Result<Filter<'_>> {
         let either = "Either access_code_id, or device_id and code, are required";
         match (&self.access_code_id, &self.device_id, &self.code) {

@@ -12,7 +12,8 @@ pub(super) struct Pull {
     access_code_id: Uuid,
 }
 
-/// Both members contain the backup code: Seam's guide documents it as the response, and SDKs unwrap `access_code`.
+/// Both members contain the backup code: Seam's guide documents the backup code as the response, and SDKs return only
+/// the member `access_code`.
 #[derive(Serialize)]
 pub(super) struct Pulled {
     access_code: AccessCodeBody,

@@ -1,6 +1,6 @@
 //! `/access_codes/update`.
 
-use super::params::{one_of_two, yes};
+use super::params::{external_modification, yes};
 use crate::api::body::action_attempt::ActionAttemptBody;
 use crate::api::edge::Call;
 use crate::cause::Cause;
@@ -38,7 +38,7 @@ pub(super) async fn update(call: Call<Update>) -> Result<Value> {
         starts_at: optional_instant("starts_at", input.starts_at.as_deref())?,
         ends_at: optional_instant("ends_at", input.ends_at.as_deref())?,
         kind: input.r#type,
-        is_external_modification_allowed: one_of_two(
+        is_external_modification_allowed: external_modification(
             input.is_external_modification_allowed,
             input.allow_external_modification,
         )?,

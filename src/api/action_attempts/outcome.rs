@@ -40,6 +40,9 @@ pub(super) async fn with_outcomes(
     rows.into_iter().map(body).collect()
 }
 
+/// Returns the status of an action attempt: the stored outcome, or else the one that follows from the state of its
+/// access code. `code`: that code and its device; `None` if the attempt has no code, or if the code is no longer
+/// stored.
 fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -> Result<AttemptStatus> {
     if let Some(stored) = &row.outcome {
         return Ok(stored.0.clone().into());
@@ -50,7 +53,7 @@ fn outcome(row: &ActionAttemptRow, code: Option<&(AccessCode, DeviceSummary)>) -
     let state = &code.state;
     let is_over = row.resolved_at.is_some();
     Ok(match row.action_type.as_str() {
-        action_type::UPDATE_ACCESS_CODE if state.has_pending_unmanage(row.action_attempt_id) => {
+        action_type::UPDATE_ACCESS_CODE if state.requested_unmanage(row.action_attempt_id) => {
             if !state.is_managed {
                 AttemptStatus::Success(json!({}))
             } else if state.gone_at.is_some() || state.removing_since().is_some() || state.rare_fields.has_expired {

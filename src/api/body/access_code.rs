@@ -143,8 +143,8 @@ impl UnmanagedAccessCodeBody {
 const ACTIVE: &str = "Active";
 const NOT_ACTIVE: &str = "Not active";
 
-/// Returns Seam's `display_status` of a managed code with this status: a label for people. It adds no information to
-/// the other properties (access-code-object, 1.2).
+/// Returns Seam's `display_status` of a managed code, a label for people, from its state and its `status`. It adds no
+/// information to the other properties.
 fn display_status(state: &CodeState, status: Status) -> &'static str {
     let is_inactive = state.rare_fields.errors.iter().any(|error| error.code == "access_code_inactive");
     let has_started = state.requested.window.is_none_or(|window| state.as_of >= window.starts_at);

@@ -30,8 +30,12 @@ impl ActionAttemptBody {
         Self { status, action_type: action_type.to_owned(), action_attempt_id, result, error }
     }
 
-    /// Creates the body of the attempt for a new code. It is pending at first, even if the code only has to be
-    /// accepted, unless the lock already has the code or the caller `waited` for the outcome of the attempt.
+    /// Creates the body of the attempt for a new code, for the response to the request that created it. `waited`: the
+    /// request had `sync`.
+    ///
+    /// The attempt is successful if the lock already has the code, or if the caller waited and the attempt is resolved.
+    /// Otherwise it is pending. So without `sync` it is also pending for a code that waits for its time frame, although
+    /// that attempt is stored as resolved.
     pub(crate) fn of_access_code(
         attempt: &NewActionAttempt,
         code: &AccessCode,
@@ -47,8 +51,11 @@ impl ActionAttemptBody {
         Ok(Self::new(attempt.action_attempt_id, attempt.action_type, outcome))
     }
 
-    /// Creates the body of the attempt for an update. It is pending at first unless nothing changed, the lock already
-    /// has the change, or the caller `waited` for the outcome.
+    /// Creates the body of the attempt for an update, for the response to that update. `waited`: the request had
+    /// `sync`.
+    ///
+    /// The attempt is successful if nothing changed, if the code became unmanaged, or if it is resolved and the caller
+    /// waited or the lock has the code. Otherwise it is pending.
     pub(crate) fn of_update(
         attempt: &NewActionAttempt,
         code: &AccessCode,

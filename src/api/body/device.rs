@@ -8,7 +8,7 @@ use crate::domain::device::health::DeviceStats;
 use crate::domain::offline;
 use serde_json::{Value, json};
 
-/// Returns the device as `/devices/get` shows it. `stats`: the figures about its codes.
+/// Returns the device as `/devices/get` shows it. Its warnings depend on `stats`, the numbers of its codes.
 pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
     let brand = device.brand;
     let image_url = format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type);
@@ -112,7 +112,7 @@ fn properties(device: &Device, battery_level: Option<f64>, offline_codes: bool, 
     properties
 }
 
-/// Returns Seam's battery status for a level from 0 to 1 (devices, 2.1).
+/// Returns Seam's battery status for a level from 0 to 1.
 fn battery_status(level: f64) -> &'static str {
     match level {
         level if level < 0.1 => "critical",

@@ -78,7 +78,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
             (device, body)
         })
         .collect();
-    // These filters depend on the brand and the capabilities of the device, which are not stored in columns.
+    // These filters depend on the brand and the capabilities of the device, which are not stored in columns. So they
+    // apply after the query, and the query has no limit.
     let flags = |names: &Option<Vec<String>>, body: &Value| {
         names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
     };

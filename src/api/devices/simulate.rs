@@ -47,10 +47,12 @@ async fn remove(call: Call<OneDevice>) -> Result<EmptyResult> {
     change(call, |health, now| health.removed_at = health.removed_at.or(Some(now))).await
 }
 
+/// Changes the connection of a device, and runs the steps of its codes that are due then.
 async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timestamp)) -> Result<EmptyResult> {
     let scope = Scope::Devices(&[call.input.device_id]);
     let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
     let now = work.now;
+    // Returns the error if the device does not exist.
     work.codes.device(call.input.device_id)?;
     connectivity::change(&mut work, |health| change(health, now));
     work.run(false).await?;

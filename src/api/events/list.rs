@@ -101,7 +101,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
 fn non_negative_integer(name: &str, number: Option<f64>, default: i64) -> Result<i64> {
     match number {
         None => Ok(default),
-        #[expect(clippy::cast_possible_truncation, reason = "saturating is what is meant")]
+        #[expect(clippy::cast_possible_truncation, reason = "an out-of-range value saturates")]
         Some(number) if number >= 0.0 && number.fract() == 0.0 => Ok(number as i64),
         Some(number) if number.fract() != 0.0 => Err(Error::invalid(name, "Expected integer, received float")),
         Some(_) => Err(Error::invalid(name, "Number must be greater than or equal to 0")),

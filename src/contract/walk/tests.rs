@@ -10,12 +10,12 @@ fn issue_lines(direction: Direction, schema: &Value, value: &Value) -> Vec<Strin
     issues(&schemas, schema, value, direction).reported().iter().map(Issue::line).collect()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
+#[expect(clippy::needless_pass_by_value, reason = "literal arguments keep the cases readable")]
 fn request_issues(schema: Value, value: Value) -> Vec<String> {
     issue_lines(Direction::Request, &schema, &value)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the cases read best with their literals in place")]
+#[expect(clippy::needless_pass_by_value, reason = "literal arguments keep the cases readable")]
 fn response_issues(schema: Value, value: Value) -> Vec<String> {
     issue_lines(Direction::Response, &schema, &value)
 }

@@ -4,7 +4,7 @@ use crate::api::edge;
 use crate::contract::Operation;
 use crate::engine::app::App;
 use crate::error::{Error, Result};
-use crate::store::snapshots::raw::{Members, small};
+use crate::store::snapshots::raw::{Members, parse_small};
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -16,11 +16,13 @@ use tokio::sync::SemaphorePermit;
 /// Maximum length of a body that needs no share of the import budget.
 const FREE_BYTES: usize = 1024 * 1024;
 
-/// Maximum length of a parameter that is parsed. A longer one is invalid in any case.
+/// Maximum length of a parameter that is parsed. A longer one is invalid in any case, so only an empty value of the
+/// same type is checked.
 const MAX_PARAMETER_BYTES: usize = 1024;
 
 /// Reads the body of an import, and returns it with its share of the import budget. A long body waits until the budget
-/// has room for it. A body without an announced length that turns out to be long takes the whole budget.
+/// has room for it. A body without an announced length that turns out to be long takes the whole budget, which is the
+/// maximum length of one body.
 pub(in crate::control) async fn receive(app: &App, mut body: Body) -> Result<(Bytes, Option<SemaphorePermit<'_>>)> {
     let (limit, deadline) = (app.config.snapshot_limit, app.config.request_timeout);
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
@@ -87,7 +89,7 @@ pub(in crate::control) fn read_body(
                     } else if value.get().len() > MAX_PARAMETER_BYTES {
                         parameters.insert(name, empty_of_same_type(value));
                     } else {
-                        parameters.insert(name, small(value).map_err(unreadable)?);
+                        parameters.insert(name, parse_small(value).map_err(unreadable)?);
                     }
                 }
                 Value::Object(parameters)

@@ -6,8 +6,9 @@
 //! instant is a parameter. [`crate::domain::simulation`] runs the steps of all codes of a lock together; read requests
 //! return the state as it is stored.
 //!
-//! Seam's `status` of a code between these instants, if the lock works without errors. `programming_due_at` is 72 hours
-//! (native) or 60 minutes (just in time) before the start, but not before the creation.
+//! The diagram shows Seam's `status` of a code before, between and after three instants, if the lock works without
+//! errors. `programming_due_at` is 72 hours (native) or 60 minutes (just in time) before the start, but not before the
+//! creation.
 //!
 //! ```text
 //!                programming_due_at   starts_at        ends_at
@@ -113,7 +114,7 @@ impl Window {
 /// Entry of a code: the properties that are requested, or those that are stored in the memory of a lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockCode {
-    /// Name exactly as the caller sent it.
+    /// Name exactly as the client sent it, or as a person entered it at the lock.
     pub name: Option<String>,
     /// PIN.
     pub code: String,
@@ -154,7 +155,7 @@ pub struct CodeState {
     /// True for an offline code: the manufacturer registers it, and the lock accepts it without being programmed or
     /// reachable. `held` is then the entry that the manufacturer has registered.
     pub is_offline: bool,
-    /// True for a backup code.
+    /// True for a backup code, also after it was pulled and has left the pool ([`super::AccessCode::pool_device_id`]).
     pub is_backup: bool,
     /// Instant at which the deletion was requested.
     pub deletion_requested_at: Option<Timestamp>,
@@ -183,7 +184,8 @@ pub enum Status {
     Set,
     /// Deleted or ended, and being removed from the lock.
     Removing,
-    /// The connected account is disconnected, so the state on the lock cannot be read.
+    /// The connected account is disconnected, so the state on the lock cannot be read. [`CodeState::status`] does not
+    /// return this value: it depends on the device, not on the code.
     Unknown,
 }
 
@@ -338,7 +340,7 @@ impl CodeState {
     }
 
     /// Returns true if the code opens the lock: the lock stores it and, if the lock itself enforces the start, the
-    /// start is reached.
+    /// start is reached. The end is not checked: [`Step::Expire`] handles it.
     fn is_usable(&self) -> bool {
         let waits_for_start = self.is_natively_scheduled || self.is_offline || !self.is_managed;
         self.held
@@ -368,6 +370,7 @@ impl CodeState {
         let started = self.requested.window.is_none_or(|window| self.as_of >= window.starts_at);
         let on_time = !self.is_natively_scheduled && !self.is_offline && self.as_of >= self.programming_due_at();
         match self.held {
+            // Seam is reverting a change made at the lock, or the lock has deleted the code to create it again.
             Some(_)
                 if self.is_usable() && (is_reverted_by_seam || (recreates_on_update && self.is_being_updated())) =>
             {
@@ -381,8 +384,9 @@ impl CodeState {
         }
     }
 
-    /// Returns true if this action attempt requested to convert the code to unmanaged before the lock stored it.
-    pub fn has_pending_unmanage(&self, action_attempt_id: Uuid) -> bool {
+    /// Returns true if this action attempt requested to convert the code to unmanaged before the lock stored it. Stays
+    /// true after the conversion.
+    pub fn requested_unmanage(&self, action_attempt_id: Uuid) -> bool {
         let unmanage = self.rare_fields.unmanage.as_ref();
         unmanage.is_some_and(|unmanage| unmanage.action_attempt_ids.contains(&action_attempt_id))
     }
@@ -415,6 +419,7 @@ impl CodeState {
             }];
         };
         let Change { name, code, window, .. } = Change::between(held, &self.requested, true);
+        // If the lock stores a later start because it rejects the requested one, no change is pending.
         let window = window.filter(|_| held.window != self.code_to_program().window);
         let since = |requested_at: Option<Timestamp>| requested_at.or(external).unwrap_or(self.as_of);
         let updating = &self.rare_fields.updating;
@@ -449,8 +454,8 @@ impl CodeState {
             None => {
                 Some((Operation::Set, external.map_or(programming_due_at, |external| external.max(programming_due_at))))
             }
-            // A lock without native scheduling must not store a code whose start was moved to more than 60 minutes
-            // ahead.
+            // A lock without native scheduling accepts every code that it stores. So it must not store a code whose
+            // start was moved to more than 60 minutes ahead.
             Some(_) if !self.is_natively_scheduled && self.as_of < programming_due_at => {
                 Some((Operation::Remove, changed_at))
             }

@@ -62,8 +62,8 @@ fn backup_code_can_be_pulled_while_on_the_lock_and_not_being_deleted() {
     let backup = |code: AccessCode| AccessCode { pool_device_id: Some(lock.device_id), ..code };
     let held = held(1, &lock, entry("1357", None));
     assert!(backup(held.clone()).can_be_pulled());
-    assert!(!held.can_be_pulled(), "it is in no pool");
-    assert!(!backup(ongoing()).can_be_pulled(), "the lock does not hold it");
+    assert!(!held.can_be_pulled(), "the code is in no pool");
+    assert!(!backup(ongoing()).can_be_pulled(), "the code is not on the lock");
     let mut deleted = backup(held);
     deleted.state.request_deletion(at(1));
     assert!(!deleted.can_be_pulled());
@@ -162,7 +162,7 @@ fn warnings_follow_from_the_state_of_the_code() {
         assert_eq!(warning["created_at"], to_iso(at(hours)), "{warning}");
     }
     code.state.is_managed = false;
-    assert!(!codes_of(&warnings(&code)).contains(&"being_deleted"), "that is said of managed codes alone");
+    assert!(!codes_of(&warnings(&code)).contains(&"being_deleted"), "only managed codes have this warning");
 }
 
 #[test]

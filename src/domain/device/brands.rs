@@ -21,17 +21,18 @@ pub struct CodeConstraint {
 
 /// Constraint: a request must omit the PIN because the provider chooses it.
 pub(crate) const CANNOT_SPECIFY_PIN_CODE: &str = "cannot_specify_pin_code";
-/// Constraint: a requested PIN must already exist in the provider's account.
+/// Constraint: a requested PIN must already exist in the provider's account. Latchkey accepts no PIN in a request then:
+/// [`super::Device::provider_chooses_codes`].
 pub(crate) const PIN_CODE_MATCHES_EXISTING_SET: &str = "pin_code_matches_existing_set";
 /// Constraint: a time-bound code has to start in the future.
 pub(crate) const START_DATE_IN_FUTURE: &str = "start_date_in_future";
 
-/// Format in which a lock shows the name of a code.
+/// Format of a code's name on the lock, as reported in `appearance`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameStyle {
     /// One name.
     Whole,
-    /// First word as first name, the rest as last name.
+    /// First word as first name, the following words as last name.
     FirstAndLast,
 }
 
@@ -120,6 +121,7 @@ const PLAIN: Brand = Brand {
     denial_reported_after: None,
 };
 
+/// Returns a brand with the default capabilities.
 const fn plain(device_type: &'static str, display_name: &'static str, provider: &'static str) -> Brand {
     Brand { device_type, display_name, provider, ..PLAIN }
 }

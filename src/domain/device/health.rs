@@ -27,7 +27,8 @@ pub struct DeviceHealth {
     pub wrong_codes: u32,
     /// End of the lockout of the keypad after too many wrong codes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keypad_dead_until: Option<Timestamp>,
+    #[serde(rename = "keypad_dead_until")]
+    pub keypad_locked_until: Option<Timestamp>,
     /// New state of the bolt (`true`: locked) if it was moved while the device was unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub locked_unseen: Option<bool>,
@@ -61,7 +62,7 @@ pub struct DeviceStats {
     pub backups: i64,
     /// Number of backup codes that could not be programmed.
     pub failed_refills: i64,
-    /// Number of backup codes that were pulled and still work.
+    /// Number of pulled backup codes that are on the lock and whose deletion is not requested.
     pub pulled_backups: i64,
     /// Number of codes in the lock's memory, managed and unmanaged.
     pub held: i64,
@@ -167,6 +168,8 @@ impl DeviceSummary {
     }
 }
 
+/// Returns an entry of Seam's `errors`. Each has flags that name the object with the problem: the account, the device,
+/// or the bridge alone.
 fn error(error_code: &str, message: &str, created_at: Timestamp) -> Value {
     let is_of_account = ACCOUNT_ERRORS.contains(&error_code);
     let mut body = json!({ "error_code": error_code, "message": message, "created_at": to_iso(created_at) });

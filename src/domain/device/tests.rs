@@ -43,7 +43,7 @@ fn overrides_replace_the_defaults_of_the_brand() {
     assert_eq!((without.reported_code_lengths(), without.capacity(), without.time_zone()), (None, None, None));
     assert!(without.code_lengths().accepts(12));
     let invalid = device("nuki_lock", json!({ "supported_code_lengths": [2] }));
-    assert_eq!(invalid.reported_code_lengths(), None, "as of an older version");
+    assert_eq!(invalid.reported_code_lengths(), None, "lengths stored by an older version count as none");
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn overrides_merge_replaces_older_values_with_newer_ones() {
     let parse = |value: Value| Overrides::deserialize(value).unwrap();
     let mut merged = parse(all_overrides());
     merged.merge(Overrides::default());
-    assert_eq!(merged, parse(all_overrides()), "what is absent changes nothing");
+    assert_eq!(merged, parse(all_overrides()), "absent values change nothing");
     let mut merged = Overrides::default();
     merged.merge(parse(all_overrides()));
     assert_eq!(merged, parse(all_overrides()));
@@ -74,7 +74,7 @@ fn overrides_in_properties_move_to_their_own_fields() {
     expected["properties"] = json!({ "locked": true });
     assert_eq!(serde_json::to_value(normalize(json!({ "properties": given })).unwrap()).unwrap(), expected);
     let with_both = json!({ "battery_level": 0.5, "properties": { "battery_level": 0.75 } });
-    assert_eq!(normalize(with_both).unwrap().battery_level, Some(Some(0.5)), "what is said outright counts");
+    assert_eq!(normalize(with_both).unwrap().battery_level, Some(Some(0.5)), "the top-level value counts");
     assert!(normalize(json!({ "properties": { "battery_level": "full" } })).is_err());
     for lengths in [json!([]), json!([3]), json!([13])] {
         assert!(normalize(json!({ "supported_code_lengths": lengths })).is_err(), "{lengths}");
@@ -135,7 +135,7 @@ fn device_lock_combines_the_device_and_the_workspace_settings() {
 fn device_is_reachable_again_once_all_problems_are_gone() {
     let mut device = device("august_lock", json!({}));
     device.change_health(at(1), |_| {});
-    assert_eq!(device.reachable_since, Some(at(0)), "it always was");
+    assert_eq!(device.reachable_since, Some(at(0)), "the device was always reachable");
     device.change_health(at(1), |health| {
         health.disconnected_at = Some(at(1));
         health.removed_at = Some(at(1));
@@ -169,7 +169,7 @@ fn device_summary_has_the_data_that_responses_about_codes_need() {
     assert_eq!((summary.brand, summary.name.as_str(), summary.backups), (device.brand, "Front Door", 4));
     assert_eq!(summary.backup_pool, device.backup_pool);
     assert_eq!(summary.overrides, device.overrides);
-    assert!(device.needs_daylight_buffer(), "it tells nobody its time zone, and nobody told us");
+    assert!(device.needs_daylight_buffer(), "no time zone is known for the Schlage lock");
     for (device_type, overrides) in [("schlage_lock", json!({ "time_zone": "Asia/Tokyo" })), ("august_lock", json!({}))]
     {
         assert!(!super::super::samples::device(device_type, overrides).needs_daylight_buffer(), "{device_type}");

@@ -1,4 +1,4 @@
-//! Payloads of events: the fields in addition to the ids that all events have.
+//! Payloads of events: the fields that only some types of events have.
 
 use super::event_type;
 use crate::clock::to_iso;
@@ -9,7 +9,7 @@ use crate::domain::device::health::warning;
 use serde_json::{Map, Value, json};
 
 /// Returns the events for a change, each with its payload: one for the whole change and, if the change is on the lock,
-/// one per property.
+/// one per changed property.
 pub(crate) fn change_events(change: &Change) -> Vec<(&'static str, Value)> {
     let mut events = vec![(event_type::CHANGED, json!({ "changed_properties": changed_properties(change) }))];
     if !change.is_on_device {

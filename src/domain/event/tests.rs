@@ -27,12 +27,12 @@ fn access_code_event_has_the_ids_of_its_code_and_both_instants() {
     assert_eq!(first.device_id, Some(code.device_id));
     assert_eq!(first.connected_account_id, Some(locked.device.connected_account_id));
     assert_eq!(first.access_code_id, Some(code.access_code_id));
-    assert_eq!((first.occurred_at, first.created_at), (at(1), at(1)), "as on a held clock");
+    assert_eq!((first.occurred_at, first.created_at), (at(1), at(1)), "equal on a held clock");
     assert_eq!((first.code.as_deref(), second.code), (Some("1357"), None));
     code.state.rare_fields.awaits_code = true;
     locked.settings.clock = WorkspaceClock::Live;
     let third = NewEvent::of_access_code(&mut code, &locked, event_type::DELETED, at(1), at(2));
-    assert_eq!(third.code, None, "nobody knows the PIN yet");
+    assert_eq!(third.code, None, "the PIN is not assigned yet");
     assert_eq!((third.occurred_at, third.created_at), (at(1), at(2)));
 }
 
@@ -123,7 +123,7 @@ fn change_is_recorded_as_a_whole_and_per_property_if_on_the_lock() {
     let later = Change { window: Some((Some(window(1, 2)), Some(window(1, 3)))), ..Change::default() };
     let property = json!({ "property": "ends_at", "from": ends_at, "to": to_iso(at(3)) });
     let expected = Some(json!({ "changed_properties": [property] }));
-    assert_eq!(events_of(DomainEvent::Changed(later)), [("access_code.changed", expected)], "its start stays");
+    assert_eq!(events_of(DomainEvent::Changed(later)), [("access_code.changed", expected)], "only the end has changed");
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn issues_are_grouped_by_code_device_and_connected_account() {
     let issues = payload::issues(&code, &lock.summary(0));
     let errors = |key: &str| {
         let codes = |issue: &Value| {
-            assert_eq!(issue.as_object().unwrap().len(), 3, "nothing but what all have: {issue}");
+            assert_eq!(issue.as_object().unwrap().len(), 3, "only the fields that all issues have: {issue}");
             let code = issue.get("error_code").or_else(|| issue.get("warning_code")).unwrap();
             (code.as_str().unwrap().to_owned(), issue["created_at"].as_str().unwrap().to_owned())
         };

@@ -72,10 +72,10 @@ fn keypad_rejects_a_code_while_the_lock_programs_it_again_for_an_update() {
         let lock = device(device_type, json!({}));
         let mut code = held(1, &lock, entry("1357", None));
         code.state.request_update(at(1), entry("2468", None), false);
-        assert!(in_memory(&code, &lock).is_some(), "the lock has not begun");
+        assert!(effective_entry(&code, &lock).is_some(), "the lock has not started the operation");
         let settings: WorkspaceSettings = crate::domain::samples::settings();
         code.state.apply(&lock.lock(&settings), at(1), Step::Begin, (None, None), &mut Vec::new());
-        assert_eq!(in_memory(&code, &lock).is_some(), in_memory_meanwhile, "{device_type}");
+        assert_eq!(effective_entry(&code, &lock).is_some(), in_memory_meanwhile, "{device_type}");
     }
 }
 
@@ -85,16 +85,16 @@ fn keypad_extends_time_frames_across_clock_changes_without_a_time_zone() {
     let across_change = Some(window(24, 240));
     let lock = device("schlage_lock", json!({}));
     let mut code = held(1, &lock, entry("1357", across_change));
-    assert_eq!(in_memory(&code, &lock).unwrap().window, Some(window(24, 241)));
+    assert_eq!(effective_entry(&code, &lock).unwrap().window, Some(window(24, 241)));
     let with_zone = device("schlage_lock", json!({ "time_zone": "America/New_York" }));
-    assert_eq!(in_memory(&code, &with_zone).unwrap().window, across_change);
+    assert_eq!(effective_entry(&code, &with_zone).unwrap().window, across_change);
     let before_change = held(1, &lock, entry("1357", Some(window(24, 48))));
-    assert_eq!(in_memory(&before_change, &lock).unwrap().window, Some(window(24, 48)));
+    assert_eq!(effective_entry(&before_change, &lock).unwrap().window, Some(window(24, 48)));
     code.state.is_offline = true;
-    assert_eq!(in_memory(&code, &lock).unwrap().window, across_change);
+    assert_eq!(effective_entry(&code, &lock).unwrap().window, across_change);
     code.state.is_offline = false;
     code.state.is_managed = false;
-    assert_eq!(in_memory(&code, &lock).unwrap().window, across_change);
+    assert_eq!(effective_entry(&code, &lock).unwrap().window, across_change);
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn keypad_is_locked_for_75_seconds_after_the_wrong_codes_of_its_brand() {
     }
     assert_eq!(lock.health.wrong_codes, 2);
     assert_eq!(count_wrong_code(&mut lock, DenialReason::ExpiredCode, at(5)), Some(DenialReason::TooManyAttempts));
-    assert_eq!(lock.health.wrong_codes, 0, "it counts anew");
-    assert_eq!(lock.health.keypad_dead_until, Some(at(5) + TimeDelta::seconds(75)));
+    assert_eq!(lock.health.wrong_codes, 0, "the count starts again");
+    assert_eq!(lock.health.keypad_locked_until, Some(at(5) + TimeDelta::seconds(75)));
     let reason_after = |seconds| enter([&code].into_iter(), &lock, "1357", at(5) + TimeDelta::seconds(seconds)).1;
     assert_eq!((reason_after(74), reason_after(75)), (Some(DenialReason::TooManyAttempts), None));
     assert_eq!(count_wrong_code(&mut lock.clone(), DenialReason::TooManyAttempts, at(5)), None);
-    assert_eq!(lock.health.wrong_codes, 0, "what a dead keypad was given is not counted");
+    assert_eq!(lock.health.wrong_codes, 0, "entries are not counted while the keypad is locked out");
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl<'a> Group<'a> {
         if lengths.is_empty() {
             return Err(format!("it accepts codes of {own_lengths} digits, the others do not"));
         }
-        // A lock with the rules of the other locks does not reduce the choice by its rules, only by the codes on it.
+        // Check the rules alone first: contradictory rules and taken PINs have different error messages.
         let rules = self.rules.and(PinRules::new(device.digit_rules()));
         if lengths.iter().all(|length| self.taken.allowed(rules, *length) == 0) {
             return Err("no code satisfies its constraints and those of the others".to_owned());
@@ -61,7 +61,8 @@ impl<'a> Group<'a> {
         Ok(())
     }
 
-    /// Adds a lock without checks: it is the only lock of the request and need not share its PIN.
+    /// Adds a lock without checks: it is the only lock of the request and need not share its PIN. If no PIN is free on
+    /// it, [`Self::choose`] returns `None`.
     pub(super) fn add_unchecked(
         &mut self,
         device: &Device,
@@ -78,6 +79,7 @@ impl<'a> Group<'a> {
 
     /// Draws a PIN uniformly among those that all locks accept and that are free on all of them: of the preferred
     /// length if it is common to all locks and has a free PIN, otherwise of the shortest common length that has one.
+    /// `None`: no PIN is free.
     pub(super) fn choose(&self, mut draw: impl FnMut(u64) -> u64) -> Option<String> {
         self.lengths.iter().find_map(|length| self.rules.choose(usize::from(*length), self.taken.iter(), &mut draw))
     }

@@ -22,7 +22,8 @@ pub(crate) struct Reservation {
     /// False for unmanaged codes. An unmanaged code may have the same PIN as a managed one: the conflict is detected
     /// only when the managed code is programmed.
     pub is_managed: bool,
-    /// True if the code uses its own slot in the lock's memory.
+    /// True if the reservation uses a slot in the lock's memory. If a code has two reservations, only the one for the
+    /// requested state can use a slot: the lock replaces the stored entry.
     pub uses_slot: bool,
     /// True for a backup code that is in its backup pool.
     pub is_in_pool: bool,
@@ -39,11 +40,12 @@ impl Reservation {
         if self.is_being_removed {
             return (Timestamp::MIN_UTC, Timestamp::MAX_UTC);
         }
-        self.occupies(now)
+        self.slot_period(now)
     }
 
-    /// Returns the period in which the code uses a slot in the lock's memory.
-    pub(crate) fn occupies(&self, now: Timestamp) -> Period {
+    /// Returns the period in which the code uses a slot in the lock's memory. Unlike [`Self::on_lock`], it assumes that
+    /// the lock removes the code when its time frame ends, or now if it has already ended.
+    pub(crate) fn slot_period(&self, now: Timestamp) -> Period {
         occupied(self.window, self.is_natively_scheduled, now)
     }
 
@@ -109,7 +111,7 @@ impl Reservations {
             is_in_pool: code.pool_device_id.is_some(),
             is_being_removed: state.removing_since().is_some() && state.held.is_some(),
         };
-        // A backup code that is not on the lock does not count against the capacity for guests' codes.
+        // A backup code that is not on the lock does not reduce the capacity for other codes.
         self.add(reservation(&state.requested, !state.is_backup || state.held.is_some()));
         if let Some(held) = state.held.as_ref().filter(|held| **held != state.requested) {
             self.add(reservation(held, false));
@@ -137,7 +139,7 @@ impl Reservations {
 
     /// Returns the number of managed codes that use a slot in the lock's memory, regardless of their periods: an upper
     /// bound for every instant.
-    pub(crate) fn rooms(&self, device_id: Uuid) -> usize {
+    pub(crate) fn used_slot_count(&self, device_id: Uuid) -> usize {
         self.0.get(&device_id).map_or(0, |lock| lock.used_slots)
     }
 }

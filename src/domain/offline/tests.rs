@@ -134,7 +134,7 @@ fn igloohome_codes_start_and_end_at_the_nearest_hour() {
     assert_eq!(
         planned(&in_india, &request("2026-03-02T10:20:00+05:30", "2026-03-02T12:00:00+05:30")),
         (Hourly, window("2026-03-02T10:00:00+05:30", "2026-03-02T12:00:00+05:30")),
-        "hours are those of the lock"
+        "rounded to hours of the lock's time zone"
     );
     let somewhere = device("igloohome_lock", &json!({ "time_zone": null }));
     assert_eq!(
@@ -213,11 +213,11 @@ fn igloohome_quotas_limit_the_codes_that_start_in_one_slot() {
         registered.push(ExistingOfflineCode { kind, window });
         let (message, tree) = rejection(&lock, &full, &registered);
         assert!(message.contains(&format!("at most {most}")) && tree.get("starts_at").is_some(), "{message} {tree}");
-        assert!(plan(&lock, &elsewhere, &registered, at(NOW)).is_ok(), "another slot has room");
+        assert!(plan(&lock, &elsewhere, &registered, at(NOW)).is_ok(), "the quota of another slot is not used up");
     }
     let (_, window) = planned(&lock, &hourly);
     let of_other_kind = [ExistingOfflineCode { kind: OneTime, window }; 3];
-    assert!(plan(&lock, &hourly, &of_other_kind, at(NOW)).is_ok(), "kinds have quotas of their own");
+    assert!(plan(&lock, &hourly, &of_other_kind, at(NOW)).is_ok(), "each kind has a separate quota");
 }
 
 #[test]
@@ -434,5 +434,5 @@ fn stay_ids_are_unique_within_a_workspace() {
             assert!(seen.insert(stay_id(door, code)), "code {code} of door {door}");
         }
     }
-    assert!(stay_id(i32::MAX, 3_999_999) < 1 << 53, "JavaScript keeps it");
+    assert!(stay_id(i32::MAX, 3_999_999) < 1 << 53, "JavaScript represents the number exactly");
 }

@@ -11,7 +11,8 @@ pub(crate) struct TakenPins<'a> {
     breaking: BTreeMap<(u8, PinRules), u64>,
     /// Cache of [`Self::allowed()`].
     allowed: HashMap<(PinRules, u8), u64>,
-    /// Number of insertions, removals and reads of a counter.
+    /// Number of insertions, removals and reads of a counter. A test checks with it that the cost of adding a lock does
+    /// not depend on the codes of the other locks.
     #[cfg(test)]
     pub(crate) work: u64,
 }
@@ -52,6 +53,7 @@ impl<'a> TakenPins<'a> {
         {
             self.work += counters.clone().count() as u64;
         }
+        // A taken PIN that breaks one of the rules is not among the allowed PINs.
         let counters = counters.filter(|((_, broken), _)| broken.0 & rules.0 == 0);
         let taken_count: u64 = counters.map(|(_, count)| count).sum();
         self.allowed(rules, length).saturating_sub(taken_count)

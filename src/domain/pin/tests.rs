@@ -58,7 +58,7 @@ fn all_rule_sets() -> impl Iterator<Item = PinRules> {
 }
 
 fn no_draw(_: u64) -> u64 {
-    unreachable!("nothing is left to draw from")
+    unreachable!("no PIN is left to draw")
 }
 
 #[track_caller]

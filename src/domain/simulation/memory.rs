@@ -24,7 +24,7 @@ pub(crate) struct CodeInMemory {
 /// Content of the memory of several locks, limited to what can make an operation of the run fail.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    /// Per device: codes on the lock with a PIN that may be set during the run.
+    /// Per device: codes on the lock, at least all with a PIN that the run may set.
     pub held: HashMap<Uuid, Vec<CodeInMemory>>,
     /// Per device with limited capacity: number of codes on the lock.
     pub counts: HashMap<Uuid, i64>,
@@ -98,7 +98,7 @@ impl Memory {
 
     /// Updates the memory after the entry of a code on the lock has changed. `before` is the previous entry. Returns
     /// true if the code has left the lock or its previous PIN has become free.
-    pub(super) fn changed(&mut self, code: &AccessCode, before: Option<&LockCode>) -> bool {
+    pub(super) fn update_entry(&mut self, code: &AccessCode, before: Option<&LockCode>) -> bool {
         let state = &code.state;
         if state.is_offline {
             return false;

@@ -100,7 +100,7 @@ fn run_takes_the_steps_of_all_codes_in_the_order_of_their_instants() {
     // `Begin` and `Confirm` for both codes, and `ProgrammingDue` and `Start` for the first one.
     assert_eq!((ran.steps.taken, ran.steps.last), (6, Some(at(100))));
     let ran = scene(lock).run(codes, ALL_CODES, 150, (StopWhen::TimeIsReached, 2));
-    assert_eq!((ran.steps.taken, ran.events), (2, expected[..1].to_vec()), "no more steps than are allowed");
+    assert_eq!((ran.steps.taken, ran.events), (2, expected[..1].to_vec()), "at most the allowed number of steps");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn run_skips_codes_outside_the_phase_and_steps_due_later() {
     let second: Phase<'_> = (Pace::Immediate, &|code| code.sequence == 2);
     let ran = scene(lock).run(codes, second, 0, TO_THE_END);
     assert_eq!(ran.events.len(), 1);
-    assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "immediate pace");
+    assert!(ran.codes[0].state.held.is_none() && ran.codes[1].state.held.is_some(), "only the second code");
     let lock = device("august_lock", json!({}));
     let ran = scene(lock.clone()).run(vec![access_code(1, &lock, entry("1357", None))], ALL_CODES, 0, TO_THE_END);
     assert_eq!((ran.steps.taken, ran.events.len()), (1, 0), "the operation has begun, but is not confirmed");
@@ -141,10 +141,10 @@ fn full_lock_stores_a_code_as_soon_as_another_is_removed() {
     let codes = vec![held(1, &lock, entry("1357", Some(window(0, 5)))), access_code(2, &lock, entry("2468", None))];
     let until_idle = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, (StopWhen::Idle, 1000));
     assert_eq!(error_of(&until_idle.codes[1]), Some("no_space_for_access_code_on_device"));
-    assert!(until_idle.steps.last < Some(at(1)), "a retry does not keep the run from being idle");
+    assert!(until_idle.steps.last < Some(at(1)), "a run with only retries left is idle");
     let ran = scene(lock.clone()).holding(&codes).run(codes.clone(), ALL_CODES, 4, TO_THE_END);
     assert_eq!(error_of(&ran.codes[1]), Some("no_space_for_access_code_on_device"));
-    assert!(ran.steps.last > Some(at(3)), "it is tried again and again");
+    assert!(ran.steps.last > Some(at(3)), "the code is retried until the end of the run");
     let ran = scene(lock).holding(&codes).run(codes, ALL_CODES, 6, (StopWhen::Idle, 1000));
     assert!(ran.codes[0].state.gone_at.is_some() && ran.codes[1].state.held.is_some());
     let set_at = ran.codes[1].state.first_held_at.unwrap();
@@ -231,8 +231,8 @@ fn backup_code_uses_only_space_that_guest_codes_never_need() {
     };
     assert!(!is_full(&[], 0) && !is_full(&[], 1) && is_full(&[], 2));
     assert!(!is_full(&[(1, 0, 5)], 0) && is_full(&[(1, 0, 5)], 1));
-    assert!(is_full(&[(1, 0, 5), (2, 3, 8)], 0), "two at once");
-    assert!(!is_full(&[(1, 0, 5), (2, 6, 8)], 0), "one after the other");
+    assert!(is_full(&[(1, 0, 5), (2, 3, 8)], 0), "two codes at the same time");
+    assert!(!is_full(&[(1, 0, 5), (2, 6, 8)], 0), "two codes one after the other");
     // For a guest code, only the codes on the lock count.
     let memory = Memory {
         counts: [(lock.device_id, 1)].into(),
@@ -260,21 +260,21 @@ fn memory_changed_updates_the_content_and_reports_freed_space_or_pin() {
     let lock = device("august_lock", json!({}));
     let mut memory = Memory { counts: [(lock.device_id, 1)].into(), ..Memory::default() };
     let mut code = held(1, &lock, entry("1357", None));
-    assert!(!memory.changed(&code, None));
+    assert!(!memory.update_entry(&code, None));
     assert_eq!(memory.counts[&lock.device_id], 2);
     let before = code.state.held.replace(entry("2468", None));
-    assert!(memory.changed(&code, before.as_ref()), "its PIN is free");
+    assert!(memory.update_entry(&code, before.as_ref()), "the old PIN is free");
     assert_eq!(memory.counts[&lock.device_id], 2);
     let before = code.state.held.replace(LockCode { name: None, ..entry("2468", None) });
-    assert!(!memory.changed(&code, before.as_ref()));
+    assert!(!memory.update_entry(&code, before.as_ref()));
     let held: Vec<_> =
         memory.held[&lock.device_id].iter().map(|entry| (entry.access_code_id, entry.code.as_str())).collect();
     assert_eq!(held, [(code.access_code_id, "2468")]);
     let before = code.state.held.take();
-    assert!(memory.changed(&code, before.as_ref()));
+    assert!(memory.update_entry(&code, before.as_ref()));
     assert_eq!((memory.counts[&lock.device_id], memory.held[&lock.device_id].len()), (1, 0));
     code.state.is_offline = true;
-    assert!(!memory.changed(&code, before.as_ref()));
+    assert!(!memory.update_entry(&code, before.as_ref()));
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn batches(items: &[(u32, usize)]) -> Vec<Vec<u32>> {
     let gate = Arc::new(Semaphore::new(0));
     let mut results: Vec<_> = items.iter().map(|item| Box::pin(batcher.submit(1, *item, gated(&gate)))).collect();
     for result in &mut results {
-        assert!(poll_once(result).is_none(), "nothing is done before the gate opens");
+        assert!(poll_once(result).is_none(), "no job finishes before the gate opens");
         tokio::task::yield_now().await;
     }
     gate.add_permits(items.len());
@@ -73,7 +73,7 @@ async fn panic_fails_the_batch_but_not_the_next_one() {
     let work = move |items: Arc<[u32]>| {
         let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
-            assert!(!is_first, "the first batch breaks");
+            assert!(!is_first, "the first batch panics");
             Batch::Done(vec![items.to_vec()])
         }
     };

@@ -47,17 +47,17 @@ pub(super) struct CreateBatch {
     pub(super) existing_offline_codes: HashMap<Uuid, Vec<ExistingOfflineCode>>,
     /// Recent action attempts to create codes, for the rate limits.
     pub(super) recent: RecentAttempts,
-    /// New codes that are not programmed yet, without backup codes, by access code id.
+    /// New codes of the requests, by access code id. Backup codes are not included: they have no action attempt.
     pub(super) pending: HashMap<Uuid, PendingCode>,
 }
 
-/// A new code that is not on its lock yet.
+/// A new code of a request, with its action attempt.
 pub(super) struct PendingCode {
     /// Action attempt to program the code.
     attempt: NewActionAttempt,
     /// True if the attempt is stored: for a single code, and for every code if the workspace has rate limits.
     keeps_attempt: bool,
-    /// True if the lock confirms at once.
+    /// True if the lock confirms at once, because the request waits for it.
     is_immediate: bool,
 }
 
@@ -99,8 +99,8 @@ impl CreateBatch {
         Ok(batch)
     }
 
-    /// Reads the reservations that may conflict. If the PIN is given and the device has no capacity limit, only
-    /// reservations of the same PIN are read.
+    /// Reads the reservations that may conflict. Reservations of the same PIN are enough if the PIN is given, Latchkey
+    /// chooses no other PINs for the request (random codes, backup codes), and the device has no capacity limit.
     async fn read_reservations(&mut self, commands: &[CreateCommand]) -> Result<()> {
         let (mut of_codes, mut of_devices) = (BTreeSet::new(), BTreeSet::new());
         for command in commands {
@@ -184,7 +184,7 @@ impl CreateBatch {
         if params.offline.is_some() {
             return self.add_offline(command);
         }
-        checks::check_time(&in_order, params, self.work.now)?;
+        checks::check_devices(&in_order, params, self.work.now)?;
         let code = self.code_of(params)?;
         let pin_request = PinRequest {
             code: code.as_deref(),
@@ -201,6 +201,7 @@ impl CreateBatch {
         }
         let Some(first) = in_order.first() else { return Err(Error::NotFound(Resource::Device)) };
         let (first_id, first_ordinal) = (first.device.device_id, first.next_ordinal());
+        // Each code has its own range of 65,536 ordinals, so that no two draws have the same ordinal.
         let mut draws = 0;
         let mut draw = |bound| {
             draws += 1;
@@ -256,6 +257,7 @@ impl CreateBatch {
         Ok(())
     }
 
+    /// Registers that the group of this key has a code, with this PIN. Creates the group if it does not exist.
     fn join_group(&mut self, key: &str, code: &str) {
         let is_changed =
             self.groups.get(key).is_none_or(|group| group.is_changed || group.code.as_deref() != Some(code));
@@ -322,15 +324,15 @@ impl CreateBatch {
         let mut attempts = Vec::new();
         for code in self.work.codes.iter() {
             let Some(pending) = self.pending.get_mut(&code.access_code_id) else { continue };
-            // An attempt whose code waits for its time frame is resolved: it may wait for weeks, and counts as
-            // accepted.
+            // If programming is deferred until the start of the time frame is closer, the attempt is resolved at once:
+            // otherwise it could stay pending for weeks.
             let is_deferred =
                 matches!(code.state.pending_mutations().first(), Some((_, PendingMutation::DeferringCreation { .. })));
             pending.attempt.resolved_at = (is_deferred || code.state.held.is_some()).then_some(self.work.now);
             attempts.extend(pending.keeps_attempt.then(|| pending.attempt.clone()));
         }
         for attempt in attempts {
-            self.work.codes.recorder.action_attempt(attempt);
+            self.work.codes.recorder.record_action_attempt(attempt);
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::engine::commands::NewAccessCode;
 use crate::error::{Error, Result};
 
 /// Rejects a time frame that has ended, and devices that cannot accept the request with any PIN.
-pub(super) fn check_time(locked: &[&LockedDevice], params: &NewAccessCode, now: Timestamp) -> Result<()> {
+pub(super) fn check_devices(locked: &[&LockedDevice], params: &NewAccessCode, now: Timestamp) -> Result<()> {
     Window::check_not_over(params.window, now)?;
     locked.iter().try_for_each(|locked| check_device(locked, params, now))
 }
@@ -43,8 +43,9 @@ pub(in crate::engine) fn check_time_zone(device: &Device, window: Option<Window>
     Ok(())
 }
 
-/// Rejects a time frame that has begun on a lock that accepts no start in the past: if the workspace is set to reject
-/// these, or if the time frame ends no later than the start that is programmed instead (lifecycle, 6.1).
+/// Checks the start of a time frame on a lock that accepts no start in the past. If the time frame has begun, a later
+/// start is programmed instead (`tests/it/ledger.md`, lifecycle §6.1). Rejects it if the workspace is set to reject
+/// such time frames, or if it ends at or before that later start.
 pub(in crate::engine) fn check_start(locked: &LockedDevice, window: Option<Window>, now: Timestamp) -> Result<()> {
     let Some((window, lead)) = window.zip(locked.device.past_start_lead()) else { return Ok(()) };
     if !is_start_in_past(window.starts_at, lead, now) {

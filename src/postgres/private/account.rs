@@ -60,7 +60,7 @@ impl Account {
         command
     }
 
-    /// Makes this user the owner of a newly created file or directory.
+    /// Makes this user the owner of a file or directory, if this process is root.
     pub(super) fn make_owner_of(&self, path: &Path) -> std::io::Result<()> {
         if self.must_switch {
             std::os::unix::fs::lchown(path, Some(self.uid), Some(self.gid))?;

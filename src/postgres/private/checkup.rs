@@ -65,7 +65,7 @@ fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, Sta
     if !account.must_switch {
         writable(&directory)?;
     }
-    // The lock is held for a moment only, but a start during that moment would report this process as the holder.
+    // The lock is held for a moment only, but a start during that moment would fail with `AlreadyRunning`.
     let lock = directory.join(LOCK);
     if let Ok(mut lock) = File::open(&lock) {
         match lock.try_lock_shared() {

@@ -1,8 +1,8 @@
 //! Directory of one private PostgreSQL server, with the lock that reserves it for one Latchkey process at a time.
 //!
-//! It contains `data` (the cluster as created by `initdb`), `postgres.log` (of the current run), the socket, and
-//! `latchkey.lock`. The lock is an advisory file lock: the operating system releases it when its holder dies for any
-//! reason, so it is never stale.
+//! It contains `data` (the cluster as created by `initdb`), `postgres.log` (of the current run), the socket (unless its
+//! path would be too long, see `sockets`), and `latchkey.lock`. The lock is an advisory file lock: the operating system
+//! releases it when its holder dies for any reason, so it is never stale.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -18,8 +18,8 @@ pub(super) const IN_MEMORY: &str = "/dev/shm";
 
 const TEMPORARY_PREFIX: &str = "latchkey-throwaway-";
 
-/// Minimum free space in shared memory. A new cluster takes 30 MB. Containers often have a `/dev/shm` of 64 MB in
-/// total, which the first write-ahead log would fill.
+/// Minimum free space in shared memory, in bytes. A new cluster takes 30 MB. Containers often have a `/dev/shm` of 64
+/// MB in total, which the first write-ahead log would fill.
 const MIN_SHARED_MEMORY: u64 = 512 << 20;
 
 /// Directory reserved for this process until the value is dropped; a temporary one is then deleted.
@@ -127,6 +127,7 @@ pub(super) fn create_directory(directory: &Path, account: &Account) -> io::Resul
     account.make_owner_of(directory)
 }
 
+/// Returns the default directory of persistent data (see [`super::Options::data_directory`]).
 pub(super) fn default_directory() -> Result<PathBuf, StartError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/latchkey/postgres"));
@@ -139,7 +140,9 @@ pub(super) fn default_directory() -> Result<PathBuf, StartError> {
         .ok_or(StartError::NoHome)
 }
 
-/// Checks that an existing directory may be used. As root, makes the account the owner of an empty directory.
+/// Checks that an existing directory may be used. An ordinary user may use any; without the permission to write in it,
+/// creating the lock file fails next. As root, a directory of root is accepted only if it is empty, and the account
+/// becomes its owner.
 fn claim_existing_directory(directory: &Path, account: &Account) -> Result<(), StartError> {
     let open_error = || StartError::io("open", directory);
     let found = fs::metadata(directory).map_err(open_error())?;
@@ -153,6 +156,7 @@ fn claim_existing_directory(directory: &Path, account: &Account) -> Result<(), S
     account.make_owner_of(directory).map_err(open_error())
 }
 
+/// Locks the directory for this process and writes the process id into the lock file.
 fn lock(directory: &Path, account: &Account) -> Result<File, StartError> {
     let path = directory.join(LOCK);
     let lock_error = || StartError::io("lock", &path);

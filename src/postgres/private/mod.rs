@@ -91,7 +91,8 @@ pub struct PrivatePostgres {
 impl PrivatePostgres {
     /// Starts a server, creating its cluster first if none exists, and returns when the server accepts queries.
     ///
-    /// Blocks for up to a minute when the server has to recover from a crash. May be called from any thread.
+    /// Blocks for up to a minute when the server has to recover from a crash. May be called from any thread, also from
+    /// one that ends before the server.
     ///
     /// # Errors
     ///
@@ -139,8 +140,8 @@ impl PrivatePostgres {
         ROLE
     }
 
-    /// Returns the directory that holds the data, the log of the server and the lock: the one of [`Options`], or the
-    /// default one.
+    /// Returns the directory that holds the data, the log of the server and the lock: the one of [`Options`] or the
+    /// default one; for temporary data, the new directory in it.
     pub fn data_directory(&self) -> &Path {
         &self.installation.instance.directory
     }
@@ -155,8 +156,8 @@ impl PrivatePostgres {
         self.supervisor.failure_receiver()
     }
 
-    /// Returns the connection URL of the database `postgres`, which `psql` and `sqlx` both accept. In a shell it needs
-    /// quotes.
+    /// Returns the connection URL of the database `postgres`. Both `psql` and `sqlx` accept this URL. In a shell it
+    /// needs quotes.
     pub fn url(&self) -> String {
         // All parameters are explicit, because both clients fill in missing ones from the environment.
         format!(

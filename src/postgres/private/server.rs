@@ -22,7 +22,7 @@ use super::{Durability, ROLE, StartError};
 /// Maximum time until the server is ready, including recovery after a crash.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Interval of the readiness check. `pg_ctl` checks every 100 ms, which is most of the time it takes.
+/// Interval of the readiness check. That of `pg_ctl` is 100 ms, longer than a whole warm start (about 40 ms).
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Number of log lines in an error.
@@ -33,7 +33,7 @@ const TAIL: usize = 20;
 pub(super) struct Server {
     child: Child,
     durability: Durability,
-    /// Ends the thread that started the server when dropped.
+    /// When dropped, ends the thread that started the server (see [`spawn_from_own_thread`]).
     _keeper: mpsc::Sender<()>,
 }
 
@@ -193,7 +193,7 @@ pub(super) fn set_parent_death_signal(command: &mut Command, signal: Signal) {
     let _ = (command, signal);
 }
 
-/// Starts the process from a dedicated thread, which runs until the sender is dropped. The signal of
+/// Starts the process from a dedicated thread, which runs until the returned sender is dropped. The signal of
 /// [`set_parent_death_signal`] is sent when the *thread* that started the process ends, and the thread of a caller may
 /// be a worker that ends when idle.
 fn spawn_from_own_thread(mut command: Command) -> io::Result<(Child, mpsc::Sender<()>)> {
@@ -278,7 +278,7 @@ mod tests {
         let names = settings(Durability::Temporary);
         assert!(
             names.iter().all(|(name, _)| *name != "synchronous_commit"),
-            "what was answered survives a backend's death"
+            "confirmed commits must survive the crash of a backend"
         );
     }
 

@@ -145,6 +145,7 @@ impl Watch {
         self.died.len() > MAX_RESTARTS
     }
 
+    /// Removes what the dead server left behind, and starts a new one.
     fn start(&self) -> Result<Server, StartError> {
         let Installation { instance, sockets, .. } = &*self.installation;
         cluster::clear(instance, &sockets.path)?;

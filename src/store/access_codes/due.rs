@@ -60,23 +60,23 @@ pub(crate) async fn claim_due(
 pub(crate) async fn longest_due(
     pool: &Pool,
     machine_now: Timestamp,
-    left_out: &[Uuid],
+    excluded_devices: &[Uuid],
     first: usize,
 ) -> Result<Vec<Uuid>> {
     let due = sqlx::query_scalar!(
         "select workspace_id from access_code where wake_at <= $1 and not device_id = any($2) order by wake_at limit $3",
         machine_now,
-        left_out,
+        excluded_devices,
         ordinal_after(first),
     );
     Ok(due.fetch_all(pool.for_workspace(Uuid::nil())).await?)
 }
 
-/// Number of most recently due codes that [`claim_newly_due`] reads.
+/// Number of most recently due codes among which [`claim_newly_due`] looks for codes to claim.
 const NEWEST: i64 = 5000;
 
 /// Claims the most recently due codes by locking their devices, at most `first`, together with all other due codes on
-/// these devices. Skips the given devices and workspaces, and devices that another transaction has locked.
+/// these devices. Skips these `devices` and `workspaces`, and devices that another transaction has locked.
 pub(crate) async fn claim_newly_due(
     tx: &mut PgConnection,
     machine_now: Timestamp,
@@ -117,7 +117,8 @@ pub(crate) async fn claim_newly_due(
     Ok(due.fetch_all(tx).await?)
 }
 
-/// Returns the devices of claimed codes as they are under the locks.
+/// Returns the devices of claimed codes as they are under the locks: the statement that claimed them may see older
+/// data.
 pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let mut query = QueryBuilder::new("select ");

@@ -28,15 +28,17 @@ impl LockedRow {
     }
 }
 
-/// Runs a query that locks devices (alias `a`), and counts the backup codes of each that can be pulled.
+/// Runs a query that locks devices (alias `a`) or reads locked ones, and counts the backup codes of each that can be
+/// pulled.
 pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
     let devices: Vec<DeviceRow> = query.build_query_as().fetch_all(&mut *tx).await?;
-    count_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
+    set_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
 }
 
 /// Row of a code, with the settings of its workspace.
 struct CodeWithSettings {
     code: AccessCodeRow,
+    /// True if the row belongs to [`LockedAccessCodes::conflicts`], false if it belongs to `codes`.
     is_conflict: bool,
     settings: WorkspaceSettingsRow,
 }
@@ -84,7 +86,7 @@ pub(super) async fn with_settings(tx: &mut PgConnection, rows: Vec<LockedRow>) -
 
 /// Counts the backup codes that can be pulled, under the locks of the devices. Sends no statement if no device has a
 /// backup pool.
-async fn count_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedRow>> {
+async fn set_backups(tx: &mut PgConnection, mut rows: Vec<LockedRow>) -> Result<Vec<LockedRow>> {
     let with_pool: Vec<Uuid> =
         rows.iter().filter(|row| row.device.backup_pool.is_some()).map(|row| row.device.device_id).collect();
     if with_pool.is_empty() {
@@ -117,7 +119,8 @@ pub(crate) struct PinGroup {
     pub has_members: bool,
 }
 
-/// Locks the PIN groups of these keys, and creates missing ones. The keys must be sorted.
+/// Locks the PIN groups of these keys, and creates missing ones. The keys must be sorted: transactions that lock groups
+/// in different orders could deadlock. The update in the statement changes nothing; it only locks existing groups.
 pub(crate) async fn lock_pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: &[String]) -> Result<()> {
     sqlx::query!(
         "insert into pin_group (workspace_id, common_code_key)
@@ -205,13 +208,13 @@ pub(crate) struct LockedAccessCodes {
     /// Codes in the order of their creation: the requested ones, and those that are blocked on one of the devices.
     pub codes: Vec<StoredCode>,
     /// Codes on the devices that may conflict with a PIN change: they have the new PIN, or the current PIN of the code
-    /// to change.
+    /// to change. The code to change is one of them, and a code may occur more than once.
     pub conflicts: Vec<StoredCode>,
 }
 
-/// Locks the devices of these codes, and reads the codes under these locks. Codes that do not exist are missing from
-/// the result. The result also contains codes that are blocked by an entry in the memory of these devices, and codes
-/// that may conflict with the PIN changes, which saves a separate statement.
+/// Locks the devices of these codes, and reads the codes under these locks. Codes that do not exist, are gone or are
+/// not visible are missing from the result. The result also contains codes that are blocked by an entry in the memory
+/// of these devices, and codes that may conflict with the PIN changes, which saves a separate statement.
 pub(crate) async fn lock_access_codes(
     tx: &mut PgConnection,
     visibility: &Visibility,
@@ -238,7 +241,7 @@ pub(crate) async fn lock_access_codes(
         settings = Some(row_settings);
         if is_conflict { &mut result.conflicts } else { &mut result.codes }.push(code.try_into()?);
     }
-    // If none of the codes exists, the caller does not need the locked devices.
+    // Each row has the settings. Without any row, no code exists, and the caller does not need the locked devices.
     let Some((ids, settings)) = settings.map(<(Ids, WorkspaceSettings)>::try_from).transpose()? else {
         return Ok(result);
     };
@@ -306,7 +309,8 @@ pub(crate) async fn lock_pin_group(tx: &mut PgConnection, workspace_id: Uuid, co
     Ok(found.is_some())
 }
 
-/// Returns the ids of the codes of a group. Must be called with the group locked: it then gets no further members.
+/// Returns the ids of the visible codes of a group. Must be called with the group locked: it then gets no further
+/// members.
 pub(crate) async fn members(
     tx: &mut PgConnection,
     visibility: &Visibility,

@@ -64,7 +64,7 @@ pub(crate) async fn reservations_of_codes(
     )
 }
 
-/// Returns the reservations of all codes on these locks that have a PIN or use a slot in the memory of the lock.
+/// Returns the reservations of all codes on these locks, except expired codes that only stay visible.
 pub(crate) async fn reservations_on_devices(
     tx: &mut PgConnection,
     device_ids: &BTreeSet<Uuid>,
@@ -117,6 +117,7 @@ impl ReservationRow {
             is_being_removed: self.is_ended && held.is_some(),
         };
         let held = held.filter(|(code, window)| *code != requested.code || *window != requested.window);
+        // The code uses one slot, which is counted for the requested entry.
         let held = held.map(|(code, window)| Reservation { code, window, uses_slot: false, ..requested.clone() });
         Ok((requested, held))
     }
@@ -132,11 +133,11 @@ impl ReservationRow {
     }
 }
 
-/// Returns the entries in the memory of locks that have one of these PINs, by device id. Offline codes are not in the
-/// memory.
+/// Returns the entries in the memory of locks that have one of these PINs, by device id. `pins` are pairs of a device
+/// id and a PIN. Offline codes are not in the memory.
 ///
-/// The first half of the union finds entries that hold the requested PIN of their code, the second half those that hold
-/// another PIN; each half uses its own index.
+/// The first half of the union finds entries whose PIN is also the requested PIN of their code. The second half finds
+/// entries whose code has another requested PIN. Each half uses its own index.
 pub(crate) async fn entries_with_pins(
     tx: &mut PgConnection,
     pins: &BTreeSet<(Uuid, String)>,
@@ -189,7 +190,7 @@ pub(crate) async fn entry_counts(tx: &mut PgConnection, device_ids: &[Uuid]) -> 
     Ok(zeros.chain(counts).collect())
 }
 
-/// Returns the offline codes of these locks.
+/// Returns the offline codes of these locks, by device id.
 pub(crate) async fn offline_on_devices(
     tx: &mut PgConnection,
     device_ids: &[Uuid],

@@ -72,7 +72,8 @@ impl StoredCode {
         (due_at, due_at.and_then(|due_at| locked.settings.clock.machine_time_of(due_at)))
     }
 
-    /// Returns the PIN group that the code has left, with its workspace; `None` if it has not left one.
+    /// Returns the PIN group that the code has left, with its workspace; `None` if it has not left one. A code leaves
+    /// its group when it loses its key, and when it is gone.
     pub fn left_group(&self) -> Option<(Uuid, String)> {
         let is_gone = self.code.state.gone_at.is_some();
         let key = self.code.left_group.as_ref().or(self.code.common_code_key.as_ref().filter(|_| is_gone))?;

@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use std::collections::BTreeSet;
 use uuid::Uuid;
 
-/// Recomputes the wake times of the codes of a workspace for this clock. For use after a change of the clock.
+/// Recomputes the wake times of the codes of a workspace for this clock, and writes those that differ. For use after a
+/// change of the clock, with all devices of the workspace locked.
 pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, clock: WorkspaceClock) -> Result<()> {
     let (ids, wake_at): (Vec<Uuid>, Vec<Option<Timestamp>>) = sqlx::query!(
         r#"select access_code_id, due_at as "due_at!", wake_at from access_code
@@ -36,7 +37,7 @@ pub(crate) async fn set_wake_times(tx: &mut PgConnection, workspace_id: Uuid, cl
     Ok(())
 }
 
-/// Writes the due times and wake times of these codes.
+/// Writes the due times and wake times of these codes. Their devices must be locked.
 pub(crate) async fn set_due_times(tx: &mut PgConnection, codes: &[StoredCode]) -> Result<()> {
     sqlx::query!(
         "update access_code set due_at = new.due_at, wake_at = new.wake_at

@@ -31,8 +31,9 @@ pub(crate) struct Column {
 pub(crate) type Columns = HashMap<String, Vec<Column>>;
 
 /// Checks everything that the code reading the rows relies on. Returns the document as one of the workspace
-/// `workspace_id`, with instants and ids in their usual form. The old id of the workspace is replaced in all values of
-/// the rows, since stored responses contain it, too.
+/// `workspace_id`, without a checksum, and with instants and ids in their usual form. The old id of the workspace is
+/// replaced in all values of the rows, because JSON columns may contain it too. A row may have at most `most` bytes;
+/// `room` is the expected size of the result.
 ///
 /// # Errors
 /// The first violation.
@@ -171,6 +172,7 @@ impl<'a> Rows<'a> {
         Self { table, columns: columns.get(table.name).map_or(&[][..], Vec::as_slice), first: None }
     }
 
+    /// Checks a row, and brings its ids and instants into their usual form.
     fn check(&mut self, row: &mut Value, location: &dyn Fn() -> String) -> Result<(), DocumentError> {
         let Value::Object(fields) = row else { return Err(format!("{} is not an object", location())) };
         let mut names: Vec<&String> = fields.keys().collect();
@@ -235,6 +237,7 @@ fn check_type(column: &Column, value: &mut Value) -> Result<(), DocumentError> {
             "an instant between the years 1 and 9999"
         }
         "integer" | "bigint" => {
+            // A duration in milliseconds is not a counter.
             let most = if column.name.ends_with("_ms") { i64::MAX } else { MAX_COUNTER };
             if value.as_i64().is_some_and(|number| (0..=most).contains(&number)) {
                 return Ok(());
@@ -265,6 +268,6 @@ fn check_instants(value: &Value) -> Result<(), DocumentError> {
 }
 
 /// Returns true if the column is part of a snapshot.
-pub(crate) fn is_held(column: &str) -> bool {
+pub(crate) fn is_in_snapshot(column: &str) -> bool {
     !COLUMNS_LEFT_OUT.contains(&column)
 }

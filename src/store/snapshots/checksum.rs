@@ -53,7 +53,7 @@ fn message(error: impl Into<Error>) -> String {
     error.into().to_string()
 }
 
-/// State of the hash function.
+/// State of the hash function. In version 1, a comma follows each item; in canonical JSON, commas separate the items.
 struct Hash {
     hash: Sha256,
     is_of_version_1: bool,
@@ -84,7 +84,8 @@ impl Hash {
         Ok(())
     }
 
-    /// Sorts members into the order in which they are hashed.
+    /// Sorts members into the order in which they are hashed: by UTF-16 code units (RFC 8785), or by code points in
+    /// version 1.
     fn sorted<'a, T>(&self, mut members: Vec<(&'a str, T)>) -> Vec<(&'a str, T)> {
         let order = |one: &str, other: &str| -> Ordering {
             if self.is_of_version_1 { one.cmp(other) } else { one.encode_utf16().cmp(other.encode_utf16()) }

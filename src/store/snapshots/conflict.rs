@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 
-/// Returns the error for a value of the snapshot that another workspace uses.
+/// Returns the error for a value of the snapshot that another workspace uses. `what` names the value.
 pub(super) fn in_use(what: &str) -> Error {
     Error::Conflict(format!(
         "the snapshot cannot be restored here: its {what} is in use in another workspace of this server. Delete that \
@@ -20,6 +20,7 @@ pub(super) fn rejection(error: Error) -> Error {
     let Some(database_error) = cause.as_database_error() else { return (*cause).into() };
     let (state, constraint) =
         (database_error.code().unwrap_or_default(), database_error.constraint().unwrap_or_default());
+    // Ids and seeds are unique on the whole server, so another workspace uses the value.
     let is_of_the_server = constraint == "workspace_seed_key" || constraint.ends_with("_pkey");
     match state.get(..2) {
         Some("23") if database_error.is_unique_violation() && is_of_the_server => {
@@ -28,6 +29,7 @@ pub(super) fn rejection(error: Error) -> Error {
         }
         // A value violates a constraint, does not fit its type, or exceeds a size limit.
         Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database rejects it: {database_error}")),
+        // A deadlock.
         _ if state == "40P01" => Error::Conflict(
             "another request is writing the content of this snapshot to another workspace. Try again.".to_owned(),
         ),

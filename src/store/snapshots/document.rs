@@ -83,9 +83,9 @@ pub(crate) struct Document<'a> {
     pub(crate) clock: Clock,
     /// Row of the workspace.
     pub(crate) workspace: &'a RawValue,
-    /// Lists of rows that the document contains, by table.
+    /// Lists of rows that the document contains, by table; the checksum covers these.
     pub(crate) lists: Members<'a>,
-    /// List of rows for each of [`TABLES`].
+    /// List of rows for each of [`TABLES`]; empty for a table that the document does not contain.
     pub(crate) tables: Vec<&'a RawValue>,
 }
 
@@ -130,7 +130,10 @@ impl<'a> Document<'a> {
     }
 }
 
-/// List of rows for each of [`TABLES`].
+/// Returns the list of rows for each of [`TABLES`].
+///
+/// # Errors
+/// A member is not a list, or not one of the tables.
 fn lists_of_rows<'a>(lists: &Members<'a>) -> Result<Vec<&'a RawValue>, DocumentError> {
     let mut tables = Vec::with_capacity(TABLES.len());
     for table in &TABLES {

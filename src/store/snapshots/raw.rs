@@ -79,8 +79,9 @@ pub(crate) fn is_object(value: &RawValue) -> bool {
     value.get().starts_with('{')
 }
 
-/// Parses a small value into a tree, in which `20.0` becomes 20.
-pub(crate) fn small(value: &RawValue) -> serde_json::Result<Value> {
+/// Parses a small value into a tree, in which `20.0` becomes 20: some programs that forward a document write all
+/// numbers with a fraction.
+pub(crate) fn parse_small(value: &RawValue) -> serde_json::Result<Value> {
     let mut value: Value = serde_json::from_str(value.get())?;
     crate::contract::number::normalize_integers(&mut value);
     Ok(value)
@@ -95,7 +96,7 @@ pub(crate) fn value(value: &RawValue, most: usize, location: impl Fn() -> String
         return Err(format!("{}: is longer than {most} bytes, see --body-limit", location()));
     }
     // The position in the message is removed: it is relative to this value, not to the document.
-    let value = small(value).map_err(|error| {
+    let value = parse_small(value).map_err(|error| {
         let message = error.to_string();
         format!("{}: {}", location(), message.split(" at line ").next().unwrap_or_default())
     })?;

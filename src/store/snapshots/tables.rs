@@ -23,9 +23,10 @@ pub struct Table {
     /// Columns by which the rows are ordered in a snapshot: the order of creation, or for `pin_group` the order of the
     /// keys.
     pub order: &'static str,
-    /// True if rows with the same key are updated instead of replaced: requests wait for the locks of these rows, and
-    /// then continue with the row.
-    pub is_locked: bool,
+    /// True if a restore updates rows that exist already, instead of deleting all rows and inserting them again. This
+    /// is for the workspace, its devices, and its accounts. Requests may wait for the lock of a device, and then
+    /// continue with this row; deleting an account would also delete its devices.
+    pub updates_in_place: bool,
     /// Columns that refer to a row of another table, with that table.
     pub references: &'static [(&'static str, &'static str)],
     /// Columns with more requirements than their type, with the check; every `jsonb` column is among them.
@@ -37,7 +38,7 @@ pub const WORKSPACE: Table = Table {
     name: "workspace",
     key: "workspace_id",
     order: "workspace_id",
-    is_locked: true,
+    updates_in_place: true,
     references: &[],
     checks: &[("rate_limits", is::<RateLimits>)],
 };
@@ -48,7 +49,7 @@ pub const TABLES: [Table; 8] = [
         name: "connected_account",
         key: "connected_account_id",
         order: "created_at, connected_account_id",
-        is_locked: true,
+        updates_in_place: true,
         references: &[],
         checks: &[],
     },
@@ -56,7 +57,7 @@ pub const TABLES: [Table; 8] = [
         name: "device",
         key: "device_id",
         order: "ordinal",
-        is_locked: true,
+        updates_in_place: true,
         references: &[("connected_account_id", "connected_account")],
         checks: &[
             ("device_type", is_lock),
@@ -70,7 +71,7 @@ pub const TABLES: [Table; 8] = [
         name: "pin_group",
         key: "common_code_key",
         order: "common_code_key collate \"C\"",
-        is_locked: false,
+        updates_in_place: false,
         references: &[],
         checks: &[],
     },
@@ -78,7 +79,7 @@ pub const TABLES: [Table; 8] = [
         name: "access_code",
         key: "access_code_id",
         order: "sequence",
-        is_locked: false,
+        updates_in_place: false,
         references: &[
             ("device_id", "device"),
             ("pool_device_id", "device"),
@@ -91,7 +92,7 @@ pub const TABLES: [Table; 8] = [
         name: "action_attempt",
         key: "action_attempt_id",
         order: "created_at, action_attempt_id",
-        is_locked: false,
+        updates_in_place: false,
         references: &[("device_id", "device"), ("access_code_id", "access_code")],
         checks: &[("outcome", is::<StoredOutcome>)],
     },
@@ -99,7 +100,7 @@ pub const TABLES: [Table; 8] = [
         name: "event",
         key: "event_id",
         order: "sequence",
-        is_locked: false,
+        updates_in_place: false,
         references: &[
             ("device_id", "device"),
             ("connected_account_id", "connected_account"),
@@ -111,7 +112,7 @@ pub const TABLES: [Table; 8] = [
         name: "fault",
         key: "fault_id",
         order: "sequence",
-        is_locked: false,
+        updates_in_place: false,
         // The device is not checked: a fault may refer to a device that does not exist.
         references: &[],
         checks: &[("outcome", is_outcome)],
@@ -120,7 +121,7 @@ pub const TABLES: [Table; 8] = [
         name: "http_fault",
         key: "http_fault_id",
         order: "sequence",
-        is_locked: false,
+        updates_in_place: false,
         references: &[],
         checks: &[("outcome", is_http_outcome)],
     },
@@ -130,8 +131,9 @@ pub const TABLES: [Table; 8] = [
 /// contain snapshots.
 pub const LEFT_OUT: [&str; 2] = ["credential", "snapshot"];
 
-/// Columns that are not part of a snapshot. The identity and the lifetime of the workspace do not change. The clock is
-/// a separate member of the document. `sequence` and `wake_at` are derived from the rest.
+/// Columns that are not part of a snapshot. A restore does not change the identity and the lifetime of the workspace,
+/// nor the number of its snapshots. The clock is a separate member of the document. `sequence` is generated again, in
+/// the order of the rows. `wake_at` is computed from `due_at` and the clock.
 pub(crate) const COLUMNS_LEFT_OUT: [&str; 11] = [
     "workspace_id",
     "is_sandbox",

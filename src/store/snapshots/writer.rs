@@ -2,7 +2,7 @@
 
 use super::checksum;
 use super::document::{CHECKSUM, Clock, Document, DocumentError, FORMAT, VERSION};
-use super::raw::{self, small};
+use super::raw::{self, parse_small};
 use super::tables::TABLES;
 use serde_json::Value;
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 pub(crate) struct DocumentWriter(Vec<u8>);
 
 impl DocumentWriter {
-    /// Begins a document after the given text.
+    /// Begins a document at the end of `text`.
     pub(crate) fn begin(
         mut text: Vec<u8>,
         workspace_id: Uuid,
@@ -52,14 +52,14 @@ impl DocumentWriter {
     }
 }
 
-/// Writes a document with its checksum after the given text.
+/// Appends a document with its checksum to the text `before`.
 ///
 /// # Errors
 /// A part of the document is not valid JSON.
 pub(crate) async fn write(document: &Document<'_>, before: Vec<u8>) -> Result<Vec<u8>, DocumentError> {
     let checksum = checksum::of(document, usize::MAX).await?;
     let message = |error: serde_json::Error| error.to_string();
-    let workspace = small(document.workspace).map_err(message)?;
+    let workspace = parse_small(document.workspace).map_err(message)?;
     let mut writer =
         DocumentWriter::begin(before, document.workspace_id, &document.clock, &workspace).map_err(message)?;
     for (index, (table, rows)) in TABLES.iter().zip(&document.tables).enumerate() {

@@ -28,7 +28,7 @@ fn create_attempt_succeeds_with_the_code_when_the_lock_has_it() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let created = workspace.post("/access_codes/create", on_lock(&workspace, 0, json!({}))).await.ok();
-        assert_eq!(attempt(&workspace, &created).await, created["action_attempt"], "pending still");
+        assert_eq!(attempt(&workspace, &created).await, created["action_attempt"], "still pending");
         workspace.advance("PT0.249S").await;
         assert_eq!(attempt(&workspace, &created).await["status"], "pending");
         workspace.advance("PT0.001S").await;
@@ -43,7 +43,7 @@ fn create_attempt_succeeds_with_the_code_when_the_lock_has_it() {
             .await
             .ok();
         workspace.advance("PT1S").await;
-        assert_eq!(attempt(&workspace, &created).await["status"], "success", "what is over stays over");
+        assert_eq!(attempt(&workspace, &created).await["status"], "success", "a finished attempt stays unchanged");
     });
 }
 
@@ -53,7 +53,7 @@ fn create_attempt_of_a_later_code_succeeds_before_the_code_is_set() {
         let workspace = TestWorkspace::with_locks(1).await;
         let window = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z" });
         let created = workspace.post("/access_codes/create", on_lock(&workspace, 0, window)).await.ok();
-        assert_eq!(created["action_attempt"]["status"], "pending", "as every sample shows it");
+        assert_eq!(created["action_attempt"]["status"], "pending", "pending in the response, as in Seam's samples");
         let finished = attempt(&workspace, &created).await;
         assert_eq!(finished["status"], "success");
         assert_eq!(finished["result"]["access_code"]["status"], "unset");
@@ -84,7 +84,7 @@ fn delete_attempt_succeeds_with_an_empty_result_when_the_code_is_gone() {
         let code = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
         let params = json!({ "access_code_id": code["access_code_id"] });
         let deleted = workspace.post("/access_codes/delete", params).await.ok();
-        assert_eq!(attempt(&workspace, &deleted).await, deleted["action_attempt"], "pending still");
+        assert_eq!(attempt(&workspace, &deleted).await, deleted["action_attempt"], "still pending");
         workspace.advance("PT0.25S").await;
         let mut finished = deleted["action_attempt"].clone();
         (finished["status"], finished["result"]) = (json!("success"), json!({}));

@@ -17,19 +17,19 @@ async fn lock_of(device_type: &str, overrides: Value) -> TestWorkspace {
 /// `rule`.
 async fn check_pins(workspace: &TestWorkspace, good: &[&str], bad: &[&str], rule: impl Fn(&str) -> bool) {
     for code in bad {
-        assert!(!rule(code), "{code} is no example of what breaks the rule");
+        assert!(!rule(code), "{code} does not violate the rule");
         let messages = workspace.post(CREATE, on_lock(workspace, 0, json!({ "code": code }))).await.invalid("code");
         assert!(messages[0].starts_with("The device cannot hold this code: "), "{code}: {messages:?}");
     }
     assert_eq!(rows(workspace).await, [0; 4]);
     for code in good {
-        assert!(rule(code), "{code} is no example of what keeps to the rule");
+        assert!(rule(code), "{code} does not satisfy the rule");
         assert_eq!(workspace.create(on_lock(workspace, 0, json!({ "code": code }))).await["code"], *code);
     }
     for _ in 0..40 {
         let generated = workspace.post("/access_codes/generate_code", on_lock(workspace, 0, json!({}))).await.ok();
         let chosen = pin(&generated["generated_code"]);
-        assert!(rule(chosen), "{chosen} breaks the rule");
+        assert!(rule(chosen), "{chosen} violates the rule");
     }
     let chosen = workspace.create(on_lock(workspace, 0, json!({}))).await;
     assert!(rule(pin(&chosen)), "{chosen}");
@@ -154,7 +154,7 @@ fn kwikset_starts_a_begun_time_frame_three_minutes_from_now() {
             let id = &code["access_code_id"];
             assert_eq!((&code["starts_at"], &code["status"]), (&json!(starts_at), &json!("setting")));
             workspace.advance("PT0.25S").await;
-            assert_eq!(workspace.access_code(id).await["status"], "setting", "until the lock's own start");
+            assert_eq!(workspace.access_code(id).await["status"], "setting", "setting until the start on the lock");
             assert_eq!(workspace.memory(0).await[0]["starts_at"], "2026-03-02T12:03:00.000Z");
             workspace.advance_to("2026-03-02T12:02:59.999Z").await;
             assert_eq!(workspace.access_code(id).await["status"], "setting");
@@ -171,7 +171,7 @@ fn kwikset_starts_a_begun_time_frame_three_minutes_from_now() {
         let constraints = &workspace.devices[0]["properties"]["code_constraints"];
         assert!(
             constraints.to_string().contains("start_date_in_future"),
-            "it still says what Seam says: {constraints}"
+            "the constraint is listed as in Seam: {constraints}"
         );
         let short = json!({ "starts_at": START, "ends_at": "2026-03-02T12:03:00Z" });
         workspace.post(CREATE, on_lock(&workspace, 0, short)).await.invalid("ends_at");

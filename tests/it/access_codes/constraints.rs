@@ -147,7 +147,7 @@ fn code_that_violates_reported_lengths_fails_until_its_pin_is_changed() {
         let code = workspace.create(on_lock(&workspace, 0, window)).await;
         let id = &code["access_code_id"];
         workspace.post(REPORT, on_lock(&workspace, 0, json!({ "supported_code_lengths": [6] }))).await.ok();
-        assert_eq!(workspace.access_code(id).await, code, "nothing is wrong before the lock has seen it");
+        assert_eq!(workspace.access_code(id).await, code, "no error before the code is programmed");
         workspace.advance_to("2026-03-03T11:00:00.250Z").await;
         let failed = workspace.access_code(id).await;
         assert_eq!(
@@ -157,7 +157,7 @@ fn code_that_violates_reported_lengths_fails_until_its_pin_is_changed() {
         let events = workspace.events_of(id).await.len();
         workspace.post(REPORT, on_lock(&workspace, 0, json!({ "supported_code_lengths": [4, 6] }))).await.ok();
         workspace.advance("P1D").await;
-        assert_eq!(workspace.access_code(id).await, failed, "not tried again");
+        assert_eq!(workspace.access_code(id).await, failed, "not retried");
         assert_eq!(workspace.events_of(id).await.len(), events);
         workspace.post("/access_codes/update", json!({ "access_code_id": id, "code": "2468" })).await.ok();
         workspace.advance("PT0.25S").await;

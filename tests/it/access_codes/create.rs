@@ -54,7 +54,7 @@ fn create_returns_every_field_and_a_pending_action_attempt() {
         });
         assert_eq!(created["action_attempt"], attempt);
         assert_eq!(created.as_object().unwrap().len(), 3, "access_code, action_attempt and ok: {created}");
-        assert_eq!(workspace.access_code(id).await, expected, "get shows what create showed");
+        assert_eq!(workspace.access_code(id).await, expected, "get returns the same code as create");
         workspace.advance("PT0.25S").await;
         let set = workspace.access_code(id).await;
         assert_eq!(set["status"], "set");
@@ -259,7 +259,7 @@ fn generated_pin_has_the_preferred_length_or_the_shortest_the_lock_takes() {
         assert_eq!(
             workspace.create(on_lock(&workspace, 0, given)).await["code"],
             "48261",
-            "only a generated code has a preference"
+            "the preferred length has no effect on a given PIN"
         );
     });
 }
@@ -300,7 +300,7 @@ fn sync_create_responds_with_the_finished_attempt() {
         let later = json!({ "starts_at": "2026-06-01T00:00:00Z", "ends_at": "2026-06-02T00:00:00Z", "sync": true });
         let created = workspace.post(CREATE, on_lock(&workspace, 0, later)).await.ok();
         assert_eq!(created["access_code"]["status"], "unset");
-        assert_eq!(created["action_attempt"]["status"], "success", "to be accepted is all that can be waited for");
+        assert_eq!(created["action_attempt"]["status"], "success", "success as soon as the deferred code is accepted");
         assert_eq!(created["action_attempt"]["result"]["access_code"], created["access_code"]);
     });
 }
@@ -393,7 +393,7 @@ fn timestamps_are_read_in_the_formats_that_clients_send() {
             workspace.post("/access_codes/update", update).await.ok();
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["ends_at"], "3001-03-01T00:00:00.000Z");
             let events = workspace.post("/events/list", json!({ "since": written })).await.ok();
-            assert_eq!(events["events"], json!([]), "nothing happens after {written} yet");
+            assert_eq!(events["events"], json!([]), "no events after {written}");
             workspace.post("/events/list", json!({ "between": [written, "3001-01-02"] })).await.ok();
             workspace.post("/devices/list", json!({ "created_before": written })).await.ok();
             let query = written.replace('+', "%2B").replace(' ', "%20");

@@ -123,7 +123,7 @@ fn repeated_delete_succeeds_while_removing_and_is_a_404_afterwards() {
             "access_code.removed_from_device",
             "access_code.deleted",
         ];
-        assert_eq!(event_types(&workspace, &code).await, expected, "asking twice removes it once");
+        assert_eq!(event_types(&workspace, &code).await, expected, "removed once although deleted twice");
     });
 }
 

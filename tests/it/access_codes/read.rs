@@ -69,7 +69,7 @@ fn get_does_not_find_unknown_codes_or_those_of_other_workspaces() {
             assert_eq!(error["message"], "Could not find an access_code with device_id or access_code_id");
             let mut selectors = params;
             selectors.as_object_mut().unwrap().remove("code");
-            assert_eq!(error["data"], selectors, "only ids that were named");
+            assert_eq!(error["data"], selectors, "only the ids of the request");
         }
         other.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
         let by_pin = json!({ "device_id": workspace.lock(0), "code": "4826" });
@@ -115,7 +115,7 @@ fn list_returns_codes_newest_first_by_lock_and_by_id() {
         assert_eq!(ids(&list(by_ids.clone()).await), [id(&codes[3]), id(&codes[1]), id(&codes[0])]);
         let mut combined = by_ids.clone();
         combined["device_id"] = json!(workspace.lock(1));
-        assert_eq!(ids(&list(combined).await), [id(&codes[3]), id(&codes[1])], "both selectors count");
+        assert_eq!(ids(&list(combined).await), [id(&codes[3]), id(&codes[1])], "both filters apply");
         assert_eq!(ids(&list(json!({ "access_code_ids": [] })).await), [""; 0]);
         let path = format!("/access_codes/list?access_code_ids={}&access_code_ids={}", id(&codes[0]), id(&codes[1]));
         assert_eq!(ids(&workspace.get(&path).await.ok()), [id(&codes[1]), id(&codes[0])]);
@@ -138,7 +138,7 @@ fn list_of_an_unknown_device_is_not_found() {
         }
         workspace.change_lock(0, json!({ "removed": true })).await;
         let listed = workspace.post("/access_codes/list", on_lock(&workspace, 0, json!({}))).await.ok();
-        assert_eq!(ids(&listed), [id(&code)], "a device that was removed is known while it has codes");
+        assert_eq!(ids(&listed), [id(&code)], "a removed device is found while it has codes");
     });
 }
 

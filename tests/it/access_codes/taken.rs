@@ -109,7 +109,7 @@ fn setting_lets_codes_share_a_pin_if_the_lock_never_holds_both() {
                 assert!(held.len() <= 1, "{device_type} on {day} March: {held:?}");
                 seen += held.len();
             }
-            assert!(seen > 3, "{device_type}: the lock had {seen}");
+            assert!(seen > 3, "{device_type}: the lock had only {seen} codes");
         }
     });
 }
@@ -382,7 +382,7 @@ fn chosen_pin_avoids_managed_pins_of_other_time_frames_by_default() {
         assert_eq!(
             workspace.create(on_lock(&workspace, 0, days(20, 22))).await["code"],
             "0001",
-            "not 0000, though it is apart"
+            "not 0000, although its time frame does not overlap"
         );
         workspace.post(CREATE, on_lock(&workspace, 0, days(25, 26))).await.error(400, "no_code_left");
         let allowed = json!({ "allow_same_code_in_disjoint_windows": true });

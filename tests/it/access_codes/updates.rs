@@ -147,7 +147,7 @@ fn update_is_shown_at_once_and_emits_events_when_the_lock_confirms() {
         }
         assert!(events.iter().all(|event| event["occurred_at"] == DONE), "{events:?}");
         workspace.advance("P1D").await;
-        assert_eq!(events_after(&workspace, &code, 3).await, events, "each is told once");
+        assert_eq!(events_after(&workspace, &code, 3).await, events, "each event occurs once");
     });
 }
 
@@ -339,7 +339,7 @@ fn convert_to_unmanaged_keeps_the_code_on_the_lock() {
         assert_eq!(
             (&finished["status"], &finished["result"]),
             (&json!("success"), &json!({})),
-            "no managed code is left"
+            "the result is empty because the code is unmanaged"
         );
         assert_eq!(attempt(&workspace, &finished).await, finished);
         workspace.post("/access_codes/get", by_id.clone()).await.error(404, "access_code_not_found");
@@ -357,11 +357,7 @@ fn convert_to_unmanaged_keeps_the_code_on_the_lock() {
             json!([{ "property": "is_managed", "from": "true", "to": "false" }])
         );
         workspace.post("/access_codes/unmanaged/convert_to_managed", by_id).await.ok();
-        assert_eq!(
-            now(&workspace, &code).await["common_code_key"],
-            Value::Null,
-            "nobody kept its PIN like the others'"
-        );
+        assert_eq!(now(&workspace, &code).await["common_code_key"], Value::Null, "the code left its group");
     });
 }
 
@@ -793,7 +789,7 @@ fn update_on_a_recreating_lock_keeps_the_old_code_while_it_is_offline() {
         assert_eq!(
             summary(&now(&workspace, &code).await),
             "unset updating_code scheduled",
-            "it could not be used before either"
+            "unset, because the code has not started"
         );
     });
 }
@@ -816,7 +812,7 @@ fn update_attempt_finishes_when_the_lock_has_every_change() {
 
         set_online(&workspace, false).await;
         let pending = update(&workspace, &code, json!({ "name": "plumber", "sync": true })).await;
-        assert_eq!(pending["status"], "pending", "the lock cannot be waited for");
+        assert_eq!(pending["status"], "pending", "pending, because the lock is offline");
         workspace.advance("P1D").await;
         assert_eq!(attempt(&workspace, &pending).await, pending);
         set_online(&workspace, true).await;
@@ -831,7 +827,7 @@ fn update_attempt_finishes_when_the_lock_has_every_change() {
             assert_eq!((&finished["status"], &finished["result"]), (&json!("error"), &Value::Null));
             assert_eq!(finished["error"]["type"], "access_code_deleted");
         }
-        assert_eq!(attempt(&workspace, &finished).await["status"], "success", "what was done remains done");
+        assert_eq!(attempt(&workspace, &finished).await["status"], "success", "a finished attempt stays unchanged");
     });
 }
 
@@ -1130,7 +1126,7 @@ fn concurrent_updates_never_claim_a_pin_twice() {
         for held in held {
             let code = now(&workspace, &held).await;
             for name in ["code", "name", "starts_at", "ends_at"] {
-                assert_eq!(held[name], code[name], "the lock has what was asked last");
+                assert_eq!(held[name], code[name], "the lock has the values of the last update");
             }
         }
     });
@@ -1164,7 +1160,7 @@ fn concurrent_updates_of_one_code_are_serialized() {
             tally(&send_concurrently(&workspace.api_key, changes.into()).await, &[(404, "access_code_not_found")]);
             let by_id = json!({ "access_code_id": code["access_code_id"] });
             let unmanaged = workspace.post("/access_codes/unmanaged/get", by_id).await.ok();
-            assert_eq!(unmanaged["access_code"]["name"], "guest", "nobody changes what was let go");
+            assert_eq!(unmanaged["access_code"]["name"], "guest", "a code that is unmanaged is no longer updated");
         }
     });
 }

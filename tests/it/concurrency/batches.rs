@@ -78,7 +78,7 @@ async fn gather<const COUNT: usize>(
     busy.wait_until_waiting(1).await;
     let mut queued = queued.map(|command| Box::pin(update::update(&app, command)));
     for command in &mut queued {
-        assert!(command.as_mut().now_or_never().is_none(), "it waits");
+        assert!(command.as_mut().now_or_never().is_none(), "the update waits");
     }
     busy.release();
     first.await.unwrap().unwrap();

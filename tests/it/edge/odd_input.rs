@@ -431,9 +431,9 @@ fn parameters_with_odd_values_never_cause_a_server_error_on_any_route() {
                 let mut unknown = valid.clone();
                 unknown.extend(all_names.difference(&own).map(|name| (name.clone(), odd.clone())));
                 let reply = send(&workspace, method, path, &unknown).await;
-                assert!(reply.status < 500, "{method} {path} with foreign parameters {odd}: {}", reply.body);
+                assert!(reply.status < 500, "{method} {path} with unknown parameters {odd}: {}", reply.body);
                 if method == "POST" && ["/access_codes/create", "/access_codes/create_multiple"].contains(&path) {
-                    assert_eq!(reply.status, 200, "{path} with foreign parameters {odd}: {}", reply.body);
+                    assert_eq!(reply.status, 200, "{path} with unknown parameters {odd}: {}", reply.body);
                 }
                 for name in &own {
                     let mut params = valid.clone();

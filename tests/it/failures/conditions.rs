@@ -60,7 +60,7 @@ fn injected_conditions_stay_until_they_are_cleared() {
                 (&json!([]), &json!([]))
             );
             assert_eq!(workspace.access_code(id).await["errors"], json!([]));
-            assert_eq!(issue_codes(&workspace.access_code(other).await[&list]), [code], "the other keeps what it has");
+            assert_eq!(issue_codes(&workspace.access_code(other).await[&list]), [code], "the other code is unchanged");
             let event_types: Vec<_> = workspace.events_of(id).await.into_iter().map(|(name, _)| name).collect();
             assert!(!event_types.contains(&format!("access_code.{code}")), "{event_types:?}");
         }
@@ -145,7 +145,7 @@ fn unreleased_and_deprecated_conditions_occur_only_when_injected() {
             "device_disconnected",
             "updating_name",
         ] {
-            assert!(shown.contains(trouble), "there was no {trouble}: {shown:?}");
+            assert!(shown.contains(trouble), "{trouble} did not occur: {shown:?}");
         }
         let listed =
             workspace.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 1000 })).await.ok();

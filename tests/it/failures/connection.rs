@@ -71,7 +71,7 @@ fn disconnected_lock_has_an_error_like_its_codes_and_accepts_new_codes() {
         assert_eq!(state_of(&workspace, &deferred["access_code_id"]).await, "unset deferring_creation");
 
         let disconnected = events_of_type(&workspace, "device.disconnected").await;
-        assert_eq!(disconnected.len(), 1, "the second time nothing changed: {disconnected:?}");
+        assert_eq!(disconnected.len(), 1, "the second request changes nothing: {disconnected:?}");
         let event = &disconnected[0];
         assert_eq!((&event["error_code"], &event["occurred_at"]), (&json!("device_disconnected"), &json!(after(1000))));
         assert_eq!(event["device_id"], json!(workspace.lock(0)));
@@ -155,7 +155,7 @@ fn queued_operations_run_removals_first_once_the_lock_is_back() {
         assert_eq!(
             memory(&workspace, 0).await,
             [held("4444", "4444"), held("5555", "5555")],
-            "all of it takes its time"
+            "unchanged until the operations are finished"
         );
         move_clock_to(&workspace, HOUR + 250).await;
         let since = json!({ "since": after(HOUR), "device_id": workspace.lock(0) });
@@ -297,7 +297,7 @@ fn codes_of_a_disconnected_account_are_unknown_until_it_is_reconnected() {
 
         let account = &workspace.devices[0]["connected_account_id"];
         let gone = events_of_type(&workspace, "connected_account.disconnected").await;
-        assert_eq!(gone.len(), 1, "it was disconnected once");
+        assert_eq!(gone.len(), 1, "one event for one disconnection");
         assert_eq!((&gone[0]["connected_account_id"], &gone[0]["occurred_at"]), (account, &json!(after(1000))));
         assert_eq!(issue_codes(&gone[0]["connected_account_errors"]), ["account_disconnected"]);
         assert_eq!(gone[0]["connected_account_warnings"], json!([]));

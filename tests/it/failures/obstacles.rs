@@ -109,7 +109,7 @@ fn full_memory_is_a_code_error_and_a_device_warning_until_a_place_is_free() {
         assert_eq!(workspace.access_code(id).await["is_scheduled_on_device"], true);
         let device = device(&workspace, 0).await;
         assert_eq!(full(&device), is_full);
-        assert_eq!(device["warnings"][0]["created_at"], after(TRIED + HOUR + 250), "full since the last code came");
+        assert_eq!(device["warnings"][0]["created_at"], after(TRIED + HOUR + 250), "full since the last code");
         assert_eq!(
             events(&workspace, id).await.last().unwrap(),
             &format!("scheduled_on_device@{}", TRIED + HOUR + 250)
@@ -133,7 +133,7 @@ fn pin_already_on_the_lock_is_a_duplicate_until_the_other_code_is_gone() {
         assert_eq!(
             state_of(&workspace, &second).await,
             "unset creating duplicate_code_on_device",
-            "tried, not confirmed"
+            "retried, but not confirmed yet"
         );
         move_clock_to(&workspace, TRIED + HOUR + 500).await;
         assert_eq!(state_of(&workspace, &second).await, "unset");

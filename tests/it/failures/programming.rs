@@ -46,7 +46,7 @@ fn failed_programming_is_retried_at_growing_intervals_until_it_succeeds() {
         assert_eq!(
             state_of(&workspace, id).await,
             "setting creating failed_to_set_on_device",
-            "the ninth is under way"
+            "the ninth attempt is in progress"
         );
         move_clock_to(&workspace, failed_at).await;
         assert_eq!(state_of(&workspace, id).await, "set");
@@ -63,7 +63,7 @@ fn failing_code_is_retried_forever_and_set_soon_after_the_fault_is_deleted() {
         let id = &workspace.create(json!({ "device_id": workspace.lock(0) })).await["access_code_id"];
         move_clock_to(&workspace, 30 * DAY).await;
         let attempts = fault_uses(&workspace).await[0];
-        assert!((4300..4330).contains(&attempts), "every ten minutes for thirty days: {attempts}");
+        assert!((4300..4330).contains(&attempts), "one attempt per ten minutes for thirty days: {attempts}");
         delete_fault(&workspace, &broken).await;
         move_clock_to(&workspace, 30 * DAY + 10 * MINUTE + 250).await;
         assert_eq!(state_of(&workspace, id).await, "set");
@@ -355,7 +355,7 @@ fn slow_or_unreachable_removal_is_an_error_until_it_is_done() {
                 delete(&workspace, id).await;
             }
             let shown = "removing deleting failed_to_remove_from_device device_disconnected being_deleted";
-            assert_eq!(state_of(&workspace, id).await, shown, "at once");
+            assert_eq!(state_of(&workspace, id).await, shown, "the error is reported at once");
             move_clock_to(&workspace, DAY).await;
             assert_eq!(state_of(&workspace, id).await, shown);
             change(&workspace, 0, json!({ "online": true })).await;

@@ -55,7 +55,7 @@ fn faults_with_invalid_parameters_are_rejected() {
         for missing in [json!({ "operation": "set" }), json!({ "outcome": "never" }), json!({})] {
             workspace.post("/_emulator/faults/create", missing).await.error(400, "invalid_input");
         }
-        assert_eq!(faults(&workspace).await, [Value::Null; 0], "nothing came of it");
+        assert_eq!(faults(&workspace).await, [Value::Null; 0], "no fault was created");
         workspace.post("/_emulator/faults/delete", json!({})).await.invalid("fault_id");
         workspace.post("/_emulator/faults/delete", json!({ "fault_id": "that one" })).await.invalid("fault_id");
         workspace.post("/_emulator/faults/delete", json!({ "fault_id": UNKNOWN })).await.error(404, "fault_not_found");

@@ -30,7 +30,7 @@ fn common_code_key_gives_the_second_code_the_pin_of_the_first() {
         let same_pin = guest(&workspace, 2, json!({ "code": pin(&first) }));
         assert_eq!(workspace.create(same_pin).await["code"], first["code"]);
         let other_key = on_lock(&workspace, 1, json!({ "common_code_key": "staff" }));
-        assert_ne!(workspace.create(other_key).await["code"], first["code"], "another key is another group");
+        assert_ne!(workspace.create(other_key).await["code"], first["code"], "a different key is a different group");
     });
 }
 

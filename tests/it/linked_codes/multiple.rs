@@ -38,7 +38,7 @@ fn create_multiple_without_a_code_gives_all_locks_one_pin_and_key() {
         let workspace = TestWorkspace::with_locks(4).await;
         let codes = create_on_all_locks(&workspace, json!({ "name": "Guest" })).await;
         let [Some(key)] = distinct(&codes, "common_code_key").into_iter().collect::<Vec<_>>()[..] else {
-            panic!("one key for all: {codes:?}");
+            panic!("expected the same key for all codes: {codes:?}");
         };
         let id = key.strip_prefix("auto_set_by_create_multiple_").unwrap();
         assert_eq!(uuid::Uuid::parse_str(id).unwrap().hyphenated().to_string(), id);
@@ -51,7 +51,7 @@ fn create_multiple_without_a_code_gives_all_locks_one_pin_and_key() {
             );
             assert_eq!(*code, workspace.access_code(&code["access_code_id"]).await);
         }
-        assert_eq!(rows(&workspace).await[..2], [4, 4], "a code and an event each");
+        assert_eq!(rows(&workspace).await[..2], [4, 4], "one code and one event per lock");
         workspace.advance("PT0.25S").await;
         for code in &codes {
             assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
@@ -69,7 +69,7 @@ fn create_multiple_with_a_custom_code_sets_no_common_code_key() {
         let codes = create_on_all_locks(&workspace, json!({ "code": "4826" })).await;
         assert_eq!(distinct(&codes, "code"), [Some("4826")].into());
         assert_eq!(distinct(&codes, "common_code_key"), [None].into());
-        assert_eq!(rows(&workspace).await[3], 0, "no group is made");
+        assert_eq!(rows(&workspace).await[3], 0, "no group is created");
     });
 }
 
@@ -143,7 +143,7 @@ fn create_multiple_uses_the_preferred_length_or_the_shortest_common_one() {
         let workspace = TestWorkspace::with(locks).await;
         for (preferred, length) in [(8, 8), (6, 6), (4, 6), (5, 6), (7, 6), (12, 6)] {
             let codes = create_on_all_locks(&workspace, json!({ "preferred_code_length": preferred })).await;
-            assert_eq!((distinct(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "preferring {preferred}");
+            assert_eq!((distinct(&codes, "code").len(), pin(&codes[0]).len()), (1, length), "prefers {preferred}");
         }
         assert_eq!(pin(&create_on_all_locks(&workspace, json!({})).await[0]).len(), 6);
     });

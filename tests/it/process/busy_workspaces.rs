@@ -74,7 +74,7 @@ fn advance_stops_when_its_client_disconnects() {
         // The advance would hold the row locks of its workspace for as long as it runs.
         let begun = Instant::now();
         let moved = post(&latchkey.base_url, &key, "/_emulator/clock/advance", &json!({ "by": "PT1S" })).await.unwrap();
-        assert_eq!(moved["now"], "2026-03-02T12:00:01.000Z", "what was given up has not happened");
+        assert_eq!(moved["now"], "2026-03-02T12:00:01.000Z", "the aborted request changed nothing");
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     });
 }
@@ -94,7 +94,7 @@ fn clock_with_a_huge_rate_does_not_delay_other_workspaces() {
         let params = json!({ "access_code_id": created["access_code"]["access_code_id"] });
         let begun = Instant::now();
         while latchkey.post("/access_codes/get", params.clone()).await["access_code"]["status"] != "set" {
-            assert!(begun.elapsed() < Duration::from_secs(3), "its lock never confirms");
+            assert!(begun.elapsed() < Duration::from_secs(3), "the lock does not confirm");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
@@ -146,7 +146,7 @@ fn full_disk_fails_requests_until_it_has_space_again() {
         };
         assert_eq!(create().await.0, 200);
         let output = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", fill.display())).output();
-        assert!(!output.unwrap().status.success(), "it ends because there is no space");
+        assert!(!output.unwrap().status.success(), "dd fails because the disk is full");
         let mut created = 1;
         let begun = Instant::now();
         loop {
@@ -163,12 +163,12 @@ fn full_disk_fails_requests_until_it_has_space_again() {
                 }
                 (_, body) => panic!("{body}"),
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{created} codes and still not full");
+            assert!(begun.elapsed() < Duration::from_secs(30), "the disk is still not full after {created} codes");
         }
         std::fs::remove_file(&fill).unwrap();
         let begun = Instant::now();
         while create().await.0 != 200 {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
+            assert!(begun.elapsed() < Duration::from_secs(20), "the server does not recover");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });

@@ -206,7 +206,7 @@ fn invalid_fixtures_stop_the_start_and_load_nothing() {
     };
     let check_rejected = |expected: &str| {
         let mut child = start().spawn().unwrap();
-        eventually("it ends", || child.try_wait().unwrap().is_some());
+        eventually("the process ends", || child.try_wait().unwrap().is_some());
         assert_eq!(child.wait().unwrap().code(), Some(1));
         let stderr = stderr_of(&mut child);
         assert!(stderr.contains(expected) && stderr.contains("fixtures.json"), "{stderr}");
@@ -217,7 +217,7 @@ fn invalid_fixtures_stop_the_start_and_load_nothing() {
     fs::write(&fixtures, r#"{ "workspaces": [{ "workspace_id": "x", "locks": [{ "device_type": "door" }] }] }"#)
         .unwrap();
     check_rejected("workspaces[0].locks[0].device_type: \"door\"");
-    assert!(!directory.exists(), "no database was started for it");
+    assert!(!directory.exists(), "no database was started");
     let first = r#"{ "workspace_id": "f0f0f0f0-0000-4000-8000-000000000001", "api_key": "seam_test_first" }"#;
     let double = r#"{ "workspace_id": "f0f0f0f0-0000-4000-8000-000000000002", "locks":
                       [{ "device_type": "yale_lock", "access_codes": [{ "code": "1357" }, { "code": "1357" }] }] }"#;
@@ -230,7 +230,7 @@ fn invalid_fixtures_stop_the_start_and_load_nothing() {
             latchkey.startup_lines.iter().find(|line| line.contains("f0f0f0f0-0000-4000-8000-000000000001")).unwrap();
         assert!(line.trim().starts_with(expected), "start {round}: {line}");
         let listed = super::wait_for(latchkey_list(&latchkey));
-        assert_eq!(listed.len(), 2, "the sandbox and this one");
+        assert_eq!(listed.len(), 2, "the sandbox and the workspace of the file");
         latchkey.signal(Signal::TERM);
         assert!(latchkey.wait_for_exit().success());
     }
@@ -256,7 +256,7 @@ fn start_fails_if_another_workspace_has_a_device_id_of_the_sandbox() {
     latchkey.signal(Signal::TERM);
     latchkey.wait_for_exit();
     let mut child = start().spawn().unwrap();
-    eventually("it ends", || child.try_wait().unwrap().is_some());
+    eventually("the process ends", || child.try_wait().unwrap().is_some());
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let stderr = stderr_of(&mut child);
     assert!(stderr.contains("its device_id belongs to another workspace"), "{stderr}");

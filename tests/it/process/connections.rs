@@ -109,7 +109,7 @@ fn stop_succeeds_while_clients_hold_connections_open() {
     latchkey.signal(Signal::TERM);
     assert!(latchkey.wait_for_exit().success());
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
-    assert!(begun.elapsed() > Duration::from_secs(5), "half a body is waited for");
+    assert!(begun.elapsed() > Duration::from_secs(5), "the server waits for incomplete bodies");
     drop(clients);
 }
 
@@ -121,8 +121,8 @@ fn second_signal_ends_the_server_immediately_and_leaves_its_data_unlocked() {
         let mut latchkey = Latchkey::with_data(&directory);
         let clients = open_blocking_connections(&latchkey);
         latchkey.signal(Signal::TERM);
-        eventually("it takes no more connections", || TcpStream::connect(latchkey.authority()).is_err());
-        assert!(latchkey.child.try_wait().unwrap().is_none(), "it waits for the request");
+        eventually("the server accepts no more connections", || TcpStream::connect(latchkey.authority()).is_err());
+        assert!(latchkey.child.try_wait().unwrap().is_none(), "the server waits for the request");
         let begun = Instant::now();
         latchkey.signal(signal);
         assert_eq!(latchkey.wait_for_exit().code(), Some(exit_code));
@@ -142,7 +142,7 @@ fn stop_signal_during_the_start_ends_the_server() {
     let connection = database.accept().unwrap();
     let begun = Instant::now();
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    eventually("it ends", || child.try_wait().unwrap().is_some());
+    eventually("the process ends", || child.try_wait().unwrap().is_some());
     assert!(child.wait().unwrap().success(), "{}", stderr_of(&mut child));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     drop(connection);
@@ -159,7 +159,7 @@ fn server_out_of_file_descriptors_logs_it_and_recovers() {
     let too_many: Vec<TcpStream> = (0..100).map(|_| latchkey.connect()).collect();
     thread::sleep(Duration::from_millis(2500));
     drop(too_many);
-    eventually("it serves again", || is_healthy(&latchkey));
+    eventually("the server is healthy again", || is_healthy(&latchkey));
     latchkey.signal(Signal::TERM);
     assert!(latchkey.wait_for_exit().success());
     let stderr = stderr_of(&mut latchkey.child);

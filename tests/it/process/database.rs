@@ -91,7 +91,7 @@ async fn until_it_serves_counting(latchkey: &Latchkey, lock: &str, unknown: &mut
             continue;
         }
         response.check_unavailable_within(Duration::from_secs(2));
-        assert!(begun.elapsed() < Duration::from_secs(20), "it never serves again");
+        assert!(begun.elapsed() < Duration::from_secs(20), "the server does not recover");
     }
 }
 
@@ -124,7 +124,7 @@ fn private_postgres_is_restarted_when_it_dies_and_keeps_confirmed_codes() {
                 created.insert(id_of(&until_it_serves_counting(&latchkey, &locks[0], &mut unknown).await));
             }
             let stored: BTreeSet<String> = codes_at_rest(&latchkey, &locks).await.iter().map(id_of).collect();
-            assert!(stored.is_superset(&created), "{stored:?} has not all of {created:?}");
+            assert!(stored.is_superset(&created), "{stored:?} does not contain all of {created:?}");
             assert!(
                 stored.len() <= created.len() + unknown,
                 "{stored:?} has more than {created:?} and {unknown} others"
@@ -142,7 +142,7 @@ fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
     let mut latchkey = Latchkey::with_data(&directory);
     let mut last = String::new();
     for _ in 0..6 {
-        eventually("another postgres runs", || {
+        eventually("a new PostgreSQL process runs", || {
             let pid = fs::read_to_string(directory.join("data/postmaster.pid")).unwrap_or_default();
             let pid = pid.lines().next().unwrap_or_default().to_owned();
             !pid.is_empty() && pid != std::mem::replace(&mut last, pid.clone())
@@ -184,7 +184,7 @@ fn backend_killed_during_requests_loses_no_confirmed_code() {
             until_it_serves(&latchkey, &locks[2]).await;
         }
         let stored: BTreeSet<String> = codes_at_rest(&latchkey, &locks[..2]).await.iter().map(id_of).collect();
-        assert!(created.is_subset(&stored), "{created:?} of {stored:?}");
+        assert!(created.is_subset(&stored), "{stored:?} does not contain all of {created:?}");
         assert!(stored.len() <= created.len() + unknown);
     });
 }
@@ -213,7 +213,7 @@ fn database_paused_fails_requests_with_503_within_two_seconds() {
         assert_eq!(health.status(), 503);
         signal_all(&postgres.pid().to_string(), Signal::CONT);
         until_it_serves(&latchkey, &locks[1]).await;
-        assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), 1, "what was refused was not done");
+        assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), 1, "rejected requests created no code");
     });
 }
 
@@ -309,7 +309,7 @@ fn database_without_a_free_connection_fails_requests_with_503() {
                 held.push(connection);
             }
         }
-        assert!(unavailable.is_some(), "it never was without a connection");
+        assert!(unavailable.is_some(), "the server never was without a connection");
         held.clear();
         until_it_serves(&latchkey, &locks[0]).await;
     });
@@ -395,7 +395,7 @@ fn commit_with_a_lost_response_is_not_repeated() {
                 assert!(message.contains("may have been executed"), "{message}");
             }
             assert!(unknown > 0);
-            assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), before + 12, "each code once");
+            assert_eq!(codes_on(&latchkey, &locks[..1]).await.len(), before + 12, "each code is stored once");
         }
     });
 }
@@ -440,6 +440,6 @@ fn row_lock_held_elsewhere_blocks_only_requests_of_its_own_workspace() {
         held.rollback().await.unwrap();
         // Requests that timed out no longer hold a connection or a row lock.
         until_it_serves(&latchkey, &locks[0]).await;
-        assert_eq!(codes_at_rest(&latchkey, &locks[..1]).await.len(), 13, "what was refused was not done");
+        assert_eq!(codes_at_rest(&latchkey, &locks[..1]).await.len(), 13, "rejected requests created no code");
     });
 }

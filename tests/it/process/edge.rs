@@ -26,7 +26,7 @@ impl Stream {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the stream goes on");
+        assert_ne!(self.0.read_line(&mut line).unwrap(), 0, "the stream has ended");
         line.trim_end().to_owned()
     }
 
@@ -97,7 +97,7 @@ fn stream_sends_requests_and_events_and_resumes_after_the_last_event_id() {
     drop(stream);
     let mut resumed = Stream::open(&latchkey, &[("last-event-id", &first.unwrap())]);
     let missed: Vec<Value> = (0..3).map(|_| resumed.message().2["path"].clone()).collect();
-    assert_eq!(missed, paths, "each once");
+    assert_eq!(missed, paths, "each missed message once");
     wait_for(latchkey.post("/workspaces/get", json!({})));
     assert_eq!(resumed.message().2["path"], "/workspaces/get");
 }

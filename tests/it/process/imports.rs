@@ -68,7 +68,7 @@ fn large_imports_run_one_at_a_time_and_small_imports_do_not_wait() {
     runtime.block_on(held).unwrap();
     thread::scope(|scope| {
         let first = scope.spawn(|| import(&latchkey, &latchkey.api_key, large.clone()));
-        eventually("the first one waits for the workspace", || {
+        eventually("the first import waits for the workspace", || {
             let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
             runtime.block_on(sqlx::query_scalar::<_, i64>(waiting).fetch_one(&mut database)).unwrap() > 0
         });
@@ -132,9 +132,9 @@ fn import_takes_less_than_three_times_the_memory_of_its_document() {
     let (status, imported) = import(&latchkey, &latchkey.api_key, large);
     assert_eq!(status, 200, "{imported}");
     let growth = memory(&latchkey, "VmHWM") - before;
-    assert!(growth < 3 * length + 24_000_000, "{growth} of {length}");
+    assert!(growth < 3 * length + 24_000_000, "memory grew by {growth} bytes for a document of {length}");
     let restore = json!({ "snapshot_id": imported["snapshot_id"] });
     wait_for(latchkey.post("/_emulator/snapshots/restore", restore));
     let exported = body(&latchkey, &latchkey.api_key, 0);
-    assert!(exported.len() as u64 > length / 10 * 9, "all of it is there");
+    assert!(exported.len() as u64 > length / 10 * 9, "the export contains all events");
 }

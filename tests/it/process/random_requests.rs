@@ -33,7 +33,7 @@ const REQUESTS_PER_WORKSPACE: usize = 150;
 const GROWTH_KB: u64 = 100 * 1024;
 
 fn setting(name: &str, default: usize) -> usize {
-    env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+    env::var(name).map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is not a number: {value}")))
 }
 
 /// Returns the resident memory of a process in kB. `None` on systems without `/proc`.
@@ -215,7 +215,7 @@ impl<'a> Lane<'a> {
 /// Checks that a response has the form that a client can rely on.
 fn check(request: &Request, response: &Response) {
     let Response { status, body } = response;
-    assert!(*status < 500 || *status == 501, "answered {status} {body}");
+    assert!(*status < 500 || *status == 501, "returned {status} {body}");
     if request.method == "HEAD" || (request.method == "OPTIONS" && *status < 300) {
         return;
     }
@@ -223,10 +223,10 @@ fn check(request: &Request, response: &Response) {
         // The HTTP library itself rejects such a request head, before Latchkey reads it.
         return;
     }
-    assert_eq!(body["ok"], json!(*status == 200), "answered {status} {body}");
+    assert_eq!(body["ok"], json!(*status == 200), "returned {status} {body}");
     if *status != 200 {
         for field in ["type", "message"] {
-            assert!(body["error"][field].as_str().is_some_and(|text| !text.is_empty()), "answered {status} {body}");
+            assert!(body["error"][field].as_str().is_some_and(|text| !text.is_empty()), "returned {status} {body}");
         }
     }
     check_response(&request.method, &request.path, *status, body);
@@ -273,7 +273,7 @@ fn run_lanes(
     thread::scope(|scope| {
         let lanes: Vec<_> = (0..LANES).map(|number| scope.spawn(move || run_lane(number))).collect();
         for lane in lanes {
-            for (operation, statuses) in lane.join().expect("a lane met no failure") {
+            for (operation, statuses) in lane.join().expect("a lane does not panic") {
                 for (status, count) in statuses {
                     *totals.entry(operation.clone()).or_default().entry(status).or_default() += count;
                 }
@@ -298,5 +298,5 @@ fn random_requests_get_envelopes_of_the_contract_and_no_internal_error() {
     }
     assert!(latchkey.child.try_wait().unwrap().is_none(), "the server ended");
     // With fewer successes the test would cover little more than rejections.
-    assert!(successes * 3 > requests, "only {successes} of {requests} did something");
+    assert!(successes * 3 > requests, "only {successes} of {requests} requests succeeded");
 }

@@ -29,12 +29,12 @@ fn check_parked(spoil: &'static str, mend: &'static str) {
         until_it_serves(&latchkey, &locks[0]).await;
         codes_at_rest(&latchkey, &locks).await;
         let params = json!({ "access_code_id": beside["access_code"]["access_code_id"] });
-        until("the lock beside it goes on", async || {
+        until("the other lock confirms its code", async || {
             let beside = post(&latchkey.base_url, &key, "/access_codes/get", &params).await.unwrap();
             beside["access_code"]["status"] == "set"
         })
         .await;
-        until("health counts what is wrong", async || {
+        until("health reports the parked lock", async || {
             let health = latchkey.post("/health", json!({})).await;
             health["scheduler"]["parked_devices"] == 1
                 && health["scheduler"]["overdue_access_codes"] == 1
@@ -44,7 +44,7 @@ fn check_parked(spoil: &'static str, mend: &'static str) {
         })
         .await;
         sqlx::query(mend).bind(&id).execute(&mut connection).await.unwrap();
-        until("it is tried again, and forgotten when it works", async || {
+        until("the lock is retried and no longer parked", async || {
             let health = latchkey.post("/health", json!({})).await;
             health["scheduler"]["parked_devices"] == 0 && health["scheduler"]["overdue_access_codes"] == 0
         })
@@ -56,7 +56,7 @@ fn check_parked(spoil: &'static str, mend: &'static str) {
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let begun = Instant::now();
     while !condition().await {
-        assert!(begun.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "timeout: {what}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -135,7 +135,7 @@ fn scheduler_parks_a_broken_lock_behind_locks_with_held_rows() {
         let broken = post(&latchkey.base_url, key, "/access_codes/create", &params).await.unwrap();
         let mut connection = PgConnection::connect(&postgres.url()).await.unwrap();
         sqlx::query(SPOIL).bind(id_of(&broken["access_code"])).execute(&mut connection).await.unwrap();
-        until("it is parked", async || latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] == 1)
+        until("a parked lock", async || latchkey.post("/health", json!({})).await["scheduler"]["parked_devices"] == 1)
             .await;
         check_code_is_set_soon(latchkey).await;
     });
@@ -150,7 +150,7 @@ fn scheduler_continues_while_one_of_its_two_loops_waits_for_a_held_row() {
         let mut row = other.begin().await.unwrap();
         let lock_row = "select from access_code where access_code_id = $1::uuid for update";
         sqlx::query(lock_row).bind(id_of(&code["access_code"])).execute(&mut *row).await.unwrap();
-        until("one of them waits for the row", async || {
+        until("a scheduler loop waits for the row", async || {
             let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
             sqlx::query_scalar::<_, i64>(waits)
                 .fetch_one(&mut PgConnection::connect(&postgres.url()).await.unwrap())

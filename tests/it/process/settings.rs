@@ -149,7 +149,7 @@ fn retention_setting_deletes_events_that_are_too_old() {
         let since = json!({ "since": "2000-01-01T00:00:00Z" });
         let begun = Instant::now();
         while latchkey.post("/events/list", since.clone()).await["events"] != json!([]) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "they never go");
+            assert!(begun.elapsed() < Duration::from_secs(20), "the events are not removed");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let params = json!({ "access_code_id": code["access_code_id"] });

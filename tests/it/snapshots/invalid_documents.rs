@@ -20,7 +20,7 @@ fn changed_document_is_rejected_by_its_checksum() {
     run(async {
         let workspace = TestWorkspace::populated(json!({})).await;
         let (before, good) = (workspace.visible_state().await, workspace.export().await);
-        assert_eq!(signed(good.clone()), good, "the checksum is the one that is exported");
+        assert_eq!(signed(good.clone()), good, "the checksum of the test equals the exported one");
         let mut edited = good.clone();
         edited["tables"]["device"][0]["name"] = json!("Another");
         let mut truncated = good.clone();

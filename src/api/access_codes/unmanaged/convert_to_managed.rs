@@ -1,6 +1,6 @@
 //! `/access_codes/unmanaged/convert_to_managed`.
 
-use crate::api::access_codes::params::one_of_two;
+use crate::api::access_codes::params::external_modification;
 use crate::api::body::action_attempt::ActionAttemptBody;
 use crate::api::edge::Call;
 use crate::engine;
@@ -21,7 +21,7 @@ pub(super) struct Convert {
 pub(super) async fn convert_to_managed(call: Call<Convert>) -> Result<Value> {
     let input = call.input;
     let is_modification_allowed =
-        one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+        external_modification(input.is_external_modification_allowed, input.allow_external_modification)?;
     let is_modification_allowed = is_modification_allowed.unwrap_or(false);
     let attempt = engine::convert_to_managed::convert_to_managed(
         &call.app,

@@ -17,6 +17,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Call<Delete>) -> Result<Value> {
     let Delete { access_code_id, sync } = call.input;
+    // `false`: the code must be unmanaged. `None`: it may be on any device.
     let attempt =
         engine::delete::delete(&call.app, &call.caller.visibility(), (access_code_id, false), None, sync).await?;
     Ok(json!({ "action_attempt": ActionAttemptBody::of_deletion(&attempt) }))

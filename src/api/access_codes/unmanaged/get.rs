@@ -15,6 +15,7 @@ pub(super) struct Found {
 pub(super) async fn get(call: Call<OneAccessCode>) -> Result<Found> {
     let filter = call.input.filter(Ownership::Unmanaged)?;
     let found = access_codes::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
+    // A PIN that the brand hides cannot be used to find its code.
     let visible = found.iter().filter(|(_, device)| {
         device.brand.shows_unmanaged_codes && (call.input.code.is_none() || !device.brand.hides_unmanaged_pins)
     });

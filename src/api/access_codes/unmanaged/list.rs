@@ -41,6 +41,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let visibility = call.caller.visibility();
     let found = access_codes::list_on_device(&call.app.pool, &visibility, input.device_id, &filter).await?;
     let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
+    // All codes are on one device, so this removes either none of them or all.
     found.retain(|(_, device)| device.brand.shows_unmanaged_codes);
     let position =
         |(code, _): &(AccessCode, _)| Position { created_at: code.state.created_at, id: code.access_code_id };

@@ -1,6 +1,6 @@
 //! `/access_codes/unmanaged/update`.
 
-use crate::api::access_codes::params::one_of_two;
+use crate::api::access_codes::params::external_modification;
 use crate::api::edge::{Call, EmptyResult};
 use crate::engine;
 use crate::error::{Error, Result};
@@ -18,7 +18,7 @@ pub(super) struct Update {
 pub(super) async fn update(call: Call<Update>) -> Result<EmptyResult> {
     let input = call.input;
     let is_modification_allowed =
-        one_of_two(input.is_external_modification_allowed, input.allow_external_modification)?;
+        external_modification(input.is_external_modification_allowed, input.allow_external_modification)?;
     if !input.is_managed {
         let message = "is_managed must be true. Use /access_codes/update to convert access codes to unmanaged";
         return Err(Error::invalid("is_managed", message));

@@ -1,7 +1,8 @@
-//! Provider metadata of a lock: one object per brand, with the fields of Seam's contract (devices, 1.3).
+//! Provider metadata of a lock: one object per brand, with the fields of Seam's contract.
 //!
 //! Every lock has the object of its brand, if the contract has one. Ids that a provider would assign are derived from
-//! the lock's ordinal in its workspace; names are the lock's name. A test can set any field through `properties`.
+//! the lock's ordinal in its workspace; the name of the device is the lock's name. A test can set any field through
+//! `properties`.
 
 use crate::domain::device::Device;
 use crate::domain::offline::oracode;
@@ -31,6 +32,8 @@ fn with_overrides(device: &Device, name: &str, mut metadata: Value) -> Value {
     metadata
 }
 
+/// Returns the objects of the lock's brand, each with its name. The match over all brands has three parts: this
+/// function, [`by_newer_brand`] and [`by_entry_system`].
 fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
     let name = &device.name;
     let number = device.ordinal + 1;
@@ -80,7 +83,7 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Returns the objects of brands that were added later.
+/// Second part of [`by_brand`]: brands that were added later.
 fn by_newer_brand(device: &Device) -> Vec<(&'static str, Value)> {
     let name = &device.name;
     let number = device.ordinal + 1;
@@ -127,7 +130,7 @@ fn by_newer_brand(device: &Device) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Returns the objects of brands that control doors rather than locks.
+/// Third part of [`by_brand`]: brands that control doors rather than locks.
 fn by_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
     let name = &device.name;
     let number = device.ordinal + 1;

@@ -34,7 +34,8 @@ impl Change {
 }
 
 impl CodeState {
-    /// Requests the deletion of the code and aborts the operation in progress.
+    /// Requests the deletion of the code and aborts the operation in progress. Does nothing if the code is already
+    /// being removed, because of an earlier request or because it has ended.
     pub fn request_deletion(&mut self, at: Timestamp) {
         if self.removing_since().is_none() {
             self.deletion_requested_at = Some(at);
@@ -43,7 +44,8 @@ impl CodeState {
         }
     }
 
-    /// Requests new properties for the code. The operation in progress is aborted and starts again.
+    /// Requests new properties for the code. The operation in progress is aborted and starts again. A code that was
+    /// removed at the lock is set again, even if changes at the lock are allowed.
     ///
     /// Returns the requested change. The lock has the change only after it has confirmed the update; a code that is not
     /// on the lock yet needs no update.
@@ -102,8 +104,9 @@ impl CodeState {
         }
     }
 
-    /// Applies a change made at the lock; `now_held` is `None` if the code was removed. If `is_allowed`, a changed
-    /// entry becomes the requested one and a removed code stays off the lock; otherwise the lock is programmed again.
+    /// Applies a change made at the lock to a managed code; `now_held` is `None` if the code was removed. If
+    /// `is_allowed`, a changed entry becomes the requested one and a removed code stays off the lock; otherwise the
+    /// lock is programmed again. Consecutive changes are recorded as one [`ExternalChange`].
     pub fn apply_external_change(&mut self, at: Timestamp, now_held: Option<LockCode>, is_allowed: bool) {
         self.as_of = self.as_of.max(at);
         let Some(previous) = self.held.take() else {

@@ -144,7 +144,7 @@ pub struct Failure {
     pub message: String,
     /// Instant since which the code has this `error_code`.
     pub since: Timestamp,
-    /// Number of consecutive failed attempts.
+    /// Number of consecutive failed attempts; [`CodeState::retry_now`](super::CodeState::retry_now) resets it.
     pub attempts: u32,
     /// Start of the next attempt, ignored if `is_final`; `None`: no attempt has failed, the current one is only slow.
     pub retry_at: Option<Timestamp>,

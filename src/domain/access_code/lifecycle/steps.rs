@@ -18,8 +18,8 @@ impl CodeState {
             return None;
         }
         let mut next: Option<(Timestamp, Step)> = None;
-        // Of steps due at the same instant, the first in the order of `Step` is taken. A code that ends is not set any
-        // more.
+        // Of steps due at the same instant, the first in the order of `Step` is taken. So a code whose end and
+        // programming are due at the same instant ends, and is not programmed.
         let mut consider = |step: (Timestamp, Step)| next = Some(next.map_or(step, |earliest| earliest.min(step)));
         if self.removing_since().is_none() && !self.rare_fields.has_expired {
             if let Some(window) = self.requested.window {
@@ -27,6 +27,7 @@ impl CodeState {
                 consider((window.ends_at.max(self.as_of), Step::Expire));
             }
             let held_window = self.held.as_ref().and_then(|held| held.window).filter(|_| self.is_natively_scheduled);
+            // While an update is pending, the lock enforces the start that it stores, not the requested one.
             for window in [self.requested.window, held_window].into_iter().flatten() {
                 if self.as_of < window.starts_at {
                     consider((window.starts_at, Step::Start));
@@ -39,6 +40,7 @@ impl CodeState {
             {
                 consider((programming_due_at, Step::ProgrammingDue));
             }
+            // The provider takes as long to assign a PIN as the lock takes for an operation.
             let assigned_at = lock.programming.and_then(|programming| self.created_at.checked_add_signed(programming));
             if let Some(assigned_at) = assigned_at.filter(|_| self.rare_fields.awaits_code) {
                 consider((assigned_at.max(self.as_of), Step::Assign));
@@ -57,7 +59,7 @@ impl CodeState {
         next
     }
 
-    /// Returns when the lock starts or finishes the operation.
+    /// Returns when the lock starts the operation that is due, or finishes the one in progress.
     fn work_steps(&self, lock: &Lock, reachable_since: Option<Timestamp>, due: Timestamp) -> Option<(Timestamp, Step)> {
         let reachable_since = reachable_since?;
         let Some(since) = self.operation_started_at else {
@@ -105,7 +107,8 @@ impl CodeState {
     }
 
     /// Returns true if `step`, the next step of this code, only retries a failed operation. False if the code ends by
-    /// `until`, because then a step follows that is more than a retry.
+    /// `until`, because then a step follows that is more than a retry. False also after [`Self::retry_now`], because
+    /// the next attempt may succeed.
     pub fn is_retry(&self, step: Step, until: Timestamp) -> bool {
         let has_failed = self.rare_fields.failure.as_ref().is_some_and(|failure| failure.attempts > 0);
         let is_over = self.removing_since().is_some() || self.rare_fields.has_expired;
@@ -127,6 +130,7 @@ impl CodeState {
         self.as_of = at;
         match step {
             Step::ProgrammingDue => {
+                // The start of a code on the lock was moved to later, and its removal was pending. Now the code stays.
                 if self.held.is_some() {
                     self.abort_operation();
                 }
@@ -163,8 +167,8 @@ impl CodeState {
         }
     }
 
-    /// Chooses the start to program, because some brands reject a start in the past (lifecycle, 6.1). A start that is
-    /// already on the lock stays.
+    /// Chooses the start to program, because some brands reject a start in the past (`tests/it/ledger.md`, lifecycle
+    /// §6). A start that is already on the lock stays.
     fn choose_lock_start(&mut self, lock: &Lock, at: Timestamp) {
         let Some(window) = self.requested.window.filter(|_| self.is_natively_scheduled && !self.is_offline) else {
             return;
@@ -183,7 +187,8 @@ impl CodeState {
         self.abort_operation();
         self.rare_fields.failure = None;
         self.rare_fields.slow_since = None;
-        // An offline code and an unmanaged code end without an operation.
+        // An offline code and an unmanaged code end without an operation. For any other code, `required_operation`
+        // returns the removal from now on.
         if self.is_offline || !self.is_managed {
             self.held = None;
             if lock.keeps_expired && self.is_managed {
@@ -216,6 +221,8 @@ impl CodeState {
         }
     }
 
+    /// Records a failed attempt and the time of its retry. Adds a domain event only if the error code differs from that
+    /// of the previous attempt.
     fn fail(
         &mut self,
         at: Timestamp,
@@ -287,8 +294,8 @@ impl CodeState {
         }
     }
 
-    /// Returns the requested changes that the lock has now, and clears them from the pending ones. A reverted change
-    /// from the lock is not a requested one.
+    /// Returns the requested changes that the lock has now, and clears all pending ones. A property that only differed
+    /// because of a change made at the lock, now reverted, is not returned.
     fn take_confirmed_change(&mut self, previous: &LockCode) -> Option<Change> {
         let updating = std::mem::take(&mut self.rare_fields.updating);
         let change = Change::between(previous, &self.requested, true);
@@ -325,8 +332,8 @@ impl CodeState {
     }
 }
 
-/// Returns true if a lock that gets a start in the past replaced by one with this lead treats `starts_at` as past. A
-/// lock with a lead greater than zero also rejects a start at the current instant.
+/// Returns true if a lock that rejects a start in the past rejects `starts_at`. `lead` is its
+/// [`Lock::past_start_lead`]. A lock with a lead greater than zero also rejects a start at the current instant.
 pub(crate) fn is_start_in_past(starts_at: Timestamp, lead: TimeDelta, now: Timestamp) -> bool {
     if lead.is_zero() { starts_at < now } else { starts_at <= now }
 }

@@ -279,7 +279,7 @@ proptest! {
     ) {
         let (end, domain_events) = run_through(state, deletion, &instants, |state| {
             assert!(state.held.is_none() || state.held.as_ref() == Some(&state.requested));
-            assert!(state.next(&LOCK).is_none_or(|(instant, _)| instant >= state.as_of), "steps do not lie in the past");
+            assert!(state.next(&LOCK).is_none_or(|(instant, _)| instant >= state.as_of), "no step is due in the past");
             assert_eq!(state.pending_mutations().is_empty(), state.held.is_some() && state.removing_since().is_none());
         });
         let count = |expected: DomainEvent| {
@@ -312,8 +312,8 @@ fn window_changed_replaces_the_given_instants() {
     assert_eq!(changed(window(1, 2), None, Some(3)), Some(window(1, 3)));
     assert_eq!(changed(window(1, 2), Some(3), Some(4)), Some(window(3, 4)));
     assert_eq!(changed(None, Some(3), Some(4)), Some(window(3, 4)));
-    assert_eq!(changed(window(1, 2), Some(3), None), None, "it would end before it starts");
-    assert_eq!(changed(None, Some(3), None), None, "half a time frame");
+    assert_eq!(changed(window(1, 2), Some(3), None), None, "the time frame would end before it starts");
+    assert_eq!(changed(None, Some(3), None), None, "a time frame needs both times");
     assert_eq!(changed(None, None, Some(3)), None);
 }
 

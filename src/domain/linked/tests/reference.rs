@@ -12,7 +12,7 @@ pub(super) fn check_capacity(device: &Device, reservations: &Reservations, pin_r
     let requested = pin_request.on_lock(device);
     let counted =
         reservations.on(device.device_id).iter().filter(|reservation| reservation.is_managed && reservation.uses_slot);
-    let peak = peak(counted.map(|reservation| reservation.occupies(pin_request.now)), requested);
+    let peak = peak(counted.map(|reservation| reservation.slot_period(pin_request.now)), requested);
     if u32::try_from(peak).unwrap_or(u32::MAX) >= capacity {
         return Err(Error::NoSpace { device_id: device.device_id, capacity });
     }

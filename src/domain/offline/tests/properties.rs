@@ -42,7 +42,8 @@ proptest! {
                 other => prop_assert!(false, "{:?}", other),
             }
         } else if length >= 3600 {
-            // Rejected: the duration is between or beyond the categories, or the code ends at another time of day.
+            // Only a time frame that is too long for an hourly code (672 hours after rounding) can be rejected: it has
+                // less than 29 or more than 367 days, or does not end at the time of day at which it starts.
             prop_assert!(ends_at - starts_at > TimeDelta::hours(671), "{}", to_iso(ends_at));
         }
     }

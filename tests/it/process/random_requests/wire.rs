@@ -72,7 +72,7 @@ impl Connection {
         // The server may reject a large body before it is fully sent, so that only the response counts.
         let _ = stream.get_mut().write_all(&request.bytes());
         let (response, stays_open) = read(&mut stream, request.method == "HEAD");
-        assert!(begun.elapsed() < IO_TIMEOUT, "answered after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < IO_TIMEOUT, "response after {:?}", begun.elapsed());
         self.open = stays_open.then_some(stream);
         response
     }
@@ -80,14 +80,14 @@ impl Connection {
 
 fn line(stream: &mut BufReader<TcpStream>) -> String {
     let mut line = String::new();
-    stream.read_line(&mut line).expect("an answer in time");
+    stream.read_line(&mut line).expect("a response in time");
     line.trim_end().to_owned()
 }
 
 /// Reads a response. Returns it, and true if the connection stays open.
 fn read(stream: &mut BufReader<TcpStream>, is_head: bool) -> (Response, bool) {
     let first = line(stream);
-    let status = first.split(' ').nth(1).unwrap_or_else(|| panic!("no answer but {first:?}")).parse().unwrap();
+    let status = first.split(' ').nth(1).unwrap_or_else(|| panic!("not a status line: {first:?}")).parse().unwrap();
     let (mut length, mut is_chunked, mut stays_open) = (None, false, true);
     loop {
         let header = line(stream).to_ascii_lowercase();
@@ -113,10 +113,10 @@ fn read(stream: &mut BufReader<TcpStream>, is_head: bool) -> (Response, bool) {
             }
         }
     } else {
-        body.resize(length.expect("an answer with a length"), 0);
+        body.resize(length.expect("a response with a length"), 0);
         stream.read_exact(&mut body).unwrap();
     }
-    let invalid_json = |error| panic!("{status} with no JSON, {error}: {:?}", String::from_utf8_lossy(&body));
+    let invalid_json = |error| panic!("{status} without valid JSON, {error}: {:?}", String::from_utf8_lossy(&body));
     let body = if body.is_empty() { Value::Null } else { from_slice(&body).unwrap_or_else(invalid_json) };
     (Response { status, body }, stays_open)
 }

@@ -37,7 +37,7 @@ fn update_is_pending_per_property_until_the_lock_confirms() {
     let pin = (at(2), PendingMutation::UpdatingCode { from: "1357".to_owned(), to: "2468".to_owned() });
     assert_eq!(state.pending_mutations(), [name, pin.clone()]);
     assert_eq!(state.required_operation(), Some((Operation::Update, at(2))));
-    assert_eq!((state.is_being_updated(), state.status(true)), (false, Set), "the lock has not begun");
+    assert_eq!((state.is_being_updated(), state.status(true)), (false, Set), "the lock has not started the operation");
     state.run_until(&LOCK, at(2));
     assert_eq!((state.is_being_updated(), state.status(true), state.status(false)), (true, Setting, Set));
     state.request_update(at(3), entry("guest", "2468", None), false);
@@ -98,12 +98,12 @@ fn just_in_time_code_stays_if_its_new_lead_begins_during_the_removal() {
     let never = Lock { programming: None, slow_after: TimeDelta::days(365), ..LOCK };
     state.request_update(at(3), entry("guest", "1357", Some((100, 200))), false);
     state.run_until(&never, at(98));
-    assert!(state.operation_started_at.is_some() && state.held.is_some(), "it is still being taken off");
+    assert!(state.operation_started_at.is_some() && state.held.is_some(), "the removal is still in progress");
     state.run_until(&never, at(99));
     assert_eq!(
         state.required_operation().map(|(operation, _)| operation),
         Some(Operation::Update),
-        "its time has come"
+        "the lead time before the new start has begun"
     );
 }
 
@@ -112,7 +112,7 @@ fn native_scheduling_follows_an_added_or_removed_time_frame() {
     let mut state = ran(code(true, Some((1, 10))), at(2));
     assert!(state.is_scheduled_on_device());
     state.request_update(at(2), entry("guest", "1357", None), true);
-    assert!(state.is_natively_scheduled && state.is_scheduled_on_device(), "until the lock confirms");
+    assert!(state.is_natively_scheduled && state.is_scheduled_on_device(), "unchanged until the lock confirms");
     state.run_until(&LOCK, at(3));
     assert!(!state.is_natively_scheduled && !state.is_scheduled_on_device());
     state.request_update(at(3), entry("guest", "1357", Some((5, 10))), true);
@@ -135,9 +135,9 @@ fn start_in_the_past_is_replaced_on_locks_that_reject_it() {
     assert_eq!(ran.domain_events, [(after(0, 250), ScheduledOnDevice), (three_minutes, SetOnDevice)]);
     assert_eq!(state.held.as_ref().unwrap().window.unwrap().bounds(), (three_minutes, at(9)));
     assert_eq!(state.held.as_ref(), Some(&state.code_to_program()));
-    assert_eq!((state.required_operation(), state.pending_mutations()), (None, vec![]), "it is as asked");
+    assert_eq!((state.required_operation(), state.pending_mutations()), (None, vec![]), "as requested");
     state.is_natively_scheduled = false;
-    assert_eq!(state.code_to_program(), state.requested, "without schedules there is no other start");
+    assert_eq!(state.code_to_program(), state.requested, "only native scheduling replaces the start");
     state.is_natively_scheduled = true;
     // Other changes keep the start on the lock. A changed start is programmed anew.
     state.request_update(at(2), entry("other", "1357", Some((-1, 9))), true);
@@ -157,7 +157,7 @@ fn start_in_the_past_stays_if_the_lock_has_or_accepts_it() {
     let mut early = ran(code(true, Some((1, 9))), at(2));
     early.request_update(at(2), entry("other", "1357", Some((1, 9))), true);
     early.run_until(&kwikset, at(3));
-    assert_eq!(early.held, Some(early.requested.clone()), "the lock took it while it was to come");
+    assert_eq!(early.held, Some(early.requested.clone()), "the lock stored the code before its start");
     for (state, lock) in [(code(true, Some((-1, 9))), LOCK), (code(false, Some((-1, 9))), kwikset)] {
         let mut state = state;
         state.run_until(&lock, at(1));
@@ -168,7 +168,7 @@ fn start_in_the_past_stays_if_the_lock_has_or_accepts_it() {
     ends_soon.requested.window = Some(Window { starts_at: at(-1), ends_at });
     ends_soon.is_natively_scheduled = true;
     ends_soon.run_until(&kwikset, at(0));
-    assert_eq!(ends_soon.rare_fields.lock_starts_at, Some(ends_at), "it cannot start after its end");
+    assert_eq!(ends_soon.rare_fields.lock_starts_at, Some(ends_at), "the start must not be after the end");
     for (lead, starts_at, is_begun) in [(0, 0, false), (0, -1, true), (3, 0, true), (3, 1, false)] {
         assert_eq!(is_start_in_past(at(starts_at), TimeDelta::minutes(lead), at(0)), is_begun, "{lead} {starts_at}");
     }
@@ -212,7 +212,7 @@ fn external_changes_accumulate_and_cancel_each_other() {
     assert_eq!((external(&state), state.status(false)), (None, Set));
     state.held = None;
     state.apply_external_change(at(5), Some(entry("Bo", "8642", None)), false);
-    assert_eq!((state.held.clone(), external(&state)), (None, None), "nobody can change what is not there");
+    assert_eq!((state.held.clone(), external(&state)), (None, None), "a code not on the lock cannot change");
 }
 
 #[test]
@@ -248,7 +248,7 @@ fn external_removal_is_reverted_unless_it_is_allowed() {
     reverted.apply_external_change(at(2), None, false);
     let before = reverted.clone();
     reverted.disallow_external_changes(at(3));
-    assert_eq!(reverted, before, "it is put right already");
+    assert_eq!(reverted, before, "the removal is already being reverted");
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn external_change_of_the_start_records_set_on_device_only_once() {
         state.apply_external_change(at(hours), Some(entry("guest", "1357", Some((20, 50)))), false);
         state.run_until(&LOCK, at(hours + 1)).domain_events
     };
-    assert_eq!(moved(5), [], "it was told to be set before");
+    assert_eq!(moved(5), [], "set_on_device was recorded before");
     let mut early = ran(code(true, Some((10, 50))), at(1));
     early.apply_external_change(at(2), Some(entry("guest", "1357", Some((20, 50)))), false);
     assert_eq!(early.run_until(&LOCK, at(15)).domain_events, [(at(10), SetOnDevice)]);
@@ -272,17 +272,17 @@ fn convert_to_unmanaged_waits_until_the_code_is_on_the_lock() {
         Some(ExternalChange { since: at(0), is_removed: false, modified_fields: vec![], is_honoured: true });
     state.request_update(at(1), entry("other", "1357", None), false);
     assert!(state.request_conversion_to_unmanaged(at(2), id));
-    assert!(!state.is_managed && !state.has_pending_unmanage(id));
-    assert_eq!(state.requested.name.as_deref(), Some("guest"), "what the lock holds is all there is");
+    assert!(!state.is_managed && !state.requested_unmanage(id));
+    assert_eq!(state.requested.name.as_deref(), Some("guest"), "the code has the values that the lock stores");
     assert_eq!((state.status(false), state.required_operation(), state.pending_mutations()), (Set, None, vec![]));
     assert_eq!((state.rare_fields.updating.since(), external(&state)), (None, None));
     let mut state = code(true, None);
     assert!(!state.request_conversion_to_unmanaged(at(0), id));
-    assert!(state.is_managed && state.has_pending_unmanage(id) && !state.has_pending_unmanage(Uuid::nil()));
+    assert!(state.is_managed && state.requested_unmanage(id) && !state.requested_unmanage(Uuid::nil()));
     let ran = state.run_until(&LOCK, at(1));
     assert_eq!(ran.domain_events, [(after(0, 250), SetOnDevice), (after(0, 250), DomainEvent::Unmanaged)]);
     assert!(!state.is_managed);
-    assert_eq!(state.rare_fields.unmanage, Some(Unmanage { action_attempt_ids: vec![id] }), "their outcome is kept");
+    assert_eq!(state.rare_fields.unmanage, Some(Unmanage { action_attempt_ids: vec![id] }), "the ids are stored");
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn unmanaged_code_is_set_in_its_time_frame_and_ends_without_an_operation() {
     assert_eq!(deleted.run_until(&LOCK, at(3)).domain_events, [(after(2, 250), DomainEvent::UnmanagedRemoved)]);
     let ran = on_offline_lock.run_until(&unreachable, at(10));
     assert_eq!(kinds(&ran), [DomainEvent::FailedToRemove, DomainEvent::UnmanagedRemoved]);
-    assert_eq!(on_offline_lock.gone_at, Some(at(9)), "the lock drops it at its end");
+    assert_eq!(on_offline_lock.gone_at, Some(at(9)), "the lock removes the code at its end");
 }
 
 #[test]

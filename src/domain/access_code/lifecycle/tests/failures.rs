@@ -64,7 +64,7 @@ fn removal_from_an_unreachable_lock_is_reported_as_failed_at_once() {
     assert_eq!(never_held.run_until(&offline, at(9)).domain_events, []);
     assert_eq!(never_held.run_until(&BY_HAND, at(19)).domain_events, [], "there is nothing to remove");
     let mut new = code(true, None);
-    assert_eq!(new.run_until(&offline, at(9)).domain_events, [], "nobody waits for a lock that is out of reach");
+    assert_eq!(new.run_until(&offline, at(9)).domain_events, [], "no delay while the lock is unreachable");
     let back = Lock { reachable_since: Some(at(10)), ..BY_HAND };
     let minute = at(10) + TimeDelta::minutes(1);
     assert_eq!(new.run_until(&back, at(19)).domain_events, [(minute, DomainEvent::DelayInSetting)]);
@@ -76,7 +76,7 @@ fn retry_delay_doubles_up_to_ten_minutes() {
     let mut now = at(0);
     for (attempts, seconds) in [(1, 10), (2, 20), (3, 40), (4, 80), (5, 160), (6, 320), (7, 600), (8, 600)] {
         let domain_events = run_failing_operation(&mut state, now, fail(None));
-        assert_eq!(domain_events.len(), usize::from(attempts == 1), "told once");
+        assert_eq!(domain_events.len(), usize::from(attempts == 1), "only the first failure has an event");
         assert_eq!((failure(&state).attempts, failure(&state).since), (attempts, at(0)));
         assert_eq!(failure(&state).retry_at, Some(now + TimeDelta::seconds(seconds)));
         let (next, step) = state.next(&LOCK).unwrap();
@@ -95,7 +95,7 @@ fn failure_has_the_default_code_and_message_unless_they_are_given() {
     assert_eq!(failure(&state).error_code, "failed_to_set_on_device");
     assert_eq!(failure(&state).message, "The access code could not be set on the device. Seam keeps trying.");
     let other = OperationError { message: Some("A bad day.".to_owned()), ..fail(Some("bad_day")) };
-    assert_eq!(run_failing_operation(&mut state, at(1), other), [DomainEvent::FailedToSet], "another one is told");
+    assert_eq!(run_failing_operation(&mut state, at(1), other), [DomainEvent::FailedToSet], "a new error has an event");
     assert_eq!((failure(&state).message.as_str(), failure(&state).since), ("A bad day.", at(1)));
     let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
@@ -115,7 +115,7 @@ fn pin_that_violates_the_code_constraints_is_not_retried() {
     let mut removed = ran(code(true, None), at(1));
     removed.request_deletion(at(2));
     run_failing_operation(&mut removed, at(2), fail(Some("code_constraints_violated")));
-    assert!(!failure(&removed).is_final, "what is to go is tried for ever");
+    assert!(!failure(&removed).is_final, "removals are retried without limit");
 }
 
 #[test]
@@ -129,13 +129,13 @@ fn try_again_makes_the_retry_due_at_once_and_resets_the_attempts() {
     assert!(failure(&state).is_blocked());
     state.retry_now(at(3));
     assert_eq!((failure(&state).attempts, failure(&state).retry_at), (0, Some(at(3))));
-    assert!(!state.is_retry(Step::Begin, at(99)), "it is more than to try again");
+    assert!(!state.is_retry(Step::Begin, at(99)), "the blocked code is due at once, which is not a retry");
     let mut slow = ran(code(true, None), at(1));
     slow.request_deletion(at(2));
     slow.run_until(&BY_HAND, at(9));
     let before = slow.clone();
     slow.retry_now(at(10));
-    assert_eq!(slow, before, "no further attempt is to come");
+    assert_eq!(slow, before, "no further attempt is scheduled");
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn is_retry_is_false_if_the_code_ends_by_then() {
     let mut being_removed = ran(code(true, Some((0, 50))), at(1));
     being_removed.request_deletion(at(2));
     run_failing_operation(&mut being_removed, at(2), fail(None));
-    assert!(being_removed.is_retry(Step::Begin, at(99)), "its end changes nothing any more");
+    assert!(being_removed.is_retry(Step::Begin, at(99)), "the end has no effect on a code that is being removed");
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn fault_delays_an_operation_or_fails_it_or_never_finishes_it() {
         (failure(&failing).error_code.as_str(), failing.rare_fields.injected_outcome.clone()),
         ("bad_day", None)
     );
-    assert_eq!(failing.run_until(&LOCK, at(1)).domain_events.len(), 1, "the next attempt is as usual");
+    assert_eq!(failing.run_until(&LOCK, at(1)).domain_events.len(), 1, "the next attempt has no injected outcome");
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn assigned_pin_is_recorded_before_the_code_is_set() {
     let expected = [(after(0, 250), DomainEvent::Changed(change)), (after(0, 250), SetOnDevice)];
     assert_eq!(state.clone().run_until(&LOCK, at(1)).domain_events, expected);
     let offline = Lock { reachable_since: None, ..LOCK };
-    assert_eq!(state.clone().run_until(&offline, at(1)).domain_events, expected[..1], "whatever the lock does");
+    assert_eq!(state.clone().run_until(&offline, at(1)).domain_events, expected[..1], "even on an offline lock");
     let unassigned = state.run_until(&BY_HAND, at(1)).domain_events;
     assert_eq!(unassigned, [(at(0) + TimeDelta::minutes(1), DomainEvent::DelayInSetting)]);
     assert!(state.rare_fields.awaits_code && state.next(&LOCK).is_some_and(|(_, step)| step == Step::Assign));
@@ -268,10 +268,10 @@ fn offline_code_needs_no_reachable_lock_to_be_set_or_to_end() {
     assert_eq!((expired.rare_fields.has_expired, expired.gone_at, expired.held), (true, None, None));
     let mut deleted = CodeState { is_offline: true, ..code(true, Some((100, 200))) };
     deleted.run_until(&unreachable, at(50));
-    assert_eq!(deleted.status(false), Unset, "it waits for its start");
+    assert_eq!(deleted.status(false), Unset, "the code waits for its start");
     let mut not_native = CodeState { is_offline: true, ..code(false, Some((100, 200))) };
     not_native.run_until(&unreachable, at(50));
-    assert_eq!((not_native.held.is_some(), not_native.status(false)), (true, Unset), "and so does this one");
+    assert_eq!((not_native.held.is_some(), not_native.status(false)), (true, Unset), "not native");
     deleted.request_deletion(at(50));
     assert_eq!(deleted.run_until(&unreachable, at(60)).domain_events, [(after(50, 250), Deleted)]);
 }
