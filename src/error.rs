@@ -230,8 +230,9 @@ impl Error {
 }
 
 impl Error {
-    /// Returns the error for another request of the same batch: the same variant if it is [`Self::Unavailable`] or
-    /// [`Self::OutcomeUnknown`], else [`Self::Internal`].
+    /// Copies the error of a failed batch for one of its requests, because this type cannot be `Clone`.
+    /// [`Self::Unavailable`] and [`Self::OutcomeUnknown`] keep their variant; any other error becomes
+    /// [`Self::Internal`].
     #[must_use]
     pub fn for_same_batch(&self) -> Self {
         match self {

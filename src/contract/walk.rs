@@ -202,11 +202,12 @@ impl<'a> Walk<'a> {
         self.path.pop();
     }
 
-    /// Adds issues if the value matches none of the branches:
-    /// - if a discriminator selects some branches: those of the closest of them; if it selects none: its wrong value;
-    /// - in a response: those of the closest branch;
-    /// - in a request: those of the first branch for which the value has the right type; if there is none: one issue
-    ///   `Invalid input`, which contains those of each branch.
+    /// Adds nothing if the value matches a branch. Otherwise it adds:
+    /// - with a discriminator: the issues of the closest branch (see [`closest`]) with this value of the discriminator;
+    ///   if no branch has it, one issue of the discriminator; if the value is not an object, one issue of its type;
+    /// - without one, in a response: the issues of the closest branch;
+    /// - without one, in a request (zod's rule): the issues of the first branch without a fatal issue; if there is
+    ///   none, one issue `Invalid input`, which contains the issues of every branch.
     fn union(&mut self, schema: &Value, branches: &'a [Value], value: &Value) {
         let mut attempts: Vec<(usize, Issues)> =
             branches.iter().map(|branch| self.attempt(branch, value)).enumerate().collect();

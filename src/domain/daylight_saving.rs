@@ -29,12 +29,12 @@ pub(crate) struct Crossing {
 pub(crate) fn crossing(window: Window) -> Crossing {
     let instants = instants_between_changes(window);
     let crosses = |into_summer: bool| {
-        let phases = |zone: Tz| {
+        let crosses_in = |zone: Tz| {
             instants
                 .windows(2)
                 .any(|pair| is_summer(zone, pair[0]) != into_summer && is_summer(zone, pair[1]) == into_summer)
         };
-        ZONES.into_iter().any(phases)
+        ZONES.into_iter().any(crosses_in)
     };
     Crossing { spring: crosses(true), autumn: crosses(false) }
 }
@@ -50,14 +50,14 @@ pub(crate) fn buffered(window: Window) -> Option<Window> {
     (spring || autumn).then_some(Window { starts_at, ends_at })
 }
 
-/// Returns the start of the window, each 1 January and 1 July between start and end in the first years, and the end, in
-/// order. At most one change lies between two neighbours. Two years contain all kinds of changes, so later years are
-/// not needed.
+/// Returns instants in order, for a comparison of neighbours: the start of the window, each 1 January (winter) and 1 July
+/// (summer) within it, up to the second year after that of the start, and its end. Up to the last 1 July, at most one
+/// change lies between two neighbours. In a window that lasts longer, both kinds of change have been found by then.
 fn instants_between_changes(window: Window) -> Vec<Timestamp> {
     let year = window.starts_at.year();
-    let phases = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
-    let phases = phases.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
-    let within = phases.filter(|instant| window.starts_at < *instant && *instant < window.ends_at);
+    let months = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);
+    let instants = months.filter_map(|(year, month)| Utc.with_ymd_and_hms(year, month, 1, 0, 0, 0).single());
+    let within = instants.filter(|instant| window.starts_at < *instant && *instant < window.ends_at);
     std::iter::once(window.starts_at).chain(within).chain([window.ends_at]).collect()
 }
 

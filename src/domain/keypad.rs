@@ -135,7 +135,7 @@ pub(crate) fn count_wrong_code(device: &mut Device, reason: DenialReason, now: T
         return None;
     }
     health.wrong_codes = 0;
-    // Such a brand reports each wrong code with its reason, and never locks the keypad.
+    // A brand that reports from the first wrong code on reports each one with its reason, and never locks the keypad.
     if reported_after == 1 {
         return Some(reason);
     }

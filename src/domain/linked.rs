@@ -39,7 +39,8 @@ pub(crate) struct PinRequest<'a> {
 }
 
 impl PinRequest<'_> {
-    /// Creates a request for an ongoing code with any PIN, natively scheduled where the lock supports it.
+    /// Returns the default parameters at this time: an ongoing code whose PIN Latchkey chooses. Callers replace fields.
+    /// If they set a time frame, native scheduling is used where the lock supports it.
     pub(crate) fn at(now: Timestamp) -> Self {
         Self {
             code: None,

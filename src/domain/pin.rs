@@ -150,7 +150,7 @@ fn unique(digits: &[u8]) -> usize {
     (b'0'..=b'9').filter(|digit| digits.contains(digit)).count()
 }
 
-/// Set of digit rules: those of all locks of a group together. The default is the empty set.
+/// Set of digit rules: those of one lock, or of all locks that share a PIN together. The default is the empty set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct PinRules(u16);
 

@@ -140,7 +140,7 @@ enum Lane<'a> {
 /// locked by another transaction.
 ///
 /// # Errors
-/// A database that cannot be reached. Errors of single devices park these devices.
+/// Those of the database, and any error before a device is claimed. Errors of single devices park these devices.
 pub async fn tick(app: &App) -> Result<usize> {
     batch(app, Lane::Oldest).await
 }

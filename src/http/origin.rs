@@ -13,9 +13,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// Kind of page that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
-    /// No page, or a page that the browser does not report, such as a page of this server.
+    /// No `Origin`: no page, or a request for which browsers send none, such as an image, a link, or a `GET` request of
+    /// a page to its own server.
     Unspecified,
-    /// A page that this machine serves.
+    /// A page that this machine serves, on any port: `Origin` names `localhost` or a loopback address.
     Loopback,
     /// A page from another machine, or with an origin that cannot be determined.
     CrossSite,

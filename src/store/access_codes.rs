@@ -54,8 +54,8 @@ pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
     Ok(overdue.bind(before).fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }
 
-/// Returns the codes of a workspace that are due by this instant on its clock, and the codes that are blocked by an
-/// entry in the memory of one of its locks. `device_ids` are all devices of the workspace.
+/// Returns the codes of a workspace that are due by this instant on its clock, and the codes that the memory of
+/// one of its locks blocks. `device_ids` are all devices of the workspace.
 pub(crate) async fn due_in_workspace(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -70,7 +70,7 @@ pub(crate) async fn due_in_workspace(
     codes(tx, query).await
 }
 
-/// Selects the codes `a` that are blocked by an entry in the memory of one of these locks. `offset 0` makes it one
+/// Selects the codes `a` that the memory of one of these locks blocks. `offset 0` makes it one
 /// look-up per lock. With a list of locks the planner would not use the index on `blocked_on`, which contains few
 /// codes. The caller can append a `where` with further conditions on `a`.
 fn push_blocked_on(query: &mut QueryBuilder<Postgres>, device_ids: &[Uuid]) {

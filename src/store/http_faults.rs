@@ -78,8 +78,8 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<HttpFaul
     Ok(rows.into_iter().map(HttpFault::from).collect())
 }
 
-/// Returns the ordinal of the next HTTP fault of a workspace, counting from 1. Also sets the flag, because the caller
-/// inserts the HTTP fault next.
+/// Returns the ordinal of the next HTTP fault of a workspace, counting from 1. Also sets `has_http_faults`, because the
+/// caller inserts the HTTP fault next.
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         "update workspace set has_http_faults = true, http_faults_made = http_faults_made + 1 where workspace_id = $1
@@ -110,7 +110,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, fault: &Ht
 }
 
 /// Removes an HTTP fault of a workspace. Returns false if no HTTP fault has this id. The workspace must be locked, so
-/// that no HTTP fault is added while the flag is computed.
+/// that no HTTP fault is added while `has_http_faults` is computed.
 pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, http_fault_id: Uuid) -> Result<bool> {
     let deleted = sqlx::query!(
         "delete from http_fault where http_fault_id = $1 and workspace_id is not distinct from $2",
