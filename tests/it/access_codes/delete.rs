@@ -194,3 +194,23 @@ fn sync_delete_of_an_unmanaged_code_retries_a_blocked_code_at_once() {
         assert_eq!((&set["status"], &set["errors"]), (&json!("set"), &json!([])));
     });
 }
+
+#[test]
+fn delete_of_an_ended_code_on_its_lock_is_final_with_keep_expired() {
+    run(async {
+        let params = json!({ "locks": 1, "keep_expired_access_codes": true });
+        let workspace = TestWorkspace::create_with(params).await;
+        let window = json!({ "starts_at": "2026-03-02T12:00:00Z", "ends_at": "2026-03-02T14:00:00Z" });
+        let code = workspace.create(on_lock(&workspace, 0, window)).await;
+        let id = &code["access_code_id"];
+        workspace.advance_to("2026-03-02T14:00:00Z").await;
+        assert_eq!(workspace.access_code(id).await["status"], "removing", "the lock has not removed it yet");
+        let deleted = workspace.post(DELETE, json!({ "access_code_id": id })).await.ok();
+        let attempt = json!({ "action_attempt_id": deleted["action_attempt"]["action_attempt_id"] });
+        assert_eq!(deleted["action_attempt"]["status"], "pending");
+        workspace.advance("PT1S").await;
+        workspace.post("/access_codes/get", json!({ "access_code_id": id })).await.error(404, "access_code_not_found");
+        let attempt = workspace.post("/action_attempts/get", attempt).await.ok();
+        assert_eq!(attempt["action_attempt"]["status"], "success");
+    });
+}

@@ -155,6 +155,16 @@ fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
     assert!(stderr.contains("the private PostgreSQL cannot be kept running"), "{stderr}");
 }
 
+/// Waits until PostgreSQL has closed this connection, as it does with all connections after a backend was killed. Before
+/// that, a new connection could be opened and closed again.
+async fn until_closed(mut connection: PgConnection) {
+    let begun = Instant::now();
+    while sqlx::query("select 1").execute(&mut connection).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "timeout: PostgreSQL notices the killed backend");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[test]
 fn backend_killed_during_requests_loses_no_confirmed_code() {
     let latchkey = Latchkey::start(&["--ephemeral"]);
@@ -171,8 +181,10 @@ fn backend_killed_during_requests_loses_no_confirmed_code() {
             let mut connection = PgConnection::connect(&database_of(&latchkey)).await.unwrap();
             let backend = "select pid from pg_stat_activity where application_name = 'latchkey' limit 1";
             let backend: Option<i32> = sqlx::query_scalar(backend).fetch_optional(&mut connection).await.unwrap();
-            if let Some(backend) = backend {
-                let _ = kill_process(Pid::from_raw(backend).unwrap(), Signal::KILL);
+            if let Some(backend) = backend
+                && kill_process(Pid::from_raw(backend).unwrap(), Signal::KILL).is_ok()
+            {
+                until_closed(connection).await;
             }
             for response in requests.join_all().await {
                 match response.status {

@@ -34,11 +34,13 @@ impl Change {
 }
 
 impl CodeState {
-    /// Requests the deletion of the code and aborts the operation in progress. Does nothing if the code is already
-    /// being removed, because of an earlier request or because it has ended.
+    /// Requests the deletion of the code and aborts the operation in progress. If the code is already being removed,
+    /// because of an earlier request or because it has ended, the removal continues. A deletion after the end counts
+    /// too: without it, a lock that keeps expired codes visible would keep this one.
     pub fn request_deletion(&mut self, at: Timestamp) {
-        if self.removing_since().is_none() {
-            self.deletion_requested_at = Some(at);
+        let is_being_removed = self.removing_since().is_some();
+        self.deletion_requested_at.get_or_insert(at);
+        if !is_being_removed {
             self.as_of = self.as_of.max(at);
             self.restart_operation();
         }
