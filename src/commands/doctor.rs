@@ -62,11 +62,9 @@ pub async fn check(config: &Config) -> Vec<Finding> {
     findings.push(port(config));
     findings.extend(config.fixtures.as_ref().map(|file| match Fixtures::read(file, &config.settings) {
         Ok(fixtures) => Finding::Fine(format!("fixtures: {} workspaces in {}", fixtures.count(), file.display())),
-        Err(error) => Finding::problem(
-            error.to_string(),
-            "correct the file; `latchkey fixtures-schema` prints its \
-                                                           schema",
-        ),
+        Err(error) => {
+            Finding::problem(error.to_string(), "correct the file; `latchkey fixtures-schema` prints its schema")
+        }
     }));
     findings.push(Finding::Fine(format!("time zones: {} are built in", chrono_tz::TZ_VARIANTS.len())));
     findings

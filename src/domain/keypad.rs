@@ -45,8 +45,7 @@ impl DenialReason {
             Self::NeverActivated => "This code was not entered within 24 hours of its start.",
             Self::ExpiredCode => "The lock stores this code, but its time frame is over.",
             Self::UnknownCode => {
-                "The lock does not store this code. /_emulator/locks/memory lists the codes that it \
-                                  stores."
+                "The lock does not store this code. /_emulator/locks/memory lists the codes that it stores."
             }
             Self::TooManyAttempts => "The keypad is blocked after too many wrong codes. Advance the clock.",
         }

@@ -123,22 +123,22 @@ impl Plan {
 
 /// Manufacturer that computes the offline codes of a device.
 #[derive(Clone, Copy)]
-enum Maker {
+enum Manufacturer {
     Igloohome,
     Lockly,
     Oracode,
 }
 
-impl Maker {
+impl Manufacturer {
     /// Returns the manufacturer; `None` if the device does not support offline codes.
     fn of(device: &Device) -> Option<Self> {
-        let maker = match device.brand.device_type {
+        let manufacturer = match device.brand.device_type {
             "igloohome_lock" => Self::Igloohome,
             "lockly_lock" => Self::Lockly,
             "dormakaba_oracode_door" => Self::Oracode,
             _ => return None,
         };
-        device.overrides.can_program_offline_access_codes.unwrap_or(device.brand.offline_codes).then_some(maker)
+        device.can_program_offline_access_codes().then_some(manufacturer)
     }
 }
 
@@ -154,7 +154,7 @@ pub(crate) fn plan(
     registered: &[ExistingOfflineCode],
     now: Timestamp,
 ) -> Result<Plan> {
-    let Some(maker) = Maker::of(device) else {
+    let Some(manufacturer) = Manufacturer::of(device) else {
         let device_id = device.device_id;
         return Err(Error::invalid_request(format!(
             "device {device_id} cannot program offline access codes. See can_program_offline_access_codes."
@@ -164,10 +164,10 @@ pub(crate) fn plan(
         let brand = device.brand.display_name;
         return Err(Error::invalid("code", format!("omit code: {brand} chooses the PIN of an offline access code")));
     }
-    match maker {
-        Maker::Igloohome => igloohome(device, request, registered, now),
-        Maker::Lockly => lockly(device, request, now),
-        Maker::Oracode => oracode::plan(device, request, now),
+    match manufacturer {
+        Manufacturer::Igloohome => igloohome(device, request, registered, now),
+        Manufacturer::Lockly => lockly(device, request, now),
+        Manufacturer::Oracode => oracode::plan(device, request, now),
     }
 }
 
@@ -175,13 +175,13 @@ pub(crate) fn plan(
 /// codes, if its time slots or its time zone are missing or invalid, or if no time slot is supported. igloohome's
 /// one-time codes are not included: they are requested without an end.
 pub(crate) fn time_frame_options(device: &Device) -> Option<Value> {
-    match Maker::of(device)? {
-        Maker::Igloohome => Some(json!([
+    match Manufacturer::of(device)? {
+        Manufacturer::Igloohome => Some(json!([
             { "display_name": "Hourly", "min_duration": "PT1H", "max_duration": "PT672H" },
             { "display_name": "Daily", "min_duration": "P29D", "max_duration": "P367D", "matching_start_end_time": true },
         ])),
-        Maker::Lockly => Some(json!([{ "display_name": "Time-bound" }])),
-        Maker::Oracode => oracode::time_frame_options(device),
+        Manufacturer::Lockly => Some(json!([{ "display_name": "Time-bound" }])),
+        Manufacturer::Oracode => oracode::time_frame_options(device),
     }
 }
 

@@ -25,15 +25,20 @@ async fn seeded(seed: &str) -> TestWorkspace {
     TestWorkspace::create_with(json!({ "seed": seed, "locks": locks })).await
 }
 
+/// Compares a text with the one that is stored under this name.
+pub(crate) fn check_text(name: &str, text: &str) {
+    insta::with_settings!({ snapshot_path => "messages", prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(name, text);
+    });
+}
+
 /// Compares the errors of these requests with the stored ones.
 async fn check(name: &str, workspace: &TestWorkspace, requests: Vec<(&str, Value)>) {
     let mut text = String::new();
     for request in requests {
         record(workspace, &mut text, request).await;
     }
-    insta::with_settings!({ snapshot_path => "messages", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(name, text);
-    });
+    check_text(name, &text);
 }
 
 #[test]

@@ -216,8 +216,8 @@ fn sweep(parent: &Path, account: &Account) {
         }
         let directory = entry.path();
         if let Err(error) = sweep_one(&directory, account) {
-            tracing::debug!(%error, directory = %directory.display(), "a leftover temporary postgresql was not \
-                                                                       deleted");
+            let directory = directory.display();
+            tracing::debug!(%error, %directory, "a leftover temporary postgresql was not deleted");
         }
     }
 }

@@ -187,8 +187,7 @@ impl<'a> Rows<'a> {
                     names.iter().find(|name| self.columns.iter().all(|column| column.name != ***name))
                 {
                     return Err(format!(
-                        "{}.{unknown} is unknown. Import it into the version of Latchkey that exported \
-                                        it",
+                        "{}.{unknown} is unknown. Import it into the version of Latchkey that exported it",
                         location()
                     ));
                 }

@@ -29,10 +29,6 @@ pub(super) fn rejection(error: Error) -> Error {
         }
         // A value violates a constraint, does not fit its type, or exceeds a size limit.
         Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database rejects it: {database_error}")),
-        // A deadlock.
-        _ if state == "40P01" => Error::Conflict(
-            "another request is writing the content of this snapshot to another workspace. Try again.".to_owned(),
-        ),
         _ => (*cause).into(),
     }
 }

@@ -1,14 +1,8 @@
 //! Texts of the program under snapshot: help, refusals of settings and what a start prints.
 
 use super::{Latchkey, command};
+use crate::messages::check_text;
 use std::fmt::Write as _;
-
-/// Compares a text with the stored one.
-fn check(name: &str, text: &str) {
-    insta::with_settings!({ snapshot_path => "../messages", prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!(name, text);
-    });
-}
 
 #[test]
 fn help_of_each_command() {
@@ -21,7 +15,7 @@ fn help_of_each_command() {
         let help = if has_same_options { help.split("Options:").next().unwrap() } else { &help };
         writeln!(text, "$ latchkey {}\n{help}", arguments.join(" ")).unwrap();
     }
-    check("help", &text);
+    check_text("help", &text);
 }
 
 #[test]
@@ -49,7 +43,7 @@ fn settings_that_are_wrong_are_refused_with_a_fix() {
         assert!(!output.status.success(), "{arguments:?}");
         writeln!(text, "$ latchkey {}\n{}", arguments.join(" "), String::from_utf8(output.stderr).unwrap()).unwrap();
     }
-    check("settings", &text);
+    check_text("settings", &text);
 }
 
 #[test]
@@ -60,5 +54,5 @@ fn start_text_names_addresses_locks_and_a_first_request() {
         let line = line.replace(port, "[port]");
         line.split_once("psql ").map_or(line.clone(), |(before, _)| format!("{before}psql [url]"))
     });
-    check("start", &lines.collect::<Vec<_>>().join("\n"));
+    check_text("start", &lines.collect::<Vec<_>>().join("\n"));
 }

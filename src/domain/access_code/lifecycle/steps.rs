@@ -11,6 +11,9 @@ const FIRST_RETRY_DELAY: TimeDelta = TimeDelta::seconds(10);
 /// Maximum delay between two attempts: the interval at which Seam checks its devices.
 const MAX_RETRY_DELAY: TimeDelta = TimeDelta::minutes(10);
 
+/// Message of a removal that takes longer than the device's usual time.
+const NOT_CONFIRMED: &str = "The device has not confirmed yet that the access code was removed. Seam keeps trying.";
+
 impl CodeState {
     /// Returns the next step and the instant at which it is due; `None` if no step becomes due by the passing of time.
     pub fn next(&self, lock: &Lock) -> Option<(Timestamp, Step)> {
@@ -205,9 +208,7 @@ impl CodeState {
         if self.removing_since().is_some() {
             self.rare_fields.failure = Some(Failure {
                 error_code: FAILED_TO_REMOVE.to_owned(),
-                message: "The device has not confirmed yet that the access code was removed. Seam keeps \
-                          trying."
-                    .to_owned(),
+                message: NOT_CONFIRMED.to_owned(),
                 since: at,
                 attempts: 0,
                 retry_at: None,

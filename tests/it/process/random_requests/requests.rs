@@ -1,7 +1,7 @@
 //! Whole requests: an operation of one of the contracts with its parameters, and mistakes that clients make around
 //! them.
 
-use super::values::{Known, Maker, Parameters, Random};
+use super::values::{Known, Parameters, Random, ValueGenerator};
 use super::wire::Request;
 use serde_json::{Map, Value, json};
 
@@ -41,16 +41,16 @@ pub(super) fn request(random: &mut Random, operation: &Operation<'_>, caller: &C
     let is_keyless = operation.path == "/_emulator/workspaces/create" || (is_control && random.per_mille(250));
     // Most requests are valid, so that they change data. The others have several mistakes.
     let wrong = if random.per_mille(600) { 0 } else { 150 };
-    let mut maker = Maker { random, document: operation.document, known, wrong };
+    let mut generator = ValueGenerator { random, document: operation.document, known, wrong };
     let body = &operation.described["requestBody"]["content"]["application/json"]["schema"];
-    let parameters = if body.is_null() { of_query(operation.described) } else { maker.parameters(body) };
+    let parameters = if body.is_null() { of_query(operation.described) } else { generator.parameters(body) };
     let names_workspace = parameters.schemas.iter().any(|(name, _)| *name == "workspace_id");
-    let mut fields = maker.fields(&parameters);
+    let mut fields = generator.fields(&parameters);
     if is_keyless && names_workspace && operation.path != "/_emulator/workspaces/create" {
         fields.insert("workspace_id".to_owned(), json!(caller.workspace_id));
     }
     if wrong == 0 {
-        choose(&mut maker, operation.path, &parameters, &mut fields);
+        choose(&mut generator, operation.path, &parameters, &mut fields);
     }
     limit_fault(operation.path, &mut fields);
     let mut request = Request {
@@ -93,12 +93,17 @@ const ALTERNATIVES: [(&str, &[&str]); 13] = [
 ];
 
 /// Inserts one of the alternative parameters and removes the others.
-fn choose<'a>(maker: &mut Maker<'a>, path: &str, parameters: &Parameters<'a>, fields: &mut Map<String, Value>) {
+fn choose<'a>(
+    generator: &mut ValueGenerator<'a>,
+    path: &str,
+    parameters: &Parameters<'a>,
+    fields: &mut Map<String, Value>,
+) {
     let Some((_, alternatives)) = ALTERNATIVES.iter().find(|(of, _)| *of == path) else { return };
-    let chosen = *maker.random.pick(alternatives);
+    let chosen = *generator.random.pick(alternatives);
     for (name, schema) in &parameters.schemas {
         if *name == chosen {
-            fields.insert(chosen.to_owned(), maker.value(name, schema));
+            fields.insert(chosen.to_owned(), generator.value(name, schema));
         } else if alternatives.contains(name) {
             fields.shift_remove(*name);
         }
@@ -198,8 +203,9 @@ fn damage(random: &mut Random, caller: &Caller<'_>, known: &Known, request: &mut
         }
         5 if also_body => damage_body(random, request),
         _ => {
-            let mut maker = Maker { random, document: &Value::Null, known, wrong: 0 };
-            let value: String = maker.text().chars().filter(|character| !character.is_control()).take(500).collect();
+            let mut generator = ValueGenerator { random, document: &Value::Null, known, wrong: 0 };
+            let value: String =
+                generator.text().chars().filter(|character| !character.is_control()).take(500).collect();
             let name = *random.pick(&[
                 "host",
                 "origin",

@@ -100,7 +100,7 @@ impl Known {
 }
 
 /// Creates values for the schemas of one document.
-pub(super) struct Maker<'a> {
+pub(super) struct ValueGenerator<'a> {
     pub(super) random: &'a mut Random,
     pub(super) document: &'a Value,
     pub(super) known: &'a Known,
@@ -115,7 +115,7 @@ pub(super) struct Parameters<'a> {
     pub(super) required: Vec<&'a str>,
 }
 
-impl<'a> Maker<'a> {
+impl<'a> ValueGenerator<'a> {
     /// Creates values for these parameters.
     pub(super) fn fields(&mut self, parameters: &Parameters<'a>) -> Map<String, Value> {
         let Parameters { schemas, required } = parameters;
