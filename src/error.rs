@@ -134,9 +134,22 @@ pub enum Error {
     /// Only time-bound codes can be replaced by backup codes.
     #[error("Backups can only be used for time_bound access codes.")]
     AccessCodeNotTimeBound,
-    /// The request does not apply to this type of lock; its `device_type`.
-    #[error("Device type \"{0}\" is not supported here: the lock reports its code lengths itself")]
-    DeviceTypeNotSupported(&'static str),
+    /// The request does not apply to this type of lock.
+    #[error("Device type \"{device_type}\" is not supported here: {reason}")]
+    DeviceTypeNotSupported {
+        /// Seam's `device_type`.
+        device_type: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// More requests wait on one lock than it can store.
+    #[error("device {device_id} already has {limit} requests to lock or unlock the door that are not done yet")]
+    TooManyLockOperations {
+        /// Id of the lock.
+        device_id: Uuid,
+        /// Maximum number of waiting requests.
+        limit: usize,
+    },
     /// The device has received the maximum number of requests of this kind.
     #[error(
         "device {device_id} accepts no more {} requests before {again_at} on the clock of the workspace",
@@ -351,7 +364,7 @@ impl Error {
             Self::DeviceRemoved(_) => (400, "device_removed"),
             Self::OfflineAccessCodeNotModifiable => (400, "offline_access_code_not_modifiable"),
             Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
-            Self::DeviceTypeNotSupported(_) => (400, "device_type_not_supported"),
+            Self::DeviceTypeNotSupported { .. } => (400, "device_type_not_supported"),
             Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
             Self::NoFreeCode => (400, "no_code_left"),
             Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
@@ -364,7 +377,7 @@ impl Error {
             Self::TimedOut(_) => (408, "request_timeout"),
             Self::DuplicateAccessCode { .. } => (409, "duplicate_access_code"),
             Self::Conflict(_) | Self::InUse(_) | Self::SandboxInUse(_) => (409, "conflict"),
-            Self::RateLimited { .. } => (429, "rate_limit_exceeded"),
+            Self::RateLimited { .. } | Self::TooManyLockOperations { .. } => (429, "rate_limit_exceeded"),
             Self::HttpFaultInjected { status, .. } => (*status, type_of_status(*status)),
             Self::ConnectionReset(_) => (502, "connection_reset"),
             Self::PayloadTooLarge(_) => (413, "payload_too_large"),
@@ -388,6 +401,7 @@ impl Error {
             | Self::CannotProgramOnlineAccessCodes(device_id)
             | Self::DeviceRemoved(device_id)
             | Self::RateLimited { device_id, .. }
+            | Self::TooManyLockOperations { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
             Self::TooManySteps { steps, limit } => Some(json!({ "steps": steps, "limit": limit })),
             Self::DuplicateAccessCode { access_code_id, .. } => Some(json!({ "access_code_id": access_code_id })),

@@ -9,6 +9,7 @@ pub(crate) mod devices;
 pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod http_faults;
+pub(crate) mod locks;
 pub(crate) mod pagination;
 pub(crate) mod workspaces;
 
@@ -22,5 +23,6 @@ pub fn routes() -> Routes {
         .merge(connected_accounts::routes())
         .merge(devices::routes())
         .merge(events::routes())
+        .merge(locks::routes())
         .merge(workspaces::routes())
 }

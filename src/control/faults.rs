@@ -3,7 +3,7 @@
 use super::{Control, EmptyResult, NoParameters};
 use crate::clock::{Timestamp, iso};
 use crate::domain::access_code::lifecycle::FaultOutcome;
-use crate::domain::fault::Fault;
+use crate::domain::fault::{self, Fault};
 use crate::engine::locked_workspace;
 use crate::error::{Error, Resource, Result};
 use crate::http::params::duration;
@@ -65,6 +65,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     if let FaultOutcome::Delay(delay) = &input.outcome {
         duration("outcome", delay)?;
     }
+    fault::check_error_code(&input.operation, &input.outcome)?;
     let mut tx = locked_workspace::begin(&call.app, workspace.workspace_id).await?;
     let (now, machine_now) = locked_workspace::now(&mut tx, workspace.workspace_id).await?;
     let ordinal = faults::next_ordinal(&mut tx, workspace.workspace_id).await?;

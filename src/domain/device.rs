@@ -2,11 +2,13 @@
 
 pub(crate) mod brands;
 pub(crate) mod health;
+pub(crate) mod lock_operation;
 
 use self::brands::{
     Brand, CANNOT_SPECIFY_PIN_CODE, CodeConstraint, PIN_CODE_MATCHES_EXISTING_SET, START_DATE_IN_FUTURE,
 };
 use self::health::{BackupPool, DeviceHealth};
+use self::lock_operation::LockOperation;
 use super::access_code::lifecycle::Lock;
 use super::pin::{CodeLengths, DigitRule};
 use super::workspace::WorkspaceSettings;
@@ -144,8 +146,10 @@ pub struct Device {
     pub overrides: Overrides,
     /// Metadata set by clients of the API.
     pub custom_metadata: Map<String, Value>,
-    /// Number of events of the device itself; used as the ordinal of the next one.
+    /// Number of events and action attempts of the device itself; used as the ordinal of the next one.
     pub events_made: i64,
+    /// Operations that the lock performs later, in the order in which they were requested.
+    pub lock_operations: Vec<LockOperation>,
 }
 
 impl Device {
@@ -218,6 +222,12 @@ impl Device {
         self.overrides.can_program_online_access_codes.unwrap_or(self.brand.online_codes)
     }
 
+    /// Returns true if the door can be locked and unlocked through the API. Does not depend on whether the lock is
+    /// reachable. Locks without a connection cannot; they accept offline codes only.
+    pub(crate) fn can_be_controlled_remotely(&self) -> bool {
+        self.brand.online_codes
+    }
+
     /// Returns the IANA time zone of the lock, if it is known.
     pub fn time_zone(&self) -> Option<&str> {
         self.overrides
@@ -269,14 +279,21 @@ impl Device {
         self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
     }
 
-    /// Moves the bolt. While the lock is unreachable, `properties.locked` does not change; it is updated when the lock
+    /// Sets the state of the bolt. While the lock is unreachable, `properties.locked` does not change; it is updated when the lock
     /// is reachable again.
-    pub fn set_locked(&mut self, is_locked: bool) {
+    fn set_locked(&mut self, is_locked: bool) {
         if self.reachable_since.is_some() {
             self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));
         } else {
             self.health.locked_unseen = Some(is_locked);
         }
+    }
+
+    /// Returns the ordinal of the next event or action attempt of the device itself, and counts it.
+    pub(crate) fn next_child(&mut self) -> i64 {
+        let ordinal = self.events_made;
+        self.events_made += 1;
+        ordinal
     }
 
     /// Returns true if time frames that cross a change to or from summer time are extended by an hour, as

@@ -27,6 +27,8 @@ macro_rules! event_types {
 
 /// Types of the recorded events.
 pub(crate) mod event_type {
+    use crate::domain::action_attempt::action_type;
+
     event_types! {
         CREATED = "access_code.created": "An access code was created.",
         CHANGED = "access_code.changed": "An access code was changed.",
@@ -54,6 +56,19 @@ pub(crate) mod event_type {
             "An unmanaged access code was converted to a managed one.",
         UNMANAGED_FAILED_TO_CONVERT = "access_code.unmanaged.failed_to_convert_to_managed":
             "An unmanaged access code could not be converted to a managed one.",
+        ATTEMPT_LOCK_DOOR_SUCCEEDED = "action_attempt.lock_door.succeeded": "A request to lock a door succeeded.",
+        ATTEMPT_LOCK_DOOR_FAILED = "action_attempt.lock_door.failed": "A request to lock a door failed.",
+        ATTEMPT_UNLOCK_DOOR_SUCCEEDED = "action_attempt.unlock_door.succeeded":
+            "A request to unlock a door succeeded.",
+        ATTEMPT_UNLOCK_DOOR_FAILED = "action_attempt.unlock_door.failed": "A request to unlock a door failed.",
+        ATTEMPT_SIMULATE_KEYPAD_CODE_ENTRY_SUCCEEDED = "action_attempt.simulate_keypad_code_entry.succeeded":
+            "A simulated entry of a PIN opened a lock.",
+        ATTEMPT_SIMULATE_KEYPAD_CODE_ENTRY_FAILED = "action_attempt.simulate_keypad_code_entry.failed":
+            "A simulated entry of a PIN did not open a lock.",
+        ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_SUCCEEDED =
+            "action_attempt.simulate_manual_lock_via_keypad.succeeded": "A simulated manual lock succeeded.",
+        ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_FAILED = "action_attempt.simulate_manual_lock_via_keypad.failed":
+            "A simulated manual lock failed.",
         ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
         ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
             "A connected account was synchronized for the first time after its reconnection.",
@@ -64,6 +79,22 @@ pub(crate) mod event_type {
         LOCK_ACCESS_DENIED = "lock.access_denied": "A lock denied access.",
         LOCK_LOCKED = "lock.locked": "A lock was locked.",
         LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
+    }
+
+    /// Returns the type of the event that reports the end of an action attempt; `None`: Seam has none for this action.
+    pub(crate) fn of_action_attempt(action: &str, is_success: bool) -> Option<&'static str> {
+        let (succeeded, failed) = match action {
+            action_type::LOCK_DOOR => (ATTEMPT_LOCK_DOOR_SUCCEEDED, ATTEMPT_LOCK_DOOR_FAILED),
+            action_type::UNLOCK_DOOR => (ATTEMPT_UNLOCK_DOOR_SUCCEEDED, ATTEMPT_UNLOCK_DOOR_FAILED),
+            action_type::SIMULATE_KEYPAD_CODE_ENTRY => {
+                (ATTEMPT_SIMULATE_KEYPAD_CODE_ENTRY_SUCCEEDED, ATTEMPT_SIMULATE_KEYPAD_CODE_ENTRY_FAILED)
+            }
+            action_type::SIMULATE_MANUAL_LOCK_VIA_KEYPAD => {
+                (ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_SUCCEEDED, ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_FAILED)
+            }
+            _ => return None,
+        };
+        Some(if is_success { succeeded } else { failed })
     }
 
     /// Returns true if events of this type have the PIN of their code in the field `code`. (`code_changed` and others
@@ -127,10 +158,8 @@ impl NewEvent {
         machine_now: Timestamp,
     ) -> Self {
         let LockedDevice { device, settings, ids, .. } = locked;
-        let ordinal = device.events_made;
-        device.events_made += 1;
         Self {
-            event_id: ids.id("event", device.device_id, ordinal, machine_now),
+            event_id: ids.id("event", device.device_id, device.next_child(), machine_now),
             workspace_id: device.workspace_id,
             event_type,
             occurred_at,

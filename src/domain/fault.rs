@@ -3,6 +3,7 @@
 use super::access_code::lifecycle::FaultOutcome;
 use super::device::Device;
 use crate::clock::Timestamp;
+use crate::error::{Error, Result};
 use uuid::Uuid;
 
 /// Fault with the number of operations it was considered for.
@@ -29,6 +30,36 @@ pub(crate) struct Fault {
     pub created_at: Timestamp,
     /// True if `seen` has changed since the fault was read from the database.
     pub has_changed: bool,
+}
+
+/// Errors of access codes that a fault can cause.
+const ACCESS_CODE_ERRORS: [&str; 11] = [
+    "provider_issue",
+    "failed_to_set_on_device",
+    "failed_to_remove_from_device",
+    "duplicate_code_on_device",
+    "no_space_for_access_code_on_device",
+    "conflicting_external_modification",
+    "access_code_inactive",
+    "code_constraints_violated",
+    "failed_to_issue",
+    "failed_to_update",
+    "failed_to_delete",
+];
+
+/// Rejects an error code that the failed operation cannot have. An operation on an access code has one of the errors of
+/// access codes; the error of an action attempt to lock or unlock the door may have any type.
+///
+/// # Errors
+/// [`Error::InvalidInput`] that names the error codes of access codes.
+pub(crate) fn check_error_code(operation: &str, outcome: &FaultOutcome) -> Result<()> {
+    let FaultOutcome::Fail(error) = outcome else { return Ok(()) };
+    let is_accepted = |code: &String| ACCESS_CODE_ERRORS.contains(&code.as_str());
+    if matches!(operation, "lock" | "unlock") || error.error_code.as_ref().is_none_or(is_accepted) {
+        return Ok(());
+    }
+    let known = ACCESS_CODE_ERRORS.map(|code| format!("'{code}'")).join(" | ");
+    Err(Error::invalid("outcome", format!("An access code has no such error_code. Expected {known}")))
 }
 
 impl Fault {
@@ -71,6 +102,7 @@ pub(crate) fn apply(faults: &mut [Fault], device: &Device, operation: &str) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::access_code::lifecycle::rare_fields::OperationError;
     use crate::domain::samples::{at, device};
     use serde_json::json;
 
@@ -106,6 +138,24 @@ mod tests {
             let mut faults = [fault];
             assert_eq!(apply(&mut faults, &lock, operation).is_some(), applies, "{faults:?}");
             assert_eq!((faults[0].seen, faults[0].has_changed), (i32::from(applies), applies));
+        }
+    }
+
+    #[test]
+    fn fault_of_an_access_code_has_one_of_its_errors() {
+        let fail = |code: Option<&str>| {
+            let error_code = code.map(str::to_owned);
+            FaultOutcome::Fail(OperationError { error_code, ..OperationError::default() })
+        };
+        for (operation, outcome, is_accepted) in [
+            ("set", fail(None), true),
+            ("set", fail(Some("provider_issue")), true),
+            ("remove", fail(Some("jammed")), false),
+            ("refill", FaultOutcome::Never, true),
+            ("lock", fail(Some("jammed")), true),
+            ("unlock", fail(Some("jammed")), true),
+        ] {
+            assert_eq!(check_error_code(operation, &outcome).is_ok(), is_accepted, "{operation} {outcome:?}");
         }
     }
 

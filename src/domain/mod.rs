@@ -2,6 +2,7 @@
 
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;
+pub(crate) mod bolt;
 pub(crate) mod caller;
 pub(crate) mod daylight_saving;
 pub(crate) mod device;

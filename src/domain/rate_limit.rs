@@ -20,9 +20,9 @@ pub struct RateLimits {
     pub update: Option<u32>,
     /// Deletions of access codes.
     pub delete: Option<u32>,
-    /// Requests to lock the door. Without effect, because Latchkey does not serve them.
+    /// Requests to lock the door.
     pub lock: Option<u32>,
-    /// Requests to unlock the door. Without effect, because Latchkey does not serve them.
+    /// Requests to unlock the door.
     pub unlock: Option<u32>,
     /// The period, in milliseconds of the workspace's clock.
     pub per_ms: i64,

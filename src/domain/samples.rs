@@ -37,6 +37,7 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
         health: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
+        lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
     }

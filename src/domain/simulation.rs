@@ -62,6 +62,15 @@ pub struct Steps {
     pub has_reached_limit: bool,
 }
 
+impl Steps {
+    /// Adds the result of another run.
+    pub fn add(&mut self, other: &Self) {
+        self.taken += other.taken;
+        self.last = self.last.max(other.last);
+        self.has_reached_limit |= other.has_reached_limit;
+    }
+}
+
 /// Locked devices with the data that the steps of their codes share: faults, memory and numbers of backup codes.
 #[derive(Debug)]
 pub(crate) struct Simulation<'a> {

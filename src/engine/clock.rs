@@ -46,7 +46,7 @@ pub(crate) enum Move {
 pub(crate) struct Moved {
     /// The clock after the move.
     pub clock: WorkspaceClock,
-    /// Number of steps of access codes.
+    /// Number of steps of access codes and of operations of locks.
     pub transitions: u64,
     /// Number of recorded events.
     pub events: usize,
@@ -73,7 +73,9 @@ pub(crate) async fn move_clock(
     let target = match &chosen {
         Move::To(at, _) => *at,
         Move::ToNext => {
-            let due_at = access_codes::next_due(&mut tx, workspace_id).await?.filter(|due_at| *due_at <= MAX_TIMESTAMP);
+            let of_codes = access_codes::next_due(&mut tx, workspace_id).await?;
+            let of_locks = locked.iter().filter_map(|locked| locked.device.next_lock_operation_at());
+            let due_at = of_locks.chain(of_codes).min().filter(|due_at| *due_at <= MAX_TIMESTAMP);
             due_at.map_or(now, |due_at| due_at.max(now))
         }
         Move::UntilIdle => {
@@ -100,6 +102,7 @@ pub(crate) async fn move_clock(
     codes.write(&mut tx).await?;
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     access_codes::set_wake_times(&mut tx, workspace_id, clock).await?;
+    devices::set_wake_times(&mut tx, &codes.devices, clock).await?;
     tx.commit().await?;
     codes.recorder.publish(app, &[]);
     Ok(moved)

@@ -15,7 +15,8 @@ pub async fn report(app: &App, visibility: &Visibility, device_id: Uuid, mut len
     let now = work.now;
     let device = &mut work.codes.device_mut(device_id)?.device;
     if !device.brand.accepts_reported_code_lengths {
-        return Err(Error::DeviceTypeNotSupported(device.brand.device_type));
+        let reason = "the lock reports its code lengths itself";
+        return Err(Error::DeviceTypeNotSupported { device_type: device.brand.device_type, reason });
     }
     lengths.sort_unstable();
     lengths.dedup();

@@ -2,6 +2,7 @@
 
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::clock::{Timestamp, to_iso};
+use crate::domain::bolt;
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{ACCOUNT_DISCONNECTED, DeviceHealth};
 use crate::domain::event::{NewEvent, event_type, payload};
@@ -14,7 +15,7 @@ use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Changes the health of the locked devices and records the events. A device that becomes unreachable aborts its
-/// operations. A device that becomes reachable starts them again, and its failed codes are retried at once.
+/// operations, and requests to lock or unlock its door fail. A device that becomes reachable starts them again, and its failed codes are retried at once.
 pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHealth)) {
     let now = work.now;
     let mut reconnected = HashSet::new();
@@ -26,6 +27,15 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
         }
         for event in events_of(locked, &before, (now, work.machine_now)) {
             work.codes.recorder.record_event(event);
+        }
+        if locked.device.reachable_since.is_none() {
+            // The requests to the lock that wait fail now.
+            for action in locked.device.take_requested_actions() {
+                let performed = bolt::perform(locked, action, None, (now, work.machine_now));
+                performed.events.into_iter().for_each(|event| work.codes.recorder.record_event(event));
+                let attempt = performed.action_attempt.into_iter();
+                attempt.for_each(|attempt| work.codes.recorder.resolve_action_attempt(attempt));
+            }
         }
     }
     let unreachable = work.codes.devices.iter().filter(|locked| locked.device.reachable_since.is_none());

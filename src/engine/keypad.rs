@@ -1,11 +1,14 @@
 //! Actions of a person at the lock: entering a PIN, and pressing the button that locks the door.
 
 use super::app::App;
+use super::lock_operations;
 use super::unit_of_work::{Scope, UnitOfWork};
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::FaultOutcome;
+use crate::domain::action_attempt::{NewActionAttempt, action_type};
+use crate::domain::bolt;
 use crate::domain::caller::Visibility;
-use crate::domain::device::DeviceSummary;
+use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::fault;
 use crate::domain::keypad::{self, DenialReason};
@@ -33,6 +36,35 @@ pub(crate) struct Entered {
 /// [`Error::NotFound`] of [`Resource::Device`].
 pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uuid, pin: &str) -> Result<Entered> {
     let mut work = lock_device(app, visibility, device_id).await?;
+    let (denial_reason, code, event_id) = enter(&mut work, device_id, pin).await?;
+    let codes = work.finish(app).await?;
+    let code = code.map(|id| codes.get(id).cloned()).transpose()?;
+    Ok(Entered { denial_reason, code, device: codes.summary(device_id)?, event_id })
+}
+
+/// Simulates the entry of a PIN for Seam's API and returns the resolved action attempt. It fails if the lock stays
+/// closed; its error then has the reason of the control plane as its `type`.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Device`]; [`Error::DeviceTypeNotSupported`].
+pub(crate) async fn simulate_code_entry(
+    app: &App,
+    visibility: &Visibility,
+    device_id: Uuid,
+    pin: &str,
+) -> Result<NewActionAttempt> {
+    let mut work = lock_device(app, visibility, device_id).await?;
+    check_simulation(&work.codes.device(device_id)?.device)?;
+    let (denial_reason, ..) = enter(&mut work, device_id, pin).await?;
+    let error = denial_reason.map(|reason| json!({ "type": reason, "message": reason.message() }));
+    finish_simulation(app, work, device_id, (action_type::SIMULATE_KEYPAD_CODE_ENTRY, error)).await
+}
+
+/// Reason why the lock stayed closed, code with the entered PIN, and recorded event.
+type Entry = (Option<DenialReason>, Option<Uuid>, Option<Uuid>);
+
+/// Enters a PIN at the keypad of a locked device.
+async fn enter(work: &mut UnitOfWork, device_id: Uuid, pin: &str) -> Result<Entry> {
     let now = work.now;
     let entered = keypad::enter(work.codes.iter(), &work.codes.device(device_id)?.device, pin, now);
     let (access_code_id, mut denial_reason) = (entered.0.map(|code| code.access_code_id), entered.1);
@@ -42,7 +74,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
         denied = keypad::count_wrong_code(device, denial_reason, now);
     } else {
         (device.health.wrong_codes, device.health.keypad_locked_until) = (0, None);
-        if is_jammed(&mut work, device_id, "unlock").await? {
+        if is_jammed(work, device_id, "unlock").await? {
             denial_reason = Some(DenialReason::Jammed);
         }
     }
@@ -50,7 +82,7 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
     let mut payload = Map::new();
     let mut event_type = None;
     if denial_reason.is_none() {
-        work.codes.device_mut(device_id)?.device.set_locked(false);
+        work.codes.device_mut(device_id)?.device.move_bolt(false, now);
         event_type = Some(event_type::LOCK_UNLOCKED);
         payload.insert("method".to_owned(), json!("keycode"));
         if let Some(access_code_id) = access_code_id {
@@ -68,12 +100,10 @@ pub(crate) async fn enter_code(app: &App, visibility: &Visibility, device_id: Uu
     let known = code.as_ref().filter(|code| code.state.is_managed || brand.shows_unmanaged_codes);
     let known = known.filter(|_| brand.reports_used_code);
     let event_id = match event_type {
-        Some(event_type) => record(&mut work, device_id, event_type, known, payload)?,
+        Some(event_type) => record(work, device_id, event_type, known, payload)?,
         None => None,
     };
-    let codes = work.finish(app).await?;
-    let code = code.map(|code| codes.get(code.access_code_id).cloned()).transpose()?;
-    Ok(Entered { denial_reason, code, device: codes.summary(device_id)?, event_id })
+    Ok((denial_reason, access_code_id, event_id))
 }
 
 /// Result of pressing the lock button.
@@ -91,15 +121,73 @@ pub(crate) struct Pressed {
 /// [`Error::NotFound`] of [`Resource::Device`].
 pub(crate) async fn press_lock(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<Pressed> {
     let mut work = lock_device(app, visibility, device_id).await?;
-    let is_jammed = is_jammed(&mut work, device_id, "lock").await?;
+    let pressed = press(&mut work, device_id).await?;
+    work.finish(app).await?;
+    Ok(pressed)
+}
+
+/// Simulates the button that locks the door for Seam's API and returns the resolved action attempt. It fails if the
+/// bolt does not move.
+///
+/// # Errors
+/// The errors of [`simulate_code_entry`].
+pub(crate) async fn simulate_manual_lock(
+    app: &App,
+    visibility: &Visibility,
+    device_id: Uuid,
+) -> Result<NewActionAttempt> {
+    let mut work = lock_device(app, visibility, device_id).await?;
+    check_simulation(&work.codes.device(device_id)?.device)?;
+    let pressed = press(&mut work, device_id).await?;
+    let error = pressed.is_jammed.then(|| json!({ "type": "jammed", "message": "A fault blocks the bolt." }));
+    finish_simulation(app, work, device_id, (action_type::SIMULATE_MANUAL_LOCK_VIA_KEYPAD, error)).await
+}
+
+/// Presses the button that locks the door of a locked device.
+async fn press(work: &mut UnitOfWork, device_id: Uuid) -> Result<Pressed> {
+    let is_jammed = is_jammed(work, device_id, "lock").await?;
     let mut event_id = None;
     if !is_jammed {
-        work.codes.device_mut(device_id)?.device.set_locked(true);
+        let now = work.now;
+        work.codes.device_mut(device_id)?.device.move_bolt(true, now);
         let payload = Map::from_iter([("method".to_owned(), json!("manual"))]);
-        event_id = record(&mut work, device_id, event_type::LOCK_LOCKED, None, payload)?;
+        event_id = record(work, device_id, event_type::LOCK_LOCKED, None, payload)?;
     }
-    work.finish(app).await?;
     Ok(Pressed { is_jammed, event_id })
+}
+
+/// Rejects a device whose keypad Seam does not simulate.
+///
+/// # Errors
+/// [`Error::DeviceTypeNotSupported`].
+fn check_simulation(device: &Device) -> Result<()> {
+    if device.brand.simulates_keypad {
+        return Ok(());
+    }
+    let reason = "only the keypads of August locks are simulated. /_emulator/locks/enter_code and press_lock serve all \
+                  locks.";
+    Err(Error::DeviceTypeNotSupported { device_type: device.brand.device_type, reason })
+}
+
+/// Records the resolved action attempt of a simulation with its event, and commits.
+async fn finish_simulation(
+    app: &App,
+    mut work: UnitOfWork,
+    device_id: Uuid,
+    (action_type, error): (&'static str, Option<Value>),
+) -> Result<NewActionAttempt> {
+    let (now, machine_now) = (work.now, work.machine_now);
+    let requested = lock_operations::new_attempt(&mut work, device_id)?;
+    let locked = work.codes.device_mut(device_id)?;
+    let result = error.map_or_else(|| Ok(json!({})), Err);
+    let attempt = bolt::resolved(&locked.device, (action_type, requested), result, now);
+    let event = bolt::event_of(locked, &attempt, (now, machine_now));
+    if let Some(event) = event {
+        work.codes.recorder.record_event(event);
+    }
+    work.codes.recorder.record_action_attempt(attempt.clone());
+    work.finish(app).await?;
+    Ok(attempt)
 }
 
 /// Locks the row of a device and runs its due steps. A device that was removed from its account is treated as missing.

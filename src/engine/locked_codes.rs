@@ -5,7 +5,7 @@
 //! update the columns `due_at` and `wake_at` after a restore or a change of a clock, and to delete rows.
 
 use super::recorder::Recorder;
-use super::simulation;
+use super::{due_lock_operations, simulation};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::access_code::lifecycle::Step;
@@ -163,11 +163,36 @@ impl LockedCodes {
         Ok(())
     }
 
-    /// Runs the phases one after the other. Each takes all steps that are due by the instant that `until` returns for
-    /// the device, but at most `max_steps` steps.
+    /// Performs the operations of the locks that are due by the instant that `until` returns for the device, and runs
+    /// the phases one after the other. Each takes all steps that are due by that instant, but at most `max_steps` steps.
     ///
-    /// Executes no SQL statement if no step is due.
+    /// Executes no SQL statement if nothing is due.
     pub async fn run(
+        &mut self,
+        tx: &mut PgConnection,
+        phases: &[Phase<'_>],
+        until: impl Fn(&LockedDevice) -> Timestamp,
+        (stop_when, max_steps): (StopWhen, u64),
+    ) -> Result<Steps> {
+        let operations = due_lock_operations::perform(tx, &mut self.devices, &until, self.machine_now).await?;
+        let start = self.recorder.events.len();
+        let mut steps = self.run_codes(tx, phases, &until, (stop_when, max_steps)).await?;
+        if let Some(last) = operations.steps.last
+            && stop_when == StopWhen::Idle
+            && steps.last < Some(last)
+        {
+            // The codes stopped at an earlier instant: run them up to that of the last operation.
+            let later = self.run_codes(tx, phases, |_| last, (StopWhen::TimeIsReached, max_steps)).await?;
+            steps.add(&later);
+        }
+        steps.add(&operations.steps);
+        self.recorder.record_in_order(start, operations.events);
+        operations.resolved_attempts.into_iter().for_each(|attempt| self.recorder.resolve_action_attempt(attempt));
+        Ok(steps)
+    }
+
+    /// Runs the steps of the codes for [`LockedCodes::run`].
+    async fn run_codes(
         &mut self,
         tx: &mut PgConnection,
         phases: &[Phase<'_>],
@@ -185,9 +210,7 @@ impl LockedCodes {
             let events = &mut self.recorder.events;
             let codes = (self.codes.as_mut_slice(), *phase);
             let steps = simulation::run(&mut simulation, codes, &until, (stop_when, max_steps), events).await;
-            total.taken += steps.taken;
-            total.last = total.last.max(steps.last);
-            total.has_reached_limit |= steps.has_reached_limit;
+            total.add(&steps);
         }
         let backups = simulation::store(simulation, tx).await?;
         self.devices.iter_mut().for_each(|locked| locked.set_backups(&backups));

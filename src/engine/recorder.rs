@@ -16,6 +16,7 @@ pub struct Recorder {
     /// All events so far, in order.
     pub events: Vec<NewEvent>,
     action_attempts: Vec<NewActionAttempt>,
+    resolved_attempts: Vec<NewActionAttempt>,
     /// Number of events that are written.
     written: usize,
     /// Index of the request that caused each event; shorter than `events` until the latest events are attributed.
@@ -44,6 +45,23 @@ impl Recorder {
 
     pub fn record_action_attempt(&mut self, attempt: NewActionAttempt) {
         self.action_attempts.push(attempt);
+    }
+
+    /// Records that an action attempt, which was recorded before, is resolved.
+    pub fn resolve_action_attempt(&mut self, resolved: NewActionAttempt) {
+        let id = resolved.action_attempt_id;
+        match self.action_attempts.iter_mut().find(|attempt| attempt.action_attempt_id == id) {
+            Some(attempt) => *attempt = resolved,
+            None => self.resolved_attempts.push(resolved),
+        }
+    }
+
+    /// Records the events of a part of the simulation that ran beside others, and orders the events from `start` on by
+    /// their instants. Events that are written already keep their places.
+    pub fn record_in_order(&mut self, start: usize, events: Vec<NewEvent>) {
+        self.events.extend(events);
+        let start = start.max(self.written).max(self.causes.len());
+        self.events.get_mut(start..).unwrap_or_default().sort_by_key(|event| event.occurred_at);
     }
 
     /// Attributes the events from now on to the request with this index.
@@ -85,7 +103,12 @@ impl Recorder {
     pub fn changes(&mut self) -> Changes {
         let events = self.events.get(self.written..).unwrap_or_default().to_vec();
         self.written = self.events.len();
-        Changes { events, action_attempts: std::mem::take(&mut self.action_attempts), ..Changes::default() }
+        Changes {
+            events,
+            action_attempts: std::mem::take(&mut self.action_attempts),
+            resolved_attempts: std::mem::take(&mut self.resolved_attempts),
+            ..Changes::default()
+        }
     }
 
     /// Appends the records of a later part of the same transaction. Everything recorded in `self` must be written
@@ -97,6 +120,7 @@ impl Recorder {
         self.events.append(&mut later.events);
         self.causes.append(&mut later.causes);
         self.action_attempts.append(&mut later.action_attempts);
+        self.resolved_attempts.append(&mut later.resolved_attempts);
         self.attribution = later.attribution;
     }
 

@@ -1,6 +1,6 @@
-//! Scheduler: the loop that runs due steps of access codes.
+//! Scheduler: the loop that runs due steps of access codes and due operations of locks.
 //!
-//! The unit of work is a device, because its codes share one memory. A tick claims devices with due codes, runs the due
+//! The unit of work is a device, because its codes share one memory. A tick claims devices with due work, runs the due
 //! steps by the rules of [`crate::domain::access_code::lifecycle`], and writes codes, their next due times and events
 //! in one transaction, whose number of statements does not grow with the batch. Any number of processes may tick on one
 //! database: they skip devices claimed by another process, and the transaction of a killed process is rolled back.
@@ -17,6 +17,7 @@ use crate::domain::simulation::{Pace, StopWhen};
 use crate::engine::locked_codes::LockedCodes;
 use crate::error::{Error, Result, Unavailable};
 use crate::store::access_codes::{self, DueOn};
+use crate::store::devices;
 use futures_util::FutureExt as _;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -228,8 +229,8 @@ async fn attempt(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) 
     }
 }
 
-/// Claims due codes on these devices, runs their due steps and commits, in one transaction. Returns the number of
-/// claimed codes.
+/// Claims due codes and operations of these devices, runs them and commits, in one transaction. Returns the number of
+/// claimed codes and of devices with operations.
 async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> Result<usize> {
     let mut tx = app.background.begin(Uuid::nil()).await?;
     let machine_now = machine_now();
@@ -242,16 +243,22 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
         }
         Devices::Only(ids) => access_codes::claim_due(&mut tx, machine_now, DueOn::Only(ids), BATCH).await?,
     };
-    if due.is_empty() {
+    let (only, parked, busy): (Option<&[Uuid]>, &[Uuid], &[Uuid]) = match devices {
+        Devices::AllExcept(parked, Lane::Oldest) => (None, parked, &[]),
+        Devices::AllExcept(parked, Lane::NewestExcept(busy)) => (None, parked, busy),
+        Devices::Only(ids) => (Some(ids), &[], &[]),
+    };
+    let with_operations = devices::claim_due(&mut tx, machine_now, only, (parked, busy), BATCH).await?;
+    claimed.extend(due.iter().map(|due| due.device_id).chain(with_operations.iter().copied()));
+    if claimed.is_empty() {
         return Ok(0);
     }
-    claimed.extend(due.iter().map(|due| due.device_id));
     if due.len() >= BATCH && matches!(devices, Devices::AllExcept(_, Lane::Oldest)) {
         // Publish the busy workspaces before this batch is done, so that the second loop runs during it.
         let workspaces: Vec<Uuid> = due.iter().map(|due| due.workspace_id).collect();
         app.busy_workspaces.send_replace(busy_workspaces(&workspaces));
     }
-    let locked = access_codes::claimed_devices(&mut tx, &due).await?;
+    let locked = access_codes::claimed_devices(&mut tx, claimed).await?;
     let codes = access_codes::claimed_codes(&mut tx, &due, machine_now).await?;
     let mut codes = LockedCodes::new(locked, codes, machine_now);
     let until = |locked: &LockedDevice| locked.settings.clock.now(machine_now);
@@ -259,7 +266,7 @@ async fn work(app: &App, devices: Devices<'_>, claimed: &mut BTreeSet<Uuid>) -> 
     codes.write(&mut tx).await?;
     tx.commit().await?;
     codes.recorder.publish(app, &[]);
-    Ok(due.len())
+    Ok(due.len() + with_operations.len())
 }
 
 /// Returns the workspaces with at least [`BUSY_PART`] codes. `workspaces` contains the workspace of each code.

@@ -147,6 +147,7 @@ impl LockSpec {
             overrides: self.overrides,
             custom_metadata: Map::new(),
             events_made: 0,
+            lock_operations: Vec::new(),
         }
     }
 

@@ -41,7 +41,11 @@ fn errors() -> Vec<Error> {
         Error::OfflineAccessCodeNotModifiable,
         Error::CannotDeleteUnmanagedAccessCode,
         Error::AccessCodeNotTimeBound,
-        Error::DeviceTypeNotSupported("august_lock"),
+        Error::DeviceTypeNotSupported {
+            device_type: "august_lock",
+            reason: "the lock reports its code lengths itself",
+        },
+        Error::TooManyLockOperations { device_id: id, limit: 100 },
         Error::RateLimited {
             device_id: id,
             action_type: "CREATE_ACCESS_CODE",

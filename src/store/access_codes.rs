@@ -35,21 +35,28 @@ use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use uuid::Uuid;
 
-/// Returns the earliest machine time at which a code becomes due, ignoring codes on the devices `left_out`.
+/// Returns the earliest machine time at which a code or an operation of a lock becomes due. These devices are ignored.
 pub(crate) async fn next_wake_at(pool: &Pool, excluded_devices: &[Uuid]) -> Result<Option<Timestamp>> {
     let next = sqlx::query_scalar!(
-        "select wake_at from access_code where wake_at is not null and not device_id = any($1) order by wake_at limit 1",
+        "select least(
+             (select wake_at from access_code where wake_at is not null and not device_id = any($1)
+              order by wake_at limit 1),
+             (select wake_at from device where wake_at is not null and not device_id = any($1)
+              order by wake_at limit 1))",
         excluded_devices,
     )
-    .fetch_optional(pool.for_workspace(Uuid::nil()))
+    .fetch_one(pool.for_workspace(Uuid::nil()))
     .await?;
-    Ok(next.flatten())
+    Ok(next)
 }
 
-/// Returns the number of codes that should have been processed before this machine time, counting up to 10,000.
+/// Returns the number of codes and operations of locks that should have been processed before this machine time,
+/// counting up to 10,000 of each.
 pub(crate) async fn overdue(pool: &Pool, before: Timestamp) -> Result<i64> {
     let overdue = sqlx::query_scalar(
-        "select count(*) from (select from access_code where wake_at < $1 order by wake_at limit 10000) as overdue",
+        "select count(*) from ((select from access_code where wake_at < $1 order by wake_at limit 10000)
+                               union all
+                               (select from device where wake_at < $1 order by wake_at limit 10000)) as overdue",
     );
     Ok(overdue.bind(before).fetch_one(pool.for_workspace(Uuid::nil())).await?)
 }

@@ -1,4 +1,4 @@
-//! SQL of action attempts. An action attempt is written together with the code that it belongs to, see
+//! SQL of action attempts. An action attempt is written together with the code or lock that it belongs to, see
 //! [`super::changes`].
 
 use super::row::row;
@@ -26,10 +26,11 @@ row! {
             device_id: Uuid,
             access_code_id: Option<Uuid>,
             created_at: Timestamp,
+        }
+        changing {
             resolved_at: Option<Timestamp>,
             outcome: Option<Json<StoredOutcome>>,
         }
-        changing {}
         generated {}
     }
 }

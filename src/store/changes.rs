@@ -23,6 +23,8 @@ pub struct Changes {
     /// Changed access codes, which were read under the lock of their device.
     pub changed_codes: Vec<StoredCode>,
     pub action_attempts: Vec<NewActionAttempt>,
+    /// Stored action attempts that are resolved now.
+    pub resolved_attempts: Vec<NewActionAttempt>,
     /// Events, in the order in which they are recorded.
     pub events: Vec<NewEvent>,
 }
@@ -35,8 +37,13 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
     let left_groups: BTreeSet<(Uuid, String)> =
         changes.changed_codes.iter().filter_map(StoredCode::left_group).collect();
     // In the order of the writes in `statement`: the database reports the number of rows of the last write only.
-    let rows =
-        [changes.new_codes.len(), changes.action_attempts.len(), changes.events.len(), changes.changed_codes.len()];
+    let rows = [
+        changes.new_codes.len(),
+        changes.action_attempts.len(),
+        changes.resolved_attempts.len(),
+        changes.events.len(),
+        changes.changed_codes.len(),
+    ];
     let Some(written) = rows.iter().rev().find(|rows| **rows > 0) else { return Ok(()) };
     let mut query = compute::sized(rows.iter().sum::<usize>() > LONG_WRITE, || statement(changes)).await;
     let done = query.build().execute(&mut *tx).await?;
@@ -49,7 +56,7 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
 /// Builds one statement from the writes that have rows. The last write is the main statement, whose rows the database
 /// counts; the others are named `with` parts before it.
 fn statement(changes: Changes) -> QueryBuilder<Postgres> {
-    let Changes { new_codes, changed_codes, action_attempts, events } = changes;
+    let Changes { new_codes, changed_codes, action_attempts, resolved_attempts, events } = changes;
     let mut query = QueryBuilder::new("");
     let mut parts = 0;
     // Ends the previous write and begins the next one.
@@ -63,12 +70,17 @@ fn statement(changes: Changes) -> QueryBuilder<Postgres> {
         parts += 1;
     };
     if !new_codes.is_empty() {
-        begin(&mut query, action_attempts.is_empty() && events.is_empty() && changed_codes.is_empty());
+        let is_last = action_attempts.is_empty() && resolved_attempts.is_empty();
+        begin(&mut query, is_last && events.is_empty() && changed_codes.is_empty());
         AccessCodeRow::push_insert(&mut query, new_codes.into_iter().map(AccessCodeRow::from));
     }
     if !action_attempts.is_empty() {
-        begin(&mut query, events.is_empty() && changed_codes.is_empty());
+        begin(&mut query, resolved_attempts.is_empty() && events.is_empty() && changed_codes.is_empty());
         ActionAttemptRow::push_insert(&mut query, action_attempts.into_iter().map(ActionAttemptRow::from));
+    }
+    if !resolved_attempts.is_empty() {
+        begin(&mut query, events.is_empty() && changed_codes.is_empty());
+        ActionAttemptRow::push_update(&mut query, resolved_attempts.into_iter().map(ActionAttemptRow::from));
     }
     if !events.is_empty() {
         begin(&mut query, changed_codes.is_empty());

@@ -2,14 +2,15 @@
 
 use super::row::row;
 use super::{Position, push_visible_accounts, workspaces};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
+use crate::domain::device::lock_operation::LockOperation;
 use crate::domain::device::{Device, Overrides, brands};
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::workspace::WorkspaceSettings;
 use crate::error::{Error, Result};
-use crate::ids::Ids;
+use crate::ids::{Ids, ordinal_after};
 use crate::postgres::Pool;
 use serde_json::{Map, Value};
 use sqlx::types::Json;
@@ -41,6 +42,8 @@ row! {
             custom_metadata: CustomMetadata,
             events_made: i64,
             access_code_ordinal: i64,
+            lock_operations: Option<Json<Vec<LockOperation>>>,
+            wake_at: Option<Timestamp>,
         }
         generated {}
     }
@@ -66,13 +69,15 @@ impl TryFrom<DeviceRow> for Device {
             overrides: row.overrides.0,
             custom_metadata: row.custom_metadata.0,
             events_made: row.events_made,
+            lock_operations: row.lock_operations.map(|json| json.0).unwrap_or_default(),
         })
     }
 }
 
 impl DeviceRow {
-    /// Converts a device into its row. `access_code_ordinal` is the number of codes that were ever created on it.
-    fn of(device: Device, access_code_ordinal: i64) -> Self {
+    /// Converts a device into its row. `access_code_ordinal` is the number of codes that were ever created on it, and
+    /// `wake_at` the machine time at which its first operation is due.
+    fn of(device: Device, access_code_ordinal: i64, wake_at: Option<Timestamp>) -> Self {
         Self {
             device_id: device.device_id,
             workspace_id: device.workspace_id,
@@ -88,6 +93,8 @@ impl DeviceRow {
             custom_metadata: Json(device.custom_metadata),
             events_made: device.events_made,
             access_code_ordinal,
+            wake_at,
+            lock_operations: (!device.lock_operations.is_empty()).then_some(Json(device.lock_operations)),
         }
     }
 }
@@ -202,7 +209,7 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
              on conflict (workspace_id, provider) do nothing
          ) ",
     );
-    DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0)));
+    DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0, None)));
     query.build().execute(tx).await.map_err(workspaces::insert_error)?;
     Ok(())
 }
@@ -230,13 +237,65 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
 pub(crate) async fn update(tx: &mut PgConnection, devices: Vec<LockedDevice>) -> Result<()> {
     let expected = devices.len();
     let mut query = QueryBuilder::new("");
-    let rows = devices.into_iter().map(|locked| DeviceRow::of(locked.device, locked.access_code_ordinal));
+    let rows = devices.into_iter().map(|locked| {
+        let wake_at = wake_at(&locked.device, locked.settings.clock);
+        DeviceRow::of(locked.device, locked.access_code_ordinal, wake_at)
+    });
     DeviceRow::push_update(&mut query, rows);
     let written = query.build().execute(tx).await?.rows_affected();
     if usize::try_from(written).ok() == Some(expected) {
         return Ok(());
     }
     Err(Error::Internal(format!("{written} devices were written instead of {expected}").into()))
+}
+
+/// Returns the machine time at which the first operation of a lock is due; `None`: no operation waits, or the clock
+/// never reaches it by itself.
+fn wake_at(device: &Device, clock: WorkspaceClock) -> Option<Timestamp> {
+    device.next_lock_operation_at().and_then(|due_at| clock.machine_time_of(due_at))
+}
+
+/// Recomputes the wake times of these locked devices for this clock, and writes those that differ. For use after a
+/// change of the clock or a restore.
+pub(crate) async fn set_wake_times(
+    tx: &mut PgConnection,
+    devices: &[LockedDevice],
+    clock: WorkspaceClock,
+) -> Result<()> {
+    sqlx::query!(
+        "update device set wake_at = new.wake_at
+         from unnest($1::uuid[], $2::timestamptz[]) as new(device_id, wake_at)
+         where device.device_id = new.device_id and device.wake_at is distinct from new.wake_at",
+        &devices.iter().map(|locked| locked.device.device_id).collect::<Vec<_>>(),
+        &devices.iter().map(|locked| wake_at(&locked.device, clock)).collect::<Vec<_>>() as &[Option<Timestamp>],
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Claims devices with a due operation by locking them: at most `first` devices, those with the earliest operations.
+/// Only devices of `only`, if it is given. Skips the devices and workspaces of `except`, and devices that another
+/// transaction has locked.
+pub(crate) async fn claim_due(
+    tx: &mut PgConnection,
+    machine_now: Timestamp,
+    only: Option<&[Uuid]>,
+    (except_devices, except_workspaces): (&[Uuid], &[Uuid]),
+    first: usize,
+) -> Result<Vec<Uuid>> {
+    let device_ids = sqlx::query_scalar!(
+        "select device_id from device
+         where wake_at <= $1 and ($2::uuid[] is null or device_id = any($2)) and not device_id = any($3)
+           and not workspace_id = any($4)
+         order by wake_at limit $5 for update skip locked",
+        machine_now,
+        only as Option<&[Uuid]>,
+        except_devices,
+        except_workspaces,
+        ordinal_after(first),
+    );
+    Ok(device_ids.fetch_all(tx).await?)
 }
 
 /// Returns the statistics of the codes on those of these devices that need them ([`Device::needs_stats`]). Devices

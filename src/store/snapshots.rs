@@ -344,7 +344,8 @@ async fn restore(
 /// Number of devices whose codes are processed together.
 const DEVICES_PER_CHUNK: usize = 1000;
 
-/// Recomputes the due times of the codes of a workspace. Those in the document may differ, and it has no wake times.
+/// Recomputes the due times of the codes and locks of a workspace. Those in the document may differ, and it has no wake
+/// times.
 async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     let device_ids = devices::ids(tx, workspace_id).await?;
     let visibility = Visibility::all_of(workspace_id);
@@ -354,6 +355,9 @@ async fn set_due_times(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> 
         let is_long = codes.len() > DEVICES_PER_CHUNK;
         let codes = compute::sized(is_long, || with_due_times(codes, &locked)).await?;
         access_codes::set_due_times(tx, &codes).await?;
+        if let Some(first) = locked.first() {
+            devices::set_wake_times(tx, &locked, first.settings.clock).await?;
+        }
     }
     Ok(())
 }

@@ -411,7 +411,6 @@ fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
             "/devices/unmanaged/list",
             "/devices/unmanaged/get",
             "/workspaces/list",
-            "/locks/lock_door",
             "/client_sessions/create",
             "/connected_accounts/list",
         ] {

@@ -31,6 +31,7 @@ mod ledger;
 mod lifecycle;
 mod limits;
 mod linked_codes;
+mod locks;
 mod messages;
 mod names;
 mod offline_codes;

@@ -140,7 +140,7 @@ fn error_messages_of_the_other_access_code_endpoints() {
             ("/access_codes/unmanaged/convert_to_managed", json!({ "access_code_id": code })),
             ("/access_codes/unmanaged/delete", json!({ "access_code_id": UNKNOWN })),
             ("/access_codes/lock", json!({})),
-            ("/locks/unlock_door", json!({ "device_id": lock })),
+            ("/locks/unlock_door", json!({ "device_id": UNKNOWN })),
             ("/devices/get", json!({ "device_id": UNKNOWN })),
             ("/devices/list", json!({ "device_type": "toaster" })),
             ("/action_attempts/get", json!({ "action_attempt_id": UNKNOWN })),

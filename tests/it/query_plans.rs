@@ -171,6 +171,8 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/http_faults/delete", json!({ "http_fault_id": http_fault })).await;
         server.post("/devices/list", json!({})).await;
         server.post("/devices/get", json!({ "device_id": lock(3) })).await;
+        server.post("/locks/unlock_door", json!({ "device_id": lock(3) })).await;
+        server.post("/locks/list", json!({ "device_type": "august_lock" })).await;
         server.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;
         server.post("/devices/simulate/disconnect", json!({ "device_id": lock(3) })).await;
         server.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never", "times": 1 })).await;

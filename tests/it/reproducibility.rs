@@ -253,7 +253,7 @@ impl Scenario {
     fn lock_request(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let pin = format!("{:06}", 135_790 + self.roll(3));
         let unmanaged = self.recent(&self.unmanaged.clone());
-        match self.turn(1, 24) {
+        match self.turn(1, 31) {
             0 | 1 => ("/_emulator/locks/add_code", json!({ "device_id": lock, "code": pin })),
             2 => (
                 "/_emulator/locks/change_code",
@@ -274,7 +274,7 @@ impl Scenario {
             13 => ("/connected_accounts/simulate/disconnect", json!({ "connected_account_id": self.account })),
             14 | 15 => ("/_emulator/devices/update", json!({ "device_id": self.locks[0], "account_connected": true })),
             16 => {
-                let operation = ["set", "update", "remove", "refill"][self.roll(4)];
+                let operation = ["set", "update", "remove", "refill", "lock", "unlock"][self.roll(6)];
                 let outcome = [json!({ "fail": {} }), json!({ "delay": "PT5M" })][self.roll(2)].clone();
                 ("/_emulator/faults/create", json!({ "operation": operation, "outcome": outcome, "times": 2 }))
             }
@@ -292,6 +292,13 @@ impl Scenario {
                 let after = ["PT0.25S", "PT0S", "PT2M"][self.roll(3)];
                 ("/_emulator/programming/set", json!({ "after": after }))
             }
+            23 => ("/locks/unlock_door", json!({ "device_id": lock })),
+            24 => ("/locks/lock_door", json!({ "device_id": lock, "sync": true })),
+            25 => ("/locks/configure_auto_lock", json!({ "device_id": lock, "auto_lock_enabled": self.roll(3) > 0 })),
+            26 => ("/locks/simulate/keypad_code_entry", json!({ "device_id": self.locks[0], "code": pin })),
+            27 => ("/locks/simulate/manual_lock_via_keypad", json!({ "device_id": self.locks[0] })),
+            28 => ("/locks/get", json!({ "device_id": lock })),
+            29 => ("/locks/list", json!({})),
             _ => (
                 "/_emulator/devices/update",
                 json!({ "device_id": lock, "battery_level": 0.5, "backup_access_code_pool_size": 3,

@@ -205,7 +205,7 @@ fn unauthenticated_requests_are_listed_apart_and_unknown_paths_by_caller() {
         let marked = |marks: &str| format!("/devices/list?mark={}{marks}", workspace.workspace_id);
         post_as("seam_test_wrong_0123456789", &marked("1"), json!({})).await.error(401, "unauthorized");
         ask("POST", &marked("2"), &[JSON], "{}").await.error(401, "unauthorized");
-        workspace.post("/locks/lock_door", json!({ "token": "secret" })).await.error(501, "not_implemented");
+        workspace.post("/phones/deactivate", json!({ "token": "secret" })).await.error(501, "not_implemented");
         workspace.get("/nowhere").await.error(404, "not_found");
         ask("GET", &marked("3").replace("devices", "nowhere"), &[], "").await.error(404, "not_found");
         let unauthenticated = log(&workspace, json!({ "unauthenticated": true, "limit": 1000 })).await;
@@ -220,7 +220,7 @@ fn unauthenticated_requests_are_listed_apart_and_unknown_paths_by_caller() {
         let own_entries = log(&workspace, json!({})).await;
         assert_eq!(
             own_entries.iter().map(|entry| entry["path"].clone()).collect::<Vec<_>>(),
-            ["/locks/lock_door", "/nowhere"]
+            ["/phones/deactivate", "/nowhere"]
         );
     });
 }

@@ -40,8 +40,9 @@ pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
         "created_at": to_iso(device.created_at),
         "is_managed": true,
         "custom_metadata": device.custom_metadata,
-        "can_remotely_unlock": brand.online_codes,
-        "can_remotely_lock": brand.online_codes,
+        "can_remotely_unlock": device.can_be_controlled_remotely(),
+        "can_remotely_lock": device.can_be_controlled_remotely(),
+        "can_configure_auto_lock": device.can_be_controlled_remotely(),
         "can_program_online_access_codes": device.can_program_online_access_codes(),
         "can_unlock_with_code": true,
     });

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 #[derive(Deserialize)]
-pub(super) struct Get {
+pub(in crate::api) struct Get {
     device_id: Option<Uuid>,
     name: Option<String>,
 }
@@ -20,6 +20,11 @@ pub(super) struct Found {
 }
 
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
+    Ok(Found { device: find(&call).await? })
+}
+
+/// Returns the requested device as Seam's `device`.
+pub(in crate::api) async fn find(call: &Call<Get>) -> Result<Value> {
     let Get { device_id, name } = &call.input;
     if device_id.is_none() && name.is_none() {
         return Err(Error::invalid_request("Either device_id or name is required"));
@@ -34,5 +39,5 @@ pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     let device = found.first().ok_or(Error::NotFound(Resource::Device))?;
     let stats_of_devices = devices::stats_of_devices(&call.app.pool, std::slice::from_ref(device)).await?;
     let stats = stats_of_devices.get(&device.device_id).copied().unwrap_or_default();
-    Ok(Found { device: body::device::of(device, &stats) })
+    Ok(body::device::of(device, &stats))
 }

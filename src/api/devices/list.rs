@@ -17,7 +17,7 @@ use uuid::Uuid;
 const DEFAULT_LIMIT: usize = 500;
 
 #[derive(Deserialize)]
-pub(super) struct List {
+pub(in crate::api) struct List {
     device_ids: Option<Vec<Uuid>>,
     device_type: Option<String>,
     device_types: Option<Vec<String>>,
@@ -44,6 +44,14 @@ pub(super) struct Listed {
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
+    let found = matching(&call, page.after).await?;
+    let position = |(device, _): &(Device, _)| Position { created_at: device.created_at, id: device.device_id };
+    let (found, pagination) = page.cut(found, position, &call.base_url, "/devices/list");
+    Ok(Listed { devices: found.into_iter().map(|(_, body)| body).collect(), pagination })
+}
+
+/// Returns the devices that pass the filters, each with its JSON object, after this position.
+pub(in crate::api) async fn matching(call: &Call<List>, after: Option<Position>) -> Result<Vec<(Device, Value)>> {
     let input = &call.input;
     if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
         let message = "Custom metadata key names cannot contain a period (.)";
@@ -66,7 +74,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         search: input.search.as_deref(),
         created_before,
         custom_metadata_has: input.custom_metadata_has.as_ref(),
-        after: page.after,
+        after,
         limit: None,
     };
     let devices = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
@@ -88,7 +96,5 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
             && flags(&input.include_if, body).is_none_or(|flags| flags.iter().all(|flag| *flag))
             && flags(&input.exclude_if, body).is_none_or(|flags| !flags.iter().any(|flag| *flag))
     });
-    let position = |(device, _): &(Device, _)| Position { created_at: device.created_at, id: device.device_id };
-    let (found, pagination) = page.cut(found, position, &call.base_url, "/devices/list");
-    Ok(Listed { devices: found.into_iter().map(|(_, body)| body).collect(), pagination })
+    Ok(found)
 }

@@ -1,7 +1,7 @@
 //! `/devices/*`: one file per endpoint.
 
-mod get;
-mod list;
+pub(super) mod get;
+pub(super) mod list;
 mod simulate;
 
 use super::edge::Routes;

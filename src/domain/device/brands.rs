@@ -91,6 +91,8 @@ pub struct Brand {
     /// Number of consecutive wrong codes after which the lock reports them. If it is more than one, the keypad is then
     /// also locked for a while. `None`: the lock never reports wrong codes.
     pub denial_reported_after: Option<u32>,
+    /// True if Seam's API simulates actions at the keypad.
+    pub simulates_keypad: bool,
 }
 
 const PLAIN: Brand = Brand {
@@ -119,6 +121,7 @@ const PLAIN: Brand = Brand {
     reports_entries: false,
     reports_door_open: false,
     denial_reported_after: None,
+    simulates_keypad: false,
 };
 
 /// Returns a brand with the default capabilities.
@@ -136,6 +139,7 @@ pub const BRANDS: &[Brand] = &[
         reports_used_code: true,
         reports_entries: true,
         reports_door_open: true,
+        simulates_keypad: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {

@@ -58,6 +58,7 @@ fn lock(index: usize, overrides: &Value) -> Device {
         health: DeviceHealth::default(),
         backup_pool: None,
         events_made: 0,
+        lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
     }

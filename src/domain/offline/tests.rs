@@ -26,6 +26,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         health: DeviceHealth { disconnected_at: Some(at(NOW)), ..DeviceHealth::default() },
         backup_pool: None,
         events_made: 0,
+        lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
     }

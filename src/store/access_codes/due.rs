@@ -117,13 +117,12 @@ pub(crate) async fn claim_newly_due(
     Ok(due.fetch_all(tx).await?)
 }
 
-/// Returns the devices of claimed codes as they are under the locks: the statement that claimed them may see older
+/// Returns claimed devices as they are under the locks: the statement that claimed them may see older
 /// data.
-pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
-    let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
+pub(crate) async fn claimed_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<LockedDevice>> {
     let mut query = QueryBuilder::new("select ");
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
-    query.push_bind(device_ids.into_iter().collect::<Vec<_>>()).push(") order by device_id");
+    query.push_bind(device_ids.iter().copied().collect::<Vec<_>>()).push(") order by device_id");
     let rows = locked_rows(tx, query).await?;
     with_settings(tx, rows).await
 }

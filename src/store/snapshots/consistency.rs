@@ -26,7 +26,11 @@ const COUNTERS: [Counter; 4] = [
         column: "children",
         counted: &[("event", code_of_event), ("action_attempt", |attempt| attempt["access_code_id"].as_str())],
     },
-    Counter { table: "device", column: "events_made", counted: &[("event", device_of_event)] },
+    Counter {
+        table: "device",
+        column: "events_made",
+        counted: &[("event", device_of_event), ("action_attempt", device_of_attempt)],
+    },
     Counter {
         table: "device",
         column: "access_code_ordinal",
@@ -45,7 +49,12 @@ fn code_of_event(event: &Value) -> Option<&str> {
 
 /// Events of a lock (`lock.*`) may name the code that opened it; they belong to the device all the same.
 fn device_of_event(event: &Value) -> Option<&str> {
-    event["device_id"].as_str().filter(|_| is_of(event, "device.") || is_of(event, "lock."))
+    let is_of_device = ["device.", "lock.", "action_attempt."].iter().any(|resource| is_of(event, resource));
+    event["device_id"].as_str().filter(|_| is_of_device)
+}
+
+fn device_of_attempt(attempt: &Value) -> Option<&str> {
+    attempt["device_id"].as_str().filter(|_| attempt["access_code_id"].is_null())
 }
 
 fn account_of_event(event: &Value) -> Option<&str> {
@@ -86,6 +95,7 @@ impl Consistency {
     pub(crate) fn add(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), DocumentError> {
         if table.name == "access_code" {
             check_offline(number, row)?;
+            check_held_window(number, row)?;
         }
         if self.workspace.is_none() {
             return Ok(());
@@ -134,6 +144,15 @@ fn check_offline(number: usize, code: &Value) -> Result<(), DocumentError> {
         return Err(format!("{location}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
     }
     Ok(())
+}
+
+/// Checks that the time frame in the memory of the lock has a start and an end, or neither. The database checks the
+/// requested time frame.
+fn check_held_window(number: usize, code: &Value) -> Result<(), DocumentError> {
+    if code["held_starts_at"].is_null() == code["held_ends_at"].is_null() {
+        return Ok(());
+    }
+    Err(format!("tables.access_code[{number}].held_ends_at: is only one of the start and the end of a time frame"))
 }
 
 fn check_counter(value: u64, least: u64, location: impl Fn() -> String) -> Result<(), DocumentError> {

@@ -4,6 +4,7 @@ use crate::clock::duration_from_iso;
 use crate::domain::access_code::lifecycle::rare_fields::{FaultOutcome, RareFields};
 use crate::domain::action_attempt::StoredOutcome;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
+use crate::domain::device::lock_operation::LockOperation;
 use crate::domain::device::{Overrides, brands};
 use crate::domain::http_fault::HttpFaultOutcome;
 use crate::domain::rate_limit::RateLimits;
@@ -65,6 +66,7 @@ pub const TABLES: [Table; 8] = [
             ("backup_pool", is::<BackupPool>),
             ("overrides", is::<Overrides>),
             ("custom_metadata", is::<Map<String, Value>>),
+            ("lock_operations", is::<Vec<LockOperation>>),
         ],
     },
     Table {

@@ -230,13 +230,14 @@ fn randomly_changed_documents_never_make_the_server_fail() {
         for turn in 0..240 {
             dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut document = good.clone();
-            *document.pointer_mut(&pointers[(dice >> 33) % pointers.len()]).unwrap() =
-                values[turn % values.len()].clone();
+            let pointer = &pointers[(dice >> 33) % pointers.len()];
+            *document.pointer_mut(pointer).unwrap() = values[turn % values.len()].clone();
             if !document.is_object() {
                 continue;
             }
             let reply = workspace.import(&signed(document)).await;
-            assert!(matches!(reply.status, 200 | 400 | 409), "{}", reply.body);
+            let value = &values[turn % values.len()];
+            assert!(matches!(reply.status, 200 | 400 | 409), "{pointer}: {value}: {}", reply.body);
             if reply.status != 200 {
                 continue;
             }

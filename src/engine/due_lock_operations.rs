@@ -1,0 +1,80 @@
+//! Performs the operations of locks that are due: delayed requests to lock or unlock the door, and automatic locks.
+
+use crate::clock::Timestamp;
+use crate::domain::access_code::lifecycle::FaultOutcome;
+use crate::domain::action_attempt::NewActionAttempt;
+use crate::domain::bolt;
+use crate::domain::device::lock_operation::LockAction;
+use crate::domain::event::NewEvent;
+use crate::domain::fault::{self, Fault};
+use crate::domain::locked_device::LockedDevice;
+use crate::domain::simulation::Steps;
+use crate::error::Result;
+use crate::store::faults;
+use sqlx::PgConnection;
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Result of performing the due operations of locks.
+#[derive(Debug, Default)]
+pub(crate) struct DueOperations {
+    /// Number of operations, and the instant of the last one.
+    pub steps: Steps,
+    pub events: Vec<NewEvent>,
+    pub resolved_attempts: Vec<NewActionAttempt>,
+}
+
+/// Performs the operations that are due by the instant that `until` returns for the device, each at its own instant.
+/// Executes no SQL statement, unless an automatic lock is due in a workspace with faults.
+pub(crate) async fn perform(
+    tx: &mut PgConnection,
+    devices: &mut [LockedDevice],
+    until: impl Fn(&LockedDevice) -> Timestamp,
+    machine_now: Timestamp,
+) -> Result<DueOperations> {
+    let is_due = |locked: &LockedDevice| locked.device.next_lock_operation_at().is_some_and(|due| due <= until(locked));
+    let mut done = DueOperations::default();
+    if !devices.iter().any(is_due) {
+        return Ok(done);
+    }
+    let with_faults: BTreeSet<Uuid> = devices
+        .iter()
+        .filter(|locked| locked.settings.has_faults && is_due(locked) && starts_auto_lock(locked))
+        .map(|locked| locked.device.workspace_id)
+        .collect();
+    let mut faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
+    for locked in devices {
+        let until = until(locked);
+        while let Some(operation) = locked.device.take_due_lock_operation(until) {
+            perform_one(locked, &mut faults, (operation.due_at, operation.action), machine_now, &mut done);
+        }
+    }
+    faults::save(tx, &faults).await?;
+    Ok(done)
+}
+
+/// Returns true if the lock may lock itself: an automatic lock waits, or may follow an operation that waits.
+fn starts_auto_lock(locked: &LockedDevice) -> bool {
+    let mut operations = locked.device.lock_operations.iter();
+    operations.any(|operation| !matches!(operation.action, LockAction::LockDoor(_)))
+}
+
+/// Performs one operation. The fault of a requested operation has been applied when it was requested.
+fn perform_one(
+    locked: &mut LockedDevice,
+    faults: &mut [Fault],
+    (due_at, action): (Timestamp, LockAction),
+    machine_now: Timestamp,
+    done: &mut DueOperations,
+) {
+    done.steps.taken += 1;
+    done.steps.last = done.steps.last.max(Some(due_at));
+    if action == LockAction::AutoLock
+        && let Some(FaultOutcome::Fail(_) | FaultOutcome::Never) = fault::apply(faults, &locked.device, "lock")
+    {
+        return;
+    }
+    let performed = bolt::perform(locked, action, None, (due_at, machine_now));
+    done.events.extend(performed.events);
+    done.resolved_attempts.extend(performed.action_attempt);
+}
