@@ -10,6 +10,7 @@ pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod http_faults;
 pub(crate) mod pagination;
+pub(crate) mod webhooks;
 pub(crate) mod workspaces;
 
 use self::edge::Routes;
@@ -22,5 +23,6 @@ pub fn routes() -> Routes {
         .merge(connected_accounts::routes())
         .merge(devices::routes())
         .merge(events::routes())
+        .merge(webhooks::routes())
         .merge(workspaces::routes())
 }
