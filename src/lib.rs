@@ -9,9 +9,9 @@
 //!
 //! 1. The program: `main.rs`, and its other commands in [`commands`].
 //! 2. [`server`]: the router, the start and the end of the tasks, `/health`, and the loading of fixtures.
-//! 3. [`delivery`]: the task that sends events to webhooks.
-//! 4. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
+//! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
 //!    other. Both use [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
+//! 4. [`delivery`]: the task that sends events to webhooks, as [`api::body`] writes them.
 //! 5. [`engine`]: the transactions on locked devices, and what starts them: batches of requests, the scheduler, the
 //!    clock, snapshots.
 //! 6. [`store`]: the SQL and the rows, a file for each table.

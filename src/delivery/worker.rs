@@ -25,10 +25,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 /// Duration of a lease. A worker renews it at least every [`RENEW_AFTER`] while it works.
-pub(super) const LEASE: Duration = Duration::from_secs(10);
+pub(super) const LEASE: Duration = Duration::from_secs(5);
 
 /// Time after which a lease is renewed.
-const RENEW_AFTER: Duration = Duration::from_secs(2);
+const RENEW_AFTER: Duration = Duration::from_secs(1);
 
 /// Time that a delivery may be in flight before the next one begins beside it.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -83,6 +83,8 @@ pub(super) struct Worker {
     first_result_at: Instant,
     /// True if deliveries may be due that are not in `queue`.
     may_have_more: bool,
+    /// True if the webhook may have been changed or deleted, so that its lease must be checked.
+    must_renew: bool,
     begun_at: Instant,
     last_start: Instant,
     last_work: Instant,
@@ -122,6 +124,7 @@ impl Worker {
             results: Vec::new(),
             first_result_at: now,
             may_have_more: true,
+            must_renew: false,
             begun_at: now,
             last_start: now,
             last_work: now,
@@ -135,15 +138,14 @@ impl Worker {
         let mut webhooks_changed = self.app.webhooks_changed.subscribe();
         let stopping = self.app.stopping.clone();
         loop {
-            let mut needs_renewal = self.renewed_at.elapsed() >= RENEW_AFTER;
             if webhooks_changed.has_changed().unwrap_or(false) {
                 webhooks_changed.mark_unchanged();
                 // The webhook may be deleted, and its deliveries too.
-                needs_renewal = true;
+                self.must_renew = true;
                 self.queue.clear();
                 self.may_have_more = true;
             }
-            if (needs_renewal || self.must_record()) && self.record().await == Lease::Lost {
+            if self.must_record() && self.record().await == Lease::Lost {
                 return;
             }
             if stopping.is_cancelled() || self.is_done() {
@@ -188,17 +190,24 @@ impl Worker {
 
     /// True if nothing is left to do, or another webhook is to have the place of this one.
     fn is_done(&self) -> bool {
-        let is_idle = self.queue.is_empty() && self.in_flight.is_empty() && self.results.is_empty();
-        if self.places.has_waiting() {
-            return (is_idle && !self.may_have_more) || self.begun_at.elapsed() >= TURN;
+        if self.is_turn_over() {
+            return self.in_flight.is_empty();
         }
-        is_idle && !self.may_have_more && self.last_work.elapsed() >= LINGER
+        let is_idle = self.queue.is_empty() && self.in_flight.is_empty() && self.results.is_empty();
+        is_idle && !self.may_have_more && (self.places.has_waiting() || self.last_work.elapsed() >= LINGER)
     }
 
+    /// True if no further delivery is to begin, so that another webhook can have the place of this one.
+    fn is_turn_over(&self) -> bool {
+        self.places.has_waiting() && self.begun_at.elapsed() >= TURN
+    }
+
+    /// True if results are to be recorded, or the lease is to be renewed.
     fn must_record(&self) -> bool {
         let is_idle = self.queue.is_empty() && self.in_flight.is_empty();
         let is_late = self.first_result_at.elapsed() >= RECORD_AFTER;
-        !self.results.is_empty() && !self.is_paused() && (is_idle || is_late || self.results.len() >= RECORD_BATCH)
+        let has_results = !self.results.is_empty() && (is_idle || is_late || self.results.len() >= RECORD_BATCH);
+        !self.is_paused() && (has_results || self.must_renew || self.renewed_at.elapsed() >= RENEW_AFTER)
     }
 
     fn is_paused(&self) -> bool {
@@ -212,6 +221,9 @@ impl Worker {
         }
         if !self.results.is_empty() {
             return RECORD_AFTER.saturating_sub(self.first_result_at.elapsed());
+        }
+        if !self.in_flight.is_empty() && self.queue.is_empty() {
+            return RENEW_AFTER;
         }
         if !self.queue.is_empty() {
             // A delivery in flight becomes slow, or a place for another one becomes free.
@@ -251,6 +263,7 @@ impl Worker {
             && self.results.len() < 2 * RECORD_BATCH
             && self.renewed_at.elapsed() < LEASE / 2
             && !self.is_paused()
+            && !self.is_turn_over()
     }
 
     /// Begins the next delivery, if there is a place for it.
@@ -346,6 +359,7 @@ impl Worker {
         tx.commit().await?;
         self.webhook.disabled_at = disabled_at;
         self.renewed_at = begun;
+        self.must_renew = false;
         self.results.clear();
         if !results.is_empty() {
             self.app.attempts_recorded.send_replace(());
