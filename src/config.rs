@@ -187,10 +187,24 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
     pub control_plane: ControlPlane,
 
-    /// Maximum number of database connections for requests. The server opens up to four more for its own tasks. With
+    /// Maximum number of database connections for requests. The server opens up to six more for its own tasks. With
     /// four or more, one workspace uses at most three quarters of them.
     #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub database_connections: u32,
+
+    /// Hosts that webhooks may be delivered to, in addition to loopback addresses: names and IP addresses, separated by
+    /// commas. `*` allows all.
+    #[arg(long, env = "LATCHKEY_WEBHOOK_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = webhook_host)]
+    pub webhook_hosts: Vec<String>,
+
+    /// Maximum duration of one attempt to deliver an event to a webhook: an ISO 8601 duration.
+    #[arg(long, env = "LATCHKEY_WEBHOOK_TIMEOUT", default_value = "PT15S", value_parser = webhook_timeout)]
+    pub webhook_timeout: Duration,
+
+    /// Factor for the delays before a delivery to a webhook is tried again (5 seconds, 5 minutes, 30 minutes, 2, 5, 10
+    /// and 10 hours): 0.001 makes 5 minutes 0.3 seconds, 0 makes all retries immediate.
+    #[arg(long, env = "LATCHKEY_WEBHOOK_RETRY_SCALE", value_name = "FACTOR", default_value = "1", value_parser = webhook_retry_scale)]
+    pub webhook_retry_scale: f64,
 
     /// Write the log as JSON, one object per line. `RUST_LOG` sets the log level.
     #[arg(long, env = "LATCHKEY_LOG_JSON")]
@@ -279,6 +293,29 @@ fn retention(text: &str) -> Result<TimeDelta, String> {
         return Err("give at least a second, PT1S".to_owned());
     }
     Ok(retention)
+}
+
+fn webhook_host(text: &str) -> Result<String, String> {
+    let host = text.trim().trim_matches(['[', ']']);
+    if host.is_empty() || host.contains(['/', ' ', '@']) {
+        return Err("give host names and IP addresses without scheme and port, like hooks.example.com, or *".to_owned());
+    }
+    Ok(host.to_owned())
+}
+
+fn webhook_timeout(text: &str) -> Result<Duration, String> {
+    let timeout = duration_from_iso(text).ok_or("give an ISO 8601 duration like PT15S")?;
+    if !(TimeDelta::milliseconds(1)..=TimeDelta::minutes(5)).contains(&timeout) {
+        return Err("give a millisecond to five minutes, PT0.001S to PT5M".to_owned());
+    }
+    timeout.to_std().map_err(|error| error.to_string())
+}
+
+fn webhook_retry_scale(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if (0.0..=100.0).contains(&scale) => Ok(scale),
+        _ => Err("give a number from 0 to 100".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

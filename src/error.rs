@@ -69,6 +69,12 @@ pub enum Error {
         /// Explanation of a conflict that is not obvious; may be empty.
         hint: &'static str,
     },
+    /// A webhook cannot receive events of these types, because they do not exist.
+    #[error("Invalid event types: {}. Give types of events, or \"*\" for all.", listed(.0))]
+    InvalidEventTypes(Vec<String>),
+    /// The workspace has the maximum number of webhooks; the maximum.
+    #[error("the workspace already has {0} webhooks, the maximum. Delete one first.")]
+    TooManyWebhooks(i64),
     /// The credential is missing, or not accepted here; the message.
     #[error("{0}")]
     Unauthorized(&'static str),
@@ -302,6 +308,7 @@ pub enum Resource {
     /// Fault of requests.
     HttpFault,
     Snapshot,
+    Webhook,
     WebhookDelivery,
     Workspace,
 }
@@ -324,6 +331,7 @@ impl Resource {
             Self::Snapshot => {
                 ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list lists the snapshots.")
             }
+            Self::Webhook => ("webhook_not_found", "Webhook not found"),
             Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
             Self::Workspace => ("workspace_not_found", "Workspace was not found"),
         }
@@ -367,6 +375,8 @@ impl Error {
             Self::DeviceTypeNotSupported { .. } => (400, "device_type_not_supported"),
             Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
             Self::NoFreeCode => (400, "no_code_left"),
+            Self::InvalidEventTypes(_) => (400, "invalid_event_types"),
+            Self::TooManyWebhooks(_) => (400, "too_many_webhooks"),
             Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
             Self::Unauthorized(_) => (401, "unauthorized"),
             Self::ClientSessionNotFound => (401, "client_session_not_found"),
@@ -486,6 +496,14 @@ fn kind(action_type: &str) -> &'static str {
 
 fn sentence(reasons: &[(Uuid, String)]) -> String {
     reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns the first few of these texts, quoted.
+fn listed(texts: &[String]) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<_> = texts.iter().take(MOST).map(|text| quoted(text)).collect();
+    let more = if texts.len() > MOST { ", and others" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn because(hint: &str) -> String {

@@ -11,11 +11,12 @@
 //! 2. [`server`]: the router, the start and the end of the tasks, `/health`, and the loading of fixtures.
 //! 3. [`api`]: the endpoints of Seam's API; [`control`]: the control plane under `/_emulator`. Neither imports the
 //!    other. Both use [`api::edge`] (authentication, contract, envelope) and [`api::body`] (Seam's JSON objects).
-//! 4. [`engine`]: the transactions on locked devices, and what starts them: batches of requests, the scheduler, the
+//! 4. [`delivery`]: the task that sends events to webhooks, as [`api::body`] writes them.
+//! 5. [`engine`]: the transactions on locked devices, and what starts them: batches of requests, the scheduler, the
 //!    clock, snapshots.
-//! 5. [`store`]: the SQL and the rows, a file for each table.
-//! 6. [`domain`]: the pure rules: lifecycle of a code, PINs, brands, offline codes, simulation, events.
-//! 7. The base, which all layers may use: [`contract`] (checks by `openapi.json`), [`http`], [`postgres`], [`config`],
+//! 6. [`store`]: the SQL and the rows, a file for each table.
+//! 7. [`domain`]: the pure rules: lifecycle of a code, PINs, brands, offline codes, simulation, events.
+//! 8. The base, which all layers may use: [`contract`] (checks by `openapi.json`), [`http`], [`postgres`], [`config`],
 //!    [`clock`] and [`ids`] (the only places that read the time and draw randomness), [`cause`], [`error`],
 //!    [`compute`], [`supervise`], [`stop`].
 
@@ -27,6 +28,7 @@ mod compute;
 mod config;
 mod contract;
 mod control;
+mod delivery;
 mod domain;
 mod engine;
 mod error;

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::http::{head, listen, request_id, unread};
 use crate::stop::Stop;
 use crate::supervise::keep_running;
-use crate::{contract, control};
+use crate::{contract, control, delivery};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -70,20 +70,30 @@ async fn frame(request: Request, next: Next) -> Response {
 
 /// Serves until the server is stopped. Then waits a limited time for running requests to finish, see [`listen::serve`].
 pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<()> {
-    let (first, second, third) = (app.clone(), app.clone(), app.clone());
+    let (first, second, third, fourth) = (app.clone(), app.clone(), app.clone(), app.clone());
     let tasks = [
         tokio::spawn(keep_running("scheduler", move || scheduler::run(first.clone()))),
         tokio::spawn(keep_running("scheduler beside busy workspaces", move || {
             scheduler::run_beside_busy(second.clone())
         })),
         tokio::spawn(keep_running("expiry", move || workspaces::run_cleanup(third.clone()))),
+        tokio::spawn(keep_running("delivery to webhooks", move || delivery::run(fourth.clone()))),
     ];
     listen::serve(listener, router(app.clone()), &app.stopping, stop).await;
+    tokio::select! {
+        () = app.deliveries_stopped.cancelled() => {}
+        () = tokio::time::sleep(DELIVERY_STOP_TIMEOUT) => {}
+        () = stop.immediate.cancelled() => {}
+    }
     for task in tasks {
         task.abort();
     }
     Ok(())
 }
+
+/// Time that a stopping server waits until the results of deliveries to webhooks are recorded. They usually are when the
+/// last request has finished.
+const DELIVERY_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn health(
     State(app): State<App>,

@@ -21,6 +21,9 @@ pub mod contract {
 pub mod control {
     pub use crate::control::routes;
 }
+pub mod delivery {
+    pub use crate::delivery::run;
+}
 pub mod domain {
     pub mod caller {
         pub use crate::domain::caller::Visibility;

@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod http_faults;
 pub(crate) mod locks;
 pub(crate) mod pagination;
+pub(crate) mod webhooks;
 pub(crate) mod workspaces;
 
 use self::edge::Routes;
@@ -24,5 +25,6 @@ pub fn routes() -> Routes {
         .merge(devices::routes())
         .merge(events::routes())
         .merge(locks::routes())
+        .merge(webhooks::routes())
         .merge(workspaces::routes())
 }

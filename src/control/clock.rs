@@ -6,11 +6,13 @@
 use super::{Control, NoParameters};
 use crate::clock::{Timestamp, WorkspaceClock, from_iso, iso, machine_now, to_iso};
 use crate::engine::clock::{self, Move};
+use crate::engine::outstanding_deliveries;
 use crate::error::{Error, Result};
 use crate::http::params::{duration, instant, optional_instant};
 use crate::store::workspaces;
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 #[derive(Serialize)]
 pub(super) struct ClockBody {
@@ -79,10 +81,12 @@ pub(super) struct Advance {
     by: Option<String>,
     to: Option<String>,
     until: Option<Stop>,
-    /// True to wait for the first attempts of webhook deliveries. Has no effect, because no webhooks are sent yet.
-    #[serde(rename = "wait_for_webhooks")]
-    _wait_for_webhooks: Option<bool>,
+    /// True to wait, for at most [`MAX_WAIT_FOR_WEBHOOKS`], until each event was sent once to each webhook.
+    wait_for_webhooks: Option<bool>,
 }
+
+/// Maximum time that `wait_for_webhooks` waits.
+const MAX_WAIT_FOR_WEBHOOKS: Duration = Duration::from_mins(1);
 
 /// Parameter `until`.
 #[derive(Clone, Copy, Deserialize)]
@@ -136,5 +140,8 @@ pub(super) async fn advance(call: Control<Advance>) -> Result<Advanced> {
         Ok(Move::To(at, WorkspaceClock::Held { at }))
     })
     .await?;
+    if call.input.wait_for_webhooks == Some(true) {
+        outstanding_deliveries::wait(&call.app, workspace.workspace_id, MAX_WAIT_FOR_WEBHOOKS).await?;
+    }
     Ok(Advanced { now: moved.clock.now(machine_now()), transitions: moved.transitions, events: moved.events })
 }

@@ -19,4 +19,5 @@ pub(crate) mod rate_limit;
 pub(crate) mod samples;
 pub(crate) mod sandbox;
 pub(crate) mod simulation;
+pub(crate) mod webhook;
 pub(crate) mod workspace;

@@ -51,6 +51,7 @@ pub(crate) fn settings() -> WorkspaceSettings {
         slow_after: TimeDelta::minutes(1),
         keeps_expired: false,
         has_faults: false,
+        has_webhooks: false,
         rate_limits: None,
         same_code: SameCode::Never,
         refuse_begun_windows: false,

@@ -26,6 +26,7 @@ pub struct Workspace {
 
 /// Changeable settings of a workspace. They are not cached: code that depends on them reads them under the row lock.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 pub struct WorkspaceSettings {
     pub clock: WorkspaceClock,
     /// Duration of one programming operation; `None`: it lasts until the test completes it.
@@ -36,6 +37,8 @@ pub struct WorkspaceSettings {
     pub keeps_expired: bool,
     /// True if the workspace has faults.
     pub has_faults: bool,
+    /// True if the workspace has webhooks.
+    pub has_webhooks: bool,
     /// Rate limits of the devices; `None`: unlimited.
     pub rate_limits: Option<RateLimits>,
     /// Rule for managed codes with the same PIN on one lock.

@@ -39,6 +39,8 @@ pub struct Shared {
     pub pool: Pool,
     /// Connections for the server's own tasks.
     pub background: Pool,
+    /// Connections for the delivery to webhooks.
+    pub deliveries: Pool,
     /// Contract of Seam's API.
     pub contract: Contract,
     /// Contract of the control plane.
@@ -59,7 +61,14 @@ pub struct Shared {
     pub import_budget: ImportBudget,
     /// Cancelled when the server begins to stop; ends streaming responses.
     pub stopping: CancellationToken,
+    /// Cancelled when, after `stopping`, the results of all deliveries to webhooks are recorded.
+    pub deliveries_stopped: CancellationToken,
+    /// Signals that this process has recorded attempts to deliver events.
+    pub attempts_recorded: watch::Sender<()>,
+    /// Signals that this process has changed or deleted webhooks or their deliveries.
+    pub webhooks_changed: watch::Sender<()>,
     wake: Notify,
+    wake_deliveries: Notify,
     freed: Notify,
     last_scheduler_round: watch::Sender<Option<SchedulerRound>>,
 }
@@ -76,6 +85,7 @@ impl App {
             config,
             pool: pools.requests,
             background: pools.background,
+            deliveries: pools.deliveries,
             contract: Contract::parse(crate::contract::OPENAPI)?,
             control_contract: Contract::parse(crate::contract::CONTROL_OPENAPI)?,
             workspaces: WorkspaceCache::default(),
@@ -85,6 +95,10 @@ impl App {
             parking: Parking::default(),
             stopping: CancellationToken::new(),
             wake: Notify::new(),
+            wake_deliveries: Notify::new(),
+            attempts_recorded: watch::Sender::default(),
+            webhooks_changed: watch::Sender::default(),
+            deliveries_stopped: CancellationToken::new(),
             freed: Notify::new(),
             last_scheduler_round: watch::Sender::new(None),
         })))
@@ -92,7 +106,7 @@ impl App {
 
     /// Returns the connection pools, for another server on the same database.
     pub fn pools(&self) -> Pools {
-        Pools { requests: self.pool.clone(), background: self.background.clone() }
+        Pools { requests: self.pool.clone(), background: self.background.clone(), deliveries: self.deliveries.clone() }
     }
 
     /// Wakes the scheduler of this process, because a step may be due earlier than its next round.
@@ -113,6 +127,16 @@ impl App {
     /// Waits until [`App::wake_scheduler`] is called. Returns at once if it was called since the last wait.
     pub async fn scheduler_woken(&self) {
         self.wake.notified().await;
+    }
+
+    /// Wakes the delivery to webhooks of this process, because a delivery may be due.
+    pub fn wake_deliveries(&self) {
+        self.wake_deliveries.notify_one();
+    }
+
+    /// Waits until [`App::wake_deliveries`] is called. Returns at once if it was called since the last wait.
+    pub async fn deliveries_woken(&self) {
+        self.wake_deliveries.notified().await;
     }
 
     /// Returns a guard to hold while this number of bytes is in use. Dropping it wakes [`App::memory_freed`]. `None`:

@@ -285,7 +285,9 @@ impl LockedCodes {
         self.write_devices(tx).await?;
         let locks: HashMap<Uuid, &LockedDevice> =
             self.devices.iter().map(|locked| (locked.device.device_id, locked)).collect();
-        let mut changes = self.recorder.changes();
+        let has_no_webhooks =
+            !self.devices.is_empty() && self.devices.iter().all(|locked| !locked.settings.has_webhooks);
+        let mut changes = self.recorder.changes(has_no_webhooks);
         for (code, stored) in self.codes.iter().zip(&mut self.stored_codes) {
             let locked = locks.get(&code.device_id).ok_or_else(|| not_locked(code.access_code_id))?;
             let (due_at, wake_at) = StoredCode::due_times(code, locked);

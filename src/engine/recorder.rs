@@ -19,6 +19,8 @@ pub struct Recorder {
     resolved_attempts: Vec<NewActionAttempt>,
     /// Number of events that are written.
     written: usize,
+    /// True if written events may be delivered to webhooks.
+    may_have_deliveries: bool,
     /// Index of the request that caused each event; shorter than `events` until the latest events are attributed.
     causes: Vec<Option<usize>>,
     attribution: Attribution,
@@ -99,14 +101,17 @@ impl Recorder {
         self.causes.extend(causes);
     }
 
-    /// Returns everything recorded since the last call, to be written.
-    pub fn changes(&mut self) -> Changes {
+    /// Returns everything recorded since the last call, to be written. `has_no_webhooks`: see
+    /// [`Changes::has_no_webhooks`].
+    pub fn changes(&mut self, has_no_webhooks: bool) -> Changes {
         let events = self.events.get(self.written..).unwrap_or_default().to_vec();
         self.written = self.events.len();
+        self.may_have_deliveries |= !events.is_empty() && !has_no_webhooks;
         Changes {
             events,
             action_attempts: std::mem::take(&mut self.action_attempts),
             resolved_attempts: std::mem::take(&mut self.resolved_attempts),
+            has_no_webhooks,
             ..Changes::default()
         }
     }
@@ -121,17 +126,21 @@ impl Recorder {
         self.causes.append(&mut later.causes);
         self.action_attempts.append(&mut later.action_attempts);
         self.resolved_attempts.append(&mut later.resolved_attempts);
+        self.may_have_deliveries |= later.may_have_deliveries;
         self.attribution = later.attribution;
     }
 
-    /// Publishes the committed events: adds them to the requests that caused them, and sends them to the subscribers of
-    /// the request log.
+    /// Publishes the committed events: adds them to the requests that caused them, sends them to the subscribers of the
+    /// request log, and wakes the delivery to webhooks.
     pub fn publish(mut self, app: &App, requests: &[Cause]) {
         self.attribute();
         for (event, cause) in self.events.iter().zip(&self.causes) {
             if let Some(request) = cause.and_then(|index| requests.get(index)) {
                 request.add_events([event.into()]);
             }
+        }
+        if self.may_have_deliveries {
+            app.wake_deliveries();
         }
         app.request_log.publish_events(self.events);
     }

@@ -120,6 +120,7 @@ async fn restore_stored(
     tx.commit().await?;
     // An imported snapshot may contain another name and another seed.
     app.workspaces.forget(workspace_id);
+    app.webhooks_changed.send_replace(());
     app.wake_scheduler();
     Ok(settings.clock.now(machine_now()))
 }

@@ -248,6 +248,7 @@ pub(crate) async fn create_in(
         slow_after: config.slow_after,
         keeps_expired: params.keeps_expired,
         has_faults: false,
+        has_webhooks: false,
         rate_limits: None,
         same_code: params.same_code,
         refuse_begun_windows: params.refuse_begun_windows,

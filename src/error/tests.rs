@@ -20,6 +20,8 @@ fn errors() -> Vec<Error> {
         Error::CannotProgramOnlineAccessCodes(id),
         Error::NoSpace { device_id: id, capacity: 10 },
         Error::NoFreeCode,
+        Error::InvalidEventTypes(vec!["access_code.set".to_owned()]),
+        Error::TooManyWebhooks(50),
         Error::DuplicateAccessCode {
             code: "4826".to_owned(),
             name: Some("Guest".to_owned()),
@@ -78,6 +80,7 @@ fn error_messages_with_their_status_and_type() {
         Resource::Fault,
         Resource::HttpFault,
         Resource::Snapshot,
+        Resource::Webhook,
         Resource::WebhookDelivery,
         Resource::Workspace,
     ];

@@ -224,6 +224,8 @@ pub struct Pools {
     pub requests: Pool,
     /// Pool for background work, which must not wait for requests: the scheduler and the removal of old rows.
     pub background: Pool,
+    /// Pool for the delivery to webhooks.
+    pub deliveries: Pool,
 }
 
 impl Pools {
@@ -232,14 +234,16 @@ impl Pools {
         let probe = Arc::new(Probe::new(options.clone()));
         Self {
             requests: Pool::lazy(options.clone(), Arc::clone(&probe), limits),
-            background: Pool::lazy(options, probe, BACKGROUND_LIMITS),
+            background: Pool::lazy(options.clone(), Arc::clone(&probe), BACKGROUND_LIMITS),
+            deliveries: Pool::lazy(options, probe, DELIVERY_LIMITS),
         }
     }
 
-    /// Closes all connections of both pools.
+    /// Closes all connections of all pools.
     pub async fn close(&self) {
         self.requests.close().await;
         self.background.close().await;
+        self.deliveries.close().await;
     }
 }
 
@@ -247,6 +251,10 @@ impl Pools {
 /// for one lock delays all other work in it.
 const BACKGROUND_LIMITS: PoolLimits =
     PoolLimits { connections: 3, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
+
+/// Limits for the delivery to webhooks, which all webhooks of this process share. No statement of it takes long.
+const DELIVERY_LIMITS: PoolLimits =
+    PoolLimits { connections: 2, wait: Duration::from_secs(10), lock_wait: Duration::from_secs(5) };
 
 /// Runs the schema migrations and returns connection pools for the database.
 pub async fn connect(url: &str, limits: PoolLimits) -> Result<Pools, DatabaseError> {

@@ -4,6 +4,7 @@
 use super::access_codes::{self, AccessCodeRow, StoredCode};
 use super::action_attempts::ActionAttemptRow;
 use super::events::EventRow;
+use super::webhook_deliveries;
 use crate::compute;
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::event::NewEvent;
@@ -27,6 +28,9 @@ pub struct Changes {
     pub resolved_attempts: Vec<NewActionAttempt>,
     /// Events, in the order in which they are recorded.
     pub events: Vec<NewEvent>,
+    /// True if no workspace of the events has webhooks, as read under a lock that the creation of a webhook needs too.
+    /// Otherwise the events are also written as deliveries to the webhooks that receive them.
+    pub has_no_webhooks: bool,
 }
 
 /// Writes the changes, and removes the PIN groups that became empty. Sends no statement if nothing changed.
@@ -56,39 +60,60 @@ pub(crate) async fn write(tx: &mut PgConnection, changes: Changes) -> Result<()>
 /// Builds one statement from the writes that have rows. The last write is the main statement, whose rows the database
 /// counts; the others are named `with` parts before it.
 fn statement(changes: Changes) -> QueryBuilder<Postgres> {
-    let Changes { new_codes, changed_codes, action_attempts, resolved_attempts, events } = changes;
-    let mut query = QueryBuilder::new("");
-    let mut parts = 0;
-    // Ends the previous write and begins the next one.
-    let mut begin = |query: &mut QueryBuilder<Postgres>, is_last: bool| {
-        match (parts, is_last) {
-            (0, true) => {}
-            (0, false) => drop(query.push("with part0 as (")),
-            (_, true) => drop(query.push(") ")),
-            (number, false) => drop(query.push(format!("), part{number} as ("))),
-        }
-        parts += 1;
-    };
+    let Changes { new_codes, changed_codes, action_attempts, resolved_attempts, events, has_no_webhooks } = changes;
+    let mut statement = Statement { query: QueryBuilder::new(""), has_parts: false };
+    let part = |is_last: bool, name: &'static str| if is_last { None } else { Some(name) };
+    // True if no write comes after those of access codes and action attempts.
+    let is_end = events.is_empty() && changed_codes.is_empty();
     if !new_codes.is_empty() {
-        let is_last = action_attempts.is_empty() && resolved_attempts.is_empty();
-        begin(&mut query, is_last && events.is_empty() && changed_codes.is_empty());
-        AccessCodeRow::push_insert(&mut query, new_codes.into_iter().map(AccessCodeRow::from));
+        let is_last = action_attempts.is_empty() && resolved_attempts.is_empty() && is_end;
+        let query = statement.begin(part(is_last, "new_code"));
+        AccessCodeRow::push_insert(query, new_codes.into_iter().map(AccessCodeRow::from));
     }
     if !action_attempts.is_empty() {
-        begin(&mut query, resolved_attempts.is_empty() && events.is_empty() && changed_codes.is_empty());
-        ActionAttemptRow::push_insert(&mut query, action_attempts.into_iter().map(ActionAttemptRow::from));
+        let query = statement.begin(part(resolved_attempts.is_empty() && is_end, "new_attempt"));
+        ActionAttemptRow::push_insert(query, action_attempts.into_iter().map(ActionAttemptRow::from));
     }
     if !resolved_attempts.is_empty() {
-        begin(&mut query, events.is_empty() && changed_codes.is_empty());
-        ActionAttemptRow::push_update(&mut query, resolved_attempts.into_iter().map(ActionAttemptRow::from));
+        let query = statement.begin(part(is_end, "resolved_attempt"));
+        ActionAttemptRow::push_update(query, resolved_attempts.into_iter().map(ActionAttemptRow::from));
     }
     if !events.is_empty() {
-        begin(&mut query, changed_codes.is_empty());
-        EventRow::push_insert(&mut query, events.into_iter().map(EventRow::from));
+        let query = statement.begin(part(changed_codes.is_empty() && has_no_webhooks, "new_event"));
+        EventRow::push_insert(query, events.into_iter().map(EventRow::from));
+        if !has_no_webhooks {
+            query.push(" returning event_id, workspace_id, event_type, sequence");
+            webhook_deliveries::push_insert(statement.begin(Some("new_delivery")), "new_event");
+            if changed_codes.is_empty() {
+                // The number of deliveries is not known before: the rows of the events are counted instead.
+                statement.begin(None).push("select 1 from new_event");
+            }
+        }
     }
     if !changed_codes.is_empty() {
-        begin(&mut query, true);
-        AccessCodeRow::push_update(&mut query, changed_codes.into_iter().map(AccessCodeRow::from));
+        AccessCodeRow::push_update(statement.begin(None), changed_codes.into_iter().map(AccessCodeRow::from));
     }
-    query
+    statement.query
+}
+
+/// A statement under construction.
+struct Statement {
+    query: QueryBuilder<Postgres>,
+    /// True if a `with` part has begun.
+    has_parts: bool,
+}
+
+impl Statement {
+    /// Ends the previous write, and begins the next one: a `with` part of this name, or the main statement.
+    fn begin(&mut self, part: Option<&'static str>) -> &mut QueryBuilder<Postgres> {
+        let lead = match (self.has_parts, part) {
+            (false, None) => String::new(),
+            (false, Some(name)) => format!("with {name} as ("),
+            (true, None) => ") ".to_owned(),
+            (true, Some(name)) => format!("), {name} as ("),
+        };
+        self.has_parts |= part.is_some();
+        self.query.push(lead);
+        &mut self.query
+    }
 }

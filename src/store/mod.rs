@@ -16,6 +16,8 @@ pub(crate) mod http_faults;
 pub(crate) mod retention;
 mod row;
 pub(crate) mod snapshots;
+pub(crate) mod webhook_deliveries;
+pub(crate) mod webhooks;
 pub(crate) mod workspaces;
 
 use crate::clock::Timestamp;

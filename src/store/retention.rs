@@ -26,8 +26,8 @@ pub(crate) async fn with_moving_clock(pool: &Pool, behind: Uuid, limit: i64) -> 
 /// workspaces: rows before it are old. Returns the number of removed rows, and true if no old rows are left.
 ///
 /// Rows that another transaction has locked are skipped. Old action attempts are removed first; while as many as
-/// `limit` are found, nothing else is removed. Then old events are removed, and with them the codes that they belong
-/// to, if these have been gone since before the same instant. So a code is removed after its action attempts.
+/// `limit` are found, nothing else is removed. Then old events are removed, with their deliveries to webhooks, and with
+/// the codes that they belong to, if these have been gone since before the same instant. So a code is removed after its action attempts.
 pub(crate) async fn remove_batch(
     pool: &Pool,
     workspace_ids: &[Uuid],
@@ -62,12 +62,25 @@ pub(crate) async fn remove_batch(
                                  order by occurred_at, sequence
                                  limit $3 for update skip locked) as old
              limit $3))
-         returning workspace_id, access_code_id",
+         returning workspace_id, access_code_id, sequence",
         workspace_ids,
         before,
         limit
     )
     .fetch_all(&mut *tx)
+    .await?;
+    let (of_events, sequences): (Vec<Uuid>, Vec<i64>) =
+        events.iter().map(|event| (event.workspace_id, event.sequence)).unzip();
+    sqlx::query!(
+        "delete from webhook_delivery where webhook_delivery_id = any(array(
+             select old.webhook_delivery_id from unnest($1::uuid[], $2::bigint[]) as gone(workspace_id, sequence)
+             cross join lateral (select webhook_delivery_id from webhook_delivery
+                                 where workspace_id = gone.workspace_id and sequence = gone.sequence
+                                 for update skip locked) as old))",
+        &of_events,
+        &sequences
+    )
+    .execute(&mut *tx)
     .await?;
     let before: HashMap<Uuid, Timestamp> = workspace_ids.iter().copied().zip(before.iter().copied()).collect();
     let codes = events.iter().filter_map(|row| Some((row.access_code_id?, *before.get(&row.workspace_id)?)));

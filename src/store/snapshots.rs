@@ -17,7 +17,7 @@ use self::document::{Clock, Document, FORMAT, VERSION};
 use self::raw::Items;
 use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
 use super::access_codes::{self, StoredCode};
-use super::{accounts, devices, workspaces};
+use super::{accounts, devices, webhook_deliveries, webhooks, workspaces};
 use crate::clock::{Timestamp, iso, to_iso};
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::domain::caller::Visibility;
@@ -314,13 +314,15 @@ async fn restore(
     workspaces::set_clock(tx, workspace_id, clock).await?;
     lock_pin_groups(tx, workspace_id, document).await?;
     let existing_devices = workspaces::lock_devices(tx, workspace_id).await?;
-    // Rows of most tables are deleted and inserted again. Accounts and devices stay in place and are updated, see
+    let existing_webhooks = webhook_deliveries::delete_all(tx, workspace_id).await?;
+    // Rows of most tables are deleted and inserted again. Those of others stay in place and are updated, see
     // [`Table::is_locked`]; only those that are not in the document are deleted.
     for table in TABLES.iter().rev().filter(|table| !table.updates_in_place) {
         let delete = format!("delete from {} where workspace_id = $1", table.name);
         sqlx::query(AssertSqlSafe(delete)).bind(workspace_id).execute(&mut *tx).await?;
     }
-    let mut existing_ids: HashMap<&str, Vec<Uuid>> = HashMap::from([("device", existing_devices)]);
+    let mut existing_ids: HashMap<&str, Vec<Uuid>> =
+        HashMap::from([("device", existing_devices), ("webhook", existing_webhooks)]);
     let accounts = accounts::list(tx, workspace_id).await?;
     existing_ids.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
     for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.updates_in_place) {
@@ -336,6 +338,8 @@ async fn restore(
     for (table, rows) in TABLES.iter().zip(&document.tables) {
         put_rows(tx, workspace_id, table, rows, columns).await?;
     }
+    let (ids, _) = workspaces::settings(tx, workspace_id).await?;
+    webhooks::add_missing_secrets(tx, workspace_id, &ids).await?;
     // Frees the buffers of the long statements.
     tx.shrink_buffers();
     set_due_times(tx, workspace_id).await

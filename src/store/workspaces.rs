@@ -1,5 +1,6 @@
 //! SQL of workspaces, their credentials, clocks and settings.
 
+use super::webhook_deliveries;
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
 use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
@@ -152,6 +153,7 @@ pub struct WorkspaceSettingsRow {
     slow_after_ms: i64,
     keeps_expired: bool,
     has_faults: bool,
+    has_webhooks: bool,
     rate_limits: Option<Json<RateLimits>>,
     allow_same_code_in_disjoint_windows: bool,
     refuse_begun_windows: bool,
@@ -164,7 +166,7 @@ impl WorkspaceSettingsRow {
 
     /// Columns of a workspace, with the alias `w`, for a `select`.
     pub const COLUMNS: &str = "w.workspace_id, w.seed, w.clock_mode, w.clock_at, w.clock_since, w.clock_rate,
-        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.rate_limits,
+        w.programming_ms, w.slow_after_ms, w.keeps_expired, w.has_faults, w.has_webhooks, w.rate_limits,
         w.allow_same_code_in_disjoint_windows, w.refuse_begun_windows";
 }
 
@@ -184,6 +186,7 @@ impl TryFrom<WorkspaceSettingsRow> for (Ids, WorkspaceSettings) {
             slow_after: TimeDelta::milliseconds(row.slow_after_ms),
             keeps_expired: row.keeps_expired,
             has_faults: row.has_faults,
+            has_webhooks: row.has_webhooks,
             rate_limits: row.rate_limits.map(|limits| limits.0),
             same_code: SameCode::of(row.allow_same_code_in_disjoint_windows),
             refuse_begun_windows: row.refuse_begun_windows,
@@ -329,12 +332,13 @@ pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the devices of a workspace with their codes, action attempts and events. Locks the workspace until the
+/// Deletes the devices of a workspace with their codes, action attempts and events, and the webhook deliveries. Locks the workspace until the
 /// transaction ends.
 async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     lock(tx, workspace_id).await?;
     // Waits for transactions that work on the devices of the workspace. None of them waits for this transaction.
     lock_devices(tx, workspace_id).await?;
+    webhook_deliveries::delete_all(tx, workspace_id).await?;
     sqlx::query!(
         "with e as (delete from event where workspace_id = $1),
               a as (delete from action_attempt where workspace_id = $1),

@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("store", &["store"]),
     ("engine", &["engine"]),
     ("edge", &["api::body", "api::caller", "api::edge", "api::http_faults"]),
+    ("delivery", &["delivery"]),
     ("api", &["api"]),
     ("control", &["control"]),
     ("server", &["server"]),
@@ -296,6 +297,7 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
         &["http", "api", "control", "server"],
         "HTTP belongs to endpoints and to what is around them",
     ),
+    (&["reqwest"], &["delivery"], "only deliveries to webhooks are sent to other servers"),
 ];
 
 #[test]

@@ -50,4 +50,6 @@ mod unmanaged_codes;
 mod upgrade;
 mod visibility;
 mod webhook_deliveries;
+mod webhook_receiver;
+mod webhooks;
 mod workspaces;

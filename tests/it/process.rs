@@ -13,6 +13,7 @@ mod random_requests;
 mod scheduler;
 mod settings;
 mod statements;
+mod webhooks;
 
 use crate::support::check_response;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};

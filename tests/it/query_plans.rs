@@ -1,6 +1,7 @@
 //! Query plans: each statement finds its rows by a condition on an index, not by a scan of a table or of a whole index.
 
 use crate::support::{app, run};
+use crate::webhook_receiver::{ACCEPT, Answer, Receiver};
 use axum::body::Body;
 use axum::http::{Request, header};
 use chrono::TimeDelta;
@@ -61,7 +62,7 @@ impl SmallServer {
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
         let mut connections = Vec::new();
-        for (pool, count) in [(&self.app.pool, 1), (&self.app.background, 2)] {
+        for (pool, count) in [(&self.app.pool, 1), (&self.app.background, 2), (&self.app.deliveries, 2)] {
             for _ in 0..count {
                 #[expect(clippy::disallowed_methods, reason = "each connection has its own plans")]
                 connections.push(pool.raw().acquire().await.unwrap());
@@ -144,8 +145,19 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
         server.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         server.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
-        server.post("/_emulator/webhook_deliveries/list", json!({})).await;
+        let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
+        let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
+        let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
+        server.post("/webhooks/get", json!({ "webhook_id": webhook["webhook_id"] })).await;
+        server.post("/webhooks/list", json!({})).await;
+        server.post("/webhooks/update", json!({ "webhook_id": webhook["webhook_id"], "event_types": ["*"] })).await;
+        server.post("/access_codes/create", json!({ "device_id": lock(3) })).await;
         server.post("/_emulator/webhook_deliveries/wait", json!({})).await;
+        let params = json!({ "webhook_id": webhook["webhook_id"], "status": "succeeded" });
+        let delivered = server.post("/_emulator/webhook_deliveries/list", params).await;
+        let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
+        server.post("/_emulator/webhook_deliveries/redeliver", params).await;
+        receiver.wait_for(4).await;
         server.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
                               "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });
@@ -189,6 +201,8 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
         server.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
         server.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
+        server.post("/webhooks/delete", json!({ "webhook_id": webhook["webhook_id"] })).await;
+        delivery.abort();
         server.post("/_emulator/workspaces/delete", json!({})).await;
         latchkey::testing::engine::workspaces::remove_expired_workspaces(&server.app).await.unwrap();
         let plans = server.plans().await;

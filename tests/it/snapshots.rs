@@ -413,7 +413,7 @@ fn snapshot_tables_include_all_tables_of_a_workspace() {
         .fetch_all(&pool)
         .await
         .unwrap();
-        for (table, column) in json {
+        for (table, column) in json.into_iter().filter(|(table, _)| !LEFT_OUT.contains(&table.as_str())) {
             let table = TABLES.iter().chain([&WORKSPACE]).find(|listed| listed.name == table).unwrap();
             assert!(table.checks.iter().any(|(checked, _)| *checked == column), "{}.{column}", table.name);
         }

@@ -34,7 +34,9 @@ struct Server {
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| {
-        let mut config = Config::parse_from(["latchkey", "--ephemeral"]);
+        // A delivery to a webhook is given up within two seconds, instead of 28 hours.
+        let webhooks = ["--webhook-retry-scale", "0.00001", "--webhook-timeout", "PT1S"];
+        let mut config = Config::parse_from(["latchkey", "--ephemeral"].into_iter().chain(webhooks));
         config.settings.database_connections = 24;
         let database = Database::open(&config).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");

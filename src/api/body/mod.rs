@@ -4,4 +4,5 @@ pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod device;
 pub(crate) mod event;
+pub(crate) mod webhook;
 pub(crate) mod workspace;

@@ -62,7 +62,8 @@ fn account_of_event(event: &Value) -> Option<&str> {
 }
 
 /// Counters in the row of the workspace, with the tables that they count.
-const WORKSPACE_COUNTERS: [(&str, &str); 2] = [("faults_made", "fault"), ("http_faults_made", "http_fault")];
+const WORKSPACE_COUNTERS: [(&str, &str); 3] =
+    [("faults_made", "fault"), ("http_faults_made", "http_fault"), ("webhooks_made", "webhook")];
 
 /// Checks across rows. The data is gathered row by row.
 pub(crate) struct Consistency {

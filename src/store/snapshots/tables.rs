@@ -25,8 +25,9 @@ pub struct Table {
     /// keys.
     pub order: &'static str,
     /// True if a restore updates rows that exist already, instead of deleting all rows and inserting them again. This
-    /// is for the workspace, its devices, and its accounts. Requests may wait for the lock of a device, and then
-    /// continue with this row; deleting an account would also delete its devices.
+    /// is for the workspace, its devices, its accounts, and its webhooks. Requests may wait for the lock of a device,
+    /// and then continue with this row; deleting an account would also delete its devices; webhooks have secrets, which
+    /// snapshots do not contain.
     pub updates_in_place: bool,
     /// Columns that refer to a row of another table, with that table.
     pub references: &'static [(&'static str, &'static str)],
@@ -45,7 +46,7 @@ pub const WORKSPACE: Table = Table {
 };
 
 /// Tables of a workspace. A table comes after the tables that it refers to.
-pub const TABLES: [Table; 8] = [
+pub const TABLES: [Table; 9] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
@@ -127,16 +128,26 @@ pub const TABLES: [Table; 8] = [
         references: &[],
         checks: &[("outcome", is_http_outcome)],
     },
+    Table {
+        name: "webhook",
+        key: "webhook_id",
+        order: "sequence",
+        // Existing webhooks keep their secret and their lease.
+        updates_in_place: true,
+        references: &[],
+        checks: &[],
+    },
 ];
 
-/// Tables with a `workspace_id` that are not part of a snapshot: credentials do not change, and a snapshot does not
-/// contain snapshots.
-pub const LEFT_OUT: [&str; 2] = ["credential", "snapshot"];
+/// Tables with a `workspace_id` that are not part of a snapshot: credentials do not change, a snapshot does not contain
+/// snapshots, and a restore deletes all webhook deliveries, so that no event is sent again.
+pub const LEFT_OUT: [&str; 3] = ["credential", "snapshot", "webhook_delivery"];
 
 /// Columns that are not part of a snapshot. A restore does not change the identity and the lifetime of the workspace,
 /// nor the number of its snapshots. The clock is a separate member of the document. `sequence` is generated again, in
-/// the order of the rows. `wake_at` is computed from `due_at` and the clock.
-pub(crate) const COLUMNS_LEFT_OUT: [&str; 11] = [
+/// the order of the rows. `wake_at` is computed from `due_at` and the clock. The secret of a webhook is a credential, and
+/// the state of its receiver and its lease belong to the machine's time.
+pub(crate) const COLUMNS_LEFT_OUT: [&str; 16] = [
     "workspace_id",
     "is_sandbox",
     "publishable_key",
@@ -148,6 +159,11 @@ pub(crate) const COLUMNS_LEFT_OUT: [&str; 11] = [
     "clock_rate",
     "sequence",
     "wake_at",
+    "secret",
+    "failing_since",
+    "disabled_at",
+    "leased_by",
+    "leased_until",
 ];
 
 fn is<T: DeserializeOwned>(value: &Value) -> Result<(), String> {

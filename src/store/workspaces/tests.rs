@@ -15,6 +15,7 @@ fn clock_row_that_is_invalid_is_an_error_that_names_the_workspace() {
             slow_after_ms: 0,
             keeps_expired: false,
             has_faults: false,
+            has_webhooks: false,
             rate_limits: None,
             allow_same_code_in_disjoint_windows: false,
             refuse_begun_windows: false,

@@ -1,0 +1,24 @@
+//! `/webhooks/get`.
+
+use super::webhook_id;
+use crate::api::body::webhook::WebhookBody;
+use crate::api::edge::Call;
+use crate::error::{Error, Resource, Result};
+use crate::store::webhooks;
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+pub(super) struct Get {
+    webhook_id: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct Found {
+    webhook: WebhookBody,
+}
+
+pub(super) async fn get(call: Call<Get>) -> Result<Found> {
+    let webhook_id = webhook_id(&call.input.webhook_id)?;
+    let webhook = webhooks::find(&call.app.pool, call.caller.workspace.workspace_id, webhook_id).await?;
+    Ok(Found { webhook: webhook.ok_or(Error::NotFound(Resource::Webhook))?.into() })
+}

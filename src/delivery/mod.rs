@@ -1,0 +1,201 @@
+//! Delivery of events to webhooks.
+//!
+//! The statement that writes events also writes a row for each webhook that receives them. The task of this module
+//! looks for webhooks with due rows, acquires their leases, and starts a worker for each. Any number of processes may
+//! do so on one database: only the holder of the lease sends, so that an event is sent once, and in order. If a process
+//! dies, its leases run out, and others continue.
+
+mod client;
+mod signature;
+mod worker;
+
+use self::client::Client;
+use self::worker::{LEASE, Worker};
+use crate::clock::machine_now;
+use crate::engine::app::App;
+use crate::error::Result;
+use crate::ids::random_id;
+use crate::store::webhook_deliveries;
+use crate::store::webhooks::{self, LeasedWebhook};
+use chrono::TimeDelta;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::{Id, JoinSet};
+use uuid::Uuid;
+
+/// Maximum number of workers, each of which has at least one delivery in flight.
+const MAX_WORKERS: usize = 256;
+
+/// Maximum number of further deliveries in flight, of all workers together.
+const MAX_MORE_IN_FLIGHT: usize = 256;
+
+/// Maximum number of webhooks per look for due deliveries.
+const MAX_PLANNED: i64 = 10_000;
+
+/// Minimum time between two looks for due deliveries.
+const MIN_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Maximum time between two looks, which is also the maximum delay until events of another process are found.
+const MAX_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Limits that the workers of this process share.
+#[derive(Debug)]
+struct Places {
+    /// True if webhooks wait until a worker ends.
+    has_waiting: AtomicBool,
+    more_in_flight: Arc<Semaphore>,
+}
+
+impl Places {
+    fn has_waiting(&self) -> bool {
+        self.has_waiting.load(Ordering::Relaxed)
+    }
+
+    /// Returns the permit for one more delivery in flight; `None`: there are too many.
+    fn more_in_flight(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.more_in_flight).try_acquire_owned().ok()
+    }
+}
+
+/// A running worker.
+struct Running {
+    task: Id,
+    /// Tells the worker that deliveries may be due.
+    woken: Arc<Notify>,
+}
+
+/// The workers of this process.
+struct Workers {
+    app: App,
+    client: Arc<Client>,
+    places: Arc<Places>,
+    process_id: Uuid,
+    tasks: JoinSet<()>,
+    by_webhook: HashMap<Uuid, Running>,
+    /// Id of the webhook after which the next look begins.
+    behind: Uuid,
+}
+
+/// Delivers events to webhooks until the server stops. Then lets the workers finish, and waits to be dropped.
+pub async fn run(app: App) {
+    let client = match Client::new(&app.config) {
+        Ok(client) => Arc::new(client),
+        Err(error) => {
+            tracing::error!(%error, "the client for webhooks could not be created");
+            return;
+        }
+    };
+    let places =
+        Places { has_waiting: AtomicBool::new(false), more_in_flight: Arc::new(Semaphore::new(MAX_MORE_IN_FLIGHT)) };
+    let mut workers = Workers {
+        app: app.clone(),
+        client,
+        places: Arc::new(places),
+        process_id: random_id(),
+        tasks: JoinSet::new(),
+        by_webhook: HashMap::new(),
+        behind: Uuid::nil(),
+    };
+    while !app.stopping.is_cancelled() {
+        let begun = Instant::now();
+        let sleep = workers.look().await.unwrap_or_else(|error| {
+            tracing::error!(%error, "due deliveries to webhooks could not be read; retrying");
+            MAX_INTERVAL
+        });
+        // With very many webhooks a look takes longer: at least half of the time is left for others.
+        tokio::time::sleep(MIN_INTERVAL.max(begun.elapsed())).await;
+        tokio::select! {
+            () = tokio::time::sleep(sleep) => {}
+            () = app.deliveries_woken() => {}
+            () = workers.one_ended() => {}
+            () = app.stopping.cancelled() => {}
+        }
+    }
+    while workers.tasks.join_next().await.is_some() {}
+    app.deliveries_stopped.cancel();
+    std::future::pending::<()>().await;
+}
+
+impl Workers {
+    /// Starts a worker for each webhook with due deliveries, and wakes those that are running. Returns the time until
+    /// the next planned attempt.
+    async fn look(&mut self) -> Result<Duration> {
+        self.remove_ended();
+        let planned = webhook_deliveries::planned(&self.app.deliveries, self.behind, MAX_PLANNED).await?;
+        let is_full = i64::try_from(planned.len()).is_ok_and(|count| count >= MAX_PLANNED);
+        self.behind = planned.last().filter(|_| is_full).map_or(Uuid::nil(), |last| last.webhook_id);
+        let now = machine_now();
+        let mut sleep = MAX_INTERVAL;
+        let mut new = Vec::new();
+        for planned in planned {
+            if planned.due_at > now {
+                sleep = sleep.min((planned.due_at - now).to_std().unwrap_or_default());
+            } else if let Some(running) = self.by_webhook.get(&planned.webhook_id) {
+                running.woken.notify_one();
+            } else {
+                new.push(planned.webhook_id);
+            }
+        }
+        let free = MAX_WORKERS.saturating_sub(self.by_webhook.len());
+        self.places.has_waiting.store(new.len() > free, Ordering::Relaxed);
+        if new.len() > free {
+            // Not always the same ones: some may be leased by other processes.
+            let middle = usize::try_from(now.timestamp_millis()).unwrap_or_default() % new.len();
+            new.rotate_left(middle);
+            new.truncate(free);
+        }
+        for webhook in self.lease(&new).await? {
+            self.start(webhook);
+        }
+        Ok(sleep)
+    }
+
+    /// Acquires the leases of those of these webhooks that no other process sends to.
+    async fn lease(&self, webhook_ids: &[Uuid]) -> Result<Vec<LeasedWebhook>> {
+        if webhook_ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = machine_now();
+        let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
+        let mut tx = self.app.deliveries.begin(Uuid::nil()).await?;
+        let leased = webhooks::lease(&mut tx, webhook_ids, self.process_id, (now, until)).await?;
+        tx.commit().await?;
+        Ok(leased)
+    }
+
+    fn start(&mut self, webhook: LeasedWebhook) {
+        let (webhook_id, woken) = (webhook.webhook_id, Arc::new(Notify::new()));
+        let shared = (Arc::clone(&self.client), Arc::clone(&self.places));
+        let worker = Worker::new(self.app.clone(), shared, self.process_id, webhook, Arc::clone(&woken));
+        let task = self.tasks.spawn(worker.run()).id();
+        self.by_webhook.insert(webhook_id, Running { task, woken });
+    }
+
+    /// Waits until a worker has ended.
+    async fn one_ended(&mut self) {
+        match self.tasks.join_next_with_id().await {
+            Some(ended) => self.forget(ended),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn remove_ended(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+        let task = match ended {
+            Ok((task, ())) => task,
+            Err(error) => {
+                tracing::error!(%error, "a worker for a webhook panicked");
+                error.id()
+            }
+        };
+        self.by_webhook.retain(|_, running| running.task != task);
+    }
+}

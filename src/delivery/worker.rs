@@ -1,0 +1,424 @@
+//! Worker: sends the deliveries of one webhook while this process holds its lease.
+//!
+//! Deliveries are sent one after the other, in the order of their events. A delivery that takes long does not hold up
+//! the others: after [`PATIENCE`] the next one begins beside it. Results are recorded in batches, together with the
+//! renewal of the lease. If the process dies, deliveries whose results were not recorded are sent again.
+
+use super::Places;
+use super::client::{Client, Message, Verdict};
+use crate::api::body::event::EventBody;
+use crate::clock::{Timestamp, machine_now};
+use crate::domain::webhook::{Attempt, is_disabled, message_id, retry_delay};
+use crate::engine::app::App;
+use crate::error::Result;
+use crate::store::webhook_deliveries::{self, AttemptResult, DueDelivery};
+use crate::store::webhooks::{self, Health, LeasedWebhook};
+use chrono::TimeDelta;
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Duration of a lease. A worker renews it at least every [`RENEW_AFTER`] while it works.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
+
+/// Time after which a lease is renewed.
+const RENEW_AFTER: Duration = Duration::from_secs(1);
+
+/// Time that a delivery may be in flight before the next one begins beside it.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Maximum number of deliveries in flight to one webhook.
+const MAX_IN_FLIGHT: usize = 16;
+
+/// Maximum number of deliveries to read at a time.
+const READ_BATCH: i64 = 200;
+
+/// Number of results after which they are recorded.
+const RECORD_BATCH: usize = 100;
+
+/// Age of the oldest result after which the results are recorded.
+const RECORD_AFTER: Duration = Duration::from_millis(50);
+
+/// Time for which a worker without work keeps the lease, because the next event often comes soon.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Time after which a worker ends, if other webhooks wait for a place.
+const TURN: Duration = Duration::from_secs(5);
+
+/// Time that a stopping worker waits for deliveries in flight.
+const STOP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Delay after a failed statement.
+const DATABASE_RETRY: Duration = Duration::from_millis(500);
+
+/// A finished attempt.
+struct Finished {
+    delivery: DueDelivery,
+    attempt: Attempt,
+    verdict: Verdict,
+}
+
+/// Worker of one webhook.
+pub(super) struct Worker {
+    app: App,
+    client: Arc<Client>,
+    places: Arc<Places>,
+    process_id: Uuid,
+    webhook: LeasedWebhook,
+    /// Signals that deliveries may be due.
+    woken: Arc<Notify>,
+    /// Deliveries that were read and not begun.
+    queue: VecDeque<DueDelivery>,
+    in_flight: FuturesUnordered<BoxFuture<'static, Finished>>,
+    in_flight_ids: Vec<Uuid>,
+    /// Results that are not recorded.
+    results: Vec<Finished>,
+    /// Time of the first of `results`.
+    first_result_at: Instant,
+    /// True if deliveries may be due that are not in `queue`.
+    may_have_more: bool,
+    /// True if the webhook may have been changed or deleted, so that its lease must be checked.
+    must_renew: bool,
+    begun_at: Instant,
+    last_start: Instant,
+    last_work: Instant,
+    renewed_at: Instant,
+    /// Time before which nothing is begun, because a statement failed.
+    paused_until: Instant,
+}
+
+/// State of the lease after an attempt to renew it.
+#[derive(PartialEq, Eq)]
+enum Lease {
+    Held,
+    /// Another process has taken it, or the webhook was deleted.
+    Lost,
+}
+
+impl Worker {
+    /// Creates the worker of a webhook whose lease was acquired just now.
+    pub(super) fn new(
+        app: App,
+        (client, places): (Arc<Client>, Arc<Places>),
+        process_id: Uuid,
+        webhook: LeasedWebhook,
+        woken: Arc<Notify>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            app,
+            client,
+            places,
+            process_id,
+            webhook,
+            woken,
+            queue: VecDeque::new(),
+            in_flight: FuturesUnordered::new(),
+            in_flight_ids: Vec::new(),
+            results: Vec::new(),
+            first_result_at: now,
+            may_have_more: true,
+            must_renew: false,
+            begun_at: now,
+            last_start: now,
+            last_work: now,
+            renewed_at: now,
+            paused_until: now,
+        }
+    }
+
+    /// Sends deliveries until none is due, the lease is lost, or the server stops.
+    pub(super) async fn run(mut self) {
+        let mut webhooks_changed = self.app.webhooks_changed.subscribe();
+        let stopping = self.app.stopping.clone();
+        loop {
+            if webhooks_changed.has_changed().unwrap_or(false) {
+                webhooks_changed.mark_unchanged();
+                // The webhook may be deleted, and its deliveries too.
+                self.must_renew = true;
+                self.queue.clear();
+                self.may_have_more = true;
+            }
+            if self.must_record() && self.record().await == Lease::Lost {
+                return;
+            }
+            if stopping.is_cancelled() || self.is_done() {
+                break;
+            }
+            self.read_due().await;
+            while self.can_begin() {
+                self.begin_next();
+            }
+            let wait = self.wait();
+            tokio::select! {
+                Some(finished) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(finished),
+                () = tokio::time::sleep(wait) => {}
+                () = self.woken.notified() => self.may_have_more = true,
+                // The change is handled, and marked as seen, at the begin of the loop.
+                changed = webhooks_changed.changed() => if changed.is_ok() { webhooks_changed.mark_changed() },
+                () = stopping.cancelled() => {}
+            }
+        }
+        self.end().await;
+    }
+
+    /// Waits a limited time for deliveries in flight, records all results, and gives up the lease.
+    async fn end(mut self) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while let Ok(Some(finished)) = tokio::time::timeout_at(deadline, self.in_flight.next()).await {
+            self.finish(finished);
+        }
+        if self.record().await == Lease::Lost {
+            return;
+        }
+        if let Err(error) = self.release().await {
+            tracing::warn!(%error, "the lease of a webhook could not be released; it runs out by itself");
+        }
+    }
+
+    async fn release(&mut self) -> Result<()> {
+        let mut tx = self.app.deliveries.begin(Uuid::nil()).await?;
+        webhooks::release_lease(&mut tx, self.webhook.webhook_id, self.process_id).await?;
+        tx.commit().await
+    }
+
+    /// True if nothing is left to do, or another webhook is to have the place of this one.
+    fn is_done(&self) -> bool {
+        if self.is_turn_over() {
+            return self.in_flight.is_empty();
+        }
+        let is_idle = self.queue.is_empty() && self.in_flight.is_empty() && self.results.is_empty();
+        is_idle && !self.may_have_more && (self.places.has_waiting() || self.last_work.elapsed() >= LINGER)
+    }
+
+    /// True if no further delivery is to begin, so that another webhook can have the place of this one.
+    fn is_turn_over(&self) -> bool {
+        self.places.has_waiting() && self.begun_at.elapsed() >= TURN
+    }
+
+    /// True if results are to be recorded, or the lease is to be renewed.
+    fn must_record(&self) -> bool {
+        let is_idle = self.queue.is_empty() && self.in_flight.is_empty();
+        let is_late = self.first_result_at.elapsed() >= RECORD_AFTER;
+        let has_results = !self.results.is_empty() && (is_idle || is_late || self.results.len() >= RECORD_BATCH);
+        !self.is_paused() && (has_results || self.must_renew || self.renewed_at.elapsed() >= RENEW_AFTER)
+    }
+
+    fn is_paused(&self) -> bool {
+        self.paused_until > Instant::now()
+    }
+
+    /// Returns the time until something is to be done.
+    fn wait(&self) -> Duration {
+        if self.is_paused() {
+            return self.paused_until.saturating_duration_since(Instant::now());
+        }
+        if !self.results.is_empty() {
+            return RECORD_AFTER.saturating_sub(self.first_result_at.elapsed());
+        }
+        if !self.in_flight.is_empty() && self.queue.is_empty() {
+            return RENEW_AFTER;
+        }
+        if !self.queue.is_empty() {
+            // A delivery in flight becomes slow, or a place for another one becomes free.
+            return PATIENCE.saturating_sub(self.last_start.elapsed()).max(RECORD_AFTER);
+        }
+        LINGER.saturating_sub(self.last_work.elapsed()).clamp(RECORD_AFTER, RENEW_AFTER)
+    }
+
+    /// Reads deliveries that are due, if none is left in the queue.
+    async fn read_due(&mut self) {
+        if !self.queue.is_empty() || !self.may_have_more || self.is_paused() {
+            return;
+        }
+        let recorded = self.results.iter().map(|finished| finished.delivery.webhook_delivery_id);
+        let in_progress: Vec<Uuid> = self.in_flight_ids.iter().copied().chain(recorded).collect();
+        let webhook_id = self.webhook.webhook_id;
+        let due =
+            webhook_deliveries::due(&self.app.deliveries, webhook_id, machine_now(), in_progress, READ_BATCH).await;
+        match due {
+            Ok(due) => {
+                self.may_have_more = i64::try_from(due.len()).is_ok_and(|count| count >= READ_BATCH);
+                self.queue.extend(due);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the due deliveries of a webhook could not be read; retrying");
+                self.paused_until = Instant::now() + DATABASE_RETRY;
+            }
+        }
+    }
+
+    /// True if the next delivery may begin: all earlier ones have finished, or are in flight for a while.
+    fn can_begin(&self) -> bool {
+        let is_next = self.in_flight.is_empty()
+            || (self.in_flight.len() < MAX_IN_FLIGHT && self.last_start.elapsed() >= PATIENCE);
+        !self.queue.is_empty()
+            && is_next
+            && self.results.len() < 2 * RECORD_BATCH
+            && self.renewed_at.elapsed() < LEASE / 2
+            && !self.is_paused()
+            && !self.is_turn_over()
+    }
+
+    /// Begins the next delivery, if there is a place for it.
+    fn begin_next(&mut self) {
+        // The first delivery in flight needs no place, so that slow receivers never stop other webhooks.
+        let place = if self.in_flight.is_empty() { None } else { self.places.more_in_flight() };
+        let now = Instant::now();
+        self.last_start = now;
+        self.last_work = now;
+        if !self.in_flight.is_empty() && place.is_none() {
+            return;
+        }
+        let Some(delivery) = self.queue.pop_front() else { return };
+        self.in_flight_ids.push(delivery.webhook_delivery_id);
+        self.in_flight.push(self.attempt(delivery, place));
+    }
+
+    /// Returns the attempt to send a delivery. `place` is held until it is finished.
+    fn attempt(&self, delivery: DueDelivery, place: Option<OwnedSemaphorePermit>) -> BoxFuture<'static, Finished> {
+        let message = self.message(&delivery);
+        let client = Arc::clone(&self.client);
+        Box::pin(async move {
+            let (attempt, verdict) = match message {
+                Ok(message) => client.attempt(message).await,
+                Err(reason) => (not_sent(reason), Verdict::Refused),
+            };
+            drop(place);
+            Finished { delivery, attempt, verdict }
+        })
+    }
+
+    /// Returns what is to be sent, or the reason why nothing is sent.
+    fn message(&self, delivery: &DueDelivery) -> Result<Message, String> {
+        if let Some(disabled_at) = self.webhook.disabled_at {
+            return Err(format!(
+                "not sent: the webhook is disabled since {}, because all attempts had failed for days. /webhooks/update \
+                 enables it",
+                crate::clock::to_iso(disabled_at)
+            ));
+        }
+        let Some(event) = delivery.event.clone() else {
+            return Err("not sent: the event was older than the retention period".to_owned());
+        };
+        let body = serde_json::to_vec(&EventBody::from(event)).map_err(|error| error.to_string())?;
+        Ok(Message {
+            url: self.webhook.url.clone(),
+            secret: self.webhook.secret.clone(),
+            message_id: message_id(delivery.webhook_delivery_id),
+            body,
+        })
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let now = Instant::now();
+        self.last_work = now;
+        if self.results.is_empty() {
+            self.first_result_at = now;
+        }
+        self.in_flight_ids.retain(|id| *id != finished.delivery.webhook_delivery_id);
+        self.results.push(finished);
+    }
+
+    /// Records the results, and renews the lease. After an error of the database, the results stay for a later try.
+    async fn record(&mut self) -> Lease {
+        match self.try_record().await {
+            Ok(lease) => lease,
+            Err(error) => {
+                tracing::warn!(%error, "results of webhook deliveries could not be recorded; retrying");
+                self.paused_until = Instant::now() + DATABASE_RETRY;
+                Lease::Held
+            }
+        }
+    }
+
+    async fn try_record(&mut self) -> Result<Lease> {
+        let (begun, now) = (Instant::now(), machine_now());
+        let scale = self.app.config.webhook_retry_scale;
+        let results: Vec<AttemptResult> = self.results.iter().map(|finished| result(finished, now, scale)).collect();
+        let health = health(&self.results, &results);
+        let webhook_id = self.webhook.webhook_id;
+        let mut tx = self.app.deliveries.begin(Uuid::nil()).await?;
+        let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
+        let renewed = webhooks::renew_lease(&mut tx, webhook_id, self.process_id, until, health).await?;
+        let Some(renewed) = renewed else { return Ok(Lease::Lost) };
+        if !results.is_empty() {
+            webhook_deliveries::record(&mut tx, &results).await?;
+        }
+        let mut disabled_at = renewed.disabled_at;
+        if health.has_given_up && renewed.failing_since.is_some_and(|since| is_disabled(since, now, scale)) {
+            webhooks::disable(&mut tx, webhook_id, now).await?;
+            disabled_at = disabled_at.or(Some(now));
+        }
+        tx.commit().await?;
+        self.webhook.disabled_at = disabled_at;
+        self.renewed_at = begun;
+        self.must_renew = false;
+        self.results.clear();
+        if !results.is_empty() {
+            self.app.attempts_recorded.send_replace(());
+        }
+        if results.iter().any(|result| result.due_at.is_some()) {
+            self.app.wake_deliveries();
+        }
+        Ok(Lease::Held)
+    }
+}
+
+/// Returns the log entry of an attempt that was not made.
+fn not_sent(reason: String) -> Attempt {
+    Attempt {
+        attempted_at: machine_now(),
+        duration_ms: 0,
+        response_status: None,
+        response_body: None,
+        error: Some(reason),
+    }
+}
+
+/// Returns the result of an attempt for its delivery, at this machine time.
+fn result(finished: &Finished, machine_now: Timestamp, scale: f64) -> AttemptResult {
+    let Finished { delivery, attempt, verdict } = finished;
+    let failures = delivery.failures + i32::from(*verdict == Verdict::Failed);
+    let retry = if *verdict == Verdict::Failed { retry_delay(failures, scale) } else { None };
+    let failed_at = attempt.attempted_at + TimeDelta::milliseconds(attempt.duration_ms);
+    let status = match (verdict, retry) {
+        (Verdict::Succeeded, _) => "succeeded",
+        (_, Some(_)) => "pending",
+        (_, None) => "failed",
+    };
+    AttemptResult {
+        webhook_delivery_id: delivery.webhook_delivery_id,
+        sequence: delivery.sequence,
+        redeliveries: delivery.redeliveries,
+        status,
+        due_at: retry.map(|delay| failed_at.checked_add_signed(delay).unwrap_or(machine_now)),
+        failures,
+        attempt: attempt.clone(),
+    }
+}
+
+/// Returns what these results mean for the webhook itself. An attempt that was not made means nothing.
+fn health(finished: &[Finished], results: &[AttemptResult]) -> Health {
+    let mut health = Health::default();
+    for (finished, result) in finished.iter().zip(results) {
+        match finished.verdict {
+            Verdict::Succeeded => {
+                health.has_succeeded = true;
+                health.failed_at = None;
+            }
+            Verdict::Failed => {
+                health.failed_at = health.failed_at.or(Some(finished.attempt.attempted_at));
+                health.has_given_up |= result.due_at.is_none();
+            }
+            Verdict::Refused => {}
+        }
+    }
+    health
+}

@@ -1,0 +1,30 @@
+//! Wait until events were sent to webhooks.
+
+use super::app::App;
+use crate::error::Result;
+use crate::store::webhook_deliveries;
+use std::time::Duration;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+/// Interval of the look at the database, which also finds what other processes have sent.
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Minimum time between two looks, while this process records attempts.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Waits until the first attempt of every delivery of a workspace is recorded, but not longer than `timeout`. Returns
+/// the number of outstanding deliveries. Holds no connection while it waits.
+pub(crate) async fn wait(app: &App, workspace_id: Uuid, timeout: Duration) -> Result<i64> {
+    let begun = Instant::now();
+    let mut changes = app.attempts_recorded.subscribe();
+    loop {
+        let outstanding = webhook_deliveries::outstanding(&app.pool, workspace_id).await?;
+        let remaining = timeout.saturating_sub(begun.elapsed());
+        if outstanding == 0 || remaining.is_zero() || app.stopping.is_cancelled() {
+            return Ok(outstanding);
+        }
+        tokio::time::sleep(MIN_INTERVAL.min(remaining)).await;
+        let _ = tokio::time::timeout(INTERVAL.min(remaining), changes.changed()).await;
+    }
+}
