@@ -32,7 +32,7 @@ pub mod domain {
         }
     }
     pub mod sandbox {
-        pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
+        pub use crate::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
     }
 }
 pub mod engine {

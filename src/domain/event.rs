@@ -54,6 +54,7 @@ pub(crate) mod event_type {
             "An unmanaged access code was converted to a managed one.",
         UNMANAGED_FAILED_TO_CONVERT = "access_code.unmanaged.failed_to_convert_to_managed":
             "An unmanaged access code could not be converted to a managed one.",
+        CLIENT_SESSION_DELETED = "client_session.deleted": "A client session was deleted.",
         ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
         ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
             "A connected account was synchronized for the first time after its reconnection.",

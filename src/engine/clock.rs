@@ -101,6 +101,8 @@ pub(crate) async fn move_clock(
     workspaces::set_clock(&mut tx, workspace_id, clock).await?;
     access_codes::set_wake_times(&mut tx, workspace_id, clock).await?;
     tx.commit().await?;
+    // Client sessions may have expired.
+    app.workspaces.forget(workspace_id);
     codes.recorder.publish(app, &[]);
     Ok(moved)
 }
