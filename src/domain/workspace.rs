@@ -10,6 +10,7 @@ use uuid::Uuid;
 /// Rarely changing part of a workspace, cached per credential for one second. The seed (in `ids`) changes only when a
 /// snapshot of another workspace is restored in it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property of the workspace")]
 pub struct Workspace {
     pub workspace_id: Uuid,
     pub name: String,

@@ -21,7 +21,7 @@ const CACHE_SIZE: usize = 4096;
 
 /// Credential that identifies a caller. A token of one kind is not valid as another kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Key {
+enum CachedCredential {
     ApiKey(String),
     PublishableKey(String),
     /// Personal access token, and the workspace that the request names.
@@ -56,7 +56,7 @@ pub struct WorkspaceCache {
 #[derive(Debug, Default)]
 struct Seen {
     /// Time of the lookup, and its result.
-    by_key: HashMap<Key, (Monotonic, Found)>,
+    by_key: HashMap<CachedCredential, (Monotonic, Found)>,
     /// Number of calls of [`WorkspaceCache::forget`].
     forgotten: u64,
 }
@@ -65,14 +65,20 @@ impl WorkspaceCache {
     /// Returns the workspace of an API key; `None`: no workspace has it.
     pub async fn of_api_key(&self, pool: &Pool, api_key: &str) -> Result<Option<Arc<Workspace>>> {
         let look_up = async { Ok(workspaces::of_api_key(pool, api_key).await?.map(caller(Credential::ApiKey))) };
-        Ok(self.get(Key::ApiKey(api_key.to_owned()), look_up).await?.map(|found| Arc::clone(&found.caller().workspace)))
+        Ok(self
+            .get(CachedCredential::ApiKey(api_key.to_owned()), look_up)
+            .await?
+            .map(|found| Arc::clone(&found.caller().workspace)))
     }
 
     /// Returns the caller of a publishable key; `None`: no workspace has it.
     pub async fn of_publishable_key(&self, pool: &Pool, key: &str) -> Result<Option<Caller>> {
         let look_up =
             async { Ok(workspaces::of_publishable_key(pool, key).await?.map(caller(Credential::PublishableKey))) };
-        Ok(self.get(Key::PublishableKey(key.to_owned()), look_up).await?.map(|found| found.caller().clone()))
+        Ok(self
+            .get(CachedCredential::PublishableKey(key.to_owned()), look_up)
+            .await?
+            .map(|found| found.caller().clone()))
     }
 
     /// Returns the caller of a personal access token in a workspace; `None`: the token does not exist, or does not open
@@ -82,7 +88,7 @@ impl WorkspaceCache {
             let found = workspaces::of_token(pool, token, workspace_id).await?;
             Ok(found.map(|(person_id, workspace)| caller(Credential::PersonalAccessToken(person_id))(workspace)))
         };
-        let key = Key::PersonalAccessToken(token.to_owned(), workspace_id);
+        let key = CachedCredential::PersonalAccessToken(token.to_owned(), workspace_id);
         Ok(self.get(key, look_up).await?.map(|found| found.caller().clone()))
     }
 
@@ -92,7 +98,7 @@ impl WorkspaceCache {
             let found = workspaces::of_person(pool, person_id, Some(workspace_id)).await?.into_iter().next();
             Ok(found.map(caller(Credential::ConsoleSession(person_id))))
         };
-        let found = self.get(Key::ConsoleSession(person_id, workspace_id), look_up).await?;
+        let found = self.get(CachedCredential::ConsoleSession(person_id, workspace_id), look_up).await?;
         Ok(found.map(|found| found.caller().clone()))
     }
 
@@ -100,14 +106,18 @@ impl WorkspaceCache {
     /// the token.
     pub async fn of_client_session(&self, pool: &Pool, token: &str) -> Result<Option<SessionCaller>> {
         let look_up = async { Ok(client_sessions::of_token(pool, token).await?.map(Found::Session)) };
-        Ok(match self.get(Key::ClientSession(token.to_owned()), look_up).await? {
+        Ok(match self.get(CachedCredential::ClientSession(token.to_owned()), look_up).await? {
             Some(Found::Session(session)) => Some(session),
             Some(Found::Caller(_)) | None => None,
         })
     }
 
     /// Returns the cached result for a key, or that of the look-up, which is then cached.
-    async fn get(&self, key: Key, look_up: impl Future<Output = Result<Option<Found>>>) -> Result<Option<Found>> {
+    async fn get(
+        &self,
+        key: CachedCredential,
+        look_up: impl Future<Output = Result<Option<Found>>>,
+    ) -> Result<Option<Found>> {
         let forgotten = {
             let seen = self.seen.lock();
             if let Some((at, found)) = seen.by_key.get(&key)

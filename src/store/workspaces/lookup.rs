@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 /// Row of the rarely changing part of a workspace.
 #[derive(Debug, sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property of the workspace")]
 pub(crate) struct WorkspaceRow {
     workspace_id: Uuid,
     name: String,
