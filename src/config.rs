@@ -182,6 +182,11 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
 
+    /// Secret of at least 16 characters with which console sessions are signed: JSON Web Tokens (HS256) whose `sub` is a
+    /// `person_id`. Default: there are no console sessions.
+    #[arg(long, env = "LATCHKEY_CONSOLE_SESSION_SECRET", hide_env_values = true, value_parser = console_session_secret)]
+    pub console_session_secret: Option<String>,
+
     /// Who can use the control plane without a credential: callers on this machine if there is no admin token
     /// (guarded), or every client (open, for closed networks).
     #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
@@ -284,6 +289,13 @@ fn seed(text: &str) -> Result<String, String> {
     match text.chars().count() {
         1..=500 => Ok(text.to_owned()),
         _ => Err("give 1 to 500 characters".to_owned()),
+    }
+}
+
+fn console_session_secret(text: &str) -> Result<String, String> {
+    match text.chars().count() {
+        16.. => Ok(text.to_owned()),
+        _ => Err("give at least 16 characters, which nobody can guess".to_owned()),
     }
 }
 

@@ -1,5 +1,11 @@
 //! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
+mod credential;
+mod unavailable;
+
+pub(crate) use self::credential::CredentialError;
+pub(crate) use self::unavailable::Unavailable;
+
 use crate::clock::{Timestamp, to_iso};
 use crate::contract::{Issues, Rejection, quoted};
 use serde_json::{Value, json};
@@ -78,12 +84,9 @@ pub enum Error {
     /// The credential is missing, or not accepted here; the message.
     #[error("{0}")]
     Unauthorized(&'static str),
-    /// The value in the header for client session tokens does not have the format of one.
-    #[error("Invalid client session token")]
-    InvalidClientSessionToken,
-    /// The client session token is unknown.
-    #[error("Unauthorized (client session not found)")]
-    ClientSessionNotFound,
+    /// A client session token or a publishable key is not accepted, or not for this request.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// An object that the request names does not exist in this workspace.
     #[error("{}", .0.not_found().1)]
     NotFound(Resource),
@@ -298,9 +301,13 @@ pub enum Resource {
     ActionAttempt,
     /// Backup code that can be pulled.
     BackupAccessCode,
+    ClientSession,
     /// Code in the memory of a lock.
     CodeOnLock,
+    ConnectWebview,
     ConnectedAccount,
+    /// Customer, by Seam's internal id.
+    Customer,
     Device,
     Event,
     /// Fault of operations of locks.
@@ -308,6 +315,7 @@ pub enum Resource {
     /// Fault of requests.
     HttpFault,
     Snapshot,
+    UserIdentity,
     Webhook,
     WebhookDelivery,
     Workspace,
@@ -319,11 +327,14 @@ impl Resource {
         match self {
             Self::ActionAttempt => ("action_attempt_not_found", "Action attempt not found"),
             Self::BackupAccessCode => ("backup_access_code_not_found", "Backup access code not found"),
+            Self::ClientSession => ("client_session_not_found", "Client session not found"),
             Self::CodeOnLock => (
                 "access_code_not_found",
                 "the lock does not store this access code. GET /_emulator/locks/memory lists the codes that it stores.",
             ),
+            Self::ConnectWebview => ("connect_webview_not_found", "Connect webview not found"),
             Self::ConnectedAccount => ("connected_account_not_found", "Connected account not found"),
+            Self::Customer => ("customer_not_found", "Customer not found"),
             Self::Device => ("device_not_found", "Device not found"),
             Self::Event => ("event_not_found", "Event not found"),
             Self::Fault => ("fault_not_found", "Fault not found"),
@@ -331,6 +342,7 @@ impl Resource {
             Self::Snapshot => {
                 ("snapshot_not_found", "Snapshot not found. GET /_emulator/snapshots/list lists the snapshots.")
             }
+            Self::UserIdentity => ("user_identity_not_found", "User identity not found"),
             Self::Webhook => ("webhook_not_found", "Webhook not found"),
             Self::WebhookDelivery => ("webhook_delivery_not_found", "Webhook delivery not found"),
             Self::Workspace => ("workspace_not_found", "Workspace was not found"),
@@ -377,9 +389,8 @@ impl Error {
             Self::NoFreeCode => (400, "no_code_left"),
             Self::InvalidEventTypes(_) => (400, "invalid_event_types"),
             Self::TooManyWebhooks(_) => (400, "too_many_webhooks"),
-            Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
             Self::Unauthorized(_) => (401, "unauthorized"),
-            Self::ClientSessionNotFound => (401, "client_session_not_found"),
+            Self::Credential(error) => error.status_and_type(),
             Self::NoSuchPath { .. } => (404, "not_found"),
             Self::NotFound(resource) => (404, resource.not_found().0),
             Self::AccessCodeNotFound { .. } | Self::CommonCodeKeyNotFound(_) => (404, "access_code_not_found"),
@@ -430,47 +441,6 @@ impl Error {
             Self::RateLimited { retry_after, .. } => Some(*retry_after),
             Self::HttpFaultInjected { retry_after, .. } => *retry_after,
             Self::Unavailable(_) => Some(RETRY_AFTER_SECONDS),
-            _ => None,
-        }
-    }
-}
-
-/// Reason why a request cannot be served now, but may be later.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum Unavailable {
-    /// The database cannot be reached, or is stopping or starting.
-    #[error("the database cannot be reached.")]
-    DatabaseUnreachable,
-    /// The database has no disk space, memory or connection left, or cannot read or write its files.
-    #[error("the database has no space, memory or connection left.")]
-    DatabaseFull,
-    /// A resource of the server is used up, such as the connections that the request may use.
-    #[error("the server is busy with other requests.")]
-    Busy,
-    /// Another transaction held a row lock for too long or conflicted with this one, or a statement timed out.
-    #[error("another request locked a device or the workspace for too long.")]
-    LockTimeout,
-}
-
-impl Unavailable {
-    /// Classifies an error of the database. `None`: the error is not temporary; for example, the statement is invalid.
-    pub fn of(error: &sqlx::Error) -> Option<Self> {
-        match error {
-            sqlx::Error::PoolTimedOut => Some(Self::Busy),
-            sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Io(_) | sqlx::Error::Tls(_) => {
-                Some(Self::DatabaseUnreachable)
-            }
-            sqlx::Error::Database(error) => match error.code()?.as_ref() {
-                // Lock and statement timeouts, deadlocks, serialization failures.
-                "55P03" | "57014" | "40P01" | "40001" => Some(Self::LockTimeout),
-                // Insufficient resources; I/O errors.
-                code if code.starts_with("53") || code == "58030" => Some(Self::DatabaseFull),
-                // Server shutdown or startup; connection errors; the timeout for idle transactions.
-                code if code.starts_with("57P") || code.starts_with("08") || code == "25P03" => {
-                    Some(Self::DatabaseUnreachable)
-                }
-                _ => None,
-            },
             _ => None,
         }
     }

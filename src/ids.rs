@@ -59,6 +59,12 @@ impl Ids {
         }
     }
 
+    /// Returns a key or token of this kind in Seam's format, which begins with `prefix`.
+    pub fn credential(&self, kind: &str, prefix: &str, parent: Uuid) -> String {
+        let short = self.token(&format!("{kind} short"), parent, 4);
+        format!("{prefix}{short}_{}", self.token(kind, parent, 24))
+    }
+
     /// Returns `length` letters and digits for a key or token, without the ones that look alike.
     pub fn token(&self, kind: &str, parent: Uuid, length: i64) -> String {
         const LETTERS: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";

@@ -47,7 +47,7 @@ pub use crate::clock::{WorkspaceClock, to_iso};
 pub use crate::commands::{doctor, health};
 pub use crate::config::{Command, CommandLine, Config};
 pub use crate::domain::device::Device;
-pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
+pub use crate::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
 pub use crate::engine::app::App;
 pub use crate::engine::sandbox::ensure as ensure_sandbox;
 pub use crate::postgres::{Database, PoolLimits, connect};

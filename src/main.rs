@@ -2,8 +2,8 @@
 
 use clap::Parser;
 use latchkey::{
-    API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PoolLimits, Stop, WORKSPACE_ID,
-    WorkspaceClock, connect, doctor, ensure_sandbox, fixtures, health, serve, to_iso,
+    API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
+    Stop, WORKSPACE_ID, WorkspaceClock, connect, doctor, ensure_sandbox, fixtures, health, serve, to_iso,
 };
 use std::error::Error;
 use std::io::{IsTerminal, Write};
@@ -182,25 +182,26 @@ fn welcome(
     let base_url = format!("http://{address}");
     let mut out = std::io::stdout().lock();
     writeln!(out, "Latchkey {}: a local Seam Connect\n", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  base url   {base_url}")?;
-    writeln!(out, "  api key    {API_KEY}")?;
-    writeln!(out, "  workspace  {WORKSPACE_ID}")?;
+    writeln!(out, "  base url      {base_url}")?;
+    writeln!(out, "  api key       {API_KEY}")?;
+    writeln!(out, "  access token  {PERSONAL_ACCESS_TOKEN}")?;
+    writeln!(out, "  workspace     {WORKSPACE_ID}")?;
     if let WorkspaceClock::Held { at } = config.settings.clock {
-        writeln!(out, "  clock      held at {} in new workspaces", to_iso(at))?;
+        writeln!(out, "  clock         held at {} in new workspaces", to_iso(at))?;
     }
     match database {
-        Database::Named(_) => writeln!(out, "  data       in the PostgreSQL of DATABASE_URL")?,
+        Database::Named(_) => writeln!(out, "  data          in the PostgreSQL of DATABASE_URL")?,
         Database::Private(private) => {
-            writeln!(out, "  database   psql '{}'", private.url())?;
+            writeln!(out, "  database      psql '{}'", private.url())?;
             if config.ephemeral {
-                writeln!(out, "  data       deleted when the server stops")?;
+                writeln!(out, "  data          deleted when the server stops")?;
             } else {
-                writeln!(out, "  data       {}", private.data_directory().display())?;
+                writeln!(out, "  data          {}", private.data_directory().display())?;
             }
         }
     }
-    writeln!(out, "  reset      curl -X POST {base_url}/_emulator/workspaces/reset")?;
-    writeln!(out, "  stop       Ctrl-C")?;
+    writeln!(out, "  reset         curl -X POST {base_url}/_emulator/workspaces/reset")?;
+    writeln!(out, "  stop          Ctrl-C")?;
     writeln!(out, "\n  locks")?;
     for lock in locks {
         writeln!(out, "    {:<16} {:<12} {}", lock.name, lock.brand.display_name, lock.device_id)?;

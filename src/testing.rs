@@ -16,7 +16,7 @@ pub mod config {
     pub use crate::config::{Config, ControlPlane, Settings};
 }
 pub mod contract {
-    pub use crate::contract::{CONTROL_OPENAPI, Contract, OPENAPI};
+    pub use crate::contract::{CONTROL_OPENAPI, Contract, Endpoint, OPENAPI};
 }
 pub mod control {
     pub use crate::control::routes;
@@ -35,7 +35,7 @@ pub mod domain {
         }
     }
     pub mod sandbox {
-        pub use crate::domain::sandbox::{API_KEY, WORKSPACE_ID};
+        pub use crate::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
     }
 }
 pub mod engine {

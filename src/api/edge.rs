@@ -5,7 +5,7 @@ use super::caller;
 use super::http_faults::apply;
 use crate::compute::{self, LONG_DOCUMENT};
 use crate::contract::{Endpoint, Operation, values};
-use crate::domain::caller::Caller;
+use crate::domain::caller::{AcceptedSender, Caller};
 use crate::domain::http_fault::{HttpFaultOutcome, KeywordOutcome};
 use crate::engine::app::App;
 use crate::engine::http_faults;
@@ -15,8 +15,8 @@ use crate::http::{envelope, origin, request_id, seam_paths};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -27,11 +27,12 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 /// One request as a handler receives it: checked against the contract, and with its caller.
-pub struct Call<I> {
+pub struct Call<I, S = Caller> {
     /// The server.
     pub app: App,
-    /// The authenticated caller.
-    pub caller: Caller,
+    /// The authenticated caller; for handlers that need no workspace, the [`Sender`](crate::domain::caller::Sender).
+    pub caller: S,
+    pub method: Method,
     /// The parameters of query and body.
     pub input: I,
     /// The same parameters as JSON, for page cursors, which are valid only for the same parameters, and for filters
@@ -59,11 +60,12 @@ pub struct Routes {
 impl Routes {
     /// Adds a path of the contract with its handler.
     #[must_use]
-    pub fn add<I, O, H, F>(self, path: &'static str, handler: H) -> Self
+    pub fn add<I, S, O, H, F>(self, path: &'static str, handler: H) -> Self
     where
         I: DeserializeOwned + Send + 'static,
+        S: AcceptedSender + Send + 'static,
         O: Serialize + Send + 'static,
-        H: Fn(Call<I>) -> F + Clone + Send + Sync + 'static,
+        H: Fn(Call<I, S>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<O>> + Send + 'static,
     {
         let serve = move |State(app): State<App>, request: Request| {
@@ -124,7 +126,7 @@ fn timed_out(pending: &Pending, deadline: Duration) -> Error {
 }
 
 /// Checks a request and calls its handler. Records details of the request in its log entry.
-async fn handle<I, O, H, F>(
+async fn handle<I, S, O, H, F>(
     app: &App,
     path: &'static str,
     request: Request,
@@ -133,19 +135,21 @@ async fn handle<I, O, H, F>(
 ) -> Result<O>
 where
     I: DeserializeOwned,
-    H: Fn(Call<I>) -> F,
+    S: AcceptedSender,
+    H: Fn(Call<I, S>) -> F,
     F: Future<Output = Result<O>>,
 {
     let endpoint = app.contract.endpoint(path).ok_or_else(|| unknown_path(&request))?;
     let (parts, body) = request.into_parts();
-    let caller = caller::authenticate(app, endpoint, &parts.headers).await?;
-    let workspace = &caller.workspace;
-    pending.entry.workspace_id = Some(workspace.workspace_id);
+    let sender = caller::authenticate(app, endpoint, &parts.headers).await?;
+    let workspace = sender.workspace().cloned();
+    let caller = S::of(sender)?;
+    pending.entry.workspace_id = workspace.as_ref().map(|workspace| workspace.workspace_id);
     // The body is read first, so that the request log contains it even if a later check fails. An error of the body is
     // returned after the HTTP faults and the check of the method.
     let body = receive(app.config.body_limit, body).await;
     pending.entry.body = body.as_ref().ok().map(|body| CapturedBody::copy(body));
-    if workspace.has_http_faults
+    if let Some(workspace) = workspace.as_ref().filter(|workspace| workspace.has_http_faults)
         && let Some(injected) =
             http_faults::applied_fault(app, workspace, parts.method.as_str(), parts.uri.path()).await?
     {
@@ -154,15 +158,16 @@ where
         apply(injected, app, &parts).await?;
     }
     let (operation, body) = (operation(endpoint, &parts)?, body?);
+    let is_strict = workspace.is_some_and(|workspace| workspace.is_strict);
     let (parameters, input) = compute::sized(body.len() > LONG_DOCUMENT, || {
-        let mut parameters = read(operation, &parts, &body, workspace.is_strict)?;
+        let mut parameters = read(operation, &parts, &body, is_strict)?;
         operation.retain_known(&mut parameters);
         let input = I::deserialize(&parameters)?;
         Ok::<_, Error>((parameters, input))
     })
     .await?;
     let base_url = base_url(&parts);
-    handler(Call { app: app.clone(), caller, input, parameters, base_url }).await
+    handler(Call { app: app.clone(), caller, method: parts.method, input, parameters, base_url }).await
 }
 
 /// Returns the endpoint's operation for the method of the request.

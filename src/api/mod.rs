@@ -4,7 +4,9 @@ pub(crate) mod access_codes;
 pub(crate) mod action_attempts;
 pub(crate) mod body;
 pub(crate) mod caller;
+pub(crate) mod client_sessions;
 pub(crate) mod connected_accounts;
+mod console_session;
 pub(crate) mod devices;
 pub(crate) mod edge;
 pub(crate) mod events;
@@ -21,6 +23,7 @@ pub fn routes() -> Routes {
     Routes::default()
         .merge(access_codes::routes())
         .merge(action_attempts::routes())
+        .merge(client_sessions::routes())
         .merge(connected_accounts::routes())
         .merge(devices::routes())
         .merge(events::routes())

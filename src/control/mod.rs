@@ -8,6 +8,7 @@
 //! sites cannot use the control plane: their requests are rejected, and responses have no CORS headers.
 
 mod access_codes;
+mod client_sessions;
 mod clock;
 mod devices;
 mod faults;
@@ -59,6 +60,7 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/workspaces/update", workspaces::update)
         .add("/_emulator/workspaces/delete", workspaces::delete)
         .add("/_emulator/workspaces/reset", snapshots::reset)
+        .add("/_emulator/client_sessions/update", client_sessions::update)
         .add("/_emulator/clock", clock::get)
         .add("/_emulator/clock/hold", clock::hold)
         .add("/_emulator/clock/run", clock::run)
@@ -115,6 +117,11 @@ impl<I> Control<I> {
     /// Returns the workspace of the API key, if the request has one.
     pub(super) fn keyed(&self) -> Option<&Workspace> {
         self.keyed.as_deref()
+    }
+
+    /// Returns true if the request names its workspace, by its API key or by `workspace_id`.
+    pub(super) fn names_workspace(&self) -> bool {
+        self.keyed.is_some() || self.named.is_some()
     }
 
     /// Returns the workspace that the request acts on: that of the API key, else `workspace_id`, else the default
@@ -269,7 +276,7 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
             ))
         };
     }
-    let workspace = app.workspaces.of_token(&app.pool, "api_key", token).await?;
+    let workspace = app.workspaces.of_api_key(&app.pool, token).await?;
     let workspace = workspace.ok_or(Error::Unauthorized(match admin_token {
         Some(_) => "The bearer token is neither the admin token nor the API key of a workspace",
         None => "API Key not found",

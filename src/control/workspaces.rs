@@ -8,7 +8,7 @@ use crate::clock::{Timestamp, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
-use crate::engine::workspaces::{LockSpec, WorkspaceParams, create as create_workspace};
+use crate::engine::workspaces::{LockSpec, Owner, Profile, WorkspaceParams, create as create_workspace};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::{duration, instant};
 use crate::store::workspaces::{self, WorkspaceUpdate};
@@ -24,6 +24,7 @@ pub(crate) struct Create {
     ttl: Option<String>,
     workspace_id: Option<Uuid>,
     api_key: Option<String>,
+    personal_access_token: Option<String>,
     clock: Option<Value>,
     programming: Option<Programming>,
     keep_expired_access_codes: Option<bool>,
@@ -46,6 +47,7 @@ pub(super) struct Created {
     workspace: Value,
     api_key: String,
     publishable_key: String,
+    person_id: Uuid,
     personal_access_token: String,
     devices: Vec<Value>,
 }
@@ -57,7 +59,8 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         workspace: body::workspace::of(&created.workspace),
         publishable_key: created.workspace.publishable_key,
         api_key: created.api_key,
-        personal_access_token: created.personal_access_token,
+        person_id: created.person.person_id,
+        personal_access_token: created.person.personal_access_token,
         devices: created.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
     })
 }
@@ -91,7 +94,8 @@ impl Create {
             workspace_id: self.workspace_id,
             api_key: self.api_key,
             publishable_key: None,
-            personal_access_token: None,
+            owner: self.personal_access_token.map_or(Owner::New, Owner::WithToken),
+            profile: Profile::default(),
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
             programming: self.programming.map_or(Ok(config.programming.0), |programming| programming.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
@@ -124,6 +128,10 @@ fn clock_setting(setting: &Value, machine_now: Timestamp) -> Result<WorkspaceClo
 }
 
 pub(super) async fn delete(call: Control<NoParameters>) -> Result<EmptyResult> {
+    if !call.names_workspace() {
+        let message = "Name the workspace to delete, or send its API key. Without both, this would be the sandbox";
+        return Err(Error::invalid("workspace_id", message));
+    }
     let workspace = call.workspace().await?;
     workspaces::delete(&call.app.pool, workspace.workspace_id).await?;
     call.app.workspaces.forget(workspace.workspace_id);
@@ -147,7 +155,8 @@ struct ListedBody {
     clock: ClockBody,
     api_key: Option<String>,
     publishable_key: String,
-    personal_access_token: Option<String>,
+    person_id: Uuid,
+    personal_access_token: String,
     #[serde(flatten)]
     contents: workspaces::Contents,
 }
@@ -170,6 +179,7 @@ pub(super) async fn list(call: Control<NoParameters>) -> Result<Listed> {
             clock: ClockBody::of(settings.clock, machine_now),
             api_key: row.api_key,
             publishable_key: row.publishable_key,
+            person_id: row.person_id,
             personal_access_token: row.personal_access_token,
             contents,
         })

@@ -15,6 +15,7 @@ pub(crate) mod action_type {
     pub(crate) const UPDATE_ACCESS_CODE: &str = "UPDATE_ACCESS_CODE";
     pub(crate) const DELETE_ACCESS_CODE: &str = "DELETE_ACCESS_CODE";
     pub(crate) const CONVERT_ACCESS_CODE_TO_MANAGED: &str = "CONVERT_ACCESS_CODE_TO_MANAGED";
+    pub(crate) const RESET_SANDBOX_WORKSPACE: &str = "RESET_SANDBOX_WORKSPACE";
     pub(crate) const LOCK_DOOR: &str = "LOCK_DOOR";
     pub(crate) const UNLOCK_DOOR: &str = "UNLOCK_DOOR";
     pub(crate) const CONFIGURE_AUTO_LOCK: &str = "CONFIGURE_AUTO_LOCK";

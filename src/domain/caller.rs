@@ -1,10 +1,69 @@
 //! Caller of a request and the visibility that its credential grants.
 
 use super::workspace::Workspace;
+use crate::error::{Error, Result};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Authenticated sender of a request: its workspace and its credential.
+/// Error for a request without a credential that this endpoint accepts.
+pub(crate) const NO_METHOD_SUCCEEDED: Error = Error::Unauthorized("No authentication methods succeeded");
+
+/// Authenticated sender of a request.
+#[derive(Clone, Debug)]
+pub enum Sender {
+    /// Sender in one workspace.
+    InWorkspace(Caller),
+    /// Person who has selected no workspace; the id of the person. Only few endpoints accept such a sender.
+    Person(Uuid),
+}
+
+impl Sender {
+    /// Returns the workspace of the request.
+    pub(crate) fn workspace(&self) -> Option<&Arc<Workspace>> {
+        match self {
+            Self::InWorkspace(caller) => Some(&caller.workspace),
+            Self::Person(_) => None,
+        }
+    }
+
+    /// Returns the person whose credential the request has.
+    pub(crate) fn person_id(&self) -> Option<Uuid> {
+        match self {
+            Self::InWorkspace(Caller {
+                credential: Credential::PersonalAccessToken(person_id) | Credential::ConsoleSession(person_id),
+                ..
+            })
+            | Self::Person(person_id) => Some(*person_id),
+            Self::InWorkspace(_) => None,
+        }
+    }
+}
+
+/// Senders that a handler accepts: a [`Caller`], or any [`Sender`].
+pub trait AcceptedSender: Sized {
+    /// Converts the authenticated sender.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] if the handler needs a workspace, and the sender has selected none.
+    fn of(sender: Sender) -> Result<Self>;
+}
+
+impl AcceptedSender for Sender {
+    fn of(sender: Sender) -> Result<Self> {
+        Ok(sender)
+    }
+}
+
+impl AcceptedSender for Caller {
+    fn of(sender: Sender) -> Result<Self> {
+        match sender {
+            Sender::InWorkspace(caller) => Ok(caller),
+            Sender::Person(_) => Err(NO_METHOD_SUCCEEDED),
+        }
+    }
+}
+
+/// Authenticated sender of a request in a workspace: the workspace and the credential.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub workspace: Arc<Workspace>,
@@ -16,16 +75,30 @@ pub struct Caller {
 pub enum Credential {
     /// API key: access to the whole workspace.
     ApiKey,
-    /// Personal access token: access to the whole workspace.
-    PersonalAccessToken,
-    /// Console session: access to the whole workspace.
-    ConsoleSession,
+    /// Personal access token: access to the whole workspace; the id of the person.
+    PersonalAccessToken(Uuid),
+    /// Console session: access to the whole workspace; the id of the person.
+    ConsoleSession(Uuid),
     /// Publishable key: can only be used to create client sessions; no device is visible.
     PublishableKey,
     /// Client session: access to its connected accounts.
     ClientSession(Session),
     /// Client session of a customer: access to the customer's connected accounts.
     CustomerSession(Session),
+    /// Client session of a customer that can only read.
+    ReadOnlyCustomerSession(Session),
+}
+
+impl Credential {
+    /// Returns the client session, of any kind.
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::ClientSession(session) | Self::CustomerSession(session) | Self::ReadOnlyCustomerSession(session) => {
+                Some(session)
+            }
+            Self::ApiKey | Self::PersonalAccessToken(_) | Self::ConsoleSession(_) | Self::PublishableKey => None,
+        }
+    }
 }
 
 /// Client session with access to a part of the workspace.
@@ -40,11 +113,11 @@ impl Caller {
     /// Returns the part of the workspace that the caller may read and change.
     pub fn visibility(&self) -> Visibility {
         let connected_account_ids = match &self.credential {
-            Credential::ApiKey | Credential::PersonalAccessToken | Credential::ConsoleSession => None,
+            Credential::ApiKey | Credential::PersonalAccessToken(_) | Credential::ConsoleSession(_) => None,
             Credential::PublishableKey => Some(Arc::default()),
-            Credential::ClientSession(session) | Credential::CustomerSession(session) => {
-                Some(Arc::clone(&session.connected_account_ids))
-            }
+            Credential::ClientSession(session)
+            | Credential::CustomerSession(session)
+            | Credential::ReadOnlyCustomerSession(session) => Some(Arc::clone(&session.connected_account_ids)),
         };
         Visibility { workspace_id: self.workspace.workspace_id, connected_account_ids }
     }
@@ -75,6 +148,24 @@ impl Visibility {
 mod tests {
     use super::*;
     use crate::ids::Ids;
+    use serde_json::Map;
+
+    fn workspace() -> Arc<Workspace> {
+        Arc::new(Workspace {
+            workspace_id: Uuid::from_u128(7),
+            name: String::new(),
+            is_sandbox: true,
+            connect_partner_name: None,
+            connect_webview_customization: Map::new(),
+            is_suspended: false,
+            is_publishable_key_auth_enabled: true,
+            organization_id: None,
+            publishable_key: String::new(),
+            ids: Ids::of(None),
+            has_http_faults: false,
+            is_strict: false,
+        })
+    }
 
     #[test]
     fn visibility_depends_on_the_credential() {
@@ -82,27 +173,35 @@ mod tests {
         let session = Session { client_session_id: Uuid::nil(), connected_account_ids: [mine].into() };
         for (credential, sees_mine, sees_other) in [
             (Credential::ApiKey, true, true),
-            (Credential::PersonalAccessToken, true, true),
-            (Credential::ConsoleSession, true, true),
+            (Credential::PersonalAccessToken(mine), true, true),
+            (Credential::ConsoleSession(mine), true, true),
             (Credential::PublishableKey, false, false),
             (Credential::ClientSession(session.clone()), true, false),
-            (Credential::CustomerSession(session), true, false),
+            (Credential::CustomerSession(session.clone()), true, false),
+            (Credential::ReadOnlyCustomerSession(session), true, false),
         ] {
-            let workspace = Workspace {
-                workspace_id: Uuid::from_u128(7),
-                name: String::new(),
-                is_sandbox: true,
-                publishable_key: String::new(),
-                ids: Ids::of(None),
-                has_http_faults: false,
-                is_strict: false,
-            };
-            let seen = Caller { workspace: Arc::new(workspace), credential }.visibility();
+            let seen = Caller { workspace: workspace(), credential }.visibility();
             assert_eq!((seen.covers(mine), seen.covers(other)), (sees_mine, sees_other), "{seen:?}");
             assert_eq!(seen.workspace_id, Uuid::from_u128(7));
         }
         let everything = Visibility::all_of(Uuid::from_u128(7));
         assert!(everything.covers(other));
         assert_eq!(everything.workspace_id, Uuid::from_u128(7));
+    }
+
+    #[test]
+    fn sender_without_a_workspace_is_accepted_only_where_none_is_needed() {
+        let person = Sender::Person(Uuid::from_u128(1));
+        assert!(Caller::of(person.clone()).is_err());
+        assert_eq!(Sender::of(person).unwrap().person_id(), Some(Uuid::from_u128(1)));
+        for (credential, person_id) in [
+            (Credential::ApiKey, None),
+            (Credential::PersonalAccessToken(Uuid::from_u128(2)), Some(Uuid::from_u128(2))),
+            (Credential::ConsoleSession(Uuid::from_u128(3)), Some(Uuid::from_u128(3))),
+        ] {
+            let sender = Sender::InWorkspace(Caller { workspace: workspace(), credential });
+            assert_eq!(sender.person_id(), person_id);
+            assert!(Caller::of(sender).is_ok());
+        }
     }
 }

@@ -69,6 +69,7 @@ pub(crate) mod event_type {
             "action_attempt.simulate_manual_lock_via_keypad.succeeded": "A simulated manual lock succeeded.",
         ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_FAILED = "action_attempt.simulate_manual_lock_via_keypad.failed":
             "A simulated manual lock failed.",
+        CLIENT_SESSION_DELETED = "client_session.deleted": "A client session was deleted.",
         ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
         ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
             "A connected account was synchronized for the first time after its reconnection.",

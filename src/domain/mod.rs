@@ -4,6 +4,7 @@ pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod bolt;
 pub(crate) mod caller;
+pub(crate) mod client_session;
 pub(crate) mod daylight_saving;
 pub(crate) mod device;
 pub(crate) mod event;

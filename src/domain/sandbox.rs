@@ -1,4 +1,4 @@
-//! Fixed ids, key and locks of the default sandbox. Tests can use them as constants.
+//! Fixed ids, credentials and locks of the default sandbox. Tests can use them as constants.
 
 use uuid::{Uuid, uuid};
 
@@ -7,6 +7,9 @@ pub const WORKSPACE_ID: Uuid = uuid!("00000000-0000-4000-8000-000000000001");
 
 /// API key of the default workspace.
 pub const API_KEY: &str = "seam_testsand_LatchkeySandbox";
+
+/// Personal access token of the person to whom the default workspace belongs.
+pub const PERSONAL_ACCESS_TOKEN: &str = "seam_at1sand_LatchkeySandbox";
 
 /// Locks of the default workspace: type, name and the last digits of the id, in the order of `/devices/list`. All are
 /// online and accept each six-digit PIN that the rules of their brand allow.

@@ -4,16 +4,27 @@ use super::rate_limit::RateLimits;
 use crate::clock::WorkspaceClock;
 use crate::ids::Ids;
 use chrono::TimeDelta;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Rarely changing part of a workspace, cached per token for one second. The name and the seed (in `ids`) change only
-/// when a snapshot of another workspace is restored in it.
+/// Rarely changing part of a workspace, cached per credential for one second. The seed (in `ids`) changes only when a
+/// snapshot of another workspace is restored in it.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property of the workspace")]
 pub struct Workspace {
     pub workspace_id: Uuid,
     pub name: String,
-    /// True if the devices are virtual. Always true in Latchkey.
+    /// True if the workspace is a sandbox, which `/workspaces/reset_sandbox` can reset. The devices are virtual in any
+    /// case.
     pub is_sandbox: bool,
+    /// Name that connect webviews show; `None`: the name of the workspace.
+    pub connect_partner_name: Option<String>,
+    /// Look of connect webviews; members that are not set are missing.
+    pub connect_webview_customization: Map<String, Value>,
+    pub is_suspended: bool,
+    /// True if the publishable key can create client sessions.
+    pub is_publishable_key_auth_enabled: bool,
+    pub organization_id: Option<Uuid>,
     /// Key with which browsers may request client sessions.
     pub publishable_key: String,
     /// Generator of ids, PINs and keys.

@@ -104,6 +104,8 @@ pub(crate) async fn move_clock(
     access_codes::set_wake_times(&mut tx, workspace_id, clock).await?;
     devices::set_wake_times(&mut tx, &codes.devices, clock).await?;
     tx.commit().await?;
+    // Client sessions may have expired.
+    app.workspaces.forget(workspace_id);
     codes.recorder.publish(app, &[]);
     Ok(moved)
 }

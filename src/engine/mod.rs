@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod backup_pool;
 pub(crate) mod batcher;
+pub(crate) mod client_sessions;
 pub(crate) mod clock;
 pub(crate) mod code_lengths;
 pub(crate) mod commands;
@@ -22,8 +23,10 @@ pub(crate) mod locked_codes;
 pub(crate) mod locked_workspace;
 pub(crate) mod outstanding_deliveries;
 pub(crate) mod parking;
+pub(crate) mod profiles;
 pub(crate) mod recorder;
 pub(crate) mod request_log;
+pub(crate) mod resets;
 pub(crate) mod retention;
 pub(crate) mod sandbox;
 pub(crate) mod scheduler;

@@ -1,10 +1,10 @@
 //! Default sandbox: the workspace that a server creates at its start, if it does not exist.
 
 use super::app::App;
-use super::workspaces::{LockSpec, WorkspaceParams, create};
+use super::workspaces::{LockSpec, Owner, Profile, WorkspaceParams, create};
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
-use crate::domain::sandbox::{API_KEY, LOCKS, WORKSPACE_ID};
+use crate::domain::sandbox::{API_KEY, LOCKS, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Result};
 use crate::store::{devices, workspaces};
@@ -35,7 +35,8 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         workspace_id: Some(WORKSPACE_ID),
         api_key: Some(API_KEY.to_owned()),
         publishable_key: None,
-        personal_access_token: None,
+        owner: Owner::WithToken(PERSONAL_ACCESS_TOKEN.to_owned()),
+        profile: Profile::default(),
         locks: locks.collect(),
         seed: None,
         expires_at: None,

@@ -85,7 +85,8 @@ pub(crate) async fn delete(app: &App, workspace: &Workspace, snapshot_id: Uuid) 
 pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid) -> Result<Timestamp> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let stored = snapshots::find(&mut tx, workspace.workspace_id, snapshot_id).await?;
-    restore_stored(app, workspace, tx, &stored.ok_or(Error::NotFound(Resource::Snapshot))?).await
+    put_stored(app, workspace, &mut tx, &stored.ok_or(Error::NotFound(Resource::Snapshot))?).await?;
+    finish_restore(app, workspace, tx).await
 }
 
 /// Restores the initial state of a workspace and returns the workspace's time.
@@ -93,6 +94,16 @@ pub(crate) async fn restore(app: &App, workspace: &Workspace, snapshot_id: Uuid)
 /// # Errors
 /// [`Error::Conflict`] if the initial state was not stored.
 pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp> {
+    let (tx, _) = begin_reset(app, workspace).await?;
+    finish_restore(app, workspace, tx).await
+}
+
+/// Restores the initial state of a workspace without committing it. Returns the transaction and the workspace's time.
+/// [`finish_restore`] commits it.
+///
+/// # Errors
+/// The errors of [`reset`].
+pub(crate) async fn begin_reset(app: &App, workspace: &Workspace) -> Result<(Transaction, Timestamp)> {
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let stored = snapshots::initial_state(&mut tx, workspace.workspace_id).await?.ok_or_else(|| {
         Error::Conflict(
@@ -101,24 +112,28 @@ pub(crate) async fn reset(app: &App, workspace: &Workspace) -> Result<Timestamp>
                 .to_owned(),
         )
     })?;
-    restore_stored(app, workspace, tx, &stored).await
+    put_stored(app, workspace, &mut tx, &stored).await?;
+    let (now, _) = locked_workspace::now(&mut tx, workspace.workspace_id).await?;
+    Ok((tx, now))
 }
 
-/// Replaces the content of the workspace by that of a stored snapshot, commits, and returns the workspace's time.
-async fn restore_stored(
-    app: &App,
-    workspace: &Workspace,
-    mut tx: Transaction,
-    stored: &StoredSnapshot,
-) -> Result<Timestamp> {
-    let workspace_id = workspace.workspace_id;
+/// Replaces the content of the workspace by that of a stored snapshot.
+async fn put_stored(app: &App, workspace: &Workspace, tx: &mut Transaction, stored: &StoredSnapshot) -> Result<()> {
     let _in_use = app.track_memory(stored.text()?.len());
     let document = read_stored(stored.text()?).await?;
-    let columns = snapshots::columns(&mut tx).await?;
-    snapshots::restore_document(&mut tx, workspace_id, &document, &columns, machine_now()).await?;
+    let columns = snapshots::columns(tx).await?;
+    snapshots::restore_document(tx, workspace.workspace_id, &document, &columns, machine_now()).await
+}
+
+/// Commits a restored workspace, and returns the workspace's time.
+///
+/// # Errors
+/// The errors of the database.
+pub(crate) async fn finish_restore(app: &App, workspace: &Workspace, mut tx: Transaction) -> Result<Timestamp> {
+    let workspace_id = workspace.workspace_id;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     tx.commit().await?;
-    // An imported snapshot may contain another name and another seed.
+    // A snapshot may contain another name, another seed and other client sessions.
     app.workspaces.forget(workspace_id);
     app.webhooks_changed.send_replace(());
     app.wake_scheduler();

@@ -7,7 +7,7 @@ use crate::clock::{Timestamp, WorkspaceClock, machine_now};
 use crate::config::Settings;
 use crate::contract::quoted;
 use crate::domain::access_code::lifecycle::rare_fields::Condition;
-use crate::domain::caller::Visibility;
+use crate::domain::caller::{self, Visibility};
 use crate::domain::device::brands::{self, Brand};
 use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Device, Overrides};
@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::ids::{Ids, ordinal_after};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::devices;
+use crate::store::persons::{self, Person};
 use crate::store::workspaces::{self, NewWorkspace};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -76,11 +77,12 @@ pub(crate) struct WorkspaceParams {
     pub(crate) seed: Option<String>,
     /// Time on the machine's clock after which the workspace may be removed.
     pub(crate) expires_at: Option<Timestamp>,
-    /// `None`: derived from the seed, or random; the same applies to the three credentials below.
+    /// `None`: derived from the seed, or random; the same applies to the two keys below.
     pub(crate) workspace_id: Option<Uuid>,
     pub(crate) api_key: Option<String>,
     pub(crate) publishable_key: Option<String>,
-    pub(crate) personal_access_token: Option<String>,
+    pub(crate) owner: Owner,
+    pub(crate) profile: Profile,
     pub(crate) clock: WorkspaceClock,
     /// Duration of one programming operation; `None`: until a client ends it manually.
     pub(crate) programming: Option<TimeDelta>,
@@ -96,12 +98,44 @@ pub(crate) struct WorkspaceParams {
     pub(crate) locks: Vec<LockSpec>,
 }
 
+/// Person to whom a new workspace belongs.
+#[derive(Debug, Default)]
+pub(crate) enum Owner {
+    /// A new person, with a token that is derived from the seed, or random.
+    #[default]
+    New,
+    /// The person with this personal access token, or a new person with it.
+    WithToken(String),
+    /// An existing person; the id.
+    Existing(Uuid),
+}
+
+/// Properties of a new workspace that have no effect on locks and access codes.
+#[derive(Debug)]
+pub(crate) struct Profile {
+    pub(crate) is_sandbox: bool,
+    pub(crate) connect_partner_name: Option<String>,
+    pub(crate) connect_webview_customization: Map<String, Value>,
+    pub(crate) organization_id: Option<Uuid>,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            is_sandbox: true,
+            connect_partner_name: None,
+            connect_webview_customization: Map::new(),
+            organization_id: None,
+        }
+    }
+}
+
 /// A created workspace with its credentials and devices.
 #[derive(Debug)]
 pub(crate) struct CreatedWorkspace {
     pub(crate) workspace: Workspace,
     pub(crate) api_key: String,
-    pub(crate) personal_access_token: String,
+    pub(crate) person: Person,
     pub(crate) devices: Vec<Device>,
 }
 
@@ -228,15 +262,26 @@ pub(crate) async fn create_in(
     let is_seeded = seed.is_some();
     let (has_own_id, has_own_key) = (params.workspace_id.is_some(), params.api_key.is_some());
     let workspace_id = params.workspace_id.unwrap_or_else(|| ids.id("workspace", Uuid::nil(), 0, machine_now));
-    let token = |kind: &str, prefix: &str| token(&ids, workspace_id, kind, prefix);
+    let token = |kind: &str, prefix: &str| ids.credential(kind, prefix, workspace_id);
     let api_key = params.api_key.unwrap_or_else(|| token("api_key", "seam_test"));
-    let personal_access_token =
-        params.personal_access_token.unwrap_or_else(|| token("personal_access_token", "seam_at1"));
     let chose_publishable_key = params.publishable_key.is_some();
+    let in_use = |error| match error {
+        // A value derived from a seed is in use only if another workspace has the same seed.
+        Error::InUse("workspace_id") if is_seeded && !has_own_id => Error::InUse("seed"),
+        Error::InUse("api_key") if is_seeded && !has_own_key => Error::InUse("seed"),
+        Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
+        error => error,
+    };
+    let person = person(tx, &ids, workspace_id, params.owner).await.map_err(in_use)?;
     let workspace = Workspace {
         workspace_id,
         name: params.name.unwrap_or_else(|| "Throw-away workspace".to_owned()),
-        is_sandbox: true,
+        is_sandbox: params.profile.is_sandbox,
+        connect_partner_name: params.profile.connect_partner_name,
+        connect_webview_customization: params.profile.connect_webview_customization,
+        is_suspended: false,
+        is_publishable_key_auth_enabled: true,
+        organization_id: params.profile.organization_id,
         publishable_key: params.publishable_key.unwrap_or_else(|| token("publishable_key", "seam_pk1")),
         ids: ids.clone(),
         has_http_faults: false,
@@ -261,18 +306,25 @@ pub(crate) async fn create_in(
         created_at,
         expires_at: params.expires_at,
         api_key: &api_key,
-        personal_access_token: &personal_access_token,
+        person_id: person.person_id,
     };
-    workspaces::insert(tx, &new).await.map_err(|error| match error {
-        // A value derived from a seed is in use only if another workspace has the same seed.
-        Error::InUse("workspace_id") if is_seeded && !has_own_id => Error::InUse("seed"),
-        Error::InUse("api_key") if is_seeded && !has_own_key => Error::InUse("seed"),
-        Error::InUse("publishable_key") if is_seeded && !chose_publishable_key => Error::InUse("seed"),
-        error => error,
-    })?;
+    workspaces::insert(tx, &new).await.map_err(in_use)?;
     create_accounts(tx, &workspace, params.accounts, created_at).await?;
     let devices = create_devices(tx, &workspace, 0, params.locks, created_at).await?;
-    Ok(CreatedWorkspace { workspace, api_key, personal_access_token, devices })
+    Ok(CreatedWorkspace { workspace, api_key, person, devices })
+}
+
+/// Returns the person to whom a new workspace with this id belongs, who stays until the transaction ends.
+async fn person(tx: &mut PgConnection, ids: &Ids, workspace_id: Uuid, owner: Owner) -> Result<Person> {
+    let personal_access_token = match owner {
+        Owner::Existing(person_id) => {
+            return persons::lock(tx, person_id).await?.ok_or(caller::NO_METHOD_SUCCEEDED);
+        }
+        Owner::WithToken(token) => token,
+        Owner::New => ids.credential("personal_access_token", "seam_at1", workspace_id),
+    };
+    let person_id = ids.id("person", workspace_id, 0, machine_now());
+    persons::find_or_insert(tx, Person { person_id, personal_access_token }).await
 }
 
 /// Sets the duration of one programming operation in a workspace; `None`: until a client ends it manually.
@@ -289,12 +341,6 @@ pub(crate) async fn set_programming(app: &App, workspace_id: Uuid, duration: Opt
     work.run(false).await?;
     work.finish(app).await?;
     Ok(())
-}
-
-/// Returns a credential of this kind in Seam's format.
-fn token(ids: &Ids, workspace_id: Uuid, kind: &str, prefix: &str) -> String {
-    let short = ids.token(&format!("{kind} short"), workspace_id, 4);
-    format!("{prefix}{short}_{}", ids.token(kind, workspace_id, 24))
 }
 
 /// Returns the seed for a workspace that has none of its own; `None` if the server has no seed. The seed is derived

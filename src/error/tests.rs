@@ -1,6 +1,6 @@
 //! The text, status and type of every error, under snapshot.
 
-use super::{Error, Resource, Unavailable};
+use super::{CredentialError, Error, Resource, Unavailable};
 use crate::clock::from_iso;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -29,8 +29,17 @@ fn errors() -> Vec<Error> {
             access_code_id: id,
             hint: "The hint",
         },
-        Error::InvalidClientSessionToken,
-        Error::ClientSessionNotFound,
+        CredentialError::InvalidClientSessionToken.into(),
+        CredentialError::ClientSessionNotFound.into(),
+        CredentialError::ClientSessionRevoked.into(),
+        CredentialError::ClientSessionExpired.into(),
+        CredentialError::InvalidPublishableKey.into(),
+        CredentialError::PublishableKeyNotFound.into(),
+        CredentialError::PublishableKeyDisabled.into(),
+        CredentialError::PublishableKeyRequiresUserIdentifierKey.into(),
+        CredentialError::PublishableKeysMustCreateEmptyClientSessions.into(),
+        CredentialError::ClientSessionTokenAlreadyExists.into(),
+        CredentialError::WorkspaceNotSandbox.into(),
         Error::NoSuchPath { method: "GET".to_owned(), path: "/nothing".to_owned(), contract: "/openapi.json" },
         Error::NotImplemented("/thermostats/list".to_owned()),
         Error::MethodNotAllowed("GET, POST".to_owned()),
@@ -73,14 +82,18 @@ fn error_messages_with_their_status_and_type() {
     let resources = [
         Resource::ActionAttempt,
         Resource::BackupAccessCode,
+        Resource::ClientSession,
         Resource::CodeOnLock,
+        Resource::ConnectWebview,
         Resource::ConnectedAccount,
+        Resource::Customer,
         Resource::Device,
         Resource::Event,
         Resource::Fault,
         Resource::HttpFault,
         Resource::Snapshot,
         Resource::Webhook,
+        Resource::UserIdentity,
         Resource::WebhookDelivery,
         Resource::Workspace,
     ];

@@ -257,13 +257,11 @@ impl Fixture {
         let accounts = list(spec.shift_remove("connected_accounts"));
         let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
         let publishable_key = text(spec.shift_remove("publishable_key"));
-        let personal_access_token = text(spec.shift_remove("personal_access_token"));
         let create: Create = Create::deserialize(Value::Object(spec)).map_err(|error| at(error.into()))?;
         let mut params = create.read(config).map_err(at)?;
         // The schema requires the id.
         let workspace_id = params.workspace_id.unwrap_or_default();
         params.publishable_key = publishable_key;
-        params.personal_access_token = personal_access_token;
         for (number, account) in accounts.into_iter().enumerate() {
             let location = format!("{location}.connected_accounts[{number}]");
             let account = AccountSpec::deserialize(account).map_err(|error| mistake_of(&location, error.into()))?;
@@ -325,16 +323,7 @@ impl Fixture {
             }
         }
         let clock = params.clock;
-        let has_chosen_tokens = (params.api_key.is_some(), params.personal_access_token.is_some());
-        let created = create_in(&mut tx, config, params).await.map_err(|error| match (error, has_chosen_tokens) {
-            // Both tokens are in one table, and the database does not report which of them is in use.
-            (Error::InUse("api_key"), (false, true)) => Failure::at(location, Error::InUse("personal_access_token")),
-            (Error::InUse("api_key"), (true, true)) => {
-                let message = "its api_key or personal_access_token is in use on this server, by another workspace";
-                Failure::Mistake((location.to_owned(), message.to_owned()))
-            }
-            (error, _) => Failure::at(location, error),
-        })?;
+        let created = create_in(&mut tx, config, params).await.map_err(|error| Failure::at(location, error))?;
         let device_ids: Vec<Uuid> = created.devices.iter().map(|device| device.device_id).collect();
         let tx = put_unmanaged(tx, &created.workspace, location, &device_ids, &self.codes).await?;
         let mut tx = put_managed(tx, &created.workspace, location, &device_ids, self.codes).await?;

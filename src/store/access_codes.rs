@@ -12,8 +12,8 @@ mod write;
 
 pub(crate) use self::due::{DueOn, claim_due, claim_newly_due, claimed_codes, claimed_devices, longest_due};
 pub(crate) use self::locks::{
-    LockedAccessCodes, PinChange, delete_pin_groups, lock_access_codes, lock_devices, lock_pin_group, lock_pin_groups,
-    members, pin_groups, set_pin_groups,
+    LockedAccessCodes, PinChange, accounts_of_pin_groups, delete_pin_groups, lock_access_codes, lock_devices,
+    lock_pin_group, lock_pin_groups, members, pin_groups, set_pin_groups,
 };
 pub(crate) use self::reservations::{
     PinQuery, entries_with_pins, entry_counts, offline_on_devices, reservations_of_codes, reservations_on_devices,

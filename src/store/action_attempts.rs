@@ -23,7 +23,7 @@ row! {
         fixed {
             workspace_id: Uuid,
             action_type: String,
-            device_id: Uuid,
+            device_id: Option<Uuid>,
             access_code_id: Option<Uuid>,
             created_at: Timestamp,
         }
@@ -41,13 +41,37 @@ impl From<NewActionAttempt> for ActionAttemptRow {
             action_attempt_id: attempt.action_attempt_id,
             workspace_id: attempt.workspace_id,
             action_type: attempt.action_type.to_owned(),
-            device_id: attempt.device_id,
+            device_id: Some(attempt.device_id),
             access_code_id: attempt.access_code_id,
             created_at: attempt.created_at,
             resolved_at: attempt.resolved_at,
             outcome: attempt.outcome.map(Json),
         }
     }
+}
+
+/// Inserts a resolved action attempt of a workspace, which belongs to no device.
+pub(crate) async fn insert_of_workspace(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    (action_attempt_id, action_type): (Uuid, &str),
+    now: Timestamp,
+    outcome: StoredOutcome,
+) -> Result<()> {
+    let attempt = ActionAttemptRow {
+        action_attempt_id,
+        workspace_id,
+        action_type: action_type.to_owned(),
+        device_id: None,
+        access_code_id: None,
+        created_at: now,
+        resolved_at: Some(now),
+        outcome: Some(Json(outcome)),
+    };
+    let mut query = QueryBuilder::new("");
+    ActionAttemptRow::push_insert(&mut query, [attempt]);
+    query.build().execute(tx).await?;
+    Ok(())
 }
 
 /// Filter of action attempts; a field that is `None` does not restrict.

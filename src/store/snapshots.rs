@@ -15,7 +15,7 @@ use self::check::{Column, Columns, is_in_snapshot};
 use self::conflict::{in_use, rejection};
 use self::document::{Clock, Document, FORMAT, VERSION};
 use self::raw::Items;
-use self::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
+use self::tables::{TABLES, Table, WORKSPACE, columns_left_out};
 use super::access_codes::{self, StoredCode};
 use super::{accounts, devices, webhook_deliveries, webhooks, workspaces};
 use crate::clock::{Timestamp, iso, to_iso};
@@ -36,9 +36,9 @@ use uuid::Uuid;
 
 /// Expression for a `select`: the workspace `$1` with the clock `$2` as a document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-    let left_out = COLUMNS_LEFT_OUT.join(",");
+    let left_out = |table: &Table| columns_left_out(table.name).collect::<Vec<_>>().join(",");
     let rows = |table: &Table| {
-        let Table { name, order, .. } = table;
+        let (Table { name, order, .. }, left_out) = (table, left_out(table));
         format!(
             "'{name}', coalesce((select json_agg(to_jsonb(t) - '{{{left_out}}}'::text[] order by {order})
                                  from {name} t where workspace_id = $1), '[]')"
@@ -47,8 +47,9 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let tables: Vec<String> = TABLES.iter().map(rows).collect();
     format!(
         "json_build_object('format', '{FORMAT}', 'version', {VERSION}, 'workspace_id', $1::uuid, 'clock', $2::text::json,
-             'workspace', (select to_jsonb(t) - '{{{left_out}}}'::text[] from workspace t where workspace_id = $1),
+             'workspace', (select to_jsonb(t) - '{{{}}}'::text[] from workspace t where workspace_id = $1),
              'tables', json_build_object({}))",
+        left_out(&WORKSPACE),
         tables.join(", ")
     )
 });
@@ -260,7 +261,7 @@ pub(crate) async fn columns(tx: &mut PgConnection) -> Result<Columns> {
     .fetch_all(tx)
     .await?;
     let mut columns = Columns::new();
-    for column in found.into_iter().filter(|column| is_in_snapshot(&column.name)) {
+    for column in found.into_iter().filter(|column| is_in_snapshot(&column.table, &column.name)) {
         columns.entry(column.table.clone()).or_default().push(column);
     }
     Ok(columns)

@@ -1,6 +1,12 @@
-//! SQL of workspaces, their credentials, clocks and settings.
+//! SQL of workspaces, their API keys, clocks and settings.
 
-use super::webhook_deliveries;
+mod lookup;
+
+pub(crate) use self::lookup::{
+    ProfileUpdate, WorkspaceRow, by_id, of_api_key, of_person, of_publishable_key, of_token, update_profile,
+};
+
+use super::{persons, webhook_deliveries};
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::rate_limit::RateLimits;
 use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
@@ -13,61 +19,6 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, QueryBuilder};
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
-
-/// Row of the rarely changing part of a workspace.
-#[derive(sqlx::FromRow)]
-struct WorkspaceRow {
-    workspace_id: Uuid,
-    name: String,
-    is_sandbox: bool,
-    publishable_key: String,
-    seed: Option<String>,
-    has_http_faults: bool,
-    is_strict: bool,
-}
-
-impl From<WorkspaceRow> for Workspace {
-    fn from(row: WorkspaceRow) -> Self {
-        Self {
-            workspace_id: row.workspace_id,
-            name: row.name,
-            is_sandbox: row.is_sandbox,
-            publishable_key: row.publishable_key,
-            ids: Ids::of(row.seed.as_deref()),
-            has_http_faults: row.has_http_faults,
-            is_strict: row.is_strict,
-        }
-    }
-}
-
-/// Returns the workspace that has this token. `kind` is the kind of the credential: `api_key` or
-/// `personal_access_token`.
-pub(crate) async fn of_token(pool: &Pool, kind: &str, token: &str) -> Result<Option<Workspace>> {
-    let row = sqlx::query_as!(
-        WorkspaceRow,
-        "select w.workspace_id, w.name, w.is_sandbox, w.publishable_key, w.seed, w.has_http_faults, w.is_strict
-         from credential c join workspace w using (workspace_id)
-         where c.token = $1 and c.kind = $2",
-        token,
-        kind
-    )
-    .fetch_optional(pool.for_workspace(Uuid::nil()))
-    .await?;
-    Ok(row.map(Workspace::from))
-}
-
-/// Returns the workspace with this id.
-pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
-    let row = sqlx::query_as!(
-        WorkspaceRow,
-        "select workspace_id, name, is_sandbox, publishable_key, seed, has_http_faults, is_strict
-         from workspace where workspace_id = $1",
-        workspace_id
-    )
-    .fetch_optional(pool.for_workspace(workspace_id))
-    .await?;
-    Ok(row.map(Workspace::from))
-}
 
 /// New workspace.
 #[derive(Debug)]
@@ -83,10 +34,11 @@ pub(crate) struct NewWorkspace<'a> {
     /// Machine time after which the workspace may be removed; `None`: never.
     pub expires_at: Option<Timestamp>,
     pub api_key: &'a str,
-    pub personal_access_token: &'a str,
+    /// Person to whom the workspace belongs.
+    pub person_id: Uuid,
 }
 
-/// Inserts a workspace and its credentials.
+/// Inserts a workspace and its API key.
 ///
 /// # Errors
 /// [`Error::InUse`] if a unique value, such as the id, the seed or a key, is already in use.
@@ -95,8 +47,9 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
     sqlx::query!(
         "insert into workspace (workspace_id, name, is_sandbox, publishable_key, seed, created_at, programming_ms,
                                 clock_mode, clock_at, clock_since, clock_rate, expires_at, slow_after_ms,
-                                keeps_expired, allow_same_code_in_disjoint_windows, refuse_begun_windows)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+                                keeps_expired, allow_same_code_in_disjoint_windows, refuse_begun_windows, person_id,
+                                connect_partner_name, connect_webview_customization, organization_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
         new.workspace.workspace_id,
         new.workspace.name,
         new.workspace.is_sandbox,
@@ -113,16 +66,18 @@ pub(crate) async fn insert(tx: &mut PgConnection, new: &NewWorkspace<'_>) -> Res
         new.settings.keeps_expired,
         new.settings.same_code == SameCode::InDisjointWindows,
         new.settings.refuse_begun_windows,
+        new.person_id,
+        new.workspace.connect_partner_name,
+        Json(&new.workspace.connect_webview_customization) as _,
+        new.workspace.organization_id,
     )
     .execute(&mut *tx)
     .await
     .map_err(insert_error)?;
     sqlx::query!(
-        "insert into credential (workspace_id, token, kind)
-         values ($1, $2, 'api_key'), ($1, $3, 'personal_access_token')",
+        "insert into credential (workspace_id, token) values ($1, $2)",
         new.workspace.workspace_id,
         new.api_key,
-        new.personal_access_token,
     )
     .execute(tx)
     .await
@@ -327,7 +282,11 @@ pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     tx.allow_long().await?;
     // A device may have been added meanwhile.
     delete_devices(&mut tx, workspace_id).await?;
-    sqlx::query!("delete from workspace where workspace_id = $1", workspace_id).execute(&mut *tx).await?;
+    let person_id =
+        sqlx::query_scalar!("delete from workspace where workspace_id = $1 returning person_id", workspace_id)
+            .fetch_one(&mut *tx)
+            .await?;
+    persons::delete_without_workspaces(&mut tx, person_id).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -395,18 +354,18 @@ pub(crate) struct ListedRow {
     /// Machine time after which the workspace may be removed; `None`: never.
     pub expires_at: Option<Timestamp>,
     pub api_key: Option<String>,
-    pub personal_access_token: Option<String>,
+    /// Person to whom the workspace belongs.
+    pub person_id: Uuid,
+    pub personal_access_token: String,
 }
 
 /// Returns all workspaces, or only the given one, in the order of their creation.
 pub(crate) async fn list(pool: &Pool, only: Option<Uuid>) -> Result<Vec<ListedRow>> {
-    let token = |kind| {
-        format!("(select min(token) from credential c where c.workspace_id = w.workspace_id and c.kind = '{kind}')")
-    };
     let mut query = QueryBuilder::new("select ");
     query.push(WorkspaceSettingsRow::COLUMNS).push(", w.name, w.publishable_key, w.created_at, w.expires_at, ");
-    query.push(token("api_key")).push(" as api_key, ");
-    query.push(token("personal_access_token")).push(" as personal_access_token from workspace w");
+    query.push("(select min(token) from credential c where c.workspace_id = w.workspace_id) as api_key, w.person_id, ");
+    query.push("(select personal_access_token from person p where p.person_id = w.person_id) as personal_access_token");
+    query.push(" from workspace w");
     if let Some(workspace_id) = only {
         query.push(" where w.workspace_id = ").push_bind(workspace_id);
     }
@@ -448,6 +407,17 @@ pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<
 /// Returns the ordinal of the next workspace that has neither a chosen seed nor a chosen id, counting from 1.
 pub(crate) async fn next_unseeded_ordinal(tx: &mut PgConnection) -> Result<i64> {
     let ordinal: i64 = sqlx::query_scalar("select nextval('seedless_workspace')").fetch_one(tx).await?;
+    Ok(ordinal)
+}
+
+/// Returns the ordinal of the next reset of a workspace by `/workspaces/reset_sandbox`. The workspace must be locked.
+pub(crate) async fn next_reset(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i64> {
+    let ordinal = sqlx::query_scalar!(
+        "update workspace set resets_made = resets_made + 1 where workspace_id = $1 returning resets_made - 1 as \"ordinal!\"",
+        workspace_id
+    )
+    .fetch_one(tx)
+    .await?;
     Ok(ordinal)
 }
 

@@ -72,7 +72,7 @@ fn authentication_failures_have_the_messages_of_seam() {
         let nothing = "No authentication methods succeeded";
         let no_key = "API Key not found";
         let no_token = "Access token not found";
-        let cases: [(&[(&str, &str)], &str); 15] = [
+        let cases: [(&[(&str, &str)], &str); 16] = [
             (&[], nothing),
             (&[("authorization", "")], nothing),
             (&[("authorization", "Bearer ")], nothing),
@@ -81,6 +81,10 @@ fn authentication_failures_have_the_messages_of_seam() {
             (&[("authorization", &basic)], nothing),
             (&[("authorization", &publishable_key)], nothing),
             (&[("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x")], nothing),
+            (
+                &[("authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.x"), ("seam-workspace", &workspace.workspace_id)],
+                "Session not found",
+            ),
             (&[("authorization", &access_token)], nothing),
             (&[("authorization", &access_token), ("seam-workspace", "")], nothing),
             (&[("authorization", "Bearer seam_test_nobodys")], no_key),
@@ -410,8 +414,7 @@ fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
             "/devices/update",
             "/devices/unmanaged/list",
             "/devices/unmanaged/get",
-            "/workspaces/list",
-            "/client_sessions/create",
+            "/acs/users/list",
             "/connected_accounts/list",
         ] {
             for method in ["GET", "POST", "PATCH", "DELETE"] {

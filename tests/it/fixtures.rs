@@ -268,7 +268,6 @@ fn values_in_use_in_the_file_or_on_the_server_are_named_by_path() {
             (second("api_key", first["api_key"].clone()), "api_key"),
             (second("publishable_key", first["publishable_key"].clone()), "publishable_key"),
             (second("seed", first["seed"].clone()), "seed"),
-            (second("personal_access_token", first["personal_access_token"].clone()), "personal_access_token"),
             (second("locks", lock), "locks[1].device_id"),
             (second("connected_accounts", account), "connected_accounts[0].connected_account_id"),
         ];

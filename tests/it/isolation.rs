@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "this is a test")]
 
+mod routes;
+
 use crate::support::{TestWorkspace, post_as, run};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("domain", &["domain"]),
     ("store", &["store"]),
     ("engine", &["engine"]),
-    ("edge", &["api::body", "api::caller", "api::edge", "api::http_faults"]),
+    ("edge", &["api::body", "api::caller", "api::console_session", "api::edge", "api::http_faults"]),
     ("delivery", &["delivery"]),
     ("api", &["api"]),
     ("control", &["control"]),

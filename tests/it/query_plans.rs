@@ -100,6 +100,37 @@ fn statements_that_scan(plans: &[(String, Vec<String>)]) -> Vec<String> {
     scanning
 }
 
+/// Sends requests with each kind of credential, and those that create and change client sessions.
+async fn send_requests_of_credentials(server: &mut SmallServer, created: &Value) {
+    let api_key = server.api_key.clone();
+    let account = &created["devices"][0]["connected_account_id"];
+    let params = json!({ "user_identifier_key": "jane", "connected_account_ids": [account] });
+    let session = server.post("/client_sessions/create", params).await["client_session"].clone();
+    let id = json!({ "client_session_id": session["client_session_id"] });
+    server.post("/client_sessions/get", id.clone()).await;
+    server.post("/client_sessions/get_or_create", json!({ "user_identifier_key": "jane" })).await;
+    server.post("/client_sessions/list", json!({ "without_user_identifier_key": true })).await;
+    let grant = json!({ "user_identifier_key": "jane", "connected_account_ids": [created["devices"][1]["connected_account_id"]] });
+    server.post("/client_sessions/grant_access", grant).await;
+    session["token"].as_str().unwrap().clone_into(&mut server.api_key);
+    server.post("/devices/list", json!({})).await;
+    let key = json!({ "device_id": created["devices"][0]["device_id"], "common_code_key": "of a session" });
+    server.post("/access_codes/create", key).await;
+    server.api_key = api_key;
+    server.post("/client_sessions/revoke", id.clone()).await;
+    server.post("/client_sessions/delete", id).await;
+    server.post("/workspaces/update", json!({ "name": "Plans" })).await;
+    server.post("/workspaces/reset_sandbox", json!({})).await;
+    let api_key = std::mem::take(&mut server.api_key);
+    created["personal_access_token"].as_str().unwrap().clone_into(&mut server.api_key);
+    server.post("/workspaces/list", json!({})).await;
+    let created = server.post("/workspaces/create", json!({ "name": "Another" })).await;
+    server.api_key.clear();
+    let workspace_id = created["workspace"]["workspace_id"].clone();
+    server.post("/_emulator/workspaces/delete", json!({ "workspace_id": workspace_id })).await;
+    server.api_key = api_key;
+}
+
 #[test]
 fn statements_find_their_rows_by_a_condition_on_an_index() {
     run(async {
@@ -194,6 +225,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.send("GET", "/_emulator/snapshots/export", json!({ "snapshot_id": imported })).await;
         server.post("/_emulator/snapshots/list", json!({})).await;
         server.post("/_emulator/workspaces/reset", json!({})).await;
+        send_requests_of_credentials(&mut server, &created).await;
         server.post("/_emulator/snapshots/restore", json!({ "snapshot_id": snapshot })).await;
         server.post("/_emulator/snapshots/delete", json!({ "snapshot_id": snapshot })).await;
         latchkey::testing::engine::retention::remove_older_than(&server.app, TimeDelta::days(1)).await.unwrap();

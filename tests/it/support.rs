@@ -25,6 +25,9 @@ pub(crate) const START: &str = "2026-03-02T12:00:00.000Z";
 /// A device id that no workspace has.
 pub(crate) const UNKNOWN: &str = "00000000-0000-4000-8000-00000000dead";
 
+/// Secret of the test server for console sessions.
+pub(crate) const CONSOLE_SESSION_SECRET: &str = "console sessions of the tests";
+
 struct Server {
     runtime: Runtime,
     app: App,
@@ -38,6 +41,7 @@ fn server() -> &'static Server {
         let webhooks = ["--webhook-retry-scale", "0.00001", "--webhook-timeout", "PT1S"];
         let mut config = Config::parse_from(["latchkey", "--ephemeral"].into_iter().chain(webhooks));
         config.settings.database_connections = 24;
+        config.settings.console_session_secret = Some(CONSOLE_SESSION_SECRET.to_owned());
         let database = Database::open(&config).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
         let pool = runtime

@@ -1,6 +1,7 @@
 //! Callers that may see only one connected account: for them, the data of other accounts does not exist.
 //!
-//! No credential restricts its caller yet, so that these tests call the functions below HTTP that list and change data.
+//! These tests call the functions below HTTP that list and change data. `client_sessions.rs` and `isolation/routes.rs`
+//! test the same through HTTP.
 
 use crate::access_codes::on_lock;
 use crate::support::{TestWorkspace, app, run};

@@ -2,6 +2,7 @@
 
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;
+pub(crate) mod client_session;
 pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod webhook;

@@ -35,6 +35,9 @@ pub(super) struct Group {
     pub(super) has_members: bool,
     /// True if the PIN is new and must be written.
     pub(super) is_changed: bool,
+    /// Connected accounts of the codes in the group. Without those of existing codes if every caller of the batch sees
+    /// all accounts.
+    pub(super) account_ids: BTreeSet<Uuid>,
 }
 
 /// Data that decides a batch, with the devices locked, and the decisions so far.
@@ -74,8 +77,21 @@ impl CreateBatch {
             let keys: Vec<String> = keys.into_iter().map(str::to_owned).collect();
             access_codes::lock_pin_groups(&mut tx, workspace_id, &keys).await?;
             for group in access_codes::pin_groups(&mut tx, workspace_id, &keys).await? {
-                let state = Group { code: group.code, has_members: group.has_members, is_changed: false };
+                let state = Group {
+                    code: group.code,
+                    has_members: group.has_members,
+                    is_changed: false,
+                    account_ids: BTreeSet::new(),
+                };
                 groups.insert(group.common_code_key, state);
+            }
+            let is_restricted = |command: &CreateCommand| command.visibility.connected_account_ids.is_some();
+            if commands.iter().any(is_restricted) {
+                for (key, account_id) in access_codes::accounts_of_pin_groups(&mut tx, workspace_id, &keys).await? {
+                    if let Some(group) = groups.get_mut(&key) {
+                        group.account_ids.insert(account_id);
+                    }
+                }
             }
         }
         let device_ids: BTreeSet<Uuid> =
@@ -166,10 +182,24 @@ impl CreateBatch {
         if command.device_ids.iter().any(|id| self.work.codes.device(*id).is_ok_and(is_hidden)) {
             return Err(Error::NotFound(Resource::Device));
         }
+        self.check_group_is_visible(command)?;
         command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
         let access_code_ids = self.assign(command)?;
         command.device_ids.iter().for_each(|device_id| self.recent.add(*device_id));
         Ok(access_code_ids)
+    }
+
+    /// Rejects a `common_code_key` of codes that the caller may not see: the new code would reveal their PIN.
+    fn check_group_is_visible(&self, command: &CreateCommand) -> Result<()> {
+        let group = command.params.common_code_key.as_ref().and_then(|key| self.groups.get(key));
+        if group.is_some_and(|group| group.account_ids.iter().any(|id| !command.visibility.covers(*id))) {
+            return Err(Error::Conflict(
+                "this common_code_key is in use in the workspace, by access codes that the client session cannot \
+                 access. Choose another."
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Chooses PINs for all codes of one request and adds them.
@@ -220,7 +250,8 @@ impl CreateBatch {
             }
         };
         if let (Some(key), Some(shared)) = (&key, assigned.iter().find(|assigned| assigned.is_shared)) {
-            self.join_group(key, &shared.code);
+            let account_ids = in_order.iter().map(|locked| locked.device.connected_account_id).collect();
+            self.join_group(key, &shared.code, account_ids);
         }
         let mut access_code_ids = Vec::with_capacity(assigned.len());
         for (device_id, assigned) in command.device_ids.iter().zip(assigned) {
@@ -257,11 +288,14 @@ impl CreateBatch {
         Ok(())
     }
 
-    /// Registers that the group of this key has a code, with this PIN. Creates the group if it does not exist.
-    fn join_group(&mut self, key: &str, code: &str) {
+    /// Registers that the group of this key has codes of these accounts, with this PIN. Creates the group if it does not
+    /// exist.
+    fn join_group(&mut self, key: &str, code: &str, mut account_ids: BTreeSet<Uuid>) {
         let is_changed =
             self.groups.get(key).is_none_or(|group| group.is_changed || group.code.as_deref() != Some(code));
-        self.groups.insert(key.to_owned(), Group { code: Some(code.to_owned()), has_members: true, is_changed });
+        account_ids.extend(self.groups.get(key).into_iter().flat_map(|group| &group.account_ids));
+        let group = Group { code: Some(code.to_owned()), has_members: true, is_changed, account_ids };
+        self.groups.insert(key.to_owned(), group);
     }
 
     /// Returns a new code on one device, with this PIN and `common_code_key`.

@@ -155,6 +155,27 @@ pub(crate) async fn pin_groups(tx: &mut PgConnection, workspace_id: Uuid, keys: 
     Ok(groups)
 }
 
+/// Returns the connected accounts of the codes in the groups of these keys, as pairs of a key and an account. Must be
+/// called with the groups locked.
+pub(crate) async fn accounts_of_pin_groups(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    keys: &[String],
+) -> Result<Vec<(String, Uuid)>> {
+    let found = sqlx::query!(
+        r#"select distinct wanted.key as "key!", d.connected_account_id as "connected_account_id!"
+           from unnest($2::text[]) as wanted(key)
+           cross join lateral (select * from access_code where common_code_key = wanted.key offset 0) as a
+           cross join lateral (select connected_account_id from device where device_id = a.device_id offset 0) as d
+           where a.gone_at is null and a.workspace_id is not distinct from $1"#,
+        workspace_id,
+        keys,
+    )
+    .fetch_all(tx)
+    .await?;
+    Ok(found.into_iter().map(|row| (row.key, row.connected_account_id)).collect())
+}
+
 /// Sets the PINs of groups, and creates missing groups.
 pub(crate) async fn set_pin_groups(
     tx: &mut PgConnection,

@@ -3,7 +3,7 @@
 use super::consistency::Consistency;
 use super::document::{Document, DocumentError};
 use super::raw;
-use super::tables::{COLUMNS_LEFT_OUT, TABLES, Table, WORKSPACE};
+use super::tables::{TABLES, Table, WORKSPACE, columns_left_out};
 use super::writer::DocumentWriter;
 use crate::clock::{Timestamp, from_iso, to_iso};
 use chrono::DateTime;
@@ -267,6 +267,6 @@ fn check_instants(value: &Value) -> Result<(), DocumentError> {
 }
 
 /// Returns true if the column is part of a snapshot.
-pub(crate) fn is_in_snapshot(column: &str) -> bool {
-    !COLUMNS_LEFT_OUT.contains(&column)
+pub(crate) fn is_in_snapshot(table: &str, column: &str) -> bool {
+    columns_left_out(table).all(|left_out| left_out != column)
 }

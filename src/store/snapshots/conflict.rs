@@ -21,11 +21,16 @@ pub(super) fn rejection(error: Error) -> Error {
     let (state, constraint) =
         (database_error.code().unwrap_or_default(), database_error.constraint().unwrap_or_default());
     // Ids and seeds are unique on the whole server, so another workspace uses the value.
-    let is_of_the_server = constraint == "workspace_seed_key" || constraint.ends_with("_pkey");
+    let is_of_the_server =
+        constraint == "workspace_seed_key" || constraint == "client_session_token_key" || constraint.ends_with("_pkey");
     match state.get(..2) {
         Some("23") if database_error.is_unique_violation() && is_of_the_server => {
-            let table = constraint.strip_suffix("_pkey");
-            in_use(&table.map_or_else(|| "seed".to_owned(), |table| format!("{table}_id")))
+            let value = match constraint {
+                "workspace_seed_key" => "seed".to_owned(),
+                "client_session_token_key" => "token of a client session".to_owned(),
+                _ => constraint.replace("_pkey", "_id"),
+            };
+            in_use(&value)
         }
         // A value violates a constraint, does not fit its type, or exceeds a size limit.
         Some("22" | "23" | "54") => Error::invalid("snapshot", format!("The database rejects it: {database_error}")),

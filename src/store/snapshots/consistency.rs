@@ -62,8 +62,12 @@ fn account_of_event(event: &Value) -> Option<&str> {
 }
 
 /// Counters in the row of the workspace, with the tables that they count.
-const WORKSPACE_COUNTERS: [(&str, &str); 3] =
-    [("faults_made", "fault"), ("http_faults_made", "http_fault"), ("webhooks_made", "webhook")];
+const WORKSPACE_COUNTERS: [(&str, &str); 4] = [
+    ("faults_made", "fault"),
+    ("http_faults_made", "http_fault"),
+    ("webhooks_made", "webhook"),
+    ("client_sessions_made", "client_session"),
+];
 
 /// Checks across rows. The data is gathered row by row.
 pub(crate) struct Consistency {

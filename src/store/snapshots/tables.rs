@@ -42,11 +42,11 @@ pub const WORKSPACE: Table = Table {
     order: "workspace_id",
     updates_in_place: true,
     references: &[],
-    checks: &[("rate_limits", is::<RateLimits>)],
+    checks: &[("rate_limits", is::<RateLimits>), ("connect_webview_customization", is::<Map<String, Value>>)],
 };
 
 /// Tables of a workspace. A table comes after the tables that it refers to.
-pub const TABLES: [Table; 9] = [
+pub const TABLES: [Table; 10] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
@@ -137,34 +137,54 @@ pub const TABLES: [Table; 9] = [
         references: &[],
         checks: &[],
     },
+    Table {
+        name: "client_session",
+        key: "client_session_id",
+        order: "sequence",
+        updates_in_place: false,
+        // The accounts are not checked: a session may have access to an account that was deleted.
+        references: &[],
+        checks: &[],
+    },
 ];
 
 /// Tables with a `workspace_id` that are not part of a snapshot: credentials do not change, a snapshot does not contain
 /// snapshots, and a restore deletes all webhook deliveries, so that no event is sent again.
 pub const LEFT_OUT: [&str; 3] = ["credential", "snapshot", "webhook_delivery"];
 
-/// Columns that are not part of a snapshot. A restore does not change the identity and the lifetime of the workspace,
-/// nor the number of its snapshots. The clock is a separate member of the document. `sequence` is generated again, in
-/// the order of the rows. `wake_at` is computed from `due_at` and the clock. The secret of a webhook is a credential, and
-/// the state of its receiver and its lease belong to the machine's time.
-pub(crate) const COLUMNS_LEFT_OUT: [&str; 16] = [
-    "workspace_id",
+/// Columns that are not part of a snapshot, in any table. `sequence` is generated again, in the order of the rows.
+/// `wake_at` is computed from `due_at` and the clock.
+const COLUMNS_LEFT_OUT: [&str; 3] = ["workspace_id", "sequence", "wake_at"];
+
+/// Further columns of the workspace that are not part of a snapshot. A restore does not change the identity, the owner
+/// and the lifetime of the workspace, nor the number of its snapshots and resets. The clock is a separate member of the
+/// document.
+const WORKSPACE_COLUMNS_LEFT_OUT: [&str; 10] = [
     "is_sandbox",
     "publishable_key",
+    "person_id",
     "expires_at",
     "snapshots_made",
+    "resets_made",
     "clock_mode",
     "clock_at",
     "clock_since",
     "clock_rate",
-    "sequence",
-    "wake_at",
-    "secret",
-    "failing_since",
-    "disabled_at",
-    "leased_by",
-    "leased_until",
 ];
+
+/// Further columns of a webhook that are not part of a snapshot. The secret is a credential, and the state of the
+/// receiver and the lease belong to the machine's time.
+const WEBHOOK_COLUMNS_LEFT_OUT: [&str; 5] = ["secret", "failing_since", "disabled_at", "leased_by", "leased_until"];
+
+/// Returns the columns of a table that are not part of a snapshot.
+pub(crate) fn columns_left_out(table: &str) -> impl Iterator<Item = &'static str> {
+    let further: &[&str] = match table {
+        "workspace" => &WORKSPACE_COLUMNS_LEFT_OUT,
+        "webhook" => &WEBHOOK_COLUMNS_LEFT_OUT,
+        _ => &[],
+    };
+    COLUMNS_LEFT_OUT.iter().chain(further).copied()
+}
 
 fn is<T: DeserializeOwned>(value: &Value) -> Result<(), String> {
     T::deserialize(value).map(drop).map_err(|error| error.to_string())

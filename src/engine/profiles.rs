@@ -1,0 +1,69 @@
+//! Workspaces of `/workspaces/create`, and the properties that `/workspaces/update` changes.
+
+use super::app::App;
+use super::workspaces::{CreatedWorkspace, Owner, Profile, WorkspaceParams, create};
+use crate::clock::machine_now;
+use crate::domain::workspace::SameCode;
+use crate::error::{Error, Resource, Result};
+use crate::ids::Ids;
+use crate::store::workspaces::{self, ProfileUpdate};
+use std::collections::BTreeSet;
+use uuid::Uuid;
+
+/// Creates a workspace that belongs to a person, without devices. Its clock and settings are those of the server.
+/// Without an organization, it gets that of the person's other workspaces, or a new one if they have none. If they have
+/// several, it gets none.
+///
+/// # Errors
+/// [`Error::Unauthorized`] if the person was deleted meanwhile.
+pub(crate) async fn create_for_person(
+    app: &App,
+    person_id: Uuid,
+    name: String,
+    mut profile: Profile,
+) -> Result<CreatedWorkspace> {
+    if profile.organization_id.is_none() {
+        let existing = workspaces::of_person(&app.pool, person_id, None).await?;
+        let organizations: BTreeSet<Uuid> = existing.iter().filter_map(|workspace| workspace.organization_id).collect();
+        // Derived on a server with a seed: the ids of the workspaces of the person do not change.
+        let ids = Ids::of(app.config.seed.as_deref());
+        profile.organization_id = match organizations.len() {
+            0 => Some(ids.id("organization", person_id, 0, machine_now())),
+            1 => organizations.first().copied(),
+            _ => None,
+        };
+    }
+    let config = &app.config;
+    let params = WorkspaceParams {
+        name: Some(name),
+        seed: None,
+        expires_at: None,
+        workspace_id: None,
+        api_key: None,
+        publishable_key: None,
+        owner: Owner::Existing(person_id),
+        profile,
+        clock: config.clock,
+        programming: config.programming.0,
+        keeps_expired: config.keep_expired_access_codes,
+        same_code: SameCode::of(config.allow_same_code_in_disjoint_windows),
+        refuse_begun_windows: config.refuse_begun_windows,
+        accounts: Vec::new(),
+        locks: Vec::new(),
+    };
+    create(app, params).await
+}
+
+/// Changes properties of a workspace.
+///
+/// # Errors
+/// [`Error::NotFound`] of the workspace.
+pub(crate) async fn update(app: &App, workspace_id: Uuid, update: ProfileUpdate) -> Result<()> {
+    let mut tx = app.pool.begin(workspace_id).await?;
+    if !workspaces::update_profile(&mut tx, workspace_id, update).await? {
+        return Err(Error::NotFound(Resource::Workspace));
+    }
+    tx.commit().await?;
+    app.workspaces.forget(workspace_id);
+    Ok(())
+}

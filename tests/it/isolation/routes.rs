@@ -1,0 +1,278 @@
+//! Isolation route by route: for the key of another workspace, and for a client session of another account, every route
+//! of the contract answers as if the thing that the request names did not exist.
+
+use crate::support::{Reply, TestWorkspace, UNKNOWN, post_as, run};
+use latchkey::testing::contract::{Contract, OPENAPI};
+use serde_json::{Value, json};
+
+/// A workspace with things of one account, which others must not see.
+struct Victim {
+    workspace: TestWorkspace,
+    /// Name of each thing in the requests below, with its id.
+    things: Vec<(&'static str, String)>,
+    /// Client session of another account of the same workspace.
+    session_token: String,
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("{value} is no text")).to_owned()
+}
+
+/// Returns true if the contract has the path.
+fn is_served(path: &str) -> bool {
+    Contract::parse(OPENAPI).unwrap().endpoint(path).is_some()
+}
+
+impl Victim {
+    async fn create() -> Self {
+        let locks = json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }]);
+        let workspace = TestWorkspace::with(locks).await;
+        let lock = workspace.lock(0);
+        let params = json!({ "device_id": lock, "code": "135790", "common_code_key": "staff", "name": "Secret guest" });
+        let created = workspace.post("/access_codes/create", params).await.ok();
+        let unmanaged = json!({ "device_id": lock, "code": "246801" });
+        let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok();
+        workspace.advance("PT1M").await;
+        let event =
+            json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": created["access_code"]["access_code_id"] });
+        let event = workspace.post("/events/list", event).await.ok();
+        let session = async |params: Value| {
+            workspace.post("/client_sessions/create", params).await.ok()["client_session"].clone()
+        };
+        let own = [workspace.devices[0]["connected_account_id"].clone()];
+        let own_session = session(json!({ "user_identifier_key": "jane", "connected_account_ids": own })).await;
+        let other = [workspace.devices[1]["connected_account_id"].clone()];
+        let session_token = text(&session(json!({ "connected_account_ids": other })).await["token"]);
+        let mut things = vec![
+            ("$device", lock),
+            ("$account", text(&own[0])),
+            ("$code", text(&created["access_code"]["access_code_id"])),
+            ("$unmanaged", text(&unmanaged["access_code"]["access_code_id"])),
+            ("$attempt", text(&created["action_attempt"]["action_attempt_id"])),
+            ("$event", text(&event["events"][0]["event_id"])),
+            ("$session", text(&own_session["client_session_id"])),
+            ("$workspace", workspace.workspace_id.clone()),
+        ];
+        for (name, path, params, pointer) in [
+            ("$webhook", "/webhooks/create", json!({ "url": "http://127.0.0.1:9/hook" }), "/webhook/webhook_id"),
+            ("$webview", "/connect_webviews/create", json!({}), "/connect_webview/connect_webview_id"),
+        ] {
+            if is_served(path) {
+                let created = workspace.post(path, params).await.ok();
+                things.push((name, text(created.pointer(pointer).unwrap())));
+            }
+        }
+        Self { workspace, things, session_token }
+    }
+
+    /// Returns a request that names the things of the victim, or with `exists: false` things that do not exist.
+    fn request(&self, template: &Value, exists: bool) -> Value {
+        let mut text = template.to_string();
+        for (name, id) in &self.things {
+            text = text.replace(name, if exists { id } else { UNKNOWN });
+        }
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Returns a response with the ids of the victim replaced, as if the request had named nothing that exists.
+    fn without_ids(&self, reply: &Reply) -> (u16, Value) {
+        let mut text = reply.body.to_string();
+        for (_, id) in &self.things {
+            text = text.replace(id, UNKNOWN);
+        }
+        (reply.status, serde_json::from_str(&text).unwrap())
+    }
+
+    /// Returns everything in the workspace.
+    async fn state(&self) -> Value {
+        self.workspace.get("/_emulator/snapshots/export").await.ok()["snapshot"]["tables"].clone()
+    }
+}
+
+/// Returns the requests to a path that name things of somebody else. A path whose response shows the things of the
+/// caller has a request without names too. Panics for a path that is not covered.
+fn requests(path: &str) -> Vec<Value> {
+    const SINCE: &str = "2000-01-01T00:00:00Z";
+    let one = |request: Value| vec![request];
+    match path {
+        "/access_codes/create" => {
+            vec![json!({ "device_id": "$device" }), json!({ "device_id": "$device", "code": "135790" })]
+        }
+        "/access_codes/create_multiple" => one(json!({ "device_ids": ["$device"] })),
+        "/access_codes/generate_code" | "/access_codes/simulate/create_unmanaged_access_code" => {
+            one(json!({ "device_id": "$device", "name": "x", "code": "4826" }))
+        }
+        "/access_codes/get" => {
+            vec![json!({ "access_code_id": "$code" }), json!({ "device_id": "$device", "code": "135790" })]
+        }
+        "/access_codes/unmanaged/get" => {
+            vec![json!({ "access_code_id": "$unmanaged" }), json!({ "device_id": "$device", "code": "246801" })]
+        }
+        "/access_codes/delete" | "/access_codes/get_timeline" | "/access_codes/pull_backup_access_code" => {
+            one(json!({ "access_code_id": "$code" }))
+        }
+        "/access_codes/list" => vec![
+            json!({ "device_id": "$device" }),
+            json!({ "access_code_ids": ["$code"] }),
+            json!({ "access_code_ids": ["$code"], "search": "guest" }),
+        ],
+        "/access_codes/unmanaged/list" => one(json!({ "device_id": "$device" })),
+        "/access_codes/report_device_constraints" => {
+            one(json!({ "device_id": "$device", "supported_code_lengths": [4] }))
+        }
+        "/access_codes/unmanaged/convert_to_managed" | "/access_codes/unmanaged/delete" => {
+            one(json!({ "access_code_id": "$unmanaged" }))
+        }
+        "/access_codes/unmanaged/update" => one(json!({ "access_code_id": "$unmanaged", "is_managed": true })),
+        "/access_codes/update" => one(json!({ "access_code_id": "$code", "name": "stolen", "code": "2468" })),
+        "/access_codes/update_multiple" => one(json!({ "common_code_key": "staff", "name": "stolen" })),
+        "/action_attempts/get" => one(json!({ "action_attempt_id": "$attempt" })),
+        "/action_attempts/list" => {
+            vec![json!({}), json!({ "device_id": "$device" }), json!({ "action_attempt_ids": ["$attempt"] })]
+        }
+        "/client_sessions/create" | "/client_sessions/get_or_create" => {
+            vec![json!({ "connected_account_ids": ["$account"] }), json!({ "connect_webview_ids": ["$webview"] })]
+        }
+        "/client_sessions/delete" | "/client_sessions/revoke" => one(json!({ "client_session_id": "$session" })),
+        "/client_sessions/get" => {
+            vec![json!({ "client_session_id": "$session" }), json!({ "user_identifier_key": "jane" })]
+        }
+        "/client_sessions/grant_access" => {
+            vec![json!({ "client_session_id": "$session" }), json!({ "user_identifier_key": "jane" })]
+        }
+        "/client_sessions/list" => vec![
+            json!({}),
+            json!({ "client_session_id": "$session" }),
+            json!({ "user_identifier_key": "jane" }),
+            json!({ "connect_webview_id": "$webview" }),
+        ],
+        "/connect_webviews/create" => Vec::new(),
+        "/connect_webviews/delete" | "/connect_webviews/get" => one(json!({ "connect_webview_id": "$webview" })),
+        "/connect_webviews/list" => one(json!({})),
+        "/connected_accounts/delete"
+        | "/connected_accounts/get"
+        | "/connected_accounts/simulate/disconnect"
+        | "/connected_accounts/sync" => one(json!({ "connected_account_id": "$account" })),
+        "/connected_accounts/list" => one(json!({})),
+        "/connected_accounts/update" => one(json!({ "connected_account_id": "$account", "display_name": "stolen" })),
+        "/devices/list" | "/devices/unmanaged/list" | "/locks/list" => vec![
+            json!({}),
+            json!({ "device_ids": ["$device"] }),
+            json!({ "connected_account_id": "$account" }),
+            json!({ "connected_account_ids": ["$account"] }),
+            json!({ "search": "August" }),
+            json!({ "connect_webview_id": "$webview" }),
+        ],
+        "/devices/list_device_providers" => Vec::new(),
+        "/devices/report_provider_metadata" => {
+            one(json!({ "devices": [{ "device_id": "$device", "provider_metadata": {} }] }))
+        }
+        "/devices/unmanaged/update" => one(json!({ "device_id": "$device", "is_managed": true })),
+        "/devices/update" => one(json!({ "device_id": "$device", "name": "stolen", "is_managed": false })),
+        "/devices/delete"
+        | "/devices/get"
+        | "/devices/unmanaged/get"
+        | "/locks/get"
+        | "/locks/lock_door"
+        | "/locks/unlock_door"
+        | "/locks/simulate/manual_lock_via_keypad"
+        | "/devices/simulate/connect"
+        | "/devices/simulate/connect_to_hub"
+        | "/devices/simulate/disconnect"
+        | "/devices/simulate/disconnect_from_hub"
+        | "/devices/simulate/remove" => one(json!({ "device_id": "$device" })),
+        "/devices/simulate/paid_subscription" => one(json!({ "device_id": "$device", "is_expired": true })),
+        "/locks/configure_auto_lock" => one(json!({ "device_id": "$device", "auto_lock_enabled": true })),
+        "/locks/simulate/keypad_code_entry" => one(json!({ "device_id": "$device", "code": "135790" })),
+        "/events/get" => vec![
+            json!({ "event_id": "$event" }),
+            json!({ "device_id": "$device", "event_type": "access_code.created" }),
+        ],
+        "/events/list" => vec![
+            json!({ "since": SINCE, "limit": 1000 }),
+            json!({ "since": SINCE, "device_id": "$device" }),
+            json!({ "since": SINCE, "device_ids": ["$device"] }),
+            json!({ "since": SINCE, "access_code_id": "$code" }),
+            json!({ "since": SINCE, "access_code_ids": ["$code"] }),
+            json!({ "since": SINCE, "connected_account_id": "$account" }),
+            json!({ "event_ids": ["$event"] }),
+        ],
+        "/webhooks/create" => Vec::new(),
+        "/webhooks/delete" | "/webhooks/get" => one(json!({ "webhook_id": "$webhook" })),
+        "/webhooks/list" => one(json!({})),
+        "/webhooks/update" => one(json!({ "webhook_id": "$webhook", "event_types": ["access_code.created"] })),
+        "/workspaces/create" => Vec::new(),
+        // These act on the workspace of the credential.
+        "/workspaces/get" | "/workspaces/list" | "/workspaces/reset_sandbox" | "/workspaces/update" => one(json!({})),
+        _ => panic!("{path} is not covered: add a request that names the things of somebody else"),
+    }
+}
+
+/// Returns true if the endpoint accepts this kind of credential.
+fn accepts(path: &str, scheme: &str) -> bool {
+    Contract::parse(OPENAPI).unwrap().endpoint(path).unwrap().allows(scheme)
+}
+
+/// Sends all requests as this caller and checks that nothing of the victim is visible. Returns the number of requests.
+async fn check(victim: &Victim, token: &str, scheme: &str) -> usize {
+    let contract = Contract::parse(OPENAPI).unwrap();
+    let before = victim.state().await;
+    let mut checked = 0;
+    for path in contract.paths().filter(|path| accepts(path, scheme)) {
+        for template in requests(path) {
+            let named = post_as(token, path, victim.request(&template, true)).await;
+            let nothing = post_as(token, path, victim.request(&template, false)).await;
+            assert_ne!(named.status, 401, "{path}: {}", named.body);
+            let is_of_session = scheme != "api_key";
+            for (name, id) in &victim.things {
+                // An error may repeat the id of the request, as it repeats that of a thing that does not exist. A
+                // client session may know its workspace.
+                let may_occur = named.status >= 400 || (is_of_session && *name == "$workspace");
+                assert!(may_occur || !named.text.contains(id), "{path} {template} shows {name}: {}", named.body);
+            }
+            if !["/workspaces/reset_sandbox"].contains(&path) {
+                assert_eq!(victim.without_ids(&named), victim.without_ids(&nothing), "{path} {template}");
+            }
+            checked += 1;
+        }
+    }
+    assert_eq!(victim.state().await, before, "a request changed something of somebody else");
+    checked
+}
+
+#[test]
+fn routes_hide_everything_from_the_key_of_another_workspace() {
+    run(async {
+        let victim = Victim::create().await;
+        let outsider = TestWorkspace::with(json!([])).await;
+        assert!(check(&victim, &outsider.api_key, "api_key").await > 40);
+    });
+}
+
+#[test]
+fn routes_hide_everything_from_a_client_session_of_another_account() {
+    run(async {
+        let victim = Victim::create().await;
+        assert!(check(&victim, &victim.session_token, "client_session").await > 30);
+    });
+}
+
+#[test]
+fn routes_hide_everything_from_the_session_of_another_customer() {
+    run(async {
+        let mut victim = Victim::create().await;
+        let other = victim.workspace.devices[1]["connected_account_id"].clone();
+        let params = json!({ "customer_key": "acme", "connected_account_ids": [other] });
+        let created = victim.workspace.post("/client_sessions/create", params).await.ok();
+        victim.session_token = text(&created["client_session"]["token"]);
+        assert!(check(&victim, &victim.session_token, "client_session_with_customer").await > 25);
+    });
+}
+
+#[test]
+fn every_route_of_the_contract_is_covered() {
+    let contract = Contract::parse(OPENAPI).unwrap();
+    for path in contract.paths() {
+        requests(path);
+    }
+}
