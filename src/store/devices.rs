@@ -1,7 +1,7 @@
 //! SQL of devices.
 
 use super::row::row;
-use super::{Position, push_visible_accounts, workspaces};
+use super::{Position, push_custom_metadata, push_visible_accounts, workspaces};
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
@@ -145,12 +145,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and created_at < ").push_bind(before);
     }
     if let Some(metadata) = filter.custom_metadata_has {
-        let has_value = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
-        let set: Map<_, _> =
-            metadata.iter().filter(has_value).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
-        query.push(" and custom_metadata @> ").push_bind(Json(set));
-        query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
+        push_custom_metadata(&mut query, metadata);
     }
     if let Some(after) = filter.after {
         query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);

@@ -3,8 +3,9 @@
 use crate::api::body;
 use crate::api::edge::Call;
 use crate::api::pagination::{Page, Pagination};
+use crate::domain::custom_metadata;
 use crate::domain::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::intersect_filter;
 use crate::http::params::optional_instant;
 use crate::store::Position;
@@ -45,10 +46,7 @@ pub(super) struct Listed {
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let input = &call.input;
-    if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
-        let message = "Custom metadata key names cannot contain a period (.)";
-        return Err(Error::invalid("custom_metadata_has", message));
-    }
+    custom_metadata::check_filter(input.custom_metadata_has.as_ref())?;
     // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
     let matches_nothing = input.connect_webview_id.is_some()
         || input.customer_key.is_some()
