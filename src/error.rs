@@ -281,6 +281,7 @@ pub enum Resource {
     BackupAccessCode,
     /// Code in the memory of a lock.
     CodeOnLock,
+    ConnectWebview,
     ConnectedAccount,
     Device,
     Event,
@@ -303,6 +304,7 @@ impl Resource {
                 "access_code_not_found",
                 "the lock does not store this access code. GET /_emulator/locks/memory lists the codes that it stores.",
             ),
+            Self::ConnectWebview => ("connect_webview_not_found", "Connect webview not found"),
             Self::ConnectedAccount => ("connected_account_not_found", "Connected account not found"),
             Self::Device => ("device_not_found", "Device not found"),
             Self::Event => ("event_not_found", "Event not found"),

@@ -4,6 +4,8 @@ pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod caller;
 pub(crate) mod daylight_saving;
+pub(crate) mod connect_webview;
+pub(crate) mod connected_account;
 pub(crate) mod custom_metadata;
 pub(crate) mod device;
 pub(crate) mod event;
@@ -18,5 +20,6 @@ pub(crate) mod rate_limit;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod sandbox;
+pub(crate) mod sandbox_accounts;
 pub(crate) mod simulation;
 pub(crate) mod workspace;

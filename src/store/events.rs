@@ -26,6 +26,7 @@ row! {
             connected_account_id: Option<Uuid>,
             access_code_id: Option<Uuid>,
             code: Option<String>,
+            connect_webview_id: Option<Uuid>,
             payload: Option<Json<Value>>,
         }
         changing {}
@@ -35,6 +36,10 @@ row! {
 
 impl From<NewEvent> for EventRow {
     fn from(event: NewEvent) -> Self {
+        let mut payload = event.metadata;
+        if let Some(Value::Object(fields)) = event.payload {
+            payload.extend(fields);
+        }
         Self {
             event_id: event.event_id,
             workspace_id: event.workspace_id,
@@ -45,7 +50,8 @@ impl From<NewEvent> for EventRow {
             connected_account_id: event.connected_account_id,
             access_code_id: event.access_code_id,
             code: event.code,
-            payload: event.payload.map(Json),
+            connect_webview_id: event.connect_webview_id,
+            payload: (!payload.is_empty()).then(|| Json(Value::Object(payload))),
         }
     }
 }
@@ -69,6 +75,10 @@ pub struct Filter {
     pub access_code_ids: Option<Vec<Uuid>>,
     /// Only events of this connected account.
     pub connected_account_id: Option<Uuid>,
+    /// Only events of this connect webview.
+    pub connect_webview_id: Option<Uuid>,
+    /// Only events with this key of a customer.
+    pub customer_key: Option<String>,
     /// True for newest first, false for oldest first.
     pub newest_first: bool,
     /// Number of events to skip.
@@ -101,6 +111,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     }
     if let Some(account) = filter.connected_account_id {
         query.push(" and connected_account_id = ").push_bind(account);
+    }
+    if let Some(webview) = filter.connect_webview_id {
+        query.push(" and connect_webview_id = ").push_bind(webview);
+    }
+    if let Some(key) = filter.customer_key {
+        query.push(" and payload ->> 'customer_key' = ").push_bind(key);
     }
     let of_ids =
         [("event_id", filter.event_ids), ("device_id", filter.device_ids), ("access_code_id", filter.access_code_ids)];

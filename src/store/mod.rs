@@ -9,6 +9,7 @@ pub(crate) mod access_codes;
 pub(crate) mod accounts;
 pub(crate) mod action_attempts;
 pub(crate) mod changes;
+pub(crate) mod connect_webviews;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod faults;

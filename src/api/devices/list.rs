@@ -47,10 +47,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
     let input = &call.input;
     custom_metadata::check_filter(input.custom_metadata_has.as_ref())?;
-    // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
-    let matches_nothing = input.connect_webview_id.is_some()
-        || input.customer_key.is_some()
-        || input.space_id.is_some()
+    // Latchkey has no spaces, locations or users: no device matches these filters.
+    let matches_nothing = input.space_id.is_some()
         || input.unstable_location_id.is_some()
         || input.user_identifier_key.is_some();
     let accounts = intersect_filter(input.connected_account_id, input.connected_account_ids.clone());
@@ -63,6 +61,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         name: None,
         search: input.search.as_deref(),
         created_before,
+        connect_webview_id: input.connect_webview_id,
+        customer_key: input.customer_key.as_deref(),
         custom_metadata_has: input.custom_metadata_has.as_ref(),
         after: page.after,
         limit: None,

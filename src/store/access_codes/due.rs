@@ -1,6 +1,6 @@
 //! Claims of due codes by locking their devices, skipping devices that another transaction has locked.
 
-use super::locks::{locked_rows, with_settings};
+use super::locks::{OF_ACCOUNT, locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Timestamp;
 use crate::domain::locked_device::LockedDevice;
@@ -122,7 +122,7 @@ pub(crate) async fn claim_newly_due(
 pub(crate) async fn claimed_devices(tx: &mut PgConnection, due: &[Due]) -> Result<Vec<LockedDevice>> {
     let device_ids: BTreeSet<Uuid> = due.iter().map(|due| due.device_id).collect();
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
+    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(");
     query.push_bind(device_ids.into_iter().collect::<Vec<_>>()).push(") order by device_id");
     let rows = locked_rows(tx, query).await?;
     with_settings(tx, rows).await

@@ -1,0 +1,205 @@
+//! Connect webviews: pages on which a user logs in to an account at a provider.
+
+use super::sandbox_accounts::{self, PROVIDERS};
+use crate::clock::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Connect webview of a workspace.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConnectWebview {
+    pub connect_webview_id: Uuid,
+    pub workspace_id: Uuid,
+    pub created_at: Timestamp,
+    /// Secret in the URL of the page.
+    pub auth_token: String,
+    pub settings: WebviewSettings,
+    pub status: WebviewStatus,
+    /// Provider of the latest login.
+    pub selected_provider: Option<String>,
+    /// Account of the login.
+    pub connected_account_id: Option<Uuid>,
+    /// Instant of the login.
+    pub authorized_at: Option<Timestamp>,
+    /// Number of `connect_webview.*` events so far, which is the ordinal of the next one.
+    pub events_made: i64,
+}
+
+/// Properties that a request chooses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebviewSettings {
+    pub accepted_providers: AcceptedProviders,
+    pub accepted_capabilities: Vec<String>,
+    pub automatically_manage_new_devices: bool,
+    pub wait_for_device_creation: bool,
+    pub device_selection_mode: String,
+    pub custom_redirect_url: Option<String>,
+    pub custom_redirect_failure_url: Option<String>,
+    pub custom_metadata: Map<String, Value>,
+    pub customer_key: Option<String>,
+}
+
+/// Seam's `status` of a webview.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WebviewStatus {
+    /// Nobody has logged in yet.
+    Pending,
+    /// The latest login had wrong credentials. It can be tried again.
+    Failed,
+    /// The user has logged in. No further login is possible.
+    Authorized,
+}
+
+impl WebviewStatus {
+    /// Returns Seam's name of the status.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Failed => "failed",
+            Self::Authorized => "authorized",
+        }
+    }
+
+    /// Returns the status with this name.
+    pub fn of(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Failed, Self::Authorized].into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// Providers to choose from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AcceptedProviders {
+    /// Seam's names of the providers, without duplicates.
+    pub names: Vec<String>,
+    /// True if the request restricted them neither by name nor by category.
+    pub any_allowed: bool,
+}
+
+impl AcceptedProviders {
+    /// Returns the providers of a request: those with these names, else those of this category, else all; and of these,
+    /// those that are not excluded.
+    pub fn of(accepted: Option<Vec<String>>, category: Option<&str>, excluded: &[String]) -> Self {
+        // An empty list restricts nothing.
+        let accepted = accepted.filter(|accepted| !accepted.is_empty());
+        let any_allowed = accepted.is_none() && category.is_none() && excluded.is_empty();
+        let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+        let names: Vec<String> = match (accepted, category) {
+            (Some(accepted), _) => accepted,
+            (None, Some(category)) => owned(sandbox_accounts::of_category(category)),
+            (None, None) => owned(PROVIDERS.iter().map(|provider| provider.name).collect()),
+        };
+        let mut distinct: Vec<String> = Vec::with_capacity(names.len());
+        for name in names {
+            if !excluded.contains(&name) && !distinct.contains(&name) {
+                distinct.push(name);
+            }
+        }
+        Self { names: distinct, any_allowed }
+    }
+}
+
+impl ConnectWebview {
+    /// Returns true if a user can log in at this provider.
+    pub fn accepts(&self, provider: &str) -> bool {
+        self.settings.accepted_providers.names.iter().any(|name| name == provider)
+    }
+
+    /// Returns the URL to which the user is sent after the login; `None`: the page itself says that it is done. The
+    /// query names the webview and, after a login that succeeded, the account.
+    pub fn redirect_url(&self) -> Option<String> {
+        let WebviewSettings { custom_redirect_url, custom_redirect_failure_url, .. } = &self.settings;
+        let is_done = self.status == WebviewStatus::Authorized;
+        let url = if is_done { custom_redirect_url } else { custom_redirect_failure_url };
+        // Without a URL for failures, Seam uses the other one for them too.
+        let url = url.as_ref().or(custom_redirect_url.as_ref())?;
+        let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
+        let mut redirect = format!("{before}{}", if before.contains('?') { '&' } else { '?' });
+        redirect.push_str(&format!("connect_webview_id={}", self.connect_webview_id));
+        if let Some(connected_account_id) = self.connected_account_id.filter(|_| is_done) {
+            redirect.push_str(&format!("&connected_account_id={connected_account_id}"));
+        }
+        Some(redirect + fragment)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::samples::at;
+
+    fn webview(status: WebviewStatus, urls: [Option<&str>; 2]) -> ConnectWebview {
+        let [custom_redirect_url, custom_redirect_failure_url] = urls.map(|url| url.map(str::to_owned));
+        ConnectWebview {
+            connect_webview_id: Uuid::from_u128(1),
+            workspace_id: Uuid::from_u128(2),
+            created_at: at(0),
+            auth_token: "token".to_owned(),
+            settings: WebviewSettings {
+                accepted_providers: AcceptedProviders::of(Some(vec!["august".to_owned()]), None, &[]),
+                accepted_capabilities: vec!["lock".to_owned()],
+                automatically_manage_new_devices: true,
+                wait_for_device_creation: false,
+                device_selection_mode: "none".to_owned(),
+                custom_redirect_url,
+                custom_redirect_failure_url,
+                custom_metadata: Map::new(),
+                customer_key: None,
+            },
+            status,
+            selected_provider: None,
+            connected_account_id: Some(Uuid::from_u128(3)),
+            authorized_at: None,
+            events_made: 0,
+        }
+    }
+
+    #[test]
+    fn redirects_name_the_webview_and_after_success_the_account() {
+        let (id, account) = (Uuid::from_u128(1), Uuid::from_u128(3));
+        let both = [Some("https://a.test/done?x=1#top"), Some("https://a.test/failed")];
+        for (status, urls, expected) in [
+            (
+                WebviewStatus::Authorized,
+                both,
+                Some(format!("https://a.test/done?x=1&connect_webview_id={id}&connected_account_id={account}#top")),
+            ),
+            (WebviewStatus::Failed, both, Some(format!("https://a.test/failed?connect_webview_id={id}"))),
+            (
+                WebviewStatus::Failed,
+                [Some("app://done"), None],
+                Some(format!("app://done?connect_webview_id={id}")),
+            ),
+            (WebviewStatus::Authorized, [None, Some("https://a.test/failed")], None),
+            (WebviewStatus::Failed, [None, None], None),
+        ] {
+            assert_eq!(webview(status, urls).redirect_url(), expected, "{status:?} {urls:?}");
+        }
+    }
+
+    #[test]
+    fn accepted_providers_follow_from_names_category_and_exclusions() {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let all = AcceptedProviders::of(None, None, &[]);
+        assert_eq!((all.names.len(), all.any_allowed), (PROVIDERS.len(), true));
+        assert_eq!(AcceptedProviders::of(Some(Vec::new()), None, &[]), all);
+        let named = AcceptedProviders::of(Some(owned(&["yale", "nest", "yale"])), Some("thermostats"), &[]);
+        assert_eq!((named.names, named.any_allowed), (owned(&["yale", "nest"]), false));
+        let of_category = AcceptedProviders::of(None, Some("consumer_smartlocks"), &owned(&["august"]));
+        assert!(!of_category.any_allowed && of_category.names.contains(&"yale".to_owned()));
+        assert!(!of_category.names.contains(&"august".to_owned()));
+        assert!(!AcceptedProviders::of(None, None, &owned(&["august"])).any_allowed);
+        assert!(webview(WebviewStatus::Pending, [None, None]).accepts("august"));
+        assert!(!webview(WebviewStatus::Pending, [None, None]).accepts("yale"));
+    }
+
+    #[test]
+    fn status_is_read_by_its_name() {
+        for status in [WebviewStatus::Pending, WebviewStatus::Failed, WebviewStatus::Authorized] {
+            assert_eq!(WebviewStatus::of(status.name()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.name());
+        }
+        assert_eq!(WebviewStatus::of("done"), None);
+    }
+}
