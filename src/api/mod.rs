@@ -4,6 +4,7 @@ pub(crate) mod access_codes;
 pub(crate) mod action_attempts;
 pub(crate) mod body;
 pub(crate) mod caller;
+pub(crate) mod connect_webviews;
 pub(crate) mod connected_accounts;
 pub(crate) mod devices;
 pub(crate) mod edge;
@@ -19,6 +20,7 @@ pub fn routes() -> Routes {
     Routes::default()
         .merge(access_codes::routes())
         .merge(action_attempts::routes())
+        .merge(connect_webviews::routes())
         .merge(connected_accounts::routes())
         .merge(devices::routes())
         .merge(events::routes())

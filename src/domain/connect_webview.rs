@@ -124,6 +124,54 @@ impl ConnectWebview {
     }
 }
 
+/// Maximum length of a redirect URL, in bytes.
+const MAX_URL_LENGTH: usize = 2000;
+
+/// Checks a URL to which a user is sent. It may have the scheme of an application.
+///
+/// # Errors
+/// The message about the URL.
+pub(crate) fn check_redirect_url(url: &str) -> Result<(), &'static str> {
+    let (scheme, rest) = url.split_once(':').ok_or("Invalid url: give an absolute URL, such as https://example.com")?;
+    let is_scheme_character = |character: char| character.is_ascii_alphanumeric() || "+-.".contains(character);
+    if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) || !scheme.chars().all(is_scheme_character) {
+        return Err("Invalid url: give an absolute URL, such as https://example.com");
+    }
+    // A page must not send its user to a script, or to a file.
+    let is_unsafe =
+        ["javascript", "data", "vbscript", "file", "blob", "about"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
+    if is_unsafe {
+        return Err("Invalid url: give one with the scheme http, https or that of your application");
+    }
+    let is_web = ["http", "https"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
+    let host = rest.strip_prefix("//").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    if is_web && host.is_none_or(|host| host.is_empty() || host.contains('\\')) {
+        return Err("Invalid url: it has no host");
+    }
+    if url.len() > MAX_URL_LENGTH {
+        return Err("Invalid url: it has more than 2000 characters");
+    }
+    if !url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>`{}|^".contains(&byte)) {
+        return Err("Invalid url: encode white space, control characters and characters that are not ASCII");
+    }
+    Ok(())
+}
+
+/// Returns the origin or scheme of a redirect URL, as a source expression of a content security policy: browsers apply
+/// the policy for forms also to the redirects after them.
+pub(crate) fn policy_source(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once(':')?;
+    let is_web = ["http", "https"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
+    if !is_web {
+        return Some(format!("{scheme}:"));
+    }
+    let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit('@').next()?;
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-:[]_".contains(character);
+    // A host that a policy cannot name is allowed with all others of its scheme.
+    Some(if host.chars().all(is_plain) { format!("{scheme}://{host}") } else { format!("{scheme}:") })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,6 +223,47 @@ mod tests {
             (WebviewStatus::Failed, [None, None], None),
         ] {
             assert_eq!(webview(status, urls).redirect_url(), expected, "{status:?} {urls:?}");
+        }
+    }
+
+    #[test]
+    fn redirect_urls_are_absolute_and_lead_to_pages_or_applications() {
+        for url in
+            ["https://example.com", "http://localhost:3000/done?x=1#y", "myapp://connected", "HTTPS://EXAMPLE.COM/a%20b"]
+        {
+            assert_eq!(check_redirect_url(url), Ok(()), "{url}");
+        }
+        let long = format!("https://example.com/{}", "a".repeat(2000));
+        for url in [
+            "",
+            "/done",
+            "example.com",
+            "javascript:alert(1)",
+            "JavaScript:alert(1)",
+            "data:text/html,x",
+            "https://",
+            "https:example.com",
+            "https://exam ple.com",
+            "https://example.com/\r\nset-cookie:a=b",
+            "https://example.com/ä",
+            "https://example.com/\"><script>",
+            " https://example.com",
+            &long,
+        ] {
+            assert!(check_redirect_url(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn policy_source_is_the_origin_of_a_page_and_the_scheme_of_an_application() {
+        for (url, source) in [
+            ("https://example.com/done?x=1", "https://example.com"),
+            ("http://localhost:3000?x", "http://localhost:3000"),
+            ("https://user@example.com/", "https://example.com"),
+            ("https://a;script-src/", "https:"),
+            ("myapp://connected", "myapp:"),
+        ] {
+            assert_eq!(policy_source(url).as_deref(), Some(source), "{url}");
         }
     }
 

@@ -20,7 +20,7 @@ use crate::store::{accounts, connect_webviews, devices, workspaces};
 use uuid::Uuid;
 
 /// Creates a webview, on which nobody has logged in yet.
-pub async fn create(app: &App, visibility: &Visibility, settings: WebviewSettings) -> Result<ConnectWebview> {
+pub(crate) async fn create(app: &App, visibility: &Visibility, settings: WebviewSettings) -> Result<ConnectWebview> {
     let workspace_id = visibility.workspace_id;
     let mut tx = app.pool.begin(workspace_id).await?;
     // The row of the workspace counts its webviews, so it is locked from here on.

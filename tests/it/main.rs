@@ -13,6 +13,8 @@ mod assigned_pins;
 mod backup_pool;
 mod clock;
 mod concurrency;
+mod connect_webviews;
+mod connected_accounts;
 mod contract;
 mod control_plane;
 mod daylight_saving;
