@@ -115,12 +115,10 @@ impl ConnectWebview {
         // Without a URL for failures, Seam uses the other one for them too.
         let url = url.as_ref().or(custom_redirect_url.as_ref())?;
         let (before, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
-        let mut redirect = format!("{before}{}", if before.contains('?') { '&' } else { '?' });
-        redirect.push_str(&format!("connect_webview_id={}", self.connect_webview_id));
-        if let Some(connected_account_id) = self.connected_account_id.filter(|_| is_done) {
-            redirect.push_str(&format!("&connected_account_id={connected_account_id}"));
-        }
-        Some(redirect + fragment)
+        let separator = if before.contains('?') { '&' } else { '?' };
+        let account = self.connected_account_id.filter(|_| is_done);
+        let account = account.map_or_else(String::new, |account| format!("&connected_account_id={account}"));
+        Some(format!("{before}{separator}connect_webview_id={}{account}{fragment}", self.connect_webview_id))
     }
 }
 
@@ -138,8 +136,9 @@ pub(crate) fn check_redirect_url(url: &str) -> Result<(), &'static str> {
         return Err("Invalid url: give an absolute URL, such as https://example.com");
     }
     // A page must not send its user to a script, or to a file.
-    let is_unsafe =
-        ["javascript", "data", "vbscript", "file", "blob", "about"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
+    let is_unsafe = ["javascript", "data", "vbscript", "file", "blob", "about"]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(scheme));
     if is_unsafe {
         return Err("Invalid url: give one with the scheme http, https or that of your application");
     }
@@ -214,11 +213,7 @@ mod tests {
                 Some(format!("https://a.test/done?x=1&connect_webview_id={id}&connected_account_id={account}#top")),
             ),
             (WebviewStatus::Failed, both, Some(format!("https://a.test/failed?connect_webview_id={id}"))),
-            (
-                WebviewStatus::Failed,
-                [Some("app://done"), None],
-                Some(format!("app://done?connect_webview_id={id}")),
-            ),
+            (WebviewStatus::Failed, [Some("app://done"), None], Some(format!("app://done?connect_webview_id={id}"))),
             (WebviewStatus::Authorized, [None, Some("https://a.test/failed")], None),
             (WebviewStatus::Failed, [None, None], None),
         ] {
@@ -228,9 +223,12 @@ mod tests {
 
     #[test]
     fn redirect_urls_are_absolute_and_lead_to_pages_or_applications() {
-        for url in
-            ["https://example.com", "http://localhost:3000/done?x=1#y", "myapp://connected", "HTTPS://EXAMPLE.COM/a%20b"]
-        {
+        for url in [
+            "https://example.com",
+            "http://localhost:3000/done?x=1#y",
+            "myapp://connected",
+            "HTTPS://EXAMPLE.COM/a%20b",
+        ] {
             assert_eq!(check_redirect_url(url), Ok(()), "{url}");
         }
         let long = format!("https://example.com/{}", "a".repeat(2000));

@@ -141,7 +141,8 @@ mod tests {
         let connected = json!({ "connected_account_custom_metadata": { "a": "1" }, "customer_key": "c1" });
         assert_eq!(Value::from(set.of_account("connected_account.connected")), connected);
         let device = map(json!({ "room": "7" }));
-        let of_code = json!({ "connected_account_custom_metadata": { "a": "1" }, "device_custom_metadata": { "room": "7" } });
+        let of_code =
+            json!({ "connected_account_custom_metadata": { "a": "1" }, "device_custom_metadata": { "room": "7" } });
         assert_eq!(Value::from(set.of_access_code(&device)), of_code);
         assert_eq!(set.of_device(&device)["customer_key"], "c1");
         assert_eq!(set.of_device(&device).len(), 3);

@@ -3,10 +3,10 @@
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod caller;
-pub(crate) mod daylight_saving;
 pub(crate) mod connect_webview;
 pub(crate) mod connected_account;
 pub(crate) mod custom_metadata;
+pub(crate) mod daylight_saving;
 pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod fault;

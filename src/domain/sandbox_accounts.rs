@@ -8,7 +8,7 @@ use super::connected_account::AUTOMATIC_USER;
 use super::device::brands::{self, Brand};
 
 /// Second factor of all providers that ask for one.
-const TWO_FACTOR_CODE: &str = "123456";
+pub(crate) const TWO_FACTOR_CODE: &str = "123456";
 
 /// Password of all accounts.
 const PASSWORD: &str = "1234";
@@ -205,7 +205,12 @@ pub(crate) const PROVIDERS: &[SandboxProvider] = &[
             ACCESS_CONTROL,
         )
     },
-    plain("brivo", "brivo_access_point", &[email(JANE), PASSWORD_FIELD, secret("api_key", "API key", &["1234"])], ACCESS_CONTROL),
+    plain(
+        "brivo",
+        "brivo_access_point",
+        &[email(JANE), PASSWORD_FIELD, secret("api_key", "API key", &["1234"])],
+        ACCESS_CONTROL,
+    ),
     SandboxProvider {
         devices: &["Room 101", "Room 102"],
         ..plain(

@@ -99,7 +99,8 @@ pub(crate) async fn log_in(
     };
     webview.status = WebviewStatus::Authorized;
     webview.selected_provider = Some(provider.name.to_owned());
-    let brand = provider.brand().ok_or_else(|| Error::inconsistent("connect_webview", connect_webview_id, "provider"))?;
+    let brand =
+        provider.brand().ok_or_else(|| Error::inconsistent("connect_webview", connect_webview_id, "provider"))?;
     let work = match accounts::find_of_user(&mut tx, workspace_id, (brand.provider, &user_identifier)).await? {
         Some(account) => reconnect(tx, &mut webview, account).await?,
         None => connect(tx, &mut webview, (brand.provider, user_identifier), provider).await?,
@@ -142,8 +143,7 @@ async fn connect(
         events_made: 0,
     };
     let mut locked = new_devices(&mut work, &account, provider).await?;
-    for event_type in
-        [event_type::ACCOUNT_CREATED, event_type::ACCOUNT_CONNECTED, event_type::ACCOUNT_SUCCESSFUL_LOGIN]
+    for event_type in [event_type::ACCOUNT_CREATED, event_type::ACCOUNT_CONNECTED, event_type::ACCOUNT_SUCCESSFUL_LOGIN]
     {
         connectivity::record_of_account(&mut work, &mut account, event_type, Some(webview.connect_webview_id), None);
     }
@@ -171,8 +171,9 @@ async fn new_devices(
     if !account.accepted_capabilities.iter().any(|capability| capability == "lock") {
         return Ok(Vec::new());
     }
-    let brand =
-        provider.brand().ok_or_else(|| Error::inconsistent("connected_account", account.connected_account_id, "provider"))?;
+    let brand = provider
+        .brand()
+        .ok_or_else(|| Error::inconsistent("connected_account", account.connected_account_id, "provider"))?;
     let first_ordinal = devices::next_ordinal(&mut work.tx, workspace_id).await?;
     let (ids, settings): (_, WorkspaceSettings) = workspaces::settings(&mut work.tx, workspace_id).await?;
     let account_id = account.connected_account_id;

@@ -17,11 +17,15 @@ use uuid::Uuid;
 /// Requested changes of an account; `None` leaves a property unchanged.
 #[derive(Debug, Default)]
 pub struct AccountUpdate {
+    /// New name for display.
     pub display_name: Option<String>,
+    /// New key of the customer to whom the account belongs.
     pub customer_key: Option<String>,
     /// Keys to set, and with null or an empty text to remove.
     pub custom_metadata: Option<Map<String, Value>>,
+    /// True if devices that appear in the account are managed.
     pub automatically_manage_new_devices: Option<bool>,
+    /// Kinds of devices that the account may bring.
     pub accepted_capabilities: Option<Vec<String>>,
 }
 

@@ -203,7 +203,8 @@ pub(crate) async fn automatic(tx: &mut PgConnection, workspace_id: Uuid) -> Resu
     let made = rows.first().map_or(0, |row| row.accounts_made);
     let existing = rows.iter().filter(|row| row.connected_account_id.is_some()).count();
     let automatic = rows.into_iter().filter(|row| row.user_identifier.as_deref() == Some(AUTOMATIC_USER));
-    let by_provider = automatic.filter_map(|row| Some((row.provider?, (row.connected_account_id?, row.disconnected_at))));
+    let by_provider =
+        automatic.filter_map(|row| Some((row.provider?, (row.connected_account_id?, row.disconnected_at))));
     Ok(AutomaticAccounts {
         by_provider: by_provider.collect(),
         next_ordinal: made.max(crate::ids::ordinal_after(existing)),

@@ -162,8 +162,7 @@ pub(crate) async fn by_id(pool: &Pool, connect_webview_id: Uuid) -> Result<Optio
     let mut query = QueryBuilder::new("select ");
     query.push(ConnectWebviewRow::COLUMNS).push(" from connect_webview a where connect_webview_id = ");
     query.push_bind(connect_webview_id);
-    let row: Option<ConnectWebviewRow> =
-        query.build_query_as().fetch_optional(pool.for_workspace(Uuid::nil())).await?;
+    let row: Option<ConnectWebviewRow> = query.build_query_as().fetch_optional(pool.for_workspace(Uuid::nil())).await?;
     row.map(ConnectWebview::try_from).transpose()
 }
 
@@ -171,7 +170,11 @@ pub(crate) async fn by_id(pool: &Pool, connect_webview_id: Uuid) -> Result<Optio
 ///
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::ConnectWebview`].
-pub(crate) async fn find(tx: &mut PgConnection, workspace_id: Uuid, connect_webview_id: Uuid) -> Result<ConnectWebview> {
+pub(crate) async fn find(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    connect_webview_id: Uuid,
+) -> Result<ConnectWebview> {
     let mut query = QueryBuilder::new("select ");
     query.push(ConnectWebviewRow::COLUMNS).push(" from connect_webview a where connect_webview_id = ");
     query.push_bind(connect_webview_id).push(" and workspace_id is not distinct from ").push_bind(workspace_id);

@@ -30,9 +30,19 @@ fn documented_accounts() -> Vec<(&'static str, &'static str, usize, Vec<(&'stati
         ("akiles", "akiles_lock", 2, usual("jane@example.com")),
         ("keyincode", "keyincode_lock", 2, usual("jane@example.com")),
         ("smartthings", "smartthings_lock", 2, usual("frodo@example.com")),
-        ("my_2n", "two_n_intercom", 3, with(usual("any@example.com"), &[("device_username", "jane"), ("device_password", "1234")])),
+        (
+            "my_2n",
+            "two_n_intercom",
+            3,
+            with(usual("any@example.com"), &[("device_username", "jane"), ("device_password", "1234")]),
+        ),
         ("brivo", "brivo_access_point", 2, with(usual("jane@example.com"), &[("api_key", "1234")])),
-        ("wyze", "wyze_lock", 2, with(usual("jane@example.com"), &[("api_key_id", "ABC123ABC"), ("api_key", "ABC123ABC")])),
+        (
+            "wyze",
+            "wyze_lock",
+            2,
+            with(usual("jane@example.com"), &[("api_key_id", "ABC123ABC"), ("api_key", "ABC123ABC")]),
+        ),
         ("lockly", "lockly_lock", 2, with(vec![("email", "jane@example.com")], &lockly)),
         (
             "dormakaba_oracode",
@@ -120,7 +130,10 @@ fn new_webview_is_pending_and_has_every_requested_property() {
         let created = workspace.post("/connect_webviews/create", json!({})).await.ok()["connect_webview"].clone();
         assert_eq!((&created["status"], &created["login_successful"]), (&json!("pending"), &json!(false)));
         assert_eq!(created["created_at"], START);
-        assert_eq!((&created["any_provider_allowed"], &created["device_selection_mode"]), (&json!(true), &json!("none")));
+        assert_eq!(
+            (&created["any_provider_allowed"], &created["device_selection_mode"]),
+            (&json!(true), &json!("none"))
+        );
         assert_eq!(created["accepted_capabilities"], json!(["lock"]));
         for empty in ["connected_account_id", "authorized_at", "selected_provider", "custom_redirect_url"] {
             assert_eq!(created[empty], Value::Null, "{empty}");
@@ -140,7 +153,10 @@ fn new_webview_is_pending_and_has_every_requested_property() {
             let expected = if name == "accepted_capabilities" { &json!(["lock", "speaker"]) } else { &params[name] };
             assert_eq!(&created[name], expected, "{name}");
         }
-        assert_eq!((&created["custom_metadata"], &created["any_provider_allowed"]), (&json!({ "room": "7" }), &json!(false)));
+        assert_eq!(
+            (&created["custom_metadata"], &created["any_provider_allowed"]),
+            (&json!({ "room": "7" }), &json!(false))
+        );
         let by_category = json!({ "provider_category": "consumer_smartlocks", "excluded_providers": ["august"] });
         let created = workspace.post("/connect_webviews/create", by_category).await.ok()["connect_webview"].clone();
         let accepted = created["accepted_providers"].as_array().unwrap();
@@ -194,12 +210,16 @@ fn documented_credentials_of_each_brand_bring_the_devices_of_that_brand() {
 fn login_connects_an_account_and_tells_it_in_events() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let params = json!({ "customer_key": "c1", "custom_metadata": { "room": "7" }, "accepted_providers": ["schlage"] });
+        let params =
+            json!({ "customer_key": "c1", "custom_metadata": { "room": "7" }, "accepted_providers": ["schlage"] });
         let webview = Webview::create(&workspace, params).await;
         workspace.advance("PT5M").await;
         assert_eq!(webview.log_in("schlage", &JANE).await.status, 200);
         let state = webview.state().await;
-        assert_eq!((&state["login_successful"], &state["authorized_at"]), (&json!(true), &json!("2026-03-02T12:05:00.000Z")));
+        assert_eq!(
+            (&state["login_successful"], &state["authorized_at"]),
+            (&json!(true), &json!("2026-03-02T12:05:00.000Z"))
+        );
         let account_id = &state["connected_account_id"];
         let found = events(&workspace, json!({ "connected_account_id": account_id })).await;
         let expected = [
@@ -319,7 +339,8 @@ fn login_to_a_known_account_connects_it_again() {
         assert!(devices(&workspace, json!({})).await.iter().all(|device| device["properties"]["online"] == false));
         let before = events(&workspace, json!({ "connected_account_id": account })).await.len();
 
-        let second = Webview::create(&workspace, json!({ "custom_metadata": { "b": "2" }, "customer_key": "c1" })).await;
+        let second =
+            Webview::create(&workspace, json!({ "custom_metadata": { "b": "2" }, "customer_key": "c1" })).await;
         second.log_in("schlage", &[("email", "JANE@example.com"), JANE[1]]).await;
         assert_eq!(second.state().await["connected_account_id"], account);
         let found = devices(&workspace, json!({})).await;
@@ -385,11 +406,9 @@ fn page_is_plain_html_that_offers_the_accepted_brands() {
         for missing in ["provider=nest", "provider=schlage", "<script", "src=", "http:", "https:"] {
             assert!(!page.text.contains(missing), "{missing}: {}", page.text);
         }
-        for (name, value) in [
-            ("cache-control", "no-store"),
-            ("referrer-policy", "no-referrer"),
-            ("x-content-type-options", "nosniff"),
-        ] {
+        for (name, value) in
+            [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
+        {
             assert_eq!(page.headers[name], value);
         }
         let policy = page.headers["content-security-policy"].to_str().unwrap();
@@ -477,8 +496,7 @@ fn page_rejects_other_methods_and_large_forms() {
 fn simultaneous_logins_connect_one_account() {
     run(async {
         let workspace = TestWorkspace::with_locks(0).await;
-        let (one, two) =
-            (Webview::create(&workspace, json!({})).await, Webview::create(&workspace, json!({})).await);
+        let (one, two) = (Webview::create(&workspace, json!({})).await, Webview::create(&workspace, json!({})).await);
         let logins = [one.submit("schlage", &JANE), two.submit("schlage", &JANE), one.submit("schlage", &JANE)];
         let [a, b, c] = logins;
         let (a, b, c) = tokio::join!(a, b, c);
@@ -527,7 +545,10 @@ fn lists_show_the_newest_first_in_pages_and_by_filter() {
         ] {
             assert_eq!(listed(filter.clone()).await.0, expected, "{filter}");
         }
-        workspace.post("/connect_webviews/list", json!({ "custom_metadata_has": { "a.b": "1" } })).await.invalid("custom_metadata_has");
+        workspace
+            .post("/connect_webviews/list", json!({ "custom_metadata_has": { "a.b": "1" } }))
+            .await
+            .invalid("custom_metadata_has");
     });
 }
 
@@ -539,10 +560,7 @@ fn deleted_webview_is_gone_and_its_account_stays() {
         webview.log_in("schlage", &JANE).await;
         let params = json!({ "connect_webview_id": webview.id });
         let other = TestWorkspace::with_locks(0).await;
-        for (path, workspace) in [
-            ("/connect_webviews/get", &other),
-            ("/connect_webviews/delete", &other),
-        ] {
+        for (path, workspace) in [("/connect_webviews/get", &other), ("/connect_webviews/delete", &other)] {
             workspace.post(path, params.clone()).await.error(404, "connect_webview_not_found");
         }
         workspace.post("/connect_webviews/delete", params.clone()).await.ok();
@@ -561,9 +579,9 @@ fn snapshots_return_to_the_state_before_a_login() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
         let webview = Webview::create(&workspace, json!({ "custom_metadata": { "a": "1" } })).await;
-        let before = workspace.post("/_emulator/snapshots/create", json!({})).await.ok()["snapshot"].clone();
+        let before = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
         webview.log_in("schlage", &JANE).await;
-        let after = workspace.post("/_emulator/snapshots/create", json!({})).await.ok()["snapshot"].clone();
+        let after = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
         let connected = webview.state().await;
         let id = |snapshot: &Value| json!({ "snapshot_id": snapshot["snapshot_id"] });
         workspace.post("/_emulator/snapshots/restore", id(&before)).await.ok();
@@ -589,5 +607,38 @@ fn seeded_workspaces_give_the_same_ids_for_the_same_logins() {
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }
         assert_eq!(seen[0], seen[1]);
+    });
+}
+
+#[test]
+fn complete_logs_in_without_a_browser() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({ "accepted_providers": ["yale", "august"] })).await;
+        let complete = |mut params: Value| {
+            params["connect_webview_id"] = webview.id.clone();
+            workspace.post("/_emulator/connect_webviews/complete", params)
+        };
+        complete(json!({ "provider": "schlage" })).await.invalid("provider");
+        complete(json!({ "user_identifier": "nobody@example.com" })).await.invalid("user_identifier");
+        let failed = complete(json!({ "fail": true })).await.ok();
+        assert_eq!((&failed["status"], &failed["connected_account_id"]), (&json!("failed"), &Value::Null));
+        assert_eq!(webview.state().await["status"], "failed");
+        let done = complete(json!({ "provider": "yale", "user_identifier": "sam@example.com" })).await.ok();
+        let state = webview.state().await;
+        assert_eq!(
+            (&done["status"], &done["connected_account_id"]),
+            (&json!("authorized"), &state["connected_account_id"])
+        );
+        assert_eq!(state["selected_provider"], "yale");
+        assert_eq!(devices(&workspace, json!({})).await.len(), 2);
+        complete(json!({})).await.error(409, "conflict");
+        let other = TestWorkspace::with_locks(0).await;
+        let params = json!({ "connect_webview_id": webview.id });
+        other.post("/_emulator/connect_webviews/complete", params).await.error(404, "connect_webview_not_found");
+        let defaults = Webview::create(&workspace, json!({})).await;
+        let params = json!({ "connect_webview_id": defaults.id });
+        workspace.post("/_emulator/connect_webviews/complete", params).await.ok();
+        assert_eq!(defaults.state().await["selected_provider"], "august");
     });
 }

@@ -20,7 +20,8 @@ async fn list(workspace: &TestWorkspace, filter: Value) -> Vec<Value> {
 
 /// Returns a workspace with two August locks and a Schlage lock, and the ids of the two accounts.
 async fn two_accounts() -> (TestWorkspace, [Value; 2]) {
-    let locks = json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }, { "device_type": "august_lock" }]);
+    let locks =
+        json!([{ "device_type": "august_lock" }, { "device_type": "schlage_lock" }, { "device_type": "august_lock" }]);
     let workspace = TestWorkspace::with(locks).await;
     let ids = [0, 1].map(|index| workspace.devices[index]["connected_account_id"].clone());
     (workspace, ids)
@@ -49,7 +50,10 @@ fn account_of_locks_has_every_property() {
         let by_email = workspace.post("/connected_accounts/get", json!({ "email": "Sandbox@example.com" })).await.ok();
         let found = &by_email["connected_account"]["connected_account_id"];
         assert!([&august, &schlage].contains(&found));
-        workspace.post("/connected_accounts/get", json!({ "email": "a@example.com" })).await.error(404, "connected_account_not_found");
+        workspace
+            .post("/connected_accounts/get", json!({ "email": "a@example.com" }))
+            .await
+            .error(404, "connected_account_not_found");
         workspace.post("/connected_accounts/simulate/disconnect", json!({ "connected_account_id": august })).await.ok();
         let shown = account(&workspace, &august).await;
         assert_eq!(shown["errors"][0]["error_code"], "account_disconnected");
@@ -112,7 +116,10 @@ fn update_rejects_invalid_values_and_changes_nothing() {
             let mut update = json!({ "connected_account_id": august, "automatically_manage_new_devices": false });
             update[parameter] = value;
             let error = workspace.post("/connected_accounts/update", update).await.error(400, "invalid_input");
-            assert!(error["message"].as_str().unwrap().contains(parameter) || parameter == "custom_metadata", "{error}");
+            assert!(
+                error["message"].as_str().unwrap().contains(parameter) || parameter == "custom_metadata",
+                "{error}"
+            );
         }
         assert_eq!(account(&workspace, &august).await, before);
     });
@@ -165,7 +172,10 @@ fn lists_filter_search_and_page() {
         }
         assert_eq!((paged.len(), cursor), (4, Value::Null));
         assert_eq!(sorted(paged), pick(&[0, 1, 2, 3]));
-        workspace.post("/connected_accounts/list", json!({ "custom_metadata_has": { "a.b": "1" } })).await.invalid("custom_metadata_has");
+        workspace
+            .post("/connected_accounts/list", json!({ "custom_metadata_has": { "a.b": "1" } }))
+            .await
+            .invalid("custom_metadata_has");
     });
 }
 
@@ -216,7 +226,10 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
             ]
         );
         assert_eq!((&told[0]["customer_key"], &told[0]["connected_account_type"]), (&json!("c1"), &json!("august")));
-        assert_eq!((&told[1]["device_name"], &told[5]["code"]), (&workspace.devices[0]["display_name"], &json!("4826")));
+        assert_eq!(
+            (&told[1]["device_name"], &told[5]["code"]),
+            (&workspace.devices[0]["display_name"], &json!("4826"))
+        );
         assert_eq!(told[5]["connected_account_custom_metadata"], json!({ "a": "1" }));
 
         let missing = json!({ "connected_account_id": august });
@@ -227,7 +240,10 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         workspace.post("/devices/get", json!({ "device_id": first })).await.error(404, "device_not_found");
         workspace.post("/access_codes/list", json!({ "device_id": first })).await.error(404, "device_not_found");
         for code in [&linked[0], &set["access_code_id"], &gone["access_code_id"]] {
-            workspace.post("/access_codes/get", json!({ "access_code_id": code })).await.error(404, "access_code_not_found");
+            workspace
+                .post("/access_codes/get", json!({ "access_code_id": code }))
+                .await
+                .error(404, "access_code_not_found");
         }
         let unmanaged = json!({ "access_code_id": unmanaged["access_code_id"] });
         workspace.post("/access_codes/unmanaged/get", unmanaged).await.error(404, "access_code_not_found");
@@ -248,7 +264,10 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         let of_pending = workspace.post("/action_attempts/get", json!({ "action_attempt_id": of_pending })).await.ok();
         assert_eq!(of_pending["action_attempt"]["error"]["type"], "device_deleted");
         workspace.advance("P30D").await;
-        assert_eq!(events(&workspace, json!({ "device_id": first })).await.last().unwrap()["event_type"], "access_code.deleted");
+        assert_eq!(
+            events(&workspace, json!({ "device_id": first })).await.last().unwrap()["event_type"],
+            "access_code.deleted"
+        );
     });
 }
 
@@ -256,7 +275,8 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
 fn deletion_frees_the_pins_of_groups_that_become_empty() {
     run(async {
         let (workspace, [august, _]) = two_accounts().await;
-        let shared = json!({ "device_ids": [workspace.lock(0), workspace.lock(2)], "common_code_key": "staff", "code": "4826" });
+        let shared =
+            json!({ "device_ids": [workspace.lock(0), workspace.lock(2)], "common_code_key": "staff", "code": "4826" });
         workspace.post("/access_codes/create_multiple", shared).await.ok();
         workspace.post("/connected_accounts/delete", json!({ "connected_account_id": august })).await.ok();
         let again = json!({ "device_ids": [workspace.lock(1)], "common_code_key": "staff", "code": "9731" });
@@ -293,15 +313,18 @@ fn snapshots_bring_back_and_export_deleted_accounts() {
         let code = workspace.create(json!({ "device_id": workspace.lock(0), "code": "4826" })).await;
         workspace.advance("PT1M").await;
         workspace.post("/connected_accounts/delete", json!({ "connected_account_id": august })).await.ok();
-        let exported = workspace.post("/_emulator/snapshots/create", json!({})).await.ok()["snapshot"].clone();
-        let exported = format!("/_emulator/snapshots/export?snapshot_id={}", exported["snapshot_id"].as_str().unwrap());
-        let document = workspace.get(&exported).await.ok()["snapshot"].clone();
+        let document = workspace.get("/_emulator/snapshots/export").await.ok()["snapshot"].clone();
         let other = TestWorkspace::with_locks(0).await;
         workspace.post("/_emulator/workspaces/reset", json!({})).await.ok();
         assert_eq!(account(&workspace, &august).await["account_type"], "august");
-        workspace.post("/access_codes/get", json!({ "access_code_id": code["access_code_id"] })).await.error(404, "access_code_not_found");
+        workspace
+            .post("/access_codes/get", json!({ "access_code_id": code["access_code_id"] }))
+            .await
+            .error(404, "access_code_not_found");
         workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        other.post("/_emulator/snapshots/import", json!({ "snapshot": document, "restore": true })).await.ok();
+        let imported = other.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
+        let imported = json!({ "snapshot_id": imported["snapshot_id"] });
+        other.post("/_emulator/snapshots/restore", imported).await.ok();
         let told = events(&other, json!({ "connected_account_id": august })).await;
         assert!(told.iter().any(|event| event["event_type"] == "connected_account.deleted"));
     });

@@ -9,7 +9,7 @@ use self::pages::Page;
 use crate::api::body::connect_webview::PAGE;
 use crate::api::edge::receive;
 use crate::domain::connect_webview::{ConnectWebview, WebviewStatus, policy_source};
-use crate::domain::sandbox_accounts::{self, Login, SandboxProvider};
+use crate::domain::sandbox_accounts::{self, SandboxProvider};
 use crate::engine::app::App;
 use crate::engine::connect_webviews::{self, LoginOutcome};
 use crate::error::{Error, Resource, Result, Unavailable};
@@ -135,24 +135,22 @@ async fn log_in(app: &App, webview: ConnectWebview, form: &Form) -> Result<Respo
     let provider = chosen(&webview, form.get("provider").map(String::as_str).unwrap_or_default())?;
     let field = |name: &str| form.get(name).map(String::as_str);
     let login = provider.login(field, field("two_factor_code"));
-    let asks_for_code = matches!(login, Login::NeedsTwoFactorCode);
     let ids = (webview.workspace_id, webview.connect_webview_id);
     let outcome = connect_webviews::log_in(app, ids, provider, login).await?;
     let done = match outcome {
         LoginOutcome::NeedsTwoFactorCode => {
-            debug_assert!(asks_for_code);
             let page = Page::TwoFactor { webview: &webview, provider, form };
             return Ok(html(StatusCode::OK, &page, Some(&webview)));
         }
         LoginOutcome::Authorized(webview) | LoginOutcome::WasAuthorized(webview) => webview,
-        LoginOutcome::Failed(webview) => match webview.redirect_url() {
-            Some(url) => return redirect(&url),
-            None => {
-                let providers = providers(&webview);
-                let page = Page::Login { webview: &webview, provider, providers: providers.len(), rejected: Some(form) };
-                return Ok(html(StatusCode::UNPROCESSABLE_ENTITY, &page, Some(&webview)));
+        LoginOutcome::Failed(webview) => {
+            if let Some(url) = webview.redirect_url() {
+                return redirect(&url);
             }
-        },
+            let providers = providers(&webview).len();
+            let page = Page::Login { webview: &webview, provider, providers, rejected: Some(form) };
+            return Ok(html(StatusCode::UNPROCESSABLE_ENTITY, &page, Some(&webview)));
+        }
     };
     match done.redirect_url() {
         Some(url) => redirect(&url),
@@ -183,7 +181,8 @@ static STYLE_SOURCE: LazyLock<String> =
 /// Adds headers that forbid everything that the page does not need. Applications may show the page in a frame, as Seam
 /// documents. Its URL contains a secret, so no other site receives it, and no cache stores it.
 fn protect(response: &mut Response, webview: Option<&ConnectWebview>) {
-    let urls = webview.map(|webview| [&webview.settings.custom_redirect_url, &webview.settings.custom_redirect_failure_url]);
+    let urls =
+        webview.map(|webview| [&webview.settings.custom_redirect_url, &webview.settings.custom_redirect_failure_url]);
     let redirects = urls.into_iter().flatten().flatten().filter_map(|url| policy_source(url));
     let mut policy = format!("default-src 'none'; style-src {}; base-uri 'none'; form-action 'self'", *STYLE_SOURCE);
     for source in redirects {

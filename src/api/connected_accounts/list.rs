@@ -46,10 +46,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         ..Filter::default()
     };
     let found = accounts::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
-    let position = |account: &ConnectedAccount| Position {
-        created_at: account.created_at,
-        id: account.connected_account_id,
-    };
+    let position =
+        |account: &ConnectedAccount| Position { created_at: account.created_at, id: account.connected_account_id };
     let (found, pagination) = page.cut(found, position, &call.base_url, "/connected_accounts/list");
     Ok(Listed { connected_accounts: found.iter().map(body::connected_account::of).collect(), pagination })
 }

@@ -48,9 +48,8 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
     custom_metadata::check_filter(input.custom_metadata_has.as_ref())?;
     // Latchkey has no spaces, locations or users: no device matches these filters.
-    let matches_nothing = input.space_id.is_some()
-        || input.unstable_location_id.is_some()
-        || input.user_identifier_key.is_some();
+    let matches_nothing =
+        input.space_id.is_some() || input.unstable_location_id.is_some() || input.user_identifier_key.is_some();
     let accounts = intersect_filter(input.connected_account_id, input.connected_account_ids.clone());
     let types = intersect_filter(input.device_type.clone(), input.device_types.clone());
     let created_before = optional_instant("created_before", input.created_before.as_deref())?;

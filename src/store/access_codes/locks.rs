@@ -42,7 +42,8 @@ impl LockedRow {
 
 /// Column for a `select` of devices `a`, after those of the device: the [`AccountFields`] of its account; null if they
 /// are empty. The account is not locked: a change of its metadata concerns no decision.
-pub(super) const OF_ACCOUNT: &str = ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
+pub(super) const OF_ACCOUNT: &str =
+    ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
       from connected_account v where v.connected_account_id = a.connected_account_id
                                      and (v.customer_key is not null or v.custom_metadata <> '{}'))";
 
@@ -76,7 +77,11 @@ pub(crate) async fn lock_devices(
     device_ids: &[Uuid],
 ) -> Result<Vec<LockedDevice>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(").push_bind(device_ids.to_vec());
+    query
+        .push(DeviceRow::COLUMNS)
+        .push(OF_ACCOUNT)
+        .push(" from device a where device_id = any(")
+        .push_bind(device_ids.to_vec());
     query.push(") and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");

@@ -124,7 +124,11 @@ fn damages() -> Vec<Damage> {
             Some(json!({ "slow_since": "+12026-01-01T00:00:00Z" })),
             "tables.access_code[0].particulars",
         ),
-        ("/tables/action_attempt/0/access_code_id", Some(json!("code")), "tables.action_attempt[0].access_code_id: is not"),
+        (
+            "/tables/action_attempt/0/access_code_id",
+            Some(json!("code")),
+            "tables.action_attempt[0].access_code_id: is not",
+        ),
         ("/tables/action_attempt/0/outcome", Some(json!({ "maybe": 1 })), "tables.action_attempt[0].outcome"),
         ("/tables/event/0/device_id", Some(json!("front")), "tables.event[0].device_id: is not a UUID"),
         ("/tables/event/0/event_type", Some(Value::Null), "tables.event[0].event_type: is not a text"),

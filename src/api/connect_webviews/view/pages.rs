@@ -35,7 +35,10 @@ a{color:var(--accent)}\
 /// Page to show.
 pub(super) enum Page<'a> {
     /// List of the providers to choose from.
-    Providers { webview: &'a ConnectWebview, providers: Vec<&'static SandboxProvider> },
+    Providers {
+        webview: &'a ConnectWebview,
+        providers: Vec<&'static SandboxProvider>,
+    },
     /// Login form of a provider.
     Login {
         webview: &'a ConnectWebview,
@@ -46,12 +49,20 @@ pub(super) enum Page<'a> {
         rejected: Option<&'a Form>,
     },
     /// Form for the code of the second factor, after a form with right credentials.
-    TwoFactor { webview: &'a ConnectWebview, provider: &'static SandboxProvider, form: &'a Form },
+    TwoFactor {
+        webview: &'a ConnectWebview,
+        provider: &'static SandboxProvider,
+        form: &'a Form,
+    },
     /// The account is connected.
-    Done { webview: &'a ConnectWebview },
+    Done {
+        webview: &'a ConnectWebview,
+    },
     /// No such webview, or the secret is wrong.
     NotFound,
-    Failure { message: String },
+    Failure {
+        message: String,
+    },
 }
 
 impl<'a> Page<'a> {
@@ -141,12 +152,7 @@ fn identity(webview: &ConnectWebview, provider: &SandboxProvider) -> Markup {
     }
 }
 
-fn login(
-    webview: &ConnectWebview,
-    provider: &SandboxProvider,
-    providers: usize,
-    rejected: Option<&Form>,
-) -> Markup {
+fn login(webview: &ConnectWebview, provider: &SandboxProvider, providers: usize, rejected: Option<&Form>) -> Markup {
     html! {
         h1 { "Log in to " (provider.display_name()) }
         @if rejected.is_some() {
