@@ -304,7 +304,8 @@ pub(crate) async fn delete(
                                   where case a.action_type
                                             when 'CREATE_ACCESS_CODE' then c.first_held_at is not null
                                             when 'DELETE_ACCESS_CODE' then c.gone_at is not null
-                                            else c.gone_at is null and c.particulars -> 'updating' is null
+                                            else c.particulars -> 'updating' is null
+                                                 and (c.particulars -> 'unmanage' is null or not c.is_managed)
                                         end)
                               then '{"result": {}}'::jsonb
                               else '{"error": {"type": "device_deleted",

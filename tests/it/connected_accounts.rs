@@ -191,6 +191,9 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
             shared["access_codes"].as_array().unwrap().iter().map(|code| code["access_code_id"].clone()).collect();
         let set = workspace.create(json!({ "device_id": workspace.lock(2), "code": "4826" })).await;
         workspace.advance("PT1M").await;
+        let renamed = json!({ "access_code_id": set["access_code_id"], "name": "renamed" });
+        workspace.post("/access_codes/update", renamed).await.ok();
+        workspace.advance("PT1M").await;
         let unmanaged = json!({ "device_id": workspace.lock(2), "code": "9731" });
         let unmanaged = workspace.post("/_emulator/locks/add_code", unmanaged).await.ok()["access_code"].clone();
         let gone = workspace.create(json!({ "device_id": workspace.lock(0), "code": "1357" })).await;
