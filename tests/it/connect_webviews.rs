@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 
 const PAGE: &str = "/connect_webviews/view";
 
+type LoginForm = Vec<(&'static str, &'static str)>;
+
 /// Credentials that Seam documents for each brand, with the type and the number of the devices of the account.
-fn documented_accounts() -> Vec<(&'static str, &'static str, usize, Vec<(&'static str, &'static str)>)> {
+fn documented_accounts() -> Vec<(&'static str, &'static str, usize, LoginForm)> {
     let usual = |email: &'static str| vec![("email", email), ("password", "1234")];
-    let with = |mut form: Vec<(&'static str, &'static str)>, more: &[(&'static str, &'static str)]| {
+    let with = |mut form: LoginForm, more: &[(&'static str, &'static str)]| {
         form.extend(more);
         form
     };
@@ -88,14 +90,12 @@ impl<'w> Webview<'w> {
     async fn log_in(&self, provider: &str, form: &[(&str, &str)]) -> Reply {
         let first: Vec<_> = form.iter().filter(|(name, _)| *name != "two_factor_code").copied().collect();
         let reply = self.submit(provider, &first).await;
-        match form.len() - first.len() {
-            0 => reply,
-            _ => {
-                assert_eq!(reply.status, 200, "{}", reply.text);
-                assert!(reply.text.contains("name=\"two_factor_code\""), "{}", reply.text);
-                self.submit(provider, form).await
-            }
+        if form.len() == first.len() {
+            return reply;
         }
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert!(reply.text.contains("name=\"two_factor_code\""), "{}", reply.text);
+        self.submit(provider, form).await
     }
 
     async fn submit(&self, provider: &str, form: &[(&str, &str)]) -> Reply {
@@ -104,8 +104,11 @@ impl<'w> Webview<'w> {
 }
 
 async fn post_form(encoded: &str, form: &[(&str, &str)]) -> Reply {
-    let fields: String = form.iter().map(|(name, value)| format!("&{name}={}", value.replace(' ', "+"))).collect();
-    ask("POST", PAGE, &[("content-type", "application/x-www-form-urlencoded")], format!("{encoded}{fields}")).await
+    let mut body = encoded.to_owned();
+    for (name, value) in form {
+        body.extend(["&", name, "=", &value.replace(' ', "+")]);
+    }
+    ask("POST", PAGE, &[("content-type", "application/x-www-form-urlencoded")], body).await
 }
 
 const JANE: [(&str, &str); 2] = [("email", "jane@example.com"), ("password", "1234")];
