@@ -29,7 +29,8 @@ use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::trace::TraceLayer;
 
-/// Paths that are served although they are not in the contract. Seam serves them too, without documenting them.
+/// Paths that are served although they are not in the contract. Seam serves them too, without documenting them. The page
+/// of a connect webview is another one, with responses in HTML.
 pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
 
 /// Returns the router of the whole server.
@@ -40,7 +41,7 @@ pub fn router(app: App) -> Router {
         .route("/health", any(health))
         .route("/health/get_health", any(health))
         .layer(Extension(Arc::new(LastEvaluation::default())));
-    // Web pages of any origin can use these routes. The routes of the control plane have no CORS headers.
+    // Web pages of any origin can use these routes. The control plane and the page of a webview have no CORS headers.
     let with_cors = Router::new()
         .merge(health)
         .route("/openapi.json", get(|| async { document(contract::OPENAPI) }).fallback(only_get))
@@ -49,6 +50,7 @@ pub fn router(app: App) -> Router {
         .layer(cors());
     Router::new()
         .merge(control_plane)
+        .merge(api::connect_webviews::view::router())
         .route("/_emulator/openapi.json", get(|| async { document(contract::CONTROL_OPENAPI) }).fallback(only_get))
         .route("/_emulator/{*path}", any(async |request: Request| edge::unknown_path(&request).into_response()))
         .merge(with_cors)

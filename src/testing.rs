@@ -51,6 +51,12 @@ pub mod engine {
     pub mod commands {
         pub use crate::engine::commands::{CreateCommand, NewAccessCode, Update, UpdateCommand};
     }
+    pub mod connect_webviews {
+        pub use crate::engine::connect_webviews::delete;
+    }
+    pub mod connected_accounts {
+        pub use crate::engine::connected_accounts::{AccountUpdate, delete, sync, update};
+    }
     pub mod connectivity {
         pub use crate::engine::connectivity::set_account;
     }
@@ -112,6 +118,12 @@ pub mod server {
     }
 }
 pub mod store {
+    pub mod accounts {
+        pub use crate::store::accounts::{Filter, list};
+    }
+    pub mod connect_webviews {
+        pub use crate::store::connect_webviews::{Filter, list};
+    }
     pub mod access_codes {
         pub use crate::store::access_codes::{Filter, device_of, list, list_on_device};
     }

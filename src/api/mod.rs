@@ -5,6 +5,7 @@ pub(crate) mod action_attempts;
 pub(crate) mod body;
 pub(crate) mod caller;
 pub(crate) mod client_sessions;
+pub(crate) mod connect_webviews;
 pub(crate) mod connected_accounts;
 mod console_session;
 pub(crate) mod devices;
@@ -24,6 +25,7 @@ pub fn routes() -> Routes {
         .merge(access_codes::routes())
         .merge(action_attempts::routes())
         .merge(client_sessions::routes())
+        .merge(connect_webviews::routes())
         .merge(connected_accounts::routes())
         .merge(devices::routes())
         .merge(events::routes())

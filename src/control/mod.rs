@@ -10,6 +10,7 @@
 mod access_codes;
 mod client_sessions;
 mod clock;
+mod connect_webviews;
 mod devices;
 mod faults;
 mod http_faults;
@@ -83,6 +84,7 @@ pub fn routes() -> ControlRoutes {
         .add("/_emulator/locks/remove_code", locks::remove_code)
         .add("/_emulator/locks/enter_code", keypad::enter_code)
         .add("/_emulator/locks/press_lock", keypad::press_lock)
+        .add("/_emulator/connect_webviews/complete", connect_webviews::complete)
         .add("/_emulator/programming/set", programming::set)
         .add("/_emulator/snapshots/create", snapshots::create)
         .add("/_emulator/snapshots/restore", snapshots::restore)

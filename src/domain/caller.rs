@@ -107,19 +107,27 @@ pub struct Session {
     pub client_session_id: Uuid,
     /// Accounts whose devices the session can access.
     pub connected_account_ids: Arc<[Uuid]>,
+    /// Connect webviews that the session can access, also before anybody has logged in.
+    pub connect_webview_ids: Arc<[Uuid]>,
+    /// Key of the customer to whom the session belongs, if any.
+    pub customer_key: Option<String>,
 }
 
 impl Caller {
     /// Returns the part of the workspace that the caller may read and change.
     pub fn visibility(&self) -> Visibility {
-        let connected_account_ids = match &self.credential {
-            Credential::ApiKey | Credential::PersonalAccessToken(_) | Credential::ConsoleSession(_) => None,
-            Credential::PublishableKey => Some(Arc::default()),
+        let (connected_account_ids, connect_webview_ids) = match &self.credential {
+            Credential::ApiKey | Credential::PersonalAccessToken(_) | Credential::ConsoleSession(_) => {
+                (None, Arc::default())
+            }
+            Credential::PublishableKey => (Some(Arc::default()), Arc::default()),
             Credential::ClientSession(session)
             | Credential::CustomerSession(session)
-            | Credential::ReadOnlyCustomerSession(session) => Some(Arc::clone(&session.connected_account_ids)),
+            | Credential::ReadOnlyCustomerSession(session) => {
+                (Some(Arc::clone(&session.connected_account_ids)), Arc::clone(&session.connect_webview_ids))
+            }
         };
-        Visibility { workspace_id: self.workspace.workspace_id, connected_account_ids }
+        Visibility { workspace_id: self.workspace.workspace_id, connected_account_ids, connect_webview_ids }
     }
 }
 
@@ -130,12 +138,14 @@ pub struct Visibility {
     pub workspace_id: Uuid,
     /// Connected accounts whose devices and their codes are visible; `None`: all accounts.
     pub connected_account_ids: Option<Arc<[Uuid]>>,
+    /// Connect webviews that are visible in addition to those of visible accounts, if not all accounts are.
+    pub connect_webview_ids: Arc<[Uuid]>,
 }
 
 impl Visibility {
     /// Creates the visibility of a whole workspace.
     pub fn all_of(workspace_id: Uuid) -> Self {
-        Self { workspace_id, connected_account_ids: None }
+        Self { workspace_id, connected_account_ids: None, connect_webview_ids: Arc::default() }
     }
 
     /// Returns true if the devices of this connected account are visible.
@@ -170,7 +180,12 @@ mod tests {
     #[test]
     fn visibility_depends_on_the_credential() {
         let (mine, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let session = Session { client_session_id: Uuid::nil(), connected_account_ids: [mine].into() };
+        let session = Session {
+            client_session_id: Uuid::nil(),
+            connected_account_ids: [mine].into(),
+            connect_webview_ids: Arc::default(),
+            customer_key: None,
+        };
         for (credential, sees_mine, sees_other) in [
             (Credential::ApiKey, true, true),
             (Credential::PersonalAccessToken(mine), true, true),

@@ -4,10 +4,13 @@ pub(crate) mod payload;
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::DomainEvent;
+use super::connect_webview::ConnectWebview;
+use super::connected_account::ConnectedAccount;
 use super::locked_device::LockedDevice;
 use crate::cause::EventRef;
-use crate::clock::Timestamp;
-use serde_json::Value;
+use crate::clock::{Timestamp, WorkspaceClock};
+use crate::ids::Ids;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// Declares event types: Seam's `event_type` and the human-readable `event_description`.
@@ -70,13 +73,22 @@ pub(crate) mod event_type {
         ATTEMPT_SIMULATE_MANUAL_LOCK_VIA_KEYPAD_FAILED = "action_attempt.simulate_manual_lock_via_keypad.failed":
             "A simulated manual lock failed.",
         CLIENT_SESSION_DELETED = "client_session.deleted": "A client session was deleted.",
+        ACCOUNT_CREATED = "connected_account.created": "A connected account was created.",
+        ACCOUNT_CONNECTED = "connected_account.connected": "A connected account was connected.",
+        ACCOUNT_SUCCESSFUL_LOGIN = "connected_account.successful_login": "A user logged in to a connected account.",
+        ACCOUNT_COMPLETED_FIRST_SYNC = "connected_account.completed_first_sync":
+            "A connected account was synchronized for the first time.",
+        ACCOUNT_DELETED = "connected_account.deleted": "A connected account was deleted.",
         ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
         ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
             "A connected account was synchronized for the first time after its reconnection.",
         DEVICE_ADDED = "device.added": "A device was added.",
         DEVICE_CONNECTED = "device.connected": "A device came online.",
+        DEVICE_DELETED = "device.deleted": "A device was deleted from Seam.",
         DEVICE_DISCONNECTED = "device.disconnected": "A device went offline.",
         DEVICE_REMOVED = "device.removed": "A device was removed from its provider account.",
+        WEBVIEW_LOGIN_SUCCEEDED = "connect_webview.login_succeeded": "A user logged in at a connect webview.",
+        WEBVIEW_LOGIN_FAILED = "connect_webview.login_failed": "A login at a connect webview failed.",
         LOCK_ACCESS_DENIED = "lock.access_denied": "A lock denied access.",
         LOCK_LOCKED = "lock.locked": "A lock was locked.",
         LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
@@ -123,6 +135,11 @@ pub struct NewEvent {
     pub access_code_id: Option<Uuid>,
     /// PIN, for the event types of `event_type::carries_code`.
     pub code: Option<String>,
+    /// Connect webview of the event, for events of a webview and of a login at it.
+    pub connect_webview_id: Option<Uuid>,
+    /// Custom metadata of the account and the device at that time, and the key of their customer, as fields of the
+    /// event.
+    pub metadata: Map<String, Value>,
     /// Further fields of the event type, see the module `payload`.
     pub payload: Option<Value>,
 }
@@ -136,7 +153,7 @@ impl NewEvent {
         occurred_at: Timestamp,
         machine_now: Timestamp,
     ) -> Self {
-        let LockedDevice { device, settings, ids, .. } = locked;
+        let LockedDevice { device, settings, ids, account, .. } = locked;
         Self {
             event_id: ids.id("event", code.access_code_id, code.next_child(), machine_now),
             workspace_id: code.workspace_id,
@@ -147,6 +164,8 @@ impl NewEvent {
             connected_account_id: Some(device.connected_account_id),
             access_code_id: Some(code.access_code_id),
             code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
+            connect_webview_id: None,
+            metadata: account.of_access_code(&device.custom_metadata),
             payload: None,
         }
     }
@@ -158,7 +177,7 @@ impl NewEvent {
         occurred_at: Timestamp,
         machine_now: Timestamp,
     ) -> Self {
-        let LockedDevice { device, settings, ids, .. } = locked;
+        let LockedDevice { device, settings, ids, account, .. } = locked;
         Self {
             event_id: ids.id("event", device.device_id, device.next_child(), machine_now),
             workspace_id: device.workspace_id,
@@ -169,6 +188,60 @@ impl NewEvent {
             connected_account_id: Some(device.connected_account_id),
             access_code_id: None,
             code: None,
+            connect_webview_id: None,
+            metadata: account.of_device(&device.custom_metadata),
+            payload: None,
+        }
+    }
+
+    /// Creates the next event of a connected account and counts it on the account.
+    pub fn of_account(
+        account: &mut ConnectedAccount,
+        workspace_id: Uuid,
+        event_type: &'static str,
+        (ids, clock): (&Ids, WorkspaceClock),
+        (occurred_at, machine_now): (Timestamp, Timestamp),
+    ) -> Self {
+        let ordinal = account.events_made;
+        account.events_made += 1;
+        Self {
+            event_id: ids.id("event", account.connected_account_id, ordinal, machine_now),
+            workspace_id,
+            event_type,
+            occurred_at,
+            created_at: clock.recorded_at(occurred_at, machine_now),
+            device_id: None,
+            connected_account_id: Some(account.connected_account_id),
+            access_code_id: None,
+            code: None,
+            connect_webview_id: None,
+            metadata: account.event_fields(event_type),
+            payload: None,
+        }
+    }
+
+    /// Creates the next event of a connect webview and counts it on the webview. `account` is the account of a login.
+    pub fn of_webview(
+        webview: &mut ConnectWebview,
+        account: Option<&ConnectedAccount>,
+        event_type: &'static str,
+        (ids, clock): (&Ids, WorkspaceClock),
+        (occurred_at, machine_now): (Timestamp, Timestamp),
+    ) -> Self {
+        let ordinal = webview.events_made;
+        webview.events_made += 1;
+        Self {
+            event_id: ids.id("event", webview.connect_webview_id, ordinal, machine_now),
+            workspace_id: webview.workspace_id,
+            event_type,
+            occurred_at,
+            created_at: clock.recorded_at(occurred_at, machine_now),
+            device_id: None,
+            connected_account_id: account.map(|account| account.connected_account_id),
+            access_code_id: None,
+            code: None,
+            connect_webview_id: Some(webview.connect_webview_id),
+            metadata: account.map(|account| account.event_fields(event_type)).unwrap_or_default(),
             payload: None,
         }
     }

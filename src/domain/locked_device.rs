@@ -1,5 +1,6 @@
 //! Device with a locked row, and the data needed for decisions about its codes.
 
+use super::connected_account::AccountFields;
 use super::device::Device;
 use super::workspace::WorkspaceSettings;
 use crate::ids::Ids;
@@ -16,6 +17,8 @@ pub struct LockedDevice {
     pub ids: Ids,
     /// Number of codes created on the device so far, including deleted ones.
     pub access_code_ordinal: i64,
+    /// Part of its connected account that events contain.
+    pub account: AccountFields,
     /// Number of backup codes in the pool of the device that can be pulled.
     pub backups: i64,
 }

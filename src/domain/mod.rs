@@ -5,6 +5,9 @@ pub(crate) mod action_attempt;
 pub(crate) mod bolt;
 pub(crate) mod caller;
 pub(crate) mod client_session;
+pub(crate) mod connect_webview;
+pub(crate) mod connected_account;
+pub(crate) mod custom_metadata;
 pub(crate) mod daylight_saving;
 pub(crate) mod device;
 pub(crate) mod event;
@@ -19,6 +22,7 @@ pub(crate) mod rate_limit;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod sandbox;
+pub(crate) mod sandbox_accounts;
 pub(crate) mod simulation;
 pub(crate) mod webhook;
 pub(crate) mod workspace;

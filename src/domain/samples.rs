@@ -2,6 +2,7 @@
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::{CodeState, LockCode, Window};
+use super::connected_account::AccountFields;
 use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
@@ -60,7 +61,14 @@ pub(crate) fn settings() -> WorkspaceSettings {
 
 /// Returns the device as a locked one, in a workspace with these settings.
 pub(crate) fn locked(device: Device) -> LockedDevice {
-    LockedDevice { device, settings: settings(), ids: Ids::of(Some("seed")), access_code_ordinal: 0, backups: 0 }
+    LockedDevice {
+        device,
+        settings: settings(),
+        ids: Ids::of(Some("seed")),
+        access_code_ordinal: 0,
+        account: AccountFields::default(),
+        backups: 0,
+    }
 }
 
 /// Returns a requested entry with the name `guest`.

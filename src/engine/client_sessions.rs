@@ -13,7 +13,7 @@ use crate::error::{CredentialError, Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::client_sessions::{self, CountedSession, Filter};
 use crate::store::{changes, workspaces};
-use serde_json::json;
+use serde_json::{Map, json};
 use uuid::Uuid;
 
 /// Maximum number of client sessions of a workspace, because the list of them has no pages.
@@ -214,6 +214,8 @@ pub(crate) async fn delete(app: &App, workspace_id: Uuid, client_session_id: Uui
         connected_account_id: None,
         access_code_id: None,
         code: None,
+        connect_webview_id: None,
+        metadata: Map::new(),
         payload: Some(json!({ "client_session_id": client_session_id })),
     });
     changes::write(&mut tx, recorder.changes(!settings.has_webhooks)).await?;

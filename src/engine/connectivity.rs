@@ -1,13 +1,14 @@
 //! Connectivity of devices: offline, hub disconnected, removed from the account, or account disconnected.
 
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::clock::{Timestamp, to_iso};
+use crate::clock::Timestamp;
 use crate::domain::bolt;
 use crate::domain::caller::Visibility;
-use crate::domain::device::health::{ACCOUNT_DISCONNECTED, DeviceHealth};
+use crate::domain::connected_account::ConnectedAccount;
+use crate::domain::device::health::DeviceHealth;
 use crate::domain::event::{NewEvent, event_type, payload};
 use crate::domain::locked_device::LockedDevice;
-use crate::error::{Error, Resource, Result};
+use crate::error::Result;
 use crate::postgres::Transaction;
 use crate::store::{accounts, workspaces};
 use serde_json::{Map, Value, json};
@@ -53,8 +54,8 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
 /// the unit of work with these devices; without devices if the connection does not change.
 ///
 /// # Errors
-/// [`Error::NotFound`] of [`Resource::ConnectedAccount`] if the workspace has no such account, or the caller may not
-/// see it.
+/// [`Error::NotFound`](crate::error::Error::NotFound) of the account if the workspace has no such account, or the caller
+/// may not see it.
 pub async fn set_account(
     mut tx: Transaction,
     visibility: &Visibility,
@@ -63,42 +64,60 @@ pub async fn set_account(
 ) -> Result<UnitOfWork> {
     // Lock the workspace first, so that no device is added to the account meanwhile.
     workspaces::lock(&mut tx, visibility.workspace_id).await?;
-    let accounts = accounts::list(&mut tx, visibility.workspace_id).await?;
-    let account = accounts.into_iter().find(|account| account.connected_account_id == connected_account_id);
-    let account = account.filter(|account| visibility.covers(account.connected_account_id));
-    let mut account = account.ok_or(Error::NotFound(Resource::ConnectedAccount))?;
+    let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
     if account.disconnected_at.is_none() == is_connected {
         return UnitOfWork::begin_in(tx, visibility, Scope::Devices(&[])).await;
     }
-    let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
-    let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
-    let (now, machine_now) = (work.now, work.machine_now);
-    account.disconnected_at = (!is_connected).then_some(now);
-    let event_id = work.ids.id("event", connected_account_id, account.events_made, machine_now);
-    account.events_made += 1;
-    accounts::update(&mut work.tx, &account).await?;
-    let since = account.disconnected_at;
-    // The event of the account comes first, because it is the cause of the device events.
-    let event = NewEvent {
-        event_id,
-        workspace_id: visibility.workspace_id,
-        event_type: if is_connected { event_type::ACCOUNT_RECONNECTED } else { event_type::ACCOUNT_DISCONNECTED },
-        occurred_at: now,
-        created_at: work.clock.recorded_at(now, machine_now),
-        device_id: None,
-        connected_account_id: Some(connected_account_id),
-        access_code_id: None,
-        code: None,
-        payload: since.map(|since| {
-            let error = json!({ "error_code": "account_disconnected", "created_at": to_iso(since),
-                                "message": ACCOUNT_DISCONNECTED });
-            json!({ "connected_account_errors": [error], "connected_account_warnings": [] })
-        }),
-    };
-    work.codes.recorder.record_event(event);
-    change(&mut work, |health| health.account_disconnected_at = since);
+    let mut work = begin_with_devices(tx, visibility, &account).await?;
+    set_connected(&mut work, &mut account, is_connected, None);
+    accounts::update(&mut work.tx, visibility.workspace_id, account).await?;
     work.run(false).await?;
     Ok(work)
+}
+
+/// Begins a unit of work with the devices of an account. The workspace must be locked.
+pub(crate) async fn begin_with_devices(
+    mut tx: Transaction,
+    visibility: &Visibility,
+    account: &ConnectedAccount,
+) -> Result<UnitOfWork> {
+    let ids = accounts::device_ids(&mut tx, account.connected_account_id).await?;
+    UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await
+}
+
+/// Connects or disconnects an account, whose devices are those of the unit of work, and records the events. The caller
+/// writes the account. `connect_webview_id` is the webview of the login that reconnects it.
+pub(crate) fn set_connected(
+    work: &mut UnitOfWork,
+    account: &mut ConnectedAccount,
+    is_connected: bool,
+    connect_webview_id: Option<Uuid>,
+) {
+    account.disconnected_at = (!is_connected).then_some(work.now);
+    // The events of the account come first, because they are the cause of the device events.
+    if is_connected {
+        record_of_account(work, account, event_type::ACCOUNT_CONNECTED, connect_webview_id, None);
+        record_of_account(work, account, event_type::ACCOUNT_RECONNECTED, None, None);
+    } else {
+        let payload = payload::account_issues(account);
+        record_of_account(work, account, event_type::ACCOUNT_DISCONNECTED, None, Some(payload));
+    }
+    let since = account.disconnected_at;
+    change(work, |health| health.account_disconnected_at = since);
+}
+
+/// Records an event of an account at the current time, and counts it on the account.
+pub(crate) fn record_of_account(
+    work: &mut UnitOfWork,
+    account: &mut ConnectedAccount,
+    event_type: &'static str,
+    connect_webview_id: Option<Uuid>,
+    payload: Option<Value>,
+) {
+    let times = (work.now, work.machine_now);
+    let workspace_id = work.visibility.workspace_id;
+    let event = NewEvent::of_account(account, workspace_id, event_type, (&work.ids, work.clock), times);
+    work.codes.recorder.record_event(NewEvent { connect_webview_id, payload, ..event });
 }
 
 /// Returns the events for a change of a device's health.

@@ -7,6 +7,8 @@ pub(crate) mod client_sessions;
 pub(crate) mod clock;
 pub(crate) mod code_lengths;
 pub(crate) mod commands;
+pub(crate) mod connect_webviews;
+pub(crate) mod connected_accounts;
 pub(crate) mod connectivity;
 pub(crate) mod convert_to_managed;
 pub(crate) mod create;

@@ -14,8 +14,8 @@ use crate::domain::device::{Device, Overrides};
 use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
-use crate::ids::{Ids, ordinal_after};
-use crate::store::accounts::{self, NewAccount};
+use crate::ids::Ids;
+use crate::store::accounts::{self, AutomaticAccounts, NewAccount};
 use crate::store::devices;
 use crate::store::persons::{self, Person};
 use crate::store::workspaces::{self, NewWorkspace};
@@ -23,7 +23,7 @@ use chrono::TimeDelta;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sqlx::PgConnection;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -157,16 +157,15 @@ impl InjectedCondition {
 
 impl LockSpec {
     /// Returns the device, with this brand and ordinal, connected through this account.
-    fn device(
+    pub(crate) fn device(
         self,
-        workspace: &Workspace,
+        (workspace_id, ids): (Uuid, &Ids),
         (brand, ordinal): (&'static Brand, i32),
         (connected_account_id, account_disconnected_at): (Uuid, Option<Timestamp>),
         (now, machine_now): (Timestamp, Timestamp),
     ) -> Device {
-        let workspace_id = workspace.workspace_id;
         let health = self.health(now, account_disconnected_at);
-        let own_id = || workspace.ids.id("device", workspace_id, i64::from(ordinal), machine_now);
+        let own_id = || ids.id("device", workspace_id, i64::from(ordinal), machine_now);
         Device {
             device_id: self.device_id.unwrap_or_else(own_id),
             workspace_id,
@@ -377,7 +376,7 @@ async fn create_accounts(
         disconnected_at: (!account.connected).then_some(now),
     });
     let new: Vec<NewAccount> = new.collect();
-    accounts::insert(tx, workspace_id, now, &new).await
+    accounts::insert_automatic(tx, workspace_id, now, &new).await
 }
 
 /// Creates devices in a workspace, in this order, with ordinals from `first_ordinal` on. Also creates the connected
@@ -391,11 +390,8 @@ pub(crate) async fn create_devices(
 ) -> Result<Vec<Device>> {
     let workspace_id = workspace.workspace_id;
     let machine_now = machine_now();
-    let mut accounts: HashMap<String, (Uuid, Option<Timestamp>)> = accounts::list(tx, workspace_id)
-        .await?
-        .into_iter()
-        .map(|account| (account.provider, (account.connected_account_id, account.disconnected_at)))
-        .collect();
+    let AutomaticAccounts { by_provider: mut accounts, mut next_ordinal, stores_next_ordinal } =
+        accounts::automatic(tx, workspace_id).await?;
     let disconnected = locks.iter().filter(|spec| spec.account_connected == Some(false));
     let disconnected: HashSet<&str> =
         disconnected.filter_map(|spec| brands::of(&spec.device_type)).map(|brand| brand.provider).collect();
@@ -404,10 +400,10 @@ pub(crate) async fn create_devices(
     for (ordinal, spec) in (first_ordinal..).zip(locks) {
         let brand = brands::of(&spec.device_type)
             .ok_or_else(|| Error::invalid("device_type", format!("{} is not a lock", spec.device_type)))?;
-        let next_account = ordinal_after(accounts.len());
         let (connected_account_id, account_disconnected_at) =
             *accounts.entry(brand.provider.to_owned()).or_insert_with(|| {
-                let id = workspace.ids.id("connected_account", workspace_id, next_account, machine_now);
+                let id = workspace.ids.id("connected_account", workspace_id, next_ordinal, machine_now);
+                next_ordinal += 1;
                 let disconnected_at = disconnected.contains(brand.provider).then_some(now);
                 new_accounts.push(NewAccount {
                     connected_account_id: id,
@@ -417,13 +413,16 @@ pub(crate) async fn create_devices(
                 (id, disconnected_at)
             });
         let account = (connected_account_id, account_disconnected_at);
-        created.push(spec.device(workspace, (brand, ordinal), account, (now, machine_now)));
+        created.push(spec.device((workspace_id, &workspace.ids), (brand, ordinal), account, (now, machine_now)));
+    }
+    if stores_next_ordinal && !new_accounts.is_empty() {
+        accounts::store_next_ordinal(tx, workspace_id, next_ordinal).await?;
     }
     // `devices::insert` creates missing accounts, but always as connected. Accounts that start disconnected are
     // inserted here.
     new_accounts.retain(|account| account.disconnected_at.is_some());
     if !new_accounts.is_empty() {
-        accounts::insert(tx, workspace_id, now, &new_accounts).await?;
+        accounts::insert_automatic(tx, workspace_id, now, &new_accounts).await?;
     }
     if !created.is_empty() {
         devices::insert(tx, workspace_id, &created).await?;

@@ -3,6 +3,7 @@
 use crate::clock::{INVALID_INSTANT, Timestamp, duration_from_iso, from_iso};
 use crate::error::{Error, Result};
 use chrono::TimeDelta;
+use std::collections::HashSet;
 
 /// Parses the instant in the parameter `name`.
 ///
@@ -28,4 +29,29 @@ pub(crate) fn duration(name: &str, text: &str) -> Result<TimeDelta> {
     const INVALID: &str =
         "Invalid duration: give ISO 8601 from PT0S to P36525D, without years and months, like PT1H30M";
     duration_from_iso(text).ok_or_else(|| Error::invalid(name, INVALID))
+}
+
+/// Maximum number of characters of a key that clients choose for a customer.
+const MAX_CUSTOMER_KEY_LENGTH: usize = 500;
+
+/// Checks the parameter `customer_key`.
+///
+/// # Errors
+/// `invalid_input` for a key of white space only, or a very long one.
+pub(crate) fn customer_key(key: Option<String>) -> Result<Option<String>> {
+    let Some(key) = key else { return Ok(None) };
+    if key.trim().is_empty() {
+        return Err(Error::invalid("customer_key", "Must not consist only of whitespace"));
+    }
+    if key.chars().count() > MAX_CUSTOMER_KEY_LENGTH {
+        let message = format!("String must contain at most {MAX_CUSTOMER_KEY_LENGTH} character(s)");
+        return Err(Error::invalid("customer_key", message));
+    }
+    Ok(Some(key))
+}
+
+/// Returns the values without repetitions, in the order in which they first occur.
+pub(crate) fn distinct(values: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    values.into_iter().filter(|value| seen.insert(value.clone())).collect()
 }

@@ -30,6 +30,10 @@ pub(crate) fn ends_with(name: &str, ends: &[&str]) -> bool {
 /// Returns the JSON value with credentials and the values selected by `hides` masked.
 pub(crate) fn masked(value: &Value, hides: MaskPredicate) -> Value {
     match value {
+        // The URL of the page of a connect webview contains a secret.
+        Value::String(text) if text.contains("auth_token=") => {
+            json!(without_named_secrets(&without_tokens(text), is_secret))
+        }
         Value::String(text) => json!(without_tokens(text)),
         Value::Array(items) => items.iter().map(|item| masked(item, hides)).collect(),
         Value::Object(fields) => {

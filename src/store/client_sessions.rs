@@ -12,11 +12,15 @@ use sqlx::{PgConnection, Postgres, QueryBuilder};
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Connected accounts that the session `s` can access, as an array.
-///
-/// This is the one place that defines them. The accounts that were connected through the connect webviews of the
-/// session, and those of its customer, belong here too as soon as webviews and customers are stored.
-const VISIBLE_ACCOUNTS: &str = "s.connected_account_ids";
+/// Connected accounts that the session `s` can access, as an array: those that it was granted, those that users
+/// connected through its connect webviews, and those of its customer. This is the one place that defines them.
+const VISIBLE_ACCOUNTS: &str = "array(
+    select unnest(s.connected_account_ids)
+    union select v.connected_account_id from connect_webview v
+          where v.connect_webview_id = any(s.connect_webview_ids) and v.connected_account_id is not null
+            and v.workspace_id is not distinct from s.workspace_id
+    union select c.connected_account_id from connected_account c
+          where c.workspace_id = s.workspace_id and c.customer_key = s.customer_key)";
 
 #[derive(Debug, sqlx::FromRow)]
 struct ClientSessionRow {
@@ -112,6 +116,8 @@ pub(crate) async fn of_token(pool: &Pool, token: &str) -> Result<Option<SessionC
     let session = Session {
         client_session_id: row.session.client_session_id,
         connected_account_ids: row.visible_account_ids.into(),
+        connect_webview_ids: row.session.connect_webview_ids.into(),
+        customer_key: row.session.customer_key.clone(),
     };
     let credential = match (&row.session.customer_key, row.session.is_read_only) {
         (None, _) => Credential::ClientSession(session),
@@ -236,6 +242,23 @@ pub(crate) async fn update(tx: &mut PgConnection, session: &ClientSession) -> Re
         &session.connect_webview_ids,
         session.is_read_only,
         session.revoked_at,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Grants a client session access to a connect webview, and to the account of its login. The workspace must be locked.
+pub(crate) async fn grant_webview(
+    tx: &mut PgConnection,
+    client_session_id: Uuid,
+    connect_webview_id: Uuid,
+) -> Result<()> {
+    sqlx::query!(
+        "update client_session set connect_webview_ids = array_append(connect_webview_ids, $2)
+         where client_session_id = $1",
+        client_session_id,
+        connect_webview_id
     )
     .execute(tx)
     .await?;

@@ -1,7 +1,7 @@
 //! SQL of devices.
 
 use super::row::row;
-use super::{Position, push_visible_accounts, workspaces};
+use super::{Position, push_custom_metadata, push_visible_accounts, workspaces};
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
@@ -114,6 +114,10 @@ pub struct Filter<'a> {
     pub search: Option<&'a str>,
     /// Only devices created before this instant.
     pub created_before: Option<Timestamp>,
+    /// Only devices of the account that this connect webview connected.
+    pub connect_webview_id: Option<Uuid>,
+    /// Only devices of accounts of the customer with this key.
+    pub customer_key: Option<&'a str>,
     /// Only devices whose custom metadata contains all of these members. Null matches if the key is not set; an empty
     /// string is ignored.
     pub custom_metadata_has: Option<&'a Map<String, Value>>,
@@ -151,13 +155,17 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     if let Some(before) = filter.created_before {
         query.push(" and created_at < ").push_bind(before);
     }
+    if let Some(webview) = filter.connect_webview_id {
+        query.push(" and connected_account_id = (select v.connected_account_id from connect_webview v");
+        query.push(" where v.connect_webview_id = ").push_bind(webview);
+        query.push(" and v.workspace_id is not distinct from ").push_bind(visibility.workspace_id).push(")");
+    }
+    if let Some(key) = filter.customer_key {
+        query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());
+        query.push(" and v.connected_account_id = a.connected_account_id)");
+    }
     if let Some(metadata) = filter.custom_metadata_has {
-        let has_value = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
-        let set: Map<_, _> =
-            metadata.iter().filter(has_value).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
-        query.push(" and custom_metadata @> ").push_bind(Json(set));
-        query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
+        push_custom_metadata(&mut query, metadata);
     }
     if let Some(after) = filter.after {
         query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);
@@ -189,8 +197,8 @@ pub(crate) async fn with_settings(
     Ok(Some((ids, settings, row.try_into()?)))
 }
 
-/// Inserts new devices, and those of their accounts that do not exist yet, as connected accounts. A workspace has at
-/// most one account for each provider; the devices must have its id if it exists.
+/// Inserts new devices, and those of their accounts that do not exist yet, as connected accounts that Latchkey creates
+/// itself. A workspace has at most one of them for each provider; the devices must have its id if it exists.
 ///
 /// # Errors
 /// [`Error::InUse`] if an id is already in use.
@@ -206,9 +214,20 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
     query.push_bind(devices.iter().map(|device| device.created_at).collect::<Vec<_>>());
     query.push(
         ") as new (connected_account_id, provider, created_at)
-             on conflict (workspace_id, provider) do nothing
+             on conflict (workspace_id, provider, user_identifier) do nothing
          ) ",
     );
+    DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0, None)));
+    query.build().execute(tx).await.map_err(workspaces::insert_error)?;
+    Ok(())
+}
+
+/// Inserts the new devices of an account that exists. Each may have events already.
+pub(crate) async fn insert_of_account(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
+    if devices.is_empty() {
+        return Ok(());
+    }
+    let mut query = QueryBuilder::new("");
     DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0, None)));
     query.build().execute(tx).await.map_err(workspaces::insert_error)?;
     Ok(())
@@ -222,7 +241,8 @@ pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
     workspaces::lock(tx, workspace_id).await?;
     let next = sqlx::query_scalar!(
-        r#"select coalesce(max(ordinal) + 1, 0) as "next!" from device where workspace_id = $1"#,
+        r#"select greatest((select max(ordinal) + 1 from device where workspace_id = $1), devices_made) as "next!"
+           from workspace where workspace_id = $1"#,
         workspace_id
     )
     .fetch_one(tx)

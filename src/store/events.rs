@@ -1,6 +1,5 @@
 //! SQL of events. An event is written together with the change that it reports, see [`super::changes`].
 
-use super::push_visible_accounts;
 use super::row::row;
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
@@ -26,6 +25,7 @@ row! {
             connected_account_id: Option<Uuid>,
             access_code_id: Option<Uuid>,
             code: Option<String>,
+            connect_webview_id: Option<Uuid>,
             payload: Option<Json<Value>>,
         }
         changing {}
@@ -35,6 +35,10 @@ row! {
 
 impl From<NewEvent> for EventRow {
     fn from(event: NewEvent) -> Self {
+        let mut payload = event.metadata;
+        if let Some(Value::Object(fields)) = event.payload {
+            payload.extend(fields);
+        }
         Self {
             event_id: event.event_id,
             workspace_id: event.workspace_id,
@@ -45,7 +49,8 @@ impl From<NewEvent> for EventRow {
             connected_account_id: event.connected_account_id,
             access_code_id: event.access_code_id,
             code: event.code,
-            payload: event.payload.map(Json),
+            connect_webview_id: event.connect_webview_id,
+            payload: (!payload.is_empty()).then(|| Json(Value::Object(payload))),
         }
     }
 }
@@ -69,6 +74,10 @@ pub struct Filter {
     pub access_code_ids: Option<Vec<Uuid>>,
     /// Only events of this connected account.
     pub connected_account_id: Option<Uuid>,
+    /// Only events of this connect webview.
+    pub connect_webview_id: Option<Uuid>,
+    /// Only events with this key of a customer.
+    pub customer_key: Option<String>,
     /// True for newest first, false for oldest first.
     pub newest_first: bool,
     /// Number of events to skip.
@@ -86,7 +95,10 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
-    push_visible_accounts(&mut query, visibility, "a.connected_account_id");
+    if let Some(ids) = &visibility.connected_account_ids {
+        query.push(" and (a.connected_account_id = any(").push_bind(ids.to_vec());
+        query.push(") or a.connect_webview_id = any(").push_bind(visibility.connect_webview_ids.to_vec()).push("))");
+    }
     if let Some(after) = filter.after {
         query.push(" and occurred_at > ").push_bind(after);
     }
@@ -101,6 +113,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     }
     if let Some(account) = filter.connected_account_id {
         query.push(" and connected_account_id = ").push_bind(account);
+    }
+    if let Some(webview) = filter.connect_webview_id {
+        query.push(" and connect_webview_id = ").push_bind(webview);
+    }
+    if let Some(key) = filter.customer_key {
+        query.push(" and payload ->> 'customer_key' = ").push_bind(key);
     }
     let of_ids =
         [("event_id", filter.event_ids), ("device_id", filter.device_ids), ("access_code_id", filter.access_code_ids)];

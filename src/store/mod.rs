@@ -10,6 +10,7 @@ pub(crate) mod accounts;
 pub(crate) mod action_attempts;
 pub(crate) mod changes;
 pub(crate) mod client_sessions;
+pub(crate) mod connect_webviews;
 pub(crate) mod devices;
 pub(crate) mod events;
 pub(crate) mod faults;
@@ -24,6 +25,9 @@ pub(crate) mod workspaces;
 
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
+use crate::domain::custom_metadata;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -41,6 +45,13 @@ fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibi
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and ").push(column).push(" = any(").push_bind(ids.to_vec()).push(")");
     }
+}
+
+/// Restricts a query to rows whose column `custom_metadata` matches the filter `custom_metadata_has`.
+fn push_custom_metadata(query: &mut QueryBuilder<Postgres>, filter: &Map<String, Value>) {
+    let (set, unset) = custom_metadata::filter_parts(filter);
+    query.push(" and custom_metadata @> ").push_bind(Json(set));
+    query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
 }
 
 /// Restricts a query to rows on devices of accounts that the caller may see; `column` holds the device id.

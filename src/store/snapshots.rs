@@ -324,8 +324,7 @@ async fn restore(
     }
     let mut existing_ids: HashMap<&str, Vec<Uuid>> =
         HashMap::from([("device", existing_devices), ("webhook", existing_webhooks)]);
-    let accounts = accounts::list(tx, workspace_id).await?;
-    existing_ids.insert("connected_account", accounts.iter().map(|account| account.connected_account_id).collect());
+    existing_ids.insert("connected_account", accounts::ids(tx, workspace_id).await?);
     for (table, rows) in TABLES.iter().zip(&document.tables).rev().filter(|(table, _)| table.updates_in_place) {
         let document_ids: HashSet<Uuid> =
             keys(table, rows).await?.iter().filter_map(|key| Uuid::parse_str(key).ok()).collect();

@@ -65,6 +65,18 @@ fn paths_outside_the_contract_respond_and_reject_in_the_envelope() {
 }
 
 #[test]
+fn page_of_a_webview_is_outside_the_contract_and_responds_in_html() {
+    run(async {
+        let contract = Contract::parse(contract::OPENAPI).unwrap();
+        let page = "/connect_webviews/view";
+        assert!(contract.endpoint(page).is_none());
+        let reply = ask("GET", page, &[], "").await;
+        assert_eq!((reply.status, reply.headers["content-type"].to_str().unwrap()), (404, "text/html; charset=utf-8"));
+        ask("PATCH", page, &[], "").await.error(405, "method_not_allowed");
+    });
+}
+
+#[test]
 fn contract_documents_are_served_unchanged() {
     run(async {
         for (path, document) in

@@ -14,6 +14,8 @@ mod backup_pool;
 mod client_sessions;
 mod clock;
 mod concurrency;
+mod connect_webviews;
+mod connected_accounts;
 mod contract;
 mod control_plane;
 mod credentials;

@@ -58,6 +58,28 @@ impl SmallServer {
         response
     }
 
+    /// Connects an account at a webview, uses both, and deletes them.
+    async fn use_accounts(&self) {
+        let webview =
+            self.post("/connect_webviews/create", json!({ "customer_key": "c1" })).await["connect_webview"].clone();
+        let webview = json!({ "connect_webview_id": webview["connect_webview_id"] });
+        self.post("/_emulator/connect_webviews/complete", webview.clone()).await;
+        self.post("/connect_webviews/get", webview.clone()).await;
+        self.post("/connect_webviews/list", json!({ "search": "a", "custom_metadata_has": { "a": null } })).await;
+        self.post("/devices/list", json!({ "customer_key": "c1" })).await;
+        let found = self.post("/devices/list", webview.clone()).await;
+        let account = json!({ "connected_account_id": found["devices"][0]["connected_account_id"] });
+        self.post("/connected_accounts/get", account.clone()).await;
+        self.post("/connected_accounts/get", json!({ "email": "jane@example.com" })).await;
+        self.post("/connected_accounts/list", json!({ "search": "a", "customer_key": "c1" })).await;
+        self.post("/connected_accounts/update", account.clone()).await;
+        self.post("/connected_accounts/sync", account.clone()).await;
+        self.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
+        self.post("/connected_accounts/delete", account).await;
+        self.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
+        self.post("/connect_webviews/delete", webview).await;
+    }
+
     /// Returns each prepared statement with the lines of its plan.
     async fn plans(&self) -> Vec<(String, Vec<String>)> {
         let mut plans = Vec::new();
@@ -204,6 +226,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z" })).await;
         server.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": code })).await;
         server.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "device_id": lock(0) })).await;
+        server.use_accounts().await;
         server.post("/_emulator/rate_limits/set", json!("seam")).await;
         server.post("/_emulator/strictness/set", json!("strict")).await;
         let http_fault = json!({ "outcome": { "delay": "PT0S" }, "probability": 0.5 });

@@ -145,6 +145,10 @@ pub(crate) async fn send(request: Request<Body>) -> Reply {
     }
     let bytes = response.into_body().collect().await.expect("a body").to_bytes();
     let text = String::from_utf8(bytes.to_vec()).expect("a text");
+    let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    if is_page {
+        return Reply { status, headers, body: Value::Null, text };
+    }
     let body: Value = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("a JSON body") };
     check_response(&method, &path, status, &body);
     Reply { status, headers, body, text }

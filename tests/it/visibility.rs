@@ -8,12 +8,14 @@ use crate::support::{TestWorkspace, app, run};
 use latchkey::testing::cause::Cause;
 use latchkey::testing::domain::caller::Visibility;
 use latchkey::testing::engine::commands::{CreateCommand, NewAccessCode, Update, UpdateCommand};
+use latchkey::testing::engine::connected_accounts::AccountUpdate;
 use latchkey::testing::engine::{
-    backup_pool, code_lengths, connectivity, convert_to_managed, create, delete, external_changes, generate_code,
-    update,
+    backup_pool, code_lengths, connect_webviews, connected_accounts, connectivity, convert_to_managed, create, delete,
+    external_changes, generate_code, update,
 };
 use latchkey::testing::error::Error;
-use latchkey::testing::store::{access_codes, action_attempts, devices, events};
+use latchkey::testing::store::connect_webviews as store_of_webviews;
+use latchkey::testing::store::{access_codes, accounts, action_attempts, devices, events};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -71,6 +73,16 @@ impl TwoLocks {
         }
     }
 
+    /// Creates a webview, and logs in to the account of the locks of this provider. Returns the webview.
+    async fn webview(&self, provider: &str) -> Uuid {
+        let params = json!({ "accepted_providers": [provider] });
+        let webview = self.workspace.post("/connect_webviews/create", params).await.ok()["connect_webview"].clone();
+        let id = &webview["connect_webview_id"];
+        let login = json!({ "connect_webview_id": id, "user_identifier": "sandbox@example.com" });
+        self.workspace.post("/_emulator/connect_webviews/complete", login).await.ok();
+        uuid(id)
+    }
+
     /// Gets the code of the lock with this index from the API.
     async fn code(&self, index: usize) -> Value {
         self.workspace.access_code(&json!(self.codes[index])).await
@@ -110,6 +122,13 @@ fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
         let filter = action_attempts::Filter { limit: 1000, ..Default::default() };
         let found = action_attempts::list(&app.pool, seen, &filter).await.unwrap();
         assert_eq!(found.iter().map(|row| row.access_code_id).collect::<Vec<_>>(), [Some(two.codes[0])]);
+        let [mine, _] = [two.webview("august").await, two.webview("schlage").await];
+        let filter = store_of_webviews::Filter { limit: 1000, ..Default::default() };
+        let found = store_of_webviews::list(&app.pool, seen, &filter).await.unwrap();
+        assert_eq!(found.iter().map(|webview| webview.connect_webview_id).collect::<Vec<_>>(), [mine]);
+        let found = accounts::list(&app.pool, seen, &accounts::Filter::default()).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert!(seen.covers(found[0].connected_account_id));
     });
 }
 
@@ -136,6 +155,11 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
         let account = uuid(&two.workspace.devices[1]["connected_account_id"]);
         let tx = app.pool.begin(seen.workspace_id).await.unwrap();
         check_not_found(connectivity::set_account(tx, seen, account, false).await);
+        check_not_found(connected_accounts::update(&app, seen, account, AccountUpdate::default()).await);
+        check_not_found(connected_accounts::sync(&app, seen, account).await);
+        check_not_found(connected_accounts::delete(&app, seen, account).await);
+        let webview = two.webview("schlage").await;
+        check_not_found(connect_webviews::delete(&app, seen, webview).await);
         assert_eq!(two.code(1).await, before);
     });
 }

@@ -27,6 +27,8 @@ pub(crate) struct EventBody {
     access_code_id: Option<Uuid>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_webview_id: Option<Uuid>,
     /// Further members of this event type, as an object.
     #[serde(flatten)]
     payload: Option<Value>,
@@ -45,6 +47,7 @@ impl From<EventRow> for EventBody {
             connected_account_id: event.connected_account_id,
             access_code_id: event.access_code_id,
             code: event.code,
+            connect_webview_id: event.connect_webview_id,
             payload: event.payload.map(|payload| payload.0),
         }
     }

@@ -3,8 +3,9 @@
 use crate::api::body;
 use crate::api::edge::Call;
 use crate::api::pagination::{Page, Pagination};
+use crate::domain::custom_metadata;
 use crate::domain::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::http::intersect_filter;
 use crate::http::params::optional_instant;
 use crate::store::Position;
@@ -53,16 +54,10 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
 /// Returns the devices that pass the filters, each with its JSON object, after this position.
 pub(in crate::api) async fn matching(call: &Call<List>, after: Option<Position>) -> Result<Vec<(Device, Value)>> {
     let input = &call.input;
-    if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
-        let message = "Custom metadata key names cannot contain a period (.)";
-        return Err(Error::invalid("custom_metadata_has", message));
-    }
-    // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
-    let matches_nothing = input.connect_webview_id.is_some()
-        || input.customer_key.is_some()
-        || input.space_id.is_some()
-        || input.unstable_location_id.is_some()
-        || input.user_identifier_key.is_some();
+    custom_metadata::check_filter(input.custom_metadata_has.as_ref())?;
+    // Latchkey has no spaces, locations or users: no device matches these filters.
+    let matches_nothing =
+        input.space_id.is_some() || input.unstable_location_id.is_some() || input.user_identifier_key.is_some();
     let accounts = intersect_filter(input.connected_account_id, input.connected_account_ids.clone());
     let types = intersect_filter(input.device_type.clone(), input.device_types.clone());
     let created_before = optional_instant("created_before", input.created_before.as_deref())?;
@@ -73,6 +68,8 @@ pub(in crate::api) async fn matching(call: &Call<List>, after: Option<Position>)
         name: None,
         search: input.search.as_deref(),
         created_before,
+        connect_webview_id: input.connect_webview_id,
+        customer_key: input.customer_key.as_deref(),
         custom_metadata_has: input.custom_metadata_has.as_ref(),
         after,
         limit: None,

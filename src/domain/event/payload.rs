@@ -4,6 +4,7 @@ use super::event_type;
 use crate::clock::to_iso;
 use crate::domain::access_code::lifecycle::{Change, Window};
 use crate::domain::access_code::{AccessCode, time_frame};
+use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::device::DeviceSummary;
 use crate::domain::device::health::warning;
 use serde_json::{Map, Value, json};
@@ -104,6 +105,11 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     payload.insert("device_errors".to_owned(), brief(of_device.into_iter()));
     payload.insert("device_warnings".to_owned(), brief(warnings.iter()));
     payload
+}
+
+/// Returns the errors and warnings of a connected account: the payload of events about a problem with the account.
+pub(crate) fn account_issues(account: &ConnectedAccount) -> Value {
+    json!({ "connected_account_errors": brief(account.errors().iter()), "connected_account_warnings": [] })
 }
 
 /// Returns errors or warnings reduced to their common keys.

@@ -1,6 +1,6 @@
 //! Claims of due codes by locking their devices, skipping devices that another transaction has locked.
 
-use super::locks::{locked_rows, with_settings};
+use super::locks::{OF_ACCOUNT, locked_rows, with_settings};
 use super::row::{AccessCodeRow, StoredCode};
 use crate::clock::Timestamp;
 use crate::domain::locked_device::LockedDevice;
@@ -121,7 +121,7 @@ pub(crate) async fn claim_newly_due(
 /// data.
 pub(crate) async fn claimed_devices(tx: &mut PgConnection, device_ids: &BTreeSet<Uuid>) -> Result<Vec<LockedDevice>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(");
+    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(");
     query.push_bind(device_ids.iter().copied().collect::<Vec<_>>()).push(") order by device_id");
     let rows = locked_rows(tx, query).await?;
     with_settings(tx, rows).await

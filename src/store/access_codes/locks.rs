@@ -2,6 +2,7 @@
 
 use super::row::{AccessCodeRow, StoredCode};
 use crate::domain::caller::Visibility;
+use crate::domain::connected_account::AccountFields;
 use crate::domain::locked_device::LockedDevice;
 use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
@@ -10,29 +11,47 @@ use crate::store::devices::DeviceRow;
 use crate::store::workspaces::{self, WorkspaceSettingsRow};
 use crate::store::{push_visible_accounts, push_visible_devices};
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, Postgres, QueryBuilder, Row};
 use std::collections::{BTreeSet, HashMap};
 use uuid::Uuid;
 
-/// Row of a locked device, with the number of its backup codes that can be pulled.
+/// Row of a locked device, with what belongs to it.
 pub(super) struct LockedRow {
     device: DeviceRow,
+    account: AccountFields,
+    /// Number of backup codes that can be pulled.
     backups: i64,
+}
+
+impl FromRow<'_, PgRow> for LockedRow {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let account: Option<Json<AccountFields>> = row.try_get(DeviceRow::COUNT)?;
+        let account = account.map(|account| account.0).unwrap_or_default();
+        Ok(Self { device: DeviceRow::from_row(row)?, account, backups: 0 })
+    }
 }
 
 impl LockedRow {
     fn with_settings(self, ids: Ids, settings: WorkspaceSettings) -> Result<LockedDevice> {
-        let Self { device, backups } = self;
+        let Self { device, account, backups } = self;
         let access_code_ordinal = device.access_code_ordinal;
-        Ok(LockedDevice { device: device.try_into()?, settings, ids, access_code_ordinal, backups })
+        Ok(LockedDevice { device: device.try_into()?, settings, ids, access_code_ordinal, account, backups })
     }
 }
 
-/// Runs a query that locks devices (alias `a`) or reads locked ones, and counts the backup codes of each that can be
-/// pulled.
+/// Column for a `select` of devices `a`, after those of the device: the [`AccountFields`] of its account; null if they
+/// are empty. The account is not locked: a change of its metadata concerns no decision.
+pub(super) const OF_ACCOUNT: &str =
+    ", (select jsonb_build_object('customer_key', v.customer_key, 'custom_metadata', v.custom_metadata)
+      from connected_account v where v.connected_account_id = a.connected_account_id
+                                     and (v.customer_key is not null or v.custom_metadata <> '{}'))";
+
+/// Runs a query that locks devices (alias `a`) or reads locked ones, with [`OF_ACCOUNT`], and counts the backup codes of
+/// each that can be pulled.
 pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
-    let devices: Vec<DeviceRow> = query.build_query_as().fetch_all(&mut *tx).await?;
-    set_backups(tx, devices.into_iter().map(|device| LockedRow { device, backups: 0 }).collect()).await
+    let rows: Vec<LockedRow> = query.build_query_as().fetch_all(&mut *tx).await?;
+    set_backups(tx, rows).await
 }
 
 /// Row of a code, with the settings of its workspace.
@@ -58,7 +77,11 @@ pub(crate) async fn lock_devices(
     device_ids: &[Uuid],
 ) -> Result<Vec<LockedDevice>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(").push_bind(device_ids.to_vec());
+    query
+        .push(DeviceRow::COLUMNS)
+        .push(OF_ACCOUNT)
+        .push(" from device a where device_id = any(")
+        .push_bind(device_ids.to_vec());
     query.push(") and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
@@ -244,7 +267,7 @@ pub(crate) async fn lock_access_codes(
 ) -> Result<LockedAccessCodes> {
     // A code never moves to another device, so its device need not be read again under the lock.
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a where device_id = any(array(");
+    query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(array(");
     query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
     query.push("))) and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");

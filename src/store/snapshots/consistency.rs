@@ -20,7 +20,7 @@ struct Counter {
     counted: &'static [(&'static str, Owner)],
 }
 
-const COUNTERS: [Counter; 4] = [
+const COUNTERS: [Counter; 5] = [
     Counter {
         table: "access_code",
         column: "children",
@@ -37,6 +37,7 @@ const COUNTERS: [Counter; 4] = [
         counted: &[("access_code", |code| code["device_id"].as_str())],
     },
     Counter { table: "connected_account", column: "events_made", counted: &[("event", account_of_event)] },
+    Counter { table: "connect_webview", column: "events_made", counted: &[("event", webview_of_event)] },
 ];
 
 fn is_of(event: &Value, resource: &str) -> bool {
@@ -61,12 +62,17 @@ fn account_of_event(event: &Value) -> Option<&str> {
     event["connected_account_id"].as_str().filter(|_| is_of(event, "connected_account."))
 }
 
+fn webview_of_event(event: &Value) -> Option<&str> {
+    event["connect_webview_id"].as_str().filter(|_| is_of(event, "connect_webview."))
+}
+
 /// Counters in the row of the workspace, with the tables that they count.
-const WORKSPACE_COUNTERS: [(&str, &str); 4] = [
+const WORKSPACE_COUNTERS: [(&str, &str); 5] = [
     ("faults_made", "fault"),
     ("http_faults_made", "http_fault"),
     ("webhooks_made", "webhook"),
     ("client_sessions_made", "client_session"),
+    ("connect_webviews_made", "connect_webview"),
 ];
 
 /// Checks across rows. The data is gathered row by row.

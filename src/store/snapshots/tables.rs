@@ -3,6 +3,7 @@
 use crate::clock::duration_from_iso;
 use crate::domain::access_code::lifecycle::rare_fields::{FaultOutcome, RareFields};
 use crate::domain::action_attempt::StoredOutcome;
+use crate::domain::connect_webview::WebviewStatus;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
 use crate::domain::device::lock_operation::LockOperation;
 use crate::domain::device::{Overrides, brands};
@@ -46,14 +47,14 @@ pub const WORKSPACE: Table = Table {
 };
 
 /// Tables of a workspace. A table comes after the tables that it refers to.
-pub const TABLES: [Table; 10] = [
+pub const TABLES: [Table; 11] = [
     Table {
         name: "connected_account",
         key: "connected_account_id",
         order: "created_at, connected_account_id",
         updates_in_place: true,
         references: &[],
-        checks: &[],
+        checks: &[("custom_metadata", is::<Map<String, Value>>), ("accepted_capabilities", is::<Vec<String>>)],
     },
     Table {
         name: "device",
@@ -96,7 +97,8 @@ pub const TABLES: [Table; 10] = [
         key: "action_attempt_id",
         order: "created_at, action_attempt_id",
         updates_in_place: false,
-        references: &[("device_id", "device"), ("access_code_id", "access_code")],
+        // The device and the code are not checked: they may have been deleted with their account.
+        references: &[],
         checks: &[("outcome", is::<StoredOutcome>)],
     },
     Table {
@@ -104,12 +106,23 @@ pub const TABLES: [Table; 10] = [
         key: "event_id",
         order: "sequence",
         updates_in_place: false,
-        references: &[
-            ("device_id", "device"),
-            ("connected_account_id", "connected_account"),
-            ("access_code_id", "access_code"),
-        ],
+        // What an event is about is not checked: it may have been deleted since.
+        references: &[],
         checks: &[("payload", is::<Map<String, Value>>)],
+    },
+    Table {
+        name: "connect_webview",
+        key: "connect_webview_id",
+        order: "sequence",
+        updates_in_place: false,
+        // The account is not checked: it may have been deleted since.
+        references: &[],
+        checks: &[
+            ("accepted_providers", is::<Vec<String>>),
+            ("accepted_capabilities", is::<Vec<String>>),
+            ("custom_metadata", is::<Map<String, Value>>),
+            ("status", is::<WebviewStatus>),
+        ],
     },
     Table {
         name: "fault",

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Tests the page of a connect webview in headless Chromium, against a running server:
+#   BASE_URL=http://127.0.0.1:7326 tests/browser/run.sh
+# Needs node >= 18 with npm, and Chromium (CHROMIUM names its program). The packages are stored under target/.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+target=$(cd "$here/../.." && pwd)/target/browser
+: "${BASE_URL:?set BASE_URL, e.g. http://127.0.0.1:7326}"
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+: "${CHROMIUM:?install Chromium, or set CHROMIUM to its program}"
+export BASE_URL CHROMIUM
+# The SDK reads these too, and refuses two kinds of credentials at once.
+unset SEAM_API_KEY SEAM_PERSONAL_ACCESS_TOKEN SEAM_WORKSPACE_ID SEAM_ENDPOINT SEAM_API_URL
+
+mkdir -p "$target"
+# Beside the packages, because node looks for them from where the test is.
+cp "$here/package.json" "$here"/*.test.mjs "$target/"
+(cd "$target" && npm install --silent --no-audit --no-fund --no-package-lock && node --test --test-reporter=spec)

@@ -1,0 +1,647 @@
+//! Connect webviews: the endpoints, and the page on which a user chooses a brand and logs in, used as a browser without
+//! scripts uses it.
+
+use crate::support::{Reply, START, TestWorkspace, UNKNOWN, ask, run};
+use serde_json::{Value, json};
+
+const PAGE: &str = "/connect_webviews/view";
+
+type LoginForm = Vec<(&'static str, &'static str)>;
+
+/// Credentials that Seam documents for each brand, with the type and the number of the devices of the account.
+fn documented_accounts() -> Vec<(&'static str, &'static str, usize, LoginForm)> {
+    let usual = |email: &'static str| vec![("email", email), ("password", "1234")];
+    let with = |mut form: LoginForm, more: &[(&'static str, &'static str)]| {
+        form.extend(more);
+        form
+    };
+    let two_factor = [("region", "United States"), ("two_factor_code", "123456")];
+    let lockly = [("team_id", "1234"), ("api_key", "1234"), ("api_secret", "1234")];
+    vec![
+        ("august", "august_lock", 2, with(usual("jane@example.com"), &two_factor)),
+        ("august", "august_lock", 2, with(usual("frodo@example.com"), &two_factor)),
+        ("yale", "yale_lock", 2, with(usual("sam@example.com"), &two_factor)),
+        ("schlage", "schlage_lock", 2, usual("andrew@example.com")),
+        ("kwikset", "kwikset_lock", 2, usual("anybody@example.com")),
+        ("nuki", "nuki_lock", 2, usual("jane@example.com")),
+        ("igloohome", "igloohome_lock", 2, usual("jane@example.com")),
+        ("four_suites", "four_suites_door", 2, usual("jane@example.com")),
+        ("ttlock", "ttlock_lock", 2, usual("jane@example.com")),
+        ("salto_ks", "salto_lock", 2, usual("jane@example.com")),
+        ("tedee", "tedee_lock", 2, usual("jane@example.com")),
+        ("akiles", "akiles_lock", 2, usual("jane@example.com")),
+        ("keyincode", "keyincode_lock", 2, usual("jane@example.com")),
+        ("smartthings", "smartthings_lock", 2, usual("frodo@example.com")),
+        (
+            "my_2n",
+            "two_n_intercom",
+            3,
+            with(usual("any@example.com"), &[("device_username", "jane"), ("device_password", "1234")]),
+        ),
+        ("brivo", "brivo_access_point", 2, with(usual("jane@example.com"), &[("api_key", "1234")])),
+        (
+            "wyze",
+            "wyze_lock",
+            2,
+            with(usual("jane@example.com"), &[("api_key_id", "ABC123ABC"), ("api_key", "ABC123ABC")]),
+        ),
+        ("lockly", "lockly_lock", 2, with(vec![("email", "jane@example.com")], &lockly)),
+        (
+            "dormakaba_oracode",
+            "dormakaba_oracode_door",
+            2,
+            vec![
+                ("username", "jane"),
+                ("password", "1234"),
+                ("site_name", "Ocean Beach Vacations"),
+                ("time_zone", "Asia/Tokyo"),
+            ],
+        ),
+        ("omnitec", "omnitec_lock", 2, with(usual("jane@example.com"), &[("time_zone", "Europe/London")])),
+        ("genie", "genie_door", 2, usual("john@example.com")),
+        ("controlbyweb", "controlbyweb_device", 2, vec![("username", "jane"), ("password", "1234")]),
+    ]
+}
+
+/// Webview of a test, as its user sees it: only by its URL.
+struct Webview<'w> {
+    workspace: &'w TestWorkspace,
+    id: Value,
+    query: String,
+}
+
+impl<'w> Webview<'w> {
+    async fn create(workspace: &'w TestWorkspace, params: Value) -> Self {
+        let webview = workspace.post("/connect_webviews/create", params).await.ok()["connect_webview"].clone();
+        let (_, query) = webview["url"].as_str().unwrap().split_once('?').unwrap();
+        Self { workspace, id: webview["connect_webview_id"].clone(), query: query.to_owned() }
+    }
+
+    async fn state(&self) -> Value {
+        let params = json!({ "connect_webview_id": self.id });
+        self.workspace.post("/connect_webviews/get", params).await.ok()["connect_webview"].clone()
+    }
+
+    async fn open(&self, more: &str) -> Reply {
+        ask("GET", &format!("{PAGE}?{}{more}", self.query), &[], "").await
+    }
+
+    /// Submits a login form, and follows the second step of brands that have one.
+    async fn log_in(&self, provider: &str, form: &[(&str, &str)]) -> Reply {
+        let first: Vec<_> = form.iter().filter(|(name, _)| *name != "two_factor_code").copied().collect();
+        let reply = self.submit(provider, &first).await;
+        if form.len() == first.len() {
+            return reply;
+        }
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert!(reply.text.contains("name=\"two_factor_code\""), "{}", reply.text);
+        self.submit(provider, form).await
+    }
+
+    async fn submit(&self, provider: &str, form: &[(&str, &str)]) -> Reply {
+        post_form(&format!("{}&provider={provider}", self.query), form).await
+    }
+}
+
+async fn post_form(encoded: &str, form: &[(&str, &str)]) -> Reply {
+    let mut body = encoded.to_owned();
+    for (name, value) in form {
+        body.extend(["&", name, "=", &value.replace(' ', "+")]);
+    }
+    ask("POST", PAGE, &[("content-type", "application/x-www-form-urlencoded")], body).await
+}
+
+const JANE: [(&str, &str); 2] = [("email", "jane@example.com"), ("password", "1234")];
+
+async fn devices(workspace: &TestWorkspace, filter: Value) -> Vec<Value> {
+    workspace.post("/devices/list", filter).await.ok()["devices"].as_array().unwrap().clone()
+}
+
+async fn events(workspace: &TestWorkspace, mut filter: Value) -> Vec<Value> {
+    filter["since"] = json!("2000-01-01T00:00:00Z");
+    workspace.post("/events/list", filter).await.ok()["events"].as_array().unwrap().clone()
+}
+
+fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event_type"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn new_webview_is_pending_and_has_every_requested_property() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let created = workspace.post("/connect_webviews/create", json!({})).await.ok()["connect_webview"].clone();
+        assert_eq!((&created["status"], &created["login_successful"]), (&json!("pending"), &json!(false)));
+        assert_eq!(created["created_at"], START);
+        assert_eq!(
+            (&created["any_provider_allowed"], &created["device_selection_mode"]),
+            (&json!(true), &json!("none"))
+        );
+        assert_eq!(created["accepted_capabilities"], json!(["lock"]));
+        for empty in ["connected_account_id", "authorized_at", "selected_provider", "custom_redirect_url"] {
+            assert_eq!(created[empty], Value::Null, "{empty}");
+        }
+        let url = created["url"].as_str().unwrap();
+        let id = created["connect_webview_id"].as_str().unwrap();
+        assert!(url.starts_with(&format!("http://localhost{PAGE}?connect_webview_id={id}&auth_token=")), "{url}");
+
+        let params = json!({
+            "accepted_providers": ["yale", "nest"], "custom_metadata": { "room": "7", "gone": null },
+            "custom_redirect_url": "https://app.test/done", "custom_redirect_failure_url": "https://app.test/failed",
+            "automatically_manage_new_devices": false, "wait_for_device_creation": true, "customer_key": "c1",
+            "accepted_capabilities": ["lock", "speaker", "lock"], "device_selection_mode": "single",
+        });
+        let created = workspace.post("/connect_webviews/create", params.clone()).await.ok()["connect_webview"].clone();
+        for name in params.as_object().unwrap().keys().filter(|name| *name != "custom_metadata") {
+            let expected = if name == "accepted_capabilities" { &json!(["lock", "speaker"]) } else { &params[name] };
+            assert_eq!(&created[name], expected, "{name}");
+        }
+        assert_eq!(
+            (&created["custom_metadata"], &created["any_provider_allowed"]),
+            (&json!({ "room": "7" }), &json!(false))
+        );
+        let by_category = json!({ "provider_category": "consumer_smartlocks", "excluded_providers": ["august"] });
+        let created = workspace.post("/connect_webviews/create", by_category).await.ok()["connect_webview"].clone();
+        let accepted = created["accepted_providers"].as_array().unwrap();
+        assert!(accepted.contains(&json!("yale")) && !accepted.contains(&json!("august")), "{accepted:?}");
+    });
+}
+
+#[test]
+fn create_rejects_urls_keys_and_metadata_that_are_invalid() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        for (parameter, value) in [
+            ("custom_redirect_url", json!("javascript:alert(1)")),
+            ("custom_redirect_failure_url", json!("/failed")),
+            ("custom_redirect_url", json!("https://app.test/\r\nset-cookie: a=b")),
+            ("customer_key", json!("  ")),
+            ("custom_metadata", json!({ "a.b": "1" })),
+            ("accepted_providers", json!(["acme"])),
+        ] {
+            let reply = workspace.post("/connect_webviews/create", json!({ parameter: value })).await;
+            let error = reply.error(400, "invalid_input");
+            assert!(error["message"].as_str().unwrap().contains(parameter), "{error}");
+        }
+        let listed = workspace.post("/connect_webviews/list", json!({})).await.ok();
+        assert_eq!(listed["connect_webviews"], json!([]));
+    });
+}
+
+#[test]
+fn documented_credentials_of_each_brand_bring_the_devices_of_that_brand() {
+    run(async {
+        for (provider, device_type, count, form) in documented_accounts() {
+            let workspace = TestWorkspace::with_locks(0).await;
+            let webview = Webview::create(&workspace, json!({ "accepted_providers": [provider] })).await;
+            let reply = webview.log_in(provider, &form).await;
+            assert_eq!(reply.status, 200, "{provider}: {}", reply.text);
+            assert!(reply.text.contains("Your account is connected"), "{}", reply.text);
+            let found = devices(&workspace, json!({})).await;
+            assert_eq!(found.len(), count, "{provider}");
+            assert!(found.iter().all(|device| device["device_type"] == device_type), "{provider}");
+            let state = webview.state().await;
+            assert_eq!((&state["status"], &state["selected_provider"]), (&json!("authorized"), &json!(provider)));
+            let account = json!({ "connected_account_id": state["connected_account_id"] });
+            let account = workspace.post("/connected_accounts/get", account).await.ok()["connected_account"].clone();
+            assert_eq!(account["display_name"], form[0].1, "{provider}");
+        }
+    });
+}
+
+#[test]
+fn login_connects_an_account_and_tells_it_in_events() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        let params =
+            json!({ "customer_key": "c1", "custom_metadata": { "room": "7" }, "accepted_providers": ["schlage"] });
+        let webview = Webview::create(&workspace, params).await;
+        workspace.advance("PT5M").await;
+        assert_eq!(webview.log_in("schlage", &JANE).await.status, 200);
+        let state = webview.state().await;
+        assert_eq!(
+            (&state["login_successful"], &state["authorized_at"]),
+            (&json!(true), &json!("2026-03-02T12:05:00.000Z"))
+        );
+        let account_id = &state["connected_account_id"];
+        let found = events(&workspace, json!({ "connected_account_id": account_id })).await;
+        let expected = [
+            "connected_account.created",
+            "connected_account.connected",
+            "connected_account.successful_login",
+            "connect_webview.login_succeeded",
+            "device.added",
+            "device.added",
+            "connected_account.completed_first_sync",
+        ];
+        assert_eq!(types(&found), expected);
+        for event in &found {
+            assert_eq!(event["connected_account_custom_metadata"], json!({ "room": "7" }), "{event}");
+        }
+        assert_eq!((&found[1]["customer_key"], &found[4]["customer_key"]), (&json!("c1"), &json!("c1")));
+        let of_webview = events(&workspace, json!({ "connect_webview_id": webview.id })).await;
+        assert_eq!(types(&of_webview), expected[..4]);
+        let of_customer = events(&workspace, json!({ "customer_key": "c1" })).await;
+        assert_eq!(of_customer.len(), 4, "connected, login_succeeded and two devices");
+
+        let by_webview = devices(&workspace, json!({ "connect_webview_id": webview.id })).await;
+        let by_customer = devices(&workspace, json!({ "customer_key": "c1" })).await;
+        let ids = |devices: &[Value]| devices.iter().map(|device| device["device_id"].clone()).collect::<Vec<_>>();
+        assert_eq!((by_webview.len(), ids(&by_webview)), (2, ids(&by_customer)));
+        assert_eq!(devices(&workspace, json!({ "customer_key": "c2" })).await.len(), 0);
+        assert_eq!(devices(&workspace, json!({})).await.len(), 3);
+        let code = workspace.create(json!({ "device_id": by_webview[0]["device_id"], "code": "4826" })).await;
+        workspace.advance("PT1M").await;
+        assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
+        let of_code = events(&workspace, json!({ "access_code_id": code["access_code_id"] })).await;
+        assert_eq!(of_code[0]["connected_account_custom_metadata"], json!({ "room": "7" }));
+    });
+}
+
+#[test]
+fn wrong_credentials_fail_the_webview_until_a_login_succeeds() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({ "accepted_providers": ["august"] })).await;
+        let region = ("region", "Europe");
+        for form in [
+            vec![("email", "jane@example.com"), ("password", "wrong"), region],
+            vec![("email", "nobody@example.com"), ("password", "1234"), region],
+            vec![("email", "jane@example.com"), ("password", "1234"), region, ("two_factor_code", "654321")],
+            vec![],
+        ] {
+            let reply = webview.submit("august", &form).await;
+            assert_eq!(reply.status, 422, "{form:?}: {}", reply.text);
+            assert!(reply.text.contains("role=\"alert\"") && !reply.text.contains("wrong\""), "{}", reply.text);
+            let state = webview.state().await;
+            assert_eq!((&state["status"], &state["selected_provider"]), (&json!("failed"), &json!("august")));
+            assert_eq!(state["connected_account_id"], Value::Null);
+        }
+        let failed = events(&workspace, json!({ "connect_webview_id": webview.id })).await;
+        assert_eq!(types(&failed), ["connect_webview.login_failed"; 4]);
+        assert_eq!(devices(&workspace, json!({})).await.len(), 0);
+        let right = [JANE[0], JANE[1], region, ("two_factor_code", "123456")];
+        assert_eq!(webview.log_in("august", &right).await.status, 200);
+        assert_eq!(webview.state().await["status"], "authorized");
+    });
+}
+
+#[test]
+fn second_factor_is_no_login_until_its_code_is_given() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({})).await;
+        let reply = webview.submit("yale", &[JANE[0], JANE[1], ("region", "Europe")]).await;
+        assert!(reply.text.contains("one-time-code"), "{}", reply.text);
+        assert!(reply.text.contains("value=\"jane@example.com\""), "the form keeps the first step");
+        assert_eq!(webview.state().await["status"], "pending");
+        assert_eq!(events(&workspace, json!({ "connect_webview_id": webview.id })).await, Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn redirects_lead_to_the_urls_of_the_application() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let both = json!({ "accepted_providers": ["kwikset"], "custom_redirect_url": "https://app.test/done?a=1",
+                           "custom_redirect_failure_url": "myapp://failed" });
+        let webview = Webview::create(&workspace, both).await;
+        let location = |reply: &Reply| reply.headers["location"].to_str().unwrap().to_owned();
+        let id = webview.id.as_str().unwrap();
+        let reply = webview.submit("kwikset", &[JANE[0], ("password", "wrong")]).await;
+        assert_eq!((reply.status, location(&reply)), (303, format!("myapp://failed?connect_webview_id={id}")));
+        let policy = webview.open("").await.headers["content-security-policy"].to_str().unwrap().to_owned();
+        assert!(policy.ends_with("form-action 'self' https://app.test myapp:"), "{policy}");
+        for _ in 0..2 {
+            let reply = webview.submit("kwikset", &JANE).await;
+            let account = webview.state().await["connected_account_id"].as_str().unwrap().to_owned();
+            let expected = format!("https://app.test/done?a=1&connect_webview_id={id}&connected_account_id={account}");
+            assert_eq!((reply.status, location(&reply)), (303, expected), "also when the form is sent again");
+        }
+        assert_eq!(devices(&workspace, json!({})).await.len(), 2);
+        assert!(webview.open("").await.text.contains("href=\"https://app.test/done?a=1&amp;connect_webview_id="));
+
+        // Without a URL for failures, Seam uses the other one.
+        let only_one = json!({ "accepted_providers": ["kwikset"], "custom_redirect_url": "https://app.test/done" });
+        let webview = Webview::create(&workspace, only_one).await;
+        let reply = webview.submit("kwikset", &[JANE[0], ("password", "wrong")]).await;
+        let id = webview.id.as_str().unwrap();
+        assert_eq!(location(&reply), format!("https://app.test/done?connect_webview_id={id}"));
+    });
+}
+
+#[test]
+fn login_to_a_known_account_connects_it_again() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let first = Webview::create(&workspace, json!({ "custom_metadata": { "a": "1" } })).await;
+        first.log_in("schlage", &JANE).await;
+        let account = first.state().await["connected_account_id"].clone();
+        let params = json!({ "connected_account_id": account });
+        workspace.post("/connected_accounts/simulate/disconnect", params.clone()).await.ok();
+        assert!(devices(&workspace, json!({})).await.iter().all(|device| device["properties"]["online"] == false));
+        let before = events(&workspace, json!({ "connected_account_id": account })).await.len();
+
+        let second =
+            Webview::create(&workspace, json!({ "custom_metadata": { "b": "2" }, "customer_key": "c1" })).await;
+        second.log_in("schlage", &[("email", "JANE@example.com"), JANE[1]]).await;
+        assert_eq!(second.state().await["connected_account_id"], account);
+        let found = devices(&workspace, json!({})).await;
+        assert_eq!(found.len(), 2, "no second account");
+        assert!(found.iter().all(|device| device["properties"]["online"] == true));
+        let shown = workspace.post("/connected_accounts/get", params).await.ok()["connected_account"].clone();
+        assert_eq!((&shown["errors"], &shown["customer_key"]), (&json!([]), &json!("c1")));
+        assert_eq!(shown["custom_metadata"], json!({ "a": "1", "b": "2" }));
+        let told = events(&workspace, json!({ "connected_account_id": account })).await;
+        let expected = [
+            "connected_account.successful_login",
+            "connect_webview.login_succeeded",
+            "connected_account.connected",
+            "connected_account.completed_first_sync_after_reconnection",
+            "device.connected",
+            "device.connected",
+        ];
+        assert_eq!(types(&told[before..]), expected);
+        assert_eq!(told[before + 2]["connect_webview_id"], second.id);
+
+        // A login while it is connected changes nothing else.
+        let third = Webview::create(&workspace, json!({})).await;
+        third.log_in("schlage", &JANE).await;
+        let told = events(&workspace, json!({ "connected_account_id": account })).await;
+        assert_eq!(types(&told[before + 6..]), expected[..2]);
+        // Another user has another account.
+        let other = Webview::create(&workspace, json!({})).await;
+        other.log_in("schlage", &[("email", "sam@example.com"), JANE[1]]).await;
+        assert_ne!(other.state().await["connected_account_id"], account);
+        assert_eq!(devices(&workspace, json!({})).await.len(), 4);
+    });
+}
+
+#[test]
+fn locks_of_the_control_plane_have_an_account_that_a_login_connects_again() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(2).await;
+        let account = &workspace.devices[0]["connected_account_id"];
+        let params = json!({ "connected_account_id": account });
+        let shown = workspace.post("/connected_accounts/get", params.clone()).await.ok()["connected_account"].clone();
+        let email = shown["user_identifier"]["email"].as_str().unwrap();
+        workspace.post("/connected_accounts/simulate/disconnect", params).await.ok();
+        let webview = Webview::create(&workspace, json!({})).await;
+        let form = [("email", email), JANE[1], ("region", "Canada"), ("two_factor_code", "123456")];
+        webview.log_in("august", &form).await;
+        assert_eq!(&webview.state().await["connected_account_id"], account);
+        let found = devices(&workspace, json!({})).await;
+        assert_eq!(found.len(), 2);
+        assert!(found.iter().all(|device| device["properties"]["online"] == true));
+    });
+}
+
+#[test]
+fn page_is_plain_html_that_offers_the_accepted_brands() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({ "accepted_providers": ["yale", "nest", "august"] })).await;
+        let page = webview.open("").await;
+        assert_eq!((page.status, page.headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
+        for offered in ["&amp;provider=august\"", "&amp;provider=yale\"", "lang=\"en\"", "name=\"viewport\""] {
+            assert!(page.text.contains(offered), "{offered}: {}", page.text);
+        }
+        for missing in ["provider=nest", "provider=schlage", "<script", "src=", "http:", "https:"] {
+            assert!(!page.text.contains(missing), "{missing}: {}", page.text);
+        }
+        for (name, value) in
+            [("cache-control", "no-store"), ("referrer-policy", "no-referrer"), ("x-content-type-options", "nosniff")]
+        {
+            assert_eq!(page.headers[name], value);
+        }
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        let from_page = [("origin", "https://evil.test")];
+        let page = ask("GET", &format!("{PAGE}?{}", webview.query), &from_page, "").await;
+        assert!(!page.headers.contains_key("access-control-allow-origin"));
+        let form = webview.open("&provider=yale").await;
+        for field in ["email", "password", "region"] {
+            assert!(form.text.contains(&format!("<label for=\"{field}\">")), "{}", form.text);
+            assert!(form.text.contains(&format!("id=\"{field}\" name=\"{field}\"")), "{}", form.text);
+        }
+        for provider in ["schlage", "nest", "acme", "%3Cscript%3E"] {
+            assert_eq!(webview.open(&format!("&provider={provider}")).await.status, 400, "{provider}");
+            assert_eq!(webview.submit(provider, &JANE).await.status, 400, "{provider}");
+        }
+        assert_eq!(webview.state().await["status"], "pending");
+        let only = Webview::create(&workspace, json!({ "accepted_providers": ["schlage"] })).await;
+        assert!(only.open("").await.text.contains("Log in to Schlage"), "one brand needs no choice");
+        let none = Webview::create(&workspace, json!({ "accepted_providers": ["nest"] })).await;
+        assert!(none.open("").await.text.contains("has no devices"));
+    });
+}
+
+#[test]
+fn submitted_values_are_escaped_and_secrets_are_not_repeated() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({})).await;
+        let form = [("email", "%22%3E%3Cscript%3Ealert(1)%3C/script%3E"), ("password", "secret-word")];
+        let reply = webview.submit("schlage", &form).await;
+        assert!(reply.text.contains("&quot;&gt;&lt;script&gt;"), "{}", reply.text);
+        assert!(!reply.text.contains("<script") && !reply.text.contains("secret-word"), "{}", reply.text);
+    });
+}
+
+#[test]
+fn page_needs_the_secret_of_its_url() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({})).await;
+        let id = webview.id.as_str().unwrap();
+        let (start, token) = webview.query.split_once("auth_token=").unwrap();
+        let other = Webview::create(&workspace, json!({})).await;
+        let other_token = other.query.split_once("auth_token=").unwrap().1;
+        for query in [
+            String::new(),
+            format!("connect_webview_id={id}"),
+            format!("{start}auth_token="),
+            format!("{start}auth_token={}", &token[1..]),
+            format!("{start}auth_token={token}x"),
+            format!("{start}auth_token={other_token}"),
+            format!("connect_webview_id={UNKNOWN}&auth_token={token}"),
+            format!("connect_webview_id=nope&auth_token={token}"),
+        ] {
+            let page = ask("GET", &format!("{PAGE}?{query}"), &[], "").await;
+            assert_eq!(page.status, 404, "{query}");
+            assert!(page.text.contains("Page not found"), "{}", page.text);
+            let reply = post_form(&format!("{query}&provider=schlage"), &JANE).await;
+            assert_eq!(reply.status, 404, "{query}");
+        }
+        assert_eq!(webview.state().await["status"], "pending");
+        assert_eq!(devices(&workspace, json!({})).await.len(), 0);
+        let key = format!("Bearer {}", workspace.api_key);
+        let requests = ask("GET", "/_emulator/requests", &[("authorization", &key)], "").await.ok().to_string();
+        assert!(!requests.contains(token), "{requests}");
+    });
+}
+
+#[test]
+fn page_rejects_other_methods_and_large_forms() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({})).await;
+        for method in ["PUT", "PATCH", "DELETE", "OPTIONS"] {
+            ask(method, &format!("{PAGE}?{}", webview.query), &[], "").await.error(405, "method_not_allowed");
+        }
+        let long = "x".repeat(20_000);
+        assert_eq!(webview.submit("schlage", &[("email", &long)]).await.status, 413);
+        assert_eq!(webview.state().await["status"], "pending");
+    });
+}
+
+#[test]
+fn simultaneous_logins_connect_one_account() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let (one, two) = (Webview::create(&workspace, json!({})).await, Webview::create(&workspace, json!({})).await);
+        let logins = [one.submit("schlage", &JANE), two.submit("schlage", &JANE), one.submit("schlage", &JANE)];
+        let [a, b, c] = logins;
+        let (a, b, c) = tokio::join!(a, b, c);
+        assert_eq!((a.status, b.status, c.status), (200, 200, 200));
+        assert_eq!(devices(&workspace, json!({})).await.len(), 2);
+        let accounts = workspace.post("/connected_accounts/list", json!({})).await.ok();
+        assert_eq!(accounts["connected_accounts"].as_array().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn lists_show_the_newest_first_in_pages_and_by_filter() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let mut ids = Vec::new();
+        for number in 0..5 {
+            let params = json!({ "customer_key": format!("c{}", number % 2), "custom_metadata": { "n": number.to_string() },
+                                 "accepted_providers": [if number == 3 { "yale" } else { "august" }] });
+            ids.push(Webview::create(&workspace, params).await.id);
+            workspace.advance("PT1S").await;
+        }
+        let listed = |params: Value| {
+            let workspace = &workspace;
+            async move {
+                let listed = workspace.post("/connect_webviews/list", params).await.ok();
+                let rows = listed["connect_webviews"].as_array().unwrap();
+                let ids: Vec<Value> = rows.iter().map(|row| row["connect_webview_id"].clone()).collect();
+                (ids, listed["pagination"].clone())
+            }
+        };
+        let newest_first: Vec<Value> = ids.iter().rev().cloned().collect();
+        assert_eq!(listed(json!({})).await.0, newest_first);
+        let (page, pagination) = listed(json!({ "limit": 3 })).await;
+        assert_eq!((page.as_slice(), &pagination["has_next_page"]), (&newest_first[..3], &json!(true)));
+        let next = json!({ "limit": 3, "page_cursor": pagination["next_page_cursor"] });
+        let (page, pagination) = listed(next).await;
+        assert_eq!((page.as_slice(), &pagination["has_next_page"]), (&newest_first[3..], &json!(false)));
+        let pick = |numbers: &[usize]| numbers.iter().map(|number| ids[*number].clone()).collect::<Vec<_>>();
+        for (filter, expected) in [
+            (json!({ "customer_key": "c1" }), pick(&[3, 1])),
+            (json!({ "custom_metadata_has": { "n": "2" } }), pick(&[2])),
+            (json!({ "custom_metadata_has": { "n": null } }), pick(&[])),
+            (json!({ "search": "YALE" }), pick(&[3])),
+            (json!({ "search": ids[0] }), pick(&[0])),
+            (json!({ "user_identifier_key": "u" }), pick(&[])),
+        ] {
+            assert_eq!(listed(filter.clone()).await.0, expected, "{filter}");
+        }
+        workspace
+            .post("/connect_webviews/list", json!({ "custom_metadata_has": { "a.b": "1" } }))
+            .await
+            .invalid("custom_metadata_has");
+    });
+}
+
+#[test]
+fn deleted_webview_is_gone_and_its_account_stays() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({})).await;
+        webview.log_in("schlage", &JANE).await;
+        let params = json!({ "connect_webview_id": webview.id });
+        let other = TestWorkspace::with_locks(0).await;
+        for (path, workspace) in [("/connect_webviews/get", &other), ("/connect_webviews/delete", &other)] {
+            workspace.post(path, params.clone()).await.error(404, "connect_webview_not_found");
+        }
+        workspace.post("/connect_webviews/delete", params.clone()).await.ok();
+        for path in ["/connect_webviews/get", "/connect_webviews/delete"] {
+            workspace.post(path, params.clone()).await.error(404, "connect_webview_not_found");
+        }
+        assert_eq!(webview.open("").await.status, 404);
+        assert_eq!(devices(&workspace, json!({})).await.len(), 2);
+        assert_eq!(events(&workspace, json!({ "connect_webview_id": webview.id })).await.len(), 4);
+        assert_eq!(devices(&workspace, json!({ "connect_webview_id": webview.id })).await.len(), 0);
+    });
+}
+
+#[test]
+fn snapshots_return_to_the_state_before_a_login() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        let webview = Webview::create(&workspace, json!({ "custom_metadata": { "a": "1" } })).await;
+        let before = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
+        webview.log_in("schlage", &JANE).await;
+        let after = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
+        let connected = webview.state().await;
+        let id = |snapshot: &Value| json!({ "snapshot_id": snapshot["snapshot_id"] });
+        workspace.post("/_emulator/snapshots/restore", id(&before)).await.ok();
+        assert_eq!(webview.state().await["status"], "pending");
+        assert_eq!(devices(&workspace, json!({})).await.len(), 1);
+        workspace.post("/_emulator/snapshots/restore", id(&after)).await.ok();
+        assert_eq!(webview.state().await, connected);
+        assert_eq!(devices(&workspace, json!({})).await.len(), 3);
+        assert!(webview.open("").await.text.contains("Your account is connected"), "the URL stays valid");
+    });
+}
+
+#[test]
+fn seeded_workspaces_give_the_same_ids_for_the_same_logins() {
+    run(async {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let workspace = TestWorkspace::create_with(json!({ "seed": "webviews", "locks": 1 })).await;
+            let webview = Webview::create(&workspace, json!({})).await;
+            webview.log_in("schlage", &JANE).await;
+            let found = [devices(&workspace, json!({})).await, events(&workspace, json!({})).await].concat();
+            seen.push((webview.state().await, found));
+            workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
+        }
+        assert_eq!(seen[0], seen[1]);
+    });
+}
+
+#[test]
+fn complete_logs_in_without_a_browser() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(0).await;
+        let webview = Webview::create(&workspace, json!({ "accepted_providers": ["yale", "august"] })).await;
+        let complete = |mut params: Value| {
+            params["connect_webview_id"] = webview.id.clone();
+            workspace.post("/_emulator/connect_webviews/complete", params)
+        };
+        complete(json!({ "provider": "schlage" })).await.invalid("provider");
+        complete(json!({ "user_identifier": "nobody@example.com" })).await.invalid("user_identifier");
+        let failed = complete(json!({ "fail": true })).await.ok();
+        assert_eq!((&failed["status"], &failed["connected_account_id"]), (&json!("failed"), &Value::Null));
+        assert_eq!(webview.state().await["status"], "failed");
+        let done = complete(json!({ "provider": "yale", "user_identifier": "sam@example.com" })).await.ok();
+        let state = webview.state().await;
+        assert_eq!(
+            (&done["status"], &done["connected_account_id"]),
+            (&json!("authorized"), &state["connected_account_id"])
+        );
+        assert_eq!(state["selected_provider"], "yale");
+        assert_eq!(devices(&workspace, json!({})).await.len(), 2);
+        complete(json!({})).await.error(409, "conflict");
+        let other = TestWorkspace::with_locks(0).await;
+        let params = json!({ "connect_webview_id": webview.id });
+        other.post("/_emulator/connect_webviews/complete", params).await.error(404, "connect_webview_not_found");
+        let defaults = Webview::create(&workspace, json!({})).await;
+        let params = json!({ "connect_webview_id": defaults.id });
+        workspace.post("/_emulator/connect_webviews/complete", params).await.ok();
+        assert_eq!(defaults.state().await["selected_provider"], "august");
+    });
+}
