@@ -41,6 +41,12 @@ pub enum Error {
     /// The lock was removed from the manufacturer's account.
     #[error("device {0} was removed from its provider account, so it accepts no access codes")]
     DeviceRemoved(Uuid),
+    /// The device is unmanaged; its id.
+    #[error("Device is unmanaged. Use /devices/unmanaged/update")]
+    DeviceUnmanaged(Uuid),
+    /// The device is managed; its id.
+    #[error("Device is managed. Use /devices/update")]
+    DeviceManaged(Uuid),
     /// The lock supports no online access codes.
     #[error("device {0} cannot program online access codes. See can_program_online_access_codes.")]
     CannotProgramOnlineAccessCodes(Uuid),
@@ -137,6 +143,17 @@ pub enum Error {
     /// The request does not apply to this type of lock; its `device_type`.
     #[error("Device type \"{0}\" is not supported here: the lock reports its code lengths itself")]
     DeviceTypeNotSupported(&'static str),
+    /// The brand of the device does not allow to simulate this; its `device_type`, and the thing to simulate.
+    #[error(
+        "Device type \"{device_type}\" is not supported for simulating {simulated}. POST /_emulator/devices/update \
+         changes devices of every type."
+    )]
+    SimulationNotSupported {
+        /// Seam's `device_type`.
+        device_type: &'static str,
+        /// Change that the request simulates.
+        simulated: &'static str,
+    },
     /// The device has received the maximum number of requests of this kind.
     #[error(
         "device {device_id} accepts no more {} requests before {again_at} on the clock of the workspace",
@@ -346,12 +363,14 @@ impl Error {
             Self::MismatchedPageParameters(_) => (400, "mismatched_page_parameters"),
             Self::CodeCannotBeShared(_) => (400, "code_cannot_be_shared"),
             Self::DeviceOffline(_) => (400, "device_offline"),
+            Self::DeviceUnmanaged(_) => (400, "device_unmanaged"),
+            Self::DeviceManaged(_) => (400, "device_managed"),
             Self::CannotProgramOnlineAccessCodes(_) => (400, "device_cannot_program_online_access_codes"),
             Self::NoSpace { .. } => (400, "no_space_for_access_code_on_device"),
             Self::DeviceRemoved(_) => (400, "device_removed"),
             Self::OfflineAccessCodeNotModifiable => (400, "offline_access_code_not_modifiable"),
             Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
-            Self::DeviceTypeNotSupported(_) => (400, "device_type_not_supported"),
+            Self::DeviceTypeNotSupported(_) | Self::SimulationNotSupported { .. } => (400, "device_type_not_supported"),
             Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
             Self::NoFreeCode => (400, "no_code_left"),
             Self::InvalidClientSessionToken => (400, "invalid_client_session_token"),
@@ -387,6 +406,8 @@ impl Error {
             Self::DeviceOffline(device_id)
             | Self::CannotProgramOnlineAccessCodes(device_id)
             | Self::DeviceRemoved(device_id)
+            | Self::DeviceUnmanaged(device_id)
+            | Self::DeviceManaged(device_id)
             | Self::RateLimited { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
             Self::TooManySteps { steps, limit } => Some(json!({ "steps": steps, "limit": limit })),

@@ -58,7 +58,11 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         publishable_key: created.workspace.publishable_key,
         api_key: created.api_key,
         personal_access_token: created.personal_access_token,
-        devices: created.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
+        devices: created
+            .devices
+            .iter()
+            .map(|device| body::device::managed_or_unmanaged(device, &DeviceStats::default()))
+            .collect(),
     })
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod access_code;
 pub(crate) mod action_attempt;
 pub(crate) mod caller;
+pub(crate) mod custom_metadata;
 pub(crate) mod daylight_saving;
 pub(crate) mod device;
 pub(crate) mod event;

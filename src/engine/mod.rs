@@ -18,6 +18,7 @@ pub(crate) mod import_budget;
 pub(crate) mod keypad;
 pub(crate) mod locked_codes;
 pub(crate) mod locked_workspace;
+pub(crate) mod managed_devices;
 pub(crate) mod parking;
 pub(crate) mod recorder;
 pub(crate) mod request_log;

@@ -21,6 +21,7 @@ pub(crate) use self::reservations::{
 pub(super) use self::row::AccessCodeRow;
 pub(crate) use self::row::StoredCode;
 pub(crate) use self::write::{remove_empty_groups, set_due_times, set_wake_times};
+pub(crate) use super::Ownership;
 pub(crate) use crate::domain::caller::Visibility;
 
 use super::{Position, push_visible_accounts, push_visible_devices};
@@ -150,8 +151,7 @@ impl FromRow<'_, PgRow> for WithDevice {
 }
 
 /// Columns of a [`WithDevice`] after those of the code, from the device `d`. [`BACKUPS`] follows as the last column.
-const OF_DEVICE: &str =
-    ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
+const OF_DEVICE: &str = ", d.device_id, d.device_type, coalesce(d.nickname, d.name), d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
 impl WithDevice {
     /// Converts the row into the code and its device; `None` if the row has no code.
@@ -168,18 +168,6 @@ impl WithDevice {
         };
         Ok(Some((StoredCode::try_from(code)?.code, device)))
     }
-}
-
-/// Filter by management state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ownership {
-    /// Managed codes.
-    #[default]
-    Managed,
-    /// Unmanaged codes, which were added outside Seam or converted to unmanaged.
-    Unmanaged,
-    /// Both kinds.
-    Any,
 }
 
 /// Filter of access codes; a field that is `None` does not restrict.
@@ -237,6 +225,7 @@ pub async fn list_on_device(
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     query.push("(select * from device where device_id = ").push_bind(device_id);
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "connected_account_id");
     query.push(" offset 0) as d left join lateral (select a.* from ");
     push_source(&mut query, filter);
@@ -268,11 +257,7 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
 
 /// Pushes the conditions on the codes `a` on devices `d`, except those on ids, and then the order and the limit.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
-    match filter.ownership {
-        Ownership::Managed => drop(query.push(" and a.is_managed")),
-        Ownership::Unmanaged => drop(query.push(" and not a.is_managed")),
-        Ownership::Any => {}
-    }
+    filter.ownership.push_condition(query, "a.is_managed");
     if filter.exclude_pool {
         query.push(" and a.pool_device_id is null");
     }

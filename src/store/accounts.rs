@@ -33,9 +33,12 @@ pub(crate) async fn list(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Ve
 
 /// Returns the ids of the devices of an account.
 pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
-        .fetch_all(tx)
-        .await?)
+    Ok(sqlx::query_scalar!(
+        "select device_id from device where connected_account_id = $1 and deleted_at is null",
+        connected_account_id
+    )
+    .fetch_all(tx)
+    .await?)
 }
 
 /// New connected account.
@@ -48,7 +51,7 @@ pub(crate) struct NewAccount {
     pub disconnected_at: Option<Timestamp>,
 }
 
-/// Inserts new accounts.
+/// Inserts new accounts, each with its first event, [`NewEvent::of_new_account`](crate::domain::event::NewEvent::of_new_account).
 ///
 /// # Errors
 /// [`Error::InUse`](crate::error::Error::InUse) if an id is already in use.
@@ -59,8 +62,9 @@ pub(crate) async fn insert(
     accounts: &[NewAccount],
 ) -> Result<()> {
     sqlx::query!(
-        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
-         select id, $1, provider, $2, disconnected_at
+        "insert into connected_account
+             (connected_account_id, workspace_id, provider, created_at, disconnected_at, events_made)
+         select id, $1, provider, $2, disconnected_at, 1
          from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
         workspace_id,
         created_at,

@@ -1,7 +1,7 @@
 //! SQL of devices.
 
 use super::row::row;
-use super::{Position, push_visible_accounts, workspaces};
+use super::{Ownership, Position, push_custom_metadata, push_visible_accounts, workspaces};
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
@@ -34,6 +34,8 @@ row! {
         }
         changing {
             name: String,
+            nickname: Option<String>,
+            is_managed: bool,
             reachable_since: Option<Timestamp>,
             trouble: Option<Json<DeviceHealth>>,
             backup_pool: Option<Json<BackupPool>>,
@@ -41,6 +43,7 @@ row! {
             custom_metadata: CustomMetadata,
             events_made: i64,
             access_code_ordinal: i64,
+            deleted_at: Option<Timestamp>,
         }
         generated {}
     }
@@ -58,6 +61,8 @@ impl TryFrom<DeviceRow> for Device {
             connected_account_id: row.connected_account_id,
             brand,
             name: row.name,
+            nickname: row.nickname,
+            is_managed: row.is_managed,
             ordinal: row.ordinal,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
@@ -66,6 +71,7 @@ impl TryFrom<DeviceRow> for Device {
             overrides: row.overrides.0,
             custom_metadata: row.custom_metadata.0,
             events_made: row.events_made,
+            deleted_at: row.deleted_at,
         })
     }
 }
@@ -81,6 +87,8 @@ impl DeviceRow {
             ordinal: device.ordinal,
             created_at: device.created_at,
             name: device.name,
+            nickname: device.nickname,
+            is_managed: device.is_managed,
             reachable_since: device.reachable_since,
             trouble: (device.health != DeviceHealth::default()).then_some(Json(device.health)),
             backup_pool: device.backup_pool.map(Json),
@@ -88,11 +96,12 @@ impl DeviceRow {
             custom_metadata: Json(device.custom_metadata),
             events_made: device.events_made,
             access_code_ordinal,
+            deleted_at: device.deleted_at,
         }
     }
 }
 
-/// Filter of devices; a field that is `None` does not restrict.
+/// Filter of devices; a field that is `None` does not restrict. The default filter finds the managed devices.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
     /// Only devices with these ids.
@@ -101,9 +110,11 @@ pub struct Filter<'a> {
     pub device_types: Option<&'a [String]>,
     /// Only devices of these accounts.
     pub connected_account_ids: Option<&'a [Uuid]>,
-    /// Only devices with this name.
+    /// Managed devices, unmanaged devices, or both.
+    pub ownership: Ownership,
+    /// Only devices with this display name.
     pub name: Option<&'a str>,
-    /// Only devices with this text in their name or id.
+    /// Only devices with this text in their display name, in their name in the provider's app, or in their id.
     pub search: Option<&'a str>,
     /// Only devices created before this instant.
     pub created_before: Option<Timestamp>,
@@ -124,6 +135,8 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
+    filter.ownership.push_condition(&mut query, "is_managed");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(ids) = filter.device_ids {
         query.push(" and device_id = any(").push_bind(ids.to_vec()).push(")");
@@ -135,22 +148,17 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and connected_account_id = any(").push_bind(ids.to_vec()).push(")");
     }
     if let Some(name) = filter.name {
-        query.push(" and name = ").push_bind(name.to_owned());
+        query.push(" and coalesce(nickname, name) = ").push_bind(name.to_owned());
     }
     if let Some(search) = filter.search {
         query.push(" and position(lower(").push_bind(search.to_owned());
-        query.push(") in lower(concat_ws(' ', name, device_id))) > 0");
+        query.push(") in lower(concat_ws(' ', nickname, name, device_id))) > 0");
     }
     if let Some(before) = filter.created_before {
         query.push(" and created_at < ").push_bind(before);
     }
     if let Some(metadata) = filter.custom_metadata_has {
-        let has_value = |(_, value): &(&String, &Value)| !value.is_null() && value.as_str() != Some("");
-        let set: Map<_, _> =
-            metadata.iter().filter(has_value).map(|(key, value)| (key.clone(), value.clone())).collect();
-        let unset: Vec<_> = metadata.iter().filter(|(_, value)| value.is_null()).map(|(key, _)| key.clone()).collect();
-        query.push(" and custom_metadata @> ").push_bind(Json(set));
-        query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
+        push_custom_metadata(&mut query, metadata);
     }
     if let Some(after) = filter.after {
         query.push(" and ordinal > (select ordinal from device where device_id = ").push_bind(after.id);
@@ -174,6 +182,7 @@ pub(crate) async fn with_settings(
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
     // Not "=": the device is found by its id, and this condition must not match another index (see [`list`]).
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
     let workspace_id = visibility.workspace_id;
@@ -182,26 +191,12 @@ pub(crate) async fn with_settings(
     Ok(Some((ids, settings, row.try_into()?)))
 }
 
-/// Inserts new devices, and those of their accounts that do not exist yet, as connected accounts. A workspace has at
-/// most one account for each provider; the devices must have its id if it exists.
+/// Inserts new devices. Their accounts must exist.
 ///
 /// # Errors
 /// [`Error::InUse`] if an id is already in use.
-pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<()> {
-    let mut query = QueryBuilder::new(
-        "with account as (
-             insert into connected_account (connected_account_id, workspace_id, provider, created_at)
-             select distinct on (provider) new.connected_account_id, ",
-    );
-    query.push_bind(workspace_id).push("::uuid, new.provider, new.created_at from unnest(");
-    query.push_bind(devices.iter().map(|device| device.connected_account_id).collect::<Vec<_>>()).push(", ");
-    query.push_bind(devices.iter().map(|device| device.brand.provider.to_owned()).collect::<Vec<_>>()).push(", ");
-    query.push_bind(devices.iter().map(|device| device.created_at).collect::<Vec<_>>());
-    query.push(
-        ") as new (connected_account_id, provider, created_at)
-             on conflict (workspace_id, provider) do nothing
-         ) ",
-    );
+pub(crate) async fn insert(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
+    let mut query = QueryBuilder::new("");
     DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0)));
     query.build().execute(tx).await.map_err(workspaces::insert_error)?;
     Ok(())
@@ -272,7 +267,8 @@ pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<
 /// Returns the account of a device; `None` if the device does not exist or is not visible.
 pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
-        "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
+        "select connected_account_id from device
+         where device_id = $1 and workspace_id is not distinct from $2 and deleted_at is null",
         device_id,
         visibility.workspace_id,
     )
@@ -283,7 +279,7 @@ pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -
 
 /// Returns the ids of all devices of a workspace.
 pub(crate) async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
+    Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1 and deleted_at is null", workspace_id)
         .fetch_all(connection)
         .await?)
 }

@@ -69,6 +69,10 @@ pub struct Filter {
     pub access_code_ids: Option<Vec<Uuid>>,
     /// Only events of this connected account.
     pub connected_account_id: Option<Uuid>,
+    /// Only events of this connect webview.
+    pub connect_webview_id: Option<Uuid>,
+    /// Only events of resources of the customer with this key.
+    pub customer_key: Option<String>,
     /// True for newest first, false for oldest first.
     pub newest_first: bool,
     /// Number of events to skip.
@@ -101,6 +105,15 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Resul
     }
     if let Some(account) = filter.connected_account_id {
         query.push(" and connected_account_id = ").push_bind(account);
+    }
+    let in_payload = [
+        ("connect_webview_id", filter.connect_webview_id.map(|id| id.to_string())),
+        ("customer_key", filter.customer_key),
+    ];
+    for (name, value) in in_payload {
+        if let Some(value) = value {
+            query.push(" and payload ->> '").push(name).push("' = ").push_bind(value);
+        }
     }
     let of_ids =
         [("event_id", filter.event_ids), ("device_id", filter.device_ids), ("access_code_id", filter.access_code_ids)];

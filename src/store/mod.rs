@@ -20,6 +20,9 @@ pub(crate) mod workspaces;
 
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
+use crate::domain::custom_metadata;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
 use sqlx::{Postgres, QueryBuilder};
 use uuid::Uuid;
 
@@ -32,11 +35,41 @@ pub struct Position {
     pub id: Uuid,
 }
 
+/// Filter by management state, of access codes and of devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// Managed: Seam controls them.
+    #[default]
+    Managed,
+    /// Unmanaged: codes that were added outside Seam, and codes and devices that were converted to unmanaged.
+    Unmanaged,
+    /// Both kinds.
+    Any,
+}
+
+impl Ownership {
+    /// Restricts a query to rows of this kind; `column` is true for managed rows.
+    fn push_condition(self, query: &mut QueryBuilder<Postgres>, column: &str) {
+        match self {
+            Self::Managed => drop(query.push(" and ").push(column)),
+            Self::Unmanaged => drop(query.push(" and not ").push(column)),
+            Self::Any => {}
+        }
+    }
+}
+
 /// Restricts a query to rows of accounts that the caller may see; `column` holds the account id.
 fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and ").push(column).push(" = any(").push_bind(ids.to_vec()).push(")");
     }
+}
+
+/// Restricts a query to rows whose column `custom_metadata` matches the filter `custom_metadata_has`.
+fn push_custom_metadata(query: &mut QueryBuilder<Postgres>, filter: &Map<String, Value>) {
+    let (set, unset) = custom_metadata::filter_parts(filter);
+    query.push(" and custom_metadata @> ").push_bind(Json(set));
+    query.push(" and not jsonb_exists_any(custom_metadata, ").push_bind(unset).push(")");
 }
 
 /// Restricts a query to rows on devices of accounts that the caller may see; `column` holds the device id.

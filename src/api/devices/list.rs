@@ -1,94 +1,60 @@
 //! `/devices/list`.
 
+use super::filters::Filters;
 use crate::api::body;
 use crate::api::edge::Call;
 use crate::api::pagination::{Page, Pagination};
 use crate::domain::device::Device;
-use crate::error::{Error, Result};
-use crate::http::intersect_filter;
-use crate::http::params::optional_instant;
-use crate::store::Position;
-use crate::store::devices::{self, Filter};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use uuid::Uuid;
+use crate::domain::device::health::DeviceStats;
+use crate::error::Result;
+use crate::store::devices;
+use crate::store::{Ownership, Position};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Default and maximum number of devices on a page, as at Seam.
 const DEFAULT_LIMIT: usize = 500;
 
-#[derive(Deserialize)]
-pub(super) struct List {
-    device_ids: Option<Vec<Uuid>>,
-    device_type: Option<String>,
-    device_types: Option<Vec<String>>,
-    manufacturer: Option<String>,
-    connected_account_id: Option<Uuid>,
-    connected_account_ids: Option<Vec<Uuid>>,
-    search: Option<String>,
-    created_before: Option<String>,
-    custom_metadata_has: Option<Map<String, Value>>,
-    include_if: Option<Vec<String>>,
-    exclude_if: Option<Vec<String>>,
-    connect_webview_id: Option<Uuid>,
-    customer_key: Option<String>,
-    space_id: Option<Uuid>,
-    unstable_location_id: Option<Uuid>,
-    user_identifier_key: Option<String>,
-}
-
 #[derive(Serialize)]
 pub(super) struct Listed {
-    devices: Vec<Value>,
+    devices: Vec<Box<RawValue>>,
     pagination: Pagination,
 }
 
-pub(super) async fn list(call: Call<List>) -> Result<Listed> {
+pub(super) async fn list(call: Call<Filters>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
-    let input = &call.input;
-    if input.custom_metadata_has.iter().flat_map(Map::keys).any(|key| key.contains('.')) {
-        let message = "Custom metadata key names cannot contain a period (.)";
-        return Err(Error::invalid("custom_metadata_has", message));
-    }
-    // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
-    let matches_nothing = input.connect_webview_id.is_some()
-        || input.customer_key.is_some()
-        || input.space_id.is_some()
-        || input.unstable_location_id.is_some()
-        || input.user_identifier_key.is_some();
-    let accounts = intersect_filter(input.connected_account_id, input.connected_account_ids.clone());
-    let types = intersect_filter(input.device_type.clone(), input.device_types.clone());
-    let created_before = optional_instant("created_before", input.created_before.as_deref())?;
-    let filter = Filter {
-        device_ids: if matches_nothing { Some(&[]) } else { input.device_ids.as_deref() },
-        device_types: types.as_deref(),
-        connected_account_ids: accounts.as_deref(),
-        name: None,
-        search: input.search.as_deref(),
-        created_before,
-        custom_metadata_has: input.custom_metadata_has.as_ref(),
-        after: page.after,
-        limit: None,
-    };
+    let body = body::device::of;
+    let (devices, pagination) = found(&call, page, Ownership::Managed, body, "/devices/list").await?;
+    Ok(Listed { devices, pagination })
+}
+
+/// Returns the page of devices that pass the filters, in the order of their creation. `body` converts a device.
+pub(super) async fn found(
+    call: &Call<Filters>,
+    page: Page,
+    ownership: Ownership,
+    body: impl Fn(&Device, &DeviceStats) -> Value,
+    path: &str,
+) -> Result<(Vec<Box<RawValue>>, Pagination)> {
+    let prepared = call.input.prepare()?;
+    let filter = call.input.of_columns(&prepared, ownership, page.after);
     let devices = devices::list(&call.app.pool, &call.caller.visibility(), &filter).await?;
     let stats_of_devices = devices::stats_of_devices(&call.app.pool, &devices).await?;
-    let mut found: Vec<(Device, Value)> = devices
-        .into_iter()
-        .map(|device| {
-            let body = body::device::of(&device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default());
-            (device, body)
-        })
-        .collect();
-    // These filters depend on the brand and the capabilities of the device, which are not stored in columns. So they
-    // apply after the query, and the query has no limit.
-    let flags = |names: &Option<Vec<String>>, body: &Value| {
-        names.as_ref().map(|names| names.iter().map(|name| body[name] == Value::Bool(true)).collect::<Vec<_>>())
-    };
-    found.retain(|(device, body)| {
-        input.manufacturer.as_ref().is_none_or(|params| *params == device.brand.provider)
-            && flags(&input.include_if, body).is_none_or(|flags| flags.iter().all(|flag| *flag))
-            && flags(&input.exclude_if, body).is_none_or(|flags| !flags.iter().any(|flag| *flag))
-    });
-    let position = |(device, _): &(Device, _)| Position { created_at: device.created_at, id: device.device_id };
-    let (found, pagination) = page.cut(found, position, &call.base_url, "/devices/list");
-    Ok(Listed { devices: found.into_iter().map(|(_, body)| body).collect(), pagination })
+    let mut found: Vec<(Position, Box<RawValue>)> = Vec::new();
+    for device in devices {
+        let body = body(&device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default());
+        if !call.input.accept(device.brand.provider, &body) {
+            continue;
+        }
+        // A body as text is much smaller than the same body as a tree.
+        let position = Position { created_at: device.created_at, id: device.device_id };
+        found.push((position, serde_json::value::to_raw_value(&body)?));
+        // One more than the page has shows that another page follows.
+        if found.len() > page.limit {
+            break;
+        }
+    }
+    let (found, pagination) = page.cut(found, |(position, _)| *position, &call.base_url, path);
+    Ok((found.into_iter().map(|(_, body)| body).collect(), pagination))
 }

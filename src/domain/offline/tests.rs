@@ -20,6 +20,8 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         connected_account_id: Uuid::nil(),
         brand: brands::of(device_type).unwrap(),
         name: "Front Door".to_owned(),
+        nickname: None,
+        is_managed: true,
         ordinal: 0,
         created_at: at(NOW),
         reachable_since: None,
@@ -28,6 +30,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         events_made: 0,
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
+        deleted_at: None,
     }
 }
 

@@ -166,6 +166,9 @@ impl CreateBatch {
         if command.device_ids.iter().any(|id| self.work.codes.device(*id).is_ok_and(is_hidden)) {
             return Err(Error::NotFound(Resource::Device));
         }
+        for device_id in &command.device_ids {
+            self.work.codes.device(*device_id)?.device.check_managed()?;
+        }
         command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
         let access_code_ids = self.assign(command)?;
         command.device_ids.iter().for_each(|device_id| self.recent.add(*device_id));
