@@ -9,6 +9,7 @@ pub(crate) mod devices;
 pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod http_faults;
+pub(crate) mod listing;
 pub(crate) mod pagination;
 pub(crate) mod workspaces;
 

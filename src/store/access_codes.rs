@@ -199,16 +199,7 @@ pub async fn list(
     visibility: &Visibility,
     filter: &Filter<'_>,
 ) -> Result<Vec<(AccessCode, DeviceSummary)>> {
-    let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
-    push_source(&mut query, filter);
-    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
-    query.push_bind(visibility.workspace_id);
-    push_visible_accounts(&mut query, visibility, "d.connected_account_id");
-    if let Some(device_id) = filter.device_id {
-        query.push(" and a.device_id = ").push_bind(device_id);
-    }
-    push_conditions(&mut query, filter);
+    let mut query = in_workspace(visibility, filter);
     let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
@@ -221,6 +212,59 @@ pub async fn list_on_device(
     device_id: Uuid,
     filter: &Filter<'_>,
 ) -> Result<Option<Vec<(AccessCode, DeviceSummary)>>> {
+    let mut query = on_device(visibility, device_id, filter);
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+}
+
+/// Passes the codes that [`list`] or, with a device, [`list_on_device`] would return to `take`, one after the other, so
+/// that they are not in memory together. `init` returns the initial value of the result. Returns `None` if the device
+/// does not exist or is not visible.
+pub(crate) async fn fold<T: Send + 'static>(
+    pool: &Pool,
+    visibility: &Visibility,
+    (device_id, filter): (Option<Uuid>, &Filter<'_>),
+    init: impl Fn() -> T,
+    take: fn(&mut T, AccessCode, DeviceSummary) -> Result<()>,
+) -> Result<Option<T>> {
+    let mut query = match device_id {
+        None => in_workspace(visibility, filter),
+        Some(device_id) => on_device(visibility, device_id, filter),
+    };
+    let take_rows = move |(is_found, folded): &mut (bool, T), rows: Vec<PgRow>| {
+        for row in rows {
+            *is_found = true;
+            if let Some((code, device)) = WithDevice::from_row(&row)?.read()? {
+                take(folded, code, device)?;
+            }
+        }
+        Ok(())
+    };
+    // The statement has a row for a device without codes.
+    let is_found = device_id.is_none();
+    let init = || (is_found, init());
+    let (is_found, folded) = pool.fold(visibility.workspace_id, query.build(), init, take_rows).await?;
+    Ok(is_found.then_some(folded))
+}
+
+fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    push_source(&mut query, filter);
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
+    query.push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "d.connected_account_id");
+    if let Some(device_id) = filter.device_id {
+        query.push(" and a.device_id = ").push_bind(device_id);
+    }
+    push_conditions(&mut query, filter);
+    query
+}
+
+fn on_device(visibility: &Visibility, device_id: Uuid, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     query.push("(select * from device where device_id = ").push_bind(device_id);
@@ -232,11 +276,7 @@ pub async fn list_on_device(
     query.push(" where a.device_id = d.device_id");
     push_conditions(&mut query, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+    query
 }
 
 /// Pushes the source of the codes `a`. Ids are looked up in a subquery of their own: for a small table the planner

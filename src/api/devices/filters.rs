@@ -1,12 +1,13 @@
 //! Filters that the lists of managed and of unmanaged devices share.
 
+use crate::api::pagination::Page;
 use crate::clock::Timestamp;
 use crate::domain::custom_metadata;
 use crate::error::Result;
 use crate::http::intersect_filter;
 use crate::http::params::optional_instant;
+use crate::store::Ownership;
 use crate::store::devices::Filter;
-use crate::store::{Ownership, Position};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -53,13 +54,9 @@ impl Filters {
         })
     }
 
-    /// Returns the part of the filters that applies to columns.
-    pub(super) fn of_columns<'a>(
-        &'a self,
-        prepared: &'a Prepared,
-        ownership: Ownership,
-        after: Option<Position>,
-    ) -> Filter<'a> {
+    /// Returns the part of the filters that applies to columns. It has the limit of the page if this is all of them.
+    pub(super) fn of_columns<'a>(&'a self, prepared: &'a Prepared, ownership: Ownership, page: &Page) -> Filter<'a> {
+        let filters_later = self.manufacturer.is_some() || self.include_if.is_some() || self.exclude_if.is_some();
         // Latchkey has no connect webviews, spaces, locations, customers or users: no device matches these filters.
         let matches_nothing = self.connect_webview_id.is_some()
             || self.customer_key.is_some()
@@ -75,8 +72,8 @@ impl Filters {
             search: self.search.as_deref(),
             created_before: prepared.created_before,
             custom_metadata_has: self.custom_metadata_has.as_ref(),
-            after,
-            limit: None,
+            after: page.after,
+            limit: (!filters_later).then(|| page.fetch()),
         }
     }
 

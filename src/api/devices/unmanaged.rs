@@ -5,12 +5,12 @@ use super::get::get_unmanaged;
 use super::list;
 use crate::api::body;
 use crate::api::edge::{Call, EmptyResult, Routes};
-use crate::api::pagination::{Page, Pagination};
+use crate::api::listing::Listed;
+use crate::api::pagination::Page;
 use crate::engine::devices::{self, ClientUpdate};
 use crate::error::Result;
 use crate::store::Ownership;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -25,17 +25,10 @@ pub(super) fn routes() -> Routes {
         .add("/devices/unmanaged/update", update)
 }
 
-#[derive(Serialize)]
-struct Listed {
-    devices: Vec<Box<RawValue>>,
-    pagination: Pagination,
-}
-
 async fn list(call: Call<Filters>) -> Result<Listed> {
     let page = Page::of(&call.parameters, DEFAULT_LIMIT)?;
-    let (body, path) = (body::device::unmanaged, "/devices/unmanaged/list");
-    let (devices, pagination) = list::found(&call, page, Ownership::Unmanaged, body, path).await?;
-    Ok(Listed { devices, pagination })
+    let listing = list::found(&call, &page, Ownership::Unmanaged, body::device::unmanaged).await?;
+    listing.end(&page, &call.base_url, "/devices/unmanaged/list")
 }
 
 #[derive(Deserialize)]
