@@ -6,17 +6,13 @@
 
 use super::connection::{CONNECTION_CHECK_TIMEOUT, Connection, PgTransactions, State, is_lost, not_responding};
 use super::probe::Probe;
-use super::reader::sql_and_arguments;
 use super::transaction::Transaction;
-use crate::compute;
 use crate::config::Settings;
 use crate::error::{Error, Result, Unavailable};
 use futures_util::future::BoxFuture;
-use futures_util::stream::TryChunksError;
-use futures_util::{FutureExt as _, TryStreamExt as _};
 use parking_lot::Mutex;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgRow};
-use sqlx::{Connection as _, Execute, Executor as _, PgConnection, PgPool, Postgres};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _, PgConnection, PgPool};
 use sqlx_core::transaction::TransactionManager as _;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -40,9 +36,6 @@ const SET_CLIENT_CHECK_INTERVAL: &str = "set client_connection_check_interval = 
 /// Minimum size of a pool that limits the share of a workspace. In such a pool one workspace holds at most three
 /// quarters of the connections.
 const MIN_SHARED_CONNECTIONS: u32 = 4;
-
-/// Number of rows that [`Pool::fold`] passes on together: less than a millisecond of work.
-const ROWS_PER_CHUNK: usize = 64;
 
 /// Number of workspace shares to store before unused ones are removed.
 const MAX_SHARES: usize = 1024;
@@ -186,35 +179,6 @@ impl Pool {
     ) -> Result<T> {
         let is_lost = |error: &Error| matches!(error, Error::Unavailable(Unavailable::DatabaseUnreachable));
         self.run_with_retry(workspace_id, is_lost, read).await
-    }
-
-    /// Runs one read statement and passes its rows to `take` as they arrive, [`ROWS_PER_CHUNK`] at a time, so that they
-    /// are not in memory together. `init` returns the initial value of the result. Begins again, with another initial
-    /// value and on another connection, if the connection was lost.
-    ///
-    /// # Errors
-    /// Those of [`Pool::read`] and of `take`.
-    pub async fn fold<'q, T: Send + 'static>(
-        &self,
-        workspace_id: Uuid,
-        query: impl Execute<'q, Postgres>,
-        init: impl Fn() -> T,
-        take: impl Fn(&mut T, Vec<PgRow>) -> Result<()> + Copy + Send + Sync + 'static,
-    ) -> Result<T> {
-        let query = sql_and_arguments(query)?;
-        let read = self.read(workspace_id, |connection| {
-            let (query, mut folded) = (query.clone(), init());
-            let rows = async move {
-                let mut chunks = connection.fetch(query).try_chunks(ROWS_PER_CHUNK);
-                while let Some(chunk) = chunks.try_next().await.map_err(|TryChunksError(_, error)| error)? {
-                    compute::run(|| take(&mut folded, chunk)).await?;
-                }
-                drop(chunks);
-                Ok(folded)
-            };
-            rows.boxed()
-        });
-        read.await
     }
 
     /// Runs the closure on a connection, and again on another one if the connection was lost. The number of retries is

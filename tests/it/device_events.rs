@@ -87,6 +87,7 @@ fn lock_that_is_added_later_reports_itself_and_a_new_account() {
                     "device.added",
                     "connected_account.disconnected",
                     "device.disconnected",
+                    "device.disconnected",
                     "device.unmanaged.disconnected",
                 ],
             ),

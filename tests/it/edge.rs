@@ -407,9 +407,8 @@ fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
         for path in [
             "/thermostats/list",
             "/acs/users/create",
-            "/devices/update",
-            "/devices/unmanaged/list",
-            "/devices/unmanaged/get",
+            "/spaces/list",
+            "/user_identities/create",
             "/workspaces/list",
             "/locks/lock_door",
             "/client_sessions/create",

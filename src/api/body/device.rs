@@ -51,7 +51,7 @@ pub(crate) fn of(device: &Device, stats: &DeviceStats) -> Value {
             "image_url": image_url,
         },
         "device_manufacturer": {
-            "manufacturer": brand.provider,
+            "manufacturer": brand.manufacturer(),
             "display_name": brand.display_name,
             "image_url": image_url,
         },
@@ -143,7 +143,7 @@ fn properties(device: &Device, image_url: &str) -> Value {
         "online": device.reachable_since.is_some(),
         "name": device.display_name(),
         "appearance": { "name": device.name },
-        "manufacturer": brand.provider,
+        "manufacturer": brand.manufacturer(),
         "image_url": image_url,
         "image_alt_text": format!("{} lock", brand.display_name),
         "serial_number": metadata::serial_number(device),

@@ -3,6 +3,7 @@
 use crate::api::pagination::Page;
 use crate::clock::Timestamp;
 use crate::domain::custom_metadata;
+use crate::domain::device::brands::Brand;
 use crate::error::Result;
 use crate::http::intersect_filter;
 use crate::http::params::optional_instant;
@@ -79,15 +80,10 @@ impl Filters {
 
     /// Returns true if a device passes the filters by the brand and by the capabilities. They are not stored in
     /// columns, so these filters apply after the query. `body` is the device as the API shows it.
-    pub(super) fn accept(&self, provider: &str, body: &Value) -> bool {
+    pub(super) fn accept(&self, brand: &Brand, body: &Value) -> bool {
         let has = |flag: &String| body[flag] == Value::Bool(true);
-        self.manufacturer.as_ref().is_none_or(|manufacturer| *manufacturer == manufacturer_of(provider))
+        self.manufacturer.as_ref().is_none_or(|manufacturer| *manufacturer == brand.manufacturer())
             && self.include_if.as_ref().is_none_or(|flags| flags.iter().all(has))
             && self.exclude_if.as_ref().is_none_or(|flags| !flags.iter().any(has))
     }
-}
-
-/// Returns Seam's `manufacturer` for a provider. Only Salto's differs.
-fn manufacturer_of(provider: &str) -> &str {
-    if provider == "salto_ks" { "salto" } else { provider }
 }

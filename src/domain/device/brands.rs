@@ -306,6 +306,11 @@ impl Brand {
         if self.provider == "two_n" { "my_2n" } else { self.provider }
     }
 
+    /// Returns Seam's `manufacturer`. Only Salto's differs from the name of the provider.
+    pub fn manufacturer(&self) -> &'static str {
+        if self.provider == "salto_ks" { "salto" } else { self.provider }
+    }
+
     /// Returns Seam's `provider_categories`. Seam documents them for no provider: each is stable, and sells either locks
     /// for homes or access control systems.
     pub fn categories(&self) -> [&'static str; 2] {

@@ -84,7 +84,7 @@ fn offline_device_reports_its_battery_when_it_is_online_again() {
 }
 
 #[test]
-fn each_change_of_a_managed_device_has_its_events() {
+fn change_of_a_managed_device_has_its_events() {
     let warn = |code: &str| {
         vec![Condition { code: code.to_owned(), message: "As a tester has it.".to_owned(), created_at: at(0) }]
     };
