@@ -172,7 +172,16 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/devices/list", json!({})).await;
         server.post("/devices/get", json!({ "device_id": lock(3) })).await;
         server.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;
-        server.post("/devices/simulate/disconnect", json!({ "device_id": lock(3) })).await;
+        server.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": true })).await;
+        server.post("/devices/simulate/disconnect", json!({ "device_id": lock(0) })).await;
+        server.post("/devices/update", json!({ "device_id": lock(3), "name": "Vault" })).await;
+        let search = json!({ "search": "vault", "custom_metadata_has": { "a": "b" } });
+        server.post("/devices/list", search).await;
+        let spare = server.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
+        let spare = json!({ "device_id": spare["device"]["device_id"], "is_managed": false });
+        server.post("/devices/update", spare.clone()).await;
+        server.post("/devices/unmanaged/list", json!({})).await;
+        server.post("/devices/delete", json!({ "device_id": spare["device_id"] })).await;
         server.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never", "times": 1 })).await;
         let snapshot = server.post("/_emulator/snapshots/create", json!({})).await["snapshot_id"].clone();
         let exported = server.send("GET", "/_emulator/snapshots/export", json!({})).await;

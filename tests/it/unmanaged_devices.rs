@@ -274,7 +274,7 @@ fn requests_for_codes_of_an_unmanaged_device_are_rejected() {
         // A person can still use the lock; Seam is not told.
         let events = event_types(&workspace, json!({})).await.len();
         let opened = workspace.post("/_emulator/locks/enter_code", json!({ "device_id": lock, "code": "1357" })).await;
-        assert_eq!(opened.ok()["opened"], true);
+        assert_eq!(opened.ok()["result"], "unlocked");
         workspace.change_lock(0, json!({ "battery_level": 0.01, "tampered": true })).await;
         assert_eq!(event_types(&workspace, json!({})).await.len(), events);
     });
@@ -332,7 +332,7 @@ fn deleted_device_takes_its_codes_with_it_and_keeps_its_ordinal() {
         let snapshot = workspace.post("/_emulator/snapshots/create", json!({})).await.ok();
         workspace.post("/_emulator/workspaces/reset", json!({})).await.ok();
         assert_eq!(ids(&list(&workspace, "/devices/list", json!({})).await), workspace.locks());
-        let restored = json!({ "snapshot_id": snapshot["snapshot"]["snapshot_id"] });
+        let restored = json!({ "snapshot_id": snapshot["snapshot_id"] });
         workspace.post("/_emulator/snapshots/restore", restored).await.ok();
         assert_eq!(list(&workspace, "/devices/list", json!({})).await.len(), 2);
         workspace.post("/devices/get", json!({ "device_id": lock })).await.error(404, "device_not_found");
