@@ -1,6 +1,9 @@
 //! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
-use crate::clock::{Timestamp, to_iso};
+mod text;
+
+use self::text::{because, in_period, kind, named, sentence};
+use crate::clock::Timestamp;
 use crate::contract::{Issues, Rejection, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -477,36 +480,6 @@ impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Internal(error.into())
     }
-}
-
-/// Returns the word for an action type in a sentence.
-fn kind(action_type: &str) -> &'static str {
-    match action_type {
-        "CREATE_ACCESS_CODE" => "create",
-        "UPDATE_ACCESS_CODE" => "update",
-        "DELETE_ACCESS_CODE" => "delete",
-        "LOCK_DOOR" => "lock",
-        "UNLOCK_DOOR" => "unlock",
-        _ => "such",
-    }
-}
-
-fn sentence(reasons: &[(Uuid, String)]) -> String {
-    reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
-}
-
-fn because(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!(". {hint}.") }
-}
-
-fn named(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!(" named {}", quoted(name)))
-}
-
-fn in_period(period: Option<(Timestamp, Timestamp)>) -> String {
-    period.map_or_else(String::new, |(starts_at, ends_at)| {
-        format!(" for period {}-{}", to_iso(starts_at), to_iso(ends_at))
-    })
 }
 
 #[cfg(test)]

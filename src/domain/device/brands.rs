@@ -311,8 +311,8 @@ impl Brand {
         if self.provider == "salto_ks" { "salto" } else { self.provider }
     }
 
-    /// Returns Seam's `provider_categories`. Seam documents them for no provider: each is stable, and sells either locks
-    /// for homes or access control systems.
+    /// Returns Seam's `provider_categories`. Seam documents none of them, so each provider is stable, and sells either
+    /// locks for homes or access control systems.
     pub fn categories(&self) -> [&'static str; 2] {
         const ACCESS_CONTROL_SYSTEMS: [&str; 12] = [
             "akiles",
