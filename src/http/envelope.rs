@@ -21,7 +21,7 @@ pub struct JsonResponse {
 }
 
 /// Result of a handler.
-pub(crate) trait Answer: Send {
+pub trait Answer: Send {
     /// Returns the response: the result as an object with `"ok": true` as its last member.
     fn answer(self) -> impl Future<Output = JsonResponse> + Send;
 }

@@ -2,6 +2,9 @@ use super::*;
 use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use crate::domain::samples::{at, device};
 
+/// Change of a device.
+type Change = Box<dyn FnOnce(&mut Device)>;
+
 /// Changes a device at hour 1 and returns the events.
 fn change(device: &mut Device, change: impl FnOnce(&mut Device)) -> Vec<DeviceEvent> {
     let before = device.clone();
@@ -88,7 +91,6 @@ fn change_of_a_managed_device_has_its_events() {
     let warn = |code: &str| {
         vec![Condition { code: code.to_owned(), message: "As a tester has it.".to_owned(), created_at: at(0) }]
     };
-    type Change = Box<dyn FnOnce(&mut Device)>;
     let set = |warnings: Vec<Condition>| -> Change { Box::new(move |device| device.health.warnings = warnings) };
     let expire = |since| -> Change { Box::new(move |device| device.health.subscription_expired_at = since) };
     let keypad =
