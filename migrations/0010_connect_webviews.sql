@@ -2,11 +2,7 @@
 
 alter table workspace
     -- Number of connect webviews that were ever created: the ordinal of the next.
-    add column connect_webviews_made bigint not null default 0,
-    -- Least ordinal of the next account and the next device, which are otherwise counted from the rows: ordinals of
-    -- deleted rows are not used again, because derived ids follow from them. 0 until an account is deleted.
-    add column accounts_made bigint not null default 0,
-    add column devices_made integer not null default 0;
+    add column connect_webviews_made bigint not null default 0;
 
 alter table connected_account
     drop constraint connected_account_workspace_id_provider_key,
@@ -22,8 +18,12 @@ alter table connected_account
     -- Whether devices that appear in the account are managed.
     add column automatically_manage_new_devices boolean not null default true,
     -- List of the kinds of devices that the account may bring.
-    add column accepted_capabilities jsonb not null default '["lock"]';
-create unique index connected_account_of_user on connected_account (workspace_id, provider, user_identifier);
+    add column accepted_capabilities jsonb not null default '["lock"]',
+    -- Time at which the account was deleted, on the clock of the workspace; null: it exists. The row stays, because
+    -- its devices refer to it, and because its ordinal is taken.
+    add column deleted_at timestamptz;
+create unique index connected_account_of_user on connected_account (workspace_id, provider, user_identifier)
+    where deleted_at is null;
 
 create table connect_webview (
     connect_webview_id               uuid primary key,

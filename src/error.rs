@@ -1,12 +1,14 @@
 //! Errors of requests, with text, status and `error.type`. [`crate::http::envelope`] creates the response.
 
 mod credential;
+mod text;
 mod unavailable;
 
 pub(crate) use self::credential::CredentialError;
 pub(crate) use self::unavailable::Unavailable;
 
-use crate::clock::{Timestamp, to_iso};
+use self::text::{because, in_period, kind, listed, named, sentence};
+use crate::clock::Timestamp;
 use crate::contract::{Issues, Rejection, quoted};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -47,6 +49,12 @@ pub enum Error {
     /// The lock was removed from the manufacturer's account.
     #[error("device {0} was removed from its provider account, so it accepts no access codes")]
     DeviceRemoved(Uuid),
+    /// The device is unmanaged; its id.
+    #[error("Device is unmanaged. Use /devices/unmanaged/update")]
+    DeviceUnmanaged(Uuid),
+    /// The device is managed; its id.
+    #[error("Device is managed. Use /devices/update")]
+    DeviceManaged(Uuid),
     /// The lock supports no online access codes.
     #[error("device {0} cannot program online access codes. See can_program_online_access_codes.")]
     CannotProgramOnlineAccessCodes(Uuid),
@@ -158,6 +166,17 @@ pub enum Error {
         device_id: Uuid,
         /// Maximum number of waiting requests.
         limit: usize,
+    },
+    /// The brand of the device does not allow to simulate this; its `device_type`, and the thing to simulate.
+    #[error(
+        "Device type \"{device_type}\" is not supported for simulating {simulated}. POST /_emulator/devices/update \
+         changes devices of every type."
+    )]
+    SimulationNotSupported {
+        /// Seam's `device_type`.
+        device_type: &'static str,
+        /// Change that the request simulates.
+        simulated: &'static str,
     },
     /// The device has received the maximum number of requests of this kind.
     #[error(
@@ -379,12 +398,16 @@ impl Error {
             Self::MismatchedPageParameters(_) => (400, "mismatched_page_parameters"),
             Self::CodeCannotBeShared(_) => (400, "code_cannot_be_shared"),
             Self::DeviceOffline(_) => (400, "device_offline"),
+            Self::DeviceUnmanaged(_) => (400, "device_unmanaged"),
+            Self::DeviceManaged(_) => (400, "device_managed"),
             Self::CannotProgramOnlineAccessCodes(_) => (400, "device_cannot_program_online_access_codes"),
             Self::NoSpace { .. } => (400, "no_space_for_access_code_on_device"),
             Self::DeviceRemoved(_) => (400, "device_removed"),
             Self::OfflineAccessCodeNotModifiable => (400, "offline_access_code_not_modifiable"),
             Self::CannotDeleteUnmanagedAccessCode => (400, "cannot_delete_unmanaged_access_code"),
-            Self::DeviceTypeNotSupported { .. } => (400, "device_type_not_supported"),
+            Self::DeviceTypeNotSupported { .. } | Self::SimulationNotSupported { .. } => {
+                (400, "device_type_not_supported")
+            }
             Self::AccessCodeNotTimeBound => (400, "access_code_not_time_bound"),
             Self::NoFreeCode => (400, "no_code_left"),
             Self::InvalidEventTypes(_) => (400, "invalid_event_types"),
@@ -421,6 +444,8 @@ impl Error {
             Self::DeviceOffline(device_id)
             | Self::CannotProgramOnlineAccessCodes(device_id)
             | Self::DeviceRemoved(device_id)
+            | Self::DeviceUnmanaged(device_id)
+            | Self::DeviceManaged(device_id)
             | Self::RateLimited { device_id, .. }
             | Self::TooManyLockOperations { device_id, .. }
             | Self::NoSpace { device_id, .. } => Some(json!({ "device_id": device_id })),
@@ -450,44 +475,6 @@ impl From<serde_json::Error> for Error {
     fn from(error: serde_json::Error) -> Self {
         Self::Internal(error.into())
     }
-}
-
-/// Returns the word for an action type in a sentence.
-fn kind(action_type: &str) -> &'static str {
-    match action_type {
-        "CREATE_ACCESS_CODE" => "create",
-        "UPDATE_ACCESS_CODE" => "update",
-        "DELETE_ACCESS_CODE" => "delete",
-        "LOCK_DOOR" => "lock",
-        "UNLOCK_DOOR" => "unlock",
-        _ => "such",
-    }
-}
-
-fn sentence(reasons: &[(Uuid, String)]) -> String {
-    reasons.iter().map(|(device_id, reason)| format!("{device_id} ({reason})")).collect::<Vec<_>>().join(", ")
-}
-
-/// Returns the first few of these texts, quoted.
-fn listed(texts: &[String]) -> String {
-    const MOST: usize = 5;
-    let shown: Vec<_> = texts.iter().take(MOST).map(|text| quoted(text)).collect();
-    let more = if texts.len() > MOST { ", and others" } else { "" };
-    format!("{}{more}", shown.join(", "))
-}
-
-fn because(hint: &str) -> String {
-    if hint.is_empty() { String::new() } else { format!(". {hint}.") }
-}
-
-fn named(name: Option<&str>) -> String {
-    name.map_or_else(String::new, |name| format!(" named {}", quoted(name)))
-}
-
-fn in_period(period: Option<(Timestamp, Timestamp)>) -> String {
-    period.map_or_else(String::new, |(starts_at, ends_at)| {
-        format!(" for period {}-{}", to_iso(starts_at), to_iso(ends_at))
-    })
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ fn welcome(
     writeln!(out, "  stop          Ctrl-C")?;
     writeln!(out, "\n  locks")?;
     for lock in locks {
-        writeln!(out, "    {:<16} {:<12} {}", lock.name, lock.brand.display_name, lock.device_id)?;
+        writeln!(out, "    {:<16} {:<12} {}", lock.display_name(), lock.brand.display_name, lock.device_id)?;
     }
     if config.fixtures.is_some() {
         writeln!(out, "\n  fixtures")?;

@@ -11,7 +11,8 @@ use crate::engine::app::App;
 use crate::engine::http_faults;
 use crate::engine::request_log::{CapturedBody, Pending};
 use crate::error::{Error, Result, Unavailable};
-use crate::http::{envelope, origin, request_id, seam_paths};
+use crate::http::envelope::{self, Answer};
+use crate::http::{origin, request_id, seam_paths};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
@@ -64,7 +65,7 @@ impl Routes {
     where
         I: DeserializeOwned + Send + 'static,
         S: AcceptedSender + Send + 'static,
-        O: Serialize + Send + 'static,
+        O: Answer + 'static,
         H: Fn(Call<I, S>) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Result<O>> + Send + 'static,
     {
@@ -77,7 +78,7 @@ impl Routes {
                 let handling = cause.scope(handle(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, handling).await;
                 let response = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
-                    Ok(result) => envelope::ok(result).await,
+                    Ok(result) => result.answer().await,
                     Err(error) => error.into(),
                 };
                 app.request_log.record(pending, response.status.as_u16(), &response.body);

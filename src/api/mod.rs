@@ -12,6 +12,7 @@ pub(crate) mod devices;
 pub(crate) mod edge;
 pub(crate) mod events;
 pub(crate) mod http_faults;
+pub(crate) mod listing;
 pub(crate) mod locks;
 pub(crate) mod pagination;
 pub(crate) mod webhooks;

@@ -56,6 +56,11 @@ impl Page {
         Ok(Self { after, limit, parameters: parameters.clone() })
     }
 
+    /// Returns a page that contains everything.
+    pub(crate) fn all() -> Self {
+        Self { after: None, limit: usize::MAX, parameters: Map::new() }
+    }
+
     /// Returns the number of rows to fetch: one more than the page has, to detect if another page follows.
     pub(crate) fn fetch(&self) -> i64 {
         i64::try_from(self.limit).unwrap_or(i64::MAX).saturating_add(1)
@@ -72,10 +77,16 @@ impl Page {
     ) -> (Vec<T>, Pagination) {
         let has_next_page = rows.len() > self.limit;
         rows.truncate(self.limit);
-        let next_page_cursor =
-            rows.last().filter(|_| has_next_page).map(|row| encode(position(row), &fingerprint(&self.parameters)));
+        let last = rows.last().filter(|_| has_next_page).map(position);
+        (rows, self.pagination(last, base_url, path))
+    }
+
+    /// Returns Seam's `pagination` object. `last` is the position of the last row of the page; `None` if no page
+    /// follows.
+    pub(crate) fn pagination(&self, last: Option<Position>, base_url: &str, path: &str) -> Pagination {
+        let next_page_cursor = last.map(|position| encode(position, &fingerprint(&self.parameters)));
         let next_page_url = next_page_cursor.as_ref().map(|cursor| self.url(cursor, base_url, path));
-        (rows, Pagination { next_page_cursor, has_next_page, next_page_url })
+        Pagination { has_next_page: last.is_some(), next_page_cursor, next_page_url }
     }
 
     fn url(&self, cursor: &str, base_url: &str, path: &str) -> String {

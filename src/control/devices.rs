@@ -19,7 +19,7 @@ pub(super) struct Found {
 
 impl Found {
     fn new(device: &Device, stats: &DeviceStats) -> Self {
-        Self { device: body::device::of(device, stats) }
+        Self { device: body::device::managed_or_unmanaged(device, stats) }
     }
 }
 
@@ -37,6 +37,13 @@ pub(super) struct Update {
     hub_connected: Option<bool>,
     account_connected: Option<bool>,
     removed: Option<bool>,
+    subscription_expired: Option<bool>,
+    #[serde(default)]
+    tampered: bool,
+    #[serde(default)]
+    doorbell_rang: bool,
+    is_managed: Option<bool>,
+    custom_metadata: Option<Map<String, Value>>,
     backup_access_code_pool_enabled: Option<bool>,
     errors: Option<Vec<InjectedCondition>>,
     warnings: Option<Vec<InjectedCondition>>,
@@ -50,18 +57,24 @@ pub(super) async fn update(call: Control<Update>) -> Result<Found> {
     let workspace = call.workspace().await?;
     let input = call.input;
     let mut overrides = input.overrides;
-    // `properties.online` has the same meaning as `online`.
-    let online = input.online.or_else(|| overrides.properties.shift_remove("online")?.as_bool());
+    let invalid = |error: serde_json::Error| Error::invalid("properties", error.to_string());
+    // `properties.online` has the same meaning as `online`, and `properties.name` the same as `name`.
+    let (name, online) = overrides.take_name_and_online().map_err(invalid)?;
     let update = DeviceUpdate {
-        name: input.name,
-        online,
+        name: input.name.or(name),
+        online: input.online.or(online),
         hub_connected: input.hub_connected,
         account_connected: input.account_connected,
         removed: input.removed,
+        subscription_expired: input.subscription_expired,
+        tampered: input.tampered,
+        doorbell_rang: input.doorbell_rang,
+        is_managed: input.is_managed,
+        custom_metadata: input.custom_metadata,
         backup_access_code_pool_enabled: input.backup_access_code_pool_enabled,
         errors: input.errors,
         warnings: input.warnings,
-        overrides: overrides.normalize().map_err(|error| Error::invalid("properties", error.to_string()))?,
+        overrides: overrides.normalize().map_err(invalid)?,
     };
     let device = devices::update(&call.app, workspace.workspace_id, input.device_id, update).await?;
     let stats_of_devices = store::devices::stats_of_devices(&call.app.pool, std::slice::from_ref(&device)).await?;

@@ -61,7 +61,11 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
         api_key: created.api_key,
         person_id: created.person.person_id,
         personal_access_token: created.person.personal_access_token,
-        devices: created.devices.iter().map(|device| body::device::of(device, &DeviceStats::default())).collect(),
+        devices: created
+            .devices
+            .iter()
+            .map(|device| body::device::managed_or_unmanaged(device, &DeviceStats::default()))
+            .collect(),
     })
 }
 

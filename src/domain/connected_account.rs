@@ -36,6 +36,8 @@ pub struct ConnectedAccount {
     pub disconnected_at: Option<Timestamp>,
     /// Number of `connected_account.*` events so far, which is the ordinal of the next one.
     pub events_made: i64,
+    /// Time of the deletion; `None`: the account exists.
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl ConnectedAccount {

@@ -1,5 +1,6 @@
 //! Devices: properties, capabilities, and overrides of the brand's defaults.
 
+pub(crate) mod battery;
 pub(crate) mod brands;
 pub(crate) mod health;
 pub(crate) mod lock_operation;
@@ -13,6 +14,7 @@ use super::access_code::lifecycle::Lock;
 use super::pin::{CodeLengths, DigitRule};
 use super::workspace::WorkspaceSettings;
 use crate::clock::Timestamp;
+use crate::error::Error;
 use chrono::TimeDelta;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -55,6 +57,12 @@ pub struct Overrides {
     /// Battery charge from 0 to 1; `null`: the lock reports none.
     #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
     pub battery_level: Option<Option<f64>>,
+    /// Battery charge of the accessory keypad from 0 to 1; `null`: unknown.
+    #[serde(deserialize_with = "some", skip_serializing_if = "Option::is_none")]
+    pub accessory_keypad_battery_level: Option<Option<f64>>,
+    /// True if the lock has an accessory keypad, and the keypad is connected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accessory_keypad_connected: Option<bool>,
     /// Number of backup codes in a full pool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backup_access_code_pool_size: Option<u32>,
@@ -67,7 +75,7 @@ pub struct Overrides {
 }
 
 /// Deserializes `null` as `Some(None)`, to distinguish it from an absent field.
-fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn some<'de, T: Deserialize<'de>, D: Deserializer<'de>>(input: D) -> Result<Option<T>, D::Error> {
     T::deserialize(input).map(Some)
 }
 
@@ -87,17 +95,31 @@ impl Overrides {
             supports_backup_access_code_pool,
             backup_access_code_pool_size,
             battery_level,
+            accessory_keypad_battery_level,
+            accessory_keypad_connected,
             time_zone
         );
         self.properties.extend(newer.properties);
     }
 
-    /// Moves entries of `properties` that have their own field to that field, so that
-    /// `properties.supported_code_lengths` and `supported_code_lengths` are equivalent. If both are present, the field
-    /// takes precedence. Only fields with the name of one of Seam's device properties can be given in both places.
+    /// Removes `name` and `online` from `properties` and returns them. They are no overrides: Seam's device shows its
+    /// name and its connection there.
     ///
     /// # Errors
-    /// An entry has a wrong type, or `supported_code_lengths` contains no valid PIN length.
+    /// One of them has a wrong type.
+    pub fn take_name_and_online(&mut self) -> Result<(Option<String>, Option<bool>), serde_json::Error> {
+        let mut take = |name: &str| self.properties.shift_remove(name).unwrap_or_default();
+        Ok((serde_json::from_value(take("name"))?, serde_json::from_value(take("online"))?))
+    }
+
+    /// Moves entries of `properties` that have their own field to that field, so that
+    /// `properties.supported_code_lengths` and `supported_code_lengths` are equivalent. If both are present, the field
+    /// takes precedence. Only fields for one of Seam's device properties can be given in both places; `battery.level`
+    /// and the members of `accessory_keypad` are such properties too.
+    ///
+    /// # Errors
+    /// An entry has a wrong type, `supported_code_lengths` contains no valid PIN length, or a battery level is not from
+    /// 0 to 1.
     pub fn normalize(mut self) -> Result<Self, serde_json::Error> {
         const WITH_OWN_FIELD: [&str; 5] = [
             "supported_code_lengths",
@@ -106,14 +128,31 @@ impl Overrides {
             "supports_backup_access_code_pool",
             "battery_level",
         ];
-        let moved: Map<String, Value> =
+        let mut moved: Map<String, Value> =
             WITH_OWN_FIELD.iter().filter_map(|name| self.properties.shift_remove_entry(*name)).collect();
+        let mut take = |name: &str| self.properties.shift_remove(name).unwrap_or_default();
+        let (battery, keypad_battery, keypad) = (take("battery"), take("keypad_battery"), take("accessory_keypad"));
+        let nested = [
+            ("battery_level", battery.get("level")),
+            ("accessory_keypad_battery_level", keypad_battery.get("level")),
+            ("accessory_keypad_battery_level", keypad.pointer("/battery/level")),
+            ("accessory_keypad_connected", keypad.get("is_connected")),
+        ];
+        moved.extend(nested.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.clone()))));
         let mut normalised: Self = serde_json::from_value(Value::Object(moved))?;
         normalised.merge(self);
         if let Some(Some(lengths)) = &normalised.supported_code_lengths
             && CodeLengths::from_report(lengths).is_none()
         {
             return Err(serde_json::Error::custom("supported_code_lengths needs a length from 4 to 12"));
+        }
+        for (name, level) in [
+            ("battery_level", normalised.battery_level),
+            ("accessory_keypad_battery_level", normalised.accessory_keypad_battery_level),
+        ] {
+            if level.flatten().is_some_and(|level| !(0.0..=1.0).contains(&level)) {
+                return Err(serde_json::Error::custom(format!("{name} is not from 0 to 1")));
+            }
         }
         Ok(normalised)
     }
@@ -130,8 +169,12 @@ pub struct Device {
     pub connected_account_id: Uuid,
     /// Documented capabilities of the device's brand.
     pub brand: &'static Brand,
-    /// Name of the device.
+    /// Name of the device in the provider's app.
     pub name: String,
+    /// Name that a client of the API gave the device; `None`: none.
+    pub nickname: Option<String>,
+    /// True if Seam controls the device.
+    pub is_managed: bool,
     /// Position in the order in which the workspace's devices were created.
     pub ordinal: i32,
     /// Creation time.
@@ -150,9 +193,34 @@ pub struct Device {
     pub events_made: i64,
     /// Operations that the lock performs later, in the order in which they were requested.
     pub lock_operations: Vec<LockOperation>,
+    /// Time of the deletion; `None`: the device exists.
+    pub deleted_at: Option<Timestamp>,
 }
 
 impl Device {
+    /// Returns the name of the device: the one that a client gave it, or else that in the provider's app.
+    pub fn display_name(&self) -> &str {
+        self.nickname.as_deref().unwrap_or(&self.name)
+    }
+
+    /// Checks that Seam controls the device.
+    ///
+    /// # Errors
+    /// [`Error::DeviceUnmanaged`].
+    pub(crate) fn check_managed(&self) -> Result<(), Error> {
+        if self.is_managed { Ok(()) } else { Err(Error::DeviceUnmanaged(self.device_id)) }
+    }
+
+    /// Returns true if codes are entered at a keypad that is a device of its own, connected to the lock.
+    pub(crate) fn has_accessory_keypad(&self) -> bool {
+        self.brand.accessory_keypad || self.overrides.accessory_keypad_connected.is_some()
+    }
+
+    /// Returns true if the lock has an accessory keypad that is connected to it.
+    pub(crate) fn is_accessory_keypad_connected(&self) -> bool {
+        self.overrides.accessory_keypad_connected.unwrap_or(self.brand.accessory_keypad)
+    }
+
     /// Returns true if the lock enforces the time frame of a code itself.
     pub fn schedules_natively(&self) -> bool {
         self.overrides.native_scheduling.unwrap_or(self.brand.native_scheduling)
@@ -217,9 +285,11 @@ impl Device {
         self.overrides.can_program_offline_access_codes.unwrap_or(self.brand.offline_codes)
     }
 
-    /// Returns true if codes can be programmed remotely. Does not depend on whether the lock is reachable.
+    /// Returns true if codes can be programmed remotely. Does not depend on whether the lock is reachable. A lock whose
+    /// accessory keypad is disconnected accepts no codes.
     pub fn can_program_online_access_codes(&self) -> bool {
-        self.overrides.can_program_online_access_codes.unwrap_or(self.brand.online_codes)
+        let has_disconnected_keypad = self.overrides.accessory_keypad_connected == Some(false);
+        self.overrides.can_program_online_access_codes.unwrap_or(self.brand.online_codes) && !has_disconnected_keypad
     }
 
     /// Returns true if the door can be locked and unlocked through the API. Does not depend on whether the lock is
@@ -262,7 +332,20 @@ impl Device {
     /// device unreachable, it is reachable from `at` on, and `properties.locked` gets the state of the bolt that was
     /// not reported before.
     pub fn change_health(&mut self, at: Timestamp, change: impl FnOnce(&mut DeviceHealth)) {
-        change(&mut self.health);
+        self.change(at, |device| change(&mut device.health));
+    }
+
+    /// Applies `change` to the device, and then updates what follows from its health, as [`Device::change_health`]
+    /// does, and from the levels of its batteries.
+    pub(crate) fn change(&mut self, at: Timestamp, change: impl FnOnce(&mut Self)) {
+        let reported = self.reported_battery_levels();
+        change(self);
+        let levels = self.battery_levels();
+        let is_low = battery::is_low(levels.accessory_keypad);
+        let low_since = self.health.accessory_keypad_low_battery_since;
+        self.health.accessory_keypad_low_battery_since = is_low.then(|| low_since.unwrap_or(at));
+        let is_unreported = self.health.unreachable_since().is_some() && levels != reported;
+        self.health.last_reported_battery_levels = is_unreported.then_some(reported);
         self.reachable_since = match self.health.unreachable_since() {
             None => Some(self.reachable_since.unwrap_or(at)),
             Some(_) => None,
@@ -312,7 +395,7 @@ impl Device {
     pub fn summary(&self, backups: i64) -> DeviceSummary {
         DeviceSummary {
             brand: self.brand,
-            name: self.name.clone(),
+            name: self.display_name().to_owned(),
             health: self.health.clone(),
             overrides: self.overrides.clone(),
             backup_pool: self.backup_pool,

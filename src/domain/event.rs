@@ -1,11 +1,13 @@
 //! Events: types, creation and recording. Each event is recorded once, with the instant at which it happened.
 
+pub(crate) mod device_changes;
 pub(crate) mod payload;
 
 use super::access_code::AccessCode;
 use super::access_code::lifecycle::DomainEvent;
 use super::connect_webview::ConnectWebview;
-use super::connected_account::ConnectedAccount;
+use super::connected_account::{AccountFields, ConnectedAccount};
+use super::device::Device;
 use super::locked_device::LockedDevice;
 use crate::cause::EventRef;
 use crate::clock::{Timestamp, WorkspaceClock};
@@ -59,6 +61,9 @@ pub(crate) mod event_type {
             "An unmanaged access code was converted to a managed one.",
         UNMANAGED_FAILED_TO_CONVERT = "access_code.unmanaged.failed_to_convert_to_managed":
             "An unmanaged access code could not be converted to a managed one.",
+        ACCESSORY_KEYPAD_CONNECTED = "device.accessory_keypad_connected": "The keypad of a device was connected.",
+        ACCESSORY_KEYPAD_DISCONNECTED = "device.accessory_keypad_disconnected":
+            "The keypad of a device was disconnected.",
         ATTEMPT_LOCK_DOOR_SUCCEEDED = "action_attempt.lock_door.succeeded": "A request to lock a door succeeded.",
         ATTEMPT_LOCK_DOOR_FAILED = "action_attempt.lock_door.failed": "A request to lock a door failed.",
         ATTEMPT_UNLOCK_DOOR_SUCCEEDED = "action_attempt.unlock_door.succeeded":
@@ -82,16 +87,40 @@ pub(crate) mod event_type {
         ACCOUNT_DISCONNECTED = "connected_account.disconnected": "A connected account was disconnected.",
         ACCOUNT_RECONNECTED = "connected_account.completed_first_sync_after_reconnection":
             "A connected account was synchronized for the first time after its reconnection.",
+        BATTERY_STATUS_CHANGED = "device.battery_status_changed": "The battery status of a device changed.",
+        CONNECTION_BECAME_FLAKY = "device.connection_became_flaky": "The connection of a device became unreliable.",
+        CONNECTION_STABILIZED = "device.connection_stabilized": "The connection of a device became reliable again.",
         DEVICE_ADDED = "device.added": "A device was added.",
         DEVICE_CONNECTED = "device.connected": "A device came online.",
-        DEVICE_DELETED = "device.deleted": "A device was deleted from Seam.",
+        DEVICE_CONVERTED_TO_MANAGED = "device.unmanaged.converted_to_managed":
+            "An unmanaged device was converted to a managed one.",
+        DEVICE_CONVERTED_TO_UNMANAGED = "device.converted_to_unmanaged":
+            "A managed device was converted to an unmanaged one.",
+        DEVICE_DELETED = "device.deleted": "A device was deleted.",
         DEVICE_DISCONNECTED = "device.disconnected": "A device went offline.",
+        DEVICE_NAME_CHANGED = "device.name_changed": "The name of a device was changed.",
         DEVICE_REMOVED = "device.removed": "A device was removed from its provider account.",
         WEBVIEW_LOGIN_SUCCEEDED = "connect_webview.login_succeeded": "A user logged in at a connect webview.",
         WEBVIEW_LOGIN_FAILED = "connect_webview.login_failed": "A login at a connect webview failed.",
+        DEVICE_TAMPERED = "device.tampered": "Somebody tampered with a device.",
+        DOORBELL_RANG = "device.doorbell_rang": "The doorbell of a device rang.",
         LOCK_ACCESS_DENIED = "lock.access_denied": "A lock denied access.",
         LOCK_LOCKED = "lock.locked": "A lock was locked.",
         LOCK_UNLOCKED = "lock.unlocked": "A lock was unlocked.",
+        LOW_BATTERY = "device.low_battery": "A battery of a device is low.",
+        PRIVACY_MODE_ACTIVATED = "device.salto.privacy_mode_activated": "The privacy mode of a lock was activated.",
+        PRIVACY_MODE_DEACTIVATED = "device.salto.privacy_mode_deactivated":
+            "The privacy mode of a lock was deactivated.",
+        SUBSCRIPTION_REQUIRED = "device.error.subscription_required":
+            "A device needs a subscription at its manufacturer.",
+        SUBSCRIPTION_REQUIRED_RESOLVED = "device.error.subscription_required.resolved":
+            "A device has the subscription that it needs.",
+        THIRD_PARTY_INTEGRATION_DETECTED = "device.third_party_integration_detected":
+            "Another integration controls a device too.",
+        THIRD_PARTY_INTEGRATION_NO_LONGER_DETECTED = "device.third_party_integration_no_longer_detected":
+            "No other integration controls a device any more.",
+        UNMANAGED_DEVICE_CONNECTED = "device.unmanaged.connected": "An unmanaged device came online.",
+        UNMANAGED_DEVICE_DISCONNECTED = "device.unmanaged.disconnected": "An unmanaged device went offline.",
     }
 
     /// Returns the type of the event that reports the end of an action attempt; `None`: Seam has none for this action.
@@ -170,6 +199,31 @@ impl NewEvent {
         }
     }
 
+    /// Creates the first event of a new account: it reports the creation. `connect_webview_id` is derived from the
+    /// account: no stored connect webview created it, as if that webview was deleted.
+    pub fn of_new_account(
+        connected_account_id: Uuid,
+        (workspace_id, ids): (Uuid, &Ids),
+        (occurred_at, created_at): (Timestamp, Timestamp),
+        machine_now: Timestamp,
+    ) -> Self {
+        let connect_webview_id = ids.id("connect_webview", connected_account_id, 0, machine_now);
+        Self {
+            event_id: ids.id("event", connected_account_id, 0, machine_now),
+            workspace_id,
+            event_type: event_type::ACCOUNT_CREATED,
+            occurred_at,
+            created_at,
+            device_id: None,
+            connected_account_id: Some(connected_account_id),
+            access_code_id: None,
+            code: None,
+            connect_webview_id: Some(connect_webview_id),
+            metadata: Map::new(),
+            payload: None,
+        }
+    }
+
     /// Creates the next event of a device and counts it on the device.
     pub fn of_device(
         locked: &mut LockedDevice,
@@ -178,12 +232,25 @@ impl NewEvent {
         machine_now: Timestamp,
     ) -> Self {
         let LockedDevice { device, settings, ids, account, .. } = locked;
+        let created_at = settings.clock.recorded_at(occurred_at, machine_now);
+        Self::of_unlocked_device((device, account), ids, event_type, (occurred_at, created_at), machine_now)
+    }
+
+    /// Like [`NewEvent::of_device`], for a device that the transaction has just created. No other transaction can lock
+    /// it. `account` is the part of its account that events contain.
+    pub fn of_unlocked_device(
+        (device, account): (&mut Device, &AccountFields),
+        ids: &Ids,
+        event_type: &'static str,
+        (occurred_at, created_at): (Timestamp, Timestamp),
+        machine_now: Timestamp,
+    ) -> Self {
         Self {
             event_id: ids.id("event", device.device_id, device.next_child(), machine_now),
             workspace_id: device.workspace_id,
             event_type,
             occurred_at,
-            created_at: settings.clock.recorded_at(occurred_at, machine_now),
+            created_at,
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
             access_code_id: None,

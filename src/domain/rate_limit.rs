@@ -75,10 +75,14 @@ impl RecentAttempts {
     /// # Errors
     /// [`Error::RateLimited`] with the time from which the next attempt is allowed.
     pub(crate) fn check(&self, device_id: Uuid) -> Result<()> {
-        let (Some((limit, per)), Some(attempts)) = (self.limit, self.of_device.get(&device_id)) else { return Ok(()) };
+        let Some((limit, per)) = self.limit else { return Ok(()) };
+        let attempts = self.of_device.get(&device_id).map_or(&[][..], Vec::as_slice);
+        if attempts.len() < limit {
+            return Ok(());
+        }
         // The next attempt is allowed once the oldest of the newest `limit` attempts is out of the period. A limit of
-        // zero, which the control plane does not accept, allows everything.
-        let Some(oldest) = limit.checked_sub(1).and_then(|index| attempts.get(index)) else { return Ok(()) };
+        // zero, which only an imported snapshot can contain, allows none.
+        let oldest = limit.checked_sub(1).and_then(|index| attempts.get(index)).unwrap_or(&self.now);
         let again_at = oldest.checked_add_signed(per).unwrap_or(Timestamp::MAX_UTC);
         let wait_ms = (again_at - self.now).num_milliseconds().max(1);
         Err(Error::RateLimited {
@@ -148,7 +152,8 @@ mod tests {
             (1, vec![0], Some((60, again("2026-03-01T00:01:00.000Z")))),
             // An attempt exactly as old as the period still counts: `check` does not filter by age.
             (1, vec![60_000], Some((1, again("2026-03-01T00:00:00.000Z")))),
-            (0, vec![0], None),
+            (0, vec![], Some((60, again("2026-03-01T00:01:00.000Z")))),
+            (0, vec![20_000], Some((60, again("2026-03-01T00:01:00.000Z")))),
         ] {
             assert_eq!(retry_after(&recent(limit, &ages)), expected, "{limit} {ages:?}");
         }

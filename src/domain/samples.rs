@@ -32,6 +32,8 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
         connected_account_id: Uuid::from_u128(3),
         brand: brands::of(device_type).unwrap(),
         name: "Front Door".to_owned(),
+        nickname: None,
+        is_managed: true,
         ordinal: 0,
         created_at: at(0),
         reachable_since: Some(at(0)),
@@ -41,6 +43,7 @@ pub(crate) fn device(device_type: &str, overrides: Value) -> Device {
         lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
+        deleted_at: None,
     }
 }
 

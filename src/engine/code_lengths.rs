@@ -14,6 +14,7 @@ pub async fn report(app: &App, visibility: &Visibility, device_id: Uuid, mut len
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let now = work.now;
     let device = &mut work.codes.device_mut(device_id)?.device;
+    device.check_managed()?;
     if !device.brand.accepts_reported_code_lengths {
         let reason = "the lock reports its code lengths itself";
         return Err(Error::DeviceTypeNotSupported { device_type: device.brand.device_type, reason });

@@ -151,6 +151,7 @@ async fn connect(
         created_at: now,
         disconnected_at: None,
         events_made: 0,
+        deleted_at: None,
     };
     let mut locked = new_devices(&mut work, &account, provider).await?;
     for event_type in [event_type::ACCOUNT_CREATED, event_type::ACCOUNT_CONNECTED, event_type::ACCOUNT_SUCCESSFUL_LOGIN]
@@ -158,7 +159,7 @@ async fn connect(
         connectivity::record_of_account(&mut work, &mut account, event_type, Some(webview.connect_webview_id), None);
     }
     authorize(&mut work, webview, &account);
-    for locked in &mut locked {
+    for locked in locked.iter_mut().filter(|locked| locked.device.is_managed) {
         let event = NewEvent::of_device(locked, event_type::DEVICE_ADDED, now, machine_now);
         work.codes.recorder.record_event(event);
     }
@@ -166,7 +167,7 @@ async fn connect(
     connectivity::record_of_account(&mut work, &mut account, synced, None, None);
     accounts::insert(&mut work.tx, workspace_id, account).await?;
     let devices: Vec<Device> = locked.into_iter().map(|locked| locked.device).collect();
-    devices::insert_of_account(&mut work.tx, &devices).await?;
+    devices::insert(&mut work.tx, &devices).await?;
     connect_webviews::update(&mut work.tx, webview.clone()).await?;
     Ok(work)
 }
@@ -191,15 +192,15 @@ async fn new_devices(
         let spec = LockSpec {
             name: Some((*name).to_owned()),
             device_id: Some(ids.id("device", account_id, i64::from(index), work.machine_now)),
+            is_managed: Some(account.automatically_manage_new_devices),
             ..LockSpec::of_type(provider.device_type)
         };
-        // Unmanaged devices: with `automatically_manage_new_devices` false, these devices arrive unmanaged.
         let placed = (brand, first_ordinal.saturating_add(index));
-        let device = spec.device((workspace_id, &ids), placed, (account_id, None), (work.now, work.machine_now));
+        let device = spec.device((workspace_id, &ids), placed, (account_id, None), (work.now, work.machine_now))?;
         let (account, ids) = (account.fields(), ids.clone());
-        LockedDevice { device, settings, ids, access_code_ordinal: 0, account, backups: 0 }
+        Ok(LockedDevice { device, settings, ids, access_code_ordinal: 0, account, backups: 0 })
     };
-    Ok((0..).zip(provider.devices).map(device).collect())
+    (0..).zip(provider.devices).map(device).collect()
 }
 
 /// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the login

@@ -1,17 +1,15 @@
 //! Changes and deletion of connected accounts. Their connection is in [`super::connectivity`].
 
 use super::app::App;
-use super::connectivity;
 use super::unit_of_work::{Scope, UnitOfWork};
+use super::{connectivity, managed_devices};
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::custom_metadata;
-use crate::domain::event::{NewEvent, event_type};
-use crate::domain::locked_device::LockedDevice;
+use crate::domain::event::event_type;
 use crate::error::Result;
 use crate::store::{accounts, workspaces};
 use serde_json::{Map, Value, json};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Requested changes of an account; `None` leaves a property unchanged.
@@ -95,39 +93,12 @@ pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uu
     let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
     let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
-    record_deletion(&mut work, &mut account)?;
-    // The codes leave their PIN groups, which are removed if they become empty.
-    let now = work.now;
-    work.codes.iter_mut().for_each(|code| code.state.gone_at = code.state.gone_at.or(Some(now)));
-    work.write().await?;
-    accounts::delete(&mut work.tx, workspace_id, connected_account_id, &ids).await?;
-    work.finish(app).await?;
-    Ok(())
-}
-
-/// Records the event of the account, and then those of each device and its codes, in the order of their creation.
-fn record_deletion(work: &mut UnitOfWork, account: &mut ConnectedAccount) -> Result<()> {
-    let (now, machine_now) = (work.now, work.machine_now);
     let payload = Some(json!({ "connected_account_type": account.provider }));
-    connectivity::record_of_account(work, account, event_type::ACCOUNT_DELETED, None, payload);
-    let mut devices: Vec<&LockedDevice> = work.codes.devices.iter().collect();
-    devices.sort_by_key(|locked| locked.device.ordinal);
-    let device_ids: Vec<Uuid> = devices.iter().map(|locked| locked.device.device_id).collect();
-    let mut codes: Vec<(i64, Uuid, Uuid)> =
-        work.codes.iter().map(|code| (code.sequence, code.device_id, code.access_code_id)).collect();
-    codes.sort_unstable();
-    let mut codes_of: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-    for (_, device_id, access_code_id) in codes {
-        codes_of.entry(device_id).or_default().push(access_code_id);
-    }
-    for device_id in device_ids {
-        let locked = work.codes.device_mut(device_id)?;
-        let payload = Some(json!({ "device_name": locked.device.name }));
-        let event = NewEvent::of_device(locked, event_type::DEVICE_DELETED, now, machine_now);
-        work.codes.recorder.record_event(NewEvent { payload, ..event });
-        for access_code_id in codes_of.remove(&device_id).unwrap_or_default() {
-            work.record(access_code_id, event_type::DELETED, None)?;
-        }
-    }
+    connectivity::record_of_account(&mut work, &mut account, event_type::ACCOUNT_DELETED, None, payload);
+    managed_devices::delete_all(&mut work)?;
+    account.deleted_at = Some(work.now);
+    accounts::update(&mut work.tx, workspace_id, account).await?;
+    work.finish(app).await?;
+    app.workspaces.forget(workspace_id);
     Ok(())
 }

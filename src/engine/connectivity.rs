@@ -1,32 +1,38 @@
 //! Connectivity of devices: offline, hub disconnected, removed from the account, or account disconnected.
 
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::clock::Timestamp;
 use crate::domain::bolt;
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::ConnectedAccount;
+use crate::domain::device::Device;
 use crate::domain::device::health::DeviceHealth;
-use crate::domain::event::{NewEvent, event_type, payload};
-use crate::domain::locked_device::LockedDevice;
+use crate::domain::event::{NewEvent, device_changes, event_type, payload};
 use crate::error::Result;
 use crate::postgres::Transaction;
 use crate::store::{accounts, workspaces};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use std::collections::HashSet;
 use uuid::Uuid;
 
-/// Changes the health of the locked devices and records the events. A device that becomes unreachable aborts its
-/// operations, and requests to lock or unlock its door fail. A device that becomes reachable starts them again, and its failed codes are retried at once.
+/// Changes the health of the locked devices, as [`change_devices`] does.
 pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHealth)) {
-    let now = work.now;
+    change_devices(work, |device| change(&mut device.health));
+}
+
+/// Changes the locked devices and records the events. A device that becomes unreachable aborts its operations, and
+/// requests to lock or unlock its door fail. A device that becomes reachable starts its operations again, and its failed
+/// codes are retried at once.
+pub(crate) fn change_devices(work: &mut UnitOfWork, mut change: impl FnMut(&mut Device)) {
+    let (now, machine_now) = (work.now, work.machine_now);
     let mut reconnected = HashSet::new();
     for locked in &mut work.codes.devices {
-        let before = locked.device.health.clone();
-        locked.device.change_health(now, &mut change);
-        if before.unreachable_since().is_some() && locked.device.reachable_since.is_some() {
+        let before = locked.device.clone();
+        locked.device.change(now, &mut change);
+        if before.reachable_since.is_none() && locked.device.reachable_since.is_some() {
             reconnected.insert(locked.device.device_id);
         }
-        for event in events_of(locked, &before, (now, work.machine_now)) {
+        for (event_type, payload) in device_changes::events(&before, &locked.device, locked.backups) {
+            let event = NewEvent { payload, ..NewEvent::of_device(locked, event_type, now, machine_now) };
             work.codes.recorder.record_event(event);
         }
         if locked.device.reachable_since.is_none() {
@@ -118,32 +124,4 @@ pub(crate) fn record_of_account(
     let workspace_id = work.visibility.workspace_id;
     let event = NewEvent::of_account(account, workspace_id, event_type, (&work.ids, work.clock), times);
     work.codes.recorder.record_event(NewEvent { connect_webview_id, payload, ..event });
-}
-
-/// Returns the events for a change of a device's health.
-fn events_of(
-    locked: &mut LockedDevice,
-    before: &DeviceHealth,
-    (now, machine_now): (Timestamp, Timestamp),
-) -> Vec<NewEvent> {
-    let after = &locked.device.health;
-    let mut events: Vec<(&'static str, Option<Value>)> = Vec::new();
-    if after.removed_at.is_some() && before.removed_at.is_none() {
-        events.push((event_type::DEVICE_REMOVED, None));
-    }
-    if after.removed_at.is_none() && before.removed_at.is_some() {
-        events.push((event_type::DEVICE_ADDED, None));
-    }
-    match (before.unreachable_since(), after.unreachable_since()) {
-        (None, Some(_)) => {
-            let mut fields = Map::from_iter([("error_code".to_owned(), json!(after.disconnected_by()))]);
-            fields.extend(payload::device_issues(&locked.device.summary(locked.backups)));
-            events.push((event_type::DEVICE_DISCONNECTED, Some(Value::Object(fields))));
-        }
-        (Some(_), None) => events.push((event_type::DEVICE_CONNECTED, None)),
-        _ => {}
-    }
-    let mut event =
-        |(event_type, payload)| NewEvent { payload, ..NewEvent::of_device(locked, event_type, now, machine_now) };
-    events.into_iter().map(&mut event).collect()
 }

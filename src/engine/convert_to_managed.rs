@@ -29,6 +29,7 @@ pub async fn convert_to_managed(
     let is_unmanaged = |state: &CodeState| !state.is_managed && state.removing_since().is_none();
     let found = work.codes.find(access_code_id).filter(|code| is_unmanaged(&code.state));
     let device_id = found.ok_or(Error::no_access_code(access_code_id))?.device_id;
+    work.codes.device(device_id)?.device.check_managed()?;
     let (now, machine_now) = (work.now, work.machine_now);
     let obstacle = obstacle(&mut work, access_code_id).await?;
     let code = work.codes.get_mut(access_code_id)?;

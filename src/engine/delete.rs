@@ -37,7 +37,9 @@ pub async fn delete(
         return Err(Error::AccessCodeNotFound { device_id, access_code_id: Some(access_code_id) });
     };
     let (now, machine_now, device_id) = (work.now, work.machine_now, code.device_id);
-    let settings = work.codes.device_of(access_code_id)?.settings;
+    let locked = work.codes.device_of(access_code_id)?;
+    locked.device.check_managed()?;
+    let settings = locked.settings;
     let recent = action_attempts::recent(
         &mut work.tx,
         visibility.workspace_id,

@@ -1,15 +1,21 @@
-//! Creation and changes of devices through the control plane.
+//! Creation and changes of devices: by the control plane, and by clients of the API.
 
 use super::app::App;
+use super::recorder::Recorder;
 use super::unit_of_work::{Scope, UnitOfWork};
 use super::workspaces::{InjectedCondition, LockSpec, create_devices};
-use super::{backup_pool, connectivity};
+use super::{backup_pool, connectivity, managed_devices};
+use crate::cause::Cause;
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::caller::Visibility;
+use crate::domain::custom_metadata;
 use crate::domain::device::{Device, Overrides};
+use crate::domain::event::{NewEvent, event_type};
 use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
-use crate::store::{devices, workspaces};
+use crate::store::{Ownership, devices, workspaces};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Creates a device in a workspace.
@@ -22,25 +28,30 @@ pub(crate) async fn create(app: &App, workspace: &Workspace, spec: LockSpec) -> 
     let mut tx = app.pool.begin(workspace_id).await?;
     let ordinal = devices::next_ordinal(&mut tx, workspace_id).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
-    let account_connected = spec.account_connected;
-    let created = create_devices(&mut tx, workspace, ordinal, vec![spec], settings.clock.now(machine_now())).await?;
+    let (account_connected, clock) = (spec.account_connected, settings.clock);
+    let instant = (clock.now(machine_now()), clock);
+    let (created, events) = create_devices(&mut tx, workspace, ordinal, vec![spec], instant).await?;
     let device = created.into_iter().next().ok_or_else(|| Error::Internal("a device that was not made".into()))?;
+    let recorder = Recorder::of_written(events);
     let Some(connected) = account_connected else {
         tx.commit().await?;
+        recorder.publish(app, &[Cause::current()]);
         return Ok(device);
     };
     // If the account exists already, its connection changes for all its devices.
-    let work = connectivity::set_account(tx, &visibility, device.connected_account_id, connected).await?;
+    let mut work = connectivity::set_account(tx, &visibility, device.connected_account_id, connected).await?;
+    work.codes.recorder.prepend(recorder);
     work.finish(app).await?;
     let ids = [device.device_id];
-    let filter = devices::Filter { device_ids: Some(&ids), ..devices::Filter::default() };
+    let filter = devices::Filter { device_ids: Some(&ids), ownership: Ownership::Any, ..devices::Filter::default() };
     let found = devices::list(&app.pool, &visibility, &filter).await?;
     found.into_iter().next().ok_or(Error::NotFound(Resource::Device))
 }
 
-/// Changes of a device; `None` leaves a property unchanged.
+/// Changes of a device at the device itself, at its provider or by a test; `None` leaves a property unchanged.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceUpdate {
+    /// Name in the provider's app.
     pub name: Option<String>,
     pub online: Option<bool>,
     pub hub_connected: Option<bool>,
@@ -48,6 +59,14 @@ pub(crate) struct DeviceUpdate {
     pub account_connected: Option<bool>,
     /// True if the device was removed from its account.
     pub removed: Option<bool>,
+    /// True if the subscription that the device needs is expired.
+    pub subscription_expired: Option<bool>,
+    /// True if somebody tampers with the device now.
+    pub tampered: bool,
+    /// True if the doorbell rings now.
+    pub doorbell_rang: bool,
+    pub is_managed: Option<bool>,
+    pub custom_metadata: Option<Map<String, Value>>,
     pub backup_access_code_pool_enabled: Option<bool>,
     /// Errors that replace the ones injected before.
     pub errors: Option<Vec<InjectedCondition>>,
@@ -57,11 +76,40 @@ pub(crate) struct DeviceUpdate {
     pub overrides: Overrides,
 }
 
+impl DeviceUpdate {
+    /// Applies the changes to the state of the device itself.
+    fn apply(self, device: &mut Device, now: Timestamp) {
+        let since = |is_wrong: bool, since: Option<Timestamp>| is_wrong.then(|| since.unwrap_or(now));
+        device.overrides.merge(self.overrides);
+        device.name = self.name.unwrap_or_else(|| device.name.clone());
+        let health = &mut device.health;
+        if let Some(errors) = self.errors {
+            health.errors = errors.into_iter().map(|condition| condition.into_condition(now)).collect();
+        }
+        if let Some(warnings) = self.warnings {
+            health.warnings = warnings.into_iter().map(|condition| condition.into_condition(now)).collect();
+        }
+        if let Some(online) = self.online {
+            health.disconnected_at = since(!online, health.disconnected_at);
+        }
+        if let Some(connected) = self.hub_connected {
+            health.hub_disconnected_at = since(!connected, health.hub_disconnected_at);
+        }
+        if let Some(removed) = self.removed {
+            health.removed_at = since(removed, health.removed_at);
+        }
+        if let Some(expired) = self.subscription_expired {
+            health.subscription_expired_at = since(expired, health.subscription_expired_at);
+        }
+    }
+}
+
 /// Changes a device. A device that becomes unreachable aborts its operations, and starts them again when it is
 /// reachable.
 ///
 /// # Errors
-/// [`Error::NotFound`] of [`Resource::Device`]; enabling the backup pool of a device that supports none.
+/// [`Error::NotFound`] of [`Resource::Device`]; invalid custom metadata; enabling the backup pool of a device that
+/// supports none, or is unmanaged.
 pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, update: DeviceUpdate) -> Result<Device> {
     let changes_pool_size = update.overrides.backup_access_code_pool_size.is_some();
     let visibility = Visibility::all_of(workspace_id);
@@ -78,28 +126,24 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
         None => UnitOfWork::begin(app, &visibility, Scope::Devices(&scope)).await?,
     };
     let now = work.now;
+    let (is_managed, pool_enabled) = (update.is_managed, update.backup_access_code_pool_enabled);
+    let incidents = [(update.tampered, event_type::DEVICE_TAMPERED), (update.doorbell_rang, event_type::DOORBELL_RANG)];
     let device = &mut work.codes.device_mut(device_id)?.device;
-    device.overrides.merge(update.overrides);
-    device.name = update.name.unwrap_or_else(|| device.name.clone());
-    if let Some(errors) = update.errors {
-        device.health.errors = errors.into_iter().map(|condition| condition.into_condition(now)).collect();
-    }
-    if let Some(warnings) = update.warnings {
-        device.health.warnings = warnings.into_iter().map(|condition| condition.into_condition(now)).collect();
-    }
-    connectivity::change(&mut work, |health| {
-        let since = |is_wrong: bool, since: Option<Timestamp>| is_wrong.then(|| since.unwrap_or(now));
-        if let Some(online) = update.online {
-            health.disconnected_at = since(!online, health.disconnected_at);
-        }
-        if let Some(connected) = update.hub_connected {
-            health.hub_disconnected_at = since(!connected, health.hub_disconnected_at);
-        }
-        if let Some(removed) = update.removed {
-            health.removed_at = since(removed, health.removed_at);
+    custom_metadata::apply(&mut device.custom_metadata, update.custom_metadata.clone().unwrap_or_default())?;
+    let mut update = Some(update);
+    connectivity::change_devices(&mut work, |device| {
+        if let Some(update) = update.take() {
+            update.apply(device, now);
         }
     });
-    if let Some(is_enabled) = update.backup_access_code_pool_enabled {
+    for (_, event_type) in incidents.into_iter().filter(|(happened, _)| *happened) {
+        report(&mut work, device_id, event_type)?;
+    }
+    if let Some(is_managed) = is_managed {
+        managed_devices::set_managed(&mut work, device_id, is_managed)?;
+    }
+    if let Some(is_enabled) = pool_enabled {
+        work.codes.device(device_id)?.device.check_managed()?;
         backup_pool::set_enabled(&mut work, is_enabled).await?;
     }
     if changes_pool_size {
@@ -111,4 +155,90 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
     work.run(false).await?;
     let codes = work.finish(app).await?;
     Ok(codes.device(device_id)?.device.clone())
+}
+
+/// Records an event that a managed device reports. An unreachable device reports nothing.
+fn report(work: &mut UnitOfWork, device_id: Uuid, event_type: &'static str) -> Result<()> {
+    let (now, machine_now) = (work.now, work.machine_now);
+    let locked = work.codes.device_mut(device_id)?;
+    if locked.device.reachable_since.is_some() && locked.device.is_managed {
+        let event = NewEvent::of_device(locked, event_type, now, machine_now);
+        work.codes.recorder.record_event(event);
+    }
+    Ok(())
+}
+
+/// Changes that a client of the API requests; `None` leaves a property unchanged.
+#[derive(Debug, Default)]
+pub(crate) struct ClientUpdate {
+    /// New nickname; `Some(None)` removes it.
+    pub nickname: Option<Option<String>>,
+    pub custom_metadata: Option<Map<String, Value>>,
+    pub is_managed: Option<bool>,
+    pub backup_access_code_pool_enabled: Option<bool>,
+}
+
+/// Changes a device as a client requests. `expected` is the kind of device that the endpoint changes.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Device`]; [`Error::DeviceUnmanaged`] and [`Error::DeviceManaged`] for a device of
+/// the other kind; invalid custom metadata; enabling the backup pool of a device that supports none.
+pub(crate) async fn update_as_client(
+    app: &App,
+    visibility: &Visibility,
+    device_id: Uuid,
+    (expected, update): (Ownership, ClientUpdate),
+) -> Result<()> {
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
+    let device = &mut work.codes.device_mut(device_id)?.device;
+    match (expected, device.is_managed) {
+        (Ownership::Managed, false) => return Err(Error::DeviceUnmanaged(device_id)),
+        (Ownership::Unmanaged, true) => return Err(Error::DeviceManaged(device_id)),
+        _ => {}
+    }
+    custom_metadata::apply(&mut device.custom_metadata, update.custom_metadata.unwrap_or_default())?;
+    if let Some(nickname) = update.nickname {
+        connectivity::change_devices(&mut work, |device| device.nickname.clone_from(&nickname));
+    }
+    if let Some(is_enabled) = update.backup_access_code_pool_enabled {
+        backup_pool::set_enabled(&mut work, is_enabled).await?;
+    }
+    if let Some(is_managed) = update.is_managed {
+        managed_devices::set_managed(&mut work, device_id, is_managed)?;
+    }
+    work.run(false).await?;
+    work.finish(app).await?;
+    Ok(())
+}
+
+/// Sets the time zones of devices, as a client reports them. Each comes with the `device_type` that it is for.
+///
+/// # Errors
+/// [`Error::NotFound`] of [`Resource::Device`]; [`Error::DeviceUnmanaged`]; a device of another type. Nothing is changed
+/// then.
+pub(crate) async fn report_time_zones(
+    app: &App,
+    visibility: &Visibility,
+    reports: HashMap<Uuid, (&'static str, String)>,
+) -> Result<()> {
+    let device_ids: Vec<Uuid> = reports.keys().copied().collect();
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&device_ids)).await?;
+    let now = work.now;
+    if work.codes.devices.len() < reports.len() {
+        return Err(Error::NotFound(Resource::Device));
+    }
+    for locked in &mut work.codes.devices {
+        let device = &mut locked.device;
+        let Some((device_type, time_zone)) = reports.get(&device.device_id) else { continue };
+        device.check_managed()?;
+        if device.brand.device_type != *device_type {
+            let message = format!("The device {} is not a {device_type}", device.device_id);
+            return Err(Error::invalid("devices", message));
+        }
+        device.overrides.time_zone = Some(Some(time_zone.clone()));
+    }
+    work.codes.iter_mut().for_each(|code| code.state.retry_now(now));
+    work.run(false).await?;
+    work.finish(app).await?;
+    Ok(())
 }

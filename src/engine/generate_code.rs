@@ -22,6 +22,7 @@ pub async fn generate_code(app: &App, visibility: &Visibility, device_id: Uuid) 
         })
     });
     let ((ids, settings, device), reservations) = read.await?;
+    device.check_managed()?;
     let pin_request = PinRequest::at(settings.clock.now(machine_now()));
     let created = ordinal_after(reservations.len());
     let draw = |bound| ids.draw("generated_code", device_id, created, bound);

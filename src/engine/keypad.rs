@@ -212,7 +212,8 @@ async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> R
     Ok(matches!(outcome, Some(FaultOutcome::Fail(_) | FaultOutcome::Never)))
 }
 
-/// Records an event of the device and returns its id; `None`: the device is unreachable and reports nothing.
+/// Records an event of the device and returns its id; `None`: the device reports nothing, because it is unreachable or
+/// unmanaged.
 fn record(
     work: &mut UnitOfWork,
     device_id: Uuid,
@@ -222,7 +223,7 @@ fn record(
 ) -> Result<Option<Uuid>> {
     let (now, machine_now) = (work.now, work.machine_now);
     let locked = work.codes.device_mut(device_id)?;
-    if locked.device.reachable_since.is_none() {
+    if locked.device.reachable_since.is_none() || !locked.device.is_managed {
         return Ok(None);
     }
     let unlocked_by = code.filter(|_| event_type == event_type::LOCK_UNLOCKED);

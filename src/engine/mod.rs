@@ -23,6 +23,7 @@ pub(crate) mod keypad;
 pub(crate) mod lock_operations;
 pub(crate) mod locked_codes;
 pub(crate) mod locked_workspace;
+pub(crate) mod managed_devices;
 pub(crate) mod outstanding_deliveries;
 pub(crate) mod parking;
 pub(crate) mod profiles;

@@ -41,6 +41,17 @@ enum Attribution {
 }
 
 impl Recorder {
+    /// Creates a recorder with events that are written already, caused by the only request of the transaction.
+    pub fn of_written(events: Vec<NewEvent>) -> Self {
+        Self { written: events.len(), causes: vec![Some(0); events.len()], events, ..Self::default() }
+    }
+
+    /// Inserts the records of an earlier part of the same transaction before all others.
+    pub fn prepend(&mut self, mut earlier: Self) {
+        earlier.append(std::mem::take(self));
+        *self = earlier;
+    }
+
     pub fn record_event(&mut self, event: NewEvent) {
         self.events.push(event);
     }

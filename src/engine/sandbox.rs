@@ -7,7 +7,7 @@ use crate::domain::device::Device;
 use crate::domain::sandbox::{API_KEY, LOCKS, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
 use crate::domain::workspace::SameCode;
 use crate::error::{Error, Result};
-use crate::store::{devices, workspaces};
+use crate::store::{Ownership, devices, workspaces};
 use uuid::Uuid;
 
 /// Returns the fixed id of a device of the sandbox, a UUID of version 4 that ends with these digits.
@@ -20,7 +20,7 @@ fn device_id(digits: u128) -> Uuid {
 /// # Errors
 /// [`Error::SandboxInUse`] if another workspace has one of its ids or its key.
 pub async fn ensure(app: &App) -> Result<Vec<Device>> {
-    let filter = devices::Filter::default();
+    let filter = devices::Filter { ownership: Ownership::Any, ..devices::Filter::default() };
     let found = devices::list(&app.pool, &Visibility::all_of(WORKSPACE_ID), &filter).await?;
     if !found.is_empty() {
         return Ok(found);

@@ -8,14 +8,18 @@ use crate::config::Settings;
 use crate::contract::quoted;
 use crate::domain::access_code::lifecycle::rare_fields::Condition;
 use crate::domain::caller::{self, Visibility};
+use crate::domain::connected_account::AccountFields;
+use crate::domain::custom_metadata;
 use crate::domain::device::brands::{self, Brand};
 use crate::domain::device::health::DeviceHealth;
 use crate::domain::device::{Device, Overrides};
+use crate::domain::event::{NewEvent, event_type};
 use crate::domain::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
 use crate::error::{Error, Result};
 use crate::ids::Ids;
 use crate::store::accounts::{self, AutomaticAccounts, NewAccount};
+use crate::store::changes::{self, Changes};
 use crate::store::devices;
 use crate::store::persons::{self, Person};
 use crate::store::workspaces::{self, NewWorkspace};
@@ -43,6 +47,12 @@ pub(crate) struct LockSpec {
     pub account_connected: Option<bool>,
     /// True if the device was removed from its account; `None`: false.
     pub removed: Option<bool>,
+    /// True if the subscription that the device needs is expired; `None`: false.
+    pub subscription_expired: Option<bool>,
+    /// True if Seam controls the device; `None`: true.
+    pub is_managed: Option<bool>,
+    /// Metadata as set by clients of the API; `None`: none.
+    pub custom_metadata: Option<Map<String, Value>>,
     /// Errors injected by a tester.
     #[serde(default)]
     pub(crate) errors: Vec<InjectedCondition>,
@@ -163,25 +173,31 @@ impl LockSpec {
         (brand, ordinal): (&'static Brand, i32),
         (connected_account_id, account_disconnected_at): (Uuid, Option<Timestamp>),
         (now, machine_now): (Timestamp, Timestamp),
-    ) -> Device {
+    ) -> Result<Device> {
         let health = self.health(now, account_disconnected_at);
         let own_id = || ids.id("device", workspace_id, i64::from(ordinal), machine_now);
-        Device {
+        let mut device = Device {
             device_id: self.device_id.unwrap_or_else(own_id),
             workspace_id,
             connected_account_id,
             brand,
             name: self.name.unwrap_or_else(|| format!("{} {}", brand.display_name, ordinal + 1)),
+            nickname: None,
+            is_managed: self.is_managed.unwrap_or(true),
             ordinal,
             created_at: now,
             reachable_since: health.unreachable_since().is_none().then_some(now),
             health,
             backup_pool: None,
             overrides: self.overrides,
-            custom_metadata: Map::new(),
+            custom_metadata: custom_metadata::new(self.custom_metadata)?,
             events_made: 0,
             lock_operations: Vec::new(),
-        }
+            deleted_at: None,
+        };
+        // Sets what follows from the levels of the batteries.
+        device.change(now, |_| ());
+        Ok(device)
     }
 
     /// Returns the default specification of a device type.
@@ -194,6 +210,9 @@ impl LockSpec {
             hub_connected: None,
             account_connected: None,
             removed: None,
+            subscription_expired: None,
+            is_managed: None,
+            custom_metadata: None,
             errors: Vec::new(),
             warnings: Vec::new(),
             overrides: Overrides::default(),
@@ -211,21 +230,22 @@ impl LockSpec {
             hub_disconnected_at: since(self.hub_connected == Some(false)),
             removed_at: since(self.removed == Some(true)),
             account_disconnected_at,
+            subscription_expired_at: since(self.subscription_expired == Some(true)),
             errors: injected(&self.errors),
             warnings: injected(&self.warnings),
             ..DeviceHealth::default()
         }
     }
 
-    /// Reads a specification that passed the contract. `index` is its position in the request. `online` is also
-    /// accepted in `properties`, where Seam's device has it.
+    /// Reads a specification that passed the contract. `index` is its position in the request. `online` and `name` are
+    /// also accepted in `properties`, where Seam's device has them.
     pub(crate) fn read(spec: Map<String, Value>, index: usize) -> Result<Self> {
         let invalid = |error: serde_json::Error| {
             Error::invalid("locks", format!("The lock at {index} is invalid: {}", quoted(&error.to_string())))
         };
         let mut read = Self::deserialize(Value::Object(spec)).map_err(invalid)?;
-        let online = read.overrides.properties.shift_remove("online").and_then(|online| online.as_bool());
-        read.online = read.online.or(online);
+        let (name, online) = read.overrides.take_name_and_online().map_err(invalid)?;
+        (read.name, read.online) = (read.name.or(name), read.online.or(online));
         read.overrides = read.overrides.normalize().map_err(invalid)?;
         Ok(read)
     }
@@ -308,8 +328,8 @@ pub(crate) async fn create_in(
         person_id: person.person_id,
     };
     workspaces::insert(tx, &new).await.map_err(in_use)?;
-    create_accounts(tx, &workspace, params.accounts, created_at).await?;
-    let devices = create_devices(tx, &workspace, 0, params.locks, created_at).await?;
+    create_accounts(tx, &workspace, params.accounts, (created_at, settings.clock)).await?;
+    let (devices, _) = create_devices(tx, &workspace, 0, params.locks, (created_at, settings.clock)).await?;
     Ok(CreatedWorkspace { workspace, api_key, person, devices })
 }
 
@@ -362,11 +382,8 @@ async fn create_accounts(
     tx: &mut PgConnection,
     workspace: &Workspace,
     accounts: Vec<AccountSpec>,
-    now: Timestamp,
+    (now, clock): (Timestamp, WorkspaceClock),
 ) -> Result<()> {
-    if accounts.is_empty() {
-        return Ok(());
-    }
     let (workspace_id, machine_now) = (workspace.workspace_id, machine_now());
     let new = (0_i64..).zip(accounts).map(|(ordinal, account)| NewAccount {
         connected_account_id: account
@@ -376,21 +393,43 @@ async fn create_accounts(
         disconnected_at: (!account.connected).then_some(now),
     });
     let new: Vec<NewAccount> = new.collect();
-    accounts::insert_automatic(tx, workspace_id, now, &new).await
+    let events = insert_accounts(tx, workspace, &new, (now, clock)).await?;
+    changes::write(tx, Changes { events, ..Changes::default() }).await
+}
+
+/// Inserts new accounts, and returns the events of their creation.
+async fn insert_accounts(
+    tx: &mut PgConnection,
+    workspace: &Workspace,
+    new: &[NewAccount],
+    (now, clock): (Timestamp, WorkspaceClock),
+) -> Result<Vec<NewEvent>> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    accounts::insert_automatic(tx, workspace.workspace_id, now, new).await?;
+    let machine_now = machine_now();
+    let instants = (now, clock.recorded_at(now, machine_now));
+    let of_workspace = (workspace.workspace_id, &workspace.ids);
+    let event = |account: &NewAccount| {
+        NewEvent::of_new_account(account.connected_account_id, of_workspace, instants, machine_now)
+    };
+    Ok(new.iter().map(event).collect())
 }
 
 /// Creates devices in a workspace, in this order, with ordinals from `first_ordinal` on. Also creates the connected
-/// accounts that they need and that do not exist yet.
+/// accounts that they need and that do not exist yet. Writes the events of these accounts and of the managed devices,
+/// and returns them with the devices.
 pub(crate) async fn create_devices(
     tx: &mut PgConnection,
     workspace: &Workspace,
     first_ordinal: i32,
     locks: Vec<LockSpec>,
-    now: Timestamp,
-) -> Result<Vec<Device>> {
+    (now, clock): (Timestamp, WorkspaceClock),
+) -> Result<(Vec<Device>, Vec<NewEvent>)> {
     let workspace_id = workspace.workspace_id;
     let machine_now = machine_now();
-    let AutomaticAccounts { by_provider: mut accounts, mut next_ordinal, stores_next_ordinal } =
+    let AutomaticAccounts { by_provider: mut accounts, mut next_ordinal } =
         accounts::automatic(tx, workspace_id).await?;
     let disconnected = locks.iter().filter(|spec| spec.account_connected == Some(false));
     let disconnected: HashSet<&str> =
@@ -413,21 +452,20 @@ pub(crate) async fn create_devices(
                 (id, disconnected_at)
             });
         let account = (connected_account_id, account_disconnected_at);
-        created.push(spec.device((workspace_id, &workspace.ids), (brand, ordinal), account, (now, machine_now)));
+        created.push(spec.device((workspace_id, &workspace.ids), (brand, ordinal), account, (now, machine_now))?);
     }
-    if stores_next_ordinal && !new_accounts.is_empty() {
-        accounts::store_next_ordinal(tx, workspace_id, next_ordinal).await?;
-    }
-    // `devices::insert` creates missing accounts, but always as connected. Accounts that start disconnected are
-    // inserted here.
-    new_accounts.retain(|account| account.disconnected_at.is_some());
-    if !new_accounts.is_empty() {
-        accounts::insert_automatic(tx, workspace_id, now, &new_accounts).await?;
+    let mut events = insert_accounts(tx, workspace, &new_accounts, (now, clock)).await?;
+    let instants = (now, clock.recorded_at(now, machine_now));
+    let account = AccountFields::default();
+    for device in created.iter_mut().filter(|device| device.is_managed) {
+        let added = event_type::DEVICE_ADDED;
+        events.push(NewEvent::of_unlocked_device((device, &account), &workspace.ids, added, instants, machine_now));
     }
     if !created.is_empty() {
-        devices::insert(tx, workspace_id, &created).await?;
+        devices::insert(tx, &created).await?;
     }
-    Ok(created)
+    changes::write(tx, Changes { events: events.clone(), ..Changes::default() }).await?;
+    Ok((created, events))
 }
 
 /// Removes expired workspaces every second and, if a retention period is set, older rows at the interval of

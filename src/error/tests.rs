@@ -17,6 +17,8 @@ fn errors() -> Vec<Error> {
         Error::CodeCannotBeShared(vec![(id, "the reason".to_owned())]),
         Error::DeviceOffline(id),
         Error::DeviceRemoved(id),
+        Error::DeviceUnmanaged(id),
+        Error::DeviceManaged(id),
         Error::CannotProgramOnlineAccessCodes(id),
         Error::NoSpace { device_id: id, capacity: 10 },
         Error::NoFreeCode,
@@ -57,6 +59,7 @@ fn errors() -> Vec<Error> {
             reason: "the lock reports its code lengths itself",
         },
         Error::TooManyLockOperations { device_id: id, limit: 100 },
+        Error::SimulationNotSupported { device_type: "wyze_lock", simulated: "disconnection" },
         Error::RateLimited {
             device_id: id,
             action_type: "CREATE_ACCESS_CODE",

@@ -20,6 +20,18 @@ pub struct JsonResponse {
     pub retry_after: Option<u64>,
 }
 
+/// Result of a handler.
+pub trait Answer: Send {
+    /// Returns the response: the result as an object with `"ok": true` as its last member.
+    fn answer(self) -> impl Future<Output = JsonResponse> + Send;
+}
+
+impl<T: Serialize + Send> Answer for T {
+    fn answer(self) -> impl Future<Output = JsonResponse> + Send {
+        ok(self)
+    }
+}
+
 /// End of the body of every successful response.
 pub(crate) const OK: &str = "\"ok\":true}";
 
@@ -32,9 +44,14 @@ pub(crate) async fn ok(result: impl Serialize + Send) -> JsonResponse {
         written => written.map(|()| short.0),
     };
     match written {
-        Ok(body) => JsonResponse { status: StatusCode::OK, body: with_last_member(body, OK).into(), retry_after: None },
+        Ok(body) => ok_object(body),
         Err(error) => Error::from(error).into(),
     }
+}
+
+/// Returns the response for a result that is serialized already, as an object.
+pub(crate) fn ok_object(object: Vec<u8>) -> JsonResponse {
+    JsonResponse { status: StatusCode::OK, body: with_last_member(object, OK).into(), retry_after: None }
 }
 
 /// Returns a response with the object and `"ok": false` as its last member.

@@ -1,6 +1,7 @@
 //! Connection to the database: an external server or a private one, with its schema migrations.
 
 mod connection;
+mod fold;
 mod pool;
 pub(crate) mod private;
 mod probe;

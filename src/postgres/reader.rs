@@ -7,11 +7,11 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use sqlx::postgres::{PgArguments, PgQueryResult, PgRow, PgStatement, PgTypeInfo};
 use sqlx::{Either, Execute, Executor, Postgres, SqlStr};
 
-type SqlAndArguments = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
+pub(super) type SqlAndArguments = Result<(SqlStr, Option<PgArguments>), sqlx::Error>;
 
 /// Takes the SQL and the arguments out of a query. They can be cloned, so that the statement can be run again on
 /// another connection.
-fn sql_and_arguments<'q>(mut query: impl Execute<'q, Postgres>) -> SqlAndArguments {
+pub(super) fn sql_and_arguments<'q>(mut query: impl Execute<'q, Postgres>) -> SqlAndArguments {
     let arguments = query.take_arguments().map_err(sqlx::Error::Encode)?;
     Ok((query.sql(), arguments))
 }

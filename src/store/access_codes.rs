@@ -21,6 +21,7 @@ pub(crate) use self::reservations::{
 pub(super) use self::row::AccessCodeRow;
 pub(crate) use self::row::StoredCode;
 pub(crate) use self::write::{remove_empty_groups, set_due_times, set_wake_times};
+pub(crate) use super::Ownership;
 pub(crate) use crate::domain::caller::Visibility;
 
 use super::{Position, push_visible_accounts, push_visible_devices};
@@ -157,8 +158,7 @@ impl FromRow<'_, PgRow> for WithDevice {
 }
 
 /// Columns of a [`WithDevice`] after those of the code, from the device `d`. [`BACKUPS`] follows as the last column.
-const OF_DEVICE: &str =
-    ", d.device_id, d.device_type, d.name, d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
+const OF_DEVICE: &str = ", d.device_id, d.device_type, coalesce(d.nickname, d.name), d.trouble, nullif(d.overrides, '{}') as overrides, d.backup_pool, ";
 
 impl WithDevice {
     /// Converts the row into the code and its device; `None` if the row has no code.
@@ -175,18 +175,6 @@ impl WithDevice {
         };
         Ok(Some((StoredCode::try_from(code)?.code, device)))
     }
-}
-
-/// Filter by management state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ownership {
-    /// Managed codes.
-    #[default]
-    Managed,
-    /// Unmanaged codes, which were added outside Seam or converted to unmanaged.
-    Unmanaged,
-    /// Both kinds.
-    Any,
 }
 
 /// Filter of access codes; a field that is `None` does not restrict.
@@ -218,16 +206,7 @@ pub async fn list(
     visibility: &Visibility,
     filter: &Filter<'_>,
 ) -> Result<Vec<(AccessCode, DeviceSummary)>> {
-    let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
-    push_source(&mut query, filter);
-    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
-    query.push_bind(visibility.workspace_id);
-    push_visible_accounts(&mut query, visibility, "d.connected_account_id");
-    if let Some(device_id) = filter.device_id {
-        query.push(" and a.device_id = ").push_bind(device_id);
-    }
-    push_conditions(&mut query, filter);
+    let mut query = in_workspace(visibility, filter);
     let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
     rows.into_iter().filter_map(|row| row.read().transpose()).collect()
 }
@@ -240,21 +219,71 @@ pub async fn list_on_device(
     device_id: Uuid,
     filter: &Filter<'_>,
 ) -> Result<Option<Vec<(AccessCode, DeviceSummary)>>> {
+    let mut query = on_device(visibility, device_id, filter);
+    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+}
+
+/// Passes the codes that [`list`] or, with a device, [`list_on_device`] would return to `take`, one after the other, so
+/// that they are not in memory together. `init` returns the initial value of the result. Returns `None` if the device
+/// does not exist or is not visible.
+pub(crate) async fn fold<T: Send + 'static>(
+    pool: &Pool,
+    visibility: &Visibility,
+    (device_id, filter): (Option<Uuid>, &Filter<'_>),
+    init: impl Fn() -> T,
+    take: fn(&mut T, AccessCode, DeviceSummary) -> Result<()>,
+) -> Result<Option<T>> {
+    let mut query = match device_id {
+        None => in_workspace(visibility, filter),
+        Some(device_id) => on_device(visibility, device_id, filter),
+    };
+    let take_rows = move |(is_found, folded): &mut (bool, T), rows: Vec<PgRow>| {
+        for row in rows {
+            *is_found = true;
+            if let Some((code, device)) = WithDevice::from_row(&row)?.read()? {
+                take(folded, code, device)?;
+            }
+        }
+        Ok(())
+    };
+    // The statement has a row for a device without codes.
+    let is_found = device_id.is_none();
+    let init = || (is_found, init());
+    let (is_found, folded) = pool.fold(visibility.workspace_id, query.build(), init, take_rows).await?;
+    Ok(is_found.then_some(folded))
+}
+
+fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
+    push_source(&mut query, filter);
+    query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
+    query.push_bind(visibility.workspace_id);
+    push_visible_accounts(&mut query, visibility, "d.connected_account_id");
+    if let Some(device_id) = filter.device_id {
+        query.push(" and a.device_id = ").push_bind(device_id);
+    }
+    push_conditions(&mut query, filter);
+    query
+}
+
+fn on_device(visibility: &Visibility, device_id: Uuid, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
     query.push("(select * from device where device_id = ").push_bind(device_id);
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "connected_account_id");
     query.push(" offset 0) as d left join lateral (select a.* from ");
     push_source(&mut query, filter);
     query.push(" where a.device_id = d.device_id");
     push_conditions(&mut query, filter);
     query.push(" offset 0) as a on true order by a.created_at desc, a.access_code_id desc");
-    let rows: Vec<WithDevice> = query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?;
-    if rows.is_empty() {
-        return Ok(None);
-    }
-    rows.into_iter().filter_map(|row| row.read().transpose()).collect::<Result<_>>().map(Some)
+    query
 }
 
 /// Pushes the source of the codes `a`. Ids are looked up in a subquery of their own: for a small table the planner
@@ -275,11 +304,7 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
 
 /// Pushes the conditions on the codes `a` on devices `d`, except those on ids, and then the order and the limit.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
-    match filter.ownership {
-        Ownership::Managed => drop(query.push(" and a.is_managed")),
-        Ownership::Unmanaged => drop(query.push(" and not a.is_managed")),
-        Ownership::Any => {}
-    }
+    filter.ownership.push_condition(query, "a.is_managed");
     if filter.exclude_pool {
         query.push(" and a.pool_device_id is null");
     }

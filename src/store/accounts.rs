@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::{AUTOMATIC_USER, ConnectedAccount};
 use crate::error::{Error, Resource, Result};
+use crate::ids::ordinal_after;
 use crate::postgres::Pool;
 use serde_json::{Map, Value};
 use sqlx::types::Json;
@@ -32,6 +33,7 @@ row! {
             accepted_capabilities: Json<Vec<String>>,
             disconnected_at: Option<Timestamp>,
             events_made: i64,
+            deleted_at: Option<Timestamp>,
         }
         generated {}
     }
@@ -51,6 +53,7 @@ impl From<ConnectedAccountRow> for ConnectedAccount {
             created_at: row.created_at,
             disconnected_at: row.disconnected_at,
             events_made: row.events_made,
+            deleted_at: row.deleted_at,
         }
     }
 }
@@ -71,6 +74,7 @@ impl ConnectedAccountRow {
             accepted_capabilities: Json(account.accepted_capabilities),
             disconnected_at: account.disconnected_at,
             events_made: account.events_made,
+            deleted_at: account.deleted_at,
         }
     }
 }
@@ -101,6 +105,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     // Ids are looked up by their own index, which the condition on the workspace must then not match.
     let has_ids = filter.connected_account_ids.is_some() || visibility.connected_account_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(ids) = filter.connected_account_ids {
         query.push(" and connected_account_id = any(").push_bind(ids.to_vec()).push(")");
@@ -144,7 +149,7 @@ pub(crate) async fn find(
     let mut query = QueryBuilder::new("select ");
     query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a where connected_account_id = ");
     query.push_bind(connected_account_id).push(" and workspace_id is not distinct from ");
-    query.push_bind(visibility.workspace_id);
+    query.push_bind(visibility.workspace_id).push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<ConnectedAccountRow> = query.build_query_as().fetch_optional(tx).await?;
     row.map(ConnectedAccount::from).ok_or(Error::NotFound(Resource::ConnectedAccount))
@@ -159,12 +164,12 @@ pub(crate) async fn find_of_user(
     let mut query = QueryBuilder::new("select ");
     query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a where workspace_id = ");
     query.push_bind(workspace_id).push(" and provider = ").push_bind(provider.to_owned());
-    query.push(" and user_identifier = ").push_bind(user_identifier.to_owned());
+    query.push(" and user_identifier = ").push_bind(user_identifier.to_owned()).push(" and deleted_at is null");
     let row: Option<ConnectedAccountRow> = query.build_query_as().fetch_optional(tx).await?;
     Ok(row.map(ConnectedAccount::from))
 }
 
-/// Returns the ids of the accounts of a workspace.
+/// Returns the ids of the accounts of a workspace, deleted ones included.
 pub(crate) async fn ids(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
     let ids =
         sqlx::query_scalar!("select connected_account_id from connected_account where workspace_id = $1", workspace_id);
@@ -173,9 +178,12 @@ pub(crate) async fn ids(tx: &mut PgConnection, workspace_id: Uuid) -> Result<Vec
 
 /// Returns the ids of the devices of an account.
 pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("select device_id from device where connected_account_id = $1", connected_account_id)
-        .fetch_all(tx)
-        .await?)
+    Ok(sqlx::query_scalar!(
+        "select device_id from device where connected_account_id = $1 and deleted_at is null",
+        connected_account_id
+    )
+    .fetch_all(tx)
+    .await?)
 }
 
 /// Accounts that Latchkey creates itself, for the locks of the control plane.
@@ -183,41 +191,23 @@ pub(crate) async fn device_ids(tx: &mut PgConnection, connected_account_id: Uuid
 pub(crate) struct AutomaticAccounts {
     /// Id of the account of each provider, and the instant since which it is disconnected.
     pub by_provider: HashMap<String, (Uuid, Option<Timestamp>)>,
-    /// Ordinal of the next account.
+    /// Ordinal of the next account. Deleted accounts count: derived ids follow from the ordinals.
     pub next_ordinal: i64,
-    /// True if an account was deleted. The number of accounts is then stored, see [`store_next_ordinal`].
-    pub stores_next_ordinal: bool,
 }
 
 /// Returns the accounts of a workspace that Latchkey created itself.
 pub(crate) async fn automatic(tx: &mut PgConnection, workspace_id: Uuid) -> Result<AutomaticAccounts> {
     let rows = sqlx::query!(
-        r#"select w.accounts_made, a.connected_account_id as "connected_account_id?", a.provider as "provider?",
-                  a.user_identifier as "user_identifier?", a.disconnected_at
-           from (select * from workspace where workspace_id = $1) as w
-           left join (select * from connected_account where workspace_id = $1) as a on true"#,
+        "select connected_account_id, provider, user_identifier, disconnected_at, deleted_at from connected_account
+         where workspace_id = $1",
         workspace_id
     )
     .fetch_all(tx)
     .await?;
-    let made = rows.first().map_or(0, |row| row.accounts_made);
-    let existing = rows.iter().filter(|row| row.connected_account_id.is_some()).count();
-    let automatic = rows.into_iter().filter(|row| row.user_identifier.as_deref() == Some(AUTOMATIC_USER));
-    let by_provider =
-        automatic.filter_map(|row| Some((row.provider?, (row.connected_account_id?, row.disconnected_at))));
-    Ok(AutomaticAccounts {
-        by_provider: by_provider.collect(),
-        next_ordinal: made.max(crate::ids::ordinal_after(existing)),
-        stores_next_ordinal: made > 0,
-    })
-}
-
-/// Stores the ordinal of the next account of a workspace in which an account was deleted.
-pub(crate) async fn store_next_ordinal(tx: &mut PgConnection, workspace_id: Uuid, next_ordinal: i64) -> Result<()> {
-    sqlx::query!("update workspace set accounts_made = $2 where workspace_id = $1", workspace_id, next_ordinal)
-        .execute(tx)
-        .await?;
-    Ok(())
+    let next_ordinal = ordinal_after(rows.len());
+    let automatic = rows.into_iter().filter(|row| row.user_identifier == AUTOMATIC_USER && row.deleted_at.is_none());
+    let by_provider = automatic.map(|row| (row.provider, (row.connected_account_id, row.disconnected_at))).collect();
+    Ok(AutomaticAccounts { by_provider, next_ordinal })
 }
 
 /// New connected account that Latchkey creates itself.
@@ -230,7 +220,8 @@ pub(crate) struct NewAccount {
     pub disconnected_at: Option<Timestamp>,
 }
 
-/// Inserts new accounts that Latchkey creates itself.
+/// Inserts new accounts that Latchkey creates itself, each with its first event,
+/// [`NewEvent::of_new_account`](crate::domain::event::NewEvent::of_new_account).
 ///
 /// # Errors
 /// [`Error::InUse`](crate::error::Error::InUse) if an id is already in use.
@@ -241,8 +232,9 @@ pub(crate) async fn insert_automatic(
     accounts: &[NewAccount],
 ) -> Result<()> {
     sqlx::query!(
-        "insert into connected_account (connected_account_id, workspace_id, provider, created_at, disconnected_at)
-         select id, $1, provider, $2, disconnected_at
+        "insert into connected_account
+             (connected_account_id, workspace_id, provider, created_at, disconnected_at, events_made)
+         select id, $1, provider, $2, disconnected_at, 1
          from unnest($3::uuid[], $4::text[], $5::timestamptz[]) as new(id, provider, disconnected_at)",
         workspace_id,
         created_at,
@@ -273,59 +265,4 @@ pub(crate) async fn update(tx: &mut PgConnection, workspace_id: Uuid, account: C
     ConnectedAccountRow::push_update(&mut query, [ConnectedAccountRow::of(account, workspace_id)]);
     let written = query.build().execute(tx).await?.rows_affected();
     if written == 1 { Ok(()) } else { Err(Error::NotFound(Resource::ConnectedAccount)) }
-}
-
-/// Deletes an account with its devices and their codes. Its workspace and all its devices must be locked. Action attempts
-/// on the devices get the outcome that follows from the codes, because it cannot be derived any more: an attempt that
-/// was pending has failed. The results do not contain the codes, which nothing returns from now on.
-pub(crate) async fn delete(
-    tx: &mut PgConnection,
-    workspace_id: Uuid,
-    connected_account_id: Uuid,
-    device_ids: &[Uuid],
-) -> Result<()> {
-    // Ordinals of deleted rows are not used again: derived ids follow from them.
-    sqlx::query!(
-        "update workspace
-         set accounts_made = greatest(accounts_made,
-                                      (select count(*) from connected_account where workspace_id = $1)),
-             devices_made = greatest(devices_made,
-                                     (select coalesce(max(ordinal) + 1, 0) from device where workspace_id = $1))
-         where workspace_id = $1",
-        workspace_id
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        r#"update action_attempt a
-           set outcome = case when a.resolved_at is not null or exists (
-                                  select from (select * from access_code where access_code_id = a.access_code_id
-                                               offset 0) as c
-                                  where case a.action_type
-                                            when 'CREATE_ACCESS_CODE' then c.first_held_at is not null
-                                            when 'DELETE_ACCESS_CODE' then c.gone_at is not null
-                                            else c.particulars -> 'updating' is null
-                                                 and (c.particulars -> 'unmanage' is null or not c.is_managed)
-                                        end)
-                              then '{"result": {}}'::jsonb
-                              else '{"error": {"type": "device_deleted",
-                                               "message": "The device was deleted with its connected account."}}'::jsonb
-                         end
-           where a.workspace_id = $1 and a.device_id = any($2) and a.access_code_id is not null and a.outcome is null"#,
-        workspace_id,
-        device_ids
-    )
-    .execute(&mut *tx)
-    .await?;
-    // The foreign key of the devices deletes them with the account.
-    sqlx::query!(
-        "with c as (delete from access_code where workspace_id = $1 and device_id = any($2))
-         delete from connected_account where connected_account_id = $3",
-        workspace_id,
-        device_ids,
-        connected_account_id
-    )
-    .execute(tx)
-    .await?;
-    Ok(())
 }

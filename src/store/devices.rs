@@ -1,7 +1,7 @@
 //! SQL of devices.
 
 use super::row::row;
-use super::{Position, push_custom_metadata, push_visible_accounts, workspaces};
+use super::{Ownership, Position, push_custom_metadata, push_visible_accounts, workspaces};
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
@@ -35,6 +35,8 @@ row! {
         }
         changing {
             name: String,
+            nickname: Option<String>,
+            is_managed: bool,
             reachable_since: Option<Timestamp>,
             trouble: Option<Json<DeviceHealth>>,
             backup_pool: Option<Json<BackupPool>>,
@@ -44,6 +46,7 @@ row! {
             access_code_ordinal: i64,
             lock_operations: Option<Json<Vec<LockOperation>>>,
             wake_at: Option<Timestamp>,
+            deleted_at: Option<Timestamp>,
         }
         generated {}
     }
@@ -61,6 +64,8 @@ impl TryFrom<DeviceRow> for Device {
             connected_account_id: row.connected_account_id,
             brand,
             name: row.name,
+            nickname: row.nickname,
+            is_managed: row.is_managed,
             ordinal: row.ordinal,
             created_at: row.created_at,
             reachable_since: row.reachable_since,
@@ -70,6 +75,7 @@ impl TryFrom<DeviceRow> for Device {
             custom_metadata: row.custom_metadata.0,
             events_made: row.events_made,
             lock_operations: row.lock_operations.map(|json| json.0).unwrap_or_default(),
+            deleted_at: row.deleted_at,
         })
     }
 }
@@ -86,6 +92,8 @@ impl DeviceRow {
             ordinal: device.ordinal,
             created_at: device.created_at,
             name: device.name,
+            nickname: device.nickname,
+            is_managed: device.is_managed,
             reachable_since: device.reachable_since,
             trouble: (device.health != DeviceHealth::default()).then_some(Json(device.health)),
             backup_pool: device.backup_pool.map(Json),
@@ -95,11 +103,12 @@ impl DeviceRow {
             access_code_ordinal,
             wake_at,
             lock_operations: (!device.lock_operations.is_empty()).then_some(Json(device.lock_operations)),
+            deleted_at: device.deleted_at,
         }
     }
 }
 
-/// Filter of devices; a field that is `None` does not restrict.
+/// Filter of devices; a field that is `None` does not restrict. The default filter finds the managed devices.
 #[derive(Clone, Debug, Default)]
 pub struct Filter<'a> {
     /// Only devices with these ids.
@@ -108,9 +117,11 @@ pub struct Filter<'a> {
     pub device_types: Option<&'a [String]>,
     /// Only devices of these accounts.
     pub connected_account_ids: Option<&'a [Uuid]>,
-    /// Only devices with this name.
+    /// Managed devices, unmanaged devices, or both.
+    pub ownership: Ownership,
+    /// Only devices with this display name.
     pub name: Option<&'a str>,
-    /// Only devices with this text in their name or id.
+    /// Only devices with this text in their display name, in their name in the provider's app, or in their id.
     pub search: Option<&'a str>,
     /// Only devices created before this instant.
     pub created_before: Option<Timestamp>,
@@ -135,6 +146,8 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
     let has_ids = filter.device_ids.is_some();
     query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
+    filter.ownership.push_condition(&mut query, "is_managed");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(ids) = filter.device_ids {
         query.push(" and device_id = any(").push_bind(ids.to_vec()).push(")");
@@ -146,11 +159,11 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and connected_account_id = any(").push_bind(ids.to_vec()).push(")");
     }
     if let Some(name) = filter.name {
-        query.push(" and name = ").push_bind(name.to_owned());
+        query.push(" and coalesce(nickname, name) = ").push_bind(name.to_owned());
     }
     if let Some(search) = filter.search {
         query.push(" and position(lower(").push_bind(search.to_owned());
-        query.push(") in lower(concat_ws(' ', name, device_id))) > 0");
+        query.push(") in lower(concat_ws(' ', nickname, name, device_id))) > 0");
     }
     if let Some(before) = filter.created_before {
         query.push(" and created_at < ").push_bind(before);
@@ -189,6 +202,7 @@ pub(crate) async fn with_settings(
     query.push(DeviceRow::COLUMNS).push(" from device a where device_id = ").push_bind(device_id);
     // Not "=": the device is found by its id, and this condition must not match another index (see [`list`]).
     query.push(" and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     let row: Option<DeviceRow> = query.build_query_as().fetch_optional(&mut *connection).await?;
     let workspace_id = visibility.workspace_id;
@@ -197,33 +211,11 @@ pub(crate) async fn with_settings(
     Ok(Some((ids, settings, row.try_into()?)))
 }
 
-/// Inserts new devices, and those of their accounts that do not exist yet, as connected accounts that Latchkey creates
-/// itself. A workspace has at most one of them for each provider; the devices must have its id if it exists.
+/// Inserts new devices. Their accounts must exist.
 ///
 /// # Errors
 /// [`Error::InUse`] if an id is already in use.
-pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, devices: &[Device]) -> Result<()> {
-    let mut query = QueryBuilder::new(
-        "with account as (
-             insert into connected_account (connected_account_id, workspace_id, provider, created_at)
-             select distinct on (provider) new.connected_account_id, ",
-    );
-    query.push_bind(workspace_id).push("::uuid, new.provider, new.created_at from unnest(");
-    query.push_bind(devices.iter().map(|device| device.connected_account_id).collect::<Vec<_>>()).push(", ");
-    query.push_bind(devices.iter().map(|device| device.brand.provider.to_owned()).collect::<Vec<_>>()).push(", ");
-    query.push_bind(devices.iter().map(|device| device.created_at).collect::<Vec<_>>());
-    query.push(
-        ") as new (connected_account_id, provider, created_at)
-             on conflict (workspace_id, provider, user_identifier) do nothing
-         ) ",
-    );
-    DeviceRow::push_insert(&mut query, devices.iter().map(|device| DeviceRow::of(device.clone(), 0, None)));
-    query.build().execute(tx).await.map_err(workspaces::insert_error)?;
-    Ok(())
-}
-
-/// Inserts the new devices of an account that exists. Each may have events already.
-pub(crate) async fn insert_of_account(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
+pub(crate) async fn insert(tx: &mut PgConnection, devices: &[Device]) -> Result<()> {
     if devices.is_empty() {
         return Ok(());
     }
@@ -241,8 +233,7 @@ pub(crate) async fn insert_of_account(tx: &mut PgConnection, devices: &[Device])
 pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> Result<i32> {
     workspaces::lock(tx, workspace_id).await?;
     let next = sqlx::query_scalar!(
-        r#"select greatest((select max(ordinal) + 1 from device where workspace_id = $1), devices_made) as "next!"
-           from workspace where workspace_id = $1"#,
+        r#"select coalesce(max(ordinal) + 1, 0) as "next!" from device where workspace_id = $1"#,
         workspace_id
     )
     .fetch_one(tx)
@@ -351,7 +342,8 @@ pub(crate) async fn stats_of_devices(pool: &Pool, devices: &[Device]) -> Result<
 /// Returns the account of a device; `None` if the device does not exist or is not visible.
 pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -> Result<Option<Uuid>> {
     let account = sqlx::query_scalar!(
-        "select connected_account_id from device where device_id = $1 and workspace_id is not distinct from $2",
+        "select connected_account_id from device
+         where device_id = $1 and workspace_id is not distinct from $2 and deleted_at is null",
         device_id,
         visibility.workspace_id,
     )
@@ -362,7 +354,7 @@ pub async fn account_of(pool: &Pool, visibility: &Visibility, device_id: Uuid) -
 
 /// Returns the ids of all devices of a workspace.
 pub(crate) async fn ids(connection: &mut PgConnection, workspace_id: Uuid) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1", workspace_id)
+    Ok(sqlx::query_scalar!("select device_id from device where workspace_id = $1 and deleted_at is null", workspace_id)
         .fetch_all(connection)
         .await?)
 }

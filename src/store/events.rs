@@ -76,7 +76,7 @@ pub struct Filter {
     pub connected_account_id: Option<Uuid>,
     /// Only events of this connect webview.
     pub connect_webview_id: Option<Uuid>,
-    /// Only events with this key of a customer.
+    /// Only events of resources of the customer with this key.
     pub customer_key: Option<String>,
     /// True for newest first, false for oldest first.
     pub newest_first: bool,

@@ -40,6 +40,29 @@ pub struct Position {
     pub id: Uuid,
 }
 
+/// Filter by management state, of access codes and of devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ownership {
+    /// Managed: Seam controls them.
+    #[default]
+    Managed,
+    /// Unmanaged: codes that were added outside Seam, and codes and devices that were converted to unmanaged.
+    Unmanaged,
+    /// Both kinds.
+    Any,
+}
+
+impl Ownership {
+    /// Restricts a query to rows of this kind; `column` is true for managed rows.
+    fn push_condition(self, query: &mut QueryBuilder<Postgres>, column: &str) {
+        match self {
+            Self::Managed => drop(query.push(" and ").push(column)),
+            Self::Unmanaged => drop(query.push(" and not ").push(column)),
+            Self::Any => {}
+        }
+    }
+}
+
 /// Restricts a query to rows of accounts that the caller may see; `column` holds the account id.
 fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
     if let Some(ids) = &visibility.connected_account_ids {

@@ -390,7 +390,8 @@ pub(crate) async fn contents(pool: &Pool, workspace_ids: &[Uuid]) -> Result<Vec<
     let rows = sqlx::query_as(
         "select d.count as device_count, a.managed as access_code_count, a.unmanaged as unmanaged_access_code_count
          from unnest($1::uuid[]) with ordinality as w(id, place)
-              cross join lateral (select count(*) from device where workspace_id = w.id) as d
+              cross join lateral (select count(*) from device
+                                  where workspace_id = w.id and deleted_at is null) as d
               cross join lateral (
                   select count(*) filter (where is_managed and gone_at is null and pool_device_id is null) as managed,
                          count(*) filter (where not is_managed and gone_at is null) as unmanaged

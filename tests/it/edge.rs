@@ -411,10 +411,9 @@ fn paths_of_seam_that_are_not_served_are_501_and_others_404() {
         for path in [
             "/thermostats/list",
             "/acs/users/create",
-            "/devices/update",
-            "/devices/unmanaged/list",
-            "/devices/unmanaged/get",
             "/acs/users/list",
+            "/spaces/list",
+            "/user_identities/create",
             "/connected_accounts/list",
         ] {
             for method in ["GET", "POST", "PATCH", "DELETE"] {

@@ -59,7 +59,10 @@ fn example_file_is_loaded_as_written() {
         assert_eq!(house["connected_account_id"], "0a0a0a0a-1111-4000-8000-0000000000a1");
         assert_eq!(house["properties"]["online"], true);
         assert_eq!(devices[1]["properties"]["online"], false);
-        assert_eq!(devices[1]["properties"]["battery_level"], 0.15);
+        let shed = json!({ "device_id": devices[1]["device_id"], "online": true });
+        let online = post("/_emulator/devices/update", shed).await;
+        assert_eq!(online["device"]["properties"]["battery_level"], 0.15);
+        post("/_emulator/devices/update", json!({ "device_id": devices[1]["device_id"], "online": false })).await;
         let codes = async |index: usize| {
             let listed = post("/access_codes/list", json!({ "device_id": devices[index]["device_id"] })).await;
             let mut codes = listed["access_codes"].as_array().unwrap().clone();

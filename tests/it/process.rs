@@ -218,7 +218,8 @@ async fn events_by_code(latchkey: &Latchkey) -> BTreeMap<String, BTreeMap<String
     let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 1_000_000 });
     let listed = latchkey.post("/events/list", params).await;
     let mut counts: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
-    for event in listed["events"].as_array().unwrap() {
+    let events = listed["events"].as_array().unwrap().iter();
+    for event in events.filter(|event| event.get("access_code_id").is_some()) {
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
         *counts.entry(text("access_code_id")).or_default().entry(text("event_type")).or_default() += 1;
     }

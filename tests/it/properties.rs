@@ -469,7 +469,9 @@ fn without_ids(value: &Value, names: &BTreeMap<String, String>) -> Value {
         Value::Object(fields) => fields
             .iter()
             .filter(|(key, _)| {
-                !matches!(key.as_str(), "workspace_id" | "event_id" | "connected_account_id" | "common_code_key")
+                let names =
+                    ["workspace_id", "event_id", "connected_account_id", "connect_webview_id", "common_code_key"];
+                !names.contains(&key.as_str())
             })
             .map(|(key, value)| (key.clone(), without_ids(value, names)))
             .collect(),

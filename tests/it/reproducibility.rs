@@ -139,6 +139,8 @@ struct Scenario {
     attempts: Vec<Value>,
     events: Vec<Value>,
     faults: Vec<Value>,
+    /// Locks that were created in the course of the scenario.
+    spares: Vec<Value>,
     /// Requests for the next pages of lists.
     pages: Vec<(&'static str, Value)>,
     now: String,
@@ -253,7 +255,7 @@ impl Scenario {
     fn lock_request(&mut self, lock: &Value, code: &Value) -> (&'static str, Value) {
         let pin = format!("{:06}", 135_790 + self.roll(3));
         let unmanaged = self.recent(&self.unmanaged.clone());
-        match self.turn(1, 31) {
+        match self.turn(1, LOCK_REQUESTS) {
             0 | 1 => ("/_emulator/locks/add_code", json!({ "device_id": lock, "code": pin })),
             2 => (
                 "/_emulator/locks/change_code",
@@ -265,12 +267,8 @@ impl Scenario {
                 json!({ "device_id": lock, "name": "theirs", "code": pin }),
             ),
             5 => ("/access_codes/unmanaged/delete", json!({ "access_code_id": unmanaged })),
-            6 => ("/devices/simulate/disconnect", json!({ "device_id": lock })),
-            7 | 8 => ("/devices/simulate/connect", json!({ "device_id": lock })),
-            9 => ("/devices/simulate/disconnect_from_hub", json!({ "device_id": lock })),
-            10 | 11 => ("/devices/simulate/connect_to_hub", json!({ "device_id": lock })),
-            12 if self.roll(3) == 0 => ("/devices/simulate/remove", json!({ "device_id": self.locks[2] })),
-            12 => ("/_emulator/devices/update", json!({ "device_id": self.locks[2], "removed": false })),
+            6..13 => self.connection_request(),
+            23..32 => self.device_request(lock),
             13 => ("/connected_accounts/simulate/disconnect", json!({ "connected_account_id": self.account })),
             14 | 15 => ("/_emulator/devices/update", json!({ "device_id": self.locks[0], "account_connected": true })),
             16 => {
@@ -292,18 +290,56 @@ impl Scenario {
                 let after = ["PT0.25S", "PT0S", "PT2M"][self.roll(3)];
                 ("/_emulator/programming/set", json!({ "after": after }))
             }
-            23 => ("/locks/unlock_door", json!({ "device_id": lock })),
-            24 => ("/locks/lock_door", json!({ "device_id": lock, "sync": true })),
-            25 => ("/locks/configure_auto_lock", json!({ "device_id": lock, "auto_lock_enabled": self.roll(3) > 0 })),
-            26 => ("/locks/simulate/keypad_code_entry", json!({ "device_id": self.locks[0], "code": pin })),
-            27 => ("/locks/simulate/manual_lock_via_keypad", json!({ "device_id": self.locks[0] })),
-            28 => ("/locks/get", json!({ "device_id": lock })),
-            29 => ("/locks/list", json!({})),
+            34 => ("/locks/unlock_door", json!({ "device_id": lock })),
+            35 => ("/locks/lock_door", json!({ "device_id": lock, "sync": true })),
+            36 => ("/locks/configure_auto_lock", json!({ "device_id": lock, "auto_lock_enabled": self.roll(3) > 0 })),
+            37 => ("/locks/simulate/keypad_code_entry", json!({ "device_id": self.locks[0], "code": pin })),
+            38 => ("/locks/simulate/manual_lock_via_keypad", json!({ "device_id": self.locks[0] })),
+            39 => ("/locks/get", json!({ "device_id": lock })),
+            40 => ("/locks/list", json!({})),
             _ => (
                 "/_emulator/devices/update",
                 json!({ "device_id": lock, "battery_level": 0.5, "backup_access_code_pool_size": 3,
                           "errors": [{ "code": "odd" }] }),
             ),
+        }
+    }
+
+    /// Returns a request that simulates a problem of a lock, or its end.
+    fn connection_request(&mut self) -> (&'static str, Value) {
+        let (august, nuki, ttlock) = (&self.locks[0], &self.locks[2], &self.locks[4]);
+        match self.turns[1] % 33 {
+            6 => ("/devices/simulate/disconnect", json!({ "device_id": august })),
+            7 => ("/devices/simulate/connect", json!({ "device_id": august })),
+            8 => ("/devices/simulate/disconnect_from_hub", json!({ "device_id": ttlock })),
+            9 => ("/devices/simulate/connect_to_hub", json!({ "device_id": ttlock })),
+            10 => {
+                let is_expired = self.calls.is_multiple_of(2);
+                ("/devices/simulate/paid_subscription", json!({ "device_id": nuki, "is_expired": is_expired }))
+            }
+            11 => ("/devices/simulate/remove", json!({ "device_id": august })),
+            _ => ("/_emulator/devices/update", json!({ "device_id": august, "removed": false })),
+        }
+    }
+
+    /// Returns a request that changes, converts or deletes a device.
+    fn device_request(&mut self, lock: &Value) -> (&'static str, Value) {
+        let spare = self.spares.last().cloned().unwrap_or_default();
+        match self.turns[1] % 33 {
+            23 => ("/devices/update", json!({ "device_id": lock, "name": format!("Door {}", self.calls) })),
+            24 => {
+                let zone = json!({ "time_zone": "Asia/Tokyo" });
+                let report = json!({ "device_id": self.locks[1], "schlage_metadata": zone });
+                ("/devices/report_provider_metadata", json!({ "devices": [report] }))
+            }
+            25 => ("/devices/list_device_providers", json!({})),
+            26 => ("/_emulator/devices/create", json!({ "device_type": "yale_lock", "battery_level": 0.5 })),
+            27 => ("/access_codes/create", json!({ "device_id": spare, "sync": true })),
+            28 => ("/devices/update", json!({ "device_id": spare, "is_managed": false })),
+            29 => ("/devices/unmanaged/get", json!({ "device_id": spare })),
+            30 => ("/devices/unmanaged/list", json!({ "limit": 1 })),
+            _ if self.calls.is_multiple_of(2) => ("/devices/delete", json!({ "device_id": spare })),
+            _ => ("/devices/unmanaged/update", json!({ "device_id": spare, "is_managed": true })),
         }
     }
 
@@ -366,6 +402,9 @@ impl Scenario {
             let mut next_page = request.clone();
             next_page["page_cursor"] = json!(cursor);
             self.pages.push((path, next_page));
+        }
+        if path == "/_emulator/devices/create" {
+            self.spares.extend(response.get("device").map(|device| device["device_id"].clone()));
         }
         if let Some(now) = response["now"].as_str() {
             now.clone_into(&mut self.now);

@@ -288,6 +288,13 @@ impl TestWorkspace {
         self.post("/_emulator/clock/advance", json!({ "to": instant })).await.ok();
     }
 
+    /// Returns all events about access codes, in order: those of accounts and devices are left out.
+    pub(crate) async fn code_events(&self) -> Vec<Value> {
+        let listed = self.post("/events/list", json!({ "since": "2000-01-01T00:00:00Z", "limit": 10_000 })).await.ok();
+        let events = listed["events"].as_array().expect("a list").iter();
+        events.filter(|event| event.get("access_code_id").is_some()).cloned().collect()
+    }
+
     /// Returns the type and the instant of each event about a code, in order.
     pub(crate) async fn events_of(&self, access_code_id: &Value) -> Vec<(String, String)> {
         let params = json!({ "since": "2000-01-01T00:00:00Z", "access_code_id": access_code_id, "limit": 1000 });

@@ -118,7 +118,9 @@ fn visibility_of_one_account_leaves_the_others_out_of_every_list() {
         }
         let found = events::list(&app.pool, seen, events::Filter { limit: 1000, ..Default::default() }).await.unwrap();
         assert!(!found.is_empty());
-        assert!(found.iter().all(|event| event.device_id == Some(two.device(0))));
+        let account = seen.connected_account_ids.as_ref().map(|ids| ids[0]);
+        assert!(found.iter().all(|event| event.connected_account_id == account));
+        assert!(found.iter().all(|event| event.device_id.is_none_or(|id| id == two.device(0))));
         let filter = action_attempts::Filter { limit: 1000, ..Default::default() };
         let found = action_attempts::list(&app.pool, seen, &filter).await.unwrap();
         assert_eq!(found.iter().map(|row| row.access_code_id).collect::<Vec<_>>(), [Some(two.codes[0])]);

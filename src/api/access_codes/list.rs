@@ -2,12 +2,12 @@
 
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::edge::Call;
-use crate::api::pagination::{Page, Pagination};
-use crate::domain::access_code::AccessCode;
+use crate::api::listing::{Listed, Listing};
+use crate::api::pagination::Page;
 use crate::error::{Error, Resource, Result};
 use crate::store::Position;
 use crate::store::access_codes::{self, Filter};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// Default and maximum number of codes on a page, as at Seam.
@@ -23,12 +23,6 @@ pub(super) struct List {
     access_method_id: Option<Uuid>,
     customer_key: Option<String>,
     user_identifier_key: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Listed {
-    access_codes: Vec<AccessCodeBody>,
-    pagination: Pagination,
 }
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
@@ -51,17 +45,13 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         limit: Some(page.fetch()),
         ..Filter::default()
     };
-    let (pool, visibility) = (&call.app.pool, call.caller.visibility());
-    let found = match input.device_id {
-        None => access_codes::list(pool, &visibility, &filter).await?,
-        Some(device_id) => {
-            let found = access_codes::list_on_device(pool, &visibility, device_id, &filter).await?;
-            found.ok_or(Error::NotFound(Resource::Device))?
-        }
-    };
-    let position =
-        |(code, _): &(AccessCode, _)| Position { created_at: code.state.created_at, id: code.access_code_id };
-    let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/list");
-    let access_codes = found.iter().map(|(code, device)| AccessCodeBody::of(code, device)).collect();
-    Ok(Listed { access_codes, pagination })
+    let visibility = call.caller.visibility();
+    let init = || Listing::new("access_codes", page.limit);
+    let found =
+        access_codes::fold(&call.app.pool, &visibility, (input.device_id, &filter), init, |listing, code, device| {
+            let position = Position { created_at: code.state.created_at, id: code.access_code_id };
+            listing.push(position, &AccessCodeBody::of(&code, &device))
+        });
+    let listing = found.await?.ok_or(Error::NotFound(Resource::Device))?;
+    listing.end(&page, &call.base_url, "/access_codes/list")
 }

@@ -1,14 +1,18 @@
-//! `/devices/simulate/*`: simulated connection problems and removal.
+//! `/devices/simulate/*`: simulated connection problems, removal, and the end of a subscription.
 //!
-//! Seam supports these endpoints for some brands only, and in sandboxes only; Latchkey supports them for every lock. A
-//! request for a state that the device already has is no error and changes nothing.
+//! As at Seam, each is available for some brands only; the flags `can_simulate_*` of a device tell which. The control
+//! plane makes the same changes to locks of every brand. A request for a state that the device already has is no error
+//! and changes nothing.
 
 use crate::api::edge::{Call, EmptyResult, Routes};
 use crate::clock::Timestamp;
+use crate::domain::caller::Visibility;
+use crate::domain::device::brands::Brand;
 use crate::domain::device::health::DeviceHealth;
+use crate::engine::app::App;
 use crate::engine::connectivity;
 use crate::engine::unit_of_work::{Scope, UnitOfWork};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -19,6 +23,7 @@ pub(super) fn routes() -> Routes {
         .add("/devices/simulate/disconnect", disconnect)
         .add("/devices/simulate/connect_to_hub", connect_to_hub)
         .add("/devices/simulate/disconnect_from_hub", disconnect_from_hub)
+        .add("/devices/simulate/paid_subscription", paid_subscription)
         .add("/devices/simulate/remove", remove)
 }
 
@@ -27,35 +32,87 @@ struct OneDevice {
     device_id: Uuid,
 }
 
+/// Simulated change: its name in an error message, and the brands that allow it.
+type Simulated = (&'static str, fn(&Brand) -> bool);
+
+const CONNECTION: Simulated = ("connection", |brand| brand.simulates_connection);
+const DISCONNECTION: Simulated = ("disconnection", |brand| brand.simulates_connection);
+const REMOVAL: Simulated = ("removal", |brand| brand.simulates_connection);
+const HUB_CONNECTION: Simulated = ("connection to a hub", |brand| brand.simulates_hub_connection);
+const HUB_DISCONNECTION: Simulated = ("disconnection from a hub", |brand| brand.simulates_hub_disconnection);
+const SUBSCRIPTION: Simulated = ("a paid subscription", |brand| brand.simulates_subscription);
+
 async fn connect(call: Call<OneDevice>) -> Result<EmptyResult> {
-    change(call, |health, _| health.disconnected_at = None).await
+    change_one(call, CONNECTION, |health, _| health.disconnected_at = None).await
 }
 
 async fn disconnect(call: Call<OneDevice>) -> Result<EmptyResult> {
-    change(call, |health, now| health.disconnected_at = health.disconnected_at.or(Some(now))).await
+    change_one(call, DISCONNECTION, |health, now| {
+        health.disconnected_at.get_or_insert(now);
+    })
+    .await
 }
 
 async fn connect_to_hub(call: Call<OneDevice>) -> Result<EmptyResult> {
-    change(call, |health, _| health.hub_disconnected_at = None).await
+    change_one(call, HUB_CONNECTION, |health, _| health.hub_disconnected_at = None).await
 }
 
 async fn disconnect_from_hub(call: Call<OneDevice>) -> Result<EmptyResult> {
-    change(call, |health, now| health.hub_disconnected_at = health.hub_disconnected_at.or(Some(now))).await
+    change_one(call, HUB_DISCONNECTION, |health, now| {
+        health.hub_disconnected_at.get_or_insert(now);
+    })
+    .await
 }
 
 async fn remove(call: Call<OneDevice>) -> Result<EmptyResult> {
-    change(call, |health, now| health.removed_at = health.removed_at.or(Some(now))).await
+    change_one(call, REMOVAL, |health, now| {
+        health.removed_at.get_or_insert(now);
+    })
+    .await
 }
 
-/// Changes the connection of a device, and runs the steps of its codes that are due then.
-async fn change(call: Call<OneDevice>, change: impl Fn(&mut DeviceHealth, Timestamp)) -> Result<EmptyResult> {
-    let scope = Scope::Devices(&[call.input.device_id]);
-    let mut work = UnitOfWork::begin(&call.app, &call.caller.visibility(), scope).await?;
+#[derive(Deserialize)]
+struct PaidSubscription {
+    device_id: Uuid,
+    is_expired: bool,
+}
+
+async fn paid_subscription(call: Call<PaidSubscription>) -> Result<EmptyResult> {
+    let PaidSubscription { device_id, is_expired } = call.input;
+    change(&call.app, &call.caller.visibility(), device_id, SUBSCRIPTION, |health, now| {
+        let since = health.subscription_expired_at.unwrap_or(now);
+        health.subscription_expired_at = is_expired.then_some(since);
+    })
+    .await
+}
+
+async fn change_one(
+    call: Call<OneDevice>,
+    simulated: Simulated,
+    change_health: impl Fn(&mut DeviceHealth, Timestamp),
+) -> Result<EmptyResult> {
+    change(&call.app, &call.caller.visibility(), call.input.device_id, simulated, change_health).await
+}
+
+/// Changes the health of a device, and runs the steps of its codes that are due then.
+///
+/// # Errors
+/// An unknown device; a brand that does not allow to simulate this.
+async fn change(
+    app: &App,
+    visibility: &Visibility,
+    device_id: Uuid,
+    (simulated, is_allowed): Simulated,
+    change_health: impl Fn(&mut DeviceHealth, Timestamp),
+) -> Result<EmptyResult> {
+    let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     let now = work.now;
-    // Returns the error if the device does not exist.
-    work.codes.device(call.input.device_id)?;
-    connectivity::change(&mut work, |health| change(health, now));
+    let brand = work.codes.device(device_id)?.device.brand;
+    if !is_allowed(brand) {
+        return Err(Error::SimulationNotSupported { device_type: brand.device_type, simulated });
+    }
+    connectivity::change(&mut work, |health| change_health(health, now));
     work.run(false).await?;
-    work.finish(&call.app).await?;
+    work.finish(app).await?;
     Ok(EmptyResult {})
 }

@@ -1,8 +1,10 @@
 //! `/locks/get`: as `/devices/get`, with the device under two names.
 
+use crate::api::body;
 use crate::api::devices::get::{self, Get};
 use crate::api::edge::Call;
 use crate::error::Result;
+use crate::store::Ownership;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,6 +15,7 @@ pub(super) struct Found {
 }
 
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
-    let device = get::find(&call).await?;
+    let (device, stats) = get::find(&call, Ownership::Managed).await?;
+    let device = body::device::of(&device, &stats);
     Ok(Found { lock: device.clone(), device })
 }

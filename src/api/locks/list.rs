@@ -1,25 +1,15 @@
-//! `/locks/list`: the devices under two names, without pages. Every device of Latchkey is a lock.
+//! `/locks/list`: the managed devices under two names, without pages. Every device of Latchkey is a lock.
 
-use crate::api::devices::list::{self, List};
+use crate::api::body;
+use crate::api::devices::filters::Filters;
+use crate::api::devices::list;
 use crate::api::edge::Call;
+use crate::api::listing::Listed;
+use crate::api::pagination::Page;
 use crate::error::Result;
-use serde::ser::SerializeMap as _;
-use serde::{Serialize, Serializer};
-use serde_json::Value;
+use crate::store::Ownership;
 
-/// The found devices, written as `locks` and again as `devices`.
-pub(super) struct Listed(Vec<Value>);
-
-impl Serialize for Listed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut members = serializer.serialize_map(Some(2))?;
-        members.serialize_entry("locks", &self.0)?;
-        members.serialize_entry("devices", &self.0)?;
-        members.end()
-    }
-}
-
-pub(super) async fn list(call: Call<List>) -> Result<Listed> {
-    let found = list::matching(&call, None).await?;
-    Ok(Listed(found.into_iter().map(|(_, body)| body).collect()))
+pub(super) async fn list(call: Call<Filters>) -> Result<Listed> {
+    let listing = list::found(&call, &Page::all(), Ownership::Managed, body::device::of).await?;
+    Ok(listing.end_as("locks"))
 }

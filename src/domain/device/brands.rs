@@ -82,6 +82,16 @@ pub struct Brand {
     pub needs_time_zone: bool,
     /// True if the lock rejects a start in the past.
     pub starts_not_in_the_past: bool,
+    /// True if codes are entered at an accessory keypad that is connected to the lock.
+    pub accessory_keypad: bool,
+    /// True if a client can simulate that the lock is disconnected, connected and removed.
+    pub simulates_connection: bool,
+    /// True if a client can simulate that the lock is connected to its hub.
+    pub simulates_hub_connection: bool,
+    /// True if a client can simulate that the lock is disconnected from its hub.
+    pub simulates_hub_disconnection: bool,
+    /// True if a client can simulate that the subscription of the lock expires.
+    pub simulates_subscription: bool,
     /// True if the lock reports with which code it was opened.
     pub reports_used_code: bool,
     /// True if the lock reports entries itself (`has_native_entry_events`).
@@ -117,6 +127,11 @@ const PLAIN: Brand = Brand {
     backup_pool: true,
     needs_time_zone: false,
     starts_not_in_the_past: false,
+    accessory_keypad: false,
+    simulates_connection: false,
+    simulates_hub_connection: false,
+    simulates_hub_disconnection: false,
+    simulates_subscription: false,
     reports_used_code: false,
     reports_entries: false,
     reports_door_open: false,
@@ -140,6 +155,10 @@ pub const BRANDS: &[Brand] = &[
         reports_entries: true,
         reports_door_open: true,
         simulates_keypad: true,
+        accessory_keypad: true,
+        simulates_connection: true,
+        simulates_hub_connection: true,
+        simulates_hub_disconnection: true,
         ..plain("august_lock", "August", "august")
     },
     Brand {
@@ -150,6 +169,8 @@ pub const BRANDS: &[Brand] = &[
         reports_used_code: true,
         reports_entries: true,
         reports_door_open: true,
+        accessory_keypad: true,
+        simulates_connection: true,
         ..plain("yale_lock", "Yale", "yale")
     },
     Brand {
@@ -182,6 +203,8 @@ pub const BRANDS: &[Brand] = &[
         name_length: (None, Some(20)),
         capacity: Some(100),
         reports_entries: true,
+        accessory_keypad: true,
+        simulates_subscription: true,
         ..plain("nuki_lock", "Nuki", "nuki")
     },
     Brand {
@@ -192,6 +215,8 @@ pub const BRANDS: &[Brand] = &[
         converts_unmanaged_codes: false,
         starts_not_in_the_past: true,
         denial_reported_after: Some(1),
+        accessory_keypad: true,
+        simulates_hub_disconnection: true,
         ..plain("igloohome_lock", "igloohome", "igloohome")
     },
     Brand {
@@ -200,6 +225,7 @@ pub const BRANDS: &[Brand] = &[
         digit_rules: &[DigitRule::NoAscendingOrDescendingSequence, DigitRule::AtLeastThreeUniqueDigits],
         reports_used_code: true,
         reports_entries: true,
+        accessory_keypad: true,
         ..plain("tedee_lock", "Tedee", "tedee")
     },
     Brand {
@@ -216,9 +242,16 @@ pub const BRANDS: &[Brand] = &[
         native_scheduling: true,
         reports_used_code: true,
         reports_entries: true,
+        simulates_hub_connection: true,
+        simulates_hub_disconnection: true,
         ..plain("ttlock_lock", "TTLock", "ttlock")
     },
-    Brand { native_scheduling: true, hides_unmanaged_pins: true, ..plain("wyze_lock", "Wyze", "wyze") },
+    Brand {
+        native_scheduling: true,
+        hides_unmanaged_pins: true,
+        accessory_keypad: true,
+        ..plain("wyze_lock", "Wyze", "wyze")
+    },
     Brand { native_scheduling: true, code_lengths: Some(&[4, 5, 6, 7, 8]), ..plain("two_n_intercom", "2N", "two_n") },
     Brand { code_lengths: Some(&[6, 7, 8]), offline_codes: true, ..plain("lockly_lock", "Lockly", "lockly") },
     Brand {
@@ -270,6 +303,37 @@ impl Brand {
     /// Returns the default time zone of the brand's locks; `None`: unknown.
     pub fn default_time_zone(&self) -> Option<&'static str> {
         (!self.needs_time_zone && !self.hides_time_zone).then_some("America/Los_Angeles")
+    }
+
+    /// Returns Seam's `device_provider_name`. Only 2N's differs from the name of the manufacturer.
+    pub fn provider_name(&self) -> &'static str {
+        if self.provider == "two_n" { "my_2n" } else { self.provider }
+    }
+
+    /// Returns Seam's `manufacturer`. Only Salto's differs from the name of the provider.
+    pub fn manufacturer(&self) -> &'static str {
+        if self.provider == "salto_ks" { "salto" } else { self.provider }
+    }
+
+    /// Returns Seam's `provider_categories`. Seam documents none of them, so each provider is stable, and sells either
+    /// locks for homes or access control systems.
+    pub fn categories(&self) -> [&'static str; 2] {
+        const ACCESS_CONTROL_SYSTEMS: [&str; 12] = [
+            "akiles",
+            "akuvox",
+            "avigilon_alta",
+            "brivo",
+            "butterflymx",
+            "controlbyweb",
+            "doorking",
+            "dormakaba_oracode",
+            "four_suites",
+            "kisi",
+            "salto_ks",
+            "two_n",
+        ];
+        let is_system = ACCESS_CONTROL_SYSTEMS.contains(&self.provider);
+        ["stable", if is_system { "access_control_systems" } else { "consumer_smartlocks" }]
     }
 
     /// Returns the brand's `code_constraints`, in Seam's format.

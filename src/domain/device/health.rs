@@ -1,5 +1,6 @@
 //! Problems of a device, and Seam's errors and warnings that report them on the device and on each of its codes.
 
+use super::battery::BatteryLevels;
 use super::{Device, DeviceSummary};
 use crate::clock::{Timestamp, to_iso};
 use crate::domain::access_code::lifecycle::rare_fields::Condition;
@@ -22,6 +23,15 @@ pub struct DeviceHealth {
     /// Time since which the manufacturer's account is disconnected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_disconnected_at: Option<Timestamp>,
+    /// Time since which the subscription that the device needs is expired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subscription_expired_at: Option<Timestamp>,
+    /// Time since which the battery of the accessory keypad is low.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accessory_keypad_low_battery_since: Option<Timestamp>,
+    /// Battery levels before the device became unreachable, if they have changed since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_reported_battery_levels: Option<BatteryLevels>,
     /// Number of consecutive wrong codes at the keypad, for brands that count them.
     #[serde(skip_serializing_if = "is_zero")]
     pub wrong_codes: u32,
@@ -91,6 +101,18 @@ impl DeviceHealth {
             .min()
     }
 
+    /// Returns the warnings that do not depend on the codes of the device: its own, and those set by a test.
+    pub(crate) fn warnings(&self) -> Vec<Value> {
+        let low_battery = self.accessory_keypad_low_battery_since.map(|since| Condition {
+            code: "accessory_keypad_low_battery".to_owned(),
+            message: "The battery of the keypad is low.".to_owned(),
+            created_at: since,
+        });
+        let is_set = |code: &str| self.warnings.iter().any(|warning| warning.code == code);
+        let own = low_battery.iter().filter(|condition| !is_set(&condition.code));
+        own.chain(&self.warnings).map(warning).collect()
+    }
+
     /// Returns the `error_code` that explains why the device is unreachable. The account takes precedence over the hub,
     /// and the hub over the device.
     pub fn disconnected_by(&self) -> Option<&'static str> {
@@ -128,7 +150,7 @@ impl Device {
                 body["max_active_access_code_count"] = json!(capacity);
             }
         }
-        warnings.extend(self.health.warnings.iter().map(warning));
+        warnings.extend(self.health.warnings());
         warnings
     }
 
@@ -143,6 +165,7 @@ impl DeviceSummary {
     pub fn errors(&self) -> Vec<Value> {
         let DeviceHealth { disconnected_at, hub_disconnected_at, removed_at, account_disconnected_at, errors, .. } =
             &self.health;
+        let subscription_expired_at = &self.health.subscription_expired_at;
         let name = &self.name;
         let mut bodies = Vec::new();
         let mut add = |since: &Option<Timestamp>, error_code: &str, message: String| {
@@ -155,6 +178,8 @@ impl DeviceSummary {
         let offline = format!("{name} is offline. Access codes are set on it when it is online again.");
         add(disconnected_at, "device_disconnected", offline);
         add(hub_disconnected_at, "hub_disconnected", format!("The bridge or gateway of {name} is offline."));
+        let expired = format!("The subscription that {name} needs at its manufacturer is expired.");
+        add(subscription_expired_at, "subscription_required", expired);
         let empty_since = self.backup_pool.filter(|pool| pool.is_enabled && self.backups == 0).map(|pool| pool.since);
         let empty = "No backup access code is available to pull.";
         add(&empty_since, "empty_backup_access_code_pool", empty.to_owned());

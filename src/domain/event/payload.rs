@@ -6,7 +6,6 @@ use crate::domain::access_code::lifecycle::{Change, Window};
 use crate::domain::access_code::{AccessCode, time_frame};
 use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::device::DeviceSummary;
-use crate::domain::device::health::warning;
 use serde_json::{Map, Value, json};
 
 /// Returns the events for a change, each with its payload: one for the whole change and, if the change is on the lock,
@@ -98,7 +97,7 @@ pub(crate) fn device_issues(device: &DeviceSummary) -> Map<String, Value> {
     let errors = device.errors();
     let (of_account, of_device): (Vec<&Value>, Vec<&Value>) =
         errors.iter().partition(|error| error["is_connected_account_error"] == true);
-    let warnings: Vec<Value> = device.health.warnings.iter().map(warning).collect();
+    let warnings = device.health.warnings();
     let mut payload = Map::new();
     payload.insert("connected_account_errors".to_owned(), brief(of_account.into_iter()));
     payload.insert("connected_account_warnings".to_owned(), json!([]));

@@ -52,6 +52,8 @@ fn lock(index: usize, overrides: &Value) -> Device {
         connected_account_id: Uuid::nil(),
         brand: brands::of("august_lock").unwrap(),
         name: "Front Door".to_owned(),
+        nickname: None,
+        is_managed: true,
         ordinal: 0,
         created_at: now(),
         reachable_since: Some(now()),
@@ -61,6 +63,7 @@ fn lock(index: usize, overrides: &Value) -> Device {
         lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
+        deleted_at: None,
     }
 }
 

@@ -20,6 +20,8 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         connected_account_id: Uuid::nil(),
         brand: brands::of(device_type).unwrap(),
         name: "Front Door".to_owned(),
+        nickname: None,
+        is_managed: true,
         ordinal: 0,
         created_at: at(NOW),
         reachable_since: None,
@@ -29,6 +31,7 @@ fn device(device_type: &str, overrides: &Value) -> Device {
         lock_operations: Vec::new(),
         overrides: Overrides::deserialize(overrides).unwrap(),
         custom_metadata: serde_json::Map::new(),
+        deleted_at: None,
     }
 }
 

@@ -183,6 +183,9 @@ impl CreateBatch {
             return Err(Error::NotFound(Resource::Device));
         }
         self.check_group_is_visible(command)?;
+        for device_id in &command.device_ids {
+            self.work.codes.device(*device_id)?.device.check_managed()?;
+        }
         command.device_ids.iter().try_for_each(|device_id| self.recent.check(*device_id))?;
         let access_code_ids = self.assign(command)?;
         command.device_ids.iter().for_each(|device_id| self.recent.add(*device_id));

@@ -83,6 +83,7 @@ pub(crate) async fn lock_devices(
         .push(" from device a where device_id = any(")
         .push_bind(device_ids.to_vec());
     query.push(") and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
     let rows = locked_rows(tx, query).await?;

@@ -133,7 +133,7 @@ fn events_carry_a_description_the_time_and_the_ids_of_code_and_device() {
         let window = json!({ "code": "4826", "starts_at": "2026-03-02T13:00:00Z", "ends_at": "2026-03-02T14:00:00Z" });
         let code = workspace.create(on_lock(&workspace, 0, window)).await;
         workspace.advance("PT3H").await;
-        let found = events(&workspace, json!({})).await;
+        let found = workspace.code_events().await;
         let expected = [
             ("access_code.created", START, false),
             ("access_code.scheduled_on_device", "2026-03-02T12:00:00.250Z", true),
@@ -175,7 +175,7 @@ fn events_list_combines_filters_by_code_device_account_type_and_id() {
         let first = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
         let second = workspace.create(on_lock(&workspace, 1, json!({ "sync": true }))).await;
         let (created, set) = ("access_code.created", "access_code.set_on_device");
-        let listed = events(&workspace, json!({})).await;
+        let listed = workspace.code_events().await;
         assert_eq!(types(&listed), [created, set, created, set]);
         let (first_id, second_id) = (first["access_code_id"].clone(), second["access_code_id"].clone());
         let account = workspace.devices[1]["connected_account_id"].clone();
@@ -268,7 +268,7 @@ fn events_get_finds_an_event_by_id_or_the_latest_of_a_type_or_lock() {
             workspace.create(on_lock(&workspace, index, json!({ "sync": true }))).await;
             workspace.advance("PT1S").await;
         }
-        let listed = events(&workspace, json!({})).await;
+        let listed = workspace.code_events().await;
         for (params, index) in [
             (json!({ "event_id": listed[0]["event_id"] }), 0),
             (json!({ "device_id": workspace.lock(0) }), 1),

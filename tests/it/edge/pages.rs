@@ -187,13 +187,14 @@ fn events_list_has_at_most_ten_thousand_events() {
         workspace.create(json!({ "device_id": workspace.lock(0) })).await;
         for limit in [json!(10_000), json!(10_001), json!(u64::MAX), json!(1e300)] {
             let listed = workspace.post("/events/list", json!({ "since": "2000-01-01", "limit": limit })).await.ok();
-            assert_eq!(listed["events"].as_array().unwrap().len(), 1, "{limit}");
+            let codes = listed["events"].as_array().unwrap().iter();
+            assert_eq!(codes.filter(|event| event.get("access_code_id").is_some()).count(), 1, "{limit}");
         }
         let workspace_id: uuid::Uuid = workspace.workspace_id.parse().unwrap();
         let many = "insert into event (event_id, workspace_id, event_type, occurred_at, created_at, device_id, connected_account_id)
                     select gen_random_uuid(), workspace_id, 'device.connected', occurred_at, created_at, device_id,
                            connected_account_id
-                    from event, generate_series(1, 10500) where workspace_id = $1";
+                    from event, generate_series(1, 10500) where workspace_id = $1 and event_type = 'device.added'";
         sqlx::query(many).bind(workspace_id).execute(crate::support::app().pool.raw()).await.unwrap();
         let listed = workspace.post("/events/list", json!({ "since": "2000-01-01", "limit": 20_000 })).await;
         assert_eq!(listed.body["events"].as_array().unwrap().len(), 10_000);

@@ -17,6 +17,16 @@ fn workspace_cannot_read_or_change_anything_in_another() {
         assert!(event.is_string());
         for (path, params, kind) in [
             ("/devices/get", json!({ "device_id": device_id }), "device_not_found"),
+            ("/devices/update", json!({ "device_id": device_id, "name": "mine" }), "device_not_found"),
+            ("/devices/delete", json!({ "device_id": device_id }), "device_not_found"),
+            ("/devices/unmanaged/get", json!({ "device_id": device_id }), "device_not_found"),
+            ("/devices/unmanaged/update", json!({ "device_id": device_id, "is_managed": true }), "device_not_found"),
+            ("/devices/simulate/remove", json!({ "device_id": device_id }), "device_not_found"),
+            (
+                "/devices/report_provider_metadata",
+                json!({ "devices": [{ "device_id": device_id, "schlage_metadata": { "time_zone": "Asia/Tokyo" } }] }),
+                "device_not_found",
+            ),
             ("/access_codes/get", json!({ "access_code_id": code }), "access_code_not_found"),
             ("/access_codes/get", json!({ "device_id": device_id, "code": "4821" }), "access_code_not_found"),
             ("/access_codes/delete", json!({ "access_code_id": code }), "access_code_not_found"),
@@ -36,7 +46,7 @@ fn workspace_cannot_read_or_change_anything_in_another() {
             ("/devices/list", json!({ "device_ids": [device_id] }), "devices"),
             ("/devices/list", json!({ "search": device_id }), "devices"),
             ("/access_codes/list", json!({ "access_code_ids": [code] }), "access_codes"),
-            ("/events/list", json!({ "since": since }), "events"),
+            ("/events/list", json!({ "since": since, "device_id": device_id }), "events"),
             ("/events/list", json!({ "event_ids": [event] }), "events"),
             ("/events/list", json!({ "since": since, "access_code_id": code }), "events"),
             ("/action_attempts/list", json!({}), "action_attempts"),
@@ -44,6 +54,10 @@ fn workspace_cannot_read_or_change_anything_in_another() {
         ] {
             assert_eq!(own.post(path, params).await.ok()[list], json!([]), "{path}");
         }
+        let seen = own.post("/events/list", json!({ "since": since })).await.ok();
+        assert!(
+            seen["events"].as_array().unwrap().iter().all(|event| event["workspace_id"] == own.workspace_id.as_str())
+        );
         // Nor can it change anything there: the clock, the lock and the code of the other workspace are unchanged.
         let advance = json!({ "workspace_id": other.workspace_id, "by": "PT1H" });
         own.post("/_emulator/clock/advance", advance).await.invalid("workspace_id");

@@ -170,8 +170,10 @@ fn invalid_document_is_rejected_with_the_path_of_the_error() {
         assert_eq!((workspace.snapshots().await.len(), workspace.visible_state().await), (0, before));
         // An id that another workspace uses is valid, but conflicts.
         let other = TestWorkspace::with_locks(1).await;
-        let damage = ("/tables/device/2/device_id", Some(json!(other.lock(0))), "");
-        let error = workspace.import(&apply(&good, &damage)).await.error(409, "conflict");
+        let own = good["tables"]["device"][2]["device_id"].as_str().unwrap();
+        let renamed = good.to_string().replace(own, &other.lock(0));
+        let conflicting = signed(serde_json::from_str(&renamed).unwrap());
+        let error = workspace.import(&conflicting).await.error(409, "conflict");
         assert!(error["message"].as_str().unwrap().contains(&other.lock(0)), "{error}");
     });
 }

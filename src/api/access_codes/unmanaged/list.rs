@@ -2,12 +2,12 @@
 
 use crate::api::body::access_code::UnmanagedAccessCodeBody;
 use crate::api::edge::Call;
-use crate::api::pagination::{Page, Pagination};
-use crate::domain::access_code::AccessCode;
+use crate::api::listing::{Listed, Listing};
+use crate::api::pagination::Page;
 use crate::error::{Error, Resource, Result};
 use crate::store::Position;
 use crate::store::access_codes::{self, Filter, Ownership};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// Default and maximum number of codes on a page, as at Seam.
@@ -18,12 +18,6 @@ pub(super) struct List {
     device_id: Uuid,
     search: Option<String>,
     user_identifier_key: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Listed {
-    access_codes: Vec<UnmanagedAccessCodeBody>,
-    pagination: Pagination,
 }
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
@@ -39,13 +33,16 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         ..Filter::default()
     };
     let visibility = call.caller.visibility();
-    let found = access_codes::list_on_device(&call.app.pool, &visibility, input.device_id, &filter).await?;
-    let mut found = found.ok_or(Error::NotFound(Resource::Device))?;
-    // All codes are on one device, so this removes either none of them or all.
-    found.retain(|(_, device)| device.brand.shows_unmanaged_codes);
-    let position =
-        |(code, _): &(AccessCode, _)| Position { created_at: code.state.created_at, id: code.access_code_id };
-    let (found, pagination) = page.cut(found, position, &call.base_url, "/access_codes/unmanaged/list");
-    let access_codes = found.iter().map(|(code, device)| UnmanagedAccessCodeBody::of(code, device)).collect();
-    Ok(Listed { access_codes, pagination })
+    let init = || Listing::new("access_codes", page.limit);
+    let scope = (Some(input.device_id), &filter);
+    let found = access_codes::fold(&call.app.pool, &visibility, scope, init, |listing, code, device| {
+        // All codes are on one device, so this leaves out either none of them or all.
+        if !device.brand.shows_unmanaged_codes {
+            return Ok(());
+        }
+        let position = Position { created_at: code.state.created_at, id: code.access_code_id };
+        listing.push(position, &UnmanagedAccessCodeBody::of(&code, &device))
+    });
+    let listing = found.await?.ok_or(Error::NotFound(Resource::Device))?;
+    listing.end(&page, &call.base_url, "/access_codes/unmanaged/list")
 }

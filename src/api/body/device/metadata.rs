@@ -4,7 +4,7 @@
 //! the lock's ordinal in its workspace; the name of the device is the lock's name. A test can set any field through
 //! `properties`.
 
-use crate::domain::device::Device;
+use crate::domain::device::{Device, battery};
 use crate::domain::offline::oracode;
 use chrono::TimeZone;
 use chrono_tz::{OffsetComponents, Tz};
@@ -42,8 +42,10 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
     match device.brand.device_type {
         "august_lock" | "yale_lock" => one(
             "august_metadata",
-            json!({ "lock_id": id("lock"), "house_id": "house-1", "lock_name": name, "has_keypad": true,
-                    "house_name": "My House", "keypad_battery_level": "Not Available", "model": "AUG-SL05" }),
+            json!({ "lock_id": id("lock"), "house_id": "house-1", "lock_name": name,
+                    "has_keypad": device.is_accessory_keypad_connected(),
+                    "house_name": "My House", "keypad_battery_level": keypad_battery(device),
+                    "model": "AUG-SL05" }),
         ),
         "schlage_lock" => {
             one("schlage_metadata", json!({ "device_id": id("device"), "device_name": name, "model": "Encode" }))
@@ -54,13 +56,14 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
         "nuki_lock" => one(
             "nuki_metadata",
             json!({ "device_id": (545_636_387 + number).to_string(), "device_name": name,
-                    "keypad_battery_critical": false, "keypad_paired": true, "keypad_2_paired": false }),
+                    "keypad_battery_critical": battery::is_low(device.battery_levels().accessory_keypad),
+                    "keypad_paired": device.is_accessory_keypad_connected(), "keypad_2_paired": false }),
         ),
         "igloohome_lock" => one(
             "igloohome_metadata",
             json!({ "device_id": id("lock"), "device_name": name, "bridge_id": id("bridge"),
                     "bridge_name": format!("{name} Bridge"), "keypad_id": id("keypad"),
-                    "is_accessory_keypad_linked_to_bridge": true }),
+                    "is_accessory_keypad_linked_to_bridge": device.is_accessory_keypad_connected() }),
         ),
         "igloo_lock" => {
             one("igloo_metadata", json!({ "device_id": id("lock"), "bridge_id": id("bridge"), "model": "igloo" }))
@@ -161,6 +164,17 @@ fn by_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
         "genie_door" => one("genie_metadata", json!({ "device_name": name, "door_name": name })),
         // The contract has no objects for other brands.
         _ => Vec::new(),
+    }
+}
+
+/// Returns the battery level of the keypad in August's words.
+fn keypad_battery(device: &Device) -> &'static str {
+    match device.battery_levels().accessory_keypad.map(battery::status) {
+        None => "Not Available",
+        Some("critical") => "Critical",
+        Some("low") => "Low",
+        Some("good") => "Medium",
+        Some(_) => "Full",
     }
 }
 

@@ -46,6 +46,15 @@ impl CodeState {
         }
     }
 
+    /// Ends the code at once, without an operation of the lock, because Seam does not control its device any more.
+    pub fn end_at_once(&mut self, at: Timestamp) {
+        self.as_of = self.as_of.max(at);
+        self.deletion_requested_at.get_or_insert(at);
+        self.restart_operation();
+        self.held = None;
+        self.gone_at = Some(at);
+    }
+
     /// Requests new properties for the code. The operation in progress is aborted and starts again. A code that was
     /// removed at the lock is set again, even if changes at the lock are allowed.
     ///

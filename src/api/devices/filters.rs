@@ -1,0 +1,88 @@
+//! Filters that the lists of managed and of unmanaged devices share.
+
+use crate::api::pagination::Page;
+use crate::clock::Timestamp;
+use crate::domain::custom_metadata;
+use crate::domain::device::brands::Brand;
+use crate::error::Result;
+use crate::http::intersect_filter;
+use crate::http::params::optional_instant;
+use crate::store::Ownership;
+use crate::store::devices::Filter;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// Filter parameters of both lists. `/devices/unmanaged/list` does not have all of them.
+#[derive(Deserialize)]
+pub(in crate::api) struct Filters {
+    device_ids: Option<Vec<Uuid>>,
+    device_type: Option<String>,
+    device_types: Option<Vec<String>>,
+    manufacturer: Option<String>,
+    connected_account_id: Option<Uuid>,
+    connected_account_ids: Option<Vec<Uuid>>,
+    search: Option<String>,
+    created_before: Option<String>,
+    custom_metadata_has: Option<Map<String, Value>>,
+    include_if: Option<Vec<String>>,
+    exclude_if: Option<Vec<String>>,
+    connect_webview_id: Option<Uuid>,
+    customer_key: Option<String>,
+    space_id: Option<Uuid>,
+    unstable_location_id: Option<Uuid>,
+    user_identifier_key: Option<String>,
+}
+
+/// Filters in the form of the store.
+pub(super) struct Prepared {
+    accounts: Option<Vec<Uuid>>,
+    types: Option<Vec<String>>,
+    created_before: Option<Timestamp>,
+}
+
+impl Filters {
+    /// Checks the parameters and prepares those that the store needs in another form.
+    ///
+    /// # Errors
+    /// `custom_metadata_has` or `created_before` is invalid.
+    pub(super) fn prepare(&self) -> Result<Prepared> {
+        custom_metadata::check_filter(self.custom_metadata_has.as_ref())?;
+        Ok(Prepared {
+            accounts: intersect_filter(self.connected_account_id, self.connected_account_ids.clone()),
+            types: intersect_filter(self.device_type.clone(), self.device_types.clone()),
+            created_before: optional_instant("created_before", self.created_before.as_deref())?,
+        })
+    }
+
+    /// Returns the part of the filters that applies to columns. It has the limit of the page if this is all of them.
+    pub(super) fn of_columns<'a>(&'a self, prepared: &'a Prepared, ownership: Ownership, page: &Page) -> Filter<'a> {
+        let filters_later = self.manufacturer.is_some() || self.include_if.is_some() || self.exclude_if.is_some();
+        // Latchkey has no spaces, locations or users: no device matches these filters.
+        let matches_nothing =
+            self.space_id.is_some() || self.unstable_location_id.is_some() || self.user_identifier_key.is_some();
+        Filter {
+            device_ids: if matches_nothing { Some(&[]) } else { self.device_ids.as_deref() },
+            device_types: prepared.types.as_deref(),
+            connected_account_ids: prepared.accounts.as_deref(),
+            ownership,
+            name: None,
+            search: self.search.as_deref(),
+            created_before: prepared.created_before,
+            connect_webview_id: self.connect_webview_id,
+            customer_key: self.customer_key.as_deref(),
+            custom_metadata_has: self.custom_metadata_has.as_ref(),
+            after: page.after,
+            limit: (!filters_later).then(|| page.fetch()),
+        }
+    }
+
+    /// Returns true if a device passes the filters by the brand and by the capabilities. They are not stored in
+    /// columns, so these filters apply after the query. `body` is the device as the API shows it.
+    pub(super) fn accept(&self, brand: &Brand, body: &Value) -> bool {
+        let has = |flag: &String| body[flag] == Value::Bool(true);
+        self.manufacturer.as_ref().is_none_or(|manufacturer| *manufacturer == brand.manufacturer())
+            && self.include_if.as_ref().is_none_or(|flags| flags.iter().all(has))
+            && self.exclude_if.as_ref().is_none_or(|flags| !flags.iter().any(has))
+    }
+}
