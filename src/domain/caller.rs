@@ -157,24 +157,10 @@ impl Visibility {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::Ids;
-    use serde_json::Map;
+    use crate::domain::samples;
 
     fn workspace() -> Arc<Workspace> {
-        Arc::new(Workspace {
-            workspace_id: Uuid::from_u128(7),
-            name: String::new(),
-            is_sandbox: true,
-            connect_partner_name: None,
-            connect_webview_customization: Map::new(),
-            is_suspended: false,
-            is_publishable_key_auth_enabled: true,
-            organization_id: None,
-            publishable_key: String::new(),
-            ids: Ids::of(None),
-            has_http_faults: false,
-            is_strict: false,
-        })
+        Arc::new(samples::workspace(None))
     }
 
     #[test]
@@ -197,7 +183,7 @@ mod tests {
         ] {
             let seen = Caller { workspace: workspace(), credential }.visibility();
             assert_eq!((seen.covers(mine), seen.covers(other)), (sees_mine, sees_other), "{seen:?}");
-            assert_eq!(seen.workspace_id, Uuid::from_u128(7));
+            assert_eq!(seen.workspace_id, Uuid::from_u128(2));
         }
         let everything = Visibility::all_of(Uuid::from_u128(7));
         assert!(everything.covers(other));

@@ -98,19 +98,10 @@ pub(crate) fn path_matches(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::samples::at;
-    use crate::ids::Ids;
+    use crate::domain::samples::{self, at};
 
     fn workspace() -> Workspace {
-        Workspace {
-            workspace_id: Uuid::nil(),
-            name: String::new(),
-            is_sandbox: true,
-            publishable_key: String::new(),
-            ids: Ids::of(Some("seed")),
-            has_http_faults: true,
-            is_strict: false,
-        }
+        samples::workspace(Some("seed"))
     }
 
     fn fault() -> HttpFault {

@@ -6,12 +6,12 @@ use super::connected_account::AccountFields;
 use super::device::health::DeviceHealth;
 use super::device::{Device, Overrides, brands};
 use super::locked_device::LockedDevice;
-use super::workspace::{SameCode, WorkspaceSettings};
+use super::workspace::{SameCode, Workspace, WorkspaceSettings};
 use crate::clock::{Timestamp, WorkspaceClock, from_iso};
 use crate::ids::Ids;
 use chrono::TimeDelta;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// Returns the instant `hours` after 2026-03-01T00:00:00Z, which is hour 0.
@@ -22,6 +22,24 @@ pub(crate) fn at(hours: i64) -> Timestamp {
 /// Returns a time frame between two hours, counted as in [`at`].
 pub(crate) fn window(from: i64, to: i64) -> Window {
     Window { starts_at: at(from), ends_at: at(to) }
+}
+
+/// Returns a workspace with this seed.
+pub(crate) fn workspace(seed: Option<&str>) -> Workspace {
+    Workspace {
+        workspace_id: Uuid::from_u128(2),
+        name: String::new(),
+        is_sandbox: true,
+        connect_partner_name: None,
+        connect_webview_customization: Map::new(),
+        is_suspended: false,
+        is_publishable_key_auth_enabled: true,
+        organization_id: None,
+        publishable_key: String::new(),
+        ids: Ids::of(seed),
+        has_http_faults: true,
+        is_strict: false,
+    }
 }
 
 /// Returns a device that is reachable since hour 0.
