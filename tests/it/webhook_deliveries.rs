@@ -1,7 +1,7 @@
 //! Webhook deliveries: what is sent, when it is tried again, and what the control plane shows.
 
 use crate::support::{TestWorkspace, UNKNOWN, app, ask, post_as, run};
-use crate::webhook_receiver::{ACCEPT, Answer, Receiver};
+use crate::webhook_receiver::{ACCEPT, Answer, Received, Receiver};
 use crate::webhooks::create_webhook;
 use chrono::TimeDelta;
 use latchkey::testing::delivery;
@@ -55,6 +55,12 @@ async fn events(workspace: &TestWorkspace) -> Vec<Value> {
     listed["events"].as_array().unwrap().clone()
 }
 
+/// Returns the number of stored deliveries of a workspace.
+async fn count(workspace: &TestWorkspace) -> i64 {
+    let rows = "select count(*) from webhook_delivery where workspace_id = $1::text::uuid";
+    sqlx::query_scalar(rows).bind(&workspace.workspace_id).fetch_one(app().pool.raw()).await.unwrap()
+}
+
 async fn create_code(workspace: &TestWorkspace) {
     workspace.create(json!({ "device_id": workspace.lock(0) })).await;
 }
@@ -69,17 +75,17 @@ fn deliveries_are_signed_and_contain_the_events_in_their_order() {
         }
         let moved = json!({ "by": "PT1M", "wait_for_webhooks": true });
         workspace.post("/_emulator/clock/advance", moved).await.ok();
-        let (received, events) = (receiver.received(), events(&workspace).await);
+        let (requests, events) = (receiver.received(), events(&workspace).await);
         assert!(events.len() >= 10, "{events:?}");
         // Events are sent in the order in which they were recorded, which is also that of the list on a held clock.
-        let sent: Vec<Value> = received.iter().map(crate::webhook_receiver::Received::event).collect();
+        let sent: Vec<Value> = requests.iter().map(Received::event).collect();
         assert_eq!(sent, events);
         let secret =
             workspace.post("/webhooks/get", json!({ "webhook_id": webhook_id })).await.ok()["webhook"]["secret"]
                 .clone();
         let key = standardwebhooks::Webhook::new(secret.as_str().unwrap()).unwrap();
         let logged = deliveries(&workspace, json!({})).await;
-        for (received, delivery) in received.iter().zip(logged.iter().rev()) {
+        for (received, delivery) in requests.iter().zip(logged.iter().rev()) {
             assert_eq!(received.request_line, "POST /hooks HTTP/1.1");
             assert_eq!(received.headers["content-type"], "application/json");
             assert!(received.headers["user-agent"].starts_with("Latchkey/"));
@@ -93,7 +99,7 @@ fn deliveries_are_signed_and_contain_the_events_in_their_order() {
             assert_eq!(delivery["event_id"], json!(received.event_id()));
             assert_eq!(delivery["attempt_log"][0]["response_body"], "ok");
         }
-        assert_eq!(logged.len(), received.len());
+        assert_eq!(logged.len(), requests.len());
     });
 }
 
@@ -142,9 +148,9 @@ fn failed_delivery_is_retried_with_the_same_id_and_holds_up_no_other() {
         assert_eq!((&failed["status"], &failed["attempts"]), (&json!("failed"), &json!(8)), "{failed}");
         assert_eq!((&failed["response_status"], &failed["next_attempt_at"]), (&json!(500), &Value::Null));
         assert_eq!(failed["error"], "the receiver returned 500, not 2xx");
-        let received = receiver.received();
+        let requests = receiver.received();
         let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for received in &received {
+        for received in &requests {
             ids.entry(received.event_id()).or_default().push(received.headers["svix-id"].clone());
         }
         assert_eq!(ids.len(), events(&workspace).await.len(), "all events were sent");
@@ -200,6 +206,7 @@ fn deliveries_to_hosts_that_are_not_allowed_are_not_sent() {
         let (by_name, elsewhere) = (format!("http://localhost:{port}"), target.url.clone());
         let redirecting = Receiver::answering(move |_, _| Answer::Redirect(elsewhere.clone())).await;
         let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = format!("http://{closed}/hooks");
         for (url, status, expected) in [
             ("http://192.0.2.1/hooks", "failed", "--webhook-hosts 192.0.2.1"),
             ("http://[2001:db8::1]:80/hooks", "failed", "--webhook-hosts 2001:db8::1"),
@@ -207,9 +214,9 @@ fn deliveries_to_hosts_that_are_not_allowed_are_not_sent() {
             ("https://127.0.0.1/hooks", "failed", "http URLs only"),
             ("http://localhost:99999/hooks", "failed", "the URL is invalid"),
             ("http://a.invalid/hooks", "failed", "the connection failed: "),
-            (&format!("http://{closed}/hooks"), "failed", "the connection failed: "),
-            (&redirecting.url, "failed", "the receiver returned 302, not 2xx"),
-            (&by_name, "succeeded", ""),
+            (closed.as_str(), "failed", "the connection failed: "),
+            (redirecting.url.as_str(), "failed", "the receiver returned 302, not 2xx"),
+            (by_name.as_str(), "succeeded", ""),
         ] {
             let workspace = TestWorkspace::with_locks(1).await;
             create_webhook(&workspace, url, json!(["access_code.created"])).await;
@@ -256,9 +263,9 @@ fn redelivery_sends_an_event_again_with_the_same_id() {
         let delivery = deliveries(&workspace, json!({})).await[0].clone();
         let redeliver = json!({ "webhook_delivery_id": delivery["webhook_delivery_id"] });
         workspace.post("/_emulator/webhook_deliveries/redeliver", redeliver.clone()).await.ok();
-        let received = receiver.wait_for(3).await;
-        assert!(received.iter().all(|received| json!(received.headers["svix-id"]) == delivery["svix_id"]));
-        assert!(received.iter().all(|other| other.body == received[0].body));
+        let requests = receiver.wait_for(3).await;
+        assert!(requests.iter().all(|received| json!(received.headers["svix-id"]) == delivery["svix_id"]));
+        assert!(requests.iter().all(|other| other.body == requests[0].body));
         let again = finished(&workspace, "access_code.created").await;
         assert_eq!((&again["status"], &again["attempts"]), (&json!("succeeded"), &json!(3)), "{again}");
         assert_eq!(again["attempt_log"][1]["response_status"], 400, "a failed redelivery is retried");
@@ -303,15 +310,12 @@ fn restore_sends_no_event_again() {
         assert!(deliveries(&workspace, json!({})).await.is_empty(), "the log is empty after a restore");
         create_code(&workspace).await;
         wait(&workspace).await;
-        let received: Vec<String> =
-            receiver.received().iter().map(crate::webhook_receiver::Received::event_id).collect();
-        assert_eq!(received.len(), 3);
+        let ids: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
+        assert_eq!(ids.len(), 3);
         let listed = deliveries(&workspace, json!({})).await;
-        assert_eq!((listed.len(), &listed[0]["event_id"]), (1, &json!(received[2])));
+        assert_eq!((listed.len(), &listed[0]["event_id"]), (1, &json!(ids[2])));
         workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
-        let rows = "select count(*) from webhook_delivery where workspace_id = $1::text::uuid";
-        let rows = sqlx::query_scalar::<_, i64>(rows).bind(&workspace.workspace_id).fetch_one(app().pool.raw());
-        assert_eq!(rows.await.unwrap(), 0);
+        assert_eq!(count(&workspace).await, 0);
     });
 }
 
@@ -355,9 +359,7 @@ fn retention_removes_deliveries_with_their_events() {
         wait(&workspace).await;
         assert_eq!(deliveries(&workspace, json!({})).await.len(), 2);
         remove_older_than(&app(), TimeDelta::hours(1)).await.unwrap();
-        let rows = "select count(*) from webhook_delivery where workspace_id = $1::text::uuid";
-        let rows = sqlx::query_scalar::<_, i64>(rows).bind(&workspace.workspace_id).fetch_one(app().pool.raw());
-        assert_eq!(rows.await.unwrap(), 1);
+        assert_eq!(count(&workspace).await, 1);
     });
 }
 

@@ -83,7 +83,7 @@ fn webhook_event_types_are_those_of_seam() {
             let error = workspace.post(&path, params.clone()).await.error(400, "invalid_event_types");
             let message = error["message"].as_str().unwrap();
             assert!(message.contains("access_code.*, nope") && !message.contains("created"), "{message}");
-            params["event_types"] = json!(["x"; 9]);
+            params["event_types"] = json!(vec!["x"; 9]);
             let error = workspace.post(&path, params).await.error(400, "invalid_event_types");
             assert!(error["message"].as_str().unwrap().contains("x, x, x, x, x, and others"), "{error}");
         }

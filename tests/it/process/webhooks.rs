@@ -1,7 +1,7 @@
 //! Deliveries to webhooks by real processes: several on one database, killed ones, and stopped ones.
 
 use super::{Latchkey, command, folder, post, postgres_in, wait_for};
-use crate::webhook_receiver::{ACCEPT, Answer, Receiver};
+use crate::webhook_receiver::{ACCEPT, Answer, Received, Receiver};
 use latchkey::testing::postgres::private::PrivatePostgres;
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -157,12 +157,11 @@ fn several_servers_on_one_database_deliver_each_event_once_and_in_order() {
         }
         let waited = workspace.post(&servers[1], "/_emulator/webhook_deliveries/wait", json!({})).await;
         assert_eq!(waited["outstanding"], 0);
-        let received: Vec<String> =
-            receiver.received().iter().map(crate::webhook_receiver::Received::event_id).collect();
+        let sent: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
         let events = workspace.events(&servers[0]).await;
         assert!(events.len() >= 1000, "only {} events", events.len());
-        assert_eq!(received.len(), events.len(), "each event is sent once");
-        assert_eq!(received, events, "in the order of the events");
+        assert_eq!(sent.len(), events.len(), "each event is sent once");
+        assert_eq!(sent, events, "in the order of the events");
     });
 }
 
@@ -187,11 +186,10 @@ fn server_that_stops_records_its_deliveries_and_another_continues() {
         let second = server_on(&database);
         let waited = workspace.post(&second, "/_emulator/webhook_deliveries/wait", json!({})).await;
         assert_eq!(waited["outstanding"], 0);
-        let received: Vec<String> =
-            receiver.received().iter().map(crate::webhook_receiver::Received::event_id).collect();
-        let distinct: BTreeSet<&String> = received.iter().collect();
+        let sent: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
+        let distinct: BTreeSet<&String> = sent.iter().collect();
         assert_eq!(distinct.len(), workspace.events(&second).await.len());
-        assert!(received.len() <= distinct.len() + 1, "only the delivery without an answer is sent again");
+        assert!(sent.len() <= distinct.len() + 1, "only the delivery without an answer is sent again");
     });
 }
 
