@@ -21,6 +21,9 @@ use tower::ServiceExt;
 /// Number of requests in the scenario.
 const REQUESTS: usize = 420;
 
+/// Number of different requests about locks.
+const LOCK_REQUESTS: usize = 34;
+
 const SEED: &str = "exactness";
 
 /// Device types of the locks of the workspace, one for each difference between brands.
@@ -268,7 +271,7 @@ impl Scenario {
             ),
             5 => ("/access_codes/unmanaged/delete", json!({ "access_code_id": unmanaged })),
             6..13 => self.connection_request(),
-            23..32 => self.device_request(lock),
+            23..33 => self.device_request(lock),
             13 => ("/connected_accounts/simulate/disconnect", json!({ "connected_account_id": self.account })),
             14 | 15 => ("/_emulator/devices/update", json!({ "device_id": self.locks[0], "account_connected": true })),
             16 => {
@@ -308,7 +311,7 @@ impl Scenario {
     /// Returns a request that simulates a problem of a lock, or its end.
     fn connection_request(&mut self) -> (&'static str, Value) {
         let (august, nuki, ttlock) = (&self.locks[0], &self.locks[2], &self.locks[4]);
-        match self.turns[1] % 33 {
+        match self.turns[1] % LOCK_REQUESTS {
             6 => ("/devices/simulate/disconnect", json!({ "device_id": august })),
             7 => ("/devices/simulate/connect", json!({ "device_id": august })),
             8 => ("/devices/simulate/disconnect_from_hub", json!({ "device_id": ttlock })),
@@ -325,7 +328,7 @@ impl Scenario {
     /// Returns a request that changes, converts or deletes a device.
     fn device_request(&mut self, lock: &Value) -> (&'static str, Value) {
         let spare = self.spares.last().cloned().unwrap_or_default();
-        match self.turns[1] % 33 {
+        match self.turns[1] % LOCK_REQUESTS {
             23 => ("/devices/update", json!({ "device_id": lock, "name": format!("Door {}", self.calls) })),
             24 => {
                 let zone = json!({ "time_zone": "Asia/Tokyo" });
@@ -338,8 +341,8 @@ impl Scenario {
             28 => ("/devices/update", json!({ "device_id": spare, "is_managed": false })),
             29 => ("/devices/unmanaged/get", json!({ "device_id": spare })),
             30 => ("/devices/unmanaged/list", json!({ "limit": 1 })),
-            _ if self.calls.is_multiple_of(2) => ("/devices/delete", json!({ "device_id": spare })),
-            _ => ("/devices/unmanaged/update", json!({ "device_id": spare, "is_managed": true })),
+            31 => ("/devices/unmanaged/update", json!({ "device_id": spare, "is_managed": true })),
+            _ => ("/devices/delete", json!({ "device_id": spare })),
         }
     }
 

@@ -175,20 +175,21 @@ fn events_list_combines_filters_by_code_device_account_type_and_id() {
         let first = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
         let second = workspace.create(on_lock(&workspace, 1, json!({ "sync": true }))).await;
         let (created, set) = ("access_code.created", "access_code.set_on_device");
-        let listed = workspace.code_events().await;
-        assert_eq!(types(&listed), [created, set, created, set]);
+        let listed = events(&workspace, json!({})).await;
+        let (account, device) = ("connected_account.created", "device.added");
+        assert_eq!(types(&listed), [account, account, device, device, created, set, created, set]);
         let (first_id, second_id) = (first["access_code_id"].clone(), second["access_code_id"].clone());
         let account = workspace.devices[1]["connected_account_id"].clone();
         for (params, found) in [
-            (json!({ "access_code_id": first_id }), vec![0, 1]),
-            (json!({ "access_code_ids": [first_id, second_id] }), vec![0, 1, 2, 3]),
+            (json!({ "access_code_id": first_id }), vec![4, 5]),
+            (json!({ "access_code_ids": [first_id, second_id] }), vec![4, 5, 6, 7]),
             (json!({ "access_code_id": first_id, "access_code_ids": [second_id] }), vec![]),
-            (json!({ "device_id": workspace.lock(1) }), vec![2, 3]),
-            (json!({ "device_ids": [workspace.lock(0)] }), vec![0, 1]),
-            (json!({ "connected_account_id": account }), vec![2, 3]),
-            (json!({ "event_type": set }), vec![1, 3]),
-            (json!({ "event_types": [created, "device.connected"] }), vec![0, 2]),
-            (json!({ "event_type": set, "device_id": workspace.lock(0) }), vec![1]),
+            (json!({ "device_id": workspace.lock(1) }), vec![3, 6, 7]),
+            (json!({ "device_ids": [workspace.lock(0)] }), vec![2, 4, 5]),
+            (json!({ "connected_account_id": account }), vec![1, 3, 6, 7]),
+            (json!({ "event_type": set }), vec![5, 7]),
+            (json!({ "event_types": [created, "device.connected"] }), vec![4, 6]),
+            (json!({ "event_type": set, "device_id": workspace.lock(0) }), vec![5]),
             (json!({ "event_ids": [listed[3]["event_id"], listed[0]["event_id"]] }), vec![0, 3]),
             (json!({ "device_id": workspace.lock(0), "access_code_id": second_id }), vec![]),
             (json!({ "customer_key": "somebody" }), vec![]),
@@ -202,7 +203,7 @@ fn events_list_combines_filters_by_code_device_account_type_and_id() {
         let by_id_alone = workspace.post("/events/list", json!({ "event_ids": [listed[1]["event_id"]] })).await.ok();
         assert_eq!(by_id_alone["events"], json!([listed[1]]));
         let path = format!("/events/list?since={SINCE}&event_types={set}&device_ids={}", workspace.lock(1));
-        assert_eq!(workspace.get(&path).await.ok()["events"], json!([listed[3]]));
+        assert_eq!(workspace.get(&path).await.ok()["events"], json!([listed[7]]));
     });
 }
 
