@@ -271,7 +271,7 @@ impl Scenario {
             ),
             5 => ("/access_codes/unmanaged/delete", json!({ "access_code_id": unmanaged })),
             6..13 => self.connection_request(),
-            23..33 => self.device_request(lock),
+            23..=32 => self.device_request(lock),
             13 => ("/connected_accounts/simulate/disconnect", json!({ "connected_account_id": self.account })),
             14 | 15 => ("/_emulator/devices/update", json!({ "device_id": self.locks[0], "account_connected": true })),
             16 => {
