@@ -153,6 +153,41 @@ async fn send_requests_of_credentials(server: &mut SmallServer, created: &Value)
     server.api_key = api_key;
 }
 
+/// Creates a webhook and lets it receive events. Returns the receiver, the task that sends, and the webhook.
+async fn use_webhooks(server: &SmallServer, lock: &Value) -> (Receiver, tokio::task::JoinHandle<()>, Value) {
+    let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
+    let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
+    let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
+    server.post("/webhooks/get", json!({ "webhook_id": webhook["webhook_id"] })).await;
+    server.post("/webhooks/list", json!({})).await;
+    server.post("/webhooks/update", json!({ "webhook_id": webhook["webhook_id"], "event_types": ["*"] })).await;
+    server.post("/access_codes/create", json!({ "device_id": lock })).await;
+    server.post("/_emulator/webhook_deliveries/wait", json!({})).await;
+    let params = json!({ "webhook_id": webhook["webhook_id"], "status": "succeeded" });
+    let delivered = server.post("/_emulator/webhook_deliveries/list", params).await;
+    let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
+    server.post("/_emulator/webhook_deliveries/redeliver", params).await;
+    receiver.wait_for(4).await;
+    (receiver, delivery, webhook)
+}
+
+/// Sends requests that read, control, change and delete devices.
+async fn change_devices(server: &SmallServer, first: &Value, other: &Value) {
+    server.post("/devices/unmanaged/list", json!({})).await;
+    server.post("/devices/get", json!({ "device_id": other })).await;
+    server.post("/locks/unlock_door", json!({ "device_id": other })).await;
+    server.post("/locks/list", json!({ "device_type": "august_lock" })).await;
+    server.post("/_emulator/devices/update", json!({ "device_id": first, "account_connected": false })).await;
+    server.post("/_emulator/devices/update", json!({ "device_id": first, "account_connected": true })).await;
+    server.post("/devices/simulate/disconnect", json!({ "device_id": first })).await;
+    server.post("/devices/update", json!({ "device_id": other, "name": "Vault" })).await;
+    server.post("/devices/list", json!({ "search": "v", "custom_metadata_has": { "a": "b" } })).await;
+    let spare = server.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
+    let spare = json!({ "device_id": spare["device"]["device_id"], "is_managed": false });
+    server.post("/devices/update", spare.clone()).await;
+    server.post("/devices/delete", json!({ "device_id": spare["device_id"] })).await;
+}
+
 #[test]
 fn statements_find_their_rows_by_a_condition_on_an_index() {
     run(async {
@@ -198,19 +233,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
         server.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         server.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
-        let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
-        let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
-        let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
-        server.post("/webhooks/get", json!({ "webhook_id": webhook["webhook_id"] })).await;
-        server.post("/webhooks/list", json!({})).await;
-        server.post("/webhooks/update", json!({ "webhook_id": webhook["webhook_id"], "event_types": ["*"] })).await;
-        server.post("/access_codes/create", json!({ "device_id": lock(3) })).await;
-        server.post("/_emulator/webhook_deliveries/wait", json!({})).await;
-        let params = json!({ "webhook_id": webhook["webhook_id"], "status": "succeeded" });
-        let delivered = server.post("/_emulator/webhook_deliveries/list", params).await;
-        let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
-        server.post("/_emulator/webhook_deliveries/redeliver", params).await;
-        receiver.wait_for(4).await;
+        let (_receiver, delivery, webhook) = use_webhooks(&server, &lock(3)).await;
         server.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
                               "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });
@@ -235,19 +258,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/http_faults/list", json!({})).await;
         server.post("/access_codes/create_multiple", json!({ "device_ids": [lock(0), lock(3)] })).await;
         server.post("/_emulator/http_faults/delete", json!({ "http_fault_id": http_fault })).await;
-        server.post("/devices/unmanaged/list", json!({})).await;
-        server.post("/devices/get", json!({ "device_id": lock(3) })).await;
-        server.post("/locks/unlock_door", json!({ "device_id": lock(3) })).await;
-        server.post("/locks/list", json!({ "device_type": "august_lock" })).await;
-        server.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": false })).await;
-        server.post("/_emulator/devices/update", json!({ "device_id": lock(0), "account_connected": true })).await;
-        server.post("/devices/simulate/disconnect", json!({ "device_id": lock(0) })).await;
-        server.post("/devices/update", json!({ "device_id": lock(3), "name": "Vault" })).await;
-        server.post("/devices/list", json!({ "search": "v", "custom_metadata_has": { "a": "b" } })).await;
-        let spare = server.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
-        let spare = json!({ "device_id": spare["device"]["device_id"], "is_managed": false });
-        server.post("/devices/update", spare.clone()).await;
-        server.post("/devices/delete", json!({ "device_id": spare["device_id"] })).await;
+        change_devices(&server, &lock(0), &lock(3)).await;
         server.post("/_emulator/faults/create", json!({ "operation": "set", "outcome": "never", "times": 1 })).await;
         let snapshot = server.post("/_emulator/snapshots/create", json!({})).await["snapshot_id"].clone();
         let exported = server.send("GET", "/_emulator/snapshots/export", json!({})).await;

@@ -89,10 +89,19 @@ impl Victim {
     }
 }
 
+/// Panics for a path that is not covered.
+fn not_covered(path: &str) -> ! {
+    panic!("{path} is not covered: add a request that names the things of somebody else")
+}
+
 /// Returns the requests to a path that name things of somebody else. A path whose response shows the things of the
 /// caller has a request without names too. Panics for a path that is not covered.
 fn requests(path: &str) -> Vec<Value> {
-    const SINCE: &str = "2000-01-01T00:00:00Z";
+    if path.starts_with("/access_codes/") { requests_of_access_codes(path) } else { requests_of_others(path) }
+}
+
+/// Returns the requests to a path of access codes.
+fn requests_of_access_codes(path: &str) -> Vec<Value> {
     let one = |request: Value| vec![request];
     match path {
         "/access_codes/create" => {
@@ -126,6 +135,19 @@ fn requests(path: &str) -> Vec<Value> {
         "/access_codes/unmanaged/update" => one(json!({ "access_code_id": "$unmanaged", "is_managed": true })),
         "/access_codes/update" => one(json!({ "access_code_id": "$code", "name": "stolen", "code": "2468" })),
         "/access_codes/update_multiple" => one(json!({ "common_code_key": "staff", "name": "stolen" })),
+        _ => not_covered(path),
+    }
+}
+
+/// Returns the requests to a path of another resource.
+fn requests_of_others(path: &str) -> Vec<Value> {
+    const SINCE: &str = "2000-01-01T00:00:00Z";
+    let one = |request: Value| vec![request];
+    match path {
+        // These name nothing that exists.
+        "/connect_webviews/create" | "/devices/list_device_providers" | "/webhooks/create" | "/workspaces/create" => {
+            Vec::new()
+        }
         "/action_attempts/get" => one(json!({ "action_attempt_id": "$attempt" })),
         "/action_attempts/list" => {
             vec![json!({}), json!({ "device_id": "$device" }), json!({ "action_attempt_ids": ["$attempt"] })]
@@ -134,10 +156,7 @@ fn requests(path: &str) -> Vec<Value> {
             vec![json!({ "connected_account_ids": ["$account"] }), json!({ "connect_webview_ids": ["$webview"] })]
         }
         "/client_sessions/delete" | "/client_sessions/revoke" => one(json!({ "client_session_id": "$session" })),
-        "/client_sessions/get" => {
-            vec![json!({ "client_session_id": "$session" }), json!({ "user_identifier_key": "jane" })]
-        }
-        "/client_sessions/grant_access" => {
+        "/client_sessions/get" | "/client_sessions/grant_access" => {
             vec![json!({ "client_session_id": "$session" }), json!({ "user_identifier_key": "jane" })]
         }
         "/client_sessions/list" => vec![
@@ -146,14 +165,11 @@ fn requests(path: &str) -> Vec<Value> {
             json!({ "user_identifier_key": "jane" }),
             json!({ "connect_webview_id": "$webview" }),
         ],
-        "/connect_webviews/create" => Vec::new(),
         "/connect_webviews/delete" | "/connect_webviews/get" => one(json!({ "connect_webview_id": "$webview" })),
-        "/connect_webviews/list" => one(json!({})),
         "/connected_accounts/delete"
         | "/connected_accounts/get"
         | "/connected_accounts/simulate/disconnect"
         | "/connected_accounts/sync" => one(json!({ "connected_account_id": "$account" })),
-        "/connected_accounts/list" => one(json!({})),
         "/connected_accounts/update" => one(json!({ "connected_account_id": "$account", "display_name": "stolen" })),
         "/devices/list" | "/devices/unmanaged/list" | "/locks/list" => vec![
             json!({}),
@@ -163,7 +179,6 @@ fn requests(path: &str) -> Vec<Value> {
             json!({ "search": "August" }),
             json!({ "connect_webview_id": "$webview" }),
         ],
-        "/devices/list_device_providers" => Vec::new(),
         "/devices/report_provider_metadata" => {
             one(json!({ "devices": [{ "device_id": "$device", "provider_metadata": {} }] }))
         }
@@ -197,14 +212,17 @@ fn requests(path: &str) -> Vec<Value> {
             json!({ "since": SINCE, "connected_account_id": "$account" }),
             json!({ "event_ids": ["$event"] }),
         ],
-        "/webhooks/create" => Vec::new(),
         "/webhooks/delete" | "/webhooks/get" => one(json!({ "webhook_id": "$webhook" })),
-        "/webhooks/list" => one(json!({})),
         "/webhooks/update" => one(json!({ "webhook_id": "$webhook", "event_types": ["access_code.created"] })),
-        "/workspaces/create" => Vec::new(),
-        // These act on the workspace of the credential.
-        "/workspaces/get" | "/workspaces/list" | "/workspaces/reset_sandbox" | "/workspaces/update" => one(json!({})),
-        _ => panic!("{path} is not covered: add a request that names the things of somebody else"),
+        // The last four act on the workspace of the credential.
+        "/connect_webviews/list"
+        | "/connected_accounts/list"
+        | "/webhooks/list"
+        | "/workspaces/get"
+        | "/workspaces/list"
+        | "/workspaces/reset_sandbox"
+        | "/workspaces/update" => one(json!({})),
+        _ => not_covered(path),
     }
 }
 
