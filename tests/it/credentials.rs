@@ -171,7 +171,7 @@ fn personal_access_token_opens_all_workspaces_of_its_person() {
 fn workspaces_deleted_and_given_to_one_person_at_the_same_time_stay_consistent() {
     run(async {
         for round in 0..8 {
-            let token = format!("seam_at1race_{round}_{}", uuid::Uuid::new_v4().simple());
+            let token = format!("seam_at1race_{round}_{}", latchkey::testing::ids::random_id().simple());
             let first = TestWorkspace::create_with(json!({ "personal_access_token": token })).await;
             let create = post_as("", "/_emulator/workspaces/create", json!({ "personal_access_token": token }));
             let delete = first.post("/_emulator/workspaces/delete", json!({}));
@@ -217,9 +217,7 @@ fn console_session_opens_the_workspaces_of_its_person_until_it_expires() {
     run(async {
         let (workspace, other) = (TestWorkspace::with_locks(1).await, TestWorkspace::with_locks(1).await);
         let person_id = listed(&workspace).await["person_id"].clone();
-        let now = chrono::DateTime::UNIX_EPOCH
-            + latchkey::testing::clock::machine_now().signed_duration_since(chrono::DateTime::UNIX_EPOCH);
-        let now = now.timestamp();
+        let now = latchkey::testing::clock::machine_now().timestamp();
         let valid = bearer(&console_session(&person_id, json!({ "exp": now + 600 })));
         let console = ("authorization", valid.as_str());
         let of = |workspace: &TestWorkspace| workspace.workspace_id.clone();
@@ -240,7 +238,7 @@ fn console_session_opens_the_workspaces_of_its_person_until_it_expires() {
             assert_eq!(message(&headers, "/devices/list").await, expected, "{workspace_id}");
         }
         assert_eq!(message(&[console], "/devices/list").await, NOTHING);
-        let forged = format!("{}x", valid);
+        let forged = format!("{valid}x");
         let expired = bearer(&console_session(&person_id, json!({ "exp": now - 1 })));
         for token in [&forged, &expired, "Bearer ey", "Bearer eyJhbGciOiJub25lIn0.e30."] {
             let headers = [("authorization", token), ("seam-workspace", own_id.as_str())];
