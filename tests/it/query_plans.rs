@@ -15,6 +15,7 @@ use latchkey::testing::server::fixtures::Fixtures;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use std::path::Path;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// Parts of exempt statements: they read only the first row of an index, or list everything.
@@ -100,6 +101,25 @@ fn statements_that_scan(plans: &[(String, Vec<String>)]) -> Vec<String> {
     scanning
 }
 
+/// Sends events of a new code on this lock to a new webhook, whose receiver fails once, and sends one of them again.
+/// Returns the id of the webhook, and the task that sends.
+async fn deliver_to_a_webhook(server: &SmallServer, lock: Value) -> (Value, JoinHandle<()>) {
+    let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
+    let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
+    let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
+    server.post("/webhooks/get", json!({ "webhook_id": webhook["webhook_id"] })).await;
+    server.post("/webhooks/list", json!({})).await;
+    server.post("/webhooks/update", json!({ "webhook_id": webhook["webhook_id"], "event_types": ["*"] })).await;
+    server.post("/access_codes/create", json!({ "device_id": lock })).await;
+    server.post("/_emulator/webhook_deliveries/wait", json!({})).await;
+    let params = json!({ "webhook_id": webhook["webhook_id"], "status": "succeeded" });
+    let delivered = server.post("/_emulator/webhook_deliveries/list", params).await;
+    let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
+    server.post("/_emulator/webhook_deliveries/redeliver", params).await;
+    receiver.wait_for(4).await;
+    (webhook["webhook_id"].clone(), delivery)
+}
+
 #[test]
 fn statements_find_their_rows_by_a_condition_on_an_index() {
     run(async {
@@ -145,19 +165,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
         server.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         server.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
-        let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
-        let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
-        let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
-        server.post("/webhooks/get", json!({ "webhook_id": webhook["webhook_id"] })).await;
-        server.post("/webhooks/list", json!({})).await;
-        server.post("/webhooks/update", json!({ "webhook_id": webhook["webhook_id"], "event_types": ["*"] })).await;
-        server.post("/access_codes/create", json!({ "device_id": lock(3) })).await;
-        server.post("/_emulator/webhook_deliveries/wait", json!({})).await;
-        let params = json!({ "webhook_id": webhook["webhook_id"], "status": "succeeded" });
-        let delivered = server.post("/_emulator/webhook_deliveries/list", params).await;
-        let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
-        server.post("/_emulator/webhook_deliveries/redeliver", params).await;
-        receiver.wait_for(4).await;
+        let (webhook, delivery) = deliver_to_a_webhook(&server, lock(3)).await;
         server.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
                               "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });
@@ -199,7 +207,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
         server.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
         server.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
-        server.post("/webhooks/delete", json!({ "webhook_id": webhook["webhook_id"] })).await;
+        server.post("/webhooks/delete", json!({ "webhook_id": webhook })).await;
         delivery.abort();
         server.post("/_emulator/workspaces/delete", json!({})).await;
         latchkey::testing::engine::workspaces::remove_expired_workspaces(&server.app).await.unwrap();

@@ -106,19 +106,19 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
         })
         .await;
         let workspace = Workspace::create(&latchkey, 50, &receiver.url).await;
-        workspace.create_codes(&latchkey, 20).await;
+        workspace.create_codes(&latchkey, 40).await;
         let moved = json!({ "by": "PT1S" });
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved.clone()).await["ok"], true);
         receiver.wait_for(500).await;
         latchkey.kill();
         is_down.store(true, Ordering::SeqCst);
         latchkey = server_on(&database);
-        workspace.create_codes(&latchkey, 25).await;
+        workspace.create_codes(&latchkey, 40).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved.clone()).await["ok"], true);
         latchkey.kill();
         is_down.store(false, Ordering::SeqCst);
         latchkey = server_on(&database);
-        workspace.create_codes(&latchkey, 10).await;
+        workspace.create_codes(&latchkey, 25).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved).await["ok"], true);
         let events: BTreeSet<String> = workspace.events(&latchkey).await.into_iter().collect();
         assert!(events.len() >= 10_000, "only {} events", events.len());
@@ -128,7 +128,7 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
             if missing == 0 {
                 break;
             }
-            assert!(begun.elapsed() < Duration::from_secs(120), "{missing} of {} events are missing", events.len());
+            assert!(begun.elapsed() < Duration::from_mins(2), "{missing} of {} events are missing", events.len());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         assert_eq!(accepted.lock().unwrap().keys().cloned().collect::<BTreeSet<_>>(), events);
@@ -159,7 +159,7 @@ fn several_servers_on_one_database_deliver_each_event_once_and_in_order() {
         assert_eq!(waited["outstanding"], 0);
         let sent: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
         let events = workspace.events(&servers[0]).await;
-        assert!(events.len() >= 1000, "only {} events", events.len());
+        assert!(events.len() >= 800, "only {} events", events.len());
         assert_eq!(sent.len(), events.len(), "each event is sent once");
         assert_eq!(sent, events, "in the order of the events");
     });
@@ -197,7 +197,7 @@ fn server_that_stops_records_its_deliveries_and_another_continues() {
 fn dead_receivers_delay_neither_requests_nor_other_webhooks() {
     let latchkey = Latchkey::start(&["--ephemeral", "--webhook-timeout", "PT20S"]);
     wait_for(async {
-        let dead = Receiver::answering(|_, _| Answer::Silence(Duration::from_secs(60))).await;
+        let dead = Receiver::answering(|_, _| Answer::Silence(Duration::from_mins(1))).await;
         let mut workspaces = Vec::new();
         for _ in 0..20 {
             let workspace = Workspace::create(&latchkey, 5, &dead.url).await;
