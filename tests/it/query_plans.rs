@@ -15,6 +15,7 @@ use latchkey::testing::server::fixtures::Fixtures;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row};
 use std::path::Path;
+use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 /// Parts of exempt statements: they read only the first row of an index, or list everything.
@@ -153,8 +154,9 @@ async fn send_requests_of_credentials(server: &mut SmallServer, created: &Value)
     server.api_key = api_key;
 }
 
-/// Creates a webhook and lets it receive events. Returns the receiver, the task that sends, and the webhook.
-async fn use_webhooks(server: &SmallServer, lock: &Value) -> (Receiver, tokio::task::JoinHandle<()>, Value) {
+/// Sends events of a new code on this lock to a new webhook, whose receiver fails once, and sends one of them again.
+/// Returns the id of the webhook, and the task that sends.
+async fn deliver_to_a_webhook(server: &SmallServer, lock: Value) -> (Value, JoinHandle<()>) {
     let receiver = Receiver::answering(|_, count| if count == 0 { Answer::Status(500, "") } else { ACCEPT }).await;
     let delivery = tokio::spawn(latchkey::testing::delivery::run(server.app.clone()));
     let webhook = server.post("/webhooks/create", json!({ "url": receiver.url })).await["webhook"].clone();
@@ -168,7 +170,7 @@ async fn use_webhooks(server: &SmallServer, lock: &Value) -> (Receiver, tokio::t
     let params = json!({ "webhook_delivery_id": delivered["webhook_deliveries"][0]["webhook_delivery_id"] });
     server.post("/_emulator/webhook_deliveries/redeliver", params).await;
     receiver.wait_for(4).await;
-    (receiver, delivery, webhook)
+    (webhook["webhook_id"].clone(), delivery)
 }
 
 /// Sends requests that read, control, change and delete devices.
@@ -233,7 +235,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/locks/memory", json!({ "device_id": lock(0) })).await;
         server.post("/_emulator/locks/enter_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         server.post("/_emulator/locks/press_lock", json!({ "device_id": lock(0) })).await;
-        let (_receiver, delivery, webhook) = use_webhooks(&server, &lock(3)).await;
+        let (webhook, delivery) = deliver_to_a_webhook(&server, lock(3)).await;
         server.post("/_emulator/locks/remove_code", json!({ "device_id": lock(0), "code": "246801" })).await;
         let offline = json!({ "device_id": lock(1), "is_offline_access_code": true,
                               "starts_at": "2030-01-01T00:00:00Z", "ends_at": "2030-01-02T00:00:00Z" });
@@ -274,7 +276,7 @@ fn statements_find_their_rows_by_a_condition_on_an_index() {
         server.post("/_emulator/clock/advance", json!({ "by": "P1D" })).await;
         server.post("/_emulator/clock/advance", json!({ "until": "next" })).await;
         server.post("/_emulator/faults/delete", json!({ "fault_id": fault })).await;
-        server.post("/webhooks/delete", json!({ "webhook_id": webhook["webhook_id"] })).await;
+        server.post("/webhooks/delete", json!({ "webhook_id": webhook })).await;
         delivery.abort();
         server.post("/_emulator/workspaces/delete", json!({})).await;
         latchkey::testing::engine::workspaces::remove_expired_workspaces(&server.app).await.unwrap();

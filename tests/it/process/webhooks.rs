@@ -106,19 +106,19 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
         })
         .await;
         let workspace = Workspace::create(&latchkey, 50, &receiver.url).await;
-        workspace.create_codes(&latchkey, 20).await;
+        workspace.create_codes(&latchkey, 40).await;
         let moved = json!({ "by": "PT1S" });
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved.clone()).await["ok"], true);
         receiver.wait_for(500).await;
         latchkey.kill();
         is_down.store(true, Ordering::SeqCst);
         latchkey = server_on(&database);
-        workspace.create_codes(&latchkey, 25).await;
+        workspace.create_codes(&latchkey, 40).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved.clone()).await["ok"], true);
         latchkey.kill();
         is_down.store(false, Ordering::SeqCst);
         latchkey = server_on(&database);
-        workspace.create_codes(&latchkey, 10).await;
+        workspace.create_codes(&latchkey, 25).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved).await["ok"], true);
         let events: BTreeSet<String> = workspace.events(&latchkey).await.into_iter().collect();
         assert!(events.len() >= 10_000, "only {} events", events.len());
@@ -159,7 +159,7 @@ fn several_servers_on_one_database_deliver_each_event_once_and_in_order() {
         assert_eq!(waited["outstanding"], 0);
         let sent: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
         let events = workspace.events(&servers[0]).await;
-        assert!(events.len() >= 1000, "only {} events", events.len());
+        assert!(events.len() >= 800, "only {} events", events.len());
         assert_eq!(sent.len(), events.len(), "each event is sent once");
         assert_eq!(sent, events, "in the order of the events");
     });

@@ -83,6 +83,7 @@ fn damages() -> Vec<Damage> {
         ("/version", Some(json!(0)), "version 0 is unknown"),
         ("/version", None, "version null"),
         ("/workspace_id", Some(json!("mine")), "workspace_id"),
+        ("/tables/access_code/0/held_ends_at", Some(json!("2026-03-02T12:00:00Z")), "held_starts_at: must be null if"),
         ("/clock", None, "clock is missing"),
         ("/clock/mode", Some(json!("stopped")), "clock: unknown variant"),
         ("/clock/mode", Some(json!("running")), "clock: is not a valid clock"),
