@@ -52,7 +52,7 @@ pub mod engine {
         pub use crate::engine::connect_webviews::delete;
     }
     pub mod connected_accounts {
-        pub use crate::engine::connected_accounts::{AccountUpdate, delete, sync, update};
+        pub use crate::engine::connected_accounts::{AccountUpdate, FinalOutcome, delete, sync, update};
     }
     pub mod connectivity {
         pub use crate::engine::connectivity::set_account;

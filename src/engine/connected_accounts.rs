@@ -3,16 +3,24 @@
 use super::app::App;
 use super::connectivity;
 use super::unit_of_work::{Scope, UnitOfWork};
+use crate::compute;
+use crate::domain::access_code::AccessCode;
+use crate::domain::action_attempt::StoredOutcome;
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::custom_metadata;
+use crate::domain::device::DeviceSummary;
 use crate::domain::event::{NewEvent, event_type};
 use crate::domain::locked_device::LockedDevice;
 use crate::error::Result;
-use crate::store::{accounts, workspaces};
+use crate::store::action_attempts::{self, ActionAttemptRow};
+use crate::store::{access_codes, accounts, workspaces};
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use uuid::Uuid;
+
+/// Minimum number of action attempts whose outcomes count as a long computation.
+const LONG_LIST: usize = 500;
 
 /// Requested changes of an account; `None` leaves a property unchanged.
 #[derive(Debug, Default)]
@@ -80,12 +88,21 @@ pub async fn sync(app: &App, visibility: &Visibility, connected_account_id: Uuid
     Ok(())
 }
 
-/// Deletes an account with its devices and their codes. Events and action attempts stay. At the manufacturer, and so in
-/// the memory of the real locks, nothing would change.
+/// Function that returns the outcome to store for an action attempt on a device that is about to be deleted. `None`: the
+/// code of the attempt is not stored any more.
+pub type FinalOutcome = fn(&ActionAttemptRow, Option<&(AccessCode, DeviceSummary)>) -> Result<StoredOutcome>;
+
+/// Deletes an account with its devices and their codes. Events and action attempts stay; the attempts get the outcome
+/// that `final_outcome` returns. At the manufacturer, and so in the memory of the real locks, nothing would change.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the account.
-pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uuid) -> Result<()> {
+pub async fn delete(
+    app: &App,
+    visibility: &Visibility,
+    connected_account_id: Uuid,
+    final_outcome: FinalOutcome,
+) -> Result<()> {
     let workspace_id = visibility.workspace_id;
     let mut tx = app.pool.begin(workspace_id).await?;
     // No device is added to the account meanwhile.
@@ -93,14 +110,38 @@ pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uu
     let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
     let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
+    let outcomes = final_outcomes(&mut work, &ids, final_outcome).await?;
     record_deletion(&mut work, &mut account)?;
     // The codes leave their PIN groups, which are removed if they become empty.
     let now = work.now;
     work.codes.iter_mut().for_each(|code| code.state.gone_at = code.state.gone_at.or(Some(now)));
     work.write().await?;
+    action_attempts::set_outcomes(&mut work.tx, outcomes).await?;
     accounts::delete(&mut work.tx, workspace_id, connected_account_id, &ids).await?;
     work.finish(app).await?;
     Ok(())
+}
+
+/// Returns the outcomes of the action attempts on these devices that have no stored outcome.
+async fn final_outcomes(
+    work: &mut UnitOfWork,
+    device_ids: &[Uuid],
+    final_outcome: FinalOutcome,
+) -> Result<Vec<(Uuid, StoredOutcome)>> {
+    // The steps that were due are taken, and have to be found.
+    work.write().await?;
+    let attempts = action_attempts::without_outcome(&mut work.tx, work.visibility.workspace_id, device_ids).await?;
+    let code_ids: Vec<Uuid> = attempts.iter().filter_map(|attempt| attempt.access_code_id).collect();
+    let mut codes = HashMap::with_capacity(code_ids.len());
+    for code in access_codes::by_ids(&mut work.tx, &code_ids).await? {
+        let device = work.codes.summary(code.device_id)?;
+        codes.insert(code.access_code_id, (code, device));
+    }
+    let outcome = |attempt: &ActionAttemptRow| {
+        let code = attempt.access_code_id.and_then(|id| codes.get(&id));
+        Ok((attempt.action_attempt_id, final_outcome(attempt, code)?))
+    };
+    compute::sized(attempts.len() > LONG_LIST, || attempts.iter().map(outcome).collect()).await
 }
 
 /// Records the event of the account, and then those of each device and its codes, in the order of their creation.

@@ -275,9 +275,8 @@ pub(crate) async fn update(tx: &mut PgConnection, workspace_id: Uuid, account: C
     if written == 1 { Ok(()) } else { Err(Error::NotFound(Resource::ConnectedAccount)) }
 }
 
-/// Deletes an account with its devices and their codes. Its workspace and all its devices must be locked. Action attempts
-/// on the devices get the outcome that follows from the codes, because it cannot be derived any more: an attempt that
-/// was pending has failed. The results do not contain the codes, which nothing returns from now on.
+/// Deletes an account with its devices and their codes. Its workspace and all its devices must be locked, and their action
+/// attempts must have stored outcomes.
 pub(crate) async fn delete(
     tx: &mut PgConnection,
     workspace_id: Uuid,
@@ -293,27 +292,6 @@ pub(crate) async fn delete(
                                      (select coalesce(max(ordinal) + 1, 0) from device where workspace_id = $1))
          where workspace_id = $1",
         workspace_id
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!(
-        r#"update action_attempt a
-           set outcome = case when a.resolved_at is not null or exists (
-                                  select from (select * from access_code where access_code_id = a.access_code_id
-                                               offset 0) as c
-                                  where case a.action_type
-                                            when 'CREATE_ACCESS_CODE' then c.first_held_at is not null
-                                            when 'DELETE_ACCESS_CODE' then c.gone_at is not null
-                                            else c.particulars -> 'updating' is null
-                                                 and (c.particulars -> 'unmanage' is null or not c.is_managed)
-                                        end)
-                              then '{"result": {}}'::jsonb
-                              else '{"error": {"type": "device_deleted",
-                                               "message": "The device was deleted with its connected account."}}'::jsonb
-                         end
-           where a.workspace_id = $1 and a.device_id = any($2) and a.access_code_id is not null and a.outcome is null"#,
-        workspace_id,
-        device_ids
     )
     .execute(&mut *tx)
     .await?;

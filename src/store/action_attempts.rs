@@ -85,6 +85,37 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
 }
 
+/// Returns the action attempts for access codes on locked devices whose outcome is not stored.
+pub(crate) async fn without_outcome(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+) -> Result<Vec<ActionAttemptRow>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id = ").push_bind(workspace_id);
+    query.push(" and device_id = any(").push_bind(device_ids.to_vec());
+    query.push(") and access_code_id is not null and outcome is null");
+    Ok(query.build_query_as().fetch_all(tx).await?)
+}
+
+/// Stores the outcomes of these action attempts. Sends no statement without any.
+pub(crate) async fn set_outcomes(tx: &mut PgConnection, outcomes: Vec<(Uuid, StoredOutcome)>) -> Result<()> {
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let (ids, outcomes): (Vec<Uuid>, Vec<Json<StoredOutcome>>) =
+        outcomes.into_iter().map(|(id, outcome)| (id, Json(outcome))).unzip();
+    sqlx::query(
+        "update action_attempt set outcome = new.outcome from unnest($1::uuid[], $2::jsonb[]) as new(id, outcome)
+         where action_attempt.action_attempt_id = new.id",
+    )
+    .bind(ids)
+    .bind(outcomes)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
 /// Returns the action attempts of one type on locked devices that count for a rate limit of the workspace. Sends no
 /// statement without a limit.
 pub(crate) async fn recent(

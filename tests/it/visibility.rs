@@ -156,7 +156,7 @@ fn visibility_of_one_account_refuses_every_change_of_what_another_has() {
         check_not_found(connectivity::set_account(tx, seen, account, false).await);
         check_not_found(connected_accounts::update(&app, seen, account, AccountUpdate::default()).await);
         check_not_found(connected_accounts::sync(&app, seen, account).await);
-        check_not_found(connected_accounts::delete(&app, seen, account).await);
+        check_not_found(connected_accounts::delete(&app, seen, account, |_, _| panic!("no attempts")).await);
         let webview = two.webview("schlage").await;
         check_not_found(connect_webviews::delete(&app, seen, webview).await);
         assert_eq!(two.code(1).await, before);

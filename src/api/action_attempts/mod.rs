@@ -2,7 +2,7 @@
 
 mod get;
 mod list;
-mod outcome;
+pub(crate) mod outcome;
 
 use super::edge::Routes;
 

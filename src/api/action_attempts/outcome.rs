@@ -3,7 +3,7 @@
 use crate::api::body::access_code::AccessCodeBody;
 use crate::api::body::action_attempt::{ActionAttemptBody, AttemptStatus};
 use crate::domain::access_code::AccessCode;
-use crate::domain::action_attempt::action_type;
+use crate::domain::action_attempt::{StoredOutcome, action_type};
 use crate::domain::caller::Visibility;
 use crate::domain::device::DeviceSummary;
 use crate::engine::app::App;
@@ -38,6 +38,25 @@ pub(super) async fn with_outcomes(
         Ok(ActionAttemptBody::new(row.action_attempt_id, &row.action_type, outcome))
     };
     rows.into_iter().map(body).collect()
+}
+
+/// Returns the outcome to store for an action attempt whose device is about to be deleted, so that no outcome follows
+/// from its access code afterwards. `code`: as for [`outcome`].
+pub(crate) fn final_outcome(
+    row: &ActionAttemptRow,
+    code: Option<&(AccessCode, DeviceSummary)>,
+) -> Result<StoredOutcome> {
+    Ok(match outcome(row, code)? {
+        AttemptStatus::Success(result) => StoredOutcome::Result(result),
+        AttemptStatus::Error(error) => StoredOutcome::Error(error),
+        AttemptStatus::Pending if row.action_type == action_type::DELETE_ACCESS_CODE => {
+            StoredOutcome::Result(json!({}))
+        }
+        AttemptStatus::Pending => StoredOutcome::Error(json!({
+            "type": "device_deleted",
+            "message": "The device was deleted with its connected account.",
+        })),
+    })
 }
 
 /// Returns the status of an action attempt: the stored outcome, or else the one that follows from the state of its

@@ -1,5 +1,6 @@
 //! `/connected_accounts/delete`.
 
+use crate::api::action_attempts::outcome::final_outcome;
 use crate::api::edge::{Call, EmptyResult};
 use crate::engine::connected_accounts;
 use crate::error::Result;
@@ -14,6 +15,7 @@ pub(super) struct Delete {
 
 pub(super) async fn delete(call: Call<Delete>) -> Result<EmptyResult> {
     let visibility = call.caller.visibility();
-    connected_accounts::delete(&call.app, &visibility, call.input.connected_account_id).await?;
+    let account = call.input.connected_account_id;
+    connected_accounts::delete(&call.app, &visibility, account, final_outcome).await?;
     Ok(EmptyResult {})
 }

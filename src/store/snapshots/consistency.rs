@@ -92,6 +92,7 @@ impl Consistency {
     pub(crate) fn add(&mut self, table: &Table, number: usize, row: &Value) -> Result<(), DocumentError> {
         if table.name == "access_code" {
             check_offline(number, row)?;
+            check_held_window(number, row)?;
         }
         if self.workspace.is_none() {
             return Ok(());
@@ -140,6 +141,15 @@ fn check_offline(number: usize, code: &Value) -> Result<(), DocumentError> {
         return Err(format!("{location}: is not one of hourly, daily, one_time, time_bound and oracode_slot"));
     }
     Ok(())
+}
+
+/// Checks that the time frame in the memory of the lock has both ends or neither. The database checks only the requested
+/// one.
+fn check_held_window(number: usize, code: &Value) -> Result<(), DocumentError> {
+    if code["held_starts_at"].is_null() == code["held_ends_at"].is_null() {
+        return Ok(());
+    }
+    Err(format!("tables.access_code[{number}].held_starts_at: must be null if held_ends_at is null, and only then"))
 }
 
 fn check_counter(value: u64, least: u64, location: impl Fn() -> String) -> Result<(), DocumentError> {
