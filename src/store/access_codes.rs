@@ -112,6 +112,14 @@ pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Re
     codes(tx, query).await
 }
 
+/// Returns these codes, also those that are gone. Their devices must be locked.
+pub(crate) async fn by_ids(tx: &mut PgConnection, access_code_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
+    let mut query = QueryBuilder::new("select ");
+    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.access_code_id = any(");
+    query.push_bind(access_code_ids.to_vec()).push(")");
+    Ok(codes(tx, query).await?.into_iter().map(|stored| stored.code).collect())
+}
+
 /// Returns the device of a code, even if the code is gone; `None` if the code does not exist or is not visible.
 pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");
@@ -186,6 +194,8 @@ pub struct Filter<'a> {
     pub device_id: Option<Uuid>,
     /// Only codes with this PIN.
     pub code: Option<&'a str>,
+    /// Only codes on devices of accounts of the customer with this key. Without ids, no code that is gone is returned.
+    pub customer_key: Option<&'a str>,
     /// Only codes with this text in their name, PIN or id.
     pub search: Option<&'a str>,
     /// Managed codes, unmanaged codes, or both.
@@ -260,7 +270,10 @@ pub(crate) async fn fold<T: Send + 'static>(
 fn in_workspace(visibility: &Visibility, filter: &Filter<'_>) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new("select ");
     query.push(AccessCodeRow::COLUMNS).push(OF_DEVICE).push(BACKUPS).push(" as backups from ");
-    push_source(&mut query, filter);
+    match filter.customer_key.filter(|_| filter.access_code_ids.is_none()) {
+        Some(key) => push_codes_of_customer(&mut query, visibility, key),
+        None => push_source(&mut query, filter),
+    }
     query.push(" join device d using (device_id) where a.workspace_id is not distinct from ");
     query.push_bind(visibility.workspace_id);
     push_visible_accounts(&mut query, visibility, "d.connected_account_id");
@@ -302,6 +315,16 @@ fn push_source(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
 }
 
+/// Pushes the source of the codes `a` of a customer: for each of its accounts those on each device, by their indexes.
+fn push_codes_of_customer(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, customer_key: &str) {
+    query.push("(select a.* from (select connected_account_id from connected_account where workspace_id = ");
+    query.push_bind(visibility.workspace_id).push(" and customer_key = ").push_bind(customer_key.to_owned());
+    query.push(" offset 0) as v cross join lateral (select device_id from device where connected_account_id = ");
+    query
+        .push("v.connected_account_id offset 0) as o cross join lateral (select * from access_code where device_id = ");
+    query.push("o.device_id and gone_at is null offset 0) as a) as a");
+}
+
 /// Pushes the conditions on the codes `a` on devices `d`, except those on ids, and then the order and the limit.
 fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     filter.ownership.push_condition(query, "a.is_managed");
@@ -313,6 +336,10 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
     }
     if let Some(code) = filter.code {
         query.push(" and a.code = ").push_bind(code.to_owned());
+    }
+    if let Some(key) = filter.customer_key {
+        query.push(" and exists (select from connected_account v where v.customer_key = ").push_bind(key.to_owned());
+        query.push(" and v.connected_account_id = d.connected_account_id)");
     }
     if let Some(search) = filter.search {
         // A search does not find unmanaged codes by a PIN that their brand does not report.

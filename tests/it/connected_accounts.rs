@@ -89,6 +89,15 @@ fn update_changes_what_is_given_and_events_have_the_metadata() {
                 assert_eq!(event["customer_key"], Value::Null, "no event of a code has it: {event}");
             }
         }
+        for (filter, count) in [
+            (json!({ "customer_key": "c1" }), 1),
+            (json!({ "customer_key": "c2" }), 0),
+            (json!({ "customer_key": "c1", "device_id": workspace.lock(0) }), 1),
+            (json!({ "customer_key": "c1", "device_id": workspace.lock(1) }), 0),
+        ] {
+            let listed = workspace.post("/access_codes/list", filter.clone()).await.ok();
+            assert_eq!(listed["access_codes"].as_array().unwrap().len(), count, "{filter}");
+        }
         workspace.post("/devices/simulate/disconnect", json!({ "device_id": workspace.lock(0) })).await.ok();
         let told = events(&workspace, json!({ "customer_key": "c1" })).await;
         assert_eq!((told.len(), &told[0]["event_type"]), (1, &json!("device.disconnected")));

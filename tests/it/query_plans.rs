@@ -76,6 +76,7 @@ impl SmallServer {
         self.post("/connected_accounts/update", account.clone()).await;
         self.post("/connected_accounts/sync", account.clone()).await;
         self.post("/access_codes/create", json!({ "device_id": found["devices"][0]["device_id"] })).await;
+        self.post("/access_codes/list", json!({ "customer_key": "c1" })).await;
         self.post("/connected_accounts/delete", account).await;
         self.post("/_emulator/devices/create", json!({ "device_type": "nuki_lock" })).await;
         self.post("/connect_webviews/delete", webview).await;

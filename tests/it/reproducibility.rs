@@ -19,7 +19,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use tower::ServiceExt;
 
 /// Number of requests in the scenario.
-const REQUESTS: usize = 420;
+const REQUESTS: usize = 480;
 
 /// Number of different requests about locks.
 const LOCK_REQUESTS: usize = 34;
@@ -136,6 +136,9 @@ struct Scenario {
     turns: [usize; 3],
     locks: Vec<Value>,
     account: Value,
+    /// Latest webview, and the account of the latest login.
+    webview: Value,
+    connected: Value,
     codes: Vec<Value>,
     unmanaged: Vec<Value>,
     backed_up: Vec<Value>,
@@ -353,7 +356,7 @@ impl Scenario {
         {
             return page;
         }
-        match self.turn(2, 27) {
+        match self.turn(2, 37) {
             0 => ("/access_codes/get", json!({ "access_code_id": code })),
             1 | 2 => ("/access_codes/list", json!({ "device_id": lock, "limit": 2 })),
             3 => ("/access_codes/list", json!({ "limit": 5, "search": "1" })),
@@ -384,7 +387,29 @@ impl Scenario {
             23 => ("/_emulator/faults/list", json!({})),
             24 => ("/_emulator/locks/memory", json!({ "device_id": lock })),
             25 => ("/_emulator/clock/advance", json!({ "to": START })),
+            turn @ 26..36 => self.account_request(turn - 26),
             _ => ("/_emulator/devices/create", json!({ "device_type": "ultraloq_lock", "online": false })),
+        }
+    }
+
+    /// Returns a request about connected accounts and connect webviews.
+    fn account_request(&mut self, turn: usize) -> (&'static str, Value) {
+        let webview = json!({ "connect_webview_id": self.webview });
+        let account = json!({ "connected_account_id": self.connected });
+        match turn {
+            0 => ("/connect_webviews/create", json!({ "custom_metadata": { "room": "7" }, "customer_key": "c1" })),
+            1 => ("/_emulator/connect_webviews/complete", webview),
+            2 => ("/connect_webviews/get", webview),
+            3 => ("/connect_webviews/list", json!({ "limit": 1 })),
+            4 => ("/connected_accounts/get", account),
+            5 => ("/connected_accounts/list", json!({ "limit": 2 })),
+            6 => (
+                "/connected_accounts/update",
+                json!({ "connected_account_id": self.connected, "display_name": "House" }),
+            ),
+            7 => ("/connected_accounts/sync", account),
+            8 => ("/connect_webviews/delete", webview),
+            _ => ("/connected_accounts/delete", account),
         }
     }
 
@@ -396,6 +421,12 @@ impl Scenario {
                 self.backed_up.push(id.clone());
             }
             if code["is_managed"] == true { self.codes.push(id) } else { self.unmanaged.push(id) }
+        }
+        if let Some(webview) = response.get("connect_webview") {
+            self.webview = webview["connect_webview_id"].clone();
+        }
+        if let Some(account) = response.get("connected_account_id").filter(|account| !account.is_null()) {
+            self.connected = account.clone();
         }
         self.attempts.extend(response.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
         self.faults.extend(response.get("fault").map(|fault| fault["fault_id"].clone()));

@@ -65,7 +65,7 @@ fn documented_users_are_accepted_and_all_others_rejected() {
 }
 
 #[test]
-fn each_field_has_to_be_right() {
+fn login_needs_the_right_value_in_each_field() {
     for provider in PROVIDERS {
         let code = Some(TWO_FACTOR_CODE);
         let user = provider.fields[0].example();
