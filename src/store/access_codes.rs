@@ -112,14 +112,6 @@ pub(crate) async fn on_devices(tx: &mut PgConnection, device_ids: &[Uuid]) -> Re
     codes(tx, query).await
 }
 
-/// Returns these codes, also those that are gone. Their devices must be locked.
-pub(crate) async fn by_ids(tx: &mut PgConnection, access_code_ids: &[Uuid]) -> Result<Vec<AccessCode>> {
-    let mut query = QueryBuilder::new("select ");
-    query.push(AccessCodeRow::COLUMNS).push(" from access_code a where a.access_code_id = any(");
-    query.push_bind(access_code_ids.to_vec()).push(")");
-    Ok(codes(tx, query).await?.into_iter().map(|stored| stored.code).collect())
-}
-
 /// Returns the device of a code, even if the code is gone; `None` if the code does not exist or is not visible.
 pub async fn device_of(pool: &Pool, visibility: &Visibility, access_code_id: Uuid) -> Result<Option<Uuid>> {
     let mut query = QueryBuilder::new("select a.device_id from access_code a where a.access_code_id = ");

@@ -274,7 +274,7 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         assert_eq!(outcomes(&attempts), expected);
         let of_pending = &pending["action_attempt"]["action_attempt_id"];
         let of_pending = workspace.post("/action_attempts/get", json!({ "action_attempt_id": of_pending })).await.ok();
-        assert_eq!(of_pending["action_attempt"]["error"]["type"], "device_deleted");
+        assert_eq!(of_pending["action_attempt"]["error"]["type"], "access_code_deleted");
         workspace.advance("P30D").await;
         assert_eq!(
             events(&workspace, json!({ "device_id": first })).await.last().unwrap()["event_type"],
