@@ -139,6 +139,7 @@ struct Scenario {
     attempts: Vec<Value>,
     events: Vec<Value>,
     faults: Vec<Value>,
+    webhooks: Vec<Value>,
     /// Requests for the next pages of lists.
     pages: Vec<(&'static str, Value)>,
     now: String,
@@ -307,7 +308,7 @@ impl Scenario {
         {
             return page;
         }
-        match self.turn(2, 27) {
+        match self.turn(2, 32) {
             0 => ("/access_codes/get", json!({ "access_code_id": code })),
             1 | 2 => ("/access_codes/list", json!({ "device_id": lock, "limit": 2 })),
             3 => ("/access_codes/list", json!({ "limit": 5, "search": "1" })),
@@ -338,6 +339,14 @@ impl Scenario {
             23 => ("/_emulator/faults/list", json!({})),
             24 => ("/_emulator/locks/memory", json!({ "device_id": lock })),
             25 => ("/_emulator/clock/advance", json!({ "to": START })),
+            26 => ("/webhooks/create", json!({ "url": "http://127.0.0.1:9/", "event_types": ["device.disconnected"] })),
+            27 => ("/webhooks/get", json!({ "webhook_id": self.recent(&self.webhooks.clone()) })),
+            28 => {
+                let webhook_id = self.recent(&self.webhooks.clone());
+                ("/webhooks/update", json!({ "webhook_id": webhook_id, "event_types": ["*"] }))
+            }
+            29 => ("/webhooks/list", json!({})),
+            30 => ("/webhooks/delete", json!({ "webhook_id": self.recent(&self.webhooks.clone()) })),
             _ => ("/_emulator/devices/create", json!({ "device_type": "ultraloq_lock", "online": false })),
         }
     }
@@ -353,6 +362,7 @@ impl Scenario {
         }
         self.attempts.extend(response.get("action_attempt").map(|attempt| attempt["action_attempt_id"].clone()));
         self.faults.extend(response.get("fault").map(|fault| fault["fault_id"].clone()));
+        self.webhooks.extend(response.get("webhook").map(|webhook| webhook["webhook_id"].clone()));
         let events = response["events"].as_array().cloned().unwrap_or_default();
         self.events.extend(events.iter().map(|event| event["event_id"].clone()));
         if let Some(cursor) = response["pagination"]["next_page_cursor"].as_str() {
