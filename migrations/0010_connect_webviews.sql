@@ -22,7 +22,8 @@ alter table connected_account
     -- Time at which the account was deleted, on the clock of the workspace; null: it exists. The row stays, because
     -- its devices refer to it, and because its ordinal is taken.
     add column deleted_at timestamptz;
-create unique index connected_account_of_user on connected_account (workspace_id, provider, user_identifier)
+create index connected_account_in_workspace on connected_account (workspace_id);
+create unique index connected_account_of_user on connected_account (user_identifier, provider, workspace_id)
     where deleted_at is null;
 
 create table connect_webview (

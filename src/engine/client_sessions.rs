@@ -12,7 +12,7 @@ use crate::domain::workspace::Workspace;
 use crate::error::{CredentialError, Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::client_sessions::{self, CountedSession, Filter};
-use crate::store::{changes, workspaces};
+use crate::store::{changes, connect_webviews, workspaces};
 use serde_json::{Map, json};
 use uuid::Uuid;
 
@@ -261,8 +261,7 @@ async fn check_access(
     connected_account_ids: &[Uuid],
     connect_webview_ids: &[Uuid],
 ) -> Result<()> {
-    // Connect webviews are not stored yet, so none exists.
-    if !connect_webview_ids.is_empty() {
+    if !connect_webview_ids.is_empty() && !connect_webviews::exist(tx, workspace_id, connect_webview_ids).await? {
         return Err(Error::NotFound(Resource::ConnectWebview));
     }
     if !connected_account_ids.is_empty()

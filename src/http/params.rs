@@ -31,21 +31,21 @@ pub(crate) fn duration(name: &str, text: &str) -> Result<TimeDelta> {
     duration_from_iso(text).ok_or_else(|| Error::invalid(name, INVALID))
 }
 
-/// Maximum number of characters of a key that clients choose for a customer.
-const MAX_CUSTOMER_KEY_LENGTH: usize = 500;
+/// Maximum number of characters of a key that clients choose, such as `customer_key`. It fits into a database index.
+const MAX_CLIENT_KEY_LENGTH: usize = 500;
 
-/// Checks the parameter `customer_key`.
+/// Checks the parameter `name`, a key that clients choose for one of their customers or users.
 ///
 /// # Errors
 /// `invalid_input` for a key of white space only, or a very long one.
-pub(crate) fn customer_key(key: Option<String>) -> Result<Option<String>> {
+pub(crate) fn client_key(name: &str, key: Option<String>) -> Result<Option<String>> {
     let Some(key) = key else { return Ok(None) };
     if key.trim().is_empty() {
-        return Err(Error::invalid("customer_key", "Must not consist only of whitespace"));
+        return Err(Error::invalid(name, "Must not consist only of whitespace"));
     }
-    if key.chars().count() > MAX_CUSTOMER_KEY_LENGTH {
-        let message = format!("String must contain at most {MAX_CUSTOMER_KEY_LENGTH} character(s)");
-        return Err(Error::invalid("customer_key", message));
+    if key.chars().count() > MAX_CLIENT_KEY_LENGTH {
+        let message = format!("String must contain at most {MAX_CLIENT_KEY_LENGTH} character(s)");
+        return Err(Error::invalid(name, message));
     }
     Ok(Some(key))
 }

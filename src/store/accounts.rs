@@ -162,8 +162,8 @@ pub(crate) async fn find_of_user(
     (provider, user_identifier): (&str, &str),
 ) -> Result<Option<ConnectedAccount>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a where workspace_id = ");
-    query.push_bind(workspace_id).push(" and provider = ").push_bind(provider.to_owned());
+    query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a where workspace_id ");
+    query.push("is not distinct from ").push_bind(workspace_id).push(" and provider = ").push_bind(provider.to_owned());
     query.push(" and user_identifier = ").push_bind(user_identifier.to_owned()).push(" and deleted_at is null");
     let row: Option<ConnectedAccountRow> = query.build_query_as().fetch_optional(tx).await?;
     Ok(row.map(ConnectedAccount::from))

@@ -277,7 +277,8 @@ pub(crate) async fn accounts_exist(tx: &mut PgConnection, workspace_id: Uuid, id
         r#"select exists (
                select from unnest($2::uuid[]) as wanted(id)
                where not exists (select from connected_account
-                                 where connected_account_id = wanted.id and workspace_id is not distinct from $1)
+                                 where connected_account_id = wanted.id and workspace_id is not distinct from $1
+                                   and deleted_at is null)
            ) as "missing!""#,
         workspace_id,
         ids

@@ -220,3 +220,19 @@ pub(crate) async fn delete(tx: &mut PgConnection, visibility: &Visibility, conne
     push_visible_webviews(&mut query, visibility);
     Ok(query.build().execute(tx).await?.rows_affected() > 0)
 }
+
+/// Returns true if the workspace has all these connect webviews.
+pub(crate) async fn exist(tx: &mut PgConnection, workspace_id: Uuid, ids: &[Uuid]) -> Result<bool> {
+    let missing = sqlx::query_scalar!(
+        r#"select exists (
+               select from unnest($2::uuid[]) as wanted(id)
+               where not exists (select from connect_webview
+                                 where connect_webview_id = wanted.id and workspace_id is not distinct from $1)
+           ) as "missing!""#,
+        workspace_id,
+        ids
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(!missing)
+}

@@ -234,7 +234,7 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
                 ("access_code.deleted", &pending["access_code"]["access_code_id"]),
                 ("device.deleted", &third),
                 ("access_code.deleted", &set["access_code_id"]),
-                ("access_code.deleted", &unmanaged["access_code_id"]),
+                ("access_code.unmanaged.removed", &unmanaged["access_code_id"]),
             ]
         );
         assert_eq!((&told[0]["customer_key"], &told[0]["connected_account_type"]), (&json!("c1"), &json!("august")));

@@ -129,6 +129,7 @@ fn flags(brand: &Brand) -> Map<String, Value> {
     let always = [
         ("can_remotely_unlock", brand.online_codes),
         ("can_remotely_lock", brand.online_codes),
+        ("can_configure_auto_lock", brand.online_codes),
         ("can_unlock_with_code", true),
     ];
     let flags = always.into_iter().chain(simulated.into_iter().filter(|(_, is_allowed)| *is_allowed));

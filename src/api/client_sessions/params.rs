@@ -4,7 +4,7 @@ use crate::api::body::client_session::ClientSessionBody;
 use crate::domain::caller::{Caller, Credential};
 use crate::engine::client_sessions::NewClientSession;
 use crate::error::{CredentialError, Error, Resource, Result};
-use crate::http::params::optional_instant;
+use crate::http::params::{client_key, optional_instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -85,8 +85,8 @@ impl NewClientSessionParams {
         }
         let (connected_account_ids, connect_webview_ids) = self.access.read()?;
         Ok(NewClientSession {
-            user_identifier_key: self.user_identifier_key,
-            customer_key: self.customer_key,
+            user_identifier_key: client_key("user_identifier_key", self.user_identifier_key)?,
+            customer_key: client_key("customer_key", self.customer_key)?,
             connected_account_ids,
             connect_webview_ids,
             expires_at: optional_instant("expires_at", self.expires_at.as_deref())?,

@@ -72,7 +72,7 @@ impl Create {
             custom_redirect_url: self.custom_redirect_url,
             custom_redirect_failure_url: self.custom_redirect_failure_url,
             custom_metadata: custom_metadata::new(self.custom_metadata)?,
-            customer_key: params::customer_key(self.customer_key)?,
+            customer_key: params::client_key("customer_key", self.customer_key)?,
         })
     }
 }

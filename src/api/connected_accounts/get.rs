@@ -11,7 +11,8 @@ use uuid::Uuid;
 #[derive(Deserialize)]
 pub(super) struct Get {
     connected_account_id: Option<Uuid>,
-    email: Option<String>,
+    /// Not a text if the contract accepted the request because of the id.
+    email: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -22,12 +23,13 @@ pub(super) struct Found {
 /// Returns the account with this id, or the newest account of the user with this email address.
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     let Get { connected_account_id, email } = &call.input;
+    let email = email.as_ref().and_then(Value::as_str);
     if connected_account_id.is_none() && email.is_none() {
         return Err(Error::invalid_request("Either connected_account_id or email is required"));
     }
     let filter = Filter {
         connected_account_ids: connected_account_id.as_ref().map(std::slice::from_ref),
-        user_identifier: email.as_deref(),
+        user_identifier: email,
         limit: Some(1),
         ..Filter::default()
     };

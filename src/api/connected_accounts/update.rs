@@ -28,7 +28,7 @@ pub(super) async fn update(call: Call<Update>) -> Result<Updated> {
     let input = call.input;
     let update = AccountUpdate {
         display_name: input.display_name,
-        customer_key: params::customer_key(input.customer_key)?,
+        customer_key: params::client_key("customer_key", input.customer_key)?,
         custom_metadata: input.custom_metadata,
         automatically_manage_new_devices: input.automatically_manage_new_devices,
         accepted_capabilities: input.accepted_capabilities.map(params::distinct),

@@ -163,7 +163,7 @@ fn check_held_window(number: usize, code: &Value) -> Result<(), DocumentError> {
     if code["held_starts_at"].is_null() == code["held_ends_at"].is_null() {
         return Ok(());
     }
-    Err(format!("tables.access_code[{number}].held_ends_at: is only one of the start and the end of a time frame"))
+    Err(format!("tables.access_code[{number}].held_starts_at: must be null if held_ends_at is null, and only then"))
 }
 
 fn check_counter(value: u64, least: u64, location: impl Fn() -> String) -> Result<(), DocumentError> {

@@ -247,7 +247,8 @@ fn start_fails_if_another_workspace_has_a_device_id_of_the_sandbox() {
     };
     let mut latchkey = Latchkey::await_ready(&mut start());
     super::wait_for(async {
-        super::latchkey_unkeyed(&latchkey, "/_emulator/workspaces/delete", serde_json::json!({})).await;
+        let sandbox = serde_json::json!({ "workspace_id": latchkey::WORKSPACE_ID });
+        super::latchkey_unkeyed(&latchkey, "/_emulator/workspaces/delete", sandbox).await;
         let lock =
             serde_json::json!({ "device_type": "yale_lock", "device_id": "00000000-0000-4000-8000-000000000103" });
         super::latchkey_unkeyed(&latchkey, "/_emulator/workspaces/create", serde_json::json!({ "locks": [lock] }))

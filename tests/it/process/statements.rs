@@ -33,7 +33,7 @@ impl Watched {
     /// Returns all statements so far. Without those of new connections and of the loops that look for due work, and
     /// without the look-up of an API key, which happens only once a second.
     fn statements(&self) -> Vec<String> {
-        const IGNORED: [&str; 7] = [
+        const IGNORED: [&str; 8] = [
             // Settings of a new connection.
             "set lock_timeout",
             "set client_connection_check_interval",
@@ -42,6 +42,7 @@ impl Watched {
             "select least(\n             (select wake_at",
             "select workspace_id from workspace where expires_at",
             "select w.workspace_id, w.name",
+            "with recursive planned",
         ];
         let log = fs::read_to_string(&self.log).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());

@@ -49,18 +49,21 @@ impl Workspace {
         }
     }
 
-    /// Returns the ids of all events, in their order.
+    /// Returns the ids of the events since the webhook was created, in their order.
     async fn events(&self, latchkey: &Latchkey) -> Vec<String> {
         let mut events = Vec::new();
         loop {
             let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 10_000, "unstable_offset": events.len() });
             let listed = self.post(latchkey, "/events/list", params).await;
             let listed = listed["events"].as_array().unwrap();
-            events.extend(listed.iter().map(|event| event["event_id"].as_str().unwrap().to_owned()));
+            events.extend(listed.iter().cloned());
             if listed.len() < 10_000 {
-                return events;
+                break;
             }
         }
+        // The events of the account and its devices are older than the webhook.
+        let is_of_code = |event: &&Value| event["event_type"].as_str().unwrap().starts_with("access_code.");
+        events.iter().filter(is_of_code).map(|event| event["event_id"].as_str().unwrap().to_owned()).collect()
     }
 }
 
