@@ -41,7 +41,8 @@ pub(crate) async fn create(app: &App, visibility: &Visibility, settings: Webview
         events_made: 0,
     };
     connect_webviews::insert(&mut tx, webview.clone()).await?;
-    // Client sessions: a session that creates a webview is granted the webview here, and by it the account of its login.
+    // Client sessions: a session that creates a webview is granted the webview here, and by it the account of its
+    // login.
     tx.commit().await?;
     Ok(webview)
 }
@@ -192,8 +193,8 @@ async fn new_devices(
     Ok((0..).zip(provider.devices).map(device).collect())
 }
 
-/// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the login
-/// is recorded.
+/// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the
+/// login is recorded.
 async fn reconnect(tx: Transaction, webview: &mut ConnectWebview, account: ConnectedAccount) -> Result<UnitOfWork> {
     let mut account = account;
     let visibility = Visibility::all_of(webview.workspace_id);

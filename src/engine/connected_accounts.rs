@@ -88,8 +88,8 @@ pub async fn sync(app: &App, visibility: &Visibility, connected_account_id: Uuid
     Ok(())
 }
 
-/// Function that returns the outcome to store for an action attempt on a device that is about to be deleted. `None`: the
-/// code of the attempt is not stored any more.
+/// Function that returns the outcome to store for an action attempt on a device that is about to be deleted. `None`:
+/// the code of the attempt is not stored any more.
 pub type FinalOutcome = fn(&ActionAttemptRow, Option<&(AccessCode, DeviceSummary)>) -> Result<StoredOutcome>;
 
 /// Deletes an account with its devices and their codes. Events and action attempts stay; the attempts get the outcome

@@ -275,8 +275,8 @@ pub(crate) async fn update(tx: &mut PgConnection, workspace_id: Uuid, account: C
     if written == 1 { Ok(()) } else { Err(Error::NotFound(Resource::ConnectedAccount)) }
 }
 
-/// Deletes an account with its devices and their codes. Its workspace and all its devices must be locked, and their action
-/// attempts must have stored outcomes.
+/// Deletes an account with its devices and their codes. Its workspace and all its devices must be locked, and their
+/// action attempts must have stored outcomes.
 pub(crate) async fn delete(
     tx: &mut PgConnection,
     workspace_id: Uuid,
