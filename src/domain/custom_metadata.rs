@@ -19,8 +19,8 @@ const HAS_PERIOD: &str = "Custom metadata key names cannot contain a period (.)"
 /// keys stay.
 ///
 /// # Errors
-/// `invalid_input` for the parameter `custom_metadata`: too many keys, an invalid key, or a value that is too long or is
-/// neither text nor a boolean. `stored` is then unchanged.
+/// `invalid_input` for the parameter `custom_metadata`: too many keys, an invalid key, or a value that is too long or
+/// is neither text nor a boolean. `stored` is then unchanged.
 pub(crate) fn apply(stored: &mut Map<String, Value>, changes: Map<String, Value>) -> Result<()> {
     let invalid = |message: &str| Err(Error::invalid("custom_metadata", message));
     if changes.len() > MAX_KEYS {

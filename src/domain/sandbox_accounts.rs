@@ -280,8 +280,8 @@ impl SandboxProvider {
         self.brand().map_or(self.name, |brand| brand.display_name)
     }
 
-    /// Decides about a login. `value` returns the value of a field of the form, and `two_factor_code` is the code of the
-    /// second factor, if the form had one.
+    /// Decides about a login. `value` returns the value of a field of the form, and `two_factor_code` is the code of
+    /// the second factor, if the form had one.
     pub(crate) fn login<'v>(&self, value: impl Fn(&str) -> Option<&'v str>, two_factor_code: Option<&str>) -> Login {
         let is_right = |field: &Field| value(field.name).is_some_and(|value| field.accepts(value));
         if !self.fields.iter().all(is_right) {

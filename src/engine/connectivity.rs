@@ -60,8 +60,8 @@ pub(crate) fn change_devices(work: &mut UnitOfWork, mut change: impl FnMut(&mut 
 /// the unit of work with these devices; without devices if the connection does not change.
 ///
 /// # Errors
-/// [`Error::NotFound`](crate::error::Error::NotFound) of the account if the workspace has no such account, or the caller
-/// may not see it.
+/// [`Error::NotFound`](crate::error::Error::NotFound) of the account if the workspace has no such account, or the
+/// caller may not see it.
 pub async fn set_account(
     mut tx: Transaction,
     visibility: &Visibility,

@@ -1,5 +1,5 @@
-// Tests the page of a connect webview in Chromium: a person chooses August, logs in, and the official SDK then lists the
-// devices. Each test has its own workspace.
+// Tests the page of a connect webview in Chromium: a person chooses August, logs in, and the official SDK then lists
+// the devices. Each test has its own workspace.
 
 import assert from "node:assert/strict"
 import http from "node:http"
@@ -30,7 +30,7 @@ async function newWorkspace() {
   return new SeamHttp({ apiKey, endpoint: BASE_URL })
 }
 
-/** Runs a test with a new page of the browser, and checks that the page reported no problem and sent no request elsewhere. */
+/** Runs a test with a new page of the browser. Checks that it reported no problem and loaded nothing but documents. */
 async function withPage(options, run) {
   const context = await browser.newContext(options)
   context.setDefaultTimeout(10_000)
@@ -40,7 +40,8 @@ async function withPage(options, run) {
     page.on("pageerror", (error) => problems.push(String(error)))
     page.on("console", (message) => {
       // The browser reports each response with an error status in its console, also those that a test expects.
-      if (message.type() === "error" && !message.text().includes("Failed to load resource")) problems.push(message.text())
+      const isStatus = message.text().includes("Failed to load resource")
+      if (message.type() === "error" && !isStatus) problems.push(message.text())
     })
     page.on("request", (request) => {
       const isIcon = request.url().endsWith("/favicon.ico")

@@ -1,5 +1,5 @@
-//! `/connect_webviews/view`: the page of a connect webview, on which a user chooses a provider and logs in. It consists of
-//! plain forms and links, and needs no script.
+//! `/connect_webviews/view`: the page of a connect webview, on which a user chooses a provider and logs in. It consists
+//! of plain forms and links, and needs no script.
 //!
 //! The page belongs to the contract as little as at Seam. The secret in its URL is its only credential.
 

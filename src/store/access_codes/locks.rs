@@ -47,8 +47,8 @@ pub(super) const OF_ACCOUNT: &str =
       from connected_account v where v.connected_account_id = a.connected_account_id
                                      and (v.customer_key is not null or v.custom_metadata <> '{}'))";
 
-/// Runs a query that locks devices (alias `a`) or reads locked ones, with [`OF_ACCOUNT`], and counts the backup codes of
-/// each that can be pulled.
+/// Runs a query that locks devices (alias `a`) or reads locked ones, with [`OF_ACCOUNT`], and counts the backup codes
+/// of each that can be pulled.
 pub(super) async fn locked_rows(tx: &mut PgConnection, mut query: QueryBuilder<Postgres>) -> Result<Vec<LockedRow>> {
     let rows: Vec<LockedRow> = query.build_query_as().fetch_all(&mut *tx).await?;
     set_backups(tx, rows).await

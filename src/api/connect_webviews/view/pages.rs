@@ -8,8 +8,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Style sheet of all pages. The content security policy allows exactly this text.
 pub(super) const STYLE: &str = "\
-:root{color-scheme:light dark;--text:#1b1f24;--muted:#57606a;--back:#fff;--card:#f6f8fa;--line:#6e7781;--accent:#0550ae;\
---on-accent:#fff;--error:#a40e26}\
+:root{color-scheme:light dark;--text:#1b1f24;--muted:#57606a;--back:#fff;--card:#f6f8fa;--line:#6e7781;\
+--accent:#0550ae;--on-accent:#fff;--error:#a40e26}\
 @media(prefers-color-scheme:dark){:root{--text:#f0f3f6;--muted:#c2cad4;--back:#0d1117;--card:#161b22;--line:#8b949e;\
 --accent:#79b8ff;--on-accent:#0d1117;--error:#ff9a92}}\
 *{box-sizing:border-box}\
@@ -18,8 +18,8 @@ main{max-width:28rem;margin:0 auto;padding:1.5rem 1rem 3rem}\
 h1{font-size:1.5rem;line-height:1.25;margin:0 0 1rem}\
 ul{list-style:none;margin:0;padding:0}\
 li{margin:0 0 .5rem}\
-.choice,button,.continue{display:block;width:100%;min-height:2.75rem;padding:.6rem 1rem;border-radius:.5rem;font:inherit;\
-text-align:left;text-decoration:none}\
+.choice,button,.continue{display:block;width:100%;min-height:2.75rem;padding:.6rem 1rem;border-radius:.5rem;\
+font:inherit;text-align:left;text-decoration:none}\
 .choice{background:var(--card);color:var(--text);border:1px solid var(--line)}\
 button,.continue{background:var(--accent);color:var(--on-accent);border:1px solid var(--accent);text-align:center;\
 font-weight:600;cursor:pointer}\
@@ -213,8 +213,8 @@ fn two_factor(webview: &ConnectWebview, provider: &SandboxProvider, form: &Form)
                 input type="hidden" name=(field.name) value=[form.get(field.name)];
             }
             label for="two_factor_code" { "Verification code" }
-            input id="two_factor_code" name="two_factor_code" type="text" inputmode="numeric" autocomplete="one-time-code"
-                required autofocus aria-describedby="two_factor_code-hint";
+            input id="two_factor_code" name="two_factor_code" type="text" inputmode="numeric"
+                autocomplete="one-time-code" required autofocus aria-describedby="two_factor_code-hint";
             p class="hint" id="two_factor_code-hint" { "In the sandbox: 123456" }
             button type="submit" { "Verify" }
         }
