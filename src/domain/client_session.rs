@@ -85,7 +85,7 @@ mod tests {
     use crate::clock::from_iso;
 
     #[test]
-    fn validity_ends_with_the_revocation_or_at_the_end_on_the_clock_of_the_workspace() {
+    fn validity_ends_with_the_revocation_or_on_the_clock_of_the_workspace() {
         let at = |text| from_iso(text).unwrap();
         let (before, end, machine_now) =
             (at("2026-01-01T11:59:59Z"), at("2026-01-01T12:00:00Z"), at("2030-01-01T00:00:00Z"));

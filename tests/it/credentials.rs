@@ -191,7 +191,7 @@ fn workspaces_deleted_and_given_to_one_person_at_the_same_time_stay_consistent()
 }
 
 #[test]
-fn personal_access_token_of_the_sandbox_is_fixed_and_rejected_for_remote_web_pages() {
+fn sandbox_personal_access_token_is_rejected_for_web_pages_of_remote_origins() {
     run(async {
         sandbox::ensure(&app()).await.unwrap();
         let authorization = bearer(PERSONAL_ACCESS_TOKEN);

@@ -297,7 +297,7 @@ fn routes_hide_everything_from_the_session_of_another_customer() {
 }
 
 #[test]
-fn every_route_of_the_contract_is_covered() {
+fn routes_of_the_contract_are_all_covered() {
     let contract = Contract::parse(OPENAPI).unwrap();
     for path in contract.paths() {
         requests(path);
