@@ -1,6 +1,7 @@
 """Tests of the booking service against Latchkey: days pass, locks fail and go offline. They neither sleep nor poll."""
 
 import json
+import uuid
 from datetime import datetime, timezone
 
 import pytest
@@ -36,14 +37,37 @@ def memory(workspace, doors):
     return [[held["code"] for held in workspace.emulator("locks/memory", device_id=door)["codes"]] for door in doors]
 
 
-def signature(secret, body):
-    """Returns the headers with which Seam signs a body."""
-    now = datetime.now(timezone.utc)
-    return {
-        "svix-id": "msg_1",
-        "svix-timestamp": str(int(now.timestamp())),
-        "svix-signature": Webhook(secret).sign("msg_1", now, body),
-    }
+def event_of(code, event_type, occurred_at):
+    """Returns the body of an event that the tests make up."""
+    return json.dumps(
+        {
+            "event_id": str(uuid.uuid4()),
+            "event_type": f"access_code.{event_type}",
+            "access_code_id": code["access_code_id"],
+            "device_id": code["device_id"],
+            "occurred_at": occurred_at,
+        }
+    )
+
+
+def send_event(service, event, secret):
+    """Sends an event to the webhook of the service, signed with this secret as Seam signs. Without one, not signed."""
+    headers = {}
+    if secret:
+        now = datetime.now(timezone.utc)
+        headers = {
+            "svix-id": "msg_1",
+            "svix-timestamp": str(int(now.timestamp())),
+            "svix-signature": Webhook(secret).sign("msg_1", now, event),
+        }
+    return service.send("POST", "/webhooks/seam", event.encode(), headers)
+
+
+@pytest.fixture
+def secret(workspace, service):
+    """The secret of the webhook of the service."""
+    (webhook,) = workspace.seam.webhooks.list()
+    return webhook.secret
 
 
 def test_owner_connects_an_account_on_a_web_page(service, browser):
@@ -188,26 +212,30 @@ def test_event_that_arrives_again_changes_nothing(workspace, service, doors, boo
     assert sum(len(delivery["attempt_log"]) for delivery in after) == len(deliveries) + 2
 
 
-def test_forged_event_is_refused(workspace, service, booking):
+def test_event_that_arrives_late_changes_nothing(workspace, service, booking, secret):
     code = booking["access_codes"][0]
-    forged = json.dumps(
-        {
-            "event_id": "00000000-0000-4000-8000-000000000001",
-            "event_type": "access_code.set_on_device",
-            "access_code_id": code["access_code_id"],
-            "device_id": code["device_id"],
-            "occurred_at": CHECK_IN,
-        }
-    )
-    signed_with_another_secret = signature("whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhlIHdlYmhvb2s=", forged)
-    for headers in ({}, signed_with_another_secret):
-        status, refused = service.send("POST", "/webhooks/seam", forged.encode(), headers)
+    workspace.advance(to=CHECK_IN)
+    scheduled = event_of(code, "scheduled_on_device", SCHEDULED)
+    assert send_event(service, scheduled, secret) == (204, None)
+    assert state(service, booking) == ("ready", ["set_on_device"] * 2)
+
+    # Nothing comes after the deletion, whatever arrives when.
+    workspace.advance(to=CHECK_OUT)
+    workspace.advance(by="PT1M")
+    removed = event_of(code, "removed_from_device", "2026-03-12T11:00:00.250Z")
+    assert send_event(service, removed, secret) == (204, None)
+    assert state(service, booking) == ("over", ["deleted"] * 2)
+
+
+def test_forged_event_is_refused(service, booking, secret):
+    event = event_of(booking["access_codes"][0], "set_on_device", CHECK_IN)
+    for wrong in (None, "whsec_bm90IHRoZSBzZWNyZXQgb2YgdGhlIHdlYmhvb2s="):
+        status, refused = send_event(service, event, wrong)
         assert status == 400 and refused["error"].startswith("Not from Seam")
     assert state(service, booking) == ("booked", [None, None])
 
     # With the right secret, the same event is accepted.
-    (webhook,) = workspace.seam.webhooks.list()
-    assert service.send("POST", "/webhooks/seam", forged.encode(), signature(webhook.secret, forged)) == (204, None)
+    assert send_event(service, event, secret) == (204, None)
     assert state(service, booking) == ("booked", ["set_on_device", None])
 
 
