@@ -1,7 +1,7 @@
 """Starts Latchkey once for the whole run, and for each test a workspace, the booking service and a browser.
 
-Set LATCHKEY_URL to use a running server. Otherwise a fixture starts one: the program in LATCHKEY_BIN, else `latchkey` on
-the PATH, else the debug build of this repository.
+Set LATCHKEY_URL to use a running server. Otherwise a fixture starts one: LATCHKEY_BIN, else `latchkey` on the PATH, else
+the debug build of this repository.
 """
 
 import json

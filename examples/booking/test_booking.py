@@ -249,7 +249,8 @@ def test_door_is_unlocked_on_request(workspace, service, doors, booking):
     assert service.call("POST", path, device_id=doors[0]) == (200, {"unlocked": True})
     assert not is_locked()
 
-    workspace.emulator("faults/create", operation="unlock", outcome={"fail": {"message": "The bolt is jammed."}}, times=1)
+    jam = {"fail": {"message": "The bolt is jammed."}}
+    workspace.emulator("faults/create", operation="unlock", outcome=jam, times=1)
     status, failed = service.call("POST", path, device_id=doors[0])
     assert (status, failed["error"]) == (502, "The lock did not do it: The bolt is jammed.")
     assert service.call("POST", path, device_id="00000000-0000-4000-8000-000000000009")[0] == 403
