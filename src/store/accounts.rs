@@ -224,7 +224,7 @@ pub(crate) struct NewAccount {
 /// [`NewEvent::of_new_account`](crate::domain::event::NewEvent::of_new_account).
 ///
 /// # Errors
-/// [`Error::InUse`](crate::error::Error::InUse) if an id is already in use.
+/// [`Error::InUse`] if an id is already in use.
 pub(crate) async fn insert_automatic(
     tx: &mut PgConnection,
     workspace_id: Uuid,

@@ -47,3 +47,6 @@ grep -q "Cannot set duplicate access code 4826" <<<"$refused" || fail "the refus
 echo "ok  seam access-codes create, refused"
 
 expect '.' access-codes delete --access-code-id "$code"
+
+# The CLI waits for the action attempt.
+expect '[.. | .status? // empty] | index("success")' locks unlock-door --device-id "$first"

@@ -97,8 +97,7 @@ pub const TABLES: [Table; 11] = [
         key: "action_attempt_id",
         order: "created_at, action_attempt_id",
         updates_in_place: false,
-        // The device and the code are not checked: they may have been deleted with their account.
-        references: &[],
+        references: &[("device_id", "device"), ("access_code_id", "access_code")],
         checks: &[("outcome", is::<StoredOutcome>)],
     },
     Table {
@@ -106,8 +105,12 @@ pub const TABLES: [Table; 11] = [
         key: "event_id",
         order: "sequence",
         updates_in_place: false,
-        // What an event is about is not checked: it may have been deleted since.
-        references: &[],
+        // The connect webview is not checked: it may have been deleted since.
+        references: &[
+            ("device_id", "device"),
+            ("connected_account_id", "connected_account"),
+            ("access_code_id", "access_code"),
+        ],
         checks: &[("payload", is::<Map<String, Value>>)],
     },
     Table {
