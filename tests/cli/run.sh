@@ -48,5 +48,6 @@ echo "ok  seam access-codes create, refused"
 
 expect '.' access-codes delete --access-code-id "$code"
 
-# The CLI waits for the action attempt.
-expect '[.. | .status? // empty] | index("success")' locks unlock-door --device-id "$first"
+attempt=$(seam locks unlock-door --device-id "$first" | jq -r '[.. | .action_attempt_id? // empty][0]')
+echo "ok  seam locks unlock-door --device-id $first"
+expect '[.. | .status? // empty] | index("success")' action-attempts get --action-attempt-id "$attempt"
