@@ -93,8 +93,8 @@ pub async fn serve(app: App, listener: TcpListener, stop: &Stop) -> io::Result<(
     Ok(())
 }
 
-/// Time that a stopping server waits until the results of deliveries to webhooks are recorded. They usually are when the
-/// last request has finished.
+/// Time that a stopping server waits until the results of deliveries to webhooks are recorded. They usually are when
+/// the last request has finished.
 const DELIVERY_STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
 async fn health(

@@ -43,13 +43,13 @@ const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits that the workers of this process share.
 #[derive(Debug)]
-struct Places {
+struct WorkerLimits {
     /// True if webhooks wait until a worker ends.
     has_waiting: AtomicBool,
     more_in_flight: Arc<Semaphore>,
 }
 
-impl Places {
+impl WorkerLimits {
     fn has_waiting(&self) -> bool {
         self.has_waiting.load(Ordering::Relaxed)
     }
@@ -71,7 +71,7 @@ struct Running {
 struct Workers {
     app: App,
     client: Arc<Client>,
-    places: Arc<Places>,
+    limits: Arc<WorkerLimits>,
     process_id: Uuid,
     tasks: JoinSet<()>,
     by_webhook: HashMap<Uuid, Running>,
@@ -88,12 +88,14 @@ pub async fn run(app: App) {
             return;
         }
     };
-    let places =
-        Places { has_waiting: AtomicBool::new(false), more_in_flight: Arc::new(Semaphore::new(MAX_MORE_IN_FLIGHT)) };
+    let limits = WorkerLimits {
+        has_waiting: AtomicBool::new(false),
+        more_in_flight: Arc::new(Semaphore::new(MAX_MORE_IN_FLIGHT)),
+    };
     let mut workers = Workers {
         app: app.clone(),
         client,
-        places: Arc::new(places),
+        limits: Arc::new(limits),
         process_id: random_id(),
         tasks: JoinSet::new(),
         by_webhook: HashMap::new(),
@@ -140,7 +142,7 @@ impl Workers {
             }
         }
         let free = MAX_WORKERS.saturating_sub(self.by_webhook.len());
-        self.places.has_waiting.store(new.len() > free, Ordering::Relaxed);
+        self.limits.has_waiting.store(new.len() > free, Ordering::Relaxed);
         if new.len() > free {
             // Not always the same ones: some may be leased by other processes.
             let middle = usize::try_from(now.timestamp_millis()).unwrap_or_default() % new.len();
@@ -168,7 +170,7 @@ impl Workers {
 
     fn start(&mut self, webhook: LeasedWebhook) {
         let (webhook_id, woken) = (webhook.webhook_id, Arc::new(Notify::new()));
-        let shared = (Arc::clone(&self.client), Arc::clone(&self.places));
+        let shared = (Arc::clone(&self.client), Arc::clone(&self.limits));
         let worker = Worker::new(self.app.clone(), shared, self.process_id, webhook, Arc::clone(&woken));
         let task = self.tasks.spawn(worker.run()).id();
         self.by_webhook.insert(webhook_id, Running { task, woken });

@@ -1,10 +1,10 @@
 //! Worker: sends the deliveries of one webhook while this process holds its lease.
 //!
 //! Deliveries are sent one after the other, in the order of their events. A delivery that takes long does not hold up
-//! the others: after [`PATIENCE`] the next one begins beside it. Results are recorded in batches, together with the
-//! renewal of the lease. If the process dies, deliveries whose results were not recorded are sent again.
+//! the others: after [`NEXT_BEGINS_AFTER`] the next one begins beside it. Results are recorded in batches, together
+//! with the renewal of the lease. If the process dies, deliveries whose results were not recorded are sent again.
 
-use super::Places;
+use super::WorkerLimits;
 use super::client::{Client, Message, Verdict};
 use crate::api::body::event::EventBody;
 use crate::clock::{Timestamp, machine_now};
@@ -31,7 +31,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 const RENEW_AFTER: Duration = Duration::from_secs(1);
 
 /// Time that a delivery may be in flight before the next one begins beside it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const NEXT_BEGINS_AFTER: Duration = Duration::from_millis(500);
 
 /// Maximum number of deliveries in flight to one webhook.
 const MAX_IN_FLIGHT: usize = 16;
@@ -46,10 +46,10 @@ const RECORD_BATCH: usize = 100;
 const RECORD_AFTER: Duration = Duration::from_millis(50);
 
 /// Time for which a worker without work keeps the lease, because the next event often comes soon.
-const LINGER: Duration = Duration::from_secs(1);
+const LEASE_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Time after which a worker ends, if other webhooks wait for a place.
-const TURN: Duration = Duration::from_secs(5);
+/// Time after which a worker ends, if other webhooks wait for a worker.
+const YIELD_AFTER: Duration = Duration::from_secs(5);
 
 /// Time that a stopping worker waits for deliveries in flight.
 const STOP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ struct Finished {
 pub(super) struct Worker {
     app: App,
     client: Arc<Client>,
-    places: Arc<Places>,
+    limits: Arc<WorkerLimits>,
     process_id: Uuid,
     webhook: LeasedWebhook,
     /// Signals that deliveries may be due.
@@ -105,7 +105,7 @@ impl Worker {
     /// Creates the worker of a webhook whose lease was acquired just now.
     pub(super) fn new(
         app: App,
-        (client, places): (Arc<Client>, Arc<Places>),
+        (client, limits): (Arc<Client>, Arc<WorkerLimits>),
         process_id: Uuid,
         webhook: LeasedWebhook,
         woken: Arc<Notify>,
@@ -114,7 +114,7 @@ impl Worker {
         Self {
             app,
             client,
-            places,
+            limits,
             process_id,
             webhook,
             woken,
@@ -160,7 +160,7 @@ impl Worker {
                 Some(finished) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(finished),
                 () = tokio::time::sleep(wait) => {}
                 () = self.woken.notified() => self.may_have_more = true,
-                // The change is handled, and marked as seen, at the begin of the loop.
+                // The change is handled, and marked as seen, at the beginning of the loop.
                 changed = webhooks_changed.changed() => if changed.is_ok() { webhooks_changed.mark_changed() },
                 () = stopping.cancelled() => {}
             }
@@ -188,18 +188,18 @@ impl Worker {
         tx.commit().await
     }
 
-    /// True if nothing is left to do, or another webhook is to have the place of this one.
+    /// True if nothing is left to do, or another webhook needs the worker.
     fn is_done(&self) -> bool {
-        if self.is_turn_over() {
+        if self.must_yield() {
             return self.in_flight.is_empty();
         }
         let is_idle = self.queue.is_empty() && self.in_flight.is_empty() && self.results.is_empty();
-        is_idle && !self.may_have_more && (self.places.has_waiting() || self.last_work.elapsed() >= LINGER)
+        is_idle && !self.may_have_more && (self.limits.has_waiting() || self.last_work.elapsed() >= LEASE_IDLE_TIMEOUT)
     }
 
-    /// True if no further delivery is to begin, so that another webhook can have the place of this one.
-    fn is_turn_over(&self) -> bool {
-        self.places.has_waiting() && self.begun_at.elapsed() >= TURN
+    /// True if no further delivery is to begin, so that another webhook can have a worker.
+    fn must_yield(&self) -> bool {
+        self.limits.has_waiting() && self.begun_at.elapsed() >= YIELD_AFTER
     }
 
     /// True if results are to be recorded, or the lease is to be renewed.
@@ -226,10 +226,10 @@ impl Worker {
             return RENEW_AFTER;
         }
         if !self.queue.is_empty() {
-            // A delivery in flight becomes slow, or a place for another one becomes free.
-            return PATIENCE.saturating_sub(self.last_start.elapsed()).max(RECORD_AFTER);
+            // A delivery in flight becomes slow, or a permit for another one becomes free.
+            return NEXT_BEGINS_AFTER.saturating_sub(self.last_start.elapsed()).max(RECORD_AFTER);
         }
-        LINGER.saturating_sub(self.last_work.elapsed()).clamp(RECORD_AFTER, RENEW_AFTER)
+        LEASE_IDLE_TIMEOUT.saturating_sub(self.last_work.elapsed()).clamp(RECORD_AFTER, RENEW_AFTER)
     }
 
     /// Reads deliveries that are due, if none is left in the queue.
@@ -257,32 +257,32 @@ impl Worker {
     /// True if the next delivery may begin: all earlier ones have finished, or are in flight for a while.
     fn can_begin(&self) -> bool {
         let is_next = self.in_flight.is_empty()
-            || (self.in_flight.len() < MAX_IN_FLIGHT && self.last_start.elapsed() >= PATIENCE);
+            || (self.in_flight.len() < MAX_IN_FLIGHT && self.last_start.elapsed() >= NEXT_BEGINS_AFTER);
         !self.queue.is_empty()
             && is_next
             && self.results.len() < 2 * RECORD_BATCH
             && self.renewed_at.elapsed() < LEASE / 2
             && !self.is_paused()
-            && !self.is_turn_over()
+            && !self.must_yield()
     }
 
-    /// Begins the next delivery, if there is a place for it.
+    /// Begins the next delivery, if there is a permit for it.
     fn begin_next(&mut self) {
-        // The first delivery in flight needs no place, so that slow receivers never stop other webhooks.
-        let place = if self.in_flight.is_empty() { None } else { self.places.more_in_flight() };
+        // The first delivery in flight needs no permit, so that slow receivers never stop other webhooks.
+        let permit = if self.in_flight.is_empty() { None } else { self.limits.more_in_flight() };
         let now = Instant::now();
         self.last_start = now;
         self.last_work = now;
-        if !self.in_flight.is_empty() && place.is_none() {
+        if !self.in_flight.is_empty() && permit.is_none() {
             return;
         }
         let Some(delivery) = self.queue.pop_front() else { return };
         self.in_flight_ids.push(delivery.webhook_delivery_id);
-        self.in_flight.push(self.attempt(delivery, place));
+        self.in_flight.push(self.attempt(delivery, permit));
     }
 
-    /// Returns the attempt to send a delivery. `place` is held until it is finished.
-    fn attempt(&self, delivery: DueDelivery, place: Option<OwnedSemaphorePermit>) -> BoxFuture<'static, Finished> {
+    /// Returns the attempt to send a delivery. `permit` is held until it is finished.
+    fn attempt(&self, delivery: DueDelivery, permit: Option<OwnedSemaphorePermit>) -> BoxFuture<'static, Finished> {
         let message = self.message(&delivery);
         let client = Arc::clone(&self.client);
         Box::pin(async move {
@@ -290,7 +290,7 @@ impl Worker {
                 Ok(message) => client.attempt(message).await,
                 Err(reason) => (not_sent(reason), Verdict::Refused),
             };
-            drop(place);
+            drop(permit);
             Finished { delivery, attempt, verdict }
         })
     }

@@ -19,6 +19,7 @@ pub(crate) struct Performed {
 
 /// Performs an action. `fault` is the error that a fault of the workspace gives to it, if any. A requested action also
 /// fails if the device is unreachable. An automatic lock does not need a connection, but then it is not reported.
+/// Seam reports nothing about an unmanaged device.
 pub(crate) fn perform(
     locked: &mut LockedDevice,
     action: LockAction,
@@ -40,7 +41,7 @@ pub(crate) fn perform(
             payload.insert("action_attempt_id".to_owned(), json!(requested.action_attempt_id));
         }
         let event_type = if is_locked { event_type::LOCK_LOCKED } else { event_type::LOCK_UNLOCKED };
-        if locked.device.reachable_since.is_some() {
+        if locked.device.reachable_since.is_some() && locked.device.is_managed {
             let event = NewEvent::of_device(locked, event_type, at, machine_now);
             performed.events.push(NewEvent { payload: Some(Value::Object(payload)), ..event });
         }

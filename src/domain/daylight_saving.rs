@@ -50,9 +50,9 @@ pub(crate) fn buffered(window: Window) -> Option<Window> {
     (spring || autumn).then_some(Window { starts_at, ends_at })
 }
 
-/// Returns instants in order, for a comparison of neighbours: the start of the window, each 1 January (winter) and 1 July
-/// (summer) within it, up to the second year after that of the start, and its end. Up to the last 1 July, at most one
-/// change lies between two neighbours. In a window that lasts longer, both kinds of change have been found by then.
+/// Returns instants in order, for a comparison of neighbours: the start of the window, each 1 January (winter) and 1
+/// July (summer) within it, up to the second year after that of the start, and its end. Up to the last 1 July, at most
+/// one change lies between two neighbours. In a window that lasts longer, both kinds of change have been found by then.
 fn instants_between_changes(window: Window) -> Vec<Timestamp> {
     let year = window.starts_at.year();
     let months = (year..=year + 2).flat_map(|year| [(year, 1), (year, 7)]);

@@ -362,8 +362,8 @@ impl Device {
         self.overrides.backup_access_code_pool_size.unwrap_or(POOL_SIZE)
     }
 
-    /// Sets the state of the bolt. While the lock is unreachable, `properties.locked` does not change; it is updated when the lock
-    /// is reachable again.
+    /// Sets the state of the bolt. While the lock is unreachable, `properties.locked` does not change; it is updated
+    /// when the lock is reachable again.
     fn set_locked(&mut self, is_locked: bool) {
         if self.reachable_since.is_some() {
             self.overrides.properties.insert("locked".to_owned(), Value::Bool(is_locked));

@@ -203,8 +203,8 @@ async fn new_devices(
     (0..).zip(provider.devices).map(device).collect()
 }
 
-/// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the login
-/// is recorded.
+/// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the
+/// login is recorded.
 async fn reconnect(tx: Transaction, webview: &mut ConnectWebview, account: ConnectedAccount) -> Result<UnitOfWork> {
     let mut account = account;
     let visibility = Visibility::all_of(webview.workspace_id);

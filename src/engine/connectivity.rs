@@ -20,8 +20,8 @@ pub(crate) fn change(work: &mut UnitOfWork, mut change: impl FnMut(&mut DeviceHe
 }
 
 /// Changes the locked devices and records the events. A device that becomes unreachable aborts its operations, and
-/// requests to lock or unlock its door fail. A device that becomes reachable starts its operations again, and its failed
-/// codes are retried at once.
+/// requests to lock or unlock its door fail. A device that becomes reachable starts its operations again, and its
+/// failed codes are retried at once.
 pub(crate) fn change_devices(work: &mut UnitOfWork, mut change: impl FnMut(&mut Device)) {
     let (now, machine_now) = (work.now, work.machine_now);
     let mut reconnected = HashSet::new();

@@ -214,8 +214,8 @@ pub(crate) async fn update_as_client(
 /// Sets the time zones of devices, as a client reports them. Each comes with the `device_type` that it is for.
 ///
 /// # Errors
-/// [`Error::NotFound`] of [`Resource::Device`]; [`Error::DeviceUnmanaged`]; a device of another type. Nothing is changed
-/// then.
+/// [`Error::NotFound`] of [`Resource::Device`]; [`Error::DeviceUnmanaged`]; a device of another type. Nothing is
+/// changed then.
 pub(crate) async fn report_time_zones(
     app: &App,
     visibility: &Visibility,

@@ -156,11 +156,12 @@ async fn press(work: &mut UnitOfWork, device_id: Uuid) -> Result<Pressed> {
     Ok(Pressed { is_jammed, event_id })
 }
 
-/// Rejects a device whose keypad Seam does not simulate.
+/// Rejects an unmanaged device, and one whose keypad Seam does not simulate.
 ///
 /// # Errors
 /// [`Error::DeviceTypeNotSupported`].
 fn check_simulation(device: &Device) -> Result<()> {
+    device.check_managed()?;
     if device.brand.simulates_keypad {
         return Ok(());
     }

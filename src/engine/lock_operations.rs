@@ -139,10 +139,11 @@ pub(crate) async fn configure_auto_lock(
     Ok(attempt)
 }
 
-/// Locks the row of a device that can be controlled remotely.
+/// Locks the row of a managed device that can be controlled remotely.
 async fn begin(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<UnitOfWork> {
     let work = UnitOfWork::begin(app, visibility, Scope::DevicesOnly(&[device_id])).await?;
     let device: &Device = &work.codes.device(device_id)?.device;
+    device.check_managed()?;
     if device.can_be_controlled_remotely() {
         return Ok(work);
     }

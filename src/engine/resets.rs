@@ -10,8 +10,8 @@ use crate::store::{action_attempts, workspaces};
 use serde_json::json;
 use uuid::Uuid;
 
-/// Restores the initial state of a workspace, and returns the id of the action attempt, which is the only one in the workspace
-/// then. API keys and personal access tokens stay valid. Client sessions are part of the state.
+/// Restores the initial state of a workspace, and returns the id of the action attempt, which is the only one in the
+/// workspace then. API keys and personal access tokens stay valid. Client sessions are part of the state.
 ///
 /// # Errors
 /// [`CredentialError::WorkspaceNotSandbox`]; those of [`snapshots::reset`].

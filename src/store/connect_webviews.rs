@@ -120,8 +120,8 @@ pub struct Filter<'a> {
     pub limit: i64,
 }
 
-/// Restricts a query to webviews that the caller may see. A client session also sees the webviews that it created or was
-/// granted, before anybody has logged in.
+/// Restricts a query to webviews that the caller may see. A client session also sees the webviews that it created or
+/// was granted, before anybody has logged in.
 fn push_visible_webviews(query: &mut QueryBuilder<Postgres>, visibility: &Visibility) {
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and (a.connected_account_id = any(").push_bind(ids.to_vec());

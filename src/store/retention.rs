@@ -27,7 +27,8 @@ pub(crate) async fn with_moving_clock(pool: &Pool, behind: Uuid, limit: i64) -> 
 ///
 /// Rows that another transaction has locked are skipped. Old action attempts are removed first; while as many as
 /// `limit` are found, nothing else is removed. Then old events are removed, with their deliveries to webhooks, and with
-/// the codes that they belong to, if these have been gone since before the same instant. So a code is removed after its action attempts.
+/// the codes that they belong to, if these have been gone since before the same instant. So a code is removed after its
+/// action attempts.
 pub(crate) async fn remove_batch(
     pool: &Pool,
     workspace_ids: &[Uuid],

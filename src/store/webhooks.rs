@@ -208,8 +208,8 @@ pub(crate) struct RenewedWebhook {
     pub(crate) disabled_at: Option<Timestamp>,
 }
 
-/// Renews a lease, and records since when all attempts fail. Locks the row of the webhook. Returns `None` if the process
-/// does not hold the lease, or the webhook was deleted.
+/// Renews a lease, and records since when all attempts fail. Locks the row of the webhook. Returns `None` if the
+/// process does not hold the lease, or the webhook was deleted.
 pub(crate) async fn renew_lease(
     tx: &mut PgConnection,
     webhook_id: Uuid,

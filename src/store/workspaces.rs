@@ -291,8 +291,8 @@ pub(crate) async fn delete(pool: &Pool, workspace_id: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Deletes the devices of a workspace with their codes, action attempts and events, and the webhook deliveries. Locks the workspace until the
-/// transaction ends.
+/// Deletes the devices of a workspace with their codes, action attempts and events, and the webhook deliveries. Locks
+/// the workspace until the transaction ends.
 async fn delete_devices(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
     lock(tx, workspace_id).await?;
     // Waits for transactions that work on the devices of the workspace. None of them waits for this transaction.

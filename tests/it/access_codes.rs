@@ -14,8 +14,8 @@ use crate::support::{TestWorkspace, app};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Returns the numbers of access codes, their events, action attempts and PIN groups of a workspace. A rejected request must
-/// not change them.
+/// Returns the numbers of access codes, their events, action attempts and PIN groups of a workspace. A rejected request
+/// must not change them.
 pub(crate) async fn rows(workspace: &TestWorkspace) -> [i64; 4] {
     let statement = "select array[(select count(*) from access_code where workspace_id = $1),
                                   (select count(*) from event where workspace_id = $1

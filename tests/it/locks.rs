@@ -181,6 +181,33 @@ fn locks_reject_unknown_devices_and_locks_without_a_connection() {
 }
 
 #[test]
+fn locks_reject_unmanaged_devices_and_report_nothing_about_them() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        request(&workspace, 0, "/locks/configure_auto_lock", json!({ "auto_lock_enabled": true })).await;
+        request(&workspace, 0, "/locks/unlock_door", json!({})).await;
+        workspace.change_lock(0, json!({ "is_managed": false })).await;
+        let before = events(&workspace, 0).await.len();
+        for (path, mut params) in [
+            ("/locks/lock_door", json!({})),
+            ("/locks/unlock_door", json!({})),
+            ("/locks/configure_auto_lock", json!({ "auto_lock_enabled": false })),
+            ("/locks/simulate/keypad_code_entry", json!({ "code": "1234" })),
+            ("/locks/simulate/manual_lock_via_keypad", json!({})),
+        ] {
+            params["device_id"] = json!(workspace.lock(0));
+            workspace.post(path, params).await.error(400, "device_unmanaged");
+        }
+        let pressed = workspace.post("/_emulator/locks/press_lock", json!({ "device_id": workspace.lock(0) })).await;
+        assert_eq!(pressed.ok()["event_id"], Value::Null);
+        workspace.advance("PT1M").await;
+        assert_eq!(events(&workspace, 0).await.len(), before);
+        workspace.post("/locks/get", json!({ "device_id": workspace.lock(0) })).await.error(404, "device_not_found");
+        assert_eq!(workspace.post("/locks/list", json!({})).await.ok()["locks"], json!([]));
+    });
+}
+
+#[test]
 fn lock_door_counts_for_its_own_rate_limit() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;

@@ -40,7 +40,8 @@ pub(super) async fn create(call: Call<Create, Sender>) -> Result<Created> {
 }
 
 impl Create {
-    /// Returns the name and the other properties of the workspace. A current parameter has priority over the deprecated one.
+    /// Returns the name and the other properties of the workspace. A current parameter has priority over the deprecated
+    /// one.
     fn read(self) -> (String, Profile) {
         let deprecated = [
             ("logo_shape", self.webview_logo_shape),

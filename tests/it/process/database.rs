@@ -155,8 +155,8 @@ fn private_postgres_that_dies_six_times_in_a_minute_ends_the_server() {
     assert!(stderr.contains("the private PostgreSQL cannot be kept running"), "{stderr}");
 }
 
-/// Waits until PostgreSQL has closed this connection, as it does with all connections after a backend was killed. Before
-/// that, a new connection could be opened and closed again.
+/// Waits until PostgreSQL has closed this connection, as it does with all connections after a backend was killed.
+/// Before that, a new connection could be opened and closed again.
 async fn until_closed(mut connection: PgConnection) {
     let begun = Instant::now();
     while sqlx::query("select 1").execute(&mut connection).await.is_ok() {
