@@ -115,6 +115,8 @@ impl Client {
     /// Those of reqwest.
     pub(super) fn new(settings: &Settings) -> reqwest::Result<Self> {
         let allowed_hosts: Arc<[String]> = settings.webhook_hosts.clone().into();
+        // Cryptography of https URLs, for the whole process. It may be installed already, by another client.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .no_proxy()
             .http1_only()
@@ -169,16 +171,11 @@ impl Client {
         Ok((status, body))
     }
 
-    /// Parses a URL. Checks its scheme, and its host if that is an address: the resolver checks only names.
+    /// Parses a URL. Checks its host if that is an address: the resolver checks only names. The scheme was checked when
+    /// the webhook was created.
     fn check_url(&self, text: &str) -> Result<Url, AttemptError> {
         let url = Url::parse(text)
             .map_err(|error| AttemptError::refused(format!("not sent: the URL is invalid: {error}")))?;
-        if url.scheme() != "http" {
-            return Err(AttemptError::refused(format!(
-                "not sent: Latchkey delivers to http URLs only, and this one begins with {}:",
-                url.scheme()
-            )));
-        }
         let host = url.host_str().unwrap_or_default();
         let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
         match address {
@@ -232,7 +229,8 @@ mod tests {
             ("http://2130706434/", true),
             ("http://167772161/", false),
             ("http://[::ffff:10.0.0.1]/", false),
-            ("https://127.0.0.1/", false),
+            ("https://127.0.0.1/", true),
+            ("https://10.0.0.8/", false),
             ("http://", false),
         ] {
             let checked = guarded.check_url(url);
