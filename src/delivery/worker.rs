@@ -31,7 +31,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 const RENEW_AFTER: Duration = Duration::from_secs(1);
 
 /// Time that a delivery may be in flight before the next one begins beside it.
-const NEXT_BEGINS_AFTER: Duration = Duration::from_millis(500);
+const NEXT_BEGINS_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum number of deliveries in flight to one webhook.
 const MAX_IN_FLIGHT: usize = 16;

@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Starts a server on this database whose retries are fast.
-fn server_on(database: &PrivatePostgres) -> Latchkey {
-    let options = ["--port", "0", "--webhook-retry-scale", "0.001", "--webhook-timeout", "PT0.3S"];
-    Latchkey::await_ready(command(&options).env("DATABASE_URL", database.url()))
+/// Starts a server on this database with further options.
+fn server_on(database: &PrivatePostgres, options: &[&str]) -> Latchkey {
+    Latchkey::await_ready(command(&["--port", "0"]).args(options).env("DATABASE_URL", database.url()))
 }
+
+/// Options for a short timeout and fast retries.
+const IMPATIENT: [&str; 4] = ["--webhook-retry-scale", "0.001", "--webhook-timeout", "PT0.3S"];
 
 /// A workspace with a held clock and a webhook.
 struct Workspace {
@@ -71,7 +73,7 @@ impl Workspace {
 fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
     let folder = folder();
     let database = postgres_in(folder.path());
-    let mut latchkey = server_on(&database);
+    let mut latchkey = server_on(&database, &IMPATIENT);
     wait_for(async {
         let pool = PgPoolOptions::new().max_connections(4).connect(&database.url()).await.unwrap();
         let is_down = Arc::new(AtomicBool::new(false));
@@ -115,12 +117,12 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
         receiver.wait_for(500).await;
         latchkey.kill();
         is_down.store(true, Ordering::SeqCst);
-        latchkey = server_on(&database);
+        latchkey = server_on(&database, &IMPATIENT);
         workspace.create_codes(&latchkey, 40).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved.clone()).await["ok"], true);
         latchkey.kill();
         is_down.store(false, Ordering::SeqCst);
-        latchkey = server_on(&database);
+        latchkey = server_on(&database, &IMPATIENT);
         workspace.create_codes(&latchkey, 25).await;
         assert_eq!(workspace.post(&latchkey, "/_emulator/clock/advance", moved).await["ok"], true);
         let events: BTreeSet<String> = workspace.events(&latchkey).await.into_iter().collect();
@@ -149,7 +151,7 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
 fn several_servers_on_one_database_deliver_each_event_once_and_in_order() {
     let folder = folder();
     let database = postgres_in(folder.path());
-    let servers = [server_on(&database), server_on(&database)];
+    let servers = [server_on(&database, &[]), server_on(&database, &[])];
     wait_for(async {
         let receiver = Receiver::start().await;
         let workspace = Workspace::create(&servers[0], 20, &receiver.url).await;
@@ -172,7 +174,7 @@ fn several_servers_on_one_database_deliver_each_event_once_and_in_order() {
 fn server_that_stops_records_its_deliveries_and_another_continues() {
     let folder = folder();
     let database = postgres_in(folder.path());
-    let mut first = server_on(&database);
+    let mut first = server_on(&database, &[]);
     wait_for(async {
         let receiver = Receiver::answering(|_, count| match count {
             100 => Answer::Silence(Duration::from_secs(1)),
@@ -186,7 +188,7 @@ fn server_that_stops_records_its_deliveries_and_another_continues() {
         first.signal(Signal::TERM);
         assert!(first.wait_for_exit().success());
         assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
-        let second = server_on(&database);
+        let second = server_on(&database, &[]);
         let waited = workspace.post(&second, "/_emulator/webhook_deliveries/wait", json!({})).await;
         assert_eq!(waited["outstanding"], 0);
         let sent: Vec<String> = receiver.received().iter().map(Received::event_id).collect();
