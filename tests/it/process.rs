@@ -174,6 +174,8 @@ fn failed_start(command: &mut Command) -> String {
 }
 
 fn client() -> reqwest::Client {
+    // A client needs it even for http URLs. Another test may have installed it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 

@@ -78,11 +78,13 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
         let pool = PgPoolOptions::new().max_connections(4).connect(&database.url()).await.unwrap();
         let is_down = Arc::new(AtomicBool::new(false));
         let accepted: Arc<Mutex<BTreeMap<String, usize>>> = Arc::default();
-        let early = Arc::new(AtomicUsize::new(0));
-        let (answering, down, counting, to_check) = (
+        let (early, unchecked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (answering, down, counting, queued, checked, to_check) = (
             Arc::clone(&accepted),
             Arc::clone(&is_down),
             Arc::clone(&early),
+            Arc::clone(&unchecked),
+            Arc::clone(&unchecked),
             tokio::sync::mpsc::unbounded_channel::<String>(),
         );
         let (check, mut checks) = to_check;
@@ -93,10 +95,12 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
                 let found = "select count(*) from event where event_id = $1::text::uuid";
                 let found: i64 = sqlx::query_scalar(found).bind(event_id).fetch_one(&pool).await.unwrap();
                 counting.fetch_add(usize::from(found == 0), Ordering::SeqCst);
+                checked.fetch_sub(1, Ordering::SeqCst);
             }
         });
         let receiver = Receiver::answering(move |received, count| {
             let event_id = received.event_id();
+            queued.fetch_add(1, Ordering::SeqCst);
             check.send(event_id.clone()).unwrap();
             match count % 400 {
                 _ if down.load(Ordering::SeqCst) => Answer::Reset,
@@ -139,6 +143,10 @@ fn events_survive_kills_and_a_receiver_that_fails_hangs_and_resets() {
         assert_eq!(accepted.lock().unwrap().keys().cloned().collect::<BTreeSet<_>>(), events);
         drop(receiver);
         drop(latchkey);
+        while unchecked.load(Ordering::SeqCst) > 0 {
+            assert!(!checking.is_finished(), "the look-ups ended early");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         checking.abort();
         assert_eq!(early.load(Ordering::SeqCst), 0, "an event was sent that was not committed");
         // Deliveries are repeated only where a kill lost their result.
