@@ -182,8 +182,8 @@ pub struct Settings {
     #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true)]
     pub admin_token: Option<String>,
 
-    /// Secret of at least 16 characters with which console sessions are signed: JSON Web Tokens (HS256) whose `sub` is a
-    /// `person_id`. Default: there are no console sessions.
+    /// Secret of at least 16 characters with which console sessions are signed: JSON Web Tokens (HS256) whose `sub` is
+    /// a `person_id`. Default: there are no console sessions.
     #[arg(long, env = "LATCHKEY_CONSOLE_SESSION_SECRET", hide_env_values = true, value_parser = console_session_secret)]
     pub console_session_secret: Option<String>,
 

@@ -156,7 +156,7 @@ pub enum Error {
     DeviceTypeNotSupported {
         /// Seam's `device_type`.
         device_type: &'static str,
-        /// Why not.
+        /// Reason, as the rest of the sentence.
         reason: &'static str,
     },
     /// More requests wait on one lock than it can store.
@@ -167,7 +167,7 @@ pub enum Error {
         /// Maximum number of waiting requests.
         limit: usize,
     },
-    /// The brand of the device does not allow to simulate this; its `device_type`, and the thing to simulate.
+    /// The brand of the device does not have this simulation.
     #[error(
         "Device type \"{device_type}\" is not supported for simulating {simulated}. POST /_emulator/devices/update \
          changes devices of every type."

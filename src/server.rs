@@ -29,8 +29,8 @@ use tower_http::classify::ServerErrorsFailureClass;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use tower_http::trace::TraceLayer;
 
-/// Paths that are served although they are not in the contract. Seam serves them too, without documenting them. The
-/// page of a connect webview is another one, with responses in HTML.
+/// Paths with JSON responses that are served although they are not in the contract. Seam serves them too, without
+/// documenting them. The page of a connect webview is not in the contract either; its responses are HTML.
 pub const OUTSIDE_THE_CONTRACT: &[&str] = &["/health", "/health/get_health", "/openapi.json"];
 
 /// Returns the router of the whole server.

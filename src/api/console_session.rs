@@ -29,7 +29,7 @@ pub(super) fn person_of(secret: &str, token: &str, machine_now: Timestamp) -> Op
     let (header, claims) = signed.split_once('.')?;
     let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).ok();
     let header: Header = serde_json::from_slice(&decode(header)?).ok()?;
-    // No other algorithm, above all not `none`.
+    // All other algorithms are rejected, `none` in particular.
     if header.alg != "HS256" {
         return None;
     }

@@ -22,6 +22,9 @@ const MAX_READ: usize = 64 * 1024;
 /// Maximum number of bytes of a response body in the log.
 const MAX_LOGGED_BODY: usize = 1024;
 
+/// Time to read the body of a successful response, for the log.
+const BODY_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Time after which an unused connection is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -90,7 +93,7 @@ impl AttemptError {
     }
 }
 
-/// What is sent in one attempt.
+/// Request of one attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) url: String,
@@ -112,7 +115,7 @@ impl Client {
     /// Creates the client from the settings.
     ///
     /// # Errors
-    /// Those of reqwest.
+    /// The errors of reqwest.
     pub(super) fn new(settings: &Settings) -> reqwest::Result<Self> {
         let allowed_hosts: Arc<[String]> = settings.webhook_hosts.clone().into();
         // Cryptography of https URLs, for the whole process. It may be installed already, by another client.
@@ -152,7 +155,7 @@ impl Client {
         (Attempt { attempted_at, duration_ms, response_status, response_body: body, error }, verdict)
     }
 
-    /// Sends a message, and returns the status and the begin of the body of the response.
+    /// Sends a message, and returns the status and the beginning of the body of the response.
     async fn exchange(&self, message: Message) -> Result<(StatusCode, String), AttemptError> {
         let url = self.check_url(&message.url)?;
         let headers = signature::sign(&message.secret, &message.message_id, machine_now(), &message.body)
@@ -167,6 +170,11 @@ impl Client {
             .body(message.body);
         let response = request.send().await.map_err(|error| AttemptError::of(&error))?;
         let status = response.status();
+        if status.is_success() {
+            // The receiver has accepted the event, whatever becomes of the body.
+            let body = tokio::time::timeout(BODY_TIMEOUT, read(response)).await;
+            return Ok((status, body.ok().and_then(Result::ok).unwrap_or_default()));
+        }
         let body = read(response).await.map_err(|error| AttemptError::of(&error))?;
         Ok((status, body))
     }
@@ -187,7 +195,7 @@ impl Client {
     }
 }
 
-/// Reads a body, and returns its begin as a text that the database can store.
+/// Reads a body, and returns its beginning as a text that the database can store.
 async fn read(mut response: Response) -> reqwest::Result<String> {
     let mut begin = Vec::new();
     let mut length = 0;

@@ -32,13 +32,13 @@ const MAX_WORKERS: usize = 256;
 /// Maximum number of further deliveries in flight, of all workers together.
 const MAX_MORE_IN_FLIGHT: usize = 256;
 
-/// Maximum number of webhooks per look for due deliveries.
+/// Maximum number of webhooks that one search for due deliveries returns.
 const MAX_PLANNED: i64 = 10_000;
 
-/// Minimum time between two looks for due deliveries.
+/// Minimum time between two searches for due deliveries.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Maximum time between two looks, which is also the maximum delay until events of another process are found.
+/// Maximum time between two searches, which is also the maximum delay until events of another process are found.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits that the workers of this process share.
@@ -63,7 +63,7 @@ impl WorkerLimits {
 /// A running worker.
 struct Running {
     task: Id,
-    /// Tells the worker that deliveries may be due.
+    /// Wakes the worker, because deliveries may be due.
     woken: Arc<Notify>,
 }
 
@@ -75,7 +75,7 @@ struct Workers {
     process_id: Uuid,
     tasks: JoinSet<()>,
     by_webhook: HashMap<Uuid, Running>,
-    /// Id of the webhook after which the next look begins.
+    /// Id of the webhook after which the next search begins.
     behind: Uuid,
 }
 
@@ -107,7 +107,7 @@ pub async fn run(app: App) {
             tracing::error!(%error, "due deliveries to webhooks could not be read; retrying");
             MAX_INTERVAL
         });
-        // With very many webhooks a look takes longer: at least half of the time is left for others.
+        // With very many webhooks a search takes longer. The pause of the same length limits the load on the database.
         tokio::time::sleep(MIN_INTERVAL.max(begun.elapsed())).await;
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
@@ -144,7 +144,7 @@ impl Workers {
         let free = MAX_WORKERS.saturating_sub(self.by_webhook.len());
         self.limits.has_waiting.store(new.len() > free, Ordering::Relaxed);
         if new.len() > free {
-            // Not always the same ones: some may be leased by other processes.
+            // Selects other webhooks each time, because other processes may hold the leases of some.
             let middle = usize::try_from(now.timestamp_millis()).unwrap_or_default() % new.len();
             new.rotate_left(middle);
             new.truncate(free);

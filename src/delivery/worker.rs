@@ -1,7 +1,7 @@
 //! Worker: sends the deliveries of one webhook while this process holds its lease.
 //!
 //! Deliveries are sent one after the other, in the order of their events. A delivery that takes long does not hold up
-//! the others: after [`NEXT_BEGINS_AFTER`] the next one begins beside it. Results are recorded in batches, together
+//! the others: after [`NEXT_BEGINS_AFTER`] the next one begins too. Results are recorded in batches, together
 //! with the renewal of the lease. If the process dies, deliveries whose results were not recorded are sent again.
 
 use super::WorkerLimits;
@@ -30,7 +30,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// Time after which a lease is renewed.
 const RENEW_AFTER: Duration = Duration::from_secs(1);
 
-/// Time that a delivery may be in flight before the next one begins beside it.
+/// Time that a delivery may be in flight before the next one begins too.
 const NEXT_BEGINS_AFTER: Duration = Duration::from_secs(1);
 
 /// Maximum number of deliveries in flight to one webhook.
@@ -214,7 +214,7 @@ impl Worker {
         self.paused_until > Instant::now()
     }
 
-    /// Returns the time until something is to be done.
+    /// Returns the time until the next action of the worker.
     fn wait(&self) -> Duration {
         if self.is_paused() {
             return self.paused_until.saturating_duration_since(Instant::now());
@@ -295,7 +295,7 @@ impl Worker {
         })
     }
 
-    /// Returns what is to be sent, or the reason why nothing is sent.
+    /// Returns the message of a delivery, or the reason why nothing is sent.
     fn message(&self, delivery: &DueDelivery) -> Result<Message, String> {
         if let Some(disabled_at) = self.webhook.disabled_at {
             return Err(format!(
@@ -404,7 +404,7 @@ fn result(finished: &Finished, machine_now: Timestamp, scale: f64) -> AttemptRes
     }
 }
 
-/// Returns what these results mean for the webhook itself. An attempt that was not made means nothing.
+/// Returns the summary of these results for the state of the webhook. Attempts that were not made are ignored.
 fn health(finished: &[Finished], results: &[AttemptResult]) -> Health {
     let mut health = Health::default();
     for (finished, result) in finished.iter().zip(results) {

@@ -93,7 +93,9 @@ pub(crate) fn event_of(
         "action_type": attempt.action_type,
         "status": if is_success { "success" } else { "error" },
     });
-    Some(NewEvent { payload: Some(payload), ..NewEvent::of_device(locked, event_type, at, machine_now) })
+    // Seam's events of action attempts have no metadata.
+    let event = NewEvent::of_device(locked, event_type, at, machine_now);
+    Some(NewEvent { payload: Some(payload), metadata: Map::new(), ..event })
 }
 
 /// Returns the error of a request to a device that cannot be reached; `None`: it can be reached. Its `type` is the

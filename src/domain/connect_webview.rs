@@ -106,7 +106,7 @@ impl ConnectWebview {
         self.settings.accepted_providers.names.iter().any(|name| name == provider)
     }
 
-    /// Returns the URL to which the user is sent after the login; `None`: the page itself says that it is done. The
+    /// Returns the URL to which the user is sent after the login; `None`: the page itself shows the result. The
     /// query names the webview and, after a login that succeeded, the account.
     pub fn redirect_url(&self) -> Option<String> {
         let WebviewSettings { custom_redirect_url, custom_redirect_failure_url, .. } = &self.settings;

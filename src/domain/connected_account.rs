@@ -19,7 +19,7 @@ pub struct ConnectedAccount {
     pub connected_account_id: Uuid,
     /// Seam's name for the manufacturer.
     pub provider: String,
-    /// Email address or user name by which the provider knows the user.
+    /// Email address or user name that identifies the user at the provider.
     pub user_identifier: String,
     /// Name that a client gave the account; `None`: the user identifier.
     pub display_name: Option<String>,

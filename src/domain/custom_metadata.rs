@@ -59,15 +59,15 @@ pub(crate) fn apply(stored: &mut Map<String, Value>, changes: Map<String, Value>
 /// Returns the custom metadata of a new object.
 ///
 /// # Errors
-/// Those of [`apply`].
+/// The errors of [`apply`].
 pub(crate) fn new(given: Option<Map<String, Value>>) -> Result<Map<String, Value>> {
     let mut metadata = Map::new();
     apply(&mut metadata, given.unwrap_or_default())?;
     Ok(metadata)
 }
 
-/// Checks the filter `custom_metadata_has`. Its keys have no period, because a key with one could not be told from a
-/// nested key in a query.
+/// Checks the filter `custom_metadata_has`. Its keys have no period, because a query could not distinguish
+/// a key with one from a nested key.
 ///
 /// # Errors
 /// `invalid_input` for the parameter `custom_metadata_has`.

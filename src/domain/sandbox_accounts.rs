@@ -7,7 +7,7 @@
 use super::connected_account::AUTOMATIC_USER;
 use super::device::brands::{self, Brand};
 
-/// Second factor of all providers that ask for one.
+/// Code of the second factor, for all providers that require one.
 pub(crate) const TWO_FACTOR_CODE: &str = "123456";
 
 /// Password of all accounts.
@@ -29,7 +29,6 @@ pub(crate) enum Accepted {
 pub(crate) struct Field {
     /// Name in the form.
     pub(crate) name: &'static str,
-    /// Label for the user.
     pub(crate) label: &'static str,
     /// True if the value is not shown.
     pub(crate) is_secret: bool,
@@ -45,18 +44,18 @@ pub(crate) struct SandboxProvider {
     pub(crate) device_type: &'static str,
     /// Fields of the form. The value of the first one identifies the user.
     pub(crate) fields: &'static [Field],
-    /// True if a code is asked for after the password.
+    /// True if the login also needs [`TWO_FACTOR_CODE`].
     pub(crate) has_two_factor: bool,
     /// Names of the devices of an account.
     pub(crate) devices: &'static [&'static str],
-    /// Categories of providers, besides `stable`, which all have.
+    /// Categories in addition to [`STABLE`], which all providers have.
     pub(crate) categories: &'static [&'static str],
 }
 
 /// Result of a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Login {
-    /// The credentials are right; the user by whom the provider knows the account.
+    /// The credentials are right. The user identifier becomes that of the account.
     Accepted { user_identifier: String },
     /// The credentials are right, and the code of the second factor is missing.
     NeedsTwoFactorCode,
@@ -280,8 +279,8 @@ impl SandboxProvider {
         self.brand().map_or(self.name, |brand| brand.display_name)
     }
 
-    /// Decides about a login. `value` returns the value of a field of the form, and `two_factor_code` is the code of
-    /// the second factor, if the form had one.
+    /// Checks the credentials of a login. `value` returns the value of a field of the form. `two_factor_code` is the
+    /// code of the second factor, if the form had one.
     pub(crate) fn login<'v>(&self, value: impl Fn(&str) -> Option<&'v str>, two_factor_code: Option<&str>) -> Login {
         let is_right = |field: &Field| value(field.name).is_some_and(|value| field.accepts(value));
         if !self.fields.iter().all(is_right) {

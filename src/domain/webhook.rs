@@ -1,4 +1,4 @@
-//! Webhooks: which events they receive, where they may be sent to, and when a delivery is tried again.
+//! Webhooks: their event types, the hosts that deliveries may be sent to, and the retries of failed deliveries.
 
 use crate::clock::{Timestamp, iso};
 use crate::ids::Ids;
@@ -22,7 +22,7 @@ pub(crate) const ALL_TYPES: &str = "*";
 /// come before all retries, in the order of their events.
 pub(crate) const DUE_AT_ONCE: Timestamp = DateTime::UNIX_EPOCH;
 
-/// Number of attempts that the log of a delivery keeps.
+/// Maximum number of attempts in the log of a delivery; the oldest are removed.
 pub(crate) const MAX_LOGGED_ATTEMPTS: i32 = 20;
 
 /// Delays between a failed attempt and the next one, as Seam documents them. The first attempt is made at once.
@@ -71,7 +71,7 @@ pub(crate) struct Attempt {
     pub(crate) duration_ms: i64,
     /// HTTP status of the response; `None`: there was no response.
     pub(crate) response_status: Option<u16>,
-    /// Begin of the response body.
+    /// Beginning of the response body.
     pub(crate) response_body: Option<String>,
     /// Reason why the attempt failed; `None`: it was successful.
     pub(crate) error: Option<String>,

@@ -19,7 +19,7 @@ pub struct Workspace {
     pub is_sandbox: bool,
     /// Name that connect webviews show; `None`: the name of the workspace.
     pub connect_partner_name: Option<String>,
-    /// Look of connect webviews; members that are not set are missing.
+    /// Appearance of connect webviews; members that are not set are missing.
     pub connect_webview_customization: Map<String, Value>,
     pub is_suspended: bool,
     /// True if the publishable key can create client sessions.

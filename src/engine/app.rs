@@ -45,7 +45,7 @@ pub struct Shared {
     pub contract: Contract,
     /// Contract of the control plane.
     pub control_contract: Contract,
-    /// Cache of workspaces by token.
+    /// Cache of callers by credential.
     pub workspaces: WorkspaceCache,
     /// Requests that create access codes, batched by workspace.
     pub creates: Arc<Batcher<Uuid, CreateCommand, Result<Vec<Created>>>>,

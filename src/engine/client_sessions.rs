@@ -38,7 +38,7 @@ pub(crate) enum WhenSessionExists {
     Return,
 }
 
-/// Session that a request names. At least one of both is set.
+/// Session that a request names. At least one of the two is set.
 #[derive(Debug, Default)]
 pub(crate) struct SessionReference {
     pub client_session_id: Option<Uuid>,

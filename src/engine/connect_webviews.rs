@@ -19,8 +19,8 @@ use crate::postgres::Transaction;
 use crate::store::{accounts, client_sessions, connect_webviews, devices, workspaces};
 use uuid::Uuid;
 
-/// Creates a webview, on which nobody has logged in yet. The client session that creates it, if any, is granted the
-/// webview, and by it the account of its login.
+/// Creates a webview. The client session that creates it, if any, gets access to the webview, and so to the account of
+/// its login.
 pub(crate) async fn create(
     app: &App,
     workspace_id: Uuid,
@@ -60,11 +60,16 @@ pub(crate) async fn create(
 /// [`Error::NotFound`] of [`Resource::ConnectWebview`] if the workspace has no such webview, or the caller may not see
 /// it.
 pub async fn delete(app: &App, visibility: &Visibility, connect_webview_id: Uuid) -> Result<()> {
-    let mut tx = locked_workspace::begin(app, visibility.workspace_id).await?;
+    let workspace_id = visibility.workspace_id;
+    let mut tx = locked_workspace::begin(app, workspace_id).await?;
+    // Client sessions keep the access to the account.
+    client_sessions::replace_webview(&mut tx, workspace_id, connect_webview_id).await?;
     if !connect_webviews::delete(&mut tx, visibility, connect_webview_id).await? {
         return Err(Error::NotFound(Resource::ConnectWebview));
     }
-    tx.commit().await
+    tx.commit().await?;
+    app.workspaces.forget(workspace_id);
+    Ok(())
 }
 
 /// Result of a login at a webview.
@@ -76,7 +81,7 @@ pub(crate) enum LoginOutcome {
     NeedsTwoFactorCode,
     /// The credentials are wrong.
     Failed(ConnectWebview),
-    /// Somebody has logged in at this webview before. Nothing was changed.
+    /// A user has already logged in at this webview. Nothing was changed.
     WasAuthorized(ConnectWebview),
 }
 
@@ -203,6 +208,17 @@ async fn new_devices(
     (0..).zip(provider.devices).map(device).collect()
 }
 
+/// Returns the changes of an account whose user logs in again at a webview with these settings.
+fn update_of(settings: &WebviewSettings) -> AccountUpdate {
+    AccountUpdate {
+        display_name: None,
+        customer_key: settings.customer_key.clone(),
+        custom_metadata: Some(settings.custom_metadata.clone()),
+        automatically_manage_new_devices: Some(settings.automatically_manage_new_devices),
+        accepted_capabilities: Some(settings.accepted_capabilities.clone()),
+    }
+}
+
 /// Connects an account again, and gives it the metadata of the webview. If it was connected all the time, only the
 /// login is recorded.
 async fn reconnect(tx: Transaction, webview: &mut ConnectWebview, account: ConnectedAccount) -> Result<UnitOfWork> {
@@ -213,14 +229,13 @@ async fn reconnect(tx: Transaction, webview: &mut ConnectWebview, account: Conne
         None => (UnitOfWork::begin_in(tx, &visibility, Scope::Devices(&[])).await?, false),
     };
     let settings = &webview.settings;
-    let update = AccountUpdate {
-        display_name: None,
-        customer_key: settings.customer_key.clone(),
-        custom_metadata: Some(settings.custom_metadata.clone()),
-        automatically_manage_new_devices: Some(settings.automatically_manage_new_devices),
-        accepted_capabilities: Some(settings.accepted_capabilities.clone()),
-    };
-    update.apply(&mut account)?;
+    let update = update_of(settings);
+    // The metadata of the webview is left out if the account would have too much.
+    let mut updated = account.clone();
+    match update.apply(&mut updated) {
+        Ok(()) => account = updated,
+        Err(_) => AccountUpdate { custom_metadata: None, ..update_of(settings) }.apply(&mut account)?,
+    }
     work.codes.devices.iter_mut().for_each(|locked| locked.account = account.fields());
     let login = event_type::ACCOUNT_SUCCESSFUL_LOGIN;
     connectivity::record_of_account(&mut work, &mut account, login, Some(webview.connect_webview_id), None);

@@ -67,8 +67,8 @@ impl AccountUpdate {
     }
 }
 
-/// Reads the state of an account at its manufacturer. Latchkey's manufacturers report each change at once, so that only
-/// the steps of its codes that are due are left to do.
+/// Synchronizes an account with its manufacturer. The stored state is always up to date, except for the due steps of
+/// the codes on its devices, which this runs.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the account.
@@ -80,22 +80,22 @@ pub async fn sync(app: &App, visibility: &Visibility, connected_account_id: Uuid
     Ok(())
 }
 
-/// Deletes an account with its devices and their codes. Events and action attempts stay. At the manufacturer, and so in
-/// the memory of the real locks, nothing would change.
+/// Deletes an account with its devices and their codes. Events and action attempts stay. The memory of
+/// real locks would not change.
 ///
 /// # Errors
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the account.
 pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uuid) -> Result<()> {
     let workspace_id = visibility.workspace_id;
     let mut tx = app.pool.begin(workspace_id).await?;
-    // No device is added to the account meanwhile.
+    // While the workspace is locked, no device is added to the account.
     workspaces::lock(&mut tx, workspace_id).await?;
     let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
     let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
     let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
     let payload = Some(json!({ "connected_account_type": account.provider }));
     connectivity::record_of_account(&mut work, &mut account, event_type::ACCOUNT_DELETED, None, payload);
-    managed_devices::delete_all(&mut work)?;
+    managed_devices::delete_all(&mut work).await?;
     account.deleted_at = Some(work.now);
     accounts::update(&mut work.tx, workspace_id, account).await?;
     work.finish(app).await?;

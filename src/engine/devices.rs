@@ -61,9 +61,9 @@ pub(crate) struct DeviceUpdate {
     pub removed: Option<bool>,
     /// True if the subscription that the device needs is expired.
     pub subscription_expired: Option<bool>,
-    /// True if somebody tampers with the device now.
+    /// True to report that somebody is tampering with the device.
     pub tampered: bool,
-    /// True if the doorbell rings now.
+    /// True to report that the doorbell is ringing.
     pub doorbell_rang: bool,
     pub is_managed: Option<bool>,
     pub custom_metadata: Option<Map<String, Value>>,

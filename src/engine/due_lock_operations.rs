@@ -1,6 +1,7 @@
 //! Performs the operations of locks that are due: delayed requests to lock or unlock the door, and automatic locks.
 
 use crate::clock::Timestamp;
+use crate::compute;
 use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::action_attempt::NewActionAttempt;
 use crate::domain::bolt;
@@ -12,8 +13,16 @@ use crate::domain::simulation::Steps;
 use crate::error::Result;
 use crate::store::faults;
 use sqlx::PgConnection;
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
 use uuid::Uuid;
+
+/// Number of waiting operations from which performing them counts as a long computation.
+const FEW_OPERATIONS: usize = 500;
+
+/// Entry of the queue: instant of the next operation of a device, ordinal of the device, and its index. `Reverse`, because
+/// a [`BinaryHeap`] returns its greatest element first.
+type Due = Reverse<(Timestamp, i32, usize)>;
 
 /// Result of performing the due operations of locks.
 #[derive(Debug, Default)]
@@ -24,31 +33,47 @@ pub(crate) struct DueOperations {
     pub resolved_attempts: Vec<NewActionAttempt>,
 }
 
-/// Performs the operations that are due by the instant that `until` returns for the device, each at its own instant.
+/// Performs the operations that are due by the instant that `until` returns for the device, each at its own instant, and
+/// of several at one instant in the order in which their devices were created. At most `max_steps`; the others stay due.
 /// Executes no SQL statement, unless an automatic lock is due in a workspace with faults.
 pub(crate) async fn perform(
     tx: &mut PgConnection,
     devices: &mut [LockedDevice],
     until: impl Fn(&LockedDevice) -> Timestamp,
     machine_now: Timestamp,
+    max_steps: u64,
 ) -> Result<DueOperations> {
-    let is_due = |locked: &LockedDevice| locked.device.next_lock_operation_at().is_some_and(|due| due <= until(locked));
+    let next = |locked: &LockedDevice| locked.device.next_lock_operation_at().filter(|due_at| *due_at <= until(locked));
+    let due = devices
+        .iter()
+        .enumerate()
+        .filter_map(|(index, locked)| Some(Reverse((next(locked)?, locked.device.ordinal, index))));
+    let mut queue: BinaryHeap<Due> = due.collect();
     let mut done = DueOperations::default();
-    if !devices.iter().any(is_due) {
+    if queue.is_empty() {
         return Ok(done);
     }
     let with_faults: BTreeSet<Uuid> = devices
         .iter()
-        .filter(|locked| locked.settings.has_faults && is_due(locked) && starts_auto_lock(locked))
+        .filter(|locked| locked.settings.has_faults && next(locked).is_some() && starts_auto_lock(locked))
         .map(|locked| locked.device.workspace_id)
         .collect();
     let mut faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };
-    for locked in devices {
-        let until = until(locked);
-        while let Some(operation) = locked.device.take_due_lock_operation(until) {
-            perform_one(locked, &mut faults, (operation.due_at, operation.action), machine_now, &mut done);
+    let waiting: usize = devices.iter().map(|locked| locked.device.lock_operations.len()).sum();
+    compute::sized(waiting > FEW_OPERATIONS, || {
+        while let Some(Reverse((due_at, ordinal, index))) = queue.pop() {
+            if done.steps.taken >= max_steps {
+                done.steps.has_reached_limit = true;
+                return;
+            }
+            let Some(locked) = devices.get_mut(index) else { continue };
+            if let Some(operation) = locked.device.take_due_lock_operation(due_at) {
+                perform_one(locked, &mut faults, (operation.due_at, operation.action), machine_now, &mut done);
+            }
+            queue.extend(next(locked).map(|due_at| Reverse((due_at, ordinal, index))));
         }
-    }
+    })
+    .await;
     faults::save(tx, &faults).await?;
     Ok(done)
 }

@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::unit_of_work::{Scope, UnitOfWork};
-use crate::clock::{Timestamp, duration_from_iso};
+use crate::clock::{MAX_TIMESTAMP, Timestamp, duration_from_iso};
 use crate::domain::access_code::lifecycle::FaultOutcome;
 use crate::domain::action_attempt::{NewActionAttempt, action_type};
 use crate::domain::bolt;
@@ -47,8 +47,8 @@ impl Door {
     }
 }
 
-/// Locks or unlocks the door and returns the action attempt. It is resolved, unless a fault delays it or keeps it from
-/// ending. It fails if the device is unreachable.
+/// Locks or unlocks the door and returns the action attempt. It is resolved, unless a fault delays it or
+/// leaves it pending. It fails if the device is unreachable.
 ///
 /// # Errors
 /// [`Error::NotFound`] of the device; [`Error::DeviceTypeNotSupported`] if it cannot be controlled remotely;
@@ -106,8 +106,9 @@ fn delayed(
     if device.lock_operations.len() >= MAX_LOCK_OPERATIONS {
         return Err(Error::TooManyLockOperations { device_id, limit: MAX_LOCK_OPERATIONS });
     }
-    // A delay that ends after the end of time never ends.
+    // If the due time is out of range, the operation is never due.
     let due_at = duration_from_iso(delay).and_then(|delay| requested.created_at.checked_add_signed(delay));
+    let due_at = due_at.filter(|due_at| *due_at <= MAX_TIMESTAMP);
     let action = door.action(requested);
     device.lock_operations.extend(due_at.map(|due_at| LockOperation { due_at, action }));
     Ok(bolt::pending(device, (door.action_type(), requested)))

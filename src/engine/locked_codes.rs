@@ -164,7 +164,7 @@ impl LockedCodes {
     }
 
     /// Performs the operations of the locks that are due by the instant that `until` returns for the device, and runs
-    /// the phases one after the other. Each takes all steps that are due by that instant, but at most `max_steps` steps.
+    /// the phases one after the other. Each phase takes the steps that are due by that instant, at most `max_steps`.
     ///
     /// Executes no SQL statement if nothing is due.
     pub async fn run(
@@ -174,7 +174,9 @@ impl LockedCodes {
         until: impl Fn(&LockedDevice) -> Timestamp,
         (stop_when, max_steps): (StopWhen, u64),
     ) -> Result<Steps> {
-        let operations = due_lock_operations::perform(tx, &mut self.devices, &until, self.machine_now).await?;
+        let operations =
+            due_lock_operations::perform(tx, &mut self.devices, &until, self.machine_now, max_steps).await?;
+        let max_steps = max_steps.saturating_sub(operations.steps.taken);
         let start = self.recorder.events.len();
         let mut steps = self.run_codes(tx, phases, &until, (stop_when, max_steps)).await?;
         if let Some(last) = operations.steps.last

@@ -7,6 +7,7 @@ use crate::domain::caller::Visibility;
 use crate::domain::device::health::BackupPool;
 use crate::domain::event::{NewEvent, event_type, payload};
 use crate::error::Result;
+use crate::store::action_attempts;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -64,7 +65,7 @@ pub(crate) fn set_managed(work: &mut UnitOfWork, device_id: Uuid, is_managed: bo
 pub(crate) async fn delete(app: &App, visibility: &Visibility, device_id: Uuid) -> Result<()> {
     let mut work = UnitOfWork::begin(app, visibility, Scope::Devices(&[device_id])).await?;
     work.codes.device(device_id)?;
-    delete_all(&mut work)?;
+    delete_all(&mut work).await?;
     work.finish(app).await?;
     Ok(())
 }
@@ -74,8 +75,11 @@ pub(crate) async fn delete(app: &App, visibility: &Visibility, device_id: Uuid) 
 ///
 /// # Errors
 /// [`Error::Internal`](crate::error::Error::Internal) for a code that is not locked.
-pub(crate) fn delete_all(work: &mut UnitOfWork) -> Result<()> {
+pub(crate) async fn delete_all(work: &mut UnitOfWork) -> Result<()> {
     let (now, machine_now) = (work.now, work.machine_now);
+    let error = json!({ "type": "device_deleted", "message": "The device was deleted." });
+    let device_ids = work.codes.device_ids();
+    action_attempts::fail_pending(&mut work.tx, work.visibility.workspace_id, &device_ids, now, error).await?;
     let mut devices: Vec<(i32, Uuid)> =
         work.codes.devices.iter().map(|locked| (locked.device.ordinal, locked.device.device_id)).collect();
     devices.sort_unstable();
@@ -84,6 +88,7 @@ pub(crate) fn delete_all(work: &mut UnitOfWork) -> Result<()> {
         let payload = Some(json!({ "device_name": locked.device.display_name() }));
         let deleted = NewEvent::of_device(locked, event_type::DEVICE_DELETED, now, machine_now);
         locked.device.deleted_at = Some(now);
+        locked.device.lock_operations.clear();
         locked.backups = 0;
         work.codes.recorder.record_event(NewEvent { payload, ..deleted });
         let of_device = work.codes.iter().filter(|code| code.device_id == device_id && code.state.gone_at.is_none());

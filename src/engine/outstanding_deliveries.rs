@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-/// Interval of the look at the database, which also finds what other processes have sent.
+/// Maximum time between two queries. They also find attempts that other processes have recorded.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Minimum time between two looks, while this process records attempts.
+/// Minimum time between two queries, while this process records attempts.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Waits until the first attempt of every delivery of a workspace is recorded, but not longer than `timeout`. Returns

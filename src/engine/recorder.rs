@@ -69,7 +69,7 @@ impl Recorder {
         }
     }
 
-    /// Records the events of a part of the simulation that ran beside others, and orders the events from `start` on by
+    /// Records the events of a part of the simulation that ran separately, and orders the events from `start` on by
     /// their instants. Events that are written already keep their places.
     pub fn record_in_order(&mut self, start: usize, events: Vec<NewEvent>) {
         self.events.extend(events);

@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// workspace then. API keys and personal access tokens stay valid. Client sessions are part of the state.
 ///
 /// # Errors
-/// [`CredentialError::WorkspaceNotSandbox`]; those of [`snapshots::reset`].
+/// [`CredentialError::WorkspaceNotSandbox`]; the errors of [`snapshots::reset`].
 pub(crate) async fn reset_sandbox(app: &App, workspace: &Workspace) -> Result<Uuid> {
     if !workspace.is_sandbox {
         return Err(CredentialError::WorkspaceNotSandbox.into());

@@ -1,8 +1,8 @@
 //! Snapshots of workspaces: created, restored, exported and imported, each in one transaction.
 //!
-//! A snapshot is one JSON document of everything in a workspace except its keys and its person. The tables of a
-//! workspace are listed once, in [`crate::store::snapshots::tables`]. The columns are read from the database, so that a
-//! new column is included without a change of the code.
+//! A snapshot is one JSON document of everything in a workspace except its keys, its person, and the secrets and
+//! deliveries of its webhooks. The tables of a workspace are listed once, in [`crate::store::snapshots::tables`]. The
+//! columns are read from the database, so that a new column is included without a change of the code.
 
 use super::app::App;
 use super::locked_workspace;

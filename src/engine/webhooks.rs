@@ -1,7 +1,7 @@
 //! Creation, change and deletion of webhooks.
 //!
-//! These lock the workspace and all its devices, so that no transaction that records events is between its look for
-//! webhooks and its commit. So every event that is committed after the response obeys the change.
+//! Each of these locks the workspace and all its devices, so that no transaction that records events is between its
+//! query for webhooks and its commit. So the change applies to every event that is committed after the response.
 
 use super::app::App;
 use super::locked_workspace;

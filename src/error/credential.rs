@@ -1,6 +1,6 @@
 //! Errors of credentials other than a plain 401.
 
-/// Error of a client session token or a publishable key.
+/// Error of a client session, of a publishable key, or of the reset of a workspace that is not a sandbox.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum CredentialError {
     /// The value in the header for client session tokens does not have the format of one.

@@ -19,7 +19,7 @@ impl Pool {
     /// value and on another connection, if the connection was lost.
     ///
     /// # Errors
-    /// Those of [`Pool::read`] and of `take`.
+    /// The errors of [`Pool::read`] and of `take`.
     pub async fn fold<'q, T: Send + 'static>(
         &self,
         workspace_id: Uuid,

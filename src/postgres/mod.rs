@@ -253,7 +253,7 @@ impl Pools {
 const BACKGROUND_LIMITS: PoolLimits =
     PoolLimits { connections: 3, wait: Duration::from_mins(1), lock_wait: Duration::from_secs(1) };
 
-/// Limits for the delivery to webhooks, which all webhooks of this process share. No statement of it takes long.
+/// Limits for the delivery to webhooks, which all webhooks of this process share. All statements on this pool are fast.
 const DELIVERY_LIMITS: PoolLimits =
     PoolLimits { connections: 2, wait: Duration::from_secs(10), lock_wait: Duration::from_secs(5) };
 

@@ -252,7 +252,7 @@ pub(crate) async fn insert_automatic(
 pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, account: ConnectedAccount) -> Result<()> {
     let mut query = QueryBuilder::new("");
     ConnectedAccountRow::push_insert(&mut query, [ConnectedAccountRow::of(account, workspace_id)]);
-    query.build().execute(tx).await?;
+    query.build().execute(tx).await.map_err(workspaces::insert_error)?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use crate::domain::rate_limit::RecentAttempts;
 use crate::domain::workspace::WorkspaceSettings;
 use crate::error::Result;
 use crate::postgres::Pool;
+use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{PgConnection, QueryBuilder};
 use std::collections::HashMap;
@@ -108,6 +109,27 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     }
     query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
     Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
+}
+
+/// Ends the pending action attempts of these locked devices that concern no access code, with this error.
+pub(crate) async fn fail_pending(
+    tx: &mut PgConnection,
+    workspace_id: Uuid,
+    device_ids: &[Uuid],
+    now: Timestamp,
+    error: Value,
+) -> Result<()> {
+    sqlx::query(
+        "update action_attempt set resolved_at = $3, outcome = $4
+         where workspace_id = $1 and device_id = any($2) and access_code_id is null and resolved_at is null",
+    )
+    .bind(workspace_id)
+    .bind(device_ids)
+    .bind(now)
+    .bind(Json(StoredOutcome::Error(error)))
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Returns the action attempts of one type on locked devices that count for a rate limit of the workspace. Sends no

@@ -167,7 +167,9 @@ fn push_source(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filter: &
 pub(crate) async fn list(pool: &Pool, workspace_id: Uuid, filter: &Filter<'_>) -> Result<Vec<CountedSession>> {
     let mut query = QueryBuilder::new("select ");
     query.push(ClientSessionRow::COLUMNS).push(", (select count(*) from device d where d.connected_account_id = any(");
-    query.push(VISIBLE_ACCOUNTS).push(") and d.workspace_id is not distinct from s.workspace_id) as device_count");
+    query
+        .push(VISIBLE_ACCOUNTS)
+        .push(") and d.workspace_id is not distinct from s.workspace_id and d.deleted_at is null) as device_count");
     push_source(&mut query, workspace_id, filter);
     let rows: Vec<CountedRow> = query.build_query_as().fetch_all(pool.for_workspace(workspace_id)).await?;
     Ok(rows.into_iter().map(CountedSession::from).collect())
@@ -207,7 +209,6 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(ordinal)
 }
 
-/// Inserts a client session.
 pub(crate) async fn insert(tx: &mut PgConnection, session: &ClientSession) -> Result<()> {
     sqlx::query!(
         "insert into client_session (client_session_id, workspace_id, token, user_identifier_key, customer_key,
@@ -258,6 +259,26 @@ pub(crate) async fn grant_webview(
         "update client_session set connect_webview_ids = array_append(connect_webview_ids, $2)
          where client_session_id = $1",
         client_session_id,
+        connect_webview_id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Replaces a connect webview that is about to be deleted by the account of its login, in the sessions that have access to
+/// it. The workspace must be locked.
+pub(crate) async fn replace_webview(tx: &mut PgConnection, workspace_id: Uuid, connect_webview_id: Uuid) -> Result<()> {
+    sqlx::query!(
+        "update client_session s
+         set connect_webview_ids = array_remove(s.connect_webview_ids, $2),
+             connected_account_ids = s.connected_account_ids || array(
+                 select v.connected_account_id from connect_webview v
+                 where v.connect_webview_id = $2 and v.workspace_id is not distinct from $1
+                   and v.connected_account_id is not null
+                   and not v.connected_account_id = any(s.connected_account_ids))
+         where s.workspace_id = $1 and $2 = any(s.connect_webview_ids)",
+        workspace_id,
         connect_webview_id
     )
     .execute(tx)

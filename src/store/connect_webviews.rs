@@ -196,7 +196,6 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok(made - 1)
 }
 
-/// Inserts a new webview.
 pub(crate) async fn insert(tx: &mut PgConnection, webview: ConnectWebview) -> Result<()> {
     let mut query = QueryBuilder::new("");
     ConnectWebviewRow::push_insert(&mut query, [ConnectWebviewRow::from(webview)]);

@@ -335,6 +335,7 @@ async fn restore(
         sqlx::query(AssertSqlSafe(delete)).bind(removed_ids).execute(&mut *tx).await?;
         reject_ids_of_other_workspaces(tx, workspace_id, table, &document_ids).await?;
     }
+    prepare_rows(tx, workspace_id).await?;
     for (table, rows) in TABLES.iter().zip(&document.tables) {
         put_rows(tx, workspace_id, table, rows, columns).await?;
     }
@@ -343,6 +344,20 @@ async fn restore(
     // Frees the buffers of the long statements.
     tx.shrink_buffers();
     set_due_times(tx, workspace_id).await
+}
+
+/// Prepares the rows that are updated in place. No account of the previous state may have the user of an account in the
+/// document. Wake times are not part of the document, and deleted devices have none.
+async fn prepare_rows(tx: &mut PgConnection, workspace_id: Uuid) -> Result<()> {
+    sqlx::query!(
+        "with a as (update connected_account set deleted_at = created_at
+                    where workspace_id = $1 and deleted_at is null)
+         update device set wake_at = null where workspace_id = $1 and wake_at is not null",
+        workspace_id
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Number of devices whose codes are processed together.
@@ -461,7 +476,11 @@ async fn put_rows(
     let Some(first) = rows.peek() else { return Ok(()) };
     let present_columns = present_columns(table, &serde_json::from_str(first.get())?, columns);
     let (names, Table { name, key, .. }) = (present_columns.join(", "), table);
-    let set: Vec<String> = present_columns.iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    let set = present_columns.iter().map(|column| format!("{column} = excluded.{column}"));
+    // Columns that are newer than the document get their default, as in a row that is inserted.
+    let newer = columns.get(table.name).into_iter().flatten().map(|column| format!("\"{}\"", column.name));
+    let newer = newer.filter(|column| !present_columns.contains(column)).map(|column| format!("{column} = default"));
+    let set: Vec<String> = set.chain(newer).collect();
     let on_conflict = format!("on conflict ({key}) do update set {} where kept.workspace_id = $1", set.join(", "));
     let insert = format!(
         "insert into {name} as kept (workspace_id, {names})

@@ -197,7 +197,7 @@ pub(crate) struct ListedDelivery {
     pub(crate) status: String,
     pub(crate) attempts: i32,
     pub(crate) due_at: Option<Timestamp>,
-    /// When the event was recorded.
+    /// Time at which the event was recorded.
     pub(crate) created_at: Timestamp,
     pub(crate) attempt_log: Json<Vec<Attempt>>,
 }
@@ -231,7 +231,8 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid, filter: Filter) -> Res
 pub(crate) async fn redeliver(tx: &mut PgConnection, workspace_id: Uuid, webhook_delivery_id: Uuid) -> Result<bool> {
     let updated = sqlx::query!(
         "update webhook_delivery
-         set status = 'pending', due_at = $3, failures = 0, redeliveries = redeliveries + 1
+         set status = 'pending', due_at = $3, failures = 0,
+             redeliveries = redeliveries + case when status = 'pending' and due_at = $3 then 0 else 1 end
          where webhook_delivery_id = $1 and workspace_id is not distinct from $2",
         webhook_delivery_id,
         workspace_id,

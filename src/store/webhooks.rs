@@ -22,7 +22,6 @@ pub(crate) async fn next_ordinal(tx: &mut PgConnection, workspace_id: Uuid) -> R
     Ok((row.webhooks_made, row.count))
 }
 
-/// Inserts a webhook.
 pub(crate) async fn insert(tx: &mut PgConnection, workspace_id: Uuid, webhook: &Webhook) -> Result<()> {
     sqlx::query!(
         "insert into webhook (webhook_id, workspace_id, url, event_types, secret, created_at)
@@ -52,7 +51,6 @@ pub(crate) async fn list(pool: &Pool, workspace_id: Uuid) -> Result<Vec<Webhook>
     Ok(webhooks)
 }
 
-/// Returns a webhook of a workspace.
 pub(crate) async fn find(pool: &Pool, workspace_id: Uuid, webhook_id: Uuid) -> Result<Option<Webhook>> {
     let webhook = sqlx::query_as!(
         Webhook,
@@ -107,7 +105,7 @@ pub(crate) async fn delete(tx: &mut PgConnection, workspace_id: Uuid, webhook_id
     )
     .execute(&mut *tx)
     .await?;
-    // Once no webhook is left, writers of events need not look for any.
+    // Without webhooks, transactions that write events skip the query for them.
     sqlx::query(
         "update workspace set has_webhooks = exists (select from webhook where workspace_id = $1)
          where workspace_id = $1",
@@ -188,7 +186,7 @@ pub(crate) async fn lease(
     Ok(leased)
 }
 
-/// Results of several attempts that matter for the webhook itself.
+/// Summary of the results of several attempts, for the state of the webhook.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Health {
     /// True if an attempt was successful.
@@ -209,7 +207,11 @@ pub(crate) struct RenewedWebhook {
 }
 
 /// Renews a lease, and records since when all attempts fail. Locks the row of the webhook. Returns `None` if the
-/// process does not hold the lease, or the webhook was deleted.
+/// process does not hold the lease, or the webhook was deleted. Does not wait for the lock: a restore of the workspace
+/// may hold it for long, and the connection is needed for other webhooks.
+///
+/// # Errors
+/// `Unavailable` if another transaction holds the lock.
 pub(crate) async fn renew_lease(
     tx: &mut PgConnection,
     webhook_id: Uuid,
@@ -219,10 +221,12 @@ pub(crate) async fn renew_lease(
 ) -> Result<Option<RenewedWebhook>> {
     let renewed = sqlx::query_as!(
         RenewedWebhook,
-        "update webhook
+        "with held as (select webhook_id from webhook where webhook_id = $1 and leased_by = $2
+                       for no key update nowait)
+         update webhook
          set leased_until = $3, failing_since = coalesce(case when $4::boolean then null else failing_since end, $5)
-         where webhook_id = $1 and leased_by = $2
-         returning failing_since, disabled_at",
+         from held where webhook.webhook_id = held.webhook_id
+         returning webhook.failing_since, webhook.disabled_at",
         webhook_id,
         process_id,
         until,
@@ -249,7 +253,10 @@ pub(crate) async fn disable(tx: &mut PgConnection, webhook_id: Uuid, machine_now
 /// Gives up a lease, so that another process can acquire it at once.
 pub(crate) async fn release_lease(tx: &mut PgConnection, webhook_id: Uuid, process_id: Uuid) -> Result<()> {
     sqlx::query!(
-        "update webhook set leased_by = null, leased_until = null where webhook_id = $1 and leased_by = $2",
+        "with held as (select webhook_id from webhook where webhook_id = $1 and leased_by = $2
+                       for no key update nowait)
+         update webhook set leased_by = null, leased_until = null
+         from held where webhook.webhook_id = held.webhook_id",
         webhook_id,
         process_id
     )

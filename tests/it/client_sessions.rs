@@ -413,3 +413,50 @@ fn tokens_of_client_sessions_are_not_logged() {
         assert!(log.contains("/client_sessions/list") && !log.contains(&token), "{log}");
     });
 }
+
+#[test]
+fn client_session_sees_its_webview_and_then_the_account_of_the_login() {
+    run(async {
+        let two = TwoAccounts::create().await;
+        let webview = two.post("/connect_webviews/create", json!({})).await.ok()["connect_webview"].clone();
+        let id = json!({ "connect_webview_id": webview["connect_webview_id"] });
+        two.post("/connect_webviews/get", id.clone()).await.ok();
+        let other = create(&two.workspace, json!({ "user_identifier_key": "joe" })).await;
+        let token = other["token"].as_str().unwrap();
+        post_as(token, "/connect_webviews/get", id.clone()).await.error(404, "connect_webview_not_found");
+        let of_workspace = two.workspace.post("/connect_webviews/create", json!({})).await.ok();
+        let hidden = json!({ "connect_webview_id": of_workspace["connect_webview"]["connect_webview_id"] });
+        two.post("/connect_webviews/get", hidden).await.error(404, "connect_webview_not_found");
+        let before = two.devices().await.len();
+        let login = json!({ "connect_webview_id": id["connect_webview_id"], "user_identifier": "jane@example.com" });
+        two.workspace.post("/_emulator/connect_webviews/complete", login).await.ok();
+        let after = two.devices().await;
+        assert!(after.len() > before, "{after:?}");
+        let counted = two.workspace.post("/client_sessions/get", of(&two.session)).await.ok();
+        assert_eq!(counted["client_session"]["device_count"], after.len());
+        // The session keeps the account of a webview that is deleted.
+        two.workspace.post("/connect_webviews/delete", id).await.ok();
+        assert_eq!(two.devices().await, after);
+        two.workspace.post("/devices/delete", json!({ "device_id": after[0] })).await.ok();
+        let counted = two.workspace.post("/client_sessions/get", of(&two.session)).await.ok();
+        assert_eq!(counted["client_session"]["device_count"], after.len() - 1);
+    });
+}
+
+#[test]
+fn client_session_creates_webviews_for_its_own_customer_only() {
+    run(async {
+        let two = TwoAccounts::with(json!({ "customer_key": "house" })).await;
+        let customer_key = async |params: Value| {
+            let created = two.post("/connect_webviews/create", params).await;
+            created.ok()["connect_webview"]["customer_key"].clone()
+        };
+        assert_eq!(customer_key(json!({})).await, "house");
+        assert_eq!(customer_key(json!({ "customer_key": "house" })).await, "house");
+        let of_other = json!({ "customer_key": "hotel" });
+        let refused = two.post("/connect_webviews/create", of_other.clone()).await.invalid("customer_key");
+        assert!(refused[0].contains("its own customer"), "{refused:?}");
+        let plain = TwoAccounts::create().await;
+        plain.post("/connect_webviews/create", of_other).await.invalid("customer_key");
+    });
+}

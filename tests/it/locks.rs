@@ -208,6 +208,49 @@ fn locks_reject_unmanaged_devices_and_report_nothing_about_them() {
 }
 
 #[test]
+fn deleted_lock_performs_nothing_and_its_attempts_fail() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        request(&workspace, 0, "/locks/configure_auto_lock", json!({ "auto_lock_enabled": true })).await;
+        request(&workspace, 0, "/locks/unlock_door", json!({})).await;
+        let mut waiting = Vec::new();
+        for outcome in [json!({ "delay": "PT10S" }), json!("never")] {
+            fault(&workspace, "lock", outcome).await;
+            waiting.push(request(&workspace, 0, "/locks/lock_door", json!({})).await);
+        }
+        let before = events(&workspace, 0).await;
+        workspace.post("/devices/delete", json!({ "device_id": workspace.lock(0) })).await.ok();
+        for requested in &waiting {
+            let failed = attempt(&workspace, requested).await;
+            assert_eq!((&failed["status"], &failed["error"]["type"]), (&json!("error"), &json!("device_deleted")));
+        }
+        workspace.post("/_emulator/clock/advance", json!({ "until": "quiet" })).await.ok();
+        workspace.advance("PT1H").await;
+        assert_eq!(events(&workspace, 0).await, before);
+        workspace.post("/_emulator/workspaces/reset", json!({})).await.ok();
+        request(&workspace, 0, "/locks/lock_door", json!({})).await;
+    });
+}
+
+#[test]
+fn automatic_locks_of_several_locks_are_in_the_order_of_time() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(3).await;
+        for (index, delay) in [(0, 30), (1, 10), (2, 20)] {
+            let params = json!({ "auto_lock_enabled": true, "auto_lock_delay_seconds": delay });
+            request(&workspace, index, "/locks/configure_auto_lock", params).await;
+            request(&workspace, index, "/locks/unlock_door", json!({})).await;
+        }
+        // The fault applies to the lock that locks first.
+        fault(&workspace, "lock", json!({ "fail": {} })).await;
+        workspace.advance("PT1M").await;
+        for (index, is_locked) in [(0, true), (1, false), (2, true)] {
+            assert_eq!(property(&workspace, index, "locked").await, is_locked, "{index}");
+        }
+    });
+}
+
+#[test]
 fn lock_door_counts_for_its_own_rate_limit() {
     run(async {
         let workspace = TestWorkspace::with_locks(2).await;

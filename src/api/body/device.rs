@@ -90,7 +90,7 @@ pub(crate) fn unmanaged(device: &Device, stats: &DeviceStats) -> Value {
     body
 }
 
-/// Returns the device in the form that it has in its state.
+/// Returns a managed device as [`of`] does, and an unmanaged one as [`unmanaged`] does.
 pub(crate) fn managed_or_unmanaged(device: &Device, stats: &DeviceStats) -> Value {
     if device.is_managed { of(device, stats) } else { unmanaged(device, stats) }
 }
@@ -115,8 +115,8 @@ fn image_url(brand: &Brand) -> String {
     format!("https://connect.getseam.com/assets/images/devices/{}.png", brand.device_type)
 }
 
-/// Returns the capability flags that depend on the brand only. A flag for something that a brand does not allow to
-/// simulate is missing.
+/// Returns the capability flags that depend on the brand only. A flag `can_simulate_*` is missing if the brand does not
+/// have this simulation.
 fn flags(brand: &Brand) -> Map<String, Value> {
     let simulated = [
         ("can_simulate_removal", brand.simulates_connection),

@@ -13,7 +13,7 @@ pub(super) struct Get {
     user_identifier_key: Option<String>,
 }
 
-/// Returns a session. A client session sees only itself, and need not name itself.
+/// Returns a session. A client session sees only itself, and needs no parameter.
 pub(super) async fn get(call: Call<Get>) -> Result<Found> {
     let Get { client_session_id, user_identifier_key } = call.input;
     let own_id = call.caller.credential.session().map(|session| session.client_session_id);

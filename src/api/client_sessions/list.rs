@@ -24,7 +24,7 @@ pub(super) struct Listed {
 
 pub(super) async fn list(call: Call<List>) -> Result<Listed> {
     let input = &call.input;
-    // The contract does not require UUIDs: another text is the id of nothing.
+    // The contract does not require UUIDs. A text that is not a UUID matches no session.
     let id = |text: &Option<String>| text.as_deref().map(Uuid::parse_str).transpose();
     let (Ok(client_session_id), Ok(connect_webview_id), None) =
         (id(&input.client_session_id), id(&input.connect_webview_id), &input.user_identity_id)

@@ -34,8 +34,7 @@ impl Access {
             && self.user_identity_ids.is_empty()
     }
 
-    /// Returns the ids of the accounts and of the webviews. The contract does not require UUIDs: another text is the id
-    /// of nothing.
+    /// Returns the ids of the accounts and of the webviews. The contract does not require UUIDs.
     ///
     /// # Errors
     /// [`Error::NotFound`] of an account or a webview whose id is not a UUID, and of every user identity.
@@ -69,7 +68,8 @@ impl NewClientSessionParams {
     /// Reads the parameters and checks what a caller with a publishable key may request.
     ///
     /// # Errors
-    /// The errors of [`CredentialError`] for publishable keys; [`Error::NotFound`] of things that do not exist.
+    /// The errors of [`CredentialError`] for publishable keys; [`Error::NotFound`] of a customer, and those of
+    /// [`Access::read`].
     pub(super) fn read(self, caller: &Caller) -> Result<NewClientSession> {
         if caller.credential == Credential::PublishableKey {
             if self.user_identifier_key.is_none() {
@@ -79,7 +79,7 @@ impl NewClientSessionParams {
                 return Err(CredentialError::PublishableKeysMustCreateEmptyClientSessions.into());
             }
         }
-        // Customers are known by their keys only.
+        // Customers have keys, but no ids.
         if self.customer_id.is_some() {
             return Err(Error::NotFound(Resource::Customer));
         }

@@ -36,8 +36,14 @@ pub(super) struct Created {
 pub(super) async fn create(call: Call<Create>) -> Result<Created> {
     let mut settings = call.input.read()?;
     let session = call.caller.credential.session();
-    // The account of the login belongs to the customer of the session.
-    settings.customer_key = settings.customer_key.or_else(|| session.and_then(|session| session.customer_key.clone()));
+    if let Some(session) = session {
+        // The account of the login belongs to the customer of the session.
+        if settings.customer_key.is_some() && settings.customer_key != session.customer_key {
+            let message = "A client session can only use the customer_key of its own customer";
+            return Err(Error::invalid("customer_key", message));
+        }
+        settings.customer_key.clone_from(&session.customer_key);
+    }
     let session_id = session.map(|session| session.client_session_id);
     let workspace_id = call.caller.workspace.workspace_id;
     let webview = connect_webviews::create(&call.app, workspace_id, session_id, settings).await?;
@@ -48,7 +54,7 @@ impl Create {
     /// Reads the parameters, with Seam's defaults.
     ///
     /// # Errors
-    /// Invalid custom metadata, an invalid key of the customer, or a URL to which nobody can be sent.
+    /// Invalid custom metadata, an invalid key of the customer, or a redirect URL that is not accepted.
     fn read(self) -> Result<WebviewSettings> {
         for (name, url) in [
             ("custom_redirect_url", &self.custom_redirect_url),

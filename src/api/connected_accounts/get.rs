@@ -11,7 +11,7 @@ use uuid::Uuid;
 #[derive(Deserialize)]
 pub(super) struct Get {
     connected_account_id: Option<Uuid>,
-    /// Not a text if the contract accepted the request because of the id.
+    /// Any JSON type: the contract checks `email` only in requests without an id.
     email: Option<Value>,
 }
 

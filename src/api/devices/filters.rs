@@ -55,7 +55,8 @@ impl Filters {
         })
     }
 
-    /// Returns the part of the filters that applies to columns. It has the limit of the page if this is all of them.
+    /// Returns the part of the filters that applies to columns. It has the limit of the page unless
+    /// [`Filters::accept`] filters too.
     pub(super) fn of_columns<'a>(&'a self, prepared: &'a Prepared, ownership: Ownership, page: &Page) -> Filter<'a> {
         let filters_later = self.manufacturer.is_some() || self.include_if.is_some() || self.exclude_if.is_some();
         // Latchkey has no spaces, locations or users: no device matches these filters.

@@ -21,7 +21,7 @@ pub(super) async fn list(call: Call<Filters>) -> Result<Listed> {
     found(&call, &page, Ownership::Managed, body::device::of).await?.end(&page, &call.base_url, "/devices/list")
 }
 
-/// Number of devices that are converted together: a millisecond of work.
+/// Number of devices that are converted at a time, in about a millisecond.
 const CHUNK: usize = 50;
 
 /// Returns the page of devices that pass the filters, in the order of their creation. `body` converts a device.

@@ -1,6 +1,6 @@
 //! `/devices/simulate/*`: simulated connection problems, removal, and the end of a subscription.
 //!
-//! As at Seam, each is available for some brands only; the flags `can_simulate_*` of a device tell which. The control
+//! As at Seam, each is available for some brands only, as the flags `can_simulate_*` of a device show. The control
 //! plane makes the same changes to locks of every brand. A request for a state that the device already has is no error
 //! and changes nothing.
 
@@ -97,7 +97,7 @@ async fn change_one(
 /// Changes the health of a device, and runs the steps of its codes that are due then.
 ///
 /// # Errors
-/// An unknown device; a brand that does not allow to simulate this.
+/// An unknown device; a brand that does not have this simulation.
 async fn change(
     app: &App,
     visibility: &Visibility,

@@ -20,7 +20,7 @@ pub(super) fn checked(contract: &Contract, event_types: Vec<String>) -> Result<V
     for event_type in event_types {
         let is_known = event_type == ALL_TYPES || known_types.iter().any(|known| *known == event_type);
         let found = if is_known { &mut accepted } else { &mut unknown };
-        // There are only so many types, but a request can have any number of unknown ones.
+        // Known types are few, so a search for repetitions is fast. A request can have any number of unknown ones.
         if !is_known || !found.contains(&event_type) {
             found.push(event_type);
         }

@@ -42,7 +42,7 @@ impl Device {
         }
     }
 
-    /// Returns the levels that the device has last reported. While it is unreachable, these are the levels of before.
+    /// Returns the levels that the device has last reported. While it is unreachable, these are the levels from before.
     pub(crate) fn reported_battery_levels(&self) -> BatteryLevels {
         self.health.last_reported_battery_levels.unwrap_or_else(|| self.battery_levels())
     }

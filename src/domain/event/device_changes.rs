@@ -101,7 +101,7 @@ fn conditions(before: &Device, after: &Device, issues: impl Fn() -> Map<String, 
     let flaky = |device: &Device| has_warning(device, "device_has_flaky_connection");
     let integration = |device: &Device| has_warning(device, "third_party_integration_detected");
     let subscription = |device: &Device| needs_subscription(&device.health);
-    // The flag says if the event of the appearance has the errors and warnings of the device in its payload.
+    // The flag is true if the payload of the first event contains the errors and warnings of the device.
     let pairs = [
         ((flaky(before), flaky(after)), (event_type::CONNECTION_BECAME_FLAKY, true), event_type::CONNECTION_STABILIZED),
         (

@@ -291,8 +291,8 @@ impl CreateBatch {
         Ok(())
     }
 
-    /// Registers that the group of this key has codes of these accounts, with this PIN. Creates the group if it does not
-    /// exist.
+    /// Registers that the group of this key has codes of these accounts, with this PIN. Creates the group if it does
+    /// not exist.
     fn join_group(&mut self, key: &str, code: &str, mut account_ids: BTreeSet<Uuid>) {
         let is_changed =
             self.groups.get(key).is_none_or(|group| group.is_changed || group.code.as_deref() != Some(code));

@@ -271,6 +271,7 @@ pub(crate) async fn lock_access_codes(
     query.push(DeviceRow::COLUMNS).push(OF_ACCOUNT).push(" from device a where device_id = any(array(");
     query.push("select device_id from access_code where access_code_id = any(").push_bind(access_code_ids.to_vec());
     query.push("))) and workspace_id is not distinct from ").push_bind(visibility.workspace_id);
+    query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     query.push(" order by device_id for update");
     let rows = locked_rows(tx, query).await?;

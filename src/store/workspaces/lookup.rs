@@ -65,7 +65,6 @@ async fn find(pool: &Pool, workspace_id: Uuid, mut query: QueryBuilder<Postgres>
     Ok(row.map(Workspace::from))
 }
 
-/// Returns the workspace with this id.
 pub(crate) async fn by_id(pool: &Pool, workspace_id: Uuid) -> Result<Option<Workspace>> {
     let mut query = select();
     query.push(" where w.workspace_id = ").push_bind(workspace_id);

@@ -349,3 +349,25 @@ fn offline_later(offline: &Value) -> Value {
     later["ends_at"] = json!("2026-04-06T12:00:00Z");
     later
 }
+
+#[test]
+fn document_without_a_newer_column_gives_it_its_default() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(2).await;
+        let mut older = workspace.export().await;
+        for device in older["tables"]["device"].as_array_mut().unwrap() {
+            for newer in ["deleted_at", "is_managed", "nickname", "lock_operations"] {
+                device.as_object_mut().unwrap().remove(newer).unwrap();
+            }
+        }
+        let imported = workspace.import(&signed(older)).await.ok()["snapshot_id"].clone();
+        let (first, second) = (json!({ "device_id": workspace.lock(0) }), json!({ "device_id": workspace.lock(1) }));
+        workspace.post("/devices/delete", first.clone()).await.ok();
+        let unmanaged = json!({ "device_id": workspace.lock(1), "is_managed": false });
+        workspace.post("/devices/update", unmanaged).await.ok();
+        workspace.restore(&imported).await;
+        for lock in [first, second] {
+            assert_eq!(workspace.post("/devices/get", lock).await.ok()["device"]["is_managed"], true);
+        }
+    });
+}

@@ -167,7 +167,7 @@ fn by_entry_system(device: &Device) -> Vec<(&'static str, Value)> {
     }
 }
 
-/// Returns the battery level of the keypad in August's words.
+/// Returns August's name for the battery level of the keypad.
 fn keypad_battery(device: &Device) -> &'static str {
     match device.battery_levels().accessory_keypad.map(battery::status) {
         None => "Not Available",
