@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One request as a handler receives it: checked against the contract, and with its caller.
@@ -140,6 +141,7 @@ where
     H: Fn(Call<I, S>) -> F,
     F: Future<Output = Result<O>>,
 {
+    let _running = Arc::clone(&app.running_requests);
     let endpoint = app.contract.endpoint(path).ok_or_else(|| unknown_path(&request))?;
     let (parts, body) = request.into_parts();
     let sender = caller::authenticate(app, endpoint, &parts.headers).await?;

@@ -33,6 +33,9 @@ const RENEW_AFTER: Duration = Duration::from_secs(1);
 /// Time that a delivery may be in flight before the next one begins too.
 const NEXT_BEGINS_AFTER: Duration = Duration::from_secs(1);
 
+/// Minimum time between the starts of two deliveries to one webhook while the server is busy with requests.
+const BUSY_INTERVAL: Duration = Duration::from_millis(1);
+
 /// Maximum number of deliveries in flight to one webhook.
 const MAX_IN_FLIGHT: usize = 16;
 
@@ -202,6 +205,11 @@ impl Worker {
         self.limits.has_waiting() && self.begun_at.elapsed() >= YIELD_AFTER
     }
 
+    /// True if the next delivery is to begin a little later, because the server is busy with requests.
+    fn must_leave_cores(&self) -> bool {
+        self.app.is_busy() && self.last_start.elapsed() < BUSY_INTERVAL
+    }
+
     /// True if results are to be recorded, or the lease is to be renewed.
     fn must_record(&self) -> bool {
         let is_idle = self.queue.is_empty() && self.in_flight.is_empty();
@@ -218,6 +226,9 @@ impl Worker {
     fn wait(&self) -> Duration {
         if self.is_paused() {
             return self.paused_until.saturating_duration_since(Instant::now());
+        }
+        if !self.queue.is_empty() && self.in_flight.is_empty() {
+            return BUSY_INTERVAL;
         }
         if !self.results.is_empty() {
             return RECORD_AFTER.saturating_sub(self.first_result_at.elapsed());
@@ -256,7 +267,7 @@ impl Worker {
 
     /// True if the next delivery may begin: all earlier ones have finished, or are in flight for a while.
     fn can_begin(&self) -> bool {
-        let is_next = self.in_flight.is_empty()
+        let is_next = (self.in_flight.is_empty() && !self.must_leave_cores())
             || (self.in_flight.len() < MAX_IN_FLIGHT && self.last_start.elapsed() >= NEXT_BEGINS_AFTER);
         !self.queue.is_empty()
             && is_next

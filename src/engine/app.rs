@@ -26,6 +26,9 @@ pub struct SchedulerRound {
     pub has_succeeded: bool,
 }
 
+/// Number of running requests from which the server is busy.
+const BUSY_REQUESTS: usize = 4;
+
 /// Handle to the shared state of the server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct App(Arc<Shared>);
@@ -67,6 +70,8 @@ pub struct Shared {
     pub attempts_recorded: watch::Sender<()>,
     /// Signals that this process has changed or deleted webhooks or their deliveries.
     pub webhooks_changed: watch::Sender<()>,
+    /// Each request to Seam's API that is served holds a clone. The number of clones tells how busy the server is.
+    pub running_requests: Arc<()>,
     wake: Notify,
     wake_deliveries: Notify,
     freed: Notify,
@@ -94,6 +99,7 @@ impl App {
             busy_workspaces: watch::Sender::default(),
             parking: Parking::default(),
             stopping: CancellationToken::new(),
+            running_requests: Arc::default(),
             wake: Notify::new(),
             wake_deliveries: Notify::new(),
             attempts_recorded: watch::Sender::default(),
@@ -107,6 +113,12 @@ impl App {
     /// Returns the connection pools, for another server on the same database.
     pub fn pools(&self) -> Pools {
         Pools { requests: self.pool.clone(), background: self.background.clone(), deliveries: self.deliveries.clone() }
+    }
+
+    /// True if so many requests run that work without a client must leave the cores to them.
+    pub fn is_busy(&self) -> bool {
+        // One of the references is the state's own.
+        Arc::strong_count(&self.running_requests) > BUSY_REQUESTS
     }
 
     /// Wakes the scheduler of this process, because a step may be due earlier than its next round.
