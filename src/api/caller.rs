@@ -32,10 +32,10 @@ const CLIENT_SESSION_HEADERS: [&str; 2] = ["seam-client-session-token", "client-
 /// web page from elsewhere uses the sandbox's public key.
 pub(crate) async fn of_api_key(app: &App, headers: &HeaderMap) -> Result<Option<Arc<Workspace>>> {
     let bearer = Credentials { headers }.bearer();
-    if bearer.is_empty() || is_misused_by_page(bearer, headers) {
+    if bearer.is_empty() || is_sandbox_credential_of_other_site(bearer, headers) {
         return Ok(None);
     }
-    app.workspaces.of_api_key(&app.pool, bearer).await
+    app.callers.of_api_key(&app.pool, bearer).await
 }
 
 /// Returns the sender, determined by the credential in the request.
@@ -97,7 +97,7 @@ impl<'a> Credentials<'a> {
         if !token.starts_with("seam_cst") {
             return Ok(None);
         }
-        let session = app.workspaces.of_client_session(&app.pool, token).await?;
+        let session = app.callers.of_client_session(&app.pool, token).await?;
         let session = session.ok_or(CredentialError::ClientSessionNotFound)?;
         session.validity.check(machine_now())?;
         let is_of_scheme = match session.caller.credential {
@@ -112,7 +112,7 @@ impl<'a> Credentials<'a> {
     /// Returns the personal access token.
     fn token(&self) -> Result<Option<&'a str>> {
         let bearer = self.bearer();
-        if is_misused_by_page(bearer, self.headers) {
+        if is_sandbox_credential_of_other_site(bearer, self.headers) {
             return Err(PUBLIC_CREDENTIAL_REFUSED);
         }
         Ok(Some(bearer).filter(|bearer| bearer.starts_with("seam_at")))
@@ -122,7 +122,7 @@ impl<'a> Credentials<'a> {
         let (Some(token), Some(workspace_id)) = (self.token()?, self.header("seam-workspace")) else { return Ok(None) };
         let not_found = Error::Unauthorized("Access token not found");
         let Ok(workspace_id) = Uuid::parse_str(workspace_id) else { return Err(not_found) };
-        app.workspaces.of_token(&app.pool, token, workspace_id).await?.ok_or(not_found).map(Some)
+        app.callers.of_token(&app.pool, token, workspace_id).await?.ok_or(not_found).map(Some)
     }
 
     async fn token_without_workspace(&self, app: &App) -> Result<Option<Uuid>> {
@@ -146,7 +146,7 @@ impl<'a> Credentials<'a> {
         let Some(person_id) = self.console(app)? else { return Ok(None) };
         let no_access = Error::Unauthorized("User does not have access to this workspace");
         let Ok(workspace_id) = Uuid::parse_str(workspace_id) else { return Err(no_access) };
-        app.workspaces.of_person(&app.pool, person_id, workspace_id).await?.ok_or(no_access).map(Some)
+        app.callers.of_person(&app.pool, person_id, workspace_id).await?.ok_or(no_access).map(Some)
     }
 
     async fn console_without_workspace(&self, app: &App) -> Result<Option<Uuid>> {
@@ -163,10 +163,10 @@ impl<'a> Credentials<'a> {
         if bearer.is_empty() || OTHER_TOKENS.iter().any(|prefix| bearer.starts_with(prefix)) {
             return Ok(None);
         }
-        if is_misused_by_page(bearer, self.headers) {
+        if is_sandbox_credential_of_other_site(bearer, self.headers) {
             return Err(PUBLIC_CREDENTIAL_REFUSED);
         }
-        let workspace = app.workspaces.of_api_key(&app.pool, bearer).await?;
+        let workspace = app.callers.of_api_key(&app.pool, bearer).await?;
         let caller = workspace.map(|workspace| Caller { workspace, credential: Credential::ApiKey });
         caller.ok_or(Error::Unauthorized("API Key not found")).map(Some)
     }
@@ -176,7 +176,7 @@ impl<'a> Credentials<'a> {
             return Ok(None);
         };
         let key = value.to_str().map_err(|_| CredentialError::InvalidPublishableKey)?;
-        let caller = app.workspaces.of_publishable_key(&app.pool, key).await?;
+        let caller = app.callers.of_publishable_key(&app.pool, key).await?;
         let caller = caller.ok_or(CredentialError::PublishableKeyNotFound)?;
         if !caller.workspace.is_publishable_key_auth_enabled {
             return Err(CredentialError::PublishableKeyDisabled.into());
@@ -185,7 +185,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// Returns true if a web page from elsewhere uses a public credential of the sandbox.
-fn is_misused_by_page(token: &str, headers: &HeaderMap) -> bool {
+/// Returns true if a web page of another site sends a well-known credential of the sandbox.
+fn is_sandbox_credential_of_other_site(token: &str, headers: &HeaderMap) -> bool {
     [sandbox::API_KEY, sandbox::PERSONAL_ACCESS_TOKEN].contains(&token) && Origin::of(headers) == Origin::CrossSite
 }

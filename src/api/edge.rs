@@ -79,7 +79,7 @@ impl Routes {
                 let handling = cause.scope(handle(&app, path, request, handler, &mut pending));
                 let result = tokio::time::timeout(deadline, handling).await;
                 let response = match result.unwrap_or_else(|_| Err(timed_out(&pending, deadline))) {
-                    Ok(result) => result.answer().await,
+                    Ok(result) => result.into_json_response().await,
                     Err(error) => error.into(),
                 };
                 app.request_log.record(pending, response.status.as_u16(), &response.body);

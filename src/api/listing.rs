@@ -3,14 +3,15 @@
 
 use super::pagination::Page;
 use crate::error::Result;
-use crate::http::envelope::{Answer, JsonResponse, ok_object};
+use crate::http::envelope::{Answer, JsonResponse, OK, ok_pieces};
+use crate::http::long_text::LongText;
 use crate::store::Position;
 use serde::Serialize;
 
 /// A list under construction: the text of the response so far.
 #[derive(Debug)]
 pub(crate) struct Listing {
-    text: Vec<u8>,
+    text: LongText,
     /// Index of the first item in the text.
     start: usize,
     /// Maximum number of items.
@@ -24,8 +25,9 @@ pub(crate) struct Listing {
 impl Listing {
     /// Begins a response whose list has this name.
     pub(crate) fn new(name: &str, limit: usize) -> Self {
-        let text = format!("{{\"{name}\":[").into_bytes();
-        Self { start: text.len(), text, limit, count: 0, last: None, has_next_page: false }
+        let (mut text, start) = (LongText::default(), format!("{{\"{name}\":["));
+        text.append(start.as_bytes());
+        Self { start: start.len(), text, limit, count: 0, last: None, has_next_page: false }
     }
 
     /// Appends an item. An item beyond the limit is not appended; it shows that another page follows.
@@ -38,7 +40,7 @@ impl Listing {
             return Ok(());
         }
         if self.count > 0 {
-            self.text.push(b',');
+            self.text.append(b",");
         }
         serde_json::to_writer(&mut self.text, item)?;
         self.count += 1;
@@ -62,28 +64,27 @@ impl Listing {
     /// The errors of the serialization.
     pub(crate) fn end(mut self, page: &Page, base_url: &str, path: &str) -> Result<Listed> {
         let pagination = page.pagination(self.last.filter(|_| self.has_next_page), base_url, path);
-        self.text.extend_from_slice(b"],\"pagination\":");
+        self.text.append(b"],\"pagination\":");
         serde_json::to_writer(&mut self.text, &pagination)?;
-        self.text.push(b'}');
+        self.text.append(b",");
         Ok(Listed(self.text))
     }
 
     /// Ends the list without `pagination`, and repeats it under this name.
     pub(crate) fn end_as(mut self, name: &str) -> Listed {
-        let list = self.start..self.text.len();
-        self.text.extend_from_slice(format!("],\"{name}\":[").as_bytes());
-        self.text.extend_from_within(list);
-        self.text.extend_from_slice(b"]}");
+        self.text.repeat_from(self.start, format!("],\"{name}\":[").as_bytes());
+        self.text.append(b"],");
         Listed(self.text)
     }
 }
 
-/// A complete list, as JSON.
+/// A complete list, as JSON without the last member of the envelope.
 #[derive(Debug)]
-pub(crate) struct Listed(Vec<u8>);
+pub(crate) struct Listed(LongText);
 
 impl Answer for Listed {
-    async fn answer(self) -> JsonResponse {
-        ok_object(self.0)
+    async fn into_json_response(mut self) -> JsonResponse {
+        self.0.append(OK.as_bytes());
+        ok_pieces(self.0.into_pieces())
     }
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_ISSUES: usize = 100;
 /// Maximum number of characters that a message quotes of a name or a value from the client.
 const MAX_QUOTED_LENGTH: usize = 200;
 
-/// Message for a missing value, in the tree. The sentence in the response says `<path> is required` instead.
+/// Message for a missing value in `validation_errors`. The field `message` says `<path> is required` instead.
 pub(super) const REQUIRED: &str = "Required";
 
 /// Start of the message for a value that differs from the only allowed value.

@@ -44,7 +44,9 @@ pub(super) async fn complete(call: Control<Complete>) -> Result<Completed> {
             "somebody has logged in at this webview already. Create another one with /connect_webviews/create."
                 .to_owned(),
         )),
-        LoginOutcome::NeedsTwoFactorCode => Err(Error::Internal("a login without a second factor asks for one".into())),
+        LoginOutcome::NeedsTwoFactorCode => {
+            Err(Error::Internal("the login needs a code of the second factor although it was given".into()))
+        }
     }
 }
 

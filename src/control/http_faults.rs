@@ -78,7 +78,7 @@ pub(super) async fn create(call: Control<Create>) -> Result<Created> {
     };
     http_faults::insert(&mut tx, workspace_id, &fault).await?;
     tx.commit().await?;
-    call.app.workspaces.forget(workspace_id);
+    call.app.callers.forget(workspace_id);
     Ok(Created { http_fault: fault.into() })
 }
 
@@ -105,6 +105,6 @@ pub(super) async fn delete(call: Control<Delete>) -> Result<EmptyResult> {
         return Err(Error::NotFound(Resource::HttpFault));
     }
     tx.commit().await?;
-    call.app.workspaces.forget(workspace_id);
+    call.app.callers.forget(workspace_id);
     Ok(EmptyResult {})
 }

@@ -278,7 +278,7 @@ async fn admit(app: &App, path: &str, parts: &Parts) -> Result<Option<Arc<Worksp
             ))
         };
     }
-    let workspace = app.workspaces.of_api_key(&app.pool, token).await?;
+    let workspace = app.callers.of_api_key(&app.pool, token).await?;
     let workspace = workspace.ok_or(Error::Unauthorized(match admin_token {
         Some(_) => "The bearer token is neither the admin token nor the API key of a workspace",
         None => "API Key not found",

@@ -38,11 +38,11 @@ pub(super) struct Set {
 }
 
 #[derive(Serialize)]
-pub(super) struct JsonResponse {
+pub(super) struct SetResponse {
     programming: Value,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
+pub(super) async fn set(call: Control<Set>) -> Result<SetResponse> {
     let params = match (call.input.programming.clone(), call.input.after.clone()) {
         (Some(programming), None) => programming,
         (None, Some(after)) => Programming::After(after),
@@ -58,5 +58,5 @@ pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
         Programming::ByHand => json!("by_hand"),
         Programming::After(after) => json!({ "after": after }),
     };
-    Ok(JsonResponse { programming })
+    Ok(SetResponse { programming })
 }

@@ -61,11 +61,11 @@ pub(super) struct Set {
 }
 
 #[derive(Serialize)]
-pub(super) struct JsonResponse {
+pub(super) struct SetResponse {
     limits: Value,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
+pub(super) async fn set(call: Control<Set>) -> Result<SetResponse> {
     let custom = &call.input.custom;
     let limits = match &call.input.limits {
         Some(_) if !custom.is_empty() || custom.per.is_some() => {
@@ -82,7 +82,7 @@ pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
         return Err(Error::NotFound(Resource::Workspace));
     }
     tx.commit().await?;
-    Ok(JsonResponse { limits: limits.map_or_else(|| json!("off"), |limits| shown(&limits)) })
+    Ok(SetResponse { limits: limits.map_or_else(|| json!("off"), |limits| shown(&limits)) })
 }
 
 fn limits_of(custom: &CustomLimits) -> Result<RateLimits> {

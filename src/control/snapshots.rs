@@ -79,7 +79,7 @@ pub(super) async fn export(call: Control<Export>) -> Result<JsonResponse> {
     let end = format!(",{}", envelope::OK);
     let around = (&br#"{"snapshot":"#[..], end.as_bytes());
     let body = snapshots::export(&call.app, &workspace, call.input.snapshot_id, around).await?;
-    Ok(JsonResponse { status: StatusCode::OK, body: body.into(), retry_after: None })
+    Ok(JsonResponse { status: StatusCode::OK, body: vec![body.into()], retry_after: None })
 }
 
 pub(super) async fn import(mut call: Control<NoParameters>) -> Result<Created> {

@@ -21,11 +21,11 @@ pub(super) struct Set {
 }
 
 #[derive(Serialize)]
-pub(super) struct JsonResponse {
+pub(super) struct SetResponse {
     strictness: Strictness,
 }
 
-pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
+pub(super) async fn set(call: Control<Set>) -> Result<SetResponse> {
     let workspace_id = call.workspace().await?.workspace_id;
     let strictness = call.input.strictness;
     let mut tx = call.app.pool.begin(workspace_id).await?;
@@ -33,6 +33,6 @@ pub(super) async fn set(call: Control<Set>) -> Result<JsonResponse> {
         return Err(Error::NotFound(Resource::Workspace));
     }
     tx.commit().await?;
-    call.app.workspaces.forget(workspace_id);
-    Ok(JsonResponse { strictness })
+    call.app.callers.forget(workspace_id);
+    Ok(SetResponse { strictness })
 }

@@ -8,7 +8,8 @@ use crate::clock::{Timestamp, WorkspaceClock, iso, machine_now};
 use crate::config::Settings;
 use crate::domain::device::health::DeviceStats;
 use crate::domain::workspace::SameCode;
-use crate::engine::workspaces::{LockSpec, Owner, Profile, WorkspaceParams, create as create_workspace};
+use crate::engine::device_specs::LockSpec;
+use crate::engine::workspaces::{Owner, WorkspaceParams, create as create_workspace};
 use crate::error::{Error, Resource, Result};
 use crate::http::params::{duration, instant};
 use crate::store::workspaces::{self, WorkspaceUpdate};
@@ -97,9 +98,7 @@ impl Create {
             expires_at,
             workspace_id: self.workspace_id,
             api_key: self.api_key,
-            publishable_key: None,
             owner: self.personal_access_token.map_or(Owner::New, Owner::WithToken),
-            profile: Profile::default(),
             clock: self.clock.map_or(Ok(config.clock), |clock| clock_setting(&clock, machine_now))?,
             programming: self.programming.map_or(Ok(config.programming.0), |programming| programming.read())?,
             keeps_expired: self.keep_expired_access_codes.unwrap_or(config.keep_expired_access_codes),
@@ -107,8 +106,8 @@ impl Create {
                 self.settings.allow_same_code_in_disjoint_windows.unwrap_or(config.allow_same_code_in_disjoint_windows),
             ),
             refuse_begun_windows: self.settings.refuse_begun_windows.unwrap_or(config.refuse_begun_windows),
-            accounts: Vec::new(),
             locks,
+            ..WorkspaceParams::of_server(config)
         })
     }
 }
@@ -138,7 +137,7 @@ pub(super) async fn delete(call: Control<NoParameters>) -> Result<EmptyResult> {
     }
     let workspace = call.workspace().await?;
     workspaces::delete(&call.app.pool, workspace.workspace_id).await?;
-    call.app.workspaces.forget(workspace.workspace_id);
+    call.app.callers.forget(workspace.workspace_id);
     Ok(EmptyResult {})
 }
 

@@ -15,7 +15,7 @@ use crate::clock::machine_now;
 use crate::engine::app::App;
 use crate::error::Result;
 use crate::ids::random_id;
-use crate::store::webhook_deliveries;
+use crate::store::webhook_deliveries::{self, Planned};
 use crate::store::webhooks::{self, LeasedWebhook};
 use chrono::TimeDelta;
 use std::collections::HashMap;
@@ -37,6 +37,9 @@ const MAX_PLANNED: i64 = 10_000;
 
 /// Minimum time between two searches for due deliveries.
 const MIN_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The same while the server is busy with requests, so that searches leave it the cores.
+const MIN_BUSY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Maximum time between two searches, which is also the maximum delay until events of another process are found.
 const MAX_INTERVAL: Duration = Duration::from_secs(1);
@@ -63,6 +66,7 @@ impl WorkerLimits {
 /// A running worker.
 struct Running {
     task: Id,
+    workspace_id: Uuid,
     /// Wakes the worker, because deliveries may be due.
     woken: Arc<Notify>,
 }
@@ -76,7 +80,7 @@ struct Workers {
     tasks: JoinSet<()>,
     by_webhook: HashMap<Uuid, Running>,
     /// Id of the webhook after which the next search begins.
-    behind: Uuid,
+    search_after: Uuid,
 }
 
 /// Delivers events to webhooks until the server stops. Then lets the workers finish, and waits to be dropped.
@@ -99,20 +103,21 @@ pub async fn run(app: App) {
         process_id: random_id(),
         tasks: JoinSet::new(),
         by_webhook: HashMap::new(),
-        behind: Uuid::nil(),
+        search_after: Uuid::nil(),
     };
     while !app.stopping.is_cancelled() {
         let begun = Instant::now();
-        let sleep = workers.look().await.unwrap_or_else(|error| {
+        let sleep = workers.start_due().await.unwrap_or_else(|error| {
             tracing::error!(%error, "due deliveries to webhooks could not be read; retrying");
             MAX_INTERVAL
         });
         // With very many webhooks a search takes longer. The pause of the same length limits the load on the database.
-        tokio::time::sleep(MIN_INTERVAL.max(begun.elapsed())).await;
+        let interval = if app.is_busy() { MIN_BUSY_INTERVAL } else { MIN_INTERVAL };
+        tokio::time::sleep(interval.max(begun.elapsed())).await;
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}
             () = app.deliveries_woken() => {}
-            () = workers.one_ended() => {}
+            () = workers.worker_ended() => {}
             () = app.stopping.cancelled() => {}
         }
     }
@@ -124,11 +129,11 @@ pub async fn run(app: App) {
 impl Workers {
     /// Starts a worker for each webhook with due deliveries, and wakes those that are running. Returns the time until
     /// the next planned attempt.
-    async fn look(&mut self) -> Result<Duration> {
+    async fn start_due(&mut self) -> Result<Duration> {
         self.remove_ended();
-        let planned = webhook_deliveries::planned(&self.app.deliveries, self.behind, MAX_PLANNED).await?;
+        let planned = webhook_deliveries::planned(&self.app.deliveries, self.search_after, MAX_PLANNED).await?;
         let is_full = i64::try_from(planned.len()).is_ok_and(|count| count >= MAX_PLANNED);
-        self.behind = planned.last().filter(|_| is_full).map_or(Uuid::nil(), |last| last.webhook_id);
+        self.search_after = planned.last().filter(|_| is_full).map_or(Uuid::nil(), |last| last.webhook_id);
         let now = machine_now();
         let mut sleep = MAX_INTERVAL;
         let mut new = Vec::new();
@@ -138,18 +143,16 @@ impl Workers {
             } else if let Some(running) = self.by_webhook.get(&planned.webhook_id) {
                 running.woken.notify_one();
             } else {
-                new.push(planned.webhook_id);
+                new.push(planned);
             }
         }
-        let free = MAX_WORKERS.saturating_sub(self.by_webhook.len());
-        self.limits.has_waiting.store(new.len() > free, Ordering::Relaxed);
-        if new.len() > free {
-            // Selects other webhooks each time, because other processes may hold the leases of some.
-            let middle = usize::try_from(now.timestamp_millis()).unwrap_or_default() % new.len();
-            new.rotate_left(middle);
-            new.truncate(free);
-        }
-        for webhook in self.lease(&new).await? {
+        // Begins with another webhook each time, because other processes may hold the leases of some.
+        let middle = usize::try_from(now.timestamp_millis()).unwrap_or_default().checked_rem(new.len());
+        new.rotate_left(middle.unwrap_or_default());
+        let running = self.by_webhook.values().map(|running| running.workspace_id);
+        let startable = startable(&new, running.collect());
+        self.limits.has_waiting.store(new.len() > startable.len(), Ordering::Relaxed);
+        for webhook in self.lease(&startable).await? {
             self.start(webhook);
         }
         Ok(sleep)
@@ -169,15 +172,16 @@ impl Workers {
     }
 
     fn start(&mut self, webhook: LeasedWebhook) {
-        let (webhook_id, woken) = (webhook.webhook_id, Arc::new(Notify::new()));
+        let LeasedWebhook { webhook_id, workspace_id, .. } = webhook;
+        let woken = Arc::new(Notify::new());
         let shared = (Arc::clone(&self.client), Arc::clone(&self.limits));
         let worker = Worker::new(self.app.clone(), shared, self.process_id, webhook, Arc::clone(&woken));
         let task = self.tasks.spawn(worker.run()).id();
-        self.by_webhook.insert(webhook_id, Running { task, woken });
+        self.by_webhook.insert(webhook_id, Running { task, workspace_id, woken });
     }
 
     /// Waits until a worker has ended.
-    async fn one_ended(&mut self) {
+    async fn worker_ended(&mut self) {
         match self.tasks.join_next_with_id().await {
             Some(ended) => self.forget(ended),
             None => std::future::pending().await,
@@ -199,5 +203,59 @@ impl Workers {
             }
         };
         self.by_webhook.retain(|_, running| running.task != task);
+    }
+}
+
+/// Returns those of these webhooks whose workers can start now, beside the running workers of these workspaces. A
+/// workspace gets no further worker while it has as many as are free: the others always get one too.
+fn startable(due: &[Planned], running: Vec<Uuid>) -> Vec<Uuid> {
+    let mut free = MAX_WORKERS.saturating_sub(running.len());
+    let mut workers: HashMap<Uuid, usize> = HashMap::new();
+    for workspace_id in running {
+        *workers.entry(workspace_id).or_default() += 1;
+    }
+    let mut startable = Vec::new();
+    for webhook in due {
+        let workers = workers.entry(webhook.workspace_id).or_default();
+        if *workers < free {
+            *workers += 1;
+            free -= 1;
+            startable.push(webhook.webhook_id);
+        }
+    }
+    startable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns due webhooks of one workspace.
+    fn due(workspace: u128, webhooks: usize) -> Vec<Planned> {
+        let webhook = |webhook_id| Planned {
+            webhook_id: Uuid::from_u128(webhook_id),
+            workspace_id: Uuid::from_u128(workspace),
+            due_at: machine_now(),
+        };
+        (1..).take(webhooks).map(|number| webhook(workspace * 1000 + number)).collect()
+    }
+
+    #[test]
+    fn workers_start_for_all_webhooks_of_a_single_workspace() {
+        assert_eq!(startable(&due(1, 50), Vec::new()).len(), 50);
+    }
+
+    #[test]
+    fn workers_stay_free_for_a_workspace_while_others_have_many() {
+        let mut running = Vec::new();
+        let mut started_per_workspace = Vec::new();
+        for workspace in 1..=10 {
+            let started = startable(&due(workspace, 50), running.clone());
+            started_per_workspace.push(started.len());
+            running.extend(started.iter().map(|_| Uuid::from_u128(workspace)));
+        }
+        assert_eq!(started_per_workspace, [50, 50, 50, 50, 28, 14, 7, 4, 2, 1]);
+        assert_eq!(running.len(), MAX_WORKERS);
+        assert_eq!(startable(&due(1, 50), running), Vec::<Uuid>::new());
     }
 }

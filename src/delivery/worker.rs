@@ -10,9 +10,9 @@ use crate::api::body::event::EventBody;
 use crate::clock::{Timestamp, machine_now};
 use crate::domain::webhook::{Attempt, is_disabled, message_id, retry_delay};
 use crate::engine::app::App;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::store::webhook_deliveries::{self, AttemptResult, DueDelivery};
-use crate::store::webhooks::{self, Health, LeasedWebhook};
+use crate::store::webhooks::{self, AttemptSummary, LeasedWebhook};
 use chrono::TimeDelta;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
@@ -20,6 +20,7 @@ use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -34,7 +35,7 @@ const RENEW_AFTER: Duration = Duration::from_secs(1);
 const NEXT_BEGINS_AFTER: Duration = Duration::from_secs(1);
 
 /// Minimum time between the starts of two deliveries to one webhook while the server is busy with requests.
-const BUSY_INTERVAL: Duration = Duration::from_millis(1);
+const BUSY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Maximum number of deliveries in flight to one webhook.
 const MAX_IN_FLIGHT: usize = 16;
@@ -46,7 +47,7 @@ const READ_BATCH: i64 = 200;
 const RECORD_BATCH: usize = 100;
 
 /// Age of the oldest result after which the results are recorded.
-const RECORD_AFTER: Duration = Duration::from_millis(50);
+const RECORD_AFTER: Duration = Duration::from_millis(100);
 
 /// Time for which a worker without work keeps the lease, because the next event often comes soon.
 const LEASE_IDLE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -94,6 +95,8 @@ pub(super) struct Worker {
     renewed_at: Instant,
     /// Time before which nothing is begun, because a statement failed.
     paused_until: Instant,
+    /// True if the last statement failed. Only the first failure is logged as a warning.
+    is_failing: bool,
 }
 
 /// State of the lease after an attempt to renew it.
@@ -133,6 +136,7 @@ impl Worker {
             last_work: now,
             renewed_at: now,
             paused_until: now,
+            is_failing: false,
         }
     }
 
@@ -141,12 +145,12 @@ impl Worker {
         let mut webhooks_changed = self.app.webhooks_changed.subscribe();
         let stopping = self.app.stopping.clone();
         loop {
-            if webhooks_changed.has_changed().unwrap_or(false) {
-                webhooks_changed.mark_unchanged();
-                // The webhook may be deleted, and its deliveries too.
-                self.must_renew = true;
-                self.queue.clear();
-                self.may_have_more = true;
+            loop {
+                match webhooks_changed.try_recv() {
+                    Ok(workspace_id) => self.on_change(Some(workspace_id)),
+                    Err(TryRecvError::Lagged(_)) => self.on_change(None),
+                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                }
             }
             if self.must_record() && self.record().await == Lease::Lost {
                 return;
@@ -163,12 +167,29 @@ impl Worker {
                 Some(finished) = self.in_flight.next(), if !self.in_flight.is_empty() => self.finish(finished),
                 () = tokio::time::sleep(wait) => {}
                 () = self.woken.notified() => self.may_have_more = true,
-                // The change is handled, and marked as seen, at the beginning of the loop.
-                changed = webhooks_changed.changed() => if changed.is_ok() { webhooks_changed.mark_changed() },
+                changed = webhooks_changed.recv() => self.on_change(changed.ok()),
                 () = stopping.cancelled() => {}
             }
         }
         self.end().await;
+    }
+
+    /// Reads the webhook and its deliveries again if webhooks of its workspace were changed. `None`: of any workspace.
+    fn on_change(&mut self, workspace_id: Option<Uuid>) {
+        if workspace_id.is_none_or(|workspace_id| workspace_id == self.webhook.workspace_id) {
+            // The webhook may be deleted, and its deliveries too.
+            self.must_renew = true;
+            self.queue.clear();
+            self.may_have_more = true;
+        }
+    }
+
+    /// Pauses after a failed statement.
+    fn pause(&mut self, error: &Error, action: &str) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            tracing::warn!(%error, "{action} failed for a webhook; retrying");
+        }
+        self.paused_until = Instant::now() + DATABASE_RETRY;
     }
 
     /// Waits a limited time for deliveries in flight, records all results, and gives up the lease.
@@ -206,15 +227,17 @@ impl Worker {
     }
 
     /// True if the next delivery is to begin a little later, because the server is busy with requests.
-    fn must_leave_cores(&self) -> bool {
+    fn must_wait_for_requests(&self) -> bool {
         self.app.is_busy() && self.last_start.elapsed() < BUSY_INTERVAL
     }
 
-    /// True if results are to be recorded, or the lease is to be renewed.
+    /// True if results are to be recorded, or the lease is to be renewed. The last results are recorded at once only if
+    /// a request waits for them: a transaction for each event would make the requests that cause events slower.
     fn must_record(&self) -> bool {
         let is_idle = self.queue.is_empty() && self.in_flight.is_empty();
+        let is_awaited = is_idle && self.app.attempts_recorded.receiver_count() > 0;
         let is_late = self.first_result_at.elapsed() >= RECORD_AFTER;
-        let has_results = !self.results.is_empty() && (is_idle || is_late || self.results.len() >= RECORD_BATCH);
+        let has_results = !self.results.is_empty() && (is_awaited || is_late || self.results.len() >= RECORD_BATCH);
         !self.is_paused() && (has_results || self.must_renew || self.renewed_at.elapsed() >= RENEW_AFTER)
     }
 
@@ -258,16 +281,13 @@ impl Worker {
                 self.may_have_more = i64::try_from(due.len()).is_ok_and(|count| count >= READ_BATCH);
                 self.queue.extend(due);
             }
-            Err(error) => {
-                tracing::warn!(%error, "the due deliveries of a webhook could not be read; retrying");
-                self.paused_until = Instant::now() + DATABASE_RETRY;
-            }
+            Err(error) => self.pause(&error, "reading due deliveries"),
         }
     }
 
     /// True if the next delivery may begin: all earlier ones have finished, or are in flight for a while.
     fn can_begin(&self) -> bool {
-        let is_next = (self.in_flight.is_empty() && !self.must_leave_cores())
+        let is_next = (self.in_flight.is_empty() && !self.must_wait_for_requests())
             || (self.in_flight.len() < MAX_IN_FLIGHT && self.last_start.elapsed() >= NEXT_BEGINS_AFTER);
         !self.queue.is_empty()
             && is_next
@@ -340,10 +360,12 @@ impl Worker {
     /// Records the results, and renews the lease. After an error of the database, the results stay for a later try.
     async fn record(&mut self) -> Lease {
         match self.try_record().await {
-            Ok(lease) => lease,
+            Ok(lease) => {
+                self.is_failing = false;
+                lease
+            }
             Err(error) => {
-                tracing::warn!(%error, "results of webhook deliveries could not be recorded; retrying");
-                self.paused_until = Instant::now() + DATABASE_RETRY;
+                self.pause(&error, "recording results of deliveries");
                 Lease::Held
             }
         }
@@ -353,17 +375,17 @@ impl Worker {
         let (begun, now) = (Instant::now(), machine_now());
         let scale = self.app.config.webhook_retry_scale;
         let results: Vec<AttemptResult> = self.results.iter().map(|finished| result(finished, now, scale)).collect();
-        let health = health(&self.results, &results);
+        let summary = summary(&self.results, &results);
         let webhook_id = self.webhook.webhook_id;
         let mut tx = self.app.deliveries.begin(Uuid::nil()).await?;
         let until = now + TimeDelta::from_std(LEASE).unwrap_or_default();
-        let renewed = webhooks::renew_lease(&mut tx, webhook_id, self.process_id, until, health).await?;
+        let renewed = webhooks::renew_lease(&mut tx, webhook_id, self.process_id, until, summary).await?;
         let Some(renewed) = renewed else { return Ok(Lease::Lost) };
         if !results.is_empty() {
             webhook_deliveries::record(&mut tx, &results).await?;
         }
         let mut disabled_at = renewed.disabled_at;
-        if health.has_given_up && renewed.failing_since.is_some_and(|since| is_disabled(since, now, scale)) {
+        if summary.has_final_failure && renewed.failing_since.is_some_and(|since| is_disabled(since, now, scale)) {
             webhooks::disable(&mut tx, webhook_id, now).await?;
             disabled_at = disabled_at.or(Some(now));
         }
@@ -416,20 +438,20 @@ fn result(finished: &Finished, machine_now: Timestamp, scale: f64) -> AttemptRes
 }
 
 /// Returns the summary of these results for the state of the webhook. Attempts that were not made are ignored.
-fn health(finished: &[Finished], results: &[AttemptResult]) -> Health {
-    let mut health = Health::default();
+fn summary(finished: &[Finished], results: &[AttemptResult]) -> AttemptSummary {
+    let mut summary = AttemptSummary::default();
     for (finished, result) in finished.iter().zip(results) {
         match finished.verdict {
             Verdict::Succeeded => {
-                health.has_succeeded = true;
-                health.failed_at = None;
+                summary.has_succeeded = true;
+                summary.failed_at = None;
             }
             Verdict::Failed => {
-                health.failed_at = health.failed_at.or(Some(finished.attempt.attempted_at));
-                health.has_given_up |= result.due_at.is_none();
+                summary.failed_at = summary.failed_at.or(Some(finished.attempt.attempted_at));
+                summary.has_final_failure |= result.due_at.is_none();
             }
             Verdict::Refused => {}
         }
     }
-    health
+    summary
 }

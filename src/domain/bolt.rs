@@ -41,7 +41,7 @@ pub(crate) fn perform(
             payload.insert("action_attempt_id".to_owned(), json!(requested.action_attempt_id));
         }
         let event_type = if is_locked { event_type::LOCK_LOCKED } else { event_type::LOCK_UNLOCKED };
-        if locked.device.reachable_since.is_some() && locked.device.is_managed {
+        if locked.device.reports_events() {
             let event = NewEvent::of_device(locked, event_type, at, machine_now);
             performed.events.push(NewEvent { payload: Some(Value::Object(payload)), ..event });
         }
@@ -80,12 +80,17 @@ pub(crate) fn pending(device: &Device, (action_type, requested): (&'static str, 
     }
 }
 
-/// Returns the event that reports a resolved action attempt; `None` for action types without such an event.
+/// Returns the event that reports a resolved action attempt; `None` for action types without such an event, and for
+/// unmanaged devices.
 pub(crate) fn event_of(
     locked: &mut LockedDevice,
     attempt: &NewActionAttempt,
     (at, machine_now): (Timestamp, Timestamp),
 ) -> Option<NewEvent> {
+    // The device may have become unmanaged since the request.
+    if !locked.device.is_managed {
+        return None;
+    }
     let is_success = matches!(attempt.outcome, Some(StoredOutcome::Result(_)));
     let event_type = event_type::of_action_attempt(attempt.action_type, is_success)?;
     let payload = json!({
@@ -105,7 +110,7 @@ pub(crate) fn unreachable_error(device: &Device) -> Option<Value> {
         Some(_) => "device_removed",
         None => device.health.disconnected_by()?,
     };
-    let name = &device.name;
+    let name = device.display_name();
     let message = match error_code {
         "account_disconnected" => format!("The account of {name} is disconnected."),
         "hub_disconnected" => format!("The bridge or gateway of {name} is offline."),

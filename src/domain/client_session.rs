@@ -32,7 +32,7 @@ pub(crate) struct ClientSession {
 impl ClientSession {
     /// Returns true if the token of the session is accepted at this instant.
     pub(crate) fn is_valid(&self, now: Timestamp) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at
+        check(self.revoked_at.is_some(), self.expires_at, now).is_ok()
     }
 
     /// Adds accounts and webviews that the session does not have. Returns true if there are any.
@@ -69,12 +69,17 @@ impl Validity {
     /// # Errors
     /// [`CredentialError::ClientSessionRevoked`]; [`CredentialError::ClientSessionExpired`].
     pub(crate) fn check(&self, machine_now: Timestamp) -> Result<()> {
-        if self.is_revoked {
-            return Err(CredentialError::ClientSessionRevoked.into());
-        }
-        if self.clock.now(machine_now) >= self.expires_at {
-            return Err(CredentialError::ClientSessionExpired.into());
-        }
+        Ok(check(self.is_revoked, self.expires_at, self.clock.now(machine_now))?)
+    }
+}
+
+/// Checks whether the token of a session is accepted at this instant of its workspace.
+fn check(is_revoked: bool, expires_at: Timestamp, now: Timestamp) -> Result<(), CredentialError> {
+    if is_revoked {
+        Err(CredentialError::ClientSessionRevoked)
+    } else if now >= expires_at {
+        Err(CredentialError::ClientSessionExpired)
+    } else {
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::sandbox_accounts::{self, PROVIDERS};
 use crate::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 /// Connect webview of a workspace.
@@ -79,7 +80,7 @@ pub struct AcceptedProviders {
 
 impl AcceptedProviders {
     /// Returns the providers of a request: those with these names, else those of this category, else all; and of these,
-    /// those that are not excluded.
+    /// those that are not excluded. `accepted` has no repetitions.
     pub fn of(accepted: Option<Vec<String>>, category: Option<&str>, excluded: &[String]) -> Self {
         // An empty list restricts nothing.
         let accepted = accepted.filter(|accepted| !accepted.is_empty());
@@ -90,13 +91,9 @@ impl AcceptedProviders {
             (None, Some(category)) => owned(sandbox_accounts::of_category(category)),
             (None, None) => owned(PROVIDERS.iter().map(|provider| provider.name).collect()),
         };
-        let mut distinct: Vec<String> = Vec::with_capacity(names.len());
-        for name in names {
-            if !excluded.contains(&name) && !distinct.contains(&name) {
-                distinct.push(name);
-            }
-        }
-        Self { names: distinct, any_allowed }
+        let excluded: HashSet<&String> = excluded.iter().collect();
+        let names = names.into_iter().filter(|name| !excluded.contains(name)).collect();
+        Self { names, any_allowed }
     }
 }
 
@@ -123,17 +120,24 @@ impl ConnectWebview {
 }
 
 /// Maximum length of a redirect URL, in bytes.
-const MAX_URL_LENGTH: usize = 2000;
+const MAX_REDIRECT_URL_LENGTH: usize = 2000;
+
+/// Message about a text that is not a URL with a scheme.
+const NOT_ABSOLUTE: &str = "Invalid url: give an absolute URL, such as https://example.com";
+
+fn is_web(scheme: &str) -> bool {
+    ["http", "https"].iter().any(|name| name.eq_ignore_ascii_case(scheme))
+}
 
 /// Checks a URL to which a user is sent. It may have the scheme of an application.
 ///
 /// # Errors
 /// The message about the URL.
 pub(crate) fn check_redirect_url(url: &str) -> Result<(), &'static str> {
-    let (scheme, rest) = url.split_once(':').ok_or("Invalid url: give an absolute URL, such as https://example.com")?;
+    let (scheme, rest) = url.split_once(':').ok_or(NOT_ABSOLUTE)?;
     let is_scheme_character = |character: char| character.is_ascii_alphanumeric() || "+-.".contains(character);
     if !scheme.starts_with(|first: char| first.is_ascii_alphabetic()) || !scheme.chars().all(is_scheme_character) {
-        return Err("Invalid url: give an absolute URL, such as https://example.com");
+        return Err(NOT_ABSOLUTE);
     }
     // A page must not send its user to a script, or to a file.
     let is_unsafe = ["javascript", "data", "vbscript", "file", "blob", "about"]
@@ -142,12 +146,11 @@ pub(crate) fn check_redirect_url(url: &str) -> Result<(), &'static str> {
     if is_unsafe {
         return Err("Invalid url: give one with the scheme http, https or that of your application");
     }
-    let is_web = ["http", "https"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
     let host = rest.strip_prefix("//").map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    if is_web && host.is_none_or(|host| host.is_empty() || host.contains('\\')) {
+    if is_web(scheme) && host.is_none_or(|host| host.is_empty() || host.contains('\\')) {
         return Err("Invalid url: it has no host");
     }
-    if url.len() > MAX_URL_LENGTH {
+    if url.len() > MAX_REDIRECT_URL_LENGTH {
         return Err("Invalid url: it has more than 2000 characters");
     }
     if !url.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>`{}|^".contains(&byte)) {
@@ -160,8 +163,7 @@ pub(crate) fn check_redirect_url(url: &str) -> Result<(), &'static str> {
 /// the policy for forms also to the redirects after them.
 pub(crate) fn policy_source(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once(':')?;
-    let is_web = ["http", "https"].iter().any(|name| name.eq_ignore_ascii_case(scheme));
-    if !is_web {
+    if !is_web(scheme) {
         return Some(format!("{scheme}:"));
     }
     let authority = rest.strip_prefix("//")?.split(['/', '?', '#']).next()?;
@@ -271,7 +273,7 @@ mod tests {
         let all = AcceptedProviders::of(None, None, &[]);
         assert_eq!((all.names.len(), all.any_allowed), (PROVIDERS.len(), true));
         assert_eq!(AcceptedProviders::of(Some(Vec::new()), None, &[]), all);
-        let named = AcceptedProviders::of(Some(owned(&["yale", "nest", "yale"])), Some("thermostats"), &[]);
+        let named = AcceptedProviders::of(Some(owned(&["yale", "nest"])), Some("thermostats"), &[]);
         assert_eq!((named.names, named.any_allowed), (owned(&["yale", "nest"]), false));
         let of_category = AcceptedProviders::of(None, Some("consumer_smartlocks"), &owned(&["august"]));
         assert!(!of_category.any_allowed && of_category.names.contains(&"yale".to_owned()));

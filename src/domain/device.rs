@@ -328,15 +328,9 @@ impl Device {
         }
     }
 
-    /// Applies `change` to the health of the device and updates `reachable_since`. If no problem is left that makes the
-    /// device unreachable, it is reachable from `at` on, and `properties.locked` gets the state of the bolt that was
-    /// not reported before.
-    pub fn change_health(&mut self, at: Timestamp, change: impl FnOnce(&mut DeviceHealth)) {
-        self.change(at, |device| change(&mut device.health));
-    }
-
-    /// Applies `change` to the device, and then updates what follows from its health, as [`Device::change_health`]
-    /// does, and from the levels of its batteries.
+    /// Applies `change` to the device, and then updates what follows from its health and the levels of its batteries. If
+    /// no problem is left that makes the device unreachable, it is reachable from `at` on, and `properties.locked` gets
+    /// the state of the bolt that was not reported before.
     pub(crate) fn change(&mut self, at: Timestamp, change: impl FnOnce(&mut Self)) {
         let reported = self.reported_battery_levels();
         change(self);
@@ -355,6 +349,11 @@ impl Device {
         {
             self.set_locked(is_locked);
         }
+    }
+
+    /// True if the device reports events: it is managed and reachable.
+    pub(crate) fn reports_events(&self) -> bool {
+        self.is_managed && self.reachable_since.is_some()
     }
 
     /// Returns the number of backup codes in a full pool.

@@ -12,13 +12,17 @@ use super::locked_device::LockedDevice;
 use crate::cause::EventRef;
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::ids::Ids;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 /// Declares event types: Seam's `event_type` and the human-readable `event_description`.
 macro_rules! event_types {
     ($($name:ident = $event_type:literal: $description:literal,)*) => {
         $(#[doc = $description] pub(crate) const $name: &str = $event_type;)*
+
+        /// All types, for the tests.
+        #[cfg(test)]
+        pub(crate) const ALL: &[&str] = &[$($name),*];
 
         /// Returns Seam's `event_description`; `None` for a type that Latchkey does not record.
         pub(crate) fn description(event_type: &str) -> Option<&'static str> {
@@ -156,11 +160,12 @@ pub struct NewEvent {
     pub occurred_at: Timestamp,
     /// Instant of the recording; not before `occurred_at`.
     pub created_at: Timestamp,
-    /// Device of the event; `None` for events of a connected account.
+    /// `None`: the event is not of a device or its codes.
     pub device_id: Option<Uuid>,
-    /// Connected account of the event or of its device.
+    /// Connected account of the event or of its device; `None`: the event is of a client session, or of a login that
+    /// failed.
     pub connected_account_id: Option<Uuid>,
-    /// Access code of the event; `None` for events of a device or a connected account.
+    /// `None`: the event is not of an access code.
     pub access_code_id: Option<Uuid>,
     /// PIN, for the event types of `event_type::carries_code`.
     pub code: Option<String>,
@@ -174,6 +179,44 @@ pub struct NewEvent {
 }
 
 impl NewEvent {
+    /// Returns an event of no subject, without further fields.
+    fn of_workspace(
+        event_id: Uuid,
+        workspace_id: Uuid,
+        event_type: &'static str,
+        (occurred_at, created_at): (Timestamp, Timestamp),
+    ) -> Self {
+        Self {
+            event_id,
+            workspace_id,
+            event_type,
+            occurred_at,
+            created_at,
+            device_id: None,
+            connected_account_id: None,
+            access_code_id: None,
+            code: None,
+            connect_webview_id: None,
+            metadata: Map::new(),
+            payload: None,
+        }
+    }
+
+    /// Creates the event of a client session that is deleted.
+    pub fn of_deleted_client_session(
+        client_session_id: Uuid,
+        workspace_id: Uuid,
+        (ids, clock): (&Ids, WorkspaceClock),
+        (occurred_at, machine_now): (Timestamp, Timestamp),
+    ) -> Self {
+        let event_id = ids.id("event", client_session_id, 0, machine_now);
+        let times = (occurred_at, clock.recorded_at(occurred_at, machine_now));
+        Self {
+            payload: Some(json!({ "client_session_id": client_session_id })),
+            ..Self::of_workspace(event_id, workspace_id, event_type::CLIENT_SESSION_DELETED, times)
+        }
+    }
+
     /// Creates the next event of a code and counts it on the code.
     pub fn of_access_code(
         code: &mut AccessCode,
@@ -183,19 +226,15 @@ impl NewEvent {
         machine_now: Timestamp,
     ) -> Self {
         let LockedDevice { device, settings, ids, account, .. } = locked;
+        let event_id = ids.id("event", code.access_code_id, code.next_child(), machine_now);
+        let times = (occurred_at, settings.clock.recorded_at(occurred_at, machine_now));
         Self {
-            event_id: ids.id("event", code.access_code_id, code.next_child(), machine_now),
-            workspace_id: code.workspace_id,
-            event_type,
-            occurred_at,
-            created_at: settings.clock.recorded_at(occurred_at, machine_now),
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
             access_code_id: Some(code.access_code_id),
             code: event_type::carries_code(event_type).then(|| code.known_code().map(str::to_owned)).flatten(),
-            connect_webview_id: None,
             metadata: account.of_access_code(&device.custom_metadata),
-            payload: None,
+            ..Self::of_workspace(event_id, code.workspace_id, event_type, times)
         }
     }
 
@@ -204,23 +243,14 @@ impl NewEvent {
     pub fn of_new_account(
         connected_account_id: Uuid,
         (workspace_id, ids): (Uuid, &Ids),
-        (occurred_at, created_at): (Timestamp, Timestamp),
+        times: (Timestamp, Timestamp),
         machine_now: Timestamp,
     ) -> Self {
-        let connect_webview_id = ids.id("connect_webview", connected_account_id, 0, machine_now);
+        let event_id = ids.id("event", connected_account_id, 0, machine_now);
         Self {
-            event_id: ids.id("event", connected_account_id, 0, machine_now),
-            workspace_id,
-            event_type: event_type::ACCOUNT_CREATED,
-            occurred_at,
-            created_at,
-            device_id: None,
             connected_account_id: Some(connected_account_id),
-            access_code_id: None,
-            code: None,
-            connect_webview_id: Some(connect_webview_id),
-            metadata: Map::new(),
-            payload: None,
+            connect_webview_id: Some(ids.id("connect_webview", connected_account_id, 0, machine_now)),
+            ..Self::of_workspace(event_id, workspace_id, event_type::ACCOUNT_CREATED, times)
         }
     }
 
@@ -242,22 +272,15 @@ impl NewEvent {
         (device, account): (&mut Device, &AccountFields),
         ids: &Ids,
         event_type: &'static str,
-        (occurred_at, created_at): (Timestamp, Timestamp),
+        times: (Timestamp, Timestamp),
         machine_now: Timestamp,
     ) -> Self {
+        let event_id = ids.id("event", device.device_id, device.next_child(), machine_now);
         Self {
-            event_id: ids.id("event", device.device_id, device.next_child(), machine_now),
-            workspace_id: device.workspace_id,
-            event_type,
-            occurred_at,
-            created_at,
             device_id: Some(device.device_id),
             connected_account_id: Some(device.connected_account_id),
-            access_code_id: None,
-            code: None,
-            connect_webview_id: None,
             metadata: account.of_device(&device.custom_metadata),
-            payload: None,
+            ..Self::of_workspace(event_id, device.workspace_id, event_type, times)
         }
     }
 
@@ -271,19 +294,12 @@ impl NewEvent {
     ) -> Self {
         let ordinal = account.events_made;
         account.events_made += 1;
+        let event_id = ids.id("event", account.connected_account_id, ordinal, machine_now);
+        let times = (occurred_at, clock.recorded_at(occurred_at, machine_now));
         Self {
-            event_id: ids.id("event", account.connected_account_id, ordinal, machine_now),
-            workspace_id,
-            event_type,
-            occurred_at,
-            created_at: clock.recorded_at(occurred_at, machine_now),
-            device_id: None,
             connected_account_id: Some(account.connected_account_id),
-            access_code_id: None,
-            code: None,
-            connect_webview_id: None,
             metadata: account.event_fields(event_type),
-            payload: None,
+            ..Self::of_workspace(event_id, workspace_id, event_type, times)
         }
     }
 
@@ -297,19 +313,13 @@ impl NewEvent {
     ) -> Self {
         let ordinal = webview.events_made;
         webview.events_made += 1;
+        let event_id = ids.id("event", webview.connect_webview_id, ordinal, machine_now);
+        let times = (occurred_at, clock.recorded_at(occurred_at, machine_now));
         Self {
-            event_id: ids.id("event", webview.connect_webview_id, ordinal, machine_now),
-            workspace_id: webview.workspace_id,
-            event_type,
-            occurred_at,
-            created_at: clock.recorded_at(occurred_at, machine_now),
-            device_id: None,
             connected_account_id: account.map(|account| account.connected_account_id),
-            access_code_id: None,
-            code: None,
             connect_webview_id: Some(webview.connect_webview_id),
             metadata: account.map(|account| account.event_fields(event_type)).unwrap_or_default(),
-            payload: None,
+            ..Self::of_workspace(event_id, webview.workspace_id, event_type, times)
         }
     }
 }

@@ -1,11 +1,11 @@
 //! State that all requests of one server share.
 
 use super::batcher::Batcher;
+use super::caller_cache::CallerCache;
 use super::commands::{CreateCommand, Created, UpdateCommand, Updated};
 use super::import_budget::ImportBudget;
 use super::parking::Parking;
 use super::request_log::RequestLog;
-use super::workspace_cache::WorkspaceCache;
 use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::contract::{Contract, ContractError};
@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::postgres::{Pool, Pools};
 use std::ops::Deref;
 use std::sync::Arc;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ pub struct SchedulerRound {
     /// False if the round ended with an error.
     pub has_succeeded: bool,
 }
+
+/// Number of changes of webhooks that a worker may lag behind, before it counts every webhook as changed.
+const CHANGES_BUFFER: usize = 64;
 
 /// Number of running requests from which the server is busy.
 const BUSY_REQUESTS: usize = 4;
@@ -49,7 +52,7 @@ pub struct Shared {
     /// Contract of the control plane.
     pub control_contract: Contract,
     /// Cache of callers by credential.
-    pub workspaces: WorkspaceCache,
+    pub callers: CallerCache,
     /// Requests that create access codes, batched by workspace.
     pub creates: Arc<Batcher<Uuid, CreateCommand, Result<Vec<Created>>>>,
     /// Requests that change access codes, batched by workspace.
@@ -68,9 +71,9 @@ pub struct Shared {
     pub deliveries_stopped: CancellationToken,
     /// Signals that this process has recorded attempts to deliver events.
     pub attempts_recorded: watch::Sender<()>,
-    /// Signals that this process has changed or deleted webhooks or their deliveries.
-    pub webhooks_changed: watch::Sender<()>,
-    /// Each request to Seam's API that is served holds a clone. The number of clones tells how busy the server is.
+    /// Workspaces whose webhooks, or the deliveries to them, this process has changed or deleted.
+    pub webhooks_changed: broadcast::Sender<Uuid>,
+    /// Cloned by each running request to Seam's API. The number of clones is the number of these requests.
     pub running_requests: Arc<()>,
     wake: Notify,
     wake_deliveries: Notify,
@@ -93,7 +96,7 @@ impl App {
             deliveries: pools.deliveries,
             contract: Contract::parse(crate::contract::OPENAPI)?,
             control_contract: Contract::parse(crate::contract::CONTROL_OPENAPI)?,
-            workspaces: WorkspaceCache::default(),
+            callers: CallerCache::default(),
             creates: Arc::default(),
             updates: Arc::default(),
             busy_workspaces: watch::Sender::default(),
@@ -103,7 +106,7 @@ impl App {
             wake: Notify::new(),
             wake_deliveries: Notify::new(),
             attempts_recorded: watch::Sender::default(),
-            webhooks_changed: watch::Sender::default(),
+            webhooks_changed: broadcast::Sender::new(CHANGES_BUFFER),
             deliveries_stopped: CancellationToken::new(),
             freed: Notify::new(),
             last_scheduler_round: watch::Sender::new(None),
@@ -115,10 +118,16 @@ impl App {
         Pools { requests: self.pool.clone(), background: self.background.clone(), deliveries: self.deliveries.clone() }
     }
 
-    /// True if so many requests run that work without a client must leave the cores to them.
+    /// True if so many requests run that deliveries to webhooks must not take the cores from them.
     pub fn is_busy(&self) -> bool {
         // One of the references is the state's own.
         Arc::strong_count(&self.running_requests) > BUSY_REQUESTS
+    }
+
+    /// Makes the workers for the webhooks of a workspace read the webhooks and their deliveries again.
+    pub fn webhooks_have_changed(&self, workspace_id: Uuid) {
+        // An error only means that there are no workers.
+        let _ = self.webhooks_changed.send(workspace_id);
     }
 
     /// Wakes the scheduler of this process, because a step may be due earlier than its next round.

@@ -7,13 +7,12 @@ use super::recorder::Recorder;
 use crate::cause::Cause;
 use crate::clock::Timestamp;
 use crate::domain::client_session::{ClientSession, DEFAULT_LIFETIME};
-use crate::domain::event::{NewEvent, event_type};
+use crate::domain::event::NewEvent;
 use crate::domain::workspace::Workspace;
 use crate::error::{CredentialError, Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::client_sessions::{self, CountedSession, Filter};
-use crate::store::{changes, connect_webviews, workspaces};
-use serde_json::{Map, json};
+use crate::store::{accounts, changes, connect_webviews, workspaces};
 use uuid::Uuid;
 
 /// Maximum number of client sessions of a workspace, because the list of them has no pages.
@@ -56,6 +55,7 @@ impl SessionReference {
         Filter {
             client_session_id: self.client_session_id,
             user_identifier_key: self.user_identifier_key.as_deref(),
+            limit: Some(1),
             ..Filter::default()
         }
     }
@@ -204,20 +204,8 @@ pub(crate) async fn delete(app: &App, workspace_id: Uuid, client_session_id: Uui
     let now = settings.clock.now(machine_now);
     let mut recorder = Recorder::default();
     recorder.begin_request(0);
-    recorder.record_event(NewEvent {
-        event_id: ids.id("event", client_session_id, 0, machine_now),
-        workspace_id,
-        event_type: event_type::CLIENT_SESSION_DELETED,
-        occurred_at: now,
-        created_at: settings.clock.recorded_at(now, machine_now),
-        device_id: None,
-        connected_account_id: None,
-        access_code_id: None,
-        code: None,
-        connect_webview_id: None,
-        metadata: Map::new(),
-        payload: Some(json!({ "client_session_id": client_session_id })),
-    });
+    let (generator, times) = ((&ids, settings.clock), (now, machine_now));
+    recorder.record_event(NewEvent::of_deleted_client_session(client_session_id, workspace_id, generator, times));
     changes::write(&mut tx, recorder.changes(!settings.has_webhooks)).await?;
     commit(app, tx, workspace_id).await?;
     recorder.publish(app, &[Cause::current()]);
@@ -235,7 +223,7 @@ async fn begin(app: &App, workspace_id: Uuid, reference: &SessionReference) -> R
 /// Commits a change of a session. Requests with its token see the change at once.
 async fn commit(app: &App, tx: Transaction, workspace_id: Uuid) -> Result<()> {
     tx.commit().await?;
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(())
 }
 
@@ -264,9 +252,7 @@ async fn check_access(
     if !connect_webview_ids.is_empty() && !connect_webviews::exist(tx, workspace_id, connect_webview_ids).await? {
         return Err(Error::NotFound(Resource::ConnectWebview));
     }
-    if !connected_account_ids.is_empty()
-        && !client_sessions::accounts_exist(tx, workspace_id, connected_account_ids).await?
-    {
+    if !connected_account_ids.is_empty() && !accounts::exist(tx, workspace_id, connected_account_ids).await? {
         return Err(Error::NotFound(Resource::ConnectedAccount));
     }
     Ok(())

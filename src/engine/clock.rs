@@ -105,7 +105,7 @@ pub(crate) async fn move_clock(
     devices::set_wake_times(&mut tx, &codes.devices, clock).await?;
     tx.commit().await?;
     // Client sessions may have expired.
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     codes.recorder.publish(app, &[]);
     Ok(moved)
 }

@@ -2,8 +2,8 @@
 
 use super::app::App;
 use super::connected_accounts::AccountUpdate;
+use super::device_specs::LockSpec;
 use super::unit_of_work::{Scope, UnitOfWork};
-use super::workspaces::LockSpec;
 use super::{connectivity, locked_workspace};
 use crate::clock::machine_now;
 use crate::domain::caller::Visibility;
@@ -50,7 +50,7 @@ pub(crate) async fn create(
         client_sessions::grant_webview(&mut tx, client_session_id, connect_webview_id).await?;
     }
     tx.commit().await?;
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(webview)
 }
 
@@ -68,7 +68,7 @@ pub async fn delete(app: &App, visibility: &Visibility, connect_webview_id: Uuid
         return Err(Error::NotFound(Resource::ConnectWebview));
     }
     tx.commit().await?;
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(())
 }
 
@@ -120,7 +120,7 @@ pub(crate) async fn log_in(
     };
     work.finish(app).await?;
     // Client sessions may see the account from now on.
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(LoginOutcome::Authorized(webview))
 }
 

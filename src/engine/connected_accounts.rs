@@ -1,14 +1,13 @@
 //! Changes and deletion of connected accounts. Their connection is in [`super::connectivity`].
 
 use super::app::App;
-use super::unit_of_work::{Scope, UnitOfWork};
-use super::{connectivity, managed_devices};
+use super::{connectivity, locked_workspace, managed_devices};
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::ConnectedAccount;
 use crate::domain::custom_metadata;
 use crate::domain::event::event_type;
 use crate::error::Result;
-use crate::store::{accounts, workspaces};
+use crate::store::accounts;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -37,14 +36,13 @@ pub async fn update(
     connected_account_id: Uuid,
     update: AccountUpdate,
 ) -> Result<ConnectedAccount> {
-    let mut tx = app.pool.begin(visibility.workspace_id).await?;
-    workspaces::lock(&mut tx, visibility.workspace_id).await?;
+    let mut tx = locked_workspace::begin(app, visibility.workspace_id).await?;
     let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
     update.apply(&mut account)?;
     accounts::update(&mut tx, visibility.workspace_id, account.clone()).await?;
     tx.commit().await?;
     // Client sessions of the customer may see the account from now on, or no longer.
-    app.workspaces.forget(visibility.workspace_id);
+    app.callers.forget(visibility.workspace_id);
     Ok(account)
 }
 
@@ -74,9 +72,8 @@ impl AccountUpdate {
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the account.
 pub async fn sync(app: &App, visibility: &Visibility, connected_account_id: Uuid) -> Result<()> {
     let mut tx = app.pool.begin(visibility.workspace_id).await?;
-    accounts::find(&mut tx, visibility, connected_account_id).await?;
-    let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
-    UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?.finish(app).await?;
+    let account = accounts::find(&mut tx, visibility, connected_account_id).await?;
+    connectivity::begin_with_devices(tx, visibility, &account).await?.finish(app).await?;
     Ok(())
 }
 
@@ -87,18 +84,16 @@ pub async fn sync(app: &App, visibility: &Visibility, connected_account_id: Uuid
 /// [`Error::NotFound`](crate::error::Error::NotFound) of the account.
 pub async fn delete(app: &App, visibility: &Visibility, connected_account_id: Uuid) -> Result<()> {
     let workspace_id = visibility.workspace_id;
-    let mut tx = app.pool.begin(workspace_id).await?;
     // While the workspace is locked, no device is added to the account.
-    workspaces::lock(&mut tx, workspace_id).await?;
+    let mut tx = locked_workspace::begin(app, workspace_id).await?;
     let mut account = accounts::find(&mut tx, visibility, connected_account_id).await?;
-    let ids = accounts::device_ids(&mut tx, connected_account_id).await?;
-    let mut work = UnitOfWork::begin_in(tx, visibility, Scope::Devices(&ids)).await?;
+    let mut work = connectivity::begin_with_devices(tx, visibility, &account).await?;
     let payload = Some(json!({ "connected_account_type": account.provider }));
     connectivity::record_of_account(&mut work, &mut account, event_type::ACCOUNT_DELETED, None, payload);
     managed_devices::delete_all(&mut work).await?;
     account.deleted_at = Some(work.now);
     accounts::update(&mut work.tx, workspace_id, account).await?;
     work.finish(app).await?;
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(())
 }

@@ -81,7 +81,8 @@ pub async fn set_account(
     Ok(work)
 }
 
-/// Begins a unit of work with the devices of an account. The workspace must be locked.
+/// Begins a unit of work with the devices of an account. Unless the workspace is locked, devices may be added to the
+/// account meanwhile.
 pub(crate) async fn begin_with_devices(
     mut tx: Transaction,
     visibility: &Visibility,

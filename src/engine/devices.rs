@@ -1,9 +1,10 @@
 //! Creation and changes of devices: by the control plane, and by clients of the API.
 
 use super::app::App;
+use super::device_specs::{InjectedCondition, LockSpec};
 use super::recorder::Recorder;
 use super::unit_of_work::{Scope, UnitOfWork};
-use super::workspaces::{InjectedCondition, LockSpec, create_devices};
+use super::workspaces::create_devices;
 use super::{backup_pool, connectivity, managed_devices};
 use crate::cause::Cause;
 use crate::clock::{Timestamp, machine_now};
@@ -161,7 +162,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, device_id: Uuid, updat
 fn report(work: &mut UnitOfWork, device_id: Uuid, event_type: &'static str) -> Result<()> {
     let (now, machine_now) = (work.now, work.machine_now);
     let locked = work.codes.device_mut(device_id)?;
-    if locked.device.reachable_since.is_some() && locked.device.is_managed {
+    if locked.device.reports_events() {
         let event = NewEvent::of_device(locked, event_type, now, machine_now);
         work.codes.recorder.record_event(event);
     }

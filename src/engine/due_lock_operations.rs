@@ -53,9 +53,13 @@ pub(crate) async fn perform(
     if queue.is_empty() {
         return Ok(done);
     }
+    let needs_faults =
+        devices.iter().any(|locked| locked.settings.has_faults && next(locked).is_some() && starts_auto_lock(locked));
+    // The faults of all workspaces are locked at once, as `simulation::load` does afterwards: two transactions that lock
+    // them in two steps could wait for each other.
     let with_faults: BTreeSet<Uuid> = devices
         .iter()
-        .filter(|locked| locked.settings.has_faults && next(locked).is_some() && starts_auto_lock(locked))
+        .filter(|locked| needs_faults && locked.settings.has_faults)
         .map(|locked| locked.device.workspace_id)
         .collect();
     let mut faults = if with_faults.is_empty() { Vec::new() } else { faults::lock(tx, &with_faults).await? };

@@ -10,12 +10,9 @@ use crate::domain::bolt;
 use crate::domain::caller::Visibility;
 use crate::domain::device::{Device, DeviceSummary};
 use crate::domain::event::{NewEvent, event_type};
-use crate::domain::fault;
 use crate::domain::keypad::{self, DenialReason};
 use crate::error::{Error, Resource, Result};
-use crate::store::faults;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 use uuid::Uuid;
 
 /// Result of entering a PIN.
@@ -200,16 +197,10 @@ async fn lock_device(app: &App, visibility: &Visibility, device_id: Uuid) -> Res
     }
 }
 
-/// Applies the faults of the workspace to a movement of the bolt and saves their counters. Returns true if a fault
-/// keeps the bolt from moving. A fault that only delays does not: the person waits.
+/// Applies the faults of the workspace to a movement of the bolt. Returns true if a fault keeps the bolt from moving. A
+/// fault that only delays does not: the person waits.
 async fn is_jammed(work: &mut UnitOfWork, device_id: Uuid, operation: &str) -> Result<bool> {
-    let locked = work.codes.device(device_id)?;
-    if !locked.settings.has_faults {
-        return Ok(false);
-    }
-    let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.visibility.workspace_id])).await?;
-    let outcome = fault::apply(&mut faults, &locked.device, operation);
-    faults::save(&mut work.tx, &faults).await?;
+    let outcome = lock_operations::apply_fault(work, device_id, operation).await?;
     Ok(matches!(outcome, Some(FaultOutcome::Fail(_) | FaultOutcome::Never)))
 }
 
@@ -224,7 +215,7 @@ fn record(
 ) -> Result<Option<Uuid>> {
     let (now, machine_now) = (work.now, work.machine_now);
     let locked = work.codes.device_mut(device_id)?;
-    if locked.device.reachable_since.is_none() || !locked.device.is_managed {
+    if !locked.device.reports_events() {
         return Ok(None);
     }
     let unlocked_by = code.filter(|_| event_type == event_type::LOCK_UNLOCKED);

@@ -67,14 +67,7 @@ pub(crate) async fn move_bolt(
     let recent = action_attempts::recent(&mut work.tx, workspace_id, &settings, now, &[device_id], action_type).await?;
     recent.check(device_id)?;
     let is_reachable = bolt::unreachable_error(&work.codes.device(device_id)?.device).is_none();
-    let outcome = if is_reachable && settings.has_faults {
-        let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([workspace_id])).await?;
-        let outcome = fault::apply(&mut faults, &work.codes.device(device_id)?.device, door.operation());
-        faults::save(&mut work.tx, &faults).await?;
-        outcome
-    } else {
-        None
-    };
+    let outcome = if is_reachable { apply_fault(&mut work, device_id, door.operation()).await? } else { None };
     let requested = new_attempt(&mut work, device_id)?;
     let attempt = match &outcome {
         Some(FaultOutcome::Never) => bolt::pending(&work.codes.device(device_id)?.device, (action_type, requested)),
@@ -93,6 +86,22 @@ pub(crate) async fn move_bolt(
     work.codes.recorder.record_action_attempt(attempt.clone());
     work.finish(app).await?;
     Ok(attempt)
+}
+
+/// Applies the faults of the workspace to an operation of a lock, and saves their counters.
+pub(super) async fn apply_fault(
+    work: &mut UnitOfWork,
+    device_id: Uuid,
+    operation: &str,
+) -> Result<Option<FaultOutcome>> {
+    let locked = work.codes.device(device_id)?;
+    if !locked.settings.has_faults {
+        return Ok(None);
+    }
+    let mut faults = faults::lock(&mut work.tx, &BTreeSet::from([work.visibility.workspace_id])).await?;
+    let outcome = fault::apply(&mut faults, &locked.device, operation);
+    faults::save(&mut work.tx, &faults).await?;
+    Ok(outcome)
 }
 
 /// Adds an operation that the lock performs after this ISO 8601 duration, and returns its pending action attempt.

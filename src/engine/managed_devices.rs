@@ -9,6 +9,7 @@ use crate::domain::event::{NewEvent, event_type, payload};
 use crate::error::Result;
 use crate::store::action_attempts;
 use serde_json::json;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 /// Makes a locked device managed or unmanaged, and records the events. All its codes must be locked too.
@@ -83,6 +84,10 @@ pub(crate) async fn delete_all(work: &mut UnitOfWork) -> Result<()> {
     let mut devices: Vec<(i32, Uuid)> =
         work.codes.devices.iter().map(|locked| (locked.device.ordinal, locked.device.device_id)).collect();
     devices.sort_unstable();
+    let mut codes_of_devices: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for code in work.codes.iter().filter(|code| code.state.gone_at.is_none()) {
+        codes_of_devices.entry(code.device_id).or_default().push(code.access_code_id);
+    }
     for (_, device_id) in devices {
         let locked = work.codes.device_mut(device_id)?;
         let payload = Some(json!({ "device_name": locked.device.display_name() }));
@@ -91,9 +96,7 @@ pub(crate) async fn delete_all(work: &mut UnitOfWork) -> Result<()> {
         locked.device.lock_operations.clear();
         locked.backups = 0;
         work.codes.recorder.record_event(NewEvent { payload, ..deleted });
-        let of_device = work.codes.iter().filter(|code| code.device_id == device_id && code.state.gone_at.is_none());
-        let codes: Vec<Uuid> = of_device.map(|code| code.access_code_id).collect();
-        for access_code_id in codes {
+        for access_code_id in codes_of_devices.remove(&device_id).unwrap_or_default() {
             let code = work.codes.get_mut(access_code_id)?;
             let is_managed = code.state.is_managed;
             code.pool_device_id = None;

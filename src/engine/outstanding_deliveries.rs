@@ -17,12 +17,19 @@ const MIN_INTERVAL: Duration = Duration::from_millis(10);
 /// the number of outstanding deliveries. Holds no connection while it waits.
 pub(crate) async fn wait(app: &App, workspace_id: Uuid, timeout: Duration) -> Result<i64> {
     let begun = Instant::now();
+    // From now on, workers record the last results at once.
     let mut changes = app.attempts_recorded.subscribe();
+    let mut has_woken = false;
     loop {
-        let outstanding = webhook_deliveries::outstanding(&app.pool, workspace_id).await?;
+        if !webhook_deliveries::has_outstanding(&app.pool, workspace_id).await? {
+            return Ok(0);
+        }
+        if !std::mem::replace(&mut has_woken, true) {
+            app.wake_deliveries();
+        }
         let remaining = timeout.saturating_sub(begun.elapsed());
-        if outstanding == 0 || remaining.is_zero() || app.stopping.is_cancelled() {
-            return Ok(outstanding);
+        if remaining.is_zero() || app.stopping.is_cancelled() {
+            return webhook_deliveries::outstanding(&app.pool, workspace_id).await;
         }
         tokio::time::sleep(MIN_INTERVAL.min(remaining)).await;
         let _ = tokio::time::timeout(INTERVAL.min(remaining), changes.changed()).await;

@@ -3,7 +3,6 @@
 use super::app::App;
 use super::workspaces::{CreatedWorkspace, Owner, Profile, WorkspaceParams, create};
 use crate::clock::machine_now;
-use crate::domain::workspace::SameCode;
 use crate::error::{Error, Resource, Result};
 use crate::ids::Ids;
 use crate::store::workspaces::{self, ProfileUpdate};
@@ -33,25 +32,8 @@ pub(crate) async fn create_for_person(
             _ => None,
         };
     }
-    let config = &app.config;
-    let params = WorkspaceParams {
-        name: Some(name),
-        seed: None,
-        expires_at: None,
-        workspace_id: None,
-        api_key: None,
-        publishable_key: None,
-        owner: Owner::Existing(person_id),
-        profile,
-        clock: config.clock,
-        programming: config.programming.0,
-        keeps_expired: config.keep_expired_access_codes,
-        same_code: SameCode::of(config.allow_same_code_in_disjoint_windows),
-        refuse_begun_windows: config.refuse_begun_windows,
-        accounts: Vec::new(),
-        locks: Vec::new(),
-    };
-    create(app, params).await
+    let owner = Owner::Existing(person_id);
+    create(app, WorkspaceParams { name: Some(name), owner, profile, ..WorkspaceParams::of_server(&app.config) }).await
 }
 
 /// Changes properties of a workspace.
@@ -64,6 +46,6 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, update: ProfileUpdate)
         return Err(Error::NotFound(Resource::Workspace));
     }
     tx.commit().await?;
-    app.workspaces.forget(workspace_id);
+    app.callers.forget(workspace_id);
     Ok(())
 }

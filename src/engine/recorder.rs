@@ -43,7 +43,13 @@ enum Attribution {
 impl Recorder {
     /// Creates a recorder with events that are written already, caused by the only request of the transaction.
     pub fn of_written(events: Vec<NewEvent>) -> Self {
-        Self { written: events.len(), causes: vec![Some(0); events.len()], events, ..Self::default() }
+        Self {
+            written: events.len(),
+            may_have_deliveries: !events.is_empty(),
+            causes: vec![Some(0); events.len()],
+            events,
+            ..Self::default()
+        }
     }
 
     /// Inserts the records of an earlier part of the same transaction before all others.

@@ -38,8 +38,12 @@ impl CapturedBody {
     }
 
     /// Shares the buffer of a body without copying. Copies the start of a longer body, so that its buffer can be freed.
-    fn share(body: &Bytes) -> Self {
-        if body.len() > MAX_LOGGED_BODY { Self::copy(body) } else { Self { bytes: body.clone(), length: body.len() } }
+    /// The first of several pieces is longer than [`MAX_LOGGED_BODY`].
+    fn share(pieces: &[Bytes]) -> Self {
+        let length = pieces.iter().map(Bytes::len).sum();
+        let start = pieces.first().cloned().unwrap_or_default();
+        let bytes = if start.len() > MAX_LOGGED_BODY { Self::copy(&start).bytes } else { start };
+        Self { bytes, length }
     }
 
     /// Returns true if the stored bytes are not the complete body.
@@ -107,7 +111,7 @@ impl Pending {
         Self { entry, is_reset: false, begun: Instant::now() }
     }
 
-    fn into_logged(self, status: u16, body: &Bytes) -> LoggedRequest {
+    fn into_logged(self, status: u16, body: &[Bytes]) -> LoggedRequest {
         let took = self.begun.elapsed();
         if self.is_reset {
             return LoggedRequest { took, ..self.entry };
@@ -150,7 +154,7 @@ impl RequestLog {
     }
 
     /// Adds a request with the status and body of its response.
-    pub fn record(&self, pending: Pending, status: u16, body: &Bytes) {
+    pub fn record(&self, pending: Pending, status: u16, body: &[Bytes]) {
         let mut entry = pending.into_logged(status, body);
         let mut ring = self.ring.lock();
         ring.last += 1;
@@ -208,7 +212,7 @@ mod tests {
     fn add_request(log: &RequestLog, body: &[u8]) {
         let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
         pending.entry.body = Some(CapturedBody::copy(body));
-        log.record(pending, 200, &Bytes::from_static(b"{}"));
+        log.record(pending, 200, &[Bytes::from_static(b"{}")]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Default sandbox: the workspace that a server creates at its start, if it does not exist.
 
 use super::app::App;
-use super::workspaces::{LockSpec, Owner, Profile, WorkspaceParams, create};
+use super::device_specs::LockSpec;
+use super::workspaces::{Owner, WorkspaceParams, create};
 use crate::domain::caller::Visibility;
 use crate::domain::device::Device;
 use crate::domain::sandbox::{API_KEY, LOCKS, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};
-use crate::domain::workspace::SameCode;
 use crate::error::{Error, Result};
 use crate::store::{Ownership, devices, workspaces};
 use uuid::Uuid;
@@ -34,18 +34,9 @@ pub async fn ensure(app: &App) -> Result<Vec<Device>> {
         name: Some("Latchkey Sandbox".to_owned()),
         workspace_id: Some(WORKSPACE_ID),
         api_key: Some(API_KEY.to_owned()),
-        publishable_key: None,
         owner: Owner::WithToken(PERSONAL_ACCESS_TOKEN.to_owned()),
-        profile: Profile::default(),
         locks: locks.collect(),
-        seed: None,
-        expires_at: None,
-        clock: app.config.clock,
-        programming: app.config.programming.0,
-        keeps_expired: app.config.keep_expired_access_codes,
-        same_code: SameCode::of(app.config.allow_same_code_in_disjoint_windows),
-        refuse_begun_windows: app.config.refuse_begun_windows,
-        accounts: Vec::new(),
+        ..WorkspaceParams::of_server(&app.config)
     };
     match create(app, params).await {
         Ok(created) => Ok(created.devices),

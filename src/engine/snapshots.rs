@@ -12,7 +12,7 @@ use crate::domain::workspace::Workspace;
 use crate::error::{Error, Resource, Result};
 use crate::postgres::Transaction;
 use crate::store::snapshots::document::{Clock, Document};
-use crate::store::snapshots::{self, NewSnapshot, StoredSnapshot, check, checksum, writer};
+use crate::store::snapshots::{self, NewSnapshot, StoredSnapshot, check, checksum, restore, writer};
 use crate::store::workspaces;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -122,7 +122,7 @@ async fn put_stored(app: &App, workspace: &Workspace, tx: &mut Transaction, stor
     let _in_use = app.track_memory(stored.text()?.len());
     let document = read_stored(stored.text()?).await?;
     let columns = snapshots::columns(tx).await?;
-    snapshots::restore_document(tx, workspace.workspace_id, &document, &columns, machine_now()).await
+    restore::restore_document(tx, workspace.workspace_id, &document, &columns, machine_now()).await
 }
 
 /// Commits a restored workspace, and returns the workspace's time.
@@ -134,8 +134,8 @@ pub(crate) async fn finish_restore(app: &App, workspace: &Workspace, mut tx: Tra
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     tx.commit().await?;
     // A snapshot may contain another name, another seed and other client sessions.
-    app.workspaces.forget(workspace_id);
-    app.webhooks_changed.send_replace(());
+    app.callers.forget(workspace_id);
+    app.webhooks_have_changed(workspace_id);
     app.wake_scheduler();
     Ok(settings.clock.now(machine_now()))
 }
@@ -184,7 +184,7 @@ pub(crate) async fn import(app: &App, workspace: &Workspace, document: impl AsRe
     let document = read_stored(text).await?;
     let mut tx = locked_workspace::begin_long(app, workspace.workspace_id).await?;
     let machine_now = machine_now();
-    snapshots::check_restorable(&mut tx, workspace_id, &document, &columns, machine_now).await?;
+    restore::check_restorable(&mut tx, workspace_id, &document, &columns, machine_now).await?;
     let (_, settings) = workspaces::settings(&mut tx, workspace_id).await?;
     let new_snapshot = next_snapshot(&mut tx, workspace).await?;
     let instants = (settings.clock.now(machine_now), document.clock.instant());

@@ -49,7 +49,7 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, webhook_id: Uuid, even
         return Err(Error::NotFound(Resource::Webhook));
     }
     tx.commit().await?;
-    app.webhooks_changed.send_replace(());
+    app.webhooks_have_changed(workspace_id);
     Ok(())
 }
 
@@ -58,12 +58,14 @@ pub(crate) async fn update(app: &App, workspace_id: Uuid, webhook_id: Uuid, even
 /// # Errors
 /// [`Error::NotFound`] of [`Resource::Webhook`].
 pub(crate) async fn delete(app: &App, workspace_id: Uuid, webhook_id: Uuid) -> Result<()> {
+    // A long log of deliveries is deleted before the devices are locked, in short transactions.
+    while webhook_deliveries::delete_finished(&app.pool, workspace_id, webhook_id).await? {}
     let mut tx = begin(app, workspace_id).await?;
     if !webhooks::delete(&mut tx, workspace_id, webhook_id).await? {
         return Err(Error::NotFound(Resource::Webhook));
     }
     tx.commit().await?;
-    app.webhooks_changed.send_replace(());
+    app.webhooks_have_changed(workspace_id);
     Ok(())
 }
 

@@ -22,9 +22,9 @@ pub(super) fn sentence(reasons: &[(Uuid, String)]) -> String {
 
 /// Returns the first few of these texts, quoted.
 pub(super) fn listed(texts: &[String]) -> String {
-    const MOST: usize = 5;
-    let shown: Vec<_> = texts.iter().take(MOST).map(|text| quoted(text)).collect();
-    let more = if texts.len() > MOST { ", and others" } else { "" };
+    const MAX_LISTED: usize = 5;
+    let shown: Vec<_> = texts.iter().take(MAX_LISTED).map(|text| quoted(text)).collect();
+    let more = if texts.len() > MAX_LISTED { ", and others" } else { "" };
     format!("{}{more}", shown.join(", "))
 }
 

@@ -5,8 +5,10 @@ use crate::error::Error;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::stream;
 use serde::Serialize;
 use serde_json::json;
+use std::convert::Infallible;
 use std::io;
 
 /// A response before its conversion to an axum response.
@@ -14,8 +16,8 @@ use std::io;
 pub struct JsonResponse {
     /// HTTP status.
     pub status: StatusCode,
-    /// JSON body.
-    pub body: Bytes,
+    /// JSON body, in pieces.
+    pub body: Vec<Bytes>,
     /// Seconds after which the caller may retry.
     pub retry_after: Option<u64>,
 }
@@ -23,11 +25,11 @@ pub struct JsonResponse {
 /// Result of a handler.
 pub trait Answer: Send {
     /// Returns the response: the result as an object with `"ok": true` as its last member.
-    fn answer(self) -> impl Future<Output = JsonResponse> + Send;
+    fn into_json_response(self) -> impl Future<Output = JsonResponse> + Send;
 }
 
 impl<T: Serialize + Send> Answer for T {
-    fn answer(self) -> impl Future<Output = JsonResponse> + Send {
+    fn into_json_response(self) -> impl Future<Output = JsonResponse> + Send {
         ok(self)
     }
 }
@@ -44,21 +46,21 @@ pub(crate) async fn ok(result: impl Serialize + Send) -> JsonResponse {
         written => written.map(|()| short.0),
     };
     match written {
-        Ok(body) => ok_object(body),
+        Ok(body) => ok_pieces(vec![with_last_member(body, OK)]),
         Err(error) => Error::from(error).into(),
     }
 }
 
-/// Returns the response for a result that is serialized already, as an object.
-pub(crate) fn ok_object(object: Vec<u8>) -> JsonResponse {
-    JsonResponse { status: StatusCode::OK, body: with_last_member(object, OK).into(), retry_after: None }
+/// Returns the response with this complete body.
+pub(crate) fn ok_pieces(body: Vec<Bytes>) -> JsonResponse {
+    JsonResponse { status: StatusCode::OK, body, retry_after: None }
 }
 
 /// Returns a response with the object and `"ok": false` as its last member.
 pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u64) -> JsonResponse {
     match serde_json::to_vec(result) {
         Ok(body) => {
-            let body = with_last_member(body, r#""ok":false}"#).into();
+            let body = vec![with_last_member(body, r#""ok":false}"#)];
             JsonResponse { status, body, retry_after: Some(retry_after) }
         }
         Err(error) => Error::from(error).into(),
@@ -67,13 +69,13 @@ pub(crate) fn not_ok(status: StatusCode, result: &impl Serialize, retry_after: u
 
 /// Adds `member`, which includes the closing brace, to a serialized object, so that no result type needs a field for
 /// it.
-fn with_last_member(mut body: Vec<u8>, member: &str) -> Vec<u8> {
+fn with_last_member(mut body: Vec<u8>, member: &str) -> Bytes {
     body.pop();
     if body.len() > 1 {
         body.push(b',');
     }
     body.extend_from_slice(member.as_bytes());
-    body
+    body.into()
 }
 
 /// A buffer that rejects more than [`LONG_DOCUMENT`] bytes, because the length of a result is unknown before it is
@@ -96,9 +98,16 @@ impl io::Write for LimitedBuffer {
 
 impl IntoResponse for JsonResponse {
     fn into_response(self) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let length: usize = self.body.iter().map(Bytes::len).sum();
+        // Each piece is freed when it was sent.
+        let body = match <[Bytes; 1]>::try_from(self.body) {
+            Ok([whole]) => Body::from(whole),
+            Err(pieces) => Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>))),
+        };
+        let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -119,7 +128,7 @@ impl From<Error> for JsonResponse {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = failure.retry_after();
         if let Error::HttpFaultInjected { body: Some(body), .. } = failure {
-            return Self { status, body: body.to_string().into(), retry_after };
+            return Self { status, body: vec![body.to_string().into()], retry_after };
         }
         let mut error = json!({ "type": kind, "message": failure.to_string() });
         if let Some(data) = failure.data() {
@@ -134,7 +143,7 @@ impl From<Error> for JsonResponse {
             }
             _ => {}
         }
-        Self { status, body: json!({ "error": error, "ok": false }).to_string().into(), retry_after }
+        Self { status, body: vec![json!({ "error": error, "ok": false }).to_string().into()], retry_after }
     }
 }
 
@@ -144,14 +153,17 @@ mod tests {
 
     #[tokio::test]
     async fn ok_is_the_last_member_of_every_result() {
-        assert_eq!(ok(json!({})).await.body, br#"{"ok":true}"#.as_slice());
-        assert_eq!(ok(json!({"a": [1]})).await.body, br#"{"a":[1],"ok":true}"#.as_slice());
+        assert_eq!(ok(json!({})).await.body.concat(), br#"{"ok":true}"#);
+        assert_eq!(ok(json!({"a": [1]})).await.body.concat(), br#"{"a":[1],"ok":true}"#);
         let long = "a".repeat(LONG_DOCUMENT);
-        assert_eq!(ok(json!({ "a": long })).await.body, format!("{{\"a\":\"{long}\",\"ok\":true}}").into_bytes());
+        assert_eq!(
+            ok(json!({ "a": long })).await.body.concat(),
+            format!("{{\"a\":\"{long}\",\"ok\":true}}").into_bytes()
+        );
         let unavailable = not_ok(StatusCode::SERVICE_UNAVAILABLE, &json!({"a": [1]}), 1);
         assert_eq!(
-            (unavailable.body, unavailable.retry_after),
-            (br#"{"a":[1],"ok":false}"#.as_slice().into(), Some(1))
+            (unavailable.body.concat().as_slice(), unavailable.retry_after),
+            (br#"{"a":[1],"ok":false}"#.as_slice(), Some(1))
         );
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod connection;
 pub(crate) mod envelope;
 pub(crate) mod head;
 pub(crate) mod listen;
+pub(crate) mod long_text;
 pub(crate) mod origin;
 pub(crate) mod params;
 pub(crate) mod redact;

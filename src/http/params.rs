@@ -1,9 +1,10 @@
 //! Parsing of parameters that several routes have.
 
 use crate::clock::{INVALID_INSTANT, Timestamp, duration_from_iso, from_iso};
-use crate::error::{Error, Result};
+use crate::error::{Error, Resource, Result};
 use chrono::TimeDelta;
 use std::collections::HashSet;
+use uuid::Uuid;
 
 /// Parses the instant in the parameter `name`.
 ///
@@ -31,8 +32,9 @@ pub(crate) fn duration(name: &str, text: &str) -> Result<TimeDelta> {
     duration_from_iso(text).ok_or_else(|| Error::invalid(name, INVALID))
 }
 
-/// Maximum number of characters of a key that clients choose, such as `customer_key`. It fits into a database index.
-const MAX_CLIENT_KEY_LENGTH: usize = 500;
+/// Maximum number of characters of a key that clients choose, such as `common_code_key` or `customer_key`. Seam documents
+/// no limit; this length fits into a database index in any script.
+const MAX_KEY_LENGTH: usize = 500;
 
 /// Checks the parameter `name`, a key that clients choose for one of their customers or users.
 ///
@@ -43,11 +45,28 @@ pub(crate) fn client_key(name: &str, key: Option<String>) -> Result<Option<Strin
     if key.trim().is_empty() {
         return Err(Error::invalid(name, "Must not consist only of whitespace"));
     }
-    if key.chars().count() > MAX_CLIENT_KEY_LENGTH {
-        let message = format!("String must contain at most {MAX_CLIENT_KEY_LENGTH} character(s)");
+    check_key_length(name, &key)?;
+    Ok(Some(key))
+}
+
+/// Checks the length of the parameter `name`, a key that clients choose.
+///
+/// # Errors
+/// `invalid_input` for a key of more than [`MAX_KEY_LENGTH`] characters.
+pub(crate) fn check_key_length(name: &str, key: &str) -> Result<()> {
+    if key.chars().count() > MAX_KEY_LENGTH {
+        let message = format!("String must contain at most {MAX_KEY_LENGTH} character(s)");
         return Err(Error::invalid(name, message));
     }
-    Ok(Some(key))
+    Ok(())
+}
+
+/// Parses an id for which the contract accepts any text. A text that is not a UUID is the id of no object.
+///
+/// # Errors
+/// [`Error::NotFound`] of the resource.
+pub(crate) fn id_of(resource: Resource, text: &str) -> Result<Uuid> {
+    Uuid::parse_str(text).map_err(|_| Error::NotFound(resource))
 }
 
 /// Returns the values without repetitions, in the order in which they first occur.

@@ -24,7 +24,7 @@ pub(crate) use self::write::{remove_empty_groups, set_due_times, set_wake_times}
 pub(crate) use super::Ownership;
 pub(crate) use crate::domain::caller::Visibility;
 
-use super::{Position, push_visible_accounts, push_visible_devices};
+use super::{Position, push_page, push_visible_accounts, push_visible_devices};
 use crate::clock::Timestamp;
 use crate::domain::access_code::AccessCode;
 use crate::domain::device::health::{BackupPool, DeviceHealth};
@@ -341,12 +341,5 @@ fn push_conditions(query: &mut QueryBuilder<Postgres>, filter: &Filter<'_>) {
         query.push(") in lower(concat_ws(' ', a.name, case when a.is_managed or d.device_type <> all(");
         query.push_bind(hiding).push(") then a.code end, a.access_code_id))) > 0");
     }
-    if let Some(after) = filter.after {
-        query.push(" and (a.created_at, a.access_code_id) < (").push_bind(after.created_at);
-        query.push(", ").push_bind(after.id).push(")");
-    }
-    query.push(" order by a.created_at desc, a.access_code_id desc");
-    if let Some(limit) = filter.limit {
-        query.push(" limit ").push_bind(limit);
-    }
+    push_page(query, "access_code_id", filter.after, filter.limit);
 }

@@ -1,7 +1,9 @@
 //! SQL of connected accounts.
 
 use super::row::row;
-use super::{Position, push_custom_metadata, push_visible_accounts, workspaces};
+use super::{
+    Position, push_custom_metadata, push_page, push_search, push_visible_accounts, push_workspace, workspaces,
+};
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::connected_account::{AUTOMATIC_USER, ConnectedAccount};
@@ -101,10 +103,9 @@ pub struct Filter<'a> {
 /// Returns the accounts of a workspace that pass the filter, newest first.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ConnectedAccount>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a where workspace_id ");
-    // Ids are looked up by their own index, which the condition on the workspace must then not match.
+    query.push(ConnectedAccountRow::COLUMNS).push(" from connected_account a");
     let has_ids = filter.connected_account_ids.is_some() || visibility.connected_account_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    push_workspace(&mut query, visibility.workspace_id, has_ids);
     query.push(" and deleted_at is null");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
     if let Some(ids) = filter.connected_account_ids {
@@ -117,20 +118,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and customer_key = ").push_bind(key.to_owned());
     }
     if let Some(search) = filter.search {
-        query.push(" and position(lower(").push_bind(search.to_owned()).push(") in lower(concat_ws(' ', ");
-        query.push("display_name, user_identifier, provider, connected_account_id, customer_key))) > 0");
+        push_search(&mut query, search, "display_name, user_identifier, provider, connected_account_id, customer_key");
     }
     if let Some(metadata) = filter.custom_metadata_has {
         push_custom_metadata(&mut query, metadata);
     }
-    if let Some(after) = filter.after {
-        query.push(" and (created_at, connected_account_id) < (").push_bind(after.created_at);
-        query.push(", ").push_bind(after.id).push(")");
-    }
-    query.push(" order by created_at desc, connected_account_id desc");
-    if let Some(limit) = filter.limit {
-        query.push(" limit ").push_bind(limit);
-    }
+    push_page(&mut query, "connected_account_id", filter.after, filter.limit);
     let pool = pool.for_workspace(visibility.workspace_id);
     let rows: Vec<ConnectedAccountRow> = query.build_query_as().fetch_all(pool).await?;
     Ok(rows.into_iter().map(ConnectedAccount::from).collect())
@@ -265,4 +258,21 @@ pub(crate) async fn update(tx: &mut PgConnection, workspace_id: Uuid, account: C
     ConnectedAccountRow::push_update(&mut query, [ConnectedAccountRow::of(account, workspace_id)]);
     let written = query.build().execute(tx).await?.rows_affected();
     if written == 1 { Ok(()) } else { Err(Error::NotFound(Resource::ConnectedAccount)) }
+}
+
+/// Returns true if the workspace has all these connected accounts.
+pub(crate) async fn exist(tx: &mut PgConnection, workspace_id: Uuid, ids: &[Uuid]) -> Result<bool> {
+    let missing = sqlx::query_scalar!(
+        r#"select exists (
+               select from unnest($2::uuid[]) as wanted(id)
+               where not exists (select from connected_account
+                                 where connected_account_id = wanted.id and workspace_id is not distinct from $1
+                                   and deleted_at is null)
+           ) as "missing!""#,
+        workspace_id,
+        ids
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok(!missing)
 }

@@ -2,7 +2,7 @@
 //! [`super::changes`].
 
 use super::row::row;
-use super::{Position, push_visible_devices};
+use super::{Position, push_page, push_visible_devices, push_workspace};
 use crate::clock::Timestamp;
 use crate::domain::action_attempt::{NewActionAttempt, StoredOutcome};
 use crate::domain::caller::Visibility;
@@ -91,11 +91,8 @@ pub struct Filter<'a> {
 /// Returns the action attempts of a workspace that pass the filter, newest first.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ActionAttemptRow>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a where workspace_id ");
-    // Ids are looked up by their own index. The condition on the workspace must then not match another index, and no
-    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
-    let has_ids = filter.action_attempt_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(ActionAttemptRow::COLUMNS).push(" from action_attempt a");
+    push_workspace(&mut query, visibility.workspace_id, filter.action_attempt_ids.is_some());
     push_visible_devices(&mut query, visibility, "a.device_id");
     if let Some(ids) = filter.action_attempt_ids {
         query.push(" and action_attempt_id = any(").push_bind(ids.to_vec()).push(")");
@@ -103,11 +100,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
     if let Some(device_id) = filter.device_id {
         query.push(" and device_id = ").push_bind(device_id);
     }
-    if let Some(after) = filter.after {
-        query.push(" and (created_at, action_attempt_id) < (").push_bind(after.created_at);
-        query.push(", ").push_bind(after.id).push(")");
-    }
-    query.push(" order by created_at desc, action_attempt_id desc limit ").push_bind(filter.limit);
+    push_page(&mut query, "action_attempt_id", filter.after, Some(filter.limit));
     Ok(query.build_query_as().fetch_all(pool.for_workspace(visibility.workspace_id)).await?)
 }
 

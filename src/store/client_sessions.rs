@@ -136,6 +136,8 @@ pub(crate) struct Filter<'a> {
     pub connect_webview_id: Option<Uuid>,
     /// Only sessions without a `user_identifier_key`.
     pub without_user_identifier_key: bool,
+    /// Maximum number of sessions.
+    pub limit: Option<i64>,
 }
 
 /// Appends the source of the sessions `s` of a workspace, newest first.
@@ -144,14 +146,14 @@ fn push_source(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filter: &
     if let Some(client_session_id) = filter.client_session_id {
         query.push("s.client_session_id = ").push_bind(client_session_id);
         query.push(" and s.workspace_id is not distinct from ").push_bind(workspace_id);
+        if let Some(key) = filter.user_identifier_key {
+            query.push(" and s.user_identifier_key is not distinct from ").push_bind(key.to_owned());
+        }
     } else if let Some(key) = filter.user_identifier_key {
         query.push("s.user_identifier_key = ").push_bind(key.to_owned());
         query.push(" and s.workspace_id is not distinct from ").push_bind(workspace_id);
     } else {
         query.push("s.workspace_id = ").push_bind(workspace_id);
-    }
-    if let Some(key) = filter.user_identifier_key {
-        query.push(" and s.user_identifier_key is not distinct from ").push_bind(key.to_owned());
     }
     if let Some(connect_webview_id) = filter.connect_webview_id {
         query.push(" and ").push_bind(connect_webview_id).push(" = any(s.connect_webview_ids)");
@@ -160,6 +162,9 @@ fn push_source(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, filter: &
         query.push(" and s.user_identifier_key is null");
     }
     query.push(" order by s.sequence desc");
+    if let Some(limit) = filter.limit {
+        query.push(" limit ").push_bind(limit);
+    }
 }
 
 /// Returns the client sessions of a workspace that pass the filter, newest first. The number of sessions is limited by
@@ -290,21 +295,4 @@ pub(crate) async fn replace_webview(tx: &mut PgConnection, workspace_id: Uuid, c
 pub(crate) async fn delete(tx: &mut PgConnection, client_session_id: Uuid) -> Result<()> {
     sqlx::query!("delete from client_session where client_session_id = $1", client_session_id).execute(tx).await?;
     Ok(())
-}
-
-/// Returns true if the workspace has all these connected accounts.
-pub(crate) async fn accounts_exist(tx: &mut PgConnection, workspace_id: Uuid, ids: &[Uuid]) -> Result<bool> {
-    let missing = sqlx::query_scalar!(
-        r#"select exists (
-               select from unnest($2::uuid[]) as wanted(id)
-               where not exists (select from connected_account
-                                 where connected_account_id = wanted.id and workspace_id is not distinct from $1
-                                   and deleted_at is null)
-           ) as "missing!""#,
-        workspace_id,
-        ids
-    )
-    .fetch_one(tx)
-    .await?;
-    Ok(!missing)
 }

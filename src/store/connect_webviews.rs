@@ -1,7 +1,7 @@
 //! SQL of connect webviews.
 
 use super::row::row;
-use super::{Position, push_custom_metadata};
+use super::{Position, push_custom_metadata, push_page, push_search, push_workspace};
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
 use crate::domain::connect_webview::{AcceptedProviders, ConnectWebview, WebviewSettings, WebviewStatus};
@@ -132,10 +132,8 @@ fn push_visible_webviews(query: &mut QueryBuilder<Postgres>, visibility: &Visibi
 /// Returns the webviews of a workspace that pass the filter, newest first.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<ConnectWebview>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(ConnectWebviewRow::COLUMNS).push(" from connect_webview a where workspace_id ");
-    // Ids are looked up by their own index, which the condition on the workspace must then not match.
-    let has_ids = filter.connect_webview_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(ConnectWebviewRow::COLUMNS).push(" from connect_webview a");
+    push_workspace(&mut query, visibility.workspace_id, filter.connect_webview_ids.is_some());
     push_visible_webviews(&mut query, visibility);
     if let Some(ids) = filter.connect_webview_ids {
         query.push(" and connect_webview_id = any(").push_bind(ids.to_vec()).push(")");
@@ -144,17 +142,12 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and customer_key = ").push_bind(key.to_owned());
     }
     if let Some(search) = filter.search {
-        query.push(" and position(lower(").push_bind(search.to_owned()).push(") in lower(concat_ws(' ', ");
-        query.push("connect_webview_id, accepted_providers, status, customer_key))) > 0");
+        push_search(&mut query, search, "connect_webview_id, accepted_providers, status, customer_key");
     }
     if let Some(metadata) = filter.custom_metadata_has {
         push_custom_metadata(&mut query, metadata);
     }
-    if let Some(after) = filter.after {
-        query.push(" and (created_at, connect_webview_id) < (").push_bind(after.created_at);
-        query.push(", ").push_bind(after.id).push(")");
-    }
-    query.push(" order by created_at desc, connect_webview_id desc limit ").push_bind(filter.limit);
+    push_page(&mut query, "connect_webview_id", filter.after, Some(filter.limit));
     let pool = pool.for_workspace(visibility.workspace_id);
     let rows: Vec<ConnectWebviewRow> = query.build_query_as().fetch_all(pool).await?;
     rows.into_iter().map(ConnectWebview::try_from).collect()

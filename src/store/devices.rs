@@ -1,7 +1,9 @@
 //! SQL of devices.
 
 use super::row::row;
-use super::{Ownership, Position, push_custom_metadata, push_visible_accounts, workspaces};
+use super::{
+    Ownership, Position, push_custom_metadata, push_search, push_visible_accounts, push_workspace, workspaces,
+};
 use crate::clock::{Timestamp, WorkspaceClock};
 use crate::domain::caller::Visibility;
 use crate::domain::device::health::{BackupPool, DeviceHealth, DeviceStats};
@@ -141,11 +143,8 @@ pub struct Filter<'a> {
 /// Returns the devices of a workspace that pass the filter, in the order of their creation.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> Result<Vec<Device>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(DeviceRow::COLUMNS).push(" from device a where workspace_id ");
-    // Ids are looked up by their own index. The condition on the workspace must then not match another index, and no
-    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
-    let has_ids = filter.device_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    query.push(DeviceRow::COLUMNS).push(" from device a");
+    push_workspace(&mut query, visibility.workspace_id, filter.device_ids.is_some());
     query.push(" and deleted_at is null");
     filter.ownership.push_condition(&mut query, "is_managed");
     push_visible_accounts(&mut query, visibility, "a.connected_account_id");
@@ -162,8 +161,7 @@ pub async fn list(pool: &Pool, visibility: &Visibility, filter: &Filter<'_>) -> 
         query.push(" and coalesce(nickname, name) = ").push_bind(name.to_owned());
     }
     if let Some(search) = filter.search {
-        query.push(" and position(lower(").push_bind(search.to_owned());
-        query.push(") in lower(concat_ws(' ', nickname, name, device_id))) > 0");
+        push_search(&mut query, search, "nickname, name, device_id");
     }
     if let Some(before) = filter.created_before {
         query.push(" and created_at < ").push_bind(before);

@@ -1,5 +1,6 @@
 //! SQL of events. An event is written together with the change that it reports, see [`super::changes`].
 
+use super::push_workspace;
 use super::row::row;
 use crate::clock::Timestamp;
 use crate::domain::caller::Visibility;
@@ -90,11 +91,9 @@ pub struct Filter {
 /// they occurred at the same instant.
 pub async fn list(pool: &Pool, visibility: &Visibility, filter: Filter) -> Result<Vec<EventRow>> {
     let mut query = QueryBuilder::new("select ");
-    query.push(EventRow::COLUMNS).push(" from event a where workspace_id ");
-    // Ids are looked up by their own indexes. The condition on the workspace must then not match another index, and no
-    // index serves `is not distinct from`: see the indexes in migrations/0001_main_job.sql.
+    query.push(EventRow::COLUMNS).push(" from event a");
     let has_ids = filter.event_ids.is_some() || filter.access_code_ids.is_some();
-    query.push(if has_ids { "is not distinct from " } else { "= " }).push_bind(visibility.workspace_id);
+    push_workspace(&mut query, visibility.workspace_id, has_ids);
     if let Some(ids) = &visibility.connected_account_ids {
         query.push(" and (a.connected_account_id = any(").push_bind(ids.to_vec());
         query.push(") or a.connect_webview_id = any(").push_bind(visibility.connect_webview_ids.to_vec()).push("))");

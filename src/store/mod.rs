@@ -63,6 +63,32 @@ impl Ownership {
     }
 }
 
+/// Restricts a query to rows of the workspace. With `has_ids` it also has a condition on ids, which have an index of
+/// their own. The condition on the workspace must then not match another index, and no index serves `is not distinct
+/// from`: see the indexes in `migrations/0001_main_job.sql`.
+fn push_workspace(query: &mut QueryBuilder<Postgres>, workspace_id: Uuid, has_ids: bool) {
+    let operator = if has_ids { "is not distinct from " } else { "= " };
+    query.push(" where a.workspace_id ").push(operator).push_bind(workspace_id);
+}
+
+/// Restricts a query to rows with this text in one of these columns, in upper or lower case.
+fn push_search(query: &mut QueryBuilder<Postgres>, search: &str, columns: &str) {
+    query.push(" and position(lower(").push_bind(search.to_owned());
+    query.push(") in lower(concat_ws(' ', ").push(columns).push("))) > 0");
+}
+
+/// Restricts a query to rows after this position, at most `limit` of them, newest first; `id` is the column of the id.
+fn push_page(query: &mut QueryBuilder<Postgres>, id: &str, after: Option<Position>, limit: Option<i64>) {
+    if let Some(after) = after {
+        query.push(" and (a.created_at, a.").push(id).push(") < (").push_bind(after.created_at);
+        query.push(", ").push_bind(after.id).push(")");
+    }
+    query.push(" order by a.created_at desc, a.").push(id).push(" desc");
+    if let Some(limit) = limit {
+        query.push(" limit ").push_bind(limit);
+    }
+}
+
 /// Restricts a query to rows of accounts that the caller may see; `column` holds the account id.
 fn push_visible_accounts(query: &mut QueryBuilder<Postgres>, visibility: &Visibility, column: &str) {
     if let Some(ids) = &visibility.connected_account_ids {

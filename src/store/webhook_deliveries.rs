@@ -34,26 +34,28 @@ pub(super) fn push_insert(query: &mut QueryBuilder<Postgres>, events: &'static s
 #[derive(Debug)]
 pub(crate) struct Planned {
     pub(crate) webhook_id: Uuid,
+    pub(crate) workspace_id: Uuid,
     /// Machine time of the earliest attempt.
     pub(crate) due_at: Timestamp,
 }
 
-/// Returns at most `limit` webhooks with planned attempts, ordered by id and starting after the id `behind`. The cost
+/// Returns at most `limit` webhooks with planned attempts, ordered by id and starting after this id. The cost
 /// depends on the number of these webhooks, not on that of their deliveries.
-pub(crate) async fn planned(pool: &Pool, behind: Uuid, limit: i64) -> Result<Vec<Planned>> {
+pub(crate) async fn planned(pool: &Pool, after: Uuid, limit: i64) -> Result<Vec<Planned>> {
     let planned = sqlx::query_as!(
         Planned,
         r#"with recursive planned as (
-               (select webhook_id, due_at from webhook_delivery where webhook_id > $1 and due_at is not null
+               (select webhook_id, workspace_id, due_at from webhook_delivery where webhook_id > $1 and due_at is not null
                 order by webhook_id, due_at, sequence limit 1)
                union all
-               select next.webhook_id, next.due_at from planned cross join lateral (
-                   select d.webhook_id, d.due_at from webhook_delivery d
+               select next.* from planned cross join lateral (
+                   select d.webhook_id, d.workspace_id, d.due_at from webhook_delivery d
                    where d.webhook_id > planned.webhook_id and d.due_at is not null
                    order by d.webhook_id, d.due_at, d.sequence limit 1) as next
            )
-           select webhook_id as "webhook_id!", due_at as "due_at!" from planned limit $2"#,
-        behind,
+           select webhook_id as "webhook_id!", workspace_id as "workspace_id!", due_at as "due_at!"
+           from planned limit $2"#,
+        after,
         limit
     )
     .fetch_all(pool.for_workspace(Uuid::nil()))
@@ -161,6 +163,22 @@ pub(crate) async fn record(tx: &mut PgConnection, results: &[AttemptResult]) -> 
     Ok(())
 }
 
+/// Returns true if [`outstanding`] is not 0. Reads at most one delivery of each webhook.
+pub(crate) async fn has_outstanding(pool: &Pool, workspace_id: Uuid) -> Result<bool> {
+    let has_outstanding = sqlx::query_scalar!(
+        r#"select exists (
+               select from (select webhook_id from webhook where workspace_id = $1 offset 0) as w
+               cross join lateral (select from webhook_delivery where webhook_id = w.webhook_id and due_at = $2
+                                   limit 1) as d
+           ) as "exists!""#,
+        workspace_id,
+        DUE_AT_ONCE
+    )
+    .fetch_one(pool.for_workspace(workspace_id))
+    .await?;
+    Ok(has_outstanding)
+}
+
 /// Returns the number of deliveries of a workspace that are due at once: their first attempt, or the first one after a
 /// redelivery was requested, was not recorded yet.
 pub(crate) async fn outstanding(pool: &Pool, workspace_id: Uuid) -> Result<i64> {
@@ -241,6 +259,26 @@ pub(crate) async fn redeliver(tx: &mut PgConnection, workspace_id: Uuid, webhook
     .execute(tx)
     .await?;
     Ok(updated.rows_affected() > 0)
+}
+
+/// Maximum number of deliveries that one statement deletes.
+const DELETE_BATCH: i64 = 10_000;
+
+/// Deletes some of the deliveries of a webhook that are not pending. Returns true if there may be more.
+pub(crate) async fn delete_finished(pool: &Pool, workspace_id: Uuid, webhook_id: Uuid) -> Result<bool> {
+    let mut tx = pool.begin(workspace_id).await?;
+    let deleted = sqlx::query!(
+        "delete from webhook_delivery where webhook_delivery_id = any(array(
+             select webhook_delivery_id from webhook_delivery
+             where workspace_id = $1 and webhook_id is not distinct from $2 and status <> 'pending' limit $3))",
+        workspace_id,
+        webhook_id,
+        DELETE_BATCH
+    )
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(deleted.rows_affected() >= DELETE_BATCH.unsigned_abs())
 }
 
 /// Deletes all deliveries of a workspace, and ends the leases of its webhooks. Returns the ids of the webhooks.

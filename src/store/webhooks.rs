@@ -153,6 +153,7 @@ pub(crate) async fn add_missing_secrets(tx: &mut PgConnection, workspace_id: Uui
 #[derive(Debug)]
 pub(crate) struct LeasedWebhook {
     pub(crate) webhook_id: Uuid,
+    pub(crate) workspace_id: Uuid,
     pub(crate) url: String,
     pub(crate) secret: String,
     /// Machine time at which it was disabled; `None`: it is enabled.
@@ -175,7 +176,8 @@ pub(crate) async fn lease(
                                      offset 0 for no key update skip locked) as found
                  where found.leased_until is null or found.leased_until <= $3 or found.leased_by = $2) as free
            where webhook.webhook_id = free.webhook_id
-           returning webhook.webhook_id, webhook.url, webhook.secret as "secret!", webhook.disabled_at"#,
+           returning webhook.webhook_id, webhook.workspace_id, webhook.url, webhook.secret as "secret!",
+                     webhook.disabled_at"#,
         webhook_ids,
         process_id,
         machine_now,
@@ -188,13 +190,13 @@ pub(crate) async fn lease(
 
 /// Summary of the results of several attempts, for the state of the webhook.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Health {
+pub(crate) struct AttemptSummary {
     /// True if an attempt was successful.
     pub(crate) has_succeeded: bool,
     /// Start of the first failed attempt since the last successful one.
     pub(crate) failed_at: Option<Timestamp>,
     /// True if a delivery has failed for the last time.
-    pub(crate) has_given_up: bool,
+    pub(crate) has_final_failure: bool,
 }
 
 /// State of a webhook whose lease was renewed.
@@ -217,7 +219,7 @@ pub(crate) async fn renew_lease(
     webhook_id: Uuid,
     process_id: Uuid,
     until: Timestamp,
-    health: Health,
+    summary: AttemptSummary,
 ) -> Result<Option<RenewedWebhook>> {
     let renewed = sqlx::query_as!(
         RenewedWebhook,
@@ -230,8 +232,8 @@ pub(crate) async fn renew_lease(
         webhook_id,
         process_id,
         until,
-        health.has_succeeded,
-        health.failed_at
+        summary.has_succeeded,
+        summary.failed_at
     )
     .fetch_optional(tx)
     .await?;

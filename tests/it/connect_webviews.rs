@@ -2,7 +2,7 @@
 
 mod page;
 
-use crate::support::{Reply, START, TestWorkspace, ask, run};
+use crate::support::{Reply, START, TestWorkspace, ask, run, types};
 use serde_json::{Value, json};
 
 const PAGE: &str = "/connect_webviews/view";
@@ -118,15 +118,6 @@ async fn devices(workspace: &TestWorkspace, filter: Value) -> Vec<Value> {
     workspace.post("/devices/list", filter).await.ok()["devices"].as_array().unwrap().clone()
 }
 
-async fn events(workspace: &TestWorkspace, mut filter: Value) -> Vec<Value> {
-    filter["since"] = json!("2000-01-01T00:00:00Z");
-    workspace.post("/events/list", filter).await.ok()["events"].as_array().unwrap().clone()
-}
-
-fn types(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["event_type"].as_str().unwrap()).collect()
-}
-
 #[test]
 fn new_webview_is_pending_and_has_every_requested_property() {
     run(async {
@@ -225,7 +216,7 @@ fn login_connects_an_account_and_tells_it_in_events() {
             (&json!(true), &json!("2026-03-02T12:05:00.000Z"))
         );
         let account_id = &state["connected_account_id"];
-        let found = events(&workspace, json!({ "connected_account_id": account_id })).await;
+        let found = workspace.events(json!({ "connected_account_id": account_id })).await;
         let expected = [
             "connected_account.created",
             "connected_account.connected",
@@ -240,9 +231,9 @@ fn login_connects_an_account_and_tells_it_in_events() {
             assert_eq!(event["connected_account_custom_metadata"], json!({ "room": "7" }), "{event}");
         }
         assert_eq!((&found[1]["customer_key"], &found[4]["customer_key"]), (&json!("c1"), &json!("c1")));
-        let of_webview = events(&workspace, json!({ "connect_webview_id": webview.id })).await;
+        let of_webview = workspace.events(json!({ "connect_webview_id": webview.id })).await;
         assert_eq!(types(&of_webview), expected[..4]);
-        let of_customer = events(&workspace, json!({ "customer_key": "c1" })).await;
+        let of_customer = workspace.events(json!({ "customer_key": "c1" })).await;
         assert_eq!(of_customer.len(), 4, "connected, login_succeeded and two devices");
 
         let by_webview = devices(&workspace, json!({ "connect_webview_id": webview.id })).await;
@@ -254,7 +245,7 @@ fn login_connects_an_account_and_tells_it_in_events() {
         let code = workspace.create(json!({ "device_id": by_webview[0]["device_id"], "code": "4826" })).await;
         workspace.advance("PT1M").await;
         assert_eq!(workspace.access_code(&code["access_code_id"]).await["status"], "set");
-        let of_code = events(&workspace, json!({ "access_code_id": code["access_code_id"] })).await;
+        let of_code = workspace.events(json!({ "access_code_id": code["access_code_id"] })).await;
         assert_eq!(of_code[0]["connected_account_custom_metadata"], json!({ "room": "7" }));
     });
 }
@@ -269,7 +260,7 @@ fn login_to_a_known_account_connects_it_again() {
         let params = json!({ "connected_account_id": account });
         workspace.post("/connected_accounts/simulate/disconnect", params.clone()).await.ok();
         assert!(devices(&workspace, json!({})).await.iter().all(|device| device["properties"]["online"] == false));
-        let before = events(&workspace, json!({ "connected_account_id": account })).await.len();
+        let before = workspace.events(json!({ "connected_account_id": account })).await.len();
 
         let second =
             Webview::create(&workspace, json!({ "custom_metadata": { "b": "2" }, "customer_key": "c1" })).await;
@@ -281,7 +272,7 @@ fn login_to_a_known_account_connects_it_again() {
         let shown = workspace.post("/connected_accounts/get", params).await.ok()["connected_account"].clone();
         assert_eq!((&shown["errors"], &shown["customer_key"]), (&json!([]), &json!("c1")));
         assert_eq!(shown["custom_metadata"], json!({ "a": "1", "b": "2" }));
-        let told = events(&workspace, json!({ "connected_account_id": account })).await;
+        let told = workspace.events(json!({ "connected_account_id": account })).await;
         let expected = [
             "connected_account.successful_login",
             "connect_webview.login_succeeded",
@@ -296,7 +287,7 @@ fn login_to_a_known_account_connects_it_again() {
         // A login while it is connected changes nothing else.
         let third = Webview::create(&workspace, json!({})).await;
         third.log_in("schlage", &JANE).await;
-        let told = events(&workspace, json!({ "connected_account_id": account })).await;
+        let told = workspace.events(json!({ "connected_account_id": account })).await;
         assert_eq!(types(&told[before + 6..]), expected[..2]);
         // Another user has another account.
         let other = Webview::create(&workspace, json!({})).await;
@@ -403,7 +394,7 @@ fn deleted_webview_is_gone_and_its_account_stays() {
         }
         assert_eq!(webview.open("").await.status, 404);
         assert_eq!(devices(&workspace, json!({})).await.len(), 2);
-        assert_eq!(events(&workspace, json!({ "connect_webview_id": webview.id })).await.len(), 4);
+        assert_eq!(workspace.events(json!({ "connect_webview_id": webview.id })).await.len(), 4);
         assert_eq!(devices(&workspace, json!({ "connect_webview_id": webview.id })).await.len(), 0);
     });
 }
@@ -436,7 +427,7 @@ fn seeded_workspaces_give_the_same_ids_for_the_same_logins() {
             let workspace = TestWorkspace::create_with(json!({ "seed": "webviews", "locks": 1 })).await;
             let webview = Webview::create(&workspace, json!({})).await;
             webview.log_in("schlage", &JANE).await;
-            let found = [devices(&workspace, json!({})).await, events(&workspace, json!({})).await].concat();
+            let found = [devices(&workspace, json!({})).await, workspace.events(json!({})).await].concat();
             seen.push((webview.state().await, found));
             workspace.post("/_emulator/workspaces/delete", json!({})).await.ok();
         }

@@ -8,11 +8,6 @@ async fn account(workspace: &TestWorkspace, connected_account_id: &Value) -> Val
     workspace.post("/connected_accounts/get", params).await.ok()["connected_account"].clone()
 }
 
-async fn events(workspace: &TestWorkspace, mut filter: Value) -> Vec<Value> {
-    filter["since"] = json!("2000-01-01T00:00:00Z");
-    workspace.post("/events/list", filter).await.ok()["events"].as_array().unwrap().clone()
-}
-
 async fn list(workspace: &TestWorkspace, filter: Value) -> Vec<Value> {
     let listed = workspace.post("/connected_accounts/list", filter).await.ok();
     listed["connected_accounts"].as_array().unwrap().iter().map(|row| row["connected_account_id"].clone()).collect()
@@ -83,7 +78,7 @@ fn update_changes_what_is_given_and_events_have_the_metadata() {
         for (index, is_of_customer) in [(0, true), (1, false)] {
             let code = workspace.create(json!({ "device_id": workspace.lock(index), "code": "4826" })).await;
             workspace.advance("PT1M").await;
-            for event in events(&workspace, json!({ "access_code_id": code["access_code_id"] })).await {
+            for event in workspace.events(json!({ "access_code_id": code["access_code_id"] })).await {
                 let metadata = if is_of_customer { json!({ "b": true, "c": "3" }) } else { Value::Null };
                 assert_eq!(event["connected_account_custom_metadata"], metadata, "{event}");
                 assert_eq!(event["customer_key"], Value::Null, "no event of a code has it: {event}");
@@ -99,7 +94,7 @@ fn update_changes_what_is_given_and_events_have_the_metadata() {
             assert_eq!(listed["access_codes"].as_array().unwrap().len(), count, "{filter}");
         }
         workspace.post("/devices/simulate/disconnect", json!({ "device_id": workspace.lock(0) })).await.ok();
-        let told = events(&workspace, json!({ "customer_key": "c1" })).await;
+        let told = workspace.events(json!({ "customer_key": "c1" })).await;
         assert_eq!((told.len(), &told[0]["event_type"]), (1, &json!("device.disconnected")));
         assert_eq!(account(&workspace, &schlage).await["custom_metadata"], json!({}));
     });
@@ -212,10 +207,10 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         let pending = json!({ "device_id": workspace.lock(0), "code": "2468" });
         let pending = workspace.post("/access_codes/create", pending).await.ok();
         let attempts_before = workspace.post("/action_attempts/list", json!({})).await.ok();
-        let before = events(&workspace, json!({})).await.len();
+        let before = workspace.events(json!({})).await.len();
 
         workspace.post("/connected_accounts/delete", json!({ "connected_account_id": august })).await.ok();
-        let told: Vec<Value> = events(&workspace, json!({})).await.split_off(before);
+        let told: Vec<Value> = workspace.events(json!({})).await.split_off(before);
         let summary: Vec<(&str, &Value)> = told
             .iter()
             .map(|event| {
@@ -277,7 +272,7 @@ fn deletion_takes_devices_and_codes_with_it_and_tells_it_in_order() {
         assert_eq!(of_pending["action_attempt"]["error"]["type"], "access_code_deleted");
         workspace.advance("P30D").await;
         assert_eq!(
-            events(&workspace, json!({ "device_id": first })).await.last().unwrap()["event_type"],
+            workspace.events(json!({ "device_id": first })).await.last().unwrap()["event_type"],
             "access_code.deleted"
         );
     });
@@ -337,7 +332,7 @@ fn snapshots_bring_back_and_export_deleted_accounts() {
         let imported = other.post("/_emulator/snapshots/import", json!({ "snapshot": document })).await.ok();
         let imported = json!({ "snapshot_id": imported["snapshot_id"] });
         other.post("/_emulator/snapshots/restore", imported).await.ok();
-        let told = events(&other, json!({ "connected_account_id": august })).await;
+        let told = other.events(json!({ "connected_account_id": august })).await;
         assert!(told.iter().any(|event| event["event_type"] == "connected_account.deleted"));
     });
 }
@@ -376,7 +371,7 @@ fn deletion_and_new_codes_at_the_same_time_leave_nothing_behind() {
             assert!(reply.status == 200 || reply.body["error"]["type"] == "device_not_found", "{}", reply.body);
         }
         workspace.advance("P1D").await;
-        let told = events(&workspace, json!({})).await;
+        let told = workspace.events(json!({})).await;
         let count = |event_type: &str| told.iter().filter(|event| event["event_type"] == event_type).count();
         assert_eq!(count("access_code.created"), count("access_code.deleted"));
         assert_eq!(count("device.deleted"), 3);

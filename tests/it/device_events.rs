@@ -1,26 +1,16 @@
 //! Events of devices and accounts: of a new workspace, and of changes of a device.
 
-use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, post_as, run, types};
 use serde_json::{Value, json};
-
-/// Returns all events of a workspace, in order.
-async fn events(workspace: &TestWorkspace) -> Vec<Value> {
-    let params = json!({ "since": "2000-01-01T00:00:00Z", "limit": 10_000 });
-    workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().clone()
-}
 
 /// Returns the events after the first `count`.
 async fn events_after(workspace: &TestWorkspace, count: usize) -> Vec<Value> {
-    events(workspace).await.split_off(count)
-}
-
-fn types(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["event_type"].as_str().unwrap()).collect()
+    workspace.events(json!({})).await.split_off(count)
 }
 
 /// Changes the first lock and returns the types of the events that this adds.
 async fn types_of_change(workspace: &TestWorkspace, changes: Value) -> Vec<String> {
-    let before = events(workspace).await.len();
+    let before = workspace.events(json!({})).await.len();
     workspace.change_lock(0, changes).await;
     types(&events_after(workspace, before).await).into_iter().map(str::to_owned).collect()
 }
@@ -35,7 +25,7 @@ fn new_workspace_reports_each_account_before_its_devices() {
             { "device_type": "august_lock", "online": false },
         ]))
         .await;
-        let listed = events(&workspace).await;
+        let listed = workspace.events(json!({})).await;
         let [account, created] = ["connected_account.created", "device.added"];
         assert_eq!(types(&listed), [account, account, created, created, created]);
         let device =
@@ -58,16 +48,16 @@ fn events_of_a_new_workspace_are_in_its_initial_state() {
     run(async {
         let params = json!({ "seed": "told at the start", "locks": 2 });
         let workspace = TestWorkspace::create_with(params).await;
-        let first = events(&workspace).await;
+        let first = workspace.events(json!({})).await;
         assert_eq!(first.len(), 3);
         workspace.change_lock(0, json!({ "battery_level": 0.1 })).await;
-        assert_eq!(events(&workspace).await.len(), 5);
+        assert_eq!(workspace.events(json!({})).await.len(), 5);
         workspace.post("/_emulator/workspaces/reset", json!({})).await.ok();
-        assert_eq!(events(&workspace).await, first);
+        assert_eq!(workspace.events(json!({})).await, first);
         // The ids of later events continue after those of the initial state.
         workspace.change_lock(0, json!({ "battery_level": 0.1 })).await;
         let ids: std::collections::BTreeSet<_> =
-            events(&workspace).await.iter().map(|event| event["event_id"].to_string()).collect();
+            workspace.events(json!({})).await.iter().map(|event| event["event_id"].to_string()).collect();
         assert_eq!(ids.len(), 5);
     });
 }
@@ -92,7 +82,7 @@ fn lock_that_is_added_later_reports_itself_and_a_new_account() {
                 ],
             ),
         ] {
-            let before = events(&workspace).await.len();
+            let before = workspace.events(json!({})).await.len();
             let created = workspace.post("/_emulator/devices/create", spec.clone()).await.ok();
             let added = events_after(&workspace, before).await;
             let mut found = types(&added);
@@ -117,7 +107,7 @@ fn battery_of_a_lock_reports_its_status_and_a_low_level_once() {
             let found = types_of_change(&workspace, json!({ "battery_level": level })).await;
             assert_eq!(found, expected, "{level}");
         }
-        let low = events(&workspace).await.into_iter().find(|event| event["event_type"] == low).unwrap();
+        let low = workspace.events(json!({})).await.into_iter().find(|event| event["event_type"] == low).unwrap();
         assert_eq!((&low["battery_level"], &low["device_battery_level"]), (&json!(0.2), &json!(0.2)));
         let nested = json!({ "properties": { "battery": { "level": 0.3 }, "battery_level": 0.9 } });
         assert_eq!(types_of_change(&workspace, nested).await, [status], "the level in battery counts");
@@ -147,7 +137,7 @@ fn accessory_keypad_reports_its_connection_and_its_low_battery() {
         let workspace = TestWorkspace::with(json!([{ "device_type": "nuki_lock" }])).await;
         let found = types_of_change(&workspace, json!({ "accessory_keypad_battery_level": 0.2 })).await;
         assert_eq!(found, ["device.low_battery"]);
-        let low = events(&workspace).await.pop().unwrap();
+        let low = workspace.events(json!({})).await.pop().unwrap();
         assert_eq!(
             (&low["battery_level"], &low["device_battery_level"], &low["accessory_keypad_battery_level"]),
             (&json!(0.2), &json!(0.9), &json!(0.2))
@@ -229,7 +219,7 @@ fn simulated_subscription_of_a_nuki_lock_expires_and_is_renewed() {
                 assert_eq!(errors[0]["error_code"].as_str(), error_code);
             }
         }
-        let listed = events(&workspace).await;
+        let listed = workspace.events(json!({})).await;
         let mut found = types(&listed);
         found.retain(|event_type| event_type.starts_with("device.error."));
         assert_eq!(found, ["device.error.subscription_required", "device.error.subscription_required.resolved"]);
@@ -291,7 +281,7 @@ fn simulation_is_refused_for_brands_whose_flag_is_missing() {
 fn events_list_filters_by_connect_webview_and_customer() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;
-        let webview = events(&workspace).await[0]["connect_webview_id"].clone();
+        let webview = workspace.events(json!({})).await[0]["connect_webview_id"].clone();
         for (name, value, count) in [
             ("connect_webview_id", webview, 1),
             ("connect_webview_id", json!(UNKNOWN), 0),

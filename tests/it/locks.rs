@@ -208,6 +208,20 @@ fn locks_reject_unmanaged_devices_and_report_nothing_about_them() {
 }
 
 #[test]
+fn delayed_request_to_a_device_that_became_unmanaged_is_not_reported() {
+    run(async {
+        let workspace = TestWorkspace::with_locks(1).await;
+        fault(&workspace, "lock", json!({ "delay": "PT1H" })).await;
+        let pending = request(&workspace, 0, "/locks/lock_door", json!({})).await;
+        workspace.change_lock(0, json!({ "is_managed": false })).await;
+        let before = events(&workspace, 0).await.len();
+        workspace.advance("PT2H").await;
+        assert_ne!(attempt(&workspace, &pending).await["status"], "pending");
+        assert_eq!(events(&workspace, 0).await.len(), before);
+    });
+}
+
+#[test]
 fn deleted_lock_performs_nothing_and_its_attempts_fail() {
     run(async {
         let workspace = TestWorkspace::with_locks(1).await;

@@ -297,7 +297,8 @@ fn slow_stream_reader_gets_the_number_of_missed_requests() {
         for _ in 0..MANY {
             let mut pending = Pending::new("", "GET", Cow::Borrowed("/devices/list"), None);
             pending.entry.workspace_id = Some(workspace.workspace_id.parse().unwrap());
-            let response = JsonResponse { status: StatusCode::OK, body: Bytes::from_static(b"{}"), retry_after: None };
+            let response =
+                JsonResponse { status: StatusCode::OK, body: vec![Bytes::from_static(b"{}")], retry_after: None };
             app.request_log.record(pending, response.status.as_u16(), &response.body);
         }
         let (mut sent, mut missed) = (0, 0);

@@ -65,6 +65,11 @@ pub(crate) fn app() -> App {
     server().app.clone()
 }
 
+/// Returns the types of these events.
+pub(crate) fn types(events: &[Value]) -> Vec<&str> {
+    events.iter().map(|event| event["event_type"].as_str().expect("a text")).collect()
+}
+
 /// Response to a test.
 #[derive(Debug)]
 pub(crate) struct Reply {
@@ -251,10 +256,22 @@ impl TestWorkspace {
         self.post("/access_codes/create", parameters).await.ok()["access_code"].clone()
     }
 
+    /// Returns the events that match this filter, in order.
+    pub(crate) async fn events(&self, mut filter: Value) -> Vec<Value> {
+        if filter.get("between").is_none() && filter.get("since").is_none() {
+            filter["since"] = json!("2000-01-01T00:00:00Z");
+        }
+        if filter.get("limit").is_none() {
+            filter["limit"] = json!(10_000);
+        }
+        self.post("/events/list", filter).await.ok()["events"].as_array().expect("a list").clone()
+    }
+
     /// Runs all steps that are due now in this workspace, whose clock is not held.
     pub(crate) async fn tick(&self) {
         let app = app();
-        let due = "select count(*) from access_code where workspace_id = $1::text::uuid and wake_at <= $2";
+        let due = "select (select count(*) from access_code where workspace_id = $1::text::uuid and wake_at <= $2)
+                        + (select count(*) from device where workspace_id = $1::text::uuid and wake_at <= $2)";
         let now = machine_now();
         // A tick processes all workspaces, and skips devices that the tick of another test is processing.
         loop {

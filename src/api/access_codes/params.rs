@@ -4,15 +4,11 @@ use crate::domain::access_code::lifecycle::Window;
 use crate::domain::offline::MaxTimeRounding;
 use crate::engine::commands::{NewAccessCode, OfflineParams};
 use crate::error::{Error, Result};
-use crate::http::params::optional_instant;
+use crate::http::params::{check_key_length, optional_instant};
 use crate::store::access_codes::{Filter, Ownership};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
-
-/// Maximum number of characters of a `common_code_key`. Seam documents no limit; this length fits into a database index
-/// in any script.
-const MAX_KEY_LENGTH: usize = 500;
 
 /// Parameters that `create` and `create_multiple` share.
 #[derive(Deserialize)]
@@ -57,9 +53,8 @@ impl NewAccessCodeParams {
     pub(super) fn read(self) -> Result<NewAccessCode> {
         let is_modification_allowed =
             external_modification(self.is_external_modification_allowed, self.allow_external_modification)?;
-        if self.common_code_key.as_ref().is_some_and(|key| key.chars().count() > MAX_KEY_LENGTH) {
-            let message = format!("String must contain at most {MAX_KEY_LENGTH} character(s)");
-            return Err(Error::invalid("common_code_key", message));
+        if let Some(key) = &self.common_code_key {
+            check_key_length("common_code_key", key)?;
         }
         let preferred_code_length = self.preferred_code_length.map(|length| {
             #[expect(

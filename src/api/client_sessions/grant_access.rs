@@ -4,8 +4,8 @@ use super::params::{Access, Found};
 use crate::api::edge::Call;
 use crate::engine::client_sessions::{self, SessionReference};
 use crate::error::{Error, Resource, Result};
+use crate::http::params::id_of;
 use serde::Deserialize;
-use uuid::Uuid;
 
 #[derive(Deserialize)]
 pub(super) struct GrantAccess {
@@ -20,9 +20,7 @@ pub(super) async fn grant_access(call: Call<GrantAccess>) -> Result<Found> {
     if client_session_id.is_none() && user_identifier_key.is_none() {
         return Err(Error::invalid_request("Give client_session_id or user_identifier_key"));
     }
-    let client_session_id = client_session_id
-        .map(|text| Uuid::parse_str(&text).map_err(|_| Error::NotFound(Resource::ClientSession)))
-        .transpose()?;
+    let client_session_id = client_session_id.map(|text| id_of(Resource::ClientSession, &text)).transpose()?;
     let (accounts, webviews) = access.read()?;
     let reference = SessionReference { client_session_id, user_identifier_key };
     let workspace_id = call.caller.workspace.workspace_id;

@@ -36,6 +36,7 @@ pub(super) async fn list(call: Call<List>) -> Result<Listed> {
         user_identifier_key: input.user_identifier_key.as_deref(),
         connect_webview_id,
         without_user_identifier_key: input.without_user_identifier_key,
+        limit: None,
     };
     let found = client_sessions::list(&call.app.pool, call.caller.workspace.workspace_id, &filter).await?;
     Ok(Listed { client_sessions: found.into_iter().map(ClientSessionBody::from).collect() })

@@ -4,7 +4,7 @@ use crate::api::body::client_session::ClientSessionBody;
 use crate::domain::caller::{Caller, Credential};
 use crate::engine::client_sessions::NewClientSession;
 use crate::error::{CredentialError, Error, Resource, Result};
-use crate::http::params::{client_key, optional_instant};
+use crate::http::params::{client_key, id_of, optional_instant};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -43,8 +43,7 @@ impl Access {
             return Err(Error::NotFound(Resource::UserIdentity));
         }
         let ids = |texts: &[String], resource| -> Result<Vec<Uuid>> {
-            let id = |text: &String| Uuid::parse_str(text).map_err(|_| Error::NotFound(resource));
-            texts.iter().map(id).collect()
+            texts.iter().map(|text| id_of(resource, text)).collect()
         };
         Ok((
             ids(&self.connected_account_ids, Resource::ConnectedAccount)?,

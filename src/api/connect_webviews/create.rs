@@ -67,7 +67,7 @@ impl Create {
         let locks = || CAPABILITIES.iter().map(|capability| (*capability).to_owned()).collect();
         Ok(WebviewSettings {
             accepted_providers: AcceptedProviders::of(
-                self.accepted_providers,
+                self.accepted_providers.map(params::distinct),
                 self.provider_category.as_deref(),
                 &self.excluded_providers,
             ),

@@ -3,10 +3,10 @@
 use crate::api::pagination::Page;
 use crate::clock::Timestamp;
 use crate::domain::custom_metadata;
-use crate::domain::device::brands::Brand;
+use crate::domain::device::brands::BRANDS;
 use crate::error::Result;
 use crate::http::intersect_filter;
-use crate::http::params::optional_instant;
+use crate::http::params::{distinct, optional_instant};
 use crate::store::Ownership;
 use crate::store::devices::Filter;
 use serde::Deserialize;
@@ -38,6 +38,8 @@ pub(in crate::api) struct Filters {
 pub(super) struct Prepared {
     accounts: Option<Vec<Uuid>>,
     types: Option<Vec<String>>,
+    include_if: Option<Vec<String>>,
+    exclude_if: Option<Vec<String>>,
     created_before: Option<Timestamp>,
 }
 
@@ -50,15 +52,26 @@ impl Filters {
         custom_metadata::check_filter(self.custom_metadata_has.as_ref())?;
         Ok(Prepared {
             accounts: intersect_filter(self.connected_account_id, self.connected_account_ids.clone()),
-            types: intersect_filter(self.device_type.clone(), self.device_types.clone()),
+            types: self.types(),
+            include_if: self.include_if.clone().map(distinct),
+            exclude_if: self.exclude_if.clone().map(distinct),
             created_before: optional_instant("created_before", self.created_before.as_deref())?,
         })
     }
 
+    /// Returns the device types that pass the filters by type and by manufacturer; `None`: all.
+    fn types(&self) -> Option<Vec<String>> {
+        let types = intersect_filter(self.device_type.clone(), self.device_types.clone());
+        let Some(manufacturer) = &self.manufacturer else { return types };
+        let made = BRANDS.iter().filter(|brand| brand.manufacturer() == *manufacturer);
+        let made = made.map(|brand| brand.device_type.to_owned());
+        Some(made.filter(|made| types.as_ref().is_none_or(|types| types.contains(made))).collect())
+    }
+
     /// Returns the part of the filters that applies to columns. It has the limit of the page unless
-    /// [`Filters::accept`] filters too.
+    /// [`Prepared::accept`] filters too.
     pub(super) fn of_columns<'a>(&'a self, prepared: &'a Prepared, ownership: Ownership, page: &Page) -> Filter<'a> {
-        let filters_later = self.manufacturer.is_some() || self.include_if.is_some() || self.exclude_if.is_some();
+        let filters_later = prepared.include_if.is_some() || prepared.exclude_if.is_some();
         // Latchkey has no spaces, locations or users: no device matches these filters.
         let matches_nothing =
             self.space_id.is_some() || self.unstable_location_id.is_some() || self.user_identifier_key.is_some();
@@ -77,13 +90,14 @@ impl Filters {
             limit: (!filters_later).then(|| page.fetch()),
         }
     }
+}
 
-    /// Returns true if a device passes the filters by the brand and by the capabilities. They are not stored in
-    /// columns, so these filters apply after the query. `body` is the device as the API shows it.
-    pub(super) fn accept(&self, brand: &Brand, body: &Value) -> bool {
+impl Prepared {
+    /// Returns true if a device passes the filters by its capabilities. They are not stored in columns, so these
+    /// filters apply after the query. `body` is the device as the API shows it.
+    pub(super) fn accept(&self, body: &Value) -> bool {
         let has = |flag: &String| body[flag] == Value::Bool(true);
-        self.manufacturer.as_ref().is_none_or(|manufacturer| *manufacturer == brand.manufacturer())
-            && self.include_if.as_ref().is_none_or(|flags| flags.iter().all(has))
+        self.include_if.as_ref().is_none_or(|flags| flags.iter().all(has))
             && self.exclude_if.as_ref().is_none_or(|flags| !flags.iter().any(has))
     }
 }

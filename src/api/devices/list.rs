@@ -38,7 +38,7 @@ pub(in crate::api) async fn found(
     let mut listing = Listing::new("devices", page.limit);
     let push = |listing: &mut Listing, device: &Device| {
         let body = body(device, &stats_of_devices.get(&device.device_id).copied().unwrap_or_default());
-        if !call.input.accept(device.brand, &body) {
+        if !prepared.accept(&body) {
             return Ok(());
         }
         listing.push(Position { created_at: device.created_at, id: device.device_id }, &body)

@@ -1,9 +1,9 @@
 //! `/webhooks/delete`.
 
-use super::webhook_id;
 use crate::api::edge::{Call, EmptyResult};
 use crate::engine::webhooks;
-use crate::error::Result;
+use crate::error::{Resource, Result};
+use crate::http::params::id_of;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -12,7 +12,7 @@ pub(super) struct Delete {
 }
 
 pub(super) async fn delete(call: Call<Delete>) -> Result<EmptyResult> {
-    let webhook_id = webhook_id(&call.input.webhook_id)?;
+    let webhook_id = id_of(Resource::Webhook, &call.input.webhook_id)?;
     webhooks::delete(&call.app, call.caller.workspace.workspace_id, webhook_id).await?;
     Ok(EmptyResult {})
 }

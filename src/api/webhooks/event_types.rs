@@ -3,6 +3,7 @@
 use crate::contract::Contract;
 use crate::domain::webhook::ALL_TYPES;
 use crate::error::{Error, Result};
+use crate::http::params::distinct;
 use serde_json::Value;
 
 /// Place of the list of all event types in the contract.
@@ -16,14 +17,7 @@ const KNOWN_TYPES: &str =
 pub(super) fn checked(contract: &Contract, event_types: Vec<String>) -> Result<Vec<String>> {
     let known_types = contract.document().pointer(KNOWN_TYPES).and_then(Value::as_array);
     let known_types = known_types.ok_or_else(|| Error::Internal("the contract has no list of event types".into()))?;
-    let (mut accepted, mut unknown): (Vec<String>, Vec<String>) = Default::default();
-    for event_type in event_types {
-        let is_known = event_type == ALL_TYPES || known_types.iter().any(|known| *known == event_type);
-        let found = if is_known { &mut accepted } else { &mut unknown };
-        // Known types are few, so a search for repetitions is fast. A request can have any number of unknown ones.
-        if !is_known || !found.contains(&event_type) {
-            found.push(event_type);
-        }
-    }
+    let is_known = |event_type: &String| event_type == ALL_TYPES || known_types.iter().any(|known| known == event_type);
+    let (accepted, unknown): (Vec<String>, Vec<String>) = distinct(event_types).into_iter().partition(is_known);
     if unknown.is_empty() { Ok(accepted) } else { Err(Error::InvalidEventTypes(unknown)) }
 }

@@ -8,8 +8,6 @@ mod list;
 mod update;
 
 use super::edge::Routes;
-use crate::error::{Error, Resource, Result};
-use uuid::Uuid;
 
 /// Returns the routes of this resource.
 pub(crate) fn routes() -> Routes {
@@ -19,9 +17,4 @@ pub(crate) fn routes() -> Routes {
         .add("/webhooks/get", get::get)
         .add("/webhooks/list", list::list)
         .add("/webhooks/update", update::update)
-}
-
-/// Parses an id. The contract accepts any text; one that is not a UUID is the id of no webhook.
-fn webhook_id(text: &str) -> Result<Uuid> {
-    Uuid::parse_str(text).map_err(|_| Error::NotFound(Resource::Webhook))
 }

@@ -75,7 +75,7 @@ fn request_to_an_unreachable_device_fails_with_the_error_code_of_the_device() {
     ];
     for (change, error_code) in cases {
         let mut locked = lock();
-        locked.device.change_health(at(0), change);
+        locked.device.change(at(0), |device| change(&mut device.health));
         let performed = perform(&mut locked, LockAction::LockDoor(requested()), None, (at(1), at(2)));
         assert_eq!(locked.device.health.locked_unseen, None, "the bolt does not move");
         assert_eq!(events_of(&performed)[0].0, "action_attempt.lock_door.failed");
@@ -92,7 +92,7 @@ fn automatic_lock_is_reported_while_the_device_is_reachable() {
     let performed = perform(&mut locked, LockAction::AutoLock, None, (at(1), at(2)));
     assert_eq!(events_of(&performed), [("lock.locked", json!({ "method": "automatic" }))]);
     assert!(performed.action_attempt.is_none());
-    locked.device.change_health(at(1), |health| health.disconnected_at = Some(at(1)));
+    locked.device.change(at(1), |device| device.health.disconnected_at = Some(at(1)));
     locked.device.move_bolt(false, at(2));
     let performed = perform(&mut locked, LockAction::AutoLock, None, (at(3), at(4)));
     assert!(performed.events.is_empty());

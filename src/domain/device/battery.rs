@@ -33,11 +33,14 @@ pub(crate) fn is_low(level: Option<f64>) -> bool {
     level.is_some_and(|level| level < LOW)
 }
 
+/// Level of the battery of a device for which no override sets one.
+const DEFAULT_LEVEL: f64 = 0.9;
+
 impl Device {
     /// Returns the current levels, whether the device can report them or not.
     pub(crate) fn battery_levels(&self) -> BatteryLevels {
         BatteryLevels {
-            device: self.overrides.battery_level.unwrap_or(Some(0.9)),
+            device: self.overrides.battery_level.unwrap_or(Some(DEFAULT_LEVEL)),
             accessory_keypad: self.overrides.accessory_keypad_battery_level.flatten(),
         }
     }

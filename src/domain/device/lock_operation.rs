@@ -96,8 +96,12 @@ impl Device {
 
     /// Returns the real state of the bolt, which an unreachable lock does not report.
     fn is_locked(&self) -> bool {
-        let reported = self.overrides.properties.get("locked").is_none_or(|locked| *locked != Value::Bool(false));
-        self.health.locked_unseen.unwrap_or(reported)
+        self.health.locked_unseen.unwrap_or_else(|| self.is_reported_locked())
+    }
+
+    /// Returns the state of the bolt as the lock has last reported it.
+    pub(crate) fn is_reported_locked(&self) -> bool {
+        self.overrides.properties.get("locked").and_then(Value::as_bool).unwrap_or(true)
     }
 
     /// Returns the delay of the automatic lock; `None`: it is disabled.
@@ -164,7 +168,7 @@ mod tests {
     #[test]
     fn auto_lock_of_an_unreachable_lock_follows_the_real_state_of_the_bolt() {
         let mut lock = device("august_lock", json!({ "properties": { "auto_lock_enabled": true } }));
-        lock.change_health(at(0), |health| health.disconnected_at = Some(at(0)));
+        lock.change(at(0), |device| device.health.disconnected_at = Some(at(0)));
         lock.move_bolt(false, at(1));
         assert_eq!((lock.is_locked(), lock.health.locked_unseen), (false, Some(false)));
         assert_eq!(lock.lock_operations, [auto_lock(at(1) + TimeDelta::seconds(30))]);

@@ -126,7 +126,7 @@ fn device_lock_combines_the_device_and_the_workspace_settings() {
         past_start_lead: Some(TimeDelta::minutes(3)),
     };
     assert_eq!(device.lock(&settings), expected);
-    device.change_health(at(1), |health| health.hub_disconnected_at = Some(at(1)));
+    device.change(at(1), |device| device.health.hub_disconnected_at = Some(at(1)));
     let lock = device.lock(&settings);
     assert_eq!((lock.reachable_since, lock.unreachable_since), (None, Some(at(1))));
 }
@@ -134,15 +134,16 @@ fn device_lock_combines_the_device_and_the_workspace_settings() {
 #[test]
 fn device_is_reachable_again_once_all_problems_are_gone() {
     let mut device = device("august_lock", json!({}));
-    device.change_health(at(1), |_| {});
+    device.change(at(1), |_| {});
     assert_eq!(device.reachable_since, Some(at(0)), "the device was always reachable");
-    device.change_health(at(1), |health| {
+    device.change(at(1), |device| {
+        let health = &mut device.health;
         health.disconnected_at = Some(at(1));
         health.removed_at = Some(at(1));
     });
-    device.change_health(at(2), |health| health.disconnected_at = None);
+    device.change(at(2), |device| device.health.disconnected_at = None);
     assert_eq!(device.reachable_since, None);
-    device.change_health(at(3), |health| health.removed_at = None);
+    device.change(at(3), |device| device.health.removed_at = None);
     assert_eq!(device.reachable_since, Some(at(3)));
 }
 
@@ -151,12 +152,12 @@ fn bolt_moved_while_the_lock_is_unreachable_is_reported_once_it_is_reachable() {
     let mut device = device("august_lock", json!({}));
     device.set_locked(false);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_health(at(1), |health| health.disconnected_at = Some(at(1)));
+    device.change(at(1), |device| device.health.disconnected_at = Some(at(1)));
     device.set_locked(true);
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(false)));
-    device.change_health(at(2), |health| health.removed_at = Some(at(2)));
+    device.change(at(2), |device| device.health.removed_at = Some(at(2)));
     assert_eq!(device.health.locked_unseen, Some(true));
-    device.change_health(at(3), |health| (health.disconnected_at, health.removed_at) = (None, None));
+    device.change(at(3), |device| (device.health.disconnected_at, device.health.removed_at) = (None, None));
     assert_eq!(device.overrides.properties.get("locked"), Some(&json!(true)));
     assert_eq!(device.health.locked_unseen, None);
 }

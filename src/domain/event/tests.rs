@@ -66,6 +66,23 @@ fn event_types_that_are_recorded_have_a_description() {
 }
 
 #[test]
+fn event_types_are_all_in_the_documentation() {
+    let documentation = include_str!("../../../docs/behaviour.md");
+    let (_, list) = documentation.split_once("**Events.**").unwrap();
+    let (list, _) = list.split_once("\n## ").unwrap();
+    let mut documented = Vec::new();
+    for item in list.split("\n- ").skip(1) {
+        let (prefix, names) = item.split_once(": ").unwrap();
+        let prefix = prefix.trim_matches('`');
+        documented.extend(names.split(',').map(|name| format!("{prefix}{}", name.trim().trim_matches('`'))));
+    }
+    documented.sort();
+    let mut recorded = event_type::ALL.to_vec();
+    recorded.sort_unstable();
+    assert_eq!(documented, recorded);
+}
+
+#[test]
 fn domain_event_is_recorded_with_its_type_and_payload() {
     for (domain_event, expected) in [
         (DomainEvent::ScheduledOnDevice, "access_code.scheduled_on_device"),

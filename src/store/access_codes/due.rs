@@ -55,8 +55,8 @@ pub(crate) async fn claim_due(
     Ok(due.fetch_all(tx).await?)
 }
 
-/// Returns the workspaces of the `first` codes that have been due longest, one entry per code. Codes on the devices
-/// `left_out` are ignored.
+/// Returns the workspaces of the `first` codes that have been due longest, one entry per code. Codes on
+/// `excluded_devices` are ignored.
 pub(crate) async fn longest_due(
     pool: &Pool,
     machine_now: Timestamp,

@@ -1,7 +1,7 @@
 //! Events and action attempts of access codes.
 
 use super::on_lock;
-use crate::support::{START, TestWorkspace, UNKNOWN, run};
+use crate::support::{START, TestWorkspace, UNKNOWN, run, types};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -10,17 +10,6 @@ const SINCE: &str = "2000-01-01T00:00:00Z";
 async fn attempt(workspace: &TestWorkspace, response: &Value) -> Value {
     let params = json!({ "action_attempt_id": response["action_attempt"]["action_attempt_id"] });
     workspace.post("/action_attempts/get", params).await.ok()["action_attempt"].clone()
-}
-
-async fn events(workspace: &TestWorkspace, mut params: Value) -> Vec<Value> {
-    if params.get("between").is_none() && params.get("since").is_none() {
-        params["since"] = json!(SINCE);
-    }
-    workspace.post("/events/list", params).await.ok()["events"].as_array().unwrap().clone()
-}
-
-fn types(events: &[Value]) -> Vec<&str> {
-    events.iter().map(|event| event["event_type"].as_str().unwrap()).collect()
 }
 
 #[test]
@@ -175,7 +164,7 @@ fn events_list_combines_filters_by_code_device_account_type_and_id() {
         let first = workspace.create(on_lock(&workspace, 0, json!({ "sync": true }))).await;
         let second = workspace.create(on_lock(&workspace, 1, json!({ "sync": true }))).await;
         let (created, set) = ("access_code.created", "access_code.set_on_device");
-        let listed = events(&workspace, json!({})).await;
+        let listed = workspace.events(json!({})).await;
         let (account, device) = ("connected_account.created", "device.added");
         assert_eq!(types(&listed), [account, account, device, device, created, set, created, set]);
         let (first_id, second_id) = (first["access_code_id"].clone(), second["access_code_id"].clone());
@@ -198,7 +187,7 @@ fn events_list_combines_filters_by_code_device_account_type_and_id() {
             (json!({ "limit": 0 }), vec![]),
         ] {
             let expected: Vec<Value> = found.into_iter().map(|index: usize| listed[index].clone()).collect();
-            assert_eq!(events(&workspace, params.clone()).await, expected, "{params}");
+            assert_eq!(workspace.events(params.clone()).await, expected, "{params}");
         }
         let by_id_alone = workspace.post("/events/list", json!({ "event_ids": [listed[1]["event_id"]] })).await.ok();
         assert_eq!(by_id_alone["events"], json!([listed[1]]));
@@ -221,7 +210,7 @@ fn events_list_excludes_the_bounds_of_since_and_between() {
         };
         let hour = |hour: u32| format!("2026-03-02T{hour}:00:00.000Z");
         let at = async |params| -> Vec<String> {
-            let found = events(&workspace, created(params)).await;
+            let found = workspace.events(created(params)).await;
             found.iter().map(|event| event["occurred_at"].as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(at(json!({ "since": hour(12) })).await, [hour(13), hour(14)]);

@@ -1,7 +1,7 @@
 //! Page of a connect webview: forms, wrong credentials, redirects, and what protects it.
 
-use super::{JANE, PAGE, Webview, devices, events, post_form, types};
-use crate::support::{Reply, TestWorkspace, UNKNOWN, ask, run};
+use super::{JANE, PAGE, Webview, devices, post_form};
+use crate::support::{Reply, TestWorkspace, UNKNOWN, ask, run, types};
 use serde_json::{Value, json};
 
 #[test]
@@ -23,7 +23,7 @@ fn wrong_credentials_fail_the_webview_until_a_login_succeeds() {
             assert_eq!((&state["status"], &state["selected_provider"]), (&json!("failed"), &json!("august")));
             assert_eq!(state["connected_account_id"], Value::Null);
         }
-        let failed = events(&workspace, json!({ "connect_webview_id": webview.id })).await;
+        let failed = workspace.events(json!({ "connect_webview_id": webview.id })).await;
         assert_eq!(types(&failed), ["connect_webview.login_failed"; 4]);
         assert_eq!(devices(&workspace, json!({})).await.len(), 0);
         let right = [JANE[0], JANE[1], region, ("two_factor_code", "123456")];
@@ -41,7 +41,7 @@ fn second_factor_is_no_login_until_its_code_is_given() {
         assert!(reply.text.contains("one-time-code"), "{}", reply.text);
         assert!(reply.text.contains("value=\"jane@example.com\""), "the form keeps the first step");
         assert_eq!(webview.state().await["status"], "pending");
-        assert_eq!(events(&workspace, json!({ "connect_webview_id": webview.id })).await, Vec::<Value>::new());
+        assert_eq!(workspace.events(json!({ "connect_webview_id": webview.id })).await, Vec::<Value>::new());
     });
 }
 

@@ -207,6 +207,23 @@ fn server_that_stops_records_its_deliveries_and_another_continues() {
 }
 
 #[test]
+fn slow_delivery_holds_up_no_other_delivery_of_its_webhook() {
+    let latchkey = Latchkey::start(&["--ephemeral", "--webhook-timeout", "PT20S"]);
+    wait_for(async {
+        let slow = Receiver::answering(|_, count| match count {
+            0 => Answer::Silence(Duration::from_mins(1)),
+            _ => ACCEPT,
+        })
+        .await;
+        let workspace = Workspace::create(&latchkey, 3, &slow.url).await;
+        let begun = Instant::now();
+        workspace.create_codes(&latchkey, 1).await;
+        slow.wait_for(3).await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    });
+}
+
+#[test]
 fn dead_receivers_delay_neither_requests_nor_other_webhooks() {
     let latchkey = Latchkey::start(&["--ephemeral", "--webhook-timeout", "PT20S"]);
     wait_for(async {

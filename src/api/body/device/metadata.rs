@@ -80,7 +80,7 @@ fn by_brand(device: &Device) -> Vec<(&'static str, Value)> {
             "wyze_metadata",
             json!({ "device_id": id("lock"), "device_name": name, "device_info_model": "YD_BT1",
                     "product_model": "YD.LO1", "product_name": "Wyze Lock", "product_type": "Lock",
-                    "keypad_uuid": id("keypad"), "locker_status_hardlock": i32::from(is_locked(device)) }),
+                    "keypad_uuid": id("keypad"), "locker_status_hardlock": i32::from(device.is_reported_locked()) }),
         ),
         _ => by_newer_brand(device),
     }
@@ -182,7 +182,7 @@ fn salto(device: &Device, lock_id: &str) -> Vec<(&'static str, Value)> {
     let deprecated = json!({
         "lock_id": lock_id,
         "lock_type": "wall_reader_pin",
-        "locked_state": if is_locked(device) { "locked" } else { "unlocked" },
+        "locked_state": if device.is_reported_locked() { "locked" } else { "unlocked" },
         "model": "wall_reader_pin",
         "battery_level": "fresh",
         "customer_reference": device.name,
@@ -233,8 +233,4 @@ fn omnitec(device: &Device) -> Value {
 fn raw_offset_ms(device: &Device) -> Option<i64> {
     let zone: Tz = device.time_zone()?.parse().ok()?;
     Some(zone.offset_from_utc_datetime(&device.created_at.naive_utc()).base_utc_offset().num_milliseconds())
-}
-
-fn is_locked(device: &Device) -> bool {
-    device.overrides.properties.get("locked").and_then(Value::as_bool).unwrap_or(true)
 }

@@ -3,7 +3,7 @@
 use super::Form;
 use crate::api::body;
 use crate::domain::connect_webview::ConnectWebview;
-use crate::domain::sandbox_accounts::{Accepted, Field, SandboxProvider};
+use crate::domain::sandbox_accounts::{Accepted, Field, SandboxProvider, TWO_FACTOR_CODE};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Style sheet of all pages. The content security policy allows exactly this text.
@@ -193,7 +193,7 @@ fn input(field: &Field, is_first: bool, rejected: Option<&Form>) -> Markup {
                     option value=(value) selected[submitted.is_some_and(|submitted| submitted == value)] { (value) }
                 }
             }
-            p class="hint" id=(hint) { "Any of them will do." }
+            p class="hint" id=(hint) { "Choose any value." }
         } @else {
             input id=(field.name) name=(field.name) type=(kind) autocomplete=(autocomplete) autocapitalize="none"
                 spellcheck="false" required value=[submitted] autofocus[is_first] aria-describedby=(described_by)
@@ -215,7 +215,7 @@ fn two_factor(webview: &ConnectWebview, provider: &SandboxProvider, form: &Form)
             label for="two_factor_code" { "Verification code" }
             input id="two_factor_code" name="two_factor_code" type="text" inputmode="numeric"
                 autocomplete="one-time-code" required autofocus aria-describedby="two_factor_code-hint";
-            p class="hint" id="two_factor_code-hint" { "In the sandbox: 123456" }
+            p class="hint" id="two_factor_code-hint" { "In the sandbox: " (TWO_FACTOR_CODE) }
             button type="submit" { "Verify" }
         }
     }

@@ -35,8 +35,8 @@ impl Change {
 
 impl CodeState {
     /// Requests the deletion of the code and aborts the operation in progress. If the code is already being removed,
-    /// because of an earlier request or because it has ended, the removal continues. A deletion after the end counts
-    /// too: without it, a lock that keeps expired codes visible would keep this one.
+    /// because of an earlier request or because it has ended, its removal continues. The deletion is stored all the
+    /// same: with `keeps_expired`, a code that ended without a deletion stays visible.
     pub fn request_deletion(&mut self, at: Timestamp) {
         let is_being_removed = self.removing_since().is_some();
         self.deletion_requested_at.get_or_insert(at);

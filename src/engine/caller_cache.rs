@@ -49,7 +49,7 @@ impl Found {
 
 /// Callers of recently used credentials.
 #[derive(Debug, Default)]
-pub struct WorkspaceCache {
+pub struct CallerCache {
     seen: Mutex<Seen>,
 }
 
@@ -57,11 +57,11 @@ pub struct WorkspaceCache {
 struct Seen {
     /// Time of the lookup, and its result.
     by_key: HashMap<CachedCredential, (Monotonic, Found)>,
-    /// Number of calls of [`WorkspaceCache::forget`].
+    /// Number of calls of [`CallerCache::forget`].
     forgotten: u64,
 }
 
-impl WorkspaceCache {
+impl CallerCache {
     /// Returns the workspace of an API key; `None`: no workspace has it.
     pub async fn of_api_key(&self, pool: &Pool, api_key: &str) -> Result<Option<Arc<Workspace>>> {
         let look_up = async { Ok(workspaces::of_api_key(pool, api_key).await?.map(caller(Credential::ApiKey))) };
