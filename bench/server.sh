@@ -13,13 +13,14 @@ need() {
   done
 }
 
-# Starts an ephemeral server, waits until it is ready, and exports BASE_URL. The output of the server is in $log.
+# Starts a server, waits until it is ready, and exports BASE_URL. Its data is temporary, unless the array `storage` has
+# the options that say where it is. The output of the server is in $log.
 start_server() {
   if [ -z "${LATCHKEY_BUILT:-}" ] && [ "$LATCHKEY" = "$root/target/release/latchkey" ]; then
     (cd "$root" && cargo build --release --quiet)
   fi
   LATCHKEY_BUILT=1
-  "$LATCHKEY" --ephemeral --port "$PORT" >"$log" 2>&1 &
+  "$LATCHKEY" "${storage[@]}" --port "$PORT" >"$log" 2>&1 &
   server=$!
   export BASE_URL=http://127.0.0.1:$PORT
   until curl -fsS -m 2 -o /dev/null "$BASE_URL/health" 2>/dev/null; do
@@ -33,5 +34,6 @@ stop_server() {
   wait "$server" || true
 }
 
+storage=(--ephemeral)
 log=$(mktemp)
 trap 'kill "${server:-}" 2>/dev/null || true; wait 2>/dev/null || true; rm -f "$log"' EXIT
