@@ -1,4 +1,4 @@
-"""Booking service with smart locks: the HTTP interface, on the standard library. README.md says how to run it."""
+"""Booking service with smart locks: the HTTP interface. See README.md for how to run it."""
 
 import json
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger("booking")
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request. `self.server.bookings` are the rules."""
+    """Handles one request. `self.server.bookings` has the rules."""
 
     timeout = 30  # seconds without a byte, after which a connection is closed
 
@@ -54,7 +54,7 @@ class Handler(BaseHTTPRequestHandler):
         except SeamActionAttemptError as error:
             return 502, {"error": f"The lock did not do it: {error}"}
         except SeamHttpApiError as error:
-            # The first ones are about what our caller asked for, all others about us and Seam.
+            # These three statuses concern the request of the client. All others concern this service and Seam.
             if error.status_code in (400, 404, 409):
                 return error.status_code, {"error": str(error)}
             log.error("Seam refused request %s: %s", error.request_id, error)

@@ -90,7 +90,7 @@ for (const [name, options, canMeasure] of [
   ["on a telephone", TELEPHONE, true],
   ["without JavaScript", WITHOUT_SCRIPTS, false],
 ]) {
-  test(`a person picks August and logs in ${name}, and the SDK lists the devices`, async () => {
+  test(`login to August ${name} gives devices that the SDK lists`, async () => {
     const seam = await newWorkspace()
     const webview = await seam.connectWebviews.create({ provider_category: "stable" })
     await withPage(options, async (page) => {
@@ -111,7 +111,7 @@ for (const [name, options, canMeasure] of [
   })
 }
 
-test("a person logs in with the keyboard only", async () => {
+test("login needs only the keyboard", async () => {
   const seam = await newWorkspace()
   const webview = await seam.connectWebviews.create({ accepted_providers: ["yale", "august"] })
   await withPage(DESKTOP, async (page) => {
@@ -141,7 +141,7 @@ test("a person logs in with the keyboard only", async () => {
   await checkDevices(seam)
 })
 
-test("wrong credentials are reported, and the person can try again", async () => {
+test("wrong credentials are reported, and a second login succeeds", async () => {
   const seam = await newWorkspace()
   const webview = await seam.connectWebviews.create()
   await withPage(DESKTOP, async (page) => {
@@ -161,7 +161,7 @@ test("wrong credentials are reported, and the person can try again", async () =>
   await checkDevices(seam)
 })
 
-test("the browser follows the redirects to the application, after a failure and after a success", async () => {
+test("redirects lead to the application, after a failure and after a success", async () => {
   const visits = []
   const application = http.createServer((request, response) => {
     if (request.url !== "/favicon.ico") visits.push(request.url)
@@ -198,7 +198,7 @@ test("the browser follows the redirects to the application, after a failure and 
   }
 })
 
-test("a disconnected account is connected again by a login", async () => {
+test("disconnected account is connected again by a login", async () => {
   const seam = await newWorkspace()
   const logIn = async () => {
     const webview = await seam.connectWebviews.create()

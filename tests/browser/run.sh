@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the page of a connect webview in headless Chromium, against a running server:
 #   BASE_URL=http://127.0.0.1:7326 tests/browser/run.sh
-# Needs node >= 18 with npm, and Chromium (CHROMIUM names its program). The packages are stored under target/.
+# Needs node >= 22.12 with npm, and Chromium (CHROMIUM names its program). The packages are stored under target/.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$(cd "$here/../.." && pwd)/target/browser
