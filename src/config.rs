@@ -3,6 +3,7 @@
 use crate::clock::{WorkspaceClock, duration_from_iso, from_iso};
 use chrono::TimeDelta;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,13 +32,60 @@ pub struct CommandLine {
 pub enum Command {
     /// Start the server. This is the default command.
     Serve(Box<Config>),
-    /// Check a running server. Exits with 0 if it is healthy, else with 1.
+    /// Check a running server.
+    ///
+    /// Exits with 0 if it is healthy, else with 1.
     Health(Health),
-    /// Check whether a server with these options can start, and print how to fix what is wrong. Changes nothing. Exits
-    /// with 0 if it can start, else with 1.
+    /// Check whether a server with these options can start, and print how to fix what is wrong.
+    ///
+    /// Changes nothing. Exits with 0 if the server can start, else with 1.
     Doctor(Box<Config>),
+    /// Run a command, such as a test suite, with a server of its own: `latchkey exec -- npm test`.
+    ///
+    /// The server uses a free port and temporary data, unless the options say otherwise. The command finds it by
+    /// `SEAM_ENDPOINT` and `SEAM_API_KEY`. Exits with the exit code of the command, after the server has stopped.
+    Exec(Box<Exec>),
+    /// Use the server that your test processes share, and start it if it does not run.
+    ///
+    /// Prints the address and the keys of the server as a line of JSON, and ends when standard input ends. Processes of
+    /// one user share a server if the program and the options are the same. It uses a free port and temporary data,
+    /// unless the options say otherwise, and stops after its last user has ended.
+    Attach(Box<Config>),
+    /// Print the variables by which SDKs find a running server: `eval "$(latchkey env)"`.
+    Env(Health),
+    /// Return the sandbox of a running server to its initial state: its codes, locks and clock.
+    Reset(Reset),
+    /// Print the completion script of a shell.
+    Completion {
+        /// Shell to complete commands in.
+        shell: clap_complete::Shell,
+    },
     /// Print the JSON Schema of the file for --fixtures.
     FixturesSchema,
+}
+
+/// Options of `exec`.
+#[derive(Clone, Debug, Args)]
+pub struct Exec {
+    /// Options of the server.
+    #[command(flatten)]
+    pub config: Config,
+
+    /// Command with its arguments, after `--`.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// Options of `reset`.
+#[derive(Clone, Debug, Args)]
+pub struct Reset {
+    /// Address of the server.
+    #[command(flatten)]
+    pub server: Health,
+
+    /// API key of the workspace. Default: that of the sandbox.
+    #[arg(long, env = "SEAM_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
 }
 
 /// Address that a server listens on.
@@ -69,7 +117,7 @@ impl Address {
     }
 }
 
-/// Options of `health`.
+/// Options of `health` and `env`.
 #[derive(Clone, Debug, Args)]
 pub struct Health {
     /// URL of the server. Default: the URL of a server with the same --host and --port.
@@ -100,24 +148,24 @@ pub struct Config {
     pub address: Address,
 
     /// URL of a PostgreSQL (14 or newer) to use instead of a private one.
-    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, help_heading = "Database")]
     pub database_url: Option<String>,
 
     /// Directory of the PostgreSQL programs initdb and postgres. Default: search the usual places.
-    #[arg(long, env = "PG_BIN_DIR")]
+    #[arg(long, env = "PG_BIN_DIR", help_heading = "Database")]
     pub pg_bin_dir: Option<PathBuf>,
 
     /// Directory for the data of the private PostgreSQL. Default: latchkey/postgres in the user's data directory.
-    #[arg(long, env = "LATCHKEY_DATA_DIR")]
+    #[arg(long, env = "LATCHKEY_DATA_DIR", help_heading = "Database")]
     pub data_dir: Option<PathBuf>,
 
     /// Delete all data when the server stops. This also makes the server faster.
-    #[arg(long, env = "LATCHKEY_EPHEMERAL", conflicts_with = "data_dir")]
+    #[arg(long, env = "LATCHKEY_EPHEMERAL", conflicts_with = "data_dir", help_heading = "Database")]
     pub ephemeral: bool,
 
     /// JSON file of workspaces to create at the start. Existing workspaces do not change. `latchkey fixtures-schema`
     /// prints the schema of the file.
-    #[arg(long, env = "LATCHKEY_FIXTURES", value_name = "FILE")]
+    #[arg(long, env = "LATCHKEY_FIXTURES", value_name = "FILE", help_heading = "New workspaces")]
     pub fixtures: Option<PathBuf>,
 
     /// Settings that requests use.
@@ -131,92 +179,92 @@ pub struct Config {
 pub struct Settings {
     /// Duration of one lock operation in new workspaces: an ISO 8601 duration, `at_once`, or `by_hand` (until a request
     /// to `/_emulator/access_codes/step` finishes it).
-    #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = programming)]
+    #[arg(long, env = "LATCHKEY_PROGRAMMING", default_value = "PT0.25S", value_parser = programming, help_heading = "New workspaces")]
     pub programming: Programming,
 
     /// Time after which an unfinished lock operation counts as slow in new workspaces: an ISO 8601 duration.
-    #[arg(long, env = "LATCHKEY_SLOW_AFTER", default_value = "PT1M", value_parser = duration)]
+    #[arg(long, env = "LATCHKEY_SLOW_AFTER", default_value = "PT1M", value_parser = duration, help_heading = "New workspaces")]
     pub slow_after: TimeDelta,
 
     /// In new workspaces, return access codes after their end with the status `unset` instead of a 404.
-    #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES")]
+    #[arg(long, env = "LATCHKEY_KEEP_EXPIRED_ACCESS_CODES", help_heading = "New workspaces")]
     pub keep_expired_access_codes: bool,
 
     /// In new workspaces, allow managed access codes on one lock to have the same PIN if they are not on the lock at
     /// the same time, instead of returning a 409.
-    #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS")]
+    #[arg(long, env = "LATCHKEY_ALLOW_SAME_CODE_IN_DISJOINT_WINDOWS", help_heading = "New workspaces")]
     pub allow_same_code_in_disjoint_windows: bool,
 
     /// In new workspaces, reject a time frame that has already begun on locks that accept no start in the past, instead
     /// of starting it now.
-    #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS")]
+    #[arg(long, env = "LATCHKEY_REFUSE_BEGUN_WINDOWS", help_heading = "New workspaces")]
     pub refuse_begun_windows: bool,
 
     /// Clock of new workspaces that do not set their own: live, held (at 2026-01-01T00:00:00Z), or held:INSTANT.
-    #[arg(long, env = "LATCHKEY_CLOCK", default_value = "live", value_parser = clock)]
+    #[arg(long, env = "LATCHKEY_CLOCK", default_value = "live", value_parser = clock, help_heading = "New workspaces")]
     pub clock: WorkspaceClock,
 
     /// Seed of new workspaces that do not set their own. Ids, PINs and keys are derived from it. Default: random.
-    #[arg(long, env = "LATCHKEY_SEED", value_parser = seed)]
+    #[arg(long, env = "LATCHKEY_SEED", value_parser = seed, help_heading = "New workspaces")]
     pub seed: Option<String>,
 
     /// Delete events and action attempts older than this ISO 8601 duration, and access codes that were deleted that
     /// long ago. Default: keep them. Workspaces with a held clock keep everything.
-    #[arg(long, env = "LATCHKEY_RETENTION", value_parser = retention)]
+    #[arg(long, env = "LATCHKEY_RETENTION", value_parser = retention, help_heading = "Limits")]
     pub retention: Option<TimeDelta>,
 
     /// Maximum size of a request body, in bytes.
-    #[arg(long, env = "LATCHKEY_BODY_LIMIT", default_value_t = 1024 * 1024)]
+    #[arg(long, env = "LATCHKEY_BODY_LIMIT", default_value_t = 1024 * 1024, help_heading = "Limits")]
     pub body_limit: usize,
 
     /// Maximum size of a request body that imports a snapshot, in bytes.
-    #[arg(long, env = "LATCHKEY_SNAPSHOT_LIMIT", default_value_t = 256 * 1024 * 1024)]
+    #[arg(long, env = "LATCHKEY_SNAPSHOT_LIMIT", default_value_t = 256 * 1024 * 1024, help_heading = "Limits")]
     pub snapshot_limit: usize,
 
     /// Maximum duration of a request, in seconds.
-    #[arg(long, env = "LATCHKEY_REQUEST_TIMEOUT", default_value = "30", value_parser = seconds)]
+    #[arg(long, env = "LATCHKEY_REQUEST_TIMEOUT", default_value = "30", value_parser = seconds, help_heading = "Limits")]
     pub request_timeout: Duration,
 
     /// Token for the control plane (/_emulator) of all workspaces, sent as `Authorization: Bearer`. An API key is
     /// accepted for the control plane of its own workspace.
-    #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(long, env = "LATCHKEY_ADMIN_TOKEN", hide_env_values = true, help_heading = "Credentials")]
     pub admin_token: Option<String>,
 
     /// Secret of at least 16 characters with which console sessions are signed: JSON Web Tokens (HS256) whose `sub` is
     /// a `person_id`. Default: there are no console sessions.
-    #[arg(long, env = "LATCHKEY_CONSOLE_SESSION_SECRET", hide_env_values = true, value_parser = console_session_secret)]
+    #[arg(long, env = "LATCHKEY_CONSOLE_SESSION_SECRET", hide_env_values = true, value_parser = console_session_secret, help_heading = "Credentials")]
     pub console_session_secret: Option<String>,
 
     /// Who can use the control plane without a credential: callers on this machine if there is no admin token
     /// (guarded), or every client (open, for closed networks).
-    #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded")]
+    #[arg(long, env = "LATCHKEY_CONTROL_PLANE", default_value = "guarded", help_heading = "Credentials")]
     pub control_plane: ControlPlane,
 
     /// Maximum number of database connections for requests. The server opens up to six more for its own tasks. With
     /// four or more, one workspace uses at most three quarters of them.
-    #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "LATCHKEY_DATABASE_CONNECTIONS", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000), help_heading = "Limits")]
     pub database_connections: u32,
 
     /// Hosts that webhooks may be delivered to, in addition to loopback addresses: names and IP addresses, separated by
     /// commas. `*` allows all.
-    #[arg(long, env = "LATCHKEY_WEBHOOK_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = webhook_host)]
+    #[arg(long, env = "LATCHKEY_WEBHOOK_HOSTS", value_name = "HOSTS", value_delimiter = ',', value_parser = webhook_host, help_heading = "Webhooks")]
     pub webhook_hosts: Vec<String>,
 
     /// Maximum duration of one attempt to deliver an event to a webhook: an ISO 8601 duration.
-    #[arg(long, env = "LATCHKEY_WEBHOOK_TIMEOUT", default_value = "PT15S", value_parser = webhook_timeout)]
+    #[arg(long, env = "LATCHKEY_WEBHOOK_TIMEOUT", default_value = "PT15S", value_parser = webhook_timeout, help_heading = "Webhooks")]
     pub webhook_timeout: Duration,
 
     /// Factor for the delays before a delivery to a webhook is tried again (5 seconds, 5 minutes, 30 minutes, 2, 5, 10
     /// and 10 hours): 0.001 makes 5 minutes 0.3 seconds, 0 makes all retries immediate.
-    #[arg(long, env = "LATCHKEY_WEBHOOK_RETRY_SCALE", value_name = "FACTOR", default_value = "1", value_parser = webhook_retry_scale)]
+    #[arg(long, env = "LATCHKEY_WEBHOOK_RETRY_SCALE", value_name = "FACTOR", default_value = "1", value_parser = webhook_retry_scale, help_heading = "Webhooks")]
     pub webhook_retry_scale: f64,
 
     /// Write the log as JSON, one object per line. `RUST_LOG` sets the log level.
-    #[arg(long, env = "LATCHKEY_LOG_JSON")]
+    #[arg(long, env = "LATCHKEY_LOG_JSON", help_heading = "Logs")]
     pub log_json: bool,
 
     /// Number of requests that /_emulator/requests can return. They are stored in memory.
-    #[arg(long, env = "LATCHKEY_REQUEST_LOG", default_value_t = 1000)]
+    #[arg(long, env = "LATCHKEY_REQUEST_LOG", default_value_t = 1000, help_heading = "Logs")]
     pub request_log: usize,
 }
 

@@ -1,12 +1,15 @@
 //! Command line: starts the database and the server, prints their addresses, and stops both.
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, connect, doctor, ensure_sandbox, fixtures, health, serve, to_iso,
+    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, exec, fixtures, health, reset, serve,
+    to_iso,
 };
 use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::ffi::OsString;
+use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -49,6 +52,22 @@ fn main() -> ExitCode {
         Some(Command::Serve(config)) => return exit_code(start(&config)),
         Some(Command::Health(options)) => check_health(&options.server_url()),
         Some(Command::Doctor(config)) => run_doctor(&config),
+        Some(Command::Exec(options)) => {
+            let run = options.config.check().map_err(Into::into).and_then(|()| {
+                exec::exec(&options.config, &server_options(), &options.command).map(ExitCode::from).map_err(Into::into)
+            });
+            return exit_code(run);
+        }
+        Some(Command::Attach(config)) => run_attach(&config),
+        Some(Command::Env(options)) => print_variables(&options.server_url()),
+        Some(Command::Reset(options)) => {
+            let api_key = options.api_key.as_deref().unwrap_or(API_KEY);
+            reset::reset(&options.server.server_url(), api_key).map(|()| true).map_err(Into::into)
+        }
+        Some(Command::Completion { shell }) => {
+            clap_complete::generate(shell, &mut CommandLine::command(), "latchkey", &mut std::io::stdout());
+            Ok(true)
+        }
         Some(Command::FixturesSchema) => print(fixtures::SCHEMA.trim_end()),
     };
     exit_code(result.map(|is_fine| if is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
@@ -76,6 +95,34 @@ fn check_health(url: &str) -> Result<bool, Box<dyn Error>> {
     print(health::ask(url)?)
 }
 
+/// Returns the options of the server in the arguments of `attach` and `exec`: those after the command and before `--`.
+fn server_options() -> Vec<OsString> {
+    std::env::args_os().skip(2).take_while(|argument| argument != "--").collect()
+}
+
+/// Prints the shared server, and keeps it running until standard input ends.
+fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
+    config.check()?;
+    let server = attach::attach(config, &server_options())?;
+    print(serde_json::to_string(server.info())?)?;
+    let mut input = std::io::stdin().lock();
+    let mut ignored = [0; 1024];
+    while !matches!(input.read(&mut ignored), Ok(0) | Err(_)) {}
+    Ok(true)
+}
+
+/// Prints the variables by which SDKs find the sandbox of a running server, as commands of a shell.
+fn print_variables(url: &str) -> Result<bool, Box<dyn Error>> {
+    health::ask(url)?;
+    for name in exec::CONFLICTING_VARIABLES {
+        print(format!("unset {name}"))?;
+    }
+    for (name, value) in exec::variables(url.trim_end_matches('/'), API_KEY) {
+        print(format!("export {name}='{}'", value.replace('\'', r"'\''")))?;
+    }
+    Ok(true)
+}
+
 /// Prints the findings of [`doctor`]. Returns true if a server can start.
 fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -90,6 +137,7 @@ fn run_doctor(config: &Config) -> Result<bool, Box<dyn Error>> {
 fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     config.check()?;
     log(config);
+    let announcement = Announcement::begin()?;
     // Before any slow step, so that a signal during the start is handled.
     let stop = Stop::on_signals()?;
     // Before the database is started: no database is needed to find mistakes in the file.
@@ -99,7 +147,7 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         tokio::select! {
-            served = run(config, &database, fixtures, &stop) => served,
+            served = run(config, &database, fixtures, announcement.as_ref(), &stop) => served,
             reason = failed => Err(format!("the private PostgreSQL cannot be kept running: {reason}").into()),
         }
     });
@@ -119,6 +167,7 @@ async fn run(
     config: &Config,
     database: &Database,
     fixtures: Option<Fixtures>,
+    announcement: Option<&Announcement>,
     stop: &Stop,
 ) -> Result<(), Box<dyn Error>> {
     let (app, listener) = tokio::select! {
@@ -129,7 +178,18 @@ async fn run(
     };
     let pools = app.pools();
     let returning_memory = tokio::spawn(return_memory(app.clone()));
-    let served = serve(app, listener, stop).await;
+    if let Some(announcement) = announcement {
+        announcement.ready(format!("http://{}", listener.local_addr()?))?;
+    }
+    let serving = serve(app, listener, stop);
+    tokio::pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = unused(announcement) => {
+            stop.graceful.cancel();
+            serving.await
+        }
+    };
     returning_memory.abort();
     served?;
     tokio::select! {
@@ -137,6 +197,14 @@ async fn run(
         () = stop.immediate.cancelled() => {}
     }
     Ok(())
+}
+
+/// Waits until a server in the background has no users any more. Any other server runs until it is stopped.
+async fn unused(announcement: Option<&Announcement>) {
+    match announcement {
+        Some(announcement) => announcement.wait_until_unused().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Connects to the database, creates the sandbox and the fixtures, opens the listener, and prints the welcome text.

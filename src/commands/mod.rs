@@ -1,4 +1,9 @@
-//! The commands `doctor` and `health`. The other commands are in `main.rs`.
+//! The commands of the program besides `serve`, which is in `main.rs`.
 
+pub mod attach;
+pub mod background;
 pub mod doctor;
+pub mod exec;
 pub mod health;
+mod request;
+pub mod reset;

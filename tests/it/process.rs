@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "this is a test")]
 
+mod background;
 mod busy_workspaces;
 mod commands;
 mod connections;

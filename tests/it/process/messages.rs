@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 #[test]
 fn help_of_each_command() {
     let mut text = String::new();
-    for arguments in [&["--help"][..], &["serve", "--help"], &["health", "--help"], &["doctor", "--help"]] {
-        let output = command(arguments).env_remove("PG_BIN_DIR").output().unwrap();
+    let commands = ["serve", "health", "doctor", "exec", "attach", "env", "reset", "completion"];
+    for arguments in [vec!["--help"]].into_iter().chain(commands.map(|command| vec![command, "--help"])) {
+        let output = command(&arguments).env_remove("PG_BIN_DIR").output().unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
-        // `serve` and `doctor` have the options of the program, which are in the text already.
-        let has_same_options = ["serve", "doctor"].contains(&arguments[0]);
+        // These have the options of the program, which are in the text already.
+        let has_same_options = ["serve", "doctor", "exec", "attach"].contains(&arguments[0]);
         let help = if has_same_options { help.split("Options:").next().unwrap() } else { &help };
         writeln!(text, "$ latchkey {}\n{help}", arguments.join(" ")).unwrap();
     }
