@@ -155,6 +155,19 @@ pub struct Config {
     #[arg(long, env = "PG_BIN_DIR", help_heading = "Database")]
     pub pg_bin_dir: Option<PathBuf>,
 
+    /// Do not download PostgreSQL, if its programs are not found.
+    #[arg(long, env = "LATCHKEY_OFFLINE", help_heading = "Database")]
+    pub offline: bool,
+
+    /// Base URL of a mirror of the PostgreSQL programs, with their checksums. Default: the releases of
+    /// theseus-rs/postgresql-binaries on GitHub.
+    #[arg(long, env = "LATCHKEY_POSTGRES_MIRROR", value_name = "URL", value_parser = mirror, help_heading = "Database")]
+    pub postgres_mirror: Option<String>,
+
+    /// Directory for downloaded PostgreSQL programs. Default: latchkey in the user's cache directory.
+    #[arg(long, env = "LATCHKEY_CACHE_DIR", help_heading = "Database")]
+    pub cache_dir: Option<PathBuf>,
+
     /// Directory for the data of the private PostgreSQL. Default: latchkey/postgres in the user's data directory.
     #[arg(long, env = "LATCHKEY_DATA_DIR", help_heading = "Database")]
     pub data_dir: Option<PathBuf>,
@@ -376,6 +389,13 @@ fn webhook_retry_scale(text: &str) -> Result<f64, String> {
         Ok(scale) if (0.0..=100.0).contains(&scale) => Ok(scale),
         _ => Err("give a number from 0 to 100".to_owned()),
     }
+}
+
+fn mirror(text: &str) -> Result<String, String> {
+    if text.starts_with("https://") || text.starts_with("http://") {
+        return Ok(text.to_owned());
+    }
+    Err("give a URL that begins with https:// or http://".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

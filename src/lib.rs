@@ -18,7 +18,7 @@
 //! 7. [`domain`]: the pure rules: lifecycle of a code, PINs, brands, offline codes, simulation, events.
 //! 8. The base, which all layers may use: [`contract`] (checks by `openapi.json`), [`http`], [`postgres`], [`config`],
 //!    [`clock`] and [`ids`] (the only places that read the time and draw randomness), [`cause`], [`error`],
-//!    [`compute`], [`supervise`], [`stop`].
+//!    [`compute`], [`supervise`], [`stop`], [`tls`].
 
 mod api;
 mod cause;
@@ -39,6 +39,7 @@ mod server;
 mod stop;
 mod store;
 mod supervise;
+mod tls;
 
 #[doc(hidden)]
 pub mod testing;

@@ -142,7 +142,7 @@ fn start(config: &Config) -> Result<ExitCode, Box<dyn Error>> {
     let stop = Stop::on_signals()?;
     // Before the database is started: no database is needed to find mistakes in the file.
     let fixtures = config.fixtures.as_deref().map(|file| Fixtures::read(file, &config.settings)).transpose()?;
-    let mut database = Database::open(config)?;
+    let mut database = Database::open(config, stop.graceful.clone())?;
     let failed = database.wait_until_failed();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served = runtime.block_on(async {

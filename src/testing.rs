@@ -108,7 +108,20 @@ pub mod ids {
 pub mod postgres {
     pub use crate::postgres::{Database, PoolLimits, Pools, Transaction, connect};
     pub mod private {
-        pub use crate::postgres::private::{Durability, Options, PrivatePostgres, StartError};
+        use std::path::PathBuf;
+
+        pub use crate::postgres::private::{Download, DownloadError, Durability, Options, PrivatePostgres, StartError};
+
+        /// Returns the installations that a start finds: major version and directory, newest first.
+        pub fn find_programs(options: &Options) -> Result<Vec<(u32, PathBuf)>, StartError> {
+            let found = options.found()?;
+            Ok(found.into_iter().map(|programs| (programs.major, programs.directory)).collect())
+        }
+
+        /// Downloads the programs of a major version, unless they are in the cache, and returns their directory.
+        pub fn download_programs(download: &Download, major: u32) -> Result<PathBuf, DownloadError> {
+            download.programs(Some(major)).map(|programs| programs.directory)
+        }
     }
 }
 pub mod server {

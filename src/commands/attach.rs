@@ -5,9 +5,11 @@ use crate::config::Config;
 use clap::{Arg, CommandFactory as _};
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
+
+/// Length of the part of the name of a directory that identifies the server, in characters.
+const IDENTITY_LENGTH: usize = 16;
 
 /// Uses the shared server with these options, which `config` has parsed. Servers of other options, of another program
 /// or of another environment are other servers.
@@ -44,8 +46,7 @@ fn identity(options: &[OsString]) -> String {
             add(value.as_bytes());
         }
     }
-    hash.finalize().iter().take(8).fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut identity = hex::encode(hash.finalize());
+    identity.truncate(IDENTITY_LENGTH);
+    identity
 }

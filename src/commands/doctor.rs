@@ -8,6 +8,7 @@ use crate::postgres::{self, private};
 use crate::server::fixtures::Fixtures;
 use std::fmt;
 use std::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 /// Oldest supported PostgreSQL version, as a number like that of `server_version_num`.
 const OLDEST: i32 = 140_000;
@@ -87,9 +88,12 @@ fn user() -> Finding {
 }
 
 fn private_database(config: &Config) -> Vec<Finding> {
-    let checkup = private::checkup(&postgres::options(config));
+    let checkup = private::checkup(&postgres::options(config, CancellationToken::new()));
     let programs = match checkup.programs {
-        Ok(found) => {
+        Ok(private::Found::ToDownload { version, source }) => {
+            Finding::Fine(format!("postgresql's programs: the start downloads version {version} from {source}"))
+        }
+        Ok(private::Found::Installed(found)) => {
             let found: Vec<String> =
                 found.iter().map(|(major, directory)| format!("version {major} in {}", directory.display())).collect();
             Finding::Fine(format!("postgresql's programs: {}", found.join(", ")))

@@ -9,6 +9,7 @@ use crate::clock::machine_now;
 use crate::config::Settings;
 use crate::domain::webhook::{Attempt, is_allowed_host, is_loopback};
 use crate::error::Result;
+use crate::tls;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Response, StatusCode, Url, header};
@@ -118,8 +119,7 @@ impl Client {
     /// The errors of reqwest.
     pub(super) fn new(settings: &Settings) -> reqwest::Result<Self> {
         let allowed_hosts: Arc<[String]> = settings.webhook_hosts.clone().into();
-        // Cryptography of https URLs, for the whole process. It may be installed already, by another client.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        tls::install();
         let http = reqwest::Client::builder()
             .no_proxy()
             .http1_only()

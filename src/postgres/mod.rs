@@ -13,7 +13,7 @@ pub use pool::PoolLimits;
 pub use transaction::Transaction;
 
 use crate::config::Config;
-use private::{Durability, Options, PrivatePostgres, StartError};
+use private::{Download, Durability, Options, PrivatePostgres, StartError};
 use probe::Probe;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnectOptions;
@@ -21,6 +21,7 @@ use sqlx::{ConnectOptions as _, PgConnection};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -58,12 +59,16 @@ pub enum DatabaseError {
 }
 
 impl Database {
-    /// Returns the external server of the configuration; starts a private one if none is configured.
-    pub fn open(config: &Config) -> Result<Self, DatabaseError> {
+    /// Returns the external server of the configuration; starts a private one if none is configured. Its programs are
+    /// downloaded if there are none, unless `cancelled` ends that.
+    ///
+    /// # Errors
+    /// The private server did not start.
+    pub fn open(config: &Config, cancelled: CancellationToken) -> Result<Self, DatabaseError> {
         if let Some(url) = &config.database_url {
             return Ok(Self::Named(url.clone()));
         }
-        Ok(Self::Private(PrivatePostgres::start(&options(config))?))
+        Ok(Self::Private(PrivatePostgres::start(&options(config, cancelled))?))
     }
 
     /// Returns the URL of the server, for display and for [`connect`].
@@ -102,10 +107,16 @@ impl Database {
 }
 
 /// Returns the start options of a private server for this configuration.
-pub(crate) fn options(config: &Config) -> Options {
+pub(crate) fn options(config: &Config, cancelled: CancellationToken) -> Options {
     Options {
         data_directory: config.data_dir.clone(),
         bin_directory: config.pg_bin_dir.clone(),
+        download: Download {
+            is_offline: config.offline,
+            mirror: config.postgres_mirror.clone(),
+            cache_directory: config.cache_dir.clone(),
+            cancelled,
+        },
         durability: if config.ephemeral { Durability::Temporary } else { Durability::Persistent },
     }
 }

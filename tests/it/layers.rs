@@ -9,7 +9,7 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "base",
-        &["cause", "clock", "compute", "config", "contract", "error", "http", "ids", "postgres", "stop", "supervise"],
+        &["cause", "clock", "compute", "config", "contract", "error", "http", "ids", "postgres", "stop", "supervise", "tls"],
     ),
     ("domain", &["domain"]),
     ("store", &["store"]),
@@ -297,7 +297,11 @@ const WORDS: &[(&[&str], &[&str], &str)] = &[
         &["http", "api", "control", "server"],
         "HTTP belongs to endpoints and to what is around them",
     ),
-    (&["reqwest"], &["delivery"], "only deliveries to webhooks are sent to other servers"),
+    (
+        &["reqwest"],
+        &["delivery", "postgres"],
+        "requests to other servers are deliveries to webhooks and the download of PostgreSQL",
+    ),
 ];
 
 #[test]

@@ -40,6 +40,7 @@ mod locks;
 mod messages;
 mod names;
 mod offline_codes;
+mod postgres_download;
 mod private_postgres;
 mod process;
 mod properties;

@@ -11,7 +11,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres, StartError};
+use crate::support::download;
+use latchkey::testing::postgres::private::{DownloadError, Durability, Options, PrivatePostgres, StartError};
 use sqlx::Connection as _;
 use tempfile::TempDir;
 
@@ -31,7 +32,12 @@ fn folder() -> TempDir {
 }
 
 fn persistent(directory: &Path) -> Options {
-    Options { data_directory: Some(directory.to_path_buf()), bin_directory: None, durability: Durability::Persistent }
+    Options {
+        data_directory: Some(directory.to_path_buf()),
+        bin_directory: None,
+        download: download(),
+        durability: Durability::Persistent,
+    }
 }
 
 fn temporary(folder: &Path) -> Options {
@@ -544,9 +550,10 @@ fn bin_directory_without_the_programs_is_an_error_and_creates_nothing() {
 }
 
 #[test]
-fn missing_postgresql_error_offers_three_solutions() {
-    let text = StartError::NoPrograms.to_string();
-    for solution in ["apt-get install postgresql", "PG_BIN_DIR=", "DATABASE_URL="] {
+fn missing_postgresql_error_offers_solutions() {
+    let text = StartError::NoPrograms { cause: Box::new(DownloadError::Offline) }.to_string();
+    let solutions = ["apt-get install postgresql", "PG_BIN_DIR=", "DATABASE_URL=", "LATCHKEY_POSTGRES_MIRROR="];
+    for solution in solutions.into_iter().chain(["LATCHKEY_OFFLINE"]) {
         assert!(text.contains(solution), "{text}");
     }
 }

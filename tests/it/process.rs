@@ -16,7 +16,7 @@ mod settings;
 mod statements;
 mod webhooks;
 
-use crate::support::check_response;
+use crate::support::{check_response, download, eventually};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -46,6 +46,7 @@ fn postgres_in(directory: &Path) -> PrivatePostgres {
     let options = Options {
         data_directory: Some(directory.to_path_buf()),
         bin_directory: None,
+        download: download(),
         durability: Durability::Temporary,
     };
     PrivatePostgres::start(&options).unwrap()
@@ -53,15 +54,6 @@ fn postgres_in(directory: &Path) -> PrivatePostgres {
 
 fn wait_for<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(work)
-}
-
-/// Waits until a condition holds. Panics after 20 seconds.
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "timeout: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
 }
 
 /// True while a process runs. A zombie does not count: a container may have no process that reaps it.
@@ -77,7 +69,10 @@ fn postgres_of(directory: &Path) -> String {
 
 fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("LATCHKEY_") || name == "DATABASE_URL") {
+    // The variables of the download are those of this machine.
+    let of_download = ["LATCHKEY_OFFLINE", "LATCHKEY_POSTGRES_MIRROR", "LATCHKEY_CACHE_DIR"];
+    let is_setting = |name: &str| name.starts_with("LATCHKEY_") && !of_download.contains(&name);
+    for (name, _) in std::env::vars().filter(|(name, _)| is_setting(name) || name == "DATABASE_URL") {
         command.env_remove(name);
     }
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

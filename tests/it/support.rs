@@ -12,11 +12,13 @@ use latchkey::testing::config::Config;
 use latchkey::testing::contract::{self, Contract};
 use latchkey::testing::engine::app::App;
 use latchkey::testing::engine::scheduler;
+use latchkey::testing::postgres::private::Download;
 use latchkey::testing::postgres::{self, Database, PoolLimits};
 use latchkey::testing::server;
 use serde_json::{Value, json};
 use std::sync::OnceLock;
 use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Default instant at which the clock of a test workspace is held.
@@ -42,7 +44,7 @@ fn server() -> &'static Server {
         let mut config = Config::parse_from(["latchkey", "--ephemeral"].into_iter().chain(webhooks));
         config.settings.database_connections = 24;
         config.settings.console_session_secret = Some(CONSOLE_SESSION_SECRET.to_owned());
-        let database = Database::open(&config).expect("a private PostgreSQL starts");
+        let database = Database::open(&config, CancellationToken::new()).expect("a private PostgreSQL starts");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
         let pool = runtime
             .block_on(postgres::connect(&database.url(), PoolLimits::of(&config.settings)))
@@ -53,6 +55,25 @@ fn server() -> &'static Server {
         let router = server::router(app.clone());
         Server { runtime, app, router }
     })
+}
+
+/// Waits until a condition holds. Panics after 20 seconds.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "timeout: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+/// Returns the settings of this machine for the download of PostgreSQL.
+pub(crate) fn download() -> Download {
+    Download {
+        is_offline: std::env::var_os("LATCHKEY_OFFLINE").is_some(),
+        mirror: std::env::var("LATCHKEY_POSTGRES_MIRROR").ok(),
+        cache_directory: std::env::var_os("LATCHKEY_CACHE_DIR").map(Into::into),
+        ..Download::default()
+    }
 }
 
 /// Runs a test on the runtime of the server's database connections.

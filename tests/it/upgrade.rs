@@ -1,6 +1,6 @@
 //! Data of an earlier version: a database and a snapshot that it wrote can be opened and used.
 
-use crate::support::{TestWorkspace, run};
+use crate::support::{TestWorkspace, download, run};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
@@ -90,6 +90,7 @@ fn database_of_an_earlier_version_can_be_opened_and_used() {
         let options = Options {
             data_directory: Some(folder.path().to_path_buf()),
             bin_directory: None,
+            download: download(),
             durability: Durability::Temporary,
         };
         let private = PrivatePostgres::start(&options).unwrap();

@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::instance::{self, LOCK};
-use super::programs::{self, Programs};
+use super::programs;
 use super::{Durability, Options, StartError, cluster};
 use rustix::fs::{Access, access};
 use std::fs::{self, File, TryLockError};
@@ -13,10 +13,19 @@ use std::path::{Path, PathBuf};
 /// Result of [`checkup`].
 #[derive(Debug)]
 pub(crate) struct Checkup {
-    /// Installations found, newest first, as major version and directory; or the reason why none is usable.
-    pub programs: Result<Vec<(u32, PathBuf)>, StartError>,
+    /// Programs to use, or the reason why there are none.
+    pub programs: Result<Found, StartError>,
     /// Location of the data; or the reason why it cannot be there.
     pub data: Result<Data, StartError>,
+}
+
+/// Programs that a start would use.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Installations found, newest first, as major version and directory.
+    Installed(Vec<(u32, PathBuf)>),
+    /// Version that would be downloaded, and the base URL of its source.
+    ToDownload { version: &'static str, source: String },
 }
 
 /// Location where the data is or would be.
@@ -31,19 +40,27 @@ pub(crate) struct Data {
 
 /// Checks what [`super::PrivatePostgres::start`] would use.
 pub(crate) fn checkup(options: &Options) -> Checkup {
-    let found = programs::find(options.bin_directory.as_deref());
     let data = match options.durability {
-        Durability::Persistent => {
-            persistent_data(options.data_directory.as_deref(), found.as_deref().unwrap_or_default())
-        }
+        Durability::Persistent => persistent_data(options.data_directory.as_deref()),
         Durability::Temporary => temporary(options.data_directory.as_deref()),
     };
-    let versions =
-        |found: Vec<Programs>| found.into_iter().map(|programs| (programs.major, programs.directory)).collect();
-    Checkup { programs: found.map(versions), data }
+    Checkup { programs: programs(options), data }
 }
 
-fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, StartError> {
+fn programs(options: &Options) -> Result<Found, StartError> {
+    let found = options.found()?;
+    let (data, written_by) = options.data()?;
+    if programs::choose(&found, written_by).is_some() {
+        let installed = found.into_iter().map(|programs| (programs.major, programs.directory));
+        return Ok(Found::Installed(installed.collect()));
+    }
+    match options.plan(written_by) {
+        Ok((version, source)) => Ok(Found::ToDownload { version, source: source.to_owned() }),
+        Err(cause) => Err(programs::missing(&found, written_by, &data, cause)),
+    }
+}
+
+fn persistent_data(named: Option<&Path>) -> Result<Data, StartError> {
     let directory = named.map_or_else(instance::default_directory, |directory| Ok(directory.to_path_buf()))?;
     let account = Account::to_run_as(Some(&directory))?;
     let runs_as = account.must_switch.then(|| account.name.clone());
@@ -78,9 +95,6 @@ fn persistent_data(named: Option<&Path>, found: &[Programs]) -> Result<Data, Sta
     }
     let data = directory.join("data");
     let written_by = cluster::written_by(&data)?;
-    if !found.is_empty() {
-        programs::choose(found, written_by, &data)?;
-    }
     Ok(Data { directory, written_by, runs_as })
 }
 

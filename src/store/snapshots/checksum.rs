@@ -164,6 +164,6 @@ impl Hash {
     }
 
     fn in_hexadecimal(self) -> String {
-        self.hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+        hex::encode(self.hash.finalize())
     }
 }

@@ -5,7 +5,7 @@ use super::{
     Latchkey, client, codes_at_rest, codes_on, command, eventually, folder, id_of, post, postgres_in, postgres_of,
     stderr_of, wait_for, word_after,
 };
-use crate::support::check_response;
+use crate::support::{check_response, download};
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -235,6 +235,7 @@ fn database_stopped_fails_requests_with_503_until_it_is_back() {
     let options = Options {
         data_directory: Some(folder.path().join("kept")),
         bin_directory: None,
+        download: download(),
         durability: Durability::Persistent,
     };
     let postgres = PrivatePostgres::start(&options).unwrap();

@@ -1,6 +1,7 @@
 //! Server settings that are defaults of new workspaces: clock, seed, retention and programming.
 
 use super::{Latchkey, command, latchkey_unkeyed, post, wait_for};
+use crate::support::download;
 use latchkey::testing::postgres::private::{Durability, Options, PrivatePostgres};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -119,6 +120,7 @@ fn seed_shared_by_two_servers_on_one_database_gives_distinct_api_keys() {
     let options = Options {
         data_directory: Some(folder.path().to_path_buf()),
         bin_directory: None,
+        download: download(),
         durability: Durability::Temporary,
     };
     let postgres = PrivatePostgres::start(&options).unwrap();
