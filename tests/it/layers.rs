@@ -9,7 +9,20 @@ use std::path::Path;
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "base",
-        &["cause", "clock", "compute", "config", "contract", "error", "http", "ids", "postgres", "stop", "supervise", "tls"],
+        &[
+            "cause",
+            "clock",
+            "compute",
+            "config",
+            "contract",
+            "error",
+            "http",
+            "ids",
+            "postgres",
+            "stop",
+            "supervise",
+            "tls",
+        ],
     ),
     ("domain", &["domain"]),
     ("store", &["store"]),
