@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Checks the npm package: packs it, installs it as users do, and tests the launcher, the client, the types, the README, and
+# suites of node:test, vitest and jest in several workers. Needs Linux, node >= 20.11 with npm, and access to the npm registry.
+#
+#   LATCHKEY_BIN=target/release/latchkey clients/npm/check.sh
+#
+# CHROOT=1 also runs the README in a new Debian with nothing but Node. This needs root and debootstrap.
+# Arguments go to `node --test`, for example: --test-name-pattern=README
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+program=$(realpath "${LATCHKEY_BIN:?set it to the program to check}")
+
+# Versions of what the tests use.
+NODE=22.23.3
+OLD_NODE=20.20.2
+OTHERS="typescript@5.9.3 @types/node@22.20.7 vitest@5.1.2 jest@30.5.2 @babel/preset-env@7.29.14"
+
+# Settings of the caller would change what is tested.
+for name in $(compgen -e | grep -E '^(LATCHKEY_|SEAM_|NODE_OPTIONS$|PG|DATABASE_URL$)' || true); do unset "$name"; done
+export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost
+
+work=$(mktemp -d)
+registry=
+finish() {
+  [ -z "$registry" ] || kill "$registry"
+  rm -rf "$work"
+}
+trap finish EXIT
+# PostgreSQL runs as another user if this is root.
+chmod 755 "$work"
+
+step() { printf '\n==== %s\n' "$*"; }
+fail() { echo "$*" >&2; exit 1; }
+
+[ "$(uname -s)" = Linux ] || fail "the tests look into /proc: run them on Linux"
+case $(uname -m) in
+  x86_64) platform=linux-x64 ;;
+  aarch64) platform=linux-arm64 ;;
+  *) fail "there is no package for $(uname -m)" ;;
+esac
+
+step "pack"
+"$here/pack.mjs" "$program" "$platform" "$work/tarballs"
+# npm must not choose this one.
+printf '#!/bin/sh\nexit 1\n' >"$work/wrong"
+"$here/pack.mjs" "$work/wrong" "$platform-musl" "$work/tarballs"
+
+upstream=$(npm config get registry)
+node "$here/test/registry.mjs" "$work/tarballs" "$upstream" >"$work/registry" &
+registry=$!
+timeout 20 sh -c "until [ -s '$work/registry' ]; do sleep 0.1; done" || fail "the registry of the tests does not start"
+export npm_config_registry npm_config_cache=$work/cache npm_config_yes=true npm_config_audit=false npm_config_fund=false
+npm_config_registry=$(cat "$work/registry")
+export npm_config_update_notifier=false
+
+step "node"
+# Prints the directory of a version of Node, which it installs.
+node_directory() {
+  mkdir -p "$work/node-$1"
+  npm install --silent --prefix "$work/node-$1" "node@$1" >&2
+  echo "$work/node-$1/node_modules/node/bin"
+}
+CHECK_OLD_NODE=$(node_directory $OLD_NODE)/node
+PATH=$(node_directory $NODE):$PATH
+export CHECK_OLD_NODE PATH
+echo "$(node --version), and $("$CHECK_OLD_NODE" --version) for the launcher"
+
+step "install"
+export CHECK_CONSUMER=$work/consumer
+mkdir "$CHECK_CONSUMER"
+cd "$CHECK_CONSUMER"
+npm init -y >/dev/null
+# shellcheck disable=SC2086
+npm install --silent --save-dev latchkey-seam @seamapi/http@2.32.0 $OTHERS
+[ "$(echo node_modules/@latchkey-seam/*)" = "node_modules/@latchkey-seam/$platform" ] ||
+  fail "installed: $(echo node_modules/@latchkey-seam/*); expected only $platform"
+
+step "tests"
+CHECK_MARK=$(basename "$work")
+# The locks of the shared server, which a user finds again later, are in this directory.
+export CHECK_MARK XDG_RUNTIME_DIR=$work/run
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+# One file after the other: each checks that nothing is left.
+node --test --test-concurrency=1 --test-timeout=300000 --test-reporter=spec "$@" "$here"/test/*.test.mjs
+
+if [ "${CHROOT:-}" = 1 ]; then
+  step "README in a new Debian"
+  "$here/test/chroot.sh" "$work" "$(dirname "$(command -v node)")/node"
+fi
+
+step "all passed"

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs the README in a new Debian with nothing but Node: as root below /root, and as an ordinary user. check.sh calls this.
+#
+#   chroot.sh DIRECTORY NODE      a directory for the file system, and the program node
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$1/debian
+node=$2
+
+[ "$(id -u)" = 0 ] || { echo "CHROOT=1 needs root" >&2; exit 1; }
+command -v debootstrap unshare >/dev/null || { echo "CHROOT=1 needs debootstrap and unshare" >&2; exit 1; }
+
+debootstrap --variant=minbase --include=libstdc++6 bookworm "$root" >"$1/debootstrap.log" || { tail "$1/debootstrap.log" >&2; exit 1; }
+cp "$node" "$root/usr/local/bin/node"
+mkdir -p "$root/usr/local/lib/node_modules"
+cp -R "$(npm root --global)/npm" "$root/usr/local/lib/node_modules/"
+for name in npm npx; do ln -s "../lib/node_modules/npm/bin/$name-cli.js" "$root/usr/local/bin/$name"; done
+cp /etc/resolv.conf "$root/etc/"
+chroot "$root" useradd --create-home --shell /bin/sh tester
+
+# The server of the README, until it answers /health; then its test.
+cat >"$root/usr/local/bin/readme" <<'END'
+#!/bin/sh
+set -eu
+mkdir "$HOME/readme" && cd "$HOME/readme" && cp /srv/readme/* .
+sh server.sh >server.log 2>&1 &
+timeout 120 sh -c 'until grep -q "^ready on" server.log; do sleep 0.1; done' || { cat server.log; exit 1; }
+node -e "fetch('$(sed -n 's/^ready on //p' server.log)/health').then((r) => console.log('health', r.status))" | grep 'health 200'
+kill $! && wait $! || true
+sh install.sh && sh test.sh
+END
+chmod 755 "$root/usr/local/bin/readme"
+mkdir "$root/srv/readme"
+node "$here/readme.mjs" "$root/srv/readme"
+
+settings=$(env | grep -E '^npm_config_(registry|yes|audit|fund|update_notifier)=')
+run="env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $settings"
+# The mounts and all processes end with the namespaces.
+for user in root tester; do
+  echo "-- as $user"
+  home=$(chroot "$root" sh -c "echo ~$user")
+  # shellcheck disable=SC2016
+  unshare --mount --pid --fork --kill-child sh -euc '
+    root=$1; shift
+    mount -t proc proc "$root/proc"
+    mount --rbind /dev "$root/dev"
+    exec chroot "$@"' sh "$root" --userspec="$user" "$root" $run HOME="$home" USER="$user" timeout 300 readme
+done

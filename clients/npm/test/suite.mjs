@@ -1,0 +1,52 @@
+// Source of a test file with 25 tests, each with a workspace, for one runner.
+
+const TESTS = `
+for (let number = 1; number <= 25; number++) {
+  test('code ' + number + ' is set, and deleted after its end', async () => {
+    const workspace = await latchkey.createWorkspace()
+    const { access_code_id } = await workspace.seam.accessCodes.create({
+      device_id: workspace.devices[0].device_id,
+      starts_at: '2026-01-02T00:00:00Z',
+      ends_at: '2026-01-03T00:00:00Z',
+    })
+    await workspace.advance('24h')
+    assert.equal((await workspace.seam.accessCodes.get({ access_code_id })).status, 'set')
+    await workspace.advance('25h')
+    assert.equal((await workspace.events({ access_code_id })).at(-1).event_type, 'access_code.deleted')
+    await workspace.delete()
+  })
+}
+`
+
+// Each file adds the address of its server to a file, so that the caller sees how many servers there were.
+const RECORD = "fs.appendFileSync(process.env.CHECK_URLS, latchkey.url + '\\n')"
+
+const HOOKS = `
+let latchkey
+beforeAll(async () => {
+  latchkey = await startLatchkey()
+  ${RECORD}
+}, 60_000)
+afterAll(() => latchkey.stop())
+`
+
+const IMPORTS = `
+import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import { startLatchkey } from 'latchkey-seam'
+`
+
+const REQUIRES = `
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const { startLatchkey } = require('latchkey-seam')
+`
+
+/** Sources by runner. The one for node:test does not call stop: the end of the process must have the same effect. */
+export const SUITES = {
+  node: `import { test } from 'node:test'${IMPORTS}const latchkey = await startLatchkey()\n${RECORD}\n${TESTS}`,
+  vitest: `import { afterAll, beforeAll, test } from 'vitest'${IMPORTS}${HOOKS}${TESTS}`,
+  'jest, ES modules': `${IMPORTS}${HOOKS}${TESTS}`,
+  'jest, CommonJS': `${REQUIRES}${HOOKS}${TESTS}`,
+  'jest, Babel': `${IMPORTS}${HOOKS}${TESTS}`,
+}
