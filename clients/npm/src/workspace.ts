@@ -41,9 +41,7 @@ export class Workspace {
     this.url = target.url
     this.devices = created.devices as unknown as Device[]
     this.#target = target
-    // A proxy of the environment would otherwise get requests to this machine.
-    const options = { endpoint: this.url, axiosOptions: { proxy: false } } as const
-    this.#seam = client instanceof LatchkeyError ? client : client.SeamHttp.fromApiKey(this.apiKey, options)
+    this.#seam = client instanceof LatchkeyError ? client : client.SeamHttp.fromApiKey(this.apiKey, { endpoint: this.url })
   }
 
   /**

@@ -13,7 +13,7 @@ command -v debootstrap unshare >/dev/null || { echo "CHROOT=1 needs debootstrap 
 debootstrap --variant=minbase --include=libstdc++6 bookworm "$root" >"$1/debootstrap.log" || { tail "$1/debootstrap.log" >&2; exit 1; }
 cp "$node" "$root/usr/local/bin/node"
 mkdir -p "$root/usr/local/lib/node_modules"
-cp -R "$(npm root --global)/npm" "$root/usr/local/lib/node_modules/"
+cp -R "$(dirname "$(dirname "$(realpath "$(command -v npm)")")")" "$root/usr/local/lib/node_modules/"
 for name in npm npx; do ln -s "../lib/node_modules/npm/bin/$name-cli.js" "$root/usr/local/bin/$name"; done
 cp /etc/resolv.conf "$root/etc/"
 chroot "$root" useradd --create-home --shell /bin/sh tester
@@ -34,6 +34,11 @@ mkdir "$root/srv/readme"
 node "$here/readme.mjs" "$root/srv/readme"
 
 settings=$(env | grep -E '^npm_config_(registry|yes|audit|fund|update_notifier)=')
+# Networks that inspect TLS have certificates of their own.
+if [ -n "${NODE_EXTRA_CA_CERTS:-}" ]; then
+  cp -L "$NODE_EXTRA_CA_CERTS" "$root/srv/certificates.pem"
+  settings+=" NODE_EXTRA_CA_CERTS=/srv/certificates.pem"
+fi
 run="env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $settings"
 # The mounts and all processes end with the namespaces.
 for user in root tester; do
@@ -44,5 +49,6 @@ for user in root tester; do
     root=$1; shift
     mount -t proc proc "$root/proc"
     mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/dev/shm"
     exec chroot "$@"' sh "$root" --userspec="$user" "$root" $run HOME="$home" USER="$user" timeout 300 readme
 done

@@ -237,6 +237,11 @@ describe('startLatchkey', () => {
     await succeed(...script(`${connect}; await latchkey.stop(); await latchkey.stop()`))
   })
 
+  test('client runs on the oldest version of Node', async () => {
+    const [, args, options] = script(connect)
+    assert.equal(await succeed(process.env.CHECK_OLD_NODE, args, options), `${latchkey.url}\n`)
+  })
+
   test('client is usable without @seamapi/http, and says what is missing', async () => {
     // A loader that hides the package.
     const hide = `import { registerHooks } from 'node:module'

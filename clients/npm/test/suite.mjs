@@ -42,6 +42,30 @@ const fs = require('node:fs')
 const { startLatchkey } = require('latchkey-seam')
 `
 
+const FAKES = `
+test('requests do not wait for faked timers', async () => {
+  fakes.useFakeTimers()
+  const workspace = await latchkey.createWorkspace()
+  await workspace.advance('1h')
+  assert.equal((await workspace.seam.devices.list()).length, 1)
+  fakes.useRealTimers()
+})
+
+test('errors have the classes that the test imports', async () => {
+  const { isSeamHttpApiError } = await import('@seamapi/http')
+  const workspace = await latchkey.createWorkspace()
+  await assert.rejects(workspace.seam.devices.get({ device_id: workspace.workspaceId }), (error) => isSeamHttpApiError(error))
+})
+`
+
+/** Sources of one file with a few tests, for runners that replace parts of Node. */
+export const SMALL = {
+  vitest: `import { afterAll, beforeAll, test, vi as fakes } from 'vitest'${IMPORTS}${HOOKS}${FAKES}`,
+  'jest, ES modules': `import { jest as fakes } from '@jest/globals'${IMPORTS}${HOOKS}${FAKES}`,
+  'jest, CommonJS': `const fakes = jest${REQUIRES}${HOOKS}${FAKES}`,
+  'jest, Babel': `const fakes = jest${IMPORTS}${HOOKS}${FAKES}`,
+}
+
 /** Sources by runner. The one for node:test does not call stop: the end of the process must have the same effect. */
 export const SUITES = {
   node: `import { test } from 'node:test'${IMPORTS}const latchkey = await startLatchkey()\n${RECORD}\n${TESTS}`,

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, test } from 'node:test'
 import { allGone, CONSUMER, makeDirectory, run, servers, start, until } from './support.mjs'
-import { SUITES } from './suite.mjs'
+import { SMALL, SUITES } from './suite.mjs'
 
 const VM_MODULES = { NODE_OPTIONS: '--experimental-vm-modules --no-warnings' }
 const BABEL = { presets: [['@babel/preset-env', { targets: { node: 'current' } }]] }
@@ -22,10 +22,10 @@ const RUNNERS = [
     config: { transformIgnorePatterns: ['/node_modules/(?!@seamapi/)'] } },
 ]
 
-/** Writes four copies of the suite, and runs them in four workers. */
-async function runSuite({ name, command: [program, ...args], file, env, config }) {
+/** Writes copies of a test file, and runs them. */
+async function runSuite({ command: [program, ...args], file, env, config }, source, copies) {
   const directory = makeDirectory(CONSUMER)
-  for (const number of [1, 2, 3, 4]) writeFileSync(join(directory, file.replace('#', number)), SUITES[name])
+  for (let number = 1; number <= copies; number++) writeFileSync(join(directory, file.replace('#', number)), source)
   const files = { 'package.json': {}, 'babel.config.json': BABEL, 'jest.config.json': { ...config, cacheDirectory: '<rootDir>/cache' } }
   for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), JSON.stringify(content))
   const urls = join(directory, 'urls')
@@ -39,12 +39,20 @@ afterEach(() => allGone())
 
 describe('100 tests with a workspace each in four workers use one server', () => {
   for (const runner of RUNNERS) {
-    test(`${runner.name}: ${runner.command.slice(1).join(' ')}`, async (t) => {
-      const { urls, milliseconds, output } = await runSuite(runner)
+    test(`${runner.name}: ${runner.command.slice(1).join(' ')}, 100 tests`, async (t) => {
+      const { urls, milliseconds, output } = await runSuite(runner, SUITES[runner.name], 4)
       assert.deepEqual([urls.length, new Set(urls).size], [4, 1], urls.join(' '))
       assert.match(output.replaceAll(/\x1b\[\d+m/g, ''), /(pass|Tests.*) 100\b/, output)
       t.diagnostic(`${milliseconds} ms`)
       if (runner.limit) assert.ok(milliseconds < runner.limit, `took ${milliseconds} ms`)
+    })
+  }
+})
+
+describe('client works in a runner that replaces parts of Node', () => {
+  for (const runner of RUNNERS.filter(({ name }) => name in SMALL)) {
+    test(`${runner.name}: ${runner.command.slice(1).join(' ')}, 2 tests`, async () => {
+      await runSuite(runner, SMALL[runner.name], 1)
     })
   }
 })

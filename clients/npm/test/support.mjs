@@ -43,9 +43,9 @@ afterEach(() => {
 // With this variable, `node --test` would do nothing.
 delete process.env.NODE_TEST_CONTEXT
 
-/** Starts a command in a process group of its own. Its output is in `child.output` as it arrives. */
+/** Starts a command in a process group of its own, for at most {@link LIMIT}. Its output is in `child.output` as it arrives. */
 export function start(command, args, options) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...options })
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, timeout: LIMIT, killSignal: 'SIGKILL', ...options })
   started.push(child)
   child.output = ''
   for (const stream of [child.stdout, child.stderr]) {
@@ -57,7 +57,7 @@ export function start(command, args, options) {
 
 /** Runs a command, and returns its exit code, its signal and its output. */
 export async function run(command, args, options) {
-  return await start(command, args, { timeout: LIMIT, killSignal: 'SIGKILL', ...options }).ended
+  return await start(command, args, options).ended
 }
 
 /** Runs a command that must succeed, and returns its output. */
