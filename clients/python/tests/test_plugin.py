@@ -146,14 +146,18 @@ def test_report_without_a_server_says_so(programs: Programs, pytester: pytest.Py
     result.stdout.no_fnmatch_line("*During handling*")
 
 
-def test_option_url_uses_the_running_server(latchkey: Latchkey, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_option_url_uses_the_running_server(
+    latchkey: Latchkey, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LATCHKEY_BIN", "/nowhere/latchkey")
     monkeypatch.setenv("LATCHKEY_URL", "http://127.0.0.1:1")
     pytester.makepyfile(f"def test_one(workspace): assert workspace.url == {latchkey.url!r}")
     pytester.runpytest_subprocess("--latchkey-url", latchkey.url).assert_outcomes(passed=1)
 
 
-def test_variable_url_uses_the_running_server(latchkey: Latchkey, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variable_url_uses_the_running_server(
+    latchkey: Latchkey, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LATCHKEY_BIN", "/nowhere/latchkey")
     monkeypatch.setenv("LATCHKEY_URL", latchkey.url)
     pytester.makepyfile(f"def test_one(workspace): assert workspace.url == {latchkey.url!r}")

@@ -37,7 +37,7 @@ def test_start_shows_the_end_of_a_long_log_only(programs: Programs) -> None:
 
 
 def test_start_of_a_program_that_is_not_ready_in_time_ends_it(programs: Programs, tmp_path: Path) -> None:
-    program = programs.write(f"echo $$ > {tmp_path}/pid; echo 'waiting for the database' >&2; exec sleep 600")
+    program = programs.write(f"echo $$ > {tmp_path}/pid; echo 'waiting for the database' >&2; sleep 600; echo late")
     with pytest.raises(LatchkeyError, match="not ready after 0.5 s(.|\n)*waiting for the database"):
         start_latchkey(program=program, timeout=0.5)
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()

@@ -55,7 +55,7 @@ def _send(request: Request, credential: str | None) -> Any:
         with error:
             raise _rejected(request, error.code, error.read()) from None
     except (OSError, HTTPException, ValueError) as error:
-        raise LatchkeyError(f"{_name(request)} got no response from Latchkey: {error}. Has the server stopped?") from error
+        raise LatchkeyError(f"{_name(request)} got no response from Latchkey: {_cause(error)}. Has the server stopped?") from None
 
 
 def check_health(url: str) -> None:
@@ -65,9 +65,9 @@ def check_health(url: str) -> None:
             response.read()
     except (OSError, HTTPException, ValueError) as error:
         raise LatchkeyError(
-            f"no Latchkey responds at {url}: {error}. Start one there with `latchkey`, or unset LATCHKEY_URL and omit "
-            "--latchkey-url to start one automatically"
-        ) from error
+            f"no Latchkey responds at {url}: {_cause(error)}. Start one there with `latchkey`, or unset LATCHKEY_URL and omit "
+            "--latchkey-url, so that one is started"
+        ) from None
 
 
 def _rejected(request: Request, status: int, body: bytes) -> LatchkeyError:
@@ -82,3 +82,8 @@ def _rejected(request: Request, status: int, body: bytes) -> LatchkeyError:
 
 def _name(request: Request) -> str:
     return f"{request.get_method()} {request.full_url.partition('?')[0]}"
+
+
+def _cause(error: Exception) -> object:
+    """Returns what `urllib` has wrapped in its own error."""
+    return getattr(error, "reason", error)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -116,7 +117,9 @@ def find_program() -> str:
             return os.path.abspath(file.locate())
     found = shutil.which("latchkey")
     if found is None:
-        raise LatchkeyError("the program latchkey was not found: `pip install --force-reinstall latchkey-seam`, or set LATCHKEY_BIN")
+        raise LatchkeyError(
+            "the program latchkey was not found: `pip install --force-reinstall latchkey-seam`, or set LATCHKEY_BIN"
+        )
     return found
 
 
@@ -145,10 +148,10 @@ class _Attached:
             raise LatchkeyError(f"{program} cannot be started: {error}. LATCHKEY_BIN must name the program latchkey") from error
 
     def ready(self, timeout: float) -> Json:
-        """Waits for the line with the address of the server. Raises LatchkeyError if it does not come within `timeout` seconds."""
+        """Waits for the line with the address of the server. Raises LatchkeyError if it does not come in `timeout` seconds."""
         assert self._process.stdout is not None
         # Ends the process, and with it the wait for the line.
-        timer = threading.Timer(timeout, self._process.kill)
+        timer = threading.Timer(timeout, self._kill_group)
         started = time.monotonic()
         timer.start()
         try:
@@ -160,7 +163,7 @@ class _Attached:
             return {"url": ready["url"], "api_key": ready["api_key"]}
         except (ValueError, KeyError, TypeError):
             late = time.monotonic() - started >= timeout
-            outcome = f"was not ready after {timeout:g} s" if late else f"did not start a server: it printed {line!r}"
+            outcome = f"was not ready after {timeout:g} s" if late else "did not start a server"
             raise LatchkeyError(f"`{' '.join(self._command)}` {outcome}. {self._log_end()}") from None
 
     def state(self) -> str:
@@ -185,9 +188,14 @@ class _Attached:
 
     def kill(self) -> None:
         """Ends the process at once."""
-        self._process.kill()
+        self._kill_group()
         self._process.wait()
         self._release()
+
+    def _kill_group(self) -> None:
+        # With its children, which would keep its end of the pipe open. The server has a process group of its own.
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def _release(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._log):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from typing import Protocol, Unpack, cast
 
 import pytest
@@ -28,7 +29,9 @@ class CreateWorkspace(Protocol):
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the options of the plugin."""
     group = parser.getgroup("latchkey")
-    group.addoption("--latchkey-url", metavar="URL", help="URL of a running Latchkey server. Default: LATCHKEY_URL, else start one.")
+    group.addoption(
+        "--latchkey-url", metavar="URL", help="URL of a running Latchkey server. Default: LATCHKEY_URL, else start one."
+    )
     parser.addini("latchkey_options", "Options of `latchkey serve` for the server that the plugin starts.", type="args")
 
 
@@ -56,14 +59,14 @@ def create_workspace(request: pytest.FixtureRequest, latchkey: Latchkey) -> Iter
     """Creates workspaces, such as `create_workspace(locks=5, seed="x")`, and deletes them after the test."""
     created = request.node.stash.setdefault(_workspaces, [])
 
-    def create(**params: Unpack[WorkspaceParams]) -> Workspace:
-        workspace = latchkey.create_workspace(**params)
-        created.append(workspace)
-        return workspace
+    with ExitStack() as workspaces:
 
-    yield create
-    for workspace in created:
-        workspace.delete()
+        def create(**params: Unpack[WorkspaceParams]) -> Workspace:
+            workspace = workspaces.enter_context(latchkey.create_workspace(**params))
+            created.append(workspace)
+            return workspace
+
+        yield create
 
 
 @pytest.fixture

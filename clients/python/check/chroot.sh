@@ -1,0 +1,33 @@
+# Part of check.sh: follows the README in a new Debian that has Python and nothing else, as root and as another user.
+
+step "in a new Debian"
+if [ "$(id -u)" != 0 ] || ! command -v debootstrap unshare > /dev/null; then
+  echo "CHROOT=1 needs root and the program debootstrap: apt-get install debootstrap"
+  exit 1
+fi
+root=$work/debian
+# The mirror that this machine uses.
+mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
+debootstrap --variant=minbase --include=python3-venv bookworm "$root" "$mirror" > "$work/debootstrap.log" 2>&1 ||
+  { tail "$work/debootstrap.log"; exit 1; }
+mkdir "$root/package" "$root/wheels"
+cp -r "$here/check" "$here/README.md" "$root/package/"
+# For the Python of this Debian, so that it needs no network.
+"$venv/bin/pip" download --quiet --dest "$root/wheels" --only-binary :all: --python-version 3.11 'latchkey-seam[seam]' 'pytest>=8,<10'
+chroot "$root" useradd guest
+for user in root guest; do
+  install --directory --owner="$(grep "^$user:" "$root/etc/passwd" | cut -d: -f3)" "$root/srv/$user"
+  step "in a new Debian, as $user"
+  # The kernel ends all programs of the new process namespace, and removes its mounts, when the first of them ends.
+  env -i USER="$user" PATH=/usr/bin:/bin:/usr/sbin:/sbin PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PACKAGED_ON_PATH="${PACKAGED_ON_PATH:-}" \
+    unshare --mount --pid --fork --kill-child bash -euc '
+      mount -t proc proc "$1/proc"
+      mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"
+      chroot --userspec="$USER" "$1" bash -euc "
+        export HOME=/srv/$USER TMPDIR=/tmp
+        ! ls /usr/lib/postgresql 2> /dev/null
+        bash /package/check/first_steps.sh /srv/$USER"' bash "$root" < /dev/null &
+  chroot=$!
+  wait "$chroot"
+done
