@@ -1,7 +1,8 @@
 # Part of check.sh: follows the README in a new Debian that has Python and nothing else, as root and as another user.
 
 step "in a new Debian"
-if [ "$(id -u)" != 0 ] || ! command -v debootstrap unshare > /dev/null; then
+PATH=$PATH:/usr/sbin:/sbin
+if [ "$(id -u)" != 0 ] || ! command -v debootstrap > /dev/null; then
   echo "CHROOT=1 needs root and the program debootstrap: apt-get install debootstrap"
   exit 1
 fi

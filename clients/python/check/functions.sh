@@ -25,7 +25,7 @@ wait_until() {
 }
 
 # Succeeds if the process $1 has ended, or its server has written that it is ready to the log $2.
-ready_or_ended() { grep -q '^ready on ' "$2" || ! kill -0 "$1" 2> /dev/null; }
+ready_or_ended() { grep -qs '^ready on ' "$2" || ! kill -0 "$1" 2> /dev/null; }
 
 # Prints the process id and the program of each process whose program is in the work directory.
 running() {

@@ -15,6 +15,18 @@ def listed(latchkey: Latchkey) -> set[str]:
     return {workspace["workspace_id"] for workspace in workspaces}
 
 
+def test_fixture_latchkey_is_the_same_in_all_tests(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        used = []
+
+        def test_one(latchkey): used.append(latchkey)
+        def test_two(latchkey): assert used == [latchkey]
+        """
+    )
+    pytester.runpytest_subprocess().assert_outcomes(passed=2)
+
+
 def test_fixture_workspace_is_new_in_each_test_and_deleted_after_it(latchkey: Latchkey, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -121,7 +133,7 @@ def test_report_of_a_failed_test_has_its_requests(pytester: pytest.Pytester) -> 
             workspace.seam.locks.list()
         """
     )
-    result = pytester.runpytest_subprocess()
+    result = pytester.runpytest_subprocess("-rP")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(
         [

@@ -1,6 +1,7 @@
 """Start of the server, and its failures."""
 
 import http.server
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,14 @@ def test_start_does_not_give_the_database_of_the_tests_to_latchkey(programs: Pro
         start_latchkey(program=program)
 
 
+def test_start_keeps_ctrl_c_from_its_program(programs: Programs, tmp_path: Path) -> None:
+    # Ctrl-C is sent to a process group. The server must live until the fixtures of the tests have ended.
+    ready = '{"url": "http://127.0.0.1:1", "api_key": "key"}'
+    program = programs.write(f"echo $$ > {tmp_path}/pid; echo '{ready}'; cat > /dev/null")
+    with start_latchkey(program=program):
+        assert os.getpgid(int((tmp_path / "pid").read_text())) != os.getpgid(0)
+
+
 def test_start_ends_its_program_when_it_is_closed(programs: Programs, tmp_path: Path) -> None:
     ready = '{"url": "http://127.0.0.1:1", "api_key": "key"}'
     program = programs.write(f"echo '{ready}'; cat > /dev/null; echo ended > {tmp_path}/ended")
@@ -68,7 +77,7 @@ def test_start_ends_its_program_when_it_is_closed(programs: Programs, tmp_path: 
 
 def test_start_with_a_server_that_died_since_shows_its_log(programs: Programs) -> None:
     ready = '{"url": "http://127.0.0.1:1", "api_key": "key"}'
-    program = programs.write(f"echo '{ready}'; echo 'the disk is full' >&2")
+    program = programs.write(f"echo 'the disk is full' >&2; echo '{ready}'")
     with start_latchkey(program=program) as server:
         with pytest.raises(LatchkeyError, match="Has the server stopped") as raised:
             server.create_workspace()

@@ -100,7 +100,8 @@ def test_fault_makes_the_next_operation_fail(workspace: Workspace) -> None:
 
 
 def test_fault_has_the_given_outcome(workspace: Workspace) -> None:
-    assert workspace.fault("unlock", "never", after=1, device_type="august_lock")["outcome"] == "never"
+    fault = workspace.fault("unlock", "never", after=1, device_type="august_lock")
+    assert (fault["outcome"], fault["after"], fault["device_type"]) == ("never", 1, "august_lock")
     assert workspace.fault("remove", {"delay": "PT5M"})["outcome"] == {"delay": "PT5M"}
 
 
@@ -142,6 +143,20 @@ def test_delete_can_be_called_twice(workspace: Workspace) -> None:
     workspace.delete()
     workspace.delete()
     assert not exists(workspace)
+
+
+def test_delete_called_twice_keeps_a_new_workspace_with_the_same_seed(latchkey: Latchkey) -> None:
+    first = latchkey.create_workspace(seed="the same seed again")
+    first.delete()
+    with latchkey.create_workspace(seed="the same seed again") as second:
+        first.delete()
+        assert exists(second)
+
+
+def test_delete_closes_the_connections_of_the_seam_client(workspace: Workspace) -> None:
+    client = workspace.seam.client
+    workspace.delete()
+    assert client.is_closed
 
 
 def test_delete_of_a_workspace_that_is_gone_does_nothing(workspace: Workspace) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, distribution
 from tempfile import TemporaryFile
 from types import TracebackType
@@ -173,9 +174,7 @@ class _Attached:
         return f"`{' '.join(self._command)}` {state}. {self._log_end()}"
 
     def close(self) -> None:
-        """Closes the standard input and waits for the end of the process. A second call does nothing."""
-        if self._log.closed:
-            return
+        """Closes the standard input and waits for the end of the process. Can be called twice."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -195,7 +194,9 @@ class _Attached:
     def _kill_group(self) -> None:
         # With its children, which would keep its end of the pipe open. The server has a process group of its own.
         if self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            # The process may have ended by itself. macOS reports that as a missing permission.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _release(self) -> None:
         for stream in (self._process.stdin, self._process.stdout, self._log):
