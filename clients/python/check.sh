@@ -15,6 +15,7 @@ chmod 755 "$work"
 mkdir "$work/wheels" "$work/tmp"
 venv=$work/venv
 . "$here/check/functions.sh"
+touch "$work/seen"
 trap clean_up EXIT
 
 step "build the wheel"

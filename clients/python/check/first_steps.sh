@@ -6,6 +6,7 @@ work=$1
 here=$(cd "$(dirname "$0")/.." && pwd)
 venv=$work/venv
 . "$here/check/functions.sh"
+touch "$work/seen"
 
 step "the command of the README installs the package and starts a server"
 python3 -m venv "$venv"

@@ -27,27 +27,28 @@ wait_until() {
 # Succeeds if the process $1 has ended, or its server has written that it is ready to the log $2.
 ready_or_ended() { grep -qs '^ready on ' "$2" || ! kill -0 "$1" 2> /dev/null; }
 
-# Prints the process id and the program of each process whose program is in the work directory.
+# Prints the process id and the program of each process whose program is in the work directory, and adds them to the file `seen`. A
+# program of Python counts if its virtual environment is there.
 running() {
-  local directory exe
+  local directory exe first
   for directory in /proc/[0-9]*; do
-    exe=$(readlink "$directory/exe") || continue
-    case $exe in "$work"/*) echo "${directory#/proc/} ${exe% (deleted)}" ;; esac
+    exe=$(readlink "$directory/exe") && IFS= read -r -d '' first 2> /dev/null < "$directory/cmdline" || continue
+    for exe in "${exe% (deleted)}" "$first"; do
+      case $exe in "$work"/*) echo "${directory#/proc/} $exe" | tee -a "$work/seen"; break ;; esac
+    done
   done
 }
 
 nothing_runs() { [ -z "$(running)" ]; }
 
-# Fails if, after $1 seconds, a program of the work directory still runs, or one of its servers has left data behind.
+# Fails if, after $1 seconds, a program of the work directory still runs, or data of one that was seen still exists.
 nothing_is_left() {
   wait_until "$1" "all programs have ended" nothing_runs || { running; return 1; }
-  local data
-  for data in {/dev/shm,"${TMPDIR:-/tmp}"}/latchkey-throwaway-*; do
-    # The data of other servers of this machine is older, or in use.
-    if [ "$data" -nt "$venv/pyvenv.cfg" ] && ! grep -qsF "$data/" /proc/[0-9]*/cmdline; then
-      echo "left behind: $data"
-      return 1
-    fi
+  local id left
+  for id in $(cut -d ' ' -f 1 "$work/seen" | sort -u); do
+    # The name of the directory has the process id of the server. Servers of other users of this machine have other ids.
+    left=$(ls -d {/dev/shm,"${TMPDIR:-/tmp}"}/"latchkey-throwaway-$id"-* 2> /dev/null || true)
+    [ -z "$left" ] || { echo "the server $id has left its data: $left"; return 1; }
   done
 }
 
