@@ -24,7 +24,7 @@ install_missing() {
   local missing=() command package
   # Two of them are not on the PATH of everyone.
   local PATH=$PATH:/usr/lib/podman:/usr/sbin
-  for command in aardvark-dns buildah conmon crun ip:iproute2 iptables mmdebstrap netavark podman strip:binutils; do
+  for command in aardvark-dns buildah conmon crun ip:iproute2 iptables mmdebstrap netavark npm podman strip:binutils; do
     package=${command#*:} command=${command%:*}
     command -v "$command" >/dev/null || missing+=("$package")
   done
@@ -108,6 +108,9 @@ cp "$(buildah mount "$mounted")/usr/libexec/docker/cli-plugins/docker-compose" "
 quietly buildah rm "$mounted"
 [ -x "$work/python/bin/pip" ] || python3 -m venv "$work/python"
 quietly "$work/python/bin/pip" install --disable-pip-version-check -r tests/container/requirements.txt
+mkdir -p "$work/node"
+cp tests/container/package.json "$work/node/"
+quietly npm install --prefix "$work/node" --no-audit --no-fund --no-package-lock
 
 step "tests"
 # A network of their own, so that port 7326 is free and nothing can be reached but what the tests start.

@@ -40,9 +40,9 @@ def test_image_takes_at_most_110_megabytes():
 
 
 def test_image_has_no_other_programs_than_it_needs(files):
-    found = {path for path in files.rglob("*") if path.is_file() and os.access(path, os.X_OK) and "lib/x86" not in str(path)}
-    programs = {str(path.relative_to(files)) for path in found if not path.is_symlink() and ".so" not in path.name}
-    assert programs == {
+    entries = [path for path in files.rglob("*") if path.is_file() and not path.is_symlink()]
+    found = [path for path in entries if os.access(path, os.X_OK) and ".so" not in path.name]
+    assert {str(path.relative_to(files)) for path in found} == {
         "usr/bin/dash",
         "usr/lib/postgresql/17/bin/initdb",
         "usr/lib/postgresql/17/bin/postgres",
@@ -64,12 +64,14 @@ def test_image_has_the_certificates_for_webhooks_to_https(files):
 
 def test_container_runs_latchkey_as_an_unprivileged_first_process(start):
     container = start().wait_until_healthy()
-    status = dict(line.split(":\t", 1) for line in container.exec("sh", "-c", "while read -r l; do echo \"$l\"; done < /proc/1/status").stdout.splitlines())
+    # The image has no program that prints a file.
+    printed = container.exec("sh", "-c", 'while read -r line; do echo "$line"; done < /proc/1/status').stdout
+    status = dict(line.split(":\t", 1) for line in printed.splitlines())
     assert (status["Name"], status["Uid"].split()[1], status["Gid"].split()[1]) == ("latchkey", "10001", "10001")
     assert int(status["CapEff"], 16) == 0
 
 
-def test_container_serves_at_once_without_a_setting(start):
+def test_container_without_settings_lets_clients_create_workspaces(start):
     container = start().wait_until_healthy()
     assert "deleted when the server stops" in container.log()
     status, created = request(f"{container.url}/_emulator/workspaces/create", {"locks": 1})
@@ -96,10 +98,9 @@ def test_container_changes_no_file_of_its_image(start):
     container = start().wait_until_healthy()
     create_code(container, "Ada")
     changed = json.loads(podman("diff", "--format", "json", container.id).stdout)
-    # The engine itself adds the others.
-    own = ("/tmp/",)
-    others = {path for paths in changed.values() for path in paths if not path.startswith(own)}
-    assert others <= {"/tmp", "/etc", "/etc/mtab", "/run", "/run/.containerenv", "/run/secrets", "/var", "/var/lib"}, others
+    others = {path for paths in changed.values() for path in paths if not path.startswith("/tmp")}
+    # What the engine itself makes.
+    assert others <= {"/etc", "/etc/mtab", "/run", "/run/.containerenv", "/run/secrets"}, others
 
 
 def test_container_stops_within_two_seconds_of_sigterm(start):
@@ -121,12 +122,6 @@ def test_container_with_an_open_stream_stops_within_two_seconds(start):
 def test_container_stops_while_it_still_starts(start):
     container = start()
     assert container.stop()[0] == 0
-
-
-def test_container_without_an_admin_token_is_open_to_other_containers(start):
-    container = start("--name", "latchkey", "--network-alias", "latchkey").wait_until_healthy()
-    status, _ = request(f"{container.url}/_emulator/workspaces/list")
-    assert status == 200
 
 
 def test_container_with_a_guarded_control_plane_needs_the_admin_token(start):
