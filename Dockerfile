@@ -32,7 +32,8 @@ RUN postgresql=/usr/lib/postgresql/17 share=/usr/share/postgresql/17 \
  && cp --parents --dereference --preserve=mode "${programs[@]}" "${libraries[@]}" /files/ \
  && cp /etc/nsswitch.conf /etc/os-release /files/etc/ \
  && cp /etc/ssl/certs/ca-certificates.crt /files/etc/ssl/certs/ \
- && for package in base-files ca-certificates $(dpkg-query -S "${programs[@]}" "${libraries[@]}" "${data[@]}" | cut -d: -f1 | sort -u); do \
+ && mapfile -t packages < <(dpkg-query -S "${programs[@]}" "${libraries[@]}" "${data[@]}" | cut -d: -f1 | sort -u) \
+ && for package in base-files ca-certificates "${packages[@]}"; do \
       dpkg-query -s "$package" > "/files/var/lib/dpkg/status.d/$package"; \
       cp --parents "/usr/share/doc/$package/copyright" /files/; \
     done \

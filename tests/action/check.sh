@@ -4,8 +4,8 @@
 #
 #   LATCHKEY_BIN=target/release/latchkey tests/action/check.sh [options of pytest]
 #
-# Needs Linux, PostgreSQL, Python with venv, node with npm, and shellcheck, which is installed on a Debian-like machine. The packages
-# are stored under target/action/.
+# LIMIT_SECONDS (15) is the limit for the pipeline. Needs Linux, PostgreSQL, Python with venv, and node with npm. Installs shellcheck
+# on a Debian-like machine, if it is missing. The packages are stored under target/action/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$PWD/target/action

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 from conftest import BINARY, ROOT
 from job import processes_of
 
-# A pipeline with installed packages normally takes a third of this.
-LIMIT_S = 15
+# With two cores for itself, a pipeline with installed packages takes about half of this.
+LIMIT_SECONDS = float(os.environ.get("LIMIT_SECONDS", "15"))
 
 
 def data_of(log):
@@ -33,10 +33,10 @@ def test_pipeline_of_a_hundred_tests_takes_at_most_15_seconds(job):
     tested = time.monotonic()
     stopped, _ = job.use(ROOT / ".github/action/stop")
     seconds = time.monotonic() - began
-    print(f"\nstart {ready - began:.2f} s, tests {tested - ready:.2f} s, stop {seconds - (tested - began):.2f} s, total {seconds:.2f} s")
+    print(f"\nstart {ready - began:.2f} s, tests {tested - ready:.2f} s, total with the stop {seconds:.2f} s")
     assert job.status == "success", printed + ran.stdout + stopped
     assert "100 passed" in ran.stdout
-    assert seconds <= LIMIT_S
+    assert seconds <= LIMIT_SECONDS
     assert processes_of(job.temporary) == []
     assert not data.exists()
 

@@ -48,7 +48,12 @@ events_logger = "file"
 network_backend = "netavark"
 network_config_dir = "$work/networks"
 END
-  printf '[storage]\ndriver = "overlay"\ngraphroot = "%s"\nrunroot = "/run/containers/storage"\n' "$work/images" >"$CONTAINERS_STORAGE_CONF"
+  cat >"$CONTAINERS_STORAGE_CONF" <<END
+[storage]
+driver = "overlay"
+graphroot = "$work/images"
+runroot = "/run/containers/storage"
+END
 }
 
 # Makes the base image that the Dockerfile names, from the packages of this release of Debian.

@@ -110,7 +110,7 @@ def health_checks():
 
 @pytest.fixture
 def start():
-    """Starts a container of Latchkey's image: start("--read-only") with options of the engine, or with after=[...] of Latchkey."""
+    """Starts containers: start("--read-only", after=["--port", "8080"]) gives options to the engine, and to Latchkey."""
     started = []
 
     def start(*options, after=()):

@@ -5,11 +5,18 @@ import json
 import re
 
 import pytest
-from conftest import LOCK, ROOT, SANDBOX_KEY, Compose, containers, podman, request, requests_served
+from conftest import LOCK, ROOT, SANDBOX_KEY, Compose, containers, podman, request, requests_served, wait_until
 
 URL = "http://127.0.0.1:7326"
 SCALE = ["compose.scale.yaml", "tests/container/engine.yaml"]
 FILES = ["compose.yaml", "compose.scale.yaml"]
+
+
+def serves():
+    try:
+        return request(f"{URL}/health")[0] == 200
+    except OSError:
+        return False
 
 
 def create_code(name):
@@ -65,9 +72,12 @@ def test_requests_succeed_after_a_latchkey_behind_the_proxy_has_stopped():
         assert sum(requests_served(url, "/access_codes/create") for _, url in others) == 30
 
 
-def test_compose_distributes_requests_over_five_latchkeys():
+def test_proxy_that_is_restarted_distributes_requests_to_added_latchkeys():
     with Compose(*SCALE) as compose:
+        compose.up()
         compose.up("--scale", "latchkey=5")
+        compose("restart", "proxy")
+        wait_until(serves, "the proxy")
         connection = http.client.HTTPConnection("127.0.0.1", 7326, timeout=30)
         for _ in range(50):
             connection.request("GET", f"/devices/get?device_id={LOCK}", headers={"Authorization": f"Bearer {SANDBOX_KEY}"})

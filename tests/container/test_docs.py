@@ -69,7 +69,8 @@ def test_snippet_for_testcontainers_in_node_runs(environment, tmp_path):
 def test_table_of_defaults_has_the_variables_of_the_image():
     variables = podman("image", "inspect", "--format", "{{range .Config.Env}}{{.}}\n{{end}}", "localhost/latchkey").stdout
     of_image = {line for line in variables.splitlines() if line.startswith("LATCHKEY_")}
-    assert of_image == {f"{name}={value}" for name, value in re.findall(r"^\| `(LATCHKEY_\w+)` \| `(.*?)` \|", CONTAINERS, flags=re.M)}
+    listed = re.findall(r"^\| `(LATCHKEY_\w+)` \| `(.*?)` \|", CONTAINERS, flags=re.M)
+    assert of_image == {f"{name}={value}" for name, value in listed}
 
 
 def test_dockerfile_has_no_findings_of_hadolint():

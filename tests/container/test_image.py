@@ -5,6 +5,7 @@ import os
 import stat
 import threading
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,8 @@ def test_container_without_settings_lets_clients_create_workspaces(start):
     assert "deleted when the server stops" in container.log()
     status, created = request(f"{container.url}/_emulator/workspaces/create", {"locks": 1})
     assert status == 200, created
-    status, code = request(f"{container.url}/access_codes/create", {"device_id": created["devices"][0]["device_id"]}, created["api_key"])
+    body = {"device_id": created["devices"][0]["device_id"]}
+    status, code = request(f"{container.url}/access_codes/create", body, created["api_key"])
     assert (status, code["access_code"]["status"]) == (200, "setting")
 
 
@@ -92,6 +94,36 @@ def test_container_with_much_shared_memory_needs_no_tmp(start):
     container = start(*READ_ONLY, "--shm-size", "1g").wait_until_healthy()
     assert "host=%2Fdev%2Fshm%2Flatchkey" in container.log()
     create_code(container, "Ada")
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Receives webhooks, and keeps their bodies in its server."""
+
+    def do_POST(self):
+        self.server.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+def test_container_delivers_webhooks_to_a_named_host(start):
+    gateway = podman("network", "inspect", "--format", "{{range .Subnets}}{{.Gateway}}{{end}}", "podman").stdout.strip()
+    options = ("--add-host", f"receiver.test:{gateway}", "--env", "LATCHKEY_WEBHOOK_HOSTS=receiver.test")
+    container = start(*options, *READ_ONLY, "--tmpfs", "/tmp").wait_until_healthy()
+    # The machine has the address of the gateway since the container started.
+    with ThreadingHTTPServer((gateway, 0), Receiver) as receiver:
+        receiver.received = []
+        serving = threading.Thread(target=receiver.serve_forever, daemon=True)
+        serving.start()
+        url = f"http://receiver.test:{receiver.server_port}/"
+        status, created = request(f"{container.url}/webhooks/create", {"url": url}, SANDBOX_KEY)
+        assert status == 200, created
+        create_code(container, "Ada")
+        wait_until(lambda: "access_code.created" in [event.get("event_type") for event in receiver.received], "the webhook")
+        receiver.shutdown()
+        serving.join()
 
 
 def test_container_changes_no_file_of_its_image(start):
@@ -112,7 +144,7 @@ def test_container_stops_within_two_seconds_of_sigterm(start):
 def test_container_with_an_open_stream_stops_within_two_seconds(start):
     container = start().wait_until_healthy()
     stream = urllib.request.urlopen(f"{container.url}/_emulator/stream", timeout=30)
-    ended = threading.Thread(target=stream.read)
+    ended = threading.Thread(target=stream.read, daemon=True)
     ended.start()
     exit_code, seconds = container.stop()
     ended.join(10)
@@ -180,7 +212,8 @@ def test_postgresql_that_dies_in_a_container_is_restarted(start):
     create_code(container, "Ada")
 
     def postmaster():
-        return container.exec("sh", "-c", "read -r pid < $(echo /tmp/latchkey-*/data/postmaster.pid) && echo $pid", check=False).stdout
+        script = "read -r pid < $(echo /tmp/latchkey-*/data/postmaster.pid) && echo $pid"
+        return container.exec("sh", "-c", script, check=False).stdout
 
     before = postmaster()
     container.exec("sh", "-c", f"kill -9 {before}")
