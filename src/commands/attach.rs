@@ -1,6 +1,6 @@
 //! `latchkey attach`: uses the shared server of this user until standard input ends, and starts it if it does not run.
 
-use super::background::{BackgroundError, BackgroundServer, base_directory};
+use super::background::{BackgroundError, BackgroundServer, DATABASE_URL, base_directory};
 use crate::config::Config;
 use clap::{Arg, CommandFactory as _};
 use sha2::{Digest as _, Sha256};
@@ -40,7 +40,7 @@ fn identity(options: &[OsString]) -> String {
     for option in options {
         add(option.as_bytes());
     }
-    for name in Config::command().get_arguments().filter_map(Arg::get_env) {
+    for name in Config::command().get_arguments().filter_map(Arg::get_env).filter(|name| *name != DATABASE_URL) {
         if let Some(value) = std::env::var_os(name) {
             add(name.as_bytes());
             add(value.as_bytes());

@@ -28,6 +28,9 @@ use uuid::Uuid;
 /// Environment variable that tells a server its directory.
 const DIRECTORY: &str = "LATCHKEY_BACKGROUND_DIRECTORY";
 
+/// Variable of a database that servers in the background do not use, unless an option names it.
+pub(super) const DATABASE_URL: &str = "DATABASE_URL";
+
 /// Maximum time until the server is ready. It includes the wait for another user that starts it.
 const START_TIMEOUT: Duration = Duration::from_mins(2);
 
@@ -264,6 +267,8 @@ fn spawn(directory: &Directory, options: &[OsString], is_ephemeral: bool) -> Res
     command.arg("serve").args(options).env(DIRECTORY, &directory.0);
     // Options have priority over variables, so that a given port is used.
     command.env("LATCHKEY_PORT", "0");
+    // In the environment of a test suite, this is the database of the software under test.
+    command.env_remove(DATABASE_URL);
     if is_ephemeral {
         command.env("LATCHKEY_EPHEMERAL", "true");
     }

@@ -79,6 +79,8 @@ fn exec_runs_a_command_with_a_server_of_its_own_and_returns_its_exit_code() {
     let directory = folder();
     let script = "echo $SEAM_ENDPOINT $SEAM_API_KEY $LATCHKEY_URL $SEAM_PERSONAL_ACCESS_TOKEN; exit 7";
     let mut command = command_in(&directory, &["exec", "--seed", "exec", "--", "sh", "-c", script]);
+    // That of the software under test, which the server must not use.
+    command.env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
     let output = command.env("SEAM_PERSONAL_ACCESS_TOKEN", "seam_at_of_somebody").output().unwrap();
     assert_eq!(output.status.code(), Some(7), "{}", text(&output.stderr));
     let printed = text(&output.stdout);
