@@ -88,7 +88,7 @@ node --test --test-concurrency=1 --test-timeout=600000 --test-reporter=spec "$@"
 
 if [ "${CHROOT:-}" = 1 ]; then
   step "README in a new Debian"
-  "$here/test/chroot.sh" "$work" "$(dirname "$(command -v node)")/node"
+  "$here/test/chroot.sh" "$work" "$(command -v node)"
 fi
 
 step "all passed"

@@ -22,7 +22,9 @@ const manifest = JSON.parse(readFileSync(join(import.meta.dirname, 'package.json
 function compile() {
   mkdirSync(build, { recursive: true })
   for (const name of ['src', 'dist']) rmSync(join(build, name), { recursive: true, force: true })
-  for (const name of ['src', 'package.json', 'tsconfig.json']) cpSync(join(import.meta.dirname, name), join(build, name), { recursive: true })
+  for (const name of ['src', 'package.json', 'tsconfig.json']) {
+    cpSync(join(import.meta.dirname, name), join(build, name), { recursive: true })
+  }
   const run = (...args) => execFileSync('npm', args, { cwd: build, stdio: ['ignore', process.stderr, process.stderr] })
   // The optional dependencies are large, and only needed to run the program.
   run('install', '--omit=optional', '--no-package-lock', '--no-audit', '--no-fund', '--silent')

@@ -33,6 +33,8 @@ export interface Attached {
  */
 export async function attach(args: readonly string[], timeout: number): Promise<Attached> {
   const { file, env } = findProgram()
+  // That of the software under test; the server would create its tables there.
+  delete env['DATABASE_URL']
   const child = spawn(file, ['attach', ...args], { env, stdio: 'pipe' })
   // Writes nothing; a child that has ended closes the pipe with an error.
   child.stdin.on('error', () => {})

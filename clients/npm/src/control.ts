@@ -10,13 +10,13 @@ export type ControlPath = {
 
 type Post<Path extends ControlPath> = NonNullable<paths[`/_emulator/${Path}`]['post']>
 
+type Content<Message> = NonNullable<Message> extends { content: { 'application/json': infer Json } } ? Json : Record<string, never>
+
 /** Parameters of a path of the control plane. */
-export type ControlParameters<Path extends ControlPath> =
-  Post<Path> extends { requestBody?: infer Body } ? (NonNullable<Body> extends { content: { 'application/json': infer Json } } ? Json : Record<string, never>) : never
+export type ControlParameters<Path extends ControlPath> = Content<Post<Path>['requestBody']>
 
 /** Response of a path of the control plane. */
-export type ControlResponse<Path extends ControlPath> =
-  Post<Path> extends { responses: { 200: { content: { 'application/json': infer Json } } } } ? Json : never
+export type ControlResponse<Path extends ControlPath> = Content<Post<Path>['responses'][200]>
 
 /** Where requests are sent, and on whose behalf. */
 export interface Target {
@@ -33,15 +33,20 @@ export interface Target {
  *
  * @throws {@link LatchkeyError} with the message of the server if it rejects the request, and if it does not respond.
  */
-export async function post<Path extends ControlPath>(target: Target, path: Path, body: ControlParameters<Path>): Promise<ControlResponse<Path>> {
-  return (await send(target, `/_emulator/${path}`, body)) as ControlResponse<Path>
+export async function post<Path extends ControlPath>(
+  target: Target,
+  path: Path,
+  body: ControlParameters<Path>,
+): Promise<ControlResponse<Path>> {
+  return (await send(target, `/_emulator/${path}`, body ?? {})) as ControlResponse<Path>
 }
 
-/** Sends a POST request with JSON, and returns the JSON of the response. */
-export async function send({ url, credential, timeout }: Target, path: string, body: unknown): Promise<unknown> {
+/** Sends a POST request with JSON, or a GET request without a body, and returns the JSON of the response. */
+export async function send({ url, credential, timeout }: Target, path: string, body?: unknown): Promise<unknown> {
   const headers: Record<string, string> = { 'content-type': 'application/json' }
   if (credential !== undefined) headers['authorization'] = `Bearer ${credential}`
-  const request = { method: 'POST', headers, body: JSON.stringify(body), signal: AbortSignal.timeout(timeout) }
+  const content = body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }
+  const request = { ...content, headers, signal: AbortSignal.timeout(timeout) }
   let status: number
   let text: string
   try {
@@ -67,9 +72,8 @@ function noResponse(url: string, path: string, error: unknown, timeout: number):
   }
   // The message of fetch says nothing; its cause has the error of the operating system.
   const { code, message } = ((error as Error).cause ?? error) as NodeJS.ErrnoException
-  return new LatchkeyError(`${path}: no Latchkey answers at ${url} (${code ?? message}). Is the server running, and is the address right?`, {
-    cause: error,
-  })
+  const advice = 'Is the server running, and is the address right?'
+  return new LatchkeyError(`${path}: no Latchkey answers at ${url} (${code ?? message}). ${advice}`, { cause: error })
 }
 
 function rejection(path: string, status: number, json: unknown): LatchkeyError {

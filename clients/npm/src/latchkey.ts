@@ -44,7 +44,7 @@ export async function startLatchkey(options: LatchkeyOptions = {}): Promise<Latc
 
 /** Returns a running server. Sends a first request, so that a wrong address fails here and not in a test. */
 async function use(url: string, timeout: number): Promise<Attached> {
-  await send({ url, credential: undefined, timeout }, '/health', {})
+  await send({ url, credential: undefined, timeout }, '/health')
   return { url, apiKey: SANDBOX_KEY, release: async () => {} }
 }
 

@@ -5,7 +5,8 @@
 // Each step can be done twice, also at the same time.
 
 import { execFileSync } from 'node:child_process'
-import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { accessSync, chmodSync, constants, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { renameSync, rmSync, symlinkSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { messageOf } from './errors.js'
 import { usesMusl } from './platform.js'

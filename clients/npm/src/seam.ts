@@ -46,7 +46,8 @@ export async function loadClient(): Promise<Client> {
 function explained(error: unknown): LatchkeyError {
   return new LatchkeyError(
     `workspace.seam needs the package @seamapi/http, which cannot be loaded: ${messageOf(error)}\n` +
-      'Install it with `npm install --save-dev @seamapi/http`. It is an ES module: jest needs NODE_OPTIONS=--experimental-vm-modules.',
+      'Install it with `npm install --save-dev @seamapi/http`. ' +
+      'It is an ES module: jest needs NODE_OPTIONS=--experimental-vm-modules.',
     { cause: error },
   )
 }

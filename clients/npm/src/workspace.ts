@@ -66,6 +66,11 @@ export class Workspace {
     return await this.emulator('clock/advance', by === undefined ? others : { ...others, by: toIsoDuration(by) })
   }
 
+  /** Returns the current time in the workspace, in ISO 8601. */
+  async now(): Promise<string> {
+    return ((await send(this.#target, '/_emulator/clock')) as { now: string }).now
+  }
+
   /** Stops the clock at its current time, or moves it to the later instant `at` and stops it there. */
   async hold(at?: string): Promise<ControlResponse<'clock/hold'>> {
     return await this.emulator('clock/hold', at === undefined ? {} : { at })
@@ -82,7 +87,9 @@ export class Workspace {
   }
 
   /** Sets the outcome of the next requests to Seam's paths: `{ outcome: { status: 503 }, path: '/access_codes/*', times: 1 }`. */
-  async httpFault(parameters: ControlParameters<'http_faults/create'>): Promise<ControlResponse<'http_faults/create'>['http_fault']> {
+  async httpFault(
+    parameters: ControlParameters<'http_faults/create'>,
+  ): Promise<ControlResponse<'http_faults/create'>['http_fault']> {
     return (await this.emulator('http_faults/create', parameters)).http_fault
   }
 
@@ -90,6 +97,11 @@ export class Workspace {
   async events(filter: EventFilter = {}): Promise<SeamEvent[]> {
     const parameters = { since: '1970-01-01T00:00:00Z', ...filter }
     return ((await send(this.#target, '/events/list', parameters)) as { events: SeamEvent[] }).events
+  }
+
+  /** Returns the latest requests to the workspace with their responses, oldest first. Filters: `path`, `method`, `status`. */
+  async requests(filter: ControlParameters<'requests'> = {}): Promise<ControlResponse<'requests'>['requests']> {
+    return (await this.emulator('requests', filter)).requests
   }
 
   /** Changes a lock: `{ online: false }`, `{ battery_level: 0.1 }`, `{ removed: true }` and so on. Returns the lock. */
@@ -122,9 +134,14 @@ export class Workspace {
     await this.emulator('workspaces/reset', {})
   }
 
-  /** Deletes the workspace with everything in it. */
+  /** Deletes the workspace with everything in it, unless it is deleted already. */
   async delete(): Promise<void> {
-    await this.emulator('workspaces/delete', {})
+    try {
+      await this.emulator('workspaces/delete', {})
+    } catch (error) {
+      // The key of a deleted workspace is unknown.
+      if (!(error instanceof LatchkeyError && error.status === 401)) throw error
+    }
   }
 
   /** The same as {@link delete}, for `await using`. */

@@ -44,7 +44,7 @@ run="env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin $s
 for user in root tester; do
   echo "-- as $user"
   home=$(chroot "$root" sh -c "echo ~$user")
-  # shellcheck disable=SC2016
+  # shellcheck disable=SC2016,SC2086
   unshare --mount --pid --fork --kill-child sh -euc '
     root=$1; shift
     mount -t proc proc "$root/proc"

@@ -90,6 +90,7 @@ describe('Workspace', () => {
     const held = await workspace.hold('2026-03-01T00:00:00Z')
     assert.deepEqual([held.mode, held.now], ['held', '2026-03-01T00:00:00.000Z'])
     assert.equal((await workspace.hold()).now, held.now)
+    assert.equal(await workspace.now(), held.now)
   })
 
   test('fault makes the next operation fail; events tell about it, oldest first', async (t) => {
@@ -104,11 +105,13 @@ describe('Workspace', () => {
     assert.equal((await workspace.events({ limit: 1 })).length, 1)
   })
 
-  test('httpFault makes requests of the client fail with its error', async (t) => {
+  test('httpFault makes requests fail; requests tells about them', async (t) => {
     const workspace = await workspaceFor(t)
     await workspace.httpFault({ path: '/devices/*', outcome: { status: 503 }, times: 3 })
     await assert.rejects(workspace.seam.devices.list(), (error) => isSeamHttpApiError(error) && error.statusCode === 503)
     assert.equal((await workspace.seam.devices.list()).length, 1)
+    const statuses = (await workspace.requests({ path: '/devices/*' })).map(({ status }) => status)
+    assert.deepEqual(statuses, [503, 503, 503, 200])
   })
 
   test('updateDevice, enterCode and lockMemory act on the lock', async (t) => {
@@ -136,10 +139,11 @@ describe('Workspace', () => {
     assert.equal(await count(), 0)
   })
 
-  test('disposed workspace is deleted', async () => {
+  test('disposed workspace is deleted, also if it was deleted before', async () => {
     const workspace = await latchkey.createWorkspace()
     await workspace[Symbol.asyncDispose]()
     await assert.rejects(workspace.events(), (error) => error instanceof LatchkeyError && error.status === 401)
+    await workspace.delete()
   })
 
   test('rejected request throws the message, status and type of the server', async (t) => {
@@ -186,6 +190,11 @@ describe('startLatchkey', () => {
     } finally {
       await other[Symbol.asyncDispose]()
     }
+  })
+
+  test('DATABASE_URL of the software under test is not passed to the server', async () => {
+    const env = { ...process.env, DATABASE_URL: 'postgres://127.0.0.1:1/application' }
+    assert.equal(await succeed(...script(connect, { env })), `${latchkey.url}\n`)
   })
 
   test('LATCHKEY_URL selects a running server; stop leaves it running', async () => {

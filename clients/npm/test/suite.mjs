@@ -58,12 +58,21 @@ test('errors have the classes that the test imports', async () => {
 })
 `
 
+const WITHOUT_CLIENT = `
+test('workspace works without the client', async () => {
+  const workspace = await latchkey.createWorkspace()
+  assert.equal((await workspace.advance('1h')).now, '2026-01-01T01:00:00.000Z')
+  assert.throws(() => workspace.seam, /jest needs NODE_OPTIONS=--experimental-vm-modules/)
+})
+`
+
 /** Sources of one file with a few tests, for runners that replace parts of Node. */
 export const SMALL = {
   vitest: `import { afterAll, beforeAll, test, vi as fakes } from 'vitest'${IMPORTS}${HOOKS}${FAKES}`,
   'jest, ES modules': `import { jest as fakes } from '@jest/globals'${IMPORTS}${HOOKS}${FAKES}`,
   'jest, CommonJS': `const fakes = jest${REQUIRES}${HOOKS}${FAKES}`,
   'jest, Babel': `const fakes = jest${IMPORTS}${HOOKS}${FAKES}`,
+  'jest without the client': `${REQUIRES}${HOOKS}${WITHOUT_CLIENT}`,
 }
 
 /** Sources by runner. The one for node:test does not call stop: the end of the process must have the same effect. */

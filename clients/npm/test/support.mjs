@@ -45,7 +45,8 @@ delete process.env.NODE_TEST_CONTEXT
 
 /** Starts a command in a process group of its own, for at most {@link LIMIT}. Its output is in `child.output` as it arrives. */
 export function start(command, args, options) {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, timeout: LIMIT, killSignal: 'SIGKILL', ...options })
+  const limit = { timeout: LIMIT, killSignal: 'SIGKILL' }
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true, ...limit, ...options })
   started.push(child)
   child.output = ''
   for (const stream of [child.stdout, child.stderr]) {
