@@ -17,12 +17,12 @@ const IDENTITY_LENGTH: usize = 16;
 /// # Errors
 /// A [`BackgroundError`].
 pub fn attach(config: &Config, options: &[OsString]) -> Result<BackgroundServer, BackgroundError> {
-    let directory = base_directory().join(format!("shared-{}", identity(options)));
+    let directory = base_directory().join(format!("shared-{}", identity(config, options)));
     BackgroundServer::start(&directory, options, config.data_dir.is_none())
 }
 
 /// Returns a text that is the same for the same program, options and settings in environment variables.
-fn identity(options: &[OsString]) -> String {
+fn identity(config: &Config, options: &[OsString]) -> String {
     let mut hash = Sha256::new();
     let mut add = |part: &[u8]| {
         hash.update(part.len().to_le_bytes());
@@ -45,6 +45,11 @@ fn identity(options: &[OsString]) -> String {
             add(name.as_bytes());
             add(value.as_bytes());
         }
+    }
+    let paths = [&config.fixtures, &config.data_dir, &config.pg_bin_dir, &config.cache_dir];
+    if paths.into_iter().flatten().any(|path| path.is_relative()) {
+        // The same relative path is another file in another directory.
+        add(std::env::current_dir().unwrap_or_default().as_os_str().as_bytes());
     }
     let mut identity = hex::encode(hash.finalize());
     identity.truncate(IDENTITY_LENGTH);

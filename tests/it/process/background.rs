@@ -173,6 +173,21 @@ fn attach_starts_another_server_for_other_options() {
 }
 
 #[test]
+fn attach_takes_a_relative_path_from_its_working_directory() {
+    let directory = folder();
+    let attach_in = |name: &str| {
+        let project = directory.path().join(name);
+        fs::create_dir(&project).unwrap();
+        let fixtures = json!({ "workspaces": [{ "name": name, "workspace_id": uuid::Uuid::from_u128(1) }] });
+        fs::write(project.join("fixtures.json"), fixtures.to_string()).unwrap();
+        let mut command = command_in(&directory, &["attach", "--fixtures", "fixtures.json"]);
+        Attached::await_ready(command.current_dir(project).stdin(Stdio::piped()).spawn().unwrap())
+    };
+    let (first, second) = (attach_in("first"), attach_in("second"));
+    assert_ne!(first.url, second.url);
+}
+
+#[test]
 fn attach_continues_after_its_server_was_killed() {
     let directory = folder();
     let first = Attached::start(&directory, &[]);
