@@ -45,7 +45,7 @@ mod tls;
 pub mod testing;
 
 pub use crate::clock::{WorkspaceClock, to_iso};
-pub use crate::commands::{attach, background, doctor, exec, health, reset};
+pub use crate::commands::{attach, background, doctor, env, exec, health, reset};
 pub use crate::config::{Command, CommandLine, Config};
 pub use crate::domain::device::Device;
 pub use crate::domain::sandbox::{API_KEY, PERSONAL_ACCESS_TOKEN, WORKSPACE_ID};

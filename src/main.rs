@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser};
 use latchkey::background::Announcement;
 use latchkey::{
     API_KEY, App, Command, CommandLine, Config, Database, Device, Fixtures, Loaded, PERSONAL_ACCESS_TOKEN, PoolLimits,
-    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, exec, fixtures, health, reset, serve,
-    to_iso,
+    Stop, WORKSPACE_ID, WorkspaceClock, attach, connect, doctor, ensure_sandbox, env, exec, fixtures, health, reset,
+    serve, to_iso,
 };
 use std::error::Error;
 use std::ffi::OsString;
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             return exit_code(run);
         }
         Some(Command::Attach(config)) => run_attach(&config),
-        Some(Command::Env(options)) => print_variables(&options.server_url()),
+        Some(Command::Env(options)) => env::script(&options.server_url()).map_err(Into::into).and_then(print),
         Some(Command::Reset(options)) => {
             let api_key = options.api_key.as_deref().unwrap_or(API_KEY);
             reset::reset(&options.server.server_url(), api_key).map(|()| true).map_err(Into::into)
@@ -108,18 +108,6 @@ fn run_attach(config: &Config) -> Result<bool, Box<dyn Error>> {
     let mut input = std::io::stdin().lock();
     let mut ignored = [0; 1024];
     while !matches!(input.read(&mut ignored), Ok(0) | Err(_)) {}
-    Ok(true)
-}
-
-/// Prints the variables by which SDKs find the sandbox of a running server, as commands of a shell.
-fn print_variables(url: &str) -> Result<bool, Box<dyn Error>> {
-    health::ask(url)?;
-    for name in exec::CONFLICTING_VARIABLES {
-        print(format!("unset {name}"))?;
-    }
-    for (name, value) in exec::variables(url.trim_end_matches('/'), API_KEY) {
-        print(format!("export {name}='{}'", value.replace('\'', r"'\''")))?;
-    }
     Ok(true)
 }
 

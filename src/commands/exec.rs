@@ -1,10 +1,11 @@
 //! `latchkey exec -- COMMAND`: runs a command, such as a test suite, with a server of its own.
 
 use super::background::{BackgroundError, BackgroundServer, ServerInfo, base_directory};
+use super::env::{CONFLICTING_VARIABLES, variables};
 use crate::config::Config;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,15 +27,6 @@ pub enum ExecError {
     #[error("cannot watch the command: {0}")]
     Watch(#[from] io::Error),
 }
-
-/// Returns the environment variables by which SDKs and tests find the sandbox of the server with this URL.
-pub fn variables(url: &str, api_key: &str) -> [(&'static str, String); 3] {
-    [("SEAM_ENDPOINT", url.to_owned()), ("SEAM_API_KEY", api_key.to_owned()), ("LATCHKEY_URL", url.to_owned())]
-}
-
-/// Environment variables that the SDKs read too. They refuse two kinds of credentials at once.
-pub const CONFLICTING_VARIABLES: [&str; 4] =
-    ["SEAM_PERSONAL_ACCESS_TOKEN", "SEAM_WORKSPACE_ID", "SEAM_CLIENT_SESSION_TOKEN", "SEAM_API_URL"];
 
 /// Starts a server with these options, which `config` has parsed, runs the command, and stops the server. Returns the
 /// exit code of the command.
@@ -66,10 +58,7 @@ fn run(command: &[OsString], server: &ServerInfo) -> Result<u8, ExecError> {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
-            let _ = io::Write::write_fmt(
-                &mut io::stderr(),
-                format_args!("latchkey: cannot run {}: {error}\n", program.to_string_lossy()),
-            );
+            let _ = writeln!(io::stderr(), "latchkey: cannot run {}: {error}", program.to_string_lossy());
             return Ok(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_EXECUTABLE });
         }
     };

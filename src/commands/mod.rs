@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod background;
 pub mod doctor;
+pub mod env;
 pub mod exec;
 pub mod health;
 mod request;

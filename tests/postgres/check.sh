@@ -43,10 +43,11 @@ start_mirror() {
   export LATCHKEY_POSTGRES_MIRROR=http://127.0.0.1:$port
 }
 
+# Hides the programs of this machine.
+hide='[ ! -d /usr/lib/postgresql ] || mount -t tmpfs none /usr/lib/postgresql'
+
 # Runs a command on a machine without PostgreSQL.
-hidden() {
-  as_root unshare --mount sh -c 'for d in /usr/lib/postgresql; do [ ! -d $d ] || mount -t tmpfs none $d; done; exec "$@"' sh "$@"
-}
+hidden() { as_root unshare --mount sh -c "$hide"'; exec "$@"' sh "$@"; }
 
 # Runs a server until it is ready and a request was answered. Its output is in $1; the rest is the command.
 serve() {
@@ -83,7 +84,8 @@ for way in "LATCHKEY_OFFLINE" "apt-get install postgresql" "PG_BIN_DIR" "DATABAS
 
 echo "a full disk is named"
 mkdir "$data/small"
-! as_root unshare --mount sh -c 'mount -t tmpfs -o size=2m none "$1"; for d in /usr/lib/postgresql; do [ ! -d $d ] || mount -t tmpfs none $d; done
+! as_root unshare --mount sh -c "$hide"'
+  mount -t tmpfs -o size=2m none "$1"
   LATCHKEY_CACHE_DIR=$1 "$2" --ephemeral --port 0' sh "$data/small" "$LATCHKEY" >"$data/5" 2>&1 || fail "a server started on a full disk"
 for text in "No space left" "$data/small" "LATCHKEY_CACHE_DIR"; do expect "$data/5" "$text"; done
 

@@ -8,6 +8,16 @@ use std::process::Command;
 
 use super::StartError;
 
+/// Returns the directory for the files of the programs of this user: `of_root` for root; for other users the absolute
+/// path in this environment variable, or else `in_home` below the home directory. `None`: there is no home directory.
+pub(super) fn user_directory(of_root: &str, variable: &str, in_home: &str) -> Option<PathBuf> {
+    if rustix::process::geteuid().is_root() {
+        return Some(PathBuf::from(of_root));
+    }
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute(variable).or_else(|| absolute("HOME").map(|home| home.join(in_home)))
+}
+
 /// User that owns the files of the cluster and runs its processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {

@@ -5,6 +5,7 @@
 //! starts of a user share. A mirror has the same files: `VERSION/postgresql-VERSION-TARGET.tar.gz`, and the checksum in
 //! a file of the same name with `.sha256` appended.
 
+use super::account::user_directory;
 use super::error::DownloadError;
 use super::programs::Programs;
 use flate2::read::GzDecoder;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Base URL of the archives.
-pub(crate) const SOURCE: &str = "https://github.com/theseus-rs/postgresql-binaries/releases/download";
+const SOURCE: &str = "https://github.com/theseus-rs/postgresql-binaries/releases/download";
 
 /// Downloaded version of each supported major version, the preferred one first.
 const VERSIONS: [(u32, &str); 5] = [(18, "18.4.0"), (17, "17.10.0"), (16, "16.14.0"), (15, "15.18.0"), (14, "14.23.0")];
@@ -136,15 +137,9 @@ impl Download {
         if let Some(directory) = &self.cache_directory {
             return Ok(directory.clone());
         }
-        if rustix::process::geteuid().is_root() {
-            return Ok(PathBuf::from("/var/cache/latchkey"));
-        }
-        let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let in_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
-        absolute("XDG_CACHE_HOME")
-            .or_else(|| absolute("HOME").map(|home| home.join(in_home)))
-            .map(|parent| parent.join("latchkey"))
-            .ok_or(DownloadError::NoHome)
+        let directory = user_directory("/var/cache", "XDG_CACHE_HOME", in_home).ok_or(DownloadError::NoHome)?;
+        Ok(directory.join("latchkey"))
     }
 
     /// Downloads and unpacks the programs of a major version, or of the preferred one. If another process does so at the

