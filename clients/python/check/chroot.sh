@@ -21,7 +21,6 @@ for user in root guest; do
   step "in a new Debian, as $user"
   # The kernel ends all programs of the new process namespace, and removes its mounts, when the first of them ends.
   env -i USER="$user" PATH=/usr/bin:/bin:/usr/sbin:/sbin PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels PIP_DISABLE_PIP_VERSION_CHECK=1 \
-    PACKAGED_ON_PATH="${PACKAGED_ON_PATH:-}" \
     unshare --mount --pid --fork --kill-child bash -euc '
       mount -t proc proc "$1/proc"
       mount -t tmpfs -o mode=1777 tmpfs "$1/dev/shm"

