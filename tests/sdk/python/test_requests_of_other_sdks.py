@@ -1,7 +1,7 @@
 """Requests of the form that the SDKs for Ruby, PHP, Go, Java and C# send, without these SDKs.
 
-The forms were read from the source of the SDKs and, except for C#, compared with requests that the SDKs sent. A response
-must have what these SDKs need to read it.
+The forms were read from the source of the SDKs. Only the headers, and not those of C#, were compared with requests that the
+SDKs sent. A response must have what these SDKs need to read it.
 
 Needs BASE_URL and API_KEY.
 """
